@@ -1,0 +1,1 @@
+"""What runs on the device: camera in, MQTT alert out. Read pipeline.py first."""

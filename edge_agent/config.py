@@ -1,0 +1,226 @@
+"""The configuration: what did the person on site ask for?
+
+Every key has a default, so an empty file is valid. All mistakes are reported together, each with its line, key and
+value, before a camera is touched.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from edge_agent.domain import Label
+from edge_agent.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+"""What may stand in an MQTT topic and in a file's name alike."""
+
+INSTALLED = Path(__file__).parent
+CHECKOUT = INSTALLED.parent
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DeviceConfig(_Section):
+    """Who this device is."""
+
+    id: str = Field("", description="Name of this device in topics and alerts; empty: the host name")
+
+    @field_validator("id")
+    @classmethod
+    def _fits_a_topic(cls, value: str) -> str:
+        if value and not re.match(NAME_PATTERN, value):
+            raise ValueError("may hold letters, digits, '.', '_' and '-' only, 63 at most")
+        return value
+
+    @property
+    def name(self) -> str:
+        """The id, or the host name where none is given."""
+        return self.id or platform.node().split(".")[0] or "maskwatch"
+
+
+class CameraConfig(_Section):
+    """One camera."""
+
+    source: str = Field(
+        "/dev/video0",
+        min_length=1,
+        description="A V4L2 device, an rtsp:// or http:// address, a video file or a folder of pictures",
+    )
+    frames_per_second: float = Field(
+        0.0, ge=0.0, le=240.0, description="Look at no more frames than this; 0: at every one there is time for"
+    )
+    silence_seconds: float = Field(
+        10.0, gt=0.0, le=600.0, description="A camera that gives no frame for so long is reopened"
+    )
+    reopen_seconds: float = Field(
+        60.0, ge=1.0, le=3600.0, description="Longest pause between two attempts to reopen a lost camera"
+    )
+
+
+class MotionConfig(_Section):
+    """Whether a frame is worth looking at."""
+
+    enabled: bool = Field(True, description="Look for faces only where something changed; false: in every frame")
+    changed_fraction: Fraction = Field(
+        0.002, description="Share of the picture that has to change; 0.002 is a face of 16 px in 400x300"
+    )
+
+
+class FacesConfig(_Section):
+    """How faces are found."""
+
+    finder: Literal["yunet", "ssd", "haar"] = Field("haar", description="haar needs no file, yunet and ssd a model")
+    model: Path | None = Field(None, description="Network of the finder: an .onnx for yunet, the res10 .pb for ssd")
+    min_score: Fraction = Field(0.6, description="Faces the finder is less sure of are not looked at")
+    smallest_px: int = Field(24, ge=8, le=2000, description="Shorter side of the smallest face to look for")
+    longer_side_px: int = Field(
+        640, ge=64, le=4096, description="Pictures are scaled to this longer side before faces are looked for"
+    )
+
+    @model_validator(mode="after")
+    def _has_its_model(self) -> FacesConfig:
+        if self.finder != "haar" and self.model is None:
+            raise ValueError(f"finder '{self.finder}' needs faces.model, the path of its network")
+        return self
+
+
+class MasksConfig(_Section):
+    """How masks are read."""
+
+    model: Path | None = Field(None, description="TFLite model with its card beside it; empty: the one that is shipped")
+
+
+class TrackingConfig(_Section):
+    """When two faces are the same person."""
+
+    overlap_fraction: Fraction = Field(0.2, description="Faces overlapping by so much (IoU) are the same person")
+    reach_fraction: float = Field(
+        1.2, ge=0.0, le=10.0, description="Or whose centres are closer than this many widths of the face"
+    )
+    forget_seconds: Seconds = Field(2.0, description="A person not seen for so long has left")
+
+
+class VotingConfig(_Section):
+    """When the readings of a person agree."""
+
+    readings: int = Field(5, ge=1, le=100, description="Readings that are needed before anything is decided")
+    window: int = Field(15, ge=1, le=1000, description="Readings that are remembered; older ones no longer count")
+    agreement_fraction: float = Field(
+        0.7, gt=0.5, le=1.0, description="Share of the remembered evidence that must speak for one side"
+    )
+
+    @model_validator(mode="after")
+    def _window_holds_the_readings(self) -> VotingConfig:
+        if self.window < self.readings:
+            raise ValueError(f"window ({self.window}) must not be smaller than readings ({self.readings})")
+        return self
+
+
+class RulesConfig(_Section):
+    """Which verdicts a person is told of."""
+
+    violations: tuple[Label, ...] = Field(
+        ("without_mask", "mask_worn_incorrectly"), description="Labels that are alerted"
+    )
+    smallest_face_px: int = Field(24, ge=8, le=2000, description="Smaller faces are followed but never alerted")
+
+
+class EvidenceConfig(_Section):
+    """Crops on disk."""
+
+    folder: Path | None = Field(None, description="Where crops are kept; empty: 'crops' in state_folder")
+    margin_fraction: float = Field(0.4, ge=0.0, le=3.0, description="Margin around the face, as a share of its size")
+    jpeg_quality: int = Field(90, ge=10, le=100, description="JPEG quality of crops")
+    keep_days: float = Field(30.0, gt=0.0, description="Crops older than this are removed")
+    keep_bytes: int = Field(500_000_000, ge=1_000_000, description="All crops together; the oldest are removed first")
+
+
+class MqttConfig(_Section):
+    """The broker that alerts go to."""
+
+    host: str = Field("localhost", min_length=1, description="Host name or address of the broker")
+    port: int = Field(1883, ge=1, le=65535, description="Its port; 8883 is usual with TLS")
+    topic: str = Field("maskwatch", pattern=r"^[^#+\x00]+$", description="First part of every topic")
+    username: str = Field("", description="User at the broker; empty: none")
+    password_file: Path | None = Field(None, description="File whose first line is the password")
+    tls: bool = Field(False, description="Encrypt the connection and check the broker's certificate")
+    ca_file: Path | None = Field(None, description="Certificate authority of the broker; empty: those of the system")
+    cert_file: Path | None = Field(None, description="Certificate of this device, where the broker asks for one")
+    key_file: Path | None = Field(None, description="Key of that certificate")
+    keepalive_seconds: int = Field(30, ge=5, le=3600, description="A silent connection is given up after 1.5 times this")
+    crops: bool = Field(False, description="Also publish each crop as JPEG under .../crops/<alert id>")
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> MqttConfig:
+        if self.password_file is not None and not self.username:
+            raise ValueError("password_file is given but username is empty")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        if not self.tls and (self.ca_file or self.cert_file):
+            raise ValueError("ca_file and cert_file need tls: true")
+        return self
+
+
+class LogConfig(_Section):
+    """What the agent says about itself."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged")
+
+
+class Config(_Section):
+    """Every key of config.yaml, checked."""
+
+    device: DeviceConfig = Field(default_factory=DeviceConfig, description="Who this device is")
+    state_folder: Path | None = Field(
+        None, description="Outbox and crops; empty: systemd's StateDirectory, else ~/.local/state/maskwatch"
+    )
+    runtime: Literal["auto", "litert", "tflite-runtime"] = Field("auto", description="TFLite runtime; auto: the first that works")
+    threads: int = Field(1, ge=1, le=16, description="Threads of a model; more than there are free cores is slower")
+    cameras: dict[Annotated[str, Field(pattern=NAME_PATTERN)], CameraConfig] = Field(
+        default_factory=lambda: {"camera": CameraConfig()}, min_length=1, description="Cameras by name"
+    )
+    motion: MotionConfig = Field(default_factory=MotionConfig, description="Whether a frame is worth looking at")
+    faces: FacesConfig = Field(default_factory=FacesConfig, description="How faces are found")
+    masks: MasksConfig = Field(default_factory=MasksConfig, description="How masks are read")
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig, description="When two faces are the same person")
+    voting: VotingConfig = Field(default_factory=VotingConfig, description="When the readings of a person agree")
+    rules: RulesConfig = Field(default_factory=RulesConfig, description="Which verdicts a person is told of")
+    evidence: EvidenceConfig = Field(default_factory=EvidenceConfig, description="Crops on disk")
+    mqtt: MqttConfig = Field(default_factory=MqttConfig, description="The broker that alerts go to")
+    log: LogConfig = Field(default_factory=LogConfig, description="What the agent says about itself")
+
+    @property
+    def state(self) -> Path:
+        """The folder for what must outlive a restart."""
+        if self.state_folder is not None:
+            return self.state_folder
+        if systemd := os.environ.get("STATE_DIRECTORY"):
+            return Path(systemd.split(":")[0])
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "maskwatch"
+
+    @property
+    def crops_folder(self) -> Path:
+        """Where crops are kept."""
+        return self.evidence.folder or self.state / "crops"
+
+    @property
+    def outbox_file(self) -> Path:
+        """The SQLite file of alerts that no broker has acknowledged yet."""
+        return self.state / "outbox.sqlite"
+
+    @property
+    def mask_model(self) -> Path:
+        """The mask reader to load."""
+        return self.masks.model or models_folder() / "masks.tflite"

@@ -1,0 +1,193 @@
+"""The vocabulary: what do the stations of the path hand to each other?
+
+Frozen values only. `at` is monotonic seconds, `when` an aware UTC datetime; pixels are BGR uint8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+Image: TypeAlias = NDArray[np.uint8]
+"""Pixels, shape (height, width, 3), BGR, uint8."""
+
+Label: TypeAlias = Literal["with_mask", "without_mask", "mask_worn_incorrectly"]
+
+LABELS: tuple[Label, ...] = ("with_mask", "without_mask", "mask_worn_incorrectly")
+
+Decision: TypeAlias = Literal["violation", "compliant", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of the frame; the right and lower edges are exclusive. May reach outside the frame."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    @property
+    def width_px(self) -> float:
+        """Width, never negative."""
+        return max(0.0, self.x2 - self.x1)
+
+    @property
+    def height_px(self) -> float:
+        """Height, never negative."""
+        return max(0.0, self.y2 - self.y1)
+
+    @property
+    def area_px(self) -> float:
+        """Area in square pixels."""
+        return self.width_px * self.height_px
+
+    @property
+    def shorter_side_px(self) -> float:
+        """What is meant by the size of a face."""
+        return min(self.width_px, self.height_px)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The middle as x, y."""
+        return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
+
+    def overlap(self, other: Box) -> float:
+        """Intersection over union with another box, 0..1."""
+        width = min(self.x2, other.x2) - max(self.x1, other.x1)
+        height = min(self.y2, other.y2) - max(self.y1, other.y1)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        return shared / (self.area_px + other.area_px - shared)
+
+    def grown(self, margin_fraction: float) -> Box:
+        """The box with a margin on every side, as a fraction of its own width and height."""
+        dx, dy = self.width_px * margin_fraction, self.height_px * margin_fraction
+        return Box(self.x1 - dx, self.y1 - dy, self.x2 + dx, self.y2 + dy)
+
+    def clipped(self, *, width_px: float, height_px: float) -> Box:
+        """The part inside a frame of this size; empty (zero width or height) where nothing is inside."""
+        return Box(
+            min(max(self.x1, 0.0), width_px),
+            min(max(self.y1, 0.0), height_px),
+            min(max(self.x2, 0.0), width_px),
+            min(max(self.y2, 0.0), height_px),
+        )
+
+    def as_ints(self) -> tuple[int, int, int, int]:
+        """Rounded to whole pixels as x1, y1, x2, y2."""
+        return round(self.x1), round(self.y1), round(self.x2), round(self.y2)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of one camera. Nobody writes into `image`."""
+
+    camera: str
+    index: int
+    image: Image
+    taken_at: float
+    taken_when: datetime
+
+    @property
+    def width_px(self) -> int:
+        """Width of the picture."""
+        return int(self.image.shape[1])
+
+    @property
+    def height_px(self) -> int:
+        """Height of the picture."""
+        return int(self.image.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face that a finder saw; `score` 0..1 says how sure it is."""
+
+    box: Box
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """The same person over time, as the tracker sees it after one frame.
+
+    `face` is what was seen in this very frame. `wants_reading` says whether it is worth
+    reading the mask now.
+    """
+
+    id: int
+    camera: str
+    face: Face
+    first_seen_at: float
+    first_seen_when: datetime
+    wants_reading: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """How one face wears its mask in one frame.
+
+    `scores` holds one probability per label of the model and sums to 1; `score` is the one of `label`.
+    `cutout` is the face with a margin, copied out of the frame, so that the best reading of a
+    track can be shown long after its frame is gone.
+    """
+
+    track: Track
+    label: Label
+    score: float
+    scores: Mapping[Label, float]
+    taken_at: float
+    taken_when: datetime
+    frame_size: tuple[int, int]
+    cutout: Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdict:
+    """What a track's readings agree on. `best` is the clearest reading that speaks for it."""
+
+    track: Track
+    decision: Decision
+    label: Label
+    score: float
+    readings: int
+    best: Reading
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alert:
+    """Something a person is to be told: this verdict, now."""
+
+    verdict: Verdict
+    when: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A picture on disk. `file` is absolute."""
+
+    file: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What one frame led to."""
+
+    looked: bool
+    faces: tuple[Face, ...] = ()
+    tracks: tuple[Track, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,39 @@
+"""Errors: how should the caller react? One class per reaction, each with its exit code (sysexits.h)."""
+
+
+class AgentError(Exception):
+    """Something the agent says in one sentence: what, which file or key, and what to do next."""
+
+    exit_code = 70  # EX_SOFTWARE
+
+
+class ConfigError(AgentError):
+    """A person must edit a file; restarting will not help."""
+
+    exit_code = 78  # EX_CONFIG; the unit has RestartPreventExitStatus=78
+
+
+class ModelError(ConfigError):
+    """A model or its card is missing, damaged or does not fit; reinstall or choose another."""
+
+
+class UnavailableError(AgentError):
+    """A camera, broker or disk is away for now; trying again later may help."""
+
+    exit_code = 75  # EX_TEMPFAIL
+
+
+class CameraError(UnavailableError):
+    """A source cannot be opened or has stopped giving frames; reopen it after a pause."""
+
+
+class PictureError(AgentError):
+    """One picture cannot be read; report it and go on with the next."""
+
+    exit_code = 1
+
+
+class CropError(AgentError):
+    """A crop cannot be kept; the alert goes out without it."""
+
+    exit_code = 74  # EX_IOERR

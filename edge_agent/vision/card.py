@@ -1,0 +1,172 @@
+"""The card: what must be known about a model before its numbers mean anything?
+
+A card is the JSON file beside a .tflite file, with the same stem. The agent loads no model whose
+card is missing or does not fit.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge_agent.domain import Image, Label
+from edge_agent.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SCHEMA = "maskwatch.card/1"
+
+# Int8 kernels of different runtimes and processors differ by rounding steps: over the models tried, a
+# score moves by less than 0.03. A wrong colour order or scale moves it by far more.
+GOLDEN_TOLERANCE = 0.08
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputCard(_Part):
+    """How pixels become the input tensor: real value = (pixel - zero_point) * scale."""
+
+    width: int = Field(ge=8, le=4096, description="Width of the input in pixels")
+    height: int = Field(ge=8, le=4096, description="Height of the input in pixels")
+    colour_order: Literal["rgb", "bgr"] = "rgb"
+    dtype: Literal["uint8", "int8", "float32"]
+    scale: float = Field(gt=0, description="Real value of one step of a pixel; 1/127.5 for -1..1")
+    zero_point: float = Field(description="The pixel value that means 0")
+
+
+class OutputCard(_Part):
+    """How the output tensor becomes probabilities: value = (output - zero_point) * scale."""
+
+    dtype: Literal["uint8", "int8", "float32"]
+    scale: float = Field(gt=0, description="Real value of one step of the output; 1 for float32")
+    zero_point: int = 0
+
+
+class Golden(_Part):
+    """A small picture of a face (PNG, base64) and the scores that the model gave for the whole of it."""
+
+    picture: str
+    scores: list[Fraction]
+
+    def image(self) -> Image:
+        """Decode the picture: BGR, uint8."""
+        try:
+            data = np.frombuffer(base64.b64decode(self.picture, validate=True), np.uint8)
+        except binascii.Error as error:
+            raise ModelError(f"golden picture is not base64: {error}") from error
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if image is None:
+            raise ModelError("golden picture is not a PNG")
+        return np.asarray(image, np.uint8)
+
+
+class MaskCard(_Part):
+    """The card of a mask reader."""
+
+    schema_name: Literal["maskwatch.card/1"] = Field(SCHEMA, alias="schema")
+    kind: Literal["mask_reader"] = "mask_reader"
+    name: str = Field(min_length=1)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the .tflite file")
+    size_bytes: int = Field(gt=0)
+    labels: tuple[Label, ...] = Field(min_length=2, max_length=3, description="In the order of the outputs")
+    input: InputCard
+    output: OutputCard
+    margin_fraction: float = Field(
+        0.0, ge=0.0, le=1.0, description="Margin around the face that the model was trained with"
+    )
+    temperature: float = Field(1.0, gt=0, description="Calibration: scores ** (1 / temperature), renormalised")
+    thresholds: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default_factory=dict,
+        description="A label is read when its score exceeds its threshold by the largest factor; default 1/labels",
+    )
+    training_data: list[str] = Field(default_factory=list)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    golden: tuple[Golden, ...] = Field(min_length=1)
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _fits_itself(self) -> MaskCard:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels are not distinct: {', '.join(self.labels)}")
+        if unknown := set(self.thresholds) - set(self.labels):
+            raise ValueError(f"thresholds for labels that the model lacks: {', '.join(sorted(unknown))}")
+        for golden in self.golden:
+            if len(golden.scores) != len(self.labels):
+                raise ValueError(f"golden scores: {len(golden.scores)} values for {len(self.labels)} labels")
+        return self
+
+    def decide(self, scores: Mapping[Label, float]) -> Label:
+        """The label whose score exceeds its threshold by the largest factor."""
+        even = 1.0 / len(self.labels)
+        return max(self.labels, key=lambda label: scores[label] / self.thresholds.get(label, even))
+
+    def to_json(self) -> str:
+        """The text of the card's file."""
+        return json.dumps(self.model_dump(by_alias=True, mode="json"), indent=2) + "\n"
+
+
+def card_path(model: Path) -> Path:
+    """Where the card of a model stands: beside it, with the same stem."""
+    return model.with_suffix(".json")
+
+
+def read_card(model: Path) -> MaskCard:
+    """Read the card beside a .tflite file and hold it against the file's bytes.
+
+    Raises:
+        ModelError: model or card missing, card damaged, SHA-256 of the model differs.
+    """
+    path = card_path(model)
+    content = model_bytes(model)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{model}: its card {path.name} is missing; put it back beside the model, "
+            "or convert the model again with 'edge-convert convert'"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from error
+    try:
+        card = MaskCard.model_validate_json(text)
+    except ValidationError as error:
+        details = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'card'}: {item['msg']}" for item in error.errors()
+        )
+        raise ModelError(f"{path}: not a card of a mask reader: {details}") from error
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != card.sha256:
+        raise ModelError(
+            f"{model}: SHA-256 differs from {path.name} ({len(content)} bytes here, {card.size_bytes} expected); "
+            "the file is damaged or belongs to another card: reinstall both"
+        )
+    return card
+
+
+def model_bytes(model: Path) -> bytes:
+    """Read a model file whole.
+
+    Raises:
+        ModelError: the file is missing or cannot be read.
+    """
+    try:
+        return model.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"{model}: no such model; 'edge-agent models' lists what is installed") from error
+    except OSError as error:
+        raise ModelError(f"{model}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,95 @@
+"""The mask reader: how does this face wear its mask?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_agent.domain import Box, Image, Label
+from edge_agent.errors import ModelError
+from edge_agent.vision.card import GOLDEN_TOLERANCE, MaskCard, model_bytes, read_card
+from edge_agent.vision.tensors import face_pixels, face_region, input_table, probabilities
+from edge_agent.vision.tflite import Interpreter, RuntimeChoice, open_interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class MaskReader:
+    """A TFLite classifier with its card. Owned by one thread."""
+
+    def __init__(self, interpreter: Interpreter, card: MaskCard, *, name: str) -> None:
+        """Hold the model against its card.
+
+        Raises:
+            ModelError: shapes, dtypes, number of labels or golden vectors differ from the card.
+        """
+        self.card = card
+        self._interpreter = interpreter
+        _check_tensors(interpreter, card, name=name)
+        tensor = interpreter.inputs[0]
+        table = input_table(card.input, scale=tensor.scale, zero_point=tensor.zero_point)
+        is_identity = table.dtype == np.uint8 and bool(np.array_equal(table, np.arange(256)))
+        self._table = None if is_identity else table
+        self._check_golden(name)
+
+    @property
+    def runtime(self) -> str:
+        """The runtime that the model runs in."""
+        return self._interpreter.runtime
+
+    def read(self, image: Image, box: Box) -> tuple[Label, Mapping[Label, float]]:
+        """Read one face of a picture: its label and the probability of every label."""
+        scores = self.scores(image, face_region(box, margin_fraction=self.card.margin_fraction))
+        return self.card.decide(scores), scores
+
+    def scores(self, image: Image, region: Box) -> Mapping[Label, float]:
+        """Probability of every label for what is inside a region, which is scaled to the model's input."""
+        values = self.card.input
+        pixels = face_pixels(
+            image, region, width_px=values.width, height_px=values.height, colour_order=values.colour_order
+        )
+        tensor = pixels if self._table is None else self._table[pixels]
+        output = self._interpreter.run(tensor[np.newaxis])[0]
+        shares = probabilities(output, self.card.output, temperature=self.card.temperature)
+        return dict(zip(self.card.labels, shares.tolist(), strict=True))
+
+    def _check_golden(self, name: str) -> None:
+        for number, golden in enumerate(self.card.golden, 1):
+            image = golden.image()
+            scores = self.scores(image, Box(0, 0, image.shape[1], image.shape[0]))
+            apart = max(abs(scores[label] - wanted) for label, wanted in zip(self.card.labels, golden.scores, strict=True))
+            if apart > GOLDEN_TOLERANCE:
+                raise ModelError(
+                    f"{name}: golden vector {number} differs by {apart:.2f} in {self.runtime}; the model would read "
+                    "masks wrongly on this device: choose another runtime, or convert the model again"
+                )
+
+
+def open_mask_reader(model: Path, *, runtime: RuntimeChoice = "auto", threads: int = 1) -> MaskReader:
+    """Load a mask reader and its card, and check that they fit each other and this machine.
+
+    Raises:
+        ModelError: something is missing, damaged or does not fit.
+    """
+    card = read_card(model)
+    interpreter = open_interpreter(model_bytes(model), name=str(model), runtime=runtime, threads=threads)
+    return MaskReader(interpreter, card, name=str(model))
+
+
+def _check_tensors(interpreter: Interpreter, card: MaskCard, *, name: str) -> None:
+    taken = interpreter.inputs[0]
+    given = interpreter.outputs[0]
+    wanted = {
+        "inputs": (len(interpreter.inputs), 1),
+        "outputs": (len(interpreter.outputs), 1),
+        "input shape": (taken.shape, (1, card.input.height, card.input.width, 3)),
+        "input dtype": (taken.dtype.name, card.input.dtype),
+        "outputs per face": (int(np.prod(given.shape)), len(card.labels)),
+        "output dtype": (given.dtype.name, card.output.dtype),
+    }
+    wrong = [f"{what} {actual} against {said}" for what, (actual, said) in wanted.items() if actual != said]
+    if wrong:
+        raise ModelError(f"{name}: the card does not fit the model: {', '.join(wrong)}; reinstall both")

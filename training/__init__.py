@@ -1,0 +1,1 @@
+"""The workstation's first half: a data set becomes a Keras model."""
