@@ -6,26 +6,40 @@ value, before a camera is touched.
 
 from __future__ import annotations
 
-import difflib
 import os
 import platform
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from edge_agent.domain import Label
-from edge_agent.errors import ConfigError
 
+INSTALLED = Path(__file__).parent
+CHECKOUT = INSTALLED.parent
+
+
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    """A relative path counts from the folder of the file that it was written in."""
+    folder = (info.context or {}).get("folder")
+    path = path.expanduser()
+    return folder / path if folder is not None else path
+
+
+FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 """What may stand in an MQTT topic and in a file's name alike."""
-
-INSTALLED = Path(__file__).parent
-CHECKOUT = INSTALLED.parent
 
 
 class _Section(BaseModel):
@@ -59,7 +73,10 @@ class CameraConfig(_Section):
         description="A V4L2 device, an rtsp:// or http:// address, a video file or a folder of pictures",
     )
     frames_per_second: float = Field(
-        0.0, ge=0.0, le=240.0, description="Look at no more frames than this; 0: at every one there is time for"
+        0.0,
+        ge=0.0,
+        le=240.0,
+        description="Look at no more frames than this; 0: at every one there is time for",
     )
     silence_seconds: float = Field(
         10.0, gt=0.0, le=600.0, description="A camera that gives no frame for so long is reopened"
@@ -67,6 +84,13 @@ class CameraConfig(_Section):
     reopen_seconds: float = Field(
         60.0, ge=1.0, le=3600.0, description="Longest pause between two attempts to reopen a lost camera"
     )
+
+    @field_validator("source")
+    @classmethod
+    def _beside_the_file(cls, source: str, info: ValidationInfo) -> str:
+        """A recording or folder that stands beside the configuration file may be named from there."""
+        beside = _beside_the_file(Path(source), info)
+        return str(beside) if "://" not in source and beside.exists() else source
 
 
 class MotionConfig(_Section):
@@ -82,7 +106,7 @@ class FacesConfig(_Section):
     """How faces are found."""
 
     finder: Literal["yunet", "ssd", "haar"] = Field("haar", description="haar needs no file, yunet and ssd a model")
-    model: Path | None = Field(None, description="Network of the finder: an .onnx for yunet, the res10 .pb for ssd")
+    model: FilePath | None = Field(None, description="Network of the finder: an .onnx for yunet, the res10 .pb for ssd")
     min_score: Fraction = Field(0.6, description="Faces the finder is less sure of are not looked at")
     smallest_px: int = Field(24, ge=8, le=2000, description="Shorter side of the smallest face to look for")
     longer_side_px: int = Field(
@@ -92,14 +116,16 @@ class FacesConfig(_Section):
     @model_validator(mode="after")
     def _has_its_model(self) -> FacesConfig:
         if self.finder != "haar" and self.model is None:
-            raise ValueError(f"finder '{self.finder}' needs faces.model, the path of its network")
+            raise ValueError(f"finder '{self.finder}' needs the path of its network under 'model'")
         return self
 
 
 class MasksConfig(_Section):
     """How masks are read."""
 
-    model: Path | None = Field(None, description="TFLite model with its card beside it; empty: the one that is shipped")
+    model: FilePath | None = Field(
+        None, description="TFLite model with its card beside it; empty: the one that is shipped"
+    )
 
 
 class TrackingConfig(_Section):
@@ -140,7 +166,7 @@ class RulesConfig(_Section):
 class EvidenceConfig(_Section):
     """Crops on disk."""
 
-    folder: Path | None = Field(None, description="Where crops are kept; empty: 'crops' in state_folder")
+    folder: FilePath | None = Field(None, description="Where crops are kept; empty: 'crops' in state_folder")
     margin_fraction: float = Field(0.4, ge=0.0, le=3.0, description="Margin around the face, as a share of its size")
     jpeg_quality: int = Field(90, ge=10, le=100, description="JPEG quality of crops")
     keep_days: float = Field(30.0, gt=0.0, description="Crops older than this are removed")
@@ -154,12 +180,16 @@ class MqttConfig(_Section):
     port: int = Field(1883, ge=1, le=65535, description="Its port; 8883 is usual with TLS")
     topic: str = Field("maskwatch", pattern=r"^[^#+\x00]+$", description="First part of every topic")
     username: str = Field("", description="User at the broker; empty: none")
-    password_file: Path | None = Field(None, description="File whose first line is the password")
+    password_file: FilePath | None = Field(None, description="File whose first line is the password")
     tls: bool = Field(False, description="Encrypt the connection and check the broker's certificate")
-    ca_file: Path | None = Field(None, description="Certificate authority of the broker; empty: those of the system")
-    cert_file: Path | None = Field(None, description="Certificate of this device, where the broker asks for one")
-    key_file: Path | None = Field(None, description="Key of that certificate")
-    keepalive_seconds: int = Field(30, ge=5, le=3600, description="A silent connection is given up after 1.5 times this")
+    ca_file: FilePath | None = Field(
+        None, description="Certificate authority of the broker; empty: those of the system"
+    )
+    cert_file: FilePath | None = Field(None, description="Certificate of this device, where the broker asks for one")
+    key_file: FilePath | None = Field(None, description="Key of that certificate")
+    keepalive_seconds: int = Field(
+        30, ge=5, le=3600, description="A silent connection is given up after 1.5 times this"
+    )
     crops: bool = Field(False, description="Also publish each crop as JPEG under .../crops/<alert id>")
 
     @model_validator(mode="after")
@@ -183,10 +213,12 @@ class Config(_Section):
     """Every key of config.yaml, checked."""
 
     device: DeviceConfig = Field(default_factory=DeviceConfig, description="Who this device is")
-    state_folder: Path | None = Field(
+    state_folder: FilePath | None = Field(
         None, description="Outbox and crops; empty: systemd's StateDirectory, else ~/.local/state/maskwatch"
     )
-    runtime: Literal["auto", "litert", "tflite-runtime"] = Field("auto", description="TFLite runtime; auto: the first that works")
+    runtime: Literal["auto", "litert", "tflite-runtime"] = Field(
+        "auto", description="TFLite runtime; auto: the first that works"
+    )
     threads: int = Field(1, ge=1, le=16, description="Threads of a model; more than there are free cores is slower")
     cameras: dict[Annotated[str, Field(pattern=NAME_PATTERN)], CameraConfig] = Field(
         default_factory=lambda: {"camera": CameraConfig()}, min_length=1, description="Cameras by name"
@@ -223,4 +255,10 @@ class Config(_Section):
     @property
     def mask_model(self) -> Path:
         """The mask reader to load."""
-        return self.masks.model or models_folder() / "masks.tflite"
+        return self.masks.model or shipped("models") / "masks.tflite"
+
+
+def shipped(name: str) -> Path:
+    """A file or folder that is shipped: inside the installed package, or at the top of a checkout."""
+    inside = INSTALLED / name
+    return inside if inside.exists() else CHECKOUT / name

@@ -5,7 +5,7 @@ Frozen values only. `at` is monotonic seconds, `when` an aware UTC datetime; pix
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -107,6 +107,11 @@ class Frame:
         """Height of the picture."""
         return int(self.image.shape[0])
 
+    def cut(self, box: Box) -> Image:
+        """Copy what is inside a box, at least one pixel of it, so that it outlives the frame."""
+        x1, y1, x2, y2 = box.clipped(width_px=self.width_px - 1, height_px=self.height_px - 1).as_ints()
+        return self.image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)].copy()
+
 
 @dataclass(frozen=True, slots=True)
 class Face:
@@ -118,18 +123,13 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """The same person over time, as the tracker sees it after one frame.
-
-    `face` is what was seen in this very frame. `wants_reading` says whether it is worth
-    reading the mask now.
-    """
+    """The same person over time; `face` is what was seen of them in this very frame."""
 
     id: int
     camera: str
     face: Face
     first_seen_at: float
     first_seen_when: datetime
-    wants_reading: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,9 +185,7 @@ class Outcome:
     """What one frame led to."""
 
     looked: bool
-    faces: tuple[Face, ...] = ()
-    tracks: tuple[Track, ...] = ()
-    readings: tuple[Reading, ...] = ()
-    verdicts: tuple[Verdict, ...] = ()
-    alerts: tuple[Alert, ...] = ()
-    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    readings: tuple[Reading, ...]
+    verdicts: tuple[Verdict, ...]
+    alerts: tuple[Alert, ...]
+    stage_seconds: Mapping[str, float]

@@ -1,0 +1,111 @@
+"""The life of the agent: ready, follow the cameras, record alerts, stop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from edge_agent.errors import CropError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from edge_agent.camera.cameras import Cameras
+    from edge_agent.delivery.outbox import Outbox
+    from edge_agent.delivery.payload import Signature
+    from edge_agent.delivery.publisher import Publisher
+    from edge_agent.domain import Alert, Crop
+    from edge_agent.evidence.crops import Crops
+    from edge_agent.health import Health
+    from edge_agent.pipeline import Pipeline
+    from edge_agent.systemd import Notifier
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 600.0
+"""Crops beyond their age or bytes are removed this often."""
+
+
+class Agent:
+    """Takes frames through their pipelines and puts alerts where nothing loses them. Owned by the main thread."""
+
+    def __init__(
+        self,
+        *,
+        cameras: Cameras,
+        pipelines: Mapping[str, Pipeline],
+        crops: Crops,
+        sweep_crops: Callable[[], Any],
+        signature: Signature,
+        outbox: Outbox,
+        publisher: Publisher,
+        health: Health,
+        notifier: Notifier,
+    ) -> None:
+        """`pipelines` holds one for each camera; `signature` says who sends and with which model."""
+        self.cameras, self.pipelines = cameras, pipelines
+        self.crops, self.sweep_crops = crops, sweep_crops
+        self.signature, self.outbox, self.publisher = signature, outbox, publisher
+        self.health, self.notifier = health, notifier
+        self._swept_at = float("-inf")
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set, or until every camera has come to its end."""
+        for frame in self.cameras.frames(stop):
+            if frame is not None:
+                outcome = self.pipelines[frame.camera].process(frame)
+                for alert in outcome.alerts:
+                    self._record(alert)
+                self.health.saw(outcome, at=time.monotonic())
+                self.notifier.ready()
+            self._tell_how_it_goes()
+
+    def _record(self, alert: Alert) -> None:
+        """Make an alert durable; the publisher takes it from there."""
+        alert_id = self.signature.new_id(alert)
+        # Crop first: a row in the outbox must never point at a file that a power
+        # cut kept from being written.
+        crop, crop_error = self._save_crop(alert_id, alert)
+        message = self.outbox.put(self.signature.sign(alert, id=alert_id, crop=crop, crop_error=crop_error))
+        self.publisher.wake()
+        log.info(
+            "alert %s: %s at %s, score %.2f after %d readings, crop %s",
+            message["sequence"],
+            message["label"],
+            message["camera"],
+            message["score"],
+            message["readings"],
+            crop.file if crop else "missing",
+        )
+
+    def _save_crop(self, alert_id: str, alert: Alert) -> tuple[Crop | None, str]:
+        """Keep the picture. A full or read-only disk costs the picture, never the alert."""
+        try:
+            return self.crops.save(alert_id, alert.verdict.best.cutout), ""
+        except CropError as error:
+            log.warning("the alert goes out without its crop: %s", error)
+            return None, str(error)
+
+    def _tell_how_it_goes(self) -> None:
+        """Feed the watchdog while frames move; a camera that is away is reopened by its feed, not by a restart."""
+        at = time.monotonic()
+        lost = [state for state in self.cameras.states() if not state.is_open and not state.finished]
+        if self.health.frames_move(at=at) or lost:
+            self.notifier.alive()
+        if at - self._swept_at >= SWEEP_SECONDS:
+            self._swept_at = at
+            self.sweep_crops()
+        link = self.publisher.state
+        self.notifier.status(
+            ", ".join(
+                [
+                    *(f"camera {state.name} away: {state.reason}" for state in lost),
+                    "watching" if len(lost) < len(self.pipelines) else "not watching",
+                    "broker connected" if link.connected else f"broker away: {link.reason}",
+                    f"{self.health.alerts} alerts, {link.waiting} waiting",
+                ]
+            )
+        )

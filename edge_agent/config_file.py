@@ -1,0 +1,212 @@
+"""The configuration file: where is each key written, and what is wrong with it?"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from edge_agent.config import Config
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydantic_core import ErrorDetails
+
+KeyPath: TypeAlias = "tuple[str | int, ...]"
+
+SYSTEM_FILE = Path("/etc/maskwatch/config.yaml")
+ON_COMMAND_LINE = 0
+"""Stands in for the line of a key that was given with --set."""
+
+# Pydantic speaks to programmers; the person on site gets these. {value!r} is what was written.
+SENTENCES = {
+    "int_parsing": "{value!r} is not a whole number",
+    "int_type": "{value!r} is not a whole number",
+    "int_from_float": "{value!r} is not a whole number",
+    "float_parsing": "{value!r} is not a number",
+    "float_type": "{value!r} is not a number",
+    "bool_parsing": "{value!r} is not true or false",
+    "bool_type": "{value!r} is not true or false",
+    "string_type": "{value!r} is not text; put it in quotes",
+    "path_type": "{value!r} is not a path",
+    "literal_error": "{value!r} is not one of {expected}",
+    "greater_than_equal": "{value!r} is less than {ge}, the least allowed",
+    "less_than_equal": "{value!r} is more than {le}, the most allowed",
+    "greater_than": "{value!r} has to be more than {gt}",
+    "less_than": "{value!r} has to be less than {lt}",
+    "string_pattern_mismatch": "{value!r} holds characters that are not allowed here; it has to match {pattern}",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "model_type": "{value!r} is not a section of keys",
+    "dict_type": "{value!r} is not a section of keys",
+    "tuple_type": "{value!r} is not a list",
+    "value_error": "{error}",
+}
+
+
+def default_file() -> Path | None:
+    """The configuration of this system, if there is one; without it every key has its default."""
+    return SYSTEM_FILE if SYSTEM_FILE.exists() else None
+
+
+def load_config(file: Path | None, *, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file; without one every key has its default.
+
+    `overrides` are texts such as "faces.finder=yunet" whose value is read as YAML; they go before the file.
+
+    Raises:
+        ConfigError: everything that is wrong, each with line, key, value and the nearest known key.
+    """
+    data, lines = _parse(file) if file is not None else ({}, {})
+    problems: list[tuple[int, str]] = []
+    for override in overrides:
+        _set(override, data, lines, problems)
+    try:
+        context = {"folder": file.absolute().parent} if file is not None else None
+        config = Config.model_validate(data, context=context)
+    except ValidationError as error:
+        problems += [_explain(detail, lines) for detail in error.errors()]
+        config = None
+    if problems or config is None:
+        raise ConfigError(_report(file, problems))
+    return config
+
+
+def known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """The keys that may stand in the section at `path`; empty where any name may stand."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            return []
+        section = _section_of(field.annotation)
+        if section is None:
+            return []
+        model = section
+    return list(model.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return None
+
+
+def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    """The file's values and, for every key in it, the line it stands on."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{file}: no such file; 'edge-agent config > {file}' writes one to begin from") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}") from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(_report(file, [(line, f"not YAML: {error.problem or error.context}")])) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: not YAML: {error}") from error
+    if root is None or data is None:
+        return {}, {}
+    if not isinstance(data, dict):
+        raise ConfigError(_report(file, [(1, f"holds {data!r} where keys such as 'cameras:' are expected")]))
+    return data, _lines(root, file)
+
+
+def _lines(root: yaml.Node, file: Path) -> dict[KeyPath, int]:
+    lines: dict[KeyPath, int] = {}
+    twice = []
+    for path, line in _places(root, ()):
+        if path in lines:
+            twice.append((line, f"{_dotted(path)}: stands on line {lines[path]} already"))
+        lines[path] = line
+    if twice:
+        raise ConfigError(_report(file, twice))
+    return lines
+
+
+def _places(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*path, str(key.value))
+            yield below, key.start_mark.line + 1
+            yield from _places(value, below)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            below = (*path, index)
+            yield below, value.start_mark.line + 1
+            yield from _places(value, below)
+
+
+def _set(override: str, data: dict[str, Any], lines: dict[KeyPath, int], problems: list[tuple[int, str]]) -> None:
+    key, equals, text = override.partition("=")
+    path = tuple(key.strip().split("."))
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if not equals or not all(path):
+        problems.append((ON_COMMAND_LINE, f"--set {override}: has to be KEY=VALUE, such as faces.min_score=0.5"))
+        return
+    section = data
+    for part in path[:-1]:
+        below = section.get(part)
+        if not isinstance(below, dict):
+            below = section[part] = {}
+        section = below
+    section[path[-1]] = value
+    for depth in range(1, len(path) + 1):
+        lines.setdefault(path[:depth], ON_COMMAND_LINE)
+    lines[path] = ON_COMMAND_LINE
+
+
+def _explain(detail: ErrorDetails, lines: dict[KeyPath, int]) -> tuple[int, str]:
+    path = tuple(part for part in detail["loc"] if part != "[key]")
+    known = path
+    while known and known not in lines:
+        known = known[:-1]
+    line = lines.get(known, 1)
+    if detail["type"] == "extra_forbidden":
+        return line, f"{_dotted(path)}: unknown key{_suggestion(path)}"
+    sentence = SENTENCES.get(detail["type"], detail["msg"] + " (found {value!r})")
+    message = sentence.format(value=_short(detail["input"]), **detail.get("ctx", {}))
+    return line, f"{_dotted(path)}: {message}"
+
+
+def _suggestion(path: KeyPath) -> str:
+    # Sections below `cameras` are named by the person: the keys of a camera are known all the same.
+    model, inside = Config, path[:-1]
+    if inside[:1] == ("cameras",) and len(inside) > 1:
+        section = get_args(Config.model_fields["cameras"].annotation)[1]
+        candidates = list(section.model_fields)
+    else:
+        candidates = known_keys(model, inside)
+    nearest = difflib.get_close_matches(str(path[-1]), candidates, n=1)
+    if nearest:
+        return f"; did you mean '{nearest[0]}'?"
+    return f"; known here: {', '.join(candidates)}" if candidates else ""
+
+
+def _dotted(path: KeyPath) -> str:
+    return ".".join(str(part) for part in path) or "the file"
+
+
+def _short(value: Any) -> Any:
+    """A long value is cut so that the message stays one line."""
+    text = str(value)
+    return value if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004
+
+
+def _report(file: Path | None, problems: list[tuple[int, str]]) -> str:
+    places = {
+        problem: "--set" if problem[0] == ON_COMMAND_LINE else f"line {problem[0]}" for problem in sorted(problems)
+    }
+    width = max((len(place) for place in places.values()), default=0)
+    rows = [f"  {place.ljust(width)}   {problem[1]}" for problem, place in places.items()]
+    return "\n".join([f"{file or 'configuration'}:", *rows])

@@ -1,0 +1,82 @@
+"""systemd: how does the service manager learn how the agent is doing, and the journal what it says?"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+
+log = logging.getLogger(__name__)
+
+FEED_SECONDS = 1.0
+"""The watchdog is fed at most this often; any WatchdogSec of a few seconds is served well."""
+
+
+class Notifier:
+    """Speaks sd_notify(3) to NOTIFY_SOCKET; without one it keeps quiet. Owned by one thread."""
+
+    def __init__(self) -> None:
+        """Find the socket in the environment."""
+        address = os.environ.get("NOTIFY_SOCKET", "")
+        # A leading @ stands for the abstract namespace.
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._is_ready = False
+        self._fed_at = -FEED_SECONDS
+        self._status = ""
+
+    def ready(self) -> None:
+        """Say once that the service does its job."""
+        if not self._is_ready:
+            self._is_ready = True
+            self._send("READY=1")
+
+    def alive(self) -> None:
+        """Feed the watchdog."""
+        now = time.monotonic()
+        if now - self._fed_at >= FEED_SECONDS:
+            self._fed_at = now
+            self._send("WATCHDOG=1")
+
+    def status(self, text: str) -> None:
+        """Set the line that `systemctl status` shows; repeating it costs nothing."""
+        if text != self._status:
+            self._status = text
+            self._send(f"STATUS={text}")
+
+    def reloading(self) -> None:
+        """Say that the configuration is being read again; `ready` follows when that is done."""
+        self._is_ready = False
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """Say that the end was asked for."""
+        self._send("STOPPING=1")
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+                notify.connect(self._address)
+                notify.sendall(message.encode())
+        except OSError as error:
+            log.warning("systemd does not listen at NOTIFY_SOCKET: %s", error)
+            self._address = ""
+
+
+def log_handler() -> logging.Handler:
+    """The journal where systemd runs the agent and systemd-python is installed; lines on stderr elsewhere."""
+    if "JOURNAL_STREAM" in os.environ:
+        try:
+            from systemd.journal import JournalHandler
+        except ImportError:
+            pass
+        else:
+            handler: logging.Handler = JournalHandler(SYSLOG_IDENTIFIER="edge-agent")
+            return handler
+    handler = logging.StreamHandler(sys.stderr)
+    # The journal and a terminal's reader add nothing to a line without a time.
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    return handler

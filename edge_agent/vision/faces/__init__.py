@@ -1,0 +1,38 @@
+"""Face finders: where are the faces in this picture?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from edge_agent.config import FacesConfig
+    from edge_agent.domain import Face, Image
+
+
+class FaceFinder(Protocol):
+    """What every finder can do. Owned by one thread."""
+
+    def find(self, image: Image) -> list[Face]:
+        """Find the faces of a BGR picture, surest first, in pixels of that picture and inside it."""
+        ...
+
+
+def open_face_finder(config: FacesConfig) -> FaceFinder:
+    """Build the finder that the configuration names.
+
+    Raises:
+        ModelError: its network is missing, is no finder, or this OpenCV cannot run it.
+    """
+    match config.finder:
+        case "haar":
+            from edge_agent.vision.faces.haar import HaarFinder
+
+            return HaarFinder(config)
+        case "yunet":
+            from edge_agent.vision.faces.yunet import YuNetFinder
+
+            return YuNetFinder(config)
+        case "ssd":
+            from edge_agent.vision.faces.ssd import SsdFinder
+
+            return SsdFinder(config)

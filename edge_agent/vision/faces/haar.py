@@ -1,0 +1,63 @@
+"""The cascade that OpenCV 4 ships: a finder without any file of its own. Weak on masked and turned faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from edge_agent.domain import Box, Face, Image
+from edge_agent.errors import ModelError
+from edge_agent.vision.faces.scaling import faces_inside, scaled_down
+
+if TYPE_CHECKING:
+    from edge_agent.config import FacesConfig
+
+CASCADE = "haarcascade_frontalface_default.xml"
+SCALE_STEP = 1.1
+NEIGHBOURS = 4
+# The cascade's last stage gives an open-ended weight, which only ranks the finds; these spread it over 0..1.
+EVEN_WEIGHT = 3.5
+WEIGHT_SLOPE = 0.8
+
+
+class HaarFinder:
+    """OpenCV's frontal face cascade on the grey picture."""
+
+    def __init__(self, config: FacesConfig) -> None:
+        """Load the cascade.
+
+        Raises:
+            ModelError: OpenCV 5 and newer have no cascades.
+        """
+        if not hasattr(cv2, "CascadeClassifier"):
+            raise ModelError(
+                f"faces.finder: haar: OpenCV {cv2.__version__} has no cascades; install opencv-python-headless<5, "
+                "or choose another finder"
+            )
+        self._cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / CASCADE))
+        if self._cascade.empty():
+            raise ModelError(f"faces.finder: haar: {CASCADE} is missing; reinstall opencv-python-headless")
+        self._config = config
+
+    def find(self, image: Image) -> list[Face]:
+        """Find frontal faces."""
+        scaled, back = scaled_down(image, longer_side_px=self._config.longer_side_px)
+        grey = cv2.equalizeHist(cv2.cvtColor(scaled, cv2.COLOR_BGR2GRAY))
+        smallest = max(1, round(self._config.smallest_px / back))
+        boxes, _, weights = self._cascade.detectMultiScale3(
+            grey,
+            scaleFactor=SCALE_STEP,
+            minNeighbors=NEIGHBOURS,
+            minSize=(smallest, smallest),
+            outputRejectLevels=True,
+        )
+        scores = 1.0 / (1.0 + np.exp(-(np.asarray(weights, np.float64).reshape(-1) - EVEN_WEIGHT) * WEIGHT_SLOPE))
+        found = [
+            (Box(x * back, y * back, (x + w) * back, (y + h) * back), float(score))
+            for (x, y, w, h), score in zip(np.asarray(boxes).reshape(-1, 4), scores, strict=True)
+            if score >= self._config.min_score
+        ]
+        return faces_inside(found, image)

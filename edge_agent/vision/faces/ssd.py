@@ -1,0 +1,71 @@
+"""The res10 SSD of OpenCV's samples, which most tutorials use: a TensorFlow graph (.pb with its .pbtxt) by path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from edge_agent.domain import Box, Face, Image
+from edge_agent.errors import ModelError
+from edge_agent.vision.card import model_bytes
+from edge_agent.vision.faces.scaling import faces_inside
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.config import FacesConfig
+
+INPUT_PX = 300
+MEAN_BGR = (104.0, 177.0, 123.0)
+"""What the network was trained with."""
+ROW = 7
+"""picture, class, score, x1, y1, x2, y2 as fractions of the picture."""
+
+
+class SsdFinder:
+    """The res10 network at its fixed input of 300x300."""
+
+    def __init__(self, config: FacesConfig) -> None:
+        """Load the network and look at an empty picture with it.
+
+        Raises:
+            ModelError: a file is missing or is no such network.
+        """
+        assert config.model is not None  # noqa: S101  (the configuration's own check)
+        graph = model_bytes(config.model)
+        text = model_bytes(_text_beside(config.model))
+        try:
+            self._network = cv2.dnn.readNetFromTensorflow(np.frombuffer(graph, np.uint8), np.frombuffer(text, np.uint8))
+            self._config = config
+            self.find(np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8))
+        except (cv2.error, ValueError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise ModelError(f"{config.model}: not the res10 face finder: {reason}") from error
+
+    def find(self, image: Image) -> list[Face]:
+        """Find faces."""
+        height, width = image.shape[:2]
+        self._network.setInput(cv2.dnn.blobFromImage(image, 1.0, (INPUT_PX, INPUT_PX), MEAN_BGR))
+        rows = np.asarray(self._network.forward()).reshape(-1, ROW)
+        found = [
+            (Box(x1 * width, y1 * height, x2 * width, y2 * height), min(1.0, max(0.0, score)))
+            for _, _, score, x1, y1, x2, y2 in rows.tolist()
+            if score >= self._config.min_score
+        ]
+        faces = faces_inside(found, image)
+        return [face for face in faces if face.box.shorter_side_px >= self._config.smallest_px]
+
+
+def _text_beside(model: Path) -> Path:
+    """The .pbtxt that describes the graph: the only one in the model's folder.
+
+    Raises:
+        ModelError: there is none, or more than one.
+    """
+    texts = sorted(model.parent.glob("*.pbtxt"))
+    if len(texts) != 1:
+        found = ", ".join(text.name for text in texts) or "none"
+        raise ModelError(f"{model}: needs exactly one .pbtxt beside it that describes the graph; found: {found}")
+    return texts[0]

@@ -1,0 +1,67 @@
+"""YuNet (Apache-2.0, ShiqiYu/libfacedetection.train) as an ONNX file by path, run by OpenCV."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import cv2
+import numpy as np
+
+from edge_agent.domain import Box, Face, Image
+from edge_agent.errors import ModelError
+from edge_agent.vision.card import model_bytes
+from edge_agent.vision.faces.scaling import faces_inside, scaled_down
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge_agent.config import FacesConfig
+
+OVERLAP_ALLOWED = 0.45
+"""Boxes overlapping more (IoU) are the same face; the value of the network's authors."""
+MOST_CANDIDATES = 5000
+ROW = 15
+"""x, y, width, height, five landmarks as x, y, score."""
+
+
+class YuNetFinder:
+    """A YuNet network of any release."""
+
+    def __init__(self, config: FacesConfig) -> None:
+        """Load the network and look at an empty picture with it.
+
+        Raises:
+            ModelError: the file is missing or is no YuNet.
+        """
+        assert config.model is not None  # noqa: S101  (the configuration's own check)
+        content = model_bytes(config.model)
+        try:
+            self._detector = cv2.FaceDetectorYN.create(
+                "onnx",
+                np.frombuffer(content, np.uint8),
+                np.zeros(0, np.uint8),
+                (64, 64),
+                score_threshold=config.min_score,
+                nms_threshold=OVERLAP_ALLOWED,
+                top_k=MOST_CANDIDATES,
+            )
+            self._detector.detect(np.zeros((64, 64, 3), np.uint8))
+        except cv2.error as error:
+            reason = " ".join(str(error.err).split())[:160]
+            raise ModelError(f"{config.model}: not a YuNet face finder that OpenCV can run: {reason}") from error
+        self._config = config
+
+    def find(self, image: Image) -> list[Face]:
+        """Find faces."""
+        scaled, back = scaled_down(image, longer_side_px=self._config.longer_side_px)
+        self._detector.setInputSize((scaled.shape[1], scaled.shape[0]))
+        # None where there is no face, whatever OpenCV's annotation says.
+        rows = cast("NDArray[np.float32] | None", self._detector.detect(scaled)[1])
+        if rows is None:
+            return []
+        found = [
+            (Box(x * back, y * back, (x + w) * back, (y + h) * back), min(1.0, max(0.0, score)))
+            for x, y, w, h, *_, score in rows.reshape(-1, ROW).tolist()
+            if min(w, h) * back >= self._config.smallest_px
+        ]
+        return faces_inside(found, image)
