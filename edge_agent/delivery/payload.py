@@ -1,0 +1,72 @@
+"""Payload: what does an alert look like on the wire?
+
+Pure: no clock, no I/O. The same shape is described for others in docs/alert.schema.json.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_agent.domain import Alert, Crop
+
+SCHEMA = "maskwatch.alert/1"
+
+# Longer than a slow broker takes, shorter than anybody waits to act: older news is history.
+HISTORICAL_AFTER_SECONDS = 10.0
+# Scores are good for three digits; more would only suggest otherwise.
+SCORE_DIGITS = 4
+
+
+def alert_message(
+    alert: Alert,
+    *,
+    id: str,  # noqa: A002  (the word of the contract)
+    device: str,
+    boot_id: str,
+    clock_synchronised: bool,
+    crop: Crop | None,
+    crop_error: str = "",
+    model_name: str,
+    model_sha256: str,
+) -> dict[str, Any]:
+    """Describe an alert as a JSON object; `sequence` (outbox) and `historical` (at sending) are still missing.
+
+    Where there is no crop, `crop` is null and `crop_error` says why.
+    """
+    verdict = alert.verdict
+    best = verdict.best
+    message: dict[str, Any] = {
+        "schema": SCHEMA,
+        "id": id,
+        "device": device,
+        "boot_id": boot_id,
+        "camera": verdict.track.camera,
+        "label": verdict.label,
+        "score": round(verdict.score, SCORE_DIGITS),
+        "readings": verdict.readings,
+        "first_seen": timestamp(verdict.track.first_seen_when),
+        "when": timestamp(alert.when),
+        "clock_synchronised": clock_synchronised,
+        "box": list(best.track.face.box.as_ints()),
+        "frame_size": list(best.frame_size),
+        "crop": None,
+        "model": {"name": model_name, "sha256": model_sha256},
+    }
+    if crop is None:
+        message["crop_error"] = crop_error or "no crop was made"
+    else:
+        message["crop"] = {"file": crop.file, "sha256": crop.sha256, "bytes": crop.size_bytes}
+    return message
+
+
+def as_sent(message: dict[str, Any], *, now: datetime) -> dict[str, Any]:
+    """Add to a message what is known only at the moment of sending: whether it is `historical`."""
+    when = datetime.fromisoformat(message["when"].replace("Z", "+00:00"))
+    return {**message, "historical": (now - when).total_seconds() > HISTORICAL_AFTER_SECONDS}
+
+
+def timestamp(when: datetime) -> str:
+    """Write an aware time as RFC 3339 in UTC with milliseconds: 2025-01-31T12:00:00.000Z."""
+    return when.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""The picture behind an alert: how it is kept, and for how long."""

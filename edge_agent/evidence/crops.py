@@ -1,0 +1,88 @@
+"""Crops: how is the picture behind an alert kept, complete or not at all?"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import cv2
+
+from edge_agent.domain import Crop
+from edge_agent.errors import CropError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.domain import Image
+
+# Hidden, and not *.jpg: whoever looks into the folder sees complete pictures only.
+UNFINISHED = ".{name}.unfinished"
+# Faces of people: not for everybody on the machine.
+FILE_MODE = 0o640
+
+
+class Crops:
+    """A folder of crops, one JPEG for an alert, named by its id. Written by one thread."""
+
+    def __init__(self, folder: Path, *, jpeg_quality: int) -> None:
+        """Take a folder, which need not exist yet, and clear it of what a power cut left unfinished."""
+        self.folder = folder
+        self._jpeg_quality = jpeg_quality
+        # Where this fails, `save` will say why.
+        with suppress(OSError):
+            for leftover in folder.glob(UNFINISHED.format(name="*")):
+                leftover.unlink()
+
+    def save(self, alert_id: str, cutout: Image) -> Crop:
+        """Keep a picture (BGR, uint8); it survives the loss of power once this returns.
+
+        Raises:
+            CropError: it cannot be encoded or written; nothing is left behind.
+        """
+        content = self._encoded(cutout)
+        path = self.folder.absolute() / f"{alert_id}.jpg"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, content)
+        except OSError as error:
+            raise CropError(
+                f"{path}: the crop cannot be kept: {error.strerror}; evidence.folder needs to be a writable folder "
+                "with free space"
+            ) from error
+        return Crop(file=str(path), sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+
+    def _encoded(self, cutout: Image) -> bytes:
+        try:
+            done, content = cv2.imencode(".jpg", cutout, [cv2.IMWRITE_JPEG_QUALITY, self._jpeg_quality])
+        except cv2.error as error:
+            raise self._not_encoded(cutout) from error
+        if not done:
+            raise self._not_encoded(cutout)
+        return content.tobytes()
+
+    def _not_encoded(self, cutout: Image) -> CropError:
+        return CropError(
+            f"{self.folder}: a picture of shape {cutout.shape} cannot be encoded as JPEG; please report this"
+        )
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(UNFINISHED.format(name=path.name))
+    try:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise
+    # The new name is an entry of the folder, which has to reach the disk as well.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
