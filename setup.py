@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: models/ and config.yaml travel inside the installed package."""
+"""What pyproject.toml cannot say: models, configuration and example travel inside the package."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 
 class BuildWithModels(build_py):
-    """Copy the models, their cards and the default configuration beside the code that reads them."""
+    """Copy the models, their cards, the default configuration and the example beside the code that reads them."""
 
     def run(self) -> None:
         """Build the packages, then add what stands at the fixed top level of the checkout."""
@@ -24,6 +24,9 @@ class BuildWithModels(build_py):
             if file.suffix in {".tflite", ".json", ".md"}:
                 shutil.copy2(file, models)
         shutil.copy2(HERE / "config.yaml", package)
+        examples = package / "examples"
+        examples.mkdir(exist_ok=True)
+        shutil.copy2(HERE / "examples" / "street_door.mp4", examples)
 
 
 setup(cmdclass={"build_py": BuildWithModels})

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
-from edge_agent.errors import CropError
+from edge_agent.delivery.identity import uuid7
+from edge_agent.errors import CropError, UnavailableError
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Mapping
-    from typing import Any
 
     from edge_agent.camera.cameras import Cameras
     from edge_agent.delivery.outbox import Outbox
-    from edge_agent.delivery.payload import Signature
     from edge_agent.delivery.publisher import Publisher
+    from edge_agent.delivery.signature import Signature
     from edge_agent.domain import Alert, Crop
     from edge_agent.evidence.crops import Crops
     from edge_agent.health import Health
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 600.0
 """Crops beyond their age or bytes are removed this often."""
+MOST_UNKEPT = 1000
+"""About 1 MB of alerts; a disk that takes none for so long is somebody's to mend."""
 
 
 class Agent:
@@ -38,19 +42,25 @@ class Agent:
         cameras: Cameras,
         pipelines: Mapping[str, Pipeline],
         crops: Crops,
-        sweep_crops: Callable[[], Any],
+        sweep_crops: Callable[..., Any],
         signature: Signature,
         outbox: Outbox,
         publisher: Publisher,
         health: Health,
         notifier: Notifier,
     ) -> None:
-        """`pipelines` holds one for each camera; `signature` says who sends and with which model."""
+        """Take the parts.
+
+        `pipelines` holds one for each camera; `sweep_crops` is evidence.retention.sweep for the folder of `crops`;
+        `signature` says who sends and with which model.
+        """
         self.cameras, self.pipelines = cameras, pipelines
         self.crops, self.sweep_crops = crops, sweep_crops
         self.signature, self.outbox, self.publisher = signature, outbox, publisher
         self.health, self.notifier = health, notifier
         self._swept_at = float("-inf")
+        self._unkept: deque[dict[str, Any]] = deque(maxlen=MOST_UNKEPT)
+        self._outbox_is_stuck = False
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, or until every camera has come to its end."""
@@ -65,21 +75,31 @@ class Agent:
 
     def _record(self, alert: Alert) -> None:
         """Make an alert durable; the publisher takes it from there."""
-        alert_id = self.signature.new_id(alert)
+        alert_id = uuid7(alert.when)
         # Crop first: a row in the outbox must never point at a file that a power
         # cut kept from being written.
         crop, crop_error = self._save_crop(alert_id, alert)
-        message = self.outbox.put(self.signature.sign(alert, id=alert_id, crop=crop, crop_error=crop_error))
-        self.publisher.wake()
-        log.info(
-            "alert %s: %s at %s, score %.2f after %d readings, crop %s",
-            message["sequence"],
-            message["label"],
-            message["camera"],
-            message["score"],
-            message["readings"],
-            crop.file if crop else "missing",
-        )
+        message = self.signature.sign(alert, id=alert_id, crop=crop, crop_error=crop_error)
+        where = crop.file if crop else "missing"
+        log.info("alert: %s at %s, score %.2f, crop %s", message["label"], message["camera"], message["score"], where)
+        self._unkept.append(message)
+        self._put_unkept()
+
+    def _put_unkept(self) -> None:
+        """Hand alerts to the outbox; while its disk is full they wait in memory, in order."""
+        while self._unkept:
+            try:
+                self.outbox.put(self._unkept[0])
+            except UnavailableError as error:
+                if not self._outbox_is_stuck:
+                    log.error("alerts wait in memory: %s", error)  # noqa: TRY400  (the message says it all)
+                self._outbox_is_stuck = True
+                return
+            self._unkept.popleft()
+            self.publisher.wake()
+        if self._outbox_is_stuck:
+            log.info("the outbox takes alerts again")
+            self._outbox_is_stuck = False
 
     def _save_crop(self, alert_id: str, alert: Alert) -> tuple[Crop | None, str]:
         """Keep the picture. A full or read-only disk costs the picture, never the alert."""
@@ -89,15 +109,23 @@ class Agent:
             log.warning("the alert goes out without its crop: %s", error)
             return None, str(error)
 
+    def _sweep(self) -> None:
+        """Make room; a crop stays for as long as its alert waits in the outbox."""
+        try:
+            self.sweep_crops(now=datetime.now(timezone.utc), owed=self.outbox.owed_crops())
+        except CropError as error:
+            log.warning("%s", error)
+
     def _tell_how_it_goes(self) -> None:
         """Feed the watchdog while frames move; a camera that is away is reopened by its feed, not by a restart."""
         at = time.monotonic()
+        self._put_unkept()
         lost = [state for state in self.cameras.states() if not state.is_open and not state.finished]
         if self.health.frames_move(at=at) or lost:
             self.notifier.alive()
         if at - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = at
-            self.sweep_crops()
+            self._sweep()
         link = self.publisher.state
         self.notifier.status(
             ", ".join(

@@ -1,0 +1,51 @@
+"""The command line: which command is it, and with which exit status (sysexits.h) does it end?"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from edge_agent.commands import alerts, check, config, detect, models, replay, run
+from edge_agent.errors import AgentError
+from edge_agent.systemd import log_handler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+"""What shells report for Ctrl-C."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = build_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, handlers=[log_handler()], force=True)
+    try:
+        return int(options.action(options))
+    except AgentError as error:
+        print(f"edge-agent: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe, such as `| head`, has seen enough; nothing more may be flushed into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe every command."""
+    parser = argparse.ArgumentParser(
+        prog="edge-agent",
+        description="Watches cameras and tells a person over MQTT when somebody wears no face mask.",
+        epilog="example: edge-agent run --demo",
+    )
+    parser.add_argument("--version", action="version", version=f"maskwatch {version('maskwatch')}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (run, detect, replay, check, config, alerts, models):
+        command.add_to(commands)
+    return parser

@@ -1,0 +1,110 @@
+"""`edge-agent check`: is everything there that the agent needs, and if not, what is to be done?"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_agent.camera import open_camera
+from edge_agent.camera.source import shown_source
+from edge_agent.commands.options import accept_json, add_command, configured, print_json
+from edge_agent.delivery.identity import boot_id
+from edge_agent.delivery.mqtt import try_broker
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.errors import AgentError, CameraError
+from edge_agent.evidence.crops import Crops
+from edge_agent.vision.card import model_bytes
+from edge_agent.vision.faces import open_face_finder
+from edge_agent.vision.masks import open_mask_reader
+from edge_agent.vision.tflite import probe_runtimes
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from edge_agent.config import Config
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "check",
+        check,
+        summary="look at configuration, models, cameras and broker, a line each: what is wrong and what to do",
+        example="edge-agent check --config /etc/maskwatch/config.yaml",
+    )
+    accept_json(parser)
+
+
+def check(options: argparse.Namespace) -> int:
+    """Look at every part, also after one has failed; the exit status is that of the first failure."""
+    config = configured(options)
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("configuration", lambda: str(options.config or "the defaults")),
+        ("masks", lambda: _masks(config)),
+        ("runtime", lambda: _runtime(config)),
+        ("faces", lambda: _faces(config)),
+        *((f"camera {name}", lambda name=name: _camera(config, name)) for name in config.cameras),
+        ("outbox", lambda: _outbox(config)),
+        ("crops", lambda: _crops(config)),
+        ("broker", lambda: try_broker(config.mqtt, config.device.name)),
+    ]
+    status = 0
+    width = max(len(name) for name, _ in checks)
+    for name, look in checks:
+        try:
+            found, is_good = look(), True
+        except AgentError as error:
+            found, is_good = str(error), False
+            status = status or error.exit_code
+        if options.json:
+            print_json({"check": name, "ok": is_good, "message": found})
+        else:
+            print(f"{'ok   ' if is_good else 'WRONG'}  {name.ljust(width)}  {found}", flush=True)
+    return status
+
+
+def _masks(config: Config) -> str:
+    reader = open_mask_reader(config.mask_model, runtime=config.runtime, threads=config.threads)
+    size = reader.card.input
+    labels = ", ".join(reader.card.labels)
+    return f"{config.mask_model}: {labels}; {size.width}x{size.height}; card and golden vectors fit"
+
+
+def _runtime(config: Config) -> str:
+    """Which runtime is used, and why not another."""
+    probes = probe_runtimes(model_bytes(config.mask_model))
+    reader = open_mask_reader(config.mask_model, runtime=config.runtime, threads=config.threads)
+    reasons = [f"{probe.runtime} {probe.version or 'none'} {probe.failure or 'works'}" for probe in probes]
+    return f"{reader.runtime}, as runtime is {config.runtime}: {'; '.join(reasons)}"
+
+
+def _faces(config: Config) -> str:
+    open_face_finder(config.faces)
+    return f"{config.faces.finder}{f' from {config.faces.model}' if config.faces.model else ''}"
+
+
+def _camera(config: Config, name: str) -> str:
+    camera = config.cameras[name]
+    with closing(open_camera(camera)) as opened:
+        image = opened.read()
+    if image is None:
+        raise CameraError(f"{shown_source(camera.source)}: opens, but holds no picture")
+    return f"{shown_source(camera.source)}: {image.shape[1]}x{image.shape[0]}"
+
+
+def _outbox(config: Config) -> str:
+    with closing(Outbox(config.outbox_file, boot_id=boot_id())) as outbox:
+        return f"{config.outbox_file}: {outbox.count()} alerts wait"
+
+
+def _crops(config: Config) -> str:
+    crop = Crops(config.crops_folder, jpeg_quality=config.evidence.jpeg_quality).save(
+        "check", np.zeros((8, 8, 3), np.uint8)
+    )
+    Path(crop.file).unlink()
+    return f"{config.crops_folder}: can be written"

@@ -1,0 +1,162 @@
+"""The demo: what does all of it look like on one terminal? Broker, agent and subscriber in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import threading
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from edge_agent.commands.options import alert_line, configured
+from edge_agent.config import shipped
+from edge_agent.delivery.subscriber import follow_alerts
+from edge_agent.errors import UnavailableError
+from edge_agent.systemd import Notifier
+from edge_agent.wiring import open_agent
+
+if TYPE_CHECKING:
+    import argparse
+
+    from edge_agent.config import Config, MqttConfig
+
+EXAMPLE = "street_door.mp4"
+START_SECONDS = 10.0
+"""Broker and subscriber are on this machine; longer means that they do not come."""
+LATE_SECONDS = 3.0
+"""The last alert may still be on its way when the recording has ended."""
+
+
+def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
+    """Show the main job on a terminal until the source ends or `stop` is set; prints a summary."""
+    with ExitStack() as stack:
+        config = _demo_config(options, stack)
+        subscriber = _Subscriber(config.mqtt, device=config.device.name)
+        stack.callback(subscriber.close)
+        subscriber.start()
+        began = time.monotonic()
+        with open_agent(config, Notifier()) as agent:
+            sources = ", ".join(f"{name} ({camera.source})" for name, camera in config.cameras.items())
+            print(f"watching {sources}; broker {config.mqtt.host}:{config.mqtt.port}; Ctrl-C ends", flush=True)
+            agent.run(stop)
+            seconds = time.monotonic() - began
+            subscriber.wait_for(agent.health.alerts, seconds=LATE_SECONDS)
+            waiting = agent.outbox.count()
+        health = agent.health
+        print(
+            f"\n{health.frames} frames in {seconds:.1f} s, faces looked for in {health.looked}, "
+            f"{health.readings} readings, {health.alerts} alerts raised, {subscriber.received} received over MQTT, "
+            f"{waiting} waiting\ncrops: {config.crops_folder}"
+        )
+        return 0 if subscriber.received >= health.alerts else UnavailableError.exit_code
+
+
+def _demo_config(options: argparse.Namespace, stack: ExitStack) -> Config:
+    """What is configured, completed: the example where no camera is named, our own broker where none is."""
+    changes = []
+    config = configured(options)
+    if "cameras" not in config.model_fields_set:
+        changes.append(f"cameras={{example: {{source: '{shipped('examples') / EXAMPLE}'}}}}")
+    if "host" not in config.mqtt.model_fields_set:
+        broker = _Broker()
+        stack.callback(broker.close)
+        changes += [f"mqtt.host={broker.host}", f"mqtt.port={broker.port}"]
+        # Alerts of an earlier demo that nobody fetched, and crops, stay apart from those of a real agent.
+        changes.append(f"state_folder={config.state / 'demo'}")
+    options.set = [*options.set, *changes]
+    return configured(options)
+
+
+class _Broker:
+    """An amqtt broker on a free port of loopback, in a thread of its own."""
+
+    host = "127.0.0.1"
+
+    def __init__(self) -> None:
+        """Start it and wait until it listens.
+
+        Raises:
+            UnavailableError: amqtt is not installed, or it does not come up.
+        """
+        try:
+            from amqtt.broker import Broker
+        except ImportError as error:
+            raise UnavailableError(
+                "the demo needs a broker: install maskwatch[demo], or name one with --set mqtt.host=..."
+            ) from error
+        # amqtt reports every connection; here it is furniture.
+        logging.getLogger("amqtt").setLevel(logging.ERROR)
+        logging.getLogger("transitions").setLevel(logging.ERROR)
+        with socket.socket() as free:
+            free.bind((self.host, 0))
+            self.port = free.getsockname()[1]
+        self._loop = asyncio.new_event_loop()
+        self._broker_class = Broker
+        self._failure = ""
+        self._listens = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="demo broker", daemon=True)
+        self._thread.start()
+        if not self._listens.wait(START_SECONDS) or self._failure:
+            raise UnavailableError(f"the demo's broker does not start: {self._failure or 'no answer'}")
+
+    def close(self) -> None:
+        """Stop it; nothing of it outlives the process anyway."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(START_SECONDS)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        listener = {"type": "tcp", "bind": f"{self.host}:{self.port}"}
+        plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+        try:
+            broker = self._broker_class({"listeners": {"default": listener}, "plugins": plugins}, loop=self._loop)
+            self._loop.run_until_complete(broker.start())
+        except Exception as error:  # noqa: BLE001  (a thread's only way to say why)
+            self._failure = str(error) or type(error).__name__
+            self._listens.set()
+            return
+        self._listens.set()
+        self._loop.run_forever()
+        self._loop.run_until_complete(broker.shutdown())
+        self._loop.close()
+
+
+class _Subscriber:
+    """Somebody else at the broker who prints each alert as it arrives, in a thread of their own."""
+
+    def __init__(self, mqtt: MqttConfig, *, device: str) -> None:
+        self._mqtt, self._device = mqtt, device
+        self._stop = threading.Event()
+        self._subscribed = threading.Event()
+        self._arrived = threading.Condition()
+        self._thread = threading.Thread(target=self._follow, name="demo subscriber", daemon=True)
+        self.received = 0
+
+    def start(self) -> None:
+        """Subscribe, and wait for it: what is published before that would not arrive."""
+        self._thread.start()
+        if not self._subscribed.wait(START_SECONDS):
+            raise UnavailableError(
+                f"{self._mqtt.host}:{self._mqtt.port} does not accept the subscription; see 'edge-agent check'"
+            )
+
+    def wait_for(self, count: int, *, seconds: float) -> None:
+        """Wait until so many alerts have arrived, but no longer than this."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: self.received >= count, timeout=seconds)
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._stop.set()
+        self._thread.join(START_SECONDS)
+
+    def _follow(self) -> None:
+        follow = follow_alerts(self._mqtt, device=self._device, stop=self._stop, on_connected=self._subscribed.set)
+        for message in follow:
+            print(f"\nMQTT alert: {alert_line(message)}\n{json.dumps(message)}", flush=True)
+            with self._arrived:
+                self.received += 1
+                self._arrived.notify_all()

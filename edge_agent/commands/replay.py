@@ -1,0 +1,90 @@
+"""`edge-agent replay`: which alerts would this recording have given?"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.camera.replay import recorded_frames
+from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json
+from edge_agent.delivery.identity import uuid7
+from edge_agent.evidence.crops import Crops
+from edge_agent.health import Health
+from edge_agent.wiring import build_pipeline, open_eyes, sign_as
+
+if TYPE_CHECKING:
+    import argparse
+
+    from edge_agent.delivery.signature import Signature
+    from edge_agent.domain import Alert
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "replay",
+        replay,
+        summary="run the whole path over recordings, on their own clock",
+        example="edge-agent replay --json door.mp4",
+    )
+    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="recording, or folder of pictures")
+    parser.add_argument("--crops", type=Path, metavar="FOLDER", help="keep the crop of each alert in this folder")
+    accept_json(parser)
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Replay each recording from its beginning; a summary of all follows at the end."""
+    config = configured(options)
+    finder, reader = open_eyes(config)
+    crops = Crops(options.crops, jpeg_quality=config.evidence.jpeg_quality) if options.crops else None
+    printer = _Printer(sign_as(config, reader), crops, as_json=options.json)
+    health = Health(silence_seconds=0.0)
+    began = time.perf_counter()
+    for video in options.videos:
+        # Somebody in the last frame of one recording has nothing to do with the first of the next.
+        pipeline = build_pipeline(config, video.stem, finder, reader)
+        for frame in recorded_frames(video, camera=video.stem):
+            outcome = pipeline.process(frame)
+            health.saw(outcome, at=frame.taken_at)
+            for alert in outcome.alerts:
+                printer.print(alert, at_seconds=frame.taken_at)
+    _print_summary(health, time.perf_counter() - began, as_json=options.json)
+    return 0
+
+
+class _Printer:
+    """Prints alerts as they would be published, with their place in the recording."""
+
+    def __init__(self, signature: Signature, crops: Crops | None, *, as_json: bool) -> None:
+        self._signature, self._crops, self._as_json = signature, crops, as_json
+        self._sequence = 0
+
+    def print(self, alert: Alert, *, at_seconds: float) -> None:
+        alert_id = uuid7(alert.when)
+        crop = self._crops.save(alert_id, alert.verdict.best.cutout) if self._crops else None
+        message = self._signature.sign(alert, id=alert_id, crop=crop, crop_error="replayed without --crops")
+        self._sequence += 1
+        # Sent at once, as far as the recording's own clock goes.
+        message |= {"sequence": self._sequence, "historical": False, "at_seconds": round(at_seconds, 3)}
+        if self._as_json:
+            print_json(message)
+        else:
+            print(alert_line(message) + f", {at_seconds:.1f} s into the recording", flush=True)
+
+
+def _print_summary(health: Health, seconds: float, *, as_json: bool) -> None:
+    summary = {
+        "frames": health.frames,
+        "fps": round(health.frames / seconds, 1),
+        "alerts": health.alerts,
+        "looked": health.looked,
+        "readings": health.readings,
+        "stages_ms": {stage: round(value, 3) for stage, value in health.stages_ms.items()},
+    }
+    if as_json:
+        print_json({"summary": summary})
+        return
+    stages = ", ".join(f"{stage} {value:.1f} ms" for stage, value in health.stages_ms.items())
+    print(f"{health.frames} frames at {summary['fps']} frames/s, {health.alerts} alerts; per frame: {stages}")

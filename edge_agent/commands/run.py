@@ -1,0 +1,110 @@
+"""`edge-agent run`: how does the agent start, read its configuration again, and end?"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.commands.demo import run_demo
+from edge_agent.commands.options import add_command, configured
+from edge_agent.errors import AgentError
+from edge_agent.systemd import Notifier
+from edge_agent.wiring import open_agent
+
+if TYPE_CHECKING:
+    import argparse
+
+    from edge_agent.agent import Agent
+    from edge_agent.config import Config
+
+log = logging.getLogger(__name__)
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands, "run", run, summary="watch the cameras until stopped", example="edge-agent run --demo"
+    )
+    parser.add_argument("--source", help="watch this camera, recording or folder instead of the configured ones")
+    parser.add_argument(
+        "--demo",
+        action="store_true",
+        help="show it on this terminal: a broker on loopback where none is configured, a subscriber that prints each "
+        "alert, and the example recording where no source is given",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Watch until SIGTERM or SIGINT, or until every recording has ended; SIGHUP reads the configuration again."""
+    if options.source is not None:
+        camera = f"cameras={{camera: {{source: {options.source!r}}}}}"
+        options.set = [*options.set, camera]
+    life = _Life()
+    if options.demo:
+        return run_demo(options, stop=life.wake)
+    notifier = Notifier()
+    config = configured(options)
+    fallback: Config | None = None
+    while True:
+        try:
+            with open_agent(config, notifier) as agent:
+                changed = _watch(agent, options, life, notifier)
+        except AgentError as error:
+            # A file that was read again but cannot be worked with must not end a watch that went well.
+            if fallback is None:
+                raise
+            log.error("the new configuration does not work, going on with the old one: %s", error)  # noqa: TRY400
+            config, fallback = fallback, None
+            continue
+        if changed is None:
+            return 0
+        config, fallback = changed, config
+
+
+def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Notifier) -> Config | None:
+    """Run the agent; returns the configuration to go on with, or None at the end."""
+    while True:
+        agent.run(life.wake)
+        if not life.takes_reload():
+            notifier.stopping()
+            return None
+        notifier.reloading()
+        try:
+            changed = configured(options)
+        except AgentError as error:
+            log.error("the configuration stays as it was: %s", error)  # noqa: TRY400  (the message says it all)
+            notifier.ready()
+            continue
+        log.info("configuration read again")
+        return changed
+
+
+class _Life:
+    """What the signals ask for. `wake` is set for each; the handlers only set flags."""
+
+    def __init__(self) -> None:
+        self.wake = threading.Event()
+        self._ends = False
+        self._reloads = False
+        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGINT, self._end)
+        signal.signal(signal.SIGHUP, self._reload)
+
+    def takes_reload(self) -> bool:
+        """Whether the agent was woken to read its configuration again and not to end; asked once per waking."""
+        if self._ends or not self._reloads:
+            return False
+        self._reloads = False
+        self.wake.clear()
+        # SIGTERM may have come in between.
+        return not self._ends
+
+    def _end(self, *_: object) -> None:
+        self._ends = True
+        self.wake.set()
+
+    def _reload(self, *_: object) -> None:
+        self._reloads = True
+        self.wake.set()

@@ -1,0 +1,53 @@
+"""The configuration as text: how does a config.yaml with these values read?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import BaseModel
+
+from edge_agent.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def as_yaml(config: Config, *, only_changes: bool = False) -> str:
+    """Write every key with its value and one comment line; or only keys whose value is not the default."""
+    lines = list(_section(config, Config(), "", only_changes=only_changes))
+    return "\n".join(lines).strip() + "\n" if lines else "# Every key has its default.\n"
+
+
+def _section(section: BaseModel, defaults: BaseModel, indent: str, *, only_changes: bool) -> Iterator[str]:
+    for key, field in type(section).model_fields.items():
+        value, default = getattr(section, key), getattr(defaults, key)
+        if only_changes and value == default:
+            continue
+        # Sections stand apart, their keys together.
+        if isinstance(value, (BaseModel, dict)):
+            yield ""
+        if not only_changes:
+            yield f"{indent}# {field.description}"
+        yield from _key(key, value, default, indent, only_changes=only_changes)
+
+
+def _key(key: str, value: Any, default: Any, indent: str, *, only_changes: bool) -> Iterator[str]:
+    if isinstance(value, BaseModel):
+        yield f"{indent}{key}:"
+        yield from _section(value, default, indent + "  ", only_changes=only_changes)
+    elif isinstance(value, dict):
+        yield f"{indent}{key}:"
+        for name, item in value.items():
+            # A camera that only the person knows is compared with a camera as it is by default.
+            yield from _key(name, item, type(item)(), indent + "  ", only_changes=only_changes)
+    else:
+        yield f"{indent}{key}: {_scalar(value)}".rstrip()
+
+
+def _scalar(value: Any) -> str:
+    plain = str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+    if plain is None:
+        return ""
+    return yaml.safe_dump(plain, default_flow_style=True, width=1000).removesuffix("...\n").strip()

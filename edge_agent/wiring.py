@@ -1,0 +1,100 @@
+"""The parts: from a configuration to an agent. The only place where concrete classes meet."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edge_agent.agent import Agent
+from edge_agent.camera.cameras import Cameras
+from edge_agent.decision.rules import Rules
+from edge_agent.decision.tracker import Tracker
+from edge_agent.decision.voting import Voting
+from edge_agent.delivery.identity import boot_id
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.delivery.publisher import Publisher
+from edge_agent.delivery.signature import Signature
+from edge_agent.evidence.crops import Crops
+from edge_agent.evidence.retention import sweep
+from edge_agent.health import Health
+from edge_agent.pipeline import Pipeline
+from edge_agent.vision.faces import open_face_finder
+from edge_agent.vision.masks import open_mask_reader
+from edge_agent.vision.motion import MotionGate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edge_agent.config import Config
+    from edge_agent.systemd import Notifier
+    from edge_agent.vision.faces import FaceFinder
+    from edge_agent.vision.masks import MaskReader
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 2.0
+"""What is waiting gets this long to leave at the end: with the cameras' own two seconds, SIGTERM is obeyed in five."""
+
+
+@contextmanager
+def open_agent(config: Config, notifier: Notifier) -> Iterator[Agent]:
+    """Build an agent and start its threads; on leaving, cameras stop first and the outbox closes last.
+
+    Raises:
+        ModelError: a model or its card is missing or does not fit.
+        UnavailableError: the state folder cannot be written.
+    """
+    finder, reader = open_eyes(config)
+    log.info("masks: %s in %s; faces: %s", reader.card.name, reader.runtime, config.faces.finder)
+    with ExitStack() as stack:
+        outbox = stack.enter_context(closing(Outbox(config.outbox_file, boot_id=boot_id())))
+        publisher = Publisher(outbox, config.mqtt, device=config.device.name)
+        stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
+        publisher.start()
+        cameras = stack.enter_context(Cameras(config.cameras))
+        evidence = config.evidence
+        yield Agent(
+            cameras=cameras,
+            pipelines={name: build_pipeline(config, name, finder, reader) for name in config.cameras},
+            crops=Crops(config.crops_folder, jpeg_quality=evidence.jpeg_quality),
+            sweep_crops=partial(
+                sweep, config.crops_folder, keep_days=evidence.keep_days, keep_bytes=evidence.keep_bytes
+            ),
+            signature=sign_as(config, reader),
+            outbox=outbox,
+            publisher=publisher,
+            health=Health(silence_seconds=max(camera.silence_seconds for camera in config.cameras.values())),
+            notifier=notifier,
+        )
+
+
+def open_eyes(config: Config) -> tuple[FaceFinder, MaskReader]:
+    """Load both models.
+
+    Raises:
+        ModelError: a model or its card is missing or does not fit.
+    """
+    finder = open_face_finder(config.faces)
+    return finder, open_mask_reader(config.mask_model, runtime=config.runtime, threads=config.threads)
+
+
+def build_pipeline(config: Config, camera: str, finder: FaceFinder, reader: MaskReader) -> Pipeline:
+    """The path of one camera; finder and reader are shared by all, memory of frames is not."""
+    return Pipeline(
+        motion=MotionGate(config.motion),
+        faces=finder,
+        tracker=Tracker(config.tracking, camera=camera),
+        masks=reader,
+        voting=Voting(config.voting, violations=config.rules.violations),
+        rules=Rules(config.rules),
+        margin_fraction=config.evidence.margin_fraction,
+    )
+
+
+def sign_as(config: Config, reader: MaskReader) -> Signature:
+    """Who sends the alerts, and which model stands behind them."""
+    return Signature(
+        device=config.device.name, boot_id=boot_id(), model_name=reader.card.name, model_sha256=reader.card.sha256
+    )
