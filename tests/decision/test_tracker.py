@@ -1,0 +1,124 @@
+"""The tracker keeps people apart and together."""
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.config import TrackingConfig
+from edge_agent.decision.tracker import Tracker
+from edge_agent.domain import Face
+from tests.values import NOON, a_face
+
+
+def ids(tracker: Tracker, faces: list[Face], at: float) -> list[int]:
+    tracks = tracker.update(faces, at=at, when=NOON + timedelta(seconds=at))
+    return [track.id for track in tracks]
+
+
+def a_tracker(**settings) -> Tracker:
+    return Tracker(TrackingConfig(**settings), camera="door")
+
+
+def test_a_face_that_moves_a_little_stays_the_same_person():
+    tracker = a_tracker()
+
+    seen = [ids(tracker, [a_face(10 + 5 * step)], step / 10) for step in range(20)]
+
+    assert seen == [[1]] * 20
+
+
+def test_a_person_who_walks_a_face_width_between_two_frames_is_followed_at_two_frames_a_second():
+    tracker = a_tracker()
+
+    seen = [ids(tracker, [a_face(10 + 40 * step)], step / 2) for step in range(8)]
+
+    assert seen == [[1]] * 8
+
+
+def test_two_people_side_by_side_are_two_tracks_whatever_the_order_of_the_faces():
+    tracker = a_tracker()
+    left, right = a_face(10), a_face(120)
+
+    assert ids(tracker, [left, right], 0.0) == [1, 2]
+    assert ids(tracker, [right, left], 0.1) == [2, 1]
+
+
+def test_people_who_cross_keep_their_tracks_because_each_goes_on_as_before():
+    tracker = a_tracker()
+    seen = []
+    for step in range(21):
+        left_to_right, right_to_left = a_face(20 * step), a_face(400 - 20 * step, 30)
+        seen.append(tuple(ids(tracker, [left_to_right, right_to_left], step / 10)))
+
+    assert set(seen) == {(1, 2)}
+
+
+def test_a_face_missed_for_a_moment_is_the_same_person_where_they_should_have_got_to():
+    tracker = a_tracker()
+    for step in range(10):
+        ids(tracker, [a_face(10 + 20 * step)], step / 10)
+
+    assert ids(tracker, [], 1.0) == []
+    assert ids(tracker, [a_face(10 + 20 * 14)], 1.4) == [1]
+
+
+def test_a_person_out_of_sight_for_longer_than_forget_seconds_is_somebody_new():
+    tracker = a_tracker(forget_seconds=1.0)
+    ids(tracker, [a_face()], 0.0)
+
+    assert ids(tracker, [a_face()], 1.1) == [2]
+    assert tracker.following == {2}
+
+
+def test_the_tracker_follows_until_the_last_person_is_forgotten():
+    tracker = a_tracker(forget_seconds=1.0)
+    assert not tracker.is_following
+
+    ids(tracker, [a_face()], 0.0)
+    ids(tracker, [], 0.9)
+    assert tracker.is_following
+
+    ids(tracker, [], 1.1)
+    assert not tracker.is_following
+
+
+def test_a_face_three_times_as_large_at_the_same_place_is_somebody_else():
+    tracker = a_tracker()
+    ids(tracker, [a_face(100, 100, width=20)], 0.0)
+
+    assert ids(tracker, [a_face(80, 80, width=60)], 0.1) == [2]
+
+
+def test_a_track_remembers_when_it_was_first_seen():
+    tracker = a_tracker()
+    ids(tracker, [a_face()], 3.0)
+
+    (track,) = tracker.update([a_face()], at=4.0, when=NOON + timedelta(seconds=4))
+
+    assert track.first_seen_at == 3.0
+    assert track.first_seen_when == NOON + timedelta(seconds=3)
+
+
+faces = st.lists(
+    st.builds(
+        a_face,
+        st.floats(0, 600),
+        st.floats(0, 300),
+        width=st.floats(8, 200),
+        score=st.floats(0, 1),
+    ),
+    max_size=6,
+)
+
+
+@given(st.lists(faces, max_size=12), st.floats(0, 3))
+def test_every_face_gets_exactly_one_track_and_no_track_two_faces(frames: list[list[Face]], pause: float):
+    tracker = a_tracker()
+    for number, found in enumerate(frames):
+        at = number * pause
+        tracks = tracker.update(found, at=at, when=NOON)
+
+        assert [track.face for track in tracks] == found
+        assert len({track.id for track in tracks}) == len(found)
+        assert {track.id for track in tracks} <= tracker.following
