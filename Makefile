@@ -1,0 +1,114 @@
+# The two commands that matter: `make run` shows the agent at work, `make test` proves that it works.
+# Every target with a `##` is listed by `make` alone.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# The checks of `make test` run in the order in which they are named.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+# The first Python that the project supports, unless one is given: make run PYTHON=python3.12
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
+	if $$python -c '$(SUITABLE)' 2>/dev/null; then echo $$python; break; fi; done)
+PYTHON := $(PYTHON)
+
+# What `make run` watches: a device, an address, a file or a folder. Without it: what CONFIG says, or the example.
+SOURCE ?=
+CONFIG ?=
+# What the test targets run: make tests TESTS=tests/vision
+TESTS ?= tests
+
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# What the device side meets on a machine that takes the newest of everything. Only packages of others: the project's
+# own metadata asks for less than OpenCV 5 for the sake of its default face finder, and the tests run from the checkout.
+NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert paho-mqtt pydantic pyyaml \
+	hypothesis jsonschema matplotlib pytest pytest-timeout scikit-image
+
+.PHONY: help run test packages fix format lint types imports tests coverage tests-opencv5 tests-device wheel \
+	test-wheel example clean python
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: .venv/.installed ## Watch the example recording, or SOURCE=/dev/video0, rtsp://..., a file; CONFIG=file
+	@.venv/bin/edge-agent run --demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(CONFIG),--config '$(CONFIG)')
+
+test: packages format lint types imports test-wheel tests-opencv5 coverage ## Install what the tests need and check everything
+
+packages: ## Check the Debian packages that the tests need; as root, or with sudo, install what is missing
+	@.ci/debian-packages tests/debian-packages.txt
+
+fix: .venv-dev/.installed ## Format the code and correct what can be corrected by itself
+	@.venv-dev/bin/ruff format .
+	@.venv-dev/bin/ruff check --fix .
+
+format: .venv-dev/.installed ## Check the format
+	.venv-dev/bin/ruff format --check .
+
+lint: .venv-dev/.installed ## Check the code for mistakes
+	.venv-dev/bin/ruff check .
+
+types: .venv-dev/.installed ## Check the types
+	.venv-dev/bin/mypy
+
+imports: .venv-dev/.installed ## Check who imports whom
+	.venv-dev/bin/lint-imports
+
+tests: .venv-dev/.installed ## Run the tests, or TESTS=tests/vision
+	.venv-dev/bin/pytest $(TESTS)
+
+coverage: .venv-dev/.installed ## Run the tests and show the lines that no test has reached
+	.venv-dev/bin/pytest --cov --cov-report=term $(TESTS)
+
+tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures and cameras with OpenCV 5, numpy 2 and LiteRT alone
+	.venv-opencv5/bin/python -m pytest tests/vision tests/camera
+
+tests-device: .venv-device/.installed ## Run the tests that need no TensorFlow, with what a device installs
+	.venv-device/bin/pytest -m 'not tensorflow' --ignore=tests/converter --ignore=tests/training $(TESTS)
+
+wheel: .venv-dev/.installed ## Build dist/maskwatch-*.whl
+	@rm -rf build dist
+	@said=$$(.venv-dev/bin/python -m build --wheel 2>&1) || { echo "$$said" >&2; exit 1; }
+	@ls dist/*.whl
+
+test-wheel: wheel ## Install the wheel in an empty environment and replay the example with it
+	@.ci/test-wheel dist/*.whl examples/street_door.mp4
+
+example: .venv-dev/.installed ## Draw the example recording again
+	@.venv-dev/bin/python -m examples.make_recording
+
+clean: ## Remove the environments and whatever was built
+	rm -rf .venv .venv-dev .venv-opencv5 .venv-device build dist *.egg-info .coverage
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python:
+	@$(or $(PYTHON),false) -c '$(SUITABLE)' 2>/dev/null || { \
+		echo "Python 3.10 to 3.13 is needed, and $(or $(PYTHON),python3) is none of them;" \
+			"name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+# $(call install,FOLDER,PACKAGES,WHAT): make the environment unless it is there, and install into it.
+define install
+	@test -x $(1)/bin/pip || $(PYTHON) -m venv --clear $(1)
+	@echo "installing $(3) into $(1) ..."
+	@$(1)/bin/python $(PIP_INSTALL) $(2)
+	@touch $@
+endef
+
+.venv/.installed: pyproject.toml setup.py | python
+	$(call install,.venv,--editable '.[demo]',the device side (a minute the first time))
+
+.venv-dev/.installed: pyproject.toml setup.py | python
+	$(call install,.venv-dev,--editable '.[dev$(comma)demo$(comma)train$(comma)tflite-runtime$(comma)systemd]',everything with TensorFlow (some minutes the first time))
+
+.venv-opencv5/.installed: Makefile | python
+	$(call install,.venv-opencv5,$(NEWEST),the newest packages)
+
+.venv-device/.installed: pyproject.toml setup.py | python
+	$(call install,.venv-device,--editable '.[dev$(comma)demo]' matplotlib,the device side and the tests' tools)
+
+comma := ,

@@ -1,0 +1,28 @@
+"""What do all tests share? The reference data beside the checkout, which not everybody has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+"""Pictures, recordings and weights with mixed licences: never part of the repository (CONTRIBUTING.md)."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests that need reference data where there is none, each by its name."""
+    if SHARED.is_dir():
+        return
+    for item in items:
+        if item.get_closest_marker("reference_data"):
+            # A reason of its own keeps the summary from folding several tests into one line.
+            item.add_marker(pytest.mark.skip(reason=f"{item.name} needs reference data in ../{SHARED.name}"))
+
+
+@pytest.fixture
+def shared(request: pytest.FixtureRequest) -> Path:
+    """The folder with the reference data, for tests marked `reference_data`."""
+    if not request.node.get_closest_marker("reference_data"):
+        pytest.fail("a test that uses 'shared' needs @pytest.mark.reference_data, or it breaks where there is none")
+    return SHARED

@@ -1,0 +1,108 @@
+"""Do the files of the house agree with each other?"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+HOUSE = Path(__file__).parents[2]
+
+LARGEST_FILE_BYTES = 6 * 1024 * 1024
+"""A clone on a device's slow line stays a matter of seconds."""
+
+
+def text(name: str) -> str:
+    return (HOUSE / name).read_text(encoding="utf-8")
+
+
+def tracked() -> list[Path]:
+    """Files that git knows."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "-z"], cwd=HOUSE, check=True, capture_output=True, text=True
+    )
+    return [HOUSE / name for name in listed.stdout.split("\0") if name and (HOUSE / name).is_file()]
+
+
+def project(key: str) -> str:
+    found = re.search(rf'^{key} = "([^"]+)"$', text("pyproject.toml"), re.MULTILINE)
+    assert found, f"pyproject.toml has no {key}"
+    return found.group(1)
+
+
+def test_make_alone_lists_every_target_with_one_line():
+    # A make that runs inside another one would also say where it is.
+    command = ["make", "--no-print-directory"]
+    listed = subprocess.run(command, cwd=HOUSE, check=True, capture_output=True, text=True).stdout.splitlines()
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):(?!=)", text("Makefile"), re.MULTILINE))
+    # The check of the interpreter is a step of other targets and nothing to ask for.
+    assert {line.split()[1] for line in listed} == targets - {"python"}
+    assert all(len(line.split()) > 2 for line in listed)
+
+
+def test_every_target_without_a_file_is_declared_phony():
+    declared = re.search(r"^\.PHONY:((?:.*\\\n)*.*)$", text("Makefile"), re.MULTILINE)
+    assert declared
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):(?!=)", text("Makefile"), re.MULTILINE))
+    assert set(declared.group(1).replace("\\", " ").split()) == targets
+
+
+def test_the_version_heads_the_changelog():
+    newest = re.search(r"^## (\S+)", text("CHANGELOG.md"), re.MULTILINE)
+    assert newest, "CHANGELOG.md has no heading such as '## 0.1.0 - unreleased'"
+    assert newest.group(1) == project("version")
+
+
+def test_the_continuous_integration_runs_what_a_person_runs():
+    assert re.search(r"^exec make test\b", text(".ci/run"), re.MULTILINE)
+    workflow = yaml.safe_load(text(".github/workflows/ci.yml"))
+    assert {"run": "make test"} in workflow["jobs"]["everything"]["steps"]
+
+
+def test_what_the_continuous_integration_starts_can_be_started():
+    for script in (HOUSE / ".ci").iterdir():
+        assert script.stat().st_mode & 0o111, f"{script.name} is not executable"
+        assert script.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
+        assert "set -euo pipefail\n" in script.read_text(encoding="utf-8")
+
+
+def test_the_workflow_tries_every_python_that_the_package_accepts():
+    workflow = yaml.safe_load(text(".github/workflows/ci.yml"))
+    tried = workflow["jobs"]["device"]["strategy"]["matrix"]["python"]
+    first, end = re.findall(r"3\.(\d+)", project("requires-python"))
+    assert tried == [f"3.{minor}" for minor in range(int(first), int(end))]
+    assert f"(3, {first}) <= sys.version_info[:2] <= (3, {int(end) - 1})" in text("Makefile")
+
+
+def test_no_file_is_too_large_for_a_slow_line():
+    large = {str(file): file.stat().st_size for file in tracked() if file.stat().st_size > LARGEST_FILE_BYTES}
+    assert not large
+
+
+def test_no_file_names_a_folder_of_one_machine():
+    folder = re.compile(rb"/(?:work/(?:main|shared)|root/|home/(?!pi\b|jetson\b)[a-z]+/|tmp/[a-z]+/)")
+    found = {
+        str(file.relative_to(HOUSE)): match.group().decode()
+        for file in tracked()
+        if (match := folder.search(file.read_bytes())) and b"\0" not in file.read_bytes()[:1024]
+    }
+    # The pattern itself.
+    found.pop("tests/promises/test_house.py", None)
+    assert not found
+
+
+def test_the_licence_is_the_one_that_the_package_names():
+    licence = text("LICENSE").split()
+    assert licence[:4] == ["Apache", "License", "Version", "2.0,"]
+    assert "Copyright [yyyy] [name of copyright owner]" in " ".join(licence), "the text of the licence is changed"
+    assert project("license") == "Apache-2.0"
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "examples/README.md"])
+def test_the_documents_name_only_targets_that_exist(document):
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):(?!=)", text("Makefile"), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`|^ {4})make ([a-z][a-z0-9-]*)", text(document), re.MULTILINE))
+    assert named <= targets
