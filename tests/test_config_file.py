@@ -1,0 +1,138 @@
+"""A wrong configuration is explained completely, with its places, before a camera is touched."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent.config import Config
+from edge_agent.config_file import load_config
+from edge_agent.errors import ConfigError
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def complaint(file: Path, *overrides: str) -> list[str]:
+    """The lines of the error, without the first, which names the file."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, overrides=overrides)
+    first, *lines = str(caught.value).splitlines()
+    assert first == f"{file}:"
+    return [" ".join(line.split()) for line in lines]
+
+
+def test_an_empty_file_is_the_default_configuration(tmp_path):
+    assert load_config(write(tmp_path, "# nothing\n")) == Config() == load_config(None)
+
+
+def test_a_typo_names_file_line_key_and_the_nearest_known_key(tmp_path):
+    file = write(tmp_path, "device: {id: door}\n\nmotoin:\n  enabled: false\n")
+
+    assert complaint(file) == ["line 3 motoin: unknown key; did you mean 'motion'?"]
+
+
+def test_a_typo_inside_a_section_or_a_camera_is_explained_alike(tmp_path):
+    file = write(tmp_path, "mqtt:\n  prot: 1883\ncameras:\n  door:\n    sorce: /dev/video0\n")
+
+    assert complaint(file) == [
+        "line 2 mqtt.prot: unknown key; did you mean 'port'?",
+        "line 5 cameras.door.sorce: unknown key; did you mean 'source'?",
+    ]
+
+
+def test_a_key_like_no_other_gets_the_list_of_known_ones(tmp_path):
+    assert complaint(write(tmp_path, "log: {zzz: 1}\n")) == ["line 1 log.zzz: unknown key; known here: level"]
+
+
+def test_several_mistakes_are_reported_together_in_the_order_of_their_lines(tmp_path):
+    file = write(
+        tmp_path,
+        "faces:\n  finder: yolo\nmqtt:\n  port: abc\nmotoin: {}\nevidence:\n  jpeg_quality: 101\n  keep_days: soon\n",
+    )
+
+    assert complaint(file) == [
+        "line 2 faces.finder: 'yolo' is not one of 'yunet', 'ssd' or 'haar'",
+        "line 4 mqtt.port: 'abc' is not a whole number",
+        "line 5 motoin: unknown key; did you mean 'motion'?",
+        "line 7 evidence.jpeg_quality: 101 is more than 100, the most allowed",
+        "line 8 evidence.keep_days: 'soon' is not a number",
+    ]
+
+
+def test_keys_that_contradict_each_other_are_said_to(tmp_path):
+    file = write(tmp_path, "mqtt:\n  password_file: secret\n")
+
+    assert complaint(file) == ["line 1 mqtt: password_file is given but username is empty"]
+
+
+def test_text_that_yaml_took_for_a_number_is_to_be_quoted(tmp_path):
+    assert complaint(write(tmp_path, "device:\n  id: 17\n")) == ["line 2 device.id: 17 is not text; put it in quotes"]
+
+
+def test_a_section_written_as_a_value_is_refused(tmp_path):
+    assert complaint(write(tmp_path, "mqtt: localhost\n")) == ["line 1 mqtt: 'localhost' is not a section of keys"]
+
+
+def test_a_key_that_stands_twice_is_refused_because_one_would_be_lost(tmp_path):
+    file = write(tmp_path, "mqtt: {port: 1}\nlog: {}\nmqtt: {host: a}\n")
+
+    assert complaint(file) == ["line 3 mqtt: stands on line 1 already"]
+
+
+def test_broken_yaml_names_the_line(tmp_path):
+    (line,) = complaint(write(tmp_path, "mqtt:\n  host: [a\nlog: {}\n"))
+
+    assert line.startswith("line 3 not YAML:")
+
+
+def test_a_file_that_is_a_list_is_refused(tmp_path):
+    assert complaint(write(tmp_path, "- a\n")) == ["line 1 holds ['a'] where keys such as 'cameras:' are expected"]
+
+
+def test_a_missing_file_says_how_to_begin_one(tmp_path):
+    with pytest.raises(ConfigError, match=r"no such file; 'edge-agent config > .*nowhere\.yaml'"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_bytes(b"device: {id: \xff\xfe}\n")
+
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(file)
+
+
+def test_set_goes_before_the_file_and_its_mistakes_are_found_too(tmp_path):
+    file = write(tmp_path, "mqtt: {port: 1883}\n")
+
+    assert load_config(file, overrides=["mqtt.port=8883"]).mqtt.port == 8883
+    assert complaint(file, "mqtt.port=x", "nonsense") == [
+        "--set --set nonsense: has to be KEY=VALUE, such as faces.min_score=0.5",
+        "--set mqtt.port: 'x' is not a whole number",
+    ]
+
+
+def test_relative_paths_count_from_the_folder_of_the_file(tmp_path):
+    (tmp_path / "door.mp4").touch()
+    file = write(tmp_path, "state_folder: state\ncameras:\n  a: {source: door.mp4}\n  b: {source: /dev/video0}\n")
+
+    config = load_config(file)
+
+    assert config.state == tmp_path / "state"
+    assert config.cameras["a"].source == str(tmp_path / "door.mp4")
+    assert config.cameras["b"].source == "/dev/video0"
+
+
+def test_a_finder_that_needs_a_network_says_so(tmp_path):
+    file = write(tmp_path, "faces:\n  finder: yunet\n")
+
+    assert complaint(file) == ["line 1 faces: finder 'yunet' needs the path of its network under 'model'"]
+
+
+def test_a_device_name_that_would_break_a_topic_is_refused(tmp_path):
+    (line,) = complaint(write(tmp_path, "device: {id: a/b}\n"))
+
+    assert line == "line 1 device.id: may hold letters, digits, '.', '_' and '-' only, 63 at most"

@@ -1,0 +1,126 @@
+"""The path of one frame, with eyes that only count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_agent.config import MotionConfig, RulesConfig, TrackingConfig, VotingConfig
+from edge_agent.decision.rules import Rules
+from edge_agent.decision.tracker import Tracker
+from edge_agent.decision.voting import Voting
+from edge_agent.domain import Box, Face, Image, Label
+from edge_agent.pipeline import Pipeline
+from edge_agent.vision.motion import MotionGate
+from tests.values import a_face, a_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Faces:
+    """Sees the same faces in every picture."""
+
+    def __init__(self, *faces: Face) -> None:
+        self.faces = list(faces)
+        self.looked_at = 0
+
+    def find(self, image: Image) -> list[Face]:
+        self.looked_at += 1
+        return self.faces
+
+
+class Masks:
+    """Reads the same label from every face."""
+
+    def __init__(self, label: Label = "without_mask") -> None:
+        self.label: Label = label
+        self.read_count = 0
+
+    def read(self, image: Image, box: Box) -> tuple[Label, Mapping[Label, float]]:
+        self.read_count += 1
+        return self.label, {"with_mask": 0.1, "without_mask": 0.1, "mask_worn_incorrectly": 0.1} | {self.label: 0.9}
+
+
+def a_pipeline(faces: Faces, masks: Masks | None = None) -> Pipeline:
+    return Pipeline(
+        motion=MotionGate(MotionConfig()),
+        faces=faces,
+        tracker=Tracker(TrackingConfig(forget_seconds=1.0), camera="door"),
+        masks=masks or Masks(),  # type: ignore[arg-type]
+        voting=Voting(VotingConfig(readings=3), violations=("without_mask", "mask_worn_incorrectly")),
+        rules=Rules(RulesConfig()),
+        margin_fraction=0.5,
+    )
+
+
+def test_a_still_frame_is_not_looked_at():
+    eyes = Faces()
+    pipeline = a_pipeline(eyes)
+    pipeline.process(a_frame(0.0))
+
+    outcome = pipeline.process(a_frame(0.1))
+
+    assert not outcome.looked
+    assert eyes.looked_at == 1
+
+
+def test_a_change_in_the_picture_is_looked_at():
+    eyes = Faces()
+    pipeline = a_pipeline(eyes)
+    pipeline.process(a_frame(0.0))
+
+    assert pipeline.process(a_frame(0.1, brightness=90)).looked
+    assert eyes.looked_at == 2
+
+
+def test_a_person_who_stands_still_is_looked_at_for_as_long_as_they_are_followed():
+    eyes = Faces(a_face())
+    pipeline = a_pipeline(eyes)
+
+    for step in range(20):
+        assert pipeline.process(a_frame(step / 10)).looked
+
+
+def test_three_readings_without_a_mask_give_one_alert_at_the_third_frame():
+    pipeline = a_pipeline(Faces(a_face()))
+
+    outcomes = [pipeline.process(a_frame(step / 10)) for step in range(6)]
+
+    assert [len(outcome.alerts) for outcome in outcomes] == [0, 0, 1, 0, 0, 0]
+    (alert,) = outcomes[2].alerts
+    assert alert.verdict.label == "without_mask"
+    assert alert.when == a_frame(0.2).taken_when
+
+
+def test_a_person_with_a_mask_gives_no_alert():
+    pipeline = a_pipeline(Faces(a_face()), Masks("with_mask"))
+
+    assert [pipeline.process(a_frame(step / 10)).alerts for step in range(6)] == [()] * 6
+
+
+def test_every_face_is_read_once_a_frame():
+    masks = Masks()
+    pipeline = a_pipeline(Faces(a_face(), a_face(100)), masks)
+
+    outcome = pipeline.process(a_frame(size=(200, 100)))
+
+    assert masks.read_count == 2
+    assert [reading.track.id for reading in outcome.readings] == [1, 2]
+
+
+def test_the_cutout_is_the_face_with_its_margin_inside_the_frame_and_outlives_it():
+    pipeline = a_pipeline(Faces(a_face(0, 20, width=40)))
+    frame = a_frame(size=(200, 100), brightness=7)
+
+    (reading,) = pipeline.process(frame).readings
+    frame.image[:] = 99
+
+    assert reading.cutout.shape == (95, 60, 3)  # what would lie above and left of the frame is missing
+    assert reading.cutout.max() == 7
+
+
+def test_the_outcome_says_what_each_stage_took():
+    outcome = a_pipeline(Faces(a_face())).process(a_frame())
+
+    assert list(outcome.stage_seconds) == ["motion", "faces", "masks", "decision"]
+    assert min(outcome.stage_seconds.values()) >= 0

@@ -1,0 +1,93 @@
+"""The service manager hears what the agent says."""
+
+import logging
+import socket
+
+import pytest
+
+from edge_agent.systemd import Notifier, log_handler
+
+
+@pytest.fixture
+def manager(tmp_path, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(1)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield listening
+
+
+def heard(manager: socket.socket) -> list[str]:
+    manager.setblocking(False)
+    messages = []
+    while True:
+        try:
+            messages.append(manager.recv(1000).decode())
+        except BlockingIOError:
+            return messages
+
+
+def test_ready_is_said_once_and_again_after_a_reload(manager):
+    notifier = Notifier()
+    notifier.ready()
+    notifier.ready()
+    notifier.reloading()
+    notifier.ready()
+
+    first, reloading, last = heard(manager)
+
+    assert (first, last) == ("READY=1", "READY=1")
+    assert reloading.startswith("RELOADING=1\nMONOTONIC_USEC=")
+
+
+def test_the_watchdog_is_fed_at_most_once_a_second(manager):
+    notifier = Notifier()
+    for _ in range(100):
+        notifier.alive()
+
+    assert heard(manager) == ["WATCHDOG=1"]
+
+
+def test_a_status_is_sent_when_it_changes(manager):
+    notifier = Notifier()
+    for text in ("watching", "watching", "broker away"):
+        notifier.status(text)
+    notifier.stopping()
+
+    assert heard(manager) == ["STATUS=watching", "STATUS=broker away", "STOPPING=1"]
+
+
+def test_an_abstract_socket_is_understood(monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind("\0maskwatch-test-notify")
+        monkeypatch.setenv("NOTIFY_SOCKET", "@maskwatch-test-notify")
+        Notifier().ready()
+
+        assert heard(listening) == ["READY=1"]
+
+
+def test_without_a_service_manager_nothing_happens(monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+
+    Notifier().ready()
+
+
+def test_a_manager_that_is_gone_is_mentioned_once(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    notifier = Notifier()
+    notifier.ready()
+    notifier.stopping()
+
+    assert len(caplog.records) == 1
+
+
+def test_outside_the_journal_logs_are_lines_on_stderr(monkeypatch):
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+
+    assert isinstance(log_handler(), logging.StreamHandler)
+
+
+def test_under_systemd_logs_go_to_the_journal(monkeypatch):
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+
+    assert type(log_handler()).__name__ == "JournalHandler"

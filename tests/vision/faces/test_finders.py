@@ -1,0 +1,94 @@
+"""Every finder finds a real face, and takes every picture that a camera or a person may hand it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.config import FacesConfig
+from edge_agent.errors import ModelError
+from edge_agent.vision.faces import FaceFinder, open_face_finder
+from tests.conftest import SHARED
+from tests.faces import COLLINS, face_box, portrait
+
+OPENCV_HAS_CASCADES = hasattr(cv2, "CascadeClassifier")
+FINDERS = [
+    pytest.param("haar", marks=pytest.mark.skipif(not OPENCV_HAS_CASCADES, reason="OpenCV 5 has no cascades")),
+    pytest.param("yunet", marks=pytest.mark.reference_data),
+    pytest.param("ssd", marks=pytest.mark.reference_data),
+]
+NETWORKS = {"haar": None, "yunet": "face_detection_yunet_2023mar.onnx", "ssd": "opencv_face_detector_uint8.pb"}
+
+
+@pytest.fixture(params=FINDERS)
+def finder(request) -> FaceFinder:
+    network = NETWORKS[request.param]
+    return open_face_finder(FacesConfig(finder=request.param, model=SHARED / "weights" / network if network else None))
+
+
+def test_a_real_face_is_found_where_it_is(finder):
+    faces = finder.find(portrait(COLLINS))
+
+    assert faces[0].box.overlap(face_box(COLLINS)) > 0.4
+    assert 0.6 <= faces[0].score <= 1.0
+
+
+def test_a_large_picture_gives_boxes_in_its_own_pixels(finder):
+    large = cv2.resize(portrait(COLLINS), None, fx=3, fy=3)
+
+    assert finder.find(large)[0].box.overlap(face_box(COLLINS, scale=3)) > 0.4
+
+
+def test_a_picture_without_people_holds_no_face(finder):
+    assert finder.find(np.full((240, 320, 3), 128, np.uint8)) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 640), (640, 1), (1, 1), (5, 8000), (3000, 20)])
+def test_a_picture_of_any_shape_is_taken(finder, shape):
+    assert isinstance(finder.find(np.zeros((*shape, 3), np.uint8)), list)
+
+
+def test_boxes_stay_inside_the_picture_and_the_surest_comes_first(finder):
+    image = portrait(COLLINS)[70:200, 180:330]  # the face is cut by the left and upper edge
+
+    faces = finder.find(cv2.copyMakeBorder(image, 0, 200, 0, 300, cv2.BORDER_REPLICATE))
+
+    assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
+    for face in faces:
+        assert 0 <= face.box.x1 < face.box.x2 <= 450
+        assert 0 <= face.box.y1 < face.box.y2 <= 330
+
+
+@pytest.mark.skipif(not OPENCV_HAS_CASCADES, reason="OpenCV 5 has no cascades")
+def test_faces_smaller_than_wanted_are_left_out():
+    assert open_face_finder(FacesConfig(smallest_px=300)).find(portrait(COLLINS)) == []
+
+
+@pytest.mark.skipif(OPENCV_HAS_CASCADES, reason="says what OpenCV 5 answers")
+def test_haar_on_opencv_5_says_what_to_install():
+    with pytest.raises(ModelError, match=r"has no cascades; install opencv-python-headless<5"):
+        open_face_finder(FacesConfig())
+
+
+@pytest.mark.parametrize(("name", "finder"), [("face.onnx", "yunet"), ("face.pb", "ssd")])
+def test_a_missing_network_is_named(tmp_path, name, finder):
+    with pytest.raises(ModelError, match=f"{name}: no such model"):
+        open_face_finder(FacesConfig(finder=finder, model=tmp_path / name))
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path):
+    for name in ("face.onnx", "face.pb", "face.pbtxt"):
+        (tmp_path / name).write_bytes(b"not a network at all" * 10)
+
+    with pytest.raises(ModelError, match="not a YuNet face finder"):
+        open_face_finder(FacesConfig(finder="yunet", model=tmp_path / "face.onnx"))
+    with pytest.raises(ModelError, match="not the res10 face finder"):
+        open_face_finder(FacesConfig(finder="ssd", model=tmp_path / "face.pb"))
+
+
+def test_ssd_needs_exactly_one_description_beside_its_graph(tmp_path):
+    (tmp_path / "face.pb").write_bytes(b"x")
+
+    with pytest.raises(ModelError, match=r"needs exactly one \.pbtxt beside it .* found: none"):
+        open_face_finder(FacesConfig(finder="ssd", model=tmp_path / "face.pb"))
