@@ -20,7 +20,7 @@ CONFIG ?=
 # What the test targets run: make tests TESTS=tests/vision
 TESTS ?= tests
 
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # What the device side meets on a machine that takes the newest of everything. Only packages of others: the project's
 # own metadata asks for less than OpenCV 5 for the sake of its default face finder, and the tests run from the checkout.
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert paho-mqtt pydantic pyyaml \
