@@ -21,19 +21,19 @@ class MaskReader:
     """A TFLite classifier with its card. Owned by one thread."""
 
     def __init__(self, interpreter: Interpreter, card: MaskCard, *, name: str) -> None:
-        """Hold the model against its card.
+        """Hold the shape of the model against its card.
 
         Raises:
-            ModelError: shapes, dtypes, number of labels or golden vectors differ from the card.
+            ModelError: shapes, dtypes or number of labels differ from the card.
         """
         self.card = card
+        self._name = name
         self._interpreter = interpreter
         _check_tensors(interpreter, card, name=name)
         tensor = interpreter.inputs[0]
         table = input_table(card.input, scale=tensor.scale, zero_point=tensor.zero_point)
         is_identity = table.dtype == np.uint8 and bool(np.array_equal(table, np.arange(256)))
         self._table = None if is_identity else table
-        self._check_golden(name)
 
     @property
     def runtime(self) -> str:
@@ -56,15 +56,25 @@ class MaskReader:
         shares = probabilities(output, self.card.output, temperature=self.card.temperature)
         return dict(zip(self.card.labels, shares.tolist(), strict=True))
 
-    def _check_golden(self, name: str) -> None:
+    def scores_of_whole(self, image: Image) -> Mapping[Label, float]:
+        """Probability of every label for a picture that is one face."""
+        return self.scores(image, Box(0, 0, image.shape[1], image.shape[0]))
+
+    def check_golden(self) -> None:
+        """Read the card's pictures and hold the scores against those on the card.
+
+        Raises:
+            ModelError: this runtime reads them differently.
+        """
         for number, golden in enumerate(self.card.golden, 1):
-            image = golden.image()
-            scores = self.scores(image, Box(0, 0, image.shape[1], image.shape[0]))
-            apart = max(abs(scores[label] - wanted) for label, wanted in zip(self.card.labels, golden.scores, strict=True))
+            scores = self.scores_of_whole(golden.image())
+            apart = max(
+                abs(scores[label] - wanted) for label, wanted in zip(self.card.labels, golden.scores, strict=True)
+            )
             if apart > GOLDEN_TOLERANCE:
                 raise ModelError(
-                    f"{name}: golden vector {number} differs by {apart:.2f} in {self.runtime}; the model would read "
-                    "masks wrongly on this device: choose another runtime, or convert the model again"
+                    f"{self._name}: golden vector {number} differs by {apart:.2f} in {self.runtime}; the model "
+                    "would read masks wrongly on this device: choose another runtime, or convert the model again"
                 )
 
 
@@ -76,7 +86,9 @@ def open_mask_reader(model: Path, *, runtime: RuntimeChoice = "auto", threads: i
     """
     card = read_card(model)
     interpreter = open_interpreter(model_bytes(model), name=str(model), runtime=runtime, threads=threads)
-    return MaskReader(interpreter, card, name=str(model))
+    reader = MaskReader(interpreter, card, name=str(model))
+    reader.check_golden()
+    return reader
 
 
 def _check_tensors(interpreter: Interpreter, card: MaskCard, *, name: str) -> None:

@@ -1,0 +1,83 @@
+"""Calibration: which pictures tell an int8 model the ranges of its numbers?
+
+The same pictures for the same folder, spread evenly over its labels and its names. They are whole faces, cut and
+scaled by the device's own code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converter.faces import LabelledFace, faces_in, faces_of_scenes, opened
+from converter.progress import with_progress
+from edge_agent.errors import ConfigError
+from edge_agent.vision.tensors import face_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from converter.float_models import FloatModel
+    from edge_agent.domain import Label
+
+FEWEST_PICTURES = 20
+MOST_PICTURES = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrationSet:
+    """`pixels` is uint8, (pictures, height, width, 3), RGB; `labels` None where nobody said."""
+
+    pixels: NDArray[np.uint8]
+    labels: tuple[Label | None, ...]
+    paths: tuple[Path, ...]
+    unreadable: tuple[str, ...]
+
+
+def calibration_faces(place: Path) -> list[LabelledFace]:
+    """Faces to calibrate with: a folder of pictures, or COCO annotations, of which the `train` split counts.
+
+    Raises:
+        ConfigError: nothing is there.
+    """
+    return faces_of_scenes(place, split="train") if place.is_file() else faces_in(place)
+
+
+def read_calibration_set(place: Path, model: FloatModel, *, most: int = MOST_PICTURES) -> CalibrationSet:
+    """Read at most `most` faces, evenly spread.
+
+    Raises:
+        ConfigError: fewer than FEWEST_PICTURES can be read.
+    """
+    chosen = spread(calibration_faces(place), most=most)
+    unreadable: list[str] = []
+    pixels, labels, paths = [], [], []
+    progress = with_progress(opened(chosen, unreadable=unreadable), total=len(chosen), what="reading pictures")
+    for face, image in progress:
+        region = face.region(image, margin_fraction=model.margin_fraction)
+        pixels.append(face_pixels(image, region, width_px=model.width_px, height_px=model.height_px))
+        labels.append(face.label)
+        paths.append(face.path)
+    if len(pixels) < FEWEST_PICTURES:
+        raise ConfigError(
+            f"{place}: {len(pixels)} pictures that can be read; int8 needs {FEWEST_PICTURES} at least to learn the "
+            f"ranges of its numbers, {MOST_PICTURES} of both labels are better"
+        )
+    return CalibrationSet(np.stack(pixels), tuple(labels), tuple(paths), tuple(unreadable))
+
+
+def spread(faces: Sequence[LabelledFace], *, most: int) -> list[LabelledFace]:
+    """At most `most` faces, the same share of every label, evenly spaced in each; always the same ones."""
+    groups: dict[Label | None, list[LabelledFace]] = {}
+    for face in faces:
+        groups.setdefault(face.label, []).append(face)
+    chosen = []
+    for group in groups.values():
+        share = min(len(group), max(1, most // len(groups)))
+        chosen += [group[index * len(group) // share] for index in range(share)]
+    return chosen

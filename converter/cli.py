@@ -1,0 +1,49 @@
+"""The command line: which command is it, and with which exit status (sysexits.h, or 3 for a gate) does it end?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from converter.commands import convert
+from edge_agent.errors import AgentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+"""What shells report for Ctrl-C."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return int(options.action(options))
+    except AgentError as error:
+        print(f"edge-convert: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe, such as `| head`, has seen enough; nothing more may be flushed into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe every command."""
+    parser = argparse.ArgumentParser(
+        prog="edge-convert",
+        description="Turns a Keras mask classifier into a TFLite model with its card, and judges both.",
+        epilog="example: edge-convert convert mask_detector.model --labels with_mask,without_mask "
+        "--calibration faces/ --output models/",
+    )
+    parser.add_argument("--version", action="version", version=f"maskwatch {version('maskwatch')}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (convert,):
+        command.add_to(commands)
+    return parser

@@ -1,0 +1,1 @@
+"""The commands of `edge-convert`, one module each."""

@@ -1,0 +1,82 @@
+"""Options: what do several commands have in common?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from converter.float_models import PIXEL_RANGES, PixelRange
+from edge_agent.domain import LABELS, Label
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def add_command(
+    commands: Any, name: str, action: Callable[[argparse.Namespace], int], *, summary: str, example: str
+) -> argparse.ArgumentParser:
+    """Add a command; `--help` ends with the example."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=f"example: {example}"
+    )
+    parser.set_defaults(action=action)
+    return parser
+
+
+def add_keras_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a Keras file itself does not always say."""
+    parser.add_argument(
+        "--labels",
+        type=labels_of,
+        default=(),
+        metavar="A,B[,C]",
+        help=f"what the Keras model's outputs mean, in their order: {', '.join(LABELS)}",
+    )
+    parser.add_argument(
+        "--pixels",
+        choices=("detect", *PIXEL_RANGES),
+        default="detect",
+        help="range of the pixels that the Keras model was trained on, before any scaling layer of its own "
+        "(default: detect, by such a layer; -1..1 where there is none)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=fraction,
+        metavar="FRACTION",
+        help="margin around the face that the Keras model was trained with, as a fraction of the face "
+        "(default: what run.json beside the model says, or 0)",
+    )
+    parser.add_argument(
+        "--size", type=int, metavar="PX", help="side of the input, where the Keras model leaves it open"
+    )
+
+
+def pixels_of(options: argparse.Namespace) -> PixelRange | None:
+    """The range given, None for `detect`."""
+    return None if options.pixels == "detect" else cast("PixelRange", options.pixels)
+
+
+def labels_of(text: str) -> tuple[Label, ...]:
+    """Parse `with_mask,without_mask`."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in LABELS]
+    if unknown or len(set(names)) != len(names) or not names:
+        raise argparse.ArgumentTypeError(f"'{text}': give different labels of {', '.join(LABELS)}, separated by commas")
+    return tuple(cast("Label", name) for name in names)
+
+
+def fraction(text: str) -> float:
+    """Parse a number of 0..1."""
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from error
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0..1")
+    return value
+
+
+def existing(text: str) -> Path:
+    """A path as given; whether it is there is said by whoever opens it."""
+    return Path(text).expanduser()

@@ -1,0 +1,74 @@
+"""Conversion: how does a float model become the bytes of a .tflite file?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from converter.float_models import PIXEL_SCALES
+from converter.progress import with_progress
+from converter.silence import quiet_tensorflow
+from edge_agent.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from converter.float_models import FloatModel
+
+Format: TypeAlias = Literal["int8", "float32", "float16", "dynamic"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def to_tflite(model: FloatModel, form: Format, *, pixels: NDArray[np.uint8]) -> bytes:
+    """Convert a float model, batch 1; `int8` takes and gives uint8, the others float32.
+
+    `pixels` are the calibration pictures, (pictures, height, width, 3), RGB; only `int8` looks at them.
+
+    Raises:
+        ModelError: TensorFlow cannot convert it.
+    """
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([model.function])
+        match form:
+            case "float32":
+                pass
+            case "float16":
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                converter.target_spec.supported_types = [tf.float16]
+            case "dynamic":
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                # Or its dense layers come out in a version that tflite-runtime 2.14 does not know.
+                converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
+            case "int8":
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                converter.representative_dataset = lambda: _samples(model, pixels)
+                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+                converter.inference_input_type = tf.uint8
+                converter.inference_output_type = tf.uint8
+        try:
+            return bytes(converter.convert())
+        # TensorFlow raises a dozen classes here, some private.
+        except Exception as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise ModelError(
+                f"{model.path}: cannot be converted to {form}: {' '.join(lines)[:300]}; replace that layer by one that "
+                "TFLite has, or try --format float32"
+            ) from error
+
+
+def _samples(model: FloatModel, pixels: NDArray[np.uint8]) -> Iterator[list[NDArray[Any]]]:
+    """What int8 learns its ranges from."""
+    scale, zero_point = PIXEL_SCALES[model.pixels]
+    for number, picture in enumerate(with_progress(pixels, total=len(pixels), what="calibrating")):
+        shown = picture.copy()
+        if number == 0:
+            # One black and one white pixel: the range of the input is then that of all pixels there are, and
+            # preprocessing on the device nothing but a resize.
+            shown[0, 0], shown[0, -1] = 0, 255
+        values = (shown.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+        yield [values[np.newaxis]]

@@ -1,0 +1,168 @@
+"""Faces: which pictures is a model measured on, and where in them are the faces?
+
+Two forms: folders, where every picture is one face and the folder's name its label, and COCO scenes, where every
+annotated box is one. What a model sees of a face is cut by the device's own code.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from converter.keras_models import labels_of_names
+from edge_agent.domain import Box, Image, Label
+from edge_agent.errors import ConfigError, PictureError
+from edge_agent.vision.tensors import face_region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFace:
+    """One face of a picture. `box` is None where the whole picture is the face, `label` where nobody said."""
+
+    path: Path
+    label: Label | None
+    box: Box | None = None
+
+    def region(self, image: Image, *, margin_fraction: float) -> Box:
+        """What a model looks at: the whole picture, or a square around the box."""
+        if self.box is None:
+            return Box(0, 0, image.shape[1], image.shape[0])
+        return face_region(self.box, margin_fraction=margin_fraction)
+
+    def side_px(self, image: Image) -> float:
+        """The shorter side of the face."""
+        return self.region(image, margin_fraction=0.0).shorter_side_px if self.box is None else self.box.shorter_side_px
+
+
+def read_picture(path: Path) -> Image:
+    """Read a picture: BGR, uint8.
+
+    Raises:
+        PictureError: the file is missing or no picture.
+    """
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be read: {error.strerror}") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise PictureError(f"{path}: not a picture, or cut off")
+    return np.asarray(image, np.uint8)
+
+
+def opened(faces: Sequence[LabelledFace], *, unreadable: list[str]) -> Iterator[tuple[LabelledFace, Image]]:
+    """Faces with their pictures, each picture read once; what cannot be read is listed and left out."""
+    path: Path | None = None
+    image: Image | None = None
+    for face in faces:
+        if face.path != path:
+            path = face.path
+            try:
+                image = read_picture(path)
+            except PictureError as error:
+                image = None
+                unreadable.append(str(error))
+        if image is not None:
+            yield face, image
+
+
+def faces_in(folder: Path) -> list[LabelledFace]:
+    """Every picture below a folder as one face, labelled where folders named after labels lie in it.
+
+    Raises:
+        ConfigError: no such folder, no pictures, an empty folder of a label, or one label only.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder")
+    classes = _class_folders(folder)
+    if not classes:
+        pictures = _pictures(folder)
+        if not pictures:
+            raise ConfigError(f"{folder}: no pictures in it ({', '.join(SUFFIXES)})")
+        return [LabelledFace(path, None) for path in pictures]
+    faces = []
+    for label, child in classes:
+        pictures = _pictures(child)
+        if not pictures:
+            raise ConfigError(f"{child}: no pictures of '{label}' in it; fill the folder or take it away")
+        faces += [LabelledFace(path, label) for path in pictures]
+    if len({label for label, _ in classes}) == 1:
+        raise ConfigError(
+            f"{folder}: pictures of '{classes[0][0]}' only; one label says nothing about telling labels apart: "
+            "add a folder of another label"
+        )
+    return faces
+
+
+def labelled_faces_in(folder: Path) -> list[LabelledFace]:
+    """Every picture of a folder with one folder per label.
+
+    Raises:
+        ConfigError: as `faces_in`, and where no folder is named after a label.
+    """
+    faces = faces_in(folder)
+    if faces[0].label is None:
+        raise ConfigError(
+            f"{folder}: no folder in it is named after a label; sort the pictures into with_mask/, without_mask/ "
+            "and mask_worn_incorrectly/"
+        )
+    return faces
+
+
+def faces_of_scenes(
+    annotations: Path, *, split: str | None = None, source: str | None = None, min_side_px: float = 0.0
+) -> list[LabelledFace]:
+    """Annotated faces of COCO scenes, of one split and source where given.
+
+    Raises:
+        ConfigError: the file is missing or not COCO, or no face is left.
+    """
+    try:
+        content = json.loads(annotations.read_text(encoding="utf-8"))
+        labels = {int(one["id"]): _label_of(str(one["name"])) for one in content["categories"]}
+        pictures = {int(one["id"]): one for one in content["images"]}
+        boxes = [
+            (pictures[int(one["image_id"])], labels[int(one["category_id"])], one["bbox"])
+            for one in content["annotations"]
+        ]
+    except FileNotFoundError as error:
+        raise ConfigError(f"{annotations}: no such file") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{annotations}: not COCO annotations of faces: {error!r}") from error
+    faces = []
+    for picture, label, (x, y, width, height) in boxes:
+        box = Box(x, y, x + width, y + height)
+        wanted = split in {None, picture.get("split")} and source in {None, picture.get("source")}
+        if wanted and label is not None and box.shorter_side_px >= max(min_side_px, 1.0):
+            faces.append(LabelledFace(annotations.parent / str(picture["file_name"]), label, box))
+    if not faces:
+        known = {kind: sorted({str(one.get(kind)) for one in pictures.values()}) for kind in ("split", "source")}
+        raise ConfigError(
+            f"{annotations}: no face of {min_side_px:g} px or more with split {split or 'any'} and source "
+            f"{source or 'any'}; splits there: {', '.join(known['split'])}; sources: {', '.join(known['source'])}"
+        )
+    return sorted(faces, key=lambda face: str(face.path))
+
+
+def _class_folders(folder: Path) -> list[tuple[Label, Path]]:
+    found = [(_label_of(child.name), child) for child in sorted(folder.iterdir()) if child.is_dir()]
+    return [(label, child) for label, child in found if label is not None]
+
+
+def _label_of(name: str) -> Label | None:
+    labels = labels_of_names([name])
+    return labels[0] if labels else None
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())

@@ -1,0 +1,86 @@
+"""Writing: how do a model and its card come onto the disk together, or not at all?"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Put all files in place, or leave what was there before untouched.
+
+    Everything is written beside its target and on the disk before the first name changes.
+
+    Raises:
+        ConfigError: the folder cannot be written, or the disk is full.
+    """
+    drafts = {target: target.with_name(f".{target.name}.{os.getpid()}.part") for target in files}
+    try:
+        for target, content in files.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write_durably(drafts[target], content)
+        _rename_all(drafts)
+    except OSError as error:
+        what = error.strerror or str(error)
+        folder = next(iter(files)).parent
+        advice = "make room there" if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else "make it writable"
+        raise ConfigError(
+            f"{folder}: nothing was written, what was there is unchanged: {what}; {advice}, or choose another folder"
+        ) from error
+    finally:
+        for draft in drafts.values():
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _rename_all(drafts: Mapping[Path, Path]) -> None:
+    """Rename every draft; when one rename fails, the earlier ones are taken back."""
+    previous = {target: target.with_name(f".{target.name}.{os.getpid()}.previous") for target in drafts}
+    done: list[Path] = []
+    try:
+        for target in drafts:
+            if target.is_file():
+                shutil.copy2(target, previous[target])
+        for target, draft in drafts.items():
+            draft.replace(target)
+            done.append(target)
+    except OSError:
+        for target in done:
+            _take_back(target, previous[target])
+        raise
+    finally:
+        for copy in previous.values():
+            copy.unlink(missing_ok=True)
+    for folder in {target.parent for target in drafts}:
+        _make_names_durable(folder)
+
+
+def _take_back(target: Path, previous: Path) -> None:
+    if previous.is_file():
+        previous.replace(target)
+    else:
+        target.unlink()
+
+
+def _make_names_durable(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
