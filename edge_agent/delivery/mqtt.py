@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # A broker on the other side of the world over a phone network answers well within this.
 CONNECT_SECONDS = 5.0
+# Nearly every broker does within this; one that does not is asked in another way which version it speaks.
+HESITATION_SECONDS = 1.0
 # To see `offline` off; a stopping agent has 5 s for everything.
 CLOSE_SECONDS = 0.5
 AT_LEAST_ONCE = 1
@@ -73,6 +75,10 @@ class _OldBrokerError(UnavailableError):
     """The broker did not want MQTT 5; ask again with 3.1.1."""
 
 
+class _SilentBrokerError(UnavailableError):
+    """The broker did not answer in time; perhaps it is slow, perhaps it did not understand."""
+
+
 def open_connection(mqtt: MqttConfig, *, client_id: str, device: str = "") -> Connection:
     """Connect to the broker. With a `device`, its status is published there: `online` now, `offline` at the end.
 
@@ -80,10 +86,14 @@ def open_connection(mqtt: MqttConfig, *, client_id: str, device: str = "") -> Co
         ConfigError: the password or a certificate cannot be read.
         UnavailableError: no broker, or it refuses; the message says which and what to do.
     """
+    version = MQTTProtocolVersion.MQTTv5
     try:
-        return Connection(mqtt, MQTTProtocolVersion.MQTTv5, client_id=client_id, device=device)
+        return Connection(mqtt, version, client_id=client_id, device=device, answer_seconds=HESITATION_SECONDS)
     except _OldBrokerError:
-        return Connection(mqtt, MQTTProtocolVersion.MQTTv311, client_id=client_id, device=device)
+        version = MQTTProtocolVersion.MQTTv311
+    except _SilentBrokerError:
+        version = _spoken_version(mqtt)
+    return Connection(mqtt, version, client_id=client_id, device=device)
 
 
 def try_broker(mqtt: MqttConfig, device: str) -> str:
@@ -101,7 +111,15 @@ def try_broker(mqtt: MqttConfig, device: str) -> str:
 class Connection:
     """A live connection. Owned by one thread."""
 
-    def __init__(self, mqtt: MqttConfig, version: MQTTProtocolVersion, *, client_id: str, device: str) -> None:
+    def __init__(
+        self,
+        mqtt: MqttConfig,
+        version: MQTTProtocolVersion,
+        *,
+        client_id: str,
+        device: str = "",
+        answer_seconds: float = CONNECT_SECONDS,
+    ) -> None:
         """Connect with one version of the protocol and wait for the broker's yes.
 
         Raises:
@@ -121,7 +139,7 @@ class Connection:
         self._loss = ""
         self._client = self._make_client(version, client_id)
         try:
-            self._connect(version)
+            self._connect(version, answer_seconds)
         except BaseException:
             self._hang_up()
             raise
@@ -139,7 +157,8 @@ class Connection:
             UnavailableError: it does not agree, or the connection is lost.
         """
         _, number = self._client.subscribe(topic, qos=AT_LEAST_ONCE)
-        self._wait(lambda: number in self._granted, f"does not answer the subscription of {topic}")
+        if not self._wait(lambda: number in self._granted, CONNECT_SECONDS):
+            raise UnavailableError(f"{self.address}: the broker does not answer the subscription of {topic}")
         granted = self._granted.pop(number or 0)
         if granted.is_failure:
             raise UnavailableError(
@@ -218,41 +237,44 @@ class Connection:
         client.on_message = self._on_message
         return client
 
-    def _connect(self, version: MQTTProtocolVersion) -> None:
+    def _connect(self, version: MQTTProtocolVersion, answer_seconds: float) -> None:
         try:
             self._client.connect(self._mqtt.host, self._mqtt.port, keepalive=self._mqtt.keepalive_seconds)
         except OSError as error:
             raise UnavailableError(f"{self.address}: {_explain(error, self._mqtt)}") from error
-        self._wait_for_welcome(version)
+        self._wait_for_welcome(version, answer_seconds)
         if self._welcome is None or not self._welcome.is_failure:
             return
         if version is MQTTProtocolVersion.MQTTv5 and self._welcome.value == UNSUPPORTED_VERSION:
             raise _OldBrokerError(f"{self.address}: {self._welcome}")
         raise UnavailableError(f"{self.address}: {self._explain_refusal(self._welcome)}")
 
-    def _wait_for_welcome(self, version: MQTTProtocolVersion) -> None:
+    def _wait_for_welcome(self, version: MQTTProtocolVersion, answer_seconds: float) -> None:
         try:
-            self._wait(lambda: self._welcome is not None, "accepts the connection but does not answer; is it a broker?")
+            is_answered = self._wait(lambda: self._welcome is not None, answer_seconds)
         except UnavailableError as error:
             # Some old brokers refuse a version that they do not know by hanging up.
-            if version is MQTTProtocolVersion.MQTTv5 and self._client.socket() is None:
+            if version is MQTTProtocolVersion.MQTTv5:
                 raise _OldBrokerError(str(error)) from error
-            if self._client.socket() is None:
-                raise UnavailableError(
-                    f"{self.address}: hangs up without an MQTT answer; check mqtt.port, mqtt.tls "
-                    "(is the port one for TLS?) and whether the broker asks for mqtt.cert_file"
-                ) from error
-            raise
+            raise UnavailableError(
+                f"{self.address}: hangs up without an MQTT answer; check mqtt.port, mqtt.tls "
+                "(is the port one for TLS?) and whether the broker asks for mqtt.cert_file"
+            ) from error
+        if not is_answered:
+            raise _SilentBrokerError(f"{self.address}: accepts the connection but does not answer; is it a broker?")
 
-    def _wait(self, is_done: Callable[[], bool], otherwise: str) -> None:
-        deadline = time.monotonic() + CONNECT_SECONDS
+    def _wait(self, is_done: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
         held: list[Event] = []
-        while not is_done():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise UnavailableError(f"{self.address}: {otherwise}")
-            held += self.turn(left)
+        while not is_done() and time.monotonic() < deadline:
+            try:
+                held += self.turn(deadline - time.monotonic())
+            except UnavailableError:
+                # A broker that refuses says so and hangs up at once.
+                if not is_done():
+                    raise
         self._events = held + self._events
+        return is_done()
 
     def _hang_up(self) -> None:
         # Without DISCONNECT, so a will that stands is published by the broker.
@@ -321,6 +343,22 @@ class Connection:
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
         self._events.append(Message(message.topic, bytes(message.payload)))
+
+
+def _spoken_version(mqtt: MqttConfig) -> MQTTProtocolVersion:
+    # To a broker of 3.1.1, the will and the user of an MQTT 5 CONNECT begin elsewhere: amqtt takes other bytes for
+    # their length and waits for more. Without them it reads to the end and refuses the version.
+    bare = mqtt.model_copy(update={"username": "", "password_file": None})
+    try:
+        Connection(bare, MQTTProtocolVersion.MQTTv5, client_id=f"maskwatch-{secrets.token_hex(4)}").close()
+    except _OldBrokerError:
+        return MQTTProtocolVersion.MQTTv311
+    except _SilentBrokerError:
+        raise
+    except UnavailableError:
+        # It asks for a user, and said so in MQTT 5.
+        pass
+    return MQTTProtocolVersion.MQTTv5
 
 
 def _wait_readable(connected: Any, bell: int | None, seconds: float, *, also_writable: bool) -> None:

@@ -65,10 +65,13 @@ class Outbox:
         self._lock = threading.Lock()
         # Survives here when a damaged file is set aside, so that numbers do not repeat within this process.
         self._sequence = 0
+        self._count = 0
         self._database = self._open()
 
     def put(self, message: dict[str, Any]) -> dict[str, Any]:
         """Number a message and keep it; durable when this returns the message with its `sequence`.
+
+        One that already waits (same `id`) is given back as it is: whoever is not sure may put again.
 
         Raises:
             UnavailableError: the disk is full or read-only; nothing was kept.
@@ -83,11 +86,11 @@ class Outbox:
 
     def remove(self, *ids: str) -> None:
         """Forget messages that the broker has acknowledged."""
-        self._run(lambda database: _remove(database, ids))
+        self._run(lambda database: self._remove(database, ids))
 
     def count(self) -> int:
-        """How many messages wait."""
-        return int(self._run(lambda database: database.execute("SELECT count(*) FROM alerts").fetchone())[0])
+        """How many messages wait; does not touch the disk."""
+        return self._count
 
     def owed_crops(self) -> set[str]:
         """Names (without folder) of the crops that waiting messages refer to."""
@@ -102,6 +105,9 @@ class Outbox:
 
     def _put(self, database: sqlite3.Connection, message: dict[str, Any]) -> dict[str, Any]:
         with _transaction(database):
+            waits = database.execute("SELECT message FROM alerts WHERE id = ?", (message["id"],)).fetchone()
+            if waits is not None:
+                return dict(json.loads(waits[0]))
             known = database.execute(
                 "SELECT sequence FROM last_sequence WHERE boot_id = ?", (self._boot_id,)
             ).fetchone()
@@ -117,7 +123,13 @@ class Outbox:
                 (message["id"], crop["file"] if crop else None, json.dumps(numbered)),
             )
         self._sequence = sequence
+        self._count += 1
         return numbered
+
+    def _remove(self, database: sqlite3.Connection, ids: tuple[str, ...]) -> None:
+        with _transaction(database):
+            removed = database.executemany("DELETE FROM alerts WHERE id = ?", [(row_id,) for row_id in ids]).rowcount
+        self._count -= removed
 
     def _run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         with self._lock:
@@ -157,6 +169,7 @@ class Outbox:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
             _prepare(database)
+            self._count = int(database.execute("SELECT count(*) FROM alerts").fetchone()[0])
         except BaseException:
             database.close()
             raise
@@ -215,11 +228,6 @@ def _prepare(database: sqlite3.Connection) -> None:
     (finding,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if finding != "ok":
         raise sqlite3.DatabaseError(finding)
-
-
-def _remove(database: sqlite3.Connection, ids: tuple[str, ...]) -> None:
-    with _transaction(database):
-        database.executemany("DELETE FROM alerts WHERE id = ?", [(row_id,) for row_id in ids])
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

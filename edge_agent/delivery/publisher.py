@@ -117,6 +117,7 @@ class Publisher:
             first_seconds=self._timing.first_pause_seconds, longest_seconds=self._timing.longest_pause_seconds
         )
         self._in_flight: dict[int, _Sent] = {}
+        self._acknowledged: set[str] = set()
         self._crop_numbers: set[int] = set()
         self._crops_wanted = mqtt.crops
         self._connected_at = 0.0
@@ -125,11 +126,7 @@ class Publisher:
 
     @property
     def state(self) -> DeliveryState:
-        """How delivery is doing now.
-
-        Raises:
-            UnavailableError: the outbox cannot be read.
-        """
+        """How delivery is doing now; cheap enough to be asked for every frame."""
         return replace(self._state, waiting=self._outbox.count())
 
     def start(self) -> None:
@@ -179,6 +176,7 @@ class Publisher:
     def _serve(self, connection: Connection) -> None:
         while True:
             at = time.monotonic()
+            self._forget_acknowledged()
             self._send_waiting(connection, at=at)
             if not self._in_flight:
                 self._well(connection)
@@ -197,11 +195,11 @@ class Publisher:
             return
         messages_a_row = 2 if self._mqtt.crops else 1
         limit = max(1, min(ROWS_IN_FLIGHT, connection.in_flight_limit // messages_a_row))
-        sent = {sent.row_id for sent in self._in_flight.values()}
-        if len(sent) >= limit:
+        if len(self._in_flight) >= limit:
             return
-        # Refused rows are the oldest: looking past them must still show enough.
-        for row in self._outbox.waiting(limit + len(self._refused_until)):
+        sent = {sent.row_id for sent in self._in_flight.values()} | self._acknowledged
+        # What was sent or refused before is the oldest: looking past it must still show enough.
+        for row in self._outbox.waiting(limit + len(self._acknowledged) + len(self._refused_until)):
             if len(self._in_flight) >= limit:
                 break
             if row.id not in sent and at >= self._refused_until.get(row.id, 0.0):
@@ -242,11 +240,23 @@ class Publisher:
             else:
                 acknowledged.append(sent.row_id)
         if acknowledged:
-            self._outbox.remove(*acknowledged)
+            self._acknowledged.update(acknowledged)
             for row_id in acknowledged:
                 self._refused_until.pop(row_id, None)
             self._state = replace(self._state, sent=self._state.sent + len(acknowledged))
+            self._forget_acknowledged()
             self._well(connection)
+
+    def _forget_acknowledged(self) -> None:
+        """Take acknowledged rows out of the outbox; on a full disk they are only not sent again, until it has room."""
+        if not self._acknowledged:
+            return
+        try:
+            self._outbox.remove(*self._acknowledged)
+        except UnavailableError as error:
+            self._trouble(str(error))
+        else:
+            self._acknowledged.clear()
 
     def _alert_refused(self, sent: _Sent, refusal: str, connection: Connection) -> None:
         at = time.monotonic()
@@ -285,7 +295,7 @@ class Publisher:
         self._state = replace(self._state, reason=reason)
 
     def _well(self, connection: Connection) -> None:
-        if self._refused_until:
+        if self._refused_until or self._acknowledged:
             return
         if self._state.reason:
             log.info("%s: connected (%s), alerts are delivered", connection.address, connection.protocol)
