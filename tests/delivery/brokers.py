@@ -1,0 +1,148 @@
+"""Brokers that behave badly or are old, and certificates for one that speaks TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.config import MqttConfig
+from tests.mosquitto import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CONNECT = 0x10
+WELCOME_5 = b"\x20\x03\x00\x00\x00"
+WELCOME_311 = b"\x20\x02\x00\x00"
+SESSION_TAKEN_OVER_5 = b"\xe0\x02\x8e\x00"
+FIRST_SUBSCRIPTION_DENIED_5 = b"\x90\x04\x00\x01\x00\x87"
+UNACCEPTABLE_VERSION_311 = b"\x20\x02\x00\x01"
+
+
+class ScriptedBroker:
+    """Answers each CONNECT as told and nothing else. `received` holds the bytes that came after CONNECT."""
+
+    def __init__(self, answer: Callable[[int], bytes], *, certificates: Path | None = None) -> None:
+        """`answer` gets the protocol level of CONNECT (5, or 4 for 3.1.1); b"" hangs up. With certificates: TLS."""
+        self._answer = answer
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._tls = None
+        if certificates is not None:
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._tls.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+        self._open: list[socket.socket] = []
+        self.connects = 0
+        self.received: list[bytes] = []
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+
+    def config(self, **keys: Any) -> MqttConfig:
+        """A configuration that points to this broker."""
+        return MqttConfig(**{"host": "127.0.0.1", "port": self._server.getsockname()[1], **keys})
+
+    def __enter__(self) -> ScriptedBroker:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Wakes the thread, which close() alone does not.
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join()
+        for connected in self._open:
+            connected.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connected, _ = self._server.accept()
+            except OSError:
+                return
+            if self._tls is not None:
+                connected = self._tls.wrap_socket(connected, server_side=True)
+            self._open.append(connected)
+            threading.Thread(target=self._serve, args=[connected], daemon=True).start()
+
+    def _serve(self, connected: socket.socket) -> None:
+        packet = connected.recv(4096)
+        assert packet[0] == CONNECT
+        self.connects += 1
+        # Fixed header of two bytes, two of length, "MQTT", and then the level.
+        answer = self._answer(packet[8])
+        if not answer:
+            connected.close()
+            return
+        try:
+            connected.sendall(answer)
+            while chunk := connected.recv(65536):
+                self.received.append(chunk)
+        except OSError:
+            return
+
+
+class Amqtt:
+    """amqtt, a broker in Python that speaks only MQTT 3.1.1."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Amqtt:
+        from amqtt.broker import Broker
+
+        settings = {
+            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
+            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+        }
+        self._thread.start()
+
+        async def start() -> Broker:
+            broker = Broker(settings)
+            await broker.start()
+            return broker
+
+        self._broker = asyncio.run_coroutine_threadsafe(start(), self._loop).result(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._broker.shutdown(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def make_certificates(folder: Path, *, name: str = "IP:127.0.0.1") -> Path:
+    """Write ca.pem with ca.key, and server.pem and client.pem with their keys, both signed by it."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test authority")
+    for role in ("server", "client"):
+        openssl("req", *curve, "-keyout", f"{role}.key", "-out", f"{role}.csr", "-subj", f"/CN={role}")
+        (folder / "names").write_text(f"subjectAltName={name}\n")
+        openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{role}.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-out",
+            f"{role}.pem",
+            "-days",
+            "2",
+            "-extfile",
+            "names",
+        )
+    return folder

@@ -1,0 +1,108 @@
+"""Samples for the delivery tests: an alert, its message, and a listener that shares no code with the agent."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import uuid
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from edge_agent.delivery.identity import uuid7
+from edge_agent.delivery.payload import alert_message
+from edge_agent.domain import Alert, Box, Crop, Face, Reading, Track, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paho.mqtt.client import MQTTMessage
+
+DEVICE = "lobby"
+BOOT_ID = "6c1e2a34-0000-4000-8000-000000000001"
+WHEN = datetime(2025, 1, 31, 12, 0, 0, 123_000, tzinfo=timezone.utc)
+PATIENCE_SECONDS = 15.0
+
+
+def an_alert(when: datetime = WHEN) -> Alert:
+    """Somebody at the entrance wears no mask."""
+    track = Track(7, "entrance", Face(Box(10.4, 20.6, 50.0, 60.0), 0.97), 1.0, when)
+    reading = Reading(
+        track=track,
+        label="without_mask",
+        score=0.98765,
+        scores={"with_mask": 0.01235, "without_mask": 0.98765},
+        taken_at=2.0,
+        taken_when=when,
+        frame_size=(640, 480),
+        cutout=np.zeros((8, 8, 3), np.uint8),
+    )
+    return Alert(Verdict(track, "violation", "without_mask", 0.98765, 9, reading), when)
+
+
+def a_message(when: datetime | None = None, *, crop: Crop | None = None) -> dict[str, Any]:
+    """The message of an alert that arose now, or then."""
+    arose = when or datetime.now(timezone.utc)
+    return alert_message(
+        an_alert(arose),
+        id=uuid7(arose),
+        device=DEVICE,
+        boot_id=BOOT_ID,
+        clock_synchronised=True,
+        crop=crop,
+        crop_error="" if crop else "the disk is full",
+        model_name="masks",
+        model_sha256="0" * 64,
+    )
+
+
+def eventually(is_so: Callable[[], bool], what: str) -> None:
+    """Wait until something is so, and fail where it never is."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+class Listener:
+    """Subscribes to everything at a broker on the loopback, as a stranger's program would."""
+
+    def __init__(self, port: int, *, user: str = "", password: str = "", topic: str = "#") -> None:
+        self._client = Client(
+            CallbackAPIVersion.VERSION2, client_id=uuid.uuid4().hex, protocol=MQTTProtocolVersion.MQTTv5
+        )
+        if user:
+            self._client.username_pw_set(user, password)
+        self._arrived: queue.Queue[MQTTMessage] = queue.Queue()
+        subscribed = threading.Event()
+        self._client.on_message = lambda _client, _userdata, message: self._arrived.put(message)
+        self._client.on_subscribe = lambda *_: subscribed.set()
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        self._client.subscribe(topic, qos=1)
+        assert subscribed.wait(PATIENCE_SECONDS)
+
+    def take(self, wanted: str) -> MQTTMessage:
+        """Wait for the next message whose topic ends so."""
+        while True:
+            try:
+                message = self._arrived.get(timeout=PATIENCE_SECONDS)
+            except queue.Empty:
+                raise AssertionError(f"no message on .../{wanted}") from None
+            if message.topic.endswith(wanted):
+                return message
+
+    def rest(self) -> list[MQTTMessage]:
+        """Whatever else has arrived."""
+        return [self._arrived.get_nowait() for _ in range(self._arrived.qsize())]
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()

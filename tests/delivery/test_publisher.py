@@ -1,0 +1,361 @@
+import hashlib
+import json
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from edge_agent.config import MqttConfig
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.delivery.publisher import Publisher, Timing
+from edge_agent.domain import Crop
+from tests.delivery.brokers import WELCOME_5, Amqtt, ScriptedBroker
+from tests.delivery.samples import BOOT_ID, DEVICE, Listener, a_message, eventually
+from tests.mosquitto import Mosquitto, free_port
+
+ROOT = Path(__file__).parents[2]
+IMPATIENT = Timing(
+    first_pause_seconds=0.05,
+    longest_pause_seconds=0.2,
+    steady_seconds=0.0,
+    acknowledge_seconds=0.5,
+    refused_pause_seconds=0.2,
+    refused_row_seconds=0.5,
+)
+
+
+@contextmanager
+def publishing(outbox, mqtt, timing=IMPATIENT):
+    publisher = Publisher(outbox, mqtt, DEVICE, timing=timing)
+    publisher.start()
+    try:
+        yield publisher
+    finally:
+        publisher.close()
+
+
+def take_alert(listener):
+    return json.loads(listener.take("/alerts").payload)
+
+
+def a_crop(folder, content=b"a picture"):
+    file = folder / "0190.jpg"
+    file.write_bytes(content)
+    return Crop(file=str(file), sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+
+
+def warnings_in(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_waiting_alert_reaches_a_subscriber_and_leaves_the_outbox(broker, outbox):
+    with Listener(broker.port) as listener, publishing(outbox, broker.config()) as publisher:
+        message = outbox.put(a_message())
+        publisher.wake()
+
+        assert take_alert(listener) == {**message, "historical": False}
+        eventually(lambda: outbox.count() == 0, "the row is removed")
+        eventually(lambda: publisher.state.sent == 1, "the alert is counted")
+        assert publisher.state.connected
+        assert publisher.state.reason == ""
+
+
+def test_what_a_subscriber_receives_fits_the_published_schema(broker, outbox, tmp_path):
+    schema = json.loads((ROOT / "docs" / "alert.schema.json").read_text())
+    with Listener(broker.port) as listener, publishing(outbox, broker.config()):
+        outbox.put(a_message(crop=a_crop(tmp_path)))
+        outbox.put(a_message())
+
+        for _ in range(2):
+            jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(
+                take_alert(listener)
+            )
+
+
+def test_an_alert_is_on_its_way_at_once_and_not_at_the_next_look(broker, outbox):
+    with Listener(broker.port) as listener, publishing(outbox, broker.config()) as publisher:
+        eventually(lambda: publisher.state.connected, "connected")
+        time.sleep(0.1)
+        began = time.monotonic()
+
+        outbox.put(a_message())
+        publisher.wake()
+
+        take_alert(listener)
+        assert time.monotonic() - began < 0.5
+
+
+def test_the_oldest_goes_first_and_hundreds_arrive_each_once(broker, outbox):
+    put = [outbox.put(a_message())["id"] for _ in range(300)]
+    with Listener(broker.port) as listener, publishing(outbox, broker.config()):
+        arrived = [take_alert(listener)["id"] for _ in put]
+        eventually(lambda: outbox.count() == 0, "all rows are removed")
+        assert arrived == put
+        assert not [message for message in listener.rest() if message.topic.endswith("/alerts")]
+
+
+def test_an_alert_that_is_sent_late_says_so(broker, outbox):
+    outbox.put(a_message(datetime.now(timezone.utc) - timedelta(seconds=11)))
+    with Listener(broker.port) as listener, publishing(outbox, broker.config()):
+        assert take_alert(listener)["historical"] is True
+
+
+def test_a_broker_that_comes_later_gets_everything(tmp_path, outbox, caplog):
+    caplog.set_level(logging.INFO, "edge_agent")
+    broker = Mosquitto(tmp_path / "broker")
+    put = [outbox.put(a_message())["id"] for _ in range(3)]
+    with publishing(outbox, broker.config()) as publisher:
+        eventually(lambda: "refused" in publisher.state.reason, "the reason is known")
+        time.sleep(0.5)
+        assert publisher.state.waiting == 3
+        with broker, Listener(broker.port) as listener:
+            assert [take_alert(listener)["id"] for _ in put] == put
+            eventually(lambda: publisher.state.reason == "", "all is well")
+
+            # Several attempts were made in vain: one line says so, and one that it is over.
+            assert len([line for line in warnings_in(caplog) if "no broker listens" in line]) == 1
+            assert caplog.text.count("alerts are delivered") == 1
+
+
+@pytest.mark.parametrize("ending", ["stop", "kill"])
+def test_a_broker_that_goes_and_comes_back_misses_nothing(broker, outbox, ending, caplog):
+    caplog.set_level(logging.INFO, "edge_agent")
+    with publishing(outbox, broker.config()) as publisher:
+        for round_ in range(3):
+            with Listener(broker.port) as listener:
+                put = {outbox.put(a_message())["id"] for _ in range(5)}
+                publisher.wake()
+                arrived = {take_alert(listener)["id"] for _ in range(5)}
+                while put - arrived:
+                    arrived.add(take_alert(listener)["id"])
+                eventually(lambda: outbox.count() == 0, "all rows are removed")
+            getattr(broker, ending)()
+            eventually(lambda: not publisher.state.connected, "the loss is noticed")
+            outbox.put(a_message())
+            publisher.wake()
+            broker.start()
+            eventually(lambda: outbox.count() == 0 and publisher.state.reason == "", "delivered after the outage")
+            assert caplog.text.count("alerts are delivered") == round_ + 2
+
+
+def test_alerts_of_a_process_that_was_killed_are_sent_by_the_next(tmp_path):
+    program = textwrap.dedent(
+        """
+        import sys, time
+        from pathlib import Path
+        from edge_agent.config import MqttConfig
+        from edge_agent.delivery.outbox import Outbox
+        from edge_agent.delivery.publisher import Publisher
+        from tests.delivery.samples import BOOT_ID, DEVICE, a_message
+        outbox = Outbox(Path(sys.argv[1]), boot_id=BOOT_ID)
+        publisher = Publisher(outbox, MqttConfig(host="127.0.0.1", port=int(sys.argv[2])), DEVICE)
+        publisher.start()
+        for _ in range(3):
+            outbox.put(a_message())
+            publisher.wake()
+        print("three are put", flush=True)
+        time.sleep(60)
+        """
+    )
+    broker = Mosquitto(tmp_path / "broker")
+    path = tmp_path / "outbox.sqlite"
+    command = [sys.executable, "-c", program, str(path), str(broker.port)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "three are put\n"
+        process.send_signal(signal.SIGKILL)
+
+    outbox = Outbox(path, boot_id=BOOT_ID)
+    with broker, Listener(broker.port) as listener, publishing(outbox, broker.config()):
+        alerts = [take_alert(listener) for _ in range(3)]
+        eventually(lambda: outbox.count() == 0, "all rows are removed")
+
+    outbox.close()
+    assert len({alert["id"] for alert in alerts}) == 3
+    assert [alert["sequence"] for alert in alerts] == [1, 2, 3]
+
+
+def test_a_refused_password_is_said_once_and_tried_again_until_it_is_right(tmp_path, outbox, caplog):
+    password_file = tmp_path / "password"
+    password_file.write_text("wrong horse\n")
+    with Mosquitto(tmp_path / "broker", users={DEVICE: "secret"}) as broker:
+        mqtt = broker.config(username=DEVICE, password_file=password_file)
+        outbox.put(a_message())
+        with publishing(outbox, mqtt) as publisher:
+            eventually(lambda: broker.log_file.read_text().count("not authorised") >= 3, "three attempts")
+            assert "wrong password" in publisher.state.reason
+            (line,) = warnings_in(caplog)
+            assert "horse" not in line
+
+            password_file.write_text("secret\n")
+
+            eventually(lambda: outbox.count() == 0, "delivered with the right password")
+
+
+def test_a_password_that_cannot_be_read_is_waited_for(tmp_path, outbox, caplog):
+    password_file = tmp_path / "password"
+    with Mosquitto(tmp_path / "broker", users={DEVICE: "secret"}) as broker:
+        mqtt = broker.config(username=DEVICE, password_file=password_file)
+        outbox.put(a_message())
+        with publishing(outbox, mqtt) as publisher:
+            eventually(lambda: str(password_file) in publisher.state.reason, "the reason is known")
+
+            password_file.write_text("secret\n")
+
+            eventually(lambda: outbox.count() == 0, "delivered with the right password")
+    assert len(warnings_in(caplog)) == 1
+
+
+def test_an_alert_that_the_access_list_denies_stays_and_goes_out_once_it_is_allowed(tmp_path, outbox, caplog):
+    everything = "topic readwrite #\n"
+    with Mosquitto(tmp_path / "broker", acl="topic readwrite maskwatch/+/status\ntopic read #\n") as broker:
+        put = [outbox.put(a_message())["id"] for _ in range(12)]
+        with publishing(outbox, broker.config()) as publisher:
+            eventually(lambda: broker.log_file.read_text().count("Denied PUBLISH") > 12, "every row was tried")
+            assert publisher.state.waiting == 12
+            assert publisher.state.sent == 0
+            assert publisher.state.connected
+            assert "refuses alerts on maskwatch/lobby/alerts (Not authorized)" in publisher.state.reason
+            assert len(warnings_in(caplog)) == 1
+
+            broker.allow(everything)
+            eventually(lambda: outbox.count() == 0, "delivered once it is allowed")
+            eventually(lambda: publisher.state.reason == "", "all is well again")
+            assert publisher.state.sent == len(put)
+
+
+def test_a_broker_that_never_acknowledges_gets_the_row_again_and_never_takes_it_out(outbox, caplog):
+    message = outbox.put(a_message())
+    with ScriptedBroker(lambda _level: WELCOME_5) as broker, publishing(outbox, broker.config()) as publisher:
+        eventually(lambda: broker.connects >= 3, "the row is sent again on new connections")
+
+        assert outbox.count() == 1
+        assert publisher.state.sent == 0
+        assert "does not acknowledge" in publisher.state.reason
+        sent = b"".join(broker.received)
+        assert sent.count(message["id"].encode()) >= 2
+        assert len(warnings_in(caplog)) == 1
+
+
+def test_an_older_broker_gets_alerts_too(outbox):
+    put = [outbox.put(a_message())["id"] for _ in range(3)]
+    with Amqtt() as broker:
+        mqtt = MqttConfig(host="127.0.0.1", port=broker.port)
+        with publishing(outbox, mqtt):
+            eventually(lambda: outbox.count() == 0, f"{put} are delivered")
+
+
+def test_crops_are_published_before_their_alert_where_asked_for(broker, outbox, tmp_path):
+    message = outbox.put(a_message(crop=a_crop(tmp_path)))
+    with Listener(broker.port) as listener, publishing(outbox, broker.config(crops=True)):
+        assert listener.take(f"/lobby/crops/{message['id']}").payload == b"a picture"
+        assert take_alert(listener)["id"] == message["id"]
+        eventually(lambda: outbox.count() == 0, "the row is removed")
+
+
+def test_crops_are_not_published_where_not_asked_for(broker, outbox, tmp_path):
+    outbox.put(a_message(crop=a_crop(tmp_path)))
+    with Listener(broker.port) as listener:
+        with publishing(outbox, broker.config()):
+            take_alert(listener)
+        assert not [message for message in listener.rest() if "/crops/" in message.topic]
+
+
+def test_a_crop_that_is_gone_does_not_hold_up_its_alert(broker, outbox, tmp_path, caplog):
+    crop = a_crop(tmp_path)
+    Path(crop.file).unlink()
+    outbox.put(a_message(crop=crop))
+    with Listener(broker.port) as listener, publishing(outbox, broker.config(crops=True)):
+        assert take_alert(listener)["crop"]["file"] == crop.file
+    assert crop.file in caplog.text
+
+
+def test_a_crop_that_is_too_large_for_the_broker_does_not_hold_up_its_alert(tmp_path, outbox, caplog):
+    outbox.put(a_message(crop=a_crop(tmp_path, b"x" * 20_000)))
+    with (
+        Mosquitto(tmp_path / "broker", settings="max_packet_size 10000") as broker,
+        Listener(broker.port) as listener,
+        publishing(outbox, broker.config(crops=True)),
+    ):
+        take_alert(listener)
+    assert "too large for the broker, which takes 10000 bytes" in caplog.text
+
+
+def test_crops_that_the_access_list_denies_do_not_hold_up_alerts(tmp_path, outbox, caplog):
+    acl = "topic read #\ntopic write maskwatch/+/status\ntopic write maskwatch/+/alerts\n"
+    for _ in range(20):
+        outbox.put(a_message(crop=a_crop(tmp_path)))
+    with Mosquitto(tmp_path / "broker", acl=acl) as broker, publishing(outbox, broker.config(crops=True)) as publisher:
+        eventually(lambda: outbox.count() == 0, "alerts are delivered")
+        assert publisher.state.reason == ""
+    (line,) = warnings_in(caplog)
+    assert "refuses crops on maskwatch/lobby/crops/+" in line
+
+
+def test_closing_sends_the_rest_and_says_offline(broker, outbox):
+    publisher = Publisher(outbox, broker.config(), DEVICE)
+    with Listener(broker.port) as listener:
+        publisher.start()
+        assert listener.take("/status").payload == b"online"
+        for _ in range(50):
+            outbox.put(a_message())
+
+        publisher.close()
+
+        assert outbox.count() == 0
+        assert listener.take("/status").payload == b"offline"
+
+
+def test_closing_takes_no_longer_than_a_stopping_agent_has(outbox):
+    outbox.put(a_message())
+    with ScriptedBroker(lambda _level: WELCOME_5) as broker:
+        publisher = Publisher(outbox, broker.config(), DEVICE)
+        publisher.start()
+        eventually(lambda: bool(broker.received), "the alert is on its way")
+        began = time.monotonic()
+
+        publisher.close(drain_seconds=2.0)
+
+        assert time.monotonic() - began < 4.0
+        assert outbox.count() == 1
+
+
+def test_closing_does_not_wait_for_a_broker_that_is_away(outbox):
+    publisher = Publisher(outbox, MqttConfig(host="127.0.0.1", port=free_port()), DEVICE)
+    outbox.put(a_message())
+    publisher.start()
+    eventually(lambda: "refused" in publisher.state.reason, "the broker is found to be away")
+    began = time.monotonic()
+
+    publisher.close(drain_seconds=2.0)
+
+    assert time.monotonic() - began < 1.0
+
+
+def test_what_was_acknowledged_is_sent_once_although_a_full_disk_keeps_it_in_the_outbox(broker, outbox):
+    outbox.put(a_message())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Listener(broker.port) as listener:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        try:
+            with publishing(outbox, broker.config()) as publisher:
+                take_alert(listener)
+                eventually(lambda: "outbox cannot be used" in publisher.state.reason, "the disk is found to be full")
+                time.sleep(1.5)
+                assert publisher.state.connected
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+                eventually(lambda: outbox.count() == 0, "the row is removed when the disk has room")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert not [message for message in listener.rest() if message.topic.endswith("/alerts")]

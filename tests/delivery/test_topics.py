@@ -1,0 +1,10 @@
+from edge_agent.config import MqttConfig
+from edge_agent.delivery.topics import alerts_topic, crop_topic, status_topic
+
+
+def test_everything_lies_under_the_configured_topic_and_the_device():
+    mqtt = MqttConfig(topic="site/maskwatch")
+
+    assert status_topic(mqtt, "lobby") == "site/maskwatch/lobby/status"
+    assert alerts_topic(mqtt, "+") == "site/maskwatch/+/alerts"
+    assert crop_topic(mqtt, "lobby", "0190") == "site/maskwatch/lobby/crops/0190"

@@ -1,0 +1,115 @@
+"""A real broker for tests: mosquitto on a free port of the loopback, killed at the end."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.config import MqttConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+START_SECONDS = 10.0
+# Debian keeps it where only root's PATH looks.
+PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Mosquitto:
+    """One broker. It keeps its port over `stop` and `start`; use it as a context manager."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        users: Mapping[str, str] | None = None,
+        acl: str | None = None,
+        certificates: Path | None = None,
+        settings: str = "",
+    ) -> None:
+        """Prepare a broker: `users` with passwords, `acl` lines, a folder with ca.pem, server.pem and server.key."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = free_port()
+        self.log_file = folder / "mosquitto.log"
+        self._acl_file = folder / "acl"
+        self._process: subprocess.Popen[bytes] | None = None
+        # The user matters only for root, who would otherwise become one that cannot read the test's folder.
+        lines = [f"listener {self.port} 127.0.0.1", "user root", "persistence false", settings]
+        if users is None:
+            lines.append("allow_anonymous true")
+        else:
+            password_file = folder / "users"
+            password_file.write_text("")
+            for user, password in users.items():
+                command = ["mosquitto_passwd", "-b", str(password_file), user, password]
+                subprocess.run(command, check=True, capture_output=True)
+            lines += ["allow_anonymous false", f"password_file {password_file}"]
+        if acl is not None:
+            self._acl_file.write_text(acl)
+            lines.append(f"acl_file {self._acl_file}")
+        if certificates is not None:
+            lines += [
+                f"{key} {certificates / name}"
+                for key, name in (("cafile", "ca.pem"), ("certfile", "server.pem"), ("keyfile", "server.key"))
+            ]
+        self._settings_file = folder / "mosquitto.conf"
+        self._settings_file.write_text("\n".join(lines) + "\n")
+
+    def config(self, **keys: Any) -> MqttConfig:
+        """A configuration that points to this broker."""
+        return MqttConfig(**{"host": "127.0.0.1", "port": self.port, **keys})
+
+    def start(self) -> None:
+        """Start it and wait until it accepts connections."""
+        with self.log_file.open("ab") as log:
+            command = [PROGRAM, "-v", "-c", str(self._settings_file)]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        raise AssertionError(f"mosquitto does not start:\n{self.log_file.read_text()}")
+
+    def stop(self) -> None:
+        """Ask it to end and wait until it has; does nothing where it does not run."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it without a last word."""
+        self._end(signal.SIGKILL)
+
+    def allow(self, acl: str) -> None:
+        """Replace its access list while it runs."""
+        self._acl_file.write_text(acl)
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    def __enter__(self) -> Mosquitto:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(timeout=10)
+            self._process = None
