@@ -109,6 +109,6 @@ endef
 	$(call install,.venv-opencv5,$(NEWEST),the newest packages)
 
 .venv-device/.installed: pyproject.toml setup.py | python
-	$(call install,.venv-device,--editable '.[dev$(comma)demo]' matplotlib,the device side and the tests' tools)
+	$(call install,.venv-device,--editable '.[dev$(comma)demo]',the device side and the tests' tools)
 
 comma := ,

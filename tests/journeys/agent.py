@@ -1,0 +1,97 @@
+"""An agent for journeys: the real command in a process of its own, with its state in the test's folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "street_door.mp4"
+# Loading models and the first frame, on a machine that is busy with other tests.
+PATIENCE_SECONDS = 60.0
+
+
+def wait_until(is_so: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.02)
+
+
+def run_command(*arguments: str | Path, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Run `edge-agent ARGUMENTS` to its end."""
+    command = [sys.executable, "-m", "edge_agent", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, **settings)
+
+
+class AgentProcess:
+    """`edge-agent run` on a configuration that it writes; a context manager that kills what is left."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        """`config` is what config.yaml holds, without the folder for the state."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.config_file = folder / "config.yaml"
+        self.log_file = folder / "agent.log"
+        self.notify_file = folder / "notify"
+        self.configure({"state_folder": str(folder / "state"), **config})
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(str(self.notify_file))
+        self._notify.setblocking(False)
+        self._heard: list[str] = []
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, config: dict[str, Any]) -> None:
+        """Write the configuration file."""
+        self.config_file.write_text(yaml.safe_dump(config), encoding="utf-8")
+
+    def start(self) -> None:
+        """Start it; what it logs is added to the log of earlier starts."""
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "edge_agent", "run", "--config", str(self.config_file)],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "NOTIFY_SOCKET": str(self.notify_file)},
+            )
+
+    def end(self, how: signal.Signals = signal.SIGTERM, *, seconds: float = 10.0) -> int:
+        """Send a signal and give the exit status; the negative number of the signal where it was killed."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        return self.process.wait(timeout=seconds)
+
+    @property
+    def log(self) -> str:
+        """Everything it has logged."""
+        return self.log_file.read_text(encoding="utf-8")
+
+    @property
+    def notifications(self) -> list[str]:
+        """What it has told the service manager so far."""
+        while True:
+            try:
+                self._heard.append(self._notify.recv(4096).decode())
+            except BlockingIOError:
+                return self._heard
+
+    def __enter__(self) -> AgentProcess:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._notify.close()

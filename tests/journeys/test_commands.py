@@ -1,0 +1,263 @@
+"""The commands as a person or a program uses them: what they print, and with which status they end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jsonschema
+import pytest
+
+from edge_agent.config import shipped
+from edge_agent.domain import Box
+from tests.faces import COLLINS, HOPPER, face_box, portrait
+from tests.journeys.agent import EXAMPLE, run_command
+from tests.mosquitto import Mosquitto, free_port
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "alert.schema.json").read_text(encoding="utf-8"))
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    """Every line of stdout is JSON, or this fails."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "bare.png"), portrait(COLLINS))
+    cv2.imwrite(str(folder / "masked.png"), portrait(HOPPER, masked=True))
+    return folder
+
+
+# detect
+
+
+def test_detect_gives_a_line_for_each_picture_with_boxes_in_its_pixels(pictures):
+    done = run_command("detect", "--json", pictures)
+
+    assert done.returncode == 0, done.stderr
+    bare, masked = lines(done.stdout)
+    assert (bare["path"], bare["width"], bare["height"]) == (str(pictures / "bare.png"), 512, 512)
+    assert set(bare["elapsed_ms"]) == {"faces", "masks"}
+    (face,) = bare["faces"]
+    assert set(face) == {"box", "face_score", "label", "label_score", "scores"}
+    assert face["label"] == "without_mask"
+    assert face["scores"]["without_mask"] == face["label_score"]
+    assert Box(*face["box"]).overlap(face_box(COLLINS)) > 0.4
+    assert [one["label"] for one in masked["faces"]][:1] in ([], ["with_mask"])
+
+
+def test_an_unreadable_picture_gets_a_line_and_the_others_are_still_looked_at(pictures):
+    (pictures / "aaa.jpg").write_bytes(b"not a picture")
+    (pictures / "empty.jpg").touch()
+
+    done = run_command("detect", "--json", pictures, pictures / "missing.png")
+
+    assert done.returncode == 1
+    found = {Path(line["path"]).name: line for line in lines(done.stdout)}
+    assert {name for name, line in found.items() if "error" in line} == {"aaa.jpg", "empty.jpg", "missing.png"}
+    assert found["bare.png"]["faces"]
+
+
+def test_detect_draws_into_copies_and_never_over_an_original(pictures, tmp_path):
+    done = run_command("detect", "--annotate", tmp_path / "seen", pictures)
+
+    assert done.returncode == 0, done.stderr
+    drawn = cv2.imread(str(tmp_path / "seen" / "pictures" / "bare.jpg"))
+    assert drawn.shape == (512, 512, 3)
+    assert (drawn != portrait(COLLINS)).any()
+    assert "no mask" in done.stdout
+
+    cv2.imwrite(str(pictures / "own.jpg"), portrait(COLLINS))
+    refused = run_command("detect", "--annotate", tmp_path, pictures / "own.jpg")
+    assert refused.returncode == 78
+    assert "would replace" in refused.stderr
+
+
+# replay
+
+
+def test_replay_prints_alerts_as_published_and_a_summary_last(tmp_path):
+    done = run_command("replay", "--json", "--crops", tmp_path, EXAMPLE)
+
+    assert done.returncode == 0, done.stderr
+    *alerts, last = lines(done.stdout)
+    assert [alert["camera"] for alert in alerts] == ["street_door"] * 2
+    for alert in alerts:
+        at_seconds = alert.pop("at_seconds")
+        jsonschema.validate(alert, SCHEMA)
+        assert 0 < at_seconds < 10
+        assert Path(alert["crop"]["file"]).parent == tmp_path
+    assert last["summary"]["alerts"] == 2
+    assert {"frames", "fps", "alerts", "stages_ms"} <= set(last["summary"])
+
+
+def test_the_example_is_alerted_while_the_people_who_wear_no_mask_are_there():
+    events = json.loads(EXAMPLE.with_suffix(".events.json").read_text(encoding="utf-8"))
+    bare = [event for event in events if event["label"] == "without_mask"]
+
+    alerts = lines(run_command("replay", "--json", EXAMPLE).stdout)[:-1]
+
+    for alert, event in zip(alerts, bare, strict=True):
+        assert event["from_seconds"] <= alert["at_seconds"] <= event["to_seconds"]
+
+
+def test_the_same_recording_gives_the_same_alerts():
+    def what(done) -> list[tuple[Any, ...]]:
+        return [(a["at_seconds"], a["label"], a["score"], a["box"], a["when"]) for a in lines(done.stdout)[:-1]]
+
+    assert what(run_command("replay", "--json", EXAMPLE)) == what(run_command("replay", "--json", EXAMPLE))
+
+
+def test_a_recording_cut_off_in_the_middle_is_replayed_as_far_as_it_goes(tmp_path):
+    whole = EXAMPLE.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])  # the index stands at the front
+
+    done = run_command("replay", "--json", tmp_path / "cut.mp4")
+
+    assert done.returncode == 0, done.stderr
+    assert 20 < lines(done.stdout)[-1]["summary"]["frames"] < 138
+    assert "ended" in done.stderr
+
+
+def test_a_recording_that_is_none_is_refused(tmp_path):
+    (tmp_path / "no.mp4").write_bytes(b"no recording at all")
+
+    done = run_command("replay", tmp_path / "no.mp4")
+
+    assert done.returncode == 75
+    assert "no.mp4" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# check
+
+
+def test_check_finds_everything_in_order(tmp_path):
+    with Mosquitto(tmp_path / "broker") as broker:
+        done = run_command(
+            "check", "--json", "--set", f"cameras={{door: {{source: {EXAMPLE}}}}}", "--set", f"mqtt.port={broker.port}",
+            "--set", "mqtt.host=127.0.0.1", "--set", f"state_folder={tmp_path / 'state'}",
+        )  # fmt: skip
+
+    found = {line["check"]: line for line in lines(done.stdout)}
+    assert all(line["ok"] for line in found.values()), done.stdout
+    assert done.returncode == 0
+    assert set(found) == {
+        "configuration", "masks", "runtime", "faces", "camera door", "outbox", "crops", "broker",
+    }  # fmt: skip
+    assert "litert" in found["runtime"]["message"]
+    assert "640x360" in found["camera door"]["message"]
+
+
+def test_check_says_all_that_is_wrong_and_what_to_do(tmp_path):
+    (tmp_path / "file").touch()
+    done = run_command(
+        "check", "--set", "cameras={door: {source: /dev/video97}}", "--set", f"mqtt.port={free_port()}",
+        "--set", f"state_folder={tmp_path / 'file'}", "--set", f"masks.model={tmp_path / 'none.tflite'}",
+    )  # fmt: skip
+
+    wrong = [line for line in done.stdout.splitlines() if line.startswith("WRONG")]
+    assert done.returncode == 78
+    assert [line.split()[1] for line in wrong] == ["masks", "runtime", "camera", "outbox", "crops", "broker"]
+    assert "Traceback" not in done.stderr
+
+
+# models, config, and errors
+
+
+def test_models_lists_hash_and_labels_and_marks_what_is_used():
+    done = run_command("models", "--json")
+
+    assert done.returncode == 0, done.stderr
+    (used,) = [line for line in lines(done.stdout) if line["used"]]
+    assert used["path"] == str(shipped("models") / "masks.tflite")
+    assert set(used["labels"]) >= {"with_mask", "without_mask"}
+    assert len(used["sha256"]) == 64
+
+
+def a_copy_of_the_model(folder: Path) -> Path:
+    for suffix in (".tflite", ".json"):
+        shutil.copy(shipped("models") / f"masks{suffix}", folder)
+    return folder / "masks.tflite"
+
+
+def test_a_truncated_model_is_refused_before_anything_else_happens(tmp_path):
+    model = a_copy_of_the_model(tmp_path)
+    model.write_bytes(model.read_bytes()[:10_000])
+
+    done = run_command("run", "--set", f"masks.model={model}")
+
+    assert done.returncode == 78
+    assert "SHA-256 differs from masks.json" in done.stderr
+
+
+def test_a_card_of_another_model_is_refused(tmp_path):
+    model = a_copy_of_the_model(tmp_path)
+    card = json.loads(model.with_suffix(".json").read_text())
+    card["input"]["width"] += 32
+    model.with_suffix(".json").write_text(json.dumps(card))
+
+    done = run_command("detect", "--set", f"masks.model={model}", EXAMPLE)
+
+    assert done.returncode == 78
+    assert "the card does not fit the model: input shape" in done.stderr
+
+
+def test_a_model_without_a_card_is_refused(tmp_path):
+    model = a_copy_of_the_model(tmp_path)
+    model.with_suffix(".json").unlink()
+
+    done = run_command("models", "--set", f"masks.model={model}")
+
+    assert done.returncode == 78
+    assert "its card masks.json is missing" in done.stdout
+
+
+def test_config_prints_a_schema_that_the_default_file_fits():
+    import yaml
+
+    schema = json.loads(run_command("config", "--schema").stdout)
+    written = yaml.safe_load(run_command("config").stdout)
+
+    jsonschema.validate(written, schema)
+
+
+def test_a_wrong_key_ends_every_command_with_78_and_its_line(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("mqtt:\n  prot: 1883\n")
+
+    done = run_command("run", "--config", file)
+
+    assert done.returncode == 78
+    assert "line 2   mqtt.prot: unknown key; did you mean 'port'?" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "detect", "replay", "check", "config", "alerts", "models"])
+def test_every_command_has_a_help_with_an_example(command):
+    done = run_command(command, "--help")
+
+    assert done.returncode == 0
+    assert f"example: edge-agent {command}" in " ".join(done.stdout.split())
+
+
+# the reference recordings, with YuNet by path
+
+
+@pytest.mark.reference_data
+@pytest.mark.parametrize(
+    ("video", "alerts"),
+    [("unmasked_outdoors.mp4", 1), ("masked_at_laptop.mp4", 0), ("puts_mask_on_close_up.mp4", 1)],
+)
+def test_the_reference_recordings_give_their_true_alerts(shared, video, alerts):
+    done = run_command(
+        "replay", "--json", shared / "videos" / video, "--set", "faces.finder=yunet",
+        "--set", f"faces.model={shared / 'weights' / 'face_detection_yunet_2023mar.onnx'}",
+    )  # fmt: skip
+
+    assert lines(done.stdout)[-1]["summary"]["alerts"] == alerts

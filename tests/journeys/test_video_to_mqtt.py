@@ -1,0 +1,192 @@
+"""Video in, MQTT out: the agent as a service runs it, with a real broker and a subscriber."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jsonschema
+import pytest
+
+from edge_agent.errors import UnavailableError
+from tests.journeys.agent import EXAMPLE, AgentProcess, run_command, wait_until
+from tests.journeys.subscriber import Subscriber
+from tests.mosquitto import Mosquitto
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "alert.schema.json").read_text(encoding="utf-8"))
+LIVE_PICTURES_PER_SECOND = 5
+
+
+@pytest.fixture
+def broker(tmp_path):
+    with Mosquitto(tmp_path / "broker") as running:
+        yield running
+
+
+def a_config(broker: Mosquitto, **sections: Any) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "device": {"id": "test-door"},
+        "cameras": {"example": {"source": str(EXAMPLE)}},
+        "mqtt": {"host": "127.0.0.1", "port": broker.port},
+    }
+    return config | sections
+
+
+@pytest.fixture(scope="module")
+def a_live_camera(tmp_path_factory) -> str:
+    """Pictures of an empty street for ten minutes: a source that does not end by itself."""
+    folder = tmp_path_factory.mktemp("street")
+    video = cv2.VideoCapture(str(EXAMPLE))
+    picture = folder / "00000.jpg"
+    cv2.imwrite(str(picture), video.read()[1])
+    for number in range(1, 600 * LIVE_PICTURES_PER_SECOND):
+        (folder / f"{number:05}.jpg").hardlink_to(picture)
+    return str(folder)
+
+
+def waiting(agent: AgentProcess) -> int:
+    """How many alerts the outbox holds."""
+    file = agent.folder / "state" / "outbox.sqlite"
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            return int(database.execute("SELECT count(*) FROM alerts").fetchone()[0])
+    except sqlite3.OperationalError:  # it is only being made
+        return 0
+
+
+def test_both_people_without_a_mask_are_alerted_once_each_with_their_crop(broker, tmp_path):
+    with Subscriber(broker) as subscriber, AgentProcess(tmp_path / "agent", a_config(broker)) as agent:
+        alerts = subscriber.wait_for_alerts(2)
+        assert agent.process is not None
+        assert agent.process.wait(timeout=30) == 0
+
+        assert len(subscriber.alerts) == 2
+        assert [alert["sequence"] for alert in alerts] == [1, 2]
+        for alert in alerts:
+            jsonschema.validate(alert, SCHEMA)
+            assert alert["device"] == "test-door"
+            assert alert["label"] == "without_mask"
+            assert not alert["historical"]
+            crop = Path(alert["crop"]["file"]).read_bytes()
+            assert hashlib.sha256(crop).hexdigest() == alert["crop"]["sha256"]
+        assert waiting(agent) == 0
+        wait_until(lambda: ("maskwatch/test-door/status", b"offline") in subscriber.messages, "the word offline")
+
+
+def test_alerts_that_arise_while_the_broker_is_away_survive_sigkill(broker, tmp_path):
+    cameras = {name: {"source": str(EXAMPLE)} for name in ("front", "back")}
+    broker.stop()
+    with AgentProcess(tmp_path / "agent", a_config(broker, cameras=cameras)) as agent:
+        wait_until(lambda: waiting(agent) >= 3, "three alerts in the outbox")
+        agent.end(signal.SIGKILL)
+        owed = waiting(agent)
+
+        broker.start()
+        with Subscriber(broker) as subscriber:
+            agent.start()
+            alerts = subscriber.wait_for_alerts(owed)
+
+    ids = [alert["id"] for alert in alerts[:owed]]
+    assert len(set(ids)) == owed >= 3
+    assert [alert["sequence"] for alert in alerts[:owed]] == list(range(1, owed + 1))
+    assert all(Path(alert["crop"]["file"]).exists() for alert in alerts)
+
+
+def test_a_crop_folder_that_cannot_be_written_costs_the_picture_and_not_the_alert(broker, tmp_path):
+    (tmp_path / "crops").write_text("a file where a folder should be")
+    config = a_config(broker, evidence={"folder": str(tmp_path / "crops")})
+    with Subscriber(broker) as subscriber, AgentProcess(tmp_path / "agent", config):
+        alert = subscriber.wait_for_alerts(1)[0]
+
+    jsonschema.validate(alert, SCHEMA)
+    assert alert["crop"] is None
+    assert "evidence.folder" in alert["crop_error"]
+
+
+def test_a_disk_that_takes_nothing_more_does_not_end_the_agent(broker, tmp_path):
+    # A limit on the size of files stands in for a full disk: neither crop nor outbox can grow.
+    agent = AgentProcess(tmp_path / "agent", a_config(broker))
+    limited = 'trap "" XFSZ; ulimit -f 4; exec "$0" -m edge_agent run --config "$1"'
+    with agent.log_file.open("wb") as log:
+        command = ["bash", "-c", limited, sys.executable, str(agent.config_file)]
+        status = subprocess.run(command, stdout=log, stderr=log, timeout=60, check=False).returncode
+
+    assert "alerts wait in memory" in agent.log or status == UnavailableError.exit_code
+    assert "Traceback" not in agent.log
+
+
+def test_a_broker_that_refuses_the_password_is_named_once_and_the_agent_goes_on(tmp_path):
+    with Mosquitto(tmp_path / "broker", users={"door": "right"}) as running:
+        (tmp_path / "password").write_text("wrong-secret\n")
+        mqtt = {**a_config(running)["mqtt"], "username": "door", "password_file": str(tmp_path / "password")}
+        with AgentProcess(tmp_path / "agent", a_config(running, mqtt=mqtt)) as agent:
+            wait_until(lambda: waiting(agent) == 2, "two alerts in the outbox")
+            said = [line for line in agent.log.splitlines() if "password" in line]
+
+    assert len(said) == 1
+    assert "check mqtt.username" in said[0]
+    assert "wrong-secret" not in agent.log
+
+
+def test_systemd_hears_ready_after_the_first_frame_then_the_watchdog_then_stopping(broker, tmp_path, a_live_camera):
+    config = a_config(broker, cameras={"live": {"source": a_live_camera}})
+    with AgentProcess(tmp_path / "agent", config) as agent:
+        wait_until(lambda: agent.notifications.count("WATCHDOG=1") >= 2, "the watchdog")
+        assert agent.end(signal.SIGTERM, seconds=5.0) == 0
+
+        kinds = [note for note in agent.notifications if not note.startswith("STATUS=")]
+        assert kinds[0] == "READY=1"
+        assert kinds[-1] == "STOPPING=1"
+        assert set(kinds[1:-1]) == {"WATCHDOG=1"}
+
+
+def test_a_camera_that_is_not_there_is_waited_for_and_never_ready(broker, tmp_path):
+    config = a_config(broker, cameras={"door": {"source": "/dev/video97"}})
+    with AgentProcess(tmp_path / "agent", config) as agent:
+        wait_until(lambda: "trying again until it is back" in agent.log, "the warning")
+        wait_until(lambda: any("camera door away" in note for note in agent.notifications), "the status")
+        assert "READY=1" not in agent.notifications
+        assert agent.end(signal.SIGTERM, seconds=5.0) == 0
+
+
+def test_sighup_takes_a_good_configuration_and_keeps_the_old_one_over_a_bad_one(broker, tmp_path, a_live_camera):
+    config = a_config(broker, cameras={"live": {"source": a_live_camera}})
+    with Subscriber(broker) as subscriber, AgentProcess(tmp_path / "agent", config) as agent:
+        wait_until(lambda: "READY=1" in agent.notifications, "ready")
+
+        agent.configure({**config, "motoin": {}})
+        assert agent.process is not None
+        agent.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "did you mean 'motion'?" in agent.log, "the complaint")
+        wait_until(lambda: agent.notifications.count("READY=1") == 2, "ready again")
+
+        agent.configure({**config, "masks": {"model": str(tmp_path / "nowhere.tflite")}})
+        agent.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "going on with the old one" in agent.log, "the complaint")
+
+        state = str(agent.folder / "state")
+        agent.configure({**config, "state_folder": state, "cameras": {"new": {"source": str(EXAMPLE)}}})
+        agent.process.send_signal(signal.SIGHUP)
+        assert {alert["camera"] for alert in subscriber.wait_for_alerts(2)} == {"new"}
+        assert agent.process.wait(timeout=30) == 0
+
+
+def test_the_demo_shows_the_whole_job_and_ends_by_itself(tmp_path):
+    done = run_command("run", "--demo", env={**os.environ, "XDG_STATE_HOME": str(tmp_path)})
+
+    assert done.returncode == 0, done.stderr
+    shown = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert len(shown) == 2
+    for alert in shown:
+        jsonschema.validate(alert, SCHEMA)
+        assert Path(alert["crop"]["file"]).is_file()
+    assert "2 alerts raised, 2 received over MQTT, 0 waiting" in done.stdout
