@@ -1,0 +1,59 @@
+"""Camera: where do frames come in, and which backend reads this source?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from edge_agent.camera.source import source_kind
+
+if TYPE_CHECKING:
+    from edge_agent.config import CameraConfig
+    from edge_agent.domain import Image
+
+
+class Camera(Protocol):
+    """Something open that gives pictures one after the other. Owned by the thread that reads it."""
+
+    @property
+    def position_seconds(self) -> float | None:
+        """Where in the recording the picture read last stands; None for a live camera, which paces itself."""
+        ...
+
+    def read(self) -> Image | None:
+        """Wait for the next picture: BGR uint8, (height, width, 3). None at the end of a recording or folder.
+
+        Raises:
+            CameraError: the source is lost.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the device, connection or file."""
+        ...
+
+
+def open_camera(config: CameraConfig) -> Camera:
+    """Open what `config.source` names: a V4L2 device, a network address, a recording or a folder of pictures.
+
+    Raises:
+        CameraError: it is not there, not allowed, or gives no pictures; the message holds no password.
+    """
+    source = config.source
+    match source_kind(source):
+        case "device":
+            from edge_agent.camera.opencv import open_device
+
+            return open_device(f"/dev/video{source}" if source.isdecimal() else source)
+        case "stream":
+            from edge_agent.camera.opencv import open_stream
+
+            return open_stream(source, silence_seconds=config.silence_seconds)
+        case "recording":
+            from edge_agent.camera.opencv import Recording
+
+            return Recording(Path(source))
+        case "pictures":
+            from edge_agent.camera.pictures import PictureFolder
+
+            return PictureFolder(Path(source))

@@ -1,0 +1,232 @@
+"""Feed: what is the newest frame of one camera, and is that camera well?
+
+One thread a camera reads as fast as pictures come, so that no back-log builds up, and keeps the newest alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from edge_agent.camera import Camera, open_camera
+from edge_agent.domain import Frame
+from edge_agent.errors import CameraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_agent.config import CameraConfig
+    from edge_agent.domain import Image
+
+# A replugged USB camera is back within a second; each further attempt waits twice as long.
+FIRST_PAUSE_SECONDS = 1.0
+# Leaving takes no longer, even while a read blocks on a camera that hangs.
+CLOSE_SECONDS = 1.5
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """How a camera does.
+
+    `reason` says why it is not open, `frames` counts pictures read and `dropped` those that a newer one replaced
+    before anybody looked; `reopened` counts recoveries. `last_frame_at` is monotonic seconds, None before the first.
+    """
+
+    name: str
+    is_open: bool = False
+    reason: str = "not opened yet"
+    frames: int = 0
+    dropped: int = 0
+    last_frame_at: float | None = None
+    width_px: int = 0
+    height_px: int = 0
+    finished: bool = False
+    reopened: int = 0
+
+
+class CameraFeed:
+    """Follows one camera in a thread of its own, over every loss, until it is closed or its recording ends.
+
+    The thread alone reads the camera; state and newest frame change under the lock of `arrived`, which is notified
+    whenever there is something new.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: CameraConfig,
+        *,
+        arrived: threading.Condition | None = None,
+        opener: Callable[[CameraConfig], Camera] = open_camera,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Nothing is opened before `start`. `jitter` gives 0..1 for each pause."""
+        self._config = config
+        self._arrived = arrived or threading.Condition()
+        self._opener = opener
+        self._jitter = jitter
+        self._stop = threading.Event()
+        self._state = FeedState(name)
+        self._newest: Frame | None = None
+        self._failure: Exception | None = None
+        self._lost_at: float | None = None
+        self._attempts = 0
+        # A daemon: one that blocks in a read must not keep the process alive.
+        self._thread = threading.Thread(target=self._run, name=f"camera {name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow the camera."""
+        self._thread.start()
+
+    def take(self) -> Frame | None:
+        """Return the newest frame, once; None while there is none that was not taken before.
+
+        Raises:
+            Exception: whatever ended the thread other than the camera, for it is a bug.
+        """
+        with self._arrived:
+            if self._failure is not None:
+                raise self._failure
+            frame, self._newest = self._newest, None
+            return frame
+
+    def state(self) -> FeedState:
+        """Return how the camera does now."""
+        with self._arrived:
+            return self._state
+
+    def ask_to_stop(self) -> None:
+        """Tell the thread to end as soon as it can; does not wait."""
+        self._stop.set()
+
+    def close(self, *, timeout_seconds: float = CLOSE_SECONDS) -> None:
+        """End the thread; one that is blocked in a read for longer is left behind, and lets go when the read ends."""
+        self.ask_to_stop()
+        self._thread.join(timeout_seconds)
+        if self._thread.is_alive():
+            log.warning("camera %s: hangs in a read and is left behind", self._state.name)
+
+    def _run(self) -> None:
+        try:
+            self._follow()
+        # Not the camera's fault but ours: it belongs to whoever takes frames, and would be lost in this thread.
+        except Exception as error:  # noqa: BLE001
+            with self._arrived:
+                self._failure = error
+                self._state = replace(self._state, is_open=False, reason=f"bug: {error!r}")
+                self._arrived.notify_all()
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with closing(self._opener(self._config)) as camera:
+                    self._play(camera)
+            except CameraError as error:
+                if self._stop.is_set():
+                    return
+                self._lose(error)
+            else:
+                return
+            longest_seconds = self._config.reopen_seconds
+            self._stop.wait(reopen_pause(self._attempts, longest_seconds=longest_seconds, jitter=self._jitter()))
+            self._attempts += 1
+
+    def _play(self, camera: Camera) -> None:
+        """Read until the end of a recording, or until told to stop."""
+        due = FrameRate(self._config.frames_per_second)
+        begun_at: float | None = None
+        while (image := camera.read()) is not None and not self._stop.is_set():
+            if (position_seconds := camera.position_seconds) is not None:
+                # A recording passes as time does: what a camera on site would have shown now.
+                begun_at = time.monotonic() - position_seconds if begun_at is None else begun_at
+                if self._stop.wait(begun_at + position_seconds - time.monotonic()):
+                    return
+            taken_at = time.monotonic()
+            self._keep(image, taken_at=taken_at, wanted=due.wants(taken_at))
+        if not self._stop.is_set():
+            self._finish()
+
+    def _keep(self, image: Image, *, taken_at: float, wanted: bool) -> None:
+        """Count a picture, and offer it where it is wanted."""
+        if not self._state.is_open:
+            self._recover(image, at=taken_at)
+        with self._arrived:
+            before = self._state
+            replaced = wanted and self._newest is not None
+            self._state = replace(
+                before, frames=before.frames + 1, dropped=before.dropped + replaced, last_frame_at=taken_at
+            )
+            if wanted:
+                now = datetime.now(timezone.utc)
+                self._newest = Frame(before.name, before.frames, image, taken_at=taken_at, taken_when=now)
+                self._arrived.notify_all()
+
+    def _recover(self, image: Image, *, at: float) -> None:
+        height_px, width_px = image.shape[:2]
+        was_lost = self._lost_at is not None
+        with self._arrived:
+            self._state = replace(
+                self._state,
+                is_open=True,
+                reason="",
+                width_px=width_px,
+                height_px=height_px,
+                reopened=self._state.reopened + was_lost,
+            )
+        if self._lost_at is None:
+            log.info("camera %s: gives pictures of %dx%d", self._state.name, width_px, height_px)
+        else:
+            lost_seconds = at - self._lost_at
+            log.info("camera %s: is back after %.0f s, %dx%d", self._state.name, lost_seconds, width_px, height_px)
+        self._lost_at = None
+        self._attempts = 0
+
+    def _lose(self, error: CameraError) -> None:
+        with self._arrived:
+            self._state = replace(self._state, is_open=False, reason=str(error))
+        # Once; then silence until it is back.
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+            log.warning("camera %s: %s; trying again until it is back", self._state.name, error)
+
+    def _finish(self) -> None:
+        log.info("camera %s: the recording has ended after %d frames", self._state.name, self._state.frames)
+        with self._arrived:
+            self._state = replace(self._state, is_open=False, reason="the recording has ended", finished=True)
+            self._arrived.notify_all()
+
+
+class FrameRate:
+    """Says which pictures are wanted so that there are no more of them than asked for. Owned by one thread."""
+
+    def __init__(self, frames_per_second: float) -> None:
+        """Zero: every picture is wanted."""
+        self._interval_seconds = 1 / frames_per_second if frames_per_second else 0.0
+        self._next_at: float | None = None
+
+    def wants(self, at: float) -> bool:
+        """Return whether the picture taken now is wanted."""
+        if self._next_at is not None and at < self._next_at:
+            return False
+        # From the time it was due, not from now: otherwise a camera's own jitter would add up to a lower rate.
+        due_at = at if self._next_at is None else max(self._next_at, at - self._interval_seconds)
+        self._next_at = due_at + self._interval_seconds
+        return True
+
+
+def reopen_pause(attempts: int, *, longest_seconds: float, jitter: float) -> float:
+    """Seconds before the next attempt: doubled by each one that failed; half of it is left to chance (jitter 0..1).
+
+    Chance keeps forty devices from asking one recorder all at once after a power cut.
+    """
+    # 2 ** 30 s are 34 years: a number that never overflows.
+    pause_seconds = min(longest_seconds, FIRST_PAUSE_SECONDS * 2.0 ** min(attempts, 30))
+    return pause_seconds * (0.5 + 0.5 * jitter)

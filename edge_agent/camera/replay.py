@@ -1,0 +1,43 @@
+"""Replay: what are the frames of a recording, each at its own time?"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from edge_agent.camera.opencv import Recording
+from edge_agent.camera.pictures import PictureFolder
+from edge_agent.domain import Frame
+from edge_agent.errors import CameraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def recorded_frames(path: Path, *, camera: str) -> Iterator[Frame]:
+    """Open a video file or a folder of pictures and give every frame of it, as fast as they are asked for.
+
+    `taken_at` is the position in the recording in seconds, strictly increasing; `taken_when` the time at which the
+    file was last changed, plus that. A recording that was cut off gives what is left, and one warning.
+
+    Raises:
+        CameraError: it cannot be opened, or holds no frame.
+    """
+    try:
+        begun_when = datetime.fromtimestamp(path.stat().st_mtime, tz=timezone.utc)
+    except OSError as error:
+        raise CameraError(f"{path}: {error.strerror}; give a recording or a folder of pictures") from error
+    recording = PictureFolder(path) if path.is_dir() else Recording(path)
+    return _frames(recording, camera=camera, begun_when=begun_when)
+
+
+def _frames(recording: Recording | PictureFolder, *, camera: str, begun_when: datetime) -> Iterator[Frame]:
+    try:
+        index = 0
+        while (image := recording.read()) is not None:
+            at = recording.position_seconds
+            yield Frame(camera, index, image, taken_at=at, taken_when=begun_when + timedelta(seconds=at))
+            index += 1
+    finally:
+        recording.close()

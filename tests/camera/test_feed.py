@@ -1,0 +1,318 @@
+"""Feed: the newest frame of one camera, over every loss."""
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+
+from edge_agent.camera.feed import FIRST_PAUSE_SECONDS, CameraFeed, FrameRate, reopen_pause
+from edge_agent.config import CameraConfig
+from edge_agent.errors import CameraError
+from tests.recordings import write_recording
+from tests.rtsp_server import RtspServer
+
+
+class FakeCamera:
+    """A live camera that gives its pictures at once, then is lost, or hangs until `released`."""
+
+    position_seconds = None
+
+    def __init__(self, pictures, *, hangs=False):
+        self.left = list(range(pictures))
+        self.hangs = hangs
+        self.released = threading.Event()
+        self.closed = 0
+
+    def read(self):
+        if self.left:
+            return np.full((12, 16, 3), self.left.pop(0), np.uint8)
+        if self.hangs:
+            self.released.wait()
+        raise CameraError("fake: stopped giving pictures")
+
+    def close(self):
+        self.closed += 1
+
+
+class Shop:
+    """Opens one camera after the other; None stands for one that cannot be opened."""
+
+    def __init__(self, *cameras):
+        self.cameras = list(cameras)
+        self.opened = 0
+
+    def __call__(self, config):
+        self.opened += 1
+        camera = self.cameras.pop(0) if self.cameras else None
+        if camera is None:
+            raise CameraError("fake: no such device")
+        return camera
+
+
+def a_feed(opener, *, source="fake", **keys):
+    return CameraFeed("entrance", CameraConfig(source=source, **keys), opener=opener, jitter=lambda: 0.0)
+
+
+def wait_until(condition, *, seconds=10.0):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def test_only_the_newest_frame_is_kept_and_given_once():
+    camera = FakeCamera(5, hangs=True)
+    feed = a_feed(Shop(camera))
+
+    feed.start()
+    wait_until(lambda: feed.state().frames == 5)
+    frame = feed.take()
+    state = feed.state()
+    camera.released.set()
+    feed.close()
+
+    assert frame.index == 4
+    assert frame.image[0, 0, 0] == 4
+    assert feed.take() is None
+    assert (state.dropped, state.is_open, state.reason) == (4, True, "")
+    assert (state.width_px, state.height_px) == (16, 12)
+    assert camera.closed == 1
+
+
+def test_a_frame_bears_the_time_at_which_it_came():
+    camera = FakeCamera(1, hangs=True)
+    feed = a_feed(Shop(camera))
+    began_at, began_when = time.monotonic(), datetime.now(timezone.utc)
+
+    feed.start()
+    wait_until(lambda: feed.state().frames == 1)
+    frame = feed.take()
+    camera.released.set()
+    feed.close()
+
+    assert began_at <= frame.taken_at <= time.monotonic()
+    assert began_when <= frame.taken_when <= began_when + timedelta(seconds=10)
+    assert frame.taken_when.tzinfo is timezone.utc
+    assert feed.state().last_frame_at == frame.taken_at
+
+
+def test_a_lost_camera_is_opened_again_and_both_are_logged_once(caplog):
+    last = FakeCamera(1, hangs=True)
+    first = FakeCamera(2)
+    feed = a_feed(Shop(first, None, last))
+
+    with caplog.at_level(logging.INFO):
+        feed.start()
+        wait_until(lambda: not feed.state().is_open and feed.state().frames == 2)
+        lost = feed.state()
+        wait_until(lambda: feed.state().reopened == 1)
+        back = feed.state()
+        last.released.set()
+        feed.close()
+
+    assert lost.reason in ("fake: stopped giving pictures", "fake: no such device")
+    assert (back.is_open, back.reason) == (True, "")
+    assert first.closed == 1
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages[:2] == [
+        "camera entrance: gives pictures of 16x12",
+        "camera entrance: fake: stopped giving pictures; trying again until it is back",
+    ]
+    assert messages[2].startswith("camera entrance: is back after ")
+
+
+def test_a_camera_that_was_never_there_is_waited_for(caplog):
+    shop = Shop()
+    feed = a_feed(shop)
+
+    feed.start()
+    wait_until(lambda: shop.opened >= 2)
+    state = feed.state()
+    feed.close()
+
+    assert (state.is_open, state.reason, state.frames, state.last_frame_at) == (False, "fake: no such device", 0, None)
+    assert len(caplog.records) == 1
+
+
+def test_a_read_that_blocks_does_not_keep_anybody_from_leaving(caplog):
+    camera = FakeCamera(1, hangs=True)
+    feed = a_feed(Shop(camera))
+    feed.start()
+    wait_until(lambda: feed.state().frames == 1)
+
+    began_at = time.monotonic()
+    feed.close()
+
+    assert time.monotonic() - began_at < 2
+    assert caplog.messages == ["camera entrance: hangs in a read and is left behind"]
+    camera.released.set()
+
+
+def test_a_thread_left_behind_does_not_keep_the_process_alive():
+    program = """
+import threading
+
+from edge_agent.camera.feed import CameraFeed
+from edge_agent.config import CameraConfig
+
+feed = CameraFeed("entrance", CameraConfig(), opener=lambda config: threading.Event().wait())
+feed.start()
+feed.close(timeout_seconds=0.1)
+"""
+
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=20)
+
+
+def test_after_a_success_pauses_begin_short_again():
+    last = FakeCamera(1, hangs=True)
+    feed = a_feed(Shop(None, None, FakeCamera(1), last))
+
+    feed.start()
+    wait_until(lambda: feed.state().frames == 1)
+    lost_at = time.monotonic()
+    wait_until(lambda: feed.state().frames == 2)
+    last.released.set()
+    feed.close()
+
+    # The third attempt in a row would have come after two seconds.
+    assert time.monotonic() - lost_at < 1.5
+
+
+def test_a_pause_does_not_keep_anybody_from_leaving():
+    feed = a_feed(Shop())
+    feed.start()
+    wait_until(lambda: feed.state().reason == "fake: no such device")
+
+    began_at = time.monotonic()
+    feed.close()
+
+    assert time.monotonic() - began_at < FIRST_PAUSE_SECONDS / 4
+
+
+def test_a_bug_in_the_thread_comes_out_where_frames_are_taken():
+    def broken(config):
+        raise ZeroDivisionError("ours")
+
+    feed = a_feed(broken)
+
+    feed.start()
+    wait_until(lambda: "ZeroDivisionError" in feed.state().reason)
+
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        feed.take()
+
+
+def test_pauses_grow_to_the_longest_and_leave_half_to_chance():
+    pauses = [reopen_pause(attempts, longest_seconds=60.0, jitter=1.0) for attempts in range(8)]
+
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert reopen_pause(3, longest_seconds=60.0, jitter=0.0) == 4
+    assert reopen_pause(10_000, longest_seconds=60.0, jitter=0.5) == 45
+
+
+def test_no_more_frames_are_wanted_than_asked_for_and_jitter_does_not_lower_the_rate():
+    rate = FrameRate(10)
+    jitter = np.random.default_rng(0).uniform(-0.01, 0.01, 300)
+
+    wanted = sum(rate.wants(number / 30 + late) for number, late in enumerate(jitter))
+
+    assert 98 <= wanted <= 101
+
+
+def test_after_a_pause_the_rate_does_not_catch_up():
+    rate = FrameRate(10)
+
+    assert rate.wants(0.0)
+    assert [rate.wants(60.0 + number / 100) for number in range(8)].count(True) <= 2
+
+
+def test_without_a_rate_every_frame_is_wanted():
+    rate = FrameRate(0)
+
+    assert all(rate.wants(at) for at in (0.0, 0.0, 0.001))
+
+
+def test_a_slow_rate_leaves_frames_out_without_calling_them_dropped():
+    camera = FakeCamera(50, hangs=True)
+    feed = a_feed(Shop(camera), frames_per_second=0.1)
+
+    feed.start()
+    wait_until(lambda: feed.state().frames == 50)
+    frame = feed.take()
+    camera.released.set()
+    feed.close()
+
+    assert frame.index == 0
+    assert feed.state().dropped == 0
+
+
+def test_a_recording_plays_no_faster_than_it_was_recorded_and_ends(tmp_path):
+    feed = CameraFeed("entrance", CameraConfig(source=str(write_recording(tmp_path / "one.avi", frames=25))))
+    began_at = time.monotonic()
+
+    feed.start()
+    taken = []
+    while not feed.state().finished:
+        if (frame := feed.take()) is not None:
+            taken.append(frame)
+        time.sleep(0.002)
+    feed.close()
+
+    # The last of 25 frames stands at 0.96 s.
+    assert 0.96 <= time.monotonic() - began_at < 2.5
+    assert feed.state().frames == 25
+    assert len(taken) + feed.state().dropped in (24, 25)
+    times = [frame.taken_at for frame in taken]
+    assert times == sorted(times)
+    assert (feed.state().is_open, feed.state().reason) == (False, "the recording has ended")
+
+
+def test_a_network_camera_is_followed_over_a_loss_of_power(caplog):
+    with RtspServer() as server, caplog.at_level(logging.INFO):
+        feed = CameraFeed("entrance", CameraConfig(source=server.address("admin:hunter2")), jitter=lambda: 0.0)
+        feed.start()
+        wait_until(lambda: feed.state().frames > 5)
+        server.kill()
+        wait_until(lambda: not feed.state().is_open, seconds=3)
+        reason = feed.state().reason
+        server.start()
+        wait_until(lambda: feed.state().reopened == 1, seconds=20)
+        feed.close()
+
+    assert f"rtsp://***@127.0.0.1:{server.port}/live: " in reason
+    assert len(caplog.records) == 3
+    assert "hunter2" not in caplog.text
+
+
+def test_a_network_camera_that_hangs_does_not_keep_anybody_from_leaving():
+    with RtspServer() as server:
+        feed = CameraFeed("entrance", CameraConfig(source=server.address(), silence_seconds=3.0))
+        feed.start()
+        wait_until(lambda: feed.state().frames > 5)
+        server.freeze()
+        time.sleep(0.2)
+
+        began_at = time.monotonic()
+        feed.close()
+
+        assert time.monotonic() - began_at < 2
+        # The thread left behind ends on its own as soon as its read does.
+        wait_until(lambda: not any(thread.name == "camera entrance" for thread in threading.enumerate()))
+
+
+def test_a_camera_that_is_lost_while_leaving_is_nobodys_business(caplog):
+    camera = FakeCamera(1, hangs=True)
+    feed = a_feed(Shop(camera))
+    feed.start()
+    wait_until(lambda: feed.state().frames == 1)
+
+    feed.ask_to_stop()
+    camera.released.set()
+    feed.close()
+
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

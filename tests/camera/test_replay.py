@@ -1,0 +1,148 @@
+"""Replay: every frame of a recording at its own time, whole or damaged."""
+
+import itertools
+import logging
+import os
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.camera.pictures import PICTURES_PER_SECOND
+from edge_agent.camera.replay import recorded_frames
+from edge_agent.errors import CameraError
+from tests.recordings import FRAMES_PER_SECOND, cut_off, ffmpeg, write_recording
+
+
+@pytest.fixture(params=["avi", "mp4", "h264.mp4", "ts", "mkv"])
+def recording(request, tmp_path):
+    """Fifty frames of 25 a second in each usual kind of file."""
+    if request.param in ("avi", "mp4"):
+        return write_recording(tmp_path / f"entrance.{request.param}")
+    path = tmp_path / f"entrance.{request.param}"
+    ffmpeg("-i", write_recording(tmp_path / "source.avi"), "-c:v", "libx264", "-g", 5, "-movflags", "+faststart", path)
+    return path
+
+
+def test_every_frame_comes_at_its_own_time(recording, caplog):
+    frames = list(recorded_frames(recording, camera="entrance"))
+
+    assert [frame.index for frame in frames] == list(range(50))
+    assert [frame.taken_at for frame in frames] == pytest.approx([n / FRAMES_PER_SECOND for n in range(50)], abs=1e-6)
+    brightness = [frame.image.mean() for frame in frames]
+    assert brightness == sorted(brightness)
+    assert {frame.camera for frame in frames} == {"entrance"}
+    assert not caplog.records
+
+
+def test_the_time_of_day_is_when_the_file_was_last_changed_and_the_position(tmp_path):
+    recording = write_recording(tmp_path / "entrance.avi")
+    changed_when = datetime(2026, 5, 4, 12, 30, tzinfo=timezone.utc)
+    os.utime(recording, (0, changed_when.timestamp()))
+
+    frames = list(recorded_frames(recording, camera="entrance"))
+
+    assert frames[0].taken_when == changed_when
+    assert frames[25].taken_when == changed_when + timedelta(seconds=1)
+    assert frames[0].taken_when.tzinfo is timezone.utc
+
+
+def test_a_recording_of_varying_rate_keeps_its_gaps(tmp_path):
+    path = tmp_path / "gaps.mkv"
+    source = write_recording(tmp_path / "source.avi")
+    ffmpeg("-i", source, "-vf", "select='not(between(n,10,34))'", "-fps_mode", "passthrough", "-c:v", "libx264", path)
+
+    times = [frame.taken_at for frame in recorded_frames(path, camera="entrance")]
+
+    assert times[9:11] == pytest.approx([9 / FRAMES_PER_SECOND, 35 / FRAMES_PER_SECOND], abs=0.002)
+
+
+def test_a_transport_stream_whose_clock_jumps_still_moves_forward(tmp_path):
+    first, second = tmp_path / "first.ts", tmp_path / "second.ts"
+    source = write_recording(tmp_path / "source.avi")
+    for path, begins in ((first, 90), (second, 0)):
+        ffmpeg("-i", source, "-c:v", "libx264", "-output_ts_offset", begins, path)
+    both = tmp_path / "both.ts"
+    both.write_bytes(first.read_bytes() + second.read_bytes())
+
+    times = [frame.taken_at for frame in recorded_frames(both, camera="entrance")]
+
+    assert len(times) == 100
+    assert all(later > earlier for earlier, later in itertools.pairwise(times))
+    assert times[-1] < 10
+
+
+@pytest.mark.parametrize("name", ["avi", "faststart.mp4", "mkv"])
+def test_a_recording_cut_off_in_the_middle_gives_what_is_left_and_one_warning(tmp_path, caplog, name):
+    whole = tmp_path / f"entrance.{name}"
+    ffmpeg("-i", write_recording(tmp_path / "source.avi"), "-q:v", 2, "-movflags", "+faststart", whole)
+    cut = cut_off(whole)
+
+    with caplog.at_level(logging.WARNING):
+        frames = list(recorded_frames(cut, camera="entrance"))
+
+    assert 10 <= len(frames) < 40
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{cut}: ended at frame {len(frames)} of 50;")
+
+
+def test_a_transport_stream_cut_off_in_the_middle_is_a_shorter_one(tmp_path):
+    """It states no length, so that there is nothing to miss."""
+    whole = tmp_path / "entrance.ts"
+    ffmpeg("-i", write_recording(tmp_path / "source.avi"), "-c:v", "libx264", "-g", 5, whole)
+
+    frames = list(recorded_frames(cut_off(whole), camera="entrance"))
+
+    assert 10 <= len(frames) < 40
+
+
+def test_a_recording_without_its_index_is_refused_and_told_why(tmp_path):
+    cut = cut_off(write_recording(tmp_path / "entrance.mp4"))
+
+    with pytest.raises(CameraError, match=r"cut_entrance\.mp4: not a video that can be read; .*\(the moov atom\)"):
+        recorded_frames(cut, camera="entrance")
+
+
+def test_what_holds_no_frame_is_refused(tmp_path):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "letter.mp4").write_text("Dear Sir or Madam\n" * 100)
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1", tmp_path / "sound.mp4")
+    whole = write_recording(tmp_path / "entrance.avi")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    header_only = cut_off(whole, kept_fraction=0.005)
+
+    reasons = {
+        "missing.mp4": "No such file or directory",
+        "empty.mp4": "the file is empty",
+        "letter.mp4": "not a video",
+        "sound.mp4": "not a video",
+        "pipe.mp4": "not a file",
+        header_only.name: "",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(CameraError) as raised:
+            recorded_frames(tmp_path / name, camera="entrance")
+        assert str(raised.value).startswith(f"{tmp_path / name}: ")
+        assert reason in str(raised.value)
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    """OpenCV would crash, and the agent with it."""
+    recording = write_recording(tmp_path / "cafe.avi")
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.avi"))
+    recording.rename(odd)
+
+    with pytest.raises(CameraError, match=r"caf\\udce9\.avi': the name is not UTF-8"):
+        recorded_frames(odd, camera="entrance")
+
+
+def test_a_folder_of_pictures_is_a_recording_too(tmp_path):
+    for name, brightness in (("b.png", 2), ("a.png", 1), ("c.png", 3)):
+        cv2.imwrite(str(tmp_path / name), np.full((20, 30, 3), brightness, np.uint8))
+
+    frames = list(recorded_frames(tmp_path, camera="folder"))
+
+    assert [int(frame.image[0, 0, 0]) for frame in frames] == [1, 2, 3]
+    assert [frame.taken_at for frame in frames] == [n / PICTURES_PER_SECOND for n in range(3)]

@@ -1,0 +1,96 @@
+"""Source: kinds of cameras, and what may be shown of an address."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.camera.source import shown_source, source_kind
+from edge_agent.errors import CameraError
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("/dev/video0", "device"),
+        ("/dev/v4l/by-id/usb-a-camera-index0", "device"),
+        ("0", "device"),
+        ("rtsp://camera.local/stream", "stream"),
+        ("RTSP://camera.local/stream", "stream"),
+        ("rtsps://camera.local:322/stream", "stream"),
+        ("http://camera.local/video.mjpg", "stream"),
+        ("https://camera.local/video.mjpg", "stream"),
+    ],
+)
+def test_a_source_is_told_by_how_it_is_written(source, kind):
+    assert source_kind(source) == kind
+
+
+def test_what_exists_is_a_recording_or_a_folder_of_pictures(tmp_path):
+    recording = tmp_path / "entrance.mp4"
+    recording.write_bytes(b"")
+
+    assert source_kind(str(recording)) == "recording"
+    assert source_kind(str(tmp_path)) == "pictures"
+
+
+def test_what_does_not_exist_is_refused_with_what_could_be_given(tmp_path):
+    with pytest.raises(CameraError, match=r"gone\.mp4: No such file or directory; give a device such as /dev/video0"):
+        source_kind(str(tmp_path / "gone.mp4"))
+
+
+@pytest.mark.parametrize(("source", "reason"), [("x" * 5000, "File name too long"), ("a\0b", "null")])
+def test_a_name_that_no_file_can_have_is_refused(source, reason):
+    with pytest.raises(CameraError, match=reason):
+        source_kind(source)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+
+    with pytest.raises(CameraError, match="neither device, file nor folder"):
+        source_kind(str(tmp_path / "pipe.mp4"))
+
+
+def test_an_address_without_its_scheme_is_refused_without_its_password():
+    with pytest.raises(CameraError) as raised:
+        source_kind("admin:hunter2@camera.local/stream")
+
+    assert "hunter2" not in str(raised.value)
+
+
+def test_an_unknown_address_is_refused_without_its_password():
+    with pytest.raises(
+        CameraError, match=r"rtmp://\*\*\*@host/live: unknown kind of address; known are rtsp://"
+    ) as raised:
+        source_kind("rtmp://admin:hunter2@host/live")
+
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("/dev/video0", "/dev/video0"),
+        ("/recordings/at@home.mp4", "/recordings/at@home.mp4"),
+        ("rtsp://camera.local:554/stream", "rtsp://camera.local:554/stream"),
+        ("rtsp://admin:hunter2@camera.local/stream", "rtsp://***@camera.local/stream"),
+        ("rtsp://admin:hun@ter/2@camera.local/stream", "rtsp://***@camera.local/stream"),
+        ("rtsp:admin:hunter2@camera.local/stream", "rtsp:***@camera.local/stream"),
+        ("admin:hunter2@camera.local/stream", "admin:***@camera.local/stream"),
+        ("rtsp://[admin:hunter2@camera.local/stream", "rtsp://***@camera.local/stream"),
+        ("http://camera.local/video?user=admin&pwd=hunter2", "http://camera.local/video"),
+        ("rtsp://camera.local/user=admin_password=hunter2_channel=1.sdp", "rtsp://camera.local/***"),
+    ],
+)
+def test_an_address_is_shown_without_what_lets_one_in(source, shown):
+    assert shown_source(source) == shown
+
+
+@given(
+    user=st.text("abc:@/", min_size=1, max_size=5),
+    password=st.text("xyz0@/:?#&=", min_size=4, max_size=12).filter(lambda text: text[0] in "xyz0"),
+)
+def test_no_password_is_ever_shown(user, password):
+    assert shown_source(f"rtsp://{user}:{password}@camera.local/stream") == "rtsp://***@camera.local/stream"
