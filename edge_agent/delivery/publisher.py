@@ -140,7 +140,7 @@ class Publisher:
     def close(self, *, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Send what can still be sent in so many seconds, say `offline` and end the thread.
 
-        Takes 2 s longer than that at the most; what was not acknowledged stays in the outbox.
+        Takes at most 1.5 s longer than that; what was not acknowledged stays in the outbox.
         """
         self._stop_at = time.monotonic() + drain_seconds
         self._stop.set()
