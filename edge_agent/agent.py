@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.delivery.identity import uuid7
@@ -110,10 +111,11 @@ class Agent:
             return None, str(error)
 
     def _sweep(self) -> None:
-        """Make room; a crop stays for as long as its alert waits in the outbox."""
+        """Make room; a crop stays for as long as its alert waits, in the outbox or in memory."""
         try:
-            self.sweep_crops(now=datetime.now(timezone.utc), owed=self.outbox.owed_crops())
-        except CropError as error:
+            unkept = {Path(message["crop"]["file"]).name for message in self._unkept if message["crop"]}
+            self.sweep_crops(now=datetime.now(timezone.utc), owed=self.outbox.owed_crops() | unkept)
+        except (CropError, UnavailableError) as error:
             log.warning("%s", error)
 
     def _tell_how_it_goes(self) -> None:

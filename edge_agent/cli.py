@@ -6,9 +6,11 @@ import argparse
 import logging
 import os
 import sys
+import threading
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from edge_agent.camera.feed import CAMERA_THREAD
 from edge_agent.commands import alerts, check, config, detect, models, replay, run
 from edge_agent.errors import AgentError
 from edge_agent.systemd import log_handler
@@ -22,6 +24,18 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    status = _run(arguments)
+    if any(thread.name.startswith(CAMERA_THREAD) for thread in threading.enumerate()):
+        # A camera that hangs was left behind. If its read came back while Python shuts down, FFmpeg's
+        # thread would abort the process; everything of ours is closed by now.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, handlers=[log_handler()], force=True)
     try:

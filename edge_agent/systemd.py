@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 FEED_SECONDS = 1.0
 """The watchdog is fed at most this often; any WatchdogSec of a few seconds is served well."""
 
+SEND_SECONDS = 0.5
+
 
 class Notifier:
     """Speaks sd_notify(3) to NOTIFY_SOCKET; without one it keeps quiet. Owned by one thread."""
@@ -59,8 +61,12 @@ class Notifier:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+                # A service manager that hangs must not make the watching hang.
+                notify.settimeout(SEND_SECONDS)
                 notify.connect(self._address)
                 notify.sendall(message.encode())
+        except TimeoutError:
+            log.warning("systemd does not take %s", message.splitlines()[0])
         except OSError as error:
             log.warning("systemd does not listen at NOTIFY_SOCKET: %s", error)
             self._address = ""

@@ -51,8 +51,8 @@ def open_agent(config: Config, notifier: Notifier) -> Iterator[Agent]:
     with ExitStack() as stack:
         outbox = stack.enter_context(closing(Outbox(config.outbox_file, boot_id=boot_id())))
         publisher = Publisher(outbox, config.mqtt, device=config.device.name)
-        stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
         publisher.start()
+        stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
         cameras = stack.enter_context(Cameras(config.cameras))
         evidence = config.evidence
         yield Agent(

@@ -81,6 +81,16 @@ def test_a_manager_that_is_gone_is_mentioned_once(monkeypatch, tmp_path, caplog)
     assert len(caplog.records) == 1
 
 
+def test_a_manager_that_reads_nothing_does_not_stop_the_agent_for_ever(manager, caplog):
+    notifier = Notifier()
+    for number in range(1000):
+        notifier.status(str(number))
+        if caplog.records:
+            break
+
+    assert "systemd does not take STATUS=" in caplog.text
+
+
 def test_outside_the_journal_logs_are_lines_on_stderr(monkeypatch):
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
 

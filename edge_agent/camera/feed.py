@@ -29,6 +29,9 @@ FIRST_PAUSE_SECONDS = 1.0
 # Leaving takes no longer, even while a read blocks on a camera that hangs.
 CLOSE_SECONDS = 1.5
 
+CAMERA_THREAD = "camera "
+"""How the names of these threads begin."""
+
 log = logging.getLogger(__name__)
 
 
@@ -80,7 +83,7 @@ class CameraFeed:
         self._lost_at: float | None = None
         self._attempts = 0
         # A daemon: one that blocks in a read must not keep the process alive.
-        self._thread = threading.Thread(target=self._run, name=f"camera {name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=CAMERA_THREAD + name, daemon=True)
 
     def start(self) -> None:
         """Begin to follow the camera."""

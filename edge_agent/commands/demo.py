@@ -11,6 +11,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from edge_agent.camera.source import shown_source
 from edge_agent.commands.options import alert_line, configured
 from edge_agent.config import shipped
 from edge_agent.delivery.subscriber import follow_alerts
@@ -39,7 +40,7 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
         subscriber.start()
         began = time.monotonic()
         with open_agent(config, Notifier()) as agent:
-            sources = ", ".join(f"{name} ({camera.source})" for name, camera in config.cameras.items())
+            sources = ", ".join(f"{name} ({shown_source(camera.source)})" for name, camera in config.cameras.items())
             print(f"watching {sources}; broker {config.mqtt.host}:{config.mqtt.port}; Ctrl-C ends", flush=True)
             agent.run(stop)
             seconds = time.monotonic() - began

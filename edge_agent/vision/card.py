@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-SCHEMA = "maskwatch.card/1"
-
 # Int8 kernels of different runtimes and processors differ by rounding steps: over the models tried, a
 # score moves by less than 0.03. A wrong colour order or scale moves it by far more.
 GOLDEN_TOLERANCE = 0.08
@@ -33,7 +31,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class InputCard(_Part):
@@ -76,7 +74,7 @@ class Golden(_Part):
 class MaskCard(_Part):
     """The card of a mask reader."""
 
-    schema_name: Literal["maskwatch.card/1"] = Field(SCHEMA, alias="schema")
+    schema_name: Literal["maskwatch.card/1"] = Field("maskwatch.card/1", alias="schema")
     kind: Literal["mask_reader"] = "mask_reader"
     name: str = Field(min_length=1)
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the .tflite file")
@@ -97,7 +95,7 @@ class MaskCard(_Part):
     versions: dict[str, str] = Field(default_factory=dict)
     golden: tuple[Golden, ...] = Field(min_length=1)
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
 
     @model_validator(mode="after")
     def _fits_itself(self) -> MaskCard:
@@ -111,9 +109,9 @@ class MaskCard(_Part):
         return self
 
     def decide(self, scores: Mapping[Label, float]) -> Label:
-        """The label whose score exceeds its threshold by the largest factor."""
+        """The label, among those with a score, whose score exceeds its threshold by the largest factor."""
         even = 1.0 / len(self.labels)
-        return max(self.labels, key=lambda label: scores[label] / self.thresholds.get(label, even))
+        return max(scores, key=lambda label: scores[label] / self.thresholds.get(label, even))
 
     def to_json(self) -> str:
         """The text of the card's file."""

@@ -78,7 +78,7 @@ def input_table(card: InputCard, *, scale: float, zero_point: int) -> NDArray[np
     if card.dtype == "float32":
         return real.astype(np.float32)
     kind = np.iinfo(card.dtype)
-    return np.clip(np.round(real / scale + zero_point), kind.min, kind.max).astype(card.dtype)
+    return np.asarray(np.clip(np.round(real / scale + zero_point), kind.min, kind.max), card.dtype)
 
 
 def probabilities(output: NDArray[np.generic], card: OutputCard, *, temperature: float) -> NDArray[np.float64]:

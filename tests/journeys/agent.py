@@ -70,7 +70,14 @@ class AgentProcess:
         """Send a signal and give the exit status; the negative number of the signal where it was killed."""
         assert self.process is not None
         self.process.send_signal(how)
-        return self.process.wait(timeout=seconds)
+        return self.wait(seconds=seconds)
+
+    def wait(self, *, seconds: float = PATIENCE_SECONDS) -> int:
+        """Wait until it ends by itself and give the exit status; meanwhile hear what it tells the service manager."""
+        assert self.process is not None
+        process = self.process
+        wait_until(lambda: (self.notifications, process.poll())[1] is not None, "the end of the agent", seconds=seconds)
+        return process.returncode
 
     @property
     def log(self) -> str:
