@@ -1,0 +1,114 @@
+"""Augmentation: how may one and the same face look on another day?
+
+Keras layers on batches of float32 pixels 0..255, shape (n, side, side, 3). Rotation, shear, zoom and shift make one
+affine map with a single interpolation: one after the other each would blur the picture a little more, and the model
+would learn faces that are softer than any the device sees.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import keras  # noqa: TID253  (layers are classes of Keras; only training itself imports this module)
+
+if TYPE_CHECKING:
+    from training.masks.recipe import AugmentationRecipe
+
+
+class RandomPose(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Turns, shears, zooms, shifts and mirrors each picture in one step; what comes in repeats the edge."""
+
+    def __init__(self, recipe: AugmentationRecipe, *, seed: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._recipe = recipe
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, images: Any) -> Any:
+        """Pictures (n, side, side, 3) to the same shape."""
+        count, side = images.shape[0], images.shape[1]
+        recipe, middle = self._recipe, (side - 1) / 2
+        angle = self._uniform(count, math.radians(recipe.rotation_degrees))
+        shear = self._uniform(count, recipe.shear_fraction)
+        zoom = keras.ops.exp(self._uniform(count, recipe.zoom_fraction))
+        across = self._uniform(count, recipe.shift_fraction) * side
+        down = self._uniform(count, recipe.shift_fraction) * side
+        mirrored = self._uniform(count, 1.0) < 2.0 * recipe.flip_share - 1.0
+        sign = keras.ops.where(mirrored, -1.0, 1.0)
+        # The map from a pixel of the result to the pixel it is taken from, around the middle.
+        a0 = keras.ops.cos(angle) * zoom * sign
+        a1 = (keras.ops.sin(angle) + shear) * zoom
+        b0 = -keras.ops.sin(angle) * zoom * sign
+        b1 = keras.ops.cos(angle) * zoom
+        zero = keras.ops.zeros_like(a0)
+        a2 = middle - a0 * middle - a1 * middle + across
+        b2 = middle - b0 * middle - b1 * middle + down
+        transform = keras.ops.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1)
+        return keras.ops.image.affine_transform(images, transform, interpolation="bilinear", fill_mode="nearest")
+
+    def _uniform(self, count: int, reach: float) -> Any:
+        return keras.random.uniform((count,), -reach, reach, seed=self.seed_generator)
+
+
+class RandomLight(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Changes brightness, contrast, gamma and the tint of the light; some pictures lose their colours."""
+
+    def __init__(self, recipe: AugmentationRecipe, *, seed: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._recipe = recipe
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, images: Any) -> Any:
+        """Pictures (n, side, side, 3), 0..255, to the same."""
+        recipe, count = self._recipe, images.shape[0]
+        gain = keras.ops.exp(self._uniform((count, 1, 1, 1), recipe.contrast_fraction))
+        gain = gain * keras.ops.exp(self._uniform((count, 1, 1, 3), recipe.tint_fraction))
+        average = keras.ops.mean(images, axis=(1, 2, 3), keepdims=True)
+        offset = self._uniform((count, 1, 1, 1), recipe.brightness_fraction) * 255.0 + average - average * gain
+        lit = keras.ops.clip(images * gain + offset, 0.0, 255.0)
+        # A parabola through black and white, as near to a gamma curve as matters here and ten times cheaper.
+        bend = self._uniform((count, 1, 1, 1), recipe.gamma_fraction)
+        lit = lit * (1.0 + bend - lit * (bend / 255.0))
+        without_colour = self._uniform((count, 1, 1, 1), 1.0) < 2.0 * recipe.grey_share - 1.0
+        return keras.ops.where(without_colour, keras.ops.mean(lit, axis=3, keepdims=True), lit)
+
+    def _uniform(self, shape: tuple[int, ...], reach: float) -> Any:
+        return keras.random.uniform(shape, -reach, reach, seed=self.seed_generator)
+
+
+class RandomBlur(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Blurs some pictures along one direction, as a step or a slow shutter does, and adds the noise of a sensor."""
+
+    def __init__(self, recipe: AugmentationRecipe, *, seed: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._recipe = recipe
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, images: Any) -> Any:
+        """Pictures (n, side, side, 3), 0..255, to the same."""
+        recipe, count = self._recipe, images.shape[0]
+        # A batch comes in random order: its first pictures are as good as any to blur, and only they cost time.
+        third = round(recipe.blur_share * count / 3)
+        across = keras.ops.average_pool(images[: 2 * third], (1, 5), strides=1, padding="same")
+        down = keras.ops.average_pool(
+            keras.ops.concatenate([across[:third], images[2 * third : 3 * third]]), (5, 1), strides=1, padding="same"
+        )
+        blurred = keras.ops.concatenate([down[:third], across[third:], down[third:], images[3 * third :]])
+        shape = (count, 1, 1, 1)
+        reach = keras.random.uniform(shape, 0.0, recipe.noise_fraction * 255.0, seed=self.seed_generator)
+        noise = keras.random.uniform(keras.ops.shape(images), -1.0, 1.0, seed=self.seed_generator)
+        return keras.ops.clip(blurred + noise * reach, 0.0, 255.0)
+
+
+def build_augmentation(recipe: AugmentationRecipe, *, seed: int) -> keras.Sequential:
+    """The layers in the order in which light meets them: pose, light, lens and sensor."""
+    return keras.Sequential(
+        [RandomPose(recipe, seed=seed), RandomLight(recipe, seed=seed + 1), RandomBlur(recipe, seed=seed + 2)],
+        name="augmentation",
+    )
+
+
+def reseed(layers: keras.Sequential, *, seed: int, epoch: int) -> None:
+    """Give every layer the seed of an epoch, so that a resumed run draws what an unbroken one would have drawn."""
+    for number, layer in enumerate(layers.layers):
+        layer.seed_generator.state.assign([seed + number, epoch])

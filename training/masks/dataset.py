@@ -1,0 +1,202 @@
+"""The data set: which faces does a run learn from, which judge it, and how often is each drawn?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from edge_agent.errors import ConfigError
+from training.masks import examples as faces
+from training.masks.landmarks import LandmarkFinder
+from training.masks.pack import Pack, open_pack
+from training.masks.split import choose_held_out, duplicate_groups, perceptual_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from edge_agent.domain import Label
+    from training.masks.examples import Example
+    from training.masks.recipe import DataRecipe, MaskRecipe
+
+FOUND_SCORE = 0.6
+
+Side: TypeAlias = Literal["learnt", "judging", "apart"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faces:
+    """Some faces of the packs: rows of (number of the pack, index within it) with what is known of each."""
+
+    packs: tuple[Pack, ...]
+    rows: NDArray[np.int64]
+    """Shape (n, 2)."""
+    answers: NDArray[np.int64]
+    """Index of the label: shape (n,)."""
+    chances: NDArray[np.float64]
+    """How likely each is drawn; sums to 1: shape (n,)."""
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.rows)
+
+    def example(self, row: int) -> Example:
+        """The example behind a row."""
+        pack, index = self.rows[row]
+        return self.packs[int(pack)].examples[int(index)]
+
+    def sources(self) -> list[str]:
+        """The source of each face."""
+        return [self.example(row).source for row in range(len(self))]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataSet:
+    """What a run learns from and what judges it."""
+
+    labels: tuple[Label, ...]
+    learnt: Faces
+    judging: Faces
+    unreadable: tuple[str, ...]
+    kept_apart: int
+    """Faces left out because their picture, or one like it, judges the model elsewhere."""
+
+    def table(self) -> str:
+        """Counts by source, label and side of the split, as text."""
+        lines = [f"{'source':<28} {'label':<22} {'learnt':>7} {'judging':>8}"]
+        counts: dict[tuple[str, str], list[int]] = {}
+        for side, part in enumerate((self.learnt, self.judging)):
+            for row in range(len(part)):
+                example = part.example(row)
+                counts.setdefault((example.source, example.label), [0, 0])[side] += 1
+        lines += [
+            f"{source:<28} {label:<22} {one:>7} {other:>8}" for (source, label), (one, other) in sorted(counts.items())
+        ]
+        if self.kept_apart:
+            lines.append(f"{self.kept_apart} faces left out: their picture, or one like it, judges elsewhere")
+        return "\n".join(lines)
+
+
+def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
+    """Read every source of a recipe, group near-duplicates, and split.
+
+    Raises:
+        ConfigError: a source is missing or empty, or one label has no faces on one side of the split.
+    """
+    finder = LandmarkFinder(recipe.finder, min_score=FOUND_SCORE) if recipe.finder else None
+    packs = tuple(_open(one, recipe, finder, packs_folder) for one in recipe.data)
+    sides = _sides(packs, recipe)
+    rows, answers, chances, places = [], [], [], []
+    for number, (pack, data) in enumerate(zip(packs, recipe.data, strict=True)):
+        of_pack = [sides[example.path] for example in pack.examples]
+        learnt = max(1, of_pack.count("learnt"))
+        for index, example in enumerate(pack.examples):
+            rows.append((number, index))
+            answers.append(recipe.labels.index(example.label))
+            chances.append(data.share / learnt)
+            counts = example.box is None or example.box.shorter_side_px >= recipe.validation.smallest_px
+            places.append(of_pack[index] if of_pack[index] != "judging" or counts else "uncounted")
+    table = np.array(rows, np.int64), np.array(answers, np.int64), np.array(chances)
+    where = np.array(places)
+    data_set = DataSet(
+        recipe.labels,
+        _part(packs, *table, chosen=where == "learnt"),
+        _part(packs, *table, chosen=where == "judging"),
+        tuple(one for pack in packs for one in pack.unreadable),
+        places.count("apart"),
+    )
+    _check(data_set)
+    return data_set
+
+
+def _open(data: DataRecipe, recipe: MaskRecipe, finder: LandmarkFinder | None, folder: Path) -> Pack:
+    labels = [label for label in recipe.labels if label in data.labels]
+    if data.scenes:
+        found = faces.from_scenes(
+            data.scenes, sources=data.sources, splits=data.splits, smallest_px=data.smallest_px, labels=labels
+        )
+        return open_pack(found, folder=folder)
+    if data.folders:
+        found = faces.from_class_folders(data.folders, source=_name(data.folders), labels=labels)
+        return open_pack(found, folder=folder, finder=finder if data.find else None)
+    if data.faces is None or data.label is None:
+        raise AssertionError("checked by the recipe")
+    found = faces.from_one_label(data.faces, label=data.label, source=_name(data.faces))
+    return open_pack(found, folder=folder, finder=finder, every_face=True)
+
+
+def _name(folder: Path) -> str:
+    """The last two names of a folder that tell sources apart: `.../faces/web/train` is `web`."""
+    return folder.parent.name if folder.name == "train" else folder.name
+
+
+def _sides(packs: Sequence[Pack], recipe: MaskRecipe) -> dict[Path, Side]:
+    """Which side of the split each picture is on, the same for near-duplicates.
+
+    Pictures of data with `held_out: false` are learnt. What is like a picture that judges elsewhere is on no side.
+    """
+    hashes: dict[Path, NDArray[np.uint8]] = {}
+    sources: dict[Path, str] = {}
+    learnt_only: set[Path] = set()
+    for pack, data in zip(packs, recipe.data, strict=True):
+        for example, bits in zip(pack.examples, pack.hashes, strict=True):
+            hashes[example.path] = bits
+            sources.setdefault(example.path, example.source)
+            if not data.held_out:
+                learnt_only.add(example.path)
+    paths = list(hashes)
+    apart = [perceptual_hash(faces.read_picture(path)) for path in _judging_elsewhere(recipe.validation.keep_apart)]
+    groups = duplicate_groups(
+        np.array([*(hashes[path] for path in paths), *apart]), duplicate_bits=recipe.validation.duplicate_bits
+    )
+    of_apart, groups = set(groups[len(paths) :].tolist()), groups[: len(paths)]
+    held = choose_held_out(
+        groups, [sources[path] for path in paths], fraction=recipe.validation.fraction, seed=recipe.seed
+    )
+    only_learnt = {int(groups[index]) for index, path in enumerate(paths) if path in learnt_only}
+    sides: dict[Path, Side] = {}
+    for index, path in enumerate(paths):
+        group = int(groups[index])
+        judges = bool(held[index]) and group not in only_learnt
+        sides[path] = "apart" if group in of_apart else "judging" if judges else "learnt"
+    return sides
+
+
+def _judging_elsewhere(places: Sequence[Path]) -> list[Path]:
+    """Pictures of the test split of COCO files, and every picture of folders."""
+    pictures: set[Path] = set()
+    for place in places:
+        if place.is_dir():
+            pictures.update(faces.list_pictures(place))
+        else:
+            pictures.update(
+                example.path for example in faces.read_scenes(place, sources=(), splits=("test",), smallest_px=0)
+            )
+    return sorted(pictures)
+
+
+def _part(
+    packs: tuple[Pack, ...],
+    rows: NDArray[np.int64],
+    answers: NDArray[np.int64],
+    chances: NDArray[np.float64],
+    *,
+    chosen: NDArray[np.bool_],
+) -> Faces:
+    part = chances[chosen]
+    return Faces(packs, rows[chosen], answers[chosen], part / max(part.sum(), 1e-12))
+
+
+def _check(data_set: DataSet) -> None:
+    for name, part in (("learn from", data_set.learnt), ("validate by", data_set.judging)):
+        counts = np.bincount(part.answers, minlength=len(data_set.labels))
+        missing = [label for label, count in zip(data_set.labels, counts, strict=True) if not count]
+        if missing:
+            raise ConfigError(
+                f"no faces of {', '.join(missing)} to {name}; add pictures of that label, change "
+                "validation.fraction, or take the label out of 'labels'"
+            )

@@ -1,0 +1,257 @@
+"""Fitting: how does a network learn from its faces, and go on after a kill?
+
+Head first, then the whole network along a cosine. After every epoch the state is on disk before the next begins, so
+that a run that was killed continues with the epoch it was in.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from training.masks.batches import draw_batches, plain_pixels, to_input
+from training.masks.judge import Verdicts
+from training.masks.network import HEAD, build_network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import keras
+    from numpy.typing import NDArray
+
+    from training.masks.dataset import DataSet, Faces
+    from training.masks.recipe import MaskRecipe
+    from training.masks.teacher import Teacher
+
+JUDGING_BATCH = 128
+STATE = "state.json"
+BEST = "best.keras"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One line of the history."""
+
+    epoch: int
+    stage: Literal["head", "whole"]
+    learning_rate: float
+    loss: float
+    accuracy: float
+    judged_loss: float
+    judged_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is on disk of a run: the epochs done and the model after the last of them."""
+
+    history: tuple[Epoch, ...] = ()
+    model: str = ""
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch with the lowest loss on the judging faces."""
+        return min(self.history, key=lambda one: one.judged_loss, default=None)
+
+
+def fit(recipe: MaskRecipe, data_set: DataSet, *, folder: Path, teacher: Teacher | None = None) -> tuple[Epoch, ...]:
+    """Train to the end of the schedule or of patience; `best.keras` in the folder is then the model.
+
+    Continues after the last epoch that the folder holds.
+    """
+    state = read_state(folder)
+    schedule = recipe.schedule
+    judged = plain_pixels(data_set.judging, recipe)
+    network = _load(folder / state.model) if state.model else build_network(recipe.model, labels=len(recipe.labels))
+    if state.history:
+        log.info("continues after epoch %d", len(state.history))
+    for epoch in range(len(state.history), head_epochs(recipe) + schedule.epochs):
+        best = state.best
+        if best is not None and epoch - best.epoch > schedule.patience:
+            log.info("stops: no better validation for %d epochs", schedule.patience)
+            break
+        stage: Literal["head", "whole"] = "head" if epoch < head_epochs(recipe) else "whole"
+        if epoch in {0, head_epochs(recipe)}:
+            _prepare(network, recipe, stage)
+        started = time.monotonic()
+        loss, accuracy = _learn(network, recipe, data_set, epoch=epoch, teacher=teacher)
+        verdicts = judge(network, judged, data_set.judging, recipe)
+        row = Epoch(
+            epoch,
+            stage,
+            float(network.optimizer.learning_rate.numpy()),
+            loss,
+            accuracy,
+            choosing(verdicts, data_set.judging, recipe).balanced_loss(),
+            choosing(verdicts, data_set.judging, recipe).accuracy(),
+            time.monotonic() - started,
+        )
+        log.info(
+            "epoch %d (%s): loss %.4f, judged %.4f, right %.4f",
+            epoch,
+            stage,
+            loss,
+            row.judged_loss,
+            row.judged_accuracy,
+        )
+        state = _keep(network, State((*state.history, row), state.model), folder)
+    return state.history
+
+
+def head_epochs(recipe: MaskRecipe) -> int:
+    """Epochs with the backbone held still; an untrained backbone has nothing to hold."""
+    untrained = recipe.model.architecture == "cnn" or recipe.model.weights == "scratch"
+    return 0 if untrained else recipe.schedule.head_epochs
+
+
+def read_state(folder: Path) -> State:
+    """What a folder holds of a run; an empty state where there is none."""
+    path = folder / STATE
+    if not path.is_file():
+        return State()
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return State(tuple(Epoch(**row) for row in content["history"]), content["model"])
+
+
+def judge(network: keras.Model, pixels: NDArray[np.uint8], faces: Faces, recipe: MaskRecipe) -> Verdicts:
+    """What a network says of some faces: pixels (n, side, side, 3), uint8, RGB."""
+    scores = [
+        np.asarray(network.predict_on_batch(to_input(pixels[start : start + JUDGING_BATCH])), np.float64)
+        for start in range(0, len(pixels), JUDGING_BATCH)
+    ]
+    return Verdicts(recipe.labels, np.concatenate(scores), faces.answers)
+
+
+def choosing(verdicts: Verdicts, faces: Faces, recipe: MaskRecipe) -> Verdicts:
+    """The part of the judging faces that chooses the best epoch."""
+    sources = recipe.validation.sources
+    if not sources:
+        return verdicts
+    return verdicts.part(np.array([faces.example(row).source in sources for row in range(len(faces))]))
+
+
+def still_layers(network: keras.Model, *, blocks: int) -> int:
+    """How many layers come before the first block that learns; 0 blocks: none."""
+    if blocks == 0:
+        return 0
+    names = [layer.name for layer in network.layers]
+    return next((number for number, name in enumerate(names) if name.startswith(f"block_{blocks}_")), len(names))
+
+
+def _prepare(network: keras.Model, recipe: MaskRecipe, stage: Literal["head", "whole"]) -> None:
+    """Free the layers that learn in this stage and compile."""
+    import keras
+
+    frozen = recipe.schedule.normalisation == "frozen" and head_epochs(recipe) > 0
+    still = still_layers(network, blocks=recipe.schedule.still_blocks if head_epochs(recipe) > 0 else 0)
+    for number, layer in enumerate(network.layers):
+        kept = frozen and isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = layer.name == HEAD or (stage == "whole" and number >= still and not kept)
+    network.compile(
+        keras.optimizers.AdamW(recipe.schedule.head_learning_rate, weight_decay=recipe.schedule.weight_decay),
+        keras.losses.CategoricalCrossentropy(),
+        metrics=["accuracy"],
+    )
+
+
+def _learn(
+    network: keras.Model, recipe: MaskRecipe, data_set: DataSet, *, epoch: int, teacher: Teacher | None
+) -> tuple[float, float]:
+    import tensorflow as tf
+
+    from training.masks.augment import build_augmentation, reseed
+
+    augmentation = build_augmentation(recipe.augmentation, seed=recipe.seed)
+    reseed(augmentation, seed=recipe.seed, epoch=epoch)
+    augment = tf.function(augmentation)
+    weights = label_weights(recipe, data_set.learnt)
+    batches = max(1, recipe.schedule.faces_per_epoch // recipe.schedule.batch_size)
+    losses, rights = [], []
+    progress = tqdm(
+        draw_batches(data_set.learnt, recipe, epoch=epoch),
+        total=batches,
+        desc=f"epoch {epoch}",
+        unit="batch",
+        leave=False,
+    )
+    for number, (pixels, answers) in enumerate(progress):
+        network.optimizer.learning_rate.assign(learning_rate(recipe, epoch=epoch, done=number / batches))
+        values = to_input(np.asarray(augment(pixels.astype(np.float32))))
+        results = network.train_on_batch(
+            values, _targets(answers, values, recipe, teacher), sample_weight=weights[answers], return_dict=True
+        )
+        network.reset_metrics()
+        losses.append(float(results["loss"]))
+        rights.append(float(results["accuracy"]))
+        progress.set_postfix(loss=f"{np.mean(losses):.4f}", right=f"{np.mean(rights):.3f}")
+    return float(np.mean(losses)), float(np.mean(rights))
+
+
+def learning_rate(recipe: MaskRecipe, *, epoch: int, done: float) -> float:
+    """Constant for the head; for the whole network a short rise and a fall along a cosine to nothing."""
+    schedule, head = recipe.schedule, head_epochs(recipe)
+    if epoch < head:
+        return schedule.head_learning_rate
+    passed = (epoch - head + done) / schedule.epochs
+    # Fresh optimizer statistics make the first steps too long.
+    rise = min(1.0, 0.05 + passed * schedule.epochs)
+    return float(schedule.learning_rate * rise * 0.5 * (1 + np.cos(np.pi * min(passed, 1.0))))
+
+
+def label_weights(recipe: MaskRecipe, learnt: Faces) -> NDArray[np.float32]:
+    """Weight of each label in the loss; their mean over the faces drawn is 1: shape (labels,)."""
+    drawn = np.bincount(learnt.answers, weights=learnt.chances, minlength=len(recipe.labels))
+    if recipe.class_weights == "none":
+        return np.ones(len(recipe.labels), np.float32)
+    if recipe.class_weights == "balanced":
+        wanted = 1.0 / np.maximum(drawn, 1e-6)
+    else:
+        wanted = np.array([recipe.class_weights.get(label, 1.0) for label in recipe.labels])
+    return np.asarray(wanted / (wanted * drawn).sum(), np.float32)
+
+
+def _targets(
+    answers: NDArray[np.int64], values: NDArray[np.float32], recipe: MaskRecipe, teacher: Teacher | None
+) -> NDArray[np.float32]:
+    count = len(recipe.labels)
+    smoothing = recipe.schedule.label_smoothing
+    targets = np.eye(count, dtype=np.float32)[answers] * (1 - smoothing) + smoothing / count
+    if teacher is not None and recipe.teacher is not None:
+        share = recipe.teacher.share
+        targets = (1 - share) * targets + share * teacher.answers(values)
+    return np.asarray(targets, np.float32)
+
+
+def _keep(network: keras.Model, state: State, folder: Path) -> State:
+    """Write the state of a run. It counts from the moment `state.json` is replaced."""
+    name = f"epoch-{len(state.history):03d}.keras"
+    network.save(folder / name)
+    if state.best == state.history[-1]:
+        part = folder / f"part-{BEST}"
+        network.save(part, include_optimizer=False)
+        part.replace(folder / BEST)
+    part = folder / f"{STATE}.part"
+    with part.open("w", encoding="utf-8") as file:
+        json.dump({"history": [asdict(row) for row in state.history], "model": name}, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / STATE)
+    if state.model:
+        (folder / state.model).unlink(missing_ok=True)
+    return State(state.history, name)
+
+
+def _load(path: Path) -> keras.Model:
+    import keras
+
+    return keras.models.load_model(path)

@@ -1,0 +1,81 @@
+"""Jitter: what would another finder and a more distant camera have made of this face?
+
+Works on a face with its surroundings, before the device's own code cuts and scales it: a finder's box is shifted,
+scaled and stretched; a distant camera leaves few pixels, and its JPEG fewer details. Taking pixels away from both
+labels alike is what keeps a model from telling them apart by sharpness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from edge_agent.domain import Box, Image
+from edge_agent.vision.tensors import face_pixels, face_region
+
+if TYPE_CHECKING:
+    from training.masks.recipe import JitterRecipe
+
+SMALLEST_SIDE_PX = 4
+# Most cameras average where they shrink; some drop pixels, which leaves jagged edges.
+SMOOTH_SHARE = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How one face is cut: margin around its box and side of the input in pixels."""
+
+    margin_fraction: float
+    input_px: int
+
+    def cut(self, image: Image, box: Box, *, whole: bool) -> Image:
+        """The pixels that the device would give the model: (side, side, 3), uint8, RGB.
+
+        A `whole` picture is taken as a face with its margin already around it.
+        """
+        region = box if whole else face_region(box, margin_fraction=self.margin_fraction)
+        return face_pixels(image, region, width_px=self.input_px, height_px=self.input_px)
+
+
+def jittered(
+    image: Image, box: Box, *, whole: bool, view: View, recipe: JitterRecipe, random: np.random.Generator
+) -> Image:
+    """The pixels of a face as some finder and some camera would have given it: (side, side, 3), uint8, RGB."""
+    image, box = _from_afar(image, box, recipe, random)
+    return view.cut(image, _as_found(box, recipe, random), whole=whole)
+
+
+def _as_found(box: Box, recipe: JitterRecipe, random: np.random.Generator) -> Box:
+    x, y = box.centre
+    x += random.normal(0.0, recipe.shift_fraction) * box.width_px
+    y += random.normal(0.0, recipe.shift_fraction) * box.height_px
+    scale = float(np.exp(random.normal(0.0, recipe.scale_fraction)))
+    stretch = float(np.exp(random.normal(0.0, recipe.aspect_fraction)))
+    half_width = box.width_px * scale / stretch**0.5 / 2
+    half_height = box.height_px * scale * stretch**0.5 / 2
+    return Box(x - half_width, y - half_height, x + half_width, y + half_height)
+
+
+def _from_afar(image: Image, box: Box, recipe: JitterRecipe, random: np.random.Generator) -> tuple[Image, Box]:
+    side = box.shorter_side_px
+    if random.random() < recipe.distance_share and side > recipe.smallest_face_px:
+        # Even steps of a logarithm: as many faces between 12 and 24 px as between 24 and 48.
+        wanted = float(np.exp(random.uniform(np.log(recipe.smallest_face_px), np.log(side))))
+        width = max(SMALLEST_SIDE_PX, round(image.shape[1] * wanted / side))
+        height = max(SMALLEST_SIDE_PX, round(image.shape[0] * wanted / side))
+        method = cv2.INTER_AREA if random.random() < SMOOTH_SHARE else cv2.INTER_LINEAR
+        across, down = width / image.shape[1], height / image.shape[0]
+        image = np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+        box = Box(box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down)
+    if random.random() < recipe.jpeg_share:
+        image = jpeg(image, quality=int(random.integers(recipe.jpeg_quality, 96)))
+    return image, box
+
+
+def jpeg(image: Image, *, quality: int) -> Image:
+    """What is left of a picture after JPEG of a quality 1..100."""
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)

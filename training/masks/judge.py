@@ -1,0 +1,102 @@
+"""The judge: how right are a model's readings?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge_agent.domain import Label
+
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdicts:
+    """What a model said of some faces. `scores` has shape (n, labels), `answers` (n,)."""
+
+    labels: tuple[Label, ...]
+    scores: NDArray[np.float64]
+    answers: NDArray[np.int64]
+
+    @property
+    def readings(self) -> NDArray[np.int64]:
+        """Index of the surest label of each face."""
+        return np.asarray(self.scores.argmax(axis=1), np.int64)
+
+    def part(self, chosen: NDArray[np.bool_]) -> Verdicts:
+        """Some of the faces."""
+        return Verdicts(self.labels, self.scores[chosen], self.answers[chosen])
+
+    def confusion(self) -> NDArray[np.int64]:
+        """Counts, shape (labels, labels): rows are what is true, columns what was read."""
+        table = np.zeros((len(self.labels), len(self.labels)), np.int64)
+        np.add.at(table, (self.answers, self.readings), 1)
+        return table
+
+    def accuracy(self) -> float:
+        """Share read right."""
+        return float((self.readings == self.answers).mean()) if len(self.answers) else 0.0
+
+    def balanced_loss(self) -> float:
+        """Cross entropy, averaged within each label first: a rare label counts as much as a frequent one."""
+        losses = -np.log(np.clip(self.scores[np.arange(len(self.answers)), self.answers], 1e-7, 1.0))
+        present = [losses[self.answers == index].mean() for index in np.unique(self.answers)]
+        return float(np.mean(present))
+
+    def calibration_error(self) -> float:
+        """Expected calibration error over 15 equal bins of the surest score (Guo et al., 2017)."""
+        rows = self.reliability()
+        total = sum(count for _, _, count in rows)
+        return sum(abs(right - score) * count for score, right, count in rows) / max(total, 1)
+
+    def reliability(self) -> list[tuple[float, float, int]]:
+        """Mean score, share right and count of each bin that holds faces."""
+        surest = self.scores.max(axis=1)
+        right = self.readings == self.answers
+        bins = np.minimum((surest * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+        return [
+            (float(surest[bins == one].mean()), float(right[bins == one].mean()), int((bins == one).sum()))
+            for one in np.unique(bins)
+        ]
+
+    def report(self) -> dict[str, Any]:
+        """Precision, recall, F1 and count per label, with accuracy, loss and calibration error."""
+        table = self.confusion()
+        per_label = {}
+        for index, label in enumerate(self.labels):
+            hits, read, there = table[index, index], table[:, index].sum(), table[index].sum()
+            precision, recall = _share(hits, read), _share(hits, there)
+            total = precision + recall
+            per_label[label] = {
+                "precision": precision,
+                "recall": recall,
+                "f1": 2 * precision * recall / total if total else 0.0,
+                "faces": int(there),
+            }
+        return {
+            "faces": len(self.answers),
+            "accuracy": self.accuracy(),
+            "balanced_loss": self.balanced_loss(),
+            "calibration_error": self.calibration_error(),
+            "labels": per_label,
+            "confusion": table.tolist(),
+        }
+
+
+def report_text(title: str, report: dict[str, Any]) -> str:
+    """A report as a small table."""
+    rows = [f"{title}: {report['faces']} faces, accuracy {report['accuracy']:.4f}"]
+    rows.append(f"  expected calibration error {report['calibration_error']:.3f}")
+    rows.append(f"  {'label':<24}{'precision':>10}{'recall':>10}{'F1':>10}{'faces':>8}")
+    for label, one in report["labels"].items():
+        rows.append(f"  {label:<24}{one['precision']:>10.4f}{one['recall']:>10.4f}{one['f1']:>10.4f}{one['faces']:>8}")
+    return "\n".join(rows)
+
+
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else 0.0

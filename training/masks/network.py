@@ -1,0 +1,108 @@
+"""The network: what reads the pixels of a face?
+
+In: float32 pixels -1..1, shape (n, side, side, 3), RGB. Out: one probability per label, shape (n, labels).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.errors import ModelError
+
+if TYPE_CHECKING:
+    import keras
+
+    from training.masks.recipe import ModelRecipe
+
+HEAD = "reading"
+
+
+def build_network(recipe: ModelRecipe, *, labels: int) -> keras.Model:
+    """Build the network of a recipe and load its weights.
+
+    Raises:
+        ModelError: the weights are missing, cannot be downloaded or do not fit.
+    """
+    match recipe.architecture:
+        case "mobilenet_v2":
+            return _mobilenet(recipe, labels=labels)
+        case "cnn":
+            return _plain_cnn(recipe, labels=labels)
+
+
+def backbone_layers(network: keras.Model) -> list[Any]:
+    """The layers before the head."""
+    return [layer for layer in network.layers if layer.name != HEAD]
+
+
+def _mobilenet(recipe: ModelRecipe, *, labels: int) -> keras.Model:
+    import keras
+
+    backbone = keras.applications.MobileNetV2(
+        input_shape=(recipe.input_size, recipe.input_size, 3),
+        alpha=recipe.alpha,
+        include_top=False,
+        weights=None,
+        pooling="avg",
+    )
+    network = _with_head(keras, backbone.input, backbone.output, recipe, labels=labels)
+    match recipe.weights:
+        case "scratch":
+            return network
+        case "imagenet":
+            _download(keras, backbone, recipe)
+        case file:
+            _load(keras, network, backbone, Path(file))
+    return network
+
+
+def _plain_cnn(recipe: ModelRecipe, *, labels: int) -> keras.Model:
+    """Four convolutions and poolings, as the smaller projects train from scratch."""
+    import keras
+
+    inputs = keras.Input((recipe.input_size, recipe.input_size, 3))
+    values = inputs
+    for filters in (32, 64, 128, 128):
+        values = keras.layers.Conv2D(filters, 3, padding="same", activation="relu")(values)
+        values = keras.layers.MaxPooling2D()(values)
+    values = keras.layers.GlobalAveragePooling2D()(values)
+    network = _with_head(keras, inputs, values, recipe, labels=labels)
+    if recipe.weights not in {"scratch", "imagenet"}:
+        _load(keras, network, network, Path(recipe.weights))
+    return network
+
+
+def _with_head(keras: Any, inputs: Any, features: Any, recipe: ModelRecipe, *, labels: int) -> keras.Model:
+    values = keras.layers.Dropout(recipe.dropout)(features)
+    return keras.Model(inputs, keras.layers.Dense(labels, activation="softmax", name=HEAD)(values))
+
+
+def _download(keras: Any, backbone: keras.Model, recipe: ModelRecipe) -> None:
+    try:
+        source = keras.applications.MobileNetV2(
+            input_shape=(recipe.input_size, recipe.input_size, 3),
+            alpha=recipe.alpha,
+            include_top=False,
+            weights="imagenet",
+            pooling="avg",
+        )
+    # Whatever goes wrong in a download or for an alpha that Keras has no weights of: the reaction is the same.
+    except Exception as error:
+        raise ModelError(
+            f"ImageNet weights for alpha {recipe.alpha:g} cannot be downloaded ({error}); "
+            "give a file as model.weights, or 'scratch'"
+        ) from error
+    backbone.set_weights(source.get_weights())
+
+
+def _load(keras: Any, network: keras.Model, backbone: keras.Model, file: Path) -> None:
+    if not file.is_file():
+        raise ModelError(f"{file}: no such weights; correct model.weights, or write 'imagenet' or 'scratch'")
+    try:
+        if file.suffix == ".keras":
+            network.set_weights(keras.models.load_model(file, compile=False).get_weights())
+        else:
+            backbone.load_weights(file)
+    except (ValueError, OSError, KeyError) as error:
+        raise ModelError(f"{file}: does not fit this network (alpha, architecture): {str(error)[:300]}") from error

@@ -1,0 +1,206 @@
+"""The recipe: what is one training run made of?
+
+A YAML file, every key checked and described; all mistakes are reported together. Paths are relative to the working
+folder, so that a recipe reads the same wherever it lies.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge_agent.domain import LABELS, Label
+from edge_agent.errors import ConfigError
+from training.mistakes import describe
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelRecipe(_Part):
+    """The network."""
+
+    architecture: Literal["mobilenet_v2", "cnn"] = Field(
+        "mobilenet_v2", description="cnn: four plain convolutions, the baseline of the smaller projects"
+    )
+    alpha: float = Field(0.35, ge=0.05, le=1.4, description="Width of MobileNetV2")
+    input_size: int = Field(128, ge=32, le=320, description="Side of the input in pixels; a multiple of 32 fits best")
+    weights: str = Field(
+        "imagenet",
+        description="A file of backbone weights, a whole .keras model of the same shape, 'imagenet' (Keras' own "
+        "download) or 'scratch'",
+    )
+    dropout: float = Field(0.2, ge=0.0, lt=1.0, description="Share of features dropped before the last layer")
+
+
+class DataRecipe(_Part):
+    """One source of faces. Exactly one of `scenes`, `folders` and `faces`."""
+
+    scenes: Path | None = Field(None, description="COCO file of annotated pictures")
+    sources: tuple[str, ...] = Field((), description="Sources of the COCO file to take; none: all")
+    splits: tuple[str, ...] = Field(("train",), description="Splits of the COCO file to take; never 'test'")
+    smallest_px: float = Field(10.0, ge=0.0, description="Annotated faces with a shorter side below this are left out")
+    folders: Path | None = Field(None, description="Folder with one folder of pictures per label")
+    faces: Path | None = Field(None, description="Folder of pictures where every face found has `label`")
+    label: Label | None = Field(None, description="The label of `faces`")
+    find: bool = Field(
+        False, description="Look for the face in each picture of `folders`; false: the whole picture is it"
+    )
+    share: float = Field(1.0, gt=0.0, description="How often its faces are drawn, against the other sources")
+    labels: tuple[Label, ...] = Field(LABELS, description="Labels to take; pictures of others are left out")
+    held_out: bool = Field(True, description="Keep part of it for validation")
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> DataRecipe:
+        given = [name for name in ("scenes", "folders", "faces") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of scenes, folders and faces, not {' and '.join(given) or 'none'}")
+        if (self.faces is None) != (self.label is None):
+            raise ValueError("'faces' and 'label' belong together")
+        if "test" in self.splits:
+            raise ValueError("the 'test' split is for judging only")
+        return self
+
+    @property
+    def path(self) -> Path:
+        """The file or folder that it reads."""
+        path = self.scenes or self.folders or self.faces
+        if path is None:
+            raise AssertionError("checked by the validator")
+        return path
+
+    @property
+    def needs_finder(self) -> bool:
+        """Whether faces have to be looked for."""
+        return self.find or self.faces is not None
+
+
+class ValidationRecipe(_Part):
+    """What is kept apart to choose the best epoch by."""
+
+    fraction: float = Field(0.2, gt=0.0, lt=0.9, description="Share of each source's pictures")
+    duplicate_bits: int = Field(
+        6, ge=0, le=20, description="Pictures whose 64-bit perceptual hashes differ in no more bits stay on one side"
+    )
+    keep_apart: tuple[Path, ...] = Field(
+        (),
+        description="What judges the model elsewhere: COCO files (their test split) and folders; pictures like these "
+        "are neither learnt nor used for validation",
+    )
+    sources: tuple[str, ...] = Field((), description="Sources that choose the best epoch; none: all alike")
+    smallest_px: float = Field(16.0, ge=0.0, description="Annotated faces below this do not count")
+
+
+class JitterRecipe(_Part):
+    """How a finder's box and a camera's distance vary."""
+
+    shift_fraction: float = Field(0.05, ge=0.0, le=0.3, description="Standard deviation of a box's place")
+    scale_fraction: float = Field(0.12, ge=0.0, le=0.5, description="Standard deviation of the logarithm of its size")
+    aspect_fraction: float = Field(0.1, ge=0.0, le=0.5, description="The same for its height against its width")
+    distance_share: Fraction = Field(0.7, description="Share of faces that are scaled down as if further away")
+    smallest_face_px: float = Field(11.0, ge=4.0, description="Shorter side of the most distant face")
+    jpeg_share: Fraction = Field(0.6, description="Share of faces that go through JPEG")
+    jpeg_quality: int = Field(35, ge=1, le=95, description="Lowest quality of that JPEG")
+
+
+class AugmentationRecipe(_Part):
+    """How one face may look on another day."""
+
+    rotation_degrees: float = Field(15.0, ge=0.0, le=180.0)
+    shear_fraction: float = Field(0.1, ge=0.0, le=0.5)
+    zoom_fraction: float = Field(0.05, ge=0.0, le=0.5, description="On top of the jitter of the box")
+    shift_fraction: float = Field(0.0, ge=0.0, le=0.3, description="On top of the jitter of the box")
+    flip_share: Fraction = 0.5
+    brightness_fraction: float = Field(0.12, ge=0.0, le=1.0)
+    contrast_fraction: float = Field(0.3, ge=0.0, le=1.0)
+    gamma_fraction: float = Field(0.3, ge=0.0, le=1.0)
+    tint_fraction: float = Field(0.08, ge=0.0, le=0.5, description="Each colour's own gain")
+    grey_share: Fraction = Field(0.05, description="Share of pictures that lose their colours")
+    blur_share: Fraction = 0.15
+    noise_fraction: float = Field(0.02, ge=0.0, le=0.5)
+
+
+class TeacherRecipe(_Part):
+    """A larger model that a smaller one learns from."""
+
+    model: Path = Field(description="Its .keras file; labels and margin from the run.json beside it")
+    share: Fraction = Field(0.5, description="Part of the answer to learn that is the teacher's; the rest is the label")
+    temperature: float = Field(2.0, ge=1.0, le=20.0, description="Softens the teacher's answer")
+
+
+class ScheduleRecipe(_Part):
+    """How long, how fast."""
+
+    batch_size: int = Field(64, ge=2, le=4096)
+    faces_per_epoch: int = Field(8192, ge=2, description="Faces drawn per epoch, by each source's share")
+    head_epochs: int = Field(
+        1, ge=0, description="Epochs with the backbone held still; none when training from scratch"
+    )
+    head_learning_rate: float = Field(2e-3, gt=0.0)
+    epochs: int = Field(15, ge=1, description="Epochs of fine-tuning the whole network")
+    learning_rate: float = Field(8e-4, gt=0.0, description="Highest of fine-tuning; falls along a cosine to nothing")
+    weight_decay: float = Field(1e-4, ge=0.0)
+    patience: int = Field(6, ge=1, description="Stop after so many epochs without a better validation")
+    normalisation: Literal["frozen", "trained"] = Field(
+        "frozen", description="Statistics of batch normalisation: kept from the backbone, or learnt (half as fast)"
+    )
+    still_blocks: int = Field(
+        0, ge=0, le=16, description="First blocks of MobileNetV2 that stay as they are; the costly ones, at full size"
+    )
+    label_smoothing: float = Field(0.02, ge=0.0, lt=0.5)
+
+
+class MaskRecipe(_Part):
+    """One training run of the mask reader."""
+
+    name: str = Field(min_length=1, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Names the run's folder")
+    seed: int = Field(1, ge=0)
+    labels: tuple[Label, ...] = Field(LABELS, min_length=2)
+    margin_fraction: float = Field(0.25, ge=0.0, le=0.5, description="Margin around a face, on every side")
+    class_weights: Literal["balanced", "none"] | dict[Label, Annotated[float, Field(gt=0.0)]] = Field(
+        "balanced", description="Weight of each label in the loss; balanced: as if all labels were as frequent"
+    )
+    finder: Path | None = Field(None, description="A YuNet face finder (ONNX), where faces have to be looked for")
+    model: ModelRecipe = ModelRecipe()
+    data: tuple[DataRecipe, ...] = Field(min_length=1)
+    validation: ValidationRecipe = ValidationRecipe()
+    jitter: JitterRecipe = JitterRecipe()
+    augmentation: AugmentationRecipe = AugmentationRecipe()
+    teacher: TeacherRecipe | None = None
+    schedule: ScheduleRecipe = ScheduleRecipe()
+
+    @model_validator(mode="after")
+    def _fits_itself(self) -> MaskRecipe:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels: {', '.join(self.labels)} are not distinct")
+        if self.finder is None and any(one.needs_finder for one in self.data):
+            raise ValueError("finder: needed by data with 'find' or 'faces'; give the path of a YuNet model (ONNX)")
+        return self
+
+
+def read_recipe(path: Path) -> MaskRecipe:
+    """Read and check a recipe.
+
+    Raises:
+        ConfigError: the file is missing, no YAML, or wrong; every mistake is named with its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such recipe; examples lie in training/recipes") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    try:
+        return MaskRecipe.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{path}:\n{describe(error, text=text, model=MaskRecipe)}") from error

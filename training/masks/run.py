@@ -1,0 +1,101 @@
+"""A run: how does a recipe become a model with everything that is known of it?
+
+The folder of a run holds model.keras and architecture.json, run.json (what a converter must know), recipe.yaml,
+history.csv, curves.png, confusion.png, reliability.png, mistakes.png, report.txt and report.json.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from edge_agent.errors import ConfigError
+from training.masks.batches import plain_pixels
+from training.masks.dataset import DataSet, open_data_set
+from training.masks.fitting import BEST, fit, judge
+from training.masks.reports import draw_confusion, draw_mistakes, draw_reliability, write_history, write_reports
+from training.masks.teacher import open_teacher
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from training.masks.recipe import MaskRecipe
+
+RECIPE = "recipe.yaml"
+UNREADABLE_SHOWN = 20
+
+log = logging.getLogger(__name__)
+
+
+def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
+    """Train by a recipe into a folder; started again there, go on where it stopped.
+
+    Raises:
+        ConfigError: the data do not suffice, or the folder holds a run of another recipe.
+        ModelError: weights, finder or teacher are missing or do not fit.
+    """
+    import keras
+
+    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, recipe)
+    keras.utils.set_random_seed(recipe.seed)
+    data_set = open_data_set(recipe, packs_folder=packs_folder)
+    _tell(data_set)
+    history = fit(recipe, data_set, folder=folder, teacher=open_teacher(recipe))
+    network = keras.models.load_model(folder / BEST)
+    part = folder / "part-model.keras"
+    network.save(part)
+    part.replace(folder / "model.keras")
+    (folder / "architecture.json").write_text(network.to_json(indent=1), encoding="utf-8")
+    pixels = plain_pixels(data_set.judging, recipe)
+    verdicts = judge(network, pixels, data_set.judging, recipe)
+    sources = data_set.judging.sources()
+    write_history(history, folder)
+    reports = write_reports(verdicts, sources, folder)
+    draw_confusion(verdicts, folder / "confusion.png")
+    draw_reliability(verdicts, folder / "reliability.png")
+    draw_mistakes(verdicts, pixels, sources, folder / "mistakes.png")
+    (folder / "run.json").write_text(json.dumps(_summary(recipe, reports), indent=2) + "\n", encoding="utf-8")
+    log.info("%s", (folder / "report.txt").read_text(encoding="utf-8"))
+
+
+def _claim(folder: Path, recipe: MaskRecipe) -> None:
+    """Two recipes in one folder would go on with each other's weights."""
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+    path = folder / RECIPE
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            f"{folder}: holds a run of another recipe ({RECIPE} differs); give another --output or remove it"
+        )
+    path.write_text(text, encoding="utf-8")
+
+
+def _tell(data_set: DataSet) -> None:
+    log.info("%s", data_set.table())
+    if data_set.unreadable:
+        shown = "\n  ".join(data_set.unreadable[:UNREADABLE_SHOWN])
+        log.warning("%d pictures cannot be read and are left out:\n  %s", len(data_set.unreadable), shown)
+
+
+def _summary(recipe: MaskRecipe, reports: dict[str, Any]) -> dict[str, Any]:
+    """What whoever converts the model must know."""
+    return {
+        "name": recipe.name,
+        "labels": list(recipe.labels),
+        "margin_fraction": recipe.margin_fraction,
+        "input_size": recipe.model.input_size,
+        "pixels": "-1..1",
+        "colour_order": "rgb",
+        "training_data": sorted({_data_name(one) for data in recipe.data for one in (data.sources or (data.path,))}),
+        "validation": {name: report["accuracy"] for name, report in reports.items()},
+        "versions": {name: importlib.metadata.version(name) for name in ("keras", "numpy")},
+    }
+
+
+def _data_name(source: str | Path) -> str:
+    """A source without the folders of the machine it was trained on."""
+    return source if isinstance(source, str) else "/".join(source.parts[-2:])

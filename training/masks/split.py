@@ -1,0 +1,74 @@
+"""The split: which pictures are learnt from, and which judge? Near-duplicates stay on one side.
+
+The perceptual hash is that of the discrete cosine transform: 64 bits, each saying whether one of the lowest
+frequencies of a 32x32 grey picture exceeds their median (after C. Zauner, "Implementation and Benchmarking of
+Perceptual Image Hash Functions", 2010).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from edge_agent.domain import Image
+
+HASH_SIDE = 8
+SCALED_SIDE = 32
+BYTE_BITS = np.array([value.bit_count() for value in range(256)], np.uint8)
+
+
+def perceptual_hash(image: Image) -> NDArray[np.uint8]:
+    """The 64 bits of a picture (BGR, uint8) as 8 bytes: shape (8,)."""
+    small = cv2.resize(
+        cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (SCALED_SIDE, SCALED_SIDE), interpolation=cv2.INTER_AREA
+    )
+    low = cv2.dct(small.astype(np.float32))[:HASH_SIDE, :HASH_SIDE]
+    # The first term is the brightness alone; it would lift the median of a bright picture.
+    return np.packbits(low > np.median(low.reshape(-1)[1:]))
+
+
+def duplicate_groups(hashes: NDArray[np.uint8], *, duplicate_bits: int) -> NDArray[np.int64]:
+    """A group number per picture; pictures whose hashes differ in few bits share one, also over several steps.
+
+    `hashes` has shape (n, 8). Every pair is compared: 20,000 pictures take a few seconds.
+    """
+    parents = list(range(len(hashes)))
+
+    def root(number: int) -> int:
+        while parents[number] != number:
+            parents[number] = parents[parents[number]]
+            number = parents[number]
+        return number
+
+    for number in range(len(hashes) - 1):
+        apart = BYTE_BITS[hashes[number + 1 :] ^ hashes[number]].sum(axis=1)
+        for near in np.flatnonzero(apart <= duplicate_bits):
+            parents[root(number + 1 + int(near))] = root(number)
+    return np.array([root(number) for number in range(len(hashes))], np.int64)
+
+
+def choose_held_out(
+    groups: NDArray[np.int64], sources: Sequence[str], *, fraction: float, seed: int
+) -> NDArray[np.bool_]:
+    """True for the pictures that judge: whole groups, about `fraction` of each source's pictures: shape (n,).
+
+    The same pictures are chosen again with the same seed, whatever other sources a recipe adds later.
+    """
+    held = np.zeros(len(groups), np.bool_)
+    names = np.array(sources)
+    for source in sorted(set(sources)):
+        of_source = np.flatnonzero(names == source)
+        wanted = round(fraction * len(of_source))
+        random = np.random.default_rng([seed, *source.encode()])
+        for index in random.permutation(of_source):
+            if int(held[of_source].sum()) >= wanted:
+                break
+            held[groups == groups[index]] = True
+    return held

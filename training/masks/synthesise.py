@@ -1,0 +1,139 @@
+"""Synthesis: how do pictures of bare faces become a data set of masks worn properly and wrongly?
+
+Writes `with_mask/` and `mask_worn_incorrectly/`, one picture per face with what surrounds it, and `annotations.json`
+(COCO) with the face's box in each, so that the result is read as class folders or as scenes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from edge_agent.domain import LABELS, Box, Image, Label
+from edge_agent.errors import ConfigError, PictureError
+from edge_agent.vision.tensors import cut_region, face_region
+from training.masks.drawing import Head, Wearing, choose_style, draw_mask
+from training.masks.examples import list_pictures, read_picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from training.masks.landmarks import FaceLandmarks, LandmarkFinder
+
+# What the jitter of a box and the widest margin reach.
+MARGIN_FRACTION = 0.75
+SMALLEST_FACE_PX = 32
+JPEG_QUALITY = 92
+ANNOTATIONS = "annotations.json"
+# A chin or a neck that the picture does not show can wear no mask.
+LOWEST_V: dict[Wearing, float] = {"properly": 1.3, "nose_free": 1.5, "chin_only": 1.75, "under_the_chin": 1.9}
+WRONG: tuple[Wearing, ...] = ("nose_free", "chin_only", "under_the_chin")
+WRONG_SHARES = (0.6, 0.25, 0.15)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesised:
+    """What was written."""
+
+    written: dict[Label, int]
+    without_face: int
+    unreadable: tuple[str, ...]
+
+
+def synthesise(
+    folder: Path, *, output: Path, finder: LandmarkFinder, wrong_share: float, most: int, seed: int
+) -> Synthesised:
+    """Draw a mask on the largest bare face of every picture below a folder and write the data set.
+
+    `wrong_share` 0..1 of the masks are worn wrongly; at most `most` pictures are taken, evenly spread.
+
+    Raises:
+        ConfigError: no pictures, no face in any, or the output folder is not empty.
+    """
+    pictures = list_pictures(folder)
+    if not pictures:
+        raise ConfigError(f"{folder}: no pictures; give a folder of bare faces")
+    if output.exists() and any(output.iterdir()):
+        raise ConfigError(f"{output}: not empty; give a new folder, so that two data sets do not mix")
+    random = np.random.default_rng(seed)
+    if len(pictures) > most:
+        pictures = [pictures[index] for index in sorted(random.choice(len(pictures), most, replace=False))]
+    rows: list[tuple[str, Label, Box, tuple[int, int]]] = []
+    unreadable, without_face = [], 0
+    for number, path in enumerate(tqdm(pictures, desc="drawing masks", unit="picture")):
+        try:
+            image = read_picture(path)
+        except PictureError as error:
+            unreadable.append(str(error))
+            continue
+        faces = [face for face in finder.find(image) if face.box.shorter_side_px >= SMALLEST_FACE_PX]
+        if not faces:
+            without_face += 1
+            continue
+        wearing = _choose_wearing(image, faces[0], wrong_share=wrong_share, random=random)
+        label: Label = "with_mask" if wearing == "properly" else "mask_worn_incorrectly"
+        drawn = draw_mask(image, faces[0], choose_style(random, wearing=wearing))
+        cutout, box = _cutout(drawn, faces[0].box)
+        name = f"{label}/{number:05d}_{wearing}.jpg"
+        _write(output / name, cutout)
+        rows.append((name, label, box, (cutout.shape[1], cutout.shape[0])))
+    if not rows:
+        raise ConfigError(f"{folder}: no face of {SMALLEST_FACE_PX} px or more was found in {len(pictures)} pictures")
+    (output / ANNOTATIONS).write_text(json.dumps(_coco(rows, source=output.name)), encoding="utf-8")
+    counts: dict[Label, int] = {label: sum(row[1] == label for row in rows) for label in LABELS}
+    return Synthesised({label: count for label, count in counts.items() if count}, without_face, tuple(unreadable))
+
+
+def _choose_wearing(image: Image, face: FaceLandmarks, *, wrong_share: float, random: np.random.Generator) -> Wearing:
+    if random.random() >= wrong_share:
+        return "properly"
+    wearing: Wearing = random.choice(WRONG, p=WRONG_SHARES)
+    _, y = Head.of(face).to_pixels(np.array([0.0]), np.array([LOWEST_V[wearing]]))[0]
+    return wearing if y < image.shape[0] else "nose_free"
+
+
+def _cutout(image: Image, box: Box) -> tuple[Image, Box]:
+    region = face_region(box, margin_fraction=MARGIN_FRACTION)
+    x1, y1, x2, y2 = region.clipped(width_px=image.shape[1], height_px=image.shape[0]).as_ints()
+    cutout = cut_region(image, Box(x1, y1, x2, y2))
+    return cutout, Box(box.x1 - x1, box.y1 - y1, box.x2 - x1, box.y2 - y1)
+
+
+def _write(path: Path, image: Image) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    path.write_bytes(data.tobytes())
+
+
+def _coco(rows: list[tuple[str, Label, Box, tuple[int, int]]], *, source: str) -> dict[str, Any]:
+    numbers = {label: index for index, label in enumerate(LABELS, 1)}
+    images, annotations = [], []
+    for index, (name, label, box, (width, height)) in enumerate(rows, 1):
+        images.append(
+            {"id": index, "file_name": name, "width": width, "height": height, "source": source, "split": "train"}
+        )
+        bbox = [round(value, 1) for value in (box.x1, box.y1, box.width_px, box.height_px)]
+        annotations.append(
+            {
+                "id": index,
+                "image_id": index,
+                "category_id": numbers[label],
+                "bbox": bbox,
+                "area": round(box.area_px, 1),
+                "iscrowd": 0,
+            }
+        )
+    return {
+        "info": {"description": "masks drawn on bare faces"},
+        "categories": [{"id": number, "name": label} for label, number in numbers.items()],
+        "images": images,
+        "annotations": annotations,
+    }

@@ -1,0 +1,60 @@
+"""The teacher: what does a larger model say of the same faces?"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from edge_agent.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+
+    from training.masks.recipe import MaskRecipe
+
+
+class Teacher:
+    """A trained network that answers for another's pixels. Owned by one thread."""
+
+    def __init__(self, network: keras.Model, *, temperature: float) -> None:
+        """`temperature` above 1 softens the answers."""
+        self._network = network
+        self._side = int(network.input_shape[1])
+        self._temperature = temperature
+
+    def answers(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Softened probabilities (n, labels) for pixels -1..1, (n, side, side, 3), scaled to the teacher's input."""
+        if values.shape[1] != self._side:
+            size = (self._side, self._side)
+            values = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in values])
+        scores = np.asarray(self._network.predict_on_batch(values), np.float64)
+        soft = np.clip(scores, 1e-7, 1.0) ** (1.0 / self._temperature)
+        return np.asarray(soft / soft.sum(axis=1, keepdims=True), np.float32)
+
+
+def open_teacher(recipe: MaskRecipe) -> Teacher | None:
+    """The teacher that a recipe names, or None where it names none.
+
+    Raises:
+        ModelError: the file is missing or cannot be loaded.
+        ConfigError: its labels or margin differ from the recipe's.
+    """
+    if recipe.teacher is None:
+        return None
+    import keras
+
+    model = recipe.teacher.model
+    card = model.parent / "run.json"
+    try:
+        said: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
+        network = keras.models.load_model(model, compile=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{model}: cannot be loaded as a teacher with its run.json: {error}") from error
+    for key, wanted in (("labels", list(recipe.labels)), ("margin_fraction", recipe.margin_fraction)):
+        if said.get(key) != wanted:
+            raise ConfigError(f"{model}: its {key} {said.get(key)} differ from the recipe's {wanted}; train it alike")
+    return Teacher(network, temperature=recipe.teacher.temperature)
