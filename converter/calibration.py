@@ -6,6 +6,7 @@ scaled by the device's own code.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,11 @@ class CalibrationSet:
 
     pixels: NDArray[np.uint8]
     labels: tuple[Label | None, ...]
-    paths: tuple[Path, ...]
     unreadable: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.pixels)
 
 
 def calibration_faces(place: Path) -> list[LabelledFace]:
@@ -48,27 +52,46 @@ def calibration_faces(place: Path) -> list[LabelledFace]:
     return faces_of_scenes(place, split="train") if place.is_file() else faces_in(place)
 
 
-def read_calibration_set(place: Path, model: FloatModel, *, most: int = MOST_PICTURES) -> CalibrationSet:
-    """Read at most `most` faces, evenly spread.
+def read_calibration_set(
+    place: Path, model: FloatModel, *, most: int = MOST_PICTURES, apart_from: Sequence[LabelledFace] = ()
+) -> CalibrationSet:
+    """Read at most `most` faces, evenly spread; none from a picture that is also in `apart_from`.
 
     Raises:
         ConfigError: fewer than FEWEST_PICTURES can be read.
     """
-    chosen = spread(calibration_faces(place), most=most)
+    chosen = spread(_without(calibration_faces(place), apart_from), most=most)
     unreadable: list[str] = []
-    pixels, labels, paths = [], [], []
+    pixels, labels = [], []
     progress = with_progress(opened(chosen, unreadable=unreadable), total=len(chosen), what="reading pictures")
     for face, image in progress:
         region = face.region(image, margin_fraction=model.margin_fraction)
         pixels.append(face_pixels(image, region, width_px=model.width_px, height_px=model.height_px))
         labels.append(face.label)
-        paths.append(face.path)
     if len(pixels) < FEWEST_PICTURES:
+        apart = ", apart from those for validation," if apart_from else ""
         raise ConfigError(
-            f"{place}: {len(pixels)} pictures that can be read; int8 needs {FEWEST_PICTURES} at least to learn the "
-            f"ranges of its numbers, {MOST_PICTURES} of both labels are better"
+            f"{place}: {len(pixels)} pictures{apart} that can be read; int8 needs {FEWEST_PICTURES} at least to learn "
+            f"the ranges of its numbers, and {MOST_PICTURES} of all labels are better"
         )
-    return CalibrationSet(np.stack(pixels), tuple(labels), tuple(paths), tuple(unreadable))
+    return CalibrationSet(np.stack(pixels), tuple(labels), tuple(unreadable))
+
+
+def _without(faces: list[LabelledFace], others: Sequence[LabelledFace]) -> list[LabelledFace]:
+    """The faces of pictures that are not among those of others, whatever their names."""
+    if not others:
+        return faces
+    known = {digest for path in {face.path for face in others} if (digest := _digest(path))}
+    found = {path: _digest(path) for path in {face.path for face in faces}}
+    return [face for face in faces if found[face.path] not in known]
+
+
+def _digest(path: Path) -> bytes:
+    """SHA-256 of a file; empty where it cannot be read, which is said when it is opened as a picture."""
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return b""
 
 
 def spread(faces: Sequence[LabelledFace], *, most: int) -> list[LabelledFace]:

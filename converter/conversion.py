@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-import numpy as np
-
-from converter.float_models import PIXEL_SCALES
 from converter.progress import with_progress
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
@@ -14,6 +11,7 @@ from edge_agent.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from converter.float_models import FloatModel
@@ -63,12 +61,10 @@ def to_tflite(model: FloatModel, form: Format, *, pixels: NDArray[np.uint8]) -> 
 
 def _samples(model: FloatModel, pixels: NDArray[np.uint8]) -> Iterator[list[NDArray[Any]]]:
     """What int8 learns its ranges from."""
-    scale, zero_point = PIXEL_SCALES[model.pixels]
     for number, picture in enumerate(with_progress(pixels, total=len(pixels), what="calibrating")):
         shown = picture.copy()
         if number == 0:
             # One black and one white pixel: the range of the input is then that of all pixels there are, and
             # preprocessing on the device nothing but a resize.
             shown[0, 0], shown[0, -1] = 0, 255
-        values = (shown.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
-        yield [values[np.newaxis]]
+        yield [model.values(shown)]

@@ -119,6 +119,15 @@ def labelled_faces_in(folder: Path) -> list[LabelledFace]:
     return faces
 
 
+def validation_faces(place: Path) -> list[LabelledFace]:
+    """Labelled faces to fit a card to: a folder of class folders, or the `validation` split of COCO annotations.
+
+    Raises:
+        ConfigError: nothing is there.
+    """
+    return faces_of_scenes(place, split="validation") if place.is_file() else labelled_faces_in(place)
+
+
 def faces_of_scenes(
     annotations: Path, *, split: str | None = None, source: str | None = None, min_side_px: float = 0.0
 ) -> list[LabelledFace]:
@@ -142,7 +151,8 @@ def faces_of_scenes(
     faces = []
     for picture, label, (x, y, width, height) in boxes:
         box = Box(x, y, x + width, y + height)
-        wanted = split in {None, picture.get("split")} and source in {None, picture.get("source")}
+        # A data set without splits is one to learn from.
+        wanted = split in {None, picture.get("split", "train")} and source in {None, picture.get("source")}
         if wanted and label is not None and box.shorter_side_px >= max(min_side_px, 1.0):
             faces.append(LabelledFace(annotations.parent / str(picture["file_name"]), label, box))
     if not faces:

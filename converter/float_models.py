@@ -14,11 +14,11 @@ from converter.graph_reading import Ending, ending, first_scaling, nodes_of
 from converter.keras_models import LoadedModel, load_model
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ConfigError, ModelError
-from edge_agent.vision.card import InputCard, OutputCard
+from edge_agent.vision.card import OutputCard
 from edge_agent.vision.tensors import face_pixels, probabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -43,6 +43,19 @@ _FACTORS_OF_FRACTIONS = (1.5, 8.0)
 _LEAST_MEAN_OF_BYTES = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What somebody says of a Keras file that it does not say itself; None and empty: nothing."""
+
+    labels: tuple[Label, ...] = ()
+    pixels: PixelRange | None = None
+    margin_fraction: float | None = None
+    size_px: int | None = None
+
+
+NOTHING_TOLD = Told()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FloatModel:
     """A Keras classifier as a mask reader.
@@ -52,6 +65,7 @@ class FloatModel:
     """
 
     path: Path
+    name: str
     kind: str
     labels: tuple[Label, ...]
     height_px: int
@@ -62,55 +76,36 @@ class FloatModel:
     training_data: tuple[str, ...]
     function: Any
 
-    @property
-    def input_card(self) -> InputCard:
-        """How pixels become this model's input."""
+    def values(self, pixels: Image) -> NDArray[np.float32]:
+        """The input tensor, (1, height, width, 3), for RGB pixels of this model's size."""
         scale, zero_point = PIXEL_SCALES[self.pixels]
-        return InputCard(
-            width=self.width_px,
-            height=self.height_px,
-            colour_order="rgb",
-            dtype="float32",
-            scale=scale,
-            zero_point=zero_point,
-        )
+        return ((pixels.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))[np.newaxis]
 
-    def values(self, image: Image, region: Box, *, pixels: PixelRange | None = None) -> NDArray[np.float32]:
-        """The input tensor for a region of a picture, (1, height, width, 3), with the device's own pixels."""
-        cut = face_pixels(image, region, width_px=self.width_px, height_px=self.height_px, colour_order="rgb")
-        scale, zero_point = PIXEL_SCALES[pixels or self.pixels]
-        return ((cut.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))[np.newaxis]
-
-    def outputs(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probabilities for one input tensor, as the model gives them: shape (labels,)."""
+    def outputs(self, pixels: Image) -> NDArray[np.float64]:
+        """What the model itself gives for RGB pixels of its size: probabilities, shape (labels,)."""
         import tensorflow as tf
 
-        return np.asarray(self.function(tf.constant(values))[0], np.float64).reshape(-1)
+        return np.asarray(self.function(tf.constant(self.values(pixels)))[0], np.float64).reshape(-1)
 
     def scores(self, image: Image, region: Box) -> dict[Label, float]:
         """Probability of every label for what is inside a region, treated as the device treats its outputs."""
-        given = self.outputs(self.values(image, region))
-        shares = probabilities(given, OutputCard(dtype="float32", scale=1.0), temperature=1.0)
+        pixels = face_pixels(image, region, width_px=self.width_px, height_px=self.height_px, colour_order="rgb")
+        shares = probabilities(self.outputs(pixels), OutputCard(dtype="float32", scale=1.0), temperature=1.0)
         return dict(zip(self.labels, shares.tolist(), strict=True))
 
 
-def open_float_model(
-    path: Path,
-    *,
-    labels: Sequence[Label] = (),
-    pixels: PixelRange | None = None,
-    margin_fraction: float | None = None,
-    size_px: int | None = None,
-) -> FloatModel:
-    """Load a Keras classifier and find out what goes in and what comes out; what is given overrules what is found.
+def open_float_model(path: Path, told: Told = NOTHING_TOLD, *, otherwise: Told = NOTHING_TOLD) -> FloatModel:
+    """Load a Keras classifier and find out what goes in and what comes out.
+
+    `told` overrules what is found in the file and beside it; `otherwise` counts where neither says anything.
 
     Raises:
         ConfigError: labels are missing, or contradict what the model says of itself.
         ModelError: the model cannot be loaded, is no classifier, or hides the range of its pixels.
     """
     loaded = load_model(path)
-    names = _settled_labels(loaded, tuple(labels))
-    height, width = loaded.height_px or size_px, loaded.width_px or size_px
+    labels = _settled_labels(loaded, told.labels, otherwise.labels)
+    height, width = loaded.height_px or told.size_px, loaded.width_px or told.size_px
     if not height or not width:
         raise ConfigError(f"{path}: leaves the size of its input open; say it: --size 224")
     with quiet_tensorflow():
@@ -122,37 +117,38 @@ def open_float_model(
                 f"{path}: a softmax over one output is always 1; train it with a sigmoid, or with two outputs"
             )
         function = _frozen(_with_probabilities(bare, ends_in, loaded.outputs), height, width)
-    stated = pixels or _stated_range(loaded)
-    found = stated or _found_range(nodes, path)
-    margin = margin_fraction if margin_fraction is not None else loaded.margin_fraction
+    pixels = told.pixels or _stated_range(loaded) or _found_range(nodes, path)
+    margins = (told.margin_fraction, loaded.margin_fraction, otherwise.margin_fraction, 0.0)
     return FloatModel(
         path=path,
+        name=loaded.name,
         kind=loaded.kind,
-        labels=names,
+        labels=labels,
         height_px=height,
         width_px=width,
-        pixels=found or "-1..1",
-        pixels_are_assumed=found is None,
-        margin_fraction=margin or 0.0,
+        pixels=pixels or "-1..1",
+        pixels_are_assumed=pixels is None,
+        margin_fraction=next(margin for margin in margins if margin is not None),
         training_data=loaded.training_data,
         function=function,
     )
 
 
-def _settled_labels(loaded: LoadedModel, given: tuple[Label, ...]) -> tuple[Label, ...]:
+def _settled_labels(loaded: LoadedModel, given: tuple[Label, ...], otherwise: tuple[Label, ...]) -> tuple[Label, ...]:
     if given and loaded.labels and given != loaded.labels:
         raise ConfigError(
             f"--labels {','.join(given)}: the model says of itself {','.join(loaded.labels)}; "
             "give the labels in the order of its outputs, or leave --labels out"
         )
-    labels = given or loaded.labels
+    # One output stands for two labels.
+    wanted = max(loaded.outputs, 2)
+    assumed = otherwise if len(otherwise) == wanted else ()
+    labels = given or loaded.labels or assumed
     if not labels:
         raise ConfigError(
             f"{loaded.path}: does not say what its {loaded.outputs} outputs mean; "
             "give --labels in their order, as with_mask,without_mask"
         )
-    # One output stands for two labels.
-    wanted = max(loaded.outputs, 2)
     if len(labels) != wanted:
         raise ConfigError(
             f"{loaded.path}: its {loaded.outputs} output(s) need {wanted} labels, but --labels names {len(labels)} "

@@ -77,7 +77,7 @@ def _after(scaling: tuple[float, float], step: Any, name: str, nodes: Mapping[st
 
 
 def _constant_beside(name: str, step: Any, nodes: Mapping[str, Any]) -> float | None:
-    """The constant that a step applies to the pixels: a number, or that of the middle channel; None where it has none."""
+    """The constant that a step applies to the pixels, or to the middle channel; None where it applies none."""
     from tensorflow import make_ndarray
 
     operands = [_source(operand) for operand in step.input]

@@ -29,6 +29,7 @@ TFLITE_MAGIC = b"TFL3"
 TEACHABLE_MODEL = "keras_model.h5"
 TEACHABLE_LABELS = "labels.txt"
 RUN_FILE = "run.json"
+RUN_MODEL = "model.keras"
 
 _INPUT_RANK = 4  # batch, height, width, colours
 _OUTPUT_RANK = 2  # batch, labels
@@ -61,6 +62,7 @@ class LoadedModel:
     """
 
     path: Path
+    name: str
     kind: str
     call: Callable[[Any], Any]
     keeps: Any
@@ -93,7 +95,7 @@ def _load_folder(path: Path) -> LoadedModel:
         return _load_saved_model(path)
     if (path / TEACHABLE_MODEL).is_file():
         return _load_teachable(path, said=path)
-    models = sorted(path.glob("*.keras"))
+    models = [path / RUN_MODEL] if (path / RUN_MODEL).is_file() else sorted(path.glob("*.keras"))
     if len(models) == 1:
         return _load_file(models[0])
     raise ModelError(
@@ -183,7 +185,7 @@ def _of_keras(model: Any, *, path: Path, kind: str) -> LoadedModel:
             "and gives one score per label"
         )
     height, width, count = _checked_shapes(tuple(inputs[0].shape), tuple(outputs[0].shape), path)
-    return LoadedModel(path, kind, lambda pixels: model(pixels, training=False), model, height, width, count)
+    return LoadedModel(path, path.stem, kind, lambda pixels: model(pixels, training=False), model, height, width, count)
 
 
 def _load_saved_model(path: Path) -> LoadedModel:
@@ -209,7 +211,7 @@ def _load_saved_model(path: Path) -> LoadedModel:
     ((result, scores),) = outputs.items()
     height, width, count = _checked_shapes(tuple(taken.shape), tuple(scores.shape), path)
     return LoadedModel(
-        path, "SavedModel", lambda pixels: signature(**{given: pixels})[result], held, height, width, count
+        path, path.stem, "SavedModel", lambda pixels: signature(**{given: pixels})[result], held, height, width, count
     )
 
 
@@ -254,9 +256,8 @@ def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
         return loaded
     try:
         told = json.loads(run.read_text(encoding="utf-8"))
-        labels = tuple(label for label in LABELS if label in told["labels"])
-        # In the order of the outputs, and only ours.
-        labels = tuple(sorted(labels, key=told["labels"].index))
+        known: dict[str, Label] = {label: label for label in LABELS}
+        labels = tuple(known[label] for label in told["labels"])
         margin = float(told["margin_fraction"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
@@ -264,6 +265,7 @@ def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
         ) from error
     return replace(
         loaded,
+        name=str(told.get("name", loaded.name)),
         labels=labels,
         margin_fraction=margin,
         pixels=told.get("pixels"),

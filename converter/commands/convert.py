@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from converter.calibration import MOST_PICTURES, CalibrationSet, read_calibration_set
-from converter.commands.options import add_command, add_keras_options, pixels_of
+from converter.calibration import MOST_PICTURES, read_calibration_set
+from converter.card_fitting import fitted_aloud
+from converter.commands.options import add_command, add_keras_options, fraction, told_of
+from converter.comparison import compare
 from converter.conversion import FORMATS, Format, to_tflite
-from converter.float_models import FloatModel, open_float_model
+from converter.faces import validation_faces
+from converter.float_models import open_float_model
+from converter.plausibility import check_order_of_labels, settled_pixels
 from converter.progress import say
-from converter.proof import Proof, make_card, prove
+from converter.proof import make_card, prove
 from converter.writing import write_together
-from edge_agent.vision.card import MaskCard, card_path
+from edge_agent.errors import ConfigError
+from edge_agent.vision.card import card_path
+
+if TYPE_CHECKING:
+    from converter.calibration import CalibrationSet
+    from converter.float_models import FloatModel
+    from edge_agent.vision.card import MaskCard
 
 
 def add_to(commands: Any) -> None:
@@ -41,6 +51,20 @@ def add_to(commands: Any) -> None:
         help="pictures of faces that int8 learns its ranges from, best in folders named after the labels, or COCO "
         "annotations (their train split); never those that the model is judged by",
     )
+    parser.add_argument(
+        "--validation",
+        type=Path,
+        metavar="PLACE",
+        help="labelled faces, as folders or COCO annotations, that the card's temperature is fitted to; pictures that "
+        "are also among those for calibration are left out of these",
+    )
+    parser.add_argument(
+        "--false-alarms",
+        type=fraction,
+        metavar="FRACTION",
+        help="with --validation, also choose thresholds: at most this share of properly masked faces is read as each "
+        "other label",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where model and card go")
     parser.add_argument("--name", help="name of the files (default: that of the model)")
     parser.add_argument(
@@ -57,41 +81,44 @@ def add_to(commands: Any) -> None:
 
 def convert(options: argparse.Namespace) -> int:
     """Convert, prove in every runtime, and only then write."""
+    if options.false_alarms is not None and options.validation is None:
+        raise ConfigError("--false-alarms: needs --validation, faces to count false alarms on")
+    validation = validation_faces(options.validation) if options.validation else []
     say(f"loading {options.model}")
-    model = open_float_model(
-        options.model,
-        labels=options.labels,
-        pixels=pixels_of(options),
-        margin_fraction=options.margin,
-        size_px=options.size,
-    )
-    calibration = read_calibration_set(options.calibration, model, most=options.pictures)
+    model = open_float_model(options.model, told_of(options))
+    calibration = read_calibration_set(options.calibration, model, most=options.pictures, apart_from=validation)
     for sentence in calibration.unreadable:
         say(f"left out: {sentence}")
+    model = settled_pixels(model, calibration)
+    check_order_of_labels(model, calibration)
     _describe(model)
-    name = options.name or model.path.stem
+    name = options.name or model.name
     files: dict[Path, bytes] = {}
     for form in options.formats:
-        content, card, proof = _converted(model, form, calibration, name=name)
+        say(f"converting to {form}")
+        content = to_tflite(model, form, pixels=calibration.pixels)
+        card = make_card(content, model, name=name, metrics={"format": form, "calibration_pictures": len(calibration)})
+        if validation:
+            card = fitted_aloud(card, content, validation, false_alarm_fraction=options.false_alarms)
+        _prove_aloud(content, card, model, calibration)
         target = options.output / (f"{name}.tflite" if form == "int8" else f"{name}.{form}.tflite")
         files |= {target: content, card_path(target): card.to_json().encode()}
-        say(f"{form}: {len(content)} bytes, runs in {' and '.join(proof.proven)}")
-        for runtime in proof.missing:
-            say(f"{form}: not tried in {runtime}, which is not installed here")
     write_together(files)
     for target in files:
         print(target)
     return 0
 
 
-def _converted(
-    model: FloatModel, form: Format, calibration: CalibrationSet, *, name: str
-) -> tuple[bytes, MaskCard, Proof]:
-    say(f"converting to {form}")
-    content = to_tflite(model, form, pixels=calibration.pixels)
-    metrics = {"format": form, "calibration_pictures": len(calibration.paths)}
-    card = make_card(content, model, name=name, metrics=metrics)
-    return content, card, prove(content, card)
+def _prove_aloud(content: bytes, card: MaskCard, model: FloatModel, calibration: CalibrationSet) -> None:
+    proof = prove(content, card)
+    say(f"{len(content)} bytes, runs in {' and '.join(proof.proven)}")
+    for runtime in proof.missing:
+        say(f"not tried in {runtime}, which is not installed here")
+    found = compare(content, card, model, calibration)
+    say(
+        f"reads {found.same} of {found.pictures} calibration pictures as the float model does; "
+        f"largest difference of a score {found.largest_score_difference:.3f}"
+    )
 
 
 def _describe(model: FloatModel) -> None:

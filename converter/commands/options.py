@@ -6,11 +6,17 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from converter.float_models import PIXEL_RANGES, PixelRange
+from converter.faces import faces_of_scenes, labelled_faces_in
+from converter.float_models import PIXEL_RANGES, PixelRange, Told
 from edge_agent.domain import LABELS, Label
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from converter.faces import LabelledFace
+
+MIN_SIDE_PX = 16.0
+"""Smaller faces tell nobody whether there is a mask."""
 
 
 def add_command(
@@ -52,9 +58,43 @@ def add_keras_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def pixels_of(options: argparse.Namespace) -> PixelRange | None:
-    """The range given, None for `detect`."""
-    return None if options.pixels == "detect" else cast("PixelRange", options.pixels)
+def told_of(options: argparse.Namespace) -> Told:
+    """What the options of `add_keras_options` say."""
+    return Told(
+        labels=options.labels,
+        pixels=None if options.pixels == "detect" else cast("PixelRange", options.pixels),
+        margin_fraction=options.margin,
+        size_px=options.size,
+    )
+
+
+def add_face_options(parser: argparse.ArgumentParser) -> None:
+    """Add where labelled faces come from."""
+    places = parser.add_mutually_exclusive_group(required=True)
+    places.add_argument(
+        "--folders", type=Path, metavar="DIR", help="one folder of pictures per label; each whole picture is a face"
+    )
+    places.add_argument("--scenes", type=Path, metavar="ANNOTATIONS", help="COCO annotations; each box is a face")
+    parser.add_argument("--split", help="of --scenes: only pictures of this split")
+    parser.add_argument("--source", help="of --scenes: only pictures of this source")
+    parser.add_argument(
+        "--min-side",
+        type=float,
+        default=MIN_SIDE_PX,
+        metavar="PX",
+        help="of --scenes: only faces whose shorter side has at least so many pixels (default: %(default)g)",
+    )
+
+
+def faces_of(options: argparse.Namespace) -> list[LabelledFace]:
+    """The faces that the options of `add_face_options` choose.
+
+    Raises:
+        ConfigError: there are none, or they say nothing.
+    """
+    if options.folders:
+        return labelled_faces_in(options.folders)
+    return faces_of_scenes(options.scenes, split=options.split, source=options.source, min_side_px=options.min_side)
 
 
 def labels_of(text: str) -> tuple[Label, ...]:
@@ -75,8 +115,3 @@ def fraction(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not within 0..1")
     return value
-
-
-def existing(text: str) -> Path:
-    """A path as given; whether it is there is said by whoever opens it."""
-    return Path(text).expanduser()

@@ -1,0 +1,48 @@
+"""`edge-convert calibrate`: from which score on may a device believe its model?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from converter.card_fitting import fitted_aloud
+from converter.commands.options import add_command, add_face_options, faces_of, fraction
+from converter.proof import prove
+from converter.writing import write_together
+from edge_agent.errors import ConfigError
+from edge_agent.vision.card import card_path, model_bytes, read_card
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "calibrate",
+        calibrate,
+        summary="fit the temperature and the thresholds on a model's card to validation faces",
+        example="edge-convert calibrate models/masks.tflite --folders validation/ --false-alarms 0.01",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a .tflite file with its card, which is rewritten")
+    add_face_options(parser)
+    parser.add_argument(
+        "--false-alarms",
+        type=fraction,
+        metavar="FRACTION",
+        help="also choose thresholds: at most this share of properly masked faces is read as each other label "
+        "(default: the likeliest label is read)",
+    )
+
+
+def calibrate(options: argparse.Namespace) -> int:
+    """Fit the card, prove it in every runtime, and only then write it."""
+    if options.split == "test":
+        raise ConfigError("--split test: what a model is judged by must not choose anything; give a validation split")
+    card, content = read_card(options.model), model_bytes(options.model)
+    fitted = fitted_aloud(card, content, faces_of(options), false_alarm_fraction=options.false_alarms)
+    prove(content, fitted)
+    write_together({card_path(options.model): fitted.to_json().encode()})
+    print(card_path(options.model))
+    return 0
