@@ -61,14 +61,7 @@ class Golden(_Part):
 
     def image(self) -> Image:
         """Decode the picture: BGR, uint8."""
-        try:
-            data = np.frombuffer(base64.b64decode(self.picture, validate=True), np.uint8)
-        except binascii.Error as error:
-            raise ModelError(f"golden picture is not base64: {error}") from error
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        if image is None:
-            raise ModelError("golden picture is not a PNG")
-        return np.asarray(image, np.uint8)
+        return _golden_image(self.picture)
 
 
 class MaskCard(_Part):
@@ -118,6 +111,71 @@ class MaskCard(_Part):
         return json.dumps(self.model_dump(by_alias=True, mode="json"), indent=2) + "\n"
 
 
+class GoldenFace(_Part):
+    """A face that a finder found in the card's picture: x1, y1, x2, y2 in pixels of that picture."""
+
+    box: tuple[float, float, float, float]
+    score: Fraction
+
+
+class FinderFile(_Part):
+    """The network of a face finder for one size of input."""
+
+    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\.tflite$", description="Beside the card")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the .tflite file")
+    size_bytes: int = Field(gt=0)
+    input: InputCard
+    golden: tuple[GoldenFace, ...] = Field(min_length=1, description="What it found in the card's golden picture")
+
+
+class FinderCard(_Part):
+    """The card of a face finder: one network, converted once for each size of input."""
+
+    schema_name: Literal["maskwatch.card/1"] = Field("maskwatch.card/1", alias="schema")
+    kind: Literal["face_finder"] = "face_finder"
+    name: str = Field(min_length=1)
+    files: tuple[FinderFile, ...] = Field(min_length=1, max_length=16)
+    strides: tuple[Annotated[int, Field(ge=2, le=128)], ...] = Field(
+        min_length=1, max_length=8, description="Pixels of the input from one cell to the next, by level"
+    )
+    smallest_px: float = Field(
+        gt=0, description="Shorter side, in pixels of the input, from which a face is found reliably"
+    )
+    golden_picture: str = Field(description="A small picture with a face (PNG, base64)")
+    training_data: list[str] = Field(default_factory=list)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _fits_itself(self) -> FinderCard:
+        for file in self.files:
+            width, height = file.input.width, file.input.height
+            if any(width % stride or height % stride for stride in self.strides):
+                raise ValueError(f"{file.file}: {width}x{height} is not a multiple of the strides {self.strides}")
+        return self
+
+    def golden_image(self) -> Image:
+        """Decode the golden picture: BGR, uint8."""
+        return _golden_image(self.golden_picture)
+
+    def to_json(self) -> str:
+        """The text of the card's file."""
+        return json.dumps(self.model_dump(by_alias=True, mode="json"), indent=2) + "\n"
+
+
+def _golden_image(picture: str) -> Image:
+    try:
+        data = np.frombuffer(base64.b64decode(picture, validate=True), np.uint8)
+    except binascii.Error as error:
+        raise ModelError(f"golden picture is not base64: {error}") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise ModelError("golden picture is not a PNG")
+    return np.asarray(image, np.uint8)
+
+
 def card_path(model: Path) -> Path:
     """Where the card of a model stands: beside it, with the same stem."""
     return model.with_suffix(".json")
@@ -132,28 +190,61 @@ def read_card(model: Path) -> MaskCard:
     path = card_path(model)
     content = model_bytes(model)
     try:
-        text = path.read_text(encoding="utf-8")
+        card = MaskCard.model_validate_json(_text_of(path))
     except FileNotFoundError as error:
         raise ModelError(
             f"{model}: its card {path.name} is missing; put it back beside the model, "
             "or convert the model again with 'edge-convert convert'"
         ) from error
+    except ValidationError as error:
+        raise ModelError(f"{path}: not a card of a mask reader: {_details(error)}") from error
+    _check_hash(model, content, sha256=card.sha256, size_bytes=card.size_bytes, card=path)
+    return card
+
+
+def read_finder_card(path: Path) -> tuple[FinderCard, list[bytes]]:
+    """Read the card of a face finder and the bytes of its networks, in the card's order.
+
+    Raises:
+        ModelError: the card or a network is missing or damaged, or a SHA-256 differs.
+    """
+    try:
+        card = FinderCard.model_validate_json(_text_of(path))
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{path}: no such card of a face finder; 'edge-agent models' lists what is installed"
+        ) from error
+    except ValidationError as error:
+        raise ModelError(f"{path}: not a card of a face finder: {_details(error)}") from error
+    contents = []
+    for file in card.files:
+        content = model_bytes(path.parent / file.file)
+        _check_hash(path.parent / file.file, content, sha256=file.sha256, size_bytes=file.size_bytes, card=path)
+        contents.append(content)
+    return card, contents
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: cannot be read: {error}") from error
-    try:
-        card = MaskCard.model_validate_json(text)
-    except ValidationError as error:
-        details = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'card'}: {item['msg']}" for item in error.errors()
-        )
-        raise ModelError(f"{path}: not a card of a mask reader: {details}") from error
-    actual = hashlib.sha256(content).hexdigest()
-    if actual != card.sha256:
+
+
+def _details(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc']) or 'card'}: {item['msg']}" for item in error.errors()
+    )
+
+
+def _check_hash(model: Path, content: bytes, *, sha256: str, size_bytes: int, card: Path) -> None:
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise ModelError(
-            f"{model}: SHA-256 differs from {path.name} ({len(content)} bytes here, {card.size_bytes} expected); "
+            f"{model}: SHA-256 differs from {card.name} ({len(content)} bytes here, {size_bytes} expected); "
             "the file is damaged or belongs to another card: reinstall both"
         )
-    return card
 
 
 def model_bytes(model: Path) -> bytes:

@@ -1,0 +1,220 @@
+"""The project's own finder: a TFLite network with its card, converted for a few sizes of input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_agent.domain import Box, Face, Image
+from edge_agent.errors import ModelError, PictureError
+from edge_agent.vision.card import GOLDEN_TOLERANCE, FinderCard, InputCard, read_finder_card
+from edge_agent.vision.faces.decoding import BOX_CHANNELS, SCORE_CHANNELS, Level, decode
+from edge_agent.vision.faces.letterbox import fitting_scale, letterboxed
+from edge_agent.vision.faces.scaling import faces_inside
+from edge_agent.vision.tensors import input_table
+from edge_agent.vision.tflite import Interpreter, RuntimeChoice, Tensor, open_interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+PICTURE_AXES, COLOURS = 3, 3
+GOLDEN_OVERLAP = 0.7
+"""A rounding step moves a golden box by far less; a wrong scale or colour order loses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The two outputs of one level: logits and boxes."""
+
+    stride: int
+    logits: int
+    boxes: int
+
+
+class TfliteFinder:
+    """The networks of one card, one for each size of input. Owned by one thread."""
+
+    def __init__(
+        self,
+        card: FinderCard,
+        interpreters: Sequence[Interpreter],
+        *,
+        name: str,
+        min_score: float,
+        smallest_px: float,
+    ) -> None:
+        """Hold the shapes of the networks against the card.
+
+        `smallest_px` is the shorter side, in pixels of the picture, of the smallest face wanted.
+
+        Raises:
+            ModelError: shapes or dtypes differ from the card.
+        """
+        self.card = card
+        self._name = name
+        self._min_score = min_score
+        self._smallest_px = smallest_px
+        self._networks = [
+            _Network(file.input, card.strides, interpreter, name=f"{name}: {file.file}")
+            for file, interpreter in zip(card.files, interpreters, strict=True)
+        ]
+
+    def find(self, image: Image) -> list[Face]:
+        """Find faces; an empty picture holds none.
+
+        Raises:
+            PictureError: the pixels are not BGR, uint8.
+        """
+        if image.dtype != np.uint8 or image.ndim != PICTURE_AXES or image.shape[2] != COLOURS:
+            raise PictureError(
+                f"faces are looked for in BGR pixels, uint8; these are {image.dtype} of shape {image.shape}: "
+                "convert the picture first"
+            )
+        if not image.size:
+            return []
+        size = (image.shape[1], image.shape[0])
+        chosen = choose_input([network.size for network in self._networks], size, self._wanted_scale)
+        faces = self._networks[chosen].find(image, min_score=self._min_score)
+        return [face for face in faces if face.box.shorter_side_px >= self._smallest_px]
+
+    @property
+    def _wanted_scale(self) -> float:
+        """The scale at which the smallest face wanted is just large enough for the network."""
+        return self.card.smallest_px / self._smallest_px
+
+    def check_golden(self) -> None:
+        """Look at the card's picture with every network and hold the faces against those on the card.
+
+        Raises:
+            ModelError: this runtime finds others.
+        """
+        picture = self.card.golden_image()
+        for file, network in zip(self.card.files, self._networks, strict=True):
+            lowest = min(golden.score for golden in file.golden) - GOLDEN_TOLERANCE
+            found = network.find(picture, min_score=max(lowest, 0.0))
+            for golden in file.golden:
+                if not any(_is_same(face, Box(*golden.box), golden.score) for face in found):
+                    raise ModelError(
+                        f"{self._name}: {file.file} does not find the golden face in {network.runtime}; the model "
+                        "would miss faces on this device: choose another runtime, or convert the model again"
+                    )
+
+
+class _Network:
+    """One network and the size of its input."""
+
+    def __init__(self, card: InputCard, strides: Sequence[int], interpreter: Interpreter, *, name: str) -> None:
+        self._card = card
+        self._interpreter = interpreter
+        self._pairs = _paired(interpreter, card, strides, name=name)
+        tensor = interpreter.inputs[0]
+        table = input_table(card, scale=tensor.scale, zero_point=tensor.zero_point)
+        is_identity = table.dtype == np.uint8 and bool(np.array_equal(table, np.arange(256)))
+        self._table = None if is_identity else table
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the input in pixels."""
+        return self._card.width, self._card.height
+
+    @property
+    def runtime(self) -> str:
+        """The runtime that the network runs in."""
+        return self._interpreter.runtime
+
+    def find(self, image: Image, *, min_score: float) -> list[Face]:
+        """Find the faces of a BGR picture, in pixels of that picture."""
+        pixels, back = letterboxed(image, width_px=self._card.width, height_px=self._card.height)
+        if self._card.colour_order == "rgb":
+            pixels = pixels[..., ::-1]
+        tensor = pixels if self._table is None else self._table[pixels]
+        outputs = self._interpreter.run(tensor[np.newaxis])
+        tensors = self._interpreter.outputs
+        levels = [
+            Level(
+                pair.stride,
+                _real(outputs[pair.logits], tensors[pair.logits]),
+                _real(outputs[pair.boxes], tensors[pair.boxes]),
+            )
+            for pair in self._pairs
+        ]
+        boxes, scores = decode(levels, min_score=min_score)
+        found = [(Box(*box), score) for box, score in zip((boxes * back).tolist(), scores.tolist(), strict=True)]
+        return faces_inside(found, image)
+
+
+def open_tflite_finder(
+    card_file: Path,
+    *,
+    min_score: float,
+    smallest_px: float,
+    runtime: RuntimeChoice = "auto",
+    threads: int = 1,
+) -> TfliteFinder:
+    """Load a card with its networks, and check that they fit each other and this machine.
+
+    Raises:
+        ModelError: something is missing, damaged or does not fit.
+    """
+    card, contents = read_finder_card(card_file)
+    interpreters = [
+        open_interpreter(content, name=str(card_file.parent / file.file), runtime=runtime, threads=threads)
+        for file, content in zip(card.files, contents, strict=True)
+    ]
+    finder = TfliteFinder(card, interpreters, name=str(card_file), min_score=min_score, smallest_px=smallest_px)
+    finder.check_golden()
+    return finder
+
+
+def choose_input(inputs: Sequence[tuple[int, int]], image_size: tuple[int, int], wanted_scale: float) -> int:
+    """The smallest input in which a picture is shown at least at the scale wanted, else the one that shows it largest.
+
+    Sizes are (width, height); returns the index of the input.
+    """
+    scales = [fitting_scale(image_size, size) for size in inputs]
+    enough = [number for number, scale in enumerate(scales) if scale >= wanted_scale]
+    if enough:
+        return min(enough, key=lambda number: (inputs[number][0] * inputs[number][1], -scales[number]))
+    return max(range(len(inputs)), key=lambda number: scales[number])
+
+
+def _paired(interpreter: Interpreter, card: InputCard, strides: Sequence[int], *, name: str) -> list[Pair]:
+    """Which output is what, told by the shapes: converters put outputs in any order.
+
+    Raises:
+        ModelError: input or outputs are not those of a finder with this card.
+    """
+    taken = interpreter.inputs[0]
+    by_shape = {tensor.shape: number for number, tensor in enumerate(interpreter.outputs)}
+    wanted_input = ((1, card.height, card.width, 3), card.dtype)
+    if (taken.shape, taken.dtype.name) != wanted_input:
+        raise ModelError(
+            f"{name}: the card does not fit: input {taken.shape} {taken.dtype.name} against {wanted_input[0]} "
+            f"{wanted_input[1]}; reinstall both"
+        )
+    pairs = []
+    for stride in strides:
+        cells = (1, card.height // stride, card.width // stride)
+        logits, boxes = by_shape.get((*cells, SCORE_CHANNELS)), by_shape.get((*cells, BOX_CHANNELS))
+        if logits is None or boxes is None:
+            shapes = ", ".join(str(shape) for shape in by_shape)
+            raise ModelError(f"{name}: no face finder with stride {stride}: its outputs are {shapes}; reinstall both")
+        pairs.append(Pair(stride, logits, boxes))
+    return pairs
+
+
+def _real(output: NDArray[np.generic], tensor: Tensor) -> NDArray[np.float32]:
+    """Real values of an output without its batch axis; a scale of 0 means that they are real already."""
+    values = output[0].astype(np.float32)
+    if tensor.scale:
+        values = (values - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
+    return np.asarray(values, np.float32)
+
+
+def _is_same(face: Face, box: Box, score: float) -> bool:
+    return face.box.overlap(box) >= GOLDEN_OVERLAP and abs(face.score - score) <= GOLDEN_TOLERANCE

@@ -1,0 +1,32 @@
+"""Any picture fits any input, whole, and the way back is one factor."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_agent.vision.faces.letterbox import letterboxed
+
+
+def test_a_picture_fills_one_side_and_the_rest_is_black():
+    boxed, back = letterboxed(np.full((100, 400, 3), 200, np.uint8), width_px=320, height_px=256)
+
+    assert boxed.shape == (256, 320, 3)
+    assert (boxed[:80] == 200).all()
+    assert not boxed[80:].any()
+    assert back == pytest.approx(400 / 320)
+
+
+def test_a_small_picture_is_scaled_up():
+    boxed, back = letterboxed(np.full((30, 40, 3), 7, np.uint8), width_px=320, height_px=240)
+
+    assert (boxed == 7).all()
+    assert back == pytest.approx(1 / 8)
+
+
+@pytest.mark.parametrize("shape", [(1, 8000), (8000, 1), (1, 1), (3000, 20)])
+def test_a_thin_picture_keeps_a_row_and_a_column(shape):
+    boxed, _ = letterboxed(np.full((*shape, 3), 9, np.uint8), width_px=320, height_px=256)
+
+    assert boxed.shape == (256, 320, 3)
+    assert boxed.max() == 9
