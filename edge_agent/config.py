@@ -73,10 +73,10 @@ class CameraConfig(_Section):
         description="A V4L2 device, an rtsp:// or http:// address, a video file or a folder of pictures",
     )
     frames_per_second: float = Field(
-        0.0,
+        10.0,
         ge=0.0,
         le=240.0,
-        description="Look at no more frames than this; 0: at every one there is time for",
+        description="Faces are looked for in no more frames than this; 0: in every one there is time for",
     )
     silence_seconds: float = Field(
         10.0, gt=0.0, le=600.0, description="A camera that gives no frame for so long is reopened"

@@ -1,6 +1,6 @@
 """The path of one frame: what happens between a camera and an alert?
 
-    frame -> motion -> faces -> tracks -> readings -> verdicts -> alerts
+    frame -> rate, motion -> faces -> tracks -> readings -> verdicts -> alerts
 
 It decides and writes nothing: agent.py puts alerts on disk and sends them.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edge_agent.decision.tracker import Tracker
     from edge_agent.decision.voting import Voting
     from edge_agent.vision.faces import FaceFinder
+    from edge_agent.vision.frame_rate import FrameRate
     from edge_agent.vision.masks import MaskReader
     from edge_agent.vision.motion import MotionGate
 
@@ -27,6 +28,7 @@ class Pipeline:
     def __init__(
         self,
         *,
+        rate: FrameRate,
         motion: MotionGate,
         faces: FaceFinder,
         tracker: Tracker,
@@ -36,7 +38,7 @@ class Pipeline:
         margin_fraction: float,
     ) -> None:
         """`margin_fraction` of the face is kept around it in the cutout of a reading."""
-        self.motion, self.faces, self.tracker = motion, faces, tracker
+        self.rate, self.motion, self.faces, self.tracker = rate, motion, faces, tracker
         self.masks, self.voting, self.rules = masks, voting, rules
         self.margin_fraction = margin_fraction
 
@@ -46,8 +48,8 @@ class Pipeline:
         watch = _Stopwatch()
 
         # A person standing still stops moving but has not left: the gate stays
-        # open for as long as somebody is being followed.
-        looked = self.motion.sees_change(frame) or self.tracker.is_following
+        # open for as long as somebody is being followed, and does not learn them.
+        looked = self.rate.wants(at) and (self.tracker.is_following or self.motion.sees_change(frame))
         watch.lap("motion")
         faces = self.faces.find(frame.image) if looked else []
         watch.lap("faces")

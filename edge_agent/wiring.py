@@ -21,13 +21,14 @@ from edge_agent.evidence.retention import sweep
 from edge_agent.health import Health
 from edge_agent.pipeline import Pipeline
 from edge_agent.vision.faces import open_face_finder
+from edge_agent.vision.frame_rate import FrameRate
 from edge_agent.vision.masks import open_mask_reader
 from edge_agent.vision.motion import MotionGate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edge_agent.config import Config
+    from edge_agent.config import CameraConfig, Config
     from edge_agent.systemd import Notifier
     from edge_agent.vision.faces import FaceFinder
     from edge_agent.vision.masks import MaskReader
@@ -57,7 +58,9 @@ def open_agent(config: Config, notifier: Notifier) -> Iterator[Agent]:
         evidence = config.evidence
         yield Agent(
             cameras=cameras,
-            pipelines={name: build_pipeline(config, name, finder, reader) for name in config.cameras},
+            pipelines={
+                name: build_pipeline(config, camera, name, finder, reader) for name, camera in config.cameras.items()
+            },
             crops=Crops(config.crops_folder, jpeg_quality=evidence.jpeg_quality),
             sweep_crops=partial(
                 sweep, config.crops_folder, keep_days=evidence.keep_days, keep_bytes=evidence.keep_bytes
@@ -80,12 +83,13 @@ def open_eyes(config: Config) -> tuple[FaceFinder, MaskReader]:
     return finder, open_mask_reader(config.mask_model, runtime=config.runtime, threads=config.threads)
 
 
-def build_pipeline(config: Config, camera: str, finder: FaceFinder, reader: MaskReader) -> Pipeline:
+def build_pipeline(config: Config, camera: CameraConfig, name: str, finder: FaceFinder, reader: MaskReader) -> Pipeline:
     """The path of one camera; finder and reader are shared by all, memory of frames is not."""
     return Pipeline(
+        rate=FrameRate(camera.frames_per_second),
         motion=MotionGate(config.motion),
         faces=finder,
-        tracker=Tracker(config.tracking, camera=camera),
+        tracker=Tracker(config.tracking, camera=name),
         masks=reader,
         voting=Voting(config.voting, violations=config.rules.violations),
         rules=Rules(config.rules),

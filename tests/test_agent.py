@@ -90,13 +90,14 @@ def frames(count: int) -> list[Frame | None]:
 
 
 def test_an_alert_is_in_the_outbox_with_its_crop_on_disk_and_the_publisher_is_woken(outbox, tmp_path):
-    agent = an_agent(outbox, tmp_path, frames(5))
+    publisher = Publisher()
+    agent = an_agent(outbox, tmp_path, frames(5), publisher=publisher)
 
     agent.run(threading.Event())
 
     assert [row.message["sequence"] for row in outbox.waiting(10)] == [1, 2]
     assert outbox.owed_crops() == {file.name for file in (tmp_path / "crops").iterdir()}
-    assert agent.publisher.woken == 2
+    assert publisher.woken == 2
     assert agent.health.alerts == 2
 
 

@@ -6,7 +6,9 @@ from edge_agent.config_text import as_yaml
 
 
 def test_what_is_written_reads_back_the_same(tmp_path):
-    config = load_config(None, overrides=["faces.min_score=0.5", "cameras.door.source=rtsp://10.0.0.7/1", "mqtt.tls=true"])
+    config = load_config(
+        None, overrides=["faces.min_score=0.5", "cameras.door.source=rtsp://10.0.0.7/1", "mqtt.tls=true"]
+    )
     file = tmp_path / "config.yaml"
     file.write_text(as_yaml(config), encoding="utf-8")
 

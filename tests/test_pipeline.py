@@ -8,13 +8,16 @@ from edge_agent.config import MotionConfig, RulesConfig, TrackingConfig, VotingC
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.tracker import Tracker
 from edge_agent.decision.voting import Voting
-from edge_agent.domain import Box, Face, Image, Label
+from edge_agent.domain import LABELS
 from edge_agent.pipeline import Pipeline
+from edge_agent.vision.frame_rate import FrameRate
 from edge_agent.vision.motion import MotionGate
 from tests.values import a_face, a_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from edge_agent.domain import Box, Face, Image, Label
 
 
 class Faces:
@@ -38,11 +41,13 @@ class Masks:
 
     def read(self, image: Image, box: Box) -> tuple[Label, Mapping[Label, float]]:
         self.read_count += 1
-        return self.label, {"with_mask": 0.1, "without_mask": 0.1, "mask_worn_incorrectly": 0.1} | {self.label: 0.9}
+        scores: dict[Label, float] = dict.fromkeys(LABELS, 0.05)
+        return self.label, {**scores, self.label: 0.9}
 
 
-def a_pipeline(faces: Faces, masks: Masks | None = None) -> Pipeline:
+def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: float = 0.0) -> Pipeline:
     return Pipeline(
+        rate=FrameRate(frames_per_second),
         motion=MotionGate(MotionConfig()),
         faces=faces,
         tracker=Tracker(TrackingConfig(forget_seconds=1.0), camera="door"),
@@ -71,6 +76,15 @@ def test_a_change_in_the_picture_is_looked_at():
 
     assert pipeline.process(a_frame(0.1, brightness=90)).looked
     assert eyes.looked_at == 2
+
+
+def test_frames_that_come_faster_than_asked_for_are_not_looked_at():
+    eyes = Faces(a_face())
+    pipeline = a_pipeline(eyes, frames_per_second=10.0)
+
+    looked = [pipeline.process(a_frame(step / 30)).looked for step in range(30)]
+
+    assert looked == [True, False, False] * 10
 
 
 def test_a_person_who_stands_still_is_looked_at_for_as_long_as_they_are_followed():

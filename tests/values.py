@@ -31,7 +31,7 @@ def a_reading(
     label: Label = "without_mask", score: float = 0.9, *, track: Track | None = None, at: float = 0.0
 ) -> Reading:
     """A reading whose other labels share what its own leaves."""
-    others: list[Label] = [one for one in ("with_mask", "without_mask") if one != label]  # type: ignore[misc]
+    others: list[Label] = [one for one in ("with_mask", "without_mask") if one != label]
     scores: dict[Label, float] = {label: score, others[0]: 1 - score}
     cutout = np.zeros((8, 8, 3), np.uint8)
     return Reading(track or a_track(), label, score, scores, at, NOON + timedelta(seconds=at), (640, 360), cutout)

@@ -16,4 +16,6 @@ def keep_quiet() -> None:
     FFmpeg reads the variable when the first stream or recording is opened, and never again.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_SAYS_NOTHING)
-    cv2.setLogLevel(OPENCV_SAYS_NOTHING)
+    # OpenCV 5 moved it, and 4 does not have it there yet.
+    logging = getattr(cv2.utils, "logging", cv2)
+    logging.setLogLevel(OPENCV_SAYS_NOTHING)

@@ -144,7 +144,6 @@ class CameraFeed:
 
     def _play(self, camera: Camera) -> None:
         """Read until the end of a recording, or until told to stop."""
-        due = FrameRate(self._config.frames_per_second)
         begun_at: float | None = None
         while (image := camera.read()) is not None and not self._stop.is_set():
             if (position_seconds := camera.position_seconds) is not None:
@@ -153,24 +152,23 @@ class CameraFeed:
                 if self._stop.wait(begun_at + position_seconds - time.monotonic()):
                     return
             taken_at = time.monotonic()
-            self._keep(image, taken_at=taken_at, wanted=due.wants(taken_at))
+            self._keep(image, taken_at=taken_at)
         if not self._stop.is_set():
             self._finish()
 
-    def _keep(self, image: Image, *, taken_at: float, wanted: bool) -> None:
-        """Count a picture, and offer it where it is wanted."""
+    def _keep(self, image: Image, *, taken_at: float) -> None:
+        """Count a picture and offer it."""
         if not self._state.is_open:
             self._recover(image, at=taken_at)
         with self._arrived:
             before = self._state
-            replaced = wanted and self._newest is not None
+            replaced = self._newest is not None
             self._state = replace(
                 before, frames=before.frames + 1, dropped=before.dropped + replaced, last_frame_at=taken_at
             )
-            if wanted:
-                now = datetime.now(timezone.utc)
-                self._newest = Frame(before.name, before.frames, image, taken_at=taken_at, taken_when=now)
-                self._arrived.notify_all()
+            now = datetime.now(timezone.utc)
+            self._newest = Frame(before.name, before.frames, image, taken_at=taken_at, taken_when=now)
+            self._arrived.notify_all()
 
     def _recover(self, image: Image, *, at: float) -> None:
         height_px, width_px = image.shape[:2]
@@ -205,24 +203,6 @@ class CameraFeed:
         with self._arrived:
             self._state = replace(self._state, is_open=False, reason="the recording has ended", finished=True)
             self._arrived.notify_all()
-
-
-class FrameRate:
-    """Says which pictures are wanted so that there are no more of them than asked for. Owned by one thread."""
-
-    def __init__(self, frames_per_second: float) -> None:
-        """Zero: every picture is wanted."""
-        self._interval_seconds = 1 / frames_per_second if frames_per_second else 0.0
-        self._next_at: float | None = None
-
-    def wants(self, at: float) -> bool:
-        """Return whether the picture taken now is wanted."""
-        if self._next_at is not None and at < self._next_at:
-            return False
-        # From the time it was due, not from now: otherwise a camera's own jitter would add up to a lower rate.
-        due_at = at if self._next_at is None else max(self._next_at, at - self._interval_seconds)
-        self._next_at = due_at + self._interval_seconds
-        return True
 
 
 def reopen_pause(attempts: int, *, longest_seconds: float, jitter: float) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.camera.replay import recorded_frames
 from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json
 from edge_agent.delivery.identity import uuid7
+from edge_agent.errors import ConfigError
 from edge_agent.evidence.crops import Crops
 from edge_agent.health import Health
 from edge_agent.wiring import build_pipeline, open_eyes, sign_as
@@ -30,6 +31,7 @@ def add_to(commands: Any) -> None:
         example="edge-agent replay --json door.mp4",
     )
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="recording, or folder of pictures")
+    parser.add_argument("--camera", help="use the settings of this configured camera (default: the first)")
     parser.add_argument("--crops", type=Path, metavar="FOLDER", help="keep the crop of each alert in this folder")
     accept_json(parser)
 
@@ -37,6 +39,9 @@ def add_to(commands: Any) -> None:
 def replay(options: argparse.Namespace) -> int:
     """Replay each recording from its beginning; a summary of all follows at the end."""
     config = configured(options)
+    name = options.camera or next(iter(config.cameras))
+    if name not in config.cameras:
+        raise ConfigError(f"--camera {name}: not configured; known are {', '.join(config.cameras)}")
     finder, reader = open_eyes(config)
     crops = Crops(options.crops, jpeg_quality=config.evidence.jpeg_quality) if options.crops else None
     printer = _Printer(sign_as(config, reader), crops, as_json=options.json)
@@ -44,7 +49,7 @@ def replay(options: argparse.Namespace) -> int:
     began = time.perf_counter()
     for video in options.videos:
         # Somebody in the last frame of one recording has nothing to do with the first of the next.
-        pipeline = build_pipeline(config, video.stem, finder, reader)
+        pipeline = build_pipeline(config, config.cameras[name], video.stem, finder, reader)
         for frame in recorded_frames(video, camera=video.stem):
             outcome = pipeline.process(frame)
             health.saw(outcome, at=frame.taken_at)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from edge_agent.camera.feed import FIRST_PAUSE_SECONDS, CameraFeed, FrameRate, reopen_pause
+from edge_agent.camera.feed import FIRST_PAUSE_SECONDS, CameraFeed, reopen_pause
 from edge_agent.config import CameraConfig
 from edge_agent.errors import CameraError
 from tests.recordings import write_recording
@@ -213,42 +213,6 @@ def test_pauses_grow_to_the_longest_and_leave_half_to_chance():
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
     assert reopen_pause(3, longest_seconds=60.0, jitter=0.0) == 4
     assert reopen_pause(10_000, longest_seconds=60.0, jitter=0.5) == 45
-
-
-def test_no_more_frames_are_wanted_than_asked_for_and_jitter_does_not_lower_the_rate():
-    rate = FrameRate(10)
-    jitter = np.random.default_rng(0).uniform(-0.01, 0.01, 300)
-
-    wanted = sum(rate.wants(number / 30 + late) for number, late in enumerate(jitter))
-
-    assert 98 <= wanted <= 101
-
-
-def test_after_a_pause_the_rate_does_not_catch_up():
-    rate = FrameRate(10)
-
-    assert rate.wants(0.0)
-    assert [rate.wants(60.0 + number / 100) for number in range(8)].count(True) <= 2
-
-
-def test_without_a_rate_every_frame_is_wanted():
-    rate = FrameRate(0)
-
-    assert all(rate.wants(at) for at in (0.0, 0.0, 0.001))
-
-
-def test_a_slow_rate_leaves_frames_out_without_calling_them_dropped():
-    camera = FakeCamera(50, hangs=True)
-    feed = a_feed(Shop(camera), frames_per_second=0.1)
-
-    feed.start()
-    wait_until(lambda: feed.state().frames == 50)
-    frame = feed.take()
-    camera.released.set()
-    feed.close()
-
-    assert frame.index == 0
-    assert feed.state().dropped == 0
 
 
 def test_a_recording_plays_no_faster_than_it_was_recorded_and_ends(tmp_path):

@@ -73,14 +73,12 @@ def test_a_person_out_of_sight_for_longer_than_forget_seconds_is_somebody_new():
 
 def test_the_tracker_follows_until_the_last_person_is_forgotten():
     tracker = a_tracker(forget_seconds=1.0)
-    assert not tracker.is_following
+    follows = [tracker.is_following]
+    for faces, at in (([a_face()], 0.0), ([], 0.9), ([], 1.1)):
+        ids(tracker, faces, at)
+        follows.append(tracker.is_following)
 
-    ids(tracker, [a_face()], 0.0)
-    ids(tracker, [], 0.9)
-    assert tracker.is_following
-
-    ids(tracker, [], 1.1)
-    assert not tracker.is_following
+    assert follows == [False, True, True, False]
 
 
 def test_a_face_three_times_as_large_at_the_same_place_is_somebody_else():

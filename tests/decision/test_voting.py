@@ -1,12 +1,15 @@
 """Voting says violation or compliant once readings agree, and not before."""
 
+from collections.abc import Sequence
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.config import VotingConfig
 from edge_agent.decision.voting import Voting
-from edge_agent.domain import LABELS, Label, Verdict
+from edge_agent.domain import LABELS, Label, Reading, Verdict
 from tests.values import a_face, a_reading, a_track
 
 BOTH: tuple[Label, Label] = ("without_mask", "mask_worn_incorrectly")
@@ -16,8 +19,8 @@ def a_vote(**settings) -> Voting:
     return Voting(VotingConfig(**settings), violations=BOTH)
 
 
-def verdicts(voting: Voting, labels: list[Label], *, score: float = 0.9) -> list[Verdict]:
-    return [voting.weigh([a_reading(label, score)], following={1})[0] for label in labels]
+def verdicts(voting: Voting, labels: Sequence[str], *, score: float = 0.9) -> list[Verdict]:
+    return [voting.weigh([_reading(label, score)], following={1})[0] for label in labels]
 
 
 def test_nothing_is_decided_before_enough_readings():
@@ -61,18 +64,22 @@ def test_both_kinds_of_violation_count_together_and_the_heavier_one_names_the_ve
 
 def test_a_sure_reading_weighs_more_than_a_guess():
     voting = a_vote(readings=4, agreement_fraction=0.6)
+    decisions = []
     for label, score in (("without_mask", 0.99), ("with_mask", 0.51), ("without_mask", 0.99), ("with_mask", 0.51)):
-        (last,) = voting.weigh([a_reading(label, score)], following={1})  # type: ignore[arg-type]
+        verdict = voting.weigh([_reading(label, score)], following={1})[0]
+        decisions.append(verdict.decision)
 
-    assert last.decision == "violation"
+    assert decisions[-1] == "violation"
 
 
 def test_the_verdict_shows_the_largest_clear_reading_that_speaks_for_it():
     voting = a_vote(readings=1)
-    for width in (30, 90, 60):
-        (last,) = voting.weigh([a_reading(track=a_track(face=a_face(width=width)))], following={1})
+    shown = [
+        voting.weigh([a_reading(track=a_track(face=a_face(width=width)))], following={1})[0].best
+        for width in (30, 90, 60)
+    ]
 
-    assert last.best.track.face.box.width_px == 90
+    assert [reading.track.face.box.width_px for reading in shown] == [30, 90, 90]
 
 
 def test_readings_of_people_who_left_are_forgotten():
@@ -106,5 +113,5 @@ def test_a_verdict_names_a_label_of_its_own_side_that_was_really_read(ballot: li
             assert verdict.label == "with_mask"
 
 
-def _reading(label: Label, score: float):
-    return a_reading(label, score)
+def _reading(label: str, score: float) -> Reading:
+    return a_reading(cast("Label", label), score)

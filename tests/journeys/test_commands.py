@@ -26,7 +26,7 @@ def lines(text: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def pictures(tmp_path) -> Path:
+def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
     folder.mkdir()
     cv2.imwrite(str(folder / "bare.png"), portrait(COLLINS))

@@ -1,0 +1,24 @@
+"""The frame rate: is this frame due to be looked at, or is it sooner than anybody asked for?"""
+
+from __future__ import annotations
+
+EARLY_FRACTION = 0.25
+"""Of the interval: a camera that gives exactly as many frames as are wanted jitters, and loses none for it."""
+
+
+class FrameRate:
+    """Says which pictures are wanted so that there are no more of them than asked for. Owned by one thread."""
+
+    def __init__(self, frames_per_second: float) -> None:
+        """Zero: every picture is wanted."""
+        self._interval_seconds = 1 / frames_per_second if frames_per_second else 0.0
+        self._next_at: float | None = None
+
+    def wants(self, at: float) -> bool:
+        """Return whether the picture taken now is wanted."""
+        if self._next_at is not None and at < self._next_at - EARLY_FRACTION * self._interval_seconds:
+            return False
+        # From the time it was due, not from now: otherwise a camera's own jitter would add up to a lower rate.
+        due_at = at if self._next_at is None else max(self._next_at, at - self._interval_seconds)
+        self._next_at = due_at + self._interval_seconds
+        return True

@@ -1,0 +1,34 @@
+"""Frames are looked at as often as asked for, and no more often."""
+
+import numpy as np
+
+from edge_agent.vision.frame_rate import FrameRate
+
+
+def test_no_more_frames_are_wanted_than_asked_for_and_jitter_does_not_lower_the_rate():
+    rate = FrameRate(10)
+    jitter = np.random.default_rng(0).uniform(-0.01, 0.01, 300)
+
+    wanted = sum(rate.wants(number / 30 + late) for number, late in enumerate(jitter))
+
+    assert 98 <= wanted <= 101
+
+
+def test_after_a_pause_the_rate_does_not_catch_up():
+    rate = FrameRate(10)
+
+    assert rate.wants(0.0)
+    assert [rate.wants(60.0 + number / 100) for number in range(8)].count(True) <= 2
+
+
+def test_without_a_rate_every_frame_is_wanted():
+    rate = FrameRate(0)
+
+    assert all(rate.wants(at) for at in (0.0, 0.0, 0.001))
+
+
+def test_a_camera_that_gives_just_as_many_as_wanted_loses_none_to_its_jitter():
+    rate = FrameRate(10)
+    jitter = np.random.default_rng(0).uniform(-0.01, 0.01, 100)
+
+    assert all(rate.wants(number / 10 + late) for number, late in enumerate(jitter))
