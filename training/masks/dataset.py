@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from edge_agent.domain import Box
 from edge_agent.errors import ConfigError
 from training.masks import examples as faces
 from training.masks.landmarks import LandmarkFinder
@@ -48,6 +49,11 @@ class Faces:
         """The example behind a row."""
         pack, index = self.rows[row]
         return self.packs[int(pack)].examples[int(index)]
+
+    def place(self, row: int) -> tuple[Box, bool]:
+        """Where a face lies in its picture, and whether it is the whole picture."""
+        pack, index = self.rows[row]
+        return Box(*self.packs[int(pack)].places[int(index)].tolist()), bool(self.packs[int(pack)].whole[int(index)])
 
     def sources(self) -> list[str]:
         """The source of each face."""

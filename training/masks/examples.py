@@ -95,7 +95,7 @@ def from_class_folders(folder: Path, *, source: str, labels: Sequence[Label] = L
         if not pictures:
             raise ConfigError(f"{child}: no pictures ({', '.join(SUFFIXES)}); fill the folder or take it away")
         examples += [Example(path, label, source) for path in pictures]
-    if len(set(wanted.values())) == 1:
+    if len(set(found.values())) == 1:
         only = next(iter(wanted.values()))
         raise ConfigError(
             f"{folder}: pictures of '{only}' only; two labels at least are needed to tell them apart, "

@@ -43,10 +43,14 @@ class Verdicts:
         return float((self.readings == self.answers).mean()) if len(self.answers) else 0.0
 
     def balanced_loss(self) -> float:
-        """Cross entropy, averaged within each label first: a rare label counts as much as a frequent one."""
+        """Cross entropy, averaged within each label first; labels weigh as the roots of their counts.
+
+        So a rare label counts for more than its share, but five of its faces do not outvote a hundred others.
+        """
         losses = -np.log(np.clip(self.scores[np.arange(len(self.answers)), self.answers], 1e-7, 1.0))
-        present = [losses[self.answers == index].mean() for index in np.unique(self.answers)]
-        return float(np.mean(present))
+        labels, counts = np.unique(self.answers, return_counts=True)
+        means = [losses[self.answers == index].mean() for index in labels]
+        return float(np.average(means, weights=np.sqrt(counts)))
 
     def calibration_error(self) -> float:
         """Expected calibration error over 15 equal bins of the surest score (Guo et al., 2017)."""

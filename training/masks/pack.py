@@ -36,7 +36,7 @@ REACH_FRACTION = 0.75
 LONGEST_FACE_PX = 128
 # Smaller faces that a finder reports in a photograph of people are mostly mistakes.
 SMALLEST_FOUND_PX = 20
-VERSION = 1
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +46,8 @@ class Pack:
     examples: tuple[Example, ...]
     boxes: NDArray[np.float64]
     """Box of each face within its surroundings: shape (n, 4), x1, y1, x2, y2."""
+    places: NDArray[np.float64]
+    """Box of each face within its picture: shape (n, 4), x1, y1, x2, y2."""
     whole: NDArray[np.bool_]
     """True where the surroundings are all there is of the face: shape (n,)."""
     hashes: NDArray[np.uint8]
@@ -94,7 +96,7 @@ def open_pack(
 
 def _build(examples: Sequence[Example], *, index: Path, finder: LandmarkFinder | None, every_face: bool) -> None:
     index.parent.mkdir(parents=True, exist_ok=True)
-    numbers, boxes, whole, shapes, hashes, unreadable = [], [], [], [], [], []
+    numbers, boxes, places, whole, shapes, hashes, unreadable = [], [], [], [], [], [], []
     # Faces of one picture follow each other, so that it is opened once.
     order = sorted(range(len(examples)), key=lambda number: str(examples[number].path))
     opened: tuple[Path | None, Image | None] = (None, None)
@@ -116,6 +118,7 @@ def _build(examples: Sequence[Example], *, index: Path, finder: LandmarkFinder |
                 file.write(np.ascontiguousarray(pixels).tobytes())
                 numbers.append(number)
                 boxes.append((inside.x1, inside.y1, inside.x2, inside.y2))
+                places.append((box.x1, box.y1, box.x2, box.y2))
                 whole.append(is_whole)
                 hashes.append(perceptual_hash(image))
                 shapes.append(pixels.shape[:2])
@@ -130,6 +133,7 @@ def _build(examples: Sequence[Example], *, index: Path, finder: LandmarkFinder |
         part,
         numbers=numbers,
         boxes=boxes,
+        places=places,
         whole=whole,
         shapes=shapes,
         hashes=hashes,
@@ -156,7 +160,8 @@ def _faces_of(
 def _surroundings(image: Image, box: Box) -> tuple[Image, Box]:
     height, width = image.shape[:2]
     reach = face_region(box, margin_fraction=REACH_FRACTION).clipped(width_px=width, height_px=height)
-    x1, y1 = int(reach.x1), int(reach.y1)
+    # Even, as the device rounds half a pixel to the even side: a cut is then the same from here as from the whole.
+    x1, y1 = int(reach.x1) // 2 * 2, int(reach.y1) // 2 * 2
     x2, y2 = max(int(np.ceil(reach.x2)), x1 + 1), max(int(np.ceil(reach.y2)), y1 + 1)
     pixels = cut_region(image, Box(x1, y1, x2, y2))
     scale = min(1.0, LONGEST_FACE_PX / max(box.width_px, box.height_px))
@@ -173,6 +178,7 @@ def _read(examples: Sequence[Example], index: Path) -> Pack:
         return Pack(
             examples=tuple(examples[number] for number in content["numbers"]),
             boxes=content["boxes"].astype(np.float64),
+            places=content["places"].astype(np.float64),
             whole=content["whole"].astype(np.bool_),
             hashes=content["hashes"].astype(np.uint8),
             unreadable=tuple(str(one) for one in content["unreadable"]),

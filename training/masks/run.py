@@ -1,7 +1,8 @@
 """A run: how does a recipe become a model with everything that is known of it?
 
-The folder of a run holds model.keras and architecture.json, run.json (what a converter must know), recipe.yaml,
-history.csv, curves.png, confusion.png, reliability.png, mistakes.png, report.txt and report.json.
+The folder of a run holds model.keras, last.keras and architecture.json, run.json (what a converter must know), recipe.yaml,
+validation.json (the faces that judged, as COCO), history.csv, curves.png, confusion.png, reliability.png,
+mistakes.png, report.txt and report.json.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import yaml
 from edge_agent.errors import ConfigError
 from training.masks.batches import plain_pixels
 from training.masks.dataset import DataSet, open_data_set
-from training.masks.fitting import BEST, fit, judge
+from training.masks.fitting import BEST, fit, judge, read_state
 from training.masks.reports import draw_confusion, draw_mistakes, draw_reliability, write_history, write_reports
 from training.masks.teacher import open_teacher
+from training.masks.validation import write_validation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from training.masks.recipe import MaskRecipe
 
 RECIPE = "recipe.yaml"
+# After the last epoch, whether or not it was the best: what another recipe goes on from.
+LAST = "last.keras"
 UNREADABLE_SHOWN = 20
 
 log = logging.getLogger(__name__)
@@ -46,6 +50,7 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     data_set = open_data_set(recipe, packs_folder=packs_folder)
     _tell(data_set)
     history = fit(recipe, data_set, folder=folder, teacher=open_teacher(recipe))
+    keras.models.load_model(folder / read_state(folder).model).save(folder / LAST, include_optimizer=False)
     network = keras.models.load_model(folder / BEST)
     part = folder / "part-model.keras"
     network.save(part)
@@ -54,6 +59,7 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     pixels = plain_pixels(data_set.judging, recipe)
     verdicts = judge(network, pixels, data_set.judging, recipe)
     sources = data_set.judging.sources()
+    write_validation(data_set.judging, recipe, folder / "validation.json")
     write_history(history, folder)
     reports = write_reports(verdicts, sources, folder)
     draw_confusion(verdicts, folder / "confusion.png")

@@ -1,0 +1,77 @@
+"""Tests of what a run learns from and what judges it."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from edge_agent.errors import ConfigError
+from training.masks.dataset import open_data_set
+
+
+def names(part) -> set[tuple[str, str]]:
+    return {(part.example(row).label, part.example(row).path.name) for row in range(len(part))}
+
+
+def test_the_two_sides_of_the_split_share_no_picture(tiny_recipe, tmp_path):
+    data_set = open_data_set(tiny_recipe(), packs_folder=tmp_path / "packs")
+
+    assert len(data_set.learnt) + len(data_set.judging) == 40
+    assert len(data_set.judging) == 12
+    assert not names(data_set.learnt) & names(data_set.judging)
+
+
+def test_pictures_that_judge_elsewhere_are_on_neither_side(tiny_recipe, class_folders, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(class_folders / "with_mask" / "000.png", elsewhere / "copy.png")
+    recipe = tiny_recipe(validation={"fraction": 0.3, "duplicate_bits": 0, "keep_apart": [str(elsewhere)]})
+
+    data_set = open_data_set(recipe, packs_folder=tmp_path / "packs")
+
+    assert ("with_mask", "000.png") not in names(data_set.learnt) | names(data_set.judging)
+    assert data_set.kept_apart == 1
+    assert "1 faces left out" in data_set.table()
+
+
+def test_data_that_is_not_held_out_is_all_learnt(tiny_recipe, class_folders, tmp_path):
+    more = tmp_path / "more"
+    shutil.copytree(class_folders, more)
+    for number, path in enumerate(sorted(more.rglob("*.png"))):
+        if number % 2:
+            path.unlink()
+    recipe = tiny_recipe(data=[{"folders": str(class_folders)}, {"folders": str(more), "held_out": False}])
+
+    data_set = open_data_set(recipe, packs_folder=tmp_path / "packs")
+
+    copied = {(path.parent.name, path.name) for path in more.rglob("*.png")}
+    assert not copied & names(data_set.judging), "a near-duplicate of what is learnt must not judge"
+
+
+def test_shares_say_how_often_a_source_is_drawn(tiny_recipe, class_folders, tmp_path):
+    recipe = tiny_recipe(
+        data=[
+            {"folders": str(class_folders), "labels": ["with_mask"], "share": 3.0},
+            {"folders": str(class_folders), "labels": ["without_mask"], "share": 1.0},
+        ]
+    )
+    data_set = open_data_set(recipe, packs_folder=tmp_path / "packs")
+
+    assert data_set.learnt.chances[data_set.learnt.answers == 0].sum() == pytest.approx(0.75)
+
+
+def test_unreadable_pictures_are_listed_and_not_fatal(tiny_recipe, class_folders, tmp_path):
+    (class_folders / "with_mask" / "broken.jpg").write_bytes(b"no picture")
+
+    data_set = open_data_set(tiny_recipe(), packs_folder=tmp_path / "packs")
+
+    assert len(data_set.unreadable) == 1
+    assert len(data_set.learnt) + len(data_set.judging) == 40
+
+
+def test_a_label_without_faces_to_judge_by_is_told(tiny_recipe, tmp_path):
+    recipe = tiny_recipe(labels=["with_mask", "without_mask", "mask_worn_incorrectly"])
+
+    with pytest.raises(ConfigError, match="no faces of mask_worn_incorrectly to learn from"):
+        open_data_set(recipe, packs_folder=tmp_path / "packs")

@@ -1,0 +1,67 @@
+"""Tests of the networks that a recipe can ask for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_agent.errors import ModelError
+from training.masks.network import build_network
+from training.masks.recipe import ModelRecipe
+
+pytestmark = pytest.mark.tensorflow
+
+SMALL = ModelRecipe(alpha=0.1, input_size=32, weights="scratch")
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "cnn"])
+def test_a_network_gives_a_probability_per_label(architecture):
+    network = build_network(SMALL.model_copy(update={"architecture": architecture}), labels=3)
+
+    scores = np.asarray(network(np.zeros((2, 32, 32, 3), np.float32)))
+
+    assert scores.shape == (2, 3)
+    assert np.allclose(scores.sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_weights_of_a_backbone_are_loaded_from_a_file(tmp_path):
+    import keras
+
+    backbone = keras.applications.MobileNetV2(
+        input_shape=(64, 64, 3), alpha=0.1, include_top=False, weights=None, pooling="avg"
+    )
+    path = tmp_path / "backbone.weights.h5"
+    backbone.save_weights(path)
+
+    network = build_network(SMALL.model_copy(update={"weights": str(path)}), labels=2)
+
+    assert np.array_equal(network.layers[1].get_weights()[0], backbone.layers[1].get_weights()[0])
+
+
+def test_a_trained_model_goes_on_as_another(tmp_path):
+    trained = build_network(SMALL, labels=2)
+    path = tmp_path / "model.keras"
+    trained.save(path)
+
+    network = build_network(SMALL.model_copy(update={"weights": str(path)}), labels=2)
+
+    assert np.array_equal(network.get_weights()[-2], trained.get_weights()[-2])
+
+
+def test_weights_of_another_width_are_told(tmp_path):
+    trained = build_network(SMALL, labels=2)
+    path = tmp_path / "model.keras"
+    trained.save(path)
+
+    with pytest.raises(ModelError, match="does not fit this network"):
+        build_network(SMALL.model_copy(update={"alpha": 0.35, "weights": str(path)}), labels=2)
+
+
+def test_missing_weights_are_told_with_what_else_there_is():
+    with pytest.raises(ModelError, match="'imagenet' or 'scratch'"):
+        build_network(SMALL.model_copy(update={"weights": "none.h5"}), labels=2)
+
+
+def test_an_alpha_that_keras_has_no_weights_for_is_told():
+    with pytest.raises(ModelError, match=r"alpha 0\.1 cannot be downloaded"):
+        build_network(SMALL.model_copy(update={"weights": "imagenet"}), labels=2)

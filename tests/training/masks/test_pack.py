@@ -1,0 +1,85 @@
+"""Tests that packed faces are those of the pictures."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.domain import Box
+from edge_agent.errors import ConfigError
+from edge_agent.vision.tensors import face_pixels, face_region
+from training.masks.examples import Example, read_picture
+from training.masks.jitter import View
+from training.masks.pack import LONGEST_FACE_PX, open_pack
+
+VIEW = View(margin_fraction=0.25, input_px=64)
+
+
+def a_scene(tmp_path, *, width=300, height=200):
+    random = np.random.default_rng(1)
+    image = cv2.resize(random.integers(0, 256, (20, 30, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
+    path = tmp_path / "scene.png"
+    cv2.imwrite(str(path), image)
+    return path
+
+
+@pytest.mark.parametrize("box", [Box(100, 60, 140, 110), Box(0, 0, 30, 40), Box(270, 150, 310, 210)])
+def test_a_packed_face_gives_the_pixels_that_the_device_would_see(tmp_path, box):
+    path = a_scene(tmp_path)
+    region = face_region(box, margin_fraction=VIEW.margin_fraction)
+    seen = face_pixels(read_picture(path), region, width_px=64, height_px=64)
+
+    pack = open_pack([Example(path, "with_mask", "one", box)], folder=tmp_path / "packs")
+
+    assert np.array_equal(VIEW.cut(pack.surroundings(0), pack.box(0), whole=False), seen)
+
+
+def test_a_large_face_is_kept_no_larger_than_any_input_needs(tmp_path):
+    path = a_scene(tmp_path, width=900, height=900)
+
+    pack = open_pack([Example(path, "with_mask", "one", Box(200, 200, 700, 650))], folder=tmp_path / "packs")
+
+    assert pack.box(0).width_px == pytest.approx(LONGEST_FACE_PX)
+
+
+def test_a_picture_without_a_box_is_the_face(tmp_path):
+    path = a_scene(tmp_path, width=90, height=80)
+
+    pack = open_pack([Example(path, "with_mask", "one")], folder=tmp_path / "packs")
+
+    assert pack.whole.all()
+    assert pack.box(0) == Box(0, 0, 90, 80)
+    assert np.array_equal(pack.surroundings(0), read_picture(path))
+
+
+def test_unreadable_pictures_are_listed_and_left_out(tmp_path):
+    path = a_scene(tmp_path)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+
+    pack = open_pack(
+        [Example(broken, "with_mask", "one"), Example(path, "with_mask", "one")], folder=tmp_path / "packs"
+    )
+
+    assert [example.path for example in pack.examples] == [path]
+    assert "broken.jpg: not a picture" in pack.unreadable[0]
+
+
+def test_nothing_readable_at_all_is_told(tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+
+    with pytest.raises(ConfigError, match="no face can be read"):
+        open_pack([Example(broken, "with_mask", "one")], folder=tmp_path / "packs")
+
+
+def test_a_second_opening_reads_no_picture(tmp_path):
+    path = a_scene(tmp_path)
+    examples = [Example(path, "with_mask", "one", Box(100, 60, 140, 110))]
+    first = open_pack(examples, folder=tmp_path / "packs")
+    path.unlink()
+
+    second = open_pack(examples, folder=tmp_path / "packs")
+
+    assert np.array_equal(first.surroundings(0), second.surroundings(0))

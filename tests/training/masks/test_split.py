@@ -1,0 +1,66 @@
+"""Tests that no picture judges what its twin has taught."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from training.masks.split import choose_held_out, duplicate_groups, perceptual_hash
+
+
+def textured(seed: int) -> np.ndarray[Any, Any]:
+    random = np.random.default_rng(seed)
+    return cv2.resize(random.integers(0, 256, (9, 9, 3), np.uint8), (120, 120), interpolation=cv2.INTER_CUBIC)
+
+
+def apart(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> int:
+    return int(np.unpackbits(perceptual_hash(one) ^ perceptual_hash(other)).sum())
+
+
+def test_a_scaled_brighter_and_recompressed_copy_has_nearly_the_same_hash():
+    image = textured(1)
+    copy = cv2.resize(image, (70, 70), interpolation=cv2.INTER_AREA)
+    copy = cv2.imdecode(cv2.imencode(".jpg", cv2.convertScaleAbs(copy, alpha=0.9, beta=12))[1], cv2.IMREAD_COLOR)
+
+    assert apart(image, copy) <= 4
+
+
+def test_other_pictures_have_other_hashes():
+    assert min(apart(textured(1), textured(seed)) for seed in range(2, 30)) > 10
+
+
+def test_near_duplicates_share_a_group_also_over_several_steps():
+    first = np.zeros(8, np.uint8)
+    second, third, other = first.copy(), first.copy(), np.full(8, 255, np.uint8)
+    second[0], third[0] = 0b111, 0b111111
+
+    groups = duplicate_groups(np.array([first, other, second, third]), duplicate_bits=3)
+
+    assert groups[0] == groups[2] == groups[3] != groups[1]
+
+
+def test_whole_groups_are_held_out():
+    groups = np.repeat(np.arange(50), 2)
+
+    held = choose_held_out(groups, ["one"] * 100, fraction=0.2, seed=1)
+
+    assert 20 <= held.sum() <= 22
+    assert all(held[groups == group].all() or not held[groups == group].any() for group in range(50))
+
+
+def test_each_source_gives_its_share():
+    sources = ["few"] * 20 + ["many"] * 200
+
+    held = choose_held_out(np.arange(220), sources, fraction=0.25, seed=1)
+
+    assert held[:20].sum() == 5
+    assert held[20:].sum() == 50
+
+
+def test_another_source_beside_does_not_change_what_is_held_out():
+    alone = choose_held_out(np.arange(40), ["one"] * 40, fraction=0.25, seed=1)
+    beside = choose_held_out(np.arange(90), ["one"] * 40 + ["another"] * 50, fraction=0.25, seed=1)
+
+    assert (alone == beside[:40]).all()

@@ -1,0 +1,40 @@
+"""Tests that whoever fits a card meets the very faces that judged the run."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from edge_agent.vision.tensors import face_pixels, face_region
+from training.masks.batches import plain_pixels
+from training.masks.dataset import open_data_set
+from training.masks.examples import read_picture, read_scenes
+from training.masks.validation import write_validation
+
+
+def test_the_faces_listed_are_the_pixels_that_judged(tiny_recipe, tmp_path):
+    recipe = tiny_recipe(margin_fraction=0.25)
+    judging = open_data_set(recipe, packs_folder=tmp_path / "packs").judging
+    path = tmp_path / "run" / "validation.json"
+    path.parent.mkdir()
+
+    write_validation(judging, recipe, path)
+
+    faces = read_scenes(path, sources=(), splits=("validation",), smallest_px=0)
+    assert len(faces) == len(judging)
+    side = recipe.model.input_size
+    for face, pixels, row in zip(faces, plain_pixels(judging, recipe), range(len(judging)), strict=True):
+        assert face.box is not None
+        region = face_region(face.box, margin_fraction=0.25)
+        assert face.label == judging.example(row).label
+        assert np.array_equal(face_pixels(read_picture(face.path), region, width_px=side, height_px=side), pixels)
+
+
+def test_pictures_are_named_as_seen_from_the_file(tiny_recipe, tmp_path):
+    judging = open_data_set(tiny_recipe(), packs_folder=tmp_path / "packs").judging
+
+    write_validation(judging, tiny_recipe(), tmp_path / "validation.json")
+
+    names = [image["file_name"] for image in json.loads((tmp_path / "validation.json").read_text())["images"]]
+    assert all(name.startswith("faces/") for name in names)

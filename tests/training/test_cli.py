@@ -1,0 +1,148 @@
+"""Tests of the commands as a person types them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from training.cli import main
+
+PROGRAM = [sys.executable, "-c", "import sys; from training.cli import main; sys.exit(main())"]
+
+
+def a_recipe(folder, faces, **changed):
+    keys = {
+        "name": "tiny",
+        "labels": ["with_mask", "without_mask"],
+        "margin_fraction": 0.0,
+        "model": {"architecture": "cnn", "input_size": 32, "weights": "scratch"},
+        "data": [{"folders": str(faces)}],
+        "validation": {"fraction": 0.3, "duplicate_bits": 0},
+        "schedule": {"epochs": 2, "faces_per_epoch": 32, "batch_size": 8},
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(keys | changed))
+    return path
+
+
+@pytest.mark.parametrize("command", [[], ["masks"], ["synthesise"], ["explore"]])
+def test_every_help_ends_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+
+    assert ended.value.code == 0
+    assert f"example: edge-train {command[0] if command else 'masks'}" in capsys.readouterr().out
+
+
+def test_help_comes_without_tensorflow():
+    loaded = "import sys; from training.cli import main; sys.argv = ['x']; import training.cli"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{loaded}; print('tensorflow' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.strip() == "False"
+
+
+def test_a_wrong_recipe_is_one_message_and_status_78(tmp_path, class_folders, capsys):
+    assert main(["masks", str(a_recipe(tmp_path, class_folders, epohcs=3))]) == 78
+
+    assert "epohcs: unknown key" in capsys.readouterr().err
+
+
+def test_an_empty_class_folder_is_one_message_and_status_78(tmp_path, class_folders, capsys):
+    for path in (class_folders / "with_mask").iterdir():
+        path.unlink()
+    recipe = a_recipe(tmp_path, class_folders)
+
+    assert main(["masks", str(recipe), "--output", str(tmp_path / "run")]) == 78
+
+    assert "with_mask: no pictures" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_explore_prints_and_ends_with_status_0(class_folders, capsys):
+    assert main(["explore", str(class_folders)]) == 0
+
+    assert "near-duplicates" in capsys.readouterr().out
+
+
+@pytest.mark.reference_data
+def test_synthesise_tells_how_many_it_wrote(tmp_path, shared, capsys):
+    import cv2
+    from skimage import data
+
+    (tmp_path / "bare").mkdir()
+    cv2.imwrite(str(tmp_path / "bare" / "one.png"), cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR))
+    finder = shared / "weights" / "face_detection_yunet_2023mar.onnx"
+
+    status = main(["synthesise", str(tmp_path / "bare"), "--output", str(tmp_path / "drawn"), "--finder", str(finder)])
+
+    assert status == 0
+    assert "1\n" in capsys.readouterr().out
+
+
+@pytest.mark.tensorflow
+def test_a_run_writes_its_whole_folder_and_refuses_another_recipe_in_it(tmp_path, class_folders, capsys):
+    (class_folders / "with_mask" / "broken.jpg").write_bytes(b"no picture")
+    run = tmp_path / "run"
+
+    assert main(["masks", str(a_recipe(tmp_path, class_folders)), "--output", str(run)]) == 0
+
+    assert capsys.readouterr().out.strip() == str(run / "model.keras")
+    written = {path.name for path in run.iterdir()}
+    assert written >= {
+        "model.keras", "last.keras", "architecture.json", "run.json", "recipe.yaml", "validation.json", "history.csv", "curves.png",
+        "confusion.png", "reliability.png", "mistakes.png", "report.txt", "report.json",
+    }  # fmt: skip
+    said = json.loads((run / "run.json").read_text())
+    assert said["labels"] == ["with_mask", "without_mask"]
+    assert said["input_size"] == 32
+    report = json.loads((run / "report.json").read_text())["all"]
+    assert set(report["labels"]["with_mask"]) == {"precision", "recall", "f1", "faces"}
+    assert len((run / "history.csv").read_text().splitlines()) == 3
+
+    assert main(["masks", str(a_recipe(tmp_path, class_folders, seed=9)), "--output", str(run)]) == 78
+    assert "another recipe" in capsys.readouterr().err
+
+
+@pytest.mark.tensorflow
+def test_a_killed_run_goes_on_with_the_epoch_it_was_in(tmp_path, class_folders):
+    run = tmp_path / "run"
+    schedule = {"epochs": 400, "faces_per_epoch": 64, "batch_size": 8, "patience": 400}
+    command = [*PROGRAM, "masks", str(a_recipe(tmp_path, class_folders, schedule=schedule)), "--output", str(run)]
+    killed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    _wait_for(lambda: _epochs(run) >= 2, process=killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    done = _epochs(run)
+
+    resumed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    _wait_for(lambda: _epochs(run) >= done + 2, process=resumed)
+    resumed.kill()
+    resumed.wait()
+
+    history = json.loads((run / "state.json").read_text())["history"]
+    assert [row["epoch"] for row in history] == list(range(len(history)))
+    assert (run / json.loads((run / "state.json").read_text())["model"]).is_file()
+
+
+def _epochs(run) -> int:
+    state = run / "state.json"
+    return len(json.loads(state.read_text())["history"]) if state.is_file() else 0
+
+
+def _wait_for(happened, *, process, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None, "the run ended by itself"
+        assert time.monotonic() < end, "nothing happened in time"
+        time.sleep(0.05)

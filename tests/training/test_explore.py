@@ -1,0 +1,50 @@
+"""Tests of a first look at a data set."""
+
+from __future__ import annotations
+
+import shutil
+
+import cv2
+import pytest
+
+from edge_agent.errors import ConfigError
+from training.explore import explore
+
+
+def test_a_look_counts_faces_sizes_and_duplicates_and_lists_what_cannot_be_read(class_folders, tmp_path):
+    shutil.copy(class_folders / "with_mask" / "000.png", class_folders / "with_mask" / "copy.png")
+    (class_folders / "without_mask" / "broken.png").write_bytes(b"no picture")
+
+    text = explore(class_folders, output=None, duplicate_bits=0)
+
+    assert "with_mask                     21" in text
+    assert "41 pictures, 1 of them near-duplicates" in text
+    assert "2 alike: 000.png, copy.png" in text
+    assert "1 pictures cannot be read" in text
+    assert "broken.png: not a picture" in text
+
+
+def test_the_sheet_shows_each_label(class_folders, tmp_path):
+    explore(class_folders, output=tmp_path / "sheets" / "sheet.png", duplicate_bits=6)
+
+    assert cv2.imread(str(tmp_path / "sheets" / "sheet.png")).shape == (4 * 96, 12 * 96, 3)
+
+
+def test_a_folder_without_labels_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="named after a label"):
+        explore(tmp_path, output=None, duplicate_bits=6)
+
+
+def test_a_data_set_of_broken_pictures_is_told(tmp_path):
+    (tmp_path / "with_mask").mkdir()
+    (tmp_path / "with_mask" / "1.png").write_bytes(b"no picture")
+
+    with pytest.raises(ConfigError, match="none of its 1 faces can be read"):
+        explore(tmp_path, output=None, duplicate_bits=6)
+
+
+@pytest.mark.reference_data
+def test_annotated_scenes_are_counted_by_source(shared):
+    text = explore(shared / "data" / "scenes" / "annotations.json", output=None, duplicate_bits=6)
+
+    assert "street                       without_mask                 404" in text

@@ -1,0 +1,61 @@
+"""Tests of what a person is told about a wrong recipe."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge_agent.errors import ConfigError
+from training.masks.recipe import read_recipe
+
+GOOD = """\
+name: one
+data:
+  - folders: faces
+"""
+
+
+def complaint(tmp_path, text: str) -> str:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_recipe(path)
+    assert caught.value.exit_code == 78
+    return str(caught.value)
+
+
+def test_a_good_recipe_is_read(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(GOOD)
+
+    assert read_recipe(path).name == "one"
+
+
+def test_all_mistakes_are_told_at_once_with_line_key_and_value(tmp_path):
+    text = complaint(tmp_path, GOOD + "seed: many\nmodel:\n  alpha: 9\n  input_size: 96\nmarginn_fraction: 0.2\n")
+
+    assert "line 4   seed: 'many'" in text
+    assert "line 6   model.alpha: 9" in text
+    assert "line 8   marginn_fraction: unknown key; did you mean 'margin_fraction'?" in text
+
+
+def test_an_unknown_key_inside_a_list_names_its_place_and_the_nearest_key(tmp_path):
+    text = complaint(tmp_path, GOOD + "    shaer: 2\n")
+
+    assert "line 4   data.0.shaer: unknown key; did you mean 'share'?" in text
+
+
+def test_a_missing_key_is_named(tmp_path):
+    assert "data: is missing" in complaint(tmp_path, "name: one\n")
+
+
+def test_an_empty_file_is_no_recipe(tmp_path):
+    assert "recipe" in complaint(tmp_path, "")
+
+
+def test_text_that_is_no_yaml_is_told_so(tmp_path):
+    assert "not YAML" in complaint(tmp_path, "name: [one\n")
+
+
+def test_a_missing_file_is_told_with_where_examples_lie(tmp_path):
+    with pytest.raises(ConfigError, match="training/recipes"):
+        read_recipe(tmp_path / "none.yaml")
