@@ -50,7 +50,7 @@ def _masks(options: argparse.Namespace) -> int:
     from training.masks.recipe import read_recipe
     from training.masks.run import run
 
-    recipe = read_recipe(options.recipe)
+    recipe = read_recipe(options.recipe, changes=options.changes)
     folder = options.output or Path("runs") / recipe.name
     run(recipe, folder=folder, packs_folder=options.packs or folder.parent / "packs")
     print(folder / "model.keras")

@@ -100,8 +100,8 @@ def test_a_run_writes_its_whole_folder_and_refuses_another_recipe_in_it(tmp_path
     assert capsys.readouterr().out.strip() == str(run / "model.keras")
     written = {path.name for path in run.iterdir()}
     assert written >= {
-        "model.keras", "last.keras", "architecture.json", "run.json", "recipe.yaml", "validation.json", "history.csv", "curves.png",
-        "confusion.png", "reliability.png", "mistakes.png", "report.txt", "report.json",
+        "model.keras", "last.keras", "architecture.json", "run.json", "recipe.yaml", "faces.json", "history.csv",
+        "curves.png", "confusion.png", "reliability.png", "mistakes.png", "report.txt", "report.json",
     }  # fmt: skip
     said = json.loads((run / "run.json").read_text())
     assert said["labels"] == ["with_mask", "without_mask"]

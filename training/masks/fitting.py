@@ -108,10 +108,14 @@ def fit(recipe: MaskRecipe, data_set: DataSet, *, folder: Path, teacher: Teacher
     return state.history
 
 
+def starts_trained(recipe: MaskRecipe) -> bool:
+    """Whether the backbone knows something already, so that there is something to hold still."""
+    return recipe.model.architecture != "cnn" and recipe.model.weights != "scratch"
+
+
 def head_epochs(recipe: MaskRecipe) -> int:
-    """Epochs with the backbone held still; an untrained backbone has nothing to hold."""
-    untrained = recipe.model.architecture == "cnn" or recipe.model.weights == "scratch"
-    return 0 if untrained else recipe.schedule.head_epochs
+    """Epochs with the backbone held still."""
+    return recipe.schedule.head_epochs if starts_trained(recipe) else 0
 
 
 def read_state(folder: Path) -> State:
@@ -152,8 +156,9 @@ def _prepare(network: keras.Model, recipe: MaskRecipe, stage: Literal["head", "w
     """Free the layers that learn in this stage and compile."""
     import keras
 
-    frozen = recipe.schedule.normalisation == "frozen" and head_epochs(recipe) > 0
-    still = still_layers(network, blocks=recipe.schedule.still_blocks if head_epochs(recipe) > 0 else 0)
+    trained = starts_trained(recipe)
+    frozen = recipe.schedule.normalisation == "frozen" and trained
+    still = still_layers(network, blocks=recipe.schedule.still_blocks if trained else 0)
     for number, layer in enumerate(network.layers):
         kept = frozen and isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable = layer.name == HEAD or (stage == "whole" and number >= still and not kept)

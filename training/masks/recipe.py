@@ -7,7 +7,7 @@ folder, so that a recipe reads the same wherever it lies.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from edge_agent.domain import LABELS, Label
 from edge_agent.errors import ConfigError
 from training.mistakes import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -184,8 +187,8 @@ class MaskRecipe(_Part):
         return self
 
 
-def read_recipe(path: Path) -> MaskRecipe:
-    """Read and check a recipe.
+def read_recipe(path: Path, *, changes: Sequence[str] = ()) -> MaskRecipe:
+    """Read and check a recipe; `changes` such as `model.alpha=0.5` go before what the file says.
 
     Raises:
         ConfigError: the file is missing, no YAML, or wrong; every mistake is named with its line.
@@ -200,7 +203,22 @@ def read_recipe(path: Path) -> MaskRecipe:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {error}") from error
+    for change in changes:
+        _change(content, change)
     try:
         return MaskRecipe.model_validate(content)
     except ValidationError as error:
         raise ConfigError(f"{path}:\n{describe(error, text=text, model=MaskRecipe)}") from error
+
+
+def _change(content: Any, change: str) -> None:
+    """Put one `key.of.sections=value` into the content of a recipe."""
+    path, equals, value = change.partition("=")
+    if not equals or not isinstance(content, dict):
+        raise ConfigError(f"--set {change}: write it as key=value, for instance model.alpha=0.5")
+    *sections, key = path.strip().split(".")
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise ConfigError(f"--set {change}: '{section}' holds no keys")
+    content[key] = yaml.safe_load(value)

@@ -1,8 +1,8 @@
 """A run: how does a recipe become a model with everything that is known of it?
 
-The folder of a run holds model.keras, last.keras and architecture.json, run.json (what a converter must know), recipe.yaml,
-validation.json (the faces that judged, as COCO), history.csv, curves.png, confusion.png, reliability.png,
-mistakes.png, report.txt and report.json.
+The folder of a run holds model.keras, last.keras and architecture.json, run.json (what a converter must know),
+recipe.yaml, faces.json (what was learnt and what judged, as COCO), history.csv, curves.png, confusion.png,
+reliability.png, mistakes.png, report.txt and report.json.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from edge_agent.errors import ConfigError
 from training.masks.batches import plain_pixels
 from training.masks.dataset import DataSet, open_data_set
 from training.masks.fitting import BEST, fit, judge, read_state
+from training.masks.listing import write_listing
 from training.masks.reports import draw_confusion, draw_mistakes, draw_reliability, write_history, write_reports
 from training.masks.teacher import open_teacher
-from training.masks.validation import write_validation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     pixels = plain_pixels(data_set.judging, recipe)
     verdicts = judge(network, pixels, data_set.judging, recipe)
     sources = data_set.judging.sources()
-    write_validation(data_set.judging, recipe, folder / "validation.json")
+    write_listing(data_set, recipe, folder / "faces.json")
     write_history(history, folder)
     reports = write_reports(verdicts, sources, folder)
     draw_confusion(verdicts, folder / "confusion.png")

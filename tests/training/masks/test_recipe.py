@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from edge_agent.errors import ConfigError
 from training.masks.recipe import DataRecipe, MaskRecipe, read_recipe
 
 RECIPES = sorted((Path(__file__).parents[3] / "training" / "recipes").glob("*.yaml"))
@@ -36,6 +37,24 @@ def test_faces_that_have_to_be_found_need_a_finder():
 def test_labels_are_distinct():
     with pytest.raises(ValidationError, match="not distinct"):
         MaskRecipe(name="one", labels=("with_mask", "with_mask"), data=[{"folders": "faces"}])
+
+
+def test_a_key_given_with_the_command_goes_before_the_file(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: one\nmodel: {alpha: 0.35}\ndata:\n  - folders: faces\n")
+
+    recipe = read_recipe(path, changes=["model.alpha=0.5", "model.input_size=96", "schedule.epochs=3", "name=other"])
+
+    assert (recipe.model.alpha, recipe.model.input_size, recipe.schedule.epochs, recipe.name) == (0.5, 96, 3, "other")
+
+
+@pytest.mark.parametrize(("change", "told"), [("alpha", "key=value"), ("name.first=x", "holds no keys")])
+def test_a_change_that_says_nothing_is_told(tmp_path, change, told):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: one\ndata:\n  - folders: faces\n")
+
+    with pytest.raises(ConfigError, match=told):
+        read_recipe(path, changes=[change])
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -10,16 +10,17 @@ from edge_agent.vision.tensors import face_pixels, face_region
 from training.masks.batches import plain_pixels
 from training.masks.dataset import open_data_set
 from training.masks.examples import read_picture, read_scenes
-from training.masks.validation import write_validation
+from training.masks.listing import write_listing
 
 
 def test_the_faces_listed_are_the_pixels_that_judged(tiny_recipe, tmp_path):
     recipe = tiny_recipe(margin_fraction=0.25)
-    judging = open_data_set(recipe, packs_folder=tmp_path / "packs").judging
-    path = tmp_path / "run" / "validation.json"
+    data_set = open_data_set(recipe, packs_folder=tmp_path / "packs")
+    judging = data_set.judging
+    path = tmp_path / "run" / "faces.json"
     path.parent.mkdir()
 
-    write_validation(judging, recipe, path)
+    write_listing(data_set, recipe, path)
 
     faces = read_scenes(path, sources=(), splits=("validation",), smallest_px=0)
     assert len(faces) == len(judging)
@@ -31,10 +32,12 @@ def test_the_faces_listed_are_the_pixels_that_judged(tiny_recipe, tmp_path):
         assert np.array_equal(face_pixels(read_picture(face.path), region, width_px=side, height_px=side), pixels)
 
 
-def test_pictures_are_named_as_seen_from_the_file(tiny_recipe, tmp_path):
-    judging = open_data_set(tiny_recipe(), packs_folder=tmp_path / "packs").judging
+def test_pictures_are_named_as_seen_from_the_file_and_are_on_one_side(tiny_recipe, tmp_path):
+    data_set = open_data_set(tiny_recipe(), packs_folder=tmp_path / "packs")
 
-    write_validation(judging, tiny_recipe(), tmp_path / "validation.json")
+    write_listing(data_set, tiny_recipe(), tmp_path / "faces.json")
 
-    names = [image["file_name"] for image in json.loads((tmp_path / "validation.json").read_text())["images"]]
-    assert all(name.startswith("faces/") for name in names)
+    images = json.loads((tmp_path / "faces.json").read_text())["images"]
+    assert all(image["file_name"].startswith("faces/") for image in images)
+    assert [image["split"] for image in images].count("train") == len(data_set.learnt)
+    assert [image["split"] for image in images].count("validation") == len(data_set.judging)
