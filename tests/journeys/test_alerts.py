@@ -1,0 +1,70 @@
+"""`edge-agent alerts` prints what arrives at the broker, filtered."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from paho.mqtt.publish import multiple
+
+from tests.journeys.agent import wait_until
+from tests.mosquitto import Mosquitto
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HELLO = b"hello"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path / "broker") as running:
+        yield running
+
+
+def an_alert(**values: Any) -> dict[str, Any]:
+    return {
+        "schema": "maskwatch.alert/1", "id": "1", "device": "a", "camera": "front", "label": "without_mask",
+        "score": 0.9, "readings": 5, "when": "2026-03-01T12:00:00.000Z", "crop": None, "crop_error": "disk full",
+    } | values  # fmt: skip
+
+
+def printed(broker: Mosquitto, *options: str, count: int, sent: list[tuple[str, bytes]]) -> list[str]:
+    """What the command prints of these messages, which are sent until it has had enough."""
+    command = [
+        sys.executable, "-m", "edge_agent", "alerts", "--count", str(count), *options,
+        "--set", "mqtt.host=127.0.0.1", "--set", f"mqtt.port={broker.port}",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: "SUBSCRIBE" in broker.log_file.read_text(), "the subscription")
+        messages: list[Any] = [{"topic": topic, "payload": payload, "qos": 1} for topic, payload in sent]
+        multiple(messages, hostname="127.0.0.1", port=broker.port)
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    return out.splitlines()
+
+
+def test_alerts_of_all_devices_are_printed_as_json_lines(broker):
+    sent = [(f"maskwatch/{name}/alerts", json.dumps(an_alert(device=name)).encode()) for name in ("a", "b")]
+
+    lines = printed(broker, "--json", count=2, sent=sent)
+
+    assert [json.loads(line)["device"] for line in lines] == ["a", "b"]
+
+
+def test_filters_leave_out_what_is_not_asked_for_and_what_is_no_alert(broker):
+    sent = [
+        ("maskwatch/a/alerts", HELLO),
+        ("maskwatch/b/alerts", json.dumps(an_alert(device="b")).encode()),
+        ("maskwatch/a/alerts", json.dumps(an_alert(camera="back")).encode()),
+        ("maskwatch/a/alerts", json.dumps(an_alert(label="mask_worn_incorrectly")).encode()),
+        ("maskwatch/a/alerts", json.dumps(an_alert(id="2")).encode()),
+    ]
+
+    (line,) = printed(broker, "--device", "a", "--camera", "front", "--label", "without_mask", count=1, sent=sent)
+
+    assert line == ("2026-03-01T12:00:00.000Z a/front: without_mask (90% over 5 readings), crop missing: disk full")

@@ -1,0 +1,156 @@
+"""The shipped mask reader reads real faces, in both runtimes, and no model that does not fit its card is loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from edge_agent.config import shipped
+from edge_agent.domain import Box
+from edge_agent.errors import ModelError
+from edge_agent.vision.masks import MaskReader, open_mask_reader
+from edge_agent.vision.tflite import open_interpreter, probe_runtimes
+from tests.faces import COLLINS, HOPPER, face_box, portrait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MODEL = shipped("models") / "masks.tflite"
+# tflite-runtime lives with numpy 1 only: the environment with the newest packages has LiteRT alone.
+HAS_TFLITE_RUNTIME = importlib.util.find_spec("tflite_runtime") is not None
+TFLITE_RUNTIME = pytest.param(
+    "tflite-runtime",
+    marks=pytest.mark.skipif(not HAS_TFLITE_RUNTIME, reason="tflite-runtime is not installed beside numpy 2"),
+)
+
+
+@pytest.fixture(params=["litert", TFLITE_RUNTIME])
+def reader(request) -> MaskReader:
+    return open_mask_reader(MODEL, runtime=request.param)
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Callable[..., Path]:
+    """A copy of the shipped model whose card has other values."""
+
+    def change(**values: Any) -> Path:
+        shutil.copy(MODEL, tmp_path)
+        card = json.loads(MODEL.with_suffix(".json").read_text(encoding="utf-8"))
+        (tmp_path / "masks.json").write_text(json.dumps(card | values), encoding="utf-8")
+        return tmp_path / "masks.tflite"
+
+    return change
+
+
+@pytest.mark.parametrize("who", [COLLINS, HOPPER])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_real_faces_are_read_right_near_and_far(reader, who, masked, scale):
+    near = portrait(who, masked=masked)
+    size = (round(near.shape[1] * scale), round(near.shape[0] * scale))
+    import cv2
+
+    image = cv2.resize(near, size, interpolation=cv2.INTER_AREA)
+
+    label, scores = reader.read(image, face_box(who, scale=scale))
+
+    assert label == ("with_mask" if masked else "without_mask")
+    assert scores[label] > 0.6
+    assert sum(scores.values()) == pytest.approx(1)
+
+
+@pytest.mark.skipif(not HAS_TFLITE_RUNTIME, reason="compares both runtimes; tflite-runtime is not installed here")
+def test_both_runtimes_read_the_same_within_a_rounding_step():
+    readers = [open_mask_reader(MODEL, runtime=runtime) for runtime in ("litert", "tflite-runtime")]
+    for who in (COLLINS, HOPPER):
+        first, second = (one.read(portrait(who), face_box(who))[1] for one in readers)
+        assert max(abs(first[label] - second[label]) for label in first) < 0.05
+
+
+@pytest.mark.parametrize("box", [Box(-50, -50, 10, 10), Box(600, 600, 700, 700), Box(5, 5, 5, 5), Box(0, 0, 512, 1)])
+def test_a_face_at_or_beyond_the_edge_is_read_without_a_crash(reader, box):
+    _, scores = reader.read(portrait(COLLINS), box)
+
+    assert sum(scores.values()) == pytest.approx(1)
+
+
+def test_auto_takes_litert_where_it_works():
+    assert open_mask_reader(MODEL).runtime == "litert"
+
+
+def test_every_runtime_is_probed_by_building_an_interpreter():
+    probes = {probe.runtime: probe for probe in probe_runtimes(MODEL.read_bytes())}
+
+    assert probes["litert"].works
+    assert probes["litert"].version
+    assert probes["tflite-runtime"].works == HAS_TFLITE_RUNTIME
+    if not HAS_TFLITE_RUNTIME:
+        assert probes["tflite-runtime"].failure == "not installed"
+
+
+def test_a_runtime_that_is_not_there_is_named_with_what_to_install():
+    if HAS_TFLITE_RUNTIME:
+        broken = b"\x00" * 4 + b"TFL3" + b"\x00" * 64
+        with pytest.raises(ModelError, match=r"broken: no TFLite runtime can run it \(litert: .*tflite-runtime: "):
+            open_interpreter(broken, name="broken")
+    else:
+        with pytest.raises(ModelError, match="tflite-runtime: not installed"):
+            open_mask_reader(MODEL, runtime="tflite-runtime")
+
+
+def test_a_file_that_is_no_tflite_model_is_refused_before_a_runtime_sees_it():
+    with pytest.raises(ModelError, match=r"notes\.txt: not a TFLite model \(5 bytes\)"):
+        open_interpreter(b"hello", name="notes.txt")
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"labels": ["with_mask", "without_mask"]}, "golden scores: 3 values for 2 labels"),
+        ({"labels": ["with_mask", "without_mask", "with_mask"]}, "labels are not distinct"),
+        ({"sha256": "0" * 64}, "SHA-256 differs"),
+        ({"colour": "red"}, "colour: Extra inputs"),
+        ({"golden": []}, "golden"),
+        ({"thresholds": {"with_mask": 2.0}}, r"thresholds\.with_mask"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused_with_the_reason(changed, values, complaint):
+    with pytest.raises(ModelError, match=complaint):
+        open_mask_reader(changed(**values))
+
+
+def test_a_wrong_colour_order_or_scale_is_found_by_the_golden_vectors(changed):
+    values = json.loads(MODEL.with_suffix(".json").read_text(encoding="utf-8"))["input"]
+
+    with pytest.raises(ModelError, match="golden vector"):
+        open_mask_reader(changed(input=values | {"colour_order": "bgr"}))
+    with pytest.raises(ModelError, match="golden vector"):
+        open_mask_reader(changed(input=values | {"scale": values["scale"] / 4}))
+
+
+def test_labels_in_another_order_are_found_by_the_golden_vectors(changed):
+    card = json.loads(MODEL.with_suffix(".json").read_text(encoding="utf-8"))
+    golden = [one | {"scores": one["scores"][::-1]} for one in card["golden"]]
+
+    with pytest.raises(ModelError, match="golden vector"):
+        open_mask_reader(changed(golden=golden))
+
+
+def test_a_threshold_moves_the_decision_for_its_label(changed):
+    image, box = portrait(COLLINS), face_box(COLLINS)
+    eager = open_mask_reader(changed(thresholds={"with_mask": 1e-6}))
+
+    assert open_mask_reader(MODEL).read(image, box)[0] == "without_mask"
+    assert eager.read(image, box)[0] == "with_mask"
+
+
+def test_two_readings_of_the_same_face_are_the_same(reader):
+    image, box = portrait(HOPPER), face_box(HOPPER)
+
+    assert np.allclose(list(reader.read(image, box)[1].values()), list(reader.read(image, box)[1].values()))
