@@ -37,7 +37,7 @@ def write_history(history: Sequence[Epoch], folder: Path) -> None:
     epochs = [row.epoch for row in history]
     losses, rights = figure.subplots(1, 2)
     losses.plot(epochs, [row.loss for row in history], label="learnt")
-    losses.plot(epochs, [row.judged_loss for row in history], label="judging (labels weighed alike)")
+    losses.plot(epochs, [row.judged_loss for row in history], label="judging (rare labels weigh more)")
     losses.set(title="loss", xlabel="epoch")
     rights.plot(epochs, [row.accuracy for row in history], label="learnt, jittered")
     rights.plot(epochs, [row.judged_accuracy for row in history], label="judging")
