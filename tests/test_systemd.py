@@ -1,11 +1,14 @@
 """The service manager hears what the agent says."""
 
+import importlib.util
 import logging
 import socket
 
 import pytest
 
 from edge_agent.systemd import Notifier, log_handler
+
+HAS_SYSTEMD_PYTHON = importlib.util.find_spec("systemd") is not None
 
 
 @pytest.fixture
@@ -97,7 +100,16 @@ def test_outside_the_journal_logs_are_lines_on_stderr(monkeypatch):
     assert isinstance(log_handler(), logging.StreamHandler)
 
 
-def test_under_systemd_logs_go_to_the_journal(monkeypatch):
+@pytest.mark.parametrize(
+    "handler",
+    [
+        pytest.param(
+            "JournalHandler", marks=pytest.mark.skipif(not HAS_SYSTEMD_PYTHON, reason="no systemd-python here")
+        ),
+        pytest.param("StreamHandler", marks=pytest.mark.skipif(HAS_SYSTEMD_PYTHON, reason="systemd-python is here")),
+    ],
+)
+def test_under_systemd_logs_go_to_the_journal_where_systemd_python_is_installed(monkeypatch, handler):
     monkeypatch.setenv("JOURNAL_STREAM", "8:1")
 
-    assert type(log_handler()).__name__ == "JournalHandler"
+    assert type(log_handler()).__name__ == handler

@@ -394,6 +394,9 @@ def _tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
         raise ConfigError(
             f"{mqtt.ca_file}: not a readable certificate ({_reason(error)}); check mqtt.ca_file"
         ) from error
+    # Python 3.13 began to refuse authorities without a key usage extension, which most home-made ones lack. A
+    # device that is upgraded must not lose its broker for that.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if mqtt.cert_file is not None:
         try:
             context.load_cert_chain(mqtt.cert_file, mqtt.key_file)
