@@ -20,14 +20,10 @@ _DRAWN_PX = 256
 
 
 def drawn_faces() -> list[Image]:
-    """A bare face, one with a mask, one with the nose free, and a dark one with a dark mask: 32x32, BGR, uint8."""
-    light, dark = (170, 195, 235), (70, 95, 140)
-    return [
-        _face(skin=light, mask=None, mask_top=0),
-        _face(skin=light, mask=(215, 190, 150), mask_top=135),
-        _face(skin=light, mask=(240, 240, 240), mask_top=178),
-        _face(skin=dark, mask=(40, 35, 35), mask_top=135),
-    ]
+    """Faces of four skins: bare, with a light mask, with a dark one, with the nose free: 32x32, BGR, uint8."""
+    skins = ((170, 195, 235), (120, 150, 200), (70, 95, 140), (40, 60, 95))
+    masks = ((None, 0), ((215, 190, 150), 135), ((40, 35, 35), 135), ((240, 240, 240), 178))
+    return [_face(skin=skin, mask=mask, mask_top=top) for skin in skins for mask, top in masks]
 
 
 def as_png(image: Image) -> str:

@@ -35,6 +35,8 @@ _INPUT_RANK = 4  # batch, height, width, colours
 _OUTPUT_RANK = 2  # batch, labels
 _COLOURS = 3
 
+_MODULES_OF_KERAS = ("keras", "tf_keras", "tensorflow", "builtins")
+
 # How people name the three labels, letters only.
 _SPELLINGS: dict[Label, tuple[str, ...]] = {
     "with_mask": ("withmask", "mask", "masked", "maskon", "wearingmask", "wearingamask", "facemask"),
@@ -133,7 +135,7 @@ def _load_hdf5(path: Path, *, said: Path) -> LoadedModel:
         raise ModelError(f"{said}: damaged or cut off: {_sentence(error)}; copy or save the model again") from error
     if "model_config" not in attributes:
         raise ModelError(f"{said}: holds weights without a model; save the whole model with model.save('masks.keras')")
-    _refuse_lambda(attributes["model_config"], said)
+    _refuse_foreign_code(attributes["model_config"], said)
     version = attributes.get("keras_version", "2")
     return _load_with_keras(path, said=said, version=version, kind=f"HDF5 of Keras {version}")
 
@@ -144,7 +146,7 @@ def _load_zip(path: Path) -> LoadedModel:
             names = archive.namelist()
             if "metadata.json" in names and "config.json" in names:
                 version = str(json.loads(archive.read("metadata.json"))["keras_version"])
-                _refuse_lambda(archive.read("config.json").decode(), path)
+                _refuse_foreign_code(archive.read("config.json").decode(), path)
                 return _load_with_keras(path, said=path, version=version, kind=f".keras of Keras {version}")
             if any(Path(name).name == TEACHABLE_MODEL for name in names):
                 with tempfile.TemporaryDirectory() as folder:
@@ -273,13 +275,41 @@ def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
     )
 
 
-def _refuse_lambda(config: str, path: Path) -> None:
-    """A Lambda layer is a program inside the file, which loading would run."""
-    if re.search(r'"class_name":\s*"Lambda"', config):
-        raise ModelError(
-            f"{path}: has a Lambda layer, a program that loading would run; put a layer of Keras in its place, "
-            "or export the model where it was made: model.export(folder)"
-        )
+def _refuse_foreign_code(config: str, path: Path) -> None:
+    """Loading would run what a Lambda layer holds and import whatever module the configuration names."""
+    try:
+        told = json.loads(config)
+    except ValueError as error:
+        raise ModelError(f"{path}: its description is damaged: {error}; copy or save the model again") from error
+    for part in _parts_of(told):
+        name = part["class_name"]
+        if name == "Lambda":
+            raise ModelError(
+                f"{path}: has a Lambda layer, a program that loading would run; put a layer of Keras in its place, "
+                "or export the model where it was made: model.export(folder)"
+            )
+        module = part.get("module")
+        if isinstance(module, str) and module.split(".")[0] not in _MODULES_OF_KERAS:
+            raise ModelError(_layer_of_its_own(path, str(name)))
+
+
+def _parts_of(config: Any) -> Iterator[dict[str, Any]]:
+    """Everything in a configuration of Keras that names a class."""
+    if isinstance(config, dict):
+        if "class_name" in config:
+            yield config
+        for value in config.values():
+            yield from _parts_of(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _parts_of(value)
+
+
+def _layer_of_its_own(path: Path, name: str) -> str:
+    return (
+        f"{path}: has a layer of its own, '{name}', that Keras does not know; export the model where that layer is "
+        "defined, with model.export(folder), and convert the folder"
+    )
 
 
 @contextlib.contextmanager
@@ -291,12 +321,9 @@ def _named_errors(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         text = _sentence(error)
-        layer = re.search(r"(?:Unknown layer:?|Could not locate class|could not be found.*?class) '?\"?(\w+)", text)
+        layer = re.search(r"Unknown layer:? '?\"?(\w+)|Could not locate class '(\w+)'", text)
         if layer:
-            raise ModelError(
-                f"{path}: has a layer of its own, '{layer.group(1)}', that Keras does not know; export the model "
-                "where that layer is defined, with model.export(folder), and convert the folder"
-            ) from error
+            raise ModelError(_layer_of_its_own(path, layer.group(1) or layer.group(2))) from error
         raise ModelError(f"{path}: cannot be loaded: {text}") from error
 
 

@@ -64,6 +64,13 @@ class Share:
         spread = math.sqrt(share * (1 - share) / self.of + square / (4 * self.of**2)) * Z_95 / (1 + square / self.of)
         return max(0.0, middle - spread), min(1.0, middle + spread)
 
+    def __str__(self) -> str:
+        """With its interval in brackets: "97.1% (95.9..98.0)"."""
+        if self.value is None or self.interval is None:
+            return "-"
+        low, high = self.interval
+        return f"{self.value:.1%} ({low * 100:.1f}..{high * 100:.1f})"
+
 
 @dataclass(frozen=True, slots=True)
 class Metrics:

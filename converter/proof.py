@@ -56,7 +56,21 @@ def make_card(content: bytes, model: FloatModel, *, name: str, metrics: Mapping[
         # Placeholders until the model has spoken.
         golden=tuple(Golden(picture=as_png(face), scores=[0.0] * len(model.labels)) for face in drawn_faces()),
     )
-    return with_golden(card, interpreter)
+    return _with_surest(with_golden(card, interpreter))
+
+
+def _with_surest(card: MaskCard) -> MaskCard:
+    """The card with the picture that is read most surely as each label; labels that none is read as go without.
+
+    What a model is unsure of differs between kernels by more than a golden vector may: over faces of the street the
+    two runtimes were apart by up to 0.6, but by 0.01 at most where the score was 0.99 or more.
+    """
+    surest: dict[int, Golden] = {}
+    for golden in card.golden:
+        read = int(np.argmax(golden.scores))
+        if read not in surest or golden.scores[read] > surest[read].scores[read]:
+            surest[read] = golden
+    return card.model_copy(update={"golden": tuple(surest[read] for read in sorted(surest))})
 
 
 def with_golden(card: MaskCard, interpreter: Interpreter) -> MaskCard:

@@ -10,7 +10,7 @@ from converter.candidates import open_candidates
 from converter.commands.options import add_command, add_face_options, add_keras_options, faces_of, labels_of, told_of
 from converter.evaluation import Evaluation, Judged, evaluate
 from converter.gate import GateError, Verdict, hold_against
-from converter.metrics import Metrics, Share, better_order
+from converter.metrics import Metrics, better_order
 from converter.progress import say
 from edge_agent.vision.tflite import RuntimeChoice
 
@@ -88,26 +88,16 @@ def _print_evaluation(evaluation: Evaluation, verdict: Verdict | None) -> None:
 
 def _print_metrics(metrics: Metrics) -> None:
     error = "-" if metrics.calibration_error is None else f"{metrics.calibration_error:.3f}"
-    print(f"  {metrics.faces} faces, read right {_percent(metrics.accuracy)}, calibration error {error}")
+    print(f"  {metrics.faces} faces, read right {metrics.accuracy}, calibration error {error}")
     width = max(len(label) for label in metrics.labels)
     print(f"  {'':{width}}  {'recall':22} {'precision':22} read as {', '.join(metrics.labels)}")
     for label in metrics.labels:
         counts = ", ".join(str(metrics.confusion[label][read]) for read in metrics.labels)
-        recall, precision = _percent(metrics.recall(label)), _percent(metrics.precision(label))
-        print(f"  {label:{width}}  {recall:22} {precision:22} {counts}")
+        recall, precision = metrics.recall(label), metrics.precision(label)
+        print(f"  {label:{width}}  {recall!s:22} {precision!s:22} {counts}")
 
 
 def _print_bands(judged: Judged) -> None:
     for name, metrics in judged.bands.items():
-        recalls = ", ".join(
-            f"{label} {_percent(metrics.recall(label))}" for label in metrics.labels if metrics.recall(label).of
-        )
-        print(f"  {name:>6} px: {metrics.faces} faces, read right {_percent(metrics.accuracy)}; recall {recalls}")
-
-
-def _percent(share: Share) -> str:
-    """A share with its 95 % interval: "97.1 % (95.9..98.0)"."""
-    if share.value is None or share.interval is None:
-        return "-"
-    low, high = share.interval
-    return f"{share.value:.1%} ({low * 100:.1f}..{high * 100:.1f})"
+        recalls = ", ".join(f"{label} {metrics.recall(label)}" for label in metrics.labels if metrics.recall(label).of)
+        print(f"  {name:>6} px: {metrics.faces} faces, read right {metrics.accuracy}; recall {recalls}")

@@ -1,0 +1,105 @@
+"""`edge-convert inspect`: what is inside this .tflite file?"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from converter.commands.options import add_command
+from converter.inspection import EDGE_TPU_MEMORY_BYTES, Inspection, TensorFacts, inspect_model
+from converter.silence import quiet_tensorflow
+from edge_agent.errors import ModelError
+from edge_agent.vision.card import model_bytes
+from edge_agent.vision.masks import open_mask_reader
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "inspect",
+        inspect,
+        summary="show tensors, operators, cost and fit of a .tflite file",
+        example="edge-convert inspect models/masks.tflite",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a .tflite file")
+    parser.add_argument("--operators", action="store_true", help="list every operator")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """Show what is there; the exit status tells whether the card fits."""
+    inspection = inspect_model(model_bytes(options.model), name=str(options.model))
+    problem = _problem_of_card(options.model)
+    if options.json:
+        totals = {
+            "multiply_adds": inspection.multiply_adds,
+            "parameter_bytes": inspection.parameter_bytes,
+            "operators_on_edge_tpu": inspection.on_edge_tpu,
+            "card": problem or "fits",
+        }
+        print(json.dumps({"path": str(options.model), **totals, **asdict(inspection)}))
+    else:
+        _print_inspection(options.model, inspection, each=options.operators)
+        print(f"card: {problem or 'fits'}")
+    return ModelError.exit_code if problem else 0
+
+
+def _problem_of_card(model: Path) -> str:
+    """What keeps a device from loading the model; empty where nothing does."""
+    try:
+        with quiet_tensorflow():
+            open_mask_reader(model)
+    except ModelError as error:
+        return str(error)
+    return ""
+
+
+def _print_inspection(path: Path, inspection: Inspection, *, each: bool) -> None:
+    print(f"{path}: {inspection.size_bytes} bytes, {inspection.parameter_bytes} of them weights")
+    for kind, tensors in (("input", inspection.inputs), ("output", inspection.outputs)):
+        for tensor in tensors:
+            print(f"{kind}: {tensor.name} {list(tensor.shape)} {tensor.dtype.lower()}{_quantization(tensor)}")
+    print(f"one reading: {inspection.multiply_adds / 1e6:.1f} million multiply-adds")
+    counts = Counter(operator.name for operator in inspection.operators)
+    print(
+        f"{len(inspection.operators)} operators: {', '.join(f'{count} {name}' for name, count in counts.most_common())}"
+    )
+    weights = Counter(
+        operator.weights
+        for operator in inspection.operators
+        if operator.weights and (operator.multiply_adds or operator.name == "DEQUANTIZE")
+    )
+    print(f"weights: {', '.join(f'{count} {kind}' for kind, count in weights.most_common())}")
+    if each:
+        for number, operator in enumerate(inspection.operators):
+            print(
+                f"  {number:3} {operator.name:20} -> {operator.output_shape!s:22} "
+                f"{operator.multiply_adds:>12} {operator.parameter_bytes:>9} bytes  {operator.weights}"
+            )
+    _print_edge_tpu(inspection)
+
+
+def _print_edge_tpu(inspection: Inspection) -> None:
+    whole = len(inspection.operators)
+    print(f"Edge TPU (estimated): takes {inspection.on_edge_tpu} of {whole} operators")
+    obstacles = Counter((operator.name, operator.obstacle) for operator in inspection.operators if operator.obstacle)
+    for (name, obstacle), count in obstacles.items():
+        print(f"  {count} {name} fall back to the processor: {obstacle}")
+    behind = whole - inspection.on_edge_tpu - sum(obstacles.values())
+    if behind:
+        print(f"  {behind} more stay behind, as they follow one of these")
+    if inspection.on_edge_tpu and inspection.parameter_bytes > EDGE_TPU_MEMORY_BYTES:
+        print("  its weights do not fit into the Edge TPU's memory and are sent anew for every reading")
+
+
+def _quantization(tensor: TensorFacts) -> str:
+    if not tensor.scales:
+        return ""
+    return f", value = (number - {tensor.zero_points[0]}) * {tensor.scales[0]:.7g}"

@@ -1,0 +1,64 @@
+"""Data sources: where do the pictures behind a model come from, and on what terms?
+
+Terms as they were found with each source; none of the pictures is part of this project.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """One set of pictures, under the name of its folder."""
+
+    name: str
+    what: str
+    origin: str
+    terms: str
+
+
+SOURCES = (
+    DataSource(
+        "street",
+        "photographs of people in the street and in crowds, faces 22 px wide in the middle",
+        "the 853-picture 'Face Mask Detection' set of Kaggle, by way of github hittheant/475Project",
+        "CC0 as remembered from Kaggle; none in the repository",
+    ),
+    DataSource(
+        "groups",
+        "photographs with boxes, with and without masks",
+        "github MacwinWin/face_mask_dataset",
+        "none stated",
+    ),
+    DataSource("portraits", "portraits with boxes", "github formatcom/tfm-mask-detect", "GPL-3.0 (repository)"),
+    DataSource(
+        "rendered",
+        "portraits with a computer-drawn blue mask, many worn wrongly",
+        "MaskedFace-Net pictures in github marellanoc/MaskON",
+        "non-commercial (CC BY-NC-SA), as MaskedFace-Net and its FFHQ pictures",
+    ),
+    DataSource("web", "heads and portraits from the web", "github chandrikadeb7/Face-Mask-Detection", "MIT"),
+    DataSource(
+        "crops",
+        "tight crops of faces",
+        "'Face Mask 12K' of Kaggle, by way of github Karimashraf01/Face-Mask-Detection-using-MobilenetV2",
+        "MIT (repository)",
+    ),
+    DataSource(
+        "masked_photos",
+        "photographs on which every person wears a mask",
+        "github X-zhangyang/Real-World-Masked-Face-Dataset",
+        "asks for citation; research",
+    ),
+)
+
+
+def source_of(name: str) -> DataSource:
+    """What is known of a part of the training data, by any folder in its name; `street`, `web/train`."""
+    folders = PurePosixPath(name).parts
+    for source in SOURCES:
+        if source.name in folders:
+            return source
+    return DataSource(name, "", "not listed; ask whoever trained the model", "unknown")

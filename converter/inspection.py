@@ -1,0 +1,229 @@
+"""Inspection: what is inside a .tflite file, what does a reading cost, and would an Edge TPU take it?
+
+Read from the flatbuffer itself with the schema that LiteRT ships; no interpreter is built.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_agent.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+EDGE_TPU_OPERATORS = frozenset(
+    {
+        "ADD",
+        "AVERAGE_POOL_2D",
+        "CONCATENATION",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "EXPAND_DIMS",
+        "FULLY_CONNECTED",
+        "L2_NORMALIZATION",
+        "LOGISTIC",
+        "LSTM",
+        "MAXIMUM",
+        "MAX_POOL_2D",
+        "MEAN",
+        "MINIMUM",
+        "MUL",
+        "PACK",
+        "PAD",
+        "PRELU",
+        "QUANTIZE",
+        "REDUCE_MAX",
+        "REDUCE_MIN",
+        "RELU",
+        "RELU6",
+        "RELU_N1_TO_1",
+        "RESHAPE",
+        "RESIZE_BILINEAR",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "RSQRT",
+        "SLICE",
+        "SOFTMAX",
+        "SPACE_TO_DEPTH",
+        "SPLIT",
+        "SQUARED_DIFFERENCE",
+        "SQUEEZE",
+        "STRIDED_SLICE",
+        "SUB",
+        "SUM",
+        "TANH",
+        "TRANSPOSE",
+        "TRANSPOSE_CONV",
+    }
+)
+"""https://coral.ai/docs/edgetpu/models-intro/#supported-operations; each has limits that only the compiler checks."""
+
+EDGE_TPU_MEMORY_BYTES = 8 * 2**20
+"""Weights beyond this are sent anew for every reading; the same page, "parameter data caching"."""
+
+_WHOLE_NUMBERS = ("INT8", "UINT8", "INT16", "INT32", "INT64")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFacts:
+    """An input or output. `scales` is empty where it is not quantized."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorFacts:
+    """One operator, in the order of execution. `obstacle` says why an Edge TPU would not take it."""
+
+    name: str
+    output_shape: tuple[int, ...]
+    weights: str
+    parameter_bytes: int
+    multiply_adds: int
+    obstacle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Everything there is to say about a file without running it."""
+
+    size_bytes: int
+    inputs: tuple[TensorFacts, ...]
+    outputs: tuple[TensorFacts, ...]
+    operators: tuple[OperatorFacts, ...]
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one reading: convolutions and dense layers, which are nearly all of it."""
+        return sum(operator.multiply_adds for operator in self.operators)
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Weights and biases."""
+        return sum(operator.parameter_bytes for operator in self.operators)
+
+    @property
+    def on_edge_tpu(self) -> int:
+        """How many operators an Edge TPU would take: the first run of them without an obstacle.
+
+        Its compiler makes one piece of the graph; everything after the first operator it cannot take stays behind.
+        """
+        first = next((index for index, operator in enumerate(self.operators) if not operator.obstacle), None)
+        if first is None:
+            return 0
+        rest = self.operators[first:]
+        return next((index for index, operator in enumerate(rest) if operator.obstacle), len(rest))
+
+
+def inspect_model(content: bytes, *, name: str) -> Inspection:
+    """Read a .tflite file's bytes; `name` is how errors call it.
+
+    Raises:
+        ModelError: not a TFLite model, or damaged.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    if content[4:8] != b"TFL3":
+        raise ModelError(f"{name}: not a TFLite model; convert a Keras model first with 'edge-convert convert'")
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+        graph = model.subgraphs[0]
+        names = _names(schema.BuiltinOperator)
+        dtypes = _names(schema.TensorType)
+        tensors = [_tensor(tensor, dtypes) for tensor in graph.tensors]
+        sizes = [_constant_bytes(model, tensor) for tensor in graph.tensors]
+        codes = [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+        operators = [_operator(codes[one.opcodeIndex], one, tensors, sizes) for one in graph.operators]
+        return Inspection(
+            size_bytes=len(content),
+            inputs=tuple(tensors[index] for index in graph.inputs),
+            outputs=tuple(tensors[index] for index in graph.outputs),
+            operators=tuple(operators),
+        )
+    # A damaged flatbuffer points anywhere: whatever that raises means the same.
+    except Exception as error:
+        raise ModelError(f"{name}: damaged: {error!r}; copy or convert the model again") from error
+
+
+def _names(enumeration: Any) -> Mapping[int, str]:
+    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
+
+
+def _tensor(tensor: Any, dtypes: Mapping[int, str]) -> TensorFacts:
+    quantization = tensor.quantization
+    scales = quantization.scale if quantization is not None and quantization.scale is not None else ()
+    zero_points = quantization.zeroPoint if quantization is not None and quantization.zeroPoint is not None else ()
+    shape = tensor.shapeSignature if tensor.shapeSignature is not None else tensor.shape
+    return TensorFacts(
+        name=tensor.name.decode(),
+        shape=tuple(int(side) for side in (shape if shape is not None else ())),
+        dtype=dtypes[tensor.type],
+        scales=tuple(float(scale) for scale in scales),
+        zero_points=tuple(int(point) for point in zero_points),
+    )
+
+
+def _constant_bytes(model: Any, tensor: Any) -> int:
+    data = model.buffers[tensor.buffer].data
+    return 0 if data is None else len(data)
+
+
+def _operator(name: str, operator: Any, tensors: Sequence[TensorFacts], sizes: Sequence[int]) -> OperatorFacts:
+    inputs = [int(index) for index in operator.inputs if index >= 0]
+    outputs = [int(index) for index in operator.outputs]
+    constants = [index for index in inputs if sizes[index]]
+    weights = tensors[max(constants, key=lambda index: sizes[index])] if constants else None
+    taken = [tensors[index] for index in (*inputs, *outputs)]
+    return OperatorFacts(
+        name=name,
+        output_shape=tensors[outputs[0]].shape,
+        weights=_described(weights) if weights else "",
+        parameter_bytes=sum(sizes[index] for index in constants),
+        multiply_adds=_multiply_adds(name, [tensors[index] for index in inputs], tensors[outputs[0]]),
+        obstacle=_obstacle(name, taken),
+    )
+
+
+def _described(weights: TensorFacts) -> str:
+    match len(weights.scales):
+        case 0:
+            grain = ""
+        case 1:
+            grain = " per tensor"
+        case _:
+            grain = " per channel"
+    return f"{weights.dtype.lower()}{grain}"
+
+
+def _multiply_adds(name: str, inputs: Sequence[TensorFacts], output: TensorFacts) -> int:
+    """Of one operator; filters are (out, height, width, in), depthwise (1, height, width, out), dense (out, in)."""
+    match name:
+        case "CONV_2D":
+            return math.prod(output.shape) * math.prod(inputs[1].shape[1:])
+        case "DEPTHWISE_CONV_2D":
+            return math.prod(output.shape) * math.prod(inputs[1].shape[1:3])
+        case "TRANSPOSE_CONV":
+            return math.prod(inputs[2].shape) * math.prod(inputs[1].shape[:3])
+        case "FULLY_CONNECTED":
+            return math.prod(output.shape) * inputs[1].shape[1]
+        case _:
+            return 0
+
+
+def _obstacle(name: str, tensors: Sequence[TensorFacts]) -> str:
+    """Why an Edge TPU would not take an operator, as far as its documentation says; empty where it would."""
+    if name not in EDGE_TPU_OPERATORS:
+        return "not one of its operators"
+    if floats := sorted({tensor.dtype.lower() for tensor in tensors if tensor.dtype not in _WHOLE_NUMBERS}):
+        return f"{' and '.join(floats)} tensors; it takes int8 only"
+    if any(np.less(tensor.shape, 0).any() for tensor in tensors):
+        return "a shape that is not fixed"
+    return ""

@@ -1,0 +1,115 @@
+"""Measuring: what does one reading of one model cost in this process?
+
+Run as a program, one model and one runtime a process, so that no measurement pays for another's memory or threads:
+`python -m converter.measuring MODEL --runtime litert --threads 1` prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_agent.errors import AgentError, ModelError
+from edge_agent.vision.tflite import Interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+WARM_UP_READINGS = 5
+FEWEST_READINGS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of a reading of one face: median and 95th percentile; of loading; and the most memory that the process took."""
+
+    p50_ms: float
+    p95_ms: float
+    load_ms: float
+    memory_mib: float
+    readings: int
+
+
+def measure_tflite(path: Path, *, runtime: str, threads: int, seconds: float) -> Cost:
+    """Measure a TFLite model in one runtime."""
+    started = time.perf_counter()
+    interpreter = Interpreter(
+        path.read_bytes(), runtime="litert" if runtime == "litert" else "tflite-runtime", threads=threads
+    )
+    load_ms = (time.perf_counter() - started) * 1000
+    tensor = interpreter.inputs[0]
+    face = np.zeros(tensor.shape, tensor.dtype)
+    return _cost(lambda: interpreter.run(face), load_ms, seconds=seconds)
+
+
+def measure_keras(path: Path, *, seconds: float) -> Cost:
+    """Measure `predict` of a Keras model, as the public projects call it for every face.
+
+    Raises:
+        ModelError: a SavedModel that is no Keras model any more has no `predict`.
+    """
+    from converter.keras_models import load_model
+    from converter.silence import quiet_tensorflow
+
+    started = time.perf_counter()
+    loaded = load_model(path)
+    load_ms = (time.perf_counter() - started) * 1000
+    if not hasattr(loaded.keeps, "predict"):
+        raise ModelError(f"{path}: has no predict; give the Keras file that it was exported from")
+    face = np.zeros((1, loaded.height_px or 224, loaded.width_px or 224, 3), np.float32)
+    with quiet_tensorflow():
+        return _cost(lambda: loaded.keeps.predict(face, verbose=0), load_ms, seconds=seconds)
+
+
+def _cost(read: Callable[[], object], load_ms: float, *, seconds: float) -> Cost:
+    for _ in range(WARM_UP_READINGS):
+        read()
+    elapsed_ms: list[float] = []
+    began = time.perf_counter()
+    while len(elapsed_ms) < FEWEST_READINGS or time.perf_counter() - began < seconds:
+        before = time.perf_counter()
+        read()
+        elapsed_ms.append((time.perf_counter() - before) * 1000)
+    p50, p95 = np.percentile(elapsed_ms, [50, 95])
+    return Cost(
+        round(float(p50), 3), round(float(p95), 3), round(load_ms, 1), round(_peak_memory_mib(), 1), len(elapsed_ms)
+    )
+
+
+def _peak_memory_mib() -> float:
+    """The most memory this process held. Not getrusage: its peak begins with that of the process that started us."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure once and print the cost as JSON."""
+    parser = argparse.ArgumentParser(description="Measure one model in one runtime.")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--runtime", choices=("litert", "tflite-runtime", "keras"), required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    options = parser.parse_args(arguments)
+    try:
+        if options.runtime == "keras":
+            cost = measure_keras(options.model, seconds=options.seconds)
+        else:
+            cost = measure_tflite(
+                options.model, runtime=options.runtime, threads=options.threads, seconds=options.seconds
+            )
+    except (AgentError, ImportError, ValueError, RuntimeError, OSError) as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 1
+    print(json.dumps(asdict(cost)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""A card that is fitted to validation faces, and used by the device from then on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from converter.cli import main
+from edge_agent.vision.card import read_card
+from edge_agent.vision.masks import open_mask_reader
+from tests.converter.colours import BLUE, RED, coloured, write_pictures
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture
+def model(converted, tmp_path):
+    """A copy of the converted model that may be changed."""
+    shutil.copytree(converted.parent, tmp_path / "model")
+    return tmp_path / "model" / converted.name
+
+
+@pytest.fixture
+def hard_faces(tmp_path):
+    """Faces of which every tenth has the colour of the other label: the model is sure, and wrong."""
+    folder = tmp_path / "hard"
+    for label, colour, other in (("with_mask", BLUE, RED), ("without_mask", RED, BLUE)):
+        write_pictures(folder / label, colour, count=90)
+        for number in range(10):
+            cv2.imwrite(str(folder / label / f"other{number}.png"), coloured(other, seed=number))
+    return folder
+
+
+def test_a_model_that_is_too_sure_becomes_as_sure_as_it_is_right(model, hard_faces, capsys):
+    assert main(["calibrate", str(model), "--folders", str(hard_faces)]) == 0
+
+    card = read_card(model)
+    assert card.temperature > 1.5
+    assert card.thresholds == {}
+    assert card.metrics["validation"]["calibration_error"] < 0.02
+    assert "calibration error 0.098 -> " in capsys.readouterr().err
+
+
+def test_the_device_uses_the_fitted_card(model, hard_faces):
+    before = open_mask_reader(model).scores_of_whole(coloured(BLUE, seed=1))["with_mask"]
+
+    main(["calibrate", str(model), "--folders", str(hard_faces)])
+
+    for runtime in ("litert", "tflite-runtime"):
+        after = open_mask_reader(model, runtime=runtime).scores_of_whole(coloured(BLUE, seed=1))["with_mask"]
+        assert after == pytest.approx(0.9, abs=0.02)
+        assert after < before
+
+
+def test_thresholds_are_chosen_for_a_share_of_false_alarms(model, hard_faces):
+    assert main(["calibrate", str(model), "--folders", str(hard_faces), "--false-alarms", "0.2"]) == 0
+
+    card = read_card(model)
+    assert sum(card.thresholds.values()) == pytest.approx(1.0, abs=1e-3)
+    # A fifth of the masked faces may be called bare: the threshold falls to its limit.
+    assert card.thresholds["without_mask"] == pytest.approx(0.1)
+
+
+def test_too_few_faces_change_nothing(model, tmp_path, capsys):
+    write_pictures(tmp_path / "few" / "with_mask", BLUE, count=10)
+    write_pictures(tmp_path / "few" / "without_mask", RED, count=10)
+    before = model.with_suffix(".json").read_bytes()
+
+    assert main(["calibrate", str(model), "--folders", str(tmp_path / "few")]) == 78
+
+    assert "20 faces to fit its card to, 100 are needed" in capsys.readouterr().err
+    assert model.with_suffix(".json").read_bytes() == before
+
+
+def test_nothing_is_chosen_on_a_test_split(model, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 40, 3), np.uint8))
+    (tmp_path / "scenes.json").write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+
+    assert main(["calibrate", str(model), "--scenes", str(tmp_path / "scenes.json"), "--split", "test"]) == 78
+    assert "what a model is judged by must not choose anything" in capsys.readouterr().err

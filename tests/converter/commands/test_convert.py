@@ -1,0 +1,281 @@
+"""From a Keras file to a model that a device loads; and what a person is told when that cannot be."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from converter.cli import main
+from converter.silence import quiet_tensorflow
+from edge_agent.domain import Box
+from edge_agent.vision.card import read_card
+from edge_agent.vision.masks import open_mask_reader
+from tests.converter.colours import BLUE, RED, colour_reader, coloured, own_layer, write_pictures
+
+if TYPE_CHECKING:
+    from edge_agent.vision.tflite import RuntimeName
+
+pytestmark = pytest.mark.tensorflow
+
+RUNTIMES: tuple[RuntimeName, ...] = ("litert", "tflite-runtime")
+WHOLE = Box(0, 0, 48, 48)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_device_reads_with_a_converted_model(converted, runtime):
+    reader = open_mask_reader(converted, runtime=runtime)
+
+    assert reader.runtime == runtime
+    assert reader.read(coloured(BLUE, seed=99), WHOLE)[0] == "with_mask"
+    assert reader.read(coloured(RED, seed=99), WHOLE)[0] == "without_mask"
+
+
+def test_pixels_go_into_an_int8_model_as_they_are(converted):
+    reader = open_mask_reader(converted)
+
+    assert reader.card.input.dtype == "uint8"
+    assert reader.card.input.scale == 1 / 127.5
+    assert reader.card.output.dtype == "uint8"
+    assert reader.takes_pixels_as_they_are
+
+
+def test_the_card_says_what_was_done(converted):
+    card = read_card(converted)
+
+    assert card.name == "colours"
+    assert card.labels == ("with_mask", "without_mask")
+    assert card.metrics == {"format": "int8", "calibration_pictures": 120}
+    assert card.versions["model"].startswith(".keras of Keras 3")
+    assert {"tensorflow", "ai-edge-litert", "tflite-runtime", "maskwatch"} <= card.versions.keys()
+
+
+@pytest.fixture(scope="module")
+def mobilenet(request, tmp_path_factory):
+    """MobileNetV2 as small as it gets, of one generation of Keras, random weights."""
+    keras = request.getfixturevalue(request.param)
+    path = tmp_path_factory.mktemp("mobilenet") / ("mask_detector.model" if request.param == "keras_2" else "m.keras")
+    with quiet_tensorflow():
+        keras.utils.set_random_seed(1)
+        body = keras.applications.MobileNetV2(
+            alpha=0.35, input_shape=(32, 32, 3), weights=None, include_top=False, pooling="avg"
+        )
+        model = keras.Sequential([body, keras.layers.Dense(3, activation="softmax")])
+        model.save(path, **({"save_format": "h5"} if request.param == "keras_2" else {}))
+    return path
+
+
+@pytest.mark.parametrize("mobilenet", ["keras_2", "keras_3"], indirect=True)
+def test_a_mobilenet_of_either_generation_becomes_every_format(mobilenet, convert, tmp_path):
+    formats = ("--formats", "int8,float32,float16,dynamic")
+
+    assert convert(mobilenet, *formats, "--name", "m", labels="with_mask,without_mask,mask_worn_incorrectly") == 0
+
+    dtypes = {"m": "uint8", "m.float32": "float32", "m.float16": "float32", "m.dynamic": "float32"}
+    for name, dtype in dtypes.items():
+        for runtime in RUNTIMES:
+            reader = open_mask_reader(tmp_path / "out" / f"{name}.tflite", runtime=runtime)
+            assert reader.card.input.dtype == dtype
+            assert sum(reader.scores(coloured(BLUE, seed=1), WHOLE).values()) == pytest.approx(1.0)
+
+
+def test_a_model_with_its_own_scaling_gets_bytes(keras_3, convert, tmp_path):
+    with quiet_tensorflow():
+        colour_reader(keras_3, scaling=keras_3.layers.Rescaling(1 / 127.5, -1)).save(tmp_path / "a.keras")
+
+    assert convert(tmp_path / "a.keras") == 0
+
+    reader = open_mask_reader(tmp_path / "out" / "a.tflite")
+    assert (reader.card.input.scale, reader.card.input.zero_point) == (1.0, 0.0)
+    assert reader.read(coloured(RED, seed=5), WHOLE)[0] == "without_mask"
+
+
+def test_labelled_pictures_tell_which_pixels_a_model_was_trained_on(keras_3, convert, tmp_path, capsys):
+    with quiet_tensorflow():
+        # Right on 0..1 alone: bare is what is brighter than 0.4.
+        model = colour_reader(keras_3)
+        mean = np.zeros((3, 3, 3, 2), np.float32)
+        mean[1, 1] = 1 / 3
+        model.get_layer("features").set_weights([mean, np.zeros(2, np.float32)])
+        model.get_layer("scores").set_weights([np.array([[-10, 10], [-10, 10]]), np.array([8, -8])])
+        model.save(tmp_path / "a.keras")
+    write_pictures(tmp_path / "greys" / "with_mask", (60, 60, 60), count=30)
+    write_pictures(tmp_path / "greys" / "without_mask", (150, 150, 150), count=30)
+
+    assert convert(tmp_path / "a.keras", calibration=tmp_path / "greys") == 0
+
+    assert "pixels 0..1, margin" in capsys.readouterr().err
+
+
+def test_a_card_is_fitted_to_validation_faces_that_are_kept_out_of_calibration(
+    colour_model, convert, faces, tmp_path, capsys
+):
+    shutil.copytree(faces, tmp_path / "all")
+    more = tmp_path / "more"
+    write_pictures(more / "with_mask", (190, 110, 80), count=25)
+    write_pictures(more / "without_mask", (80, 110, 190), count=25)
+    for label in ("with_mask", "without_mask"):
+        for path in (more / label).iterdir():
+            shutil.copy(path, tmp_path / "all" / label / f"more_{path.name}")
+
+    arguments = ("--validation", str(faces), "--false-alarms", "0.02")
+    assert convert(colour_model, *arguments, calibration=tmp_path / "all") == 0
+
+    card = read_card(tmp_path / "out" / "colours.tflite")
+    assert card.metrics["calibration_pictures"] == 50
+    assert card.metrics["validation"]["faces"] == 120
+    assert card.temperature != 1.0
+    assert sum(card.thresholds.values()) == pytest.approx(1.0, abs=1e-3)
+    assert "calibration error" in capsys.readouterr().err
+    for runtime in RUNTIMES:
+        open_mask_reader(tmp_path / "out" / "colours.tflite", runtime=runtime)
+
+
+def test_unreadable_pictures_among_good_ones_are_listed_and_left_out(colour_model, convert, faces, tmp_path, capsys):
+    shutil.copytree(faces, tmp_path / "some")
+    (tmp_path / "some" / "with_mask" / "000.png").write_bytes(b"no picture")
+    (tmp_path / "some" / "without_mask" / "001.png").write_bytes(b"")
+
+    assert convert(colour_model, calibration=tmp_path / "some") == 0
+
+    said = capsys.readouterr().err
+    assert "with_mask/000.png: not a picture" in said
+    assert "without_mask/001.png: not a picture" in said
+    assert read_card(tmp_path / "out" / "colours.tflite").metrics["calibration_pictures"] == 118
+
+
+@pytest.fixture
+def previous(converted, tmp_path):
+    """A model that is in place already; gives what may not have changed after a failure."""
+    shutil.copytree(converted.parent, tmp_path / "out")
+
+    def content():
+        return {path.name: path.read_bytes() for path in sorted((tmp_path / "out").iterdir())}
+
+    before = content()
+    yield
+    assert content() == before
+
+
+def said(capsys):
+    return " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.usefixtures("previous")
+def test_three_calibration_pictures_are_too_few(colour_model, convert, tmp_path, capsys):
+    write_pictures(tmp_path / "three", BLUE, count=3)
+
+    assert convert(colour_model, calibration=tmp_path / "three") == 78
+    assert "3 pictures that can be read; int8 needs 20 at least" in said(capsys)
+
+
+@pytest.mark.usefixtures("previous")
+def test_an_empty_class_folder_is_named(colour_model, convert, tmp_path, capsys):
+    write_pictures(tmp_path / "half" / "with_mask", BLUE, count=30)
+    (tmp_path / "half" / "without_mask").mkdir()
+
+    assert convert(colour_model, calibration=tmp_path / "half") == 78
+    assert "half/without_mask: no pictures of 'without_mask' in it; fill the folder" in said(capsys)
+
+
+@pytest.mark.usefixtures("previous")
+def test_one_class_only_is_refused(colour_model, convert, tmp_path, capsys):
+    write_pictures(tmp_path / "half" / "with_mask", BLUE, count=30)
+
+    assert convert(colour_model, calibration=tmp_path / "half") == 78
+    assert "pictures of 'with_mask' only" in said(capsys)
+
+
+@pytest.mark.usefixtures("previous")
+def test_labels_in_the_wrong_order_close_the_gate(colour_model, convert, capsys):
+    assert convert(colour_model, labels="without_mask,with_mask") == 3
+    assert "its labels stand in the wrong order; convert it with --labels with_mask,without_mask" in said(capsys)
+
+
+@pytest.mark.usefixtures("previous")
+def test_more_labels_than_outputs_are_refused(colour_model, convert, capsys):
+    assert convert(colour_model, labels="with_mask,without_mask,mask_worn_incorrectly") == 78
+    assert "its 2 output(s) need 2 labels, but --labels names 3" in said(capsys)
+
+
+@pytest.mark.usefixtures("previous")
+def test_a_truncated_hdf5_is_refused(keras_3, convert, tmp_path, capsys):
+    with quiet_tensorflow():
+        colour_reader(keras_3).save(tmp_path / "colours.h5")
+    content = (tmp_path / "colours.h5").read_bytes()
+    (tmp_path / "colours.h5").write_bytes(content[: len(content) // 2])
+
+    assert convert(tmp_path / "colours.h5") == 78
+    assert "colours.h5: damaged or cut off" in said(capsys)
+
+
+@pytest.mark.usefixtures("previous")
+def test_an_unknown_layer_is_refused_by_name(keras_3, convert, tmp_path, capsys):
+    with quiet_tensorflow():
+        colour_reader(keras_3, scaling=own_layer(keras_3)).save(tmp_path / "colours.keras")
+
+    assert convert(tmp_path / "colours.keras") == 78
+    assert "a layer of its own, 'Sharpen'" in said(capsys)
+
+
+@pytest.mark.usefixtures("previous")
+def test_what_reads_no_colour_pictures_is_refused(keras_3, convert, tmp_path, capsys):
+    layers = keras_3.layers
+    with quiet_tensorflow():
+        keras_3.Sequential([keras_3.Input((32, 32, 1)), layers.Flatten(), layers.Dense(2)]).save(tmp_path / "g.keras")
+        keras_3.Sequential([keras_3.Input((9,)), layers.Dense(2)]).save(tmp_path / "n.keras")
+
+    assert convert(tmp_path / "g.keras") == 78
+    assert "1 channels, a mask reader takes 3" in said(capsys)
+    assert convert(tmp_path / "n.keras") == 78
+    assert "its input has shape (None, 9)" in said(capsys)
+
+
+@pytest.mark.usefixtures("previous")
+@pytest.mark.parametrize("larger", [False, True])
+def test_a_full_disk_leaves_no_half_model(colour_model, converted, convert, capsys, larger):
+    """Room for neither of model and card, and room for the smaller one only."""
+    sizes = sorted(path.stat().st_size for path in converted.parent.iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[larger] - 100, hard))
+    try:
+        status = convert(colour_model)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert status == 78
+    assert "nothing was written, what was there is unchanged" in said(capsys)
+
+
+def test_false_alarms_need_faces_to_be_counted_on(colour_model, convert, capsys):
+    assert convert(colour_model, "--false-alarms", "0.01") == 78
+    assert "--false-alarms: needs --validation" in said(capsys)
+
+
+def test_an_unknown_label_is_refused_with_those_that_there_are(colour_model, convert, capsys):
+    with pytest.raises(SystemExit) as ended:
+        convert(colour_model, labels="mask,no_mask")
+    assert ended.value.code == 2
+    assert "give different labels of with_mask, without_mask, mask_worn_incorrectly" in said(capsys)
+
+
+@pytest.mark.reference_data
+def test_a_strangers_teachable_machine_model_is_converted(shared, tmp_path, capsys):
+    model = shared / "keras_models" / "teachable_machine_mask.h5"
+    places = ("--calibration", str(shared / "data/faces/crops/train"), "--output", str(tmp_path), "--pictures", "60")
+
+    assert main(["convert", str(model), "--labels", "with_mask,without_mask", *places]) == 0
+    capsys.readouterr()
+
+    tflite = tmp_path / "teachable_machine_mask.tflite"
+    for runtime in RUNTIMES:
+        open_mask_reader(tflite, runtime=runtime)
+    folders = ("--folders", str(shared / "data/faces/crops/test"), "--json")
+    assert main(["evaluate", str(tflite), *folders]) == 0
+    (judged,) = json.loads(capsys.readouterr().out)["models"]
+    assert judged["faces"] == 781
+    assert judged["accuracy"] > 0.95

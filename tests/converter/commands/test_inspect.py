@@ -1,0 +1,49 @@
+"""What `edge-convert inspect` tells of a model and its card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from converter.cli import main
+
+pytestmark = pytest.mark.tensorflow
+
+
+def test_a_good_model_is_described(converted, capsys):
+    assert main(["inspect", str(converted), "--operators"]) == 0
+
+    said = capsys.readouterr().out
+    assert "uint8, value = (number - 127) * 0.007843138" in said
+    assert "million multiply-adds" in said
+    assert "Edge TPU (estimated): takes 6 of 6 operators" in said
+    assert "card: fits" in said
+
+
+def test_json_holds_the_numbers(converted, capsys):
+    assert main(["inspect", str(converted), "--json"]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert told["card"] == "fits"
+    assert told["size_bytes"] == converted.stat().st_size
+    assert told["operators_on_edge_tpu"] == len(told["operators"])
+    assert told["inputs"][0]["dtype"] == "UINT8"
+
+
+def test_a_card_that_does_not_fit_is_told_by_text_and_status(converted, tmp_path, capsys):
+    shutil.copy(converted, tmp_path / "a.tflite")
+    card = json.loads(converted.with_suffix(".json").read_text())
+    (tmp_path / "a.json").write_text(json.dumps(card | {"sha256": "0" * 64}))
+
+    assert main(["inspect", str(tmp_path / "a.tflite")]) == 78
+    assert "card: " in capsys.readouterr().out
+    (tmp_path / "a.json").unlink()
+    assert main(["inspect", str(tmp_path / "a.tflite")]) == 78
+    assert "its card a.json is missing" in capsys.readouterr().out
+
+
+def test_a_keras_file_is_refused(colour_model, capsys):
+    assert main(["inspect", str(colour_model)]) == 78
+    assert "not a TFLite model; convert a Keras model first" in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""What do the converter's tests share? Pictures of two colours, and models that tell them apart (colours.py)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from converter.cli import main
+from converter.silence import quiet_tensorflow
+from tests.converter.colours import BLUE, RED, colour_reader, write_pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 60 blue pictures `with_mask` and 60 red ones `without_mask`."""
+    folder = tmp_path_factory.mktemp("faces")
+    write_pictures(folder / "with_mask", BLUE, count=60)
+    write_pictures(folder / "without_mask", RED, count=60)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def keras_3() -> Any:
+    """Keras 3."""
+    with quiet_tensorflow():
+        import keras
+    return keras
+
+
+@pytest.fixture(scope="session")
+def keras_2() -> Any:
+    """Keras 2, as tf_keras."""
+    with quiet_tensorflow():
+        import tf_keras
+    return tf_keras
+
+
+@pytest.fixture(scope="session")
+def colour_model(keras_3: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The colour reader as a `.keras` file."""
+    path = tmp_path_factory.mktemp("colour_model") / "colours.keras"
+    with quiet_tensorflow():
+        colour_reader(keras_3).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def converted(colour_model: Path, faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The colour reader as int8, with its card. Nobody writes there."""
+    output = tmp_path_factory.mktemp("converted")
+    labels = ("--labels", "with_mask,without_mask")
+    status = main(["convert", str(colour_model), *labels, "--calibration", str(faces), "--output", str(output)])
+    assert status == 0
+    return output / "colours.tflite"
+
+
+@pytest.fixture
+def convert(faces: Path, tmp_path: Path) -> Callable[..., int]:
+    """Run `edge-convert convert MODEL ...` with two labels into `tmp_path/out`; gives the exit status."""
+
+    def run(model: Path, *arguments: str, labels: str = "with_mask,without_mask", calibration: Path = faces) -> int:
+        told = ("--labels", labels) if labels else ()
+        places = ("--calibration", str(calibration), "--output", str(tmp_path / "out"))
+        return main(["convert", str(model), *told, *places, *arguments])
+
+    return run

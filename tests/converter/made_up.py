@@ -1,0 +1,36 @@
+"""Evaluations made up from counts: no model is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from converter.candidates import Candidate
+from converter.evaluation import Judged
+from converter.metrics import Reading, by_size, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edge_agent.domain import Box, Image, Label
+
+LABELS: tuple[Label, ...] = ("with_mask", "without_mask")
+
+
+def _never(image: Image, region: Box) -> Mapping[Label, float]:
+    raise AssertionError("nobody should ask")
+
+
+def _nothing(scores: Mapping[Label, float]) -> Label:
+    raise AssertionError("nobody should ask")
+
+
+def judged(name: str, readings: list[Reading]) -> Judged:
+    """A model that read these faces."""
+    candidate = Candidate(Path(name), "litert", LABELS, 0.0, scores=_never, decide=_nothing)
+    return Judged(candidate, measure(readings, labels=LABELS), by_size(readings, labels=LABELS))
+
+
+def readings(truth: Label, read: Label, count: int, *, score: float = 0.9, side_px: float = 20.0) -> list[Reading]:
+    """So many faces of a label read as another."""
+    return [Reading(truth, read, score, side_px)] * count

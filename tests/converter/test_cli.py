@@ -1,0 +1,35 @@
+"""The command line as a whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from converter.cli import build_parser, main
+
+COMMANDS = ("convert", "evaluate", "calibrate", "inspect", "bench", "release")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_helps_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+
+    assert ended.value.code == 0
+    assert f"example: edge-convert {command}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_help_lists_every_command():
+    text = build_parser().format_help()
+
+    assert all(f"\n    {command}" in text for command in COMMANDS)
+
+
+def test_help_does_not_load_tensorflow():
+    program = "import sys, converter.cli; converter.cli.build_parser(); print('tensorflow' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,71 @@
+"""MODEL_CARD.md: every number in it comes from a card or an evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from converter.data_sources import source_of
+from converter.evaluation import Agreement, Evaluation
+from converter.model_card import model_card
+from edge_agent.vision.card import Golden, InputCard, MaskCard, OutputCard
+from tests.converter.made_up import LABELS, judged, readings
+
+
+def a_card(**changes):
+    card = MaskCard(
+        name="masks",
+        sha256="ab" * 32,
+        size_bytes=1234,
+        labels=LABELS,
+        input=InputCard(width=96, height=96, dtype="uint8", scale=1 / 127.5, zero_point=127),
+        output=OutputCard(dtype="uint8", scale=1 / 256),
+        margin_fraction=0.25,
+        training_data=["street", "web/train", "secret"],
+        versions={"tensorflow": "2.18.1"},
+        golden=(Golden(picture="", scores=[0.5, 0.5]),),
+    )
+    return card.model_copy(update=changes)
+
+
+def an_evaluation():
+    right = [
+        reading
+        for label in LABELS
+        for side_px in (20.0, 40.0)
+        for reading in readings(label, label, 5, side_px=side_px)
+    ]
+    wrong = readings("without_mask", "with_mask", 5, score=0.6)
+    agreement = Agreement(Path("masks.tflite"), Path("model.keras"), faces=25, same=20, largest_score_difference=0.3)
+    models = (judged("masks.tflite", right + wrong), judged("model.keras", right))
+    return Evaluation(models, (agreement,), ())
+
+
+def test_it_tells_data_with_terms_metrics_by_size_limits_and_what_it_is_not_for():
+    text = model_card(a_card(), [("street, split test", an_evaluation())], smallest_px=16)
+
+    assert "| street | photographs of people in the street" in text
+    assert "| MIT |" in text
+    assert "| secret |  | not listed; ask whoever trained the model | unknown |" in text
+    assert "| all | 25 | 80.0% (60.9..91.1) | 100.0% (72.2..100.0) | 66.7% (41.7..84.8) |" in text
+    assert "| 16-32 px | 15 |" in text
+    assert "| all, float original | 20 | 100.0%" in text
+    assert "the same label for 20 of 25 faces" in text
+    assert "## What it must not be used for" in text
+    assert "Below 16 px it guesses" in text
+    assert "ab" * 32 in text
+
+
+def test_a_run_that_says_nothing_of_its_data_is_told_so():
+    assert "The training run did not say." in model_card(a_card(training_data=[]), [], smallest_px=16)
+
+
+def test_thresholds_are_told_where_there_are_any():
+    text = model_card(a_card(thresholds={"without_mask": 0.3, "with_mask": 0.7}), [], smallest_px=16)
+
+    assert "| thresholds | without_mask 0.3, with_mask 0.7 |" in text
+
+
+def test_a_source_is_found_by_any_folder_in_its_name():
+    assert source_of("faces/web/train").origin == "github chandrikadeb7/Face-Mask-Detection"
+    assert source_of("crops/train").terms == "MIT (repository)"
+    assert source_of("rendered").terms.startswith("non-commercial")

@@ -1,0 +1,31 @@
+"""The terminal belongs to the person, not to TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+import pytest
+
+from converter.silence import quiet_tensorflow
+
+
+def test_chatter_is_kept_away_and_our_own_words_come_through(capfd):
+    with quiet_tensorflow():
+        os.write(2, b"chatter from C++\n")
+        warnings.warn("chatter from Python", stacklevel=1)
+        sys.stderr.write("our own words\n")
+    os.write(2, b"afterwards\n")
+
+    assert capfd.readouterr().err == "our own words\nafterwards\n"
+
+
+def test_an_error_inside_brings_everything_back(capfd):
+    before = sys.stderr
+    with pytest.raises(ZeroDivisionError), quiet_tensorflow():
+        _ = 1 / 0
+    os.write(2, b"heard\n")
+
+    assert sys.stderr is before
+    assert capfd.readouterr().err == "heard\n"
