@@ -1,4 +1,4 @@
-"""The commands: `edge-train masks`, `edge-train synthesise`, `edge-train explore`; errors become exit codes."""
+"""The commands: `edge-train masks`, `faces`, `synthesise` and `explore`; errors become exit codes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # TensorFlow tells its life at start; only its errors matter to a person.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        match options.command:
-            case "masks":
-                return _masks(options)
-            case "synthesise":
-                return _synthesise(options)
-            case _:
-                return _explore(options)
+        return _obey(options)
     except AgentError as error:
         print(f"edge-train: {error}", file=sys.stderr)
         return error.exit_code
@@ -46,6 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def _obey(options: argparse.Namespace) -> int:
+    match options.command:
+        case "masks":
+            return _masks(options)
+        case "faces":
+            return _faces(options)
+        case "synthesise":
+            return _synthesise(options)
+        case _:
+            return _explore(options)
+
+
 def _masks(options: argparse.Namespace) -> int:
     from training.masks.recipe import read_recipe
     from training.masks.run import run
@@ -53,6 +59,17 @@ def _masks(options: argparse.Namespace) -> int:
     recipe = read_recipe(options.recipe, changes=options.changes)
     folder = options.output or Path("runs") / recipe.name
     run(recipe, folder=folder, packs_folder=options.packs or folder.parent / "packs")
+    print(folder / "model.keras")
+    return 0
+
+
+def _faces(options: argparse.Namespace) -> int:
+    from training.faces.recipe import read_recipe
+    from training.faces.run import run
+
+    recipe = read_recipe(options.recipe, changes=options.changes)
+    folder = options.output or Path("runs") / recipe.name
+    run(recipe, folder=folder)
     print(folder / "model.keras")
     return 0
 
@@ -95,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _masks_parser(commands)
+    _faces_parser(commands)
     _synthesise_parser(commands)
     _explore_parser(commands)
     return parser
@@ -107,10 +125,32 @@ def _masks_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         description="Trains a mask reader by a recipe. Started again on the same folder after a kill, it goes on.",
         epilog="example: edge-train masks training/recipes/masks.yaml --output runs/masks",
     )
-    masks.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
-    masks.add_argument("--output", type=Path, metavar="RUN", help="folder of the run (default: runs/NAME)")
+    _takes_recipe(masks)
     masks.add_argument(
         "--packs", type=Path, metavar="FOLDER", help="where cut faces are kept (default: beside the run)"
+    )
+
+
+def _faces_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    faces = commands.add_parser(
+        "faces",
+        help="train a face finder by a recipe",
+        description="Trains a face finder by a recipe. Started again on the same folder after a kill, it goes on.",
+        epilog="example: edge-train faces training/recipes/faces/accurate.yaml --output runs/faces",
+    )
+    _takes_recipe(faces)
+
+
+def _takes_recipe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
+    parser.add_argument("--output", type=Path, metavar="RUN", help="folder of the run (default: runs/NAME)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="changes",
+        metavar="KEY=VALUE",
+        help="change one key of the recipe, as schedule.epochs=3",
     )
 
 

@@ -7,14 +7,12 @@ folder, so that a recipe reads the same wherever it lies.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge_agent.domain import LABELS, Label
-from edge_agent.errors import ConfigError
-from training.mistakes import describe
+from training.recipe_file import read_recipe_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -193,32 +191,4 @@ def read_recipe(path: Path, *, changes: Sequence[str] = ()) -> MaskRecipe:
     Raises:
         ConfigError: the file is missing, no YAML, or wrong; every mistake is named with its line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such recipe; examples lie in training/recipes") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
-    for change in changes:
-        _change(content, change)
-    try:
-        return MaskRecipe.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(f"{path}:\n{describe(error, text=text, model=MaskRecipe)}") from error
-
-
-def _change(content: Any, change: str) -> None:
-    """Put one `key.of.sections=value` into the content of a recipe."""
-    path, equals, value = change.partition("=")
-    if not equals or not isinstance(content, dict):
-        raise ConfigError(f"--set {change}: write it as key=value, for instance model.alpha=0.5")
-    *sections, key = path.strip().split(".")
-    for section in sections:
-        content = content.setdefault(section, {})
-        if not isinstance(content, dict):
-            raise ConfigError(f"--set {change}: '{section}' holds no keys")
-    content[key] = yaml.safe_load(value)
+    return read_recipe_file(path, MaskRecipe, changes=changes)

@@ -1,0 +1,89 @@
+"""What do the tests of the face finder share? Drawn scenes with discs for faces, and recipes that take seconds."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+
+from training.faces.recipe import FaceRecipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edge_agent.domain import Image
+
+WIDTH_PX, HEIGHT_PX = 160, 128
+SKIN = (120, 150, 200)
+
+
+def draw_scene(seed: int) -> tuple[Image, list[list[int]]]:
+    """A noisy ground with one to three skin-coloured discs: BGR, uint8, and their boxes as x, y, width, height."""
+    random = np.random.default_rng(seed)
+    image = cv2.resize(
+        random.integers(0, 256, (8, 10, 3), np.uint8), (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_CUBIC
+    )
+    boxes = []
+    for place in range(int(random.integers(1, 4))):
+        radius = int(random.integers(9, 22))
+        x, y = 26 + 52 * place, int(random.integers(24, HEIGHT_PX - 24))
+        cv2.circle(image, (x, y), radius, SKIN, -1)
+        cv2.circle(image, (x - radius // 3, y - radius // 4), 2, (20, 20, 20), -1)
+        cv2.circle(image, (x + radius // 3, y - radius // 4), 2, (20, 20, 20), -1)
+        boxes.append([x - radius, y - radius, 2 * radius, 2 * radius])
+    return np.asarray(image, np.uint8), boxes
+
+
+def write_scenes(folder: Path, *, count: int, split: str = "train", source: str = "drawn") -> Path:
+    """Drawn scenes and their COCO file."""
+    folder.mkdir(parents=True)
+    images, annotations = [], []
+    for number in range(count):
+        image, boxes = draw_scene(number)
+        name = f"{number:03d}.png"
+        cv2.imwrite(str(folder / name), image)
+        images.append({"id": number, "file_name": name, "split": split, "source": source})
+        annotations += [{"image_id": number, "category_id": 1, "bbox": box} for box in boxes]
+    path = folder / "annotations.json"
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "with_mask"}],
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def scenes_file(tmp_path: Path) -> Path:
+    """Twenty drawn scenes."""
+    return write_scenes(tmp_path / "scenes", count=20)
+
+
+@pytest.fixture
+def tiny_recipe(scenes_file: Path) -> Callable[..., FaceRecipe]:
+    """The compact network on small canvases, an epoch in seconds; keys given replace its own."""
+
+    def make(**changed: object) -> FaceRecipe:
+        keys: dict[str, object] = {
+            "name": "tiny",
+            "model": {"architecture": "compact"},
+            "data": [{"scenes": str(scenes_file)}],
+            "validation": {
+                "fraction": 0.2,
+                "sources": ["drawn"],
+                "choosing": ["drawn"],
+                "duplicate_bits": 0,
+                "width": 160,
+                "height": 128,
+            },
+            "augmentation": {"canvas": 128},
+            "schedule": {"batch_size": 2, "steps_per_epoch": 3, "epochs": 2, "rising_steps": 2},
+        }
+        return FaceRecipe.model_validate(keys | changed)
+
+    return make

@@ -1,0 +1,65 @@
+"""Networks: their outputs are what the device decodes, and weights that do not fit are refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_agent.errors import ModelError
+from edge_agent.vision.faces.decoding import cell_scores
+from training.faces.compact import build_compact
+from training.faces.network import STRIDES, build_network, levels_of, open_network
+from training.faces.recipe import ModelRecipe
+
+pytestmark = pytest.mark.tensorflow
+
+
+def test_the_compact_network_is_small_and_gives_a_pair_for_each_stride():
+    network = build_compact()
+
+    levels = levels_of(network.predict_on_batch(np.zeros((1, 96, 128, 3), np.float32)), 0)
+
+    assert 120_000 < network.count_params() < 160_000
+    assert [level.stride for level in levels] == list(STRIDES)
+    assert [level.logits.shape for level in levels] == [(12, 16, 2), (6, 8, 2), (3, 4, 2)]
+    assert [level.boxes.shape for level in levels] == [(12, 16, 4), (6, 8, 4), (3, 4, 4)]
+
+
+def test_an_untrained_network_sees_no_face():
+    picture = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype(np.float32)
+
+    levels = levels_of(build_compact().predict_on_batch(picture), 0)
+
+    assert max(cell_scores(level.logits).max() for level in levels) < 0.3
+
+
+def test_another_run_is_a_beginning(tmp_path):
+    first = build_compact()
+    first.save(tmp_path / "model.keras")
+
+    second = build_network(ModelRecipe(architecture="compact", weights=str(tmp_path / "model.keras")))
+
+    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_missing_run_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"model\.keras: no such model"):
+        open_network(tmp_path / "model.keras")
+
+
+def test_a_model_that_is_no_finder_is_refused(tmp_path):
+    import keras
+
+    inputs = keras.Input((4,))
+    keras.Model(inputs, keras.layers.Dense(2)(inputs)).save(tmp_path / "model.keras")
+
+    with pytest.raises(ModelError, match="no face finder: its outputs are not boxes_16"):
+        open_network(tmp_path / "model.keras")
+
+
+def test_a_file_that_keras_cannot_read_is_refused(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"no zip")
+
+    with pytest.raises(ModelError, match="Keras cannot read it"):
+        open_network(tmp_path / "model.keras")

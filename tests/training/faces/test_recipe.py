@@ -1,0 +1,76 @@
+"""What a recipe of the face finder may ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from edge_agent.errors import ConfigError
+from training.faces.recipe import DataRecipe, FaceRecipe, ModelRecipe, read_recipe
+
+RECIPES = sorted((Path(__file__).parents[3] / "training" / "recipes" / "faces").glob("*.yaml"))
+
+
+def test_the_test_split_is_refused():
+    with pytest.raises(ValidationError, match="for judging only"):
+        DataRecipe(scenes=Path("annotations.json"), splits=("train", "test"))
+
+
+@pytest.mark.parametrize("keys", [{}, {"scenes": "a.json", "pictures": "b"}, {"pictures": "a", "empty": "b"}])
+def test_data_is_one_thing(keys):
+    with pytest.raises(ValidationError, match="exactly one of scenes, pictures and empty"):
+        DataRecipe(**keys)
+
+
+def test_pictures_without_boxes_need_a_teacher():
+    with pytest.raises(ValidationError, match="teacher: needed by data with 'pictures'"):
+        FaceRecipe(name="one", model={"architecture": "compact"}, data=[{"scenes": "a.json"}, {"pictures": "b"}])
+
+
+def test_annotations_are_needed_to_judge_by():
+    with pytest.raises(ValidationError, match="none has annotations"):
+        FaceRecipe(name="one", model={"architecture": "compact"}, data=[{"empty": "b"}])
+
+
+def test_yunet_begins_with_weights():
+    with pytest.raises(ValidationError, match="'yunet' begins with weights"):
+        ModelRecipe(architecture="yunet")
+
+
+def test_a_canvas_has_a_side_that_the_strides_divide():
+    with pytest.raises(ValidationError, match="multiple of 32"):
+        FaceRecipe(
+            name="one",
+            model={"architecture": "compact"},
+            data=[{"scenes": "a.json"}],
+            augmentation={"canvas": 400},
+        )
+
+
+def test_every_mistake_is_named_with_its_line(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: one\nmodel: {architecture: compact}\ndata:\n  - scenes: a.json\n    shaer: 2\nsede: 3\n")
+
+    with pytest.raises(ConfigError) as told:
+        read_recipe(path)
+
+    assert "line 5   data.0.shaer: unknown key; did you mean 'share'?" in str(told.value)
+    assert "line 6   sede: unknown key; did you mean 'seed'?" in str(told.value)
+
+
+def test_single_keys_are_changed_from_outside(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: one\nmodel: {architecture: compact}\ndata:\n  - scenes: a.json\n")
+
+    assert read_recipe(path, changes=["schedule.epochs=3"]).schedule.epochs == 3
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_of_the_project_is_good(path):
+    assert read_recipe(path).name
+
+
+def test_the_project_has_recipes():
+    assert RECIPES

@@ -1,0 +1,97 @@
+"""A whole run on drawn scenes: it learns, goes on after a kill, and leaves what a person looks at."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+
+from edge_agent.errors import ConfigError
+from training.faces.batches import draw_batch
+from training.faces.fitting import learning_rate
+from training.faces.run import run
+from training.faces.scenes import open_scenes
+
+pytestmark = pytest.mark.tensorflow
+
+PROGRAM = [sys.executable, "-c", "import sys; from training.cli import main; sys.exit(main())"]
+WRITTEN = {
+    "model.keras",
+    "run.json",
+    "recipe.yaml",
+    "history.csv",
+    "curves.png",
+    "misses.png",
+    "false_finds.png",
+    "report.txt",
+    "report.json",
+}
+
+
+def history(folder):
+    with (folder / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_model_history_and_reports(tiny_recipe, tmp_path):
+    run(tiny_recipe(), folder=tmp_path / "run")
+
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= WRITTEN
+    assert len(history(tmp_path / "run")) == 2
+    said = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert said["kind"] == "face_finder"
+    assert said["training_data"] == ["scenes/annotations.json"]
+
+
+def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tiny_recipe, tmp_path):
+    recipe = tiny_recipe(schedule={"batch_size": 2, "steps_per_epoch": 6, "epochs": 3, "rising_steps": 2})
+    run(recipe, folder=tmp_path / "whole")
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    killed_folder = tmp_path / "killed"
+
+    with subprocess.Popen([*PROGRAM, "faces", str(file), "--output", str(killed_folder)]) as process:
+        deadline = time.monotonic() + 120
+        while not (killed_folder / "state.npz").is_file() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+    run(recipe, folder=killed_folder)
+
+    whole, killed = history(tmp_path / "whole"), history(killed_folder)
+    assert [float(row["loss"]) for row in killed] == pytest.approx([float(row["loss"]) for row in whole], rel=1e-3)
+
+
+def test_another_recipe_in_the_same_folder_is_refused(tiny_recipe, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text("name: other\n")
+
+    with pytest.raises(ConfigError, match="holds a run of another recipe"):
+        run(tiny_recipe(), folder=tmp_path / "run")
+
+
+def test_a_batch_is_the_same_for_the_same_step(tiny_recipe):
+    recipe = tiny_recipe()
+    scenes = open_scenes(recipe).learnt
+    chances = np.array([scene.chance for scene in scenes])
+
+    one, same, other = (draw_batch(scenes, chances, recipe, epoch=3, step=step) for step in (7, 7, 8))
+
+    np.testing.assert_array_equal(one.pixels, same.pixels)
+    np.testing.assert_array_equal(one.faces, same.faces)
+    assert (one.pixels != other.pixels).any()
+
+
+def test_the_learning_rate_rises_and_falls_to_nothing(tiny_recipe):
+    recipe = tiny_recipe(schedule={"steps_per_epoch": 100, "epochs": 10, "rising_steps": 10, "learning_rate": 1e-3})
+
+    rates = [learning_rate(recipe, step=step) for step in range(1000)]
+
+    assert rates[0] == pytest.approx(1e-4, rel=0.01)
+    assert max(rates) == pytest.approx(1e-3, rel=0.01)
+    assert rates[-1] < 1e-7

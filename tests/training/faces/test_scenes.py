@@ -1,0 +1,108 @@
+"""Which picture is on which side, in which style its boxes are, and what a teacher adds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.errors import ConfigError
+from tests.training.faces.conftest import write_scenes
+from training.faces.recipe import StyleRecipe
+from training.faces.scenes import open_scenes, overlaps, styled
+
+A_FIND = np.array([[140, 100, 156, 120]], np.float32)
+
+
+def test_learning_and_judging_share_no_picture(tiny_recipe):
+    opened = open_scenes(tiny_recipe())
+
+    assert len(opened.judging) == 4
+    assert not {scene.path for scene in opened.learnt} & {scene.path for scene in opened.judging}
+    assert sum(scene.chance for scene in opened.learnt) == pytest.approx(1.0)
+
+
+def test_near_duplicates_stay_on_one_side(tiny_recipe, scenes_file):
+    content = json.loads(scenes_file.read_text())
+    for image in list(content["images"]):
+        copy = image | {"id": image["id"] + 100, "file_name": f"copy-{image['file_name']}"}
+        shutil.copy(scenes_file.parent / image["file_name"], scenes_file.parent / copy["file_name"])
+        content["images"].append(copy)
+        content["annotations"] += [
+            one | {"image_id": copy["id"]} for one in content["annotations"] if one["image_id"] == image["id"]
+        ]
+    scenes_file.write_text(json.dumps(content))
+
+    opened = open_scenes(tiny_recipe())
+
+    learnt, judging = (
+        {scene.path.name.removeprefix("copy-") for scene in part} for part in (opened.learnt, opened.judging)
+    )
+    assert judging
+    assert not learnt & judging
+
+
+def test_what_is_like_a_picture_that_judges_elsewhere_is_on_no_side(tiny_recipe, tmp_path, scenes_file):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    image = cv2.imread(str(scenes_file.parent / "003.png"))
+    cv2.imwrite(str(elsewhere / "like.jpg"), image)
+    validation = {"sources": ["drawn"], "choosing": ["drawn"], "keep_apart": [str(elsewhere)], "duplicate_bits": 4}
+
+    opened = open_scenes(tiny_recipe(validation=validation))
+
+    assert opened.kept_apart >= 1
+    assert "003.png" not in {scene.path.name for scene in (*opened.learnt, *opened.judging)}
+
+
+def test_boxes_of_another_style_are_moved_and_scaled():
+    moved = styled(np.array([[0, 0, 20, 40]], np.float32), StyleRecipe(down_fraction=0.25, width_factor=0.5))
+
+    assert moved.tolist() == [[5, 10, 15, 50]]
+
+
+def test_a_teacher_tells_where_background_is_not_sure(tiny_recipe):
+    def teacher(_image, _path):
+        return A_FIND, np.array([0.5], np.float32)
+
+    opened = open_scenes(tiny_recipe(teacher={"finder": "teacher.onnx"}), teacher=teacher)
+
+    unknown = [scene for scene in opened.learnt if overlaps(A_FIND, scene.faces).max(initial=0.0) < 0.2]
+    assert unknown
+    assert all(scene.ignored.tolist() == A_FIND.tolist() for scene in unknown)
+    assert all(not len(scene.ignored) for scene in opened.judging)
+
+
+def test_a_teacher_finds_the_faces_of_pictures_without_boxes(tiny_recipe, tmp_path, scenes_file):
+    write_scenes(tmp_path / "photos", count=5)
+
+    def teacher(_image, _path):
+        return np.concatenate([A_FIND, A_FIND - 50]), np.array([0.9, 0.5], np.float32)
+
+    recipe = tiny_recipe(
+        data=[{"scenes": str(scenes_file)}, {"pictures": str(tmp_path / "photos"), "most": 3}],
+        teacher={"finder": "teacher.onnx"},
+    )
+    opened = open_scenes(recipe, teacher=teacher)
+
+    photos = [scene for scene in opened.learnt if scene.source == "photos"]
+    # The photos are copies of drawn scenes: some are like a judging one, and left out.
+    assert photos
+    assert all(scene.faces.tolist() == A_FIND.tolist() for scene in photos)
+    assert all(scene.ignored.tolist() == (A_FIND - 50).tolist() for scene in photos)
+
+
+def test_an_unreadable_picture_is_named_and_left_out(tiny_recipe, scenes_file):
+    (scenes_file.parent / "005.png").write_bytes(b"no picture")
+
+    opened = open_scenes(tiny_recipe())
+
+    assert ["005.png" in line for line in opened.unreadable] == [True]
+
+
+def test_no_face_to_judge_by_is_said(tiny_recipe):
+    with pytest.raises(ConfigError, match="no faces to validate by"):
+        open_scenes(tiny_recipe(validation={"sources": ["street"]}))

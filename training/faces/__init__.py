@@ -1,0 +1,1 @@
+"""Training the face finder."""

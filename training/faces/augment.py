@@ -1,0 +1,221 @@
+"""Augmentation: how may one scene look elsewhere?
+
+Everything on uint8 pictures and boxes as x1, y1, x2, y2, with NumPy and OpenCV; the same random numbers give the
+same canvas.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import cv2
+import numpy as np
+
+from edge_agent.vision.faces.letterbox import letterboxed
+from edge_agent.vision.tensors import resize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from edge_agent.domain import Image
+    from training.faces.recipe import AugmentationRecipe
+
+    Boxes: TypeAlias = NDArray[np.float32]
+    Random: TypeAlias = np.random.Generator
+
+SMALLEST_SHOWN = 0.6
+"""No picture is scaled below this share of the place that it has."""
+LEAST_SEEN_FRACTION = 0.6
+"""A face of which less is on the canvas is neither learnt nor punished."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A canvas, (rows, columns, 3), BGR, uint8, with its faces and the places to ignore, each (n, 4), float32."""
+
+    pixels: Image
+    faces: Boxes
+    ignored: Boxes
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of a picture that is shown: its upper left corner in the picture, and the scale."""
+
+    left: float
+    top: float
+    scale: float
+
+
+def single(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sample:
+    """One picture on the whole canvas: as the device shows it, or a part of it at another scale."""
+    side = recipe.canvas
+    if random.random() < recipe.plain_share:
+        pixels, back = letterboxed(sample.pixels, width_px=side, height_px=side)
+        return _sized(Sample(pixels, sample.faces / back, sample.ignored / back), recipe)
+    window = _window(sample, recipe, random, width=side, height=side)
+    return _sized(_shown(sample, window, width=side, height=side), recipe)
+
+
+def mosaic(samples: Sequence[Sample], recipe: AugmentationRecipe, random: Random) -> Sample:
+    """Four pictures around a point of the canvas."""
+    side = recipe.canvas
+    x, y = (int(side * random.uniform(0.3, 0.7)) for _ in range(2))
+    pixels = np.zeros((side, side, 3), np.uint8)
+    faces, ignored = [], []
+    corners = ((0, 0, x, y), (x, 0, side, y), (0, y, x, side), (x, y, side, side))
+    for sample, (left, top, right, bottom) in zip(samples, corners, strict=True):
+        width, height = right - left, bottom - top
+        part = _shown(sample, _window(sample, recipe, random, width=width, height=height), width=width, height=height)
+        pixels[top:bottom, left:right] = part.pixels
+        offset = np.array([left, top, left, top], np.float32)
+        faces.append(part.faces + offset)
+        ignored.append(part.ignored + offset)
+    return _sized(Sample(pixels, np.concatenate(faces), np.concatenate(ignored)), recipe)
+
+
+def flipped(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sample:
+    """Mirrored, or not."""
+    if random.random() >= recipe.flip_share:
+        return sample
+    width = sample.pixels.shape[1]
+
+    def mirrored(boxes: Boxes) -> Boxes:
+        return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+
+    return Sample(np.ascontiguousarray(sample.pixels[:, ::-1]), mirrored(sample.faces), mirrored(sample.ignored))
+
+
+def weathered(image: Image, recipe: AugmentationRecipe, random: Random) -> Image:
+    """Another light, lens, sensor and transmission: a picture of the same shape."""
+    lit = _lit(image, recipe, random)
+    if random.random() < recipe.blur_share:
+        lit = _blurred(lit, random)
+    is_night = random.random() < recipe.night_share
+    if is_night:
+        lit = np.asarray(cv2.convertScaleAbs(lit, alpha=random.uniform(0.25, 0.6)), np.uint8)
+    if is_night or random.random() < recipe.noise_share:
+        lit = _noisy(lit, random.uniform(2, 14), random)
+    if random.random() < recipe.jpeg_share:
+        quality = int(random.integers(recipe.jpeg_quality, 96))
+        _, data = cv2.imencode(".jpg", lit, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        lit = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return lit
+
+
+def _window(sample: Sample, recipe: AugmentationRecipe, random: Random, *, width: int, height: int) -> Window:
+    """A random part of a picture; where it has faces, one of them is inside at a size drawn evenly by octaves."""
+    rows, columns = sample.pixels.shape[:2]
+    fitting = min(width / columns, height / rows)
+    if not len(sample.faces):
+        scale = min(recipe.most_growth, fitting * float(np.exp(random.uniform(0.0, 1.2))))
+        return Window(_place(random, columns, width / scale), _place(random, rows, height / scale), scale)
+    x1, y1, x2, y2 = sample.faces[random.integers(len(sample.faces))]
+    side = max(1.0, min(x2 - x1, y2 - y1))
+    largest = min(recipe.largest_target_px, 0.9 * min(width, height))
+    wanted = float(np.exp(random.uniform(np.log(recipe.smallest_target_px), np.log(largest))))
+    scale = float(np.clip(wanted / side, SMALLEST_SHOWN * fitting, recipe.most_growth))
+    # The face lies anywhere on the canvas, whole.
+    left = (x1 + x2) / 2 - random.uniform(0.1, 0.9) * width / scale
+    top = (y1 + y2) / 2 - random.uniform(0.1, 0.9) * height / scale
+    return Window(_held(left, columns, width / scale), _held(top, rows, height / scale), scale)
+
+
+def _place(random: Random, length: int, shown: float) -> float:
+    return float(random.uniform(0, length - shown)) if shown < length else 0.0
+
+
+def _held(start: float, length: int, shown: float) -> float:
+    """Keep a window inside the picture where it is smaller, and the picture inside the window where that is."""
+    low, high = min(0.0, length - shown), max(0.0, length - shown)
+    return float(np.clip(start, low, high))
+
+
+def _shown(sample: Sample, window: Window, *, width: int, height: int) -> Sample:
+    """Cut the window out and scale it; what lies outside the picture is black."""
+    rows, columns = sample.pixels.shape[:2]
+    x1, y1 = max(0, int(window.left)), max(0, int(window.top))
+    x2 = min(columns, int(np.ceil(window.left + width / window.scale)))
+    y2 = min(rows, int(np.ceil(window.top + height / window.scale)))
+    pixels = np.zeros((height, width, 3), np.uint8)
+    origin = np.array([x1, y1], np.float32)
+    # Where the cut begins on the canvas, in whole pixels: boxes follow what is really shown.
+    left, top = (max(0, round((edge - start) * window.scale)) for edge, start in ((x1, window.left), (y1, window.top)))
+    shown_width = min(width - left, max(1, round((x2 - x1) * window.scale)))
+    shown_height = min(height - top, max(1, round((y2 - y1) * window.scale)))
+    cut = sample.pixels[y1:y2, x1:x2]
+    if cut.size and shown_width > 0 and shown_height > 0:
+        # The cut is scaled whole, and what does not fit is left out.
+        full = resize(
+            cut,
+            width_px=max(1, round((x2 - x1) * window.scale)),
+            height_px=max(1, round((y2 - y1) * window.scale)),
+        )
+        pixels[top : top + shown_height, left : left + shown_width] = full[:shown_height, :shown_width]
+    move = np.tile(np.array([left, top], np.float32), 2)
+
+    def moved(boxes: Boxes) -> Boxes:
+        return np.asarray((boxes - np.tile(origin, 2)) * np.float32(window.scale) + move, np.float32)
+
+    return _clipped(Sample(pixels, moved(sample.faces), moved(sample.ignored)))
+
+
+def _clipped(sample: Sample) -> Sample:
+    """Cut boxes at the edge; faces of which too little is left become places to ignore."""
+    height, width = sample.pixels.shape[:2]
+    limits = np.array([width, height, width, height], np.float32)
+    faces, ignored = (np.clip(boxes, 0, limits) for boxes in (sample.faces, sample.ignored))
+    seen = _areas(faces) >= LEAST_SEEN_FRACTION * np.maximum(_areas(sample.faces), 1e-6)
+    ignored = np.concatenate([ignored, faces[~seen]])
+    return Sample(sample.pixels, faces[seen], ignored[_areas(ignored) > 0])
+
+
+def _sized(sample: Sample, recipe: AugmentationRecipe) -> Sample:
+    """Faces that are too small to be learnt become places to ignore."""
+    sides = np.minimum(sample.faces[:, 2] - sample.faces[:, 0], sample.faces[:, 3] - sample.faces[:, 1])
+    large = sides >= recipe.smallest_px
+    return Sample(sample.pixels, sample.faces[large], np.concatenate([sample.ignored, sample.faces[~large]]))
+
+
+def _areas(boxes: Boxes) -> NDArray[np.float32]:
+    return np.asarray(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1), np.float32)
+
+
+def _lit(image: Image, recipe: AugmentationRecipe, random: Random) -> Image:
+    """Brightness, contrast, gamma and tint in one table for each colour."""
+    spread = recipe.light_fraction
+    values = np.arange(256, dtype=np.float32) / 255
+    values = values ** np.exp(random.normal(0, spread))
+    contrast, brightness = np.exp(random.normal(0, spread)), random.normal(0, spread / 2)
+    values = (values - 0.5) * contrast + 0.5 + brightness
+    tints = np.exp(random.uniform(-1, 1, 3) * recipe.tint_fraction)
+    table = np.clip(values[:, None] * tints * 255, 0, 255).astype(np.uint8)
+    lit = np.asarray(cv2.LUT(image, table.reshape(1, 256, 3)), np.uint8)
+    if random.random() < recipe.grey_share:
+        lit = np.asarray(cv2.cvtColor(cv2.cvtColor(lit, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8)
+    return lit
+
+
+def _blurred(image: Image, random: Random) -> Image:
+    """By the lens, or by motion along a line."""
+    if random.random() < 0.5:  # noqa: PLR2004  (both alike)
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), random.uniform(0.4, 2.0)), np.uint8)
+    length = int(random.integers(2, 8))
+    kernel = np.zeros((length, length), np.float32)
+    angle = random.uniform(0, math.pi)
+    middle, reach = (length - 1) / 2, length / 2
+    ends = [
+        (round(middle + sign * reach * math.cos(angle)), round(middle + sign * reach * math.sin(angle)))
+        for sign in (-1, 1)
+    ]
+    cv2.line(kernel, ends[0], ends[1], (1.0,))
+    return np.asarray(cv2.filter2D(image, -1, kernel / max(kernel.sum(), 1.0)), np.uint8)
+
+
+def _noisy(image: Image, strength: float, random: Random) -> Image:
+    noise = random.standard_normal(image.shape, np.float32) * np.float32(strength)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)

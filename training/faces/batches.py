@@ -1,0 +1,91 @@
+"""Batches: in which order does a run see its scenes?
+
+Every batch follows from the seed, the epoch and its own number, so that a run that was killed sees what an unbroken
+one would have seen. Threads prepare batches ahead: OpenCV works outside Python's lock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.faces.augment import Sample, flipped, mosaic, single, weathered
+from training.masks.examples import read_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
+
+    from training.faces.recipe import FaceRecipe
+    from training.faces.scenes import Scene
+
+THREADS = 2
+AHEAD = 6
+PICTURES_OF_MOSAIC = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Canvases with their boxes, padded with zeros to the same number."""
+
+    pixels: NDArray[np.float32]
+    """Shape (n, side, side, 3), BGR, 0..255."""
+    faces: NDArray[np.float32]
+    """x1, y1, x2, y2 in pixels: shape (n, most faces, 4); all zero where there is none."""
+    ignored: NDArray[np.float32]
+    """Likewise: shape (n, most places, 4)."""
+
+
+def draw_batches(scenes: Sequence[Scene], recipe: FaceRecipe, *, epoch: int) -> Iterator[Batch]:
+    """The batches of an epoch."""
+    chances = np.array([scene.chance for scene in scenes])
+    with ThreadPoolExecutor(THREADS) as threads:
+        waiting: deque[Future[Batch]] = deque()
+        for step in range(recipe.schedule.steps_per_epoch):
+            waiting.append(threads.submit(draw_batch, scenes, chances, recipe, epoch=epoch, step=step))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def draw_batch(
+    scenes: Sequence[Scene], chances: NDArray[np.float64], recipe: FaceRecipe, *, epoch: int, step: int
+) -> Batch:
+    """One batch; the same for the same seed, epoch and step."""
+    random = np.random.default_rng([recipe.seed, epoch, step])
+    samples = [_drawn(scenes, chances, recipe, random) for _ in range(recipe.schedule.batch_size)]
+    return Batch(
+        np.stack([sample.pixels for sample in samples]).astype(np.float32),
+        _padded([sample.faces for sample in samples]),
+        _padded([sample.ignored for sample in samples]),
+    )
+
+
+def _drawn(
+    scenes: Sequence[Scene], chances: NDArray[np.float64], recipe: FaceRecipe, random: np.random.Generator
+) -> Sample:
+    """One canvas of one picture or of four."""
+    augmentation = recipe.augmentation
+    is_mosaic = random.random() < augmentation.mosaic_share
+    chosen = random.choice(len(scenes), PICTURES_OF_MOSAIC if is_mosaic else 1, p=chances)
+    samples = [flipped(_read(scenes[index]), augmentation, random) for index in chosen]
+    made = mosaic(samples, augmentation, random) if is_mosaic else single(samples[0], augmentation, random)
+    return Sample(weathered(made.pixels, augmentation, random), made.faces, made.ignored)
+
+
+def _read(scene: Scene) -> Sample:
+    return Sample(read_picture(scene.path), scene.faces, scene.ignored)
+
+
+def _padded(tables: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    padded = np.zeros((len(tables), max(1, *(len(table) for table in tables)), 4), np.float32)
+    for row, table in zip(padded, tables, strict=True):
+        row[: len(table)] = table
+    return padded

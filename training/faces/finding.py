@@ -1,0 +1,48 @@
+"""Finding: what does a Keras network find in a picture, treated as the device treats its answers?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from edge_agent.vision.faces.decoding import decode
+from edge_agent.vision.faces.letterbox import letterboxed
+from training.faces.network import levels_of
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+
+    from edge_agent.domain import Image
+
+    Found: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+LEAST_SCORE = 0.02
+"""Below this a find says nothing; average precision needs what is above."""
+
+
+class KerasFinder:
+    """A network at one size of input, turned for standing pictures."""
+
+    def __init__(
+        self, network: keras.Model, *, longer_px: int, shorter_px: int, min_score: float = LEAST_SCORE
+    ) -> None:
+        """Both sides are multiples of 32."""
+        import tensorflow as tf
+
+        self._sides = longer_px, shorter_px
+        self._min_score = min_score
+        # One trace for each of the two shapes; `predict` would cost more than a small network does.
+        self._call = tf.function(lambda pixels: network(pixels, training=False))
+
+    def __call__(self, image: Image) -> Found:
+        """Boxes x1, y1, x2, y2 in pixels of a BGR picture, (n, 4), and scores (n,), surest first."""
+        longer, shorter = self._sides
+        lies = image.shape[1] >= image.shape[0]
+        width, height = (longer, shorter) if lies else (shorter, longer)
+        pixels, back = letterboxed(image, width_px=width, height_px=height)
+        outputs = {name: np.asarray(value) for name, value in self._call(pixels[np.newaxis].astype(np.float32)).items()}
+        boxes, scores = decode(levels_of(outputs, 0), min_score=self._min_score)
+        limits = np.tile(np.array([image.shape[1], image.shape[0]], np.float32), 2)
+        return np.clip(boxes * np.float32(back), 0, limits), scores

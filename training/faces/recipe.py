@@ -1,0 +1,169 @@
+"""The recipe: what is one training run of a face finder made of?
+
+A YAML file, every key checked and described; all mistakes are reported together. Paths are relative to the working
+folder, so that a recipe reads the same wherever it lies.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from training.recipe_file import read_recipe_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Side = Annotated[int, Field(ge=64, le=1280, multiple_of=32)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelRecipe(_Part):
+    """The network."""
+
+    architecture: Literal["yunet", "compact"] = Field("yunet", description="compact: the project's own, for int8")
+    weights: str = Field(
+        "scratch", description="A YuNet file (.onnx), the model.keras of another run, or 'scratch' (compact only)"
+    )
+
+    @model_validator(mode="after")
+    def _begins_somewhere(self) -> ModelRecipe:
+        if self.architecture == "yunet" and self.weights == "scratch":
+            raise ValueError("'yunet' begins with weights: give its ONNX file or the model.keras of another run")
+        return self
+
+
+class StyleRecipe(_Part):
+    """How boxes of one origin become boxes of the style that is learnt, in shares of the box's own sides."""
+
+    down_fraction: float = Field(0.0, ge=-0.5, le=0.5, description="Its centre goes down by this share of its height")
+    width_factor: float = Field(1.0, ge=0.5, le=2.0)
+    height_factor: float = Field(1.0, ge=0.5, le=2.0)
+
+
+class DataRecipe(_Part):
+    """One source of pictures. Exactly one of `scenes`, `pictures` and `empty`."""
+
+    scenes: Path | None = Field(None, description="COCO file of annotated pictures")
+    sources: tuple[str, ...] = Field((), description="Sources of the COCO file to take; none: all")
+    splits: tuple[str, ...] = Field(("train",), description="Splits of the COCO file to take; never 'test'")
+    pictures: Path | None = Field(None, description="Folder of pictures without boxes; the teacher finds the faces")
+    empty: Path | None = Field(None, description="Folder of pictures without people")
+    most: int = Field(100_000, ge=1, description="Pictures to take at most, evenly over the folder")
+    share: float = Field(1.0, gt=0.0, description="How often its pictures are drawn, against the other sources")
+    style: StyleRecipe = Field(StyleRecipe(), description="From the style of its boxes to the style that is learnt")
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> DataRecipe:
+        given = [name for name in ("scenes", "pictures", "empty") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of scenes, pictures and empty, not {' and '.join(given) or 'none'}")
+        if "test" in self.splits:
+            raise ValueError("the 'test' split is for judging only")
+        return self
+
+
+class ValidationRecipe(_Part):
+    """What is kept apart to choose the best epoch by."""
+
+    fraction: float = Field(0.2, gt=0.0, lt=0.9, description="Share of the pictures of each of `sources`")
+    sources: tuple[str, ...] = Field(("street", "groups"), description="Sources of annotated pictures that judge")
+    choosing: tuple[str, ...] = Field(("street",), description="Those of them that choose the best epoch; none: all")
+    duplicate_bits: int = Field(
+        6, ge=0, le=20, description="Pictures whose 64-bit perceptual hashes differ in no more bits stay on one side"
+    )
+    keep_apart: tuple[Path, ...] = Field(
+        (),
+        description="What judges the model elsewhere: COCO files (their test split) and folders; pictures like these "
+        "are neither learnt nor used for validation",
+    )
+    width: Side = Field(512, description="Size of the input for lying pictures; standing ones get it turned")
+    height: Side = 384
+
+
+class AugmentationRecipe(_Part):
+    """How one scene may look elsewhere."""
+
+    canvas: Side = Field(416, description="Side of the square that is learnt from, in pixels")
+    smallest_px: float = Field(6.0, ge=0.0, description="Faces smaller on the canvas are neither learnt nor punished")
+    smallest_target_px: float = Field(10.0, gt=0.0, description="Smallest size that the face in the middle is given")
+    largest_target_px: float = Field(260.0, gt=0.0, description="Its largest size")
+    most_growth: float = Field(4.0, ge=1.0, description="No picture is scaled up by more")
+    plain_share: Fraction = Field(0.3, description="Share of pictures that are shown whole, as on the device")
+    mosaic_share: Fraction = Field(0.35, description="Share of canvases made of four pictures")
+    flip_share: Fraction = 0.5
+    light_fraction: float = Field(0.2, ge=0.0, le=1.0, description="Spread of brightness, contrast and gamma")
+    tint_fraction: float = Field(0.12, ge=0.0, le=0.5, description="Each colour's own gain")
+    grey_share: Fraction = Field(0.08, description="Share of pictures that lose their colours")
+    night_share: Fraction = Field(0.1, description="Share that is dark and noisy, as at night")
+    blur_share: Fraction = Field(0.15, description="Share that is blurred by the lens or by motion")
+    noise_share: Fraction = 0.2
+    jpeg_share: Fraction = Field(0.3, description="Share that goes through JPEG once more")
+    jpeg_quality: int = Field(30, ge=1, le=95, description="Lowest quality of that JPEG")
+
+
+class TeacherRecipe(_Part):
+    """Another finder, which tells what the annotations do not."""
+
+    finder: Path = Field(description="A YuNet file (.onnx) or the model.keras of another run")
+    longer_side_px: Side = Field(640, description="Pictures are shown to it at this longer side")
+    sure_score: Fraction = Field(0.7, description="In pictures without boxes, finds from here on are faces")
+    unsure_score: Fraction = Field(
+        0.35, description="Finds from here on that are no annotated face are neither learnt nor punished"
+    )
+    style: StyleRecipe = Field(StyleRecipe(), description="From the style of its boxes to the style that is learnt")
+
+
+class DistillationRecipe(_Part):
+    """A finder of the same strides whose answers are learnt beside the annotations."""
+
+    model: Path = Field(description="A YuNet file (.onnx) or the model.keras of another run")
+    share: float = Field(1.0, gt=0.0, le=10.0, description="Weight against the loss of the annotations")
+
+
+class ScheduleRecipe(_Part):
+    """How long, how fast."""
+
+    batch_size: int = Field(8, ge=1, le=512)
+    steps_per_epoch: int = Field(400, ge=1)
+    epochs: int = Field(15, ge=1)
+    learning_rate: float = Field(1e-3, gt=0.0, description="Highest; falls along a cosine to nothing")
+    rising_steps: int = Field(100, ge=0, description="Steps in which it rises from nothing")
+    averaging: float = Field(0.995, ge=0.0, lt=1.0, description="Share of the averaged weights that a step keeps")
+
+
+class FaceRecipe(_Part):
+    """One training run of the face finder."""
+
+    name: str = Field(min_length=1, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Names the run's folder")
+    seed: int = Field(1, ge=0)
+    model: ModelRecipe
+    data: tuple[DataRecipe, ...] = Field(min_length=1)
+    validation: ValidationRecipe = ValidationRecipe()
+    augmentation: AugmentationRecipe = AugmentationRecipe()
+    teacher: TeacherRecipe | None = None
+    distillation: DistillationRecipe | None = None
+    schedule: ScheduleRecipe = ScheduleRecipe()
+
+    @model_validator(mode="after")
+    def _fits_itself(self) -> FaceRecipe:
+        if self.teacher is None and any(one.pictures for one in self.data):
+            raise ValueError("teacher: needed by data with 'pictures'; give a finder")
+        if not any(one.scenes for one in self.data):
+            raise ValueError("data: none has annotations; give at least one with 'scenes', to judge by")
+        return self
+
+
+def read_recipe(path: Path, *, changes: Sequence[str] = ()) -> FaceRecipe:
+    """Read and check a recipe; `changes` such as `schedule.epochs=3` go before what the file says.
+
+    Raises:
+        ConfigError: the file is missing, no YAML, or wrong; every mistake is named with its line.
+    """
+    return read_recipe_file(path, FaceRecipe, changes=changes)

@@ -1,0 +1,61 @@
+"""The teacher: which faces does another finder see where nobody drew a box?
+
+Its finds are kept in a file beside the run, so that a run that goes on does not ask again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from training.faces.finding import KerasFinder
+from training.faces.network import open_network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from edge_agent.domain import Image
+    from training.faces.recipe import TeacherRecipe
+
+    Found: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+ROW = 5
+
+
+class Teacher:
+    """A finder and the file of its finds. Owned by one thread."""
+
+    def __init__(self, recipe: TeacherRecipe, *, memory: Path) -> None:
+        """Load the finder and what it has already said.
+
+        Raises:
+            ModelError: the finder is missing or none.
+        """
+        side = recipe.longer_side_px
+        # A square: a standing picture is shown as large as a lying one.
+        self._find = KerasFinder(
+            open_network(recipe.finder), longer_px=side, shorter_px=side, min_score=recipe.unsure_score
+        )
+        self._memory = memory
+        self._finds: dict[str, list[list[float]]] = {}
+        if memory.is_file():
+            self._finds = json.loads(memory.read_text(encoding="utf-8"))
+
+    def __call__(self, image: Image, path: Path) -> Found:
+        """Boxes (n, 4) and scores (n,) of a picture, in its pixels, surest first."""
+        name = str(path)
+        if name not in self._finds:
+            boxes, scores = self._find(image)
+            self._finds[name] = np.concatenate([boxes, scores[:, None]], axis=1).round(3).tolist()
+        rows = np.array(self._finds[name], np.float32).reshape(-1, ROW)
+        return rows[:, :4], rows[:, 4]
+
+    def remember(self) -> None:
+        """Write the file of finds."""
+        part = self._memory.with_suffix(".part")
+        part.write_text(json.dumps(self._finds), encoding="utf-8")
+        part.replace(self._memory)

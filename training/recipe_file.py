@@ -1,0 +1,57 @@
+"""Recipe files: how does a YAML file become a checked recipe?
+
+All mistakes are reported together, each with its line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from edge_agent.errors import ConfigError
+from training.mistakes import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+Recipe = TypeVar("Recipe", bound=BaseModel)
+
+
+def read_recipe_file(path: Path, model: type[Recipe], *, changes: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe; `changes` such as `model.alpha=0.5` go before what the file says.
+
+    Raises:
+        ConfigError: the file is missing, no YAML, or wrong; every mistake is named with its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such recipe; examples lie in training/recipes") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    for change in changes:
+        _change(content, change)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{path}:\n{describe(error, text=text, model=model)}") from error
+
+
+def _change(content: Any, change: str) -> None:
+    """Put one `key.of.sections=value` into the content of a recipe."""
+    path, equals, value = change.partition("=")
+    if not equals or not isinstance(content, dict):
+        raise ConfigError(f"--set {change}: write it as key=value, for instance model.alpha=0.5")
+    *sections, key = path.strip().split(".")
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise ConfigError(f"--set {change}: '{section}' holds no keys")
+    content[key] = yaml.safe_load(value)
