@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FOUND_SCORE = 0.6
 
-Side: TypeAlias = Literal["learnt", "judging", "apart"]
+Side: TypeAlias = Literal["learnt", "judging", "apart", "uncounted"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +97,7 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
     packs = tuple(_open(one, recipe, finder, packs_folder) for one in recipe.data)
     sides = _sides(packs, recipe)
     rows, answers, chances, places = [], [], [], []
+    judged: set[tuple[object, ...]] = set()
     for number, (pack, data) in enumerate(zip(packs, recipe.data, strict=True)):
         of_pack = [sides[example.path] for example in pack.examples]
         learnt = max(1, of_pack.count("learnt"))
@@ -104,8 +105,13 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
             rows.append((number, index))
             answers.append(recipe.labels.index(example.label))
             chances.append(data.share / learnt)
-            counts = example.box is None or example.box.shorter_side_px >= recipe.validation.smallest_px
-            places.append(of_pack[index] if of_pack[index] != "judging" or counts else "uncounted")
+            places.append(of_pack[index])
+            if of_pack[index] == "judging":
+                # A face that two sources hold, to be drawn more often, is still one face to judge by.
+                face = (example.path, *pack.places[index].tolist())
+                if face in judged or not _counts(example, recipe):
+                    places[-1] = "uncounted"
+                judged.add(face)
     table = np.array(rows, np.int64), np.array(answers, np.int64), np.array(chances)
     where = np.array(places)
     data_set = DataSet(
@@ -170,6 +176,10 @@ def _sides(packs: Sequence[Pack], recipe: MaskRecipe) -> dict[Path, Side]:
         judges = bool(held[index]) and group not in only_learnt
         sides[path] = "apart" if group in of_apart else "judging" if judges else "learnt"
     return sides
+
+
+def _counts(example: Example, recipe: MaskRecipe) -> bool:
+    return example.box is None or example.box.shorter_side_px >= recipe.validation.smallest_px
 
 
 def _judging_elsewhere(places: Sequence[Path]) -> list[Path]:

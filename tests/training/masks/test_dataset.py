@@ -61,6 +61,15 @@ def test_shares_say_how_often_a_source_is_drawn(tiny_recipe, class_folders, tmp_
     assert data_set.learnt.chances[data_set.learnt.answers == 0].sum() == pytest.approx(0.75)
 
 
+def test_a_face_that_two_sources_hold_judges_once(tiny_recipe, class_folders, tmp_path):
+    twice = tiny_recipe(data=[{"folders": str(class_folders)}, {"folders": str(class_folders), "share": 3.0}])
+
+    data_set = open_data_set(twice, packs_folder=tmp_path / "packs")
+
+    assert len(data_set.judging) == 12
+    assert len(data_set.learnt) == 56
+
+
 def test_unreadable_pictures_are_listed_and_not_fatal(tiny_recipe, class_folders, tmp_path):
     (class_folders / "with_mask" / "broken.jpg").write_bytes(b"no picture")
 
