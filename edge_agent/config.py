@@ -10,7 +10,7 @@ import os
 import platform
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -44,6 +44,16 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, values: Any) -> Any:
+        """Read `mqtt:` above keys that are all commented out as if it were not there."""
+        if values is None:
+            return {}
+        if not isinstance(values, dict):
+            return values
+        return {key: value for key, value in values.items() if value is not None or key not in cls.model_fields}
 
 
 class DeviceConfig(_Section):
@@ -169,7 +179,7 @@ class EvidenceConfig(_Section):
     folder: FilePath | None = Field(None, description="Where crops are kept; empty: 'crops' in state_folder")
     margin_fraction: float = Field(0.4, ge=0.0, le=3.0, description="Margin around the face, as a share of its size")
     jpeg_quality: int = Field(90, ge=10, le=100, description="JPEG quality of crops")
-    keep_days: float = Field(30.0, gt=0.0, description="Crops older than this are removed")
+    keep_days: float = Field(30.0, gt=0.0, le=36_500.0, description="Crops older than this are removed")
     keep_bytes: int = Field(500_000_000, ge=1_000_000, description="All crops together; the oldest are removed first")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from edge_agent.config import Config
+from edge_agent.config import Config, FilePath
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def default_file() -> Path | None:
 def load_config(file: Path | None, *, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration file; without one every key has its default.
 
-    `overrides` are texts such as "faces.finder=yunet" whose value is read as YAML; they go before the file.
+    `overrides` are texts such as "faces.finder=yunet" whose value is read as YAML; they go before the file. Relative
+    paths count from the file's folder, those in `overrides` from the working directory.
 
     Raises:
         ConfigError: everything that is wrong, each with line, key, value and the nearest known key.
@@ -77,17 +78,13 @@ def load_config(file: Path | None, *, overrides: Sequence[str] = ()) -> Config:
     return config
 
 
-def known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
-    """The keys that may stand in the section at `path`; empty where any name may stand."""
+def _section_at(path: KeyPath) -> type[BaseModel] | None:
+    """The section at `path`; None where there is none, or where any name may stand."""
+    section: type[BaseModel] | None = Config
     for part in path:
-        field = model.model_fields.get(str(part))
-        if field is None:
-            return []
-        section = _section_of(field.annotation)
-        if section is None:
-            return []
-        model = section
-    return list(model.model_fields)
+        field = section.model_fields.get(str(part)) if section else None
+        section = _section_of(field.annotation) if field else None
+    return section
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:
@@ -104,19 +101,27 @@ def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         raise ConfigError(f"{file}: no such file; 'edge-agent config > {file}' writes one to begin from") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from error
+    data, lines = _loaded(text, file)
+    if data is None:
+        return {}, {}
+    if not isinstance(data, dict):
+        raise ConfigError(_report(file, [(1, f"holds {data!r} where keys such as 'cameras:' are expected")]))
+    return data, lines
+
+
+def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        return yaml.safe_load(text), {} if root is None else _lines(root, file)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(_report(file, [(line, f"not YAML: {error.problem or error.context}")])) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not YAML: {error}") from error
-    if root is None or data is None:
-        return {}, {}
-    if not isinstance(data, dict):
-        raise ConfigError(_report(file, [(1, f"holds {data!r} where keys such as 'cameras:' are expected")]))
-    return data, _lines(root, file)
+    except ValueError as error:
+        raise ConfigError(f"{file}: holds what looks like a date or number and is none ({error}): quote it") from error
+    except RecursionError as error:
+        raise ConfigError(f"{file}: a value contains itself, or is nested too deeply; write it out") from error
 
 
 def _lines(root: yaml.Node, file: Path) -> dict[KeyPath, int]:
@@ -149,7 +154,7 @@ def _set(override: str, data: dict[str, Any], lines: dict[KeyPath, int], problem
     path = tuple(key.strip().split("."))
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         value = text
     if not equals or not all(path):
         problems.append((ON_COMMAND_LINE, f"--set {override}: has to be KEY=VALUE, such as faces.min_score=0.5"))
@@ -160,10 +165,19 @@ def _set(override: str, data: dict[str, Any], lines: dict[KeyPath, int], problem
         if not isinstance(below, dict):
             below = section[part] = {}
         section = below
+    if isinstance(value, str) and _holds_a_path(path):
+        # Whoever types a path means the folder they are in, not that of a file in /etc.
+        value = str(Path(value).expanduser().absolute())
     section[path[-1]] = value
     for depth in range(1, len(path) + 1):
         lines.setdefault(path[:depth], ON_COMMAND_LINE)
     lines[path] = ON_COMMAND_LINE
+
+
+def _holds_a_path(path: KeyPath) -> bool:
+    section = _section_at(path[:-1])
+    field = section.model_fields.get(str(path[-1])) if section else None
+    return field is not None and FilePath in get_args(field.annotation)
 
 
 def _explain(detail: ErrorDetails, lines: dict[KeyPath, int]) -> tuple[int, str]:
@@ -181,12 +195,12 @@ def _explain(detail: ErrorDetails, lines: dict[KeyPath, int]) -> tuple[int, str]
 
 def _suggestion(path: KeyPath) -> str:
     # Sections below `cameras` are named by the person: the keys of a camera are known all the same.
-    model, inside = Config, path[:-1]
+    inside = path[:-1]
     if inside[:1] == ("cameras",) and len(inside) > 1:
         section = get_args(Config.model_fields["cameras"].annotation)[1]
-        candidates = list(section.model_fields)
     else:
-        candidates = known_keys(model, inside)
+        section = _section_at(inside)
+    candidates = list(section.model_fields) if section else []
     nearest = difflib.get_close_matches(str(path[-1]), candidates, n=1)
     if nearest:
         return f"; did you mean '{nearest[0]}'?"

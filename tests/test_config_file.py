@@ -136,3 +136,48 @@ def test_a_device_name_that_would_break_a_topic_is_refused(tmp_path):
     (line,) = complaint(write(tmp_path, "device: {id: a/b}\n"))
 
     assert line == "line 1 device.id: may hold letters, digits, '.', '_' and '-' only, 63 at most"
+
+
+def test_a_key_or_section_without_a_value_has_its_default(tmp_path):
+    file = write(
+        tmp_path, "mqtt:\n  # port: 1884\ndevice: {id: }\ncameras:\n  door: {source: /dev/video1, silence_seconds: }\n"
+    )
+
+    config = load_config(file, overrides=["faces.min_score="])
+
+    assert config == load_config(None, overrides=["cameras={door: {source: /dev/video1}}"])
+    assert config.mqtt.model_fields_set == set()
+
+
+def test_a_key_that_nobody_knows_is_refused_also_without_a_value(tmp_path):
+    assert complaint(write(tmp_path, "motoin:\n")) == ["line 1 motoin: unknown key; did you mean 'motion'?"]
+
+
+def test_what_looks_like_a_date_and_is_none_is_explained(tmp_path):
+    with pytest.raises(ConfigError, match=r"config\.yaml: .*month must be in 1\.\.12.*quote it"):
+        load_config(write(tmp_path, "device: {id: 2026-13-01}\n"))
+    assert load_config(None, overrides=["device.id=2026-13-01"]).device.id == "2026-13-01"
+
+
+def test_a_value_that_contains_itself_is_explained(tmp_path):
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        load_config(write(tmp_path, "device: &device\n  id: *device\n"))
+
+
+def test_crops_cannot_be_kept_for_longer_than_a_calendar_reaches(tmp_path):
+    assert complaint(write(tmp_path, "evidence: {keep_days: .inf}\n")) == [
+        "line 1 evidence.keep_days: inf is more than 36500.0, the most allowed"
+    ]
+
+
+def test_paths_on_the_command_line_count_from_where_the_person_is(tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    file = write(tmp_path, "masks: {model: a.tflite}\n")
+
+    config = load_config(file, overrides=["evidence.folder=crops", "mqtt.topic=site"])
+
+    assert config.crops_folder == here / "crops"
+    assert config.mask_model == tmp_path / "a.tflite"
+    assert config.mqtt.topic == "site"
