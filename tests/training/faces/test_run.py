@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from edge_agent.errors import ConfigError
+from tests.training.faces.conftest import write_scenes
 from training.faces.batches import draw_batch
 from training.faces.fitting import learning_rate
 from training.faces.run import run
@@ -95,3 +96,19 @@ def test_the_learning_rate_rises_and_falls_to_nothing(tiny_recipe):
     assert rates[0] == pytest.approx(1e-4, rel=0.01)
     assert max(rates) == pytest.approx(1e-3, rel=0.01)
     assert rates[-1] < 1e-7
+
+
+def test_a_run_learns_from_a_teacher_and_from_its_answers(tiny_recipe, tmp_path):
+    run(tiny_recipe(), folder=tmp_path / "first")
+    write_scenes(tmp_path / "photos", count=4)
+    first = str(tmp_path / "first" / "model.keras")
+    recipe = tiny_recipe(
+        data=[*tiny_recipe().model_dump(mode="json")["data"], {"pictures": str(tmp_path / "photos")}],
+        teacher={"finder": first, "longer_side_px": 160, "unsure_score": 0.0, "sure_score": 0.01},
+        distillation={"model": first},
+    )
+
+    run(recipe, folder=tmp_path / "second")
+
+    assert json.loads((tmp_path / "second" / "taught.json").read_text())
+    assert all(np.isfinite(float(row["loss"])) for row in history(tmp_path / "second"))

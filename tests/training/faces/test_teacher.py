@@ -1,0 +1,32 @@
+"""A teacher is asked once for each picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.faces.compact import build_compact
+from training.faces.recipe import TeacherRecipe
+from training.faces.teacher import Teacher
+
+pytestmark = pytest.mark.tensorflow
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+
+
+def test_what_a_teacher_said_is_remembered_in_a_file(tmp_path):
+    network = build_compact()
+    network.save(tmp_path / "model.keras")
+    recipe = TeacherRecipe(finder=tmp_path / "model.keras", longer_side_px=96, unsure_score=0.0)
+    first = Teacher(recipe, memory=tmp_path / "taught.json")
+    boxes, scores = first(PICTURE, Path("one.png"))
+    first.remember()
+
+    again = Teacher(recipe, memory=tmp_path / "taught.json")
+    same_boxes, same_scores = again(np.zeros((1, 1, 3), np.uint8), Path("one.png"))
+
+    assert len(boxes) > 0
+    np.testing.assert_allclose(same_boxes, boxes, atol=1e-3)
+    np.testing.assert_allclose(same_scores, scores, atol=1e-3)
