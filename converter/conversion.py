@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from converter.progress import with_progress
@@ -52,10 +53,8 @@ def to_tflite(model: FloatModel, form: Format, *, pixels: NDArray[np.uint8]) -> 
             return bytes(converter.convert())
         # TensorFlow raises a dozen classes here, some private.
         except Exception as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise ModelError(
-                f"{model.path}: cannot be converted to {form}: {' '.join(lines)[:300]}; replace that layer by one that "
-                "TFLite has, or try --format float32"
+                f"{model.path}: cannot be converted to {form}: {_reason(error)}; put another layer in its place"
             ) from error
 
 
@@ -68,3 +67,10 @@ def _samples(model: FloatModel, pixels: NDArray[np.uint8]) -> Iterator[list[NDAr
             # preprocessing on the device nothing but a resize.
             shown[0, 0], shown[0, -1] = 0, 255
         yield [model.values(shown)]
+
+
+def _reason(error: Exception) -> str:
+    """Which operations TFLite lacks, where that is what many lines of compiler output say."""
+    text = " ".join(str(error).split())
+    lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
+    return f"TFLite has no operation {', '.join(lacking)}" if lacking else text[:300]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from converter.graph_reading import Ending, ending, first_scaling, nodes_of
+from converter.graph_reading import Ending, ending, first_scaling
 from converter.keras_models import LoadedModel, load_model
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ConfigError, ModelError
@@ -110,14 +110,13 @@ def open_float_model(path: Path, told: Told = NOTHING_TOLD, *, otherwise: Told =
         raise ConfigError(f"{path}: leaves the size of its input open; say it: --size 224")
     with quiet_tensorflow():
         bare = _frozen(loaded.call, height, width)
-        nodes = nodes_of(bare)
-        ends_in = ending(nodes, bare.outputs[0].op.name)
+        ends_in = ending(bare)
         if loaded.outputs == 1 and ends_in == "probabilities":
             raise ModelError(
                 f"{path}: a softmax over one output is always 1; train it with a sigmoid, or with two outputs"
             )
         function = _frozen(_with_probabilities(bare, ends_in, loaded.outputs), height, width)
-    pixels = told.pixels or _stated_range(loaded) or _found_range(nodes, path)
+    pixels = told.pixels or _stated_range(loaded) or _found_range(bare, path)
     margins = (told.margin_fraction, loaded.margin_fraction, otherwise.margin_fraction, 0.0)
     return FloatModel(
         path=path,
@@ -192,9 +191,9 @@ def _with_probabilities(bare: Any, ends_in: Ending, outputs: int) -> Any:
     return call
 
 
-def _found_range(nodes: Mapping[str, Any], path: Path) -> PixelRange | None:
+def _found_range(bare: Any, path: Path) -> PixelRange | None:
     """The range that the scaling at the beginning of the graph is made for; None where there is no scaling."""
-    factor, offset = first_scaling(nodes)
+    factor, offset = first_scaling(bare)
     if factor == 1.0 and offset == 0.0:
         return None
     size = abs(factor)

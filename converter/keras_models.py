@@ -175,8 +175,29 @@ def _load_with_keras(path: Path, *, said: Path, version: str, kind: str) -> Load
 
         # Keras 3 tells formats apart by suffix, and `mask_detector.model` has none that it knows.
         with _with_suffix(path, ".h5" if kind.startswith("HDF5") else ".keras") as named:
-            model = keras.models.load_model(named, compile=False)
+            model = _in_full_precision(keras.models.load_model(named, compile=False))
     return _of_keras(model, path=said, kind=kind)
+
+
+def _in_full_precision(model: Any) -> Any:
+    """The same model computing in float32: TFLite has no operators for what mixed precision makes of a graph."""
+    if all(layer.compute_dtype == "float32" for layer in model.layers):
+        return model
+    rebuilt = type(model).from_config(_with_full_precision(model.get_config()))
+    rebuilt.set_weights(model.get_weights())
+    return rebuilt
+
+
+def _with_full_precision(config: Any) -> Any:
+    match config:
+        case dict():
+            return {key: _with_full_precision(value) for key, value in config.items()}
+        case list() | tuple():
+            return type(config)(_with_full_precision(value) for value in config)
+        case "mixed_float16" | "mixed_bfloat16" | "float16" | "bfloat16":
+            return "float32"
+        case _:
+            return config
 
 
 def _of_keras(model: Any, *, path: Path, kind: str) -> LoadedModel:

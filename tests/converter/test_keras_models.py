@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 
+import numpy as np
 import pytest
 
 from converter.keras_models import labels_of_names, load_model
@@ -66,6 +67,22 @@ def test_an_exported_model_loads_without_keras(keras_3, tmp_path):
 
     assert loaded.kind == "SavedModel"
     assert shape_of(loaded) == (SIDE_PX, SIDE_PX, 2)
+
+
+@pytest.mark.parametrize(("generation", "name"), [(2, "a.h5"), (2, "a.keras"), (3, "a.h5"), (3, "a.keras")])
+def test_a_model_trained_in_mixed_precision_computes_in_float32(request, tmp_path, generation, name):
+    keras = request.getfixturevalue(f"keras_{generation}")
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        saved(keras, tmp_path / name)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+    model = load_model(tmp_path / name).keeps
+
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    blue = np.full((1, SIDE_PX, SIDE_PX, 3), [-1, 0, 1], np.float32)
+    assert float(model(blue)[0, 0]) > 0.99
 
 
 @pytest.fixture
