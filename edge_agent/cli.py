@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """What shells report for Ctrl-C."""
+BUG = 70
+"""EX_SOFTWARE of sysexits.h: a bug is told apart from bad input, which ends with 1."""
+
+log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     options = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, handlers=[log_handler()], force=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files need not be UTF-8, and a terminal may know fewer characters than a camera's name has.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return int(options.action(options))
     except AgentError as error:
@@ -49,6 +57,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         # The reader of a pipe, such as `| head`, has seen enough; nothing more may be flushed into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception:
+        log.exception("edge-agent failed; please report this")
+        return BUG
 
 
 def build_parser() -> argparse.ArgumentParser:

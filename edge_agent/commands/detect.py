@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from edge_agent.camera.pictures import picture_paths, read_picture
+from edge_agent.camera.pictures import SUFFIXES, picture_paths, read_picture
 from edge_agent.commands.options import accept_json, add_command, configured, print_json, with_progress
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.annotation import WORDS, annotate
@@ -45,6 +45,9 @@ def detect(options: argparse.Namespace) -> int:
     """Look at each picture; an unreadable one gets a line that says so, and the exit status is then 1."""
     finder, reader = open_eyes(configured(options))
     pictures = picture_paths(options.paths)
+    if not pictures:
+        folders = ", ".join(map(str, options.paths))
+        raise PictureError(f"{folders}: holds no picture; put files there that end in {', '.join(sorted(SUFFIXES))}")
     failed = 0
     for path in with_progress(pictures, unit="pictures"):
         try:
@@ -54,9 +57,13 @@ def detect(options: argparse.Namespace) -> int:
             _print_failure(path, error, as_json=options.json)
             continue
         seen = _look(path, image, finder, reader)
-        if options.annotate is not None:
-            _save_annotated(seen, image, options.annotate)
         _print_seen(seen, as_json=options.json)
+        if options.annotate is not None:
+            try:
+                _save_annotated(seen, image, options.annotate)
+            except PictureError as error:
+                failed += 1
+                print(error, file=sys.stderr)
     return PictureError.exit_code if failed else 0
 
 
@@ -115,14 +122,20 @@ def _save_annotated(seen: _Seen, image: Image, folder: Path) -> None:
     """Keep the name and the last folder of the original, which tells most pictures apart.
 
     Raises:
-        ConfigError: the copy would replace the original, or cannot be written.
+        ConfigError: the copy would stand among originals, or cannot be written.
+        PictureError: it is too long or too high for a JPEG.
     """
-    target = folder / seen.path.absolute().parent.name / f"{seen.path.stem}.jpg"
-    if target.exists() and target.samefile(seen.path):
-        raise ConfigError(f"--annotate {folder}: would replace {seen.path}; choose another folder")
+    originals = seen.path.absolute().parent
+    target = folder / originals.name / f"{seen.path.stem}.jpg"
+    if target.parent.exists() and target.parent.samefile(originals):
+        raise ConfigError(f"--annotate {folder}: would replace pictures in {originals}; choose another folder")
     drawn = annotate(image, [(face.box, label, scores[label]) for face, label, scores in seen.faces])
+    done, content = cv2.imencode(".jpg", drawn)
+    if not done:
+        width_px, height_px = seen.size
+        raise PictureError(f"{seen.path}: {width_px}x{height_px} pixels cannot be drawn as JPEG; cut it into pieces")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(cv2.imencode(".jpg", drawn)[1].tobytes())
+        target.write_bytes(content.tobytes())
     except OSError as error:
         raise ConfigError(f"--annotate {folder}: cannot write {target}: {error.strerror}") from error

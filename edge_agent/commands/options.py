@@ -55,8 +55,11 @@ def configured(options: argparse.Namespace) -> Config:
 
 
 def print_json(value: object) -> None:
-    """Print one JSON line, at once: a program may be waiting for it."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    """Print one JSON line, at once: a program may be waiting for it.
+
+    ASCII alone: a file name that is no UTF-8 would otherwise be a line that no program can read.
+    """
+    print(json.dumps(value), flush=True)
 
 
 def alert_line(message: Mapping[str, Any]) -> str:

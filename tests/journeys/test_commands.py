@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import cv2
 import jsonschema
+import numpy as np
 import pytest
 
 from edge_agent.config import shipped
@@ -77,6 +81,57 @@ def test_detect_draws_into_copies_and_never_over_an_original(pictures, tmp_path)
     refused = run_command("detect", "--annotate", tmp_path, pictures / "own.jpg")
     assert refused.returncode == 78
     assert "would replace" in refused.stderr
+
+    # bare.png would be drawn into bare.jpg, which may be somebody's picture as well.
+    assert run_command("detect", "--annotate", tmp_path, pictures / "bare.png").returncode == 78
+    assert not (pictures / "bare.jpg").exists()
+
+
+def test_a_picture_that_is_too_long_for_jpeg_is_seen_and_only_not_drawn(pictures, tmp_path):
+    cv2.imwrite(str(pictures / "aaa.png"), np.zeros((2, 70_000, 3), np.uint8))
+
+    done = run_command("detect", "--json", "--annotate", tmp_path / "seen", pictures)
+
+    assert done.returncode == 1
+    assert [line["width"] for line in lines(done.stdout)] == [70_000, 512, 512]
+    assert "aaa.png: 70000x2 pixels cannot be drawn as JPEG" in done.stderr
+    assert {file.name for file in (tmp_path / "seen" / "pictures").iterdir()} == {"bare.jpg", "masked.jpg"}
+
+
+def test_detect_says_that_a_folder_holds_no_picture(tmp_path):
+    done = run_command("detect", "--json", tmp_path)
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert f"{tmp_path}: holds no picture" in done.stderr
+
+
+def test_a_file_name_that_is_no_text_is_printed_all_the_same(pictures):
+    strange = os.fsdecode(os.fsencode(pictures) + b"/\xff.png")
+    (pictures / "bare.png").rename(strange)
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+
+    done = run_command("detect", "--json", strange, env=strict)
+    said = run_command("detect", strange, env=strict)
+
+    assert (done.returncode, said.returncode) == (0, 0), done.stderr + said.stderr
+    assert [line["path"] for line in lines(done.stdout)] == [strange]
+    assert "\\udcff.png: " in said.stdout
+
+
+# the end
+
+
+def test_a_bug_ends_with_its_own_status_and_is_told_apart_from_bad_input(pictures):
+    broken = "import sys, cv2; cv2.CascadeClassifier = None; from edge_agent.cli import main; sys.exit(main())"
+
+    done = subprocess.run(
+        [sys.executable, "-c", broken, "detect", pictures], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 70
+    assert "please report this" in done.stderr
+    assert "Traceback" in done.stderr
 
 
 # replay
