@@ -108,5 +108,10 @@ def _check_tensors(interpreter: Interpreter, card: MaskCard, *, name: str) -> No
         "output dtype": (given.dtype.name, card.output.dtype),
     }
     wrong = [f"{what} {actual} against {said}" for what, (actual, said) in wanted.items() if actual != said]
+    # A float output is not quantized: its scale is 0 in the tensor and 1 on the card.
+    if given.scale and not np.allclose((given.scale, given.zero_point), (card.output.scale, card.output.zero_point)):
+        wrong.append(f"output scale {given.scale:g} against {card.output.scale:g}")
+    if taken.dtype.kind in "iu" and not taken.scale:
+        wrong.append(f"{taken.dtype.name} input without a scale")
     if wrong:
         raise ModelError(f"{name}: the card does not fit the model: {', '.join(wrong)}; reinstall both")

@@ -154,3 +154,10 @@ def test_two_readings_of_the_same_face_are_the_same(reader):
     image, box = portrait(HOPPER), face_box(HOPPER)
 
     assert np.allclose(list(reader.read(image, box)[1].values()), list(reader.read(image, box)[1].values()))
+
+
+def test_a_card_with_another_output_scale_is_refused(changed):
+    output = json.loads(MODEL.with_suffix(".json").read_text(encoding="utf-8"))["output"]
+
+    with pytest.raises(ModelError, match=r"the card does not fit the model: output scale 0\.00390625 against 0\.5"):
+        open_mask_reader(changed(output=output | {"scale": 0.5}))
