@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json
+from edge_agent.config import NAME_PATTERN
 from edge_agent.delivery.subscriber import follow_alerts
 from edge_agent.domain import LABELS
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def add_to(commands: Any) -> None:
@@ -22,7 +22,7 @@ def add_to(commands: Any) -> None:
         summary="subscribe to alerts and print each as it comes, until Ctrl-C",
         example="edge-agent alerts --set mqtt.host=broker.local --label without_mask --json",
     )
-    parser.add_argument("--device", default="+", help="only alerts of this device (default: of all)")
+    parser.add_argument("--device", type=_device, help="only alerts of this device (default: of all)")
     parser.add_argument("--camera", help="only alerts of this camera")
     parser.add_argument("--label", choices=LABELS, help="only alerts with this label")
     parser.add_argument("--count", type=int, default=0, metavar="N", help="end after so many alerts")
@@ -33,7 +33,7 @@ def follow(options: argparse.Namespace) -> int:
     """Print alerts that pass the filters."""
     printed = 0
     wanted = {"camera": options.camera, "label": options.label}
-    for message in follow_alerts(configured(options).mqtt, device=options.device, stop=threading.Event()):
+    for message in follow_alerts(configured(options).mqtt, device=options.device or "+", stop=threading.Event()):
         if any(value is not None and message.get(key) != value for key, value in wanted.items()):
             continue
         if options.json:
@@ -44,3 +44,9 @@ def follow(options: argparse.Namespace) -> int:
         if printed == options.count:
             break
     return 0
+
+
+def _device(name: str) -> str:
+    if not re.match(NAME_PATTERN, name):
+        raise argparse.ArgumentTypeError(f"{name!r}: the name of a device holds letters, digits, '.', '_' and '-' only")
+    return name

@@ -11,10 +11,11 @@ import numpy as np
 from edge_agent.camera import open_camera
 from edge_agent.camera.source import shown_source
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
+from edge_agent.config_file import default_file
 from edge_agent.delivery.identity import boot_id
 from edge_agent.delivery.mqtt import try_broker
 from edge_agent.delivery.outbox import Outbox
-from edge_agent.errors import AgentError, CameraError
+from edge_agent.errors import AgentError, CameraError, ConfigError
 from edge_agent.evidence.crops import Crops
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.faces import open_face_finder
@@ -23,9 +24,13 @@ from edge_agent.vision.tflite import probe_runtimes
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from edge_agent.config import Config
+
+
+MARK_WIDTH = len("WRONG")
+CHECK_WIDTH = len("configuration")
 
 
 def add_to(commands: Any) -> None:
@@ -42,9 +47,16 @@ def add_to(commands: Any) -> None:
 
 def check(options: argparse.Namespace) -> int:
     """Look at every part, also after one has failed; the exit status is that of the first failure."""
-    config = configured(options)
+    tell = print_json if options.json else _print_finding
+    file = options.config or default_file() or "the defaults"
+    try:
+        config = configured(options)
+    except ConfigError as error:
+        # Everything else depends on it.
+        tell({"check": "configuration", "ok": False, "message": str(error)})
+        return error.exit_code
+    tell({"check": "configuration", "ok": True, "message": str(file)})
     checks: list[tuple[str, Callable[[], str]]] = [
-        ("configuration", lambda: str(options.config or "the defaults")),
         ("masks", lambda: _masks(config)),
         ("runtime", lambda: _runtime(config)),
         ("faces", lambda: _faces(config)),
@@ -54,18 +66,19 @@ def check(options: argparse.Namespace) -> int:
         ("broker", lambda: try_broker(config.mqtt, config.device.name)),
     ]
     status = 0
-    width = max(len(name) for name, _ in checks)
     for name, look in checks:
         try:
             found, is_good = look(), True
         except AgentError as error:
             found, is_good = str(error), False
             status = status or error.exit_code
-        if options.json:
-            print_json({"check": name, "ok": is_good, "message": found})
-        else:
-            print(f"{'ok   ' if is_good else 'WRONG'}  {name.ljust(width)}  {found}", flush=True)
+        tell({"check": name, "ok": is_good, "message": found})
     return status
+
+
+def _print_finding(finding: Mapping[str, Any]) -> None:
+    mark = "ok" if finding["ok"] else "WRONG"
+    print(f"{mark.ljust(MARK_WIDTH)}  {finding['check'].ljust(CHECK_WIDTH)}  {finding['message']}", flush=True)
 
 
 def _masks(config: Config) -> str:

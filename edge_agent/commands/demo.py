@@ -60,13 +60,15 @@ def _demo_config(options: argparse.Namespace, stack: ExitStack) -> Config:
     changes = []
     config = configured(options)
     if "cameras" not in config.model_fields_set:
-        changes.append(f"cameras={{example: {{source: '{shipped('examples') / EXAMPLE}'}}}}")
+        # JSON is YAML in which any name can be written.
+        cameras = {"example": {"source": str(shipped("examples") / EXAMPLE)}}
+        changes.append(f"cameras={json.dumps(cameras)}")
     if "host" not in config.mqtt.model_fields_set:
         broker = _Broker()
         stack.callback(broker.close)
         changes += [f"mqtt.host={broker.host}", f"mqtt.port={broker.port}"]
         # Alerts of an earlier demo that nobody fetched, and crops, stay apart from those of a real agent.
-        changes.append(f"state_folder={config.state / 'demo'}")
+        changes.append(f"state_folder={json.dumps(str(config.state / 'demo'))}")
     options.set = [*options.set, *changes]
     return configured(options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import threading
@@ -39,8 +40,9 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Watch until SIGTERM or SIGINT, or until every recording has ended; SIGHUP reads the configuration again."""
     if options.source is not None:
-        camera = f"cameras={{camera: {{source: {options.source!r}}}}}"
-        options.set = [*options.set, camera]
+        # JSON is YAML in which any name can be written.
+        cameras = {"camera": {"source": options.source}}
+        options.set = [*options.set, f"cameras={json.dumps(cameras)}"]
     life = _Life()
     if options.demo:
         return run_demo(options, stop=life.wake)

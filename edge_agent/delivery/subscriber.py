@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.delivery.mqtt import Connection, Message, open_connection
 from edge_agent.delivery.pauses import Pauses
+from edge_agent.delivery.payload import SCHEMA
 from edge_agent.delivery.topics import alerts_topic
 from edge_agent.errors import UnavailableError
 
@@ -79,7 +80,7 @@ def _parsed(message: Message) -> dict[str, Any] | None:
         shown = message.payload[:SHOWN_BYTES]
         log.warning("%s: a message that is no JSON is skipped (%s): %r", message.topic, error, shown)
         return None
-    if not isinstance(content, dict):
-        log.warning("%s: a message that is no JSON object is skipped: %r", message.topic, message.payload[:SHOWN_BYTES])
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        log.warning("%s: a message that is no %s is skipped: %r", message.topic, SCHEMA, message.payload[:SHOWN_BYTES])
         return None
     return content

@@ -7,6 +7,7 @@ import pytest
 
 from edge_agent.config import MqttConfig
 from edge_agent.delivery.mqtt import open_connection
+from edge_agent.delivery.payload import SCHEMA
 from edge_agent.delivery.subscriber import follow_alerts
 from edge_agent.errors import ConfigError
 from tests.delivery.samples import PATIENCE_SECONDS
@@ -35,6 +36,10 @@ class Follower:
             self.alerts.put(alert)
 
 
+def alert(**values: Any) -> bytes:
+    return json.dumps({"schema": SCHEMA, **values}).encode()
+
+
 def publish(broker, topic, payload):
     with open_connection(broker.config(), client_id="sender") as connection:
         connection.publish(topic, payload)
@@ -45,27 +50,27 @@ def test_alerts_of_every_device_arrive_parsed(broker):
     with Follower(broker.config()) as follower:
         assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
         for device in ("lobby", "gate"):
-            publish(broker, f"maskwatch/{device}/alerts", json.dumps({"device": device}).encode())
-            assert follower.alerts.get(timeout=PATIENCE_SECONDS) == {"device": device}
+            publish(broker, f"maskwatch/{device}/alerts", alert(device=device))
+            assert follower.alerts.get(timeout=PATIENCE_SECONDS) == {"schema": SCHEMA, "device": device}
 
 
 def test_alerts_of_one_device_alone_can_be_followed(broker):
     with Follower(broker.config(), device="gate") as follower:
         assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
         for device in ("lobby", "gate"):
-            publish(broker, f"maskwatch/{device}/alerts", json.dumps({"device": device}).encode())
+            publish(broker, f"maskwatch/{device}/alerts", alert(device=device))
 
-        assert follower.alerts.get(timeout=PATIENCE_SECONDS) == {"device": "gate"}
+        assert follower.alerts.get(timeout=PATIENCE_SECONDS) == {"schema": SCHEMA, "device": "gate"}
 
 
-def test_a_message_that_is_no_json_object_is_skipped_and_logged(broker, caplog):
+def test_a_message_that_is_no_alert_is_skipped_and_logged(broker, caplog):
     with Follower(broker.config()) as follower:
         assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
-        for payload in (b"\xff", b"{", b"[1]", b'{"id": 1}'):
+        for payload in (b"\xff", b"{", b"[1]", b'{"id": 1}', b'{"schema": "maskwatch.alert/9"}', alert(id=1)):
             publish(broker, "maskwatch/lobby/alerts", payload)
 
-        assert follower.alerts.get(timeout=PATIENCE_SECONDS) == {"id": 1}
-    assert [record.getMessage().startswith("maskwatch/lobby/alerts: ") for record in caplog.records] == [True] * 3
+        assert follower.alerts.get(timeout=PATIENCE_SECONDS) == {"schema": SCHEMA, "id": 1}
+    assert [record.getMessage().startswith("maskwatch/lobby/alerts: ") for record in caplog.records] == [True] * 5
 
 
 def test_a_broker_that_is_away_is_waited_for_and_followed_again_after_a_loss(tmp_path, caplog):
@@ -73,8 +78,8 @@ def test_a_broker_that_is_away_is_waited_for_and_followed_again_after_a_loss(tmp
     with Follower(broker.config()) as follower, broker:
         for _ in range(2):
             assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
-            publish(broker, "maskwatch/lobby/alerts", b'{"id": 1}')
-            assert follower.alerts.get(timeout=PATIENCE_SECONDS) == {"id": 1}
+            publish(broker, "maskwatch/lobby/alerts", alert(id=1))
+            assert follower.alerts.get(timeout=PATIENCE_SECONDS) == {"schema": SCHEMA, "id": 1}
             broker.kill()
             broker.start()
     assert any("connection is lost" in record.getMessage() for record in caplog.records)

@@ -210,6 +210,19 @@ def test_check_finds_everything_in_order(tmp_path):
     assert "640x360" in found["camera door"]["message"]
 
 
+def test_check_lists_what_is_wrong_in_the_file_like_any_other_finding(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("mqtt: {port: abc}\nmotoin: {}\n", encoding="utf-8")
+
+    done = run_command("check", "--json", "--config", file)
+
+    assert done.returncode == 78
+    (line,) = lines(done.stdout)
+    assert (line["check"], line["ok"]) == ("configuration", False)
+    assert "'abc' is not a whole number" in line["message"]
+    assert "did you mean 'motion'?" in line["message"]
+
+
 def test_check_says_all_that_is_wrong_and_what_to_do(tmp_path):
     (tmp_path / "file").touch()
     done = run_command(
@@ -316,3 +329,24 @@ def test_the_reference_recordings_give_their_true_alerts(shared, video, alerts):
     )  # fmt: skip
 
     assert lines(done.stdout)[-1]["summary"]["alerts"] == alerts
+
+
+def test_any_name_of_a_source_and_of_the_state_folder_is_taken_as_it_stands(tmp_path):
+    folder = tmp_path / """it's C:\\new, "odd" #1"""
+    folder.mkdir()
+    cv2.imwrite(str(folder / "one.png"), portrait(COLLINS))
+    state = {"XDG_STATE_HOME": str(tmp_path / "state: it's #1")}
+
+    done = run_command("run", "--demo", "--source", folder, env={**os.environ, **state})
+
+    assert done.returncode == 0, done.stderr
+    assert "1 frames in" in done.stdout
+    assert (tmp_path / "state: it's #1" / "maskwatch" / "demo" / "outbox.sqlite").exists()
+
+
+@pytest.mark.parametrize("device", ["#", "a/b", "+a", ""])
+def test_alerts_refuses_the_name_of_a_device_that_no_device_can_have(device):
+    done = run_command("alerts", "--device", device)
+
+    assert done.returncode == 2
+    assert "--device" in done.stderr
