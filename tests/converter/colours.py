@@ -6,6 +6,7 @@ converted in seconds.
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.domain import Image
+    from edge_agent.vision.tflite import RuntimeName
 
 SIDE_PX = 32
+
+# tflite-runtime lives with numpy 1 and Python up to 3.11 only; elsewhere a model is proven in LiteRT alone.
+HAS_TFLITE_RUNTIME = importlib.util.find_spec("tflite_runtime") is not None
+RUNTIMES: tuple[RuntimeName, ...] = ("litert", "tflite-runtime") if HAS_TFLITE_RUNTIME else ("litert",)
 BLUE, RED = (200, 90, 60), (60, 90, 200)
 """BGR of a "face" with and without a mask."""
 

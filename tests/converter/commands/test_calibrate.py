@@ -12,7 +12,7 @@ import pytest
 from converter.cli import main
 from edge_agent.vision.card import read_card
 from edge_agent.vision.masks import open_mask_reader
-from tests.converter.colours import BLUE, RED, coloured, write_pictures
+from tests.converter.colours import BLUE, RED, RUNTIMES, coloured, write_pictures
 
 pytestmark = pytest.mark.tensorflow
 
@@ -50,7 +50,7 @@ def test_the_device_uses_the_fitted_card(model, hard_faces):
 
     main(["calibrate", str(model), "--folders", str(hard_faces)])
 
-    for runtime in ("litert", "tflite-runtime"):
+    for runtime in RUNTIMES:
         after = open_mask_reader(model, runtime=runtime).scores_of_whole(coloured(BLUE, seed=1))["with_mask"]
         assert after == pytest.approx(0.9, abs=0.02)
         assert after < before

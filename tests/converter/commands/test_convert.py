@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
-from typing import TYPE_CHECKING
+import sys
 
 import numpy as np
 import pytest
@@ -15,14 +15,10 @@ from converter.silence import quiet_tensorflow
 from edge_agent.domain import Box
 from edge_agent.vision.card import read_card
 from edge_agent.vision.masks import open_mask_reader
-from tests.converter.colours import BLUE, RED, colour_reader, coloured, own_layer, write_pictures
-
-if TYPE_CHECKING:
-    from edge_agent.vision.tflite import RuntimeName
+from tests.converter.colours import BLUE, RED, RUNTIMES, colour_reader, coloured, own_layer, write_pictures
 
 pytestmark = pytest.mark.tensorflow
 
-RUNTIMES: tuple[RuntimeName, ...] = ("litert", "tflite-runtime")
 WHOLE = Box(0, 0, 48, 48)
 
 
@@ -33,6 +29,16 @@ def test_the_device_reads_with_a_converted_model(converted, runtime):
     assert reader.runtime == runtime
     assert reader.read(coloured(BLUE, seed=99), WHOLE)[0] == "with_mask"
     assert reader.read(coloured(RED, seed=99), WHOLE)[0] == "without_mask"
+
+
+def test_a_model_is_proven_in_what_is_installed_and_the_rest_is_named(colour_model, convert, monkeypatch, capsys):
+    # As on a machine without it: importing it fails.
+    monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", None)
+
+    assert convert(colour_model) == 0
+
+    told = said(capsys)
+    assert "bytes, runs in litert not tried in tflite-runtime, which is not installed here" in told
 
 
 def test_pixels_go_into_an_int8_model_as_they_are(converted):
