@@ -17,7 +17,7 @@ import yaml
 from edge_agent.errors import ConfigError
 from training.masks.batches import plain_pixels
 from training.masks.dataset import DataSet, open_data_set
-from training.masks.fitting import BEST, fit, judge, read_state
+from training.masks.fitting import fit, judge, read_state, trained_network
 from training.masks.listing import write_listing
 from training.masks.reports import draw_confusion, draw_mistakes, draw_reliability, write_history, write_reports
 from training.masks.teacher import open_teacher
@@ -51,7 +51,7 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     _tell(data_set)
     history = fit(recipe, data_set, folder=folder, teacher=open_teacher(recipe))
     keras.models.load_model(folder / read_state(folder).model).save(folder / LAST, include_optimizer=False)
-    network = keras.models.load_model(folder / BEST)
+    network = trained_network(recipe, folder)
     part = folder / "part-model.keras"
     network.save(part)
     part.replace(folder / "model.keras")

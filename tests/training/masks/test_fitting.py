@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from training.masks.dataset import open_data_set
-from training.masks.fitting import BEST, fit, head_epochs, label_weights, learning_rate, read_state, still_layers
+from training.masks.fitting import (
+    BEST,
+    fit,
+    head_epochs,
+    label_weights,
+    learning_rate,
+    read_state,
+    still_layers,
+    trained_network,
+)
 from training.masks.network import HEAD, build_network
 from training.masks.recipe import ModelRecipe
 from training.masks.teacher import Teacher
@@ -67,6 +77,19 @@ class _StopAfter(Teacher):
             raise KeyboardInterrupt
         self.left -= 1
         return values[:, 0, 0, :2]
+
+
+def test_the_model_of_averaged_epochs_is_their_mean(tiny_recipe, data_set, tmp_path):
+    import keras
+
+    recipe = tiny_recipe(schedule={"epochs": 3, "faces_per_epoch": 32, "batch_size": 8, "averaged_epochs": 2})
+
+    fit(recipe, data_set, folder=tmp_path)
+
+    kept = sorted(tmp_path.glob("epoch-*.keras"))
+    assert [path.name for path in kept] == ["epoch-002.keras", "epoch-003.keras"]
+    one, other = (keras.models.load_model(path).get_weights()[0] for path in kept)
+    assert np.allclose(trained_network(recipe, tmp_path).get_weights()[0], (one + other) / 2)
 
 
 def test_training_stops_when_validation_gets_no_better(tiny_recipe, data_set, tmp_path):
