@@ -168,7 +168,7 @@ class RulesConfig(_Section):
     """Which verdicts a person is told of."""
 
     violations: tuple[Label, ...] = Field(
-        ("without_mask", "mask_worn_incorrectly"), description="Labels that are alerted"
+        ("without_mask", "mask_worn_incorrectly"), min_length=1, description="Labels that are alerted"
     )
     smallest_face_px: int = Field(24, ge=8, le=2000, description="Smaller faces are followed but never alerted")
 
@@ -242,6 +242,19 @@ class Config(_Section):
     evidence: EvidenceConfig = Field(default_factory=EvidenceConfig, description="Crops on disk")
     mqtt: MqttConfig = Field(default_factory=MqttConfig, description="The broker that alerts go to")
     log: LogConfig = Field(default_factory=LogConfig, description="What the agent says about itself")
+
+    @model_validator(mode="after")
+    def _remembers_from_frame_to_frame(self) -> Config:
+        forget_seconds = self.tracking.forget_seconds
+        for name, camera in self.cameras.items():
+            rate = camera.frames_per_second
+            # With one reading a verdict, every face is alerted at once; with more, tracks have to live.
+            if self.voting.readings > 1 and rate and 1 / rate > forget_seconds:
+                raise ValueError(
+                    f"cameras.{name}.frames_per_second ({rate:g}) leaves {1 / rate:g} s between frames, and "
+                    f"tracking.forget_seconds ({forget_seconds:g}) is shorter: nobody would ever be alerted"
+                )
+        return self
 
     @property
     def state(self) -> Path:

@@ -181,3 +181,18 @@ def test_paths_on_the_command_line_count_from_where_the_person_is(tmp_path, monk
     assert config.crops_folder == here / "crops"
     assert config.mask_model == tmp_path / "a.tflite"
     assert config.mqtt.topic == "site"
+
+
+def test_a_rate_at_which_everybody_is_forgotten_between_two_frames_is_refused(tmp_path):
+    file = write(tmp_path, "cameras:\n  door: {frames_per_second: 0.2}\n  gate: {frames_per_second: 0}\n")
+
+    assert complaint(file) == [
+        "line 1 the file: cameras.door.frames_per_second (0.2) leaves 5 s between frames, and "
+        "tracking.forget_seconds (2) is shorter: nobody would ever be alerted"
+    ]
+    assert load_config(file, overrides=["tracking.forget_seconds=6"]).cameras["door"].frames_per_second == 0.2
+    assert load_config(file, overrides=["voting.readings=1"]).voting.readings == 1
+
+
+def test_an_agent_that_would_never_alert_is_refused(tmp_path):
+    assert complaint(write(tmp_path, "rules: {violations: []}\n")) == ["line 1 rules.violations: must not be empty"]
