@@ -148,6 +148,8 @@ class Publisher:
         self._thread.join(drain_seconds + JOIN_SECONDS)
         if not self._thread.is_alive():
             self._bell.close()
+        if waiting := self._outbox.count():
+            log.info("%d alerts wait in the outbox until the agent is started again", waiting)
 
     def _run(self) -> None:
         while not self._stop.is_set():

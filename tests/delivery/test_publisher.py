@@ -359,3 +359,12 @@ def test_what_was_acknowledged_is_sent_once_although_a_full_disk_keeps_it_in_the
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert not [message for message in listener.rest() if message.topic.endswith("/alerts")]
+
+
+def test_what_still_waits_at_the_end_is_said(outbox, caplog):
+    caplog.set_level(logging.INFO)
+    outbox.put(a_message())
+    with publishing(outbox, MqttConfig(host="127.0.0.1", port=free_port())):
+        pass
+
+    assert caplog.messages[-1] == "1 alerts wait in the outbox until the agent is started again"
