@@ -7,17 +7,24 @@ import json
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import yaml
 
 from edge_agent.errors import ConfigError
-from tests.training.faces.conftest import write_scenes
+from tests.training.faces.conftest import a_tiny_recipe, write_scenes
 from training.faces.batches import draw_batch
+from training.faces.compact import build_compact
 from training.faces.fitting import learning_rate
 from training.faces.run import run
 from training.faces.scenes import open_scenes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from training.faces.recipe import FaceRecipe
 
 pytestmark = pytest.mark.tensorflow
 
@@ -40,31 +47,40 @@ def history(folder):
         return list(csv.DictReader(file))
 
 
-def test_a_run_leaves_model_history_and_reports(tiny_recipe, tmp_path):
-    run(tiny_recipe(), folder=tmp_path / "run")
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[FaceRecipe, Path]:
+    """A recipe and the folder of its run, which nobody disturbed."""
+    folder = tmp_path_factory.mktemp("finished")
+    scenes = write_scenes(folder / "scenes", count=20)
+    recipe = a_tiny_recipe(scenes, schedule={"batch_size": 2, "steps_per_epoch": 6, "epochs": 3, "rising_steps": 2})
+    run(recipe, folder=folder / "run")
+    return recipe, folder / "run"
 
-    assert {path.name for path in (tmp_path / "run").iterdir()} >= WRITTEN
-    assert len(history(tmp_path / "run")) == 2
-    said = json.loads((tmp_path / "run" / "run.json").read_text())
+
+def test_a_run_leaves_model_history_and_reports(finished):
+    _, folder = finished
+
+    assert {path.name for path in folder.iterdir()} >= WRITTEN
+    assert len(history(folder)) == 3
+    said = json.loads((folder / "run.json").read_text())
     assert said["kind"] == "face_finder"
     assert said["training_data"] == ["scenes/annotations.json"]
 
 
-def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tiny_recipe, tmp_path):
-    recipe = tiny_recipe(schedule={"batch_size": 2, "steps_per_epoch": 6, "epochs": 3, "rising_steps": 2})
-    run(recipe, folder=tmp_path / "whole")
+def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(finished, tmp_path):
+    recipe, undisturbed = finished
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
-    killed_folder = tmp_path / "killed"
+    folder = tmp_path / "killed"
 
-    with subprocess.Popen([*PROGRAM, "faces", str(file), "--output", str(killed_folder)]) as process:
+    with subprocess.Popen([*PROGRAM, "faces", str(file), "--output", str(folder)]) as process:
         deadline = time.monotonic() + 120
-        while not (killed_folder / "state.npz").is_file() and time.monotonic() < deadline:
+        while not (folder / "state.npz").is_file() and time.monotonic() < deadline:
             time.sleep(0.02)
         process.kill()
-    run(recipe, folder=killed_folder)
+    run(recipe, folder=folder)
 
-    whole, killed = history(tmp_path / "whole"), history(killed_folder)
+    whole, killed = history(undisturbed), history(folder)
     assert [float(row["loss"]) for row in killed] == pytest.approx([float(row["loss"]) for row in whole], rel=1e-3)
 
 
@@ -99,9 +115,9 @@ def test_the_learning_rate_rises_and_falls_to_nothing(tiny_recipe):
 
 
 def test_a_run_learns_from_a_teacher_and_from_its_answers(tiny_recipe, tmp_path):
-    run(tiny_recipe(), folder=tmp_path / "first")
+    build_compact().save(tmp_path / "model.keras")
+    first = str(tmp_path / "model.keras")
     write_scenes(tmp_path / "photos", count=4)
-    first = str(tmp_path / "first" / "model.keras")
     recipe = tiny_recipe(
         data=[*tiny_recipe().model_dump(mode="json")["data"], {"pictures": str(tmp_path / "photos")}],
         teacher={"finder": first, "longer_side_px": 160, "unsure_score": 0.0, "sure_score": 0.01},
