@@ -75,7 +75,7 @@ def fit_card(
         thresholds = {label: round(threshold, 4) for label, threshold in exact.items()}
     fitted = card.model_copy(update={"temperature": temperature, "thresholds": thresholds})
     before, after = _metrics(bare, raw, true), _metrics(fitted, scaled, true)
-    fitted = fitted.model_copy(update={"metrics": fitted.metrics | {"validation": after.as_json()}})
+    fitted = fitted.model_copy(update={"metrics": fitted.metrics | {"validation": after.in_short()}})
     return Fitted(with_golden(fitted, interpreter), before, after, tuple(unreadable))
 
 

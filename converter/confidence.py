@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Label
 
-TEMPERATURE_LIMITS = (0.2, 10.0)
-"""Beyond these a model is not badly calibrated but wrong; faces without a mistake would lead to no end at all."""
+TEMPERATURE_LIMITS = (0.5, 10.0)
+"""Faces without a mistake ask for ever more confidence: at 0.5 a score of 0.9 becomes 0.99. Beyond 10 a model is wrong."""
 TEMPERATURE_STEP = 1e-3
 THRESHOLD_RATIO_LIMITS = (1 / 9, 9.0)
 """Of two labels: thresholds of 0.1 to 0.9. Some hundreds of faces say nothing about rarer mistakes."""

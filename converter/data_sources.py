@@ -21,6 +21,12 @@ class DataSource:
 
 SOURCES = (
     DataSource(
+        "drawn",
+        "bare faces of the other parts, with masks drawn on them by this project, worn properly and wrongly",
+        "'edge-train synthesise'",
+        "those of the pictures drawn on",
+    ),
+    DataSource(
         "street",
         "photographs of people in the street and in crowds, faces 22 px wide in the middle",
         "the 853-picture 'Face Mask Detection' set of Kaggle, by way of github hittheant/475Project",
@@ -56,9 +62,9 @@ SOURCES = (
 
 
 def source_of(name: str) -> DataSource:
-    """What is known of a part of the training data, by any folder in its name; `street`, `web/train`."""
+    """What is known of a part of the training data, by any folder in its name; `street`, `web/train`, `drawn_web`."""
     folders = PurePosixPath(name).parts
     for source in SOURCES:
-        if source.name in folders:
+        if any(folder == source.name or folder.startswith(f"{source.name}_") for folder in folders):
             return source
     return DataSource(name, "", "not listed; ask whoever trained the model", "unknown")

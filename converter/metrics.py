@@ -102,20 +102,23 @@ class Metrics:
         """Of the faces read as a label, those that are of it."""
         return Share(self.confusion[label][label], sum(row[label] for row in self.confusion.values()))
 
-    def as_json(self) -> dict[str, Any]:
-        """Shares as numbers of 0..1, with their intervals beside them; null where there was nothing to count."""
-        recall = {label: self.recall(label) for label in self.labels}
-        precision = {label: self.precision(label) for label in self.labels}
+    def in_short(self) -> dict[str, Any]:
+        """What a card keeps: no intervals, no confusion."""
         return {
             "faces": self.faces,
             "accuracy": self.accuracy.value,
-            "accuracy_interval": self.accuracy.interval,
-            "recall": {label: share.value for label, share in recall.items()},
-            "recall_interval": {label: share.interval for label, share in recall.items()},
-            "precision": {label: share.value for label, share in precision.items()},
-            "precision_interval": {label: share.interval for label, share in precision.items()},
-            "confusion": {truth: dict(row) for truth, row in self.confusion.items()},
+            "recall": {label: self.recall(label).value for label in self.labels},
+            "precision": {label: self.precision(label).value for label in self.labels},
             "calibration_error": self.calibration_error,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Shares as numbers of 0..1, with their intervals beside them; null where there was nothing to count."""
+        return self.in_short() | {
+            "accuracy_interval": self.accuracy.interval,
+            "recall_interval": {label: self.recall(label).interval for label in self.labels},
+            "precision_interval": {label: self.precision(label).interval for label in self.labels},
+            "confusion": {truth: dict(row) for truth, row in self.confusion.items()},
         }
 
 

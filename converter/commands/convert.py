@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from edge_agent.vision.card import MaskCard
 
 
+RUN_FACES = "faces.json"
+"""Beside the model of a training run: what it learnt from and what judged it, as COCO."""
+
+
 def add_to(commands: Any) -> None:
     """Describe the command."""
     parser = add_command(
@@ -46,17 +50,17 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--calibration",
         type=Path,
-        required=True,
-        metavar="FOLDER",
+        metavar="PLACE",
         help="pictures of faces that int8 learns its ranges from, best in folders named after the labels, or COCO "
-        "annotations (their train split); never those that the model is judged by",
+        "annotations (their train split); never those that the model is judged by (default: faces.json of a training "
+        "run)",
     )
     parser.add_argument(
         "--validation",
         type=Path,
         metavar="PLACE",
-        help="labelled faces, as folders or COCO annotations, that the card's temperature is fitted to; pictures that "
-        "are also among those for calibration are left out of these",
+        help="labelled faces, as folders or COCO annotations (their validation split), that the card's temperature is "
+        "fitted to; never pictures that also serve for calibration (default: faces.json of a training run)",
     )
     parser.add_argument(
         "--false-alarms",
@@ -81,12 +85,17 @@ def add_to(commands: Any) -> None:
 
 def convert(options: argparse.Namespace) -> int:
     """Convert, prove in every runtime, and only then write."""
-    if options.false_alarms is not None and options.validation is None:
+    of_run = options.model / RUN_FACES
+    given = of_run if of_run.is_file() else None
+    calibration_place, validation_place = options.calibration or given, options.validation or given
+    if calibration_place is None:
+        raise ConfigError("--calibration: needed, a folder of faces that int8 learns its ranges from")
+    if options.false_alarms is not None and validation_place is None:
         raise ConfigError("--false-alarms: needs --validation, faces to count false alarms on")
-    validation = validation_faces(options.validation) if options.validation else []
+    validation = validation_faces(validation_place) if validation_place else []
     say(f"loading {options.model}")
     model = open_float_model(options.model, told_of(options))
-    calibration = read_calibration_set(options.calibration, model, most=options.pictures, apart_from=validation)
+    calibration = read_calibration_set(calibration_place, model, most=options.pictures, apart_from=validation)
     for sentence in calibration.unreadable:
         say(f"left out: {sentence}")
     model = settled_pixels(model, calibration)

@@ -111,7 +111,5 @@ def _judged_card(card: MaskCard, name: str, evaluations: list[tuple[str, Evaluat
 
 def _in_short(evaluation: Evaluation) -> dict[str, Any]:
     """What a card keeps of an evaluation; intervals, size bands and confusion stand in MODEL_CARD.md."""
-    told = evaluation.judged[0].metrics.as_json()
     (agreement,) = evaluation.agreements
-    kept = ("faces", "accuracy", "recall", "precision", "calibration_error")
-    return {name: told[name] for name in kept} | {"agreement_with_float": agreement.as_json()["agreement"]}
+    return evaluation.judged[0].metrics.in_short() | {"agreement_with_float": agreement.as_json()["agreement"]}

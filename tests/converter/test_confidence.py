@@ -26,7 +26,7 @@ def drawn(count, *, temperature, seed=1):
     return sure / sure.sum(axis=1, keepdims=True), truths
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+@pytest.mark.parametrize("temperature", [0.7, 1.0, 2.5])
 def test_the_temperature_undoes_too_much_or_too_little_confidence(temperature):
     scores, truths = drawn(4000, temperature=temperature)
 
@@ -36,7 +36,7 @@ def test_the_temperature_undoes_too_much_or_too_little_confidence(temperature):
 def test_faces_without_a_mistake_do_not_make_a_model_infinitely_sure():
     scores = np.full((200, 2), [0.9, 0.1])
 
-    assert fit_temperature(scores, np.zeros(200, np.int64)) >= 0.2
+    assert fit_temperature(scores, np.zeros(200, np.int64)) >= 0.5
 
 
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import sys
@@ -141,6 +142,38 @@ def test_a_card_is_fitted_to_validation_faces_that_are_kept_out_of_calibration(
         open_mask_reader(tmp_path / "out" / "colours.tflite", runtime=runtime)
 
 
+def test_a_training_run_brings_its_faces_labels_and_margin(colour_model, faces, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(colour_model, run / "model.keras")
+    told = {"name": "street", "labels": ["with_mask", "without_mask"], "margin_fraction": 0.2, "pixels": "-1..1"}
+    (run / "run.json").write_text(json.dumps(told))
+    pictures = sorted(faces.rglob("*.png"))
+    splits = ["validation" if number % 3 == 0 else "train" for number in range(len(pictures))]
+    names = ["with_mask", "without_mask"]
+    content = {
+        "categories": [{"id": number, "name": name} for number, name in enumerate(names)],
+        "images": [
+            {"id": number, "file_name": os.path.relpath(path, run), "split": split}
+            for number, (path, split) in enumerate(zip(pictures, splits, strict=True))
+        ],
+        "annotations": [
+            {"image_id": number, "category_id": names.index(path.parent.name), "bbox": [9, 9, 30, 30]}
+            for number, path in enumerate(pictures)
+        ]
+        * 3,
+    }
+    (run / "faces.json").write_text(json.dumps(content))
+
+    assert main(["convert", str(run), "--output", str(run)]) == 0
+
+    card = read_card(run / "street.tflite")
+    assert card.margin_fraction == 0.2
+    assert card.metrics["calibration_pictures"] == 200
+    assert card.metrics["validation"]["faces"] == 40 * 3
+    assert card.metrics["validation"]["accuracy"] == 1.0
+
+
 def test_unreadable_pictures_among_good_ones_are_listed_and_left_out(colour_model, convert, faces, tmp_path, capsys):
     shutil.copytree(faces, tmp_path / "some")
     (tmp_path / "some" / "with_mask" / "000.png").write_bytes(b"no picture")
@@ -255,6 +288,11 @@ def test_a_full_disk_leaves_no_half_model(colour_model, converted, convert, caps
 
     assert status == 78
     assert "nothing was written, what was there is unchanged" in said(capsys)
+
+
+def test_calibration_pictures_are_asked_for(colour_model, tmp_path, capsys):
+    assert main(["convert", str(colour_model), "--output", str(tmp_path / "out")]) == 78
+    assert "--calibration: needed" in said(capsys)
 
 
 def test_false_alarms_need_faces_to_be_counted_on(colour_model, convert, capsys):
