@@ -50,7 +50,8 @@ class TfliteFinder:
     ) -> None:
         """Hold the shapes of the networks against the card.
 
-        `smallest_px` is the shorter side, in pixels of the picture, of the smallest face wanted.
+        `smallest_px` is the shorter side, in pixels of the picture, of the smallest face wanted. It chooses the size of
+        the input; smaller faces that are found nevertheless cost nothing and are not kept back.
 
         Raises:
             ModelError: shapes or dtypes differ from the card.
@@ -79,8 +80,7 @@ class TfliteFinder:
             return []
         size = (image.shape[1], image.shape[0])
         chosen = choose_input([network.size for network in self._networks], size, self._wanted_scale)
-        faces = self._networks[chosen].find(image, min_score=self._min_score)
-        return [face for face in faces if face.box.shorter_side_px >= self._smallest_px]
+        return self._networks[chosen].find(image, min_score=self._min_score)
 
     @property
     def _wanted_scale(self) -> float:
