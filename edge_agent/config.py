@@ -64,7 +64,7 @@ class DeviceConfig(_Section):
     @field_validator("id")
     @classmethod
     def _fits_a_topic(cls, value: str) -> str:
-        if value and not re.match(NAME_PATTERN, value):
+        if value and not re.fullmatch(NAME_PATTERN, value):
             raise ValueError("may hold letters, digits, '.', '_' and '-' only, 63 at most")
         return value
 

@@ -47,6 +47,6 @@ def follow(options: argparse.Namespace) -> int:
 
 
 def _device(name: str) -> str:
-    if not re.match(NAME_PATTERN, name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise argparse.ArgumentTypeError(f"{name!r}: the name of a device holds letters, digits, '.', '_' and '-' only")
     return name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.camera.replay import recorded_frames
 from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json
 from edge_agent.delivery.identity import uuid7
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, CropError
 from edge_agent.evidence.crops import Crops
 from edge_agent.health import Health
 from edge_agent.wiring import build_pipeline, open_eyes, sign_as
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from edge_agent.delivery.signature import Signature
-    from edge_agent.domain import Alert
+    from edge_agent.domain import Alert, Crop
 
 
 def add_to(commands: Any) -> None:
@@ -68,8 +68,8 @@ class _Printer:
 
     def print(self, alert: Alert, *, at_seconds: float) -> None:
         alert_id = uuid7(alert.when)
-        crop = self._crops.save(alert_id, alert.verdict.best.cutout) if self._crops else None
-        message = self._signature.sign(alert, id=alert_id, crop=crop, crop_error="replayed without --crops")
+        crop, crop_error = self._save_crop(alert_id, alert)
+        message = self._signature.sign(alert, id=alert_id, crop=crop, crop_error=crop_error)
         self._sequence += 1
         # Sent at once, as far as the recording's own clock goes.
         message |= {"sequence": self._sequence, "historical": False, "at_seconds": round(at_seconds, 3)}
@@ -77,6 +77,14 @@ class _Printer:
             print_json(message)
         else:
             print(alert_line(message) + f", {at_seconds:.1f} s into the recording", flush=True)
+
+    def _save_crop(self, alert_id: str, alert: Alert) -> tuple[Crop | None, str]:
+        if self._crops is None:
+            return None, "replayed without --crops"
+        try:
+            return self._crops.save(alert_id, alert.verdict.best.cutout), ""
+        except CropError as error:
+            return None, str(error)
 
 
 def _print_summary(health: Health, seconds: float, *, as_json: bool) -> None:

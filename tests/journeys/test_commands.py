@@ -152,6 +152,17 @@ def test_replay_prints_alerts_as_published_and_a_summary_last(tmp_path):
     assert {"frames", "fps", "alerts", "stages_ms"} <= set(last["summary"])
 
 
+def test_a_crop_that_cannot_be_kept_costs_replay_the_picture_and_not_the_alert(tmp_path):
+    (tmp_path / "file").touch()
+
+    done = run_command("replay", "--json", "--crops", tmp_path / "file", EXAMPLE)
+
+    assert done.returncode == 0, done.stderr
+    *alerts, _ = lines(done.stdout)
+    assert len(alerts) == 2
+    assert all(alert["crop"] is None and "cannot be kept" in alert["crop_error"] for alert in alerts)
+
+
 def test_the_example_is_alerted_while_the_people_who_wear_no_mask_are_there():
     events = json.loads(EXAMPLE.with_suffix(".events.json").read_text(encoding="utf-8"))
     bare = [event for event in events if event["label"] == "without_mask"]
