@@ -132,3 +132,25 @@ def test_a_size_that_no_network_has_is_refused(sizes, capsys):
         main(["finder", "model.keras", "--calibration", "x", "--output", "faces.json", "--sizes", sizes])
 
     assert "both multiples of 32" in capsys.readouterr().err
+
+
+def test_a_converted_finder_is_judged_on_scenes(tmp_path, pictures, capsys):
+    model, card = a_run(tmp_path / "run"), tmp_path / "models" / "faces.json"
+    main(["finder", str(model), "--calibration", str(pictures), "--output", str(card), "--sizes", "128x96"])
+    scene = np.full((96, 128, 3), 60, np.uint8)
+    scene[32:64, 64:96] = 255
+    cv2.imwrite(str(tmp_path / "scene.png"), scene)
+    annotations = tmp_path / "annotations.json"
+    content = {
+        "images": [{"id": 1, "file_name": "scene.png"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [64, 32, 32, 32]}],
+        "categories": [{"id": 1, "name": "with_mask"}],
+    }
+    annotations.write_text(json.dumps(content))
+    capsys.readouterr()
+
+    assert main(["evaluate-finder", str(card), "--scenes", str(annotations), "--json"]) == 0
+
+    judged = json.loads(capsys.readouterr().out)
+    assert judged["ap"]["ap_50_16px"] == 1.0
+    assert judged["false_finds"] == 0.0
