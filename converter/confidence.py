@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Label
 
 TEMPERATURE_LIMITS = (0.5, 10.0)
-"""Faces without a mistake ask for ever more confidence: at 0.5 a score of 0.9 becomes 0.99. Beyond 10 a model is wrong."""
+"""Faces without a mistake ask for ever more confidence; 0.5 makes 0.99 of 0.9. Beyond 10 a model is just wrong."""
 TEMPERATURE_STEP = 1e-3
 THRESHOLD_RATIO_LIMITS = (1 / 9, 9.0)
 """Of two labels: thresholds of 0.1 to 0.9. Some hundreds of faces say nothing about rarer mistakes."""

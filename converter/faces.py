@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from converter.keras_models import labels_of_names
+from converter.label_names import label_of
 from edge_agent.domain import Box, Image, Label
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.tensors import face_region
@@ -138,7 +138,7 @@ def faces_of_scenes(
     """
     try:
         content = json.loads(annotations.read_text(encoding="utf-8"))
-        labels = {int(one["id"]): _label_of(str(one["name"])) for one in content["categories"]}
+        labels = {int(one["id"]): label_of(str(one["name"])) for one in content["categories"]}
         pictures = {int(one["id"]): one for one in content["images"]}
         boxes = [
             (pictures[int(one["image_id"])], labels[int(one["category_id"])], one["bbox"])
@@ -165,13 +165,8 @@ def faces_of_scenes(
 
 
 def _class_folders(folder: Path) -> list[tuple[Label, Path]]:
-    found = [(_label_of(child.name), child) for child in sorted(folder.iterdir()) if child.is_dir()]
+    found = [(label_of(child.name), child) for child in sorted(folder.iterdir()) if child.is_dir()]
     return [(label, child) for label, child in found if label is not None]
-
-
-def _label_of(name: str) -> Label | None:
-    labels = labels_of_names([name])
-    return labels[0] if labels else None
 
 
 def _pictures(folder: Path) -> list[Path]:

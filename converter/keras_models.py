@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from converter.foreign_code import layer_of_its_own, refuse_foreign_code
+from converter.label_names import labels_of
 from converter.silence import quiet_tensorflow
 from edge_agent.domain import LABELS, Label
 from edge_agent.errors import ModelError
@@ -27,6 +29,7 @@ ZIP_MAGIC = b"PK\x03\x04"
 TFLITE_MAGIC = b"TFL3"
 
 TEACHABLE_MODEL = "keras_model.h5"
+TEACHABLE_SAVED_MODEL = "model.savedmodel"
 TEACHABLE_LABELS = "labels.txt"
 RUN_FILE = "run.json"
 RUN_MODEL = "model.keras"
@@ -34,24 +37,6 @@ RUN_MODEL = "model.keras"
 _INPUT_RANK = 4  # batch, height, width, colours
 _OUTPUT_RANK = 2  # batch, labels
 _COLOURS = 3
-
-_MODULES_OF_KERAS = ("keras", "tf_keras", "tensorflow", "builtins")
-
-# How people name the three labels, letters only.
-_SPELLINGS: dict[Label, tuple[str, ...]] = {
-    "with_mask": ("withmask", "mask", "masked", "maskon", "wearingmask", "wearingamask", "facemask"),
-    "without_mask": ("withoutmask", "nomask", "unmasked", "maskoff", "notwearingmask", "nofacemask", "notmask"),
-    "mask_worn_incorrectly": (
-        "maskwornincorrectly",
-        "maskwearedincorrect",
-        "incorrectmask",
-        "incorrectlymasked",
-        "maskincorrect",
-        "wrongmask",
-        "improper",
-        "impropermask",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +80,7 @@ def load_model(path: Path) -> LoadedModel:
 def _load_folder(path: Path) -> LoadedModel:
     if (path / "saved_model.pb").is_file():
         return _load_saved_model(path)
-    if (path / TEACHABLE_MODEL).is_file():
+    if (path / TEACHABLE_MODEL).is_file() or (path / TEACHABLE_SAVED_MODEL).is_dir():
         return _load_teachable(path, said=path)
     models = [path / RUN_MODEL] if (path / RUN_MODEL).is_file() else sorted(path.glob("*.keras"))
     if len(models) == 1:
@@ -135,7 +120,7 @@ def _load_hdf5(path: Path, *, said: Path) -> LoadedModel:
         raise ModelError(f"{said}: damaged or cut off: {_sentence(error)}; copy or save the model again") from error
     if "model_config" not in attributes:
         raise ModelError(f"{said}: holds weights without a model; save the whole model with model.save('masks.keras')")
-    _refuse_foreign_code(attributes["model_config"], said)
+    refuse_foreign_code(attributes["model_config"], said)
     version = attributes.get("keras_version", "2")
     return _load_with_keras(path, said=said, version=version, kind=f"HDF5 of Keras {version}")
 
@@ -146,13 +131,11 @@ def _load_zip(path: Path) -> LoadedModel:
             names = archive.namelist()
             if "metadata.json" in names and "config.json" in names:
                 version = str(json.loads(archive.read("metadata.json"))["keras_version"])
-                _refuse_foreign_code(archive.read("config.json").decode(), path)
+                refuse_foreign_code(archive.read("config.json").decode(), path)
                 return _load_with_keras(path, said=path, version=version, kind=f".keras of Keras {version}")
-            if any(Path(name).name == TEACHABLE_MODEL for name in names):
+            if any(name.startswith((TEACHABLE_MODEL, TEACHABLE_SAVED_MODEL)) for name in names):
                 with tempfile.TemporaryDirectory() as folder:
-                    for name in names:
-                        if Path(name).name in {TEACHABLE_MODEL, TEACHABLE_LABELS}:
-                            (Path(folder) / Path(name).name).write_bytes(archive.read(name))
+                    archive.extractall(folder)
                     return _load_teachable(Path(folder), said=path)
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
         raise ModelError(f"{path}: damaged or cut off: {_sentence(error)}; copy or save the model again") from error
@@ -160,10 +143,15 @@ def _load_zip(path: Path) -> LoadedModel:
 
 
 def _load_teachable(folder: Path, *, said: Path) -> LoadedModel:
-    loaded = _load_hdf5(folder / TEACHABLE_MODEL, said=said)
+    """What teachablemachine.withgoogle.com exports for Keras or as a SavedModel; its pixels are always -1..1."""
+    if (folder / TEACHABLE_MODEL).is_file():
+        loaded = _load_hdf5(folder / TEACHABLE_MODEL, said=said)
+    else:
+        loaded = _load_saved_model(folder / TEACHABLE_SAVED_MODEL)
     names = folder / TEACHABLE_LABELS
-    labels = labels_of_names(names.read_text(encoding="utf-8").splitlines()) if names.is_file() else ()
-    return replace(loaded, kind=f"Teachable Machine, {loaded.kind}", labels=labels)
+    labels = labels_of(names.read_text(encoding="utf-8").splitlines()) if names.is_file() else ()
+    kind = f"Teachable Machine, {loaded.kind}"
+    return replace(loaded, path=said, name=said.stem, kind=kind, labels=labels, pixels="-1..1")
 
 
 def _load_with_keras(path: Path, *, said: Path, version: str, kind: str) -> LoadedModel:
@@ -181,9 +169,10 @@ def _load_with_keras(path: Path, *, said: Path, version: str, kind: str) -> Load
 
 def _in_full_precision(model: Any) -> Any:
     """The same model computing in float32: TFLite has no operators for what mixed precision makes of a graph."""
-    if all(layer.compute_dtype == "float32" for layer in model.layers):
+    config = model.get_config()
+    if "float16" not in str(config):
         return model
-    rebuilt = type(model).from_config(_with_full_precision(model.get_config()))
+    rebuilt = type(model).from_config(_with_full_precision(config))
     rebuilt.set_weights(model.get_weights())
     return rebuilt
 
@@ -258,20 +247,6 @@ def _checked_shapes(taken: tuple[int | None, ...], given: tuple[int | None, ...]
     return taken[1] or 0, taken[2] or 0, given[1]
 
 
-def labels_of_names(lines: list[str]) -> tuple[Label, ...]:
-    """Our labels for the lines of a labels.txt ("0 mask"); empty where one of them is not obvious."""
-    labels: list[Label] = []
-    for line in lines:
-        letters = re.sub(r"[^a-z]", "", line.lower())
-        if not letters:
-            continue
-        found = [label for label in LABELS if letters in _SPELLINGS[label]]
-        if not found:
-            return ()
-        labels += found
-    return tuple(labels) if len(set(labels)) == len(labels) else ()
-
-
 def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
     """Add what a training run wrote beside its model."""
     run = (path if path.is_dir() else path.parent) / RUN_FILE
@@ -296,43 +271,6 @@ def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
     )
 
 
-def _refuse_foreign_code(config: str, path: Path) -> None:
-    """Loading would run what a Lambda layer holds and import whatever module the configuration names."""
-    try:
-        told = json.loads(config)
-    except ValueError as error:
-        raise ModelError(f"{path}: its description is damaged: {error}; copy or save the model again") from error
-    for part in _parts_of(told):
-        name = part["class_name"]
-        if name == "Lambda":
-            raise ModelError(
-                f"{path}: has a Lambda layer, a program that loading would run; put a layer of Keras in its place, "
-                "or export the model where it was made: model.export(folder)"
-            )
-        module = part.get("module")
-        if isinstance(module, str) and module.split(".")[0] not in _MODULES_OF_KERAS:
-            raise ModelError(_layer_of_its_own(path, str(name)))
-
-
-def _parts_of(config: Any) -> Iterator[dict[str, Any]]:
-    """Everything in a configuration of Keras that names a class."""
-    if isinstance(config, dict):
-        if "class_name" in config:
-            yield config
-        for value in config.values():
-            yield from _parts_of(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _parts_of(value)
-
-
-def _layer_of_its_own(path: Path, name: str) -> str:
-    return (
-        f"{path}: has a layer of its own, '{name}', that Keras does not know; export the model where that layer is "
-        "defined, with model.export(folder), and convert the folder"
-    )
-
-
 @contextlib.contextmanager
 def _named_errors(path: Path) -> Iterator[None]:
     """Turn whatever a loader raises into one sentence with what to do."""
@@ -344,7 +282,7 @@ def _named_errors(path: Path) -> Iterator[None]:
         text = _sentence(error)
         layer = re.search(r"Unknown layer:? '?\"?(\w+)|Could not locate class '(\w+)'", text)
         if layer:
-            raise ModelError(_layer_of_its_own(path, layer.group(1) or layer.group(2))) from error
+            raise ModelError(layer_of_its_own(path, layer.group(1) or layer.group(2))) from error
         raise ModelError(f"{path}: cannot be loaded: {text}") from error
 
 

@@ -99,7 +99,7 @@ def prove(content: bytes, card: MaskCard) -> Proof:
             if not probe.works:
                 raise ModelError(
                     f"{card.name}: {probe.runtime} {probe.version} cannot run the converted model: {probe.failure}; "
-                    "choose another --format"
+                    "choose other --formats"
                 )
             reader = MaskReader(Interpreter(content, runtime=probe.runtime, threads=1), card, name=card.name)
             reader.check_golden()

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from converter.keras_models import labels_of_names, load_model
+from converter.keras_models import load_model
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
 from tests.converter.colours import SIDE_PX, colour_reader, own_layer
@@ -108,14 +108,16 @@ def test_a_teachable_machine_zip_names_its_labels(teachable, tmp_path):
     assert load_model(tmp_path / archive).labels == ("with_mask", "without_mask")
 
 
-def test_labels_that_are_not_obvious_are_left_to_the_person():
-    assert labels_of_names(["0 No mask", "1 Mask", "2 mask_weared_incorrect"]) == (
-        "without_mask",
-        "with_mask",
-        "mask_worn_incorrectly",
-    )
-    assert labels_of_names(["0 Class 1", "1 Class 2"]) == ()
-    assert labels_of_names(["0 mask", "1 with mask"]) == ()
+def test_a_teachable_machine_saved_model_loads_too(keras_2, tmp_path):
+    saved(keras_2, tmp_path / "export" / "model.savedmodel", save_format="tf")
+    (tmp_path / "export" / "labels.txt").write_text("0 No Mask\n1 Mask\n")
+    archive = shutil.make_archive(str(tmp_path / "converted_savedmodel"), "zip", tmp_path / "export")
+
+    for path in (tmp_path / "export", tmp_path / archive):
+        loaded = load_model(path)
+        assert loaded.labels == ("without_mask", "with_mask")
+        assert loaded.pixels == "-1..1"
+        assert float(loaded.call(np.zeros((1, SIDE_PX, SIDE_PX, 3), np.float32))[0, 0]) == pytest.approx(0.5)
 
 
 def a_run(folder, keras, **changes):

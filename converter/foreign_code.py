@@ -1,0 +1,58 @@
+"""Foreign code: would loading this model run a program that somebody else wrote?"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MODULES_OF_KERAS = ("keras", "tf_keras", "tensorflow", "builtins")
+
+
+def refuse_foreign_code(config: str, path: Path) -> None:
+    """Refuse a model whose configuration (JSON of Keras) has a Lambda layer or classes of other modules than Keras.
+
+    Loading would run what a Lambda layer holds, and import whatever module is named.
+
+    Raises:
+        ModelError: it has, or is no JSON.
+    """
+    try:
+        told = json.loads(config)
+    except ValueError as error:
+        raise ModelError(f"{path}: its description is damaged: {error}; copy or save the model again") from error
+    for part in _parts_of(told):
+        name = part["class_name"]
+        if name == "Lambda":
+            raise ModelError(
+                f"{path}: has a Lambda layer, a program that loading would run; put a layer of Keras in its place, "
+                "or export the model where it was made: model.export(folder)"
+            )
+        module = part.get("module")
+        if isinstance(module, str) and module.split(".")[0] not in _MODULES_OF_KERAS:
+            raise ModelError(layer_of_its_own(path, str(name)))
+
+
+def _parts_of(config: Any) -> Iterator[dict[str, Any]]:
+    """Everything in a configuration of Keras that names a class."""
+    if isinstance(config, dict):
+        if "class_name" in config:
+            yield config
+        for value in config.values():
+            yield from _parts_of(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _parts_of(value)
+
+
+def layer_of_its_own(path: Path, name: str) -> str:
+    """What to tell whoever gave a model with a layer that Keras does not know."""
+    return (
+        f"{path}: has a layer of its own, '{name}', that Keras does not know; export the model where that layer is "
+        "defined, with model.export(folder), and convert the folder"
+    )
