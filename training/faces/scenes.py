@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MATCHING_OVERLAP = 0.2
 """A find of the teacher that overlaps an annotated face by so much (IoU) is that face, whatever its style."""
+PART_FRACTION = 0.5
+"""A find of which so much lies inside an annotated face is a part of it, which must not be found."""
 
 _T = TypeVar("_T")
 
@@ -113,11 +115,23 @@ def styled(boxes: Boxes, style: StyleRecipe) -> Boxes:
 
 def overlaps(ones: Boxes, others: Boxes) -> NDArray[np.float32]:
     """Intersection over union of every pair: (n, 4) and (m, 4) to (n, m)."""
-    shared = np.minimum(ones[:, None, 2:], others[None, :, 2:]) - np.maximum(ones[:, None, :2], others[None, :, :2])
-    intersection = np.prod(np.maximum(shared, 0), axis=2)
-    areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1) for boxes in (ones, others)]
-    union = areas[0][:, None] + areas[1][None] - intersection
+    intersection = _intersections(ones, others)
+    union = _areas(ones)[:, None] + _areas(others)[None] - intersection
     return np.asarray(intersection / np.maximum(union, 1e-9), np.float32)
+
+
+def _shares_inside(ones: Boxes, others: Boxes) -> NDArray[np.float32]:
+    """How much of each of `ones` lies in each of `others`: (n, 4) and (m, 4) to (n, m)."""
+    return np.asarray(_intersections(ones, others) / np.maximum(_areas(ones), 1e-9)[:, None], np.float32)
+
+
+def _intersections(ones: Boxes, others: Boxes) -> NDArray[np.float32]:
+    shared = np.minimum(ones[:, None, 2:], others[None, :, 2:]) - np.maximum(ones[:, None, :2], others[None, :, :2])
+    return np.asarray(np.prod(np.maximum(shared, 0), axis=2), np.float32)
+
+
+def _areas(boxes: Boxes) -> NDArray[np.float32]:
+    return np.asarray(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1), np.float32)
 
 
 def _listed(data: DataRecipe) -> list[Scene]:
@@ -214,4 +228,5 @@ def _taught(scene: Scene, recipe: FaceRecipe, teacher: Teacher) -> Scene:
     if not scene.annotated:
         return replace(scene, faces=boxes[sure], ignored=boxes[~sure])
     known = overlaps(boxes, scene.faces).max(axis=1, initial=0.0) >= MATCHING_OVERLAP
-    return replace(scene, ignored=boxes[~known])
+    part = _shares_inside(boxes, scene.faces).max(axis=1, initial=0.0) >= PART_FRACTION
+    return replace(scene, ignored=boxes[~known & ~part])

@@ -76,6 +76,18 @@ def test_a_teacher_tells_where_background_is_not_sure(tiny_recipe):
     assert all(not len(scene.ignored) for scene in opened.judging)
 
 
+def test_a_find_inside_an_annotated_face_is_no_face_of_its_own(tiny_recipe):
+    def teacher(_image, path):
+        faces = scenes[path].faces
+        centres = (faces[:, :2] + faces[:, 2:]) / 2
+        return np.concatenate([centres - 2, centres + 2], axis=1), np.full(len(faces), 0.9, np.float32)
+
+    scenes = {scene.path: scene for scene in open_scenes(tiny_recipe()).learnt}
+    opened = open_scenes(tiny_recipe(teacher={"finder": "teacher.onnx"}), teacher=teacher)
+
+    assert all(not len(scene.ignored) for scene in opened.learnt)
+
+
 def test_a_teacher_finds_the_faces_of_pictures_without_boxes(tiny_recipe, tmp_path, scenes_file):
     write_scenes(tmp_path / "photos", count=5)
 
