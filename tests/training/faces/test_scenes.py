@@ -70,7 +70,7 @@ def test_a_teacher_tells_where_background_is_not_sure(tiny_recipe):
 
     opened = open_scenes(tiny_recipe(teacher={"finder": "teacher.onnx"}), teacher=teacher)
 
-    unknown = [scene for scene in opened.learnt if overlaps(A_FIND, scene.faces).max(initial=0.0) < 0.2]
+    unknown = [scene for scene in opened.learnt if overlaps(A_FIND, scene.faces).max(initial=0.0) == 0]
     assert unknown
     assert all(scene.ignored.tolist() == A_FIND.tolist() for scene in unknown)
     assert all(not len(scene.ignored) for scene in opened.judging)
