@@ -38,6 +38,7 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
+STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 """What may stand in an MQTT topic and in a file's name alike."""
 
@@ -99,8 +100,14 @@ class CameraConfig(_Section):
     @classmethod
     def _beside_the_file(cls, source: str, info: ValidationInfo) -> str:
         """A recording or folder that stands beside the configuration file may be named from there."""
+        scheme, mark, _ = source.partition("://")
+        if mark:
+            if scheme not in STREAM_SCHEMES:
+                known = ", ".join(f"{one}://" for one in STREAM_SCHEMES)
+                raise ValueError(f"{scheme}:// is no kind of address that can be watched; known are {known}")
+            return source
         beside = _beside_the_file(Path(source), info)
-        return str(beside) if "://" not in source and beside.exists() else source
+        return str(beside) if beside.exists() else source
 
 
 class MotionConfig(_Section):
@@ -186,7 +193,7 @@ class EvidenceConfig(_Section):
 class MqttConfig(_Section):
     """The broker that alerts go to."""
 
-    host: str = Field("localhost", min_length=1, description="Host name or address of the broker")
+    host: str = Field("localhost", pattern=r"^[^/\s]+$", description="Host name or address of the broker")
     port: int = Field(1883, ge=1, le=65535, description="Its port; 8883 is usual with TLS")
     topic: str = Field("maskwatch", pattern=r"^[^#+\x00]+$", description="First part of every topic")
     username: str = Field("", description="User at the broker; empty: none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
@@ -16,6 +17,7 @@ from edge_agent.delivery.identity import boot_id
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.publisher import Publisher
 from edge_agent.delivery.signature import Signature
+from edge_agent.errors import UnavailableError
 from edge_agent.evidence.crops import Crops
 from edge_agent.evidence.retention import sweep
 from edge_agent.health import Health
@@ -27,6 +29,7 @@ from edge_agent.vision.motion import MotionGate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from edge_agent.config import CameraConfig, Config
     from edge_agent.systemd import Notifier
@@ -45,11 +48,12 @@ def open_agent(config: Config, notifier: Notifier) -> Iterator[Agent]:
 
     Raises:
         ModelError: a model or its card is missing or does not fit.
-        UnavailableError: the state folder cannot be written.
+        UnavailableError: the state folder cannot be written, or another agent works there.
     """
     finder, reader = open_eyes(config)
     log.info("masks: %s in %s; faces: %s", reader.card.name, reader.runtime, config.faces.finder)
     with ExitStack() as stack:
+        stack.enter_context(_alone_in(config.state))
         outbox = stack.enter_context(closing(Outbox(config.outbox_file, boot_id=boot_id())))
         publisher = Publisher(outbox, config.mqtt, device=config.device.name)
         publisher.start()
@@ -71,6 +75,26 @@ def open_agent(config: Config, notifier: Notifier) -> Iterator[Agent]:
             health=Health(silence_seconds=max(camera.silence_seconds for camera in config.cameras.values())),
             notifier=notifier,
         )
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep a second agent out of a state folder: both would send its alerts, under one name at the broker."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise UnavailableError(
+            f"{folder}: cannot be written: {error.strerror}; give the agent a folder of its own as state_folder"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UnavailableError(
+                f"{folder}: another agent works there; stop it, or give this one a state_folder of its own"
+            ) from error
+        yield
 
 
 def open_eyes(config: Config) -> tuple[FaceFinder, MaskReader]:

@@ -200,3 +200,12 @@ def test_an_agent_that_would_never_alert_is_refused(tmp_path):
 
 def test_a_device_name_has_no_end_of_line(tmp_path):
     assert len(complaint(write(tmp_path, 'device: {id: "a\\n"}\n'))) == 1
+
+
+def test_an_address_of_an_unknown_kind_and_a_broker_written_as_an_address_are_refused(tmp_path):
+    file = write(tmp_path, "cameras:\n  door:\n    source: ftp://x/1\nmqtt:\n  host: mqtt://broker\n")
+
+    source, host = complaint(file)
+
+    assert source.startswith("line 3 cameras.door.source: ftp:// is no kind of address that can be watched; known are")
+    assert host.startswith("line 5 mqtt.host: 'mqtt://broker' holds characters that are not allowed")

@@ -7,11 +7,10 @@ import stat
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from edge_agent.config import STREAM_SCHEMES
 from edge_agent.errors import CameraError
 
 SourceKind: TypeAlias = Literal["device", "stream", "recording", "pictures"]
-
-STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
 _EXPECTED = "give a device such as /dev/video0, an rtsp:// or http:// address, a recording or a folder of pictures"
 # Some cameras want the password in the path (rtsp://host/user=admin_password=x_channel=1.sdp).

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.config import shipped
 from edge_agent.errors import ModelError
-from edge_agent.vision.card import read_card
+from edge_agent.vision.masks import open_mask_reader
 
 if TYPE_CHECKING:
     import argparse
@@ -46,7 +46,7 @@ def list_models(options: argparse.Namespace) -> int:
 
 
 def _described(path: Path, *, is_used: bool) -> dict[str, Any]:
-    card = read_card(path)
+    card = open_mask_reader(path).card
     return {
         "path": str(path),
         "used": is_used,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.camera.replay import recorded_frames
 from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json
 from edge_agent.delivery.identity import uuid7
-from edge_agent.errors import ConfigError, CropError
+from edge_agent.errors import CameraError, ConfigError, CropError
 from edge_agent.evidence.crops import Crops
 from edge_agent.health import Health
 from edge_agent.wiring import build_pipeline, open_eyes, sign_as
@@ -46,17 +47,22 @@ def replay(options: argparse.Namespace) -> int:
     crops = Crops(options.crops, jpeg_quality=config.evidence.jpeg_quality) if options.crops else None
     printer = _Printer(sign_as(config, reader), crops, as_json=options.json)
     health = Health(silence_seconds=0.0)
+    status = 0
     began = time.perf_counter()
     for video in options.videos:
         # Somebody in the last frame of one recording has nothing to do with the first of the next.
         pipeline = build_pipeline(config, config.cameras[name], video.stem, finder, reader)
-        for frame in recorded_frames(video, camera=video.stem):
-            outcome = pipeline.process(frame)
-            health.saw(outcome, at=frame.taken_at)
-            for alert in outcome.alerts:
-                printer.print(alert, at_seconds=frame.taken_at)
+        try:
+            for frame in recorded_frames(video, camera=video.stem):
+                outcome = pipeline.process(frame)
+                health.saw(outcome, at=frame.taken_at)
+                for alert in outcome.alerts:
+                    printer.print(alert, at_seconds=frame.taken_at)
+        except CameraError as error:
+            print(f"edge-agent: {error}", file=sys.stderr)
+            status = error.exit_code
     _print_summary(health, time.perf_counter() - began, as_json=options.json)
-    return 0
+    return status
 
 
 class _Printer:

@@ -6,10 +6,14 @@ import json
 import logging
 import signal
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.camera import open_camera
+from edge_agent.camera.source import source_kind
 from edge_agent.commands.demo import run_demo
 from edge_agent.commands.options import add_command, configured
+from edge_agent.config import CameraConfig
 from edge_agent.errors import AgentError
 from edge_agent.systemd import Notifier
 from edge_agent.wiring import open_agent
@@ -43,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
         # JSON is YAML in which any name can be written.
         cameras = {"camera": {"source": options.source}}
         options.set = [*options.set, f"cameras={json.dumps(cameras)}"]
+        _look_into(CameraConfig(source=options.source))
     life = _Life()
     if options.demo:
         return run_demo(options, stop=life.wake)
@@ -63,6 +68,17 @@ def run(options: argparse.Namespace) -> int:
         if changed is None:
             return 0
         config, fallback = changed, config
+
+
+def _look_into(camera: CameraConfig) -> None:
+    """Refuse a recording or folder that cannot be read: unlike a camera, it will not come back.
+
+    Raises:
+        CameraError: it is not there or cannot be read.
+    """
+    if source_kind(camera.source) in ("recording", "pictures"):
+        with closing(open_camera(camera)):
+            pass
 
 
 def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Notifier) -> Config | None:

@@ -7,7 +7,9 @@ and fails only when an interpreter is built, so a runtime is chosen by building 
 from __future__ import annotations
 
 import importlib.metadata
-import logging
+import os
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -16,6 +18,8 @@ import numpy as np
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 RuntimeName: TypeAlias = Literal["litert", "tflite-runtime"]
@@ -24,7 +28,7 @@ RuntimeChoice: TypeAlias = Literal["auto", "litert", "tflite-runtime"]
 # LiteRT first: it runs int8 through XNNPACK, 18 times faster than tflite-runtime on x86-64 (DESIGN.md section 5).
 PREFERENCE: tuple[RuntimeName, ...] = ("litert", "tflite-runtime")
 
-log = logging.getLogger(__name__)
+STDERR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,9 @@ class Interpreter:
             Exception: whatever the runtime raises for a model it cannot run.
         """
         self.runtime = runtime
-        self._interpreter = _interpreter_class(runtime)(model_content=content, num_threads=threads)
-        self._interpreter.allocate_tensors()
+        with _quiet():
+            self._interpreter = _interpreter_class(runtime)(model_content=content, num_threads=threads)
+            self._interpreter.allocate_tensors()
         self.inputs = tuple(_tensor(details) for details in self._interpreter.get_input_details())
         self.outputs = tuple(_tensor(details) for details in self._interpreter.get_output_details())
 
@@ -113,6 +118,25 @@ def probe_runtimes(content: bytes) -> list[Probe]:
             failure = _reason(error)
         probes.append(Probe(runtime, _version(runtime), failure))
     return probes
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the runtimes from writing to stderr, below Python, which delegate they made: no setting silences that."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(STDERR)
+    except OSError:  # a service may have none
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, STDERR)
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(nowhere)
+        os.close(kept)
 
 
 def _interpreter_class(runtime: RuntimeName) -> Any:

@@ -361,3 +361,23 @@ def test_alerts_refuses_the_name_of_a_device_that_no_device_can_have(device):
 
     assert done.returncode == 2
     assert "--device" in done.stderr
+
+
+def test_one_recording_that_cannot_be_read_does_not_keep_the_others_from_being_replayed(tmp_path):
+    done = run_command("replay", "--json", tmp_path / "missing.mp4", EXAMPLE)
+
+    assert done.returncode == 75
+    assert "missing.mp4" in done.stderr
+    assert lines(done.stdout)[-1]["summary"]["alerts"] == 2
+
+
+@pytest.mark.parametrize("demo", [["--demo"], []])
+def test_a_recording_that_is_not_there_is_refused_and_not_waited_for(tmp_path, demo):
+    done = run_command("run", *demo, "--source", tmp_path / "typo.mp4", "--set", f"state_folder={tmp_path}")
+
+    assert done.returncode == 75
+    assert "typo.mp4: No such file or directory; give" in done.stderr
+
+
+def test_runtimes_do_not_chatter(pictures):
+    assert "XNNPACK" not in run_command("detect", pictures).stderr

@@ -179,3 +179,15 @@ def test_the_demo_shows_the_whole_job_and_ends_by_itself(tmp_path):
         jsonschema.validate(alert, SCHEMA)
         assert Path(alert["crop"]["file"]).is_file()
     assert "2 alerts raised, 2 received over MQTT, 0 waiting" in done.stdout
+
+
+def test_a_second_agent_on_the_same_state_folder_is_refused(broker, tmp_path, a_live_camera):
+    config = a_config(broker, cameras={"live": {"source": a_live_camera}})
+    with AgentProcess(tmp_path / "agent", config) as agent:
+        wait_until(lambda: "READY=1" in agent.notifications, "ready")
+
+        second = run_command("run", "--config", agent.config_file)
+
+        assert second.returncode == 75
+        assert "another agent works there" in second.stderr
+        assert agent.end() == 0
