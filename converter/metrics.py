@@ -62,7 +62,8 @@ class Share:
         share, square = self.hits / self.of, Z_95**2
         middle = (share + square / (2 * self.of)) / (1 + square / self.of)
         spread = math.sqrt(share * (1 - share) / self.of + square / (4 * self.of**2)) * Z_95 / (1 + square / self.of)
-        return max(0.0, middle - spread), min(1.0, middle + spread)
+        # Rounding alone must not put the share outside: at 0 and 1 the interval ends there.
+        return max(0.0, min(share, middle - spread)), min(1.0, max(share, middle + spread))
 
     def __str__(self) -> str:
         """With its interval in brackets: "97.1% (95.9..98.0)"."""

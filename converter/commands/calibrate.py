@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.card_fitting import fitted_aloud
-from converter.commands.options import add_command, add_face_options, faces_of, fraction
+from converter.commands.options import add_command, add_face_options, faces_of, share_above_zero
 from converter.proof import prove
 from converter.writing import write_together
 from edge_agent.errors import ConfigError
@@ -29,7 +29,7 @@ def add_to(commands: Any) -> None:
     add_face_options(parser)
     parser.add_argument(
         "--false-alarms",
-        type=fraction,
+        type=share_above_zero,
         metavar="FRACTION",
         help="also choose thresholds: at most this share of properly masked faces is read as each other label "
         "(default: the likeliest label is read)",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from converter.calibration import MOST_PICTURES, read_calibration_set
 from converter.card_fitting import fitted_aloud
-from converter.commands.options import add_command, add_keras_options, fraction, told_of
+from converter.commands.options import add_command, add_keras_options, share_above_zero, told_of
 from converter.comparison import compare
 from converter.conversion import FORMATS, Format, to_tflite
 from converter.faces import validation_faces
@@ -64,7 +64,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--false-alarms",
-        type=fraction,
+        type=share_above_zero,
         metavar="FRACTION",
         help="with --validation, also choose thresholds: at most this share of properly masked faces is read as each "
         "other label",

@@ -106,6 +106,14 @@ def labels_of(text: str) -> tuple[Label, ...]:
     return tuple(cast("Label", name) for name in names)
 
 
+def share_above_zero(text: str) -> float:
+    """Parse a number of 0..1 that is not 0: no finite number of faces shows that something never happens."""
+    value = fraction(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("0 cannot be measured; give a small share, such as 0.01")
+    return value
+
+
 def fraction(text: str) -> float:
     """Parse a number of 0..1."""
     try:

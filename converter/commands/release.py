@@ -54,6 +54,8 @@ def release(options: argparse.Namespace) -> int:
     for title, faces in _tests(options):
         say(f"judging on {title}")
         evaluation = evaluate(candidates, faces, with_bands=faces[0].box is not None)
+        for sentence in evaluation.unreadable:
+            say(f"left out: {sentence}")
         verdict = hold_against(evaluation)
         if verdict.objections:
             raise GateError("\n  ".join((f"{title}: the gate stays closed", *verdict.objections)))

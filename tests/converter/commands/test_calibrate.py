@@ -65,6 +65,13 @@ def test_thresholds_are_chosen_for_a_share_of_false_alarms(model, hard_faces):
     assert card.thresholds["without_mask"] == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize(("share", "complaint"), [("0", "0 cannot be measured"), ("2", "2 is not within 0..1")])
+def test_a_share_of_false_alarms_is_above_zero_and_at_most_one(model, hard_faces, capsys, share, complaint):
+    with pytest.raises(SystemExit):
+        main(["calibrate", str(model), "--folders", str(hard_faces), "--false-alarms", share])
+    assert complaint in capsys.readouterr().err
+
+
 def test_too_few_faces_change_nothing(model, tmp_path, capsys):
     write_pictures(tmp_path / "few" / "with_mask", BLUE, count=10)
     write_pictures(tmp_path / "few" / "without_mask", RED, count=10)
