@@ -92,6 +92,8 @@ def _converted_model(run: Path) -> Path:
 def _tests(options: argparse.Namespace) -> list[tuple[str, list[LabelledFace]]]:
     """What to judge on, with a title that names no folder of this machine."""
     tests = []
+    if options.split == "train":
+        raise ConfigError("--split train: a model card must not quote what the model learnt; give a test split")
     if options.scenes:
         faces = faces_of_scenes(options.scenes, split=options.split, source=options.source, min_side_px=MIN_SIDE_PX)
         tests.append(

@@ -73,6 +73,11 @@ def test_a_run_that_was_not_converted_says_how(run, faces, tmp_path, capsys):
     assert "holds 0 converted models instead of one; make it with 'edge-convert convert" in capsys.readouterr().err
 
 
+def test_a_model_card_does_not_quote_what_the_model_learnt(run, tmp_path, capsys):
+    assert release(run, tmp_path, "--scenes", "annotations.json", "--split", "train") == 78
+    assert "must not quote what the model learnt" in capsys.readouterr().err
+
+
 def test_a_release_without_faces_to_judge_on_is_refused(run, tmp_path, capsys):
     assert release(run, tmp_path) == 78
     assert "nothing to judge on; give --scenes or --folders" in capsys.readouterr().err
