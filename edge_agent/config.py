@@ -143,6 +143,16 @@ class MasksConfig(_Section):
     model: FilePath | None = Field(
         None, description="TFLite model with its card beside it; empty: the one that is shipped"
     )
+    labels: tuple[Label, ...] = Field(
+        (), max_length=3, description="Tell only these labels apart, two or three; empty: all that the model knows"
+    )
+
+    @field_validator("labels")
+    @classmethod
+    def _can_be_told_apart(cls, labels: tuple[Label, ...]) -> tuple[Label, ...]:
+        if labels and (len(labels) == 1 or len(set(labels)) != len(labels)):
+            raise ValueError("needs at least two different labels, or none for all")
+        return labels
 
 
 class TrackingConfig(_Section):

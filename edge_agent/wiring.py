@@ -104,7 +104,18 @@ def open_eyes(config: Config) -> tuple[FaceFinder, MaskReader]:
         ModelError: a model or its card is missing or does not fit.
     """
     finder = open_face_finder(config.faces)
-    return finder, open_mask_reader(config.mask_model, runtime=config.runtime, threads=config.threads)
+    return finder, open_reader(config)
+
+
+def open_reader(config: Config) -> MaskReader:
+    """Load the mask reader.
+
+    Raises:
+        ModelError: the model or its card is missing or does not fit.
+    """
+    return open_mask_reader(
+        config.mask_model, runtime=config.runtime, threads=config.threads, labels=config.masks.labels
+    )
 
 
 def build_pipeline(config: Config, camera: CameraConfig, name: str, finder: FaceFinder, reader: MaskReader) -> Pipeline:

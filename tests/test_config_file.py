@@ -209,3 +209,9 @@ def test_an_address_of_an_unknown_kind_and_a_broker_written_as_an_address_are_re
 
     assert source.startswith("line 3 cameras.door.source: ftp:// is no kind of address that can be watched; known are")
     assert host.startswith("line 5 mqtt.host: 'mqtt://broker' holds characters that are not allowed")
+
+
+def test_one_label_alone_is_nothing_to_tell_apart(tmp_path):
+    file = write(tmp_path, "masks:\n  labels: [with_mask]\n")
+
+    assert complaint(file) == ["line 2 masks.labels: needs at least two different labels, or none for all"]

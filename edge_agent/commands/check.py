@@ -19,8 +19,8 @@ from edge_agent.errors import AgentError, CameraError, ConfigError
 from edge_agent.evidence.crops import Crops
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.faces import open_face_finder
-from edge_agent.vision.masks import open_mask_reader
 from edge_agent.vision.tflite import probe_runtimes
+from edge_agent.wiring import open_reader
 
 if TYPE_CHECKING:
     import argparse
@@ -82,16 +82,16 @@ def _print_finding(finding: Mapping[str, Any]) -> None:
 
 
 def _masks(config: Config) -> str:
-    reader = open_mask_reader(config.mask_model, runtime=config.runtime, threads=config.threads)
+    reader = open_reader(config)
     size = reader.card.input
-    labels = ", ".join(reader.card.labels)
+    labels = ", ".join(reader.labels)
     return f"{config.mask_model}: {labels}; {size.width}x{size.height}; card and golden vectors fit"
 
 
 def _runtime(config: Config) -> str:
     """Which runtime is used, and why not another."""
     probes = probe_runtimes(model_bytes(config.mask_model))
-    reader = open_mask_reader(config.mask_model, runtime=config.runtime, threads=config.threads)
+    reader = open_reader(config)
     reasons = [f"{probe.runtime} {probe.version or 'none'} {probe.failure or 'works'}" for probe in probes]
     return f"{reader.runtime}, as runtime is {config.runtime}: {'; '.join(reasons)}"
 

@@ -11,6 +11,7 @@ from edge_agent.vision.masks import open_mask_reader
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -69,5 +70,16 @@ def _print_described(described: dict[str, Any]) -> None:
     print(f"{mark} {described['path']}")
     print(f"    {described['name']}: {', '.join(described['labels'])}; {width}x{height}, {described['bytes']} bytes")
     print(f"    sha256 {described['sha256']}")
-    for name, value in described["metrics"].items():
-        print(f"    {name}: {value}")
+    _print_metrics(described["metrics"], indent="    ")
+
+
+def _print_metrics(metrics: Mapping[str, Any], *, indent: str) -> None:
+    """A line for each figure; those that belong together, such as the recall of each label, share one."""
+    for name, value in metrics.items():
+        if not isinstance(value, dict):
+            print(f"{indent}{name}: {value}")
+        elif any(isinstance(part, dict) for part in value.values()):
+            print(f"{indent}{name}:")
+            _print_metrics(value, indent=indent + "  ")
+        else:
+            print(f"{indent}{name}: {', '.join(f'{part} {figure}' for part, figure in value.items())}")

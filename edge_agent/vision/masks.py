@@ -13,20 +13,26 @@ from edge_agent.vision.tensors import face_pixels, face_region, input_table, pro
 from edge_agent.vision.tflite import Interpreter, RuntimeChoice, open_interpreter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
 class MaskReader:
     """A TFLite classifier with its card. Owned by one thread."""
 
-    def __init__(self, interpreter: Interpreter, card: MaskCard, *, name: str) -> None:
-        """Hold the shape of the model against its card.
+    def __init__(self, interpreter: Interpreter, card: MaskCard, *, name: str, labels: Sequence[Label] = ()) -> None:
+        """Hold the shape of the model against its card. `labels` are told apart; none: all of the card.
 
         Raises:
-            ModelError: shapes, dtypes or number of labels differ from the card.
+            ModelError: shapes, dtypes or number of labels differ from the card, or it lacks one of `labels`.
         """
         self.card = card
+        self.labels: tuple[Label, ...] = tuple(labels) or card.labels
+        if missing := set(self.labels) - set(card.labels):
+            raise ModelError(
+                f"{name}: does not know {', '.join(sorted(missing))}; it reads {', '.join(card.labels)}: correct "
+                "masks.labels or choose another model"
+            )
         self._name = name
         self._interpreter = interpreter
         _check_tensors(interpreter, card, name=name)
@@ -46,8 +52,11 @@ class MaskReader:
         return self._interpreter.runtime
 
     def read(self, image: Image, box: Box) -> tuple[Label, Mapping[Label, float]]:
-        """Read one face of a picture: its label and the probability of every label."""
+        """Read one face of a picture: its label and the probability of every label that is told apart."""
         scores = self.scores(image, face_region(box, margin_fraction=self.card.margin_fraction))
+        if self.labels != self.card.labels:
+            total = sum(scores[label] for label in self.labels)
+            scores = {label: scores[label] / total for label in self.labels}
         return self.card.decide(scores), scores
 
     def scores(self, image: Image, region: Box) -> Mapping[Label, float]:
@@ -83,7 +92,9 @@ class MaskReader:
                 )
 
 
-def open_mask_reader(model: Path, *, runtime: RuntimeChoice = "auto", threads: int = 1) -> MaskReader:
+def open_mask_reader(
+    model: Path, *, runtime: RuntimeChoice = "auto", threads: int = 1, labels: Sequence[Label] = ()
+) -> MaskReader:
     """Load a mask reader and its card, and check that they fit each other and this machine.
 
     Raises:
@@ -91,7 +102,7 @@ def open_mask_reader(model: Path, *, runtime: RuntimeChoice = "auto", threads: i
     """
     card = read_card(model)
     interpreter = open_interpreter(model_bytes(model), name=str(model), runtime=runtime, threads=threads)
-    reader = MaskReader(interpreter, card, name=str(model))
+    reader = MaskReader(interpreter, card, name=str(model), labels=labels)
     reader.check_golden()
     return reader
 

@@ -150,6 +150,26 @@ def test_a_threshold_moves_the_decision_for_its_label(changed):
     assert eager.read(image, box)[0] == "with_mask"
 
 
+def test_told_to_tell_two_labels_apart_it_shares_the_score_of_the_third_among_them():
+    image, box = portrait(COLLINS), face_box(COLLINS)
+    two = open_mask_reader(MODEL, labels=("with_mask", "without_mask"))
+
+    label, scores = two.read(image, box)
+
+    assert label == "without_mask"
+    assert list(scores) == ["with_mask", "without_mask"]
+    assert sum(scores.values()) == pytest.approx(1)
+    assert open_mask_reader(MODEL).labels == two.card.labels
+
+
+def test_a_label_that_the_model_does_not_know_is_refused():
+    whole = open_mask_reader(MODEL)
+    card = whole.card.model_copy(update={"labels": ("with_mask", "without_mask")})
+
+    with pytest.raises(ModelError, match="does not know mask_worn_incorrectly; it reads with_mask, without_mask"):
+        MaskReader(whole._interpreter, card, name="two", labels=("with_mask", "mask_worn_incorrectly"))
+
+
 def test_two_readings_of_the_same_face_are_the_same(reader):
     image, box = portrait(HOPPER), face_box(HOPPER)
 
