@@ -104,23 +104,21 @@ def fit(recipe: MaskRecipe, data_set: DataSet, *, folder: Path, teacher: Teacher
             row.judged_loss,
             row.judged_accuracy,
         )
-        state = _keep(network, State((*state.history, row), state.model), folder, kept=schedule.averaged_epochs)
+        state = _keep(network, State((*state.history, row), state.model), folder)
     return state.history
 
 
 def trained_network(recipe: MaskRecipe, folder: Path) -> keras.Model:
-    """The model of a finished run: the best epoch's, or the mean of the last ones (Izmailov et al., 2018).
+    """The model of a finished run: the best epoch's, or its mean with the last one's (after Izmailov et al., 2018).
 
     The mean needs no new statistics of batch normalisation only while those are frozen.
     """
-    epochs = len(read_state(folder).history)
-    names = [_epoch_name(number) for number in range(epochs, 0, -1)][: recipe.schedule.averaged_epochs]
-    if len(names) == 1:
-        return _load(folder / BEST)
-    networks = [_load(folder / name) for name in names]
-    weights = zip(*(network.get_weights() for network in networks), strict=True)
-    networks[0].set_weights([np.mean(values, axis=0) for values in weights])
-    return networks[0]
+    best = _load(folder / BEST)
+    if recipe.schedule.model == "best_and_last":
+        last = _load(folder / read_state(folder).model)
+        pairs = zip(best.get_weights(), last.get_weights(), strict=True)
+        best.set_weights([(one + other) / 2 for one, other in pairs])
+    return best
 
 
 def starts_trained(recipe: MaskRecipe) -> bool:
@@ -252,28 +250,23 @@ def _targets(
     return np.asarray(targets, np.float32)
 
 
-def _keep(network: keras.Model, state: State, folder: Path, *, kept: int) -> State:
+def _keep(network: keras.Model, state: State, folder: Path) -> State:
     """Write the state of a run. It counts from the moment `state.json` is replaced."""
-    done = len(state.history)
-    network.save(folder / _epoch_name(done))
+    name = f"epoch-{len(state.history):03d}.keras"
+    network.save(folder / name)
     if state.best == state.history[-1]:
         part = folder / f"part-{BEST}"
         network.save(part, include_optimizer=False)
         part.replace(folder / BEST)
     part = folder / f"{STATE}.part"
     with part.open("w", encoding="utf-8") as file:
-        rows = [asdict(row) for row in state.history]
-        json.dump({"history": rows, "model": _epoch_name(done)}, file, indent=1)
+        json.dump({"history": [asdict(row) for row in state.history], "model": name}, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
     part.replace(folder / STATE)
-    (folder / _epoch_name(done - kept)).unlink(missing_ok=True)
-    return State(state.history, _epoch_name(done))
-
-
-def _epoch_name(number: int) -> str:
-    """The file of the model after the first, second, ... epoch."""
-    return f"epoch-{number:03d}.keras"
+    if state.model:
+        (folder / state.model).unlink(missing_ok=True)
+    return State(state.history, name)
 
 
 def _load(path: Path) -> keras.Model:

@@ -148,11 +148,10 @@ class ScheduleRecipe(_Part):
     learning_rate: float = Field(8e-4, gt=0.0, description="Highest of fine-tuning; falls along a cosine to nothing")
     weight_decay: float = Field(1e-4, ge=0.0)
     patience: int = Field(6, ge=1, description="Stop after so many epochs without a better validation")
-    averaged_epochs: int = Field(
-        1,
-        ge=1,
-        description="1: the model is the best epoch's; more: the mean of the weights after so many last epochs, which "
-        "lies flatter and loses less in int8",
+    model: Literal["best", "best_and_last"] = Field(
+        "best",
+        description="The best epoch's, or the mean of its weights and the last epoch's, which lies flatter and loses "
+        "less in int8",
     )
     normalisation: Literal["frozen", "trained"] = Field(
         "frozen", description="Statistics of batch normalisation: kept from the backbone, or learnt (half as fast)"

@@ -79,17 +79,16 @@ class _StopAfter(Teacher):
         return values[:, 0, 0, :2]
 
 
-def test_the_model_of_averaged_epochs_is_their_mean(tiny_recipe, data_set, tmp_path):
+def test_the_model_can_be_the_mean_of_the_best_and_the_last_epoch(tiny_recipe, data_set, tmp_path):
     import keras
 
-    recipe = tiny_recipe(schedule={"epochs": 3, "faces_per_epoch": 32, "batch_size": 8, "averaged_epochs": 2})
+    recipe = tiny_recipe(schedule={"epochs": 3, "faces_per_epoch": 32, "batch_size": 8, "model": "best_and_last"})
 
     fit(recipe, data_set, folder=tmp_path)
 
-    kept = sorted(tmp_path.glob("epoch-*.keras"))
-    assert [path.name for path in kept] == ["epoch-002.keras", "epoch-003.keras"]
-    one, other = (keras.models.load_model(path).get_weights()[0] for path in kept)
-    assert np.allclose(trained_network(recipe, tmp_path).get_weights()[0], (one + other) / 2)
+    files = (tmp_path / BEST, tmp_path / read_state(tmp_path).model)
+    best, last = (keras.models.load_model(path).get_weights()[0] for path in files)
+    assert np.allclose(trained_network(recipe, tmp_path).get_weights()[0], (best + last) / 2)
 
 
 def test_training_stops_when_validation_gets_no_better(tiny_recipe, data_set, tmp_path):
