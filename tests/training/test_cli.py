@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,21 @@ def test_a_run_writes_its_whole_folder_and_refuses_another_recipe_in_it(tmp_path
 
     assert main(["masks", str(a_recipe(tmp_path, class_folders, seed=9)), "--output", str(run)]) == 78
     assert "another recipe" in capsys.readouterr().err
+
+
+@pytest.mark.tensorflow
+def test_a_run_that_begins_with_another_names_its_data_too(tmp_path, class_folders):
+    first, more = tmp_path / "first", tmp_path / "more"
+    shutil.copytree(class_folders, more)
+    recipe = a_recipe(tmp_path, class_folders)
+    assert main(["masks", str(recipe), "--output", str(first)]) == 0
+    model = {"architecture": "cnn", "input_size": 32, "weights": str(first / "last.keras")}
+    recipe = a_recipe(tmp_path, more, model=model)
+
+    assert main(["masks", str(recipe), "--output", str(tmp_path / "second")]) == 0
+
+    said = json.loads((tmp_path / "second" / "run.json").read_text())["training_data"]
+    assert [name.rpartition("/")[2] for name in said] == ["faces", "more"]
 
 
 @pytest.mark.tensorflow

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -23,11 +24,10 @@ from training.masks.reports import draw_confusion, draw_mistakes, draw_reliabili
 from training.masks.teacher import open_teacher
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from training.masks.recipe import MaskRecipe
 
 RECIPE = "recipe.yaml"
+SUMMARY = "run.json"
 # After the last epoch, whether or not it was the best: what another recipe goes on from.
 LAST = "last.keras"
 UNREADABLE_SHOWN = 20
@@ -65,7 +65,7 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     draw_confusion(verdicts, folder / "confusion.png")
     draw_reliability(verdicts, folder / "reliability.png")
     draw_mistakes(verdicts, pixels, sources, folder / "mistakes.png")
-    (folder / "run.json").write_text(json.dumps(_summary(recipe, reports), indent=2) + "\n", encoding="utf-8")
+    (folder / SUMMARY).write_text(json.dumps(_summary(recipe, reports), indent=2) + "\n", encoding="utf-8")
     log.info("%s", (folder / "report.txt").read_text(encoding="utf-8"))
 
 
@@ -96,10 +96,20 @@ def _summary(recipe: MaskRecipe, reports: dict[str, Any]) -> dict[str, Any]:
         "input_size": recipe.model.input_size,
         "pixels": "-1..1",
         "colour_order": "rgb",
-        "training_data": sorted({_data_name(one) for data in recipe.data for one in (data.sources or (data.path,))}),
+        "training_data": sorted(_inherited_data(recipe) | _own_data(recipe)),
         "validation": {name: report["accuracy"] for name, report in reports.items()},
         "versions": {name: importlib.metadata.version(name) for name in ("keras", "numpy")},
     }
+
+
+def _own_data(recipe: MaskRecipe) -> set[str]:
+    return {_data_name(one) for data in recipe.data for one in (data.sources or (data.path,))}
+
+
+def _inherited_data(recipe: MaskRecipe) -> set[str]:
+    """What the run learnt from whose weights this one began with."""
+    before = Path(recipe.model.weights).parent / SUMMARY
+    return set(json.loads(before.read_text(encoding="utf-8"))["training_data"]) if before.is_file() else set()
 
 
 def _data_name(source: str | Path) -> str:
