@@ -77,9 +77,13 @@ def _print_metrics(metrics: Mapping[str, Any], *, indent: str) -> None:
     """A line for each figure; those that belong together, such as the recall of each label, share one."""
     for name, value in metrics.items():
         if not isinstance(value, dict):
-            print(f"{indent}{name}: {value}")
+            print(f"{indent}{name}: {_shown(value)}")
         elif any(isinstance(part, dict) for part in value.values()):
             print(f"{indent}{name}:")
             _print_metrics(value, indent=indent + "  ")
         else:
-            print(f"{indent}{name}: {', '.join(f'{part} {figure}' for part, figure in value.items())}")
+            print(f"{indent}{name}: {', '.join(f'{part} {_shown(figure)}' for part, figure in value.items())}")
+
+
+def _shown(figure: Any) -> str:
+    return f"{figure:.3f}" if isinstance(figure, float) else str(figure)
