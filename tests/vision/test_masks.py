@@ -112,8 +112,8 @@ def test_a_file_that_is_no_tflite_model_is_refused_before_a_runtime_sees_it():
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"labels": ["with_mask", "without_mask"]}, "golden scores: 3 values for 2 labels"),
-        ({"labels": ["with_mask", "without_mask", "with_mask"]}, "labels are not distinct"),
+        ({"labels": ["with_mask", "without_mask"], "thresholds": {}}, "golden scores: 3 values for 2 labels"),
+        ({"labels": ["with_mask", "without_mask", "with_mask"], "thresholds": {}}, "labels are not distinct"),
         ({"sha256": "0" * 64}, "SHA-256 differs"),
         ({"colour": "red"}, "colour: Extra inputs"),
         ({"golden": []}, "golden"),
@@ -131,7 +131,7 @@ def test_a_wrong_colour_order_or_scale_is_found_by_the_golden_vectors(changed):
     with pytest.raises(ModelError, match="golden vector"):
         open_mask_reader(changed(input=values | {"colour_order": "bgr"}))
     with pytest.raises(ModelError, match="golden vector"):
-        open_mask_reader(changed(input=values | {"scale": values["scale"] / 4}))
+        open_mask_reader(changed(input=values | {"scale": values["scale"] / 255}))
 
 
 def test_labels_in_another_order_are_found_by_the_golden_vectors(changed):
