@@ -109,7 +109,8 @@ class Frame:
 
     def cut(self, box: Box) -> Image:
         """Copy what is inside a box, at least one pixel of it, so that it outlives the frame."""
-        x1, y1, x2, y2 = box.clipped(width_px=self.width_px - 1, height_px=self.height_px - 1).as_ints()
+        x1, y1, x2, y2 = box.clipped(width_px=self.width_px, height_px=self.height_px).as_ints()
+        x1, y1 = min(x1, self.width_px - 1), min(y1, self.height_px - 1)
         return self.image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)].copy()
 
 
