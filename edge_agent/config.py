@@ -119,22 +119,45 @@ class MotionConfig(_Section):
     )
 
 
+UNTOLD_MIN_SCORE = 0.6
+"""For finders of others, which bring no card."""
+
+
 class FacesConfig(_Section):
     """How faces are found."""
 
-    finder: Literal["yunet", "ssd", "haar"] = Field("haar", description="haar needs no file, yunet and ssd a model")
-    model: FilePath | None = Field(None, description="Network of the finder: an .onnx for yunet, the res10 .pb for ssd")
-    min_score: Fraction = Field(0.6, description="Faces the finder is less sure of are not looked at")
-    smallest_px: int = Field(24, ge=8, le=2000, description="Shorter side of the smallest face to look for")
+    finder: Literal["tflite", "yunet", "ssd", "haar"] = Field(
+        "haar", description="tflite: the project's own; haar needs no file either, yunet and ssd need a model"
+    )
+    model: FilePath | None = Field(
+        None,
+        description="Card (.json) of a tflite, empty: the shipped one; an .onnx for yunet, the res10 .pb for ssd",
+    )
+    min_score: Fraction | None = Field(
+        None, description="Less sure finds are not looked at; empty: what the card of a tflite says, 0.6 for others"
+    )
+    smallest_px: int = Field(
+        24, ge=8, le=2000, description="Shorter side of the smallest face to look for; a tflite chooses its input by it"
+    )
     longer_side_px: int = Field(
-        640, ge=64, le=4096, description="Pictures are scaled to this longer side before faces are looked for"
+        640, ge=64, le=4096, description="Longer side to which pictures are scaled for yunet and haar"
     )
 
     @model_validator(mode="after")
     def _has_its_model(self) -> FacesConfig:
-        if self.finder != "haar" and self.model is None:
+        if self.finder in {"yunet", "ssd"} and self.model is None:
             raise ValueError(f"finder '{self.finder}' needs the path of its network under 'model'")
         return self
+
+    @property
+    def card(self) -> Path:
+        """The card of the project's own finder."""
+        return self.model or shipped("models") / "faces.json"
+
+    @property
+    def least_score(self) -> float:
+        """From which score on a finder without a card gives a face."""
+        return UNTOLD_MIN_SCORE if self.min_score is None else self.min_score
 
 
 class MasksConfig(_Section):

@@ -103,7 +103,7 @@ def open_eyes(config: Config) -> tuple[FaceFinder, MaskReader]:
     Raises:
         ModelError: a model or its card is missing or does not fit.
     """
-    finder = open_face_finder(config.faces)
+    finder = open_face_finder(config.faces, runtime=config.runtime, threads=config.threads)
     return finder, open_reader(config)
 
 

@@ -54,7 +54,7 @@ def test_several_mistakes_are_reported_together_in_the_order_of_their_lines(tmp_
     )
 
     assert complaint(file) == [
-        "line 2 faces.finder: 'yolo' is not one of 'yunet', 'ssd' or 'haar'",
+        "line 2 faces.finder: 'yolo' is not one of 'tflite', 'yunet', 'ssd' or 'haar'",
         "line 4 mqtt.port: 'abc' is not a whole number",
         "line 5 motoin: unknown key; did you mean 'motion'?",
         "line 7 evidence.jpeg_quality: 101 is more than 100, the most allowed",

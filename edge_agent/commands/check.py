@@ -97,8 +97,11 @@ def _runtime(config: Config) -> str:
 
 
 def _faces(config: Config) -> str:
-    open_face_finder(config.faces)
-    return f"{config.faces.finder}{f' from {config.faces.model}' if config.faces.model else ''}"
+    faces = config.faces
+    open_face_finder(faces, runtime=config.runtime, threads=config.threads)
+    if faces.finder == "tflite":
+        return f"tflite from {faces.card}; card and golden faces fit"
+    return f"{faces.finder}{f' from {faces.model}' if faces.model else ''}"
 
 
 def _camera(config: Config, name: str) -> str:

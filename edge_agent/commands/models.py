@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.config import shipped
 from edge_agent.errors import ModelError
+from edge_agent.vision.faces.tflite import open_tflite_finder
 from edge_agent.vision.masks import open_mask_reader
 
 if TYPE_CHECKING:
@@ -30,15 +31,17 @@ def add_to(commands: Any) -> None:
 def list_models(options: argparse.Namespace) -> int:
     """List what is shipped and what the configuration names; the exit status tells whether every card fits."""
     config = configured(options)
-    used = config.mask_model
-    paths = sorted({*shipped("models").glob("*.tflite"), used})
+    used = {config.mask_model}
+    if config.faces.finder == "tflite":
+        used.add(config.faces.card)
+    paths = sorted({*_installed(shipped("models")), *used})
     status = 0
     for path in paths:
         try:
-            described = _described(path, is_used=path == used)
+            described = _described(path, is_used=path in used)
         except ModelError as error:
             status = error.exit_code
-            described = {"path": str(path), "used": path == used, "error": str(error)}
+            described = {"path": str(path), "used": path in used, "error": str(error)}
         if options.json:
             print_json(described)
         else:
@@ -46,11 +49,37 @@ def list_models(options: argparse.Namespace) -> int:
     return status
 
 
+def _installed(folder: Path) -> set[Path]:
+    """Mask readers by their network, face finders by their card, to which several networks belong."""
+    cards = {path for path in folder.glob("*.json") if not path.with_suffix(".tflite").is_file()}
+    networks = {
+        path for path in folder.glob("*.tflite") if not any(path.stem.startswith(f"{card.stem}-") for card in cards)
+    }
+    return cards | networks
+
+
 def _described(path: Path, *, is_used: bool) -> dict[str, Any]:
+    return {"path": str(path), "used": is_used, **(_reader(path) if path.suffix == ".tflite" else _finder(path))}
+
+
+def _finder(path: Path) -> dict[str, Any]:
+    card = open_tflite_finder(path, min_score=None, smallest_px=1.0).card
+    return {
+        "kind": card.kind,
+        "name": card.name,
+        "files": [
+            {"path": str(path.parent / file.file), "sha256": file.sha256, "bytes": file.size_bytes}
+            for file in card.files
+        ],
+        "inputs": [[file.input.width, file.input.height] for file in card.files],
+        "min_score": card.min_score,
+        "metrics": card.metrics,
+    }
+
+
+def _reader(path: Path) -> dict[str, Any]:
     card = open_mask_reader(path).card
     return {
-        "path": str(path),
-        "used": is_used,
         "kind": card.kind,
         "name": card.name,
         "sha256": card.sha256,
@@ -66,10 +95,19 @@ def _print_described(described: dict[str, Any]) -> None:
     if "error" in described:
         print(f"{mark} {described['error']}")
         return
-    width, height = described["input"]
+    name = described["name"]
     print(f"{mark} {described['path']}")
-    print(f"    {described['name']}: {', '.join(described['labels'])}; {width}x{height}, {described['bytes']} bytes")
-    print(f"    sha256 {described['sha256']}")
+    if described["kind"] == "face_finder":
+        sizes = ", ".join(f"{width}x{height}" for width, height in described["inputs"])
+        print(f"    {name}: finds faces; {sizes}")
+        for file in described["files"]:
+            print(f"    {file['bytes']} bytes, sha256 {file['sha256']}  {file['path']}")
+    else:
+        width, height = described["input"]
+        print(
+            f"    {described['name']}: {', '.join(described['labels'])}; {width}x{height}, {described['bytes']} bytes"
+        )
+        print(f"    sha256 {described['sha256']}")
     _print_metrics(described["metrics"], indent="    ")
 
 

@@ -141,6 +141,7 @@ class FinderCard(_Part):
     smallest_px: float = Field(
         gt=0, description="Shorter side, in pixels of the input, from which a face is found reliably"
     )
+    min_score: Fraction = Field(0.6, description="Faces it is less sure of are no faces; chosen on validation pictures")
     golden_picture: str = Field(description="A small picture with a face (PNG, base64)")
     training_data: list[str] = Field(default_factory=list)
     metrics: dict[str, Any] = Field(default_factory=dict)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from edge_agent.config import FacesConfig
     from edge_agent.domain import Face, Image
+    from edge_agent.vision.tflite import RuntimeChoice
 
 
 class FaceFinder(Protocol):
@@ -17,13 +18,23 @@ class FaceFinder(Protocol):
         ...
 
 
-def open_face_finder(config: FacesConfig) -> FaceFinder:
-    """Build the finder that the configuration names.
+def open_face_finder(config: FacesConfig, *, runtime: RuntimeChoice = "auto", threads: int = 1) -> FaceFinder:
+    """Build the finder that the configuration names; `runtime` and `threads` are for TFLite only.
 
     Raises:
         ModelError: its network is missing, is no finder, or this OpenCV cannot run it.
     """
     match config.finder:
+        case "tflite":
+            from edge_agent.vision.faces.tflite import open_tflite_finder
+
+            return open_tflite_finder(
+                config.card,
+                min_score=config.min_score,
+                smallest_px=config.smallest_px,
+                runtime=runtime,
+                threads=threads,
+            )
         case "haar":
             from edge_agent.vision.faces.haar import HaarFinder
 

@@ -59,6 +59,6 @@ class HaarFinder:
         found = [
             (Box(x * back, y * back, (x + w) * back, (y + h) * back), float(score))
             for (x, y, w, h), score in zip(np.asarray(boxes).reshape(-1, 4), scores, strict=True)
-            if score >= self._config.min_score
+            if score >= self._config.least_score
         ]
         return faces_inside(found, image)

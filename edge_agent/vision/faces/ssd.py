@@ -52,7 +52,7 @@ class SsdFinder:
         found = [
             (Box(x1 * width, y1 * height, x2 * width, y2 * height), min(1.0, max(0.0, score)))
             for _, _, score, x1, y1, x2, y2 in rows.tolist()
-            if score >= self._config.min_score
+            if score >= self._config.least_score
         ]
         faces = faces_inside(found, image)
         return [face for face in faces if face.box.shorter_side_px >= self._config.smallest_px]

@@ -151,12 +151,14 @@ class _Network:
 def open_tflite_finder(
     card_file: Path,
     *,
-    min_score: float,
+    min_score: float | None,
     smallest_px: float,
     runtime: RuntimeChoice = "auto",
     threads: int = 1,
 ) -> TfliteFinder:
     """Load a card with its networks, and check that they fit each other and this machine.
+
+    Without a `min_score` the card's own counts.
 
     Raises:
         ModelError: something is missing, damaged or does not fit.
@@ -166,7 +168,8 @@ def open_tflite_finder(
         open_interpreter(content, name=str(card_file.parent / file.file), runtime=runtime, threads=threads)
         for file, content in zip(card.files, contents, strict=True)
     ]
-    finder = TfliteFinder(card, interpreters, name=str(card_file), min_score=min_score, smallest_px=smallest_px)
+    least = card.min_score if min_score is None else min_score
+    finder = TfliteFinder(card, interpreters, name=str(card_file), min_score=least, smallest_px=smallest_px)
     finder.check_golden()
     return finder
 

@@ -41,7 +41,7 @@ class YuNetFinder:
                 np.frombuffer(content, np.uint8),
                 np.zeros(0, np.uint8),
                 (64, 64),
-                score_threshold=config.min_score,
+                score_threshold=config.least_score,
                 nms_threshold=OVERLAP_ALLOWED,
                 top_k=MOST_CANDIDATES,
             )
