@@ -11,6 +11,7 @@ import platform
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +24,7 @@ from pydantic import (
 )
 
 from edge_agent.domain import Label
+from edge_agent.quiet_hours import parse_quiet_hours
 
 INSTALLED = Path(__file__).parent
 CHECKOUT = INSTALLED.parent
@@ -75,6 +77,86 @@ class DeviceConfig(_Section):
         return self.id or platform.node().split(".")[0] or "maskwatch"
 
 
+def _has_an_inside(polygon: tuple[Point, ...]) -> tuple[Point, ...]:
+    """Refuse a polygon in which no face can be."""
+    if len(polygon) < 3:  # noqa: PLR2004  (a triangle)
+        raise ValueError(f"has {len(polygon)} corners; a polygon needs at least 3")
+    (first_x, first_y), *others = polygon
+    (second_x, second_y) = next((corner for corner in others if corner != polygon[0]), polygon[0])
+    if all(
+        abs((second_x - first_x) * (y - first_y) - (second_y - first_y) * (x - first_x)) < 1e-9  # noqa: PLR2004
+        for x, y in others
+    ):
+        raise ValueError("has all its corners on one line, and so no inside")
+    return polygon
+
+
+def _is_quiet_hours(text: str) -> str:
+    parse_quiet_hours(text)
+    return text
+
+
+Point = tuple[Fraction, Fraction]
+"""x and y as shares of the picture's width and height."""
+Polygon = Annotated[tuple[Point, ...], AfterValidator(_has_an_inside)]
+
+
+class RulesConfig(_Section):
+    """Which verdicts a person is told of, and when."""
+
+    violations: tuple[Label, ...] = Field(
+        ("without_mask", "mask_worn_incorrectly"), min_length=1, description="Labels that are alerted"
+    )
+    smallest_face_px: int = Field(24, ge=8, le=2000, description="Smaller faces are followed but never alerted")
+    ignore_polygons: tuple[Polygon, ...] = Field(
+        (), description="Faces whose centre is inside are not alerted; corners [x, y] as shares 0..1 of the picture"
+    )
+    ignore_pictures: bool = Field(
+        True, description="Faces that stay still to the pixel, as on a poster, are not alerted"
+    )
+    dwell_seconds: Seconds = Field(0.0, description="Only who has been in view for so long is alerted")
+    quiet_hours: tuple[Annotated[str, AfterValidator(_is_quiet_hours)], ...] = Field(
+        (), description="Nobody is told then: '22:00-06:00', or with days 'sat,sun 00:00-24:00'"
+    )
+    time_zone: str = Field("", description="Of the quiet hours, such as Europe/Berlin; empty: that of the system")
+    cooldown_seconds: Seconds = Field(0.0, description="After an alert this camera gives no other for so long")
+    alerts_per_minute: int = Field(
+        0, ge=0, le=6000, description="This camera gives no more within 60 s, and counts the rest; 0: no limit"
+    )
+    tell_when_ended: bool = Field(
+        True, description="Also say when somebody who was alerted has left or put the mask on"
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_time_zone(cls, value: str) -> str:
+        try:
+            return ZoneInfo(value).key if value else value
+        except (LookupError, ValueError, OSError) as error:
+            raise ValueError(
+                f"'{value}' is no time zone known here; 'timedatectl list-timezones' shows them"
+            ) from error
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """The zone of the quiet hours; None: that of the system."""
+        return ZoneInfo(self.time_zone) if self.time_zone else None
+
+
+class CameraRulesConfig(RulesConfig):
+    """Rules of one camera: the keys that are written count, and all others follow the section `rules`."""
+
+    def __eq__(self, other: object) -> bool:
+        """A key written with its default is not a key that follows the section."""
+        return (
+            isinstance(other, CameraRulesConfig)
+            and super().__eq__(other)
+            and self.model_fields_set == other.model_fields_set
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # nothing keeps a configuration in a set
+
+
 class CameraConfig(_Section):
     """One camera."""
 
@@ -94,6 +176,9 @@ class CameraConfig(_Section):
     )
     reopen_seconds: float = Field(
         60.0, ge=1.0, le=3600.0, description="Longest pause between two attempts to reopen a lost camera"
+    )
+    rules: CameraRulesConfig = Field(
+        default_factory=CameraRulesConfig, description="Keys of the section 'rules' that differ for this camera"
     )
 
     @field_validator("source")
@@ -155,6 +240,13 @@ class FacesConfig(_Section):
         return self.model or shipped("models") / "faces.json"
 
     @property
+    def network(self) -> Path:
+        """The network of a finder that needs one."""
+        if self.model is None:
+            raise AssertionError(f"checked when it was read: '{self.finder}' has a model")
+        return self.model
+
+    @property
     def least_score(self) -> float:
         """From which score on a finder without a card gives a face."""
         return UNTOLD_MIN_SCORE if self.min_score is None else self.min_score
@@ -204,23 +296,28 @@ class VotingConfig(_Section):
         return self
 
 
-class RulesConfig(_Section):
-    """Which verdicts a person is told of."""
-
-    violations: tuple[Label, ...] = Field(
-        ("without_mask", "mask_worn_incorrectly"), min_length=1, description="Labels that are alerted"
-    )
-    smallest_face_px: int = Field(24, ge=8, le=2000, description="Smaller faces are followed but never alerted")
-
-
 class EvidenceConfig(_Section):
     """Crops on disk."""
 
     folder: FilePath | None = Field(None, description="Where crops are kept; empty: 'crops' in state_folder")
     margin_fraction: float = Field(0.4, ge=0.0, le=3.0, description="Margin around the face, as a share of its size")
     jpeg_quality: int = Field(90, ge=10, le=100, description="JPEG quality of crops")
+    picture: Literal["face", "none"] = Field("face", description="face: keep a crop of each alert; none: no picture")
+    blur_bystanders: bool = Field(True, description="Make the faces of other people in a picture unrecognisable")
+    encrypt_for: tuple[Annotated[str, AfterValidator(_public_key)], ...] = Field(
+        (), description="Encrypt pictures so that only the owners of these age public keys can open them"
+    )
     keep_days: float = Field(30.0, gt=0.0, le=36_500.0, description="Crops older than this are removed")
     keep_bytes: int = Field(500_000_000, ge=1_000_000, description="All crops together; the oldest are removed first")
+
+
+class HomeAssistantConfig(_Section):
+    """How the device appears in Home Assistant."""
+
+    enabled: bool = Field(True, description="Describe this device at the broker, so that Home Assistant finds it")
+    prefix: str = Field(
+        "homeassistant", pattern=r"^[^#+\x00]+$", description="Discovery prefix in Home Assistant's MQTT settings"
+    )
 
 
 class MqttConfig(_Section):
@@ -241,6 +338,14 @@ class MqttConfig(_Section):
         30, ge=5, le=3600, description="A silent connection is given up after 1.5 times this"
     )
     crops: bool = Field(False, description="Also publish each crop as JPEG under .../crops/<alert id>")
+    ended: bool = Field(True, description="Say under .../ended when the person has left or wears the mask")
+    telemetry_seconds: float = Field(
+        60.0, ge=0.0, le=86_400.0, description="Counts, times and temperatures are published this often; 0: never"
+    )
+    commands: bool = Field(True, description="Obey .../commands/: pause, resume, snapshot, reload, diagnostics")
+    home_assistant: HomeAssistantConfig = Field(
+        default_factory=HomeAssistantConfig, description="How the device appears in Home Assistant"
+    )
 
     @model_validator(mode="after")
     def _belongs_together(self) -> MqttConfig:
@@ -278,7 +383,7 @@ class Config(_Section):
     masks: MasksConfig = Field(default_factory=MasksConfig, description="How masks are read")
     tracking: TrackingConfig = Field(default_factory=TrackingConfig, description="When two faces are the same person")
     voting: VotingConfig = Field(default_factory=VotingConfig, description="When the readings of a person agree")
-    rules: RulesConfig = Field(default_factory=RulesConfig, description="Which verdicts a person is told of")
+    rules: RulesConfig = Field(default_factory=RulesConfig, description="Which verdicts a person is told of, and when")
     evidence: EvidenceConfig = Field(default_factory=EvidenceConfig, description="Crops on disk")
     mqtt: MqttConfig = Field(default_factory=MqttConfig, description="The broker that alerts go to")
     log: LogConfig = Field(default_factory=LogConfig, description="What the agent says about itself")
@@ -295,6 +400,11 @@ class Config(_Section):
                     f"tracking.forget_seconds ({forget_seconds:g}) is shorter: nobody would ever be alerted"
                 )
         return self
+
+    def rules_of(self, camera: str) -> RulesConfig:
+        """The rules in force for a configured camera: its own keys, and those of `rules` for the rest."""
+        own = self.cameras[camera].rules
+        return self.rules.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
 
     @property
     def state(self) -> Path:

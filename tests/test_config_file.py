@@ -215,3 +215,17 @@ def test_one_label_alone_is_nothing_to_tell_apart(tmp_path):
     file = write(tmp_path, "masks:\n  labels: [with_mask]\n")
 
     assert complaint(file) == ["line 2 masks.labels: needs at least two different labels, or none for all"]
+
+
+def test_a_secret_key_where_a_public_one_belongs_is_refused_and_not_repeated(tmp_path):
+    file = write(tmp_path, "evidence:\n  encrypt_for: [AGE-SECRET-KEY-1QQQ]\n")
+
+    (line,) = complaint(file)
+    assert "holds a secret key" in line
+    assert "QQQ" not in line
+
+
+def test_something_that_is_no_key_at_all_is_told_how_keys_begin(tmp_path):
+    (line,) = complaint(write(tmp_path, "evidence:\n  encrypt_for: [somebody]\n"))
+
+    assert line.endswith("no public key of age: they begin with age1, ssh-ed25519 or ssh-rsa")
