@@ -296,6 +296,15 @@ class VotingConfig(_Section):
         return self
 
 
+def _public_key(value: str) -> str:
+    """Refuse what is no public key of age; whether it is a valid one, age itself says when the agent starts."""
+    if value.upper().startswith("AGE-SECRET-KEY"):
+        raise ValueError("holds a secret key; the device needs the public one only, which begins with age1")
+    if not value.startswith(("age1", "ssh-ed25519 ", "ssh-rsa ")):
+        raise ValueError("holds something that is no public key of age: they begin with age1, ssh-ed25519 or ssh-rsa")
+    return value
+
+
 class EvidenceConfig(_Section):
     """Crops on disk."""
 
