@@ -38,12 +38,19 @@ def open_face_finder(config: FacesConfig, *, runtime: RuntimeChoice = "auto", th
         case "haar":
             from edge_agent.vision.faces.haar import HaarFinder
 
-            return HaarFinder(config)
+            return HaarFinder(
+                min_score=config.least_score, smallest_px=config.smallest_px, longer_side_px=config.longer_side_px
+            )
         case "yunet":
             from edge_agent.vision.faces.yunet import YuNetFinder
 
-            return YuNetFinder(config)
+            return YuNetFinder(
+                config.network,
+                min_score=config.least_score,
+                smallest_px=config.smallest_px,
+                longer_side_px=config.longer_side_px,
+            )
         case "ssd":
             from edge_agent.vision.faces.ssd import SsdFinder
 
-            return SsdFinder(config)
+            return SsdFinder(config.network, min_score=config.least_score, smallest_px=config.smallest_px)

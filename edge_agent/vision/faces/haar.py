@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,9 +10,6 @@ import numpy as np
 from edge_agent.domain import Box, Face, Image
 from edge_agent.errors import ModelError
 from edge_agent.vision.faces.scaling import faces_inside, scaled_down
-
-if TYPE_CHECKING:
-    from edge_agent.config import FacesConfig
 
 CASCADE = "haarcascade_frontalface_default.xml"
 SCALE_STEP = 1.2
@@ -27,8 +23,8 @@ WEIGHT_SLOPE = 1.0
 class HaarFinder:
     """OpenCV's frontal face cascade on the grey picture."""
 
-    def __init__(self, config: FacesConfig) -> None:
-        """Load the cascade.
+    def __init__(self, *, min_score: float, smallest_px: float, longer_side_px: int) -> None:
+        """Load the cascade; pictures are scaled to this longer side, faces count from `smallest_px` of the picture on.
 
         Raises:
             ModelError: OpenCV 5 and newer have no cascades.
@@ -41,13 +37,15 @@ class HaarFinder:
         self._cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / CASCADE))
         if self._cascade.empty():
             raise ModelError(f"faces.finder: haar: {CASCADE} is missing; reinstall opencv-python-headless")
-        self._config = config
+        self._min_score = min_score
+        self._smallest_px = smallest_px
+        self._longer_side_px = longer_side_px
 
     def find(self, image: Image) -> list[Face]:
         """Find frontal faces."""
-        scaled, back = scaled_down(image, longer_side_px=self._config.longer_side_px)
+        scaled, back = scaled_down(image, longer_side_px=self._longer_side_px)
         grey = cv2.equalizeHist(cv2.cvtColor(scaled, cv2.COLOR_BGR2GRAY))
-        smallest = max(1, round(self._config.smallest_px / back))
+        smallest = max(1, round(self._smallest_px / back))
         boxes, _, weights = self._cascade.detectMultiScale3(
             grey,
             scaleFactor=SCALE_STEP,
@@ -59,6 +57,6 @@ class HaarFinder:
         found = [
             (Box(x * back, y * back, (x + w) * back, (y + h) * back), float(score))
             for (x, y, w, h), score in zip(np.asarray(boxes).reshape(-1, 4), scores, strict=True)
-            if score >= self._config.least_score
+            if score >= self._min_score
         ]
         return faces_inside(found, image)

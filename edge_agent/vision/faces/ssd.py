@@ -15,8 +15,6 @@ from edge_agent.vision.faces.scaling import faces_inside
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge_agent.config import FacesConfig
-
 INPUT_PX = 300
 MEAN_BGR = (104.0, 177.0, 123.0)
 """What the network was trained with."""
@@ -27,22 +25,22 @@ ROW = 7
 class SsdFinder:
     """The res10 network at its fixed input of 300x300."""
 
-    def __init__(self, config: FacesConfig) -> None:
-        """Load the network and look at an empty picture with it.
+    def __init__(self, model: Path, *, min_score: float, smallest_px: float) -> None:
+        """Load the network and look at an empty picture with it; faces count from `smallest_px` of the picture on.
 
         Raises:
             ModelError: a file is missing or is no such network.
         """
-        assert config.model is not None  # noqa: S101  (the configuration's own check)
-        graph = model_bytes(config.model)
-        text = model_bytes(_text_beside(config.model))
+        graph = model_bytes(model)
+        text = model_bytes(_text_beside(model))
+        self._min_score = min_score
+        self._smallest_px = smallest_px
         try:
             self._network = cv2.dnn.readNetFromTensorflow(np.frombuffer(graph, np.uint8), np.frombuffer(text, np.uint8))
-            self._config = config
             self.find(np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8))
         except (cv2.error, ValueError) as error:
             reason = " ".join(str(error).split())[:160]
-            raise ModelError(f"{config.model}: not the res10 face finder: {reason}") from error
+            raise ModelError(f"{model}: not the res10 face finder: {reason}") from error
 
     def find(self, image: Image) -> list[Face]:
         """Find faces."""
@@ -52,10 +50,10 @@ class SsdFinder:
         found = [
             (Box(x1 * width, y1 * height, x2 * width, y2 * height), min(1.0, max(0.0, score)))
             for _, _, score, x1, y1, x2, y2 in rows.tolist()
-            if score >= self._config.least_score
+            if score >= self._min_score
         ]
         faces = faces_inside(found, image)
-        return [face for face in faces if face.box.shorter_side_px >= self._config.smallest_px]
+        return [face for face in faces if face.box.shorter_side_px >= self._smallest_px]
 
 
 def _text_beside(model: Path) -> Path:

@@ -13,9 +13,9 @@ from edge_agent.vision.card import model_bytes
 from edge_agent.vision.faces.scaling import faces_inside, scaled_down
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from pathlib import Path
 
-    from edge_agent.config import FacesConfig
+    from numpy.typing import NDArray
 
 OVERLAP_ALLOWED = 0.45
 """Boxes overlapping more (IoU) are the same face; the value of the network's authors."""
@@ -27,33 +27,35 @@ ROW = 15
 class YuNetFinder:
     """A YuNet network of any release."""
 
-    def __init__(self, config: FacesConfig) -> None:
+    def __init__(self, model: Path, *, min_score: float, smallest_px: float, longer_side_px: int) -> None:
         """Load the network and look at an empty picture with it.
+
+        Pictures are scaled to this longer side, faces count from `smallest_px` of the picture on.
 
         Raises:
             ModelError: the file is missing or is no YuNet.
         """
-        assert config.model is not None  # noqa: S101  (the configuration's own check)
-        content = model_bytes(config.model)
+        content = model_bytes(model)
         try:
             self._detector = cv2.FaceDetectorYN.create(
                 "onnx",
                 np.frombuffer(content, np.uint8),
                 np.zeros(0, np.uint8),
                 (64, 64),
-                score_threshold=config.least_score,
+                score_threshold=min_score,
                 nms_threshold=OVERLAP_ALLOWED,
                 top_k=MOST_CANDIDATES,
             )
             self._detector.detect(np.zeros((64, 64, 3), np.uint8))
         except cv2.error as error:
             reason = " ".join(str(error.err).split())[:160]
-            raise ModelError(f"{config.model}: not a YuNet face finder that OpenCV can run: {reason}") from error
-        self._config = config
+            raise ModelError(f"{model}: not a YuNet face finder that OpenCV can run: {reason}") from error
+        self._smallest_px = smallest_px
+        self._longer_side_px = longer_side_px
 
     def find(self, image: Image) -> list[Face]:
         """Find faces."""
-        scaled, back = scaled_down(image, longer_side_px=self._config.longer_side_px)
+        scaled, back = scaled_down(image, longer_side_px=self._longer_side_px)
         self._detector.setInputSize((scaled.shape[1], scaled.shape[0]))
         # None where there is no face, whatever OpenCV's annotation says.
         rows = cast("NDArray[np.float32] | None", self._detector.detect(scaled)[1])
@@ -62,6 +64,6 @@ class YuNetFinder:
         found = [
             (Box(x * back, y * back, (x + w) * back, (y + h) * back), min(1.0, max(0.0, score)))
             for x, y, w, h, *_, score in rows.reshape(-1, ROW).tolist()
-            if min(w, h) * back >= self._config.smallest_px
+            if min(w, h) * back >= self._smallest_px
         ]
         return faces_inside(found, image)
