@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
+from edge_agent.delivery.outgoing import Outgoing
 from edge_agent.delivery.topics import status_topic
 from edge_agent.errors import ConfigError, UnavailableError
 
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage
-    from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
     from edge_agent.config import MqttConfig
@@ -144,11 +146,14 @@ class Connection:
             self._hang_up()
             raise
         if self._status_topic:
-            self._status_number = self.publish(self._status_topic, b"online", retain=True)
+            self._status_number = self.publish(Outgoing(self._status_topic, b"online", retain=True, content_type=""))
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
-        """Send a message at QoS 1 and give its number, which comes back in an `Answer`."""
-        return self._client.publish(topic, payload, qos=AT_LEAST_ONCE, retain=retain).mid
+    def publish(self, outgoing: Outgoing) -> int:
+        """Send a message and give its number, which comes back in an `Answer`: at QoS 0 as soon as it is written."""
+        properties = _properties(outgoing) if self.protocol == "MQTT 5" else None
+        return self._client.publish(
+            outgoing.topic, outgoing.payload, qos=outgoing.qos, retain=outgoing.retain, properties=properties
+        ).mid
 
     def subscribe(self, topic: str) -> None:
         """Ask for everything on a topic at QoS 1 and wait until the broker agrees.
@@ -175,6 +180,8 @@ class Connection:
         client = self._client
         connected = client.socket()
         if connected is not None:
+            # What was published at QoS 0 is answered without the broker.
+            seconds = 0.0 if self._events else seconds
             _wait_readable(connected, bell, seconds, also_writable=client.want_write())
             client.loop_read()
             if client.want_write():
@@ -359,6 +366,17 @@ def _spoken_version(mqtt: MqttConfig) -> MQTTProtocolVersion:
         # It asks for a user, and said so in MQTT 5.
         pass
     return MQTTProtocolVersion.MQTTv5
+
+
+def _properties(outgoing: Outgoing) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho types only some of it
+    if outgoing.content_type:
+        properties.ContentType = outgoing.content_type
+    if outgoing.expiry_seconds is not None:
+        properties.MessageExpiryInterval = outgoing.expiry_seconds
+    if outgoing.user_properties:
+        properties.UserProperty = list(outgoing.user_properties)
+    return properties
 
 
 def _wait_readable(connected: Any, bell: int | None, seconds: float, *, also_writable: bool) -> None:

@@ -11,19 +11,23 @@ import logging
 import socket
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_agent.delivery.mqtt import Answer, Connection, open_connection
+from edge_agent.delivery.mqtt import Answer, Connection, Message, open_connection
+from edge_agent.delivery.outgoing import JPEG, Outgoing
 from edge_agent.delivery.pauses import Pauses
 from edge_agent.delivery.payload import as_sent
 from edge_agent.delivery.topics import alerts_topic, crop_topic
 from edge_agent.errors import AgentError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edge_agent.config import MqttConfig
     from edge_agent.delivery.outbox import Outbox, Row
 
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
 ROWS_IN_FLIGHT = 8
 # paho wants to look at its keep-alive about once a second.
 IDLE_SECONDS = 1.0
+# Whoever listens asks several times a second; what floods in beyond this is no command of a person.
+MOST_HEARD = 100
+# Status and discovery are a few dozen topics; beyond this somebody talks faster than the line carries.
+MOST_UNSAID = 1000
 # The header of a publication: topic, properties and the packet's own length.
 HEADER_BYTES = 512
 # Several round trips over a slow line; a stopping agent has 5 s for everything.
@@ -97,14 +105,63 @@ class _Bell:
         self._ringing_end.close()
 
 
-class Publisher:
-    """Sends what waits in the outbox. `start`, `wake`, `close` and `state` are for the owner's thread."""
+class _Mouth:
+    """What is to be said and not kept on disk. Any thread says, the publisher's takes."""
 
-    def __init__(self, outbox: Outbox, mqtt: MqttConfig, device: str, *, timing: Timing | None = None) -> None:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_open = False
+        self._retained: dict[str, Outgoing] = {}
+        self._unsaid: deque[Outgoing] = deque(maxlen=MOST_UNSAID)
+
+    def say(self, outgoing: Outgoing) -> None:
+        with self._lock:
+            if outgoing.retain:
+                self._retained[outgoing.topic] = outgoing
+            if self._is_open:
+                self._unsaid.append(outgoing)
+
+    def open(self) -> None:
+        with self._lock:
+            self._is_open = True
+            self._unsaid = deque(self._retained.values(), maxlen=MOST_UNSAID)
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_open = False
+            self._unsaid.clear()
+
+    def take(self) -> list[Outgoing]:
+        with self._lock:
+            taken = list(self._unsaid)
+            self._unsaid.clear()
+            return taken
+
+
+class Publisher:
+    """Sends what waits in the outbox, says what is only for now, and hears.
+
+    `say` is for any thread; `start`, `wake`, `heard`, `close` and `state` are for the owner's.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        mqtt: MqttConfig,
+        device: str,
+        *,
+        timing: Timing | None = None,
+        listen_to: Sequence[str] = (),
+    ) -> None:
+        """Take the outbox; `listen_to` names topics (`+` and `#` allowed) to subscribe to at every connection."""
         self._outbox = outbox
         self._mqtt = mqtt
         self._device = device
         self._timing = timing or Timing()
+        self._listen_to = tuple(listen_to)
+        self._mouth = _Mouth()
+        # Appending and taking from the left are safe between two threads.
+        self._heard: deque[Message] = deque(maxlen=MOST_HEARD)
         self._bell = _Bell()
         self._stop = threading.Event()
         self._stop_at = 0.0
@@ -119,6 +176,8 @@ class Publisher:
         self._in_flight: dict[int, _Sent] = {}
         self._acknowledged: set[str] = set()
         self._crop_numbers: set[int] = set()
+        self._said_topics: dict[int, str] = {}
+        self._mentioned: set[str] = set()
         self._crops_wanted = mqtt.crops
         self._connected_at = 0.0
         self._refused_until: dict[str, float] = {}
@@ -136,6 +195,19 @@ class Publisher:
     def wake(self) -> None:
         """Say that something was put into the outbox."""
         self._bell.ring()
+
+    def say(self, outgoing: Outgoing) -> None:
+        """Send a message that is not kept on disk.
+
+        With `retain` it is remembered for its topic and said again at every new connection, in the order of the first
+        mention; without, it is dropped where there is no connection now.
+        """
+        self._mouth.say(outgoing)
+        self._bell.ring()
+
+    def heard(self) -> list[Message]:
+        """Take what came in on the topics listened to since the last call, oldest first."""
+        return [self._heard.popleft() for _ in range(len(self._heard))]
 
     def close(self, *, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Send what can still be sent in so many seconds, say `offline` and end the thread.
@@ -163,8 +235,10 @@ class Publisher:
                     log.exception("the publisher failed and starts over; please report this")
                 self._state = replace(self._state, reason="the publisher failed; its log says why")
             self._state = replace(self._state, connected=False)
+            self._mouth.close()
             self._in_flight.clear()
             self._crop_numbers.clear()
+            self._said_topics.clear()
             self._stop.wait(self._pauses.take())
 
     def _connect_and_serve(self) -> None:
@@ -173,11 +247,24 @@ class Publisher:
             self._connected_at = time.monotonic()
             self._crops_wanted = self._mqtt.crops
             self._state = replace(self._state, connected=True)
+            self._mouth.open()
+            self._listen(connection)
             self._serve(connection)
+
+    def _listen(self, connection: Connection) -> None:
+        for topic in self._listen_to:
+            try:
+                connection.subscribe(topic)
+            except UnavailableError as error:
+                # Alerts matter more than what anybody has to say to the agent. Where the whole connection is lost,
+                # its next turn says so.
+                self._mention(f"nothing is heard on {topic}: {error}")
 
     def _serve(self, connection: Connection) -> None:
         while True:
             at = time.monotonic()
+            for outgoing in self._mouth.take():
+                self._said_topics[connection.publish(outgoing)] = outgoing.topic
             self._forget_acknowledged()
             self._send_waiting(connection, at=at)
             if not self._in_flight:
@@ -189,6 +276,7 @@ class Publisher:
                 seconds = min(seconds, self._stop_at - at)
             events = connection.turn(seconds, bell=self._bell.listening_end.fileno())
             self._bell.hush()
+            self._heard.extend(event for event in events if isinstance(event, Message))
             self._settle([event for event in events if isinstance(event, Answer)], connection)
             self._expect_answers(connection)
 
@@ -213,7 +301,7 @@ class Publisher:
             self._send_crop(connection, row)
         message = as_sent(row.message, now=datetime.now(timezone.utc))
         topic = alerts_topic(self._mqtt, self._device)
-        number = connection.publish(topic, json.dumps(message).encode())
+        number = connection.publish(Outgoing(topic, json.dumps(message).encode()))
         self._in_flight[number] = _Sent(row.id, at)
 
     def _send_crop(self, connection: Connection, row: Row) -> None:
@@ -226,7 +314,8 @@ class Publisher:
         if len(picture) + HEADER_BYTES > connection.largest_packet_bytes:
             log.warning("%s: too large for the broker, which takes %d bytes", file, connection.largest_packet_bytes)
             return
-        self._crop_numbers.add(connection.publish(crop_topic(self._mqtt, self._device, row.id), picture))
+        topic = crop_topic(self._mqtt, self._device, row.id)
+        self._crop_numbers.add(connection.publish(Outgoing(topic, picture, content_type=JPEG)))
 
     def _settle(self, answers: list[Answer], connection: Connection) -> None:
         acknowledged = []
@@ -235,6 +324,9 @@ class Publisher:
                 self._crop_numbers.remove(answer.number)
                 if answer.refusal:
                     self._crops_refused(answer.refusal, connection)
+                continue
+            if (topic := self._said_topics.pop(answer.number, None)) is not None:
+                self._word_answered(topic, answer.refusal, connection)
                 continue
             sent = self._in_flight.pop(answer.number)
             if answer.refusal:
@@ -248,6 +340,13 @@ class Publisher:
             self._state = replace(self._state, sent=self._state.sent + len(acknowledged))
             self._forget_acknowledged()
             self._well(connection)
+
+    def _word_answered(self, topic: str, refusal: str, connection: Connection) -> None:
+        if refusal:
+            self._mention(
+                f"{connection.address}: the broker refuses {topic} ({refusal}); give this device write access to that "
+                "topic"
+            )
 
     def _forget_acknowledged(self) -> None:
         """Take acknowledged rows out of the outbox; on a full disk they are only not sent again, until it has room."""
@@ -289,6 +388,12 @@ class Publisher:
                 f"{connection.address}: the broker takes alerts but does not acknowledge them within {patience:.0f} s; "
                 "they are kept and sent again"
             )
+
+    def _mention(self, what: str) -> None:
+        """Say once in the life of the publisher what keeps no alert from being delivered."""
+        if what not in self._mentioned:
+            log.warning("%s", what)
+        self._mentioned.add(what)
 
     def _trouble(self, reason: str) -> None:
         if reason not in self._said:

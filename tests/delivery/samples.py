@@ -71,10 +71,16 @@ def eventually(is_so: Callable[[], bool], what: str) -> None:
 class Listener:
     """Subscribes to everything at a broker on the loopback, as a stranger's program would."""
 
-    def __init__(self, port: int, *, user: str = "", password: str = "", topic: str = "#") -> None:
-        self._client = Client(
-            CallbackAPIVersion.VERSION2, client_id=uuid.uuid4().hex, protocol=MQTTProtocolVersion.MQTTv5
-        )
+    def __init__(
+        self,
+        port: int,
+        *,
+        user: str = "",
+        password: str = "",
+        topic: str = "#",
+        version: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+    ) -> None:
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=uuid.uuid4().hex, protocol=version)
         if user:
             self._client.username_pw_set(user, password)
         self._arrived: queue.Queue[MQTTMessage] = queue.Queue()

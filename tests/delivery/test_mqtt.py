@@ -10,6 +10,7 @@ import pytest
 
 from edge_agent.config import MqttConfig
 from edge_agent.delivery.mqtt import Answer, Message, open_connection, try_broker
+from edge_agent.delivery.outgoing import Outgoing
 from edge_agent.errors import ConfigError, UnavailableError
 from tests.delivery.brokers import (
     FIRST_SUBSCRIPTION_DENIED_5,
@@ -46,7 +47,7 @@ def test_an_older_broker_that_hangs_up_on_mqtt_5_is_spoken_to_in_3_1_1():
         assert try_broker(mqtt, DEVICE) == f"127.0.0.1:{broker.port} answers (MQTT 3.1.1)"
 
         with open_connection(mqtt, client_id="one", device=DEVICE) as connection:
-            number = connection.publish("maskwatch/lobby/alerts", b"{}")
+            number = connection.publish(Outgoing("maskwatch/lobby/alerts", b"{}"))
             assert turn_until(connection, Answer) == Answer(number, "")
 
 
@@ -73,7 +74,7 @@ def test_checking_the_broker_neither_disturbs_the_agent_nor_touches_its_status(b
 
         try_broker(broker.config(), DEVICE)
 
-        number = connection.publish("maskwatch/lobby/alerts", b"{}")
+        number = connection.publish(Outgoing("maskwatch/lobby/alerts", b"{}"))
         assert turn_until(connection, Answer) == Answer(number, "")
         assert [message.topic for message in listener.rest() if message.topic.endswith("/status")] == []
 
@@ -135,7 +136,7 @@ def test_a_publication_that_the_access_list_denies_is_answered_with_the_reason(t
         Mosquitto(tmp_path, acl="topic read #\n") as broker,
         open_connection(broker.config(), client_id="one") as connection,
     ):
-        number = connection.publish("maskwatch/lobby/alerts", b"{}")
+        number = connection.publish(Outgoing("maskwatch/lobby/alerts", b"{}"))
 
         assert turn_until(connection, Answer) == Answer(number, "Not authorized")
 
@@ -145,7 +146,7 @@ def test_a_status_that_the_access_list_denies_is_logged_and_stops_nothing(tmp_pa
         Mosquitto(tmp_path, acl="topic readwrite maskwatch/lobby/alerts\n") as broker,
         open_connection(broker.config(), client_id="one", device=DEVICE) as connection,
     ):
-        number = connection.publish("maskwatch/lobby/alerts", b"{}")
+        number = connection.publish(Outgoing("maskwatch/lobby/alerts", b"{}"))
         assert turn_until(connection, Answer) == Answer(number, "")
     assert "maskwatch/lobby/status" in caplog.text
 
@@ -258,7 +259,7 @@ def test_tls_with_the_right_authority(tmp_path):
         with open_connection(mqtt, client_id="one", device=DEVICE) as connection:
             connection.subscribe("maskwatch/#")
             sent = bytes(range(256)) * 200
-            connection.publish("maskwatch/lobby/crops/1", sent)
+            connection.publish(Outgoing("maskwatch/lobby/crops/1", sent))
             received = turn_until(connection, Message)
             while received.topic.endswith("status"):
                 received = turn_until(connection, Message)

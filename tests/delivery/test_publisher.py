@@ -14,12 +14,15 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge_agent.config import MqttConfig
+from edge_agent.delivery.mqtt import Message, open_connection
 from edge_agent.delivery.outbox import Outbox
+from edge_agent.delivery.outgoing import Outgoing
 from edge_agent.delivery.publisher import Publisher, Timing
 from edge_agent.domain import Crop
-from tests.delivery.brokers import WELCOME_5, Amqtt, ScriptedBroker
+from tests.delivery.brokers import FIRST_SUBSCRIPTION_DENIED_5, WELCOME_5, Amqtt, ScriptedBroker
 from tests.delivery.samples import BOOT_ID, DEVICE, Listener, a_message, eventually
 from tests.mosquitto import Mosquitto, free_port
 
@@ -35,8 +38,8 @@ IMPATIENT = Timing(
 
 
 @contextmanager
-def publishing(outbox, mqtt, timing=IMPATIENT):
-    publisher = Publisher(outbox, mqtt, DEVICE, timing=timing)
+def publishing(outbox, mqtt, timing=IMPATIENT, listen_to=()):
+    publisher = Publisher(outbox, mqtt, DEVICE, timing=timing, listen_to=listen_to)
     publisher.start()
     try:
         yield publisher
@@ -46,6 +49,22 @@ def publishing(outbox, mqtt, timing=IMPATIENT):
 
 def take_alert(listener):
     return json.loads(listener.take("/alerts").payload)
+
+
+def take_heard(publisher, count):
+    heard: list[Message] = []
+
+    def is_enough():
+        heard.extend(publisher.heard())
+        return len(heard) >= count
+
+    eventually(is_enough, f"{count} messages are heard")
+    return heard
+
+
+def properties_of(message):
+    assert message.properties is not None
+    return message.properties
 
 
 def a_crop(folder, content=b"a picture"):
@@ -301,6 +320,112 @@ def test_crops_that_the_access_list_denies_do_not_hold_up_alerts(tmp_path, outbo
         assert publisher.state.reason == ""
     (line,) = warnings_in(caplog)
     assert "refuses crops on maskwatch/lobby/crops/+" in line
+
+
+def test_what_is_said_carries_its_mqtt_5_properties(broker, outbox):
+    with Listener(broker.port) as listener, publishing(outbox, broker.config()) as publisher:
+        eventually(lambda: publisher.state.connected, "connected")
+
+        publisher.say(
+            Outgoing(
+                "maskwatch/lobby/x", b"{}", expiry_seconds=60, user_properties=(("device", DEVICE), ("camera", "door"))
+            )
+        )
+
+        message = listener.take("/lobby/x")
+        assert message.payload == b"{}"
+        assert message.qos == 1
+        assert properties_of(message).ContentType == "application/json"
+        assert 58 <= properties_of(message).MessageExpiryInterval <= 60
+        assert properties_of(message).UserProperty == [("device", DEVICE), ("camera", "door")]
+
+
+def test_what_is_said_at_qos_0_without_properties_arrives_without(broker, outbox):
+    with Listener(broker.port) as listener, publishing(outbox, broker.config()) as publisher:
+        eventually(lambda: publisher.state.connected, "connected")
+
+        publisher.say(Outgoing("maskwatch/lobby/x", b"\xff", qos=0, content_type=""))
+
+        message = listener.take("/lobby/x")
+        assert message.qos == 0
+        assert properties_of(message).json() == {}
+
+
+def test_an_older_broker_gets_what_is_said_without_its_properties(outbox):
+    with (
+        Amqtt() as broker,
+        Listener(broker.port, version=MQTTProtocolVersion.MQTTv311) as listener,
+        publishing(outbox, MqttConfig(host="127.0.0.1", port=broker.port)) as publisher,
+    ):
+        eventually(lambda: publisher.state.connected, "connected")
+
+        publisher.say(Outgoing("maskwatch/lobby/x", b"{}", expiry_seconds=60, user_properties=(("a", "b"),)))
+
+        assert listener.take("/lobby/x").payload == b"{}"
+
+
+def test_what_is_retained_is_said_again_at_every_connection_and_the_last_word_of_a_topic_counts(tmp_path, outbox):
+    broker = Mosquitto(tmp_path / "broker")
+    with publishing(outbox, broker.config()) as publisher:
+        for word in (b"first", b"last"):
+            publisher.say(Outgoing("maskwatch/lobby/x", word, retain=True))
+        for _ in range(2):
+            with broker, Listener(broker.port) as listener:
+                assert listener.take("/lobby/x").payload == b"last"
+
+
+def test_what_is_not_retained_is_dropped_while_there_is_no_connection(tmp_path, outbox):
+    broker = Mosquitto(tmp_path / "broker")
+    with publishing(outbox, broker.config()) as publisher:
+        publisher.say(Outgoing("maskwatch/lobby/x", b"too early"))
+        with broker, Listener(broker.port) as listener:
+            eventually(lambda: publisher.state.connected, "connected")
+            publisher.say(Outgoing("maskwatch/lobby/x", b"in time"))
+
+            assert listener.take("/lobby/x").payload == b"in time"
+
+
+def test_a_word_that_the_access_list_denies_is_logged_once_and_holds_up_no_alert(tmp_path, outbox, caplog):
+    acl = "topic read #\ntopic write maskwatch/+/status\ntopic write maskwatch/+/alerts\n"
+    with Mosquitto(tmp_path / "broker", acl=acl) as broker, publishing(outbox, broker.config()) as publisher:
+        eventually(lambda: publisher.state.connected, "connected")
+        for _ in range(3):
+            publisher.say(Outgoing("maskwatch/lobby/x", b"{}"))
+        outbox.put(a_message())
+        publisher.wake()
+
+        eventually(lambda: outbox.count() == 0, "the alert is delivered")
+        eventually(lambda: warnings_in(caplog), "the refusal is known")
+    (line,) = warnings_in(caplog)
+    assert "refuses maskwatch/lobby/x (Not authorized)" in line
+
+
+def test_what_others_say_is_heard_in_order_and_once_also_after_a_new_connection(broker, outbox):
+    with publishing(outbox, broker.config(), listen_to=["maskwatch/lobby/commands/+"]) as publisher:
+        for _ in range(2):
+            eventually(lambda: publisher.state.connected, "connected")
+            with open_connection(broker.config(), client_id="a person") as person:
+                for word in (b"1", b"2"):
+                    person.publish(Outgoing("maskwatch/lobby/commands/pause", word))
+                person.publish(Outgoing("maskwatch/lobby/other", b"3"))
+
+            assert take_heard(publisher, 2) == [
+                Message("maskwatch/lobby/commands/pause", word) for word in (b"1", b"2")
+            ]
+            assert publisher.heard() == []
+            broker.kill()
+            eventually(lambda: not publisher.state.connected, "the loss is noticed")
+            broker.start()
+
+
+def test_alerts_go_out_although_nothing_may_be_listened_to(outbox, caplog):
+    def answers(_level):
+        return WELCOME_5 + FIRST_SUBSCRIPTION_DENIED_5
+
+    outbox.put(a_message())
+    with ScriptedBroker(answers) as broker, publishing(outbox, broker.config(), listen_to=["x"]):
+        eventually(lambda: b"maskwatch/lobby/alerts" in b"".join(broker.received), "the alert is on its way")
+    assert "nothing is heard on x" in caplog.text
 
 
 def test_closing_sends_the_rest_and_says_offline(broker, outbox):

@@ -7,6 +7,7 @@ import pytest
 
 from edge_agent.config import MqttConfig
 from edge_agent.delivery.mqtt import open_connection
+from edge_agent.delivery.outgoing import Outgoing
 from edge_agent.delivery.payload import SCHEMA
 from edge_agent.delivery.subscriber import follow_alerts
 from edge_agent.errors import ConfigError
@@ -42,7 +43,7 @@ def alert(**values: Any) -> bytes:
 
 def publish(broker, topic, payload):
     with open_connection(broker.config(), client_id="sender") as connection:
-        connection.publish(topic, payload)
+        connection.publish(Outgoing(topic, payload))
         connection.turn(5.0)
 
 
