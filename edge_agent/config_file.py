@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -80,17 +80,16 @@ def load_config(file: Path | None, *, overrides: Sequence[str] = ()) -> Config:
 
 def _section_at(path: KeyPath) -> type[BaseModel] | None:
     """The section at `path`; None where there is none, or where any name may stand."""
-    section: type[BaseModel] | None = Config
+    here: Any = Config
     for part in path:
-        field = section.model_fields.get(str(part)) if section else None
-        section = _section_of(field.annotation) if field else None
-    return section
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return None
+        if get_origin(here) is dict:
+            # Sections below `cameras` are named by the person.
+            here = get_args(here)[1]
+        elif isinstance(here, type) and issubclass(here, BaseModel) and str(part) in here.model_fields:
+            here = here.model_fields[str(part)].annotation
+        else:
+            return None
+    return here if isinstance(here, type) and issubclass(here, BaseModel) else None
 
 
 def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
@@ -194,12 +193,7 @@ def _explain(detail: ErrorDetails, lines: dict[KeyPath, int]) -> tuple[int, str]
 
 
 def _suggestion(path: KeyPath) -> str:
-    # Sections below `cameras` are named by the person: the keys of a camera are known all the same.
-    inside = path[:-1]
-    if inside[:1] == ("cameras",) and len(inside) > 1:
-        section = get_args(Config.model_fields["cameras"].annotation)[1]
-    else:
-        section = _section_at(inside)
+    section = _section_at(path[:-1])
     candidates = list(section.model_fields) if section else []
     nearest = difflib.get_close_matches(str(path[-1]), candidates, n=1)
     if nearest:

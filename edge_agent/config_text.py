@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel
 
-from edge_agent.config import Config
+from edge_agent.config import CameraRulesConfig, Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +21,11 @@ def as_yaml(config: Config, *, only_changes: bool = False) -> str:
 
 
 def _section(section: BaseModel, defaults: BaseModel, indent: str, *, only_changes: bool) -> Iterator[str]:
+    # Of a camera's own rules, what is written counts, also where it is the default: the section may differ.
+    is_written = isinstance(section, CameraRulesConfig)
     for key, field in type(section).model_fields.items():
         value, default = getattr(section, key), getattr(defaults, key)
-        if only_changes and value == default:
+        if (key not in section.model_fields_set) if is_written else (only_changes and value == default):
             continue
         # Sections stand apart, their keys together.
         if isinstance(value, (BaseModel, dict)):
@@ -34,7 +36,9 @@ def _section(section: BaseModel, defaults: BaseModel, indent: str, *, only_chang
 
 
 def _key(key: str, value: Any, default: Any, indent: str, *, only_changes: bool) -> Iterator[str]:
-    if isinstance(value, BaseModel):
+    if isinstance(value, CameraRulesConfig) and not value.model_fields_set:
+        yield f"{indent}{key}: {{}}"
+    elif isinstance(value, BaseModel):
         yield f"{indent}{key}:"
         yield from _section(value, default, indent + "  ", only_changes=only_changes)
     elif isinstance(value, dict):

@@ -166,10 +166,33 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alert:
-    """Something a person is to be told: this verdict, now."""
+    """Something a person is to be told: this verdict, now.
+
+    `suppressed` counts the violations of this camera since its last alert that ended before they could be alerted.
+    """
 
     verdict: Verdict
     when: datetime
+    suppressed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An alert's violation is over: the person has left, or wears the mask by now.
+
+    `began_when` is the alert's `when`; a track has one open alert at most, so that `track.id` tells which.
+    """
+
+    track: Track
+    label: Label
+    reason: Literal["left", "compliant"]
+    began_when: datetime
+    when: datetime
+
+    @property
+    def duration_seconds(self) -> float:
+        """From the alert to the end, never negative, even where a clock was set back in between."""
+        return max(0.0, (self.when - self.began_when).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,73 @@
+"""Quiet hours: is this a time of the week at which nobody wants to be told?"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAY_MINUTES = 24 * 60
+FORM = re.compile(r"(?:(?P<days>[a-z, -]+?) +)?(?P<begins>\d?\d:\d\d) ?- ?(?P<ends>\d?\d:\d\d)")
+EXAMPLE = "22:00-06:00, sat,sun 00:00-24:00 or mon-fri 12:00-13:30"
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """A stretch of local time on some days of the week.
+
+    `days` counts from Monday, 0; `begins` and `ends` are minutes since midnight, and an end before the beginning is
+    one of the next day.
+    """
+
+    days: frozenset[int]
+    begins: int
+    ends: int
+
+    def cover(self, local: datetime) -> bool:
+        """Whether this local time lies inside; the end does not."""
+        minute, today = local.hour * 60 + local.minute, local.weekday()
+        if self.begins < self.ends:
+            return today in self.days and self.begins <= minute < self.ends
+        # Over midnight the days are those on which it begins.
+        yesterday = (today - 1) % len(DAYS)
+        return (today in self.days and minute >= self.begins) or (yesterday in self.days and minute < self.ends)
+
+
+def parse_quiet_hours(text: str) -> QuietHours:
+    """Read a text such as 'mon-fri 22:00-06:00'; without days it is every day.
+
+    Raises:
+        ValueError: it is none, and what one looks like.
+    """
+    found = FORM.fullmatch(text.strip().lower())
+    if not found:
+        raise ValueError(f"'{text}' is no stretch of time such as {EXAMPLE}")
+    begins, ends = _minutes(found["begins"]), _minutes(found["ends"])
+    if begins == ends:
+        raise ValueError(f"'{text}' ends when it begins; a whole day is 00:00-24:00")
+    return QuietHours(_days(found["days"]) if found["days"] else frozenset(range(len(DAYS))), begins, ends)
+
+
+def _minutes(text: str) -> int:
+    hours, minutes = (int(part) for part in text.split(":"))
+    total = hours * 60 + minutes
+    if minutes >= 60 or total > DAY_MINUTES:  # noqa: PLR2004  (minutes of an hour)
+        raise ValueError(f"{text} is no time of day; the last is 24:00")
+    return total
+
+
+def _days(text: str) -> frozenset[int]:
+    days: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = (name.strip()[:3] for name in part.partition("-"))
+        for name in (first, last) if dash else (first,):
+            if name not in DAYS:
+                raise ValueError(f"'{part.strip()}' is no day of the week; known are {', '.join(DAYS)}")
+        begin, end = DAYS.index(first), DAYS.index(last if dash else first)
+        # fri-mon goes over the end of the week.
+        days.update((begin + step) % len(DAYS) for step in range((end - begin) % len(DAYS) + 1))
+    return frozenset(days)
