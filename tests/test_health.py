@@ -1,12 +1,32 @@
-"""Health counts what went through the path and knows how old it is."""
+"""Health counts what went through the path, knows how old it is and how long it took."""
+
+import tracemalloc
+
+import pytest
 
 from edge_agent.domain import Outcome
 from edge_agent.health import Health
-from tests.values import a_reading, an_alert
+from tests.values import a_reading, a_track, an_alert
 
 
-def an_outcome(*, looked: bool = True) -> Outcome:
-    return Outcome(looked, (a_reading(),), (), (an_alert(),), {"motion": 0.001, "faces": 0.010})
+def an_outcome() -> Outcome:
+    return _outcome({"motion": 0.001, "faces": 0.010}, people=3)
+
+
+def a_frame_that_took(seconds: float) -> Outcome:
+    return _outcome({"faces": seconds})
+
+
+def _outcome(stage_seconds: dict[str, float], *, looked: bool = True, people: int = 0) -> Outcome:
+    return Outcome(
+        looked=looked,
+        tracks=tuple(a_track(number) for number in range(people)),
+        readings=(a_reading(),) if people else (),
+        verdicts=(),
+        alerts=(an_alert(),) if people else (),
+        ended=(),
+        stage_seconds=stage_seconds,
+    )
 
 
 def test_frames_move_until_the_newest_is_too_old():
@@ -19,10 +39,78 @@ def test_frames_move_until_the_newest_is_too_old():
     assert not health.frames_move(at=15.1)
 
 
+def test_frames_of_a_paused_camera_move_and_are_not_counted():
+    health = Health(silence_seconds=5.0)
+
+    health.passed_over(at=10.0)
+
+    assert health.frames_move(at=15.0)
+    assert health.frames == 0
+
+
 def test_everything_is_counted_and_stages_are_averaged_over_all_frames():
     health = Health(silence_seconds=5.0)
     health.saw(an_outcome(), at=1.0)
-    health.saw(Outcome(False, (), (), (), {"motion": 0.003, "faces": 0.0}), at=2.0)
+    health.saw(_outcome({"motion": 0.003, "faces": 0.0}, looked=False), at=2.0)
 
-    assert (health.frames, health.looked, health.readings, health.alerts) == (2, 1, 1, 1)
+    assert (health.frames, health.looked, health.faces, health.readings, health.alerts) == (2, 1, 3, 1, 1)
     assert health.stages_ms == {"motion": 2.0, "faces": 5.0}
+
+
+def test_latencies_are_right_within_five_percent():
+    health = Health(silence_seconds=5.0)
+    for milliseconds in range(1, 1001):
+        health.saw(a_frame_that_took(milliseconds / 1000), at=0.0)
+
+    latency = health.take_latencies()["faces"]
+
+    assert latency.p50_ms == pytest.approx(500, rel=0.05)
+    assert latency.p95_ms == pytest.approx(950, rel=0.05)
+    assert latency.p99_ms == pytest.approx(990, rel=0.05)
+
+
+def test_latencies_are_those_since_they_were_last_taken():
+    health = Health(silence_seconds=5.0)
+    health.saw(a_frame_that_took(9.0), at=0.0)
+    health.take_latencies()
+    health.saw(a_frame_that_took(0.01), at=1.0)
+
+    assert health.take_latencies()["faces"].p99_ms == pytest.approx(10, rel=0.05)
+    assert health.take_latencies() == {}
+
+
+def test_a_stage_that_was_skipped_does_not_make_it_look_quick():
+    health = Health(silence_seconds=5.0)
+    for _ in range(99):
+        health.saw(_outcome({"faces": 1e-6}, looked=False), at=0.0)
+    health.saw(a_frame_that_took(0.020), at=0.0)
+
+    assert health.take_latencies()["faces"].p50_ms == pytest.approx(20, rel=0.05)
+
+
+def test_the_whole_frame_has_its_latency_too():
+    health = Health(silence_seconds=5.0)
+    health.saw(an_outcome(), at=0.0)
+
+    assert health.take_latencies()["frame"].p50_ms == pytest.approx(11, rel=0.05)
+
+
+def test_a_duration_beyond_all_measure_still_counts():
+    health = Health(silence_seconds=5.0)
+    health.saw(a_frame_that_took(86_400.0), at=0.0)
+
+    assert health.take_latencies()["faces"].p50_ms > 90_000
+
+
+def test_any_number_of_frames_takes_the_same_memory():
+    health = Health(silence_seconds=5.0)
+    outcome = a_frame_that_took(0.01)
+    for step in range(1000):
+        health.saw(outcome, at=float(step))
+    tracemalloc.start()
+    for step in range(20_000):
+        health.saw(outcome, at=float(step))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert grown < 10_000

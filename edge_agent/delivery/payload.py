@@ -1,6 +1,6 @@
-"""Payload: what does an alert look like on the wire?
+"""Payload: what do an alert and its end look like on the wire?
 
-Pure: no clock, no I/O. The same shape is described for others in docs/alert.schema.json.
+Pure: no clock, no I/O. The same shapes are described for others in docs/alert.schema.json and docs/ended.schema.json.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edge_agent.domain import Alert, Crop
+    from edge_agent.domain import Alert, Crop, Ended
 
 SCHEMA = "maskwatch.alert/1"
+ENDED_SCHEMA = "maskwatch.ended/1"
 
 # Longer than a slow broker takes, shorter than anybody waits to act: older news is history.
 HISTORICAL_AFTER_SECONDS = 10.0
 # Scores are good for three digits; more would only suggest otherwise.
 SCORE_DIGITS = 4
+# Milliseconds, like the times it is the difference of.
+DURATION_DIGITS = 3
 
 
 def alert_message(
@@ -46,6 +49,7 @@ def alert_message(
         "label": verdict.label,
         "score": round(verdict.score, SCORE_DIGITS),
         "readings": verdict.readings,
+        "suppressed": alert.suppressed,
         "first_seen": timestamp(verdict.track.first_seen_when),
         "when": timestamp(alert.when),
         "clock_synchronised": clock_synchronised,
@@ -59,6 +63,32 @@ def alert_message(
     else:
         message["crop"] = {"file": crop.file, "sha256": crop.sha256, "bytes": crop.size_bytes}
     return message
+
+
+def ended_message(
+    ended: Ended,
+    *,
+    id: str,  # noqa: A002  (the word of the contract)
+    alert: str,
+    device: str,
+    boot_id: str,
+    clock_synchronised: bool,
+) -> dict[str, Any]:
+    """Describe the end of the violation that `alert` (an id) told of; `sequence` and `historical` are still missing."""
+    return {
+        "schema": ENDED_SCHEMA,
+        "id": id,
+        "alert": alert,
+        "device": device,
+        "boot_id": boot_id,
+        "camera": ended.track.camera,
+        "label": ended.label,
+        "reason": ended.reason,
+        "began": timestamp(ended.began_when),
+        "when": timestamp(ended.when),
+        "duration_seconds": round(ended.duration_seconds, DURATION_DIGITS),
+        "clock_synchronised": clock_synchronised,
+    }
 
 
 def as_sent(message: dict[str, Any], *, now: datetime) -> dict[str, Any]:

@@ -5,16 +5,26 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from edge_agent.delivery.identity import uuid7
 from edge_agent.delivery.payload import as_sent, timestamp
-from edge_agent.domain import Crop
-from tests.delivery.samples import BOOT_ID, WHEN, a_message
+from edge_agent.delivery.signature import Signature
+from edge_agent.domain import Crop, Ended
+from tests.delivery.samples import BOOT_ID, WHEN, a_message, an_alert
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "alert.schema.json").read_text())
+DOCS = Path(__file__).parents[2] / "docs"
 CROP = Crop(file="/var/lib/maskwatch/crops/0190.jpg", sha256="a" * 64, size_bytes=8123)
 
 
-def check(message):
-    jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker()).validate(message)
+def check(message, kind="alert"):
+    schema = json.loads((DOCS / f"{kind}.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(message)
+
+
+def an_ended_message(reason="left"):
+    track = an_alert().verdict.track
+    ended = Ended(track, "without_mask", reason, WHEN, WHEN + timedelta(seconds=12.3456))
+    signature = Signature("lobby", BOOT_ID, "masks", "0" * 64)
+    return signature.sign_ended(ended, id=uuid7(ended.when), alert=uuid7(WHEN))
 
 
 def test_an_alert_is_described_as_promised():
@@ -29,6 +39,7 @@ def test_an_alert_is_described_as_promised():
         "label": "without_mask",
         "score": 0.9877,
         "readings": 9,
+        "suppressed": 0,
         "first_seen": "2025-01-31T12:00:00.123Z",
         "when": "2025-01-31T12:00:00.123Z",
         "clock_synchronised": True,
@@ -81,3 +92,26 @@ def test_the_schema_in_docs_refuses_what_is_never_sent(change):
 
     with pytest.raises(jsonschema.ValidationError):
         check({**message, **change})
+
+
+def test_the_end_of_an_alert_names_it_and_says_why_and_how_long():
+    message = an_ended_message("compliant")
+
+    assert message["id"] != message["alert"]
+    assert message["reason"] == "compliant"
+    assert message["began"] == "2025-01-31T12:00:00.123Z"
+    assert message["when"] == "2025-01-31T12:00:12.468Z"
+    assert message["duration_seconds"] == 12.346
+
+
+@pytest.mark.parametrize("reason", ["left", "compliant"])
+def test_the_schema_of_ended_messages_describes_what_is_sent(reason):
+    check(as_sent({**an_ended_message(reason), "sequence": 1}, now=WHEN), "ended")
+
+
+@pytest.mark.parametrize("change", [{"duration_seconds": -1}, {"reason": "bored"}, {"alert": None}, {"surprise": 1}])
+def test_the_schema_of_ended_messages_refuses_what_is_never_sent(change):
+    message = as_sent({**an_ended_message(), "sequence": 1}, now=WHEN)
+
+    with pytest.raises(jsonschema.ValidationError):
+        check({**message, **change}, "ended")

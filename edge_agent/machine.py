@@ -1,0 +1,100 @@
+"""Machine: how does the computer do that the agent runs on? Heat, throttling, memory, disk, uptime."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+# Where a Raspberry Pi's firmware says whether it slows down; the same number as of `vcgencmd get_throttled`.
+THROTTLED_FILE = "sys/devices/platform/soc/soc:firmware/get_throttled"
+# Its lower bits are about now, 16 bits higher the same since the machine was switched on.
+THROTTLING_BITS = {0: "under_voltage", 1: "frequency_capped", 2: "throttled", 3: "soft_temperature_limit"}
+SINCE_BOOT_SHIFT = 16
+# A machine has many thermal zones, some of which (PMIC-Die of a Jetson) always say 100 degrees.
+ZONES_WANTED = ("cpu", "soc", "pkg")
+KIBIBYTE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """How the machine does; None for what it does not tell. `throttling` is empty where all is well."""
+
+    temperature_celsius: float | None
+    throttling: tuple[str, ...]
+    throttled_since_boot: tuple[str, ...]
+    memory_bytes: int | None
+    memory_available_bytes: int | None
+    disk_free_bytes: int | None
+    uptime_seconds: float | None
+
+
+class Machine:
+    """Reads /sys and /proc; `root` is where they are."""
+
+    def __init__(self, state_folder: Path, *, root: Path = Path("/")) -> None:
+        """Free disk space is that of the disk which `state_folder` is on."""
+        self._state_folder = state_folder
+        self._root = root
+
+    def look(self) -> MachineState:
+        """Look once; takes a millisecond."""
+        now, since_boot = self._throttling()
+        return MachineState(
+            temperature_celsius=self._temperature_celsius(),
+            throttling=now,
+            throttled_since_boot=since_boot,
+            memory_bytes=self._kibibytes("proc/self/status", "VmRSS"),
+            memory_available_bytes=self._kibibytes("proc/meminfo", "MemAvailable"),
+            disk_free_bytes=_disk_free_bytes(self._state_folder),
+            uptime_seconds=_number(self._read("proc/uptime").partition(" ")[0]),
+        )
+
+    def _temperature_celsius(self) -> float | None:
+        zones = sorted((self._root / "sys/class/thermal").glob("thermal_zone*"))
+        kinds = {zone: self._read(f"sys/class/thermal/{zone.name}/type").lower() for zone in zones}
+        for wanted in ZONES_WANTED:
+            for zone, kind in kinds.items():
+                millidegrees = _number(self._read(f"sys/class/thermal/{zone.name}/temp"))
+                if wanted in kind and millidegrees is not None:
+                    return round(millidegrees / 1000, 1)
+        return None
+
+    def _throttling(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        try:
+            bits = int(self._read(THROTTLED_FILE), 16)
+        except ValueError:
+            return (), ()
+        return _named(bits), _named(bits >> SINCE_BOOT_SHIFT)
+
+    def _kibibytes(self, file: str, key: str) -> int | None:
+        for line in self._read(file).splitlines():
+            name, _, value = line.partition(":")
+            if name == key:
+                return int(value.split()[0]) * KIBIBYTE
+        return None
+
+    def _read(self, file: str) -> str:
+        try:
+            return (self._root / file).read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            # Not this kind of machine, or a sensor that does not answer now.
+            return ""
+
+
+def _named(bits: int) -> tuple[str, ...]:
+    return tuple(name for bit, name in THROTTLING_BITS.items() if bits >> bit & 1)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _disk_free_bytes(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None

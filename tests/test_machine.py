@@ -1,0 +1,77 @@
+"""What a machine says about itself, and what one that says nothing does to the agent: nothing."""
+
+import os
+
+import pytest
+
+from edge_agent.machine import Machine
+
+
+@pytest.fixture
+def root(tmp_path):
+    """The root of a Raspberry Pi that is slowed down."""
+    files = {
+        "sys/class/thermal/thermal_zone0/type": "PMIC-Die\n",
+        "sys/class/thermal/thermal_zone0/temp": "100000\n",
+        "sys/class/thermal/thermal_zone1/type": "cpu-thermal\n",
+        "sys/class/thermal/thermal_zone1/temp": "61828\n",
+        "sys/devices/platform/soc/soc:firmware/get_throttled": "50005\n",
+        "proc/self/status": "Name:\tedge-agent\nVmRSS:\t  151234 kB\n",
+        "proc/meminfo": "MemTotal:  3884 kB\nMemAvailable:  2000 kB\n",
+        "proc/uptime": "3600.25 100.00\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    return tmp_path
+
+
+def test_a_raspberry_pi_says_how_it_does(root):
+    state = Machine(root, root=root).look()
+
+    assert state.temperature_celsius == 61.8
+    assert state.memory_bytes == 151234 * 1024
+    assert state.memory_available_bytes == 2000 * 1024
+    assert state.uptime_seconds == 3600.25
+    assert state.disk_free_bytes == pytest.approx(os.statvfs(root).f_bavail * os.statvfs(root).f_frsize, rel=0.1)
+
+
+def test_what_slows_it_down_now_is_told_from_what_did_since_it_was_switched_on(root):
+    state = Machine(root, root=root).look()
+
+    assert state.throttling == ("under_voltage", "throttled")
+    assert state.throttled_since_boot == ("under_voltage", "throttled")
+
+
+def test_the_zone_of_the_processor_is_taken_and_not_the_one_that_always_says_100(root):
+    (root / "sys/class/thermal/thermal_zone1/temp").write_text("45000\n")
+
+    assert Machine(root, root=root).look().temperature_celsius == 45.0
+
+
+def test_a_machine_that_tells_nothing_has_nothing_to_report(tmp_path):
+    state = Machine(tmp_path / "nowhere", root=tmp_path).look()
+
+    assert state.temperature_celsius is None
+    assert state.throttling == ()
+    assert state.memory_bytes is None
+    assert state.disk_free_bytes is None
+    assert state.uptime_seconds is None
+
+
+def test_a_sensor_that_speaks_nonsense_is_not_believed(root):
+    (root / "sys/class/thermal/thermal_zone1/temp").write_text("warm\n")
+    (root / "sys/devices/platform/soc/soc:firmware/get_throttled").write_text("perhaps\n")
+
+    state = Machine(root, root=root).look()
+
+    assert state.temperature_celsius is None
+    assert state.throttling == ()
+
+
+def test_this_very_machine_can_be_asked(tmp_path):
+    state = Machine(tmp_path).look()
+
+    assert state.memory_bytes is not None
+    assert state.memory_bytes > 10_000_000
+    assert state.disk_free_bytes is not None
