@@ -280,20 +280,21 @@ class TrackingConfig(_Section):
     forget_seconds: Seconds = Field(2.0, description="A person not seen for so long has left")
 
 
-class VotingConfig(_Section):
-    """When the readings of a person agree."""
+class VerdictsConfig(_Section):
+    """When the evidence against a person, or for them, suffices."""
 
-    readings: int = Field(5, ge=1, le=100, description="Readings that are needed before anything is decided")
-    window: int = Field(15, ge=1, le=1000, description="Readings that are remembered; older ones no longer count")
-    agreement_fraction: float = Field(
-        0.7, gt=0.5, le=1.0, description="Share of the remembered evidence that must speak for one side"
+    false_alarm_fraction: float = Field(
+        0.001, gt=0.0, le=0.4, description="Share of people with a mask who may be taken for a violation"
     )
-
-    @model_validator(mode="after")
-    def _window_holds_the_readings(self) -> VotingConfig:
-        if self.window < self.readings:
-            raise ValueError(f"window ({self.window}) must not be smaller than readings ({self.readings})")
-        return self
+    miss_fraction: float = Field(
+        0.1, gt=0.0, le=0.4, description="Share of violations that may at first be taken for compliant"
+    )
+    fading_seconds: float = Field(
+        5.0, ge=1.0, le=3600.0, description="Evidence falls to 37 % in this time where nothing is added"
+    )
+    recheck_seconds: float = Field(
+        0.5, ge=0.0, le=60.0, description="A decided person is read again this often; 0: in every frame"
+    )
 
 
 def _public_key(value: str) -> str:
@@ -391,7 +392,9 @@ class Config(_Section):
     faces: FacesConfig = Field(default_factory=FacesConfig, description="How faces are found")
     masks: MasksConfig = Field(default_factory=MasksConfig, description="How masks are read")
     tracking: TrackingConfig = Field(default_factory=TrackingConfig, description="When two faces are the same person")
-    voting: VotingConfig = Field(default_factory=VotingConfig, description="When the readings of a person agree")
+    verdicts: VerdictsConfig = Field(
+        default_factory=VerdictsConfig, description="When the evidence against a person, or for them, suffices"
+    )
     rules: RulesConfig = Field(default_factory=RulesConfig, description="Which verdicts a person is told of, and when")
     evidence: EvidenceConfig = Field(default_factory=EvidenceConfig, description="Crops on disk")
     mqtt: MqttConfig = Field(default_factory=MqttConfig, description="The broker that alerts go to")
@@ -402,8 +405,8 @@ class Config(_Section):
         forget_seconds = self.tracking.forget_seconds
         for name, camera in self.cameras.items():
             rate = camera.frames_per_second
-            # With one reading a verdict, every face is alerted at once; with more, tracks have to live.
-            if self.voting.readings > 1 and rate and 1 / rate > forget_seconds:
+            # One reading decides nothing: tracks have to live from one frame to the next.
+            if rate and 1 / rate > forget_seconds:
                 raise ValueError(
                     f"cameras.{name}.frames_per_second ({rate:g}) leaves {1 / rate:g} s between frames, and "
                     f"tracking.forget_seconds ({forget_seconds:g}) is shorter: nobody would ever be alerted"

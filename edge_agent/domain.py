@@ -138,8 +138,9 @@ class Reading:
     """How one face wears its mask in one frame.
 
     `scores` holds one probability per label of the model and sums to 1; `score` is the one of `label`.
-    `cutout` is the face with a margin, copied out of the frame, so that the best reading of a
-    track can be shown long after its frame is gone.
+    `quality` 0..1 says how much the face could show. `cutout` is the face with a margin, copied out of the
+    frame, so that the best reading of a track can be shown long after its frame is gone; `bystanders` are
+    the other faces in it, in its pixels.
     """
 
     track: Track
@@ -149,18 +150,25 @@ class Reading:
     taken_at: float
     taken_when: datetime
     frame_size: tuple[int, int]
+    quality: float
     cutout: Image
+    bystanders: tuple[Box, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """What a track's readings agree on. `best` is the clearest reading that speaks for it."""
+    """What a track's readings add up to.
+
+    `evidence` is a log-likelihood ratio (natural logarithm); positive speaks for a violation. `label`, `score`,
+    `readings` and `best`, the clearest of them, are those of the readings that speak for the decision.
+    """
 
     track: Track
     decision: Decision
     label: Label
     score: float
     readings: int
+    evidence: float
     best: Reading
 
 
@@ -206,10 +214,12 @@ class Crop:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What one frame led to."""
+    """What one frame led to: everybody who was seen, what was read of them, and what a person is to be told."""
 
     looked: bool
+    tracks: tuple[Track, ...]
     readings: tuple[Reading, ...]
     verdicts: tuple[Verdict, ...]
     alerts: tuple[Alert, ...]
+    ended: tuple[Ended, ...]
     stage_seconds: Mapping[str, float]

@@ -10,12 +10,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from edge_agent.domain import Frame, Outcome, Reading, Track
+from edge_agent.domain import Alert, Box, Ended, Frame, Outcome, Reading, Track
+from edge_agent.vision.quality import face_quality
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from edge_agent.decision.evidence import Evidence
     from edge_agent.decision.rules import Rules
     from edge_agent.decision.tracker import Tracker
-    from edge_agent.decision.voting import Voting
     from edge_agent.vision.faces import FaceFinder
     from edge_agent.vision.frame_rate import FrameRate
     from edge_agent.vision.masks import MaskReader
@@ -33,13 +36,13 @@ class Pipeline:
         faces: FaceFinder,
         tracker: Tracker,
         masks: MaskReader,
-        voting: Voting,
+        evidence: Evidence,
         rules: Rules,
         margin_fraction: float,
     ) -> None:
         """`margin_fraction` of the face is kept around it in the cutout of a reading."""
         self.rate, self.motion, self.faces, self.tracker = rate, motion, faces, tracker
-        self.masks, self.voting, self.rules = masks, voting, rules
+        self.masks, self.evidence, self.rules = masks, evidence, rules
         self.margin_fraction = margin_fraction
 
     def process(self, frame: Frame) -> Outcome:
@@ -54,21 +57,55 @@ class Pipeline:
         faces = self.faces.find(frame.image) if looked else []
         watch.lap("faces")
         tracks = self.tracker.update(faces, at=at, when=when)
-        readings = [self._read(frame, track) for track in tracks]
+        readings = [self._read(frame, track, tracks) for track in tracks if self.evidence.wants_reading(track, at=at)]
         watch.lap("masks")
-        verdicts = self.voting.weigh(readings, following=self.tracker.following)
-        alerts = self.rules.judge(verdicts, following=self.tracker.following, when=when)
+        following = self.tracker.following
+        verdicts = self.evidence.weigh(readings, following=following)
+        events = self.rules.judge(verdicts, still=frozenset(), following=following, at=at, when=when)
         watch.lap("decision")
 
-        return Outcome(looked, tuple(readings), tuple(verdicts), tuple(alerts), watch.seconds)
+        return Outcome(
+            looked,
+            tuple(tracks),
+            tuple(readings),
+            tuple(verdicts),
+            tuple(event for event in events if isinstance(event, Alert)),
+            tuple(event for event in events if isinstance(event, Ended)),
+            watch.seconds,
+        )
 
-    def _read(self, frame: Frame, track: Track) -> Reading:
+    def _read(self, frame: Frame, track: Track, tracks: Sequence[Track]) -> Reading:
         """Read one face, and keep a copy of it: the frame is gone when the verdict falls."""
-        box = track.face.box
-        label, scores = self.masks.read(frame.image, box)
-        size = (frame.width_px, frame.height_px)
-        cutout = frame.cut(box.grown(self.margin_fraction))
-        return Reading(track, label, scores[label], scores, frame.taken_at, frame.taken_when, size, cutout)
+        face = track.face
+        label, scores = self.masks.read(frame.image, face.box)
+        around = face.box.grown(self.margin_fraction)
+        return Reading(
+            track=track,
+            label=label,
+            score=scores[label],
+            scores=scores,
+            taken_at=frame.taken_at,
+            taken_when=frame.taken_when,
+            frame_size=(frame.width_px, frame.height_px),
+            quality=face_quality(frame.image, face),
+            cutout=frame.cut(around),
+            bystanders=_inside(
+                around.clipped(width_px=frame.width_px, height_px=frame.height_px),
+                [other.face.box for other in tracks if other.id != track.id],
+            ),
+        )
+
+
+def _inside(cutout: Box, boxes: Iterable[Box]) -> tuple[Box, ...]:
+    """The parts of some boxes that show in a cutout, in pixels of that cutout."""
+    left, top, right, bottom = cutout.as_ints()
+    moved = (
+        Box(box.x1 - left, box.y1 - top, box.x2 - left, box.y2 - top).clipped(
+            width_px=right - left, height_px=bottom - top
+        )
+        for box in boxes
+    )
+    return tuple(box for box in moved if box.area_px)
 
 
 class _Stopwatch:

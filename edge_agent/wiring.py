@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from edge_agent.agent import Agent
 from edge_agent.camera.cameras import Cameras
+from edge_agent.decision.evidence import Evidence
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.tracker import Tracker
-from edge_agent.decision.voting import Voting
 from edge_agent.delivery.identity import boot_id
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.publisher import Publisher
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edge_agent.config import CameraConfig, Config
+    from edge_agent.config import Config
     from edge_agent.systemd import Notifier
     from edge_agent.vision.faces import FaceFinder
     from edge_agent.vision.masks import MaskReader
@@ -62,9 +62,7 @@ def open_agent(config: Config, notifier: Notifier) -> Iterator[Agent]:
         evidence = config.evidence
         yield Agent(
             cameras=cameras,
-            pipelines={
-                name: build_pipeline(config, camera, name, finder, reader) for name, camera in config.cameras.items()
-            },
+            pipelines={name: build_pipeline(config, name, finder, reader) for name in config.cameras},
             crops=Crops(config.crops_folder, jpeg_quality=evidence.jpeg_quality),
             sweep_crops=partial(
                 sweep, config.crops_folder, keep_days=evidence.keep_days, keep_bytes=evidence.keep_bytes
@@ -118,16 +116,22 @@ def open_reader(config: Config) -> MaskReader:
     )
 
 
-def build_pipeline(config: Config, camera: CameraConfig, name: str, finder: FaceFinder, reader: MaskReader) -> Pipeline:
-    """The path of one camera; finder and reader are shared by all, memory of frames is not."""
+def build_pipeline(
+    config: Config, name: str, finder: FaceFinder, reader: MaskReader, *, called: str | None = None
+) -> Pipeline:
+    """The path of one configured camera; finder and reader are shared by all, memory of frames is not.
+
+    `called` is the camera in its alerts, where that is not its name in the configuration.
+    """
+    rules = config.rules_of(name)
     return Pipeline(
-        rate=FrameRate(camera.frames_per_second),
+        rate=FrameRate(config.cameras[name].frames_per_second),
         motion=MotionGate(config.motion),
         faces=finder,
-        tracker=Tracker(config.tracking, camera=name),
+        tracker=Tracker(config.tracking, camera=called or name),
         masks=reader,
-        voting=Voting(config.voting, violations=config.rules.violations),
-        rules=Rules(config.rules),
+        evidence=Evidence(config.verdicts, violations=rules.violations),
+        rules=Rules(rules),
         margin_fraction=config.evidence.margin_fraction,
     )
 

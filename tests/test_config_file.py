@@ -191,7 +191,6 @@ def test_a_rate_at_which_everybody_is_forgotten_between_two_frames_is_refused(tm
         "tracking.forget_seconds (2) is shorter: nobody would ever be alerted"
     ]
     assert load_config(file, overrides=["tracking.forget_seconds=6"]).cameras["door"].frames_per_second == 0.2
-    assert load_config(file, overrides=["voting.readings=1"]).voting.readings == 1
 
 
 def test_an_agent_that_would_never_alert_is_refused(tmp_path):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_agent.config import MotionConfig, RulesConfig, TrackingConfig, VotingConfig
+import numpy as np
+
+from edge_agent.config import MotionConfig, RulesConfig, TrackingConfig, VerdictsConfig
+from edge_agent.decision.evidence import Evidence
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.tracker import Tracker
-from edge_agent.decision.voting import Voting
-from edge_agent.domain import LABELS
+from edge_agent.domain import LABELS, Box
 from edge_agent.pipeline import Pipeline
 from edge_agent.vision.frame_rate import FrameRate
 from edge_agent.vision.motion import MotionGate
@@ -17,7 +19,7 @@ from tests.values import a_face, a_frame
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edge_agent.domain import Box, Face, Image, Label
+    from edge_agent.domain import Face, Frame, Image, Label
 
 
 class Faces:
@@ -41,8 +43,8 @@ class Masks:
 
     def read(self, image: Image, box: Box) -> tuple[Label, Mapping[Label, float]]:
         self.read_count += 1
-        scores: dict[Label, float] = dict.fromkeys(LABELS, 0.05)
-        return self.label, {**scores, self.label: 0.9}
+        scores: dict[Label, float] = dict.fromkeys(LABELS, 0.005)
+        return self.label, {**scores, self.label: 0.99}
 
 
 def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: float = 0.0) -> Pipeline:
@@ -52,10 +54,17 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
         faces=faces,
         tracker=Tracker(TrackingConfig(forget_seconds=1.0), camera="door"),
         masks=masks or Masks(),  # type: ignore[arg-type]
-        voting=Voting(VotingConfig(readings=3), violations=("without_mask", "mask_worn_incorrectly")),
+        evidence=Evidence(VerdictsConfig(), violations=("without_mask", "mask_worn_incorrectly")),
         rules=Rules(RulesConfig()),
         margin_fraction=0.5,
     )
+
+
+def textured(at: float) -> Frame:
+    """A frame in which a face shows something: a grey one is as dark as a lens that is covered."""
+    frame = a_frame(at, size=(160, 120))
+    frame.image[:] = np.random.default_rng(3).integers(0, 255, frame.image.shape)
+    return frame
 
 
 def test_a_still_frame_is_not_looked_at():
@@ -95,24 +104,38 @@ def test_a_person_who_stands_still_is_looked_at_for_as_long_as_they_are_followed
         assert pipeline.process(a_frame(step / 10)).looked
 
 
-def test_three_readings_without_a_mask_give_one_alert_at_the_third_frame():
-    pipeline = a_pipeline(Faces(a_face()))
+def test_a_person_without_a_mask_gives_one_alert_and_its_end_when_they_have_left():
+    eyes = Faces(a_face())
+    pipeline = a_pipeline(eyes)
 
-    outcomes = [pipeline.process(a_frame(step / 10)) for step in range(6)]
+    outcomes = [pipeline.process(textured(step / 10)) for step in range(20)]
+    eyes.faces = []
+    outcomes += [pipeline.process(textured(step / 10)) for step in range(20, 40)]
 
-    assert [len(outcome.alerts) for outcome in outcomes] == [0, 0, 1, 0, 0, 0]
-    (alert,) = outcomes[2].alerts
+    (alert,) = [alert for outcome in outcomes for alert in outcome.alerts]
+    (ended,) = [ended for outcome in outcomes for ended in outcome.ended]
     assert alert.verdict.label == "without_mask"
-    assert alert.when == a_frame(0.2).taken_when
+    assert textured(0.2).taken_when < alert.when < textured(1.5).taken_when
+    assert (ended.track.id, ended.reason) == (alert.verdict.track.id, "left")
 
 
 def test_a_person_with_a_mask_gives_no_alert():
     pipeline = a_pipeline(Faces(a_face()), Masks("with_mask"))
 
-    assert [pipeline.process(a_frame(step / 10)).alerts for step in range(6)] == [()] * 6
+    assert [pipeline.process(textured(step / 10)).alerts for step in range(20)] == [()] * 20
 
 
-def test_every_face_is_read_once_a_frame():
+def test_a_decided_face_is_read_five_times_more_rarely_than_it_is_seen():
+    masks = Masks("with_mask")
+    pipeline = a_pipeline(Faces(a_face()), masks)
+
+    outcomes = [pipeline.process(textured(step / 10)) for step in range(100)]
+
+    assert sum(len(outcome.tracks) for outcome in outcomes) == 100
+    assert masks.read_count == sum(len(outcome.readings) for outcome in outcomes) == 20
+
+
+def test_every_face_is_read_once_a_frame_until_it_is_decided():
     masks = Masks()
     pipeline = a_pipeline(Faces(a_face(), a_face(100)), masks)
 
@@ -131,6 +154,16 @@ def test_the_cutout_is_the_face_with_its_margin_inside_the_frame_and_outlives_it
 
     assert reading.cutout.shape == (95, 60, 3)  # what would lie above and left of the frame is missing
     assert reading.cutout.max() == 7
+
+
+def test_a_reading_says_where_its_cutout_shows_other_people():
+    beside, far = a_face(70, 20, width=40), a_face(150, 20)
+    pipeline = a_pipeline(Faces(a_face(20, 20, width=40), beside, far))
+
+    first, second, _ = pipeline.process(a_frame(size=(200, 100))).readings
+
+    assert first.bystanders == (Box(70, 20, 80, 70),)  # the cutout begins at 0, 0 and ends at 80, 95
+    assert second.bystanders == (Box(0, 20, 10, 70),)  # it begins at 50, 0
 
 
 def test_the_outcome_says_what_each_stage_took():

@@ -28,19 +28,25 @@ def a_track(number: int = 1, *, face: Face | None = None, camera: str = "door") 
 
 
 def a_reading(
-    label: Label = "without_mask", score: float = 0.9, *, track: Track | None = None, at: float = 0.0
+    label: Label = "without_mask",
+    score: float = 0.9,
+    *,
+    track: Track | None = None,
+    at: float = 0.0,
+    quality: float = 1.0,
 ) -> Reading:
     """A reading whose other labels share what its own leaves."""
     others: list[Label] = [one for one in ("with_mask", "without_mask") if one != label]
     scores: dict[Label, float] = {label: score, others[0]: 1 - score}
     cutout = np.zeros((8, 8, 3), np.uint8)
-    return Reading(track or a_track(), label, score, scores, at, NOON + timedelta(seconds=at), (640, 360), cutout)
+    when = NOON + timedelta(seconds=at)
+    return Reading(track or a_track(), label, score, scores, at, when, (640, 360), quality, cutout, ())
 
 
 def a_verdict(decision: str = "violation", *, track: Track | None = None, label: Label = "without_mask") -> Verdict:
     """A verdict after five readings."""
     best = a_reading(label, track=track)
-    return Verdict(best.track, decision, label, 0.9, 5, best)  # type: ignore[arg-type]
+    return Verdict(best.track, decision, label, 0.9, 5, 5.0, best)  # type: ignore[arg-type]
 
 
 def an_alert(*, track: Track | None = None) -> Alert:

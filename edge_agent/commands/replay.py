@@ -51,7 +51,7 @@ def replay(options: argparse.Namespace) -> int:
     began = time.perf_counter()
     for video in options.videos:
         # Somebody in the last frame of one recording has nothing to do with the first of the next.
-        pipeline = build_pipeline(config, config.cameras[name], video.stem, finder, reader)
+        pipeline = build_pipeline(config, name, finder, reader, called=video.stem)
         try:
             for frame in recorded_frames(video, camera=video.stem):
                 outcome = pipeline.process(frame)
@@ -99,7 +99,9 @@ def _print_summary(health: Health, seconds: float, *, as_json: bool) -> None:
         "fps": round(health.frames / seconds, 1),
         "alerts": health.alerts,
         "looked": health.looked,
+        "faces": health.faces,
         "readings": health.readings,
+        "faces_per_reading": round(health.faces / health.readings, 1) if health.readings else None,
         "stages_ms": {stage: round(value, 3) for stage, value in health.stages_ms.items()},
     }
     if as_json:

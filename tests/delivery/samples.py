@@ -39,9 +39,11 @@ def an_alert(when: datetime = WHEN) -> Alert:
         taken_at=2.0,
         taken_when=when,
         frame_size=(640, 480),
+        quality=0.9,
         cutout=np.zeros((8, 8, 3), np.uint8),
+        bystanders=(),
     )
-    return Alert(Verdict(track, "violation", "without_mask", 0.98765, 9, reading), when)
+    return Alert(Verdict(track, "violation", "without_mask", 0.98765, 9, 7.5, reading), when)
 
 
 def a_message(when: datetime | None = None, *, crop: Crop | None = None) -> dict[str, Any]:
@@ -105,6 +107,10 @@ class Listener:
     def rest(self) -> list[MQTTMessage]:
         """Whatever else has arrived."""
         return [self._arrived.get_nowait() for _ in range(self._arrived.qsize())]
+
+    def publish(self, topic: str, payload: bytes = b"", **options: Any) -> None:
+        """Say something, at QoS 1."""
+        self._client.publish(topic, payload, qos=1, **options)
 
     def __enter__(self) -> Listener:
         return self

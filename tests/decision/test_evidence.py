@@ -1,0 +1,269 @@
+"""Evidence says violation or compliant once the readings suffice, and not before."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.config import VerdictsConfig
+from edge_agent.decision.evidence import HELD_NATS, MOST_NATS, Evidence
+from edge_agent.domain import LABELS, Label, Reading, Verdict
+from tests.values import a_face, a_reading, a_track
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+BOTH: tuple[Label, Label] = ("without_mask", "mask_worn_incorrectly")
+BARE: Label = "without_mask"
+MASKED: Label = "with_mask"
+
+
+def some_evidence(**settings) -> Evidence:
+    return Evidence(VerdictsConfig(**settings), violations=BOTH)
+
+
+def reading(label: str, score: float = 0.99, *, at: float = 0.0, quality: float = 1.0) -> Reading:
+    return a_reading(cast("Label", label), score, at=at, quality=quality)
+
+
+def verdicts(
+    evidence: Evidence, labels: Iterable[str], *, per_second: float, since: float = 0.0, quality: float = 1.0
+) -> list[Verdict]:
+    """Read as the pipeline does: every frame of so many a second, where a reading is wanted."""
+    given = []
+    for number, label in enumerate(labels):
+        at = since + number / per_second
+        if evidence.wants_reading(a_track(), at=at):
+            given += evidence.weigh([reading(label, at=at, quality=quality)], following={1})
+    return given
+
+
+def first(found: Sequence[Verdict], decision: str) -> float:
+    """When it was decided so, in seconds."""
+    return next(verdict.best.taken_at for verdict in found if verdict.decision == decision)
+
+
+@pytest.mark.parametrize("per_second", [1, 2, 5, 10, 30])
+def test_a_bare_face_is_a_violation_after_a_second_or_less_whatever_the_frame_rate(per_second):
+    evidence = some_evidence()
+    found = verdicts(evidence, [BARE] * 3 * per_second, per_second=per_second)
+
+    times = [reading_number / per_second for reading_number in range(len(found))]
+    decided_at = next(at for at, verdict in zip(times, found, strict=True) if verdict.decision == "violation")
+
+    assert 0.3 < decided_at <= 1.0
+
+
+@pytest.mark.parametrize("per_second", [2, 5, 10, 30])
+def test_a_mask_taken_off_is_seen_within_two_seconds(per_second):
+    evidence = some_evidence()
+    verdicts(evidence, [MASKED] * 10 * per_second, per_second=per_second)
+
+    found = verdicts(evidence, [BARE] * (2 * per_second + 1), per_second=per_second, since=10.0)
+
+    assert found[-1].decision == "violation"
+
+
+@pytest.mark.parametrize("per_second", [2, 5, 10, 30])
+def test_one_bad_frame_is_no_violation_wherever_it_comes(per_second):
+    for place in range(per_second):
+        evidence = some_evidence()
+        labels = [MASKED] * 3 * per_second
+        labels[place] = BARE
+
+        assert "violation" not in {verdict.decision for verdict in verdicts(evidence, labels, per_second=per_second)}
+
+
+@pytest.mark.parametrize("per_second", [2, 5, 10, 30])
+def test_a_hand_before_the_mouth_for_a_second_does_not_end_a_violation(per_second):
+    evidence = some_evidence()
+    verdicts(evidence, [BARE] * 5 * per_second, per_second=per_second)
+
+    found = verdicts(evidence, [MASKED] * per_second + [BARE] * 3 * per_second, per_second=per_second, since=5.0)
+
+    assert {verdict.decision for verdict in found} == {"violation"}
+
+
+def test_a_mask_put_on_is_seen():
+    evidence = some_evidence()
+    verdicts(evidence, [BARE] * 30, per_second=10)
+
+    assert verdicts(evidence, [MASKED] * 40, per_second=10, since=3.0)[-1].decision == "compliant"
+
+
+def test_readings_that_contradict_each_other_decide_no_violation():
+    found = verdicts(some_evidence(), [MASKED, BARE] * 50, per_second=10)
+
+    assert "violation" not in {verdict.decision for verdict in found}
+
+
+def test_readings_that_hardly_say_anything_never_add_up_to_a_violation():
+    evidence = some_evidence()
+    # Nearly even, as two labels of the three speak for a violation.
+    scores: dict[Label, float] = {MASKED: 0.3, BARE: 0.4, "mask_worn_incorrectly": 0.3}
+    decisions = set()
+    for number in range(1000):
+        (verdict,) = evidence.weigh([replace(reading(BARE, at=number / 10), scores=scores)], following={1})
+        decisions.add(verdict.decision)
+
+    assert decisions == {"undecided"}
+
+
+def test_thirty_frames_a_second_say_hardly_more_than_two():
+    sums = {}
+    for per_second in (2, 30):
+        evidence = some_evidence(false_alarm_fraction=1e-9, fading_seconds=3600)
+        sums[per_second] = verdicts(evidence, [BARE] * (per_second + 1), per_second=per_second)[-1].evidence
+
+    assert sums[30] / sums[2] < 1.4
+
+
+def test_a_reading_of_half_the_quality_adds_half_the_evidence():
+    evidence = [
+        some_evidence().weigh([reading(BARE, quality=quality)], following={1})[0].evidence for quality in (1.0, 0.5)
+    ]
+
+    assert evidence == [MOST_NATS, MOST_NATS / 2]
+
+
+def test_no_single_reading_is_a_violation_however_easily_one_is_called():
+    evidence = some_evidence(false_alarm_fraction=0.4, miss_fraction=0.001)
+
+    (verdict,) = evidence.weigh([reading(BARE, 1.0)], following={1})
+
+    assert verdict.decision == "undecided"
+
+
+def test_the_thresholds_are_those_of_wald():
+    evidence = some_evidence(false_alarm_fraction=0.01, miss_fraction=0.05)
+
+    assert evidence.violation_nats == pytest.approx(math.log(0.95 / 0.01))
+    assert evidence.compliant_nats == pytest.approx(math.log(0.05 / 0.99))
+
+
+def test_the_test_errs_no_more_often_than_it_was_told_to():
+    """Simulated readings whose ratio is exactly what they claim, far enough apart to be independent."""
+    import numpy as np
+
+    random = np.random.default_rng(7)
+    wrong = 0
+    for _ in range(2000):
+        evidence = some_evidence(false_alarm_fraction=0.05, miss_fraction=0.05, fading_seconds=3600)
+        decision, at = "undecided", 0.0
+        while decision == "undecided":
+            # Two unit-variance Gaussians two apart: the ratio of x is 2x; a masked face has its mean at -1.
+            nats = 2 * (random.normal() - 1)
+            share = 1 / (1 + math.exp(-nats))
+            one = replace(reading(BARE, at=at), scores={MASKED: 1 - share, BARE: share})
+            decision = evidence.weigh([one], following={1})[0].decision
+            at += 10.0
+        wrong += decision == "violation"
+
+    assert wrong / 2000 <= 0.05
+
+
+def test_a_decided_track_is_read_only_now_and_then_and_doubt_asks_at_once():
+    evidence = some_evidence(recheck_seconds=0.5)
+    read = verdicts(evidence, [MASKED] * 100, per_second=10)
+    assert len(read) == 20
+
+    evidence.weigh([reading(BARE, at=10.0)], following={1})
+
+    assert evidence.wants_reading(a_track(), at=10.1)
+
+
+def test_everybody_is_read_in_every_frame_where_that_is_asked_for():
+    assert len(verdicts(some_evidence(recheck_seconds=0), [MASKED] * 100, per_second=10)) == 100
+
+
+def test_both_kinds_of_violation_count_together_and_the_heavier_one_names_the_verdict():
+    labels = ["mask_worn_incorrectly", BARE, BARE, BARE, BARE, BARE]
+
+    last = verdicts(some_evidence(), labels, per_second=5)[-1]
+
+    assert (last.decision, last.label) == ("violation", BARE)
+
+
+def test_the_verdict_shows_the_clearest_reading_and_not_the_last():
+    evidence = some_evidence()
+    shown = []
+    for number, (width, quality) in enumerate(((30, 1.0), (90, 1.0), (60, 1.0), (90, 0.4))):
+        track = a_track(face=a_face(width=width))
+        one = a_reading("without_mask", 0.99, track=track, at=number / 5, quality=quality)
+        shown.append(evidence.weigh([one], following={1})[0].best)
+
+    assert [one.track.face.box.width_px for one in shown] == [30, 90, 90, 90]
+    assert shown[-1].quality == 1.0
+
+
+def test_a_second_violation_is_shown_by_its_own_readings():
+    evidence = some_evidence()
+    verdicts(evidence, [BARE] * 20, per_second=10)
+    verdicts(evidence, [MASKED] * 40, per_second=10, since=2.0)
+
+    last = verdicts(evidence, [BARE] * 20, per_second=10, since=6.0)[-1]
+
+    assert last.decision == "violation"
+    assert last.best.taken_at >= 6.0
+
+
+def test_what_was_read_of_people_who_left_is_forgotten():
+    evidence = some_evidence()
+    verdicts(evidence, [BARE] * 3, per_second=5)
+    evidence.weigh([], following=set())
+
+    (after,) = verdicts(evidence, [BARE], per_second=5, since=1.0)
+
+    assert (after.readings, after.decision) == (1, "undecided")
+
+
+def test_a_camera_that_counts_every_label_as_a_violation_sees_nothing_else():
+    everything = Evidence(VerdictsConfig(), violations=LABELS)
+
+    assert everything.nats(reading(MASKED)) > 0
+    assert Evidence(VerdictsConfig(), violations=["mask_worn_incorrectly"]).nats(reading(BARE)) < 0
+
+
+some_readings = st.lists(
+    st.tuples(st.sampled_from(LABELS), st.floats(0.34, 1.0), st.floats(0, 5), st.floats(0, 1)), min_size=1, max_size=40
+)
+
+
+@given(some_readings)
+def test_evidence_agrees_with_a_sum_over_all_readings(ballot: list[tuple[Label, float, float, float]]):
+    """The model: every reading's ratio, quality, novelty and age, added up from the beginning each time."""
+    evidence = some_evidence()
+    at, before, total = 0.0, None, 0.0
+    for label, score, pause, quality in ballot:
+        at += pause
+        one = reading(label, score, at=at, quality=quality)
+        (verdict,) = evidence.weigh([one], following={1})
+        novelty = 1.0 if before is None else (1 - math.exp(-pause / 0.3)) / (1 + math.exp(-pause / 0.3))
+        total = total * math.exp(-(at - (before if before is not None else at)) / 5.0)
+        total += quality * novelty * evidence.nats(one)
+        total = min(max(total, evidence.compliant_nats), evidence.violation_nats + HELD_NATS)
+        before = at
+
+        assert verdict.evidence == pytest.approx(total, abs=1e-9)
+
+
+@given(some_readings)
+def test_a_verdict_names_a_label_of_its_own_side_and_shows_a_reading_of_it(
+    ballot: list[tuple[Label, float, float, float]],
+):
+    evidence = some_evidence()
+    at = 0.0
+    for count, (label, score, pause, quality) in enumerate(ballot, 1):
+        at += pause
+        (verdict,) = evidence.weigh([reading(label, score, at=at, quality=quality)], following={1})
+
+        assert 1 <= verdict.readings <= count
+        assert 0 <= verdict.score <= 1
+        assert (evidence.nats(verdict.best) >= 0) == (verdict.label in BOTH)
+        if verdict.decision != "undecided":
+            assert (verdict.label in BOTH) == (verdict.decision == "violation")
