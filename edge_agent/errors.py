@@ -37,3 +37,7 @@ class CropError(AgentError):
     """A crop cannot be kept; the alert goes out without it."""
 
     exit_code = 74  # EX_IOERR
+
+
+class CommandError(AgentError):
+    """A command is not obeyed; whoever sent it is told why, and the agent goes on."""

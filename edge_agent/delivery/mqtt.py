@@ -6,13 +6,14 @@ it with `turn`, and opens another when this one is lost.
 
 from __future__ import annotations
 
-import logging
 import secrets
 import select
 import socket
 import ssl
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from paho.mqtt.client import Client
@@ -20,8 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge_agent.delivery.outgoing import Outgoing
-from edge_agent.delivery.topics import status_topic
+from edge_agent.delivery.status import stopped, vanished
 from edge_agent.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
     from edge_agent.config import MqttConfig
+    from edge_agent.delivery.outgoing import Outgoing
 
 # A broker on the other side of the world over a phone network answers well within this.
 CONNECT_SECONDS = 5.0
@@ -41,6 +42,7 @@ HESITATION_SECONDS = 1.0
 # To see `offline` off; a stopping agent has 5 s for everything.
 CLOSE_SECONDS = 0.5
 AT_LEAST_ONCE = 1
+MQTT_5 = "MQTT 5"
 # What MQTT allows a broker that does not say: 65535 messages in flight, 256 MB each.
 ANY_NUMBER_IN_FLIGHT = 65535
 ANY_PACKET_BYTES = 268_435_455
@@ -50,8 +52,6 @@ UNSUPPORTED_VERSION = 132
 BAD_USER_OR_PASSWORD = 134
 NOT_AUTHORISED = 135
 SESSION_TAKEN_OVER = 142
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something that arrived on a subscribed topic."""
+    """Something that arrived on a subscribed topic. The last two are what MQTT 5 says about an answer, if anything."""
 
     topic: str
     payload: bytes
+    retain: bool = False
+    response_topic: str = ""
+    correlation_data: bytes | None = None
 
 
 Event: TypeAlias = Answer | Message
@@ -82,7 +85,7 @@ class _SilentBrokerError(UnavailableError):
 
 
 def open_connection(mqtt: MqttConfig, *, client_id: str, device: str = "") -> Connection:
-    """Connect to the broker. With a `device`, its status is published there: `online` now, `offline` at the end.
+    """Connect to the broker. With a `device`, its status becomes `offline` at the end, also when it vanishes.
 
     Raises:
         ConfigError: the password or a certificate cannot be read.
@@ -129,12 +132,11 @@ class Connection:
             UnavailableError: no broker, or it refuses.
         """
         self.address = f"{mqtt.host}:{mqtt.port}"
-        self.protocol = "MQTT 5" if version is MQTTProtocolVersion.MQTTv5 else "MQTT 3.1.1"
+        self.protocol = MQTT_5 if version is MQTTProtocolVersion.MQTTv5 else "MQTT 3.1.1"
         self.in_flight_limit = ANY_NUMBER_IN_FLIGHT
         self.largest_packet_bytes = ANY_PACKET_BYTES
         self._mqtt = mqtt
-        self._status_topic = status_topic(mqtt, device) if device else ""
-        self._status_number = 0
+        self._device = device
         self._events: list[Event] = []
         self._welcome: ReasonCode | None = None
         self._granted: dict[int, ReasonCode] = {}
@@ -145,12 +147,10 @@ class Connection:
         except BaseException:
             self._hang_up()
             raise
-        if self._status_topic:
-            self._status_number = self.publish(Outgoing(self._status_topic, b"online", retain=True, content_type=""))
 
     def publish(self, outgoing: Outgoing) -> int:
         """Send a message and give its number, which comes back in an `Answer`: at QoS 0 as soon as it is written."""
-        properties = _properties(outgoing) if self.protocol == "MQTT 5" else None
+        properties = _properties(outgoing, PacketTypes.PUBLISH) if self.protocol == MQTT_5 else None
         return self._client.publish(
             outgoing.topic, outgoing.payload, qos=outgoing.qos, retain=outgoing.retain, properties=properties
         ).mid
@@ -194,18 +194,23 @@ class Connection:
 
     def close(self) -> None:
         """Say `offline` where a status is kept, and end the connection as agreed."""
-        if self._client.socket() is not None:
-            if self._status_topic:
-                # At QoS 0: an answer would come too late to be read, and the end of the connection follows in order.
-                self._client.publish(self._status_topic, b"offline", qos=0, retain=True)
-            self._client.disconnect()
         deadline = time.monotonic() + CLOSE_SECONDS
-        while self._client.socket() is not None and time.monotonic() < deadline:
-            try:
-                self.turn(deadline - time.monotonic())
-            except UnavailableError:
-                break
+        with suppress(UnavailableError):
+            if self._device and self._client.socket() is not None:
+                goodbye = self.publish(stopped(self._mqtt, self._device, when=datetime.now(timezone.utc)))
+                # A socket that is closed with something unread in it is torn down: the broker would lose what was sent
+                # last, and publish the will.
+                self._turn_until(
+                    lambda events: any(isinstance(event, Answer) and event.number == goodbye for event in events),
+                    deadline,
+                )
+            self._client.disconnect()
+            self._turn_until(lambda _events: self._client.socket() is None, deadline)
         self._hang_up()
+
+    def _turn_until(self, is_done: Callable[[list[Event]], bool], deadline: float) -> None:
+        while time.monotonic() < deadline and not is_done(self.turn(deadline - time.monotonic())):
+            pass
 
     def __enter__(self) -> Connection:
         return self
@@ -235,8 +240,10 @@ class Connection:
             client.username_pw_set(mqtt.username, _password(mqtt.password_file) if mqtt.password_file else None)
         if mqtt.tls:
             client.tls_set_context(_tls_context(mqtt))
-        if self._status_topic:
-            client.will_set(self._status_topic, b"offline", qos=AT_LEAST_ONCE, retain=True)
+        if self._device:
+            will = vanished(mqtt, self._device)
+            properties = _properties(will, PacketTypes.WILLMESSAGE) if self.protocol == MQTT_5 else None
+            client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain, properties=properties)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -326,17 +333,7 @@ class Connection:
     def _on_publish(
         self, _client: Client, _userdata: Any, number: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
-        refusal = str(reason) if reason.is_failure else ""
-        if number != self._status_number:
-            self._events.append(Answer(number, refusal))
-        elif refusal:
-            log.warning(
-                "%s: the broker does not let %s write %s (%s): nobody will see whether this device is online",
-                self.address,
-                self._user,
-                self._status_topic,
-                refusal,
-            )
+        self._events.append(Answer(number, str(reason) if reason.is_failure else ""))
 
     def _on_subscribe(
         self,
@@ -349,7 +346,15 @@ class Connection:
         self._granted[number] = reasons[0]
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        self._events.append(Message(message.topic, bytes(message.payload)))
+        self._events.append(
+            Message(
+                message.topic,
+                bytes(message.payload),
+                retain=message.retain,
+                response_topic=getattr(message.properties, "ResponseTopic", ""),
+                correlation_data=getattr(message.properties, "CorrelationData", None),
+            )
+        )
 
 
 def _spoken_version(mqtt: MqttConfig) -> MQTTProtocolVersion:
@@ -368,14 +373,16 @@ def _spoken_version(mqtt: MqttConfig) -> MQTTProtocolVersion:
     return MQTTProtocolVersion.MQTTv5
 
 
-def _properties(outgoing: Outgoing) -> Properties:
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho types only some of it
+def _properties(outgoing: Outgoing, packet: int) -> Properties:
+    properties = Properties(packet)  # type: ignore[no-untyped-call]  # paho types only some of it
     if outgoing.content_type:
         properties.ContentType = outgoing.content_type
     if outgoing.expiry_seconds is not None:
         properties.MessageExpiryInterval = outgoing.expiry_seconds
     if outgoing.user_properties:
         properties.UserProperty = list(outgoing.user_properties)
+    if outgoing.correlation_data is not None:
+        properties.CorrelationData = outgoing.correlation_data
     return properties
 
 

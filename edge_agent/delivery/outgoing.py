@@ -23,3 +23,5 @@ class Outgoing:
     """The broker forgets a message that it could not hand on within this; None: never."""
     user_properties: tuple[tuple[str, str], ...] = ()
     """Names with values, such as device, camera and schema: to be filtered by without reading the payload."""
+    correlation_data: bytes | None = None
+    """What a request carried, so that its sender knows the answer; None: nothing."""

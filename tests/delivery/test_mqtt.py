@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 import subprocess
@@ -7,10 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from edge_agent.config import MqttConfig
 from edge_agent.delivery.mqtt import Answer, Message, open_connection, try_broker
 from edge_agent.delivery.outgoing import Outgoing
+from edge_agent.delivery.status import alive
 from edge_agent.errors import ConfigError, UnavailableError
 from tests.delivery.brokers import (
     FIRST_SUBSCRIPTION_DENIED_5,
@@ -22,11 +26,15 @@ from tests.delivery.brokers import (
     ScriptedBroker,
     make_certificates,
 )
-from tests.delivery.samples import DEVICE, Listener
+from tests.delivery.samples import DEVICE, WHEN, Listener
 from tests.mosquitto import Mosquitto, free_port
 
 # OpenSSL's handshake fails inside paho, which leaves the socket to the garbage collector.
 leaves_a_socket = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+def said(listener):
+    return json.loads(listener.take("/lobby/status").payload)
 
 
 def turn_until(connection, kind):
@@ -70,8 +78,6 @@ def test_checking_the_broker_neither_disturbs_the_agent_nor_touches_its_status(b
         open_connection(broker.config(), client_id=f"maskwatch-{DEVICE}", device=DEVICE) as connection,
         Listener(broker.port) as listener,
     ):
-        assert listener.take("/status").payload == b"online"
-
         try_broker(broker.config(), DEVICE)
 
         number = connection.publish(Outgoing("maskwatch/lobby/alerts", b"{}"))
@@ -80,13 +86,16 @@ def test_checking_the_broker_neither_disturbs_the_agent_nor_touches_its_status(b
 
 
 def test_the_status_is_retained_and_goes_offline_at_the_end(broker):
-    with open_connection(broker.config(), client_id="one", device=DEVICE), Listener(broker.port) as early:
-        assert early.take("/lobby/status").payload == b"online"
+    with open_connection(broker.config(), client_id="one", device=DEVICE) as connection:
+        connection.publish(alive(broker.config(), DEVICE, reasons=[], paused=[], when=WHEN))
+        with Listener(broker.port) as early:
+            assert said(early)["state"] == "online"
 
     with Listener(broker.port) as late:
         message = late.take("/lobby/status")
-        assert message.payload == b"offline"
         assert message.retain
+        assert json.loads(message.payload)["state"] == "offline"
+        assert json.loads(message.payload)["reasons"][0]["code"] == "stopped"
 
 
 def test_the_broker_says_offline_for_a_device_that_vanishes(broker):
@@ -95,8 +104,10 @@ def test_the_broker_says_offline_for_a_device_that_vanishes(broker):
         import sys, time
         from edge_agent.config import MqttConfig
         from edge_agent.delivery.mqtt import open_connection
+        from edge_agent.delivery.outgoing import Outgoing
         mqtt = MqttConfig(host="127.0.0.1", port=int(sys.argv[1]))
         connection = open_connection(mqtt, client_id="one", device="lobby")
+        connection.publish(Outgoing("maskwatch/lobby/here", b""))
         connection.turn(5.0)
         time.sleep(60)
         """
@@ -106,11 +117,14 @@ def test_the_broker_says_offline_for_a_device_that_vanishes(broker):
         Listener(broker.port) as listener,
         subprocess.Popen([sys.executable, "-c", program, str(broker.port)], env=environment) as process,
     ):
-        assert listener.take("/lobby/status").payload == b"online"
+        listener.take("/lobby/here")
 
         process.kill()
 
-        assert listener.take("/lobby/status").payload == b"offline"
+        status = said(listener)
+        assert status["state"] == "offline"
+        assert status["reasons"][0]["code"] == "connection_lost"
+        assert status["when"] is None
 
 
 def test_a_lost_connection_is_noticed_at_once(broker):
@@ -141,14 +155,13 @@ def test_a_publication_that_the_access_list_denies_is_answered_with_the_reason(t
         assert turn_until(connection, Answer) == Answer(number, "Not authorized")
 
 
-def test_a_status_that_the_access_list_denies_is_logged_and_stops_nothing(tmp_path, caplog):
+def test_a_will_that_the_access_list_denies_stops_nothing(tmp_path):
     with (
         Mosquitto(tmp_path, acl="topic readwrite maskwatch/lobby/alerts\n") as broker,
         open_connection(broker.config(), client_id="one", device=DEVICE) as connection,
     ):
         number = connection.publish(Outgoing("maskwatch/lobby/alerts", b"{}"))
         assert turn_until(connection, Answer) == Answer(number, "")
-    assert "maskwatch/lobby/status" in caplog.text
 
 
 def test_the_limits_of_the_broker_are_known(tmp_path):
@@ -158,6 +171,35 @@ def test_the_limits_of_the_broker_are_known(tmp_path):
     ):
         assert connection.largest_packet_bytes == 5000
         assert connection.in_flight_limit == 3
+
+
+def test_what_mqtt_5_says_beside_a_message_comes_and_goes(broker):
+    with open_connection(broker.config(), client_id="one") as connection, Listener(broker.port) as listener:
+        connection.subscribe("ask/+")
+        asked = Properties(PacketTypes.PUBLISH)
+        asked.ResponseTopic, asked.CorrelationData = "answer/here", b"17"
+        listener.publish("ask/time", b"?", properties=asked)
+        assert turn_until(connection, Message) == Message(
+            "ask/time", b"?", response_topic="answer/here", correlation_data=b"17"
+        )
+
+        connection.publish(Outgoing("answer/here", b"noon", correlation_data=b"17", expiry_seconds=60))
+
+        answer = listener.take("answer/here")
+        assert answer.properties.CorrelationData == b"17"
+        assert answer.properties.ContentType == "application/json"
+
+
+def test_a_message_that_was_kept_by_the_broker_is_told_from_one_that_is_sent_now(broker):
+    with open_connection(broker.config(), client_id="one") as connection:
+        connection.publish(Outgoing("kept", b"old", retain=True))
+        turn_until(connection, Answer)
+        connection.subscribe("kept")
+        assert turn_until(connection, Message).retain
+
+        connection.publish(Outgoing("kept", b"new", retain=True))
+
+        assert not turn_until(connection, Message).retain
 
 
 def test_a_subscription_that_is_denied_is_named_with_what_to_do():
@@ -261,8 +303,6 @@ def test_tls_with_the_right_authority(tmp_path):
             sent = bytes(range(256)) * 200
             connection.publish(Outgoing("maskwatch/lobby/crops/1", sent))
             received = turn_until(connection, Message)
-            while received.topic.endswith("status"):
-                received = turn_until(connection, Message)
             assert received == Message("maskwatch/lobby/crops/1", sent)
 
 

@@ -1,0 +1,119 @@
+"""Remembered: what must outlive a restart besides alerts? Which cameras are paused, and how many alerts today had."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+class _Content(BaseModel):
+    """What the file holds. A pause until None lasts until somebody ends it."""
+
+    paused_until: dict[str, datetime | None] = {}
+    day: str = ""
+    alerts: int = 0
+
+
+class Remembered:
+    """Keeps its few values in a file, and goes on in memory where that cannot be written. Owned by one thread.
+
+    A pause is counted in monotonic seconds while the agent runs, so that a clock which is set does not end it; only
+    over a restart the clock has to be believed.
+    """
+
+    def __init__(self, file: Path, *, at: float, when: datetime) -> None:
+        """Read the file; one that is missing or damaged holds nothing."""
+        self._file = file
+        self._is_stuck = False
+        content = _read(file)
+        self._day, self._alerts = content.day, content.alerts
+        self._paused_until: dict[str, float] = {}
+        for camera, until in content.paused_until.items():
+            left_seconds = math.inf if until is None else (until - when).total_seconds()
+            if left_seconds > 0:
+                self._paused_until[camera] = at + left_seconds
+
+    def pause(self, cameras: Iterable[str], *, seconds: float | None, at: float, when: datetime) -> None:
+        """Pause cameras for so many seconds; None: until they are resumed."""
+        for camera in cameras:
+            self._paused_until[camera] = math.inf if seconds is None else at + seconds
+        self._write(at=at, when=when)
+
+    def resume(self, cameras: Iterable[str], *, at: float, when: datetime) -> None:
+        """End the pause of cameras; of one that is not paused nothing is said."""
+        for camera in cameras:
+            self._paused_until.pop(camera, None)
+        self._write(at=at, when=when)
+
+    def is_paused(self, camera: str, *, at: float) -> bool:
+        """Whether nobody is watched there now."""
+        return at < self._paused_until.get(camera, -math.inf)
+
+    def count_alert(self, *, at: float, when: datetime) -> None:
+        """Count one more alert of this day."""
+        self._alerts = self.alerts_today(when=when) + 1
+        self._day = _day(when)
+        self._write(at=at, when=when)
+
+    def alerts_today(self, *, when: datetime) -> int:
+        """How many alerts arose since midnight, as the clock on the device's wall has it."""
+        return self._alerts if self._day == _day(when) else 0
+
+    def _write(self, *, at: float, when: datetime) -> None:
+        content = {
+            "paused_until": {camera: _wall_clock(until - at, when) for camera, until in self._paused_until.items()},
+            "day": self._day,
+            "alerts": self._alerts,
+        }
+        unfinished = self._file.with_name(f".{self._file.name}.unfinished")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.write_text(json.dumps(content), encoding="utf-8")
+            unfinished.replace(self._file)
+        except OSError as error:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            if not self._is_stuck:
+                log.warning("%s: pauses are forgotten at the next restart: %s", self._file, error.strerror)
+            self._is_stuck = True
+        else:
+            self._is_stuck = False
+
+
+def _wall_clock(left_seconds: float, when: datetime) -> str | None:
+    return None if math.isinf(left_seconds) else (when + timedelta(seconds=left_seconds)).isoformat()
+
+
+def _day(when: datetime) -> str:
+    return when.astimezone().date().isoformat()
+
+
+def _read(file: Path) -> _Content:
+    try:
+        content = _Content.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return _Content()
+    except (OSError, ValidationError) as error:
+        log.warning("%s: cannot be read, so no camera is paused: %s", file, _first_line(error))
+        return _Content()
+    # An hour of no zone cannot be compared with one.
+    for camera, until in content.paused_until.items():
+        if until is not None and until.tzinfo is None:
+            content.paused_until[camera] = until.replace(tzinfo=timezone.utc)
+    return content
+
+
+def _first_line(error: Any) -> str:
+    return str(error).splitlines()[0]
