@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from converter.commands import bench, calibrate, convert, evaluate, evaluate_finder, finder, inspect, release
+from converter.commands import bench, calibrate, convert, evaluate, inspect, release
 from edge_agent.errors import AgentError
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe every command."""
     parser = argparse.ArgumentParser(
         prog="edge-convert",
-        description="Turns a Keras mask classifier into a TFLite model with its card, and judges both.",
+        description="Turns mask classifiers and face finders into TFLite models with their cards, and judges them.",
         epilog="example: edge-convert convert mask_detector.model --labels with_mask,without_mask "
         "--calibration faces/ --output models/",
     )
     parser.add_argument("--version", action="version", version=f"maskwatch {version('maskwatch')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (convert, finder, evaluate, evaluate_finder, calibrate, inspect, bench, release):
+    for command in (convert, evaluate, calibrate, inspect, bench, release):
         command.add_to(commands)
     return parser

@@ -129,9 +129,14 @@ def validation_faces(place: Path) -> list[LabelledFace]:
 
 
 def faces_of_scenes(
-    annotations: Path, *, split: str | None = None, source: str | None = None, min_side_px: float = 0.0
+    annotations: Path,
+    *,
+    split: str | None = None,
+    source: str | None = None,
+    min_side_px: float = 0.0,
+    labelled: bool = True,
 ) -> list[LabelledFace]:
-    """Annotated faces of COCO scenes, of one split and source where given.
+    """Annotated faces of COCO scenes, of one split and source where given; `labelled`: only those with a known label.
 
     Raises:
         ConfigError: the file is missing or not COCO, or no face is left.
@@ -153,7 +158,7 @@ def faces_of_scenes(
         box = Box(x, y, x + width, y + height)
         # A data set without splits is one to learn from.
         wanted = split in {None, picture.get("split", "train")} and source in {None, picture.get("source")}
-        if wanted and label is not None and box.shorter_side_px >= max(min_side_px, 1.0):
+        if wanted and (label is not None or not labelled) and box.shorter_side_px >= max(min_side_px, 1.0):
             faces.append(LabelledFace(annotations.parent / str(picture["file_name"]), label, box))
     if not faces:
         known = {kind: sorted({str(one.get(kind)) for one in pictures.values()}) for kind in ("split", "source")}

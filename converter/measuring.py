@@ -1,4 +1,4 @@
-"""Measuring: what does one reading of one model cost in this process?
+"""Measuring: what does one reading, or one look for faces, cost in this process?
 
 Run as a program, one model and one runtime a process, so that no measurement pays for another's memory or threads:
 `python -m converter.measuring MODEL --runtime litert --threads 1` prints one JSON object.
@@ -16,11 +16,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from converter.drawn_faces import drawn_faces
+from converter.finder_candidates import DEFAULT_MIN_SCORE
+from converter.finder_files import finder_card_of
 from edge_agent.errors import AgentError, ModelError
+from edge_agent.vision.card import read_finder_card
+from edge_agent.vision.faces.tflite import TfliteFinder
 from edge_agent.vision.tflite import Interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from edge_agent.domain import Image
 
 WARM_UP_READINGS = 5
 FEWEST_READINGS = 20
@@ -38,7 +45,7 @@ class Cost:
 
 
 def measure_tflite(path: Path, *, runtime: str, threads: int, seconds: float) -> Cost:
-    """Measure a TFLite model in one runtime."""
+    """Measure one reading of a TFLite model in one runtime."""
     started = time.perf_counter()
     interpreter = Interpreter(
         path.read_bytes(), runtime="litert" if runtime == "litert" else "tflite-runtime", threads=threads
@@ -47,6 +54,52 @@ def measure_tflite(path: Path, *, runtime: str, threads: int, seconds: float) ->
     tensor = interpreter.inputs[0]
     face = np.zeros(tensor.shape, tensor.dtype)
     return _cost(lambda: interpreter.run(face), load_ms, seconds=seconds)
+
+
+def measure_finder(card_file: Path, network: str, *, runtime: str, threads: int, seconds: float) -> Cost:
+    """Measure one network of a finder, from the picture to its faces.
+
+    Raises:
+        ModelError: the card has no such network.
+    """
+    started = time.perf_counter()
+    card, contents = read_finder_card(card_file)
+    content = next((one for file, one in zip(card.files, contents, strict=True) if file.file == network), None)
+    if content is None:
+        raise ModelError(f"{card_file}: names no network {network}")
+    alone = card.model_copy(update={"files": tuple(file for file in card.files if file.file == network)})
+    interpreter = Interpreter(content, runtime="litert" if runtime == "litert" else "tflite-runtime", threads=threads)
+    finder = TfliteFinder(alone, [interpreter], name=card.name, min_score=card.min_score, smallest_px=1)
+    load_ms = (time.perf_counter() - started) * 1000
+    picture = a_picture_with_faces()
+    return _cost(lambda: finder.find(picture), load_ms, seconds=seconds)
+
+
+def measure_yunet(path: Path, *, longer_side_px: int, threads: int, seconds: float) -> Cost:
+    """Measure OpenCV's YuNet, from the picture to its faces."""
+    import cv2
+
+    from edge_agent.vision.faces.yunet import YuNetFinder
+
+    cv2.setNumThreads(threads)
+    started = time.perf_counter()
+    finder = YuNetFinder(path, min_score=DEFAULT_MIN_SCORE, smallest_px=1, longer_side_px=longer_side_px)
+    load_ms = (time.perf_counter() - started) * 1000
+    picture = a_picture_with_faces()
+    return _cost(lambda: finder.find(picture), load_ms, seconds=seconds)
+
+
+def a_picture_with_faces() -> Image:
+    """A camera's picture of 640x480 with eight drawn faces on a noisy ground."""
+    import cv2
+
+    ground = np.random.default_rng(1).integers(60, 200, (60, 80, 3), np.uint8)
+    picture = np.asarray(cv2.resize(ground, (640, 480), interpolation=cv2.INTER_CUBIC), np.uint8)
+    for number, face in enumerate(drawn_faces()[:8]):
+        row, column = divmod(number, 4)
+        large = cv2.resize(face, (80, 80), interpolation=cv2.INTER_CUBIC)
+        picture[100 + 180 * row :, 40 + 150 * column :][:80, :80] = large
+    return picture
 
 
 def measure_keras(path: Path, *, seconds: float) -> Cost:
@@ -66,6 +119,18 @@ def measure_keras(path: Path, *, seconds: float) -> Cost:
     face = np.zeros((1, loaded.height_px or 224, loaded.width_px or 224, 3), np.float32)
     with quiet_tensorflow():
         return _cost(lambda: loaded.keeps.predict(face, verbose=0), load_ms, seconds=seconds)
+
+
+def _measured(options: argparse.Namespace) -> Cost:
+    path, seconds, threads = options.model, options.seconds, options.threads
+    if options.runtime == "keras":
+        return measure_keras(path, seconds=seconds)
+    if options.runtime == "opencv":
+        return measure_yunet(path, longer_side_px=options.longer_side, threads=threads, seconds=seconds)
+    card_file = finder_card_of(path)
+    if card_file is not None:
+        return measure_finder(card_file, path.name, runtime=options.runtime, threads=threads, seconds=seconds)
+    return measure_tflite(path, runtime=options.runtime, threads=threads, seconds=seconds)
 
 
 def _cost(read: Callable[[], object], load_ms: float, *, seconds: float) -> Cost:
@@ -93,17 +158,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure once and print the cost as JSON."""
     parser = argparse.ArgumentParser(description="Measure one model in one runtime.")
     parser.add_argument("model", type=Path)
-    parser.add_argument("--runtime", choices=("litert", "tflite-runtime", "keras"), required=True)
+    parser.add_argument("--runtime", choices=("litert", "tflite-runtime", "keras", "opencv"), required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--longer-side", type=int, default=640)
     options = parser.parse_args(arguments)
     try:
-        if options.runtime == "keras":
-            cost = measure_keras(options.model, seconds=options.seconds)
-        else:
-            cost = measure_tflite(
-                options.model, runtime=options.runtime, threads=options.threads, seconds=options.seconds
-            )
+        cost = _measured(options)
     except (AgentError, ImportError, ValueError, RuntimeError, OSError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 1

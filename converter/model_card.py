@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from converter.data_sources import source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from converter.evaluation import Evaluation
+    from converter.finder_evaluation import FinderReport
     from converter.metrics import Metrics
-    from edge_agent.vision.card import MaskCard
+    from edge_agent.vision.card import FinderCard, MaskCard
+
+WRITTEN_BY = "Written by `edge-convert release`; do not edit.\n\n"
 
 USES = """## What it is for
 
@@ -45,22 +48,102 @@ LIMITS = """## Limits
 def model_card(card: MaskCard, evaluations: Sequence[tuple[str, Evaluation]], *, smallest_px: float) -> str:
     """The text of MODEL_CARD.md; each evaluation has a title and judges the model first, its float original second."""
     parts = [
-        f"# Model card: {card.name}\n",
+        f"{PART}{card.name}\n",
         _what_it_is(card),
         USES,
-        _data(card),
+        _data(card.training_data),
         "## How right it is\n",
         *(_judged(title, evaluation) for title, evaluation in evaluations),
         LIMITS.format(smallest=f"{smallest_px:g}"),
-        _versions(card),
+        _versions(card.versions),
     ]
     return "\n".join(parts)
+
+
+FINDER_USES = """## What it is for
+
+It finds the faces in a picture, masked and bare, so that a mask reader can look at each.
+
+## What it must not be used for
+
+- saying who somebody is, or counting people where a missed one matters;
+- watching people who were not told, or where the law forbids it.
+"""
+
+FINDER_LIMITS = """## Limits
+
+- It was trained and judged on photographs, mostly in daylight and mostly from the front. Night, fog, infrared and steep
+  angles from above are untested.
+- Faces on posters and screens are faces to it.
+- Age, gender and skin colour were not annotated: whether it finds everybody equally well is unknown. Try it with the
+  people who will pass your camera.
+"""
+
+PART = "# Model card: "
+"""MODEL_CARD.md holds a part for each model; this begins one."""
+
+
+def with_part(text: str, part: str) -> str:
+    """The text of MODEL_CARD.md with one model's part in place of the one of the same name, or at the end."""
+    parts = [PART + rest for rest in text.split(PART)[1:]] if PART in text else []
+    title = part.partition("\n")[0]
+    kept = [one.rstrip("\n") for one in parts if one.partition("\n")[0] != title]
+    return "\n\n".join(sorted([*kept, part.rstrip("\n")], key=lambda one: one.partition("\n")[0])) + "\n"
+
+
+def finder_model_card(card: FinderCard, title: str, judged: FinderReport, original: FinderReport) -> str:
+    """The part of a face finder, judged beside its float original."""
+    parts = [
+        f"{PART}{card.name}\n",
+        _what_finder_is(card),
+        FINDER_USES,
+        _data(card.training_data),
+        "## How right it is\n",
+        _judged_finder(title, judged, original),
+        FINDER_LIMITS,
+        _versions(card.versions),
+    ]
+    return "\n".join(parts)
+
+
+def _what_finder_is(card: FinderCard) -> str:
+    rows = "".join(
+        f"| {file.input.width}x{file.input.height} {file.input.colour_order.upper()}, {file.input.dtype} | "
+        f"{file.size_bytes} bytes, SHA-256 `{file.sha256}` |\n"
+        for file in card.files
+    )
+    return (
+        f"{WRITTEN_BY}"
+        "A TFLite face finder, a network for each size of input.\n\n"
+        "| | |\n|---|---|\n"
+        f"{rows}"
+        f"| smallest face, in pixels of the input | {card.smallest_px:g} |\n"
+        f"| a find is a face from this score on | {card.min_score:g} |\n"
+    )
+
+
+def _judged_finder(title: str, judged: FinderReport, original: FinderReport) -> str:
+    lines = [
+        f"### {title}: {judged.pictures} pictures, {judged.faces} faces of 16 px and more\n",
+        "| average precision | int8 | float original |",
+        "|---|---|---|",
+        *(
+            f"| overlap {overlap} %, faces of {smallest} and more | {value:.3f} | {original.ap[name]:.3f} |"
+            for name, value in judged.ap.items()
+            for _, overlap, smallest in [name.split("_")]
+        ),
+        "",
+        f"From a score of {judged.min_score:g} on it finds {judged.recall:.1%} of the faces, and "
+        f"{judged.false_finds:.2f} things a picture that are no annotated face; some of these nobody annotated.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def _what_it_is(card: MaskCard) -> str:
     thresholds = ", ".join(f"{label} {threshold:g}" for label, threshold in card.thresholds.items())
     return (
-        "Written by `edge-convert release`; do not edit.\n\n"
+        f"{WRITTEN_BY}"
         f"A TFLite classifier of faces: {', '.join(f'`{label}`' for label in card.labels)}.\n\n"
         "| | |\n|---|---|\n"
         f"| file | {card.size_bytes} bytes, SHA-256 `{card.sha256}` |\n"
@@ -72,10 +155,10 @@ def _what_it_is(card: MaskCard) -> str:
     )
 
 
-def _data(card: MaskCard) -> str:
+def _data(training_data: Sequence[str]) -> str:
     rows = [
         f"| {name} | {source.what} | {source.origin} | {source.terms} |"
-        for name in card.training_data
+        for name in training_data
         for source in [source_of(name)]
     ]
     head = "## Data it was trained on\n\n"
@@ -112,5 +195,5 @@ def _row(name: str, metrics: Metrics) -> str:
     return f"| {name} | {metrics.faces} | {metrics.accuracy} | {recalls} |"
 
 
-def _versions(card: MaskCard) -> str:
-    return "## Made with\n\n" + "".join(f"- {name}: {version}\n" for name, version in card.versions.items())
+def _versions(versions: Mapping[str, str]) -> str:
+    return "## Made with\n\n" + "".join(f"- {name}: {version}\n" for name, version in versions.items())

@@ -1,4 +1,4 @@
-"""`edge-convert bench`: what does a reading cost, in each runtime, side by side?"""
+"""`edge-convert bench`: what does a reading or a look for faces cost, in each runtime, side by side?"""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from converter.candidates import TFLITE_SUFFIX
 from converter.commands.options import add_command
+from converter.finder_candidates import DEFAULT_LONGER_SIDE_PX
+from converter.finder_files import finder_card_of, networks_of
 from converter.measuring import Cost
 from converter.progress import with_progress
 from edge_agent.errors import ConfigError, ModelError
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import argparse
 
 MEASURED_SECONDS = 3.0
+ONNX_SUFFIX = ".onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,15 @@ def add_to(commands: Any) -> None:
         "bench",
         bench,
         summary="measure latency, load time and memory of models in each runtime, each in a process of its own",
-        example="edge-convert bench models/masks.tflite mask_detector.model",
+        example="edge-convert bench models/faces.json face_detection_yunet_2023mar.onnx --threads 1",
     )
     parser.add_argument(
-        "models", type=Path, nargs="+", metavar="MODEL", help=".tflite files, and Keras models, measured by predict"
+        "models",
+        type=Path,
+        nargs="+",
+        metavar="MODEL",
+        help=".tflite files; Keras models, measured by predict; cards (.json) of face finders and YuNet files (.onnx), "
+        "measured from a picture of 640x480 to its faces",
     )
     parser.add_argument(
         "--threads",
@@ -61,6 +69,13 @@ def add_to(commands: Any) -> None:
         metavar="S",
         help="of each measurement (default: %(default)g)",
     )
+    parser.add_argument(
+        "--longer-side",
+        type=int,
+        default=DEFAULT_LONGER_SIDE_PX,
+        metavar="PX",
+        help="longer side to which pictures are scaled for YuNet (default: %(default)d)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
 
 
@@ -69,9 +84,10 @@ def bench(options: argparse.Namespace) -> int:
     for path in options.models:
         if not path.exists():
             raise ConfigError(f"{path}: no such model")
-    plan = [(path, runtime, threads) for path in options.models for runtime, threads in _ways(path, options.threads)]
+    networks = [network for path in options.models for network in networks_of(path)]
+    plan = [(path, runtime, threads) for path in networks for runtime, threads in _ways(path, options.threads)]
     measured = [
-        _measured(path, runtime, threads, seconds=options.seconds)
+        _measured(path, runtime, threads, options)
         for path, runtime, threads in with_progress(plan, total=len(plan), what="measuring")
     ]
     if options.json:
@@ -84,14 +100,17 @@ def bench(options: argparse.Namespace) -> int:
 
 
 def _ways(path: Path, threads: list[int]) -> list[tuple[str, int]]:
+    if path.suffix == ONNX_SUFFIX:
+        return [("opencv", count) for count in threads]
     if path.suffix != TFLITE_SUFFIX:
         return [("keras", 0)]
     return [(runtime, count) for runtime in PREFERENCE for count in threads]
 
 
-def _measured(path: Path, runtime: str, threads: int, *, seconds: float) -> Measured:
+def _measured(path: Path, runtime: str, threads: int, options: argparse.Namespace) -> Measured:
     command = [sys.executable, "-m", "converter.measuring", str(path), "--runtime", runtime]
-    command += ["--threads", str(max(1, threads)), "--seconds", str(seconds)]
+    command += ["--threads", str(max(1, threads)), "--seconds", str(options.seconds)]
+    command += ["--longer-side", str(options.longer_side)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own module)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
@@ -100,14 +119,24 @@ def _measured(path: Path, runtime: str, threads: int, *, seconds: float) -> Meas
 
 
 def _print_table(measured: list[Measured]) -> None:
-    keras = [one.cost.p50_ms for one in measured if one.runtime == "keras" and one.cost]
     width = max(len(str(one.path)) for one in measured)
-    print(f"{'model':{width}}  runtime         threads  p50 ms  p95 ms  load ms  MiB    against Keras predict")
+    print(f"{'model':{width}}  runtime         threads  p50 ms  p95 ms  load ms  MiB    against")
     for one in measured:
         start = f"{one.path!s:{width}}  {one.runtime:14}  {one.threads or '-':>7}"
         if one.cost is None:
             print(f"{start}  {one.failure}")
             continue
         cost = one.cost
-        times = f"1/{max(keras) / cost.p50_ms:.0f}" if keras and one.runtime != "keras" else ""
-        print(f"{start}  {cost.p50_ms:6.2f}  {cost.p95_ms:6.2f}  {cost.load_ms:7.1f}  {cost.memory_mib:5.0f}  {times}")
+        costs = f"{cost.p50_ms:6.2f}  {cost.p95_ms:6.2f}  {cost.load_ms:7.1f}  {cost.memory_mib:5.0f}"
+        print(f"{start}  {costs}  {_against(one, cost, measured)}")
+
+
+def _against(one: Measured, cost: Cost, measured: list[Measured]) -> str:
+    """Beside Keras' predict, the slowest; beside YuNet, the first with one thread."""
+    if one.runtime in {"keras", "opencv"}:
+        return ""
+    yunet = [other.cost.p50_ms for other in measured if other.runtime == "opencv" and other.cost and other.threads == 1]
+    if yunet and finder_card_of(one.path):
+        return f"{cost.p50_ms / yunet[0]:.2f} of YuNet"
+    keras = [other.cost.p50_ms for other in measured if other.runtime == "keras" and other.cost]
+    return f"1/{max(keras) / cost.p50_ms:.0f} of Keras predict" if keras and not finder_card_of(one.path) else ""

@@ -1,4 +1,4 @@
-"""`edge-convert convert`: how does a Keras classifier become a model that a device loads?"""
+"""`edge-convert convert`: how does a Keras model become one that a device loads?"""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from converter.calibration import MOST_PICTURES, read_calibration_set
 from converter.card_fitting import fitted_aloud
+from converter.commands.convert_finder import add_finder_options, convert_finder
 from converter.commands.options import add_command, add_keras_options, share_above_zero, told_of
 from converter.comparison import compare
 from converter.conversion import FORMATS, Format, to_tflite
 from converter.faces import validation_faces
+from converter.finders import is_finder_run
 from converter.float_models import open_float_model
 from converter.plausibility import check_order_of_labels, settled_pixels
 from converter.progress import say
@@ -36,7 +38,7 @@ def add_to(commands: Any) -> None:
         commands,
         "convert",
         convert,
-        summary="convert a Keras mask classifier to TFLite, with its card",
+        summary="convert a Keras mask classifier, or a run of 'edge-train', to TFLite, with its card",
         example="edge-convert convert mask_detector.model --labels with_mask,without_mask --calibration faces/ "
         "--output models/",
     )
@@ -51,9 +53,8 @@ def add_to(commands: Any) -> None:
         "--calibration",
         type=Path,
         metavar="PLACE",
-        help="pictures of faces that int8 learns its ranges from, best in folders named after the labels, or COCO "
-        "annotations (their train split); never those that the model is judged by (default: faces.json of a training "
-        "run)",
+        help="pictures that int8 learns its ranges from: of faces, best in folders named after the labels, or COCO "
+        "annotations (their train split); never those that the model is judged by (default: what a training run says)",
     )
     parser.add_argument(
         "--validation",
@@ -81,10 +82,13 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--pictures", type=int, default=MOST_PICTURES, metavar="N", help="use at most N of them (default: %(default)s)"
     )
+    add_finder_options(parser)
 
 
 def convert(options: argparse.Namespace) -> int:
     """Convert, prove in every runtime, and only then write."""
+    if is_finder_run(options.model):
+        return convert_finder(options)
     of_run = options.model / RUN_FACES
     given = of_run if of_run.is_file() else None
     calibration_place, validation_place = options.calibration or given, options.validation or given

@@ -1,4 +1,4 @@
-"""`edge-convert evaluate`: how right are these models on these faces?"""
+"""`edge-convert evaluate`: how right are these mask readers, or face finders, on these faces?"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from converter.candidates import open_candidates
+from converter.commands.evaluate_finder import add_finder_options, evaluate_finders_of
 from converter.commands.options import add_command, add_face_options, add_keras_options, faces_of, labels_of, told_of
 from converter.evaluation import Evaluation, Judged, evaluate
 from converter.gate import GateError, Verdict, hold_against
@@ -24,12 +25,16 @@ def add_to(commands: Any) -> None:
         commands,
         "evaluate",
         evaluate_models,
-        summary="judge Keras and TFLite models on labelled faces, through the device's own code",
+        summary="judge mask readers on labelled faces, or face finders on scenes, through the device's own code",
         example="edge-convert evaluate models/masks.tflite --against runs/masks --scenes annotations.json "
         "--split test --source street",
     )
     parser.add_argument(
-        "models", type=Path, nargs="+", metavar="MODEL", help=".tflite files with their cards, or Keras models"
+        "models",
+        type=Path,
+        nargs="+",
+        metavar="MODEL",
+        help=".tflite files with their cards, or Keras models; with --finder see below",
     )
     add_face_options(parser)
     parser.add_argument(
@@ -49,10 +54,13 @@ def add_to(commands: Any) -> None:
     add_keras_options(parser)
     parser.add_argument("--runtime", choices=get_args(RuntimeChoice), default="auto", help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+    add_finder_options(parser)
 
 
 def evaluate_models(options: argparse.Namespace) -> int:
     """Judge, print, and end with 3 where the gate stays closed."""
+    if options.finder:
+        return evaluate_finders_of(options)
     faces = faces_of(options)
     against = [options.against] if options.against else []
     candidates = open_candidates([*options.models, *against], told_of(options), runtime=options.runtime)

@@ -1,79 +1,117 @@
-"""`edge-convert evaluate-finder`: which faces do converted finders find, and what do they take for one?"""
+"""`edge-convert evaluate --finder`: which faces do finders find, what do they take for one, and at what cost?"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from converter.commands.options import add_command, fraction
+import cv2
+
+from converter.box_style import moved
+from converter.commands.options import fraction
 from converter.faces import faces_in
-from converter.finder_evaluation import FinderReport, evaluate_finder, scenes_of
-from converter.silence import quiet_tensorflow
-from edge_agent.vision.faces.tflite import open_tflite_finder
+from converter.finder_candidates import (
+    CARD_SUFFIX,
+    DEFAULT_LONGER_SIDE_PX,
+    DEFAULT_MIN_SCORE,
+    DEFAULT_SMALLEST_PX,
+    FinderCandidate,
+    Looking,
+    open_finder_candidates,
+)
+from converter.finder_evaluation import SMALLEST_PX, FinderReport, evaluate_finders, scenes_of
+from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-LEAST_SCORE = 0.02
-"""Average precision ranks finds down to here; what is below says nothing."""
-DEFAULT_MIN_SCORE, DEFAULT_SMALLEST_PX = 0.6, 24.0
-"""Those of the agent's configuration."""
+    from training.faces.scenes import Scene
 
 
-def add_to(commands: Any) -> None:
-    """Describe the command."""
-    parser = add_command(
-        commands,
-        "evaluate-finder",
-        evaluate,
-        summary="judge face finders on annotated scenes: average precision by size and overlap, false finds, time",
-        example="edge-convert evaluate-finder models/faces.json --scenes annotations.json --split test --source street",
+def add_finder_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only finders are asked."""
+    group = parser.add_argument_group("with --finder")
+    group.add_argument(
+        "--finder",
+        action="store_true",
+        help="the models are face finders: cards (.json), runs of 'edge-train faces', YuNet files (.onnx), the res10 "
+        "network (.pb), or 'haar'; judged on --scenes, average precision by overlap and size, times against the first",
     )
-    parser.add_argument("cards", type=Path, nargs="+", metavar="CARD.json", help="cards of converted finders")
-    parser.add_argument("--scenes", type=Path, required=True, metavar="ANNOTATIONS", help="COCO annotations")
-    parser.add_argument("--split", help="only pictures of this split")
-    parser.add_argument("--source", help="only pictures of this source")
-    parser.add_argument("--empty", type=Path, metavar="DIR", help="pictures without people")
-    parser.add_argument(
+    group.add_argument("--empty", type=Path, metavar="DIR", help="pictures without people, to count false finds in")
+    group.add_argument(
+        "--moved",
+        action="store_true",
+        help="judge finders of others also with their boxes moved to the style of the annotations, fitted on the "
+        "train split of the same scenes",
+    )
+    group.add_argument(
         "--min-score",
         type=fraction,
-        default=DEFAULT_MIN_SCORE,
         metavar="SCORE",
-        help="faces.min_score at which recall and false finds are counted (default: %(default)g)",
+        help=f"from which score on a find is a face (default: what a card says, else {DEFAULT_MIN_SCORE:g})",
     )
-    parser.add_argument(
+    group.add_argument(
         "--smallest",
         type=float,
         default=DEFAULT_SMALLEST_PX,
         metavar="PX",
-        help="faces.smallest_px, which chooses the size of the input (default: %(default)g)",
+        help="smallest face wanted, by which a finder of the project's own chooses its input (default: %(default)g)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a finder on stdout")
+    group.add_argument(
+        "--longer-side",
+        type=int,
+        default=DEFAULT_LONGER_SIDE_PX,
+        metavar="PX",
+        help="longer side to which pictures are scaled for YuNet and haar (default: %(default)d)",
+    )
 
 
-def evaluate(options: argparse.Namespace) -> int:
-    """Judge each finder on the same pictures."""
+def evaluate_finders_of(options: argparse.Namespace) -> int:
+    """Judge each finder on the same pictures, with one thread."""
+    if options.scenes is None:
+        raise ConfigError("--finder: needs --scenes, pictures in which every face has its box")
+    looking = Looking(options.smallest, options.longer_side, options.min_score, options.runtime)
     scenes = scenes_of(options.scenes, split=options.split, source=options.source)
     empty = [face.path for face in faces_in(options.empty)] if options.empty else []
-    for card in options.cards:
-        with quiet_tensorflow():
-            finder = open_tflite_finder(card, min_score=LEAST_SCORE, smallest_px=options.smallest)
-        judged = evaluate_finder(finder.find, scenes, empty, min_score=options.min_score)
-        if options.json:
-            print(json.dumps({"card": str(card), **asdict(judged)}))
-        else:
-            _print(card, judged, min_score=options.min_score)
+    candidates = open_finder_candidates([str(model) for model in options.models], looking)
+    if options.moved:
+        learnt = scenes_of(options.scenes, split="train", source=options.source)
+        candidates = [one for candidate in candidates for one in _with_moved(candidate, learnt)]
+    # OpenCV takes every core otherwise, and TFLite one.
+    cv2.setNumThreads(1)
+    reports = evaluate_finders(candidates, scenes, empty)
+    if options.json:
+        print(json.dumps({"finders": [asdict(one) for one in reports]}))
+    else:
+        _print_table(reports)
     return 0
 
 
-def _print(card: Path, judged: FinderReport, *, min_score: float) -> None:
-    print(f"{card}: {judged.pictures} pictures, {judged.faces} faces, {judged.median_ms:.1f} ms a picture")
-    for name, value in judged.ap.items():
-        _, overlap, smallest = name.split("_")
-        print(f"  average precision, {smallest} and more, overlap {overlap} %: {value:.3f}")
-    print(f"  at a score of {min_score:g}: {judged.recall:.3f} found, {judged.false_finds:.3f} false finds a picture")
-    if judged.empty_pictures:
-        what = f"{judged.empty_pictures} pictures without people"
-        print(f"  in {what}: {judged.false_finds_in_empty:.3f} false finds a picture")
+def _with_moved(candidate: FinderCandidate, scenes: Sequence[Scene]) -> list[FinderCandidate]:
+    """The project's own finders learnt their boxes from such scenes; moving them would only add noise."""
+    is_own = candidate.name.endswith((CARD_SUFFIX, ".keras")) or Path(candidate.name).is_dir()
+    return [candidate] if is_own else [candidate, moved(candidate, scenes)]
+
+
+def _print_table(reports: Sequence[FinderReport]) -> None:
+    first = reports[0]
+    print(f"{first.pictures} pictures, {first.faces} faces of {SMALLEST_PX:g} px and more", end="")
+    print(f", {first.empty_pictures} pictures without people" if first.empty_pictures else "")
+    width = max(len(one.name) for one in reports)
+    bands = " ".join(f"{_band(name):>10}" for name in first.ap)
+    print(f"{'average precision':{width}} {bands}  from score   found  false  in empty      ms   time")
+    for one in reports:
+        values = " ".join(f"{value:>10.3f}" for value in one.ap.values())
+        in_empty = f"{one.false_finds_in_empty:>8.3f}" if one.empty_pictures else f"{'-':>8}"
+        at_score = f"{one.min_score:>10.3g}  {one.recall:>6.3f} {one.false_finds:>6.3f}  {in_empty}"
+        print(f"{one.name:{width}} {values}  {at_score} {one.median_ms:>7.2f}  {one.median_ms / first.median_ms:>5.2f}")
+    print("found: share of the faces; false: finds a picture that are no annotated face; time: against the first")
+
+
+def _band(name: str) -> str:
+    """`ap_50_16px` as a person reads it: overlap in per cent and smallest face."""
+    _, overlap, smallest = name.split("_")
+    return f".{overlap} {smallest}+"

@@ -1,4 +1,4 @@
-"""`edge-convert inspect`: what is inside this .tflite file?"""
+"""`edge-convert inspect`: what is inside this .tflite file, or the networks of this finder?"""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.commands.options import add_command
+from converter.finder_candidates import DEFAULT_SMALLEST_PX
+from converter.finder_files import finder_card_of, networks_of
 from converter.inspection import EDGE_TPU_MEMORY_BYTES, Inspection, TensorFacts, inspect_model
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import model_bytes
+from edge_agent.vision.faces.tflite import open_tflite_finder
 from edge_agent.vision.masks import open_mask_reader
 
 if TYPE_CHECKING:
@@ -25,37 +28,47 @@ def add_to(commands: Any) -> None:
         commands,
         "inspect",
         inspect,
-        summary="show tensors, operators, cost and fit of a .tflite file",
+        summary="show tensors, operators, cost and fit of a .tflite file, or of each network of a face finder",
         example="edge-convert inspect models/masks.tflite",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a .tflite file")
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="a .tflite file, or the card (.json) of a face finder"
+    )
     parser.add_argument("--operators", action="store_true", help="list every operator")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON, a line for each network, and nothing else on stdout"
+    )
 
 
 def inspect(options: argparse.Namespace) -> int:
     """Show what is there; the exit status tells whether the card fits."""
-    inspection = inspect_model(model_bytes(options.model), name=str(options.model))
-    problem = _problem_of_card(options.model)
-    if options.json:
-        totals = {
-            "multiply_adds": inspection.multiply_adds,
-            "parameter_bytes": inspection.parameter_bytes,
-            "operators_on_edge_tpu": inspection.on_edge_tpu,
-            "card": problem or "fits",
-        }
-        print(json.dumps({"path": str(options.model), **totals, **asdict(inspection)}))
-    else:
-        _print_inspection(options.model, inspection, each=options.operators)
+    card_file = finder_card_of(options.model)
+    problem = _problem_of_card(options.model, card_file)
+    for path in networks_of(options.model):
+        inspection = inspect_model(model_bytes(path), name=str(path))
+        if options.json:
+            totals = {
+                "multiply_adds": inspection.multiply_adds,
+                "parameter_bytes": inspection.parameter_bytes,
+                "operators_on_edge_tpu": inspection.on_edge_tpu,
+                "card": problem or "fits",
+            }
+            print(json.dumps({"path": str(path), **totals, **asdict(inspection)}))
+        else:
+            _print_inspection(path, inspection, each=options.operators)
+    if not options.json:
         print(f"card: {problem or 'fits'}")
     return ModelError.exit_code if problem else 0
 
 
-def _problem_of_card(model: Path) -> str:
+def _problem_of_card(model: Path, finder_card: Path | None) -> str:
     """What keeps a device from loading the model; empty where nothing does."""
     try:
         with quiet_tensorflow():
-            open_mask_reader(model)
+            if finder_card is None:
+                open_mask_reader(model)
+            else:
+                open_tflite_finder(finder_card, min_score=None, smallest_px=DEFAULT_SMALLEST_PX)
     except ModelError as error:
         return str(error)
     return ""

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from converter.candidates import TFLITE_SUFFIX, open_candidates
 from converter.commands.options import MIN_SIDE_PX, add_command
+from converter.commands.release_finder import release_finder
 from converter.evaluation import Evaluation, evaluate
 from converter.faces import LabelledFace, faces_of_scenes, labelled_faces_in
+from converter.finders import is_finder_run
 from converter.gate import GateError, hold_against
-from converter.model_card import model_card
+from converter.model_card import model_card, with_part
 from converter.progress import say
 from converter.proof import prove
 from converter.writing import write_together
@@ -48,6 +50,10 @@ def add_to(commands: Any) -> None:
 
 def release(options: argparse.Namespace) -> int:
     """Judge against the float model, and write only what passes on all faces given."""
+    if options.split == "train":
+        raise ConfigError("--split train: a model card must not quote what the model learnt; give a test split")
+    if is_finder_run(options.run):
+        return release_finder(options, model_card=options.models / MODEL_CARD)
     converted = _converted_model(options.run)
     candidates = open_candidates([converted, options.run])
     evaluations = []
@@ -65,11 +71,13 @@ def release(options: argparse.Namespace) -> int:
     card = _judged_card(read_card(converted), name, evaluations)
     prove(content, card)
     target = options.models / f"{name}{TFLITE_SUFFIX}"
-    text = model_card(card, evaluations, smallest_px=MIN_SIDE_PX)
+    part = model_card(card, evaluations, smallest_px=MIN_SIDE_PX)
+    said = options.models / MODEL_CARD
+    text = with_part(said.read_text(encoding="utf-8") if said.is_file() else "", part)
     files = {
         target: content,
         card_path(target): card.to_json().encode(),
-        options.models / MODEL_CARD: text.encode(),
+        said: text.encode(),
     }
     write_together(files)
     for path in files:
@@ -92,8 +100,6 @@ def _converted_model(run: Path) -> Path:
 def _tests(options: argparse.Namespace) -> list[tuple[str, list[LabelledFace]]]:
     """What to judge on, with a title that names no folder of this machine."""
     tests = []
-    if options.split == "train":
-        raise ConfigError("--split train: a model card must not quote what the model learnt; give a test split")
     if options.scenes:
         faces = faces_of_scenes(options.scenes, split=options.split, source=options.source, min_side_px=MIN_SIDE_PX)
         tests.append(

@@ -9,6 +9,7 @@ import pytest
 from converter.cli import main
 from converter.silence import quiet_tensorflow
 from tests.converter.colours import BLUE, RED, colour_reader, write_pictures
+from tests.converter.redness import a_run, write_noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,4 +69,14 @@ def convert(faces: Path, tmp_path: Path) -> Callable[..., int]:
         places = ("--calibration", str(calibration), "--output", str(tmp_path / "out"))
         return main(["convert", str(model), *told, *places, *arguments])
 
+    return run
+
+
+@pytest.fixture(scope="session")
+def converted_finder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a face finder with its card, faces.json, and two networks. Nobody writes there."""
+    run = a_run(tmp_path_factory.mktemp("finder") / "run")
+    noise = write_noise(tmp_path_factory.mktemp("noise") / "pictures")
+    places = ("--calibration", str(noise), "--output", str(run))
+    assert main(["convert", str(run), *places, "--sizes", "128x96,96x128"]) == 0
     return run

@@ -8,11 +8,17 @@ import cv2
 import numpy as np
 import pytest
 
-from converter.finder_evaluation import evaluate_finder, scenes_of
+from converter.finder_candidates import FinderCandidate
+from converter.finder_evaluation import evaluate_finders, scenes_of
 from edge_agent.domain import Box, Face
 
 WIDTH, HEIGHT = 100, 80
 LEFT, RIGHT = Box(10, 10, 30, 30), Box(60, 10, 90, 45)
+
+
+def a_finder(*faces: Face, name: str = "a finder") -> FinderCandidate:
+    """Finds the same faces everywhere."""
+    return FinderCandidate(name, lambda _image: list(faces), 0.6)
 
 
 @pytest.fixture
@@ -41,12 +47,9 @@ def test_a_split_is_read_with_the_faces_of_each_picture(coco_file):
 
 
 def test_a_finder_that_finds_everything_is_perfect(coco_file):
-    judged = evaluate_finder(
-        lambda _image: [Face(LEFT, 0.9), Face(RIGHT, 0.8)],
-        scenes_of(coco_file, split=None, source=None),
-        [],
-        min_score=0.6,
-    )
+    scenes = scenes_of(coco_file, split=None, source=None)
+
+    (judged,) = evaluate_finders([a_finder(Face(LEFT, 0.9), Face(RIGHT, 0.8))], scenes, [])
 
     assert judged.ap["ap_50_16px"] == 1.0
     assert (judged.pictures, judged.faces, judged.recall, judged.false_finds) == (2, 4, 1.0, 0.0)
@@ -56,14 +59,18 @@ def test_unsure_finds_count_for_precision_but_not_at_the_operating_point(coco_fi
     empty = tmp_path / "wall.png"
     cv2.imwrite(str(empty), np.full((HEIGHT, WIDTH, 3), 99, np.uint8))
 
-    judged = evaluate_finder(
-        lambda _image: [Face(Box(35, 40, 55, 70), 0.9), Face(LEFT, 0.7), Face(RIGHT, 0.1)],
-        scenes_of(coco_file, split="test", source=None),
-        [empty, empty],
-        min_score=0.6,
-    )
+    finder = a_finder(Face(Box(35, 40, 55, 70), 0.9), Face(LEFT, 0.7), Face(RIGHT, 0.1))
+    (judged,) = evaluate_finders([finder], scenes_of(coco_file, split="test", source=None), [empty, empty])
 
     assert judged.recall == 0.5
     assert judged.false_finds == 1.0
     assert judged.false_finds_in_empty == 2.0
     assert judged.ap["ap_50_16px"] == pytest.approx(2 / 3)
+
+
+def test_finders_are_judged_side_by_side(coco_file):
+    scenes = scenes_of(coco_file, split="test", source=None)
+
+    one, other = evaluate_finders([a_finder(Face(LEFT, 0.9), name="one"), a_finder(name="other")], scenes, [])
+
+    assert (one.name, one.recall, other.name, other.recall) == ("one", 0.5, "other", 0.0)

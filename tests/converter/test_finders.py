@@ -1,89 +1,68 @@
-"""Face finders become int8 networks that the device's own finder reads, with a card that proves them."""
+"""Face finders become int8 networks that the device's own finder reads."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
 
 import cv2
-import numpy as np
 import pytest
 
 from converter.cli import main
 from converter.drawn_faces import drawn_faces
-from converter.finders import InputSize, calibration_pictures, make_finder_card, open_trained_finder, to_finder_tflite
+from converter.finder_files import finder_card_of, networks_of
+from converter.finder_proof import make_finder_card
+from converter.finders import InputSize, calibration_pictures, is_finder_run, open_trained_finder, to_finder_tflite
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.vision.faces.tflite import open_tflite_finder
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.converter.redness import FACE, HEIGHT_PX, WIDTH_PX, a_run, a_scene, write_noise
 
 pytestmark = pytest.mark.tensorflow
 
-STRIDES = (8, 16, 32)
-SIZE = InputSize(128, 96)
-
-
-def red_cells(*, threshold: float = 150.0) -> Any:
-    """A network that takes every cell of 32 px that is redder than a threshold for a face as large as the cell."""
-    import keras
-
-    pixels = keras.Input((None, None, 3))
-    outputs = {}
-    for stride in STRIDES:
-        cells = keras.layers.AveragePooling2D(stride)(pixels)
-        slope = 0.2 if stride == 32 else 0.0
-        kernel = np.zeros((1, 1, 3, 2), np.float32)
-        kernel[0, 0, 2] = slope
-        logits = keras.layers.Conv2D(2, 1, name=f"logits_{stride}")
-        outputs[f"logits_{stride}"] = logits(cells)
-        logits.set_weights([kernel, np.full(2, -slope * threshold if slope else -9.0, np.float32)])
-        boxes = keras.layers.Conv2D(4, 1, name=f"boxes_{stride}")
-        outputs[f"boxes_{stride}"] = boxes(cells)
-        boxes.set_weights([np.zeros((1, 1, 3, 4), np.float32), np.array([0.5, 0.5, 0, 0], np.float32)])
-    return keras.Model(pixels, outputs)
-
-
-def a_run(folder: Path, *, threshold: float = 150.0) -> Path:
-    """What `edge-train faces` leaves."""
-    folder.mkdir(parents=True)
-    red_cells(threshold=threshold).save(folder / "model.keras")
-    said = {"strides": list(STRIDES), "training_data": ["drawn"], "validation": {"all": {"ap_50_16px": 0.9}}}
-    (folder / "run.json").write_text(json.dumps(said))
-    return folder / "model.keras"
+SIZE = InputSize(WIDTH_PX, HEIGHT_PX)
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def pictures(tmp_path):
     """A folder of pictures to calibrate with."""
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for number in range(24):
-        noise = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
-        cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(noise, (160, 120)))
-    return folder
+    return write_noise(tmp_path / "pictures")
 
 
-def test_a_finder_is_converted_with_a_card_that_the_device_takes(tmp_path, pictures, capsys):
-    model, card = a_run(tmp_path / "run"), tmp_path / "models" / "faces.json"
+def test_a_run_is_converted_with_a_card_that_the_device_takes(converted_finder):
+    card = converted_finder / "faces.json"
 
-    status = main(
-        ["finder", str(model), "--calibration", str(pictures), "--output", str(card), "--sizes", "128x96,96x128"]
-    )
-
-    assert status == 0
-    assert capsys.readouterr().out.strip() == str(card)
-    assert sorted(path.name for path in card.parent.iterdir()) == [
-        "faces-128x96.tflite",
-        "faces-96x128.tflite",
-        "faces.json",
-    ]
     finder = open_tflite_finder(card, min_score=0.5, smallest_px=8)
-    picture = np.full((96, 128, 3), 60, np.uint8)
-    picture[32:64, 64:96] = 255
-    (face,) = finder.find(picture)
-    assert face.box.as_ints() == (64, 32, 96, 64)
-    assert finder.card.training_data == ["drawn"]
+
+    assert [path.name for path in networks_of(card)] == ["faces-128x96.tflite", "faces-96x128.tflite"]
+    (face,) = finder.find(a_scene())
+    assert face.box.as_ints() == FACE
+    assert finder.card.training_data == ["street"]
+
+
+def test_a_model_of_a_run_serves_as_well_as_its_folder(tmp_path, pictures, capsys):
+    run = a_run(tmp_path / "run")
+    places = ("--calibration", str(pictures), "--output", str(tmp_path / "out"), "--name", "other")
+
+    assert main(["convert", str(run / "model.keras"), *places, "--sizes", "128x96"]) == 0
+
+    assert capsys.readouterr().out.split() == [
+        str(tmp_path / "out" / "other.json"),
+        str(tmp_path / "out" / "other-128x96.tflite"),
+    ]
+
+
+def test_only_runs_of_finders_are_finders(tmp_path, converted_finder):
+    (tmp_path / "run.json").write_text(json.dumps({"name": "masks", "labels": ["with_mask", "without_mask"]}))
+
+    assert is_finder_run(converted_finder)
+    assert is_finder_run(converted_finder / "model.keras")
+    assert not is_finder_run(tmp_path)
+    assert not is_finder_run(tmp_path / "elsewhere")
+
+
+def test_a_network_is_known_by_the_card_that_names_it(tmp_path, converted_finder, converted):
+    assert finder_card_of(converted_finder / "faces-96x128.tflite") == converted_finder / "faces.json"
+    assert finder_card_of(converted_finder / "faces-64x64.tflite") is None
+    assert finder_card_of(converted) is None
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])
@@ -126,31 +105,15 @@ def test_too_few_pictures_are_refused(tmp_path):
         calibration_pictures(tmp_path)
 
 
+def test_a_run_that_names_no_pictures_asks_for_some(tmp_path, capsys):
+    assert main(["convert", str(a_run(tmp_path / "run")), "--output", str(tmp_path)]) == 78
+
+    assert "--calibration: needed, pictures of scenes" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("sizes", ["100x96", "128", "128x96x32", "axb", "0x96", "4096x32"])
 def test_a_size_that_no_network_has_is_refused(sizes, capsys):
     with pytest.raises(SystemExit):
-        main(["finder", "model.keras", "--calibration", "x", "--output", "faces.json", "--sizes", sizes])
+        main(["convert", "run", "--calibration", "x", "--output", "models", "--sizes", sizes])
 
     assert "both multiples of 32" in capsys.readouterr().err
-
-
-def test_a_converted_finder_is_judged_on_scenes(tmp_path, pictures, capsys):
-    model, card = a_run(tmp_path / "run"), tmp_path / "models" / "faces.json"
-    main(["finder", str(model), "--calibration", str(pictures), "--output", str(card), "--sizes", "128x96"])
-    scene = np.full((96, 128, 3), 60, np.uint8)
-    scene[32:64, 64:96] = 255
-    cv2.imwrite(str(tmp_path / "scene.png"), scene)
-    annotations = tmp_path / "annotations.json"
-    content = {
-        "images": [{"id": 1, "file_name": "scene.png"}],
-        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [64, 32, 32, 32]}],
-        "categories": [{"id": 1, "name": "with_mask"}],
-    }
-    annotations.write_text(json.dumps(content))
-    capsys.readouterr()
-
-    assert main(["evaluate-finder", str(card), "--scenes", str(annotations), "--json"]) == 0
-
-    judged = json.loads(capsys.readouterr().out)
-    assert judged["ap"]["ap_50_16px"] == 1.0
-    assert judged["false_finds"] == 0.0

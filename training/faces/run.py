@@ -1,7 +1,7 @@
 """A run: how does a recipe become a face finder with everything that is known of it?
 
-The folder of a run holds model.keras, run.json (what a converter must know), recipe.yaml, history.csv, curves.png,
-misses.png, false_finds.png, report.txt and report.json.
+The folder of a run holds model.keras, run.json and scenes.json (what a converter must know), recipe.yaml, history.csv,
+curves.png, misses.png, false_finds.png, report.txt and report.json.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import yaml
 from edge_agent.errors import ConfigError
 from training.faces.finding import KerasFinder
 from training.faces.fitting import BEST, find_all, fit
+from training.faces.listing import write_listing
 from training.faces.network import STRIDES, open_network
 from training.faces.reports import draw_false_finds, draw_misses, write_history, write_reports
 from training.faces.scenes import SceneSet, open_scenes
@@ -50,6 +51,7 @@ def run(recipe: FaceRecipe, *, folder: Path) -> None:
     network = open_network(folder / BEST)
     find = KerasFinder(network, longer_px=recipe.validation.width, shorter_px=recipe.validation.height)
     all_finds = find_all(find, scenes.judging)
+    write_listing(scenes, folder / "scenes.json")
     write_history(history, folder)
     reports = write_reports(all_finds, folder)
     draw_misses(all_finds, folder / "misses.png")

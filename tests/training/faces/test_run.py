@@ -32,6 +32,7 @@ PROGRAM = [sys.executable, "-c", "import sys; from training.cli import main; sys
 WRITTEN = {
     "model.keras",
     "run.json",
+    "scenes.json",
     "recipe.yaml",
     "history.csv",
     "curves.png",

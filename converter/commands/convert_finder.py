@@ -1,59 +1,39 @@
-"""`edge-convert finder`: a trained face finder becomes int8 networks for the device, with their card."""
+"""`edge-convert convert` of a finder's run: int8 networks, one for each size of input, and their card."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from converter.commands.options import add_command
-from converter.finders import (
-    InputSize,
-    calibration_pictures,
-    finder_files,
-    make_finder_card,
-    open_trained_finder,
-    to_finder_tflite,
-)
+from converter.finder_proof import finder_files, make_finder_card
+from converter.finders import InputSize, calibration_pictures, open_trained_finder, to_finder_tflite
 from converter.progress import say
 from converter.writing import write_together
+from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 SIDES, LARGEST_STRIDE, LARGEST_PX = 2, 32, 2048
 DEFAULT_SIZES = "512x384,384x512"
 DEFAULT_SMALLEST_PX = 16.0
 """Faces of this size were found reliably by the finders tried, whatever the size of the input."""
+RUN_SCENES = "scenes.json"
+"""Beside the model of a run: the pictures that it learnt from and that judged it, as COCO."""
 
 
-def add_to(commands: Any) -> None:
-    """Describe the command."""
-    parser = add_command(
-        commands,
-        "finder",
-        convert_finder,
-        summary="convert a face finder of 'edge-train faces' to int8, a network for each size of input",
-        example="edge-convert finder runs/faces/model.keras --calibration scenes/annotations.json "
-        "--output models/faces.json",
-    )
-    parser.add_argument("model", type=Path, metavar="MODEL.keras", help="of a run, with its run.json beside it")
-    parser.add_argument(
-        "--calibration",
-        type=Path,
-        required=True,
-        metavar="PLACE",
-        help="pictures that tell int8 its ranges: a folder, or COCO annotations, of which the train split counts",
-    )
-    parser.add_argument("--output", type=Path, required=True, metavar="CARD.json", help="networks go beside it")
-    parser.add_argument(
+def add_finder_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only finders are asked."""
+    group = parser.add_argument_group("of a run of 'edge-train faces'")
+    group.add_argument(
         "--sizes",
         type=sizes_of,
         default=sizes_of(DEFAULT_SIZES),
         metavar="WxH,...",
-        help=f"sizes of the input, multiples of 32 (default: {DEFAULT_SIZES})",
+        help=f"sizes of the input, multiples of 32, a network for each (default: {DEFAULT_SIZES})",
     )
-    parser.add_argument(
+    group.add_argument(
         "--smallest",
         type=float,
         default=DEFAULT_SMALLEST_PX,
@@ -66,14 +46,21 @@ def add_to(commands: Any) -> None:
 def convert_finder(options: argparse.Namespace) -> int:
     """Convert every size, prove them in every runtime, and only then write them together."""
     finder = open_trained_finder(options.model)
-    pictures = calibration_pictures(options.calibration)
+    of_run = finder.folder / RUN_SCENES
+    place: Path | None = options.calibration or (of_run if of_run.is_file() else None)
+    if place is None:
+        raise ConfigError("--calibration: needed, pictures of scenes that int8 learns its ranges from")
+    pictures = calibration_pictures(place)
     contents = {}
     for size in options.sizes:
-        say(f"converting {size.width}x{size.height} ...")
+        say(f"converting {size.width}x{size.height}")
         contents[size] = to_finder_tflite(finder, size, pictures)
-    card = make_finder_card(finder, contents, name=options.output.stem, smallest_px=options.smallest)
-    write_together(finder_files(card, contents, card_file=options.output))
-    print(options.output)
+    name = options.name or finder.name
+    card = make_finder_card(finder, contents, name=name, smallest_px=options.smallest)
+    files = finder_files(card, list(contents.values()), folder=options.output)
+    write_together(files)
+    for path in files:
+        print(path)
     return 0
 
 

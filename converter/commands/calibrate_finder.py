@@ -1,0 +1,66 @@
+"""`edge-convert calibrate` of a finder's card: from which score on should a device take a find for a face?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from converter.commands.options import share_above_zero
+from converter.faces import faces_in, read_picture
+from converter.finder_candidates import Looking, open_finder_candidates
+from converter.finder_confidence import choose_min_score
+from converter.finder_evaluation import finds_in, scenes_of
+from converter.progress import say, with_progress
+from converter.writing import write_together
+from edge_agent.errors import ConfigError
+from edge_agent.vision.card import read_finder_card
+
+if TYPE_CHECKING:
+    import argparse
+
+MOST_FALSE_FINDS = 0.01
+"""One in a hundred pictures without people: what the project aims at."""
+
+
+def add_finder_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only finders are asked."""
+    group = parser.add_argument_group("of a face finder's card (.json)")
+    group.add_argument(
+        "--empty", type=Path, metavar="DIR", help="pictures without people; others than those that judge"
+    )
+    group.add_argument(
+        "--false-finds",
+        type=share_above_zero,
+        default=MOST_FALSE_FINDS,
+        metavar="FRACTION",
+        help="finds that are allowed for each of them (default: %(default)g)",
+    )
+
+
+def calibrate_finder(options: argparse.Namespace) -> int:
+    """Choose the score on scenes and on pictures without people, and write it into the card."""
+    if options.scenes is None or options.empty is None:
+        raise ConfigError(
+            "a face finder needs --scenes and --empty: what it has to find, and what it must not take for one"
+        )
+    card, _ = read_finder_card(options.model)
+    (candidate,) = open_finder_candidates([str(options.model)], Looking())
+    scenes = scenes_of(options.scenes, split=options.split, source=options.source)
+    found = [
+        finds_in(scene, candidate.find(read_picture(scene.path)))
+        for scene in with_progress(scenes, total=len(scenes), what="looking")
+    ]
+    empty = [face.path for face in faces_in(options.empty)]
+    in_empty = [
+        [face.score for face in candidate.find(read_picture(path))]
+        for path in with_progress(empty, total=len(empty), what="looking at pictures without people")
+    ]
+    chosen = choose_min_score(found, in_empty, most_false_finds=options.false_finds)
+    say(
+        f"from {chosen.min_score:g} on: {chosen.recall:.1%} of the faces found, {chosen.precision:.1%} of the finds "
+        f"are annotated faces, {chosen.false_finds_in_empty:.3f} finds in each of {len(empty)} pictures without people"
+    )
+    written = card.model_copy(update={"min_score": chosen.min_score})
+    write_together({options.model: written.to_json().encode()})
+    print(options.model)
+    return 0

@@ -1,0 +1,43 @@
+"""`edge-train empty`: which pictures without people choose a finder's least score, and which report its false finds?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.commands.options import add_command
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "empty",
+        write_pictures,
+        summary="gather pictures without people",
+        about="Gathers pictures without people: samples of Python packages, drawn textures and parts of scenes without "
+        "a face. Writes two folders: choosing (from the train split) and reporting (from the test split).",
+        example="edge-train empty runs/empty --scenes scenes/annotations.json --finder yunet_n_320_320.onnx",
+    )
+    parser.add_argument("output", type=Path, metavar="DIR", help="a new folder")
+    parser.add_argument("--scenes", type=Path, required=True, metavar="ANNOTATIONS", help="COCO annotations of faces")
+    parser.add_argument(
+        "--finder", type=Path, required=True, metavar="MODEL", help="finds faces nobody annotated: .onnx or .keras"
+    )
+    parser.add_argument("--most", type=int, default=250, help="parts of scenes in each folder (default: 250)")
+    parser.add_argument("--seed", type=int, default=1)
+
+
+def write_pictures(options: argparse.Namespace) -> int:
+    """Write, and print how many of each kind there are."""
+    from training.faces.empty import write_empty
+
+    done = write_empty(
+        options.output, scenes=options.scenes, finder=options.finder, most_scenes=options.most, seed=options.seed
+    )
+    for half, kinds in done.written.items():
+        print(f"{options.output / half}: {', '.join(f'{count} {kind}s' for kind, count in kinds.items())}")
+    return 0

@@ -1,0 +1,34 @@
+"""`edge-train explore`: what is in a data set?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.commands.options import add_command
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "explore",
+        explore_data,
+        summary="look at a data set",
+        about="Counts faces by label, size and source, finds duplicates and unreadable pictures, draws a sheet.",
+        example="edge-train explore scenes/annotations.json --output sheet.png",
+    )
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="class folders or a COCO file")
+    parser.add_argument("--output", type=Path, metavar="SHEET.png", help="contact sheet (default: none)")
+    parser.add_argument("--duplicate-bits", type=int, default=6, help="bits in which near-duplicates may differ")
+
+
+def explore_data(options: argparse.Namespace) -> int:
+    """Print what is there."""
+    from training.explore import explore
+
+    print(explore(options.dataset, output=options.output, duplicate_bits=options.duplicate_bits))
+    return 0

@@ -1,0 +1,36 @@
+"""`edge-train faces`: how does a recipe become a face finder?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.commands.options import add_command, add_recipe_options
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "faces",
+        train_faces,
+        summary="train a face finder by a recipe",
+        about="Trains a face finder by a recipe. Started again on the same folder after a kill, it goes on.",
+        example="edge-train faces training/recipes/faces/accurate.yaml --output runs/faces",
+    )
+    add_recipe_options(parser)
+
+
+def train_faces(options: argparse.Namespace) -> int:
+    """Train, and print where the model is."""
+    from training.faces.recipe import read_recipe
+    from training.faces.run import run
+
+    recipe = read_recipe(options.recipe, changes=options.changes)
+    folder = options.output or Path("runs") / recipe.name
+    run(recipe, folder=folder)
+    print(folder / "model.keras")
+    return 0

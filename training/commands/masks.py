@@ -1,0 +1,39 @@
+"""`edge-train masks`: how does a recipe become a mask reader?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.commands.options import add_command, add_recipe_options
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "masks",
+        train_masks,
+        summary="train a mask reader by a recipe",
+        about="Trains a mask reader by a recipe. Started again on the same folder after a kill, it goes on.",
+        example="edge-train masks training/recipes/masks.yaml --output runs/masks",
+    )
+    add_recipe_options(parser)
+    parser.add_argument(
+        "--packs", type=Path, metavar="FOLDER", help="where cut faces are kept (default: beside the run)"
+    )
+
+
+def train_masks(options: argparse.Namespace) -> int:
+    """Train, and print where the model is."""
+    from training.masks.recipe import read_recipe
+    from training.masks.run import run
+
+    recipe = read_recipe(options.recipe, changes=options.changes)
+    folder = options.output or Path("runs") / recipe.name
+    run(recipe, folder=folder, packs_folder=options.packs or folder.parent / "packs")
+    print(folder / "model.keras")
+    return 0

@@ -1,0 +1,55 @@
+"""`edge-train synthesise`: how do bare faces come to wear masks?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.commands.options import add_command
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "synthesise",
+        draw_masks,
+        summary="draw masks on bare faces",
+        about="Draws masks on bare faces, worn properly or wrongly, and writes a labelled data set.",
+        example="edge-train synthesise bare_faces --output drawn --finder face_detection_yunet_2023mar.onnx",
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures of bare faces")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--finder", type=Path, required=True, metavar="YUNET.onnx", help="finds faces and landmarks")
+    parser.add_argument("--min-score", type=float, default=0.6, help="of a face, 0..1 (default: 0.6)")
+    parser.add_argument("--wrong-share", type=float, default=0.6, help="masks worn wrongly, 0..1 (default: 0.6)")
+    parser.add_argument("--most", type=int, default=5000, help="pictures to take at most (default: 5000)")
+    parser.add_argument("--seed", type=int, default=1)
+
+
+def draw_masks(options: argparse.Namespace) -> int:
+    """Draw, and print how many of each label were written."""
+    from training.masks.landmarks import LandmarkFinder
+    from training.masks.synthesise import synthesise
+
+    finder = LandmarkFinder(options.finder, min_score=options.min_score)
+    done = synthesise(
+        options.folder,
+        output=options.output,
+        finder=finder,
+        wrong_share=options.wrong_share,
+        most=options.most,
+        seed=options.seed,
+    )
+    for line in done.unreadable:
+        print(line, file=sys.stderr)
+    if done.without_face:
+        print(f"{done.without_face} pictures without a face were left out", file=sys.stderr)
+    for label, count in done.written.items():
+        print(f"{label:<24}{count:>7}")
+    print(options.output)
+    return 0

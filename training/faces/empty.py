@@ -1,0 +1,218 @@
+"""Pictures without people: what must no finder take for a face?
+
+Samples that Python packages bring, drawn textures, and parts of scenes in which neither people nor a finder saw
+a face. One half is for choosing a finder's least score, the other for reporting what it does: no picture is in both,
+and scenes to learn from serve the first, scenes to judge by the second.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from edge_agent.errors import ConfigError, PictureError
+from training.faces.finding import KerasFinder
+from training.faces.network import open_network
+from training.masks.examples import read_picture, read_scenes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from edge_agent.domain import Image
+
+HALVES = ("choosing", "reporting")
+SPLITS = {"choosing": "train", "reporting": "test"}
+SAMPLES = (
+    ("skimage", "data", ("brick", "cell", "chelsea", "chessboard_GRAY", "clock_motion", "coffee", "color", "grass")),
+    ("skimage", "data", ("gravel", "horse", "hubble_deep_field", "ihc", "logo", "microaneurysms", "moon", "page")),
+    ("skimage", "data", ("motorcycle_left", "motorcycle_right", "phantom", "retina", "rocket", "text")),
+    ("sklearn", "datasets/images", ("china", "flower")),
+    ("matplotlib", "mpl-data/sample_data", ("Minduka_Present_Blue_Pack", "logo2")),
+)
+"""Package, folder in it, and the pictures there without a person; a package that is not installed is left out."""
+SUFFIXES = (".png", ".jpg")
+TEXTURES = 60
+"""Of each half: enough for two of every kind at every scale."""
+LEAST_SCORE = 0.1
+"""A place that a finder is even so sure of may hold a face."""
+FINDER_PX = 640
+MARGIN_FRACTION = 0.5
+"""Around a face: hair, neck and the edge of a mask are no background."""
+SMALLEST_SIDE_PX = 96
+TRIES = 40
+"""Windows that are tried in a picture before it is left out: crowds have no background."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyPictures:
+    """How many pictures of each kind were written, by half."""
+
+    written: dict[str, dict[str, int]]
+
+
+def write_empty(output: Path, *, scenes: Path, finder: Path, most_scenes: int, seed: int) -> EmptyPictures:
+    """Write the two halves as folders of PNG files.
+
+    Raises:
+        ConfigError: the folder is not empty, or the scenes are missing.
+        ModelError: the finder is missing or none.
+    """
+    if output.exists() and any(output.iterdir()):
+        raise ConfigError(f"{output}: is not empty; give a new folder")
+    find = KerasFinder(open_network(finder), longer_px=FINDER_PX, shorter_px=FINDER_PX, min_score=LEAST_SCORE)
+    samples = list(_samples())
+    written: dict[str, dict[str, int]] = {}
+    for number, half in enumerate(HALVES):
+        random = np.random.default_rng([seed, number])
+        kinds = {
+            "sample": iter(samples[number :: len(HALVES)]),
+            "texture": (texture(random, kind) for kind in range(TEXTURES)),
+            "background": _backgrounds(scenes, SPLITS[half], find, random, most=most_scenes),
+        }
+        (output / half).mkdir(parents=True)
+        written[half] = {kind: _write(output / half, kind, pictures) for kind, pictures in kinds.items()}
+    return EmptyPictures(written)
+
+
+def texture(random: np.random.Generator, kind: int) -> Image:
+    """A drawn surface, 240 to 640 px wide: noise of all scales, stripes, tiles, bricks, discs or scribbles, in turn."""
+    width = int(random.integers(240, 641))
+    height = int(width * random.uniform(0.6, 1.0))
+    draw = (_clouds, _stripes, _tiles, _bricks, _discs, _scribbles)[kind % 6]
+    return draw(width, height, random)
+
+
+def background(
+    image: Image, faces: NDArray[np.float32], random: np.random.Generator, *, tries: int = TRIES
+) -> Image | None:
+    """A part of a picture that keeps clear of every face, boxes (n, 4); None where none was met with."""
+    height, width = image.shape[:2]
+    sides = faces[:, 2:] - faces[:, :2]
+    kept_clear = np.concatenate(
+        [faces[:, :2] - MARGIN_FRACTION * sides, faces[:, 2:] + MARGIN_FRACTION * sides], axis=1
+    )
+    if min(width, height) < SMALLEST_SIDE_PX:
+        return None
+    for _ in range(tries):
+        columns, rows = (int(random.integers(SMALLEST_SIDE_PX, side + 1)) for side in (width, height))
+        left, top = int(random.integers(0, width - columns + 1)), int(random.integers(0, height - rows + 1))
+        touches = (
+            (kept_clear[:, 0] < left + columns)
+            & (kept_clear[:, 2] > left)
+            & (kept_clear[:, 1] < top + rows)
+            & (kept_clear[:, 3] > top)
+        )
+        if not touches.any():
+            return image[top : top + rows, left : left + columns]
+    return None
+
+
+def _samples() -> Iterator[Image]:
+    for package, folder, names in SAMPLES:
+        found = importlib.util.find_spec(package)
+        if found is None or found.origin is None:
+            continue
+        for name in names:
+            paths = (Path(found.origin).parent / folder / f"{name}{suffix}" for suffix in SUFFIXES)
+            path = next((path for path in paths if path.is_file()), None)
+            if path is not None:
+                yield read_picture(path)
+
+
+def _backgrounds(
+    scenes: Path,
+    split: str,
+    find: Callable[[Image], tuple[NDArray[np.float32], NDArray[np.float32]]],
+    random: np.random.Generator,
+    *,
+    most: int,
+) -> Iterator[Image]:
+    """Parts of scenes in which nobody drew a box and the finder sees nothing, one a picture."""
+    examples = read_scenes(scenes, sources=(), splits=(split,), smallest_px=0)
+    boxes: dict[Path, list[tuple[float, float, float, float]]] = {}
+    for one in examples:
+        if one.box is not None:
+            boxes.setdefault(one.path, []).append((one.box.x1, one.box.y1, one.box.x2, one.box.y2))
+    paths = sorted(boxes)
+    count = 0
+    for index in tqdm(random.permutation(len(paths)), desc=f"backgrounds of {split}", unit="picture", leave=False):
+        if count == most:
+            return
+        try:
+            image = read_picture(paths[index])
+        except PictureError:
+            continue
+        annotated = np.array(boxes[paths[index]], np.float32).reshape(-1, 4)
+        part = background(image, np.concatenate([annotated, find(image)[0]]), random)
+        # Once more on the part alone, where a face is larger on the input.
+        if part is not None and not len(find(part)[0]):
+            count += 1
+            yield part
+
+
+def _write(folder: Path, kind: str, pictures: Iterator[Image]) -> int:
+    count = 0
+    for count, picture in enumerate(pictures, 1):
+        cv2.imwrite(str(folder / f"{kind}-{count:04}.png"), picture)
+    return count
+
+
+def _colour(random: np.random.Generator) -> tuple[int, int, int]:
+    blue, green, red = (int(value) for value in random.integers(0, 256, 3))
+    return blue, green, red
+
+
+def _clouds(width: int, height: int, random: np.random.Generator) -> Image:
+    picture = np.zeros((height, width, 3), np.float32)
+    for cells in (2, 4, 8, 16, 32, 64):
+        noise = random.uniform(0, 255, (cells, cells, 3)).astype(np.float32)
+        picture += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC) / cells ** random.uniform(0, 1)
+    return np.asarray(cv2.normalize(picture, np.zeros(0), 0, 255, cv2.NORM_MINMAX), np.float32).astype(np.uint8)
+
+
+def _stripes(width: int, height: int, random: np.random.Generator) -> Image:
+    rows, columns = np.mgrid[0:height, 0:width]
+    angle, period = random.uniform(0, np.pi), random.uniform(6, 80)
+    wave = (np.sin((columns * np.cos(angle) + rows * np.sin(angle)) * 2 * np.pi / period) + 1) / 2
+    one, other = (np.array(_colour(random)) for _ in range(2))
+    return np.asarray(one * wave[..., None] + other * (1 - wave[..., None])).astype(np.uint8)
+
+
+def _tiles(width: int, height: int, random: np.random.Generator) -> Image:
+    cells = int(random.integers(3, 16))
+    small = random.integers(0, 256, (cells, cells, 3), np.uint8)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
+def _bricks(width: int, height: int, random: np.random.Generator) -> Image:
+    picture = np.full((height, width, 3), _colour(random), np.uint8)
+    tall = int(random.integers(12, 50))
+    for row, top in enumerate(range(0, height, tall)):
+        for left in range(-tall * (row % 2), width, 2 * tall):
+            cv2.rectangle(picture, (left, top), (left + 2 * tall - 3, top + tall - 3), _colour(random), cv2.FILLED)
+    return picture
+
+
+def _discs(width: int, height: int, random: np.random.Generator) -> Image:
+    """Round things alone are no faces."""
+    picture = np.full((height, width, 3), _colour(random), np.uint8)
+    for _ in range(int(random.integers(3, 30))):
+        centre = int(random.integers(0, width)), int(random.integers(0, height))
+        cv2.circle(picture, centre, int(random.integers(4, 60)), _colour(random), cv2.FILLED)
+    return picture
+
+
+def _scribbles(width: int, height: int, random: np.random.Generator) -> Image:
+    picture = np.full((height, width, 3), _colour(random), np.uint8)
+    for _ in range(int(random.integers(5, 40))):
+        points = random.integers(0, [width, height], (int(random.integers(2, 8)), 2))
+        cv2.polylines(picture, [points.astype(np.int32)], False, _colour(random), int(random.integers(1, 12)))
+    return picture

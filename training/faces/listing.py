@@ -1,0 +1,33 @@
+"""The listing: which pictures did a run learn from and which judged it, for whoever converts its finder?"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from training.faces.scenes import SceneSet
+
+CATEGORY = {"id": 1, "name": "face"}
+
+
+def write_listing(scenes: SceneSet, path: Path) -> None:
+    """Write the scenes as a COCO file, those learnt as split `train`, those that judged as `validation`.
+
+    Pictures are named as seen from its folder; boxes are in the style that is learnt.
+    """
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for split, part in (("train", scenes.learnt), ("validation", scenes.judging)):
+        for scene in part:
+            number = len(images) + 1
+            name = os.path.relpath(scene.path, path.parent)
+            images.append({"id": number, "file_name": name, "source": scene.source, "split": split})
+            for x1, y1, x2, y2 in scene.faces.tolist():
+                box = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
+                annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": 1, "bbox": box})
+    content = {"categories": [CATEGORY], "images": images, "annotations": annotations}
+    path.write_text(json.dumps(content), encoding="utf-8")
