@@ -273,10 +273,6 @@ class MasksConfig(_Section):
 class TrackingConfig(_Section):
     """When two faces are the same person."""
 
-    overlap_fraction: Fraction = Field(0.2, description="Faces overlapping by so much (IoU) are the same person")
-    reach_fraction: float = Field(
-        1.2, ge=0.0, le=10.0, description="Or whose centres are closer than this many widths of the face"
-    )
     forget_seconds: Seconds = Field(2.0, description="A person not seen for so long has left")
 
 
@@ -319,6 +315,16 @@ class EvidenceConfig(_Section):
     )
     keep_days: float = Field(30.0, gt=0.0, le=36_500.0, description="Crops older than this are removed")
     keep_bytes: int = Field(500_000_000, ge=1_000_000, description="All crops together; the oldest are removed first")
+    keep_free_bytes: int = Field(
+        100_000_000, ge=0, description="Crops leave so much of their disk free; alerts themselves may use it"
+    )
+
+
+class OutboxConfig(_Section):
+    """What waits for the broker; where there is no room, telemetry goes first, then the oldest alert."""
+
+    keep_rows: int = Field(20_000, ge=10, le=1_000_000, description="Messages that wait at most; the rest is dropped")
+    keep_bytes: int = Field(50_000_000, ge=100_000, description="All waiting messages together, without pictures")
 
 
 class HomeAssistantConfig(_Section):
@@ -348,6 +354,12 @@ class MqttConfig(_Section):
         30, ge=5, le=3600, description="A silent connection is given up after 1.5 times this"
     )
     crops: bool = Field(False, description="Also publish each crop as JPEG under .../crops/<alert id>")
+    messages_per_second: float = Field(
+        20.0, ge=0.1, le=10_000.0, description="What waited during an outage is sent no faster than this"
+    )
+    expiry_seconds: int = Field(
+        604_800, ge=0, le=4_294_967_295, description="The broker drops alerts it could not hand on in time; 0: never"
+    )
     ended: bool = Field(True, description="Say under .../ended when the person has left or wears the mask")
     telemetry_seconds: float = Field(
         60.0, ge=0.0, le=86_400.0, description="Counts, times and temperatures are published this often; 0: never"
@@ -397,6 +409,7 @@ class Config(_Section):
     )
     rules: RulesConfig = Field(default_factory=RulesConfig, description="Which verdicts a person is told of, and when")
     evidence: EvidenceConfig = Field(default_factory=EvidenceConfig, description="Crops on disk")
+    outbox: OutboxConfig = Field(default_factory=OutboxConfig, description="What waits for the broker")
     mqtt: MqttConfig = Field(default_factory=MqttConfig, description="The broker that alerts go to")
     log: LogConfig = Field(default_factory=LogConfig, description="What the agent says about itself")
 

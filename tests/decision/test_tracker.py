@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,20 @@ def test_a_person_who_walks_a_face_width_between_two_frames_is_followed_at_two_f
     seen = [ids(tracker, [a_face(10 + 40 * step)], step / 2) for step in range(8)]
 
     assert seen == [[1]] * 8
+
+
+def test_a_passer_by_who_walks_three_face_widths_between_two_frames_is_followed_from_the_first_one():
+    tracker = a_tracker()
+
+    assert [ids(tracker, [a_face(10 + 120 * step)], float(step)) for step in range(5)] == [[1]] * 5
+
+
+def test_somebody_far_from_where_a_walker_must_be_by_now_is_somebody_else():
+    tracker = a_tracker()
+    for step in range(10):
+        ids(tracker, [a_face(10 + 10 * step)], step / 10)
+
+    assert ids(tracker, [a_face(300)], 1.0) == [2]
 
 
 def test_two_people_side_by_side_are_two_tracks_whatever_the_order_of_the_faces():
@@ -108,6 +123,23 @@ faces = st.lists(
     ),
     max_size=6,
 )
+
+
+@given(
+    st.floats(0, 2.5),
+    st.floats(-3, 3),
+    st.floats(10, 200),
+    st.sampled_from([1, 2, 5, 10, 30]),
+    st.integers(0, 2**32 - 1),
+)
+def test_one_person_alone_is_one_track_whatever_the_speed_size_and_frame_rate(phase, speed, width, per_second, seed):
+    """The model: whoever is alone in the picture is the same person, for as long as they are seen."""
+    strays = np.random.default_rng(seed).uniform(-0.1, 0.1, (6 * per_second, 2)) * width
+    tracker = a_tracker()
+    for step, (dx, dy) in enumerate(strays):
+        at = phase + step / per_second
+
+        assert ids(tracker, [a_face(500 + speed * width * at + dx, 100 + dy, width=width)], at) == [1]
 
 
 @given(st.lists(faces, max_size=12), st.floats(0, 3))
