@@ -19,6 +19,8 @@ SOURCE ?=
 CONFIG ?=
 # What the test targets run: make tests TESTS=tests/vision
 TESTS ?= tests
+# What the scenes are asked: make scenes ARGUMENTS='--cast premiere -k pillar'
+ARGUMENTS ?=
 
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # What the device side meets on a machine that takes the newest of everything. Only packages of others: the project's
@@ -27,7 +29,7 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert paho-mqtt pydant
 	hypothesis jsonschema matplotlib pytest pytest-timeout scikit-image
 
 .PHONY: help run test packages fix format lint types imports tests coverage tests-opencv5 tests-device wheel \
-	test-wheel example clean python
+	test-wheel example scenes clean python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -78,6 +80,9 @@ test-wheel: wheel ## Install the wheel in an empty environment and replay the ex
 
 example: .venv-dev/.installed ## Draw the example recording again
 	@.venv-dev/bin/python -m examples.make_recording
+
+scenes: .venv-dev/.installed ## Play the scripted scenes and judge the alerts; ARGUMENTS='--cast premiere'
+	@.venv-dev/bin/python -m tests.scenes $(ARGUMENTS)
 
 clean: ## Remove the environments and whatever was built
 	rm -rf .venv .venv-dev .venv-opencv5 .venv-device build dist *.egg-info .coverage

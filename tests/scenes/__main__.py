@@ -1,0 +1,165 @@
+"""The command: are the alerts right, over all scripted scenes and recordings?
+
+    python -m tests.scenes                          every cast that this machine has pictures for, and the recordings
+    python -m tests.scenes --cast rehearsal -k pillar
+    python -m tests.scenes --cast rehearsal -k pillar --render pillar.mp4
+
+Ends with 1 where precision or recall is below what is promised.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+
+from tests.scenes.casts import CASTS
+from tests.scenes.composition import shots
+from tests.scenes.figures import FINDER, SHARED
+from tests.scenes.playing import RECORDINGS, Player
+from tests.scenes.scripts import scripts_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.scenes.composition import Scene
+    from tests.scenes.judging import Judgement
+
+LEAST_PRECISION, LEAST_RECALL = 1.0, 1.0
+"""Every true violation alerted once and on time, and no false alert."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One scene of the report."""
+
+    name: str
+    judgement: Judgement
+    took_seconds: float
+
+    def __str__(self) -> str:
+        """The scene in a line, with a line for everything that went wrong below it."""
+        judgement = self.judgement
+        delays = " ".join(f"{hit.delay_seconds:.1f}" for hit in judgement.hits)
+        told = len(judgement.hits) + len(judgement.mistaken)
+        lines = [
+            f"{'right' if judgement.is_right else 'WRONG'}  {self.name:<34} alerts {told} of {len(judgement.events)}"
+            f"  after {delays or '-':<12} s  false {len(judgement.mistaken)}  ({self.took_seconds:.0f} s)"
+        ]
+        lines += [
+            f"         missed: {event.actor}, visible {event.from_second:.1f}-{event.until_second:.1f} s"
+            for event in judgement.missed
+        ]
+        lines += [
+            f"         late: {hit.event.actor}, visible from {hit.event.from_second:.1f} s, "
+            f"alert at {hit.alert.second:.1f} s"
+            for hit in judgement.late
+        ]
+        for alert, whom in judgement.mistaken:
+            box = ",".join(str(value) for value in alert.box.as_ints())
+            lines.append(f"         false: {alert.label} at {alert.second:.1f} s, box {box}: {whom}")
+        return "\n".join(lines)
+
+
+def main() -> int:
+    """Play, print and judge."""
+    options = _options()
+    if options.render:
+        return _render(options)
+    player = Player(*_settings(options))
+    lines: list[Line] = []
+    for line in _play(player, options):
+        lines.append(line)
+        print(line, flush=True)
+    if not lines:
+        print("no scene has such a name", file=sys.stderr)
+        return 2
+    return _sum_up(lines)
+
+
+def finder_settings(*, shipped: bool) -> list[str]:
+    """Which face finder the agent uses: that of its defaults, or YuNet by path."""
+    return [] if shipped or not FINDER.exists() else ["faces.finder=yunet", f"faces.model={FINDER}"]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.scenes", description="Play scripted scenes to the agent and judge its alerts."
+    )
+    parser.add_argument("--cast", action="append", choices=sorted(CASTS), help="only these casts (default: all)")
+    parser.add_argument("-k", dest="words", default="", help="only scenes whose name holds this")
+    parser.add_argument("--finder", choices=["yunet", "shipped"], default="yunet", help="YuNet by path, or the default")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set one key of the configuration"
+    )
+    parser.add_argument(
+        "--render", type=Path, metavar="FILE", help="write the first such scene as .mp4 instead of playing it"
+    )
+    return parser.parse_args()
+
+
+def _settings(options: argparse.Namespace) -> list[str]:
+    return [*finder_settings(shipped=options.finder == "shipped"), *options.set]
+
+
+def _scenes(options: argparse.Namespace) -> Iterator[tuple[str, Scene]]:
+    for cast in CASTS.values():
+        if options.cast and cast.name not in options.cast:
+            continue
+        if cast.places and not SHARED.is_dir():
+            print(f"{cast.name}: left out, its pictures are in ../{SHARED.name}", file=sys.stderr)
+            continue
+        for script in scripts_for(cast):
+            name = f"{cast.name}/{script.__name__}"
+            if options.words in name:
+                yield name, script(cast)
+
+
+def _play(player: Player, options: argparse.Namespace) -> Iterator[Line]:
+    for name, scene in _scenes(options):
+        began = time.perf_counter()
+        yield Line(name, player.play(scene), time.perf_counter() - began)
+    for recorded in RECORDINGS:
+        path = SHARED / "videos" / recorded.file
+        if not options.cast and options.words in recorded.file and path.exists():
+            began = time.perf_counter()
+            yield Line(f"recording/{recorded.file}", player.watch(path, recorded), time.perf_counter() - began)
+
+
+def _sum_up(lines: Sequence[Line]) -> int:
+    judgements = [line.judgement for line in lines]
+    events = sum(len(one.events) for one in judgements)
+    alerts = sum(len(one.hits) + len(one.mistaken) for one in judgements)
+    hits = sum(len(one.hits) for one in judgements)
+    on_time = hits - sum(len(one.late) for one in judgements)
+    precision = hits / alerts if alerts else 1.0
+    recall = on_time / events if events else 1.0
+    right = sum(one.is_right for one in judgements)
+    print(f"{right} of {len(lines)} scenes right; {events} violations, {alerts} alerts")
+    print(f"precision {precision:.3f} ({hits} of {alerts}), recall within 2 s {recall:.3f} ({on_time} of {events})")
+    return 0 if precision >= LEAST_PRECISION and recall >= LEAST_RECALL else 1
+
+
+def _render(options: argparse.Namespace) -> int:
+    found = next(_scenes(options), None)
+    if found is None:
+        print("no scene has such a name", file=sys.stderr)
+        return 2
+    name, scene = found
+    height, width = scene.background.shape[:2]
+    code = cv2.VideoWriter.fourcc(*"mp4v")
+    writer = cv2.VideoWriter(str(options.render), code, scene.frames_per_second, (width, height))
+    for shot in shots(scene):
+        writer.write(shot.image)
+    writer.release()
+    print(f"{name}: {options.render}, {scene.seconds:g} s at {scene.frames_per_second:g} frames a second")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

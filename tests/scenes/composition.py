@@ -1,0 +1,313 @@
+"""Composition: what does a camera see of a scripted scene, and what is true in each of its frames?
+
+A scene is people with a path and a way of wearing their mask over time, before a photograph, seen by a camera with its
+noise, light and blur. The same scene gives the same frames on every run.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from edge_agent.domain import Box, Image, Label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from tests.scenes.figures import Figure
+
+WIDTH_PX, HEIGHT_PX = 640, 360
+CHANGE_SECONDS = 0.3
+"""One way of wearing the mask turns into the next within this."""
+EXPOSURES = 5
+"""Moments within one exposure that make up motion blur."""
+
+# Who stands still sways by a few centimetres at less than half a hertz and nods and breathes on top of it; a face is
+# about 15 cm wide. Each row: share of the width of the face, hertz.
+SWAY = ((0.05, 0.31), (0.03, 0.53), (0.012, 1.3))
+BOB = ((0.025, 0.27), (0.018, 0.83), (0.008, 1.7))
+LEAN_DEGREES = ((1.5, 0.23), (0.7, 0.71))
+NEARER = ((0.015, 0.19), (0.008, 0.61))
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where the middle of a face is at a moment, in pixels of the frame, and how wide the face is."""
+
+    second: float
+    x_px: float
+    y_px: float
+    face_px: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """How somebody looks from a moment on; without a label it is no face of a person that is there."""
+
+    from_second: float
+    figure: Figure
+    label: Label | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Actor:
+    """Somebody, or something, in front of the background, from the first stop to the last.
+
+    Between two stops the way is straight. Who is alive moves a little, always.
+    """
+
+    name: str
+    path: tuple[Stop, ...]
+    looks: tuple[Look, ...]
+    is_alive: bool = True
+    seed: int = 0
+
+    def is_there(self, second: float) -> bool:
+        """Whether the actor is on the path."""
+        return self.path[0].second <= second <= self.path[-1].second
+
+    def place(self, second: float) -> Stop:
+        """Where the path is at a moment."""
+        seconds = [stop.second for stop in self.path]
+        x, y, face = (
+            float(np.interp(second, seconds, [getattr(stop, name) for stop in self.path]))
+            for name in ("x_px", "y_px", "face_px")
+        )
+        return Stop(second, x, y, face)
+
+    def shares(self, second: float) -> list[tuple[Look, float]]:
+        """Which looks are seen, with their shares: two while one turns into the next."""
+        index = max(i for i, look in enumerate(self.looks) if i == 0 or look.from_second <= second)
+        look = self.looks[index]
+        done = min((second - look.from_second) / CHANGE_SECONDS, 1.0) if index else 1.0
+        if done >= 1.0:
+            return [(look, 1.0)]
+        return [(self.looks[index - 1], 1.0 - done), (look, done)]
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """What a camera adds: levels are of 0..255, fractions of the light."""
+
+    noise_levels: float = 2.0
+    light: float = 1.0
+    flicker_fraction: float = 0.0
+    drift_fraction: float = 0.02
+    """Clouds, and the camera's own exposure: slow changes of the light."""
+    exposure_seconds: float = 0.0
+    defocus_px: float = 0.0
+    jpeg_quality: int = 82
+    """As a webcam compresses."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """A script, with how many alerts are right."""
+
+    name: str
+    seconds: float
+    background: Image
+    actors: tuple[Actor, ...]
+    alerts: int
+    frames_per_second: float = 10.0
+    camera: Camera = field(default_factory=Camera)
+    foreground: Image | None = None
+    """Something before everybody, (height, width, 4) BGRA."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The truth about one actor in one frame; `visible_fraction` of the face is neither hidden nor cut off."""
+
+    actor: str
+    label: Label | None
+    box: Box
+    visible_fraction: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """One frame of a scene and what is true in it."""
+
+    second: float
+    image: Image
+    seen: tuple[Seen, ...]
+
+
+def shots(scene: Scene) -> Iterator[Shot]:
+    """Render a scene, frame after frame."""
+    random = np.random.default_rng(len(scene.name) * 1009 + round(scene.seconds * 10))
+    for index in range(round(scene.seconds * scene.frames_per_second)):
+        second = index / scene.frames_per_second
+        picture, seen = _expose(scene, second)
+        yield Shot(second, _develop(picture, scene.camera, second, random), seen)
+
+
+def _expose(scene: Scene, second: float) -> tuple[NDArray[np.float32], tuple[Seen, ...]]:
+    if not scene.camera.exposure_seconds:
+        return _moment(scene, second)
+    moments = [second + share * scene.camera.exposure_seconds for share in np.linspace(-0.5, 0.5, EXPOSURES)]
+    pictures = [_moment(scene, moment)[0] for moment in moments]
+    return np.mean(pictures, axis=0, dtype=np.float32), _moment(scene, second)[1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layer:
+    """What an actor covers: colours times opacity, 0..255, (height, width, 3); opacity 0..1; and from where on."""
+
+    colours: NDArray[np.float32]
+    opacity: NDArray[np.float32]
+    x_px: int
+    y_px: int
+
+    @property
+    def area(self) -> tuple[slice, slice]:
+        height, width = self.opacity.shape
+        return slice(self.y_px, self.y_px + height), slice(self.x_px, self.x_px + width)
+
+
+def _moment(scene: Scene, second: float) -> tuple[NDArray[np.float32], tuple[Seen, ...]]:
+    """The light that falls on the sensor at one moment."""
+    height, width = scene.background.shape[:2]
+    picture = scene.background.astype(np.float32)
+    # Who is farther away has a smaller face and is drawn first.
+    there = sorted(
+        (actor for actor in scene.actors if actor.is_there(second)), key=lambda actor: actor.place(second).face_px
+    )
+    layers = [_layer(actor, second, (width, height)) for actor in there]
+    front = [] if scene.foreground is None else [_as_layer(scene.foreground)]
+    for layer in (*layers, *front):
+        picture[layer.area] *= 1 - layer.opacity[..., np.newaxis]
+        picture[layer.area] += layer.colours
+    hidden = np.zeros((height, width), np.float32)
+    for layer in front:
+        hidden[layer.area] = layer.opacity
+    seen = []
+    for actor, layer in zip(reversed(there), reversed(layers), strict=True):
+        seen.append(_truth(actor, second, hidden))
+        hidden[layer.area] = np.maximum(hidden[layer.area], layer.opacity)
+    return picture, tuple(seen)
+
+
+def _as_layer(pixels: Image, *, x_px: int = 0, y_px: int = 0) -> _Layer:
+    opacity = pixels[..., 3].astype(np.float32) / 255
+    return _Layer(pixels[..., :3] * opacity[..., np.newaxis], opacity, x_px, y_px)
+
+
+def _layer(actor: Actor, second: float, size: tuple[int, int]) -> _Layer:
+    """An actor as large and as far along the path as at this moment, looks faded into each other."""
+    parts = [(_posed(actor, look, second, size), share) for look, share in actor.shares(second)]
+    if len(parts) == 1:
+        return parts[0][0]
+    x1, y1 = min(part.x_px for part, _ in parts), min(part.y_px for part, _ in parts)
+    x2 = max(part.area[1].stop for part, _ in parts)
+    y2 = max(part.area[0].stop for part, _ in parts)
+    colours, opacity = np.zeros((y2 - y1, x2 - x1, 3), np.float32), np.zeros((y2 - y1, x2 - x1), np.float32)
+    for part, share in parts:
+        rows, columns = part.area
+        inside = slice(rows.start - y1, rows.stop - y1), slice(columns.start - x1, columns.stop - x1)
+        colours[inside] += share * part.colours
+        opacity[inside] += share * part.opacity
+    return _Layer(colours, opacity, x1, y1)
+
+
+def _posed(actor: Actor, look: Look, second: float, size: tuple[int, int]) -> _Layer:
+    """A figure where the actor is, cut to the frame of `size` (width, height)."""
+    pose = _pose(actor, second)
+    smaller = _reduced(look.figure, pose.face_px)
+    scale = pose.face_px / smaller.face.width_px
+    x, y = smaller.face.centre
+    matrix = np.asarray(cv2.getRotationMatrix2D((x, y), pose.lean_degrees, scale), np.float64)
+    matrix[0, 2] += pose.x_px - x
+    matrix[1, 2] += pose.y_px - y
+    height, width = smaller.pixels.shape[:2]
+    corners = np.array([(0, 0, 1), (width, 0, 1), (0, height, 1), (width, height, 1)]) @ matrix.T
+    x1, y1 = np.clip(np.floor(corners.min(axis=0)), 0, size).astype(int).tolist()
+    x2, y2 = np.clip(np.ceil(corners.max(axis=0)), 0, size).astype(int).tolist()
+    if x2 <= x1 or y2 <= y1:
+        return _Layer(np.zeros((0, 0, 3), np.float32), np.zeros((0, 0), np.float32), 0, 0)
+    matrix[:, 2] -= (x1, y1)
+    warped = cv2.warpAffine(smaller.pixels, matrix, (x2 - x1, y2 - y1), flags=cv2.INTER_LINEAR)
+    return _as_layer(np.asarray(warped, np.uint8), x_px=x1, y_px=y1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pose:
+    x_px: float
+    y_px: float
+    face_px: float
+    lean_degrees: float
+
+
+def _pose(actor: Actor, second: float) -> _Pose:
+    """The path, and on top of it what somebody who is alive cannot help doing."""
+    place = actor.place(second)
+    if not actor.is_alive:
+        return _Pose(place.x_px, place.y_px, place.face_px, 0.0)
+    phases = np.random.default_rng(actor.seed).uniform(0, 2 * math.pi, 16).tolist()
+
+    def swing(parts: tuple[tuple[float, float], ...], first: int) -> float:
+        return sum(
+            share * math.sin(2 * math.pi * hertz * second + phases[first + index])
+            for index, (share, hertz) in enumerate(parts)
+        )
+
+    return _Pose(
+        place.x_px + place.face_px * swing(SWAY, 0),
+        place.y_px + place.face_px * swing(BOB, 4),
+        place.face_px * (1 + swing(NEARER, 8)),
+        swing(LEAN_DEGREES, 12),
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _halved(figure: Figure, times: int) -> Figure:
+    """A figure at half the size, so many times: what is drawn small keeps no pixels that would flicker."""
+    pixels, face, scale = figure.pixels, figure.face, 0.5**times
+    smaller = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if times else pixels
+    x_scale, y_scale = smaller.shape[1] / pixels.shape[1], smaller.shape[0] / pixels.shape[0]
+    moved = Box(face.x1 * x_scale, face.y1 * y_scale, face.x2 * x_scale, face.y2 * y_scale)
+    return replace(figure, pixels=np.asarray(smaller, np.uint8), face=moved)
+
+
+def _reduced(figure: Figure, face_px: float) -> Figure:
+    """The smallest version of a figure that is still as large as it will be drawn."""
+    return _halved(figure, max(0, math.floor(math.log2(figure.face.width_px / face_px))))
+
+
+def _truth(actor: Actor, second: float, hidden: NDArray[np.float32]) -> Seen:
+    """Where the face is, how it wears its mask, and how much of it can be seen."""
+    pose = _pose(actor, second)
+    shares = actor.shares(second)
+    # While one look turns into the next, the face is neither.
+    label = shares[0][0].label if len(shares) == 1 else None
+    face = shares[-1][0].figure.face
+    half_width, half_height = pose.face_px / 2, pose.face_px / 2 * face.height_px / face.width_px
+    box = Box(pose.x_px - half_width, pose.y_px - half_height, pose.x_px + half_width, pose.y_px + half_height)
+    inside = box.clipped(width_px=hidden.shape[1], height_px=hidden.shape[0])
+    x1, y1, x2, y2 = inside.as_ints()
+    if x2 <= x1 or y2 <= y1:
+        return Seen(actor.name, label, box, 0.0)
+    open_fraction = 1.0 - float(hidden[y1:y2, x1:x2].mean())
+    return Seen(actor.name, label, box, open_fraction * inside.area_px / box.area_px)
+
+
+def _develop(light: NDArray[np.float32], camera: Camera, second: float, random: np.random.Generator) -> Image:
+    """What the camera makes of the light: brightness, focus, noise, compression."""
+    drift = camera.drift_fraction * math.sin(2 * math.pi * 0.11 * second)
+    # A lamp on mains, seen at a rate that does not fit, beats slowly; a bad tube jumps.
+    flicker = camera.flicker_fraction * (0.6 * math.sin(2 * math.pi * 3.7 * second) + 0.4 * random.uniform(-1, 1))
+    picture = light * np.float32(camera.light * (1 + drift + flicker))
+    if camera.defocus_px:
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), camera.defocus_px), np.float32)
+    picture = picture + camera.noise_levels * random.standard_normal(picture.shape, np.float32)
+    sensed = np.clip(picture, 0, 255).astype(np.uint8)
+    _, compressed = cv2.imencode(".jpg", sensed, [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg_quality])
+    return np.asarray(cv2.imdecode(compressed, cv2.IMREAD_COLOR), np.uint8)

@@ -1,0 +1,175 @@
+"""Judging: did each violation give one alert in time, and nothing else any?
+
+An event is one person in violation, from the moment it can be seen. Alerts are matched to events by where and when.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+
+    from edge_agent.domain import Box, Label
+    from tests.scenes.composition import Seen
+
+LATEST_SECONDS = 2.0
+"""An alert is on time when it comes within this of the moment from which the violation can be seen."""
+VISIBLE_FRACTION = 0.95
+"""So much of a face must be in sight for the violation to be visible."""
+PAUSE_SECONDS = 3.0
+"""Somebody hidden for less is still the same person in the same violation."""
+LOOK_BACK_SECONDS = 1.0
+"""Where a track was seen last may be as old as this."""
+NEAR_WIDTHS = 0.6
+"""The middle of an alert's box is no farther from the middle of the face, in widths of the face."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is true at one moment of a scene."""
+
+    second: float
+    seen: tuple[Seen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An alert, as far as it is judged."""
+
+    second: float
+    label: Label
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One person in violation, from when to when it can be seen."""
+
+    actor: str
+    label: Label
+    from_second: float
+    until_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An event and its alert."""
+
+    event: Event
+    alert: Given
+
+    @property
+    def delay_seconds(self) -> float:
+        """From visible to alerted; below zero where a face at the edge of sight was enough."""
+        return self.alert.second - self.event.from_second
+
+    @property
+    def is_on_time(self) -> bool:
+        """Whether somebody was told soon enough."""
+        return self.delay_seconds <= LATEST_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What came of a scene. `mistaken` are alerts of no event, or a second time, each with a word on whom."""
+
+    events: tuple[Event, ...]
+    hits: tuple[Hit, ...]
+    mistaken: tuple[tuple[Given, str], ...]
+
+    @property
+    def missed(self) -> tuple[Event, ...]:
+        """Violations that nobody was told of."""
+        alerted = {hit.event for hit in self.hits}
+        return tuple(event for event in self.events if event not in alerted)
+
+    @property
+    def late(self) -> tuple[Hit, ...]:
+        """Violations that somebody was told of too late."""
+        return tuple(hit for hit in self.hits if not hit.is_on_time)
+
+    @property
+    def is_right(self) -> bool:
+        """Every violation alerted once and on time, and nothing else."""
+        return not (self.missed or self.late or self.mistaken)
+
+
+def events_of(
+    moments: Sequence[Moment], *, violations: AbstractSet[Label], smallest_face_px: float
+) -> tuple[Event, ...]:
+    """Find who is in violation, from when and until when it can be seen."""
+    actors = sorted({one.actor for moment in moments for one in moment.seen})
+    events = [
+        event
+        for actor in actors
+        for event in _events_of_one(moments, actor, violations=violations, smallest_face_px=smallest_face_px)
+    ]
+    return tuple(sorted(events, key=lambda event: event.from_second))
+
+
+def _events_of_one(
+    moments: Sequence[Moment], actor: str, *, violations: AbstractSet[Label], smallest_face_px: float
+) -> list[Event]:
+    events: list[Event] = []
+    is_open = False
+    for moment in moments:
+        one = next((one for one in moment.seen if one.actor == actor), None)
+        if one is None or one.label is None:
+            continue
+        if one.label not in violations:
+            # The mask is on: whatever comes later is another violation.
+            is_open = False
+        elif one.visible_fraction >= VISIBLE_FRACTION and one.box.shorter_side_px >= smallest_face_px:
+            if is_open and moment.second - events[-1].until_second <= PAUSE_SECONDS:
+                events[-1] = replace(events[-1], until_second=moment.second)
+            else:
+                events.append(Event(actor, one.label, moment.second, moment.second))
+            is_open = True
+    return events
+
+
+def judge(moments: Sequence[Moment], events: Sequence[Event], alerts: Sequence[Given]) -> Judgement:
+    """Match alerts to events, the earliest first; who was alerted once is alerted a second time by mistake."""
+    hits: list[Hit] = []
+    mistaken: list[tuple[Given, str]] = []
+    for alert in sorted(alerts, key=lambda one: one.second):
+        actors = _whom(moments, alert)
+        open_events = [
+            event
+            for event in events
+            if event.actor in actors and _may_be(event, alert) and all(hit.event != event for hit in hits)
+        ]
+        if open_events:
+            hits.append(Hit(min(open_events, key=lambda event: actors.index(event.actor)), alert))
+        elif not actors:
+            mistaken.append((alert, "nobody is there"))
+        else:
+            again = any(hit.event.actor == actors[0] for hit in hits)
+            mistaken.append((alert, f"{actors[0]}, {'again' if again else 'who is in no violation'}"))
+    return Judgement(tuple(events), tuple(hits), tuple(mistaken))
+
+
+def _may_be(event: Event, alert: Given) -> bool:
+    """Whether an alert falls into an event, or so closely around it that a finder's eye may have been sharper."""
+    return event.from_second - LATEST_SECONDS <= alert.second <= event.until_second + LATEST_SECONDS
+
+
+def _whom(moments: Sequence[Moment], alert: Given) -> list[str]:
+    """Whose face an alert shows, the nearest first."""
+    x, y = alert.box.centre
+    distances: dict[str, float] = {}
+    for moment in moments:
+        if not alert.second - LOOK_BACK_SECONDS <= moment.second <= alert.second:
+            continue
+        for one in moment.seen:
+            face_x, face_y = one.box.centre
+            width = max(one.box.width_px, 1.0)
+            distance = max(abs(face_x - x), abs(face_y - y)) / width
+            # Two who crossed are told apart by how large their faces are.
+            distance += abs(one.box.width_px - alert.box.width_px) / width
+            if max(abs(face_x - x), abs(face_y - y)) / width <= NEAR_WIDTHS and one.visible_fraction > 0:
+                distances[one.actor] = min(distances.get(one.actor, distance), distance)
+    return sorted(distances, key=lambda actor: distances[actor])

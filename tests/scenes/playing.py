@@ -1,0 +1,90 @@
+"""Playing: which alerts does the agent give when it watches a scene, or a recording?
+
+The agent's own parts look at every frame, as `edge-agent replay` has them do; models are loaded once for all scenes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from edge_agent.camera.replay import recorded_frames
+from edge_agent.config_file import load_config
+from edge_agent.domain import Box, Frame
+from edge_agent.wiring import build_pipeline, open_eyes
+from tests.scenes.composition import Seen, shots
+from tests.scenes.judging import Event, Given, Judgement, Moment, events_of, judge
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.pipeline import Pipeline
+    from tests.scenes.composition import Scene
+
+BEGUN_WHEN = datetime(2026, 3, 2, 8, 0, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A real recording of one person, and from when to when that person is seen without a mask."""
+
+    file: str
+    violations: tuple[tuple[float, float], ...]
+
+
+RECORDINGS = (
+    Recorded("masked_at_laptop.mp4", ()),
+    Recorded("unmasked_outdoors.mp4", ((0.0, 8.2),)),
+    # Before that the mask is held before the face.
+    Recorded("puts_mask_on_close_up.mp4", ((1.6, 4.1),)),
+)
+
+
+class Player:
+    """Plays scenes to the agent as it is configured. Owned by one thread."""
+
+    def __init__(self, *settings: str) -> None:
+        """Load both models; `settings` are keys of the configuration, such as faces.finder=yunet."""
+        # Scenes say at which rate their camera works.
+        self.config = load_config(None, overrides=["cameras.camera.frames_per_second=0", *settings])
+        self._finder, self._reader = open_eyes(self.config)
+
+    def a_pipeline(self) -> Pipeline:
+        """Somebody in one scene has nothing to do with the next."""
+        return build_pipeline(self.config, "camera", self._finder, self._reader)
+
+    def play(self, scene: Scene) -> Judgement:
+        """Render a scene, show it to the agent and judge the alerts."""
+        pipeline = self.a_pipeline()
+        moments, alerts = [], []
+        for index, shot in enumerate(shots(scene)):
+            moments.append(Moment(shot.second, shot.seen))
+            when = BEGUN_WHEN + timedelta(seconds=shot.second)
+            alerts += _alerts(pipeline, Frame("camera", index, shot.image, shot.second, when))
+        rules = self.config.rules
+        events = events_of(
+            moments, violations=frozenset(rules.violations), smallest_face_px=float(rules.smallest_face_px)
+        )
+        assert len(events) == scene.alerts, f"{scene.name}: {scene.alerts} alerts are said to be right, yet {events}"
+        return judge(moments, events, alerts)
+
+    def watch(self, path: Path, truth: Recorded) -> Judgement:
+        """Show a recording to the agent and judge the alerts by when they come."""
+        pipeline = self.a_pipeline()
+        moments, alerts = [], []
+        for frame in recorded_frames(path, camera="camera"):
+            alerts += _alerts(pipeline, frame)
+            # Where exactly the face is has not been written down: anywhere in the picture.
+            reach = float(max(frame.width_px, frame.height_px))
+            box = Box(0.0, 0.0, reach, reach)
+            moments.append(Moment(frame.taken_at, (Seen("person", None, box, 1.0),)))
+        events = [Event("person", "without_mask", since, until) for since, until in truth.violations]
+        return judge(moments, events, alerts)
+
+
+def _alerts(pipeline: Pipeline, frame: Frame) -> list[Given]:
+    return [
+        Given(frame.taken_at, alert.verdict.label, alert.verdict.track.face.box)
+        for alert in pipeline.process(frame).alerts
+    ]
