@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.delivery.identity import uuid7
@@ -14,14 +12,15 @@ from edge_agent.errors import CropError, UnavailableError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from edge_agent.camera.cameras import Cameras
-    from edge_agent.delivery.outbox import Outbox
+    from edge_agent.delivery.outbox import Kind, Outbox
     from edge_agent.delivery.publisher import Publisher
     from edge_agent.delivery.signature import Signature
     from edge_agent.domain import Alert, Crop
     from edge_agent.evidence.crops import Crops
+    from edge_agent.evidence.retention import Retention
     from edge_agent.health import Health
     from edge_agent.pipeline import Pipeline
     from edge_agent.systemd import Notifier
@@ -30,8 +29,6 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 600.0
 """Crops beyond their age or bytes are removed this often."""
-MOST_UNKEPT = 1000
-"""About 1 MB of alerts; a disk that takes none for so long is somebody's to mend."""
 
 
 class Agent:
@@ -43,7 +40,7 @@ class Agent:
         cameras: Cameras,
         pipelines: Mapping[str, Pipeline],
         crops: Crops,
-        sweep_crops: Callable[..., Any],
+        retention: Retention,
         signature: Signature,
         outbox: Outbox,
         publisher: Publisher,
@@ -52,16 +49,14 @@ class Agent:
     ) -> None:
         """Take the parts.
 
-        `pipelines` holds one for each camera; `sweep_crops` is evidence.retention.sweep for the folder of `crops`;
-        `signature` says who sends and with which model.
+        `pipelines` holds one for each camera; `retention` looks after the folder of `crops`; `signature` says who
+        sends and with which model.
         """
         self.cameras, self.pipelines = cameras, pipelines
-        self.crops, self.sweep_crops = crops, sweep_crops
+        self.crops, self.retention = crops, retention
         self.signature, self.outbox, self.publisher = signature, outbox, publisher
         self.health, self.notifier = health, notifier
         self._swept_at = float("-inf")
-        self._unkept: deque[dict[str, Any]] = deque(maxlen=MOST_UNKEPT)
-        self._outbox_is_stuck = False
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, or until every camera has come to its end."""
@@ -83,27 +78,20 @@ class Agent:
         message = self.signature.sign(alert, id=alert_id, crop=crop, crop_error=crop_error)
         where = crop.file if crop else "missing"
         log.info("alert: %s at %s, score %.2f, crop %s", message["label"], message["camera"], message["score"], where)
-        self._unkept.append(message)
-        self._put_unkept()
+        self._keep(message, kind="alert")
 
-    def _put_unkept(self) -> None:
-        """Hand alerts to the outbox; while its disk is full they wait in memory, in order."""
-        while self._unkept:
-            try:
-                self.outbox.put(self._unkept[0])
-            except UnavailableError as error:
-                if not self._outbox_is_stuck:
-                    log.error("alerts wait in memory: %s", error)  # noqa: TRY400  (the message says it all)
-                self._outbox_is_stuck = True
-                return
-            self._unkept.popleft()
-            self.publisher.wake()
-        if self._outbox_is_stuck:
-            log.info("the outbox takes alerts again")
-            self._outbox_is_stuck = False
+    def _keep(self, message: dict[str, Any], *, kind: Kind) -> None:
+        """Put a message where nothing loses it; the publisher takes it from there."""
+        self.outbox.put(message, kind=kind)
+        self.publisher.wake()
 
     def _save_crop(self, alert_id: str, alert: Alert) -> tuple[Crop | None, str]:
         """Keep the picture. A full or read-only disk costs the picture, never the alert."""
+        try:
+            return self.crops.save(alert_id, alert.verdict.best.cutout), ""
+        except CropError:
+            self._sweep()
+        # Again, where the disk was full: old pictures may have made room.
         try:
             return self.crops.save(alert_id, alert.verdict.best.cutout), ""
         except CropError as error:
@@ -111,17 +99,16 @@ class Agent:
             return None, str(error)
 
     def _sweep(self) -> None:
-        """Make room; a crop stays for as long as its alert waits, in the outbox or in memory."""
+        """Make room; a crop stays for as long as its alert waits."""
         try:
-            unkept = {Path(message["crop"]["file"]).name for message in self._unkept if message["crop"]}
-            self.sweep_crops(now=datetime.now(timezone.utc), owed=self.outbox.owed_crops() | unkept)
+            self.retention.sweep(at=time.monotonic(), now=datetime.now(timezone.utc), owed=self.outbox.owed_crops())
         except (CropError, UnavailableError) as error:
             log.warning("%s", error)
 
     def _tell_how_it_goes(self) -> None:
         """Feed the watchdog while frames move; a camera that is away is reopened by its feed, not by a restart."""
         at = time.monotonic()
-        self._put_unkept()
+        self.outbox.keep_held()
         lost = [state for state in self.cameras.states() if not state.is_open and not state.finished]
         if self.health.frames_move(at=at) or lost:
             self.notifier.alive()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import logging
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 from edge_agent.agent import Agent
 from edge_agent.camera.cameras import Cameras
 from edge_agent.decision.evidence import Evidence
 from edge_agent.decision.rules import Rules
+from edge_agent.decision.stillness import Stillness
 from edge_agent.decision.tracker import Tracker
 from edge_agent.delivery.identity import boot_id
 from edge_agent.delivery.outbox import Outbox
@@ -19,7 +19,8 @@ from edge_agent.delivery.publisher import Publisher
 from edge_agent.delivery.signature import Signature
 from edge_agent.errors import UnavailableError
 from edge_agent.evidence.crops import Crops
-from edge_agent.evidence.retention import sweep
+from edge_agent.evidence.retention import Retention
+from edge_agent.folders import make_folder
 from edge_agent.health import Health
 from edge_agent.pipeline import Pipeline
 from edge_agent.vision.faces import open_face_finder
@@ -54,7 +55,16 @@ def open_agent(config: Config, notifier: Notifier) -> Iterator[Agent]:
     log.info("masks: %s in %s; faces: %s", reader.card.name, reader.runtime, config.faces.finder)
     with ExitStack() as stack:
         stack.enter_context(_alone_in(config.state))
-        outbox = stack.enter_context(closing(Outbox(config.outbox_file, boot_id=boot_id())))
+        outbox = stack.enter_context(
+            closing(
+                Outbox(
+                    config.outbox_file,
+                    boot_id=boot_id(),
+                    keep_rows=config.outbox.keep_rows,
+                    keep_bytes=config.outbox.keep_bytes,
+                )
+            )
+        )
         publisher = Publisher(outbox, config.mqtt, device=config.device.name)
         publisher.start()
         stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
@@ -63,9 +73,14 @@ def open_agent(config: Config, notifier: Notifier) -> Iterator[Agent]:
         yield Agent(
             cameras=cameras,
             pipelines={name: build_pipeline(config, name, finder, reader) for name in config.cameras},
-            crops=Crops(config.crops_folder, jpeg_quality=evidence.jpeg_quality),
-            sweep_crops=partial(
-                sweep, config.crops_folder, keep_days=evidence.keep_days, keep_bytes=evidence.keep_bytes
+            crops=Crops(
+                config.crops_folder, jpeg_quality=evidence.jpeg_quality, keep_free_bytes=evidence.keep_free_bytes
+            ),
+            retention=Retention(
+                config.crops_folder,
+                keep_days=evidence.keep_days,
+                keep_bytes=evidence.keep_bytes,
+                keep_free_bytes=evidence.keep_free_bytes,
             ),
             signature=sign_as(config, reader),
             outbox=outbox,
@@ -77,21 +92,24 @@ def open_agent(config: Config, notifier: Notifier) -> Iterator[Agent]:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep a second agent out of a state folder: both would send its alerts, under one name at the broker."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise UnavailableError(
-            f"{folder}: cannot be written: {error.strerror}; give the agent a folder of its own as state_folder"
-        ) from error
-    with lock:
+    """Keep a second agent out of a state folder: both would send its alerts, under one name at the broker.
+
+    Where nothing can be written, there is nothing to keep apart: the agent watches all the same.
+
+    Raises:
+        UnavailableError: another agent works there.
+    """
+    with ExitStack() as stack:
         try:
+            make_folder(folder)
+            lock = stack.enter_context((folder / "lock").open("a"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UnavailableError(
                 f"{folder}: another agent works there; stop it, or give this one a state_folder of its own"
             ) from error
+        except OSError as error:
+            log.error("%s: cannot be written: %s; see state_folder", folder, error.strerror)  # noqa: TRY400
         yield
 
 
@@ -131,6 +149,7 @@ def build_pipeline(
         tracker=Tracker(config.tracking, camera=called or name),
         masks=reader,
         evidence=Evidence(config.verdicts, violations=rules.violations),
+        stillness=Stillness(margin_fraction=config.evidence.margin_fraction),
         rules=Rules(rules),
         margin_fraction=config.evidence.margin_fraction,
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import resource
+import shutil
 import threading
 from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +16,17 @@ import pytest
 from edge_agent.agent import Agent
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.signature import Signature
-from edge_agent.errors import CropError, UnavailableError
 from edge_agent.evidence.crops import Crops
+from edge_agent.evidence.retention import Retention
 from edge_agent.health import Health
 from edge_agent.systemd import Notifier
 from tests.test_pipeline import Faces, a_pipeline
-from tests.values import a_face, a_frame
+from tests.values import a_frame, an_alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edge_agent.domain import Frame
+    from edge_agent.domain import Alert, Frame, Outcome
 
 
 class Frames:
@@ -38,18 +42,6 @@ class Frames:
         return ()
 
 
-class FullDisk(Outbox):
-    """An outbox whose disk is full for the first attempts."""
-
-    failures = 0
-
-    def put(self, message: dict[str, Any]) -> dict[str, Any]:
-        if self.failures:
-            self.failures -= 1
-            raise UnavailableError("outbox.sqlite: no space left on device; free some")
-        return super().put(message)
-
-
 class Publisher:
     """Counts how often it is woken."""
 
@@ -62,9 +54,21 @@ class Publisher:
         self.woken += 1
 
 
+class TwoAlerts:
+    """A pipeline that finds nobody and alerts twice in its first frame."""
+
+    def __init__(self) -> None:
+        self._pipeline = a_pipeline(Faces())
+        self._alerts: tuple[Alert, ...] = (an_alert(), an_alert())
+
+    def process(self, frame: Frame) -> Outcome:
+        alerts, self._alerts = self._alerts, ()
+        return replace(self._pipeline.process(frame), alerts=alerts)
+
+
 @pytest.fixture
-def outbox(tmp_path) -> Iterator[FullDisk]:
-    with closing(FullDisk(tmp_path / "outbox.sqlite", boot_id="b")) as opened:
+def outbox(tmp_path) -> Iterator[Outbox]:
+    with closing(Outbox(tmp_path / "outbox.sqlite", boot_id="b")) as opened:
         yield opened
 
 
@@ -72,9 +76,9 @@ def an_agent(outbox: Outbox, tmp_path, frames: list[Frame | None], **parts: Any)
     return Agent(
         **{
             "cameras": Frames(frames),
-            "pipelines": {"door": a_pipeline(Faces(a_face(), a_face(200)))},
+            "pipelines": {"door": TwoAlerts()},
             "crops": Crops(tmp_path / "crops", jpeg_quality=90),
-            "sweep_crops": lambda **_: None,
+            "retention": Retention(tmp_path / "crops", keep_days=30, keep_bytes=10_000_000),
             "signature": Signature("device", "b", "masks", "0" * 64),
             "outbox": outbox,
             "publisher": Publisher(),
@@ -85,48 +89,67 @@ def an_agent(outbox: Outbox, tmp_path, frames: list[Frame | None], **parts: Any)
     )
 
 
+def crops_in(tmp_path) -> set[str]:
+    return {file.name for file in (tmp_path / "crops").glob("*.jpg")}
+
+
 def frames(count: int) -> list[Frame | None]:
     return [a_frame(step / 10) for step in range(count)]
 
 
 def test_an_alert_is_in_the_outbox_with_its_crop_on_disk_and_the_publisher_is_woken(outbox, tmp_path):
     publisher = Publisher()
-    agent = an_agent(outbox, tmp_path, frames(5), publisher=publisher)
+    agent = an_agent(outbox, tmp_path, frames(2), publisher=publisher)
 
     agent.run(threading.Event())
 
     assert [row.message["sequence"] for row in outbox.waiting(10)] == [1, 2]
-    assert outbox.owed_crops() == {file.name for file in (tmp_path / "crops").iterdir()}
+    assert outbox.owed_crops() == crops_in(tmp_path)
     assert publisher.woken == 2
     assert agent.health.alerts == 2
 
 
-def test_alerts_wait_in_memory_in_order_while_the_disk_of_the_outbox_is_full(outbox, tmp_path, caplog):
-    outbox.failures = 4
-    agent = an_agent(outbox, tmp_path, [*frames(5), None, None])
+def test_alerts_wait_in_memory_in_order_while_the_disk_is_full_and_their_crops_are_owed(outbox, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    outbox.put({"id": "1"})
+    # Room for crops, none for the log of the outbox.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        an_agent(outbox, tmp_path, [*frames(2), None]).run(threading.Event())
+        assert [row.message["sequence"] for row in outbox.waiting(10)] == [1, 2, 3]
+        assert outbox.owed_crops() == crops_in(tmp_path)
+        assert outbox.trouble
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    an_agent(outbox, tmp_path, [None]).run(threading.Event())
+
+    assert outbox.trouble == ""
+    assert outbox.count() == 3
+
+
+def test_a_crop_that_waits_is_never_swept_and_others_make_room_for_a_new_one(outbox, tmp_path):
+    delivered = Crops(tmp_path / "crops", jpeg_quality=90).save("01950000-0000-7000-8000-000000000001", a_frame().image)
+    floor_bytes = shutil.disk_usage(tmp_path).free + 1_000_000
+    agent = an_agent(
+        outbox,
+        tmp_path,
+        frames(2),
+        retention=Retention(tmp_path / "crops", keep_days=30, keep_bytes=10_000_000, keep_free_bytes=floor_bytes),
+        crops=Crops(tmp_path / "crops", jpeg_quality=90, keep_free_bytes=floor_bytes),
+    )
 
     agent.run(threading.Event())
 
-    assert [row.message["sequence"] for row in outbox.waiting(10)] == [1, 2]
-    assert caplog.text.count("alerts wait in memory") == 1
-
-
-def test_crops_of_alerts_that_wait_in_memory_are_owed_to_the_sweep(outbox, tmp_path):
-    outbox.failures = 100
-    swept: list[set[str]] = []
-    agent = an_agent(outbox, tmp_path, frames(5), sweep_crops=lambda *, now, owed: swept.append(set(owed)))
-    agent.run(threading.Event())
-    agent._swept_at = float("-inf")
-    agent.run(threading.Event())
-
-    assert swept[-1] == {file.name for file in (tmp_path / "crops").iterdir()}
-    assert len(swept[-1]) == 2
+    assert not Path(delivered.file).exists()
+    for row in outbox.waiting(10):
+        assert "evidence.keep_free_bytes" in row.message["crop_error"]
 
 
 def test_a_crop_that_cannot_be_kept_costs_only_the_picture(outbox, tmp_path):
     (tmp_path / "crops").touch()
 
-    an_agent(outbox, tmp_path, frames(5)).run(threading.Event())
+    an_agent(outbox, tmp_path, frames(2)).run(threading.Event())
 
     for row in outbox.waiting(10):
         assert row.message["crop"] is None
@@ -134,9 +157,8 @@ def test_a_crop_that_cannot_be_kept_costs_only_the_picture(outbox, tmp_path):
 
 
 def test_a_sweep_that_fails_is_a_line_in_the_log(outbox, tmp_path, caplog):
-    def sweep(**_: Any) -> None:
-        raise CropError("crops: cannot be removed")
+    (tmp_path / "crops").touch()
 
-    an_agent(outbox, tmp_path, frames(2), sweep_crops=sweep).run(threading.Event())
+    an_agent(outbox, tmp_path, frames(2)).run(threading.Event())
 
-    assert "crops: cannot be removed" in caplog.text
+    assert "old crops cannot be removed" in caplog.text

@@ -15,7 +15,7 @@ from edge_agent.config_file import default_file
 from edge_agent.delivery.identity import boot_id
 from edge_agent.delivery.mqtt import try_broker
 from edge_agent.delivery.outbox import Outbox
-from edge_agent.errors import AgentError, CameraError, ConfigError
+from edge_agent.errors import AgentError, CameraError, ConfigError, UnavailableError
 from edge_agent.evidence.crops import Crops
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.faces import open_face_finder
@@ -115,7 +115,9 @@ def _camera(config: Config, name: str) -> str:
 
 def _outbox(config: Config) -> str:
     with closing(Outbox(config.outbox_file, boot_id=boot_id())) as outbox:
-        return f"{config.outbox_file}: {outbox.count()} alerts wait"
+        if outbox.trouble:
+            raise UnavailableError(outbox.trouble)
+        return f"{config.outbox_file}: {outbox.count()} messages wait"
 
 
 def _crops(config: Config) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 
 JSON = "application/json"
 JPEG = "image/jpeg"
+BYTES = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)

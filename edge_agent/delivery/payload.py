@@ -59,7 +59,7 @@ def alert_message(
         "model": {"name": model_name, "sha256": model_sha256},
     }
     if crop is None:
-        message["crop_error"] = crop_error or "no crop was made"
+        message["crop_error"] = crop_error or "no picture is kept (evidence.picture: none)"
     else:
         message["crop"] = {"file": crop.file, "sha256": crop.sha256, "bytes": crop.size_bytes}
     return message
@@ -91,10 +91,13 @@ def ended_message(
     }
 
 
-def as_sent(message: dict[str, Any], *, now: datetime) -> dict[str, Any]:
-    """Add to a message what is known only at the moment of sending: whether it is `historical`."""
-    when = datetime.fromisoformat(message["when"].replace("Z", "+00:00"))
-    return {**message, "historical": (now - when).total_seconds() > HISTORICAL_AFTER_SECONDS}
+def as_sent(message: dict[str, Any], *, waited_seconds: float | None) -> dict[str, Any]:
+    """Add to a message what is known only at the moment of sending: whether it is `historical`.
+
+    How long it waited is measured and not the difference of two times of day: a clock may be set in between. None: it
+    was put before the machine was started.
+    """
+    return {**message, "historical": waited_seconds is None or waited_seconds > HISTORICAL_AFTER_SECONDS}
 
 
 def timestamp(when: datetime) -> str:

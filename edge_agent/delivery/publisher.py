@@ -1,44 +1,46 @@
-"""The publisher: how do waiting alerts reach the broker, whatever happens to it?
+"""The publisher: how do waiting messages reach the broker, whatever happens to it?
 
 One thread owns the connection. A row leaves the outbox when the broker acknowledged it with a success code, and never
-otherwise: delivery is at least once.
+otherwise: delivery is at least once. (Telemetry is sent at QoS 0, which has no acknowledgement: written is gone.)
+
+After an outage what arises now goes first, because somebody may still act on it; then the backlog, alerts and their
+ends oldest first, telemetry last; all of it paced, so that a hundred devices do not overrun a broker that came back.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import socket
 import threading
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_agent.delivery.bell import Bell
+from edge_agent.delivery.envelope import enclose, topic_of
+from edge_agent.delivery.mouth import Mouth
 from edge_agent.delivery.mqtt import Answer, Connection, Message, open_connection
-from edge_agent.delivery.outgoing import JPEG, Outgoing
+from edge_agent.delivery.outbox import KINDS
+from edge_agent.delivery.outgoing import BYTES, JPEG, Outgoing
+from edge_agent.delivery.pace import Pace
 from edge_agent.delivery.pauses import Pauses
-from edge_agent.delivery.payload import as_sent
-from edge_agent.delivery.topics import alerts_topic, crop_topic
+from edge_agent.delivery.topics import crop_topic
 from edge_agent.errors import AgentError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from edge_agent.config import MqttConfig
-    from edge_agent.delivery.outbox import Outbox, Row
+    from edge_agent.delivery.outbox import Kind, Outbox, Row
 
+ALERTS_AND_ENDS: tuple[Kind, ...] = ("alert", "ended")
 # Enough to fill a slow line, few enough that a broker that forgets them is asked for little again.
 ROWS_IN_FLIGHT = 8
 # paho wants to look at its keep-alive about once a second.
 IDLE_SECONDS = 1.0
 # Whoever listens asks several times a second; what floods in beyond this is no command of a person.
 MOST_HEARD = 100
-# Status and discovery are a few dozen topics; beyond this somebody talks faster than the line carries.
-MOST_UNSAID = 1000
 # The header of a publication: topic, properties and the packet's own length.
 HEADER_BYTES = 512
 # Several round trips over a slow line; a stopping agent has 5 s for everything.
@@ -62,7 +64,7 @@ class Timing:
     acknowledge_seconds: float = 20.0
     """A broker that has not acknowledged within this has forgotten; the row is sent again on a new connection."""
     refused_pause_seconds: float = 10.0
-    """After a refusal nothing is sent for so long: most often the whole topic is denied."""
+    """After a refusal nothing of its kind is sent for so long: most often the whole topic is denied."""
     refused_row_seconds: float = 60.0
     """And the refused row itself lets others go first, in case it is the only one."""
 
@@ -79,63 +81,9 @@ class DeliveryState:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    row_id: str
+    kind: Kind
+    key: str
     at: float
-
-
-class _Bell:
-    """Wakes a thread that polls. Anybody rings, one thread listens."""
-
-    def __init__(self) -> None:
-        self.listening_end, self._ringing_end = socket.socketpair()
-        self.listening_end.setblocking(False)
-        self._ringing_end.setblocking(False)
-
-    def ring(self) -> None:
-        # Full: it has been ringing for long. Closed: nobody listens any more.
-        with suppress(OSError):
-            self._ringing_end.send(b"!")
-
-    def hush(self) -> None:
-        with suppress(BlockingIOError):
-            self.listening_end.recv(65536)
-
-    def close(self) -> None:
-        self.listening_end.close()
-        self._ringing_end.close()
-
-
-class _Mouth:
-    """What is to be said and not kept on disk. Any thread says, the publisher's takes."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._is_open = False
-        self._retained: dict[str, Outgoing] = {}
-        self._unsaid: deque[Outgoing] = deque(maxlen=MOST_UNSAID)
-
-    def say(self, outgoing: Outgoing) -> None:
-        with self._lock:
-            if outgoing.retain:
-                self._retained[outgoing.topic] = outgoing
-            if self._is_open:
-                self._unsaid.append(outgoing)
-
-    def open(self) -> None:
-        with self._lock:
-            self._is_open = True
-            self._unsaid = deque(self._retained.values(), maxlen=MOST_UNSAID)
-
-    def close(self) -> None:
-        with self._lock:
-            self._is_open = False
-            self._unsaid.clear()
-
-    def take(self) -> list[Outgoing]:
-        with self._lock:
-            taken = list(self._unsaid)
-            self._unsaid.clear()
-            return taken
 
 
 class Publisher:
@@ -159,10 +107,10 @@ class Publisher:
         self._device = device
         self._timing = timing or Timing()
         self._listen_to = tuple(listen_to)
-        self._mouth = _Mouth()
+        self._mouth = Mouth()
         # Appending and taking from the left are safe between two threads.
         self._heard: deque[Message] = deque(maxlen=MOST_HEARD)
-        self._bell = _Bell()
+        self._bell = Bell()
         self._stop = threading.Event()
         self._stop_at = 0.0
         # A daemon: looking up a name may block for longer than a stopping agent may take.
@@ -181,7 +129,9 @@ class Publisher:
         self._crops_wanted = mqtt.crops
         self._connected_at = 0.0
         self._refused_until: dict[str, float] = {}
-        self._silent_until = 0.0
+        self._silent_until: dict[Kind, float] = {}
+        self._pace = Pace(mqtt.messages_per_second)
+        self._backlog_up_to = 0
 
     @property
     def state(self) -> DeliveryState:
@@ -221,7 +171,7 @@ class Publisher:
         if not self._thread.is_alive():
             self._bell.close()
         if waiting := self._outbox.count():
-            log.info("%d alerts wait in the outbox until the agent is started again", waiting)
+            log.info("%d messages wait in the outbox until the agent is started again", waiting)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -246,6 +196,7 @@ class Publisher:
         with open_connection(self._mqtt, client_id=client_id, device=self._device) as connection:
             self._connected_at = time.monotonic()
             self._crops_wanted = self._mqtt.crops
+            self._backlog_up_to = self._outbox.last_position()
             self._state = replace(self._state, connected=True)
             self._mouth.open()
             self._listen(connection)
@@ -266,43 +217,50 @@ class Publisher:
             for outgoing in self._mouth.take():
                 self._said_topics[connection.publish(outgoing)] = outgoing.topic
             self._forget_acknowledged()
-            self._send_waiting(connection, at=at)
+            seconds = self._send_waiting(connection, at=at)
             if not self._in_flight:
                 self._well(connection)
-            seconds = IDLE_SECONDS
             if self._stop.is_set():
-                if not self._in_flight or at >= self._stop_at:
+                if (not self._in_flight and seconds == IDLE_SECONDS) or at >= self._stop_at:
                     return
                 seconds = min(seconds, self._stop_at - at)
-            events = connection.turn(seconds, bell=self._bell.listening_end.fileno())
+            events = connection.turn(seconds, bell=self._bell.fileno())
             self._bell.hush()
             self._heard.extend(event for event in events if isinstance(event, Message))
             self._settle([event for event in events if isinstance(event, Answer)], connection)
             self._expect_answers(connection)
 
-    def _send_waiting(self, connection: Connection, *, at: float) -> None:
-        if at < self._silent_until:
-            return
+    def _send_waiting(self, connection: Connection, *, at: float) -> float:
+        """Send what may go out now; gives the seconds after which it is worth looking again."""
         messages_a_row = 2 if self._mqtt.crops else 1
         limit = max(1, min(ROWS_IN_FLIGHT, connection.in_flight_limit // messages_a_row))
-        if len(self._in_flight) >= limit:
-            return
-        sent = {sent.row_id for sent in self._in_flight.values()} | self._acknowledged
-        # What was sent or refused before is the oldest: looking past it must still show enough.
-        for row in self._outbox.waiting(limit + len(self._acknowledged) + len(self._refused_until)):
+        for row in self._next_rows(limit, at=at):
             if len(self._in_flight) >= limit:
                 break
-            if row.id not in sent and at >= self._refused_until.get(row.id, 0.0):
-                self._send(connection, row, at=at)
+            if not self._pace.take(at=at):
+                return self._pace.wait_seconds(at=at)
+            self._send(connection, row, at=at)
+        return IDLE_SECONDS
+
+    def _next_rows(self, limit: int, *, at: float) -> Iterator[Row]:
+        """Give what may be sent, in the order in which it should be."""
+        passed_over = {sent.key for sent in self._in_flight.values()} | self._acknowledged
+        passed_over.update(key for key, until in self._refused_until.items() if at < until)
+        # What is passed over is the oldest: looking past it must still show enough.
+        enough = limit + len(passed_over)
+        for after, kinds in ((self._backlog_up_to, KINDS), (0, ALERTS_AND_ENDS), (0, KINDS)):
+            allowed = [kind for kind in kinds if at >= self._silent_until.get(kind, 0.0)]
+            for row in self._outbox.waiting(enough, after=after, kinds=allowed):
+                if row.key not in passed_over:
+                    passed_over.add(row.key)
+                    yield row
 
     def _send(self, connection: Connection, row: Row, *, at: float) -> None:
         # The crop first: a broker handles publications in order, so whoever gets the alert has the picture.
-        if self._crops_wanted and row.message["crop"]:
+        if self._crops_wanted and row.message.get("crop"):
             self._send_crop(connection, row)
-        message = as_sent(row.message, now=datetime.now(timezone.utc))
-        topic = alerts_topic(self._mqtt, self._device)
-        number = connection.publish(Outgoing(topic, json.dumps(message).encode()))
-        self._in_flight[number] = _Sent(row.id, at)
+        number = connection.publish(enclose(row, self._mqtt, self._device))
+        self._in_flight[number] = _Sent(row.kind, row.key, at)
 
     def _send_crop(self, connection: Connection, row: Row) -> None:
         file = Path(row.message["crop"]["file"])
@@ -314,8 +272,9 @@ class Publisher:
         if len(picture) + HEADER_BYTES > connection.largest_packet_bytes:
             log.warning("%s: too large for the broker, which takes %d bytes", file, connection.largest_packet_bytes)
             return
-        topic = crop_topic(self._mqtt, self._device, row.id)
-        self._crop_numbers.add(connection.publish(Outgoing(topic, picture, content_type=JPEG)))
+        topic = crop_topic(self._mqtt, self._device, row.key)
+        kind = JPEG if file.suffix == ".jpg" else BYTES
+        self._crop_numbers.add(connection.publish(Outgoing(topic, picture, content_type=kind)))
 
     def _settle(self, answers: list[Answer], connection: Connection) -> None:
         acknowledged = []
@@ -330,13 +289,13 @@ class Publisher:
                 continue
             sent = self._in_flight.pop(answer.number)
             if answer.refusal:
-                self._alert_refused(sent, answer.refusal, connection)
+                self._row_refused(sent, answer.refusal, connection)
             else:
-                acknowledged.append(sent.row_id)
+                acknowledged.append(sent.key)
         if acknowledged:
             self._acknowledged.update(acknowledged)
-            for row_id in acknowledged:
-                self._refused_until.pop(row_id, None)
+            for key in acknowledged:
+                self._refused_until.pop(key, None)
             self._state = replace(self._state, sent=self._state.sent + len(acknowledged))
             self._forget_acknowledged()
             self._well(connection)
@@ -359,14 +318,14 @@ class Publisher:
         else:
             self._acknowledged.clear()
 
-    def _alert_refused(self, sent: _Sent, refusal: str, connection: Connection) -> None:
+    def _row_refused(self, sent: _Sent, refusal: str, connection: Connection) -> None:
         at = time.monotonic()
-        self._silent_until = at + self._timing.refused_pause_seconds
-        self._refused_until[sent.row_id] = at + self._timing.refused_row_seconds
-        topic = alerts_topic(self._mqtt, self._device)
+        self._silent_until[sent.kind] = at + self._timing.refused_pause_seconds
+        self._refused_until[sent.key] = at + self._timing.refused_row_seconds
+        what = "alerts" if sent.kind == "alert" else "messages"
         self._trouble(
-            f"{connection.address}: the broker refuses alerts on {topic} ({refusal}); they are kept and tried again: "
-            "give this device write access to that topic"
+            f"{connection.address}: the broker refuses {what} on {topic_of(sent.kind, self._mqtt, self._device)} "
+            f"({refusal}); they are kept and tried again: give this device write access to that topic"
         )
 
     def _crops_refused(self, refusal: str, connection: Connection) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,8 @@ import cv2
 
 from edge_agent.domain import Crop
 from edge_agent.errors import CropError
+from edge_agent.evidence.sealing import NoSeal, Seal
+from edge_agent.folders import make_folder, sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +30,11 @@ FILE_MODE = 0o640
 class Crops:
     """A folder of crops, one JPEG for an alert, named by its id. Written by one thread."""
 
-    def __init__(self, folder: Path, *, jpeg_quality: int) -> None:
+    def __init__(self, folder: Path, *, jpeg_quality: int, keep_free_bytes: int = 0, seal: Seal | None = None) -> None:
         """Take a folder, which need not exist yet, and clear it of what a power cut left unfinished."""
         self.folder = folder
+        self._seal = seal or NoSeal()
+        self._keep_free_bytes = keep_free_bytes
         self._jpeg_quality = jpeg_quality
         # Where this fails, `save` will say why.
         with suppress(OSError):
@@ -41,10 +47,12 @@ class Crops:
         Raises:
             CropError: it cannot be encoded or written; nothing is left behind.
         """
-        content = self._encoded(cutout)
-        path = self.folder.absolute() / f"{alert_id}.jpg"
+        # Sealed in memory: what may not be seen was never on the disk.
+        content = self._seal.close(self._encoded(cutout))
+        path = self.folder.absolute() / f"{alert_id}.jpg{self._seal.suffix}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
+            self._leave_room(len(content))
             _write_whole(path, content)
         except OSError as error:
             raise CropError(
@@ -52,6 +60,13 @@ class Crops:
                 "with free space"
             ) from error
         return Crop(file=str(path), sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+
+    def _leave_room(self, size_bytes: int) -> None:
+        """See that the disk has more room than this: the outbox needs it for alerts, which matter more."""
+        free_bytes = shutil.disk_usage(self.folder).free - size_bytes
+        if free_bytes < self._keep_free_bytes:
+            reason = f"{free_bytes} bytes would be free and evidence.keep_free_bytes is {self._keep_free_bytes}"
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {reason}")
 
     def _encoded(self, cutout: Image) -> bytes:
         try:
@@ -80,9 +95,4 @@ def _write_whole(path: Path, content: bytes) -> None:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
         raise
-    # The new name is an entry of the folder, which has to reach the disk as well.
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)

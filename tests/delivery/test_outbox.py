@@ -1,4 +1,6 @@
+import json
 import os
+import re
 import resource
 import signal
 import sqlite3
@@ -6,14 +8,16 @@ import subprocess
 import sys
 import textwrap
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.delivery.outbox import Outbox
+from edge_agent.delivery.outbox import MOST_HELD, Outbox
+from edge_agent.delivery.outbox_file import files_set_aside
 from edge_agent.domain import Crop
 from edge_agent.errors import UnavailableError
 from tests.delivery.samples import BOOT_ID, a_message
@@ -37,7 +41,7 @@ def test_messages_wait_oldest_first_until_they_are_removed(outbox):
 
     outbox.remove(second["id"])
 
-    assert [row.id for row in outbox.waiting(10)] == [first["id"], third["id"]]
+    assert [row.key for row in outbox.waiting(10)] == [first["id"], third["id"]]
     assert [row.message for row in outbox.waiting(1)] == [first]
     assert outbox.count() == 2
 
@@ -131,7 +135,7 @@ def test_the_outbox_behaves_like_a_list(tmp_path_factory, actions):
             outbox = Outbox(path, boot_id=BOOT_ID)
         elif action < len(model):
             outbox.remove(model.pop(action))
-    assert [row.id for row in outbox.waiting(1000)] == model
+    assert [row.key for row in outbox.waiting(1000)] == model
     assert outbox.count() == len(model)
     outbox.close()
 
@@ -160,7 +164,7 @@ def test_what_was_put_survives_a_process_that_is_killed(tmp_path):
     outbox = Outbox(path, boot_id=BOOT_ID)
     rows = outbox.waiting(100_000)
     outbox.close()
-    assert [row.id for row in rows][: len(acknowledged)] == acknowledged
+    assert [row.key for row in rows][: len(acknowledged)] == acknowledged
     assert len(rows) - len(acknowledged) in {0, 1}
     assert [row.message["sequence"] for row in rows] == list(range(1, len(rows) + 1))
 
@@ -179,6 +183,114 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begun(tmp_path, caplog, conte
     (record,) = caplog.records
     assert str(path) in record.message
     assert str(aside) in record.message
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """An outbox of 200 alerts over many pages; give what is left of the file after some harm."""
+
+    def harm(what):
+        path = tmp_path / "outbox.sqlite"
+        outbox = Outbox(path, boot_id=BOOT_ID)
+        for _ in range(200):
+            outbox.put({**a_message(), "crop_error": "x" * 3000})
+        outbox.close()
+        what(path)
+        return path
+
+    return harm
+
+
+def test_what_can_still_be_read_of_a_truncated_file_is_saved_over(damaged, caplog):
+    path = damaged(lambda path: os.truncate(path, path.stat().st_size // 2))
+
+    outbox = Outbox(path, boot_id=BOOT_ID)
+
+    saved = [row.message["sequence"] for row in outbox.waiting(1000)]
+    assert 50 < len(saved) < 200
+    assert saved == sorted(saved)
+    assert f"{len(saved)} waiting messages were saved over" in outbox.damage
+    assert outbox.damage in caplog.text
+    assert outbox.put(a_message())["sequence"] > max(saved)
+    outbox.close()
+    assert len(files_set_aside(path)) == 1
+
+
+def test_rows_on_both_sides_of_garbage_are_saved_over(damaged):
+    def write_garbage(path):
+        with path.open("r+b") as file:
+            file.seek(path.stat().st_size // 2)
+            file.write(os.urandom(40_000))
+
+    outbox = Outbox(damaged(write_garbage), boot_id=BOOT_ID)
+
+    saved = [row.message["sequence"] for row in outbox.waiting(1000)]
+    assert len(saved) > 150
+    assert {1, 200} <= set(saved)
+    assert outbox.count() == len(saved)
+    outbox.close()
+
+
+@pytest.mark.parametrize("table", ["waiting", "last_sequence", "dropped"])
+def test_a_file_that_lacks_a_table_is_set_aside(damaged, table):
+    def drop(path):
+        with closing(sqlite3.connect(path)) as database:
+            database.execute(f"DROP TABLE {table}")
+
+    path = damaged(drop)
+    outbox = Outbox(path, boot_id=BOOT_ID)
+
+    assert outbox.count() == (0 if table == "waiting" else 200)
+    assert outbox.put(a_message())["sequence"] == 201
+    outbox.close()
+    assert len(files_set_aside(path)) == 1
+
+
+def test_a_table_that_goes_while_the_agent_runs_stops_nothing(damaged):
+    outbox = Outbox(damaged(lambda _path: None), boot_id=BOOT_ID)
+    with closing(sqlite3.connect(outbox.path)) as database:
+        database.execute("DROP TABLE waiting")
+
+    assert outbox.put(a_message())["sequence"] == 201
+    assert outbox.count() == 1
+    outbox.close()
+
+
+def test_a_file_of_the_first_layout_is_brought_up_to_date(tmp_path):
+    path = tmp_path / "outbox.sqlite"
+    waiting = [{**a_message(), "sequence": number} for number in (4, 5)]
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executescript(
+            """
+            CREATE TABLE alerts (
+                position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, crop_file TEXT,
+                message TEXT NOT NULL
+            );
+            CREATE TABLE last_sequence (boot_id TEXT PRIMARY KEY, sequence INTEGER NOT NULL);
+            PRAGMA user_version = 1;
+            """
+        )
+        rows = [(message["id"], "/crops/0190.jpg", json.dumps(message)) for message in waiting]
+        database.executemany("INSERT INTO alerts (id, crop_file, message) VALUES (?, ?, ?)", rows)
+        database.execute("INSERT INTO last_sequence VALUES (?, 5)", (BOOT_ID,))
+
+    outbox = Outbox(path, boot_id=BOOT_ID)
+
+    assert [row.message for row in outbox.waiting(10)] == waiting
+    assert [(row.kind, row.waited_seconds) for row in outbox.waiting(10)] == [("alert", None)] * 2
+    assert outbox.owed_crops() == {"0190.jpg"}
+    assert outbox.put(a_message())["sequence"] == 6
+    outbox.close()
+    assert files_set_aside(path) == []
+
+
+def test_only_the_last_few_damaged_files_are_kept(tmp_path):
+    path = tmp_path / "outbox.sqlite"
+    for _ in range(8):
+        path.write_bytes(b"this is no database " * 500)
+        Outbox(path, boot_id=BOOT_ID).close()
+
+    assert len(files_set_aside(path)) == 5
 
 
 def test_a_file_of_a_later_version_is_set_aside(tmp_path):
@@ -212,21 +324,172 @@ def test_damage_that_shows_later_stops_nothing_and_repeats_no_number(tmp_path, c
     assert list(tmp_path.glob("outbox.sqlite.damaged-*"))
 
 
-def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(tmp_path):
-    (tmp_path / "state").write_text("a file in the place of the folder")
+def test_each_kind_is_numbered_by_itself(outbox):
+    alert = outbox.put(a_message())
+    ended = outbox.put({"id": alert["id"], "schema": "e"}, kind="ended")
+    figures = [outbox.put({"schema": "t"}, kind="telemetry") for _ in range(2)]
 
-    with pytest.raises(UnavailableError, match=r"state/outbox.sqlite: the outbox cannot be used: .*state_folder"):
-        Outbox(tmp_path / "state" / "outbox.sqlite", boot_id=BOOT_ID)
+    assert [message["sequence"] for message in (alert, ended, *figures)] == [1, 1, 1, 2]
+    assert [row.kind for row in outbox.waiting(10)] == ["alert", "ended", "telemetry", "telemetry"]
+    assert [row.kind for row in outbox.waiting(10, kinds=["ended"])] == ["ended"]
+    assert outbox.count("telemetry") == 2
 
 
-def test_a_full_disk_keeps_nothing_and_says_so_and_later_goes_on(tmp_path):
-    outbox = Outbox(tmp_path / "outbox.sqlite", boot_id=BOOT_ID)
+def test_what_was_put_since_a_moment_can_be_told_from_what_waited_before(outbox):
+    outbox.put(a_message())
+    moment = outbox.last_position()
+    young = outbox.put(a_message())
+
+    assert [row.key for row in outbox.waiting(10, after=moment)] == [young["id"]]
+
+
+def test_how_long_a_message_waited_is_known_within_a_boot_and_also_after_a_restart(tmp_path):
+    path = tmp_path / "outbox.sqlite"
+    for boot_id, is_known in ((BOOT_ID, True), (BOOT_ID, True), (ANOTHER_BOOT, False)):
+        with closing(Outbox(path, boot_id=boot_id)) as outbox:
+            if not outbox.count():
+                outbox.put(a_message(datetime(1970, 1, 1, tzinfo=timezone.utc)))
+            (row,) = outbox.waiting(10)
+            assert (row.waited_seconds is not None and 0 <= row.waited_seconds < 60) == is_known
+
+
+def test_a_full_outbox_drops_telemetry_first_then_ended_and_then_the_oldest_alert_and_counts(tmp_path, caplog):
+    path = tmp_path / "outbox.sqlite"
+    outbox = Outbox(path, boot_id=BOOT_ID, keep_rows=4)
+    first = outbox.put(a_message())
+    outbox.put({"id": first["id"]}, kind="ended")
+    for _ in range(2):
+        outbox.put({}, kind="telemetry")
+
+    kinds = []
+    for _ in range(5):
+        outbox.put(a_message())
+        kinds.append([row.kind for row in outbox.waiting(10)])
+
+    assert kinds == [
+        ["alert", "ended", "telemetry", "alert"],
+        ["alert", "ended", "alert", "alert"],
+        *[["alert"] * 4] * 3,
+    ]
+    assert [row.message["sequence"] for row in outbox.waiting(10)] == [3, 4, 5, 6]
+    outbox.put({}, kind="telemetry")
+    assert outbox.dropped() == {"alert": 2, "ended": 1, "telemetry": 3}
+    assert len(caplog.records) == 1
+    outbox.remove(*[row.key for row in outbox.waiting(2)])
+    assert caplog.messages[-1].endswith("has room again; 6 messages were dropped")
+    outbox.close()
+
+    again = Outbox(path, boot_id=ANOTHER_BOOT, keep_rows=4)
+    assert again.dropped() == {"alert": 2, "ended": 1, "telemetry": 3}
+    again.close()
+
+
+def test_the_bound_in_bytes_holds(tmp_path):
+    outbox = Outbox(tmp_path / "outbox.sqlite", boot_id=BOOT_ID, keep_bytes=20_000)
+
+    for _ in range(50):
+        outbox.put(a_message())
+        assert outbox.size_bytes() <= 20_000
+
+    waiting = outbox.waiting(100)
+    assert outbox.size_bytes() == sum(len(json.dumps(row.message)) for row in waiting)
+    assert outbox.dropped()["alert"] == 50 - len(waiting)
+    outbox.close()
+
+
+@pytest.mark.parametrize("folder", ["taken", "/proc/maskwatch"])
+def test_where_nothing_can_be_kept_on_disk_messages_wait_in_memory_and_the_reason_is_said(tmp_path, caplog, folder):
+    (tmp_path / "taken").write_text("a file in the place of the folder")
+
+    outbox = Outbox(tmp_path / folder / "outbox.sqlite", boot_id=BOOT_ID)
+
+    assert re.search(r"outbox.sqlite: the outbox cannot be used: .*state_folder", outbox.trouble)
+    put = [outbox.put(a_message()) for _ in range(3)]
+    assert [row.message for row in outbox.waiting(10)] == put
+    assert outbox.count() == 3
+    with pytest.raises(UnavailableError, match="state_folder"):
+        outbox.owed_crops()
+    assert len(caplog.records) == 1
+    outbox.close()
+    assert "3 messages that were held in memory are lost" in caplog.text
+
+
+def test_what_was_put_on_a_full_disk_waits_in_memory_and_goes_to_disk_once_there_is_room(tmp_path, caplog):
+    path = tmp_path / "outbox.sqlite"
+    outbox = Outbox(path, boot_id=BOOT_ID)
     outbox.put(a_message())
 
-    with files_no_larger_than(1000), pytest.raises(UnavailableError, match="outbox cannot be used"):
-        outbox.put(a_message())
+    with files_no_larger_than(1000):
+        for _ in range(3):
+            outbox.put(a_message())
+        outbox.keep_held()
+        assert "outbox cannot be used" in outbox.trouble
+        assert [row.message["sequence"] for row in outbox.waiting(10)] == [1, 2, 3, 4]
+    outbox.keep_held()
 
-    assert outbox.count() == 1
-    assert outbox.put(a_message())["sequence"] == 2
-    assert outbox.count() == 2
+    assert outbox.trouble == ""
+    assert outbox.count() == 4
+    # A second look at the file, as after a crash.
+    with closing(Outbox(path, boot_id=BOOT_ID)) as again:
+        assert [row.message["sequence"] for row in again.waiting(10)] == [1, 2, 3, 4]
     outbox.close()
+    assert len(caplog.records) == 1
+
+
+def test_memory_is_bounded_while_the_disk_takes_nothing_and_drops_are_on_disk_afterwards(tmp_path):
+    path = tmp_path / "outbox.sqlite"
+    outbox = Outbox(path, boot_id=BOOT_ID)
+    with files_no_larger_than(0):
+        outbox.put({}, kind="telemetry")
+        for _ in range(MOST_HELD + 2):
+            outbox.put(a_message())
+        assert outbox.count() == MOST_HELD
+        assert outbox.dropped() == {"alert": 2, "ended": 0, "telemetry": 1}
+    outbox.put(a_message())
+    outbox.close()
+
+    again = Outbox(path, boot_id=BOOT_ID)
+    assert again.count() == MOST_HELD + 1
+    assert again.dropped() == {"alert": 2, "ended": 0, "telemetry": 1}
+    again.close()
+
+
+def test_a_disk_that_comes_back_after_a_start_without_it_holds_what_waited_on_it_and_in_memory(tmp_path):
+    path = tmp_path / "state" / "outbox.sqlite"
+    before = Outbox(path, boot_id=BOOT_ID)
+    old = [before.put(a_message())["id"] for _ in range(3)]
+    before.close()
+    path.parent.rename(tmp_path / "away")
+    path.parent.touch()
+
+    outbox = Outbox(path, boot_id=ANOTHER_BOOT)
+    new = [outbox.put(a_message())["id"] for _ in range(2)]
+    path.parent.unlink()
+    (tmp_path / "away").rename(path.parent)
+    outbox.keep_held()
+
+    assert [row.key for row in outbox.waiting(10)] == old + new
+    assert outbox.count() == 5
+    outbox.close()
+
+
+def test_what_is_removed_while_the_disk_takes_nothing_still_waits_there_and_is_gone_from_memory(outbox):
+    kept = outbox.put(a_message())
+    with files_no_larger_than(0):
+        held = outbox.put(a_message())
+        with pytest.raises(UnavailableError):
+            outbox.remove(kept["id"], held["id"])
+        assert [row.key for row in outbox.waiting(10)] == [kept["id"]]
+    outbox.remove(kept["id"])
+    assert outbox.count() == 0
+
+
+def test_a_purge_throws_away_the_chosen_kinds_and_is_no_drop(outbox):
+    outbox.put(a_message())
+    for _ in range(3):
+        outbox.put({}, kind="telemetry")
+
+    assert outbox.purge("telemetry", "ended") == 3
+
+    assert [row.kind for row in outbox.waiting(10)] == ["alert"]
+    assert not any(outbox.dropped().values())

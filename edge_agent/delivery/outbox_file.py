@@ -1,0 +1,212 @@
+"""The outbox's file: how is it begun, brought up to date, and what of it is saved when it is damaged?
+
+SQLite with a write-ahead log and synchronous=FULL: what a transaction committed survives the loss of power.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+# Kept in the file's header (PRAGMA user_version). A file of a later layout is set aside like a damaged one.
+LAYOUT = 2
+# Another process (a person with sqlite3) may hold the lock for a moment.
+LOCK_SECONDS = 5.0
+# The log is cut back to this after a burst; what is written between two checkpoints of SQLite is about 4 MB.
+LOG_BYTES = 4_000_000
+# Rows between two damaged places are looked up one by one; ten times what an outbox holds by default.
+MOST_LOOKUPS = 200_000
+# A disk that damages file after file is not to be filled with them.
+MOST_SET_ASIDE = 5
+
+# position orders; key is the message's id, with its kind before it unless it is an alert. put_at is CLOCK_BOOTTIME of
+# the boot with boot_id: how long a message waited is known although the clock was set meanwhile.
+TABLES = (
+    """
+    CREATE TABLE waiting (
+        position INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL UNIQUE,
+        boot_id TEXT NOT NULL,
+        put_at REAL NOT NULL,
+        crop_file TEXT,
+        message TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX waiting_by_kind ON waiting (kind, position)",
+    """
+    CREATE TABLE last_sequence (
+        boot_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        PRIMARY KEY (boot_id, kind)
+    )
+    """,
+    "CREATE TABLE dropped (kind TEXT PRIMARY KEY, messages INTEGER NOT NULL)",
+)
+COLUMNS = "position, kind, key, boot_id, put_at, crop_file, message"
+# Layout 1 kept alerts alone, without the moment in which they were put: they count as waiting since another boot.
+COLUMNS_OF_LAYOUT_1 = "position, 'alert', id, '', 0, crop_file, message"
+
+StoredRow = tuple[int, str, str, str, float, "str | None", str]
+
+
+def open_file(path: Path | str) -> sqlite3.Connection:
+    """Open the file, or begin it, and bring an older layout up to date. For any thread, one at a time.
+
+    Raises:
+        sqlite3.DatabaseError: it cannot be used; `is_damage` tells whether it should be set aside.
+    """
+    # Transactions are begun by hand.
+    database = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+        _prepare(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error speaks of the file and not of something that passes (locked, full, read-only)."""
+    # sqlite3 raises the class itself for SQLITE_CORRUPT and SQLITE_NOTADB; a table that is gone is a general error.
+    return type(error) is sqlite3.DatabaseError or "no such table" in str(error) or "no such column" in str(error)
+
+
+def set_aside(path: Path, *, when: datetime) -> Path:
+    """Rename a damaged file together with its log, so that a new one may be begun, and give its new name.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    name = f"{path.name}.damaged-{when:%Y%m%dT%H%M%S%fZ}"
+    # The log first: a log beside a file that it does not belong to would be replayed into it.
+    for suffix in ("-wal", "-shm", ""):
+        source = path.with_name(path.name + suffix)
+        if source.exists():
+            source.replace(path.with_name(name + suffix))
+    for outdated in files_set_aside(path)[:-MOST_SET_ASIDE]:
+        for suffix in ("-wal", "-shm", ""):
+            outdated.with_name(outdated.name + suffix).unlink(missing_ok=True)
+    return path.with_name(name)
+
+
+def files_set_aside(path: Path) -> list[Path]:
+    """The damaged files that were set aside, oldest first."""
+    found = path.parent.glob(f"{path.name}.damaged-*")
+    return sorted(file for file in found if not file.name.endswith(("-wal", "-shm")))
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """What can still be read from a damaged file: rows in order, the last sequences of a boot, and the drops."""
+
+    rows: list[StoredRow]
+    sequences: list[tuple[str, int]]
+    dropped: list[tuple[str, int]]
+
+
+def readable(damaged: Path, *, boot_id: str) -> Readable:
+    """Read from a damaged file whatever can still be read."""
+    found: dict[int, StoredRow] = {}
+    sequences: list[tuple[str, int]] = []
+    dropped: list[tuple[str, int]] = []
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(damaged, timeout=LOCK_SECONDS)) as database:
+        # Reads a file that is shorter than its header says, too.
+        database.execute("PRAGMA writable_schema = ON")
+        for columns, table in ((COLUMNS, "waiting"), (COLUMNS_OF_LAYOUT_1, "alerts")):
+            _read_around_damage(database, f"SELECT {columns} FROM {table}", found)  # noqa: S608  (both are constants)
+        with suppress(sqlite3.DatabaseError):
+            known = database.execute("SELECT kind, sequence FROM last_sequence WHERE boot_id = ?", (boot_id,))
+            sequences = known.fetchall()
+        with suppress(sqlite3.DatabaseError):
+            dropped = database.execute("SELECT kind, messages FROM dropped").fetchall()
+    rows = [row for _, row in sorted(found.items()) if _is_message(row)]
+    # Where the table of numbers is gone: what waits knows its own.
+    numbers = [(row[1], json.loads(row[-1])) for row in rows]
+    own = [(kind, int(message.get("sequence", 0))) for kind, message in numbers if message.get("boot_id") == boot_id]
+    return Readable(rows, sequences + own, dropped)
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, and on the disk when it ends."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    layout = int(database.execute("PRAGMA user_version").fetchone()[0])
+    tables = int(database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    if layout == 0 and tables == 0:
+        with transaction(database):
+            _make_tables(database)
+        return
+    (finding,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if finding != "ok":
+        raise sqlite3.DatabaseError(finding)
+    if layout == 1:
+        with transaction(database):
+            _migrate_from_1(database)
+    elif layout != LAYOUT:
+        raise sqlite3.DatabaseError(f"layout {layout} instead of {LAYOUT}")
+    # A table or column that is missing shows here and not at the first alert.
+    database.execute(f"SELECT {COLUMNS} FROM waiting LIMIT 1")  # noqa: S608  (a constant)
+    database.execute("SELECT boot_id, kind, sequence FROM last_sequence LIMIT 1")
+    database.execute("SELECT kind, messages FROM dropped LIMIT 1")
+
+
+def _make_tables(database: sqlite3.Connection) -> None:
+    for statement in TABLES:
+        database.execute(statement)
+    database.execute(f"PRAGMA user_version = {LAYOUT}")
+
+
+def _migrate_from_1(database: sqlite3.Connection) -> None:
+    database.execute("ALTER TABLE last_sequence RENAME TO last_sequence_1")
+    _make_tables(database)
+    database.execute(f"INSERT INTO waiting ({COLUMNS}) SELECT {COLUMNS_OF_LAYOUT_1} FROM alerts")  # noqa: S608
+    database.execute("INSERT INTO last_sequence SELECT boot_id, 'alert', sequence FROM last_sequence_1")
+    database.execute("DROP TABLE alerts")
+    database.execute("DROP TABLE last_sequence_1")
+
+
+def _read_around_damage(database: sqlite3.Connection, query: str, found: dict[int, StoredRow]) -> None:
+    """Read from both ends up to the damage, and then whatever lies between two damaged places."""
+    last_from_start, first_from_end = 0, 0
+    with suppress(sqlite3.DatabaseError):
+        for row in database.execute(f"{query} ORDER BY position"):
+            found[row[0]] = row
+            last_from_start = row[0]
+        return
+    with suppress(sqlite3.DatabaseError):
+        for row in database.execute(f"{query} ORDER BY position DESC"):
+            found[row[0]] = row
+            first_from_end = row[0]
+    for position in range(last_from_start + 1, min(first_from_end, last_from_start + MOST_LOOKUPS)):
+        with suppress(sqlite3.DatabaseError):
+            found.update((row[0], row) for row in database.execute(f"{query} WHERE position = ?", (position,)))
+
+
+def _is_message(row: StoredRow) -> bool:
+    try:
+        return isinstance(json.loads(row[-1]), dict) and all(isinstance(value, str) for value in row[1:4])
+    except (TypeError, ValueError):
+        return False
