@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from edge_agent.decision.evidence import Evidence
     from edge_agent.decision.rules import Rules
+    from edge_agent.decision.stillness import Stillness
     from edge_agent.decision.tracker import Tracker
     from edge_agent.vision.faces import FaceFinder
     from edge_agent.vision.frame_rate import FrameRate
@@ -37,12 +38,13 @@ class Pipeline:
         tracker: Tracker,
         masks: MaskReader,
         evidence: Evidence,
+        stillness: Stillness,
         rules: Rules,
         margin_fraction: float,
     ) -> None:
         """`margin_fraction` of the face is kept around it in the cutout of a reading."""
         self.rate, self.motion, self.faces, self.tracker = rate, motion, faces, tracker
-        self.masks, self.evidence, self.rules = masks, evidence, rules
+        self.masks, self.evidence, self.stillness, self.rules = masks, evidence, stillness, rules
         self.margin_fraction = margin_fraction
 
     def process(self, frame: Frame) -> Outcome:
@@ -57,11 +59,12 @@ class Pipeline:
         faces = self.faces.find(frame.image) if looked else []
         watch.lap("faces")
         tracks = self.tracker.update(faces, at=at, when=when)
-        readings = [self._read(frame, track, tracks) for track in tracks if self.evidence.wants_reading(track, at=at)]
+        readings = [self._read(frame, track, tracks) for track in tracks if self._wants_reading(track, at)]
         watch.lap("masks")
         following = self.tracker.following
         verdicts = self.evidence.weigh(readings, following=following)
-        events = self.rules.judge(verdicts, still=frozenset(), following=following, at=at, when=when)
+        still = self.stillness.watch(readings, following=following)
+        events = self.rules.judge(verdicts, still=still, following=following, at=at, when=when)
         watch.lap("decision")
 
         return Outcome(
@@ -73,6 +76,11 @@ class Pipeline:
             tuple(event for event in events if isinstance(event, Ended)),
             watch.seconds,
         )
+
+    def _wants_reading(self, track: Track, at: float) -> bool:
+        # An alert waits no longer than it must for knowing whether it is a person.
+        waits = self.rules.is_to_alert(track) and self.stillness.is_unsure_of(track)
+        return waits or self.evidence.wants_reading(track, at=at)
 
     def _read(self, frame: Frame, track: Track, tracks: Sequence[Track]) -> Reading:
         """Read one face, and keep a copy of it: the frame is gone when the verdict falls."""

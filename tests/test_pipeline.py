@@ -9,6 +9,7 @@ import numpy as np
 from edge_agent.config import MotionConfig, RulesConfig, TrackingConfig, VerdictsConfig
 from edge_agent.decision.evidence import Evidence
 from edge_agent.decision.rules import Rules
+from edge_agent.decision.stillness import Stillness
 from edge_agent.decision.tracker import Tracker
 from edge_agent.domain import LABELS, Box
 from edge_agent.pipeline import Pipeline
@@ -55,7 +56,9 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
         tracker=Tracker(TrackingConfig(forget_seconds=1.0), camera="door"),
         masks=masks or Masks(),  # type: ignore[arg-type]
         evidence=Evidence(VerdictsConfig(), violations=("without_mask", "mask_worn_incorrectly")),
-        rules=Rules(RulesConfig()),
+        stillness=Stillness(margin_fraction=0.5),
+        # What these eyes see never moves.
+        rules=Rules(RulesConfig(ignore_pictures=False)),
         margin_fraction=0.5,
     )
 

@@ -1,13 +1,18 @@
-"""The rules: which verdicts is a person told of?
+"""The rules: which verdicts is a person told of, and when is it over?
 
-In: verdicts. Out: at most one alert for each track and violation. Pure.
+In: verdicts. Out: at most one alert for each track and violation, and at most one end for each alert. Pure.
+
+A violation that may not be alerted yet waits: whoever is still in violation when quiet hours, cool-down or limit let
+them through is alerted then, and whoever left or put the mask on before is counted in the next alert.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Literal
 
-from edge_agent.domain import Alert, Verdict
+from edge_agent.domain import Alert, Ended, Verdict
+from edge_agent.quiet_hours import parse_quiet_hours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,34 +20,121 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from edge_agent.config import RulesConfig
+    from edge_agent.domain import Track
+
+LIMIT_SECONDS = 60.0
+"""The minute of `alerts_per_minute`: any 60 seconds, not those of a clock, so that no two bursts meet."""
 
 
 class Rules:
-    """Remembers who has been alerted. One per camera, owned by one thread."""
+    """Remembers who waits and who has been alerted. One per camera, owned by one thread."""
 
     def __init__(self, config: RulesConfig) -> None:
         """Start with nobody alerted."""
         self._config = config
-        self._alerted: set[int] = set()
+        self._quiet_hours = tuple(parse_quiet_hours(text) for text in config.quiet_hours)
+        self._zone = config.zone
+        self._violating: dict[int, Verdict] = {}
+        """The newest verdict of each track in violation, alerted or not, in the order in which they began."""
+        self._held_back: set[int] = set()
+        """Those of them whom only quiet hours, cool-down or limit have kept from being alerted."""
+        self._alerted: dict[int, Alert] = {}
+        self._told_at: deque[float] = deque()
+        self._suppressed = 0
 
-    def judge(self, verdicts: Sequence[Verdict], *, following: AbstractSet[int], when: datetime) -> list[Alert]:
-        """Alert each violation once; a person who put the mask on and takes it off again is alerted again.
+    def is_to_alert(self, track: Track) -> bool:
+        """Whether a track is in violation and has not been alerted."""
+        return track.id in self._violating and track.id not in self._alerted
 
-        `following` names the tracks that still live; the others are forgotten.
+    def judge(
+        self,
+        verdicts: Sequence[Verdict],
+        *,
+        still: AbstractSet[int],
+        following: AbstractSet[int],
+        at: float,
+        when: datetime,
+    ) -> list[Alert | Ended]:
+        """Alert each violation once, and say when an alerted one is over; first what ended, then what began.
+
+        `still` names the tracks that may be pictures on a wall, `following` those that still live; the others have
+        left.
         """
-        self._alerted &= following
-        alerts = []
+        ended = [
+            *(self._end(gone, "left", when) for gone in [*self._violating] if gone not in following),
+            *self._take(verdicts, when),
+        ]
+        told = [one for one in ended if one is not None and self._config.tell_when_ended]
+        return [*told, *self._tell(still, at=at, when=when)]
+
+    def _take(self, verdicts: Sequence[Verdict], when: datetime) -> list[Ended | None]:
+        """Note what the tracks are by now."""
+        ended = []
         for verdict in verdicts:
-            if verdict.decision == "compliant":
-                self._alerted.discard(verdict.track.id)
-            elif self._is_news(verdict):
-                self._alerted.add(verdict.track.id)
-                alerts.append(Alert(verdict, when))
+            number = verdict.track.id
+            if verdict.decision == "violation":
+                self._violating[number] = verdict
+            elif verdict.decision == "compliant" or number not in self._alerted:
+                # Doubt ends nothing that was alerted, or a hand before the face would be a new alert.
+                ended.append(self._end(number, "compliant", when))
+        return ended
+
+    def _end(self, number: int, reason: Literal["left", "compliant"], when: datetime) -> Ended | None:
+        """Forget a violation, if there is one; the end of one that was alerted is worth telling."""
+        self._violating.pop(number, None)
+        if number in self._held_back:
+            self._held_back.remove(number)
+            self._suppressed += 1
+        alert = self._alerted.pop(number, None)
+        return Ended(alert.verdict.track, alert.verdict.label, reason, alert.when, when) if alert else None
+
+    def _tell(self, still: AbstractSet[int], *, at: float, when: datetime) -> list[Alert]:
+        """Alert whoever is in violation, was not told of, and may be by now."""
+        alerts = []
+        for number, verdict in self._violating.items():
+            if number in self._alerted or not self._concerns(verdict, still, at):
+                continue
+            if not self._may_tell(at, when):
+                self._held_back.add(number)
+                continue
+            self._held_back.discard(number)
+            self._told_at.append(at)
+            self._alerted[number] = Alert(verdict, when, self._suppressed)
+            self._suppressed = 0
+            alerts.append(self._alerted[number])
         return alerts
 
-    def _is_news(self, verdict: Verdict) -> bool:
+    def _concerns(self, verdict: Verdict, still: AbstractSet[int], at: float) -> bool:
+        """Whether it is a person, near and long enough, at a place that is watched."""
+        config, track = self._config, verdict.track
         return (
-            verdict.decision == "violation"
-            and verdict.track.id not in self._alerted
-            and verdict.best.track.face.box.shorter_side_px >= self._config.smallest_face_px
+            verdict.best.track.face.box.shorter_side_px >= config.smallest_face_px
+            and at - track.first_seen_at >= config.dwell_seconds
+            and not (config.ignore_pictures and track.id in still)
+            and not self._is_ignored(verdict)
         )
+
+    def _is_ignored(self, verdict: Verdict) -> bool:
+        (x, y), (width_px, height_px) = verdict.track.face.box.centre, verdict.best.frame_size
+        return any(_is_inside(x / width_px, y / height_px, polygon) for polygon in self._config.ignore_polygons)
+
+    def _may_tell(self, at: float, when: datetime) -> bool:
+        """Whether quiet hours, cool-down and limit let an alert through."""
+        config = self._config
+        while self._told_at and at - self._told_at[0] >= max(LIMIT_SECONDS, config.cooldown_seconds):
+            self._told_at.popleft()
+        if self._told_at and at - self._told_at[-1] < config.cooldown_seconds:
+            return False
+        within = sum(at - told_at < LIMIT_SECONDS for told_at in self._told_at)
+        if config.alerts_per_minute and within >= config.alerts_per_minute:
+            return False
+        return not any(hours.cover(when.astimezone(self._zone)) for hours in self._quiet_hours)
+
+
+def _is_inside(x: float, y: float, polygon: Sequence[tuple[float, float]]) -> bool:
+    """Whether a point is inside a polygon: a ray to its right crosses the border an odd number of times."""
+    inside = False
+    for (x1, y1), (x2, y2) in zip(polygon, [*polygon[1:], polygon[0]], strict=True):
+        if (y1 > y) != (y2 > y) and x < x1 + (y - y1) / (y2 - y1) * (x2 - x1):
+            inside = not inside
+    return inside

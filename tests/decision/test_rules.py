@@ -2,12 +2,19 @@
 
 from edge_agent.config import RulesConfig
 from edge_agent.decision.rules import Rules
+from edge_agent.domain import Alert
 from tests.values import NOON, a_face, a_track, a_verdict
 
 
 def told(rules: Rules, *decisions: str, track=None) -> list[int]:
     """How many alerts each verdict in turn gives."""
-    return [len(rules.judge([a_verdict(one, track=track)], following={1}, when=NOON)) for one in decisions]
+    return [
+        sum(
+            isinstance(one, Alert)
+            for one in rules.judge([a_verdict(decision, track=track)], still=set(), following={1}, at=0.0, when=NOON)
+        )
+        for decision in decisions
+    ]
 
 
 def test_a_violation_is_alerted_once_however_long_it_lasts():
@@ -26,7 +33,7 @@ def test_two_people_are_two_alerts():
     rules = Rules(RulesConfig())
     both = [a_verdict(track=a_track(1)), a_verdict(track=a_track(2))]
 
-    alerts = rules.judge(both, following={1, 2}, when=NOON)
+    alerts = rules.judge(both, still=set(), following={1, 2}, at=0.0, when=NOON)
 
     assert [alert.verdict.track.id for alert in alerts] == [1, 2]
 

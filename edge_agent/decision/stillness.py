@@ -1,0 +1,264 @@
+"""Stillness: is this face a picture on a wall, or does it live?
+
+In: the readings of one frame. Out: the tracks that may be a picture. Pure: pixels come in with the readings.
+
+A camera that stands still sees the same pixels of a poster or a mannequin for as long as it is there, apart from
+noise, light and people passing in front. A living head is never at rest: within a second it moves by some hundredths
+of its width. So each reading is compared with one up to a second older: by how much must what was seen then be shifted
+to give what is seen now, where brightness, contrast and a slope of light across the face may change as they like?
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.domain import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+
+    from edge_agent.domain import Reading, Track
+
+Grid: TypeAlias = NDArray[np.float64]
+"""Brightness, 0..255, in CELLS rows of CELLS equal parts of a box."""
+
+CELLS = 24
+"""Along each side of a grid: coarse enough that the noise of many pixels averages out in a cell."""
+CELL_SAMPLES = 4
+"""Of a large face every n-th pixel is enough for this many along a side of a cell: 10 ms less for a face of 300 px."""
+COMPARED_SECONDS = 1.0
+"""A reading is compared with later ones for so long."""
+MOVED_FRACTION = 0.006
+"""Of the face's width. Over one second 99 % of pairs of readings of the people in the three reference recordings were
+more than this apart, at native size and at 30 px; of one of their frames repeated at 30 px with noise of 8 grey levels,
+flicker of 15 % and JPEG at quality 60, 99 % were less than 0.0045 apart."""
+SURE_ERRORS = 4.0
+"""A shift counts where it is so many times its own standard error; noise alone gives that once in 10,000 readings."""
+LEAST_EXPLAINED = 0.8
+"""Share of the variance of a grid that the older one, shifted, accounts for where both show one face in full view: at
+least 0.93 for 95 % of the pairs half a second apart, but 0.5 and less while a hand or a passer-by covers it."""
+WALKED_FRACTION = 0.25
+"""Of the face's width: boxes of the finders jump by 0.02 to 0.05 on something that hangs still."""
+GROWN_RATIO = 1.2
+"""Nor do they grow or shrink by so much."""
+MOVES_OF_LIFE = 2
+"""A knock against the camera, or a lamp that is switched on, is one move. A head goes on: two took the people of the
+recordings 0.2 to 0.6 s at 10 frames a second and more (one of them 0.8 s), and 1.0 to 1.5 s at 2."""
+MOVES_SECONDS = 3.0
+"""Moves further apart than this are accidents."""
+PLACE_SECONDS = 5.0
+"""What has not moved for so long is a thing. Nobody in the recordings sat still for more than a second."""
+PLACE_READINGS = 5
+"""And was seen so often meanwhile: reading a track that is decided happens now and then."""
+PLACE_OVERLAP = 0.5
+"""A face that overlaps a place less (IoU) is elsewhere."""
+REFRESH_SECONDS = 60.0
+"""The look of a place follows the light of the day at these steps."""
+MOST_PLACES = 64
+"""Of 5 kB each; beyond, the one that was not seen for longest is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a box showed."""
+
+    at: float
+    box: Box
+    grid: Grid
+
+
+@dataclass(frozen=True, slots=True)
+class _Shift:
+    """How one grid becomes another: by which fraction of the box's width, how wrong that may be, how well it does."""
+
+    fraction: float
+    error: float
+    explained: float
+
+    @property
+    def is_clear(self) -> bool:
+        return self.explained >= LEAST_EXPLAINED
+
+    @property
+    def is_move(self) -> bool:
+        return self.is_clear and self.fraction > max(MOVED_FRACTION, SURE_ERRORS * self.error)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What is known of a track."""
+
+    view: _View
+    still_since: float
+    still_readings: int = 0
+    moves: int = 0
+    moved_at: float = 0.0
+    is_thing: bool = False
+
+    @property
+    def lives(self) -> bool:
+        return self.moves >= MOVES_OF_LIFE
+
+    def note_move(self, at: float) -> None:
+        self.moves = self.moves + 1 if at - self.moved_at <= MOVES_SECONDS else 1
+        self.moved_at = self.still_since = at
+        self.still_readings = 0
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a thing is."""
+
+    view: _View
+    seen_at: float
+
+
+class Stillness:
+    """Remembers what each track looked like, and where things are. One per camera, owned by one thread."""
+
+    def __init__(self, *, margin_fraction: float) -> None:
+        """`margin_fraction` of the face is around it in the cutout of a reading."""
+        self._margin_fraction = margin_fraction
+        self._watched: dict[int, _Watched] = {}
+        self._places: list[_Place] = []
+
+    def is_unsure_of(self, track: Track) -> bool:
+        """Whether a track has neither shown life nor turned out to be a thing."""
+        watched = self._watched.get(track.id)
+        return watched is None or not (watched.lives or watched.is_thing)
+
+    def watch(self, readings: Sequence[Reading], *, following: AbstractSet[int]) -> frozenset[int]:
+        """Look at the readings of a frame and name the tracks that have shown no life yet, or are where a thing was.
+
+        `following` names the tracks that still live; the others are forgotten, but not the places of things.
+        """
+        for gone in self._watched.keys() - following:
+            del self._watched[gone]
+        for reading in readings:
+            self._look_at(reading)
+        return frozenset(number for number, watched in self._watched.items() if not watched.lives)
+
+    def _look_at(self, reading: Reading) -> None:
+        number, at, box = reading.track.id, reading.taken_at, reading.track.face.box
+        place = self._place_of(reading)
+        watched = self._watched.get(number)
+        if place is not None:
+            place.seen_at = at
+            self._watched[number] = _Watched(self._view(reading, box), still_since=at, is_thing=True)
+        elif watched is None:
+            self._watched[number] = _Watched(self._view(reading, box), still_since=at)
+        elif not watched.lives:
+            watched.is_thing = False
+            self._compare(watched, reading)
+
+    def _place_of(self, reading: Reading) -> _Place | None:
+        """The thing that a reading shows."""
+        for place in self._places:
+            if place.view.box.overlap(reading.track.face.box) < PLACE_OVERLAP:
+                continue
+            now = self._view(reading, place.view.box)
+            shift = _shift(place.view.grid, now.grid)
+            if shift.is_clear and not shift.is_move:
+                if now.at - place.view.at >= REFRESH_SECONDS:
+                    place.view = now
+                return place
+        return None
+
+    def _compare(self, watched: _Watched, reading: Reading) -> None:
+        """Hold a reading against an older one of the same track."""
+        then, at, box = watched.view, reading.taken_at, reading.track.face.box
+        (x, y), (x_now, y_now) = then.box.centre, box.centre
+        dx, dy, width_px = x_now - x, y_now - y, max(then.box.width_px, 1.0)
+        shift = _shift(then.grid, self._view(reading, then.box).grid)
+        if not shift.is_clear:
+            # More than a cell or two: let the box say about where it went.
+            followed = Box(then.box.x1 + dx, then.box.y1 + dy, then.box.x2 + dx, then.box.y2 + dy)
+            shift = _shift(then.grid, self._view(reading, followed).grid, begin=(dx / width_px, dy / width_px))
+        grown = max(box.width_px, 1.0) / width_px
+        has_walked = math.hypot(dx, dy) > WALKED_FRACTION * width_px or not 1 / GROWN_RATIO < grown < GROWN_RATIO
+        if has_walked or shift.is_move:
+            watched.note_move(at)
+        elif shift.is_clear:
+            watched.still_readings += 1
+            if at - watched.still_since >= PLACE_SECONDS and watched.still_readings >= PLACE_READINGS:
+                self._remember(self._view(reading, box))
+        else:
+            watched.still_since, watched.still_readings = at, 0
+        if has_walked or shift.is_move or not shift.is_clear or at - then.at >= COMPARED_SECONDS:
+            watched.view = self._view(reading, box)
+
+    def _remember(self, view: _View) -> None:
+        self._places.append(_Place(view, view.at))
+        if len(self._places) > MOST_PLACES:
+            self._places.remove(min(self._places, key=lambda place: place.seen_at))
+
+    def _view(self, reading: Reading, box: Box) -> _View:
+        """What a box showed, whose pixels are in the cutout of a reading for the most part."""
+        width_px, height_px = reading.frame_size
+        around = reading.track.face.box.grown(self._margin_fraction)
+        left, top, _, _ = around.clipped(width_px=width_px, height_px=height_px).as_ints()
+        # The same pixels of the frame in every view, or a thing would seem to move.
+        step = max(1, int(box.shorter_side_px / CELLS / CELL_SAMPLES))
+        first_row, first_column = -top % step, -left % step
+        # Green carries most of the light, and taking it costs nothing.
+        green = reading.cutout[first_row::step, first_column::step, 1].astype(np.float64)
+        top, left = top + first_row, left + first_column
+        rows = _weights((box.y1 - top) / step, (box.y2 - top) / step, green.shape[0])
+        columns = _weights((box.x1 - left) / step, (box.x2 - left) / step, green.shape[1])
+        return _View(reading.taken_at, box, _smoothed(rows @ green @ columns.T))
+
+
+def _weights(begin: float, end: float, pixels: int) -> Grid:
+    """What each pixel of a line adds to the mean of each cell between two points of it, shape (CELLS, pixels)."""
+    edges = np.linspace(begin, end, CELLS + 1)[:, np.newaxis]
+    # A cell that reaches outside takes the last pixel.
+    low = np.clip(edges[:-1], 0, pixels - 1)
+    high = np.clip(edges[1:], low + 1e-3, pixels)
+    pixel = np.arange(pixels)
+    overlap = np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0, None)
+    return np.asarray(overlap / overlap.sum(axis=1, keepdims=True))
+
+
+def _smoothed(grid: Grid) -> Grid:
+    """Blur by one cell, 1-2-1 both ways: a gradient between cells says more of a smooth picture."""
+    grid = np.pad(grid, 1, mode="edge")
+    grid = (grid[:-2] + 2 * grid[1:-1] + grid[2:]) / 4
+    return np.asarray((grid[:, :-2] + 2 * grid[:, 1:-1] + grid[:, 2:]) / 4)
+
+
+BLURRED_CELLS = 4
+"""Cells that share their noise after the blur: a quarter of the cells is what counts as independent."""
+DOWN, RIGHT = np.mgrid[-1 : 1 : CELLS * 1j, -1 : 1 : CELLS * 1j]
+"""A slope of light across the face."""
+
+
+def _shift(then: Grid, now: Grid, *, begin: tuple[float, float] = (0.0, 0.0)) -> _Shift:
+    """Fit `now = gain * then + offset + slopes + shift * gradient` by least squares (Lucas and Kanade, 1981).
+
+    `begin` is by how many widths of the box right and down the grid of now was taken from that of then.
+    """
+    down, right = np.gradient((then + now) / 2)
+    terms = np.stack(
+        [part[1:-1, 1:-1].ravel() for part in (right, down, then, np.ones_like(then), RIGHT, DOWN)], axis=1
+    )
+    seen = now[1:-1, 1:-1].ravel()
+    squares = terms.T @ terms
+    # A face without contrast, such as a black cutout, has no gradients to fit.
+    squares[np.diag_indices_from(squares)] += 1e-6 * np.trace(squares) + 1e-9
+    inverse = np.linalg.inv(squares)
+    answer = inverse @ terms.T @ seen
+    rest = seen - terms @ answer
+    variance = float(rest @ rest) / (seen.size / BLURRED_CELLS - len(answer))
+    error_cells = math.sqrt(max(0.0, variance * float(inverse[0, 0] + inverse[1, 1])))
+    spread = float(np.square(seen - seen.mean()).sum())
+    return _Shift(
+        math.hypot(begin[0] - answer[0] / CELLS, begin[1] - answer[1] / CELLS),
+        error_cells / CELLS,
+        1.0 - float(rest @ rest) / spread if spread > 0 else 0.0,
+    )
