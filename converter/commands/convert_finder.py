@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIDES, LARGEST_STRIDE, LARGEST_PX = 2, 32, 2048
-DEFAULT_SIZES = "512x384,384x512"
+DEFAULT_SIZES = "448x352,352x448,640x384,384x640"
+"""For cameras of 640x480 and of 1280x720, lying and standing: the agent takes the smallest that shows enough."""
 DEFAULT_SMALLEST_PX = 16.0
 """Faces of this size were found reliably by the finders tried, whatever the size of the input."""
 RUN_SCENES = "scenes.json"

@@ -32,7 +32,7 @@ def a_recipe(folder, faces, **changed):
     return path
 
 
-@pytest.mark.parametrize("command", [[], ["masks"], ["faces"], ["synthesise"], ["explore"]])
+@pytest.mark.parametrize("command", [[], ["masks"], ["faces"], ["synthesise"], ["empty"], ["explore"]])
 def test_every_help_ends_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Image
 
+    Find: TypeAlias = Callable[[Image], tuple[NDArray[np.float32], NDArray[np.float32]]]
+
 HALVES = ("choosing", "reporting")
 SPLITS = {"choosing": "train", "reporting": "test"}
 SAMPLES = (
@@ -41,14 +44,15 @@ SAMPLES = (
 SUFFIXES = (".png", ".jpg")
 TEXTURES = 60
 """Of each half: enough for two of every kind at every scale."""
-LEAST_SCORE = 0.1
+LEAST_SCORE = 0.2
 """A place that a finder is even so sure of may hold a face."""
 FINDER_PX = 640
 MARGIN_FRACTION = 0.5
 """Around a face: hair, neck and the edge of a mask are no background."""
 SMALLEST_SIDE_PX = 96
-TRIES = 40
-"""Windows that are tried in a picture before it is left out: crowds have no background."""
+TRIES = 100
+"""Windows that are tried before a picture is given up: crowds have no background."""
+PARTS_OF_PICTURE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ def write_empty(output: Path, *, scenes: Path, finder: Path, most_scenes: int, s
         kinds = {
             "sample": iter(samples[number :: len(HALVES)]),
             "texture": (texture(random, kind) for kind in range(TEXTURES)),
-            "background": _backgrounds(scenes, SPLITS[half], find, random, most=most_scenes),
+            "background": islice(_backgrounds(scenes, SPLITS[half], find, random), most_scenes),
         }
         (output / half).mkdir(parents=True)
         written[half] = {kind: _write(output / half, kind, pictures) for kind, pictures in kinds.items()}
@@ -127,35 +131,26 @@ def _samples() -> Iterator[Image]:
                 yield read_picture(path)
 
 
-def _backgrounds(
-    scenes: Path,
-    split: str,
-    find: Callable[[Image], tuple[NDArray[np.float32], NDArray[np.float32]]],
-    random: np.random.Generator,
-    *,
-    most: int,
-) -> Iterator[Image]:
-    """Parts of scenes in which nobody drew a box and the finder sees nothing, one a picture."""
-    examples = read_scenes(scenes, sources=(), splits=(split,), smallest_px=0)
+def _backgrounds(scenes: Path, split: str, find: Find, random: np.random.Generator) -> Iterator[Image]:
+    """Parts of scenes in which nobody drew a box and the finder sees nothing, a few of each picture."""
     boxes: dict[Path, list[tuple[float, float, float, float]]] = {}
-    for one in examples:
+    for one in read_scenes(scenes, sources=(), splits=(split,), smallest_px=0):
         if one.box is not None:
             boxes.setdefault(one.path, []).append((one.box.x1, one.box.y1, one.box.x2, one.box.y2))
     paths = sorted(boxes)
-    count = 0
     for index in tqdm(random.permutation(len(paths)), desc=f"backgrounds of {split}", unit="picture", leave=False):
-        if count == most:
-            return
         try:
             image = read_picture(paths[index])
         except PictureError:
             continue
-        annotated = np.array(boxes[paths[index]], np.float32).reshape(-1, 4)
-        part = background(image, np.concatenate([annotated, find(image)[0]]), random)
-        # Once more on the part alone, where a face is larger on the input.
-        if part is not None and not len(find(part)[0]):
-            count += 1
-            yield part
+        faces = np.concatenate([np.array(boxes[paths[index]], np.float32), find(image)[0]])
+        for _ in range(PARTS_OF_PICTURE):
+            part = background(image, faces, random)
+            if part is None:
+                break
+            # Once more on the part alone, where a face is larger on the input.
+            if not len(find(part)[0]):
+                yield part
 
 
 def _write(folder: Path, kind: str, pictures: Iterator[Image]) -> int:

@@ -1,0 +1,85 @@
+"""Pictures without people are without people, and what chooses does not report."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.errors import ConfigError
+from tests.training.faces.conftest import write_scenes
+from training.cli import main
+from training.faces.compact import build_compact
+from training.faces.empty import MARGIN_FRACTION, SMALLEST_SIDE_PX, background, texture, write_empty
+
+NO_FACES = np.zeros((0, 4), np.float32)
+
+
+def numbered(width: int, height: int) -> np.ndarray:
+    """A picture whose first two colours say where each pixel was."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    return np.stack([columns, rows, np.zeros_like(rows)], axis=-1).astype(np.uint8)
+
+
+def test_a_background_keeps_clear_of_faces_and_of_what_is_around_them():
+    face = np.array([[20, 20, 60, 60]], np.float32)
+
+    for seed in range(20):
+        part = background(numbered(250, 200), face, np.random.default_rng(seed))
+
+        assert part is not None
+        assert min(part.shape[:2]) >= SMALLEST_SIDE_PX
+        left, top = part[0, 0, :2]
+        assert left >= 60 + 40 * MARGIN_FRACTION or top >= 60 + 40 * MARGIN_FRACTION
+
+
+def test_a_crowd_has_no_background():
+    everywhere = np.array([[0, 0, 250, 200]], np.float32)
+
+    assert background(numbered(250, 200), everywhere, np.random.default_rng(1)) is None
+
+
+def test_a_picture_that_is_too_small_has_no_background():
+    assert background(numbered(80, 200), NO_FACES, np.random.default_rng(1)) is None
+
+
+@pytest.mark.parametrize("kind", range(6))
+def test_a_texture_is_a_picture_and_the_same_for_the_same_seed(kind):
+    one, same = (texture(np.random.default_rng(3), kind) for _ in range(2))
+
+    assert one.dtype == np.uint8
+    assert one.ndim == 3
+    assert one.std() > 1
+    np.testing.assert_array_equal(one, same)
+
+
+@pytest.mark.tensorflow
+def test_scenes_to_learn_from_choose_and_scenes_to_judge_by_report(tmp_path, capsys):
+    build_compact().save(tmp_path / "model.keras")
+    scenes = write_scenes(tmp_path / "scenes", count=4)
+    content = json.loads(scenes.read_text())
+    for image in content["images"][2:]:
+        image["split"] = "test"
+    scenes.write_text(json.dumps(content))
+    places = ("--scenes", str(scenes), "--finder", str(tmp_path / "model.keras"))
+
+    assert main(["empty", str(tmp_path / "empty"), *places, "--most", "2"]) == 0
+
+    said = capsys.readouterr().out.splitlines()
+    halves = [str(tmp_path / "empty" / half) for half in ("choosing", "reporting")]
+    assert [line.partition(":")[0] for line in said] == halves
+        str(tmp_path / "empty" / half) for half in ("choosing", "reporting")
+    ]
+    for half in ("choosing", "reporting"):
+        pictures = list((tmp_path / "empty" / half).iterdir())
+        assert {path.name.partition("-")[0] for path in pictures} >= {"sample", "texture"}
+        assert all(cv2.imread(str(path)) is not None for path in pictures)
+
+
+def test_a_folder_that_is_not_empty_is_not_written_into(tmp_path):
+    (tmp_path / "a.png").touch()
+
+    with pytest.raises(ConfigError, match="is not empty; give a new folder"):
+        write_empty(tmp_path, scenes=tmp_path / "a.json", finder=tmp_path / "a.onnx", most_scenes=1, seed=1)

@@ -1,0 +1,29 @@
+"""The listing names what a run learnt from and what judged it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from training.faces.listing import write_listing
+from training.faces.scenes import Scene, SceneSet
+
+NOTHING = np.zeros((0, 4), np.float32)
+
+
+def test_pictures_are_named_from_the_folder_of_the_file_with_their_boxes(tmp_path):
+    learnt = Scene(tmp_path / "a.png", "street", np.array([[10, 20, 30, 60]], np.float32), NOTHING, 1.0)
+    judging = Scene(tmp_path / "b.png", "groups", NOTHING, NOTHING, 0.0)
+    (tmp_path / "run").mkdir()
+    path = tmp_path / "run" / "scenes.json"
+
+    write_listing(SceneSet((learnt,), (judging,), (), 0), path)
+
+    content = json.loads(path.read_text())
+    assert [(one["file_name"], one["split"], one["source"]) for one in content["images"]] == [
+        (str(Path("..") / "a.png"), "train", "street"),
+        (str(Path("..") / "b.png"), "validation", "groups"),
+    ]
+    assert [one["bbox"] for one in content["annotations"]] == [[10, 20, 20, 40]]
