@@ -70,8 +70,6 @@ def test_scenes_to_learn_from_choose_and_scenes_to_judge_by_report(tmp_path, cap
     said = capsys.readouterr().out.splitlines()
     halves = [str(tmp_path / "empty" / half) for half in ("choosing", "reporting")]
     assert [line.partition(":")[0] for line in said] == halves
-        str(tmp_path / "empty" / half) for half in ("choosing", "reporting")
-    ]
     for half in ("choosing", "reporting"):
         pictures = list((tmp_path / "empty" / half).iterdir())
         assert {path.name.partition("-")[0] for path in pictures} >= {"sample", "texture"}
