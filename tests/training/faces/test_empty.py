@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,13 +15,16 @@ from training.cli import main
 from training.faces.compact import build_compact
 from training.faces.empty import MARGIN_FRACTION, SMALLEST_SIDE_PX, background, texture, write_empty
 
+if TYPE_CHECKING:
+    from edge_agent.domain import Image
+
 NO_FACES = np.zeros((0, 4), np.float32)
 
 
-def numbered(width: int, height: int) -> np.ndarray:
+def numbered(width: int, height: int) -> Image:
     """A picture whose first two colours say where each pixel was."""
     rows, columns = np.mgrid[0:height, 0:width]
-    return np.stack([columns, rows, np.zeros_like(rows)], axis=-1).astype(np.uint8)
+    return np.asarray(np.stack([columns, rows, np.zeros_like(rows)], axis=-1), np.uint8)
 
 
 def test_a_background_keeps_clear_of_faces_and_of_what_is_around_them():
