@@ -1,0 +1,278 @@
+"""Does an alert survive whatever kills the agent? Kills it at random moments while a broker goes up and down.
+
+    python -m tests.proofs.crashes --kills 300 --folder FOLDER
+
+Prints the figures as one line of JSON and ends with 1 where a promise is broken. What happened is written to FOLDER as
+it happens, so that a run which was interrupted goes on with the same folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import defaultdict
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from tests.journeys.agent import EXAMPLE, AgentProcess
+from tests.mosquitto import Mosquitto
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from paho.mqtt.client import MQTTMessage
+
+ROOT = Path(__file__).parents[2]
+LONGEST_LIFE_SECONDS = 1.2
+NEW_BOOT_EVERY = 20
+QUIET_SECONDS = 60.0
+# Loading models takes a few seconds of these: some agents die before their first frame, most after some alerts.
+LONGEST_WHOLE_LIFE_SECONDS = 15.0
+# What the judge has not taken is kept by the broker, also over its own restarts.
+KEEPS_EVERYTHING = """
+persistence true
+persistence_location {folder}/
+max_queued_messages 0
+max_inflight_messages 100
+"""
+
+
+class Diary:
+    """What was acknowledged and what arrived, in files that are added to."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._files = {name: (folder / f"{name}.jsonl").open("a+") for name in ("acknowledged", "arrived", "kills")}
+
+    def write(self, name: str, value: object) -> None:
+        """Add a line; from one thread for each name."""
+        self._files[name].write(json.dumps(value) + "\n")
+        self._files[name].flush()
+
+    def read(self, name: str) -> list[Any]:
+        """Every line so far."""
+        self._files[name].seek(0)
+        return [json.loads(line) for line in self._files[name]]
+
+
+class Judge:
+    """A subscriber that misses nothing: the broker keeps its session."""
+
+    def __init__(self, port: int, diary: Diary) -> None:
+        self._diary = diary
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id="judge", protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_message = self._hear
+        self._client.on_connect = lambda client, *_: client.subscribe("maskwatch/#", qos=1)
+        self.heard_at = time.monotonic()
+        session = Properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = 0xFFFFFFFF
+        self._client.connect("127.0.0.1", port, clean_start=False, properties=session)
+        self._client.loop_start()
+
+    def _hear(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        kind = {"alerts": "alert", "ended": "ended"}.get(message.topic.split("/")[-1])
+        if kind:
+            self._diary.write("arrived", {"kind": kind, "message": json.loads(message.payload)})
+            self.heard_at = time.monotonic()
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Weather:
+    """A broker that goes up and down at random, in a thread; on leaving it is up."""
+
+    def __init__(self, broker: Mosquitto, chance: random.Random) -> None:
+        self._broker, self._chance = broker, chance
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._change)
+        self.outages = 0
+
+    def _change(self) -> None:
+        while not self._stop.wait(self._chance.uniform(0.5, 4.0)):
+            # SIGTERM: it writes down what the judge has not taken. The loss of that would be the broker's.
+            self._broker.stop()
+            self.outages += 1
+            self._stop.wait(self._chance.uniform(0.1, 1.5))
+            self._broker.start()
+
+    def __enter__(self) -> Weather:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def kill_agents(folder: Path, port: int, diary: Diary, *, kills: int, chance: random.Random) -> None:
+    """Let agents alert and kill each at a random moment; the last one lives and delivers what waits."""
+    command = [sys.executable, "-m", "tests.proofs.alerting", str(folder), str(port)]
+    with (
+        (folder / "agents.log").open("a") as log,
+        subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1
+        ) as agents,
+    ):
+        assert agents.stdin
+        assert agents.stdout
+        told = (json.loads(line) for line in agents.stdout)
+        boot_id = str(uuid.uuid4())
+        for number in range(kills):
+            if number % NEW_BOOT_EVERY == 0:
+                boot_id = str(uuid.uuid4())
+            agents.stdin.write(f"{boot_id} {LONGEST_LIFE_SECONDS * 10}\n")
+            process = next(told)["process"]
+            threading.Timer(chance.uniform(0.0, LONGEST_LIFE_SECONDS), os.kill, (process, signal.SIGKILL)).start()
+            status = _write_down(told, diary)
+            diary.write("kills", {"whole": False, "status": status})
+        agents.stdin.write(f"{boot_id} 0.1\n")
+        next(told)
+        assert _write_down(told, diary) == 0, f"the last agent failed: see {folder}/agents.log"
+
+
+def _write_down(told: Iterator[dict[str, Any]], diary: Diary) -> int:
+    for what in told:
+        if "ended" in what:
+            return int(what["ended"])
+        diary.write("acknowledged", what)
+    raise AssertionError("the agents are gone; see agents.log")
+
+
+def kill_whole_agents(folder: Path, port: int, diary: Diary, *, kills: int, chance: random.Random) -> None:
+    """Do the same with `edge-agent run` on the example recording."""
+    config = {
+        "device": {"id": "whole"},
+        "cameras": {"door": {"source": str(EXAMPLE)}},
+        "mqtt": {"host": "127.0.0.1", "port": port, "messages_per_second": 1000},
+    }
+    for _ in range(kills):
+        with AgentProcess(folder / "whole", config) as agent:
+            assert agent.process
+            end = time.monotonic() + chance.uniform(0.0, LONGEST_WHOLE_LIFE_SECONDS)
+            while agent.process.poll() is None and time.monotonic() < end:
+                time.sleep(0.01)
+            agent.process.kill()
+            status = agent.process.wait()
+        diary.write("kills", {"whole": True, "status": status})
+        _write_down_waiting(folder / "whole" / "state" / "outbox.sqlite", diary)
+    with AgentProcess(folder / "whole", config) as agent:
+        assert agent.wait() == 0, f"the last agent failed: see {folder}/whole/agent.log"
+
+
+def _write_down_waiting(outbox: Path, diary: Diary) -> None:
+    """Nobody saw what the killed agent's outbox acknowledged, but what lies in it was."""
+    if not outbox.exists():
+        return
+    with closing(sqlite3.connect(outbox)) as database:
+        for kind, text in database.execute("SELECT kind, message FROM waiting WHERE kind != 'telemetry'").fetchall():
+            message = json.loads(text)
+            crop = message["crop"]["sha256"] if message.get("crop") else ""
+            named = {name: message[name] for name in ("id", "boot_id", "sequence")}
+            diary.write("acknowledged", {"kind": kind, "crop": crop, **named})
+
+
+def judge(diary: Diary, *, outages: int) -> dict[str, int]:
+    """Count every broken promise."""
+    acknowledged, arrived = diary.read("acknowledged"), diary.read("arrived")
+    kills = [kill for kill in diary.read("kills") if kill["status"] == -signal.SIGKILL]
+    by_id: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    ids: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for one in arrived:
+        message = one["message"]
+        by_id[one["kind"], message["id"]].append(message)
+        ids[one["kind"], message.get("device", ""), message["boot_id"], str(message["sequence"])].add(message["id"])
+    numbers: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for kind, device, boot_id, sequence in ids:
+        numbers[kind, device, boot_id].add(int(sequence))
+    alerts = [messages for (kind, _), messages in by_id.items() if kind == "alert"]
+    return {
+        "kills": len(kills),
+        "kills_of_whole_agents": sum(kill["whole"] for kill in kills),
+        "broker_outages": outages,
+        "acknowledged": len({(one["kind"], one["id"]) for one in acknowledged}),
+        "arrived": len(by_id),
+        "boots": len({boot_id for _, _, boot_id in numbers}),
+        "lost": len({(one["kind"], one["id"]) for one in acknowledged} - set(by_id)),
+        "without_crop": sum(not all(_has_crop(message) for message in messages) for messages in alerts),
+        "duplicates": len(arrived) - len(by_id),
+        "duplicates_that_differ": sum(
+            len({_lasting(message) for message in messages}) > 1 for messages in by_id.values()
+        ),
+        "numbers_given_twice": sum(len(named) > 1 for named in ids.values()),
+        "gaps_in_sequence": sum(max(given) - len(given) for given in numbers.values()),
+    }
+
+
+PROMISES = ("lost", "without_crop", "duplicates_that_differ", "numbers_given_twice", "gaps_in_sequence")
+
+
+def _has_crop(message: dict[str, Any]) -> bool:
+    crop = message["crop"]
+    try:
+        content = Path(crop["file"]).read_bytes()
+    except (OSError, TypeError):
+        return False
+    return hashlib.sha256(content).hexdigest() == str(crop["sha256"])
+
+
+def _lasting(message: dict[str, Any]) -> str:
+    """Only whether it is sent late may differ between two copies."""
+    return json.dumps({**message, "historical": None}, sort_keys=True)
+
+
+def prove(folder: Path, *, kills: int, whole_kills: int, seed: int) -> dict[str, int]:
+    """Kill, wait until nothing more arrives, and judge."""
+    folder.mkdir(parents=True, exist_ok=True)
+    diary, chance = Diary(folder), random.Random(seed)  # noqa: S311  (moments, not secrets)
+    broker = Mosquitto(folder / "broker", settings=KEEPS_EVERYTHING.format(folder=folder / "broker"))
+    with broker:
+        listener = Judge(broker.port, diary)
+        with Weather(broker, chance) as weather:
+            kill_agents(folder, broker.port, diary, kills=kills, chance=chance)
+            if whole_kills:
+                kill_whole_agents(folder, broker.port, diary, kills=whole_kills, chance=chance)
+        deadline = time.monotonic() + QUIET_SECONDS
+        while time.monotonic() < deadline and time.monotonic() - listener.heard_at < 3.0:
+            time.sleep(0.1)
+        listener.close()
+    return judge(diary, outages=weather.outages)
+
+
+def main() -> int:
+    """Read the options, prove and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=300, help="of agents without cameras (default: 300)")
+    parser.add_argument("--whole-kills", type=int, default=0, help="of 'edge-agent run' on the example (default: 0)")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="where everything is written; goes on where it ended"
+    )
+    parser.add_argument("--seed", type=int, default=None, help="for the same moments again, as far as they can be")
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
+    folder = options.folder.absolute()
+    figures = prove(folder, kills=options.kills, whole_kills=options.whole_kills, seed=seed)
+    print(json.dumps({"seed": seed, **figures}))  # noqa: T201
+    return int(any(figures[promise] for promise in PROMISES))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
