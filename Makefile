@@ -29,7 +29,7 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert paho-mqtt pydant
 	hypothesis jsonschema matplotlib pytest pytest-timeout scikit-image
 
 .PHONY: help run test packages fix format lint types imports tests coverage tests-opencv5 tests-device wheel \
-	test-wheel example scenes clean python
+	test-wheel example scenes soak clean python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -83,6 +83,9 @@ example: .venv-dev/.installed ## Draw the example recording again
 
 scenes: .venv-dev/.installed ## Play the scripted scenes and judge the alerts; ARGUMENTS='--cast premiere'
 	@.venv-dev/bin/python -m tests.scenes $(ARGUMENTS)
+
+soak: .venv-dev/.installed ## Watch the memory over two hours of video, as fast as it goes; ARGUMENTS='--hours 1'
+	@.venv-dev/bin/python -m tests.scenes.soak $(ARGUMENTS)
 
 clean: ## Remove the environments and whatever was built
 	rm -rf .venv .venv-dev .venv-opencv5 .venv-device build dist *.egg-info .coverage

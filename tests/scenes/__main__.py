@@ -151,14 +151,18 @@ def _render(options: argparse.Namespace) -> int:
         print("no scene has such a name", file=sys.stderr)
         return 2
     name, scene = found
+    write_recording(options.render, scene)
+    print(f"{name}: {options.render}, {scene.seconds:g} s at {scene.frames_per_second:g} frames a second")
+    return 0
+
+
+def write_recording(path: Path, scene: Scene) -> None:
+    """Write a scene as .mp4."""
     height, width = scene.background.shape[:2]
-    code = cv2.VideoWriter.fourcc(*"mp4v")
-    writer = cv2.VideoWriter(str(options.render), code, scene.frames_per_second, (width, height))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), scene.frames_per_second, (width, height))
     for shot in shots(scene):
         writer.write(shot.image)
     writer.release()
-    print(f"{name}: {options.render}, {scene.seconds:g} s at {scene.frames_per_second:g} frames a second")
-    return 0
 
 
 if __name__ == "__main__":

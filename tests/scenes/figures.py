@@ -36,7 +36,7 @@ WORKING_FACE_PX = 110.0
 """Width of a face while it is cut out: finer than it is ever shown, and GrabCut stays quick."""
 SIDE_WIDTHS, ABOVE_HEIGHTS, BELOW_HEIGHTS = 1.7, 0.75, 1.9
 """How much around the face is taken, in widths and heights of the face."""
-BODY_HEIGHTS = 5.0
+BODY_HEIGHTS = 8.0
 """How much body is drawn below the photograph, by going on with its last row."""
 SEED = 20
 SMALLEST_SCORE = 0.3
