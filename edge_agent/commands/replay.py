@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.camera.replay import recorded_frames
+from edge_agent.commands.explanation import Explanation
 from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json
 from edge_agent.delivery.identity import uuid7
 from edge_agent.errors import CameraError, ConfigError, CropError
-from edge_agent.evidence.crops import Crops
+from edge_agent.evidence.pictures import open_pictures
 from edge_agent.health import Health
 from edge_agent.wiring import build_pipeline, open_eyes, sign_as
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from edge_agent.delivery.signature import Signature
     from edge_agent.domain import Alert, Crop
+    from edge_agent.evidence.pictures import Pictures
 
 
 def add_to(commands: Any) -> None:
@@ -34,6 +36,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="recording, or folder of pictures")
     parser.add_argument("--camera", help="use the settings of this configured camera (default: the first)")
     parser.add_argument("--crops", type=Path, metavar="FOLDER", help="keep the crop of each alert in this folder")
+    parser.add_argument(
+        "--explain", type=Path, metavar="FOLDER", help="draw there what was read of each track, and what it added up to"
+    )
     accept_json(parser)
 
 
@@ -44,7 +49,7 @@ def replay(options: argparse.Namespace) -> int:
     if name not in config.cameras:
         raise ConfigError(f"--camera {name}: not configured; known are {', '.join(config.cameras)}")
     finder, reader = open_eyes(config)
-    crops = Crops(options.crops, jpeg_quality=config.evidence.jpeg_quality) if options.crops else None
+    crops = open_pictures(options.crops, config.evidence) if options.crops else None
     printer = _Printer(sign_as(config, reader), crops, as_json=options.json)
     health = Health(silence_seconds=0.0)
     status = 0
@@ -52,15 +57,20 @@ def replay(options: argparse.Namespace) -> int:
     for video in options.videos:
         # Somebody in the last frame of one recording has nothing to do with the first of the next.
         pipeline = build_pipeline(config, name, finder, reader, called=video.stem)
+        explanation = Explanation(pipeline.evidence) if options.explain else None
         try:
             for frame in recorded_frames(video, camera=video.stem):
                 outcome = pipeline.process(frame)
                 health.saw(outcome, at=frame.taken_at)
+                if explanation is not None:
+                    explanation.saw(outcome, at=frame.taken_at)
                 for alert in outcome.alerts:
                     printer.print(alert, at_seconds=frame.taken_at)
         except CameraError as error:
             print(f"edge-agent: {error}", file=sys.stderr)
             status = error.exit_code
+        if explanation is not None:
+            explanation.save(options.explain, name=video.stem)
     _print_summary(health, time.perf_counter() - began, as_json=options.json)
     return status
 
@@ -68,7 +78,7 @@ def replay(options: argparse.Namespace) -> int:
 class _Printer:
     """Prints alerts as they would be published, with their place in the recording."""
 
-    def __init__(self, signature: Signature, crops: Crops | None, *, as_json: bool) -> None:
+    def __init__(self, signature: Signature, crops: Pictures | None, *, as_json: bool) -> None:
         self._signature, self._crops, self._as_json = signature, crops, as_json
         self._sequence = 0
 
@@ -88,7 +98,7 @@ class _Printer:
         if self._crops is None:
             return None, "replayed without --crops"
         try:
-            return self._crops.save(alert_id, alert.verdict.best.cutout), ""
+            return self._crops.keep_reading(alert_id, alert.verdict.best), ""
         except CropError as error:
             return None, str(error)
 

@@ -129,7 +129,7 @@ def a_crowd_of_eight(random):
     ]
 
 
-# Who turns back at a brisk walk just where they meet somebody cannot be told from who passes them at two frames a second.
+# At two frames a second, who turns back briskly where they meet somebody looks like who goes on past them.
 @pytest.mark.parametrize(
     ("scene", "most", "most_at_two_a_second"),
     [

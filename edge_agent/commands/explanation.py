@@ -1,0 +1,132 @@
+"""Explanation: why was each person of a recording alerted, or not?
+
+Gathers what was read of every track and what it added up to, as a JSON file and a picture for each recording.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import cv2
+
+from edge_agent.commands.explanation_plot import Moment, Panel, plot
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.decision.evidence import Evidence
+    from edge_agent.domain import Outcome, Reading, Verdict
+
+DIGITS = 4
+
+
+@dataclass(slots=True)
+class _Story:
+    """What happened to one track."""
+
+    first_seen_seconds: float
+    last_seen_seconds: float
+    seen: int = 0
+    read: list[tuple[Reading, Verdict, float]] = field(default_factory=list)
+    """Each reading, what the track was by then, and the log-likelihood ratio of the reading alone."""
+    events: list[Moment] = field(default_factory=list)
+
+
+class Explanation:
+    """Listens to the path of one recording. Owned by one thread."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        """`evidence` is that of the pipeline which is explained."""
+        self._evidence = evidence
+        self._stories: dict[int, _Story] = {}
+
+    def saw(self, outcome: Outcome, *, at: float) -> None:
+        """Note what one frame led to."""
+        for track in outcome.tracks:
+            story = self._stories.setdefault(track.id, _Story(at, at))
+            story.last_seen_seconds = at
+            story.seen += 1
+        for reading, verdict in zip(outcome.readings, outcome.verdicts, strict=True):
+            self._stories[reading.track.id].read.append((reading, verdict, self._evidence.nats(reading)))
+        for alert in outcome.alerts:
+            self._stories[alert.verdict.track.id].events.append(Moment(at, f"alert: {alert.verdict.label}"))
+        for ended in outcome.ended:
+            self._stories[ended.track.id].events.append(Moment(at, f"ended: {ended.reason}"))
+
+    def save(self, folder: Path, *, name: str) -> None:
+        """Write NAME.json and NAME.png.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+        """
+        ok, picture = cv2.imencode(".png", self._picture(name))
+        if not ok:
+            raise ConfigError(f"{folder / name}.png: OpenCV cannot draw so many tracks; cut the recording")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{name}.json").write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
+            (folder / f"{name}.png").write_bytes(picture.tobytes())
+        except OSError as error:
+            raise ConfigError(
+                f"--explain {folder}: cannot be written: {error.strerror}; name a folder of your own"
+            ) from error
+
+    def as_json(self) -> dict[str, Any]:
+        """Every track with its readings, in nats: positive speaks for a violation."""
+        return {
+            "violation_nats": round(self._evidence.violation_nats, DIGITS),
+            "compliant_nats": round(self._evidence.compliant_nats, DIGITS),
+            "tracks": [
+                {
+                    "track": number,
+                    "first_seen_seconds": round(story.first_seen_seconds, 3),
+                    "last_seen_seconds": round(story.last_seen_seconds, 3),
+                    "frames": story.seen,
+                    "readings": [_as_json(*one) for one in story.read],
+                    "events": [{"at_seconds": round(one.at, 3), "event": one.text} for one in story.events],
+                }
+                for number, story in self._stories.items()
+            ],
+        }
+
+    def _picture(self, name: str) -> Any:
+        panels = [_panel(number, story) for number, story in self._stories.items()]
+        return plot(
+            panels,
+            title=name,
+            violation_nats=self._evidence.violation_nats,
+            compliant_nats=self._evidence.compliant_nats,
+        )
+
+
+def _as_json(reading: Reading, verdict: Verdict, nats: float) -> dict[str, Any]:
+    return {
+        "at_seconds": round(reading.taken_at, 3),
+        "box": list(reading.track.face.box.as_ints()),
+        "label": reading.label,
+        "scores": {label: round(score, DIGITS) for label, score in reading.scores.items()},
+        "quality": round(reading.quality, DIGITS),
+        "nats": round(nats, DIGITS),
+        "evidence": round(verdict.evidence, DIGITS),
+        "decision": verdict.decision,
+    }
+
+
+def _panel(number: int, story: _Story) -> Panel:
+    last = story.read[-1][1] if story.read else None
+    said = f"{last.decision}, {last.label}" if last else "never read"
+    return Panel(
+        title=f"track {number}",
+        subtitle=f"{said}; seen in {story.seen} frames, read in {len(story.read)}",
+        seen=(story.first_seen_seconds, story.last_seen_seconds),
+        readings=tuple(
+            (reading.taken_at, reading.label, reading.quality, verdict.evidence, verdict.decision)
+            for reading, verdict, _ in story.read
+        ),
+        events=tuple(story.events),
+        shown=last.best.cutout if last else None,
+        shown_label=last.label if last else None,
+    )

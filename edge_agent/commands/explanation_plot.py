@@ -1,0 +1,256 @@
+"""The picture of an explanation: evidence over time, a panel for each track.
+
+Drawn with OpenCV, as the device has nothing else to draw with: at twice the size, then scaled down for smooth lines.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from edge_agent.vision.annotation import COLOURS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_agent.domain import Decision, Image, Label
+
+Colour = tuple[int, int, int]
+Point = tuple[float, float]
+
+# Pixels of the finished picture.
+WIDTH_PX = 1280
+HEAD_PX = 56
+PANEL_PX = 196
+FOOT_PX = 40
+LEFT_PX, RIGHT_PX = 70, 150
+TITLE_PX = 38
+CURVE_PX = 110
+STRIP_PX = 26
+SHOWN_PX = 120
+SCALE = 2
+MOST_PANELS = 60
+"""A taller picture is no help to anybody; the JSON beside it holds every track."""
+
+INK: Colour = (40, 40, 40)
+FAINT: Colour = (150, 150, 150)
+GRID: Colour = (228, 228, 228)
+PAPER: Colour = (255, 255, 255)
+ALERT: Colour = (40, 30, 210)
+# BGR: the line, and the ground behind it.
+LINES: dict[Decision, Colour] = {"violation": (0, 90, 215), "compliant": (185, 120, 20), "undecided": (120, 120, 120)}
+GROUNDS: dict[Decision, Colour] = {
+    "violation": (214, 234, 255),
+    "compliant": (253, 241, 222),
+    "undecided": (247, 247, 247),
+}
+HEADROOM_NATS = 2.6
+"""Above the threshold of a violation, for the evidence beyond it; below that of a mask, half as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened at one time of the recording."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One track: readings as (at, label, quality, evidence, decision), and the face that its verdict shows."""
+
+    title: str
+    subtitle: str
+    seen: tuple[float, float]
+    readings: Sequence[tuple[float, Label, float, float, Decision]]
+    events: Sequence[Moment]
+    shown: Image | None
+    shown_label: Label | None
+
+
+def plot(panels: Sequence[Panel], *, title: str, violation_nats: float, compliant_nats: float) -> Image:
+    """Draw all panels above one axis of time: (height, 1280, 3) BGR."""
+    drawn = list(panels[:MOST_PANELS])
+    sheet = _Sheet(
+        height_px=HEAD_PX + PANEL_PX * max(len(drawn), 1) + FOOT_PX,
+        seconds=_span(drawn),
+        nats=(compliant_nats - HEADROOM_NATS / 2, violation_nats + HEADROOM_NATS),
+    )
+    rest = f", the first {MOST_PANELS} of {len(panels)} tracks" if len(panels) > MOST_PANELS else ""
+    sheet.write(f"{title}{rest}", (LEFT_PX, 22), size=0.6, colour=INK, weight=2)
+    sheet.write(
+        "evidence in nats, up: no mask or worn wrongly, down: mask; bars: readings, taller where the face shows more",
+        (LEFT_PX, 42),
+        size=0.42,
+        colour=FAINT,
+    )
+    if not drawn:
+        sheet.write("nobody was seen", (LEFT_PX, HEAD_PX + 40), size=0.5, colour=FAINT)
+    for number, panel in enumerate(drawn):
+        _draw_panel(sheet, panel, top=HEAD_PX + number * PANEL_PX, thresholds=(compliant_nats, violation_nats))
+    _draw_times(sheet, HEAD_PX + PANEL_PX * max(len(drawn), 1))
+    _draw_legend(sheet)
+    return sheet.finished()
+
+
+def _span(panels: Sequence[Panel]) -> tuple[float, float]:
+    """The times between the first and the last thing that is drawn, at least a second."""
+    times = [0.0, 1.0]
+    for panel in panels:
+        times += [*panel.seen, *(event.at for event in panel.events)]
+    return min(times), max(times)
+
+
+def _draw_panel(sheet: _Sheet, panel: Panel, *, top: int, thresholds: tuple[float, float]) -> None:
+    sheet.write(panel.title, (LEFT_PX, top + 16), size=0.5, colour=INK, weight=2)
+    sheet.write(panel.subtitle, (LEFT_PX + 90, top + 16), size=0.42, colour=FAINT)
+    curve = top + TITLE_PX
+    strip = curve + CURVE_PX + 6
+    _draw_grounds(sheet, panel, curve)
+    for value, word in zip((thresholds[1], 0.0, thresholds[0]), ("violation", "", "compliant"), strict=True):
+        y = sheet.y(value, curve)
+        sheet.line((LEFT_PX, y), (WIDTH_PX - RIGHT_PX, y), colour=FAINT if word else GRID, dashed=bool(word))
+        sheet.write(f"{value:+.1f}" if word else "0", (LEFT_PX - 6, y + 4), size=0.38, colour=INK, right=True)
+        if word:
+            # Above the upper line and below the lower one, where no curve stays for long.
+            sheet.write(word, (LEFT_PX + 4, y - 4 if value > 0 else y + 11), size=0.34, colour=FAINT)
+    _draw_curve(sheet, panel, curve)
+    for at, label, quality, _, _ in panel.readings:
+        x = sheet.x(at)
+        sheet.box((x - 1, strip + STRIP_PX - max(2.0, quality * STRIP_PX)), (x + 1, strip + STRIP_PX), COLOURS[label])
+    sheet.line((LEFT_PX, strip + STRIP_PX), (WIDTH_PX - RIGHT_PX, strip + STRIP_PX), colour=GRID)
+    for event in panel.events:
+        _draw_event(sheet, event, curve, strip + STRIP_PX)
+    if panel.shown is not None and panel.shown_label is not None:
+        sheet.picture(panel.shown, (WIDTH_PX - RIGHT_PX + 16, curve), COLOURS[panel.shown_label])
+
+
+def _draw_grounds(sheet: _Sheet, panel: Panel, curve: int) -> None:
+    """Colour the time behind the curve by what was decided then."""
+    ends = [at for at, *_ in panel.readings[1:]] + [panel.seen[1]]
+    for (at, _, _, _, decision), end in zip(panel.readings, ends, strict=False):
+        sheet.box((sheet.x(at), curve), (sheet.x(max(at, end)) + 1, curve + CURVE_PX), GROUNDS[decision])
+
+
+def _draw_curve(sheet: _Sheet, panel: Panel, curve: int) -> None:
+    points = [(sheet.x(at), sheet.y(evidence, curve)) for at, _, _, evidence, _ in panel.readings]
+    for (start, end), (*_, decision) in zip(pairwise(points), panel.readings[1:], strict=False):
+        sheet.line(start, end, colour=LINES[decision], width=2)
+    for point, (*_, decision) in zip(points, panel.readings, strict=True):
+        sheet.dot(point, LINES[decision])
+
+
+def _draw_event(sheet: _Sheet, event: Moment, top: int, bottom: int) -> None:
+    colour = ALERT if event.text.startswith("alert") else FAINT
+    x = sheet.x(event.at)
+    sheet.line((x, top - 12), (x, bottom), colour=colour, width=1.5)
+    # To the left of the line where the picture ends.
+    sheet.write(event.text, (x + 4, top - 3), size=0.4, colour=colour, avoid_right=True)
+
+
+def _draw_times(sheet: _Sheet, top: int) -> None:
+    begin, end = sheet.seconds
+    step = _step((end - begin) / 10)
+    sheet.line((LEFT_PX, top), (WIDTH_PX - RIGHT_PX, top), colour=INK)
+    tick = math.ceil(begin / step) * step
+    while tick <= end + 1e-9:
+        sheet.line((sheet.x(tick), top), (sheet.x(tick), top + 5), colour=INK)
+        sheet.write(f"{tick:g} s", (sheet.x(tick) - 8, top + 20), size=0.4, colour=INK)
+        tick = round(tick + step, 6)
+
+
+def _draw_legend(sheet: _Sheet) -> None:
+    x = float(LEFT_PX + 640)
+    for label, colour in COLOURS.items():
+        sheet.box((x, 12), (x + 10, 22), colour)
+        sheet.write(label, (x + 16, 22), size=0.42, colour=INK)
+        x += 34 + 8 * len(label)
+
+
+def _step(least: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is no less."""
+    power = 10.0 ** math.floor(math.log10(max(least, 1e-3)))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999)
+
+
+class _Sheet:
+    """Paper, with the scales of time and evidence. Pixels are those of the finished picture."""
+
+    def __init__(self, *, height_px: int, seconds: tuple[float, float], nats: tuple[float, float]) -> None:
+        self._image = np.full((height_px * SCALE, WIDTH_PX * SCALE, 3), PAPER, np.uint8)
+        self.seconds, self._nats = seconds, nats
+
+    def x(self, at: float) -> float:
+        begin, end = self.seconds
+        return LEFT_PX + (at - begin) / (end - begin) * (WIDTH_PX - RIGHT_PX - LEFT_PX)
+
+    def y(self, nats: float, top: int) -> float:
+        low, high = self._nats
+        return top + (high - min(max(nats, low), high)) / (high - low) * CURVE_PX
+
+    def line(self, start: Point, end: Point, *, colour: Colour, width: float = 1.0, dashed: bool = False) -> None:
+        if dashed:
+            for x in np.arange(start[0], end[0], 8.0):
+                self.line((float(x), start[1]), (min(float(x) + 4, end[0]), end[1]), colour=colour, width=width)
+            return
+        cv2.line(self._image, _scaled(start), _scaled(end), colour, max(1, round(width * SCALE)), cv2.LINE_AA)
+
+    def box(self, corner: Point, opposite: Point, colour: Colour) -> None:
+        cv2.rectangle(self._image, _scaled(corner), _scaled(opposite), colour, cv2.FILLED)
+
+    def dot(self, centre: Point, colour: Colour) -> None:
+        cv2.circle(self._image, _scaled(centre), 2 * SCALE, colour, cv2.FILLED, cv2.LINE_AA)
+
+    def write(
+        self,
+        text: str,
+        start: Point,
+        *,
+        size: float,
+        colour: Colour,
+        weight: int = 1,
+        right: bool = False,
+        avoid_right: bool = False,
+    ) -> None:
+        """Text whose baseline begins at `start`, or ends there; OpenCV's letters are ASCII alone."""
+        plain = text.encode("ascii", "replace").decode()
+        (width, _), _ = cv2.getTextSize(plain, cv2.FONT_HERSHEY_SIMPLEX, size * SCALE, weight * SCALE)
+        x, y = start
+        if right or (avoid_right and x + width / SCALE > WIDTH_PX - RIGHT_PX):
+            x -= width / SCALE + (8 if avoid_right else 0)
+        cv2.putText(
+            self._image,
+            plain,
+            _scaled((x, y)),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            size * SCALE,
+            colour,
+            max(1, round(weight * SCALE * 0.7)),
+            cv2.LINE_AA,
+        )
+
+    def picture(self, image: Image, corner: Point, colour: Colour) -> None:
+        """A small picture as large as fits a square, in a frame of this colour."""
+        height, width = image.shape[:2]
+        factor = SHOWN_PX * SCALE / max(height, width)
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+        x, y = _scaled(corner)
+        self._image[y : y + size[1], x : x + size[0]] = small
+        cv2.rectangle(self._image, (x, y), (x + size[0], y + size[1]), colour, 2 * SCALE, cv2.LINE_AA)
+
+    def finished(self) -> Image:
+        height, width = self._image.shape[:2]
+        return np.asarray(
+            cv2.resize(self._image, (width // SCALE, height // SCALE), interpolation=cv2.INTER_AREA), np.uint8
+        )
+
+
+def _scaled(point: Point) -> tuple[int, int]:
+    return round(point[0] * SCALE), round(point[1] * SCALE)

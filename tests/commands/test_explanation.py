@@ -1,0 +1,89 @@
+"""An explanation holds every reading, and its picture shows them."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.commands.explanation import Explanation
+from edge_agent.commands.explanation_plot import ALERT, COLOURS, LINES, MOST_PANELS, PANEL_PX, SHOWN_PX
+from edge_agent.config import RulesConfig, VerdictsConfig
+from edge_agent.decision.evidence import Evidence
+from edge_agent.decision.rules import Rules
+from edge_agent.domain import Alert, Label, Outcome
+from edge_agent.errors import ConfigError
+from tests.values import NOON, a_reading, a_track
+
+BARE: Label = "without_mask"
+
+
+def an_explanation(*, tracks: int = 1, frames: int = 12) -> Explanation:
+    """Everybody bare, for a bit more than a second."""
+    rules = Rules(RulesConfig())
+    evidence = Evidence(VerdictsConfig(), violations=(BARE,))
+    explanation = Explanation(evidence)
+    for step in range(frames):
+        at = step / 10
+        people = [a_track(number + 1) for number in range(tracks)]
+        readings = [a_reading(BARE, 0.99, track=track, at=at) for track in people]
+        following = {track.id for track in people}
+        verdicts = evidence.weigh(readings, following=following)
+        events = rules.judge(verdicts, still=set(), following=following, at=at, when=NOON)
+        alerts = tuple(event for event in events if isinstance(event, Alert))
+        explanation.saw(Outcome(True, tuple(people), tuple(readings), tuple(verdicts), alerts, (), {}), at=at)
+    return explanation
+
+
+def shows(picture, colour) -> bool:
+    return bool((np.abs(picture.astype(int) - colour).max(axis=2) <= 2).any())
+
+
+def test_every_reading_is_there_with_what_it_added_up_to(tmp_path):
+    an_explanation().save(tmp_path / "new", name="door")
+
+    told = json.loads((tmp_path / "new" / "door.json").read_text(encoding="utf-8"))
+    (track,) = told["tracks"]
+    assert (track["track"], track["frames"], len(track["readings"])) == (1, 12, 12)
+    assert told["violation_nats"] == pytest.approx(math.log(0.9 / 0.001), abs=1e-3)
+    decided = next(one for one in track["readings"] if one["decision"] == "violation")
+    assert decided["evidence"] >= told["violation_nats"]
+    assert track["events"] == [{"at_seconds": decided["at_seconds"], "event": "alert: without_mask"}]
+    assert set(decided) == {"at_seconds", "box", "label", "scores", "quality", "nats", "evidence", "decision"}
+
+
+def test_the_picture_shows_evidence_readings_and_the_alert(tmp_path):
+    an_explanation().save(tmp_path, name="door")
+
+    picture = cv2.imread(str(tmp_path / "door.png"))
+    for colour in (LINES["undecided"], LINES["violation"], COLOURS[BARE], ALERT):
+        assert shows(picture, colour)
+
+
+def test_each_track_has_its_panel_up_to_a_height_that_can_be_looked_at(tmp_path):
+    heights = []
+    for tracks in (1, 2, MOST_PANELS + 1):
+        an_explanation(tracks=tracks, frames=2).save(tmp_path, name="door")
+        heights.append(cv2.imread(str(tmp_path / "door.png")).shape[0])
+
+    assert heights[1] - heights[0] == PANEL_PX
+    assert heights[2] - heights[0] == (MOST_PANELS - 1) * PANEL_PX
+    assert len(json.loads((tmp_path / "door.json").read_text(encoding="utf-8"))["tracks"]) == MOST_PANELS + 1
+    assert SHOWN_PX < PANEL_PX
+
+
+def test_a_recording_without_anybody_is_explained_too(tmp_path):
+    an_explanation(tracks=0).save(tmp_path, name="door")
+
+    assert json.loads((tmp_path / "door.json").read_text(encoding="utf-8"))["tracks"] == []
+    assert cv2.imread(str(tmp_path / "door.png")) is not None
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigError, match=r"--explain .*file: cannot be written"):
+        an_explanation().save(tmp_path / "file", name="door")
