@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from edge_agent.delivery.outbox import Kind, Outbox
     from edge_agent.delivery.publisher import Publisher
     from edge_agent.delivery.signature import Signature
-    from edge_agent.domain import Alert, Crop
-    from edge_agent.evidence.crops import Crops
+    from edge_agent.domain import Alert, Crop, Ended, Frame
+    from edge_agent.evidence.pictures import Pictures
     from edge_agent.evidence.retention import Retention
     from edge_agent.health import Health
+    from edge_agent.orders import Orders
     from edge_agent.pipeline import Pipeline
+    from edge_agent.remembered import Remembered
+    from edge_agent.reports import Reports
     from edge_agent.systemd import Notifier
 
 log = logging.getLogger(__name__)
@@ -39,35 +42,61 @@ class Agent:
         *,
         cameras: Cameras,
         pipelines: Mapping[str, Pipeline],
-        crops: Crops,
+        pictures: Pictures,
         retention: Retention,
         signature: Signature,
         outbox: Outbox,
         publisher: Publisher,
         health: Health,
+        remembered: Remembered,
+        reports: Reports,
+        orders: Orders,
         notifier: Notifier,
+        tells_ends: bool,
     ) -> None:
         """Take the parts.
 
-        `pipelines` holds one for each camera; `retention` looks after the folder of `crops`; `signature` says who
-        sends and with which model.
+        `pipelines` holds one for each camera; `retention` looks after the folder of `pictures`; `signature` says who
+        sends and with which model; `tells_ends` is whether the end of an alert is a message as well.
         """
         self.cameras, self.pipelines = cameras, pipelines
-        self.crops, self.retention = crops, retention
+        self.pictures, self.retention = pictures, retention
         self.signature, self.outbox, self.publisher = signature, outbox, publisher
         self.health, self.notifier = health, notifier
+        self.remembered, self.reports, self.orders = remembered, reports, orders
+        self._tells_ends = tells_ends
+        self._open_alerts: dict[tuple[str, int], str] = {}
         self._swept_at = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, or until every camera has come to its end."""
         for frame in self.cameras.frames(stop):
             if frame is not None:
-                outcome = self.pipelines[frame.camera].process(frame)
-                for alert in outcome.alerts:
-                    self._record(alert)
-                self.health.saw(outcome, at=time.monotonic())
+                self._watch(frame)
                 self.notifier.ready()
+            self._listen()
             self._tell_how_it_goes()
+
+    def _watch(self, frame: Frame) -> None:
+        """Take a frame through its pipeline, unless nobody is to be watched there."""
+        if self.remembered.is_paused(frame.camera, at=time.monotonic()):
+            self.health.passed_over(at=time.monotonic())
+            return
+        self.orders.saw(frame)
+        outcome = self.pipelines[frame.camera].process(frame)
+        for alert in outcome.alerts:
+            self._record(alert)
+        for ended in outcome.ended:
+            self._record_end(ended)
+        self.health.saw(outcome, at=time.monotonic())
+
+    def _listen(self) -> None:
+        """Obey what came in over MQTT, and say how it goes."""
+        at, when = time.monotonic(), datetime.now(timezone.utc)
+        for message in self.publisher.heard():
+            self.reports.hear(message)
+            self.orders.hear(message, at=at, when=when)
+        self.reports.tell(at=at, when=when)
 
     def _record(self, alert: Alert) -> None:
         """Make an alert durable; the publisher takes it from there."""
@@ -79,6 +108,17 @@ class Agent:
         where = crop.file if crop else "missing"
         log.info("alert: %s at %s, score %.2f, crop %s", message["label"], message["camera"], message["score"], where)
         self._keep(message, kind="alert")
+        track = alert.verdict.track
+        self._open_alerts[track.camera, track.id] = alert_id
+        self.remembered.count_alert(at=time.monotonic(), when=datetime.now(timezone.utc))
+
+    def _record_end(self, ended: Ended) -> None:
+        """Tell what became of an alert; one from before a restart is not known any more."""
+        alert_id = self._open_alerts.pop((ended.track.camera, ended.track.id), "")
+        if alert_id and self._tells_ends:
+            message = self.signature.sign_ended(ended, id=uuid7(ended.when), alert=alert_id)
+            log.info("ended: %s at %s, %s", message["label"], message["camera"], message["reason"])
+            self._keep(message, kind="ended")
 
     def _keep(self, message: dict[str, Any], *, kind: Kind) -> None:
         """Put a message where nothing loses it; the publisher takes it from there."""
@@ -88,12 +128,12 @@ class Agent:
     def _save_crop(self, alert_id: str, alert: Alert) -> tuple[Crop | None, str]:
         """Keep the picture. A full or read-only disk costs the picture, never the alert."""
         try:
-            return self.crops.save(alert_id, alert.verdict.best.cutout), ""
+            return self.pictures.keep_reading(alert_id, alert.verdict.best), ""
         except CropError:
             self._sweep()
         # Again, where the disk was full: old pictures may have made room.
         try:
-            return self.crops.save(alert_id, alert.verdict.best.cutout), ""
+            return self.pictures.keep_reading(alert_id, alert.verdict.best), ""
         except CropError as error:
             log.warning("the alert goes out without its crop: %s", error)
             return None, str(error)

@@ -451,6 +451,11 @@ class Config(_Section):
         return self.state / "outbox.sqlite"
 
     @property
+    def remembered_file(self) -> Path:
+        """The few values that outlive a restart: pauses, and the alerts of today."""
+        return self.state / "remembered.json"
+
+    @property
     def mask_model(self) -> Path:
         """The mask reader to load."""
         return self.masks.model or shipped("models") / "masks.tflite"

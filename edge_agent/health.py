@@ -72,11 +72,13 @@ class Health:
         """Mean milliseconds of each stage, over all frames: stages that were skipped count as nothing."""
         return {stage: 1000 * seconds / self.frames for stage, seconds in self._stage_seconds.items()}
 
-    def take_latencies(self) -> dict[str, Latency]:
-        """Give the percentiles since the last call: of each stage that had work, and of the whole `frame`."""
-        taken = {stage: histogram.latency() for stage, histogram in self._latencies.items() if histogram.count}
+    def latencies(self) -> dict[str, Latency]:
+        """Give the percentiles of each stage that had work, and of the whole `frame`, since they were begun anew."""
+        return {stage: histogram.latency() for stage, histogram in self._latencies.items() if histogram.count}
+
+    def begin_latencies_anew(self) -> None:
+        """Forget how long things took, so that the next percentiles are about what comes."""
         self._latencies.clear()
-        return taken
 
 
 class _Histogram:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import time
 from contextlib import ExitStack, closing, contextmanager
+from datetime import datetime, timezone
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from edge_agent.agent import Agent
@@ -13,23 +16,29 @@ from edge_agent.decision.evidence import Evidence
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.stillness import Stillness
 from edge_agent.decision.tracker import Tracker
+from edge_agent.delivery.homeassistant import birth_topic
 from edge_agent.delivery.identity import boot_id
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.publisher import Publisher
 from edge_agent.delivery.signature import Signature
+from edge_agent.delivery.topics import command_topic
 from edge_agent.errors import UnavailableError
-from edge_agent.evidence.crops import Crops
+from edge_agent.evidence.pictures import open_pictures
 from edge_agent.evidence.retention import Retention
 from edge_agent.folders import make_folder
 from edge_agent.health import Health
+from edge_agent.machine import Machine
+from edge_agent.orders import Orders
 from edge_agent.pipeline import Pipeline
+from edge_agent.remembered import Remembered
+from edge_agent.reports import Reports
 from edge_agent.vision.faces import open_face_finder
 from edge_agent.vision.frame_rate import FrameRate
 from edge_agent.vision.masks import open_mask_reader
 from edge_agent.vision.motion import MotionGate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from edge_agent.config import Config
@@ -44,14 +53,19 @@ DRAIN_SECONDS = 2.0
 
 
 @contextmanager
-def open_agent(config: Config, notifier: Notifier) -> Iterator[Agent]:
+def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]) -> Iterator[Agent]:
     """Build an agent and start its threads; on leaving, cameras stop first and the outbox closes last.
 
+    `reload` is what a command calls to have the configuration read again; it raises a ConfigError where that has
+    mistakes.
+
     Raises:
+        ConfigError: pictures are to be encrypted and cannot be.
         ModelError: a model or its card is missing or does not fit.
         UnavailableError: the state folder cannot be written, or another agent works there.
     """
     finder, reader = open_eyes(config)
+    pictures = open_pictures(config.crops_folder, config.evidence)
     log.info("masks: %s in %s; faces: %s", reader.card.name, reader.runtime, config.faces.finder)
     with ExitStack() as stack:
         stack.enter_context(_alone_in(config.state))
@@ -65,29 +79,65 @@ def open_agent(config: Config, notifier: Notifier) -> Iterator[Agent]:
                 )
             )
         )
-        publisher = Publisher(outbox, config.mqtt, device=config.device.name)
+        publisher = Publisher(outbox, config.mqtt, device=config.device.name, listen_to=_heard_topics(config))
         publisher.start()
         stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
         cameras = stack.enter_context(Cameras(config.cameras))
         evidence = config.evidence
+        health = Health(silence_seconds=max(camera.silence_seconds for camera in config.cameras.values()))
+        signature = sign_as(config, reader)
+        at = time.monotonic()
+        remembered = Remembered(config.remembered_file, at=at, when=datetime.now(timezone.utc))
+        reports = Reports(
+            config,
+            cameras=cameras,
+            outbox=outbox,
+            publisher=publisher,
+            health=health,
+            machine=Machine(config.state),
+            remembered=remembered,
+            signature=signature,
+            versions={"maskwatch": version("maskwatch"), "model": reader.card.name, "runtime": reader.runtime},
+            at=at,
+        )
         yield Agent(
             cameras=cameras,
             pipelines={name: build_pipeline(config, name, finder, reader) for name in config.cameras},
-            crops=Crops(
-                config.crops_folder, jpeg_quality=evidence.jpeg_quality, keep_free_bytes=evidence.keep_free_bytes
-            ),
+            pictures=pictures,
             retention=Retention(
                 config.crops_folder,
                 keep_days=evidence.keep_days,
                 keep_bytes=evidence.keep_bytes,
                 keep_free_bytes=evidence.keep_free_bytes,
             ),
-            signature=sign_as(config, reader),
+            signature=signature,
             outbox=outbox,
             publisher=publisher,
-            health=Health(silence_seconds=max(camera.silence_seconds for camera in config.cameras.values())),
+            health=health,
+            remembered=remembered,
+            reports=reports,
+            orders=Orders(
+                config,
+                publisher=publisher,
+                remembered=remembered,
+                reports=reports,
+                pictures=pictures,
+                finder=finder,
+                reload=reload,
+            ),
             notifier=notifier,
+            tells_ends=config.mqtt.ended,
         )
+
+
+def _heard_topics(config: Config) -> list[str]:
+    """What the agent listens to: commands, and the birth of Home Assistant."""
+    topics = []
+    if config.mqtt.commands:
+        topics.append(command_topic(config.mqtt, config.device.name, "+"))
+    if config.mqtt.home_assistant.enabled:
+        topics.append(birth_topic(config))
+    return topics
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 import resource
 import shutil
 import threading
+import time
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -14,14 +16,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edge_agent.agent import Agent
+from edge_agent.delivery.mqtt import Message
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.signature import Signature
+from edge_agent.domain import Ended
 from edge_agent.evidence.crops import Crops
+from edge_agent.evidence.pictures import FacePictures
 from edge_agent.evidence.retention import Retention
 from edge_agent.health import Health
+from edge_agent.remembered import Remembered
 from edge_agent.systemd import Notifier
 from tests.test_pipeline import Faces, a_pipeline
-from tests.values import a_frame, an_alert
+from tests.values import NOON, a_frame, an_alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +56,42 @@ class Publisher:
     def __init__(self) -> None:
         self.woken = 0
 
+        self.messages: list[Message] = []
+
     def wake(self) -> None:
         self.woken += 1
+
+    def heard(self) -> list[Message]:
+        heard, self.messages = self.messages, []
+        return heard
+
+
+class Reports:
+    """Counts how often they are told."""
+
+    def __init__(self) -> None:
+        self.told = 0
+        self.heard: list[Message] = []
+
+    def tell(self, *, at: float, when: datetime) -> None:
+        self.told += 1
+
+    def hear(self, message: Message) -> None:
+        self.heard.append(message)
+
+
+class Orders:
+    """Remember what they heard and saw."""
+
+    def __init__(self) -> None:
+        self.heard: list[Message] = []
+        self.frames = 0
+
+    def hear(self, message: Message, *, at: float, when: datetime) -> None:
+        self.heard.append(message)
+
+    def saw(self, frame: Frame) -> None:
+        self.frames += 1
 
 
 class TwoAlerts:
@@ -77,16 +117,24 @@ def an_agent(outbox: Outbox, tmp_path, frames: list[Frame | None], **parts: Any)
         **{
             "cameras": Frames(frames),
             "pipelines": {"door": TwoAlerts()},
-            "crops": Crops(tmp_path / "crops", jpeg_quality=90),
+            "pictures": showing(Crops(tmp_path / "crops", jpeg_quality=90)),
             "retention": Retention(tmp_path / "crops", keep_days=30, keep_bytes=10_000_000),
             "signature": Signature("device", "b", "masks", "0" * 64),
             "outbox": outbox,
             "publisher": Publisher(),
             "health": Health(silence_seconds=5.0),
+            "remembered": Remembered(tmp_path / "remembered.json", at=0.0, when=NOON),
+            "reports": Reports(),
+            "orders": Orders(),
             "notifier": Notifier(),
+            "tells_ends": True,
             **parts,
         }
     )
+
+
+def showing(crops: Crops) -> FacePictures:
+    return FacePictures(crops, margin_fraction=0.4, blur_bystanders=True)
 
 
 def crops_in(tmp_path) -> set[str]:
@@ -136,7 +184,7 @@ def test_a_crop_that_waits_is_never_swept_and_others_make_room_for_a_new_one(out
         tmp_path,
         frames(2),
         retention=Retention(tmp_path / "crops", keep_days=30, keep_bytes=10_000_000, keep_free_bytes=floor_bytes),
-        crops=Crops(tmp_path / "crops", jpeg_quality=90, keep_free_bytes=floor_bytes),
+        pictures=showing(Crops(tmp_path / "crops", jpeg_quality=90, keep_free_bytes=floor_bytes)),
     )
 
     agent.run(threading.Event())
@@ -162,3 +210,70 @@ def test_a_sweep_that_fails_is_a_line_in_the_log(outbox, tmp_path, caplog):
     an_agent(outbox, tmp_path, frames(2)).run(threading.Event())
 
     assert "old crops cannot be removed" in caplog.text
+
+
+class AlertAndEnd:
+    """A pipeline whose first frame gives an alert, and whose second the end of it."""
+
+    def __init__(self) -> None:
+        self._pipeline = a_pipeline(Faces())
+        self._frames = 0
+
+    def process(self, frame: Frame) -> Outcome:
+        self._frames += 1
+        alert = an_alert()
+        ended = Ended(alert.verdict.track, "without_mask", "left", NOON, NOON)
+        return replace(
+            self._pipeline.process(frame),
+            alerts=(alert,) if self._frames == 1 else (),
+            ended=(ended,) if self._frames > 1 else (),
+        )
+
+
+def test_the_end_of_an_alert_is_told_once_and_names_it(outbox, tmp_path):
+    an_agent(outbox, tmp_path, frames(4), pipelines={"door": AlertAndEnd()}).run(threading.Event())
+
+    alert, ended = outbox.waiting(10)
+    assert (alert.kind, ended.kind) == ("alert", "ended")
+    assert ended.message["alert"] == alert.message["id"] != ended.message["id"]
+    assert (alert.message["sequence"], ended.message["sequence"]) == (1, 1)
+
+
+def test_the_end_of_an_alert_is_not_told_where_nobody_wants_it(outbox, tmp_path):
+    agent = an_agent(outbox, tmp_path, frames(3), pipelines={"door": AlertAndEnd()}, tells_ends=False)
+
+    agent.run(threading.Event())
+
+    assert [row.kind for row in outbox.waiting(10)] == ["alert"]
+
+
+def test_nobody_is_watched_or_shown_by_a_camera_that_is_paused_and_the_agent_is_well(outbox, tmp_path):
+    orders = Orders()
+    agent = an_agent(outbox, tmp_path, frames(3), orders=orders)
+    agent.remembered.pause(["door"], seconds=None, at=0.0, when=NOON)
+
+    agent.run(threading.Event())
+
+    assert outbox.count() == 0
+    assert orders.frames == 0
+    assert agent.health.frames == 0
+    assert agent.health.frames_move(at=time.monotonic())
+
+
+def test_what_comes_in_is_heard_by_everybody_and_reports_are_told_at_every_turn(outbox, tmp_path):
+    publisher = Publisher()
+    publisher.messages = [Message("maskwatch/device/commands/pause", b"{}")]
+    reports, orders = Reports(), Orders()
+
+    an_agent(outbox, tmp_path, [None, None], publisher=publisher, reports=reports, orders=orders).run(threading.Event())
+
+    assert orders.heard == reports.heard == [Message("maskwatch/device/commands/pause", b"{}")]
+    assert reports.told == 2
+
+
+def test_every_alert_counts_for_today(outbox, tmp_path):
+    agent = an_agent(outbox, tmp_path, frames(2))
+
+    agent.run(threading.Event())
+
+    assert agent.remembered.alerts_today(when=datetime.now(timezone.utc)) == 2

@@ -17,6 +17,7 @@ from edge_agent.delivery.mqtt import try_broker
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.errors import AgentError, CameraError, ConfigError, UnavailableError
 from edge_agent.evidence.crops import Crops
+from edge_agent.evidence.sealing import open_seal
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.faces import open_face_finder
 from edge_agent.vision.tflite import probe_runtimes
@@ -121,8 +122,10 @@ def _outbox(config: Config) -> str:
 
 
 def _crops(config: Config) -> str:
-    crop = Crops(config.crops_folder, jpeg_quality=config.evidence.jpeg_quality).save(
-        "check", np.zeros((8, 8, 3), np.uint8)
-    )
-    Path(crop.file).unlink()
-    return f"{config.crops_folder}: can be written"
+    evidence = config.evidence
+    if evidence.picture == "none":
+        return "no picture is kept (evidence.picture: none)"
+    crops = Crops(config.crops_folder, jpeg_quality=evidence.jpeg_quality, seal=open_seal(evidence.encrypt_for))
+    Path(crops.save("check", np.zeros((8, 8, 3), np.uint8)).file).unlink()
+    owners = f", for {len(evidence.encrypt_for)} public keys alone" if evidence.encrypt_for else ""
+    return f"{config.crops_folder}: can be written{owners}"

@@ -15,7 +15,7 @@ from edge_agent.camera.source import shown_source
 from edge_agent.commands.options import alert_line, configured
 from edge_agent.config import shipped
 from edge_agent.delivery.subscriber import follow_alerts
-from edge_agent.errors import UnavailableError
+from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.systemd import Notifier
 from edge_agent.wiring import open_agent
 
@@ -39,7 +39,7 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
         stack.callback(subscriber.close)
         subscriber.start()
         began = time.monotonic()
-        with open_agent(config, Notifier()) as agent:
+        with open_agent(config, Notifier(), reload=_refuse_to_reload) as agent:
             sources = ", ".join(f"{name} ({shown_source(camera.source)})" for name, camera in config.cameras.items())
             print(f"watching {sources}; broker {config.mqtt.host}:{config.mqtt.port}; Ctrl-C ends", flush=True)
             agent.run(stop)
@@ -53,6 +53,10 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
             f"{waiting} waiting\ncrops: {config.crops_folder}"
         )
         return 0 if subscriber.received >= health.alerts else UnavailableError.exit_code
+
+
+def _refuse_to_reload() -> None:
+    raise ConfigError("the demo reads its configuration once")
 
 
 def _demo_config(options: argparse.Namespace, stack: ExitStack) -> Config:

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     fallback: Config | None = None
     while True:
         try:
-            with open_agent(config, notifier) as agent:
+            with open_agent(config, notifier, reload=lambda: _ask_for_reload(options, life)) as agent:
                 changed = _watch(agent, options, life, notifier)
         except AgentError as error:
             # A file that was read again but cannot be worked with must not end a watch that went well.
@@ -68,6 +68,16 @@ def run(options: argparse.Namespace) -> int:
         if changed is None:
             return 0
         config, fallback = changed, config
+
+
+def _ask_for_reload(options: argparse.Namespace, life: _Life) -> None:
+    """Do on a command what SIGHUP does, once it is sure that the configuration can be read.
+
+    Raises:
+        ConfigError: it has mistakes.
+    """
+    configured(options)
+    life.ask_for_reload()
 
 
 def _look_into(camera: CameraConfig) -> None:
@@ -109,6 +119,10 @@ class _Life:
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
         signal.signal(signal.SIGHUP, self._reload)
+
+    def ask_for_reload(self) -> None:
+        """Do what SIGHUP does."""
+        self._reload()
 
     def takes_reload(self) -> bool:
         """Whether the agent was woken to read its configuration again and not to end; asked once per waking."""

@@ -1,0 +1,184 @@
+"""Reports: what does the device say about itself, and when? Status at every change, telemetry by the clock.
+
+And to Home Assistant, what it is, whenever that one asks.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.delivery.homeassistant import discovery, is_birth
+from edge_agent.delivery.identity import is_clock_synchronised
+from edge_agent.delivery.status import Reason, alive
+from edge_agent.delivery.telemetry import CameraFigures, Telemetry, telemetry_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from edge_agent.camera.cameras import Cameras
+    from edge_agent.config import Config
+    from edge_agent.delivery.mqtt import Message
+    from edge_agent.delivery.outbox import Outbox
+    from edge_agent.delivery.publisher import Publisher
+    from edge_agent.delivery.signature import Signature
+    from edge_agent.health import Health
+    from edge_agent.machine import Machine
+    from edge_agent.remembered import Remembered
+
+# A person who watches sees a change of status within this; looking costs a millisecond.
+LOOK_SECONDS = 1.0
+# A Raspberry Pi slows down from 80 degrees on; below the second one it has cooled, and does not toggle between.
+HOT_CELSIUS = 80.0
+COOLED_CELSIUS = 75.0
+# Messages that were dropped while nobody could be told are worth telling for so long after.
+DROPPED_SECONDS = 600.0
+
+
+class Reports:
+    """Looks at every part and says how it goes. Owned by the agent's thread."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        cameras: Cameras,
+        outbox: Outbox,
+        publisher: Publisher,
+        health: Health,
+        machine: Machine,
+        remembered: Remembered,
+        signature: Signature,
+        versions: Mapping[str, str],
+        at: float,
+    ) -> None:
+        """Take the parts to look at; `versions` names those of the software and of the model."""
+        self._config, self._device = config, config.device.name
+        self._cameras, self._outbox, self._publisher = cameras, outbox, publisher
+        self._health, self._machine, self._remembered = health, machine, remembered
+        self._signature, self._versions = signature, {**versions, "python": platform.python_version()}
+        self._began_at = at
+        self._looked_at = float("-inf")
+        self._told_at, self._told_frames = at, 0
+        self._said: tuple[list[Reason], list[str]] | None = None
+        self._is_hot = False
+        self._dropped = sum(outbox.dropped().values())
+        self._dropped_at = float("-inf")
+        self._machine_state = machine.look()
+        if config.mqtt.home_assistant.enabled:
+            publisher.say(discovery(config, version=self._versions["maskwatch"]))
+
+    def hear(self, message: Message) -> None:
+        """Describe the device again to a Home Assistant that has just started."""
+        if self._config.mqtt.home_assistant.enabled and is_birth(self._config, message):
+            self._publisher.say(discovery(self._config, version=self._versions["maskwatch"]))
+            self._said = None
+
+    def tell(self, *, at: float, when: datetime) -> None:
+        """Say the status if it has changed, and telemetry if it is time."""
+        if at - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = at
+        self._machine_state = self._machine.look()
+        reasons, paused = list(self.reasons(at=at)), self._paused(at=at)
+        if (reasons, paused) != self._said:
+            self._said = (reasons, paused)
+            self._publisher.say(alive(self._config.mqtt, self._device, reasons=reasons, paused=paused, when=when))
+        if 0 < self._config.mqtt.telemetry_seconds <= at - self._told_at:
+            self._outbox.put(self.telemetry(at=at, when=when), kind="telemetry")
+            self._publisher.wake()
+            self._told_at, self._told_frames = at, self._health.frames
+            self._health.begin_latencies_anew()
+
+    def reasons(self, *, at: float) -> Iterator[Reason]:
+        """Say why the device does not do its job, or not all of it."""
+        for camera in self._paused(at=at):
+            yield Reason("paused", f"camera {camera} is paused")
+        yield from self._about_cameras(at=at)
+        yield from self._about_delivery(at=at)
+        yield from self._about_the_machine()
+
+    def telemetry(self, *, at: float, when: datetime) -> dict[str, Any]:
+        """Make the message of all figures; rate and latencies are those since it was last told."""
+        health = self._health
+        telemetry = Telemetry(
+            counts={
+                "frames": health.frames,
+                "looked": health.looked,
+                "faces": health.faces,
+                "readings": health.readings,
+                "alerts": health.alerts,
+            },
+            alerts_today=self._remembered.alerts_today(when=when),
+            frames_per_second=(health.frames - self._told_frames) / max(at - self._told_at, LOOK_SECONDS),
+            latencies_ms={
+                stage: {"p50": latency.p50_ms, "p95": latency.p95_ms, "p99": latency.p99_ms}
+                for stage, latency in health.latencies().items()
+            },
+            cameras=[
+                CameraFigures(
+                    name=state.name,
+                    is_open=state.is_open,
+                    paused=self._remembered.is_paused(state.name, at=at),
+                    frames=state.frames,
+                    dropped=state.dropped,
+                    reopened=state.reopened,
+                )
+                for state in self._cameras.states()
+            ],
+            outbox={
+                "rows": self._outbox.count(),
+                "bytes": self._outbox.size_bytes(),
+                "dropped": self._outbox.dropped(),
+                "sent": self._publisher.state.sent,
+            },
+            machine=asdict(self._machine_state),
+            uptime_seconds=at - self._began_at,
+            versions=self._versions,
+        )
+        return telemetry_message(
+            telemetry,
+            device=self._device,
+            boot_id=self._signature.boot_id,
+            clock_synchronised=is_clock_synchronised(),
+            when=when,
+        )
+
+    def _paused(self, *, at: float) -> list[str]:
+        return [name for name in self._config.cameras if self._remembered.is_paused(name, at=at)]
+
+    def _about_cameras(self, *, at: float) -> Iterator[Reason]:
+        states = [state for state in self._cameras.states() if not state.finished]
+        for state in states:
+            if not state.is_open:
+                yield Reason("camera_away", f"camera {state.name}: {state.reason}")
+        silence_seconds = max(camera.silence_seconds for camera in self._config.cameras.values())
+        has_begun = at - self._began_at > silence_seconds
+        if has_begun and states and all(state.is_open for state in states) and not self._health.frames_move(at=at):
+            yield Reason("no_frames", "the cameras are open, but no frame has gone through the whole path for long")
+
+    def _about_delivery(self, *, at: float) -> Iterator[Reason]:
+        if self._outbox.trouble:
+            yield Reason("outbox_stuck", f"messages wait in memory only: {self._outbox.trouble}")
+        dropped = sum(self._outbox.dropped().values())
+        if dropped > self._dropped:
+            self._dropped, self._dropped_at = dropped, at
+        if at - self._dropped_at < DROPPED_SECONDS:
+            yield Reason("outbox_dropping", "the outbox was full, and messages were dropped; telemetry says how many")
+        link = self._publisher.state
+        if link.connected and link.reason:
+            yield Reason("refused", link.reason)
+
+    def _about_the_machine(self) -> Iterator[Reason]:
+        state = self._machine_state
+        free_bytes, floor_bytes = state.disk_free_bytes, self._config.evidence.keep_free_bytes
+        if free_bytes is not None and free_bytes < floor_bytes:
+            yield Reason("disk_full", f"less than evidence.keep_free_bytes ({floor_bytes}) is free: no crop is kept")
+        if state.temperature_celsius is not None:
+            self._is_hot = state.temperature_celsius >= (COOLED_CELSIUS if self._is_hot else HOT_CELSIUS)
+        if self._is_hot:
+            yield Reason("hot", f"the processor is hotter than {COOLED_CELSIUS:.0f} degrees Celsius")
+        if state.throttling:
+            yield Reason("throttled", f"the processor is slowed down: {', '.join(state.throttling)}")
