@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from edge_agent.commands.explanation import Explanation
-from edge_agent.commands.explanation_plot import ALERT, COLOURS, LINES, MOST_PANELS, PANEL_PX, SHOWN_PX
+from edge_agent.commands.explanation_plot import ALERT, LINES, MOST_PANELS, PANEL_PX, SHOWN_PX
 from edge_agent.config import RulesConfig, VerdictsConfig
 from edge_agent.decision.evidence import Evidence
 from edge_agent.decision.rules import Rules
 from edge_agent.domain import Alert, Label, Outcome
 from edge_agent.errors import ConfigError
+from edge_agent.vision.annotation import COLOURS
 from tests.values import NOON, a_reading, a_track
 
 BARE: Label = "without_mask"
