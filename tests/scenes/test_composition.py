@@ -52,7 +52,7 @@ def test_the_truth_follows_the_path():
     mover = an_actor(path=(Stop(0.0, 40, 40, 20), Stop(1.0, 120, 60, 40)))
     seen = [shot.seen[0].box for shot in shots(a_scene(mover))]
 
-    assert seen[5].centre == (80, 50)
+    assert seen[5].centre == pytest.approx((80, 50))
     assert seen[5].width_px == 30
 
 
