@@ -1,45 +1,260 @@
-"""The rules tell a person once."""
+"""The rules tell a person once, when they may, and say when it is over."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_agent.config import RulesConfig
 from edge_agent.decision.rules import Rules
-from edge_agent.domain import Alert
+from edge_agent.domain import Alert, Ended
 from tests.values import NOON, a_face, a_track, a_verdict
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
-def told(rules: Rules, *decisions: str, track=None) -> list[int]:
-    """How many alerts each verdict in turn gives."""
+    from edge_agent.domain import Track, Verdict
+
+
+def judged(
+    rules: Rules, *verdicts: Verdict, at: float = 0.0, following: Iterable[int] = range(100), still: Iterable[int] = ()
+) -> list[Alert | Ended]:
+    """What the rules say `at` seconds after noon in Greenwich."""
+    when = NOON + timedelta(seconds=at)
+    return rules.judge(verdicts, still=set(still), following=set(following), at=at, when=when)
+
+
+def said(events: Iterable[Alert | Ended]) -> list[str]:
+    """Each event in a word, with the track that it is about."""
     return [
-        sum(
-            isinstance(one, Alert)
-            for one in rules.judge([a_verdict(decision, track=track)], still=set(), following={1}, at=0.0, when=NOON)
-        )
-        for decision in decisions
+        f"alert {one.verdict.track.id}" if isinstance(one, Alert) else f"{one.reason} {one.track.id}" for one in events
     ]
 
 
+def turns(rules: Rules, *decisions: str, track: Track | None = None) -> list[list[str]]:
+    """What each verdict in turn gives, a second apart."""
+    return [said(judged(rules, a_verdict(one, track=track), at=float(at))) for at, one in enumerate(decisions)]
+
+
+def violations(*numbers: int) -> list[Verdict]:
+    return [a_verdict(track=a_track(number)) for number in numbers]
+
+
 def test_a_violation_is_alerted_once_however_long_it_lasts():
-    assert told(Rules(RulesConfig()), "undecided", "violation", "violation", "violation") == [0, 1, 0, 0]
+    assert turns(Rules(RulesConfig()), "undecided", "violation", "violation", "violation") == [[], ["alert 1"], [], []]
 
 
 def test_a_moment_of_doubt_is_no_new_violation():
-    assert told(Rules(RulesConfig()), "violation", "undecided", "violation") == [1, 0, 0]
+    assert turns(Rules(RulesConfig()), "violation", "undecided", "violation") == [["alert 1"], [], []]
 
 
-def test_a_mask_put_on_and_taken_off_again_is_a_new_violation():
-    assert told(Rules(RulesConfig()), "violation", "compliant", "violation") == [1, 0, 1]
+def test_a_mask_put_on_ends_the_violation_and_taken_off_again_is_a_new_one():
+    assert turns(Rules(RulesConfig()), "violation", "compliant", "compliant", "violation") == [
+        ["alert 1"],
+        ["compliant 1"],
+        [],
+        ["alert 1"],
+    ]
+
+
+def test_the_end_says_whose_and_how_long_it_was():
+    rules = Rules(RulesConfig())
+    judged(rules, *violations(7), at=3.0)
+
+    (ended,) = judged(rules, at=45.5, following=())
+
+    assert isinstance(ended, Ended)
+    assert (ended.track.id, ended.label, ended.reason) == (7, "without_mask", "left")
+    assert ended.duration_seconds == 42.5
+    assert judged(rules, at=46.0, following=()) == []
+
+
+def test_a_clock_that_is_set_back_makes_no_negative_duration():
+    ended = Ended(a_track(), "without_mask", "left", began_when=NOON, when=NOON - timedelta(hours=1))
+
+    assert ended.duration_seconds == 0.0
+
+
+def test_ends_may_be_left_out():
+    rules = Rules(RulesConfig(tell_when_ended=False))
+
+    assert turns(rules, "violation", "compliant", "violation") == [["alert 1"], [], ["alert 1"]]
+    assert judged(rules, following=()) == []
+
+
+def test_who_was_never_alerted_does_not_end():
+    rules = Rules(RulesConfig())
+
+    assert turns(rules, "undecided", "compliant") == [[], []]
+    assert judged(rules, following=()) == []
 
 
 def test_two_people_are_two_alerts():
-    rules = Rules(RulesConfig())
-    both = [a_verdict(track=a_track(1)), a_verdict(track=a_track(2))]
-
-    alerts = rules.judge(both, still=set(), following={1, 2}, at=0.0, when=NOON)
-
-    assert [alert.verdict.track.id for alert in alerts] == [1, 2]
+    assert said(judged(Rules(RulesConfig()), *violations(1, 2))) == ["alert 1", "alert 2"]
 
 
 def test_a_face_too_small_to_show_anybody_is_not_alerted_until_it_comes_closer():
     rules = Rules(RulesConfig(smallest_face_px=30))
 
-    assert told(rules, "violation", track=a_track(face=a_face(width=20))) == [0]
-    assert told(rules, "violation", track=a_track(face=a_face(width=40))) == [1]
+    assert turns(rules, "violation", track=a_track(face=a_face(width=20))) == [[]]
+    assert turns(rules, "violation", track=a_track(face=a_face(width=40))) == [["alert 1"]]
+
+
+def test_what_may_be_a_picture_is_alerted_when_it_shows_life_and_no_verdict_has_to_come_for_it():
+    rules = Rules(RulesConfig())
+
+    assert judged(rules, *violations(1), still={1}) == []
+    assert said(judged(rules, still=(), at=0.5)) == ["alert 1"]
+
+
+def test_pictures_are_alerted_where_that_is_wanted():
+    assert said(judged(Rules(RulesConfig(ignore_pictures=False)), *violations(1), still={1})) == ["alert 1"]
+
+
+def test_only_who_stays_for_the_dwell_time_is_alerted():
+    rules = Rules(RulesConfig(dwell_seconds=3.0))
+
+    assert judged(rules, *violations(1), at=1.0) == []
+    assert judged(rules, at=2.9) == []
+    assert said(judged(rules, at=3.0)) == ["alert 1"]
+
+
+# The left half of a picture of 640x360, but for a notch around its middle.
+NOTCHED = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.4), (0.2, 0.5), (0.5, 0.6), (0.5, 1.0), (0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("centre", "is_told"),
+    [((40, 180), False), ((300, 100), False), ((250, 180), True), ((330, 180), True), ((640, 360), True)],
+)
+def test_faces_whose_centre_is_in_an_ignored_part_are_not_alerted(centre, is_told):
+    rules = Rules(RulesConfig(ignore_polygons=(NOTCHED,)))
+    track = a_track(face=a_face(centre[0] - 20, centre[1] - 25, width=40))
+
+    assert bool(judged(rules, a_verdict(track=track))) is is_told
+
+
+def test_who_steps_out_of_an_ignored_part_is_alerted():
+    rules = Rules(RulesConfig(ignore_polygons=(NOTCHED,)))
+
+    assert judged(rules, a_verdict(track=a_track(face=a_face(20)))) == []
+    assert said(judged(rules, a_verdict(track=a_track(face=a_face(500))))) == ["alert 1"]
+
+
+def test_who_is_still_in_violation_when_quiet_hours_end_is_alerted_then_and_who_left_is_counted():
+    rules = Rules(RulesConfig(quiet_hours=("12:00-12:30",), time_zone="UTC"))
+
+    assert judged(rules, *violations(1, 2), at=60.0) == []
+    assert judged(rules, at=1000.0, following={2}) == []
+    (alert,) = judged(rules, at=1800.0, following={2})
+
+    assert said([alert]) == ["alert 2"]
+    assert isinstance(alert, Alert)
+    assert alert.suppressed == 1
+
+
+def test_quiet_hours_are_those_of_the_time_zone():
+    at_noon = RulesConfig(quiet_hours=("12:00-13:00",), time_zone="Asia/Tokyo")  # 21:00 there
+    in_the_evening = RulesConfig(quiet_hours=("20:30-21:30",), time_zone="Asia/Tokyo")
+
+    assert said(judged(Rules(at_noon), *violations(1))) == ["alert 1"]
+    assert judged(Rules(in_the_evening), *violations(1)) == []
+
+
+def test_after_an_alert_a_camera_cools_down():
+    rules = Rules(RulesConfig(cooldown_seconds=90.0))
+
+    assert said(judged(rules, *violations(1, 2), at=0.0)) == ["alert 1"]
+    assert judged(rules, at=89.9) == []
+    assert said(judged(rules, at=90.0)) == ["alert 2"]
+
+
+def test_a_crowd_is_alerted_at_the_pace_of_the_limit_and_who_left_meanwhile_is_counted():
+    rules = Rules(RulesConfig(alerts_per_minute=2))
+
+    assert said(judged(rules, *violations(1, 2, 3, 4, 5, 6), at=0.0)) == ["alert 1", "alert 2"]
+    assert said(judged(rules, at=59.9, following={1, 2, 5, 6})) == []
+    later = judged(rules, at=60.0, following={1, 2, 5, 6})
+
+    assert said(later) == ["alert 5", "alert 6"]
+    assert [one.suppressed for one in later if isinstance(one, Alert)] == [2, 0]
+
+
+def test_who_was_ignored_is_not_counted_as_suppressed():
+    rules = Rules(RulesConfig(smallest_face_px=30))
+    judged(rules, a_verdict(track=a_track(1, face=a_face(width=20))))
+
+    (alert,) = judged(rules, a_verdict(track=a_track(2, face=a_face(width=40))), at=1.0, following={2})
+
+    assert isinstance(alert, Alert)
+    assert alert.suppressed == 0
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.floats(0.1, 40.0),  # seconds since the step before
+        st.dictionaries(st.integers(1, 5), st.sampled_from(["violation", "compliant", "undecided"]), max_size=5),
+        st.frozensets(st.integers(1, 5)),  # who is gone
+        st.frozensets(st.integers(1, 5)),  # who may be a picture
+    ),
+    max_size=40,
+)
+
+
+@given(steps=STEPS, limit=st.integers(0, 3), cooldown=st.sampled_from([0.0, 5.0, 90.0]), quiet=st.booleans())
+def test_whatever_happens_alerts_and_ends_alternate_and_nobody_gets_lost(steps, limit, cooldown, quiet):
+    rules = Rules(
+        RulesConfig(
+            alerts_per_minute=limit,
+            cooldown_seconds=cooldown,
+            quiet_hours=("12:01-12:03",) if quiet else (),
+            time_zone="UTC",
+            dwell_seconds=1.0,
+        )
+    )
+    at, told_at, open_alerts = 0.0, deque[float](), set[int]()
+    episodes: dict[int, str] = {}  # track: "told" once it was, "held" while only limits keep it from that
+    held_back = reported = 0
+    for seconds, decisions, gone, still in steps:
+        at += seconds
+        here = frozenset(range(1, 6)) - gone
+        verdicts = [a_verdict(one, track=a_track(number)) for number, one in decisions.items() if number in here]
+        held_back += model_of_ends(episodes, decisions, here)
+        for event in judged(rules, *verdicts, at=at, following=here, still=still):
+            if isinstance(event, Ended):
+                open_alerts.remove(event.track.id)
+                continue
+            number = event.verdict.track.id
+            assert number in here - open_alerts - still
+            assert not (quiet and 60 <= at < 180)
+            assert not told_at or at - told_at[-1] >= cooldown
+            told_at.append(at)
+            open_alerts.add(number)
+            episodes[number] = "told"
+            reported += event.suppressed
+            assert reported == held_back
+        assert not limit or sum(at - one < 60 for one in told_at) <= limit
+        for number, state in episodes.items():
+            if state != "told" and number not in still and at >= 1.0:
+                # Nothing but a limit can be what holds this one back.
+                assert limit or cooldown or quiet
+                episodes[number] = "held"
+        assert open_alerts == {number for number, state in episodes.items() if state == "told"}
+
+
+def model_of_ends(episodes: dict[int, str], decisions: dict[int, str], here: AbstractSet[int]) -> int:
+    """Bring the episodes up to date; gives how many ended that were held back."""
+    ended = 0
+    for number in range(1, 6):
+        decision = decisions.get(number) if number in here else "compliant"
+        if decision == "compliant" or (decision == "undecided" and episodes.get(number) != "told"):
+            ended += episodes.pop(number, None) == "held"
+        elif decision == "violation":
+            episodes.setdefault(number, "")
+    return ended
