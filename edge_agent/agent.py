@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 600.0
 """Crops beyond their age or bytes are removed this often."""
+MOST_OPEN_ALERTS = 1000
+"""Nobody watches so many people at once; what is older has no end that the rules would tell."""
 
 
 class Agent:
@@ -52,19 +54,17 @@ class Agent:
         reports: Reports,
         orders: Orders,
         notifier: Notifier,
-        tells_ends: bool,
     ) -> None:
         """Take the parts.
 
         `pipelines` holds one for each camera; `retention` looks after the folder of `pictures`; `signature` says who
-        sends and with which model; `tells_ends` is whether the end of an alert is a message as well.
+        sends and with which model.
         """
         self.cameras, self.pipelines = cameras, pipelines
         self.pictures, self.retention = pictures, retention
         self.signature, self.outbox, self.publisher = signature, outbox, publisher
         self.health, self.notifier = health, notifier
         self.remembered, self.reports, self.orders = remembered, reports, orders
-        self._tells_ends = tells_ends
         self._open_alerts: dict[tuple[str, int], str] = {}
         self._swept_at = float("-inf")
 
@@ -110,12 +110,14 @@ class Agent:
         self._keep(message, kind="alert")
         track = alert.verdict.track
         self._open_alerts[track.camera, track.id] = alert_id
+        if len(self._open_alerts) > MOST_OPEN_ALERTS:
+            del self._open_alerts[next(iter(self._open_alerts))]
         self.remembered.count_alert(at=time.monotonic(), when=datetime.now(timezone.utc))
 
     def _record_end(self, ended: Ended) -> None:
         """Tell what became of an alert; one from before a restart is not known any more."""
         alert_id = self._open_alerts.pop((ended.track.camera, ended.track.id), "")
-        if alert_id and self._tells_ends:
+        if alert_id:
             message = self.signature.sign_ended(ended, id=uuid7(ended.when), alert=alert_id)
             log.info("ended: %s at %s, %s", message["label"], message["camera"], message["reason"])
             self._keep(message, kind="ended")

@@ -360,7 +360,6 @@ class MqttConfig(_Section):
     expiry_seconds: int = Field(
         604_800, ge=0, le=4_294_967_295, description="The broker drops alerts it could not hand on in time; 0: never"
     )
-    ended: bool = Field(True, description="Say under .../ended when the person has left or wears the mask")
     telemetry_seconds: float = Field(
         60.0, ge=0.0, le=86_400.0, description="Counts, times and temperatures are published this often; 0: never"
     )

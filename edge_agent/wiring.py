@@ -126,7 +126,6 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
                 reload=reload,
             ),
             notifier=notifier,
-            tells_ends=config.mqtt.ended,
         )
 
 

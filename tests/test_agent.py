@@ -27,7 +27,7 @@ from edge_agent.health import Health
 from edge_agent.remembered import Remembered
 from edge_agent.systemd import Notifier
 from tests.test_pipeline import Faces, a_pipeline
-from tests.values import NOON, a_frame, an_alert
+from tests.values import NOON, a_frame, a_track, an_alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,6 @@ def an_agent(outbox: Outbox, tmp_path, frames: list[Frame | None], **parts: Any)
             "reports": Reports(),
             "orders": Orders(),
             "notifier": Notifier(),
-            "tells_ends": True,
             **parts,
         }
     )
@@ -239,12 +238,14 @@ def test_the_end_of_an_alert_is_told_once_and_names_it(outbox, tmp_path):
     assert (alert.message["sequence"], ended.message["sequence"]) == (1, 1)
 
 
-def test_the_end_of_an_alert_is_not_told_where_nobody_wants_it(outbox, tmp_path):
-    agent = an_agent(outbox, tmp_path, frames(3), pipelines={"door": AlertAndEnd()}, tells_ends=False)
+def test_alerts_whose_end_nobody_tells_are_forgotten_in_the_end(outbox, tmp_path, monkeypatch):
+    monkeypatch.setattr("edge_agent.agent.MOST_OPEN_ALERTS", 3)
+    agent = an_agent(outbox, tmp_path, [])
 
-    agent.run(threading.Event())
+    for number in range(10):
+        agent._record(an_alert(track=a_track(number)))
 
-    assert [row.kind for row in outbox.waiting(10)] == ["alert"]
+    assert sorted(agent._open_alerts) == [("door", 7), ("door", 8), ("door", 9)]
 
 
 def test_nobody_is_watched_or_shown_by_a_camera_that_is_paused_and_the_agent_is_well(outbox, tmp_path):
