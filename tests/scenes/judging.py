@@ -140,7 +140,7 @@ def judge(moments: Sequence[Moment], events: Sequence[Event], alerts: Sequence[G
         open_events = [
             event
             for event in events
-            if event.actor in actors and _may_be(event, alert) and all(hit.event != event for hit in hits)
+            if event.actor in actors and _may_be(event, alert, moments) and all(hit.event != event for hit in hits)
         ]
         if open_events:
             hits.append(Hit(min(open_events, key=lambda event: actors.index(event.actor)), alert))
@@ -152,9 +152,21 @@ def judge(moments: Sequence[Moment], events: Sequence[Event], alerts: Sequence[G
     return Judgement(tuple(events), tuple(hits), tuple(mistaken))
 
 
-def _may_be(event: Event, alert: Given) -> bool:
-    """Whether an alert falls into an event, or so closely around it that a finder's eye may have been sharper."""
-    return event.from_second - LATEST_SECONDS <= alert.second <= event.until_second + LATEST_SECONDS
+def _may_be(event: Event, alert: Given, moments: Sequence[Moment]) -> bool:
+    """Whether an alert falls into an event, or closely around it.
+
+    Before it, a part of the face may have been enough for a sharp eye, but not while the mask was still on.
+    """
+    if alert.second >= event.from_second:
+        return alert.second <= event.until_second + LATEST_SECONDS
+    labels = [
+        one.label
+        for moment in moments
+        if moment.second <= alert.second
+        for one in moment.seen
+        if one.actor == event.actor
+    ]
+    return event.from_second - alert.second <= LATEST_SECONDS and labels[-1] in {None, event.label}
 
 
 def _whom(moments: Sequence[Moment], alert: Given) -> list[str]:

@@ -114,3 +114,16 @@ def test_two_people_are_told_apart_by_where_they_are():
 
     assert judgement.is_right
     assert [hit.event.actor for hit in judgement.hits] == ["she", "he"]
+
+
+def test_part_of_a_face_at_the_edge_may_be_enough():
+    judgement = judged([Given(0.5, "without_mask", LEFT)], bare(0.0, 1.0, fraction=0.5), bare(1.0, 5.0))
+
+    assert judgement.is_right
+
+
+def test_an_alert_just_before_the_mask_comes_off_is_false():
+    judgement = judged([Given(1.5, "without_mask", LEFT)], masked(0.0, 2.0), bare(2.0, 5.0))
+
+    assert [whom for _, whom in judgement.mistaken] == ["she, who is in no violation"]
+    assert len(judgement.missed) == 1
