@@ -23,7 +23,7 @@ PATCH_PX = 48
 # Where a doubt is complete and where it ends; between them the factor rises in a straight line.
 SIZE_PX = (0.0, 32.0)
 SHARPNESS = (0.0, 0.05)
-CONTRAST = (0.0, 25.0)
+CONTRAST = (0.0, 14.0)
 DARK = (0.0, 45.0)
 BRIGHT = (255.0, 215.0)
 SCORE = (0.0, 0.7)
