@@ -1,4 +1,4 @@
-"""`edge-train empty`: which pictures without people choose a finder's least score, and which report its false finds?"""
+"""`edge-train empty`: which pictures without people does a finder learn from, and which judge its false finds?"""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def add_to(commands: Any) -> None:
         "empty",
         write_pictures,
         summary="gather pictures without people",
-        about="Gathers pictures without people: samples of Python packages, drawn textures and parts of scenes without "
-        "a face. Writes two folders: choosing (from the train split) and reporting (from the test split).",
+        about="Gathers pictures without people: samples of Python packages, drawn textures and parts of "
+        "scenes without a face. Writes three folders: learning and choosing (from the train split), and reporting (from "
+        "the test split).",
         example="edge-train empty runs/empty --scenes scenes/annotations.json --finder yunet_n_320_320.onnx",
     )
     parser.add_argument("output", type=Path, metavar="DIR", help="a new folder")
@@ -38,6 +39,6 @@ def write_pictures(options: argparse.Namespace) -> int:
     done = write_empty(
         options.output, scenes=options.scenes, finder=options.finder, most_scenes=options.most, seed=options.seed
     )
-    for half, kinds in done.written.items():
-        print(f"{options.output / half}: {', '.join(f'{count} {kind}s' for kind, count in kinds.items())}")
+    for purpose, kinds in done.written.items():
+        print(f"{options.output / purpose}: {', '.join(f'{count} {kind}s' for kind, count in kinds.items())}")
     return 0

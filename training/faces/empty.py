@@ -1,8 +1,8 @@
 """Pictures without people: what must no finder take for a face?
 
 Samples that Python packages bring, drawn textures, and parts of scenes in which neither people nor a finder saw
-a face. One half is for choosing a finder's least score, the other for reporting what it does: no picture is in both,
-and scenes to learn from serve the first, scenes to judge by the second.
+a face. One third is for learning, one for choosing a finder's least score, one for reporting what it does: no picture
+is in two of them, and scenes to learn from serve the first two, scenes to judge by the last.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Image
 
+    Annotated: TypeAlias = dict[Path, list[tuple[float, float, float, float]]]
     Find: TypeAlias = Callable[[Image], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
-HALVES = ("choosing", "reporting")
-SPLITS = {"choosing": "train", "reporting": "test"}
+PURPOSES = ("learning", "choosing", "reporting")
 SAMPLES = (
     ("skimage", "data", ("brick", "cell", "chelsea", "chessboard_GRAY", "clock_motion", "coffee", "color", "grass")),
     ("skimage", "data", ("gravel", "horse", "hubble_deep_field", "ihc", "logo", "microaneurysms", "moon", "page")),
@@ -43,7 +43,7 @@ SAMPLES = (
 """Package, folder in it, and the pictures there without a person; a package that is not installed is left out."""
 SUFFIXES = (".png", ".jpg")
 TEXTURES = 60
-"""Of each half: enough for two of every kind at every scale."""
+"""For each purpose: enough for two of every kind at every scale."""
 LEAST_SCORE = 0.2
 """A place that a finder is even so sure of may hold a face."""
 FINDER_PX = 640
@@ -57,13 +57,13 @@ PARTS_OF_PICTURE = 3
 
 @dataclass(frozen=True, slots=True)
 class EmptyPictures:
-    """How many pictures of each kind were written, by half."""
+    """How many pictures of each kind were written, by purpose."""
 
     written: dict[str, dict[str, int]]
 
 
 def write_empty(output: Path, *, scenes: Path, finder: Path, most_scenes: int, seed: int) -> EmptyPictures:
-    """Write the two halves as folders of PNG files.
+    """Write a folder of PNG files for each purpose.
 
     Raises:
         ConfigError: the folder is not empty, or the scenes are missing.
@@ -74,15 +74,17 @@ def write_empty(output: Path, *, scenes: Path, finder: Path, most_scenes: int, s
     find = KerasFinder(open_network(finder), longer_px=FINDER_PX, shorter_px=FINDER_PX, min_score=LEAST_SCORE)
     samples = list(_samples())
     written: dict[str, dict[str, int]] = {}
-    for number, half in enumerate(HALVES):
+    learnt, judging = (_annotated(scenes, split) for split in ("train", "test"))
+    places = {"learning": _every_other(learnt, 0), "choosing": _every_other(learnt, 1), "reporting": judging}
+    for number, purpose in enumerate(PURPOSES):
         random = np.random.default_rng([seed, number])
         kinds = {
-            "sample": iter(samples[number :: len(HALVES)]),
+            "sample": iter(samples[number :: len(PURPOSES)]),
             "texture": (texture(random, kind) for kind in range(TEXTURES)),
-            "background": islice(_backgrounds(scenes, SPLITS[half], find, random), most_scenes),
+            "background": islice(_backgrounds(places[purpose], find, random), most_scenes),
         }
-        (output / half).mkdir(parents=True)
-        written[half] = {kind: _write(output / half, kind, pictures) for kind, pictures in kinds.items()}
+        (output / purpose).mkdir(parents=True)
+        written[purpose] = {kind: _write(output / purpose, kind, pictures) for kind, pictures in kinds.items()}
     return EmptyPictures(written)
 
 
@@ -131,14 +133,23 @@ def _samples() -> Iterator[Image]:
                 yield read_picture(path)
 
 
-def _backgrounds(scenes: Path, split: str, find: Find, random: np.random.Generator) -> Iterator[Image]:
-    """Parts of scenes in which nobody drew a box and the finder sees nothing, a few of each picture."""
-    boxes: dict[Path, list[tuple[float, float, float, float]]] = {}
+def _annotated(scenes: Path, split: str) -> Annotated:
+    """The pictures of a split with their boxes."""
+    boxes: Annotated = {}
     for one in read_scenes(scenes, sources=(), splits=(split,), smallest_px=0):
         if one.box is not None:
             boxes.setdefault(one.path, []).append((one.box.x1, one.box.y1, one.box.x2, one.box.y2))
+    return boxes
+
+
+def _every_other(boxes: Annotated, first: int) -> Annotated:
+    return {path: boxes[path] for path in sorted(boxes)[first::2]}
+
+
+def _backgrounds(boxes: Annotated, find: Find, random: np.random.Generator) -> Iterator[Image]:
+    """Parts of scenes in which nobody drew a box and the finder sees nothing, a few of each picture."""
     paths = sorted(boxes)
-    for index in tqdm(random.permutation(len(paths)), desc=f"backgrounds of {split}", unit="picture", leave=False):
+    for index in tqdm(random.permutation(len(paths)), desc="backgrounds", unit="picture", leave=False):
         try:
             image = read_picture(paths[index])
         except PictureError:

@@ -13,7 +13,7 @@ from edge_agent.errors import ConfigError
 from tests.training.faces.conftest import write_scenes
 from training.cli import main
 from training.faces.compact import build_compact
-from training.faces.empty import MARGIN_FRACTION, SMALLEST_SIDE_PX, background, texture, write_empty
+from training.faces.empty import MARGIN_FRACTION, PURPOSES, SMALLEST_SIDE_PX, background, texture, write_empty
 
 if TYPE_CHECKING:
     from edge_agent.domain import Image
@@ -60,7 +60,7 @@ def test_a_texture_is_a_picture_and_the_same_for_the_same_seed(kind):
 
 
 @pytest.mark.tensorflow
-def test_scenes_to_learn_from_choose_and_scenes_to_judge_by_report(tmp_path, capsys):
+def test_every_purpose_gets_pictures_of_its_own(tmp_path, capsys):
     build_compact().save(tmp_path / "model.keras")
     scenes = write_scenes(tmp_path / "scenes", count=4)
     content = json.loads(scenes.read_text())
@@ -72,10 +72,10 @@ def test_scenes_to_learn_from_choose_and_scenes_to_judge_by_report(tmp_path, cap
     assert main(["empty", str(tmp_path / "empty"), *places, "--most", "2"]) == 0
 
     said = capsys.readouterr().out.splitlines()
-    halves = [str(tmp_path / "empty" / half) for half in ("choosing", "reporting")]
-    assert [line.partition(":")[0] for line in said] == halves
-    for half in ("choosing", "reporting"):
-        pictures = list((tmp_path / "empty" / half).iterdir())
+    folders = [str(tmp_path / "empty" / purpose) for purpose in PURPOSES]
+    assert [line.partition(":")[0] for line in said] == folders
+    for purpose in PURPOSES:
+        pictures = list((tmp_path / "empty" / purpose).iterdir())
         assert {path.name.partition("-")[0] for path in pictures} >= {"sample", "texture"}
         assert all(cv2.imread(str(path)) is not None for path in pictures)
 
