@@ -33,8 +33,8 @@ LOOK_SECONDS = 1.0
 # A Raspberry Pi slows down from 80 degrees on; below the second one it has cooled, and does not toggle between.
 HOT_CELSIUS = 80.0
 COOLED_CELSIUS = 75.0
-# Messages that were dropped while nobody could be told are worth telling for so long after.
-DROPPED_SECONDS = 600.0
+# Alerts that were dropped while nobody could be told are worth telling for so long after.
+LOST_SECONDS = 600.0
 
 
 class Reports:
@@ -64,8 +64,8 @@ class Reports:
         self._told_at, self._told_frames = at, 0
         self._said: tuple[list[Reason], list[str]] | None = None
         self._is_hot = False
-        self._dropped = sum(outbox.dropped().values())
-        self._dropped_at = float("-inf")
+        self._lost = self._lost_messages()
+        self._lost_at = float("-inf")
         self._machine_state = machine.look()
         if config.mqtt.home_assistant.enabled:
             publisher.say(discovery(config, version=self._versions["maskwatch"]))
@@ -162,14 +162,19 @@ class Reports:
     def _about_delivery(self, *, at: float) -> Iterator[Reason]:
         if self._outbox.trouble:
             yield Reason("outbox_stuck", f"messages wait in memory only: {self._outbox.trouble}")
-        dropped = sum(self._outbox.dropped().values())
-        if dropped > self._dropped:
-            self._dropped, self._dropped_at = dropped, at
-        if at - self._dropped_at < DROPPED_SECONDS:
-            yield Reason("outbox_dropping", "the outbox was full, and messages were dropped; telemetry says how many")
+        lost = self._lost_messages()
+        if lost > self._lost:
+            self._lost, self._lost_at = lost, at
+        if at - self._lost_at < LOST_SECONDS:
+            yield Reason("outbox_dropping", "the outbox was full, and alerts were dropped; telemetry says how many")
         link = self._publisher.state
         if link.connected and link.reason:
             yield Reason("refused", link.reason)
+
+    def _lost_messages(self) -> int:
+        """Count what is missed; a figure that was dropped is not."""
+        dropped = self._outbox.dropped()
+        return dropped["alert"] + dropped["ended"]
 
     def _about_the_machine(self) -> Iterator[Reason]:
         state = self._machine_state

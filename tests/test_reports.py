@@ -1,0 +1,303 @@
+"""The device says how it does at every change and no more often, and its figures by the clock."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from edge_agent.camera.feed import FeedState
+from edge_agent.config import Config
+from edge_agent.delivery.envelope import enclose
+from edge_agent.delivery.mqtt import Message
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.delivery.publisher import DeliveryState
+from edge_agent.delivery.signature import Signature
+from edge_agent.health import Health
+from edge_agent.machine import MachineState
+from edge_agent.remembered import Remembered
+from edge_agent.reports import Reports
+from tests.values import NOON
+
+if TYPE_CHECKING:
+    from edge_agent.delivery.outgoing import Outgoing
+
+BOOT_ID = "6c1e2a34-0000-4000-8000-000000000001"
+SCHEMAS = Path(__file__).parents[1] / "docs"
+WELL = MachineState(50.0, (), (), 100_000_000, 1_000_000_000, 10_000_000_000, 1000.0)
+GIGABYTE = 1_000_000_000
+
+
+class Cameras:
+    """Cameras in these states."""
+
+    def __init__(self) -> None:
+        self.now = (FeedState("door", is_open=True, reason=""),)
+
+    def states(self):
+        return self.now
+
+
+class Publisher:
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[Outgoing] = []
+        self.state = DeliveryState(connected=True, reason="", waiting=0, sent=0)
+        self.woken = 0
+
+    def say(self, outgoing: Outgoing) -> None:
+        self.said.append(outgoing)
+
+    def wake(self) -> None:
+        self.woken += 1
+
+
+class Computer:
+    """A machine in this state."""
+
+    def __init__(self) -> None:
+        self.now = WELL
+
+    def look(self) -> MachineState:
+        return self.now
+
+
+class Device:
+    """Reports with all their parts; `tick` lets them look, a second after the last time."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.config = config
+        self.cameras, self.publisher, self.machine = Cameras(), Publisher(), Computer()
+        self.outbox = Outbox(folder / "outbox.sqlite", boot_id=BOOT_ID, keep_rows=5)
+        self.health = Health(silence_seconds=10.0)
+        self.remembered = Remembered(folder / "remembered.json", at=0.0, when=NOON)
+        self.at = 0.0
+        self.reports = Reports(
+            config,
+            cameras=self.cameras,  # type: ignore[arg-type]
+            outbox=self.outbox,
+            publisher=self.publisher,  # type: ignore[arg-type]
+            health=self.health,
+            machine=self.machine,  # type: ignore[arg-type]
+            remembered=self.remembered,
+            signature=Signature(config.device.name, BOOT_ID, "masks", "0" * 64),
+            versions={"maskwatch": "0.1.0", "model": "masks", "runtime": "litert"},
+            at=0.0,
+        )
+
+    def close(self) -> None:
+        self.outbox.close()
+
+    def tick(self, seconds: float = 1.0) -> list[dict[str, Any]]:
+        """Give the statuses that were said meanwhile."""
+        self.at += seconds
+        self.health.passed_over(at=self.at)
+        before = len(self.publisher.said)
+        self.reports.tell(at=self.at, when=NOON)
+        said = [one for one in self.publisher.said[before:] if one.topic == "maskwatch/lobby/status"]
+        assert all(one.retain for one in said)
+        messages = [json.loads(one.payload) for one in said]
+        for message in messages:
+            check(message, "status")
+        return messages
+
+    def reasons(self) -> list[str]:
+        """Look, and give the codes of the reasons."""
+        self.tick()
+        return [reason.code for reason in self.reports.reasons(at=self.at)]
+
+    def discoveries(self) -> int:
+        return sum(one.topic.startswith("homeassistant/") for one in self.publisher.said)
+
+
+def check(message: dict[str, Any], kind: str) -> None:
+    schema = json.loads((SCHEMAS / f"{kind}.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(message)
+
+
+def a_config(**mqtt) -> Config:
+    return Config.model_validate({"device": {"id": "lobby"}, "cameras": {"door": {}, "yard": {}}, "mqtt": mqtt})
+
+
+@pytest.fixture
+def device(tmp_path):
+    with closing(Device(tmp_path, a_config())) as opened:
+        yield opened
+
+
+def test_a_device_that_does_its_job_is_online_and_says_so_once(device):
+    (status,) = device.tick()
+
+    assert status["state"] == "online"
+    assert status["reasons"] == status["paused"] == []
+    assert [device.tick() for _ in range(100)] == [[]] * 100
+
+
+def test_a_camera_that_is_away_degrades_it_until_it_is_back(device):
+    device.tick()
+    device.cameras.now = (FeedState("door", is_open=False, reason="no such device"),)
+
+    (status,) = device.tick()
+    assert status["state"] == "degraded"
+    assert status["reasons"] == [{"code": "camera_away", "text": "camera door: no such device"}]
+    assert device.tick() == []
+
+    device.cameras.now = (FeedState("door", is_open=True, reason=""),)
+    assert [status["state"] for status in device.tick()] == ["online"]
+
+
+def test_a_recording_that_has_ended_is_not_missed(device):
+    device.cameras.now = (FeedState("door", is_open=False, reason="ended", finished=True),)
+
+    assert device.reasons() == []
+
+
+def test_cameras_that_are_open_while_no_frame_goes_through_are_a_reason(device):
+    device.tick()
+    device.at += 100.0
+
+    assert [reason.code for reason in device.reports.reasons(at=device.at)] == ["no_frames"]
+
+
+def test_a_device_that_has_only_begun_may_take_its_time_for_the_first_frame(device):
+    assert list(device.reports.reasons(at=5.0)) == []
+
+
+def test_a_paused_camera_is_named_and_is_a_reason(device):
+    device.remembered.pause(["yard"], seconds=None, at=0.0, when=NOON)
+
+    (status,) = device.tick()
+
+    assert status["paused"] == ["yard"]
+    assert status["reasons"] == [{"code": "paused", "text": "camera yard is paused"}]
+
+
+def test_a_full_disk_is_a_reason(device):
+    device.machine.now = replace(WELL, disk_free_bytes=device.config.evidence.keep_free_bytes - 1)
+
+    assert device.reasons() == ["disk_full"]
+
+
+def test_heat_is_a_reason_until_it_has_really_cooled(device):
+    seen = []
+    for celsius in (79.9, 80.0, 79.0, 75.0, 74.9, 79.9):
+        device.machine.now = replace(WELL, temperature_celsius=celsius)
+        seen.append(device.reasons())
+
+    assert seen == [[], ["hot"], ["hot"], ["hot"], [], []]
+
+
+def test_being_slowed_down_is_a_reason_that_names_what_does_it(device):
+    device.machine.now = replace(WELL, throttling=("under_voltage",))
+
+    (status,) = device.tick()
+
+    assert status["reasons"][0] == {"code": "throttled", "text": "the processor is slowed down: under_voltage"}
+
+
+def test_drops_are_a_reason_for_a_while(device):
+    device.tick()
+    for number in range(7):
+        device.outbox.put({"id": str(number)})
+
+    assert device.reasons() == ["outbox_dropping"]
+    device.tick(700.0)
+    assert device.reasons() == []
+
+
+def test_drops_of_an_earlier_run_are_none_of_this_one(tmp_path):
+    with closing(Outbox(tmp_path / "outbox.sqlite", boot_id=BOOT_ID, keep_rows=1)) as outbox:
+        outbox.put({"id": "1"})
+        outbox.put({"id": "2"})
+    with closing(Device(tmp_path, a_config())) as device:
+        assert device.outbox.dropped()["alert"] == 1
+        assert device.reasons() == []
+
+
+def test_an_outbox_whose_disk_takes_nothing_is_a_reason(tmp_path):
+    (tmp_path / "outbox.sqlite").mkdir()
+    with closing(Device(tmp_path, a_config())) as device:
+        assert device.reasons() == ["outbox_stuck"]
+
+
+def test_a_broker_that_refuses_alerts_is_a_reason_and_one_that_is_away_cannot_be_told(device):
+    device.publisher.state = DeliveryState(connected=True, reason="the broker refuses alerts", waiting=1, sent=0)
+    assert device.reasons() == ["refused"]
+
+    device.publisher.state = DeliveryState(connected=False, reason="no broker", waiting=1, sent=0)
+    assert device.reasons() == []
+
+
+def test_telemetry_is_put_into_the_outbox_by_the_clock_and_is_as_described(device):
+    for _ in range(130):
+        device.tick()
+
+    rows = device.outbox.waiting(10)
+    assert [row.kind for row in rows] == ["telemetry", "telemetry"]
+    assert device.publisher.woken == 2
+    sent = json.loads(enclose(rows[0], device.config.mqtt, "lobby").payload)
+    check(sent, "telemetry")
+    assert sent["machine"]["temperature_celsius"] == 50.0
+    assert sent["uptime_seconds"] == 60
+
+
+def test_telemetry_of_a_machine_that_tells_nothing_is_as_described(device):
+    device.machine.now = MachineState(None, (), (), None, None, None, None)
+    for _ in range(61):
+        device.tick()
+
+    check(json.loads(enclose(device.outbox.waiting(1)[0], device.config.mqtt, "lobby").payload), "telemetry")
+
+
+def test_no_telemetry_is_made_where_none_is_wanted(tmp_path):
+    with closing(Device(tmp_path, a_config(telemetry_seconds=0))) as device:
+        device.tick(1000.0)
+
+        assert device.outbox.count() == 0
+
+
+def test_the_frame_rate_is_that_since_the_last_telemetry(device):
+    device.health.frames = 600
+    device.tick(60.0)
+    device.health.frames = 1200
+    device.tick(120.0)
+
+    rates = [row.message["frames_per_second"] for row in device.outbox.waiting(10)]
+    assert rates == [10.0, 5.0]
+
+
+def test_home_assistant_is_told_at_the_start_and_whenever_it_has_started(device):
+    assert device.discoveries() == 1
+    device.tick()
+
+    device.reports.hear(Message("homeassistant/status", b"online"))
+
+    assert device.discoveries() == 2
+    assert [status["state"] for status in device.tick()] == ["online"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message("homeassistant/status", b"offline"),
+        Message("homeassistant/status", b"online", retain=True),
+        Message("maskwatch/lobby/commands/pause", b"online"),
+    ],
+)
+def test_nothing_else_makes_it_say_what_it_is(device, message):
+    device.reports.hear(message)
+
+    assert device.discoveries() == 1
+
+
+def test_home_assistant_is_told_nothing_where_it_is_not_wanted(tmp_path):
+    with closing(Device(tmp_path, a_config(home_assistant={"enabled": False}))) as device:
+        device.reports.hear(Message("homeassistant/status", b"online"))
+
+        assert device.discoveries() == 0
