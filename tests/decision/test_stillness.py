@@ -1,0 +1,244 @@
+"""A picture on a wall is told from a person."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.decision.stillness import Stillness
+from edge_agent.domain import Box, Face, Frame, Image, Reading, Track
+from tests.faces import COLLINS, HOPPER, Portrait, face_box, scene, street
+from tests.values import NOON
+
+MARGIN = 0.4
+WIDTH_PX, HEIGHT_PX = 640, 360
+SIZE = 0.35
+"""Faces of about 40 px."""
+
+
+def shown(image: Image, box: Box, *, at: float, track: int = 1) -> Reading:
+    """The reading of a face in a picture."""
+    frame = Frame("door", 0, image, at, NOON + timedelta(seconds=at))
+    seen = Track(track, "door", Face(box, 0.9), 0.0, NOON)
+    size = (frame.width_px, frame.height_px)
+    return Reading(seen, "without_mask", 0.9, {}, at, frame.taken_when, size, 1.0, frame.cut(box.grown(MARGIN)), ())
+
+
+def hung(who: Portrait, *, x: float = 200.0, y: float = 60.0, size: float = SIZE) -> tuple[Image, Box]:
+    """A portrait before a wall."""
+    image, (box,) = scene((who, False, size, (x, y)))
+    return image, box
+
+
+class Camera:
+    """Sees with noise, as a small sensor does, and finds faces a little beside where they are, as finders do."""
+
+    def __init__(self, *, noise: float = 4.0, box_jitter_px: float = 0.8, seed: int = 1) -> None:
+        self.noise, self.box_jitter_px = noise, box_jitter_px
+        self.random = np.random.default_rng(seed)
+
+    def picture(self, image: Image, *, gain: float = 1.0, offset: float = 0.0) -> Image:
+        values = image * gain + offset + self.random.normal(0, self.noise, image.shape)
+        return np.clip(np.round(values), 0, 255).astype(np.uint8)
+
+    def found(self, box: Box) -> Box:
+        dx1, dy1, dx2, dy2 = self.random.normal(0, self.box_jitter_px, 4)
+        return Box(box.x1 + dx1, box.y1 + dy1, box.x2 + dx2, box.y2 + dy2)
+
+    def read(self, image: Image, box: Box, *, at: float, track: int = 1) -> Reading:
+        return shown(self.picture(image), self.found(box), at=at, track=track)
+
+
+def swaying(at: float) -> float:
+    """How far a head that is held still has drifted sideways, in widths: 1 % a second at least, as in recordings."""
+    return 0.02 * np.sin(1.7 * at) + 0.01 * np.sin(4.1 * at)
+
+
+def seconds_until_alive(*, frames_per_second: float, camera: Camera, begin: float = 0.0, size: float = SIZE) -> float:
+    stillness = Stillness(margin_fraction=MARGIN)
+    width_px = face_box(HOPPER, scale=size).width_px
+    for step in range(round(4 * frames_per_second)):
+        at = step / frames_per_second
+        image, box = hung(HOPPER, x=200 + width_px * swaying(begin + at), size=size)
+        if not stillness.watch([camera.read(image, box, at=at)], following={1}):
+            return at
+    return float("inf")
+
+
+@pytest.mark.parametrize("frames_per_second", [2, 10, 30])
+@pytest.mark.parametrize("begin", [0.0, 0.8, 2.0])
+def test_a_person_who_stands_rather_still_lives_within_a_second_and_a_half(frames_per_second, begin):
+    assert seconds_until_alive(frames_per_second=frames_per_second, camera=Camera(), begin=begin) <= 1.5
+
+
+def test_a_person_who_walks_lives_at_the_third_reading():
+    stillness = Stillness(margin_fraction=MARGIN)
+    camera = Camera()
+    answers = []
+    for step in range(3):
+        image, box = hung(HOPPER, x=100 + 30 * step)
+        answers.append(stillness.watch([camera.read(image, box, at=0.5 * step)], following={1}))
+
+    assert answers == [{1}, {1}, frozenset()]
+
+
+def test_who_has_shown_life_may_stand_as_still_as_they_like():
+    stillness = Stillness(margin_fraction=MARGIN)
+    camera = Camera()
+    for step in range(3):
+        image, box = hung(HOPPER, x=100 + 30 * step)
+        stillness.watch([camera.read(image, box, at=0.5 * step)], following={1})
+
+    later = [stillness.watch([camera.read(image, box, at=2.0 + 0.1 * step)], following={1}) for step in range(100)]
+
+    assert set(later) == {frozenset()}
+
+
+@pytest.mark.parametrize("who", [HOPPER, COLLINS])
+@pytest.mark.parametrize("frames_per_second", [2, 10])
+def test_a_picture_never_lives_in_spite_of_noise_flicker_and_compression(who, frames_per_second):
+    stillness = Stillness(margin_fraction=MARGIN)
+    camera = Camera(noise=8.0)
+    image, box = hung(who)
+
+    for step in range(12 * frames_per_second):
+        gain, offset = camera.random.uniform(0.85, 1.15), camera.random.uniform(-8, 8)
+        _, jpeg = cv2.imencode(".jpg", camera.picture(image, gain=gain, offset=offset), [cv2.IMWRITE_JPEG_QUALITY, 60])
+        seen = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)
+        at = step / frames_per_second
+        assert stillness.watch([shown(seen, camera.found(box), at=at)], following={1}) == {1}
+
+
+def test_people_who_pass_in_front_do_not_make_a_picture_live():
+    stillness = Stillness(margin_fraction=MARGIN)
+    camera = Camera()
+    for step in range(60):
+        at = step / 5
+        # Somebody goes by every four seconds, and covers half of the face when it is still found.
+        passer_by = 640 * ((at % 4) / 4)
+        image, (box, other) = scene((COLLINS, False, SIZE, (200.0, 60.0)), (HOPPER, False, 0.6, (passer_by, 120.0)))
+        covered = max(0.0, min(box.x2, other.x2) - max(box.x1, other.x1)) / box.width_px
+        readings = [] if covered > 0.5 else [camera.read(image, box, at=at)]
+        assert stillness.watch(readings, following={1}) == {1}
+
+
+def test_a_picture_is_remembered_when_its_track_was_lost():
+    stillness = Stillness(margin_fraction=MARGIN)
+    camera = Camera()
+    image, box = hung(HOPPER)
+    for step in range(70):
+        stillness.watch([camera.read(image, box, at=step / 10)], following={1})
+    stillness.watch([], following=())
+
+    again = camera.read(image, box, at=600.0, track=2)
+
+    assert stillness.watch([again], following={2}) == {2}
+    assert not stillness.is_unsure_of(again.track)
+
+
+def test_a_person_before_a_picture_is_no_picture():
+    stillness = Stillness(margin_fraction=MARGIN)
+    camera = Camera()
+    image, box = hung(HOPPER)
+    for step in range(70):
+        stillness.watch([camera.read(image, box, at=step / 10)], following={1})
+
+    for step in range(20):
+        at = 20 + step / 10
+        image, box = hung(COLLINS, x=200 + 40 * swaying(at))
+        still = stillness.watch([camera.read(image, box, at=at, track=2)], following={2})
+
+    assert still == frozenset()
+
+
+def test_a_track_that_goes_over_to_a_picture_is_the_picture():
+    stillness = Stillness(margin_fraction=MARGIN)
+    camera = Camera()
+    poster, place = hung(HOPPER)
+    for step in range(70):
+        stillness.watch([camera.read(poster, place, at=step / 10)], following={1})
+    for step in range(5):
+        image, box = hung(COLLINS, x=100 + 20 * step)
+        walking = stillness.watch([camera.read(image, box, at=10 + step / 10, track=2)], following={1, 2})
+
+    assert walking == {1}
+    assert stillness.watch([camera.read(poster, place, at=11.0, track=2)], following={1, 2}) == {1, 2}
+
+
+def test_one_knock_against_the_camera_is_no_life():
+    stillness = Stillness(margin_fraction=MARGIN)
+    camera = Camera()
+    before, after = hung(HOPPER), hung(HOPPER, x=201.5)
+    for step in range(60):
+        at = step / 10
+        image, box = before if at < 2 else after
+        assert stillness.watch([camera.read(image, box, at=at)], following={1}) == {1}
+
+
+def test_a_picture_that_hangs_till_the_evening_is_remembered_as_it_looks_by_then():
+    stillness = Stillness(margin_fraction=MARGIN)
+    camera = Camera()
+    image, box = hung(HOPPER)
+    shadow = np.linspace(0, 1, WIDTH_PX)[np.newaxis, :, np.newaxis]
+    for minute in range(120):
+        darker = (image * (1 - 0.6 * minute / 120) * (1 - 0.5 * shadow * minute / 120)).astype(np.uint8)
+        # Its track is lost and found all the time, and read too rarely to learn anything anew.
+        for step in range(10 if minute == 0 else 1):
+            reading = camera.read(darker, box, at=60.0 * minute + step, track=minute)
+            assert stillness.watch([reading], following={minute}) == {minute}
+
+    assert not stillness.is_unsure_of(reading.track)
+
+
+def test_a_covered_lens_shows_nothing_that_lives():
+    stillness = Stillness(margin_fraction=MARGIN)
+    black = np.zeros_like(street())
+
+    for step in range(50):
+        assert stillness.watch([shown(black, Box(10, 10, 50, 60), at=step / 10)], following={1}) == {1}
+
+
+def test_a_face_that_reaches_out_of_the_frame_is_watched_alike():
+    stillness = Stillness(margin_fraction=0.0)
+    image, _ = hung(HOPPER)
+
+    for step in range(80):
+        reading = shown(image, Box(-15, -10, 30, 45), at=step / 10)
+        assert stillness.watch([reading], following={1}) == {1}
+    assert not stillness.is_unsure_of(reading.track)
+
+
+def test_whoever_is_gone_is_forgotten():
+    stillness = Stillness(margin_fraction=MARGIN)
+    image, box = hung(HOPPER)
+    stillness.watch([shown(image, box, at=0.0)], following={1})
+
+    assert stillness.watch([], following=()) == frozenset()
+
+
+@settings(max_examples=15)
+@given(
+    light=st.lists(
+        st.tuples(st.floats(0.6, 1.1), st.floats(-20, 20), st.floats(-0.3, 0.3)),  # gain, offset, slope
+        min_size=3,
+        max_size=15,
+    ),
+    noise=st.floats(0, 6),
+    seed=st.integers(0, 1000),
+)
+def test_no_change_of_light_makes_a_still_thing_live(light, noise, seed):
+    stillness = Stillness(margin_fraction=MARGIN)
+    camera = Camera(noise=noise, seed=seed)
+    image, box = hung(COLLINS)
+    # Away from black and white: what is cut off there is no longer the same picture.
+    image = (40 + image * 0.6).astype(np.uint8)
+    slope = np.linspace(-1, 1, WIDTH_PX)[np.newaxis, :, np.newaxis]
+    for step, (gain, offset, lean) in enumerate(light):
+        lit = np.clip(image * (1 + lean * slope), 0, 255).astype(np.uint8)
+        seen = shown(camera.picture(lit, gain=gain, offset=offset), camera.found(box), at=step / 5)
+        assert stillness.watch([seen], following={1}) == {1}
