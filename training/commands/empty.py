@@ -19,7 +19,7 @@ def add_to(commands: Any) -> None:
         write_pictures,
         summary="gather pictures without people",
         about="Gathers pictures without people: samples of Python packages, drawn textures and parts of "
-        "scenes without a face. Writes three folders: learning and choosing (from the train split), and reporting (from "
+        "scenes without a face. Writes three folders: learning and choosing (of the train split), and reporting (of "
         "the test split).",
         example="edge-train empty runs/empty --scenes scenes/annotations.json --finder yunet_n_320_320.onnx",
     )
