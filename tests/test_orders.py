@@ -1,0 +1,290 @@
+"""What commands do, and that none of them ends the agent or gives a secret away."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+
+from edge_agent.config import Config
+from edge_agent.delivery.mqtt import Message
+from edge_agent.delivery.publisher import DeliveryState
+from edge_agent.delivery.status import Reason
+from edge_agent.domain import Box, Face, Frame
+from edge_agent.errors import ConfigError
+from edge_agent.evidence.pictures import NoPictures, open_pictures
+from edge_agent.orders import MOST_AT_ONCE, ONE_MORE_SECONDS, Orders
+from edge_agent.remembered import Remembered
+from tests.values import NOON
+
+if TYPE_CHECKING:
+    from edge_agent.delivery.outgoing import Outgoing
+
+SCHEMA = json.loads((Path(__file__).parents[1] / "docs" / "result.schema.json").read_text(encoding="utf-8"))
+TELLTALE = "hunter2"
+
+
+class Publisher:
+    """Remembers what was said."""
+
+    state = DeliveryState(connected=True, reason="", waiting=0, sent=0)
+
+    def __init__(self) -> None:
+        self.said: list[Outgoing] = []
+
+    def say(self, outgoing: Outgoing) -> None:
+        self.said.append(outgoing)
+
+
+class Reports:
+    """All is well, but for one thing."""
+
+    def telemetry(self, **_: Any) -> dict[str, Any]:
+        return {"counts": {}}
+
+    def reasons(self, **_: Any) -> list[Reason]:
+        return [Reason("hot", "warm")]
+
+
+class Finder:
+    """Finds one face; or fails."""
+
+    fails = False
+
+    def find(self, _image: Any) -> list[Face]:
+        if self.fails:
+            raise RuntimeError("a bug")
+        return [Face(Box(40, 40, 60, 60), 0.9)]
+
+
+class Device:
+    """Orders with all their parts."""
+
+    def __init__(self, folder: Path, **sections: Any) -> None:
+        self.config = Config.model_validate(
+            {
+                "device": {"id": "lobby"},
+                "cameras": {
+                    "door": {"source": f"rtsp://admin:{TELLTALE}@10.0.0.5/stream?token={TELLTALE}"},
+                    "yard": {"source": "/dev/video1"},
+                },
+                **sections,
+            }
+        )
+        self.publisher, self.finder = Publisher(), Finder()
+        self.remembered = Remembered(folder / "remembered.json", at=0.0, when=NOON)
+        self.reloads = 0
+        self.mistakes = ""
+        self.at = 100.0
+        self.orders = Orders(
+            self.config,
+            publisher=self.publisher,  # type: ignore[arg-type]
+            remembered=self.remembered,
+            reports=Reports(),  # type: ignore[arg-type]
+            pictures=open_pictures(folder / "crops", self.config.evidence),
+            finder=self.finder,
+            reload=self._reload,
+        )
+
+    def _reload(self) -> None:
+        if self.mistakes:
+            raise ConfigError(self.mistakes)
+        self.reloads += 1
+
+    def see(self, camera: str = "door", *, at: float | None = None) -> Frame:
+        squares = np.kron(np.arange(25 * 50, dtype=np.uint8).reshape(25, 50), np.ones((4, 4), np.uint8))
+        image = np.repeat(squares[:, :, None], 3, axis=2)
+        frame = Frame(camera, 0, image, self.at if at is None else at, NOON)
+        self.orders.saw(frame)
+        return frame
+
+    def command(self, name: str, payload: bytes = b"{}", **more: Any) -> dict[str, Any]:
+        """Give a command and read its result."""
+        before = len(self.publisher.said)
+        self.orders.hear(Message(f"maskwatch/lobby/commands/{name}", payload, **more), at=self.at, when=NOON)
+        results = [one for one in self.publisher.said[before:] if one.topic.endswith("/result")]
+        assert len(results) == 1
+        result: dict[str, Any] = json.loads(results[0].payload)
+        jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker()).validate(result)
+        return result
+
+    def is_paused(self, camera: str = "door") -> bool:
+        return self.remembered.is_paused(camera, at=self.at)
+
+
+@pytest.fixture
+def device(tmp_path):
+    return Device(tmp_path)
+
+
+def test_pause_and_resume_mean_all_cameras_or_the_one_that_is_named(device):
+    assert device.command("pause")["result"] == {"cameras": ["door", "yard"], "seconds": None}
+    assert device.is_paused("door")
+
+    device.command("resume", b'{"camera": "door"}')
+
+    assert not device.is_paused("door")
+    assert device.is_paused("yard")
+
+
+def test_a_pause_of_some_seconds_ends_by_itself(device):
+    device.command("pause", b'{"seconds": 30}')
+    assert device.is_paused()
+
+    device.at += 30
+    assert not device.is_paused()
+
+
+def test_the_switch_of_home_assistant_pauses_and_resumes_on_one_topic(device):
+    device.command("pause", b'{"on": true}')
+    assert device.is_paused()
+
+    device.command("pause", b'{"on": false}')
+    assert not device.is_paused()
+
+
+def test_a_camera_that_is_not_there_is_told_the_known_ones(device):
+    answer = device.command("pause", b'{"camera": "roof", "id": "7"}')
+
+    assert answer["state"] == "refused"
+    assert answer["reason"] == "no camera 'roof'; known are door, yard"
+    assert answer["id"] == "7"
+
+
+def test_a_snapshot_is_kept_with_everybody_in_it_hidden(device):
+    frame = device.see()
+
+    result = device.command("snapshot")["result"]
+
+    shown = cv2.imread(result["file"])
+    assert shown.shape == frame.image.shape
+    assert np.abs(shown[42:58, 42:58].astype(int) - frame.image[42:58, 42:58]).mean() > 5
+    assert np.abs(shown[80:, 150:].astype(int) - frame.image[80:, 150:]).mean() < 5
+    assert result["published"] is False
+    assert result["camera"] == "door"
+
+
+def test_a_snapshot_is_published_where_pictures_may_leave_the_device(tmp_path):
+    device = Device(tmp_path, mqtt={"crops": True})
+    device.see("yard")
+
+    result = device.command("snapshot", b'{"camera": "yard"}')["result"]
+
+    picture = device.publisher.said[0]
+    assert picture.topic == f"maskwatch/lobby/snapshots/{result['id']}"
+    assert picture.payload == Path(result["file"]).read_bytes()
+    assert picture.content_type == "image/jpeg"
+    assert not picture.retain
+    assert result["published"] is True
+
+
+@pytest.mark.parametrize("age_seconds", [None, 11.0])
+def test_there_is_no_snapshot_of_a_camera_that_gives_no_pictures(device, age_seconds):
+    if age_seconds is not None:
+        device.see(at=device.at - age_seconds)
+
+    assert "has given no picture within 10 s" in device.command("snapshot")["reason"]
+
+
+def test_there_is_no_snapshot_of_a_camera_that_is_paused(device):
+    device.see()
+    device.command("pause")
+
+    assert "is paused; resume it first" in device.command("snapshot")["reason"]
+
+
+def test_there_is_no_snapshot_where_no_picture_is_wanted(tmp_path):
+    device = Device(tmp_path, evidence={"picture": "none"})
+    device.see()
+
+    assert isinstance(open_pictures(tmp_path, device.config.evidence), NoPictures)
+    assert "evidence.picture: none" in device.command("snapshot")["reason"]
+
+
+def test_a_disk_that_takes_no_picture_fails_the_snapshot_and_says_why(device, tmp_path):
+    (tmp_path / "crops").write_text("a file in the place of the folder")
+    device.see()
+
+    answer = device.command("snapshot")
+
+    assert answer["state"] == "failed"
+    assert "evidence.folder" in answer["reason"]
+
+
+def test_reload_asks_for_what_sighup_does(device):
+    assert device.command("reload")["state"] == "done"
+    assert device.reloads == 1
+
+
+def test_a_configuration_with_mistakes_is_not_taken_and_its_values_stay_on_the_device(device, caplog):
+    device.mistakes = f"config.yaml: line 3 cameras.door.source: 'rtsp://{TELLTALE}' is wrong"
+
+    answer = device.command("reload")
+
+    assert answer["state"] == "refused"
+    assert TELLTALE not in json.dumps(answer)
+    assert "line 3" in caplog.text
+
+
+def test_diagnostics_tell_what_helps_and_no_secret(tmp_path):
+    device = Device(tmp_path, mqtt={"username": TELLTALE, "password_file": str(tmp_path / "password")})
+    (tmp_path / "password").write_text(TELLTALE)
+
+    result = device.command("diagnostics")["result"]
+
+    assert TELLTALE not in json.dumps(result)
+    assert "10.0.0.5" in result["config"]["cameras"]["door"]["source"]
+    assert result["reasons"] == [{"code": "hot", "text": "warm"}]
+    assert result["delivery"]["connected"] is True
+
+
+def test_a_bug_in_a_command_is_logged_and_answered_and_that_is_all(device, caplog):
+    device.see()
+    device.finder.fails = True
+
+    answer = device.command("snapshot")
+
+    assert (answer["state"], answer["reason"]) == ("failed", "the agent could not do it; its log says why")
+    assert "a bug" in caplog.text
+    assert device.command("resume")["state"] == "done"
+
+
+def test_a_command_that_the_broker_kept_is_refused_and_does_nothing(device):
+    assert device.command("pause", retain=True)["state"] == "refused"
+    assert not device.is_paused()
+
+
+def test_what_is_no_command_of_this_device_is_not_for_us(device):
+    for topic in ("maskwatch/other/commands/pause", "homeassistant/status", "maskwatch/lobby/alerts"):
+        device.orders.hear(Message(topic, b"{}"), at=device.at, when=NOON)
+
+    assert device.publisher.said == []
+
+
+def test_a_flood_is_answered_and_logged_once_and_does_nothing(device, caplog):
+    for _ in range(MOST_AT_ONCE):
+        device.command("resume")
+    assert "too many commands" in device.command("pause")["reason"]
+    said, logged = len(device.publisher.said), len(caplog.records)
+
+    for _ in range(1000):
+        device.orders.hear(Message("maskwatch/lobby/commands/pause", b"{}"), at=device.at, when=NOON)
+
+    assert len(device.publisher.said) == said
+    assert len(caplog.records) == logged
+    assert not device.is_paused()
+
+
+def test_after_a_flood_commands_are_obeyed_again(device):
+    for _ in range(MOST_AT_ONCE + 1):
+        device.command("resume")
+
+    device.at += ONE_MORE_SECONDS
+
+    assert device.command("pause")["state"] == "done"
+    assert device.command("pause")["state"] == "refused"
