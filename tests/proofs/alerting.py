@@ -12,29 +12,26 @@ import os
 import sys
 import threading
 import time
+import traceback
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_agent.agent import Agent
 from edge_agent.config import MqttConfig
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.publisher import Publisher, Timing
 from edge_agent.delivery.signature import Signature
-from edge_agent.evidence.crops import Crops
-from edge_agent.evidence.retention import Retention
-from edge_agent.health import Health
-from edge_agent.systemd import Notifier
+from tests.test_agent import an_agent
 from tests.values import a_face, a_track, an_alert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from edge_agent.agent import Agent
     from edge_agent.delivery.outbox import Kind
 
 IMPATIENT = Timing(first_pause_seconds=0.02, longest_pause_seconds=0.2, steady_seconds=0.0, acknowledge_seconds=3.0)
@@ -54,6 +51,10 @@ class TellingOutbox(Outbox):
             tell({"kind": kind, "id": put["id"], "boot_id": put["boot_id"], "sequence": put["sequence"], "crop": crop})
         return put
 
+    def remove(self, *keys: str) -> None:
+        tell({"removes": keys})
+        super().remove(*keys)
+
 
 def tell(value: object) -> None:
     """One line that is whole or not there: a pipe takes less than 4096 bytes at once."""
@@ -61,22 +62,13 @@ def tell(value: object) -> None:
 
 
 def open_agent(folder: Path, port: int, boot_id: str) -> Agent:
-    """The real parts; cameras and pipelines are not there, for `alert_for` takes their place."""
+    """An agent whose pictures, outbox and publisher are real; `alert_for` takes the place of cameras and pipelines."""
     outbox = TellingOutbox(folder / "state" / "outbox.sqlite", boot_id=boot_id, keep_rows=KEEP_ROWS)
     mqtt = MqttConfig(host="127.0.0.1", port=port, messages_per_second=5000)
     publisher = Publisher(outbox, mqtt, "lobby", timing=IMPATIENT)
     publisher.start()
-    return Agent(
-        cameras=cast("Any", SimpleNamespace(states=lambda: ())),
-        pipelines={},
-        crops=Crops(folder / "state" / "crops", jpeg_quality=90),
-        retention=Retention(folder / "state" / "crops", keep_days=30, keep_bytes=10**12),
-        signature=Signature("lobby", boot_id, "masks", "0" * 64),
-        outbox=outbox,
-        publisher=publisher,
-        health=Health(silence_seconds=5.0),
-        notifier=Notifier(),
-    )
+    signature = Signature("lobby", boot_id, "masks", "0" * 64)
+    return an_agent(outbox, folder / "state", [], publisher=publisher, signature=signature)
 
 
 def alert_for(agent: Agent, seconds: float) -> None:
@@ -115,8 +107,17 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             tell({"process": os.getpid()})
-            live(folder, port, boot_id, float(seconds))
-            os._exit(0)
+            status = 1
+            try:
+                live(folder, port, boot_id, float(seconds))
+                status = 0
+            # Whatever it is, it belongs into the log of the proof.
+            except Exception:  # noqa: BLE001
+                traceback.print_exc()
+            finally:
+                # Never back into the loop of the process that forks.
+                sys.stderr.flush()
+                os._exit(status)
         _, status = os.waitpid(child, 0)
         tell({"ended": os.waitstatus_to_exitcode(status)})
 
