@@ -1,0 +1,203 @@
+"""The example configuration of mosquitto does what its comments say, in a real mosquitto."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import subprocess
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from edge_agent.config import Config
+from edge_agent.delivery.homeassistant import birth_topic, discovery
+from edge_agent.delivery.mqtt import Answer, Message, open_connection
+from edge_agent.delivery.outgoing import Outgoing
+from tests.delivery.samples import eventually
+from tests.mosquitto import Mosquitto
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edge_agent.config import MqttConfig
+
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "mosquitto"
+CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+PEOPLE = ("server", "bridge", "front-door", "back-door", "homeassistant", "reader")
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory) -> Path:
+    """An authority and a certificate for everybody, made as the README says."""
+    folder: Path = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    openssl("req", "-x509", *CURVE, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=authority")
+    for name in PEOPLE:
+        (folder / "ext").write_text("subjectAltName=IP:127.0.0.1\n")
+        openssl("req", *CURVE, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "ext")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *signing)
+    (folder / "bridge-ca.pem").write_bytes((folder / "ca.pem").read_bytes())
+    return folder
+
+
+class ExampleBroker(Mosquitto):
+    """mosquitto with the example's files; only paths, port and the address of the bridge are those of the test."""
+
+    def __init__(self, folder: Path, certificates: Path, *, bridge_to: int) -> None:
+        super().__init__(folder)
+        settings = (EXAMPLE / "maskwatch.conf").read_text(encoding="utf-8")
+        for pattern, real in (
+            (r"^listener 8883$", f"listener {self.port} 127.0.0.1\nuser root"),
+            (r"/etc/mosquitto/certs", str(certificates)),
+            (r"/etc/mosquitto/maskwatch\.acl", str(EXAMPLE / "maskwatch.acl")),
+            (r"/var/lib/mosquitto/", f"{folder}/"),
+            (r"broker\.example\.org:8883", f"127.0.0.1:{bridge_to}"),
+        ):
+            settings, count = re.subn(pattern, real, settings, flags=re.MULTILINE)
+            assert count, f"{pattern} is not in the example"
+        self._settings_file.write_text(settings, encoding="utf-8")
+
+
+@pytest.fixture
+def second_broker(tmp_path, certificates) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path / "second", certificates=certificates) as running:
+        yield running
+
+
+@pytest.fixture
+def broker(tmp_path, certificates, second_broker) -> Iterator[Mosquitto]:
+    with ExampleBroker(tmp_path / "first", certificates, bridge_to=second_broker.port) as running:
+        yield running
+
+
+def mqtt_of(name: str, broker: Mosquitto, certificates: Path) -> MqttConfig:
+    return broker.config(
+        tls=True,
+        ca_file=certificates / "ca.pem",
+        cert_file=certificates / f"{name}.pem",
+        key_file=certificates / f"{name}.key",
+    )
+
+
+def refusals(broker: Mosquitto, certificates: Path, name: str, *topics: str) -> dict[str, str]:
+    """Write on each topic as somebody, and give what the broker says; empty where it takes it."""
+    said = {}
+    with open_connection(mqtt_of(name, broker, certificates), client_id=f"test-{uuid.uuid4().hex}") as connection:
+        for topic in topics:
+            number = connection.publish(Outgoing(topic, b"{}"))
+            answers: list[Answer] = []
+            while not answers:
+                answers = [one for one in connection.turn(5.0) if isinstance(one, Answer) and one.number == number]
+            said[topic] = answers[0].refusal
+    return said
+
+
+def test_a_device_writes_its_own_topics(broker, certificates):
+    own = [
+        f"maskwatch/front-door/{name}"
+        for name in ("status", "alerts", "ended", "telemetry", "crops/1", "snapshots/1", "commands/pause/result")
+    ]
+
+    assert set(refusals(broker, certificates, "front-door", *own).values()) == {""}
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "maskwatch/back-door/alerts",
+        "maskwatch/back-door/status",
+        "maskwatch/back-door/commands/pause",
+        "maskwatch/front-door/commands/pause",
+        "homeassistant/status",
+        "homeassistant/device/maskwatch_back-door/config",
+        "anything",
+    ],
+)
+def test_a_device_writes_nothing_else(broker, certificates, topic):
+    assert refusals(broker, certificates, "front-door", topic) == {topic: "Not authorized"}
+
+
+def test_a_device_may_describe_itself_to_home_assistant(broker, certificates):
+    config = Config.model_validate({"device": {"id": "front-door"}})
+    topic = discovery(config, version="0").topic
+
+    assert refusals(broker, certificates, "front-door", topic) == {topic: ""}
+    assert birth_topic(config) == "homeassistant/status"
+
+
+def test_a_device_hears_its_own_commands_and_no_others(broker, certificates):
+    with (
+        open_connection(mqtt_of("front-door", broker, certificates), client_id="front") as front,
+        open_connection(mqtt_of("back-door", broker, certificates), client_id="back") as back,
+    ):
+        front.subscribe("maskwatch/front-door/commands/+")
+        # mosquitto grants any subscription, and hands on what may be read.
+        back.subscribe("maskwatch/+/commands/+")
+        topics = ("maskwatch/front-door/commands/pause", "maskwatch/back-door/commands/resume")
+        assert set(refusals(broker, certificates, "homeassistant", *topics).values()) == {""}
+
+        assert heard(front, 1) == [topics[0]]
+        assert heard(back, 1) == [topics[1]]
+        assert heard(back, 0) == []
+
+
+def heard(connection, count: int) -> list[str]:
+    """The topics of so many messages; with 0, of those that come within half a second."""
+    topics: list[str] = []
+    while len(topics) < count or not count:
+        events = connection.turn(0.5 if not count else 5.0)
+        topics += [event.topic for event in events if isinstance(event, Message)]
+        if not count and not events:
+            return topics
+    return topics
+
+
+def test_nobody_comes_in_without_a_certificate(broker, certificates):
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    context = ssl.create_default_context(cafile=certificates / "ca.pem")
+    client.tls_set_context(context)
+    answers: list[object] = []
+    client.on_connect = lambda *arguments: answers.append(arguments[3])
+    with ExitStack() as stack:
+        stack.callback(lambda: client.socket() and client.socket().close())  # type: ignore[union-attr]
+        try:
+            client.connect("127.0.0.1", broker.port)
+            for _ in range(20):
+                client.loop(0.1)
+        except (ssl.SSLError, OSError):
+            pass
+    assert answers == []
+
+
+def test_alerts_go_over_the_bridge_and_figures_stay(broker, second_broker, certificates):
+    mqtt = second_broker.config(tls=True, ca_file=certificates / "ca.pem")
+    eventually(lambda: "maskwatch-bridge" in second_broker.log_file.read_text(), "the bridge is there")
+    with open_connection(mqtt, client_id="far") as far:
+        far.subscribe("maskwatch/#")
+        topics = ("maskwatch/front-door/telemetry", "maskwatch/front-door/alerts")
+        refusals(broker, certificates, "front-door", *topics)
+
+        assert heard(far, 1) == ["maskwatch/front-door/alerts"]
+        assert heard(far, 0) == []
+
+
+def test_alerts_wait_for_a_second_broker_that_is_away(broker, second_broker, certificates):
+    mqtt = second_broker.config(tls=True, ca_file=certificates / "ca.pem")
+    eventually(lambda: "maskwatch-bridge" in second_broker.log_file.read_text(), "the bridge is there")
+    second_broker.kill()
+
+    refusals(broker, certificates, "front-door", "maskwatch/front-door/alerts")
+
+    second_broker.start()
+    with open_connection(mqtt, client_id="far") as far:
+        far.subscribe("maskwatch/#")
+        assert heard(far, 1) == ["maskwatch/front-door/alerts"]
