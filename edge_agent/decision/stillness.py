@@ -51,7 +51,7 @@ MOVES_OF_LIFE = 2
 """A knock against the camera, or a lamp that is switched on, is one move. A head goes on: two took the people of the
 recordings 0.2 to 0.6 s at 10 frames a second and more (one of them 0.8 s), and 1.0 to 1.5 s at 2."""
 MOVES_SECONDS = 3.0
-"""Moves further apart than this are accidents."""
+"""Moves further apart than this, and at rest in between, are accidents."""
 PLACE_SECONDS = 5.0
 """What has not moved for so long is a thing. Nobody in the recordings sat still for more than a second."""
 PLACE_READINGS = 5
@@ -106,7 +106,9 @@ class _Watched:
         return self.moves >= MOVES_OF_LIFE
 
     def note_move(self, at: float) -> None:
-        self.moves = self.moves + 1 if at - self.moved_at <= MOVES_SECONDS else 1
+        # At a frame every few seconds, moves are far apart and nothing was still in between.
+        goes_on = at - self.moved_at <= MOVES_SECONDS or not self.still_readings
+        self.moves = self.moves + 1 if goes_on else 1
         self.moved_at = self.still_since = at
         self.still_readings = 0
 
