@@ -212,7 +212,7 @@ class FacesConfig(_Section):
     """How faces are found."""
 
     finder: Literal["tflite", "yunet", "ssd", "haar"] = Field(
-        "haar", description="tflite: the project's own; haar needs no file either, yunet and ssd need a model"
+        "tflite", description="tflite: the project's own; haar needs OpenCV 4, yunet and ssd need a model"
     )
     model: FilePath | None = Field(
         None,

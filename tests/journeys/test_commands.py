@@ -126,7 +126,10 @@ def test_a_bug_ends_with_its_own_status_and_is_told_apart_from_bad_input(picture
     broken = "import sys, cv2; cv2.CascadeClassifier = None; from edge_agent.cli import main; sys.exit(main())"
 
     done = subprocess.run(
-        [sys.executable, "-c", broken, "detect", pictures], capture_output=True, text=True, check=False
+        [sys.executable, "-c", broken, "detect", "--set", "faces.finder=haar", pictures],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert done.returncode == 70
@@ -254,10 +257,12 @@ def test_models_lists_hash_and_labels_and_marks_what_is_used():
     done = run_command("models", "--json")
 
     assert done.returncode == 0, done.stderr
-    (used,) = [line for line in lines(done.stdout) if line["used"]]
-    assert used["path"] == str(shipped("models") / "masks.tflite")
-    assert set(used["labels"]) >= {"with_mask", "without_mask"}
-    assert len(used["sha256"]) == 64
+    finder, reader = [line for line in lines(done.stdout) if line["used"]]
+    assert finder["path"] == str(shipped("models") / "faces.json")
+    assert all(len(file["sha256"]) == 64 for file in finder["files"])
+    assert reader["path"] == str(shipped("models") / "masks.tflite")
+    assert set(reader["labels"]) >= {"with_mask", "without_mask"}
+    assert len(reader["sha256"]) == 64
 
 
 def a_copy_of_the_model(folder: Path) -> Path:
