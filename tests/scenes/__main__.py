@@ -82,18 +82,15 @@ def main() -> int:
     return _sum_up(lines)
 
 
-def finder_settings(*, shipped: bool) -> list[str]:
-    """Which face finder the agent uses: that of its defaults, or YuNet by path."""
-    return [] if shipped or not FINDER.exists() else ["faces.finder=yunet", f"faces.model={FINDER}"]
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.scenes", description="Play scripted scenes to the agent and judge its alerts."
     )
     parser.add_argument("--cast", action="append", choices=sorted(CASTS), help="only these casts (default: all)")
     parser.add_argument("-k", dest="words", default="", help="only scenes whose name holds this")
-    parser.add_argument("--finder", choices=["yunet", "shipped"], default="yunet", help="YuNet by path, or the default")
+    parser.add_argument(
+        "--finder", choices=["shipped", "yunet"], default="shipped", help="that of the agent, or YuNet 2023mar by path"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="set one key of the configuration"
     )
@@ -104,7 +101,8 @@ def _options() -> argparse.Namespace:
 
 
 def _settings(options: argparse.Namespace) -> list[str]:
-    return [*finder_settings(shipped=options.finder == "shipped"), *options.set]
+    yunet = ["faces.finder=yunet", f"faces.model={FINDER}"] if options.finder == "yunet" else []
+    return [*yunet, *options.set]
 
 
 def _scenes(options: argparse.Namespace) -> Iterator[tuple[str, Scene]]:

@@ -22,7 +22,7 @@ import cv2
 
 from edge_agent.camera.replay import recorded_frames
 from edge_agent.domain import Frame
-from tests.scenes.__main__ import finder_settings, write_recording
+from tests.scenes.__main__ import write_recording
 from tests.scenes.casts import PUBLIC, REHEARSAL
 from tests.scenes.figures import SHARED
 from tests.scenes.playing import BEGUN_WHEN, RECORDINGS, Player
@@ -56,7 +56,7 @@ def main() -> int:
 def soak(recordings: Sequence[Path], *, seconds: float, settings: Sequence[str]) -> dict[str, float]:
     """Show recordings to one pipeline until so many seconds of video are over; memory is in bytes."""
     # As many frames a second as a device looks at, of recordings that have more.
-    player = Player(*finder_settings(shipped=False), "cameras.camera.frames_per_second=10", *settings)
+    player = Player("cameras.camera.frames_per_second=10", *settings)
     pipeline = player.a_pipeline()
     frames = looked = alerts = 0
     settled = 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scenes.__main__ import Line, finder_settings
+from tests.scenes.__main__ import Line
 from tests.scenes.casts import PUBLIC, REHEARSAL
 from tests.scenes.playing import RECORDINGS, Player
 from tests.scenes.scripts import (
@@ -21,7 +21,7 @@ from tests.scenes.scripts import (
 
 @pytest.fixture(scope="module")
 def player():
-    return Player(*finder_settings(shipped=False))
+    return Player()
 
 
 @pytest.mark.reference_data
@@ -50,7 +50,7 @@ def test_alerts_are_right_in_the_recording(recorded, player, shared):
     ],
     ids=lambda script: script.__name__,
 )
-def test_alerts_are_right_with_what_is_shipped_alone_when(script):
-    judgement = Player(*finder_settings(shipped=True)).play(script(PUBLIC))
+def test_alerts_are_right_without_reference_data_when(script, player):
+    judgement = player.play(script(PUBLIC))
 
     assert judgement.is_right, Line(script.__name__, judgement, 0.0)
