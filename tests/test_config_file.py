@@ -228,3 +228,38 @@ def test_something_that_is_no_key_at_all_is_told_how_keys_begin(tmp_path):
     (line,) = complaint(write(tmp_path, "evidence:\n  encrypt_for: [somebody]\n"))
 
     assert line.endswith("no public key of age: they begin with age1, ssh-ed25519 or ssh-rsa")
+
+
+def test_rules_of_a_camera_are_its_own_keys_and_those_of_the_section_for_the_rest(tmp_path):
+    file = write(
+        tmp_path,
+        "rules: {smallest_face_px: 40, dwell_seconds: 2}\n"
+        "cameras:\n  door: {rules: {smallest_face_px: 24, dwell_seconds: }}\n  gate: {}\n",
+    )
+
+    config = load_config(file)
+
+    # 24 is the default, and was asked for all the same.
+    assert (config.rules_of("door").smallest_face_px, config.rules_of("door").dwell_seconds) == (24, 2.0)
+    assert config.rules_of("gate") == config.rules
+
+
+def test_mistakes_in_the_rules_of_a_camera_are_explained_like_those_of_the_section(tmp_path):
+    file = write(
+        tmp_path,
+        "cameras:\n  door:\n    rules:\n      smalest_face_px: 24\n      quiet_hours:\n        - 06:00-07:00\n"
+        "        - at night\n      ignore_polygons:\n        - [[0, 0], [0.5, 0]]\n"
+        "        - [[0, 0], [0.5, 1.5], [1, 0]]\n        - [[0, 0], [0.5, 0.5], [1, 1]]\n"
+        "      time_zone: Middle/Earth\n",
+    )
+
+    assert complaint(file) == [
+        "line 4 cameras.door.rules.smalest_face_px: unknown key; did you mean 'smallest_face_px'?",
+        "line 7 cameras.door.rules.quiet_hours.1: 'at night' is no stretch of time such as 22:00-06:00, "
+        "sat,sun 00:00-24:00 or mon-fri 12:00-13:30",
+        "line 9 cameras.door.rules.ignore_polygons.0: has 2 corners; a polygon needs at least 3",
+        "line 10 cameras.door.rules.ignore_polygons.1.1.1: 1.5 is more than 1.0, the most allowed",
+        "line 11 cameras.door.rules.ignore_polygons.2: has all its corners on one line, and so no inside",
+        "line 12 cameras.door.rules.time_zone: 'Middle/Earth' is no time zone known here; "
+        "'timedatectl list-timezones' shows them",
+    ]

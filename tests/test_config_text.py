@@ -33,3 +33,18 @@ def test_changes_hold_only_what_differs_and_read_back_the_same(tmp_path):
 
 def test_the_default_configuration_has_no_changes():
     assert as_yaml(Config(), only_changes=True) == "# Every key has its default.\n"
+
+
+def test_of_a_camera_s_own_rules_those_that_are_written_are_shown_also_where_they_are_the_default(tmp_path):
+    overrides = [
+        "rules={smallest_face_px: 40, quiet_hours: ['mon-fri 22:00-06:00']}",
+        "cameras={door: {rules: {smallest_face_px: 24, ignore_polygons: [[[0, 0], [0.5, 0], [0, 1]]]}}, gate: {}}",
+    ]
+    config = load_config(None, overrides=overrides)
+    file = tmp_path / "config.yaml"
+    for only_changes in (False, True):
+        file.write_text(as_yaml(config, only_changes=only_changes), encoding="utf-8")
+
+        assert load_config(file) == config
+        assert load_config(file).rules_of("door") == config.rules_of("door")
+    assert config != load_config(None, overrides=[*overrides, "cameras.gate.rules.smallest_face_px=24"])
