@@ -17,9 +17,9 @@ from tests.faces import COLLINS, HOPPER, Portrait, face_box, scene, street
 from tests.values import NOON
 
 MARGIN = 0.4
-WIDTH_PX, HEIGHT_PX = 640, 360
+WIDTH_PX, HEIGHT_PX = 320, 180
 SIZE = 0.35
-"""Faces of about 40 px."""
+"""Faces of 30 and 58 px."""
 
 
 def shown(image: Image, box: Box, *, at: float, track: int = 1) -> Reading:
@@ -30,9 +30,9 @@ def shown(image: Image, box: Box, *, at: float, track: int = 1) -> Reading:
     return Reading(seen, "without_mask", 0.9, {}, at, frame.taken_when, size, 1.0, frame.cut(box.grown(MARGIN)), ())
 
 
-def hung(who: Portrait, *, x: float = 200.0, y: float = 60.0, size: float = SIZE) -> tuple[Image, Box]:
+def hung(who: Portrait, *, x: float = 80.0, y: float = 20.0, size: float = SIZE) -> tuple[Image, Box]:
     """A portrait before a wall."""
-    image, (box,) = scene((who, False, size, (x, y)))
+    image, (box,) = scene((who, False, size, (x, y)), width_px=WIDTH_PX, height_px=HEIGHT_PX)
     return image, box
 
 
@@ -65,7 +65,7 @@ def seconds_until_alive(*, frames_per_second: float, camera: Camera, begin: floa
     width_px = face_box(HOPPER, scale=size).width_px
     for step in range(round(4 * frames_per_second)):
         at = step / frames_per_second
-        image, box = hung(HOPPER, x=200 + width_px * swaying(begin + at), size=size)
+        image, box = hung(HOPPER, x=80 + width_px * swaying(begin + at), size=size)
         if not stillness.watch([camera.read(image, box, at=at)], following={1}):
             return at
     return float("inf")
@@ -82,7 +82,7 @@ def test_a_person_who_walks_lives_at_the_third_reading():
     camera = Camera()
     answers = []
     for step in range(3):
-        image, box = hung(HOPPER, x=100 + 30 * step)
+        image, box = hung(HOPPER, x=60 + 20 * step)
         answers.append(stillness.watch([camera.read(image, box, at=0.5 * step)], following={1}))
 
     assert answers == [{1}, {1}, frozenset()]
@@ -93,7 +93,7 @@ def test_a_frame_every_five_seconds_is_enough_to_live_at_the_third():
     camera = Camera()
 
     answers = [
-        stillness.watch([camera.read(*hung(HOPPER, x=200 + 2 * step), at=5.0 * step)], following={1})
+        stillness.watch([camera.read(*hung(HOPPER, x=80 + 2 * step), at=5.0 * step)], following={1})
         for step in range(3)
     ]
 
@@ -104,8 +104,8 @@ def test_who_has_shown_life_may_stand_as_still_as_they_like():
     stillness = Stillness(margin_fraction=MARGIN)
     camera = Camera()
     for step in range(2):
-        stillness.watch([camera.read(*hung(HOPPER, x=100 + 30 * step), at=0.5 * step)], following={1})
-    image, box = hung(HOPPER, x=160)
+        stillness.watch([camera.read(*hung(HOPPER, x=60 + 20 * step), at=0.5 * step)], following={1})
+    image, box = hung(HOPPER, x=100)
     stillness.watch([camera.read(image, box, at=1.0)], following={1})
 
     later = [stillness.watch([camera.read(image, box, at=2.0 + 0.1 * step)], following={1}) for step in range(100)]
@@ -134,8 +134,13 @@ def test_people_who_pass_in_front_do_not_make_a_picture_live():
     for step in range(60):
         at = step / 5
         # Somebody goes by every four seconds, and covers half of the face when it is still found.
-        passer_by = 640 * ((at % 4) / 4)
-        image, (box, other) = scene((COLLINS, False, SIZE, (200.0, 60.0)), (HOPPER, False, 0.6, (passer_by, 120.0)))
+        passer_by = WIDTH_PX * ((at % 4) / 4 - 0.25)
+        image, (box, other) = scene(
+            (COLLINS, False, SIZE, (80.0, 20.0)),
+            (HOPPER, False, 0.5, (passer_by, 0.0)),
+            width_px=WIDTH_PX,
+            height_px=HEIGHT_PX,
+        )
         covered = max(0.0, min(box.x2, other.x2) - max(box.x1, other.x1)) / box.width_px
         readings = [] if covered > 0.5 else [camera.read(image, box, at=at)]
         assert stillness.watch(readings, following={1}) == {1}
@@ -165,7 +170,7 @@ def test_a_person_before_a_picture_is_no_picture():
     answers = []
     for step in range(20):
         at = 20 + step / 10
-        image, box = hung(COLLINS, x=200 + 40 * swaying(at))
+        image, box = hung(COLLINS, x=80 + 40 * swaying(at))
         answers.append(stillness.watch([camera.read(image, box, at=at, track=2)], following={2}))
 
     assert answers[-1] == frozenset()
@@ -179,7 +184,7 @@ def test_a_track_that_goes_over_to_a_picture_is_the_picture():
         stillness.watch([camera.read(poster, place, at=step / 10)], following={1})
     answers = []
     for step in range(5):
-        image, box = hung(COLLINS, x=100 + 20 * step)
+        image, box = hung(COLLINS, x=20 + 10 * step)
         answers.append(stillness.watch([camera.read(image, box, at=10 + step / 10, track=2)], following={1, 2}))
 
     assert answers[-1] == {1}
@@ -189,7 +194,7 @@ def test_a_track_that_goes_over_to_a_picture_is_the_picture():
 def test_one_knock_against_the_camera_is_no_life():
     stillness = Stillness(margin_fraction=MARGIN)
     camera = Camera()
-    before, after = hung(HOPPER), hung(HOPPER, x=201.5)
+    before, after = hung(HOPPER), hung(HOPPER, x=81.5)
     for step in range(60):
         at = step / 10
         image, box = before if at < 2 else after
