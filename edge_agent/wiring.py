@@ -68,7 +68,7 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
     pictures = open_pictures(config.crops_folder, config.evidence)
     log.info("masks: %s in %s; faces: %s", reader.card.name, reader.runtime, config.faces.finder)
     with ExitStack() as stack:
-        stack.enter_context(_alone_in(config.state))
+        stack.enter_context(alone_in(config.state))
         outbox = stack.enter_context(
             closing(
                 Outbox(
@@ -140,7 +140,7 @@ def _heard_topics(config: Config) -> list[str]:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path) -> Iterator[None]:
     """Keep a second agent out of a state folder: both would send its alerts, under one name at the broker.
 
     Where nothing can be written, there is nothing to keep apart: the agent watches all the same.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from edge_agent.camera.source import shown_source
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.config_file import default_file
 from edge_agent.delivery.identity import boot_id
+from edge_agent.delivery.inspection import look_into
 from edge_agent.delivery.mqtt import try_broker
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.errors import AgentError, CameraError, ConfigError, UnavailableError
@@ -21,7 +22,7 @@ from edge_agent.evidence.sealing import open_seal
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.faces import open_face_finder
 from edge_agent.vision.tflite import probe_runtimes
-from edge_agent.wiring import open_reader
+from edge_agent.wiring import alone_in, open_reader
 
 if TYPE_CHECKING:
     import argparse
@@ -115,7 +116,13 @@ def _camera(config: Config, name: str) -> str:
 
 
 def _outbox(config: Config) -> str:
-    with closing(Outbox(config.outbox_file, boot_id=boot_id())) as outbox:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone_in(config.state))
+        except UnavailableError:
+            contents = look_into(config.outbox_file)
+            return f"{config.outbox_file}: {contents.messages} messages wait; an agent is at work there"
+        outbox = stack.enter_context(closing(Outbox(config.outbox_file, boot_id=boot_id())))
         if outbox.trouble:
             raise UnavailableError(outbox.trouble)
         return f"{config.outbox_file}: {outbox.count()} messages wait"

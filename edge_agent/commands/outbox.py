@@ -1,0 +1,108 @@
+"""`edge-agent outbox`: what waits for the broker, and may it be thrown away?"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.commands.options import accept_json, add_command, configured, print_json
+from edge_agent.delivery.identity import boot_id
+from edge_agent.delivery.inspection import look_into, waiting_messages
+from edge_agent.delivery.outbox import KINDS, Outbox
+from edge_agent.errors import UnavailableError
+from edge_agent.wiring import alone_in
+
+if TYPE_CHECKING:
+    import argparse
+
+    from edge_agent.config import Config
+    from edge_agent.delivery.inspection import Contents
+
+NOT_CONFIRMED = 1
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "outbox",
+        run,
+        summary="show what waits for the broker, also beside a running agent; print or throw away the messages",
+        example="edge-agent outbox --messages > waiting.jsonl",
+    )
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument(
+        "--messages", action="store_true", help="print every waiting message as a JSON line, oldest first"
+    )
+    action.add_argument(
+        "--purge",
+        nargs="+",
+        choices=KINDS,
+        metavar="KIND",
+        help=f"throw away everything of these kinds ({', '.join(KINDS)}); the agent must not be running",
+    )
+    parser.add_argument("--yes", action="store_true", help="with --purge: do not ask")
+    accept_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show, print or throw away."""
+    config = configured(options)
+    if options.purge:
+        return _purge(config, options)
+    if options.messages:
+        for message in waiting_messages(config.outbox_file):
+            print_json(message)
+        return 0
+    _show(config, look_into(config.outbox_file), as_json=options.json)
+    return 0
+
+
+def _show(config: Config, contents: Contents, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "file": str(config.outbox_file),
+                "waiting": {kind: contents.waiting.get(kind, 0) for kind in KINDS},
+                "bytes": contents.size_bytes,
+                "oldest": contents.oldest,
+                "dropped": {kind: contents.dropped.get(kind, 0) for kind in KINDS},
+                "set_aside": [str(file) for file in contents.set_aside],
+            }
+        )
+        return
+    print(f"{config.outbox_file}")
+    print(f"waiting   {_counts(contents.waiting)}, {contents.size_bytes} bytes")
+    if contents.oldest is not None:
+        print(f"oldest    {contents.oldest}")
+    print(f"dropped   {_counts(contents.dropped)}, for want of room since the file was begun")
+    for file in contents.set_aside:
+        print(f"damaged   {file}: 'sqlite3 FILE .recover' may still read what was not saved over; then delete it")
+
+
+def _counts(counts: Any) -> str:
+    return ", ".join(f"{counts.get(kind, 0)} {kind}" for kind in KINDS)
+
+
+def _purge(config: Config, options: argparse.Namespace) -> int:
+    with alone_in(config.state), closing(Outbox(config.outbox_file, boot_id=boot_id())) as outbox:
+        if outbox.trouble:
+            raise UnavailableError(outbox.trouble)
+        found = ", ".join(f"{outbox.count(kind)} {kind}" for kind in options.purge)
+        if not options.yes and not _confirmed(f"throw away {found} from {config.outbox_file}?"):
+            print("nothing was thrown away; say yes, or give --yes", file=sys.stderr)
+            return NOT_CONFIRMED
+        purged = outbox.purge(*options.purge)
+    if options.json:
+        print_json({"purged": purged})
+    else:
+        print(f"{purged} messages were thrown away")
+    return 0
+
+
+def _confirmed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

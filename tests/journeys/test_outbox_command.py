@@ -1,0 +1,55 @@
+"""`edge-agent outbox`, beside an agent and without one."""
+
+import fcntl
+import json
+from contextlib import closing
+
+import pytest
+
+from edge_agent.delivery.outbox import Outbox
+from tests.delivery.samples import BOOT_ID, a_message
+from tests.journeys.agent import run_command
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Two alerts and a figure wait in a state folder; the messages as they were put."""
+    with closing(Outbox(tmp_path / "outbox.sqlite", boot_id=BOOT_ID)) as outbox:
+        yield [outbox.put(a_message()), outbox.put(a_message()), outbox.put({}, kind="telemetry")]
+
+
+def outbox_command(tmp_path, *arguments):
+    return run_command("outbox", "--set", f"state_folder={tmp_path}", *arguments)
+
+
+def test_what_waits_is_shown_to_a_person_and_to_a_program(tmp_path, put):
+    assert "waiting   2 alert, 0 ended, 1 telemetry" in outbox_command(tmp_path).stdout
+
+    shown = json.loads(outbox_command(tmp_path, "--json").stdout)
+    assert shown["waiting"] == {"alert": 2, "ended": 0, "telemetry": 1}
+    assert shown["oldest"] == put[0]["when"]
+
+
+def test_waiting_messages_are_printed_oldest_first(tmp_path, put):
+    done = outbox_command(tmp_path, "--messages")
+
+    assert [json.loads(line) for line in done.stdout.splitlines()] == put
+
+
+def test_chosen_kinds_are_thrown_away_when_confirmed_and_only_then(tmp_path, put):
+    refused = outbox_command(tmp_path, "--purge", "telemetry")
+    assert refused.returncode == 1
+    assert "nothing was thrown away" in refused.stderr
+
+    done = outbox_command(tmp_path, "--purge", "telemetry", "--yes")
+    assert done.stdout == "1 messages were thrown away\n"
+    assert json.loads(outbox_command(tmp_path, "--json").stdout)["waiting"] == {"alert": 2, "ended": 0, "telemetry": 0}
+
+
+def test_nothing_is_thrown_away_beside_an_agent(tmp_path, put):
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = outbox_command(tmp_path, "--purge", "alert", "--yes")
+
+    assert done.returncode == 75
+    assert "another agent works there" in done.stderr
