@@ -60,13 +60,14 @@ class Look:
 class Actor:
     """Somebody, or something, in front of the background, from the first stop to the last.
 
-    Between two stops the way is straight. Who is alive moves a little, always.
+    Between two stops the way is straight. Who is alive moves a little, always: `movement` is 1 for somebody who
+    stands, less for somebody who sits, and 0 for a thing.
     """
 
     name: str
     path: tuple[Stop, ...]
     looks: tuple[Look, ...]
-    is_alive: bool = True
+    movement: float = 1.0
     seed: int = 0
 
     def is_there(self, second: float) -> bool:
@@ -249,12 +250,10 @@ class _Pose:
 def _pose(actor: Actor, second: float) -> _Pose:
     """The path, and on top of it what somebody who is alive cannot help doing."""
     place = actor.place(second)
-    if not actor.is_alive:
-        return _Pose(place.x_px, place.y_px, place.face_px, 0.0)
     phases = np.random.default_rng(actor.seed).uniform(0, 2 * math.pi, 16).tolist()
 
     def swing(parts: tuple[tuple[float, float], ...], first: int) -> float:
-        return sum(
+        return actor.movement * sum(
             share * math.sin(2 * math.pi * hertz * second + phases[first + index])
             for index, (share, hertz) in enumerate(parts)
         )

@@ -301,6 +301,41 @@ def masked_people_linger(cast: Cast) -> Scene:
     return Scene("masked_linger", 20.0, cast.background(0), (*standing, walking), alerts=0)
 
 
+def somebody_sits_very_still(cast: Cast) -> Scene:
+    """A bare person is there from the first frame on and hardly moves: a tenth of a pixel to half a pixel a frame."""
+    sitter = Actor(
+        "sitter",
+        (Stop(0.0, 330, 160, 58), Stop(12.0, 330, 160, 58)),
+        (_look(cast.people[0].bare, BARE),),
+        movement=0.35,
+        seed=61,
+    )
+    return Scene("sits_still", 12.0, cast.background(3), (sitter,), alerts=1)
+
+
+def a_bare_person_stays_for_long(cast: Cast) -> Scene:
+    """Somebody bare stands there for forty seconds: one alert, not one every few seconds."""
+    stander = _stander("bare", (_look(cast.people[0].bare, BARE),), 40.0, seed=62)
+    return Scene("stays_long", 40.0, cast.background(2), (stander,), alerts=1, frames_per_second=5.0)
+
+
+def three_bare_people_walk_together(cast: Cast) -> Scene:
+    """Three bare people walk side by side, a head apart, at five frames a second: three alerts."""
+    walkers = tuple(
+        _walker(
+            f"walker {index}",
+            _look(cast.people[index].bare, BARE),
+            0.3 + 0.55 * index,
+            8.3 + 0.55 * index,
+            face_px=(46 + 3 * index, 48 + 3 * index),
+            y_px=150 - 12 * index,
+            seed=63 + index,
+        )
+        for index in range(3)
+    )
+    return Scene("together", 10.0, cast.background(5), walkers, alerts=3, frames_per_second=5.0)
+
+
 def nobody_is_there(cast: Cast) -> Scene:
     """An empty place whose light comes and goes."""
     return Scene(
@@ -326,11 +361,14 @@ FOR_TWO: tuple[Script, ...] = (
     people_hurry_by_in_motion_blur,
     it_is_night,
     a_pillar_hides_a_bare_person_for_a_second,
+    somebody_sits_very_still,
+    a_bare_person_stays_for_long,
     nobody_is_there,
 )
 """What two people can play."""
 
 FOR_MANY: tuple[Script, ...] = (
+    three_bare_people_walk_together,
     a_person_puts_a_mask_on,
     eight_people_stand_in_a_crowd,
     a_masked_person_coughs_into_a_hand,
@@ -410,7 +448,7 @@ def _two_stand(cast: Cast, name: str, place: int) -> Scene:
 def _poster(cast: Cast) -> Actor:
     """A printed face on the wall, from before the first frame on; it is nobody."""
     place = (Stop(-1.0, 190, 140, 58), Stop(1000.0, 190, 140, 58))
-    return Actor("poster", place, (Look(0.0, poster_of(_given(cast.poster)), None),), is_alive=False)
+    return Actor("poster", place, (Look(0.0, poster_of(_given(cast.poster)), None),), movement=0.0)
 
 
 def _hand_between(cast: Cast, start: float, end: float, *, x_px: float = 320) -> tuple[Actor, ...]:

@@ -21,8 +21,8 @@ def a_figure(brightness=255, *, face_px=40):
     return Figure(pixels, Box(0, 0, face_px, face_px))
 
 
-def an_actor(*, path=STILL, looks=None, name="one", is_alive=False, seed=1):
-    return Actor(name, path, looks or (Look(0.0, a_figure(), "without_mask"),), is_alive, seed)
+def an_actor(*, path=STILL, looks=None, name="one", movement=0.0, seed=1):
+    return Actor(name, path, looks or (Look(0.0, a_figure(), "without_mask"),), movement, seed)
 
 
 def a_scene(*actors, camera=QUIET, foreground=None, seconds=1.0):
@@ -30,7 +30,7 @@ def a_scene(*actors, camera=QUIET, foreground=None, seconds=1.0):
 
 
 def test_a_scene_is_the_same_on_every_run():
-    scene = a_scene(an_actor(is_alive=True), camera=Camera(noise_levels=5.0, flicker_fraction=0.2))
+    scene = a_scene(an_actor(movement=1.0), camera=Camera(noise_levels=5.0, flicker_fraction=0.2))
 
     for one, other in zip(shots(scene), shots(scene), strict=True):
         assert np.array_equal(one.image, other.image)
@@ -88,13 +88,13 @@ def test_a_mask_that_is_being_put_on_is_neither_on_nor_off():
 
 
 def test_who_is_alive_moves_and_a_poster_does_not():
-    def steps(is_alive):
-        scene = a_scene(an_actor(is_alive=is_alive), seconds=1.0)
+    def steps(movement):
+        scene = a_scene(an_actor(movement=movement), seconds=1.0)
         centres = np.array([shot.seen[0].box.centre for shot in shots(scene)])
         return np.abs(np.diff(centres, axis=0)).sum()
 
-    assert steps(is_alive=True) > 0.5
-    assert steps(is_alive=False) == 0
+    assert steps(1.0) > 0.5
+    assert steps(0.0) == 0
 
 
 def test_motion_blur_smears_who_moves():
