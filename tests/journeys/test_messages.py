@@ -1,0 +1,214 @@
+"""Every message that a real agent sends through a real broker is as docs/ describes it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import jsonschema
+import pyrage
+import pytest
+
+from tests.delivery.samples import Listener
+from tests.journeys.agent import EXAMPLE, AgentProcess, wait_until
+from tests.mosquitto import Mosquitto
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from paho.mqtt.client import MQTTMessage
+
+DOCS = Path(__file__).parents[2] / "docs"
+DEVICE = "test-door"
+PREFIX = f"maskwatch/{DEVICE}/"
+
+
+class Archive:
+    """Everything that was ever said at the broker."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._messages: list[MQTTMessage] = []
+
+    @property
+    def messages(self) -> list[MQTTMessage]:
+        self._messages += self._listener.rest()
+        return self._messages
+
+    def on(self, suffix: str) -> list[dict[str, Any]]:
+        """The content of the messages on topics that end so."""
+        return [json.loads(one.payload) for one in self.messages if one.topic.endswith(suffix)]
+
+    def wait(self, is_so: Callable[[], object], what: str) -> None:
+        wait_until(is_so, what)
+
+
+@pytest.fixture
+def broker(tmp_path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path / "broker") as running:
+        yield running
+
+
+@pytest.fixture
+def pictures(tmp_path) -> str:
+    """A source that goes on for minutes: every fifth picture of the example, again and again."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    video = cv2.VideoCapture(str(EXAMPLE))
+    count = 0
+    while (read := video.read())[0]:
+        if video.get(cv2.CAP_PROP_POS_FRAMES) % 5 == 0:
+            cv2.imwrite(str(folder / f"{count:06}.jpg"), read[1])
+            count += 1
+    for number in range(count, 40 * count):
+        (folder / f"{number:06}.jpg").hardlink_to(folder / f"{number % count:06}.jpg")
+    return str(folder)
+
+
+def a_config(broker: Mosquitto, source: str, **sections: Any) -> dict[str, Any]:
+    mqtt = {"host": "127.0.0.1", "port": broker.port, "telemetry_seconds": 2, **sections.pop("mqtt", {})}
+    return {
+        "device": {"id": DEVICE},
+        "cameras": {"example": {"source": source}},
+        "faces": {"finder": "haar", "longer_side_px": 400, "smallest_px": 60},
+        "mqtt": mqtt,
+        **sections,
+    }
+
+
+def check(content: dict[str, Any]) -> str:
+    """Hold a message against the schema that it names; gives its kind."""
+    kind = str(content["schema"]).removeprefix("maskwatch.").partition("/")[0]
+    schema = json.loads((DOCS / f"{kind}.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(content)
+    return kind
+
+
+def test_everything_that_is_said_is_as_described(broker, tmp_path, pictures):
+    config = a_config(broker, pictures, mqtt={"crops": True})
+    with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config) as agent:
+        said = Archive(listener)
+        said.wait(lambda: said.on("/ended"), "an alert and its end")
+        for name, payload in (
+            ("snapshot", b'{"id": "1"}'),
+            ("pause", b'{"id": "2", "seconds": 60}'),
+            ("pause", b'{"seconds": "long"}'),
+        ):
+            listener.publish(f"{PREFIX}commands/{name}", payload)
+        said.wait(lambda: "paused" in str(said.on("/status")[-1]["reasons"]), "the pause")
+        for name in ("resume", "diagnostics", "reload"):
+            listener.publish(f"{PREFIX}commands/{name}")
+        said.wait(lambda: said.on("/commands/reload/result"), "the last result")
+        # Read again, the agent begins anew: it says that it stops, and that it is there again.
+        said.wait(
+            lambda: [status["state"] for status in said.on("/status")][-2:] == ["offline", "online"], "the reload"
+        )
+        assert agent.end() == 0
+        said.wait(lambda: said.on("/status")[-1]["state"] == "offline", "the last word")
+
+    own = [one for one in said.messages if one.topic.startswith(PREFIX)]
+    commands = [one for one in own if one.topic.startswith(f"{PREFIX}commands/") and not one.topic.endswith("result")]
+    pictures_said = [one for one in own if one.topic.startswith((f"{PREFIX}crops/", f"{PREFIX}snapshots/"))]
+    messages = [one for one in own if one not in commands and one not in pictures_said]
+    kinds = {check(json.loads(one.payload)) for one in messages}
+    assert kinds == {"alert", "ended", "status", "telemetry", "result"}
+
+    alert, ended = said.on("/alerts")[0], said.on("/ended")[0]
+    assert ended["alert"] == alert["id"]
+    assert pictures_said[0].topic == f"{PREFIX}crops/{alert['id']}"
+    for one in pictures_said:
+        assert one.payload.startswith(b"\xff\xd8")
+        assert properties(one).ContentType == "image/jpeg"
+    for one in messages:
+        assert properties(one).ContentType == "application/json"
+    assert {one.qos for one in own if one.topic.endswith("/telemetry")} == {0}
+    named = dict(properties(next(one for one in own if one.topic.endswith("/alerts"))).UserProperty)
+    assert named == {"device": DEVICE, "camera": "example", "schema": "maskwatch.alert/1"}
+    results = {one["command"]: one["state"] for one in said.on("/result")}
+    assert results == {
+        "snapshot": "done",
+        "pause": "refused",
+        "resume": "done",
+        "diagnostics": "done",
+        "reload": "done",
+    }
+    assert json.loads(next(one.payload for one in said.messages if one.topic.startswith("homeassistant/device/")))
+
+
+def properties(message: MQTTMessage) -> Any:
+    assert message.properties is not None
+    return message.properties
+
+
+def test_nobody_is_alerted_while_the_device_is_paused_and_a_restart_does_not_end_the_pause(broker, tmp_path, pictures):
+    with (
+        Listener(broker.port, topic="#") as listener,
+        AgentProcess(tmp_path / "agent", a_config(broker, pictures)) as agent,
+    ):
+        said = Archive(listener)
+        said.wait(lambda: said.on("/status"), "the agent")
+        listener.publish(f"{PREFIX}commands/pause")
+        said.wait(lambda: said.on("/pause/result"), "the pause")
+        agent.end()
+        alerts = len(said.on("/alerts"))
+
+        agent.start()
+        said.wait(lambda: said.on("/status")[-1]["state"] == "degraded", "the agent again")
+        # Long enough for the first people of the recording, who were alerted within this the first time.
+        time.sleep(6)
+        assert len(said.on("/alerts")) == alerts
+
+        listener.publish(f"{PREFIX}commands/resume")
+        said.wait(lambda: len(said.on("/alerts")) > alerts, "an alert after the pause")
+
+
+def test_a_configuration_with_mistakes_is_refused_by_the_command_and_the_agent_watches_on(broker, tmp_path, pictures):
+    config = a_config(broker, pictures)
+    with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config) as agent:
+        said = Archive(listener)
+        said.wait(lambda: said.on("/status"), "the agent")
+        agent.configure({**config, "motoin": {}})
+        listener.publish(f"{PREFIX}commands/reload")
+
+        said.wait(lambda: said.on("/reload/result"), "the answer")
+
+        assert said.on("/reload/result")[0]["state"] == "refused"
+        assert "did you mean 'motion'?" in agent.log
+        assert said.on("/status")[-1]["state"] == "online"
+
+
+def test_where_pictures_are_encrypted_none_is_ever_open_on_the_disk_or_at_the_broker(broker, tmp_path):
+    owner = pyrage.x25519.Identity.generate()
+    evidence = {"encrypt_for": [str(owner.to_public())]}
+    config = a_config(broker, str(EXAMPLE), mqtt={"crops": True}, evidence=evidence)
+    with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config) as agent:
+        said = Archive(listener)
+        said.wait(lambda: said.on("/alerts"), "an alert")
+        agent.end()
+        alert = said.on("/alerts")[0]
+        crop = next(one for one in said.messages if one.topic.endswith(f"/crops/{alert['id']}"))
+
+    assert alert["crop"]["file"].endswith(".jpg.age")
+    assert pyrage.decrypt(crop.payload, [owner]).startswith(b"\xff\xd8")
+    assert properties(crop).ContentType == "application/octet-stream"
+    kept = [file for file in (tmp_path / "agent" / "state").rglob("*") if file.is_file()]
+    assert any(file.name.endswith(".age") for file in kept)
+    assert not any(b"JFIF" in file.read_bytes() for file in kept)
+    assert not any(b"JFIF" in one.payload for one in said.messages)
+
+
+def test_where_no_picture_is_wanted_there_is_none_anywhere(broker, tmp_path):
+    config = a_config(broker, str(EXAMPLE), mqtt={"crops": True}, evidence={"picture": "none"})
+    with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config):
+        said = Archive(listener)
+        said.wait(lambda: said.on("/alerts"), "an alert")
+        alert = said.on("/alerts")[0]
+
+    check(alert)
+    assert alert["crop"] is None
+    assert "evidence.picture: none" in alert["crop_error"]
+    assert not any("/crops/" in one.topic for one in said.messages)
+    assert not list((tmp_path / "agent" / "state").rglob("*.jpg*"))
