@@ -153,13 +153,17 @@ class Outbox:
             UnavailableError: the disk is full or read-only: those on it still wait.
         """
         with self._lock:
-            for key in self._held.keys() & set(keys):
-                self._count_out(self._held[key][1], len(self._held.pop(key)[-1]))
-            removed = self._try_disk(lambda database: _delete(database, keys), writes=True)
-            if removed is None:
-                raise UnavailableError(self._trouble)
-            for kind, size_bytes in removed:
-                self._count_out(kind, size_bytes)
+            held = [self._held.pop(key) for key in keys if key in self._held]
+            for row in held:
+                self._count_out(row[1], len(row[-1]))
+            if len(held) < len(keys):
+                removed = self._try_disk(lambda database: _delete(database, keys))
+                if removed is None:
+                    raise UnavailableError(self._trouble)
+                for kind, size_bytes in removed:
+                    self._count_out(kind, size_bytes)
+                if removed:
+                    self._note_trouble("")
             self._note_room()
 
     def purge(self, *kinds: Kind) -> int:
@@ -222,8 +226,9 @@ class Outbox:
 
     def _keep_held(self) -> None:
         """Bring to disk what is held, in order; or drop what memory has no room for."""
-        victims = self._try_disk(self._insert, writes=True)
+        victims = self._try_disk(self._insert)
         if victims is not None:
+            self._note_trouble("")
             self._held.clear()
             self._dropped_unsaved.clear()
         else:
@@ -274,16 +279,16 @@ class Outbox:
         self._dropped_unsaved.update(kind for kind, _ in victims)
         return victims
 
-    def _try_disk(self, work: Callable[[sqlite3.Connection], Result], *, writes: bool = False) -> Result | None:
-        """Do something with the file; None where that is not possible for now, and `trouble` says why."""
+    def _try_disk(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
+        """Do something with the file; None where that is not possible for now, and `trouble` says why.
+
+        Only what was written ends the trouble: reading goes well on a full disk, too.
+        """
         for _ in range(2):
             try:
                 if self._database is None:
                     self._database = self._open()
                 done = work(self._database)
-                if writes:
-                    # Reading goes well on a full disk, too.
-                    self._note_trouble("")
             except (sqlite3.DatabaseError, OSError) as error:
                 if not is_damage(error):
                     self._note_trouble(_reason(error))

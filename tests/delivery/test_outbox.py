@@ -2,21 +2,26 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
-from contextlib import closing, contextmanager
+import uuid
+from collections import Counter
+from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from edge_agent.delivery.outbox import MOST_HELD, Outbox
+from edge_agent.delivery.outbox import FIRST_TO_GO, KINDS, MOST_HELD, Outbox
 from edge_agent.delivery.outbox_file import files_set_aside
 from edge_agent.domain import Crop
 from edge_agent.errors import UnavailableError
@@ -117,27 +122,6 @@ def test_crops_of_waiting_messages_are_owed(outbox):
 
     outbox.remove(kept["id"])
     assert outbox.owed_crops() == set()
-
-
-@given(st.lists(st.one_of(st.just("put"), st.just("reopen"), st.integers(0, 5))))
-def test_the_outbox_behaves_like_a_list(tmp_path_factory, actions):
-    path = tmp_path_factory.mktemp("outbox") / "outbox.sqlite"
-    outbox = Outbox(path, boot_id=BOOT_ID)
-    model, last = [], 0
-    for action in actions:
-        if action == "put":
-            last += 1
-            message = outbox.put(a_message())
-            assert message["sequence"] == last
-            model.append(message["id"])
-        elif action == "reopen":
-            outbox.close()
-            outbox = Outbox(path, boot_id=BOOT_ID)
-        elif action < len(model):
-            outbox.remove(model.pop(action))
-    assert [row.key for row in outbox.waiting(1000)] == model
-    assert outbox.count() == len(model)
-    outbox.close()
 
 
 def test_what_was_put_survives_a_process_that_is_killed(tmp_path):
@@ -473,6 +457,16 @@ def test_a_disk_that_comes_back_after_a_start_without_it_holds_what_waited_on_it
     outbox.close()
 
 
+def test_alerts_that_come_and_go_in_memory_do_not_end_the_trouble_of_a_full_disk(outbox, caplog):
+    outbox.put(a_message())
+    with files_no_larger_than(0):
+        for _ in range(5):
+            outbox.remove(outbox.put(a_message())["id"])
+        assert outbox.trouble
+    assert outbox.count() == 1
+    assert len(caplog.records) == 1
+
+
 def test_what_is_removed_while_the_disk_takes_nothing_still_waits_there_and_is_gone_from_memory(outbox):
     kept = outbox.put(a_message())
     with files_no_larger_than(0):
@@ -493,3 +487,90 @@ def test_a_purge_throws_away_the_chosen_kinds_and_is_no_drop(outbox):
 
     assert [row.kind for row in outbox.waiting(10)] == ["alert"]
     assert not any(outbox.dropped().values())
+
+
+class OutboxAgainstAModel(RuleBasedStateMachine):
+    """Beside the outbox a list of rows, counters, and what is known of the disk."""
+
+    KEEP_ROWS = 6
+
+    def __init__(self):
+        super().__init__()
+        self.path = Path(tempfile.mkdtemp()) / "outbox.sqlite"
+        self.boot_id = BOOT_ID
+        self.waiting: list[tuple[str, str]] = []
+        self.sequences: Counter[tuple[str, str]] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.open()
+
+    def open(self):
+        self.outbox = Outbox(self.path, boot_id=self.boot_id, keep_rows=self.KEEP_ROWS)
+
+    @rule(kind=st.sampled_from(KINDS), on_full_disk=st.booleans())
+    def put(self, kind, on_full_disk):
+        with files_no_larger_than(0) if on_full_disk else nullcontext():
+            message = self.outbox.put(a_message(), kind=kind)
+        self.sequences[self.boot_id, kind] += 1
+        assert message["sequence"] == self.sequences[self.boot_id, kind]
+        self.waiting.append((kind, message["id"]))
+        # The disk has room again, and drops are for rows on the disk.
+        self.outbox.keep_held()
+        assert self.outbox.trouble == ""
+        while len(self.waiting) > self.KEEP_ROWS:
+            victim = min(self.waiting, key=lambda row: (FIRST_TO_GO.index(row[0]), self.waiting.index(row)))
+            self.waiting.remove(victim)
+            self.dropped[victim[0]] += 1
+
+    @rule(index=st.integers(0, KEEP_ROWS - 1), on_full_disk=st.booleans())
+    def remove(self, index, on_full_disk):
+        if index >= len(self.waiting):
+            return
+        key = self.outbox.waiting(self.KEEP_ROWS)[index].key
+        if on_full_disk:
+            with files_no_larger_than(0), pytest.raises(UnavailableError):
+                self.outbox.remove(key)
+        else:
+            self.outbox.remove(key)
+            self.waiting.pop(index)
+
+    @rule(is_new_boot=st.booleans())
+    def restart(self, is_new_boot):
+        self.outbox.close()
+        if is_new_boot:
+            self.boot_id = str(uuid.uuid4())
+        self.open()
+
+    @rule()
+    def lose_the_process(self):
+        """What the file holds without a last word of the one who had it open."""
+        lost = self.outbox
+        copy = Path(tempfile.mkdtemp()) / self.path.name
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{self.path}{suffix}", f"{copy}{suffix}")
+        lost.close()
+        shutil.rmtree(self.path.parent)
+        self.path = copy
+        self.open()
+
+    @rule(kinds=st.sets(st.sampled_from(KINDS)))
+    def look_at_kinds(self, kinds):
+        rows = self.outbox.waiting(100, kinds=kinds)
+        assert [(row.kind, row.message["id"]) for row in rows] == [row for row in self.waiting if row[0] in kinds]
+
+    @invariant()
+    def it_is_as_the_model_says(self):
+        assert [(row.kind, row.message["id"]) for row in self.outbox.waiting(100)] == self.waiting
+        assert self.outbox.count() == len(self.waiting)
+        assert self.outbox.size_bytes() == sum(len(json.dumps(row.message)) for row in self.outbox.waiting(100))
+        assert self.outbox.dropped() == {kind: self.dropped[kind] for kind in KINDS}
+        assert self.outbox.damage == ""
+
+    def teardown(self):
+        self.outbox.close()
+        shutil.rmtree(self.path.parent)
+
+
+TestOutboxAgainstAModel = OutboxAgainstAModel.TestCase
+TestOutboxAgainstAModel.settings = settings(
+    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
