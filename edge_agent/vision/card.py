@@ -209,6 +209,8 @@ def read_finder_card(path: Path) -> tuple[FinderCard, list[bytes]]:
     Raises:
         ModelError: the card or a network is missing or damaged, or a SHA-256 differs.
     """
+    if path.suffix == ".tflite":
+        raise ModelError(f"{path}: is a network; give its card (.json), which names one for each size of input")
     try:
         card = FinderCard.model_validate_json(_text_of(path))
     except FileNotFoundError as error:
