@@ -31,7 +31,7 @@ HELD_NATS = 2.0
 after 1.5 s of it a person counts as masked."""
 LOWEST_WEIGHT = 1e-6
 SLACK_SECONDS = 0.001
-"""Times of frames are rounded: half a second after 0.1 s is 0.6 s, not 0.6000000000000001 s."""
+"""Times are binary fractions: from 0.2 s to 0.7 s it is 0.49999999999999994 s."""
 
 
 class Evidence:
@@ -41,7 +41,7 @@ class Evidence:
         """Labels in `violations` speak for a violation, the others against it."""
         self._config = config
         self._violations = frozenset(violations)
-        # Wald 1945, Sequential Tests of Statistical Hypotheses, 3.2: the thresholds that keep both error rates.
+        # The thresholds that keep both error rates: Wald, Sequential Tests of Statistical Hypotheses, 1945.
         false_alarms, misses = config.false_alarm_fraction, config.miss_fraction
         self.violation_nats = math.log((1 - misses) / false_alarms)
         """Evidence from which on a track is a violation."""

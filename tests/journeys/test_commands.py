@@ -155,6 +155,20 @@ def test_replay_prints_alerts_as_published_and_a_summary_last(tmp_path):
     assert {"frames", "fps", "alerts", "stages_ms"} <= set(last["summary"])
 
 
+def test_replay_explains_why_each_person_was_alerted_or_not(tmp_path):
+    done = run_command("replay", "--json", "--explain", tmp_path / "why", EXAMPLE)
+
+    assert done.returncode == 0, done.stderr
+    *alerts, last = lines(done.stdout)
+    told = json.loads((tmp_path / "why" / "street_door.json").read_text(encoding="utf-8"))
+    alerted = [event["at_seconds"] for track in told["tracks"] for event in track["events"] if "alert" in event["event"]]
+    assert alerted == [alert["at_seconds"] for alert in alerts]
+    assert sum(len(track["readings"]) for track in told["tracks"]) == last["summary"]["readings"]
+    assert sum(track["frames"] for track in told["tracks"]) == last["summary"]["faces"]
+    assert last["summary"]["faces_per_reading"] > 1
+    assert cv2.imread(str(tmp_path / "why" / "street_door.png")).shape[1] == 1280
+
+
 def test_a_crop_that_cannot_be_kept_costs_replay_the_picture_and_not_the_alert(tmp_path):
     (tmp_path / "file").touch()
 
