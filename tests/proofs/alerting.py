@@ -25,6 +25,7 @@ from edge_agent.config import MqttConfig
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.publisher import Publisher, Timing
 from edge_agent.delivery.signature import Signature
+from edge_agent.evidence.retention import Retention
 from tests.test_agent import an_agent
 from tests.values import a_face, a_track, an_alert
 
@@ -67,8 +68,15 @@ def open_agent(folder: Path, port: int, boot_id: str) -> Agent:
     mqtt = MqttConfig(host="127.0.0.1", port=port, messages_per_second=5000)
     publisher = Publisher(outbox, mqtt, "lobby", timing=IMPATIENT)
     publisher.start()
-    signature = Signature("lobby", boot_id, "masks", "0" * 64)
-    return an_agent(outbox, folder / "state", [], publisher=publisher, signature=signature)
+    return an_agent(
+        outbox,
+        folder / "state",
+        [],
+        publisher=publisher,
+        signature=Signature("lobby", boot_id, "masks", "0" * 64),
+        # Crops of delivered alerts stay as well, so that they can be looked at in the end.
+        retention=Retention(folder / "state" / "crops", keep_days=30, keep_bytes=10**12),
+    )
 
 
 def alert_for(agent: Agent, seconds: float) -> None:
