@@ -143,8 +143,13 @@ class Agent:
     def _sweep(self) -> None:
         """Make room; a crop stays for as long as its alert waits."""
         try:
-            self.retention.sweep(at=time.monotonic(), now=datetime.now(timezone.utc), owed=self.outbox.owed_crops())
-        except (CropError, UnavailableError) as error:
+            owed = self.outbox.owed_crops()
+        except UnavailableError:
+            # The outbox has said so. While nobody knows what is owed, nothing goes.
+            return
+        try:
+            self.retention.sweep(at=time.monotonic(), now=datetime.now(timezone.utc), owed=owed)
+        except CropError as error:
             log.warning("%s", error)
 
     def _tell_how_it_goes(self) -> None:

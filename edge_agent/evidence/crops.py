@@ -63,9 +63,9 @@ class Crops:
 
     def _leave_room(self, size_bytes: int) -> None:
         """See that the disk has more room than this: the outbox needs it for alerts, which matter more."""
-        free_bytes = shutil.disk_usage(self.folder).free - size_bytes
-        if free_bytes < self._keep_free_bytes:
-            reason = f"{free_bytes} bytes would be free and evidence.keep_free_bytes is {self._keep_free_bytes}"
+        free_bytes = shutil.disk_usage(self.folder).free
+        if free_bytes - size_bytes < self._keep_free_bytes:
+            reason = f"{free_bytes} bytes are free and evidence.keep_free_bytes is {self._keep_free_bytes}"
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {reason}")
 
     def _encoded(self, cutout: Image) -> bytes:

@@ -1,0 +1,140 @@
+"""The whole agent on a disk that is full or read-only, and an outbox with ten thousand alerts behind a bad broker."""
+
+import json
+import resource
+import shutil
+import sqlite3
+import subprocess
+import time
+from contextlib import closing, suppress
+
+import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.delivery.outbox_file import COLUMNS
+from edge_agent.delivery.publisher import Publisher, Timing
+from tests.delivery.brokers import WELCOME_5, ScriptedBroker
+from tests.delivery.samples import BOOT_ID, DEVICE, Listener, a_message, eventually
+from tests.journeys.agent import EXAMPLE, AgentProcess
+from tests.mosquitto import Mosquitto
+
+MANY = 10_000
+DISK_BYTES = 4_000_000
+IMPATIENT = Timing(first_pause_seconds=0.05, longest_pause_seconds=0.2, acknowledge_seconds=0.5)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of its own, for which the test has to be allowed to mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "maskwatch-test", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"needs the right to mount a disk: {mounted.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def fill(disk):
+    """Leave not one byte."""
+    with (disk / "something else").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    assert shutil.disk_usage(disk).free == 0
+
+
+def make_read_only(disk):
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+
+
+@pytest.mark.parametrize("harm", [fill, make_read_only])
+def test_an_agent_whose_disk_takes_nothing_watches_and_alerts_without_pictures(tmp_path, small_disk, harm):
+    harm(small_disk)
+    with Mosquitto(tmp_path / "broker") as broker, Listener(broker.port) as listener:
+        config = {
+            "state_folder": str(small_disk / "state"),
+            "cameras": {"door": {"source": str(EXAMPLE)}},
+            "mqtt": {"host": "127.0.0.1", "port": broker.port},
+        }
+        with AgentProcess(tmp_path / "agent", config) as agent:
+            assert agent.wait() == 0, agent.log
+        alerts = [json.loads(message.payload) for message in listener.rest() if message.topic.endswith("/alerts")]
+
+    assert len(alerts) >= 2
+    assert [alert["sequence"] for alert in alerts] == list(range(1, len(alerts) + 1))
+    assert all(alert["crop"] is None and "cannot be kept" in alert["crop_error"] for alert in alerts)
+    assert agent.log.count("the outbox cannot be used") == 1
+
+
+@pytest.fixture
+def full_of_alerts(tmp_path):
+    """An outbox in which ten thousand alerts wait; written in one go, for the sake of the disk."""
+    path = tmp_path / "outbox.sqlite"
+    Outbox(path, boot_id=BOOT_ID).close()
+    rows = []
+    for number in range(1, MANY + 1):
+        message = {**a_message(), "sequence": number}
+        rows.append((number, "alert", message["id"], BOOT_ID, 0.0, None, json.dumps(message)))
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executemany(f"INSERT INTO waiting ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
+        database.execute("INSERT INTO last_sequence VALUES (?, 'alert', ?)", (BOOT_ID, MANY))
+    with closing(Outbox(path, boot_id=BOOT_ID, keep_rows=MANY)) as outbox:
+        yield outbox
+
+
+def most_memory_bytes():
+    """The largest this process has been."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def test_ten_thousand_alerts_arrive_each_once_and_in_order_and_a_new_one_first(tmp_path, full_of_alerts):
+    outbox = full_of_alerts
+    with (
+        Mosquitto(tmp_path / "broker", settings="max_queued_messages 0") as broker,
+        # paho needs 10 kB for the properties of each message; what listens here is not to be measured.
+        Listener(broker.port, version=MQTTProtocolVersion.MQTTv311) as listener,
+    ):
+        before_bytes = most_memory_bytes()
+        publisher = Publisher(outbox, broker.config(messages_per_second=5000), DEVICE)
+        publisher.start()
+        eventually(lambda: publisher.state.sent > 100, "some are delivered")
+        young = outbox.put(a_message())
+        publisher.wake()
+        deadline = time.monotonic() + 120
+        while outbox.count() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        publisher.close()
+        used_bytes = most_memory_bytes() - before_bytes
+        numbers = [json.loads(listener.take("/alerts").payload)["sequence"] for _ in range(MANY)]
+
+    # Most of it is what the listener holds: ten thousand messages of 1 kB and what paho wraps around them.
+    assert used_bytes < 40_000_000
+    assert numbers.index(young["sequence"]) < MANY / 2
+    numbers.remove(young["sequence"])
+    assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("is_denied", [False, True])
+def test_ten_thousand_alerts_behind_a_broker_that_takes_none_cost_no_memory_and_new_ones_drop_the_oldest(
+    tmp_path, full_of_alerts, is_denied
+):
+    outbox = full_of_alerts
+    acl = "topic read #\ntopic write maskwatch/+/status\n"
+    broker = Mosquitto(tmp_path / "b", acl=acl) if is_denied else ScriptedBroker(lambda _level: WELCOME_5)
+    with broker:
+        publisher = Publisher(outbox, broker.config(), DEVICE, timing=IMPATIENT)
+        publisher.start()
+        eventually(lambda: "refuses" in publisher.state.reason or "acknowledge" in publisher.state.reason, "it is said")
+        before_bytes = most_memory_bytes()
+        for _ in range(50):
+            outbox.put(a_message())
+            publisher.wake()
+        time.sleep(2)
+        publisher.close(drain_seconds=0.1)
+
+    assert most_memory_bytes() - before_bytes < 5_000_000
+    assert outbox.count() == MANY
+    assert outbox.dropped()["alert"] == 50
