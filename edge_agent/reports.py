@@ -162,6 +162,8 @@ class Reports:
     def _about_delivery(self, *, at: float) -> Iterator[Reason]:
         if self._outbox.trouble:
             yield Reason("outbox_stuck", f"messages wait in memory only: {self._outbox.trouble}")
+        if self._outbox.damage:
+            yield Reason("outbox_damaged", self._outbox.damage)
         lost = self._lost_messages()
         if lost > self._lost:
             self._lost, self._lost_at = lost, at

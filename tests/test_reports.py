@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -199,6 +200,17 @@ def test_being_slowed_down_is_a_reason_that_names_what_does_it(device):
     (status,) = device.tick()
 
     assert status["reasons"][0] == {"code": "throttled", "text": "the processor is slowed down: under_voltage"}
+
+
+def test_a_damaged_outbox_is_a_reason_until_the_agent_is_started_again(device):
+    device.tick()
+    with closing(sqlite3.connect(device.outbox.path)) as database:
+        database.execute("DROP TABLE waiting")
+    device.outbox.put({"id": "1"})
+
+    (reason,) = device.tick(700.0)[0]["reasons"]
+    assert reason["code"] == "outbox_damaged"
+    assert ".damaged-" in reason["text"]
 
 
 def test_drops_are_a_reason_for_a_while(device):

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 SCHEMA = "maskwatch.status/1"
 
 ReasonCode: TypeAlias = Literal[
-    "paused", "camera_away", "no_frames", "disk_full", "outbox_stuck", "outbox_dropping", "refused", "hot", "throttled"
+    "paused",
+    "camera_away",
+    "no_frames",
+    "disk_full",
+    "outbox_stuck",
+    "outbox_dropping",
+    "outbox_damaged",
+    "refused",
+    "hot",
+    "throttled",
 ]
 
 
