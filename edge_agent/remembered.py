@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,11 @@ class Remembered:
         unfinished = self._file.with_name(f".{self._file.name}.unfinished")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_text(json.dumps(content), encoding="utf-8")
+            with unfinished.open("w", encoding="utf-8") as file:
+                json.dump(content, file)
+                file.flush()
+                # Or a loss of power right after would leave an empty file, and a pause would be over.
+                os.fsync(file.fileno())
             unfinished.replace(self._file)
         except OSError as error:
             with suppress(OSError):

@@ -214,8 +214,7 @@ class Publisher:
     def _serve(self, connection: Connection) -> None:
         while True:
             at = time.monotonic()
-            for outgoing in self._mouth.take():
-                self._said_topics[connection.publish(outgoing)] = outgoing.topic
+            self._say_what_is_to_be_said(connection)
             self._forget_acknowledged()
             seconds = self._send_waiting(connection, at=at)
             if not self._in_flight:
@@ -229,6 +228,15 @@ class Publisher:
             self._heard.extend(event for event in events if isinstance(event, Message))
             self._settle([event for event in events if isinstance(event, Answer)], connection)
             self._expect_answers(connection)
+
+    def _say_what_is_to_be_said(self, connection: Connection) -> None:
+        for outgoing in self._mouth.take():
+            if len(outgoing.payload) + HEADER_BYTES > connection.largest_packet_bytes:
+                # The broker would hang up on it.
+                limit_bytes = connection.largest_packet_bytes
+                self._mention(f"{connection.address}: what is larger than the broker's {limit_bytes} bytes is not sent")
+            else:
+                self._said_topics[connection.publish(outgoing)] = outgoing.topic
 
     def _send_waiting(self, connection: Connection, *, at: float) -> float:
         """Send what may go out now; gives the seconds after which it is worth looking again."""

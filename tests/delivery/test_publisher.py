@@ -398,6 +398,21 @@ def test_what_is_said_carries_its_mqtt_5_properties(broker, outbox):
         assert properties_of(message).UserProperty == [("device", DEVICE), ("camera", "door")]
 
 
+def test_what_is_too_large_for_the_broker_is_left_out_and_the_connection_stays(tmp_path, outbox, caplog):
+    with (
+        Mosquitto(tmp_path / "broker", settings="max_packet_size 5000") as small,
+        Listener(small.port) as listener,
+        publishing(outbox, small.config()) as publisher,
+    ):
+        eventually(lambda: publisher.state.connected, "connected")
+
+        publisher.say(Outgoing("maskwatch/lobby/x", b"x" * 6000))
+        publisher.say(Outgoing("maskwatch/lobby/y", b"y"))
+
+        assert listener.take("/lobby/y").payload == b"y"
+    assert "the broker's 5000 bytes is not sent" in caplog.text
+
+
 def test_what_is_said_at_qos_0_without_properties_arrives_without(broker, outbox):
     with Listener(broker.port) as listener, publishing(outbox, broker.config()) as publisher:
         eventually(lambda: publisher.state.connected, "connected")
