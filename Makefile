@@ -28,7 +28,8 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert paho-mqtt pydantic pyyaml \
 	hypothesis jsonschema matplotlib pytest pytest-timeout scikit-image
 
-.PHONY: help run test packages fix format lint types imports tests coverage tests-opencv5 tests-device wheel \
+.PHONY: help run test packages fix format lint types imports tests coverage proof-crashes proof-lost-writes \
+	tests-opencv5 tests-device wheel \
 	test-wheel example scenes soak clean python
 
 help: ## List the targets
@@ -63,6 +64,13 @@ tests: .venv-dev/.installed ## Run the tests, or TESTS=tests/vision
 
 coverage: .venv-dev/.installed ## Run the tests and show the lines that no test has reached
 	.venv-dev/bin/pytest --cov --cov-report=term $(TESTS)
+
+PROOF_FOLDER ?= build/proofs
+proof-crashes: .venv-dev/.installed ## Kill the agent 300 times while a broker comes and goes (10 minutes; goes on in PROOF_FOLDER)
+	.venv-dev/bin/python -m tests.proofs.crashes --kills 300 --whole-kills 10 --folder $(PROOF_FOLDER)/crashes
+
+proof-lost-writes: .venv-dev/.installed ## Cut the power on an agent at hundreds of moments, with every unsynced write gone
+	.venv-dev/bin/python -m tests.proofs.lost_writes --folder $(PROOF_FOLDER)/lost_writes
 
 tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures and cameras with OpenCV 5, numpy 2 and LiteRT alone
 	.venv-opencv5/bin/python -m pytest tests/vision tests/camera

@@ -1,0 +1,19 @@
+"""docs/delivery.md names a test for every promise; each of them is there."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_test_that_the_page_on_delivery_names_is_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "delivery.md").read_text(encoding="utf-8"))
+
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if not re.search(rf"^(def |){name}\b", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+
+    assert len(named) >= 20
+    assert missing == []
