@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--cast", action="append", choices=sorted(CASTS), help="only these casts (default: all)")
     parser.add_argument("-k", dest="words", default="", help="only scenes whose name holds this")
+    parser.add_argument("--rate", type=float, help="frames a second of every scene (default: what its script says)")
     parser.add_argument(
         "--finder", choices=["shipped", "yunet"], default="shipped", help="that of the agent, or YuNet 2023mar by path"
     )
@@ -115,7 +116,8 @@ def _scenes(options: argparse.Namespace) -> Iterator[tuple[str, Scene]]:
         for script in scripts_for(cast):
             name = f"{cast.name}/{script.__name__}"
             if options.words in name:
-                yield name, script(cast)
+                scene = script(cast)
+                yield name, replace(scene, frames_per_second=options.rate) if options.rate else scene
 
 
 def _play(player: Player, options: argparse.Namespace) -> Iterator[Line]:
