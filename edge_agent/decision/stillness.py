@@ -48,8 +48,9 @@ WALKED_FRACTION = 0.25
 GROWN_RATIO = 1.2
 """Nor do they grow or shrink by so much."""
 MOVES_OF_LIFE = 2
-"""A knock against the camera, or a lamp that is switched on, is one move. A head goes on: two took the people of the
-recordings 0.2 to 0.6 s at 10 frames a second and more (one of them 0.8 s), and 1.0 to 1.5 s at 2."""
+"""A knock against the camera, or a lamp that is switched on, is one move. A head goes on: two moves took the people of
+the recordings 0.3 s in the middle at 10 frames a second (1.1 s for the one with a hand before her face), and 1.0 s at
+2, from wherever in the recording one begins to look."""
 MOVES_SECONDS = 3.0
 """Moves further apart than this, and at rest in between, are accidents."""
 PLACE_SECONDS = 5.0
