@@ -1,6 +1,5 @@
 """What of a person is kept: the one meant, nobody beside them, nothing, or nothing that others can open."""
 
-import builtins
 from pathlib import Path
 
 import cv2
@@ -10,8 +9,6 @@ import pytest
 
 from edge_agent.config import EvidenceConfig
 from edge_agent.domain import Box, Face, Frame, Reading
-from edge_agent.errors import ConfigError
-from edge_agent.evidence.hiding import without_faces
 from edge_agent.evidence.pictures import open_pictures
 from tests.values import NOON, a_track
 
@@ -50,44 +47,6 @@ def kept(tmp_path, reading, **settings):
     crop = open_pictures(tmp_path, config).keep_reading(ALERT_ID, reading)
     assert crop is not None
     return crop
-
-
-def colours(part):
-    return len(np.unique(part.reshape(-1, 3), axis=0))
-
-
-def test_the_face_of_a_bystander_becomes_a_stain_of_sixteen_colours():
-    image = noise(100, 100)
-
-    hidden = without_faces(image, [Box(20, 20, 60, 60)])
-
-    assert colours(hidden[20:60, 20:60]) <= 16
-    # Hair and chin are hidden as well.
-    assert colours(hidden[12:20, 12:60]) <= 16
-    assert np.array_equal(hidden[75:], image[75:])
-
-
-def test_nothing_of_a_hidden_face_depends_on_more_than_the_mean_of_its_cells():
-    image = noise(64, 64)
-    other = image.copy()
-    # The same pixels in another order within each cell: another face, the same stain.
-    for y in range(0, 64, 16):
-        for x in range(0, 64, 16):
-            other[y : y + 16, x : x + 16] = other[y : y + 16, x : x + 16][::-1, ::-1]
-
-    everything = Box(0, 0, 64, 64)
-
-    assert not np.array_equal(image, other)
-    assert np.array_equal(without_faces(image, [everything]), without_faces(other, [everything]))
-
-
-def test_a_face_at_the_edge_or_outside_of_the_picture_is_no_trouble():
-    image = noise(50, 50)
-
-    hidden = without_faces(image, [Box(-30, -30, 5, 5), Box(48, 48, 90, 90), Box(200, 200, 220, 220), Box(5, 5, 5, 5)])
-
-    assert hidden.shape == image.shape
-    assert np.array_equal(image, noise(50, 50))
 
 
 def test_a_bystander_is_hidden_and_the_person_who_was_alerted_is_not(tmp_path):
@@ -158,38 +117,8 @@ def test_an_encrypted_crop_is_opened_by_its_owner_and_by_nobody_else(tmp_path, o
         pyrage.decrypt(sealed, [pyrage.x25519.Identity.generate()])
 
 
-def test_each_of_several_owners_can_open_it(tmp_path, owner):
-    other = pyrage.x25519.Identity.generate()
-    keys = [str(owner.to_public()), str(other.to_public())]
-
-    sealed = Path(kept(tmp_path, a_reading(()), encrypt_for=keys).file).read_bytes()
-
-    assert pyrage.decrypt(sealed, [owner]) == pyrage.decrypt(sealed, [other])
-
-
 def test_nothing_of_an_encrypted_crop_lies_open_in_the_folder(tmp_path, owner):
     kept(tmp_path, a_reading(()), encrypt_for=[str(owner.to_public())])
 
     assert [file.name for file in tmp_path.iterdir()] == [f"{ALERT_ID}.jpg.age"]
     assert b"JFIF" not in (tmp_path / f"{ALERT_ID}.jpg.age").read_bytes()
-
-
-def test_a_mistyped_key_is_named_with_what_to_do(tmp_path, owner):
-    wrong = str(owner.to_public())[:-1] + "b"
-
-    with pytest.raises(ConfigError, match=r"evidence\.encrypt_for: age1.* is no valid public key .*age-keygen -y"):
-        open_pictures(tmp_path, EvidenceConfig(encrypt_for=[wrong, wrong]))
-
-
-def test_a_missing_extra_is_named(tmp_path, owner, monkeypatch):
-    real = builtins.__import__
-
-    def without_pyrage(name, *arguments, **options):
-        if name == "pyrage":
-            raise ImportError("No module named 'pyrage'")
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without_pyrage)
-
-    with pytest.raises(ConfigError, match=r"pip install 'maskwatch\[encrypt\]'"):
-        open_pictures(tmp_path, EvidenceConfig(encrypt_for=[str(owner.to_public())]))
