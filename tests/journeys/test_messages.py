@@ -39,8 +39,13 @@ class Archive:
         return self._messages
 
     def on(self, suffix: str) -> list[dict[str, Any]]:
-        """The content of the messages on topics that end so."""
-        return [json.loads(one.payload) for one in self.messages if one.topic.endswith(suffix)]
+        """The content of the messages on topics of the device that end so."""
+        own = [one for one in self.messages if one.topic.startswith(PREFIX)]
+        return [json.loads(one.payload) for one in own if one.topic.endswith(suffix)]
+
+    def discoveries(self) -> int:
+        """How often the device was described to Home Assistant."""
+        return sum(one.topic.startswith("homeassistant/device/") for one in self.messages)
 
     def wait(self, is_so: Callable[[], object], what: str) -> None:
         wait_until(is_so, what)
@@ -99,6 +104,8 @@ def test_everything_that_is_said_is_as_described(broker, tmp_path, pictures):
         ):
             listener.publish(f"{PREFIX}commands/{name}", payload)
         said.wait(lambda: "paused" in str(said.on("/status")[-1]["reasons"]), "the pause")
+        listener.publish("homeassistant/status", b"online")
+        said.wait(lambda: said.discoveries() == 2, "the device described again to a Home Assistant that has started")
         for name in ("resume", "diagnostics", "reload"):
             listener.publish(f"{PREFIX}commands/{name}")
         said.wait(lambda: said.on("/commands/reload/result"), "the last result")
@@ -135,7 +142,6 @@ def test_everything_that_is_said_is_as_described(broker, tmp_path, pictures):
         "diagnostics": "done",
         "reload": "done",
     }
-    assert json.loads(next(one.payload for one in said.messages if one.topic.startswith("homeassistant/device/")))
 
 
 def properties(message: MQTTMessage) -> Any:
