@@ -17,6 +17,7 @@ from edge_agent.delivery.commands import REQUESTS
 from edge_agent.delivery.status import ReasonCode
 
 DOCS = Path(__file__).parents[2] / "docs"
+PYPROJECT = (DOCS.parent / "pyproject.toml").read_text(encoding="utf-8")
 PAGE = (DOCS / "mqtt.md").read_text(encoding="utf-8")
 ASYNCAPI: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text(encoding="utf-8"))
 MQTT_SCHEMAS = sorted(DOCS.glob("*.schema.json"))
@@ -53,6 +54,8 @@ def test_every_schema_is_a_valid_one_and_is_named_by_the_page_and_by_asyncapi(fi
 
 def test_every_reference_of_asyncapi_leads_somewhere():
     assert ASYNCAPI["asyncapi"].startswith("3.0")
+    version = ASYNCAPI["info"]["version"]
+    assert f'version = "{version}"' in PYPROJECT.splitlines()
     assert all(resolved(one) for one in references(ASYNCAPI))
 
 
