@@ -70,6 +70,12 @@ def eventually(is_so: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
+def properties_of(message: MQTTMessage) -> Any:
+    """What MQTT 5 says beside a message."""
+    assert message.properties is not None
+    return message.properties
+
+
 class Listener:
     """Subscribes to everything at a broker on the loopback, as a stranger's program would."""
 

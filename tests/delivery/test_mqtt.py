@@ -26,7 +26,7 @@ from tests.delivery.brokers import (
     ScriptedBroker,
     make_certificates,
 )
-from tests.delivery.samples import DEVICE, WHEN, Listener
+from tests.delivery.samples import DEVICE, WHEN, Listener, properties_of
 from tests.mosquitto import Mosquitto, free_port
 
 # OpenSSL's handshake fails inside paho, which leaves the socket to the garbage collector.
@@ -186,8 +186,8 @@ def test_what_mqtt_5_says_beside_a_message_comes_and_goes(broker):
         connection.publish(Outgoing("answer/here", b"noon", correlation_data=b"17", expiry_seconds=60))
 
         answer = listener.take("answer/here")
-        assert answer.properties.CorrelationData == b"17"
-        assert answer.properties.ContentType == "application/json"
+        assert properties_of(answer).CorrelationData == b"17"
+        assert properties_of(answer).ContentType == "application/json"
 
 
 def test_a_message_that_was_kept_by_the_broker_is_told_from_one_that_is_sent_now(broker):

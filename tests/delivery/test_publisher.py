@@ -23,7 +23,7 @@ from edge_agent.delivery.outgoing import Outgoing
 from edge_agent.delivery.publisher import Publisher, Timing
 from edge_agent.domain import Crop
 from tests.delivery.brokers import FIRST_SUBSCRIPTION_DENIED_5, WELCOME_5, Amqtt, ScriptedBroker
-from tests.delivery.samples import BOOT_ID, DEVICE, Listener, a_message, eventually
+from tests.delivery.samples import BOOT_ID, DEVICE, Listener, a_message, eventually, properties_of
 from tests.mosquitto import Mosquitto, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -60,11 +60,6 @@ def take_heard(publisher, count):
 
     eventually(is_enough, f"{count} messages are heard")
     return heard
-
-
-def properties_of(message):
-    assert message.properties is not None
-    return message.properties
 
 
 def a_crop(folder, content=b"a picture"):
