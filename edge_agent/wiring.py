@@ -197,7 +197,7 @@ def build_pipeline(
         faces=finder,
         tracker=Tracker(config.tracking, camera=called or name),
         masks=reader,
-        evidence=Evidence(config.verdicts, violations=rules.violations),
+        evidence=Evidence(config.verdicts, violations=rules.violations, thresholds=reader.card.thresholds),
         stillness=Stillness(margin_fraction=config.evidence.margin_fraction),
         rules=Rules(rules),
         margin_fraction=config.evidence.margin_fraction,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from edge_agent.domain import Decision, Label, Reading, Track, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from edge_agent.config import VerdictsConfig
@@ -30,6 +31,7 @@ HELD_NATS = 2.0
 """Evidence beyond the threshold of a violation that is kept: a hand before the mouth is read as a mask, and only
 after 1.5 s of it a person counts as masked."""
 LOWEST_WEIGHT = 1e-6
+LEAST_SHARE = 1e-9
 SLACK_SECONDS = 0.001
 """Times are binary fractions: from 0.2 s to 0.7 s it is 0.49999999999999994 s."""
 
@@ -37,9 +39,19 @@ SLACK_SECONDS = 0.001
 class Evidence:
     """Adds up what was read of each track. One per camera, owned by one thread."""
 
-    def __init__(self, config: VerdictsConfig, *, violations: Sequence[Label]) -> None:
-        """Labels in `violations` speak for a violation, the others against it."""
+    def __init__(
+        self,
+        config: VerdictsConfig,
+        *,
+        violations: Sequence[Label],
+        thresholds: Mapping[Label, float] = MappingProxyType({}),
+    ) -> None:
+        """Labels in `violations` speak for a violation, the others against it.
+
+        `thresholds` are those of the reader's card; a label without one has an even share.
+        """
         self._config = config
+        self._thresholds = thresholds
         self._violations = frozenset(violations)
         # The thresholds that keep both error rates: Wald, Sequential Tests of Statistical Hypotheses, 1945.
         false_alarms, misses = config.false_alarm_fraction, config.miss_fraction
@@ -73,15 +85,17 @@ class Evidence:
     def nats(self, reading: Reading) -> float:
         """The log-likelihood ratio of one reading alone; positive speaks for a violation.
 
-        The prior is taken out: readers learn as if all labels were as frequent (`class_weights` of their recipes),
-        so that two labels out of three speak twice as easily.
+        The reader's prior is taken out: by the thresholds of its card, scores as high as these say nothing.
         """
-        labels = [label for label in reading.scores if label in self._violations]
-        others = len(reading.scores) - len(labels)
-        if not labels or not others:
-            return self._most_nats if labels else -self._most_nats
-        share = min(max(sum(reading.scores[label] for label in labels), 1e-9), 1 - 1e-9)
-        nats = math.log(share / (1 - share)) - math.log(len(labels) / others)
+        even = 1.0 / len(reading.scores)
+        scores, thresholds = [LEAST_SHARE, LEAST_SHARE], [LEAST_SHARE, LEAST_SHARE]
+        for label, score in reading.scores.items():
+            scores[label in self._violations] += score
+            thresholds[label in self._violations] += self._thresholds.get(label, even)
+        nats = math.log(scores[True] / scores[False] * thresholds[False] / thresholds[True])
+        # Where one side has no label at all, the other has nothing to speak against.
+        if LEAST_SHARE in thresholds:
+            nats = math.copysign(self._most_nats, thresholds[True] - thresholds[False])
         return min(max(nats, -self._most_nats), self._most_nats)
 
     def _verdict(self, reading: Reading) -> Verdict:

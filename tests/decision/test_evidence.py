@@ -139,6 +139,14 @@ def test_no_single_reading_is_a_violation_however_easily_one_is_called():
     assert verdict.decision == "undecided"
 
 
+def test_scores_at_the_thresholds_of_the_card_say_nothing():
+    thresholds: dict[Label, float] = {MASKED: 0.8, BARE: 0.15, "mask_worn_incorrectly": 0.05}
+    evidence = Evidence(VerdictsConfig(), violations=BOTH, thresholds=thresholds)
+
+    assert evidence.nats(replace(reading(BARE), scores=thresholds)) == pytest.approx(0, abs=1e-6)
+    assert evidence.nats(replace(reading(BARE), scores={**thresholds, MASKED: 0.7, BARE: 0.25})) > 0
+
+
 def test_the_thresholds_are_those_of_wald():
     evidence = some_evidence(false_alarm_fraction=0.01, miss_fraction=0.05)
 
