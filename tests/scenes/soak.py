@@ -2,8 +2,9 @@
 
     python -m tests.scenes.soak --hours 2
 
-One pipeline watches scripted scenes and the reference recordings over and over, on one clock that never goes back, as
-fast as it can. The last line on stdout is JSON; ends with 1 where memory grew by more than is promised.
+The whole agent watches scripted scenes and the reference recordings over and over, on one clock that never goes back,
+as fast as it can: crops go to a disk, alerts through an outbox to a real broker that is stopped and started meanwhile.
+The last line on stdout is JSON; ends with 1 where memory grew by more than is promised.
 """
 
 from __future__ import annotations
@@ -12,24 +13,31 @@ import argparse
 import json
 import sys
 import tempfile
+import threading
 import time
 from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 
 from edge_agent.camera.replay import recorded_frames
+from edge_agent.config_file import load_config
 from edge_agent.domain import Frame
+from edge_agent.systemd import Notifier
+from edge_agent.wiring import open_agent
+from tests.mosquitto import Mosquitto
 from tests.scenes.__main__ import write_recording
 from tests.scenes.casts import PUBLIC, REHEARSAL
 from tests.scenes.figures import SHARED
-from tests.scenes.playing import BEGUN_WHEN, RECORDINGS, Player
+from tests.scenes.playing import BEGUN_WHEN, RECORDINGS
 from tests.scenes.scripts import scripts_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from edge_agent.camera.cameras import Cameras
 
 LARGEST_GROWTH_BYTES = 5_000_000
 SETTLED_SECONDS = 600.0
@@ -37,6 +45,8 @@ SETTLED_SECONDS = 600.0
 PAUSE_SECONDS = 3.0
 """Between two recordings, so that the people of the one have left before the next begins."""
 TOLD_EVERY_SECONDS = 60.0
+STRETCH_SECONDS = 300.0
+"""Of video, with a broker and then without one."""
 
 
 def main() -> int:
@@ -48,40 +58,91 @@ def main() -> int:
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        result = soak(_recordings(Path(folder)), seconds=options.hours * 3600, settings=options.set)
+        result = soak(
+            _recordings(Path(folder)), folder=Path(folder), seconds=options.hours * 3600, settings=options.set
+        )
     print(json.dumps(result))
     return 0 if result["growth_bytes"] < LARGEST_GROWTH_BYTES else 1
 
 
-def soak(recordings: Sequence[Path], *, seconds: float, settings: Sequence[str]) -> dict[str, float]:
-    """Show recordings to one pipeline until so many seconds of video are over; memory is in bytes."""
-    # As many frames a second as a device looks at, of recordings that have more.
-    player = Player("cameras.camera.frames_per_second=10", *settings)
-    pipeline = player.a_pipeline()
-    frames = looked = alerts = 0
-    settled = 0
-    at, told_at = 0.0, time.monotonic()
-    for frame in _on_one_clock(recordings):
-        outcome = pipeline.process(frame)
-        at = frame.taken_at
-        frames, looked, alerts = frames + 1, looked + outcome.looked, alerts + len(outcome.alerts)
-        if not settled and at >= min(SETTLED_SECONDS, seconds / 2):
-            settled = resident_bytes()
-        if time.monotonic() - told_at >= TOLD_EVERY_SECONDS:
-            told_at = time.monotonic()
-            print(f"{at / 60:.0f} min of video, {frames} frames, {resident_bytes() / 1e6:.1f} MB", file=sys.stderr)
-        if at >= seconds:
-            break
-    last = resident_bytes()
+def soak(recordings: Sequence[Path], *, folder: Path, seconds: float, settings: Sequence[str]) -> dict[str, float]:
+    """Show recordings to an agent until so many seconds of video are over; memory is in bytes."""
+    broker = Mosquitto(folder / "broker")
+    show = _Show(recordings, broker, seconds=seconds)
+    config = load_config(
+        None,
+        overrides=[
+            f"cameras.camera.source={recordings[0]}",
+            # As many as a device looks at, of recordings that have more.
+            "cameras.camera.frames_per_second=10",
+            f"state_folder={folder / 'state'}",
+            f"mqtt.port={broker.port}",
+            "mqtt.crops=true",
+            # A minute of video takes a few seconds.
+            "mqtt.telemetry_seconds=2",
+            *settings,
+        ],
+    )
+    try:
+        with open_agent(config, Notifier(), reload=lambda: None) as agent:
+            # What its own camera gives comes no faster than people walk.
+            agent.cameras = cast("Cameras", show)
+            agent.run(threading.Event())
+            health, link, last_bytes = agent.health, agent.publisher.state, resident_bytes()
+    finally:
+        broker.stop()
     return {
-        "video_seconds": round(at, 1),
-        "frames": frames,
-        "looked": looked,
-        "alerts": alerts,
-        "settled_bytes": settled,
-        "last_bytes": last,
-        "growth_bytes": last - settled,
+        "video_seconds": round(show.at, 1),
+        "frames": health.frames,
+        "looked": health.looked,
+        "alerts": health.alerts,
+        "sent": link.sent,
+        "waiting": link.waiting,
+        "outages": show.outages,
+        "settled_bytes": show.settled_bytes,
+        "last_bytes": last_bytes,
+        "growth_bytes": last_bytes - show.settled_bytes,
     }
+
+
+class _Show:
+    """A camera that shows recordings, and looks at memory and turns the broker off and on meanwhile."""
+
+    def __init__(self, recordings: Sequence[Path], broker: Mosquitto, *, seconds: float) -> None:
+        self._recordings, self._broker, self._seconds = recordings, broker, seconds
+        self.at = 0.0
+        self.settled_bytes = 0
+        self.outages = 0
+        self._frames = 0
+        self._broker_is_up = False
+
+    def frames(self, _stop: threading.Event) -> Iterator[Frame]:
+        told_at = time.monotonic()
+        for frame in _on_one_clock(self._recordings):
+            self.at, self._frames = frame.taken_at, frame.index
+            self._turn_broker()
+            yield frame
+            if not self.settled_bytes and self.at >= min(SETTLED_SECONDS, self._seconds / 2):
+                self.settled_bytes = resident_bytes()
+            if time.monotonic() - told_at >= TOLD_EVERY_SECONDS:
+                told_at = time.monotonic()
+                shown = f"{self.at / 60:.0f} min of video, {self._frames} frames, {resident_bytes() / 1e6:.1f} MB"
+                print(shown, file=sys.stderr)
+            if self.at >= self._seconds:
+                return
+
+    def states(self) -> tuple[()]:
+        return ()
+
+    def _turn_broker(self) -> None:
+        """Every other stretch without a broker, beginning with one that has it."""
+        wanted = int(self.at / STRETCH_SECONDS) % 2 == 0
+        if wanted and not self._broker_is_up:
+            self._broker.start()
+        elif self._broker_is_up and not wanted:
+            self._broker.stop()
+            self.outages += 1
+        self._broker_is_up = wanted
 
 
 def resident_bytes() -> int:
