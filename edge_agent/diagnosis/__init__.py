@@ -1,0 +1,1 @@
+"""The diagnosis: what is wrong with this device, and what mends it?"""

@@ -1,0 +1,143 @@
+"""The parts: is everything there that the agent needs to start?
+
+`edge-agent check` asks these alone; `edge-agent doctor` asks them and then looks at the device around them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_agent.camera import open_camera
+from edge_agent.camera.source import shown_source
+from edge_agent.delivery.identity import boot_id
+from edge_agent.delivery.inspection import look_into
+from edge_agent.delivery.mqtt import try_broker
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.errors import CameraError, UnavailableError
+from edge_agent.evidence.crops import Crops
+from edge_agent.evidence.sealing import open_seal
+from edge_agent.vision.card import model_bytes
+from edge_agent.vision.faces import open_face_finder
+from edge_agent.vision.tflite import probe_runtimes
+from edge_agent.wiring import alone_in, open_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_agent.config import Config
+    from edge_agent.delivery.inspection import Contents
+
+
+def looks_at_parts(config: Config) -> list[tuple[str, Callable[[], str]]]:
+    """Give the name of each part and how to look at it: a sentence where it is well, an AgentError where not."""
+    return [
+        ("masks", lambda: _masks(config)),
+        ("runtime", lambda: _runtime(config)),
+        ("faces", lambda: _faces(config)),
+        *((f"camera {name}", lambda name=name: _camera(config, name)) for name in config.cameras),
+        ("outbox", lambda: _outbox(config)),
+        ("crops", lambda: _crops(config)),
+        ("broker", lambda: try_broker(config.mqtt, config.device.name)),
+    ]
+
+
+def is_at_work(state_folder: Path) -> bool:
+    """Whether an agent runs on this state folder now; False where that cannot be seen."""
+    try:
+        with (state_folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def belongs_to_another(folder: Path) -> bool:
+    """Whether a folder is that of another user, such as the service's: what we wrote there could shut its owner out."""
+    try:
+        return folder.stat().st_uid != os.geteuid()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _masks(config: Config) -> str:
+    reader = open_reader(config)
+    size = reader.card.input
+    labels = ", ".join(reader.labels)
+    return f"{config.mask_model}: {labels}; {size.width}x{size.height}; card and golden vectors fit"
+
+
+def _runtime(config: Config) -> str:
+    """Which runtime is used, and why not another."""
+    probes = probe_runtimes(model_bytes(config.mask_model))
+    reader = open_reader(config)
+    reasons = [f"{probe.runtime} {probe.version or 'none'} {probe.failure or 'works'}" for probe in probes]
+    return f"{reader.runtime}, as runtime is {config.runtime}: {'; '.join(reasons)}"
+
+
+def _faces(config: Config) -> str:
+    faces = config.faces
+    open_face_finder(faces, runtime=config.runtime, threads=config.threads)
+    if faces.finder == "tflite":
+        return f"tflite from {faces.card}; card and golden faces fit"
+    return f"{faces.finder}{f' from {faces.model}' if faces.model else ''}"
+
+
+def _camera(config: Config, name: str) -> str:
+    camera = config.cameras[name]
+    shown = shown_source(camera.source)
+    if camera.source.startswith("/dev/") and is_at_work(config.state):
+        # A V4L2 device gives its pictures to one program at a time.
+        return f"{shown}: not opened, for an agent is at work; 'systemctl status edge-agent' tells how its cameras do"
+    with closing(open_camera(camera)) as opened:
+        image = opened.read()
+    if image is None:
+        raise CameraError(f"{shown}: opens, but holds no picture")
+    return f"{shown}: {image.shape[1]}x{image.shape[0]}"
+
+
+def _outbox(config: Config) -> str:
+    if belongs_to_another(config.state):
+        contents = _contents_of_another(config.outbox_file)
+        return f"{config.outbox_file}: {contents.messages} messages wait; not tried to write, for it is another user's"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone_in(config.state))
+        except UnavailableError:
+            contents = look_into(config.outbox_file)
+            return f"{config.outbox_file}: {contents.messages} messages wait; an agent is at work there"
+        outbox = stack.enter_context(closing(Outbox(config.outbox_file, boot_id=boot_id())))
+        if outbox.trouble:
+            raise UnavailableError(outbox.trouble)
+        return f"{config.outbox_file}: {outbox.count()} messages wait"
+
+
+def _contents_of_another(outbox_file: Path) -> Contents:
+    try:
+        return look_into(outbox_file)
+    except PermissionError as error:
+        raise UnavailableError(
+            f"{outbox_file}: belongs to another user and cannot be read; ask again with 'sudo'"
+        ) from error
+
+
+def _crops(config: Config) -> str:
+    evidence = config.evidence
+    if evidence.picture == "none":
+        return "no picture is kept (evidence.picture: none)"
+    seal = open_seal(evidence.encrypt_for)
+    owners = f", for {len(evidence.encrypt_for)} public keys alone" if evidence.encrypt_for else ""
+    if belongs_to_another(config.crops_folder):
+        return f"{config.crops_folder}: not tried to write, for it is another user's{owners}"
+    crops = Crops(config.crops_folder, jpeg_quality=evidence.jpeg_quality, seal=seal)
+    Path(crops.save("check", np.zeros((8, 8, 3), np.uint8)).file).unlink()
+    return f"{config.crops_folder}: can be written{owners}"
