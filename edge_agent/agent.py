@@ -81,6 +81,9 @@ class Agent:
         """Take a frame through its pipeline, unless nobody is to be watched there."""
         if self.remembered.is_paused(frame.camera, at=time.monotonic()):
             self.health.passed_over(at=time.monotonic())
+            # Now, and not when the pause is over: an end hours later would tell a duration that nobody watched.
+            for ended in self.pipelines[frame.camera].look_away(frame):
+                self._record_end(ended)
             return
         self.orders.saw(frame)
         outcome = self.pipelines[frame.camera].process(frame)
@@ -106,9 +109,16 @@ class Agent:
         crop, crop_error = self._save_crop(alert_id, alert)
         message = self.signature.sign(alert, id=alert_id, crop=crop, crop_error=crop_error)
         where = crop.file if crop else "missing"
-        log.info("alert: %s at %s, score %.2f, crop %s", message["label"], message["camera"], message["score"], where)
-        self._keep(message, kind="alert")
         track = alert.verdict.track
+        log.info(
+            "alert: %s at %s, score %.2f, crop %s",
+            message["label"],
+            message["camera"],
+            message["score"],
+            where,
+            extra={"CAMERA": track.camera, "TRACK": track.id, "ALERT_ID": alert_id, "LABEL": message["label"]},
+        )
+        self._keep(message, kind="alert")
         self._open_alerts[track.camera, track.id] = alert_id
         if len(self._open_alerts) > MOST_OPEN_ALERTS:
             del self._open_alerts[next(iter(self._open_alerts))]
@@ -119,7 +129,18 @@ class Agent:
         alert_id = self._open_alerts.pop((ended.track.camera, ended.track.id), "")
         if alert_id:
             message = self.signature.sign_ended(ended, id=uuid7(ended.when), alert=alert_id)
-            log.info("ended: %s at %s, %s", message["label"], message["camera"], message["reason"])
+            log.info(
+                "ended: %s at %s, %s",
+                message["label"],
+                message["camera"],
+                message["reason"],
+                extra={
+                    "CAMERA": ended.track.camera,
+                    "TRACK": ended.track.id,
+                    "ALERT_ID": alert_id,
+                    "REASON": message["reason"],
+                },
+            )
             self._keep(message, kind="ended")
 
     def _keep(self, message: dict[str, Any], *, kind: Kind) -> None:
@@ -153,11 +174,15 @@ class Agent:
             log.warning("%s", error)
 
     def _tell_how_it_goes(self) -> None:
-        """Feed the watchdog while frames move; a camera that is away is reopened by its feed, not by a restart."""
+        """Feed the watchdog while frames move; a camera that is away is reopened by its feed, not by a restart.
+
+        An outbox that hangs is asked here, and so hangs this thread; one without a disk holds alerts in memory. A
+        publisher whose thread has ended would never send again, and only a restart begins another.
+        """
         at = time.monotonic()
         self.outbox.keep_held()
         lost = [state for state in self.cameras.states() if not state.is_open and not state.finished]
-        if self.health.frames_move(at=at) or lost:
+        if self.publisher.is_alive and (self.health.frames_move(at=at) or lost):
             self.notifier.alive()
         if at - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = at

@@ -15,6 +15,11 @@ FEED_SECONDS = 1.0
 
 SEND_SECONDS = 0.5
 
+STDERR = 2
+
+PATIENCE_SECONDS = 30.0
+"""Before READY systemd counts anew from each sign of life; an agent that hangs is ended after so long, then and later."""
+
 
 class Notifier:
     """Speaks sd_notify(3) to NOTIFY_SOCKET; without one it keeps quiet. Owned by one thread."""
@@ -35,11 +40,12 @@ class Notifier:
             self._send("READY=1")
 
     def alive(self) -> None:
-        """Feed the watchdog."""
+        """Feed the watchdog; until READY also ask for time, since a camera may be plugged in tomorrow."""
         now = time.monotonic()
         if now - self._fed_at >= FEED_SECONDS:
             self._fed_at = now
-            self._send("WATCHDOG=1")
+            waits = "" if self._is_ready else f"\nEXTEND_TIMEOUT_USEC={round(PATIENCE_SECONDS * 1e6)}"
+            self._send(f"WATCHDOG=1{waits}")
 
     def status(self, text: str) -> None:
         """Set the line that `systemctl status` shows; repeating it costs nothing."""
@@ -73,8 +79,11 @@ class Notifier:
 
 
 def log_handler() -> logging.Handler:
-    """The journal where systemd runs the agent and systemd-python is installed; lines on stderr elsewhere."""
-    if "JOURNAL_STREAM" in os.environ:
+    """The journal where systemd runs the agent and systemd-python is installed; lines on stderr elsewhere.
+
+    In the journal whatever is logged with `extra` becomes a field where its name is in capitals: CAMERA, ALERT_ID.
+    """
+    if _is_the_journal(STDERR):
         try:
             from systemd.journal import JournalHandler
         except ImportError:
@@ -86,3 +95,14 @@ def log_handler() -> logging.Handler:
     # The journal and a terminal's reader add nothing to a line without a time.
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     return handler
+
+
+def _is_the_journal(file: int) -> bool:
+    """Whether what is written to this file descriptor ends up in the journal.
+
+    The variable alone does not tell: a terminal that a desktop's systemd has started inherits it.
+    """
+    if "JOURNAL_STREAM" not in os.environ:
+        return False
+    status = os.fstat(file)
+    return os.environ["JOURNAL_STREAM"] == f"{status.st_dev}:{status.st_ino}"

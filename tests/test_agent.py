@@ -52,6 +52,7 @@ class Publisher:
     """Counts how often it is woken."""
 
     state = SimpleNamespace(connected=True, reason="", waiting=0)
+    is_alive = True
 
     def __init__(self) -> None:
         self.woken = 0
@@ -104,6 +105,9 @@ class TwoAlerts:
     def process(self, frame: Frame) -> Outcome:
         alerts, self._alerts = self._alerts, ()
         return replace(self._pipeline.process(frame), alerts=alerts)
+
+    def look_away(self, frame: Frame) -> tuple[Ended, ...]:
+        return self._pipeline.look_away(frame)
 
 
 @pytest.fixture
@@ -248,6 +252,18 @@ def test_alerts_whose_end_nobody_tells_are_forgotten_in_the_end(outbox, tmp_path
     assert sorted(agent._open_alerts) == [("door", 7), ("door", 8), ("door", 9)]
 
 
+def test_a_pause_ends_what_was_alerted_at_once_and_not_when_it_is_over(outbox, tmp_path):
+    ended = Ended(a_track(), "without_mask", "left", began_when=NOON, when=NOON)
+    pipeline = SimpleNamespace(look_away=lambda _frame: (ended,))
+    agent = an_agent(outbox, tmp_path, frames(2), pipelines={"door": pipeline})
+    agent._record(an_alert(track=a_track()))
+    agent.remembered.pause(["door"], seconds=None, at=0.0, when=NOON)
+
+    agent.run(threading.Event())
+
+    assert [row.message["reason"] for row in outbox.waiting(10, kinds=["ended"])] == ["left"]
+
+
 def test_nobody_is_watched_or_shown_by_a_camera_that_is_paused_and_the_agent_is_well(outbox, tmp_path):
     orders = Orders()
     agent = an_agent(outbox, tmp_path, frames(3), orders=orders)
@@ -278,3 +294,36 @@ def test_every_alert_counts_for_today(outbox, tmp_path):
     agent.run(threading.Event())
 
     assert agent.remembered.alerts_today(when=datetime.now(timezone.utc)) == 2
+
+
+class Watchdog(Notifier):
+    """Counts how often it is fed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fed = 0
+
+    def alive(self) -> None:
+        self.fed += 1
+
+
+@pytest.mark.parametrize(("is_alive", "fed"), [(True, 1), (False, 0)])
+def test_the_watchdog_is_fed_only_while_somebody_could_send_alerts(outbox, tmp_path, is_alive, fed):
+    publisher, watchdog = Publisher(), Watchdog()
+    publisher.is_alive = is_alive
+
+    an_agent(outbox, tmp_path, [a_frame()], publisher=publisher, notifier=watchdog).run(threading.Event())
+
+    assert watchdog.fed == fed
+
+
+def test_an_alert_in_the_journal_names_its_camera_its_track_and_its_id(outbox, tmp_path, caplog):
+    caplog.set_level("INFO")
+
+    an_agent(outbox, tmp_path, [a_frame()]).run(threading.Event())
+
+    line = next(record for record in caplog.records if record.message.startswith("alert: "))
+    kept = outbox.waiting(1)[0]
+    fields = vars(line)
+    assert (fields["CAMERA"], fields["ALERT_ID"]) == (kept.message["camera"], kept.message["id"])
+    assert fields["TRACK"] == an_alert().verdict.track.id

@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import os
 import socket
 
 import pytest
@@ -45,10 +46,18 @@ def test_ready_is_said_once_and_again_after_a_reload(manager):
 
 def test_the_watchdog_is_fed_at_most_once_a_second(manager):
     notifier = Notifier()
+    notifier.ready()
     for _ in range(100):
         notifier.alive()
 
-    assert heard(manager) == ["WATCHDOG=1"]
+    assert heard(manager) == ["READY=1", "WATCHDOG=1"]
+
+
+def test_until_the_first_frame_each_sign_of_life_asks_for_more_time(manager):
+    notifier = Notifier()
+    notifier.alive()
+
+    assert heard(manager) == ["WATCHDOG=1\nEXTEND_TIMEOUT_USEC=30000000"]
 
 
 def test_a_status_is_sent_when_it_changes(manager):
@@ -97,7 +106,13 @@ def test_a_manager_that_reads_nothing_does_not_stop_the_agent_for_ever(manager, 
 def test_outside_the_journal_logs_are_lines_on_stderr(monkeypatch):
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
 
-    assert isinstance(log_handler(), logging.StreamHandler)
+    assert type(log_handler()) is logging.StreamHandler
+
+
+def test_a_terminal_that_systemd_has_started_still_shows_the_logs(monkeypatch):
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+
+    assert type(log_handler()) is logging.StreamHandler
 
 
 @pytest.mark.parametrize(
@@ -110,6 +125,7 @@ def test_outside_the_journal_logs_are_lines_on_stderr(monkeypatch):
     ],
 )
 def test_under_systemd_logs_go_to_the_journal_where_systemd_python_is_installed(monkeypatch, handler):
-    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    stderr = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{stderr.st_dev}:{stderr.st_ino}")
 
     assert type(log_handler()).__name__ == handler

@@ -138,6 +138,11 @@ class Publisher:
         """How delivery is doing now; cheap enough to be asked for every frame."""
         return replace(self._state, waiting=self._outbox.count())
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs; nothing but `close` should end it."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to connect and send."""
         self._thread.start()
