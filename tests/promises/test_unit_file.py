@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 import configparser
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from edge_agent.config import CameraConfig
 from edge_agent.errors import ConfigError, ModelError, UnavailableError
-from edge_agent.systemd import FEED_SECONDS
+from edge_agent.systemd import FEED_SECONDS, PATIENCE_SECONDS
 from edge_agent.wiring import DRAIN_SECONDS
 
 UNIT_FILE = Path(__file__).parents[2] / "deploy" / "edge-agent.service"
+MOST_EXPOSED = 2.0
+"""What `systemd-analyze security` may say at most; 10 is a service without any walls."""
+
+
+def knows_offline() -> bool:
+    """Whether systemd-analyze is here and can judge a file (from systemd 250 on)."""
+    if shutil.which("systemd-analyze") is None:
+        return False
+    said = subprocess.run(["systemd-analyze", "--help"], capture_output=True, text=True, check=True)
+    return "--offline" in said.stdout
+
+
+needs_systemd_analyze = pytest.mark.skipif(
+    not knows_offline(), reason="systemd-analyze 250 or later is missing (Debian package systemd)"
+)
+
+
+def the_unit() -> configparser.ConfigParser:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(UNIT_FILE, encoding="utf-8")
+    return unit
+
+
+def all_values(key: str) -> list[str]:
+    """What a key that may be given several times says."""
+    return re.findall(rf"^{key}=(.*)$", UNIT_FILE.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 @pytest.fixture
 def service() -> configparser.SectionProxy:
-    unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read(UNIT_FILE, encoding="utf-8")
-    return unit["Service"]
+    return the_unit()["Service"]
 
 
 def test_only_what_a_person_must_mend_keeps_the_service_down(service):
@@ -37,6 +64,18 @@ def test_the_watchdog_is_more_patient_than_the_camera_and_the_feeding(service):
     assert seconds > 2 * CameraConfig().silence_seconds
 
 
+def test_an_agent_that_hangs_before_it_is_ready_is_not_waited_for_longer_than_one_that_hangs_later(service):
+    assert float(service["WatchdogSec"]) == PATIENCE_SECONDS
+    assert float(service["TimeoutStartSec"]) >= PATIENCE_SECONDS
+
+
+def test_a_service_that_always_fails_is_given_up_and_not_restarted_for_ever():
+    unit = the_unit()["Unit"]
+    seconds_each = float(the_unit()["Service"]["RestartSec"])
+
+    assert float(unit["StartLimitIntervalSec"]) > int(unit["StartLimitBurst"]) * seconds_each
+
+
 def test_stopping_has_time_to_drain(service):
     assert float(service["TimeoutStopSec"]) > DRAIN_SECONDS + 2
 
@@ -45,3 +84,48 @@ def test_the_agent_tells_when_it_is_ready_and_reloads_by_the_signal_it_knows(ser
     assert service["Type"] == "notify"
     assert service["ExecReload"].startswith("/bin/kill -HUP")
     assert " run " in service["ExecStart"]
+
+
+def test_no_wall_of_the_sandbox_hides_the_camera(service):
+    # ProtectClock= brings an entry of its own into the list of devices, and a list leaves out what it does not name:
+    # without the camera's line no picture would come.
+    assert "char-video4linux rw" in all_values("DeviceAllow")
+    assert service.get("PrivateDevices", "no") == "no"
+    assert "video" in service["SupplementaryGroups"].split()
+
+
+def test_no_wall_of_the_sandbox_hides_the_network_or_the_machine(service):
+    families = set(service["RestrictAddressFamilies"].split())
+
+    assert {"AF_UNIX", "AF_INET", "AF_INET6"} <= families
+    assert service.get("PrivateNetwork", "no") == "no"
+    # /proc/meminfo, /proc/uptime and the id of the boot.
+    assert service.get("ProcSubset", "all") == "all"
+
+
+def test_secrets_may_be_missing(service):
+    loaded = {line.split(":")[0] for line in all_values("LoadCredential")}
+    instead = {line.split(":")[0] for line in all_values("SetCredential")}
+
+    assert loaded == instead == {"mqtt-password", "mqtt-key"}
+
+
+@needs_systemd_analyze
+def test_systemd_finds_little_that_is_exposed():
+    asked = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(UNIT_FILE)]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)
+
+    level = re.search(r"Overall exposure level for edge-agent.service: ([0-9.]+)", said.stdout)
+
+    assert level, said.stdout + said.stderr
+    assert float(level[1]) <= MOST_EXPOSED
+
+
+@needs_systemd_analyze
+def test_systemd_understands_every_line():
+    # It exits with 0 for a key that it does not know, and says so on stderr only.
+    asked = ["systemd-analyze", "verify", "--man=no", str(UNIT_FILE)]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
+
+    own = [line for line in said.stderr.splitlines() if "edge-agent" in line]
+    assert [line for line in own if "is not executable" not in line] == []
