@@ -18,7 +18,7 @@ SEND_SECONDS = 0.5
 STDERR = 2
 
 PATIENCE_SECONDS = 30.0
-"""Before READY systemd counts anew from each sign of life; an agent that hangs is ended after so long, then and later."""
+"""Until READY, systemd counts anew from each sign of life; later WatchdogSec, which is as long, does the same."""
 
 
 class Notifier:
