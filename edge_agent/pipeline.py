@@ -64,7 +64,8 @@ class Pipeline:
         following = self.tracker.following
         verdicts = self.evidence.weigh(readings, following=following)
         still = self.stillness.watch(readings, following=following)
-        events = self.rules.judge(verdicts, still=still, following=following, at=at, when=when)
+        seen = {track.id for track in tracks}
+        events = self.rules.judge(verdicts, seen=seen, still=still, following=following, at=at, when=when)
         watch.lap("decision")
 
         return Outcome(
@@ -76,6 +77,17 @@ class Pipeline:
             tuple(event for event in events if isinstance(event, Ended)),
             watch.seconds,
         )
+
+    def look_away(self, frame: Frame) -> tuple[Ended, ...]:
+        """Forget everybody without a look at the picture; whoever was alerted has left, as far as is known."""
+        nobody: frozenset[int] = frozenset()
+        self.tracker.forget_everybody()
+        self.evidence.weigh((), following=nobody)
+        self.stillness.watch((), following=nobody)
+        events = self.rules.judge(
+            (), seen=nobody, still=nobody, following=nobody, at=frame.taken_at, when=frame.taken_when
+        )
+        return tuple(event for event in events if isinstance(event, Ended))
 
     def _wants_reading(self, track: Track, at: float) -> bool:
         # An alert waits no longer than it must for knowing whether it is a person.

@@ -174,3 +174,15 @@ def test_the_outcome_says_what_each_stage_took():
 
     assert list(outcome.stage_seconds) == ["motion", "faces", "masks", "decision"]
     assert min(outcome.stage_seconds.values()) >= 0
+
+
+def test_who_was_alerted_has_left_when_nobody_is_to_be_watched_and_is_somebody_new_afterwards():
+    pipeline = a_pipeline(Faces(a_face()))
+    alerts = [alert for step in range(20) for alert in pipeline.process(textured(step / 10)).alerts]
+    assert len(alerts) == 1
+
+    (ended,) = pipeline.look_away(textured(2.0))
+
+    assert (ended.track.id, ended.reason) == (alerts[0].verdict.track.id, "left")
+    assert pipeline.look_away(textured(2.1)) == ()
+    assert pipeline.process(a_frame(2.2, size=(160, 120))).tracks[0].id != ended.track.id

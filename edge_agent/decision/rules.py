@@ -50,6 +50,7 @@ class Rules:
         self,
         verdicts: Sequence[Verdict],
         *,
+        seen: AbstractSet[int],
         still: AbstractSet[int],
         following: AbstractSet[int],
         at: float,
@@ -57,15 +58,15 @@ class Rules:
     ) -> list[Alert | Ended]:
         """Alert each violation once, and say when an alerted one is over; first what ended, then what began.
 
-        `still` names the tracks that may be pictures on a wall, `following` those that still live; the others have
-        left.
+        `seen` names the tracks in this very frame, `still` those that may be pictures on a wall, `following` those that
+        still live; the others have left.
         """
         ended = [
             *(self._end(gone, "left", when) for gone in [*self._violating] if gone not in following),
             *self._take(verdicts, when),
         ]
         told = [one for one in ended if one is not None and self._config.tell_when_ended]
-        return [*told, *self._tell(still, at=at, when=when)]
+        return [*told, *self._tell(seen, still, at=at, when=when)]
 
     def _take(self, verdicts: Sequence[Verdict], when: datetime) -> list[Ended | None]:
         """Note what the tracks are by now."""
@@ -88,11 +89,12 @@ class Rules:
         alert = self._alerted.pop(number, None)
         return Ended(alert.verdict.track, alert.verdict.label, reason, alert.when, when) if alert else None
 
-    def _tell(self, still: AbstractSet[int], *, at: float, when: datetime) -> list[Alert]:
+    def _tell(self, seen: AbstractSet[int], still: AbstractSet[int], *, at: float, when: datetime) -> list[Alert]:
         """Alert whoever is in violation, was not told of, and may be by now."""
         alerts = []
         for number, verdict in self._violating.items():
-            if number in self._alerted or not self._concerns(verdict, still, at):
+            # Whoever is out of sight has perhaps gone: time that passes meanwhile is no time in view.
+            if number in self._alerted or number not in seen or not self._concerns(verdict, still, at):
                 continue
             if not self._may_tell(at, when):
                 self._held_back.add(number)

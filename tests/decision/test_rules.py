@@ -23,11 +23,18 @@ if TYPE_CHECKING:
 
 
 def judged(
-    rules: Rules, *verdicts: Verdict, at: float = 0.0, following: Iterable[int] = range(100), still: Iterable[int] = ()
+    rules: Rules,
+    *verdicts: Verdict,
+    at: float = 0.0,
+    following: Iterable[int] = range(100),
+    seen: Iterable[int] | None = None,
+    still: Iterable[int] = (),
 ) -> list[Alert | Ended]:
-    """What the rules say `at` seconds after noon in Greenwich."""
-    when = NOON + timedelta(seconds=at)
-    return rules.judge(verdicts, still=set(still), following=set(following), at=at, when=when)
+    """What the rules say `at` seconds after noon in Greenwich; who is followed is seen, unless it is said."""
+    when, follow = NOON + timedelta(seconds=at), set(following)
+    return rules.judge(
+        verdicts, seen=follow if seen is None else set(seen), still=set(still), following=follow, at=at, when=when
+    )
 
 
 def said(events: Iterable[Alert | Ended]) -> list[str]:
@@ -123,6 +130,14 @@ def test_only_who_stays_for_the_dwell_time_is_alerted():
     assert judged(rules, *violations(1), at=1.0) == []
     assert judged(rules, at=2.9) == []
     assert said(judged(rules, at=3.0)) == ["alert 1"]
+
+
+def test_time_out_of_sight_is_no_time_in_view_even_before_the_person_is_forgotten():
+    rules = Rules(RulesConfig(dwell_seconds=2.0))
+    judged(rules, *violations(1), at=0.9)
+
+    assert judged(rules, at=2.0, seen=()) == []
+    assert judged(rules, at=2.9, following=()) == []
 
 
 # The left half of a picture of 640x360, but for a notch around its middle.
