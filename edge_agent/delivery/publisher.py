@@ -25,7 +25,7 @@ from edge_agent.delivery.outbox import KINDS
 from edge_agent.delivery.outgoing import BYTES, JPEG, Outgoing
 from edge_agent.delivery.pace import Pace
 from edge_agent.delivery.pauses import Pauses
-from edge_agent.delivery.topics import crop_topic
+from edge_agent.delivery.topics import crop_topic, snapshot_topic
 from edge_agent.errors import AgentError, UnavailableError
 
 if TYPE_CHECKING:
@@ -257,6 +257,7 @@ class Publisher:
 
     def _next_rows(self, limit: int, *, at: float) -> Iterator[Row]:
         """Give what may be sent, in the order in which it should be."""
+        self._forget_old_refusals(at)
         passed_over = {sent.key for sent in self._in_flight.values()} | self._acknowledged
         passed_over.update(key for key, until in self._refused_until.items() if at < until)
         # What is passed over is the oldest: looking past it must still show enough.
@@ -267,6 +268,11 @@ class Publisher:
                 if row.key not in passed_over:
                     passed_over.add(row.key)
                     yield row
+
+    def _forget_old_refusals(self, at: float) -> None:
+        """What still waits has been sent and refused again by now; anything else was dropped for want of room."""
+        patience = self._timing.refused_row_seconds
+        self._refused_until = {key: until for key, until in self._refused_until.items() if at < until + patience}
 
     def _send(self, connection: Connection, row: Row, *, at: float) -> None:
         # The crop first: a broker handles publications in order, so whoever gets the alert has the picture.
@@ -315,6 +321,9 @@ class Publisher:
 
     def _word_answered(self, topic: str, refusal: str, connection: Connection) -> None:
         if refusal:
+            # Every snapshot has a topic of its own: one word about all of them.
+            if topic.startswith(snapshot_topic(self._mqtt, self._device, "")):
+                topic = snapshot_topic(self._mqtt, self._device, "+")
             self._mention(
                 f"{connection.address}: the broker refuses {topic} ({refusal}); give this device write access to that "
                 "topic"

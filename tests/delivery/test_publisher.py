@@ -164,6 +164,30 @@ def test_a_topic_that_the_access_list_denies_holds_up_no_other(tmp_path, outbox)
         eventually(lambda: "refuses messages on maskwatch/lobby/ended" in publisher.state.reason, "it is said")
 
 
+def test_all_is_well_again_once_what_was_refused_is_gone_from_the_outbox(tmp_path, outbox):
+    acl = "topic read #\ntopic write maskwatch/+/status\n"
+    outbox.put({"id": "1"}, kind="ended")
+    with Mosquitto(tmp_path / "broker", acl=acl) as broker, publishing(outbox, broker.config()) as publisher:
+        eventually(lambda: "refuses messages" in publisher.state.reason, "it is said")
+
+        # As a full outbox does.
+        outbox.remove("ended/1")
+
+        eventually(lambda: publisher.state.reason == "", "all is well")
+
+
+def test_refused_snapshots_are_mentioned_once_and_not_remembered_one_by_one(tmp_path, outbox, caplog):
+    acl = "topic read #\ntopic write maskwatch/+/status\n"
+    with Mosquitto(tmp_path / "broker", acl=acl) as broker, publishing(outbox, broker.config()) as publisher:
+        eventually(lambda: publisher.state.connected, "the broker is there")
+        for number in range(3):
+            publisher.say(Outgoing(f"maskwatch/lobby/snapshots/{number}", b"picture"))
+
+        eventually(lambda: "refuses maskwatch/lobby/snapshots/+" in caplog.text, "it is said")
+        publisher.close()
+        assert caplog.text.count("snapshots/") == 1
+
+
 def test_an_alert_of_an_earlier_boot_is_history_whatever_the_clocks_say(tmp_path, broker):
     path = tmp_path / "outbox.sqlite"
     for boot_id, when in (
