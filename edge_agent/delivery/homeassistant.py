@@ -6,6 +6,7 @@ everybody reads. Pure: no clock, no I/O. The words are those of https://www.home
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def is_birth(config: Config, message: Message) -> bool:
 def discovery(config: Config, *, version: str) -> Outgoing:
     """Describe the device and its entities."""
     device, mqtt = config.device.name, config.mqtt
-    object_id = NOT_IN_AN_OBJECT_ID.sub("_", f"maskwatch_{device}")
+    object_id = _object_id(device)
     content = {
         "device": {
             "identifiers": [object_id],
@@ -58,6 +59,13 @@ def discovery(config: Config, *, version: str) -> Outgoing:
     }
     topic = f"{mqtt.home_assistant.prefix}/device/{object_id}/config"
     return Outgoing(topic, json.dumps(content).encode(), retain=True)
+
+
+def _object_id(device: str) -> str:
+    """A name that Home Assistant takes, and that no other device has: a.b and a_b are two."""
+    plain = NOT_IN_AN_OBJECT_ID.sub("_", device)
+    told_apart = "" if plain == device else f"_{hashlib.sha256(device.encode()).hexdigest()[:6]}"
+    return f"maskwatch_{plain}{told_apart}"
 
 
 def _entities(config: Config) -> dict[str, dict[str, Any]]:

@@ -38,8 +38,8 @@ PLATFORM_KEYS = {
 }
 
 
-def described(**sections):
-    config = Config.model_validate({"device": {"id": "front.door"}, **sections})
+def described(device="front-door", **sections):
+    config = Config.model_validate({"device": {"id": device}, **sections})
     outgoing = discovery(config, version="0.1.0")
     return outgoing, json.loads(outgoing.payload)
 
@@ -57,8 +57,15 @@ def test_it_is_one_retained_message_on_a_topic_that_home_assistant_accepts():
     outgoing, _ = described()
 
     assert outgoing.retain
-    assert outgoing.topic == "homeassistant/device/maskwatch_front_door/config"
-    assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", outgoing.topic)
+    assert outgoing.topic == "homeassistant/device/maskwatch_front-door/config"
+
+
+def test_names_that_home_assistant_does_not_take_stay_apart():
+    dotted, underlined = described("front.door"), described("front_door")
+
+    assert re.fullmatch(r"homeassistant/device/maskwatch_front_door_[0-9a-f]{6}/config", dotted[0].topic)
+    assert underlined[0].topic == "homeassistant/device/maskwatch_front_door/config"
+    assert dotted[1]["device"]["identifiers"] != underlined[1]["device"]["identifiers"]
 
 
 def test_the_prefix_can_be_another():
@@ -82,13 +89,13 @@ def test_every_entity_has_an_id_of_its_own():
     ids = [entity["unique_id"] for entity in entities(mqtt={"crops": True}).values()]
 
     assert len(set(ids)) == len(ids)
-    assert all(one.startswith("maskwatch_front_door_") for one in ids)
+    assert all(one.startswith("maskwatch_front-door_") for one in ids)
 
 
 def test_the_device_is_available_while_it_is_online_or_degraded():
     _, content = described()
 
-    assert content["availability_topic"] == "maskwatch/front.door/status"
+    assert content["availability_topic"] == "maskwatch/front-door/status"
     assert content["availability_template"] == "{{ 'offline' if value_json.state == 'offline' else 'online' }}"
 
 
@@ -110,7 +117,7 @@ def test_the_event_has_every_label_as_a_type():
 )
 def test_the_last_crop_is_an_image_only_where_it_is_published_and_can_be_seen(sections):
     assert is_absent(entities(**sections)["last_crop"])
-    assert entities(mqtt={"crops": True})["last_crop"]["image_topic"] == "maskwatch/front.door/crops/+"
+    assert entities(mqtt={"crops": True})["last_crop"]["image_topic"] == "maskwatch/front-door/crops/+"
 
 
 def test_figures_are_entities_only_where_there_is_telemetry():
@@ -125,4 +132,4 @@ def test_the_pause_is_a_switch_only_where_commands_are_obeyed():
     pause = entities()["pause"]
     assert json.loads(pause["payload_on"]) == {"on": True}
     assert json.loads(pause["payload_off"]) == {"on": False}
-    assert pause["command_topic"] == "maskwatch/front.door/commands/pause"
+    assert pause["command_topic"] == "maskwatch/front-door/commands/pause"
