@@ -1,0 +1,123 @@
+"""The bundle: what may somebody far away read, who is asked why this device does not work?
+
+Configuration, versions, findings, figures and the last lines of the journal; no picture, no password, and no address
+with credentials in it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import tarfile
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.config_text import as_yaml
+from edge_agent.delivery.inspection import look_into, waiting_messages
+from edge_agent.diagnosis.secrets import Scrubber, without_secrets
+from edge_agent.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from edge_agent.config import Config
+    from edge_agent.diagnosis.finding import Finding
+    from edge_agent.diagnosis.system import System
+    from edge_agent.machine import MachineState
+
+FOLDER = "maskwatch-support"
+JOURNAL_LINES = 1000
+README = """What `edge-agent doctor --bundle` gathered on this device:
+
+doctor.json    what was found, the worst first
+system.json    board, operating system and versions
+config.yaml    the configuration in force, all keys; users, passwords and queries of addresses are left out
+machine.json   temperature, throttling, memory, disk
+outbox.json    how many messages wait, and the newest telemetry among them
+journal.txt    the last lines of the service's log, without secrets; empty where they could not be read
+
+No picture and no password is in it. Read it before you send it.
+"""
+
+
+def write_bundle(
+    path: Path,
+    *,
+    findings: Sequence[Finding],
+    system: System,
+    config: Config | None,
+    machine: MachineState | None,
+    journal: str,
+    when: datetime,
+) -> None:
+    """Write the bundle, complete or not at all, readable for its owner alone.
+
+    `config` is None where it could not be read: what is wrong with it may quote a password, so that then only the lines
+    and keys of its mistakes are told, and no journal.
+
+    Raises:
+        UnavailableError: the file cannot be written.
+    """
+    files = {"README.txt": README, "system.json": _json(asdict(system))}
+    if config is None:
+        findings_told = [{**asdict(finding), "message": _places_of(finding.message)} for finding in findings]
+        files["doctor.json"] = _json(findings_told)
+    else:
+        scrub = Scrubber(config).scrub
+        files["doctor.json"] = scrub(_json([asdict(finding) for finding in findings]))
+        files["config.yaml"] = scrub(as_yaml(without_secrets(config)))
+        files["machine.json"] = _json(asdict(machine) if machine else {})
+        files["outbox.json"] = scrub(_json(_outbox(config)))
+        files["journal.txt"] = scrub(journal)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:
+            _write(written, files, when=when)
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise UnavailableError(f"{path}: cannot be written: {error.strerror}; name a file in another folder") from error
+
+
+def _write(written: Any, files: Mapping[str, str], *, when: datetime) -> None:
+    with tarfile.open(fileobj=written, mode="w:gz") as archive:
+        for name, text in files.items():
+            content = text.encode("utf-8", "backslashreplace")
+            entry = tarfile.TarInfo(f"{FOLDER}/{name}")
+            entry.size, entry.mtime, entry.mode = len(content), int(when.timestamp()), 0o600
+            archive.addfile(entry, io.BytesIO(content))
+
+
+def _outbox(config: Config) -> dict[str, Any]:
+    try:
+        contents = look_into(config.outbox_file)
+        telemetry = None
+        for message in waiting_messages(config.outbox_file):
+            if str(message.get("schema", "")).startswith("maskwatch.telemetry/"):
+                telemetry = message
+    except (OSError, UnavailableError) as error:
+        return {"error": str(error)}
+    return {
+        "waiting": contents.waiting,
+        "bytes": contents.size_bytes,
+        "oldest": contents.oldest,
+        "dropped": contents.dropped,
+        "set_aside": [file.name for file in contents.set_aside],
+        "newest_telemetry": telemetry,
+    }
+
+
+def _places_of(message: str) -> str:
+    """Of the mistakes in a configuration, their lines and keys."""
+    places = re.findall(r"^ +(line \d+ +[\w.\[\]-]+:|--set )", message, re.MULTILINE)
+    return "\n".join([message.splitlines()[0].partition(": ")[0], *places]) if message else ""
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, default=str) + "\n"

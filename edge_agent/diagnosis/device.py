@@ -1,0 +1,173 @@
+"""The device: is everything well around the agent? Cores, memory, disk, clock, heat, power, packages, outbox."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from edge_agent.delivery.identity import is_clock_synchronised
+from edge_agent.delivery.inspection import look_into
+from edge_agent.delivery.outbox_file import files_set_aside
+from edge_agent.diagnosis.finding import Finding
+from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.reports import HOT_CELSIUS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from edge_agent.config import Config
+    from edge_agent.diagnosis.system import System
+    from edge_agent.machine import MachineState
+
+# Models, OpenCV and the pictures of two cameras; measured at 150 MB with one.
+WANTED_MEMORY_BYTES = 200_000_000
+# Where the outbox is so full, it will soon have to drop something.
+NEARLY_FULL_FRACTION = 0.8
+MEGABYTE = 1_000_000
+
+
+def look_at_device(config: Config, system: System, machine: MachineState) -> Iterator[Finding]:
+    """Judge what the machine said about itself."""
+    yield _threads(config.threads, system.cores)
+    yield from _packages(config, system.packages)
+    yield from _memory(machine)
+    yield from _disk(config, machine)
+    yield _clock()
+    yield from _heat(machine)
+    yield from _power(machine)
+    yield from _outbox(config)
+    yield from _set_aside(config.outbox_file)
+
+
+def _threads(threads: int, cores: int) -> Finding:
+    if threads > cores:
+        message = f"threads: {threads} on {cores} cores slows every model down, up to 30 times"
+        return Finding("threads", "warning", message, "edge-agent bench")
+    return Finding("threads", "ok", f"{threads} of {cores} cores")
+
+
+def _packages(config: Config, packages: Mapping[str, str]) -> Iterator[Finding]:
+    """Judge combinations that install without a word and then fail."""
+    pip = f"{sys.executable} -m pip"
+    numpy = packages.get("numpy", "")
+    if "tflite-runtime" in packages and int(numpy.partition(".")[0] or 0) > 1:
+        message = f"tflite-runtime {packages['tflite-runtime']} was built for numpy 1 and fails under numpy {numpy}"
+        if config.runtime == "tflite-runtime":
+            mend = f"{pip} install 'numpy<2' 'opencv-python-headless<4.12'"
+            yield Finding("packages", "wrong", message, mend, ConfigError.exit_code)
+        else:
+            yield Finding("packages", "warning", message, f"{pip} uninstall tflite-runtime")
+    others = [name for name in ("opencv-python", "opencv-contrib-python") if name in packages]
+    if others and "opencv-python-headless" in packages:
+        yield Finding(
+            "packages",
+            "warning",
+            f"{' and '.join(others)} and opencv-python-headless write into the same folder: which one runs is chance",
+            f"{pip} uninstall {' '.join(others)} opencv-python-headless && {pip} install opencv-python-headless",
+        )
+
+
+def _memory(machine: MachineState) -> Iterator[Finding]:
+    free_bytes = machine.memory_available_bytes
+    if free_bytes is None:
+        return
+    free = f"{free_bytes / MEGABYTE:.0f} MB"
+    if free_bytes < WANTED_MEMORY_BYTES:
+        message = f"{free} are available and the agent wants {WANTED_MEMORY_BYTES / MEGABYTE:.0f}"
+        yield Finding("memory", "warning", message, "ps -eo rss,args --sort=-rss | head")
+    else:
+        yield Finding("memory", "ok", f"{free} are available")
+
+
+def _disk(config: Config, machine: MachineState) -> Iterator[Finding]:
+    free_bytes, floor_bytes = machine.disk_free_bytes, config.evidence.keep_free_bytes
+    if free_bytes is None:
+        # The folder is made by the agent; the check of the outbox says where it cannot.
+        return
+    free = f"{config.state}: {free_bytes / MEGABYTE:.0f} MB are free"
+    if free_bytes < floor_bytes:
+        message = f"{free}, less than evidence.keep_free_bytes ({floor_bytes / MEGABYTE:.0f} MB): no crop is kept"
+        yield Finding("disk", "wrong", message, "sudo journalctl --vacuum-size=50M && sudo apt-get clean")
+    elif free_bytes < 2 * floor_bytes:
+        yield Finding(
+            "disk",
+            "warning",
+            f"{free}; below {floor_bytes / MEGABYTE:.0f} MB no crop is kept",
+            "sudo journalctl --vacuum-size=50M && sudo apt-get clean",
+        )
+    else:
+        yield Finding("disk", "ok", free)
+
+
+def _clock() -> Finding:
+    if is_clock_synchronised():
+        return Finding("clock", "ok", "is synchronised")
+    return Finding(
+        "clock",
+        "warning",
+        "nothing keeps the clock right: alerts say clock_synchronised: false, and certificates may look expired",
+        "sudo timedatectl set-ntp true",
+    )
+
+
+def _heat(machine: MachineState) -> Iterator[Finding]:
+    celsius = machine.temperature_celsius
+    if celsius is None:
+        return
+    if celsius >= HOT_CELSIUS:
+        yield Finding(
+            "heat",
+            "warning",
+            f"{celsius} degrees Celsius: the processor slows down from about {HOT_CELSIUS:.0f} on",
+            "give it a heat sink or a fan, or lower cameras.*.frames_per_second",
+        )
+    else:
+        yield Finding("heat", "ok", f"{celsius} degrees Celsius")
+
+
+def _power(machine: MachineState) -> Iterator[Finding]:
+    now, since_boot = machine.throttling, machine.throttled_since_boot
+    if not now and not since_boot:
+        return
+    when, flags = ("now", now) if now else ("since it was switched on", since_boot)
+    is_power = "under_voltage" in flags
+    yield Finding(
+        "power",
+        "wrong" if is_power and now else "warning",
+        f"the board reports {', '.join(flags).replace('_', ' ')} {when}",
+        "use the power supply made for this board, and a short cable" if is_power else "give it a heat sink or a fan",
+    )
+
+
+def _outbox(config: Config) -> Iterator[Finding]:
+    try:
+        contents = look_into(config.outbox_file)
+    except (OSError, UnavailableError):
+        # Said by the check of the outbox itself.
+        return
+    most, most_bytes = config.outbox.keep_rows, config.outbox.keep_bytes
+    if contents.messages > NEARLY_FULL_FRACTION * most or contents.size_bytes > NEARLY_FULL_FRACTION * most_bytes:
+        yield Finding(
+            "backlog",
+            "warning",
+            f"{contents.messages} messages wait since {contents.oldest}; at {most} the oldest are dropped",
+            "edge-agent outbox",
+        )
+    lost = {kind: count for kind, count in contents.dropped.items() if count and kind != "telemetry"}
+    if lost:
+        told = ", ".join(f"{count} of kind {kind}" for kind, count in lost.items())
+        yield Finding(
+            "backlog", "warning", f"the outbox was full, and messages were dropped: {told}", "edge-agent check"
+        )
+
+
+def _set_aside(outbox_file: Path) -> Iterator[Finding]:
+    files = files_set_aside(outbox_file)
+    if files:
+        yield Finding(
+            "set aside",
+            "warning",
+            f"the outbox was damaged {len(files)} times, what was readable went on; a failing SD card does that",
+            f"sudo dmesg --level=err,warn | grep -i mmc; rm {' '.join(map(str, files))}",
+        )

@@ -1,0 +1,153 @@
+"""The examination: in which order is everything looked at, and what mends each part?"""
+
+from __future__ import annotations
+
+import getpass
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from edge_agent.config import shipped
+from edge_agent.config_file import default_file, load_config
+from edge_agent.diagnosis.certificates import look_at_certificates
+from edge_agent.diagnosis.device import look_at_device
+from edge_agent.diagnosis.finding import Finding, worst_first
+from edge_agent.diagnosis.parts import looks_at_parts
+from edge_agent.diagnosis.service import ask_systemd, look_at_service, with_state_of
+from edge_agent.diagnosis.system import System, look_at_system
+from edge_agent.errors import AgentError, ConfigError
+from edge_agent.machine import Machine, MachineState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+
+    from edge_agent.config import Config
+
+# What shows whether a camera is there, for the sources that are programs: see docs/cameras.md.
+PROGRAMS = {
+    "rpicam": "rpicam-hello --list-cameras",
+    "picamera2": "rpicam-hello --list-cameras",
+    "pipe": "run the command behind 'pipe:' by hand: it says more itself",
+    "jetson-csi": "sudo systemctl restart nvargus-daemon",
+}
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Everything that was found, the worst first; `config` and `machine` are None where there is no configuration."""
+
+    findings: Sequence[Finding]
+    system: System
+    config: Config | None
+    machine: MachineState | None
+
+
+def examine(
+    file: Path | None,
+    *,
+    overrides: Sequence[str],
+    now: datetime,
+    root: Path = Path("/"),
+    tell: Callable[[str], None] = lambda _name: None,
+) -> Examination:
+    """Look at everything, also after something was found wrong; `tell` hears what is looked at next."""
+    system = look_at_system(root=root)
+    service = ask_systemd()
+    file = file or default_file()
+    try:
+        config = with_state_of(service, load_config(file, overrides=overrides))
+    except ConfigError as error:
+        # Everything else depends on it, except whether systemd has already given up.
+        mend = f"edge-agent config --migrate {file}" if "--migrate" in str(error) else f"sudoedit {file or 'FILE'}"
+        findings = [
+            Finding("configuration", "wrong", str(error), mend, error.exit_code),
+            *look_at_service(service),
+        ]
+        return Examination(worst_first(findings), system, None, None)
+    machine = Machine(config.state, root=root).look()
+    findings = [Finding("configuration", "ok", str(file or "the defaults"))]
+    findings += _look_at_parts(config, tell)
+    findings += look_at_certificates(config.mqtt, now=now)
+    findings += look_at_device(config, system, machine)
+    findings += look_at_service(service)
+    return Examination(worst_first(findings), system, config, machine)
+
+
+def _look_at_parts(config: Config, tell: Callable[[str], None]) -> Iterator[Finding]:
+    for name, look in looks_at_parts(config):
+        tell(name)
+        try:
+            yield Finding(name, "ok", look())
+        except AgentError as error:
+            yield Finding(name, "wrong", str(error), _mend(name, str(error), config), error.exit_code)
+
+
+def _mend(name: str, message: str, config: Config) -> str:
+    """The command for a part that is wrong; the message has said what to do in words."""
+    if name.startswith("camera "):
+        return _mend_camera(config.cameras[name.removeprefix("camera ")].source, message)
+    match name:
+        case "masks" | "faces":
+            folder = config.mask_model.parent if name == "masks" else config.faces.card.parent
+            return _reinstall() if folder == shipped("models") else "edge-agent models"
+        case "runtime":
+            return f"{sys.executable} -m pip install ai-edge-litert"
+        case "outbox" | "crops":
+            folder = config.state if name == "outbox" else config.crops_folder
+            return _mend_folder(folder, message)
+        case _:
+            return _mend_broker(config, message)
+
+
+def _mend_camera(source: str, message: str) -> str:
+    if "no permission" in message:
+        return f"sudo usermod -aG video {getpass.getuser()}"
+    if "gives no pictures" in message:
+        return f"fuser -v {source}"
+    name = source.partition(":")[0].strip()
+    if name in PROGRAMS:
+        return PROGRAMS[name]
+    if "://" in source:
+        return f"ping -c 3 {_host_of(source)}"
+    if source.startswith("/dev/"):
+        return "v4l2-ctl --list-devices"
+    return f"ls -l {shlex.quote(source)}"
+
+
+def _mend_folder(folder: Path, message: str) -> str:
+    if "sudo" in message:
+        return "sudo edge-agent doctor"
+    if folder.is_file():
+        return f"mv {folder} {folder}.old"
+    return f"sudo mkdir -p {folder} && sudo chown -R {getpass.getuser()} {folder}"
+
+
+def _mend_broker(config: Config, message: str) -> str:
+    mqtt = config.mqtt
+    if "password" in message and mqtt.password_file is not None:
+        return f"sudoedit {mqtt.password_file}"
+    if "certificate" in message and mqtt.ca_file is not None:
+        return f"openssl s_client -connect {mqtt.host}:{mqtt.port} -CAfile {mqtt.ca_file} </dev/null"
+    if mqtt.host in LOOPBACK:
+        return "sudo systemctl enable --now mosquitto"
+    return f"ping -c 3 {mqtt.host}"
+
+
+def _reinstall() -> str:
+    """By the package manager that the agent came with."""
+    if Path(sys.prefix).is_relative_to("/opt/maskwatch"):
+        return "sudo apt-get install --reinstall maskwatch"
+    return f"{sys.executable} -m pip install --force-reinstall --no-deps maskwatch"
+
+
+def _host_of(source: str) -> str:
+    """The machine in an address, also where a word such as `ffmpeg:` stands before it."""
+    try:
+        return urlsplit(source.rsplit(maxsplit=1)[-1]).hostname or "HOST"
+    except ValueError:
+        return "HOST"

@@ -1,0 +1,78 @@
+"""Secrets: how may this device's configuration and logs be shown to a stranger?"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from edge_agent.camera.source import shown_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.config import Config
+
+HIDDEN = "***"
+SHORTEST_VALUE = 4
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"]+")
+# User and password of any address, also of one that is no camera of ours any more.
+_CREDENTIALS = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/'\"]*@")
+# key=value as in the query of an address or in an environment, by the usual names of keys.
+_NAMED = re.compile(
+    r"(?P<key>\b(?:pass(?:word|wd)?|pwd|token|secret|api_?key|auth)\b\s*[=:]\s*)[^\s&,;'\"]+", re.IGNORECASE
+)
+
+
+class Scrubber:
+    """Takes the secrets of one configuration out of any text."""
+
+    def __init__(self, config: Config) -> None:
+        """Learn the secrets: user, password and query of each camera, and the broker's password."""
+        self._sources = {camera.source: shown_source(camera.source) for camera in config.cameras.values()}
+        secrets = {secret for source in self._sources for secret in _secrets_of(source)}
+        if config.mqtt.password_file is not None:
+            secrets |= _lines_of(config.mqtt.password_file)
+        # The longest first: one may be part of another.
+        self._secrets = sorted(secrets, key=len, reverse=True)
+
+    def scrub(self, text: str) -> str:
+        """Give the text without secrets."""
+        for source, shown in self._sources.items():
+            text = text.replace(source, shown)
+        text = _CREDENTIALS.sub(rf"\g<scheme>{HIDDEN}@", text)
+        text = _NAMED.sub(rf"\g<key>{HIDDEN}", text)
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+
+def without_secrets(config: Config) -> Config:
+    """Give the configuration as it may be shown: names of files stay, what opens something does not."""
+    cameras = {
+        name: camera.model_copy(update={"source": shown_source(camera.source)})
+        for name, camera in config.cameras.items()
+    }
+    username = "(set)" if config.mqtt.username else ""
+    return config.model_copy(update={"cameras": cameras, "mqtt": config.mqtt.model_copy(update={"username": username})})
+
+
+def _secrets_of(source: str) -> set[str]:
+    found = set()
+    # A command that gives the pictures may name an address as well.
+    for address in _ADDRESS.findall(source):
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            continue
+        # A channel '1' in the query is no secret, and is part of every other number.
+        found |= {value for _, value in parse_qsl(parts.query) if len(value) >= SHORTEST_VALUE}
+        found |= {parts.password} if parts.password else set()
+    return found | {unquote(secret) for secret in found}
+
+
+def _lines_of(file: Path) -> set[str]:
+    try:
+        return {line for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line}
+    except OSError:
+        return set()

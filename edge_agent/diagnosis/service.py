@@ -1,0 +1,135 @@
+"""The service: does systemd keep the agent running here, and where does it keep its state?"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_agent.diagnosis.finding import Finding
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edge_agent.config import Config
+
+UNIT = "edge-agent.service"
+STATE_FOLDERS = Path("/var/lib")
+"""Where systemd keeps the StateDirectory of a system service."""
+ANSWER_SECONDS = 10.0
+PROPERTIES = (
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "UnitFileState",
+    "Result",
+    "ExecMainStatus",
+    "NRestarts",
+    "StateDirectory",
+    "StatusText",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What systemd says of the unit."""
+
+    load: str
+    active: str
+    enabled: str
+    result: str
+    exit_code: int
+    restarts: int
+    state_directory: str
+    status: str
+
+
+def ask_systemd() -> Service | None:
+    """Ask for the unit's state; None where it is not installed, or systemd does not run this machine."""
+    answer = _answer_of("systemctl", "show", UNIT, f"--property={','.join(PROPERTIES)}")
+    said = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+    if said.get("LoadState", "not-found") == "not-found":
+        return None
+    return Service(
+        load=said["LoadState"],
+        active=said.get("ActiveState", ""),
+        enabled=said.get("UnitFileState", ""),
+        result=said.get("Result", ""),
+        exit_code=_whole(said.get("ExecMainStatus", "")),
+        restarts=_whole(said.get("NRestarts", "")),
+        state_directory=said.get("StateDirectory", ""),
+        status=said.get("StatusText", ""),
+    )
+
+
+def last_journal_lines(count: int) -> str:
+    """Give what the service logged last; empty where there is no journal, or this user may not read it."""
+    return _answer_of("journalctl", "--unit", UNIT, "--lines", str(count), "--no-pager", "--output", "short-iso")
+
+
+def with_state_of(service: Service | None, config: Config) -> Config:
+    """Look where the service keeps its state, unless the configuration or the environment names a folder."""
+    if service is None or not service.state_directory or config.state_folder or os.environ.get("STATE_DIRECTORY"):
+        return config
+    return config.model_copy(update={"state_folder": STATE_FOLDERS / service.state_directory.split()[0]})
+
+
+def look_at_service(service: Service | None) -> Iterator[Finding]:
+    """Judge the unit; nothing is said where there is none, for an agent may be started by hand."""
+    if service is None:
+        return
+    if service.load != "loaded":
+        yield Finding(
+            "service",
+            "wrong",
+            f"{UNIT}: systemd cannot load it ({service.load})",
+            f"systemd-analyze verify {UNIT}",
+            ConfigError.exit_code,
+        )
+        return
+    yield _state(service)
+    if service.enabled == "disabled":
+        yield Finding("service at boot", "warning", f"{UNIT}: is not started at boot", f"sudo systemctl enable {UNIT}")
+    if service.restarts:
+        yield Finding(
+            "service restarts",
+            "warning",
+            f"{UNIT}: was restarted {service.restarts} times since it was started (last result: {service.result})",
+            f"sudo journalctl -u {UNIT} -n 100",
+        )
+
+
+def _state(service: Service) -> Finding:
+    told = f": {service.status}" if service.status else ""
+    match service.active:
+        case "active" | "reloading":
+            return Finding("service", "ok", f"{UNIT}: {service.active}{told}")
+        case "activating":
+            message = f"{UNIT}: is starting and waits for its first frame{told}"
+            return Finding("service", "warning", message, f"systemctl status {UNIT}")
+        case "failed" if service.exit_code == ConfigError.exit_code:
+            message = f"{UNIT}: gave up, for a person must mend its configuration or model first (exit status 78)"
+            return Finding("service", "wrong", message, f"sudo systemctl restart {UNIT}", ConfigError.exit_code)
+        case "failed":
+            message = f"{UNIT}: failed ({service.result}, exit status {service.exit_code})"
+            return Finding("service", "wrong", message, f"sudo journalctl -u {UNIT} -n 50", ConfigError.exit_code)
+        case _:
+            message = f"{UNIT}: is installed and {service.active or 'in no known state'}"
+            return Finding("service", "wrong", message, f"sudo systemctl start {UNIT}", ConfigError.exit_code)
+
+
+def _answer_of(*command: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603  (the words are ours)
+            command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isdecimal() else 0

@@ -1,0 +1,122 @@
+"""A support bundle says what helps, and none of the secrets that were planted everywhere."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from datetime import datetime, timezone
+
+import pytest
+
+from edge_agent.config import Config
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.diagnosis.bundle import write_bundle
+from edge_agent.diagnosis.finding import Finding
+from edge_agent.diagnosis.secrets import Scrubber
+from edge_agent.diagnosis.system import look_at_system
+from edge_agent.errors import UnavailableError
+from edge_agent.machine import Machine
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
+SECRETS = (
+    "mqttpassword77",
+    "camuser",
+    "cam%40pass",
+    "cam@pass",
+    "querytoken99",
+    "pathpass55",
+    "oldpass33",
+    "brokeruser",
+)
+
+
+@pytest.fixture
+def config(tmp_path) -> Config:
+    """Cameras and broker with a secret wherever one can be."""
+    password_file = tmp_path / "password"
+    password_file.write_text("mqttpassword77\n")
+    return Config(
+        state_folder=tmp_path / "state",
+        cameras={
+            "door": {"source": "rtsp://camuser:cam%40pass@camera.local/stream?key=querytoken99"},
+            "yard": {"source": "rtsp://camera.local/user=admin_password=pathpass55_channel=1.sdp"},
+        },
+        mqtt={"host": "broker.local", "username": "brokeruser", "password_file": password_file},
+    )
+
+
+def bundled(tmp_path, config, *, findings=(), journal="") -> dict[str, str]:
+    """Write a bundle and give each file's text."""
+    path = tmp_path / "support.tar.gz"
+    machine = Machine(tmp_path).look() if config else None
+    write_bundle(
+        path, findings=findings, system=look_at_system(), config=config, machine=machine, journal=journal, when=NOW
+    )
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return {file.name: file.read_text() for file in (tmp_path / "maskwatch-support").iterdir()}
+
+
+def test_no_planted_secret_is_in_any_file(tmp_path, config):
+    source = config.cameras["door"].source
+    journal = (
+        f"opening {source}\nthe broker refuses mqttpassword77\npassword=oldpass33 was tried\n"
+        "rtsp://camuser:oldpass33@old.camera/ is gone\ncam@pass"
+    )
+    outbox = Outbox(config.outbox_file, boot_id="boot")
+    outbox.put({"schema": "maskwatch.telemetry/1", "when": "x", "note": source}, kind="telemetry")
+    outbox.close()
+
+    files = bundled(tmp_path, config, findings=[Finding("camera door", "wrong", f"{source}: away")], journal=journal)
+
+    everything = "\n".join(files.values())
+    assert [secret for secret in SECRETS if secret in everything] == []
+    assert "camera.local/stream" in files["doctor.json"]
+    assert "the broker refuses ***" in files["journal.txt"]
+    assert "username: (set)" in files["config.yaml"]
+
+
+def test_what_helps_is_in_it(tmp_path, config):
+    outbox = Outbox(config.outbox_file, boot_id="boot")
+    outbox.put({"schema": "maskwatch.telemetry/1", "when": "2026-03-01T12:00:00Z", "alerts_today": 3}, kind="telemetry")
+    outbox.close()
+
+    files = bundled(tmp_path, config, findings=[Finding("clock", "warning", "wrong", "mend it")])
+
+    assert json.loads(files["doctor.json"])[0]["mend"] == "mend it"
+    assert json.loads(files["outbox.json"])["newest_telemetry"]["alerts_today"] == 3
+    assert json.loads(files["system.json"])["packages"]["maskwatch"]
+    assert "disk_free_bytes" in json.loads(files["machine.json"])
+    assert (tmp_path / "support.tar.gz").stat().st_mode & 0o777 == 0o600
+
+
+def test_of_a_configuration_with_mistakes_only_their_places_are_told(tmp_path):
+    message = "/etc/maskwatch/config.yaml:\n  line 3   mqtt.port: 'hunter2secret' is not a whole number"
+
+    files = bundled(tmp_path, None, findings=[Finding("configuration", "wrong", message)], journal="hunter2secret")
+
+    assert "line 3   mqtt.port:" in files["doctor.json"]
+    assert "hunter2secret" not in "".join(files.values())
+    assert "journal.txt" not in files
+
+
+def test_a_bundle_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path, config):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(UnavailableError, match="name a file in another folder"):
+        write_bundle(
+            tmp_path / "file" / "x.tar.gz", findings=[], system=look_at_system(), config=config, machine=None,
+            journal="", when=NOW,
+        )  # fmt: skip
+
+
+def test_the_password_in_a_command_that_gives_pictures_is_a_secret_too():
+    config = Config(cameras={"door": {"source": "pipe: ffmpeg -i rtsp://me:pass77@camera.local/live -f mjpeg -"}})
+
+    assert Scrubber(config).scrub("401 for pass77") == "401 for ***"
+
+
+def test_a_short_value_of_a_query_does_not_tear_numbers_apart():
+    config = Config(cameras={"door": {"source": "rtsp://camera.local/live?channel=1&key=longer-secret"}})
+
+    assert Scrubber(config).scrub("11 frames, longer-secret") == "11 frames, ***"

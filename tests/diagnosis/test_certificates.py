@@ -1,0 +1,89 @@
+"""Certificates that expire are told of before, and by the very dates that openssl reads."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge_agent.config import MqttConfig
+from edge_agent.diagnosis.certificates import expiry, look_at_certificates
+from tests.delivery.brokers import make_certificates
+from tests.mosquitto import Mosquitto, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime.now(timezone.utc)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory) -> Path:
+    """An authority and a broker's certificate, good for two days or less."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def as_openssl_reads(file: Path) -> datetime:
+    command = ["openssl", "x509", "-in", str(file), "-noout", "-enddate"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return datetime.strptime(said.removeprefix("notAfter="), "%b %d %H:%M:%S %Y %Z").replace(tzinfo=timezone.utc)
+
+
+def a_certificate(folder: Path, *, days: int) -> Path:
+    file = folder / f"{days}.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=door", "-days", str(days)]
+    subprocess.run([*command, "-keyout", str(folder / "key"), "-out", str(file)], check=True, capture_output=True)
+    return file
+
+
+# From 2050 on, a certificate writes its dates in another form.
+@pytest.mark.parametrize("days", [1, 400, 20_000])
+def test_the_date_is_the_one_that_openssl_reads(tmp_path, days):
+    file = a_certificate(tmp_path, days=days)
+
+    assert expiry(file.read_text()) == as_openssl_reads(file)
+
+
+@pytest.mark.parametrize("text", ["", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", "MIIB"])
+def test_what_is_no_certificate_has_no_date(text):
+    with pytest.raises(ValueError, match="certificate"):
+        expiry(text)
+
+
+@pytest.mark.parametrize(("days_left", "severity"), [(43, "ok"), (29, "warning"), (-1, "wrong")])
+def test_a_certificate_is_judged_by_the_time_that_is_left(tmp_path, days_left, severity):
+    file = a_certificate(tmp_path, days=40)
+    mqtt = MqttConfig(host="127.0.0.1", port=free_port(), tls=True, ca_file=file)
+
+    (finding,) = look_at_certificates(mqtt, now=as_openssl_reads(file) - timedelta(days=days_left))
+
+    assert (finding.check, finding.severity) == ("mqtt.ca_file", severity)
+    assert bool(finding.mend) == (severity != "ok")
+
+
+def test_the_certificate_that_a_broker_shows_is_judged_too(tmp_path, certificates):
+    with Mosquitto(tmp_path / "broker", certificates=certificates) as broker:
+        found = list(look_at_certificates(broker.config(tls=True, ca_file=certificates / "ca.pem"), now=NOW))
+
+    assert [finding.check for finding in found] == ["mqtt.ca_file", "certificate of broker"]
+    assert f"{as_openssl_reads(certificates / 'server.pem'):%Y-%m-%d}" in found[1].message
+
+
+def test_a_file_that_is_missing_or_no_certificate_is_wrong(tmp_path):
+    (tmp_path / "key.pem").write_text("no certificate")
+    mqtt = MqttConfig(
+        host="127.0.0.1", port=free_port(), tls=True,
+        ca_file=tmp_path / "none.pem", cert_file=tmp_path / "key.pem", key_file=tmp_path / "key.pem",
+    )  # fmt: skip
+
+    missing, other = look_at_certificates(mqtt, now=NOW)
+
+    assert (missing.severity, other.severity) == ("wrong", "wrong")
+    assert "No such file" in missing.message
+    assert "no certificate" in other.message
+
+
+def test_without_tls_there_is_nothing_to_say():
+    assert list(look_at_certificates(MqttConfig(), now=NOW)) == []

@@ -1,0 +1,99 @@
+"""What is seen around the agent: cores, memory, disk, heat, power, packages, what waits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from edge_agent.config import Config
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.diagnosis.device import look_at_device
+from edge_agent.diagnosis.system import System
+from edge_agent.machine import MachineState
+
+PI = System("Raspberry Pi 4", "Debian", "6.1", "aarch64", 4, "3.11.2", {"numpy": "2.2.6", "ai-edge-litert": "2.3.0"})
+WELL = MachineState(
+    temperature_celsius=50.0,
+    throttling=(),
+    throttled_since_boot=(),
+    memory_bytes=None,
+    memory_available_bytes=2_000_000_000,
+    disk_free_bytes=9_000_000_000,
+    uptime_seconds=100.0,
+)
+
+
+def troubles(tmp_path, *, machine=None, packages=None, **keys):
+    """What is not in order, by its name; the clock is the test machine's own."""
+    config = Config(state_folder=tmp_path, **keys)
+    system = replace(PI, packages={**PI.packages, **(packages or {})})
+    found = look_at_device(config, system, replace(WELL, **(machine or {})))
+    return {finding.check: finding for finding in found if finding.severity != "ok" and finding.check != "clock"}
+
+
+def test_a_device_that_is_well_has_no_trouble(tmp_path):
+    assert troubles(tmp_path) == {}
+
+
+def test_a_machine_that_tells_nothing_has_no_trouble(tmp_path):
+    silent = {"temperature_celsius": None, "memory_available_bytes": None, "disk_free_bytes": None}
+
+    assert troubles(tmp_path, machine=silent) == {}
+
+
+@pytest.mark.parametrize(
+    ("machine", "check", "severity"),
+    [
+        ({"temperature_celsius": 81.0}, "heat", "warning"),
+        ({"memory_available_bytes": 60_000_000}, "memory", "warning"),
+        ({"disk_free_bytes": 50_000_000}, "disk", "wrong"),
+        ({"disk_free_bytes": 150_000_000}, "disk", "warning"),
+        ({"throttling": ("under_voltage",), "throttled_since_boot": ("under_voltage",)}, "power", "wrong"),
+        ({"throttled_since_boot": ("under_voltage",)}, "power", "warning"),
+        ({"throttling": ("soft_temperature_limit",)}, "power", "warning"),
+    ],
+)
+def test_each_trouble_of_the_machine_is_told_with_what_mends_it(tmp_path, machine, check, severity):
+    found = troubles(tmp_path, machine=machine)
+
+    assert list(found) == [check]
+    assert found[check].severity == severity
+    assert found[check].mend
+
+
+def test_more_threads_than_cores_are_warned_of(tmp_path):
+    assert "threads" not in troubles(tmp_path, threads=4)
+    assert "5 on 4 cores" in troubles(tmp_path, threads=5)["threads"].message
+
+
+@pytest.mark.parametrize(
+    ("runtime", "severity", "mend"),
+    [("auto", "warning", "uninstall tflite-runtime"), ("tflite-runtime", "wrong", "install 'numpy<2'")],
+)
+def test_the_small_runtime_beside_numpy_2_is_told_of(tmp_path, runtime, severity, mend):
+    found = troubles(tmp_path, packages={"tflite-runtime": "2.14.0"}, runtime=runtime)
+
+    assert found["packages"].severity == severity
+    assert mend in found["packages"].mend
+    assert troubles(tmp_path, packages={"tflite-runtime": "2.14.0", "numpy": "1.26.4"}) == {}
+
+
+def test_two_packages_of_opencv_in_one_folder_are_told_of(tmp_path):
+    found = troubles(tmp_path, packages={"opencv-python": "4.11", "opencv-python-headless": "4.11"})
+
+    assert "opencv-python and" in found["packages"].message
+
+
+def test_an_outbox_that_is_nearly_full_or_was_damaged_is_told_of(tmp_path):
+    outbox = Outbox(tmp_path / "outbox.sqlite", boot_id="boot", keep_rows=10)
+    for _ in range(9):
+        outbox.put({"schema": "test", "when": "2026-03-01T12:00:00Z"}, kind="telemetry")
+    outbox.close()
+    (tmp_path / "outbox.sqlite.damaged-1").touch()
+
+    found = troubles(tmp_path, outbox={"keep_rows": 10})
+
+    assert set(found) == {"backlog", "set aside"}
+    assert "9 messages wait since 2026-03-01" in found["backlog"].message
+    assert "outbox.sqlite.damaged-1" in found["set aside"].mend

@@ -1,0 +1,70 @@
+"""Each trouble comes with the command that mends it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+import yaml
+
+from edge_agent.diagnosis.examination import examine
+from tests.mosquitto import Mosquitto, free_port
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
+
+
+def examined(tmp_path, **keys):
+    """What is found with this configuration, by the name of the check."""
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({"state_folder": str(tmp_path / "state"), "mqtt": {"port": free_port()}, **keys}))
+    found = examine(file, overrides=[], now=NOW, root=tmp_path).findings
+    return {finding.check: finding for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("source", "mend"),
+    [
+        ("/dev/video97", "v4l2-ctl --list-devices"),
+        ("rtsp://me:secret@127.0.0.1:1/live", "ping -c 3 127.0.0.1"),
+        ("/nowhere/door.mp4", "ls -l /nowhere/door.mp4"),
+    ],
+)
+def test_a_camera_that_is_away_has_a_command_and_no_password_in_it(tmp_path, source, mend):
+    finding = examined(tmp_path, cameras={"door": {"source": source}})["camera door"]
+
+    assert (finding.severity, finding.exit_code, finding.mend) == ("wrong", 75, mend)
+    assert "secret" not in finding.message
+
+
+def test_a_folder_that_cannot_be_made_has_a_command(tmp_path):
+    (tmp_path / "state").touch()
+
+    found = examined(tmp_path)
+
+    assert found["outbox"].mend.startswith(f"mv {tmp_path / 'state'}")
+    assert found["crops"].severity == "wrong"
+
+
+def test_a_model_of_ones_own_that_is_missing_leads_to_those_that_are_there(tmp_path):
+    found = examined(tmp_path, masks={"model": str(tmp_path / "none.tflite")})
+
+    assert (found["masks"].mend, found["masks"].exit_code) == ("edge-agent models", 78)
+
+
+def test_a_broker_that_is_away_or_refuses_has_a_command(tmp_path):
+    password_file = tmp_path / "password"
+    password_file.write_text("not the password\n")
+    assert examined(tmp_path)["broker"].mend == "sudo systemctl enable --now mosquitto"
+
+    with Mosquitto(tmp_path / "broker", users={"door": "the password"}) as broker:
+        mqtt = {"host": "127.0.0.1", "port": broker.port, "username": "door", "password_file": str(password_file)}
+        found = examined(tmp_path, mqtt=mqtt)
+
+    assert found["broker"].mend == f"sudoedit {password_file}"
+
+
+def test_without_a_configuration_that_can_be_read_that_alone_is_told(tmp_path):
+    found = examined(tmp_path, motoin={})
+
+    assert list(found) == ["configuration"]
+    assert "did you mean 'motion'?" in found["configuration"].message

@@ -1,0 +1,24 @@
+"""What does a list of findings mean for who reads it, and for the shell?"""
+
+import pytest
+
+from edge_agent.diagnosis.finding import Finding, exit_status, worst_first
+
+OK = Finding("masks", "ok", "fits")
+WARNING = Finding("clock", "warning", "not synchronised")
+AWAY = Finding("broker", "wrong", "refused", exit_code=75)
+TO_MEND = Finding("configuration", "wrong", "line 3", exit_code=78)
+
+
+def test_the_worst_stands_first_and_equals_keep_their_order():
+    other = Finding("camera", "wrong", "gone")
+
+    assert worst_first([OK, WARNING, AWAY, other]) == [AWAY, other, WARNING, OK]
+
+
+@pytest.mark.parametrize(
+    ("findings", "status"),
+    [([], 0), ([OK], 0), ([OK, WARNING], 1), ([WARNING, AWAY], 75), ([AWAY, TO_MEND, OK], 78)],
+)
+def test_the_exit_status_is_that_of_the_worst(findings, status):
+    assert exit_status(findings) == status

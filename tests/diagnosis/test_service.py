@@ -1,0 +1,88 @@
+"""What systemd says of the unit, by a systemctl that says what a test wants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent.config import Config
+from edge_agent.diagnosis.service import ask_systemd, last_journal_lines, look_at_service, with_state_of
+
+RUNNING = {
+    "LoadState": "loaded", "ActiveState": "active", "SubState": "running", "UnitFileState": "enabled",
+    "Result": "success", "ExecMainStatus": "0", "NRestarts": "0", "StateDirectory": "maskwatch",
+    "StatusText": "watching 1 camera",
+}  # fmt: skip
+
+
+@pytest.fixture
+def systemctl(tmp_path, monkeypatch):
+    """Give a systemctl that answers with these properties."""
+
+    def install(**properties: str) -> None:
+        said = "\n".join(f"{key}={value}" for key, value in {**RUNNING, **properties}.items())
+        a_program(tmp_path, "systemctl", f"cat <<'END'\n{said}\nEND\n")
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    return install
+
+
+def a_program(folder: Path, name: str, script: str) -> None:
+    program = folder / name
+    program.write_text(f"#!/bin/sh\n{script}")
+    program.chmod(0o755)
+
+
+def test_a_service_that_runs_is_in_order_and_its_status_is_told(systemctl):
+    systemctl()
+
+    (finding,) = look_at_service(ask_systemd())
+
+    assert (finding.severity, finding.message) == ("ok", "edge-agent.service: active: watching 1 camera")
+
+
+@pytest.mark.parametrize(
+    ("properties", "severity", "mend"),
+    [
+        ({"ActiveState": "failed", "ExecMainStatus": "78"}, "wrong", "sudo systemctl restart"),
+        ({"ActiveState": "failed", "Result": "watchdog", "ExecMainStatus": "6"}, "wrong", "journalctl"),
+        ({"ActiveState": "inactive"}, "wrong", "sudo systemctl start"),
+        ({"ActiveState": "activating"}, "warning", "systemctl status"),
+        ({"LoadState": "bad-setting"}, "wrong", "systemd-analyze verify"),
+    ],
+)
+def test_a_service_that_does_not_run_says_why_and_what_to_type(systemctl, properties, severity, mend):
+    systemctl(**properties)
+
+    (finding,) = look_at_service(ask_systemd())
+
+    assert finding.severity == severity
+    assert mend in finding.mend
+
+
+def test_restarts_and_a_unit_that_is_not_started_at_boot_are_warned_of(systemctl):
+    systemctl(NRestarts="7", UnitFileState="disabled")
+
+    _, at_boot, restarts = look_at_service(ask_systemd())
+
+    assert at_boot.mend == "sudo systemctl enable edge-agent.service"
+    assert "7 times" in restarts.message
+
+
+def test_without_the_unit_or_without_systemd_nothing_is_said(systemctl, tmp_path, monkeypatch):
+    systemctl(LoadState="not-found")
+    assert list(look_at_service(ask_systemd())) == []
+
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert ask_systemd() is None
+    assert last_journal_lines(10) == ""
+
+
+def test_the_state_is_looked_for_where_the_service_keeps_it(systemctl, tmp_path, monkeypatch):
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    systemctl()
+
+    assert with_state_of(ask_systemd(), Config()).state == Path("/var/lib/maskwatch")
+    assert with_state_of(ask_systemd(), Config(state_folder=tmp_path)).state == tmp_path
+    assert with_state_of(None, Config()) == Config()

@@ -1,0 +1,72 @@
+"""The doctor as a person on site calls it, and as a program does."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+
+from tests.journeys.agent import EXAMPLE, run_command
+from tests.mosquitto import Mosquitto, free_port
+
+
+def test_on_a_device_that_is_well_nothing_is_wrong(tmp_path):
+    with Mosquitto(tmp_path / "broker") as broker:
+        done = run_command(
+            "doctor", "--json", "--set", f"cameras={{door: {{source: {EXAMPLE}}}}}", "--set", "mqtt.host=127.0.0.1",
+            "--set", f"mqtt.port={broker.port}", "--set", f"state_folder={tmp_path / 'state'}",
+        )  # fmt: skip
+
+    *findings, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [finding for finding in findings if finding["severity"] == "wrong"] == []
+    assert {"masks", "runtime", "faces", "camera door", "broker", "threads"} <= {one["check"] for one in findings}
+    assert last["summary"]["wrong"] == 0
+    assert last["system"]["packages"]["maskwatch"]
+    # 1 where the machine of the test has something to warn of.
+    assert done.returncode in {0, 1}
+
+
+def test_the_worst_stands_first_and_each_trouble_has_a_command(tmp_path):
+    done = run_command(
+        "doctor", "--set", "cameras={door: {source: /dev/video97}}", "--set", f"mqtt.port={free_port()}",
+        "--set", f"masks.model={tmp_path / 'none.tflite'}", "--set", f"state_folder={tmp_path / 'state'}",
+    )  # fmt: skip
+
+    _, _, first, *_ = done.stdout.splitlines()
+    assert done.returncode == 78
+    assert first.startswith("WRONG")
+    wrong, _, well = done.stdout.partition("\nok ")
+    assert "WRONG" not in well
+    assert wrong.count("\nWRONG") <= wrong.count("-> ")
+    assert "-> v4l2-ctl --list-devices" in wrong
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_configuration_is_explained_and_still_bundled_without_its_values(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("mqtt: {port: hunter2secret}\n", encoding="utf-8")
+
+    done = run_command("doctor", "--config", file, "--bundle", tmp_path / "support.tar.gz")
+
+    assert done.returncode == 78
+    assert "'hunter2secret' is not a whole number" in done.stdout
+    assert f"-> sudoedit {file}" in done.stdout
+    with tarfile.open(tmp_path / "support.tar.gz") as archive:
+        texts = [archive.extractfile(member).read() for member in archive.getmembers()]  # type: ignore[union-attr]
+    assert b"line 1" in b"".join(texts)
+    assert b"hunter2secret" not in b"".join(texts)
+
+
+def test_the_bundle_of_a_device_holds_no_password(tmp_path):
+    (tmp_path / "password").write_text("mqttpassword77\n")
+    done = run_command(
+        "doctor", "--bundle", tmp_path / "support.tar.gz", "--set", f"state_folder={tmp_path / 'state'}",
+        "--set", f"cameras={{door: {{source: 'rtsp://me:campass88@127.0.0.1:{free_port()}/live'}}}}",
+        "--set", "mqtt.username=door", "--set", f"mqtt.password_file={tmp_path / 'password'}",
+        "--set", f"mqtt.port={free_port()}",
+    )  # fmt: skip
+
+    assert "support.tar.gz: written" in done.stderr
+    with tarfile.open(tmp_path / "support.tar.gz") as archive:
+        texts = {member.name: archive.extractfile(member).read() for member in archive.getmembers()}  # type: ignore[union-attr]
+    assert len(texts) == 7
+    assert [name for name, text in texts.items() if b"campass88" in text or b"mqttpassword77" in text] == []
