@@ -19,10 +19,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class _Content(BaseModel):
-    """What the file holds. A pause until None lasts until somebody ends it."""
+class _Pause(BaseModel):
+    """When a pause ends, and how much of it was left when that was written. None: somebody will end it."""
 
-    paused_until: dict[str, datetime | None] = {}
+    until: datetime | None = None
+    left_seconds: float | None = None
+
+
+class _Content(BaseModel):
+    """What the file holds."""
+
+    paused: dict[str, _Pause] = {}
     day: str = ""
     alerts: int = 0
 
@@ -30,8 +37,8 @@ class _Content(BaseModel):
 class Remembered:
     """Keeps its few values in a file, and goes on in memory where that cannot be written. Owned by one thread.
 
-    A pause is counted in monotonic seconds while the agent runs, so that a clock which is set does not end it; only
-    over a restart the clock has to be believed.
+    A pause is counted in monotonic seconds while the agent runs, so that a clock which is set does not end it. Over a
+    restart the clock has to be believed, but it makes no pause longer: many devices begin in 1970.
     """
 
     def __init__(self, file: Path, *, at: float, when: datetime) -> None:
@@ -41,8 +48,8 @@ class Remembered:
         content = _read(file)
         self._day, self._alerts = content.day, content.alerts
         self._paused_until: dict[str, float] = {}
-        for camera, until in content.paused_until.items():
-            left_seconds = math.inf if until is None else (until - when).total_seconds()
+        for camera, pause in content.paused.items():
+            left_seconds = _left_seconds(pause, when)
             if left_seconds > 0:
                 self._paused_until[camera] = at + left_seconds
 
@@ -74,7 +81,7 @@ class Remembered:
 
     def _write(self, *, at: float, when: datetime) -> None:
         content = {
-            "paused_until": {camera: _wall_clock(until - at, when) for camera, until in self._paused_until.items()},
+            "paused": {camera: _written(until - at, when) for camera, until in self._paused_until.items()},
             "day": self._day,
             "alerts": self._alerts,
         }
@@ -97,8 +104,15 @@ class Remembered:
             self._is_stuck = False
 
 
-def _wall_clock(left_seconds: float, when: datetime) -> str | None:
-    return None if math.isinf(left_seconds) else (when + timedelta(seconds=left_seconds)).isoformat()
+def _written(left_seconds: float, when: datetime) -> dict[str, Any]:
+    if math.isinf(left_seconds):
+        return {}
+    return {"until": (when + timedelta(seconds=left_seconds)).isoformat(), "left_seconds": left_seconds}
+
+
+def _left_seconds(pause: _Pause, when: datetime) -> float:
+    most_seconds = math.inf if pause.left_seconds is None else pause.left_seconds
+    return min((pause.until - when).total_seconds(), most_seconds) if pause.until is not None else most_seconds
 
 
 def _day(when: datetime) -> str:
@@ -114,9 +128,9 @@ def _read(file: Path) -> _Content:
         log.warning("%s: cannot be read, so no camera is paused: %s", file, _first_line(error))
         return _Content()
     # An hour of no zone cannot be compared with one.
-    for camera, until in content.paused_until.items():
-        if until is not None and until.tzinfo is None:
-            content.paused_until[camera] = until.replace(tzinfo=timezone.utc)
+    for pause in content.paused.values():
+        if pause.until is not None and pause.until.tzinfo is None:
+            pause.until = pause.until.replace(tzinfo=timezone.utc)
     return content
 
 

@@ -48,6 +48,15 @@ def test_what_is_left_of_a_pause_outlives_a_restart(tmp_path):
     assert not again.is_paused("door", at=7.0 + 400.0)
 
 
+def test_a_clock_that_begins_in_1970_makes_no_pause_longer(tmp_path):
+    started(tmp_path).pause(["door"], seconds=600, at=50.0, when=NOON)
+
+    again = started(tmp_path, at=7.0, when=datetime(1970, 1, 1, tzinfo=timezone.utc))
+
+    assert again.is_paused("door", at=7.0 + 599.0)
+    assert not again.is_paused("door", at=7.0 + 600.0)
+
+
 def test_a_pause_that_ended_while_the_agent_was_away_is_over(tmp_path):
     started(tmp_path).pause(["door"], seconds=600, at=50.0, when=NOON)
 
@@ -73,7 +82,7 @@ def test_alerts_are_counted_from_midnight_to_midnight_over_restarts(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"alerts": "many"}', b"\xff", b'{"paused_until": {"a": 1e99}}']
+    "content", [b"", b"{", b"[]", b'{"alerts": "many"}', b"\xff", b'{"paused": {"a": 1e99}}']
 )
 def test_a_damaged_file_is_a_line_in_the_log_and_nobody_is_paused(tmp_path, caplog, content):
     (tmp_path / "state").mkdir()
@@ -87,7 +96,7 @@ def test_a_damaged_file_is_a_line_in_the_log_and_nobody_is_paused(tmp_path, capl
 
 def test_a_time_without_a_zone_is_taken_for_utc(tmp_path):
     (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "remembered.json").write_text('{"paused_until": {"door": "2026-03-01T12:10:00"}}')
+    (tmp_path / "state" / "remembered.json").write_text('{"paused": {"door": {"until": "2026-03-01T12:10:00"}}}')
 
     noon = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 
