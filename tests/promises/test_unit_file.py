@@ -87,8 +87,7 @@ def test_the_agent_tells_when_it_is_ready_and_reloads_by_the_signal_it_knows(ser
 
 
 def test_no_wall_of_the_sandbox_hides_the_camera(service):
-    # ProtectClock= brings an entry of its own into the list of devices, and a list leaves out what it does not name:
-    # without the camera's line no picture would come.
+    # A list of devices leaves out what it does not name; other keys, such as ProtectClock=, bring such a list along.
     assert "char-video4linux rw" in all_values("DeviceAllow")
     assert service.get("PrivateDevices", "no") == "no"
     assert "video" in service["SupplementaryGroups"].split()
@@ -101,6 +100,14 @@ def test_no_wall_of_the_sandbox_hides_the_network_or_the_machine(service):
     assert service.get("PrivateNetwork", "no") == "no"
     # /proc/meminfo, /proc/uptime and the id of the boot.
     assert service.get("ProcSubset", "all") == "all"
+
+
+def test_the_agent_may_ask_whether_the_clock_is_synchronised_and_not_set_it(service):
+    allowed = " ".join(all_values("SystemCallFilter")).split()
+
+    assert {"adjtimex", "clock_adjtime"} <= set(allowed)
+    assert service.get("ProtectClock", "no") == "no"
+    assert all_values("CapabilityBoundingSet") == [""]
 
 
 def test_secrets_may_be_missing(service):
