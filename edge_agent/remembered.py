@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from edge_agent.durable import make_folder, write_whole
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+# Nobody else needs to know when nobody is watched.
+FILE_MODE = 0o600
 
 log = logging.getLogger(__name__)
 
@@ -85,18 +88,10 @@ class Remembered:
             "day": self._day,
             "alerts": self._alerts,
         }
-        unfinished = self._file.with_name(f".{self._file.name}.unfinished")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("w", encoding="utf-8") as file:
-                json.dump(content, file)
-                file.flush()
-                # Or a loss of power right after would leave an empty file, and a pause would be over.
-                os.fsync(file.fileno())
-            unfinished.replace(self._file)
+            make_folder(self._file.parent)
+            write_whole(self._file, json.dumps(content).encode(), mode=FILE_MODE)
         except OSError as error:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
             if not self._is_stuck:
                 log.warning("%s: pauses are forgotten at the next restart: %s", self._file, error.strerror)
             self._is_stuck = True

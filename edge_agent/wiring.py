@@ -22,10 +22,10 @@ from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.publisher import Publisher
 from edge_agent.delivery.signature import Signature
 from edge_agent.delivery.topics import command_topic
+from edge_agent.durable import make_folder
 from edge_agent.errors import UnavailableError
 from edge_agent.evidence.pictures import open_pictures
 from edge_agent.evidence.retention import Retention
-from edge_agent.folders import make_folder
 from edge_agent.health import Health
 from edge_agent.machine import Machine
 from edge_agent.orders import Orders

@@ -26,8 +26,8 @@ from edge_agent.delivery.outbox_file import (
     set_aside,
     transaction,
 )
+from edge_agent.durable import make_folder
 from edge_agent.errors import UnavailableError
-from edge_agent.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

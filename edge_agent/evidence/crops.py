@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING
 import cv2
 
 from edge_agent.domain import Crop
+from edge_agent.durable import UNFINISHED, make_folder, write_whole
 from edge_agent.errors import CropError
 from edge_agent.evidence.sealing import NoSeal, Seal
-from edge_agent.folders import make_folder, sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.domain import Image
 
-# Hidden, and not *.jpg: whoever looks into the folder sees complete pictures only.
-UNFINISHED = ".{name}.unfinished"
 # Faces of people: not for everybody on the machine.
 FILE_MODE = 0o640
 
@@ -53,7 +51,7 @@ class Crops:
         try:
             make_folder(self.folder)
             self._leave_room(len(content))
-            _write_whole(path, content)
+            write_whole(path, content, mode=FILE_MODE)
         except OSError as error:
             raise CropError(
                 f"{path}: the crop cannot be kept: {error.strerror}; evidence.folder needs to be a writable folder "
@@ -81,18 +79,3 @@ class Crops:
         return CropError(
             f"{self.folder}: a picture of shape {cutout.shape} cannot be encoded as JPEG; please report this"
         )
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(UNFINISHED.format(name=path.name))
-    try:
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)

@@ -1,0 +1,59 @@
+"""Durable: how is what was written still there after the loss of power, whole or not at all?"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Hidden, and of no kind: whoever looks into the folder sees whole files only.
+UNFINISHED = ".{name}.unfinished"
+
+
+def write_whole(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a file, or replace it; its folder is there.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still there.
+    """
+    unfinished = path.with_name(UNFINISHED.format(name=path.name))
+    try:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with everything above it, unless it is there.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring names that were made in a folder to the disk: they are its content, not that of the files.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
