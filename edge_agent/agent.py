@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+KEEP_HELD_SECONDS = 1.0
+"""What is held in memory is brought to a disk that takes it again this soon; to try costs more than a frame."""
 SWEEP_SECONDS = 600.0
 """Crops beyond their age or bytes are removed this often."""
 MOST_OPEN_ALERTS = 1000
@@ -66,7 +68,7 @@ class Agent:
         self.health, self.notifier = health, notifier
         self.remembered, self.reports, self.orders = remembered, reports, orders
         self._open_alerts: dict[tuple[str, int], str] = {}
-        self._swept_at = float("-inf")
+        self._swept_at = self._kept_held_at = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, or until every camera has come to its end."""
@@ -180,7 +182,9 @@ class Agent:
         publisher whose thread has ended would never send again, and only a restart begins another.
         """
         at = time.monotonic()
-        self.outbox.keep_held()
+        if at - self._kept_held_at >= KEEP_HELD_SECONDS:
+            self._kept_held_at = at
+            self.outbox.keep_held()
         lost = [state for state in self.cameras.states() if not state.is_open and not state.finished]
         if self.publisher.is_alive and (self.health.frames_move(at=at) or lost):
             self.notifier.alive()

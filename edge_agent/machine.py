@@ -32,9 +32,9 @@ class MachineState:
 class Machine:
     """Reads /sys and /proc; `root` is where they are."""
 
-    def __init__(self, state_folder: Path, *, root: Path = Path("/")) -> None:
-        """Free disk space is that of the disk which `state_folder` is on."""
-        self._state_folder = state_folder
+    def __init__(self, folder: Path, *, root: Path = Path("/")) -> None:
+        """Free disk space is that of the disk which `folder` is on, or will be on once it is made."""
+        self._folder = folder
         self._root = root
 
     def look(self) -> MachineState:
@@ -46,7 +46,7 @@ class Machine:
             throttled_since_boot=since_boot,
             memory_bytes=self._kibibytes("proc/self/status", "VmRSS"),
             memory_available_bytes=self._kibibytes("proc/meminfo", "MemAvailable"),
-            disk_free_bytes=_disk_free_bytes(self._state_folder),
+            disk_free_bytes=_disk_free_bytes(self._folder),
             uptime_seconds=_number(self._read("proc/uptime").partition(" ")[0]),
         )
 
@@ -94,7 +94,8 @@ def _number(text: str) -> float | None:
 
 
 def _disk_free_bytes(folder: Path) -> int | None:
+    there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
     try:
-        return shutil.disk_usage(folder).free
+        return shutil.disk_usage(there).free
     except OSError:
         return None

@@ -180,8 +180,9 @@ class Reports:
 
     def _about_the_machine(self) -> Iterator[Reason]:
         state = self._machine_state
-        free_bytes, floor_bytes = state.disk_free_bytes, self._config.evidence.keep_free_bytes
-        if free_bytes is not None and free_bytes < floor_bytes:
+        evidence = self._config.evidence
+        free_bytes, floor_bytes = state.disk_free_bytes, evidence.keep_free_bytes
+        if evidence.picture != "none" and free_bytes is not None and free_bytes < floor_bytes:
             yield Reason("disk_full", f"less than evidence.keep_free_bytes ({floor_bytes}) is free: no crop is kept")
         if state.temperature_celsius is not None:
             self._is_hot = state.temperature_celsius >= (COOLED_CELSIUS if self._is_hot else HOT_CELSIUS)

@@ -94,7 +94,7 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
             outbox=outbox,
             publisher=publisher,
             health=health,
-            machine=Machine(config.state),
+            machine=Machine(config.crops_folder),
             remembered=remembered,
             signature=signature,
             versions={"maskwatch": version("maskwatch"), "model": reader.card.name, "runtime": reader.runtime},

@@ -50,13 +50,18 @@ def test_the_zone_of_the_processor_is_taken_and_not_the_one_that_always_says_100
 
 
 def test_a_machine_that_tells_nothing_has_nothing_to_report(tmp_path):
-    state = Machine(tmp_path / "nowhere", root=tmp_path).look()
+    state = Machine(tmp_path, root=tmp_path).look()
 
     assert state.temperature_celsius is None
     assert state.throttling == ()
     assert state.memory_bytes is None
-    assert state.disk_free_bytes is None
     assert state.uptime_seconds is None
+
+
+def test_the_disk_of_a_folder_that_is_not_made_yet_is_known(tmp_path):
+    assert Machine(tmp_path / "state" / "crops").look().disk_free_bytes == pytest.approx(
+        Machine(tmp_path).look().disk_free_bytes, rel=0.1
+    )
 
 
 def test_a_sensor_that_speaks_nonsense_is_not_believed(root):

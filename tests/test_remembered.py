@@ -81,9 +81,7 @@ def test_alerts_are_counted_from_midnight_to_midnight_over_restarts(tmp_path):
     assert remembered.alerts_today(when=tomorrow) == 1
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"alerts": "many"}', b"\xff", b'{"paused": {"a": 1e99}}']
-)
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"alerts": "many"}', b"\xff", b'{"paused": {"a": 1e99}}'])
 def test_a_damaged_file_is_a_line_in_the_log_and_nobody_is_paused(tmp_path, caplog, content):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "remembered.json").write_bytes(content)

@@ -185,6 +185,14 @@ def test_a_full_disk_is_a_reason(device):
     assert device.reasons() == ["disk_full"]
 
 
+def test_a_full_disk_keeps_no_picture_back_where_none_is_wanted(tmp_path):
+    config = Config.model_validate({**a_config().model_dump(), "evidence": {"picture": "none"}})
+    with closing(Device(tmp_path, config)) as device:
+        device.machine.now = replace(WELL, disk_free_bytes=0)
+
+        assert device.reasons() == []
+
+
 def test_heat_is_a_reason_until_it_has_really_cooled(device):
     seen = []
     for celsius in (79.9, 80.0, 79.0, 75.0, 74.9, 79.9):
