@@ -92,7 +92,7 @@ def test_alerts_that_arise_while_the_broker_is_away_survive_sigkill(broker, tmp_
     cameras = {name: {"source": str(EXAMPLE)} for name in ("front", "back")}
     broker.stop()
     with AgentProcess(tmp_path / "agent", a_config(broker, cameras=cameras)) as agent:
-        wait_until(lambda: waiting(agent) >= 3, "three alerts in the outbox")
+        wait_until(lambda: waiting(agent) >= 2, "two alerts in the outbox")
         agent.end(signal.SIGKILL)
         owed = waiting(agent)
 
@@ -102,7 +102,7 @@ def test_alerts_that_arise_while_the_broker_is_away_survive_sigkill(broker, tmp_
             alerts = subscriber.wait_for_alerts(owed)
 
     ids = [alert["id"] for alert in alerts[:owed]]
-    assert len(set(ids)) == owed >= 3
+    assert len(set(ids)) == owed >= 2
     assert [alert["sequence"] for alert in alerts[:owed]] == list(range(1, owed + 1))
     assert all(Path(alert["crop"]["file"]).exists() for alert in alerts)
 
