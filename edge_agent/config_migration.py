@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import yaml
 
 from edge_agent.config_file import load_config
+from edge_agent.durable import write_whole
 from edge_agent.errors import ConfigError
 from edge_agent.old_keys import OLD_KEYS, OldKey
 
@@ -177,17 +178,11 @@ def _without_empty(data: Any) -> dict[str, Any]:
 
 def _write_beside_a_backup(file: Path, text: str) -> Path:
     backup = _free_name(file)
-    shutil.copy2(file, backup)
     status = file.stat()
-    part = file.with_name(f"{file.name}.part")
-    with part.open("w", encoding="utf-8") as written:
-        written.write(text)
-        written.flush()
-        os.fsync(written.fileno())
-    part.chmod(status.st_mode)
-    if (part.stat().st_uid, part.stat().st_gid) != (status.st_uid, status.st_gid):
-        os.chown(part, status.st_uid, status.st_gid)
-    part.replace(file)
+    shutil.copy2(file, backup)
+    write_whole(file, text.encode(), mode=0o600)
+    os.chown(file, status.st_uid, status.st_gid)
+    file.chmod(status.st_mode)
     return backup
 
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import tarfile
-from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.config_text import as_yaml
 from edge_agent.delivery.inspection import look_into, waiting_messages
 from edge_agent.diagnosis.secrets import Scrubber, without_secrets
+from edge_agent.durable import write_whole
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -74,24 +73,21 @@ def write_bundle(
         files["machine.json"] = _json(asdict(machine) if machine else {})
         files["outbox.json"] = scrub(_json(_outbox(config)))
         files["journal.txt"] = scrub(journal)
-    part = path.with_name(f"{path.name}.part")
     try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:
-            _write(written, files, when=when)
-        part.replace(path)
+        write_whole(path, _packed(files, when=when), mode=0o600)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise UnavailableError(f"{path}: cannot be written: {error.strerror}; name a file in another folder") from error
 
 
-def _write(written: Any, files: Mapping[str, str], *, when: datetime) -> None:
-    with tarfile.open(fileobj=written, mode="w:gz") as archive:
+def _packed(files: Mapping[str, str], *, when: datetime) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         for name, text in files.items():
             content = text.encode("utf-8", "backslashreplace")
             entry = tarfile.TarInfo(f"{FOLDER}/{name}")
             entry.size, entry.mtime, entry.mode = len(content), int(when.timestamp()), 0o600
             archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
 
 
 def _outbox(config: Config) -> dict[str, Any]:

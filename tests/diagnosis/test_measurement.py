@@ -1,0 +1,78 @@
+"""What is measured, and what is recommended for it."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from edge_agent.config import Config
+from edge_agent.diagnosis.measurement import (
+    Candidate,
+    Spread,
+    frames_of_camera,
+    frames_of_recording,
+    measure_candidates,
+    measure_whole_path,
+    recommend,
+)
+from edge_agent.errors import UnavailableError
+from edge_agent.wiring import alone_in
+from tests.journeys.agent import EXAMPLE
+
+
+def a_candidate(runtime, threads, faces_ms, masks_ms=1.0):
+    return Candidate(runtime, threads, Spread(faces_ms, 2 * faces_ms), Spread(masks_ms, 2 * masks_ms))
+
+
+def test_the_fastest_is_recommended():
+    slow, fast = a_candidate("litert", 1, 40.0), a_candidate("litert", 2, 22.0)
+
+    assert recommend([slow, fast]) is fast
+
+
+def test_threads_that_bring_next_to_nothing_are_left_to_others():
+    one, two, four = (a_candidate("litert", threads, ms) for threads, ms in ((1, 40.0), (2, 22.0), (4, 21.0)))
+
+    assert recommend([one, two, four]) is two
+
+
+def test_of_equals_the_runtime_that_is_preferred_is_recommended():
+    preferred, other = a_candidate("litert", 1, 20.0), a_candidate("tflite-runtime", 1, 19.5)
+
+    assert recommend([preferred, other]) is preferred
+
+
+def test_the_slow_runtime_is_not_taken_for_its_one_thread():
+    assert recommend([a_candidate("litert", 2, 20.0), a_candidate("tflite-runtime", 1, 200.0)]).runtime == "litert"
+
+
+def test_every_number_of_threads_is_timed_in_every_runtime_on_the_same_pictures(tmp_path):
+    images = [np.zeros((180, 320, 3), np.uint8)] * 2
+
+    found = measure_candidates(Config(state_folder=tmp_path), images, with_progress=iter)
+
+    assert {one.threads for one in found} == set(range(1, len(os.sched_getaffinity(0)) + 1))
+    assert len({(one.runtime, one.threads) for one in found}) == len(found)
+    assert all(0 < one.faces_ms.p50 <= one.faces_ms.p95 and one.masks_ms.p50 > 0 for one in found)
+
+
+def test_the_whole_path_is_run_at_the_rate_at_which_it_manages(tmp_path):
+    frames = frames_of_recording(EXAMPLE, count=12)
+
+    measured = measure_whole_path(Config(state_folder=tmp_path), frames, with_progress=iter)
+
+    assert measured.frames == len(frames) == 12
+    assert measured.frames_per_second > 0
+    assert {"motion", "faces", "frame"} <= set(measured.stages_ms)
+    assert measured.memory_bytes is not None
+    assert measured.memory_bytes > 10_000_000
+
+
+def test_a_camera_gives_its_last_pictures_unless_an_agent_has_it(tmp_path):
+    config = Config(state_folder=tmp_path, cameras={"door": {"source": str(EXAMPLE)}})
+
+    assert len(frames_of_camera(config, "door", count=3)) == 3
+    with alone_in(tmp_path), pytest.raises(UnavailableError, match="stop it first"):
+        frames_of_camera(config, "door", count=3)

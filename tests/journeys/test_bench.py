@@ -1,0 +1,37 @@
+"""The bench as a person calls it, and as a program that compares devices does."""
+
+import json
+
+from tests.journeys.agent import EXAMPLE, run_command
+
+
+def test_the_bench_gives_one_json_line_that_can_be_shared(tmp_path):
+    done = run_command("bench", "--json", "--frames", "2", "--set", f"state_folder={tmp_path}")
+
+    assert done.returncode == 0, done.stderr
+    (told,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert told["schema"] == "maskwatch.bench/1"
+    assert told["system"]["packages"]["maskwatch"]
+    assert told["configured"]["frames"] == 2
+    assert told["recommended"] in [{key: one[key] for key in ("runtime", "threads")} for one in told["candidates"]]
+
+
+def test_the_bench_ends_with_the_lines_for_the_configuration(tmp_path):
+    cameras = f"cameras={{door: {{source: {EXAMPLE}}}}}"
+    done = run_command(
+        "bench", "--frames", "2", "--camera", "door", "--set", cameras, "--set", f"state_folder={tmp_path}"
+    )
+
+    assert done.returncode == 0, done.stderr
+    *_, title, runtime, threads = done.stdout.splitlines()
+    assert title == "for config.yaml:"
+    assert runtime.startswith("runtime: ")
+    assert threads.startswith("threads: ")
+    assert "<- recommended" in done.stdout
+
+
+def test_a_camera_that_is_not_configured_is_refused(tmp_path):
+    done = run_command("bench", "--camera", "yard", "--set", f"state_folder={tmp_path}")
+
+    assert done.returncode == 78
+    assert "known are camera" in done.stderr
