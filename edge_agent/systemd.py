@@ -90,6 +90,8 @@ def log_handler() -> logging.Handler:
             pass
         else:
             handler: logging.Handler = JournalHandler(SYSLOG_IDENTIFIER="edge-agent")
+            # The journal keeps time, severity and module beside the message.
+            handler.setFormatter(logging.Formatter("%(message)s"))
             return handler
     handler = logging.StreamHandler(sys.stderr)
     # The journal and a terminal's reader add nothing to a line without a time.
