@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -41,6 +42,8 @@ FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
+NAMED_SOURCES = ("pipe", "rpicam", "jetson-csi", "ffmpeg", "picamera2")
+"""Sources that are programs or libraries: a name, and behind a colon what it needs to know."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 """What may stand in an MQTT topic and in a file's name alike."""
 
@@ -157,13 +160,61 @@ class CameraRulesConfig(RulesConfig):
     __hash__ = None  # type: ignore[assignment]  # nothing keeps a configuration in a set
 
 
+def named_source(source: str) -> tuple[str, str] | None:
+    """Name and parameters of a source such as `pipe: COMMAND` or `rpicam`; None for a device, address or path."""
+    name, _, parameters = source.partition(":")
+    return (name.strip(), parameters.strip()) if name.strip() in NAMED_SOURCES else None
+
+
+def _check_parameters(name: str, parameters: str) -> None:
+    """Refuse what cannot be a command."""
+    try:
+        words = shlex.split(parameters)
+    except ValueError as error:
+        raise ValueError(f"the words behind '{name}:' cannot be told apart: {str(error).lower()}") from error
+    if name == "pipe" and not words:
+        raise ValueError("holds no command; write 'pipe: COMMAND', one that writes pictures to its standard output")
+    if name == "picamera2" and parameters and not parameters.isdecimal():
+        raise ValueError("holds more than the camera's number; write 'picamera2', or 'picamera2: 1' for the second")
+    if name == "ffmpeg" and not words:
+        raise ValueError("holds no input; write 'ffmpeg: rtsp://...' or another that FFmpeg reads")
+
+
+def _has_an_area(region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = region
+    if right <= left or bottom <= top:
+        raise ValueError("is empty; it is left, top, right, bottom, such as [0, 0.5, 1, 1] for the lower half")
+    return region
+
+
+FrameSize = tuple[Annotated[int, Field(ge=16, le=16_384)], Annotated[int, Field(ge=16, le=16_384)]]
+"""Width and height in pixels."""
+
+
 class CameraConfig(_Section):
     """One camera."""
 
     source: str = Field(
         "/dev/video0",
         min_length=1,
-        description="A V4L2 device, an rtsp:// or http:// address, a video file or a folder of pictures",
+        description="V4L2 device, rtsp:// or http:// address, video, folder, 'pipe: COMMAND', preset: docs/cameras.md",
+    )
+    frame_size: FrameSize | None = Field(
+        None, description="Width and height that the camera is asked for, such as [1280, 720]; empty: its own"
+    )
+    capture_frames_per_second: float = Field(
+        0.0, ge=0.0, le=240.0, description="Frames a second that the camera is asked for; 0: its own"
+    )
+    fourcc: str = Field(
+        "", pattern=r"^([A-Z0-9]{4})?$", description="Format asked of a V4L2 device: MJPG, YUYV; empty: its own"
+    )
+    pixels: Literal["mjpeg", "bgr", "i420", "nv12"] = Field(
+        "mjpeg", description="What the command of a 'pipe:' writes; all but mjpeg need frame_size"
+    )
+    rotate: Literal[0, 90, 180, 270] = Field(0, description="Turn the picture clockwise by so many degrees")
+    flip: Literal["none", "horizontal", "vertical"] = Field("none", description="Then mirror it, or put it upside down")
+    region: Annotated[tuple[Fraction, Fraction, Fraction, Fraction], AfterValidator(_has_an_area)] = Field(
+        (0.0, 0.0, 1.0, 1.0), description="Then watch this part of it alone: left, top, right, bottom as shares 0..1"
     )
     frames_per_second: float = Field(
         10.0,
@@ -177,6 +228,12 @@ class CameraConfig(_Section):
     reopen_seconds: float = Field(
         60.0, ge=1.0, le=3600.0, description="Longest pause between two attempts to reopen a lost camera"
     )
+    frozen_seconds: float = Field(
+        60.0, ge=0.0, le=3600.0, description="A live picture that is the same to the bit so long is frozen; 0: never"
+    )
+    covered_seconds: float = Field(
+        30.0, ge=0.0, le=3600.0, description="A picture without anything in it for so long is covered or dark; 0: never"
+    )
     rules: CameraRulesConfig = Field(
         default_factory=CameraRulesConfig, description="Keys of the section 'rules' that differ for this camera"
     )
@@ -185,6 +242,9 @@ class CameraConfig(_Section):
     @classmethod
     def _beside_the_file(cls, source: str, info: ValidationInfo) -> str:
         """A recording or folder that stands beside the configuration file may be named from there."""
+        if named := named_source(source):
+            _check_parameters(*named)
+            return source
         scheme, mark, _ = source.partition("://")
         if mark:
             if scheme not in STREAM_SCHEMES:
@@ -193,6 +253,18 @@ class CameraConfig(_Section):
             return source
         beside = _beside_the_file(Path(source), info)
         return str(beside) if beside.exists() else source
+
+    @model_validator(mode="after")
+    def _raw_frames_have_a_size(self) -> CameraConfig:
+        if self.pixels == "mjpeg":
+            return self
+        if (named_source(self.source) or ("", ""))[0] != "pipe":
+            raise ValueError(f"pixels: {self.pixels} is for a source 'pipe:'; all others say themselves what they give")
+        if self.frame_size is None:
+            raise ValueError(f"pixels: {self.pixels} needs frame_size, for the frames do not say where they end")
+        if self.pixels != "bgr" and any(side % 2 for side in self.frame_size):
+            raise ValueError(f"pixels: {self.pixels} needs a frame_size of even width and height")
+        return self
 
 
 class MotionConfig(_Section):

@@ -154,6 +154,8 @@ class Reports:
         for state in states:
             if not state.is_open:
                 yield Reason("camera_away", f"camera {state.name}: {state.reason}")
+            else:
+                yield from (Reason(fault.code, f"camera {state.name}: {fault.text}") for fault in state.faults)
         silence_seconds = max(camera.silence_seconds for camera in self._config.cameras.values())
         has_begun = at - self._began_at > silence_seconds
         if has_begun and states and all(state.is_open for state in states) and not self._health.frames_move(at=at):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
+from edge_agent.camera.faults import Fault
 from edge_agent.camera.feed import FeedState
 from edge_agent.config import Config
 from edge_agent.delivery.envelope import enclose
@@ -148,6 +149,18 @@ def test_a_camera_that_is_away_degrades_it_until_it_is_back(device):
     assert status["state"] == "degraded"
     assert status["reasons"] == [{"code": "camera_away", "text": "camera door: no such device"}]
     assert device.tick() == []
+
+    device.cameras.now = (FeedState("door", is_open=True, reason=""),)
+    assert [status["state"] for status in device.tick()] == ["online"]
+
+
+@pytest.mark.parametrize("code", ["camera_frozen", "camera_covered", "camera_wrong_size"])
+def test_what_is_wrong_with_a_cameras_pictures_degrades_the_device_until_it_is_over(device, code):
+    device.tick()
+    device.cameras.now = (FeedState("door", is_open=True, reason="", faults=(Fault(code, "is not well"),)),)
+
+    (status,) = device.tick()
+    assert status["reasons"] == [{"code": code, "text": "camera door: is not well"}]
 
     device.cameras.now = (FeedState("door", is_open=True, reason=""),)
     assert [status["state"] for status in device.tick()] == ["online"]

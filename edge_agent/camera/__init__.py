@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edge_agent.camera.source import source_kind
+from edge_agent.config import named_source
 
 if TYPE_CHECKING:
     from edge_agent.config import CameraConfig
@@ -33,8 +35,10 @@ class Camera(Protocol):
         ...
 
 
-def open_camera(config: CameraConfig) -> Camera:
-    """Open what `config.source` names: a V4L2 device, a network address, a recording or a folder of pictures.
+def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Camera:
+    """Open what `config.source` names: a V4L2 device, a network address, a recording, a folder, a program's output.
+
+    Where `stop` is set, a read that can be ended ends soon.
 
     Raises:
         CameraError: it is not there, not allowed, or gives no pictures; the message holds no password.
@@ -44,7 +48,7 @@ def open_camera(config: CameraConfig) -> Camera:
         case "device":
             from edge_agent.camera.opencv import open_device
 
-            return open_device(f"/dev/video{source}" if source.isdecimal() else source)
+            return open_device(f"/dev/video{source}" if source.isdecimal() else source, config)
         case "stream":
             from edge_agent.camera.opencv import open_stream
 
@@ -57,3 +61,11 @@ def open_camera(config: CameraConfig) -> Camera:
             from edge_agent.camera.pictures import PictureFolder
 
             return PictureFolder(Path(source))
+        case "pipe":
+            from edge_agent.camera.pipe import open_pipe
+
+            return open_pipe(config, stop=stop or threading.Event())
+        case "picamera2":
+            from edge_agent.camera.picamera2 import open_picamera2
+
+            return open_picamera2(config, number=(named_source(source) or ("", ""))[1])

@@ -26,7 +26,10 @@ class Cameras:
     """All cameras, each followed in its own thread while the context is open. Frames are taken by one thread."""
 
     def __init__(
-        self, configs: Mapping[str, CameraConfig], *, opener: Callable[[CameraConfig], Camera] = open_camera
+        self,
+        configs: Mapping[str, CameraConfig],
+        *,
+        opener: Callable[[CameraConfig, threading.Event], Camera] = open_camera,
     ) -> None:
         """Nothing is opened before the context is entered."""
         self._arrived = threading.Condition()

@@ -15,6 +15,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from edge_agent.camera import Camera, open_camera
+from edge_agent.camera.faults import Fault, Faults
+from edge_agent.camera.view import as_watched
 from edge_agent.domain import Frame
 from edge_agent.errors import CameraError
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
 # A replugged USB camera is back within a second; each further attempt waits twice as long.
 FIRST_PAUSE_SECONDS = 1.0
+# One that is lost again sooner has not recovered: pauses go on growing, or it would be opened every second.
+STEADY_SECONDS = 10.0
+# A frozen camera is reopened, and where that does not help, again after pauses that double up to this.
+LONGEST_FROZEN_PAUSE_SECONDS = 3600.0
 # Leaving takes no longer, even while a read blocks on a camera that hangs.
 CLOSE_SECONDS = 1.5
 
@@ -39,8 +45,10 @@ log = logging.getLogger(__name__)
 class FeedState:
     """How a camera does.
 
-    `reason` says why it is not open, `frames` counts pictures read and `dropped` those that a newer one replaced
-    before anybody looked; `reopened` counts recoveries. `last_frame_at` is monotonic seconds, None before the first.
+    `reason` says why it is not open, `faults` what is wrong with the pictures of one that is. `frames` counts pictures
+    read and `dropped` those that a newer one replaced before anybody looked; `reopened` counts recoveries and what was
+    tried for a frozen one. `last_frame_at` is monotonic seconds, None before the first. The size is that of what is
+    watched, turned and cut.
     """
 
     name: str
@@ -53,6 +61,7 @@ class FeedState:
     height_px: int = 0
     finished: bool = False
     reopened: int = 0
+    faults: tuple[Fault, ...] = ()
 
 
 class CameraFeed:
@@ -68,7 +77,7 @@ class CameraFeed:
         config: CameraConfig,
         *,
         arrived: threading.Condition | None = None,
-        opener: Callable[[CameraConfig], Camera] = open_camera,
+        opener: Callable[[CameraConfig, threading.Event], Camera] = open_camera,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Nothing is opened before `start`. `jitter` gives 0..1 for each pause."""
@@ -82,6 +91,10 @@ class CameraFeed:
         self._failure: Exception | None = None
         self._lost_at: float | None = None
         self._attempts = 0
+        self._opened_at: float | None = None
+        self._faults = Faults(config)
+        self._frozen_attempts = 0
+        self._reopen_frozen_at = float("-inf")
         # A daemon: one that blocks in a read must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=CAMERA_THREAD + name, daemon=True)
 
@@ -129,35 +142,84 @@ class CameraFeed:
 
     def _follow(self) -> None:
         while not self._stop.is_set():
+            self._opened_at = None
             try:
-                with closing(self._opener(self._config)) as camera:
-                    self._play(camera)
+                with closing(self._opener(self._config, self._stop)) as camera:
+                    is_over = self._play(camera)
             except CameraError as error:
                 if self._stop.is_set():
                     return
                 self._lose(error)
+                self._pause()
             else:
-                return
-            longest_seconds = self._config.reopen_seconds
-            self._stop.wait(reopen_pause(self._attempts, longest_seconds=longest_seconds, jitter=self._jitter()))
-            self._attempts += 1
+                if is_over:
+                    return
 
-    def _play(self, camera: Camera) -> None:
-        """Read until the end of a recording, or until told to stop."""
+    def _pause(self) -> None:
+        """Wait before the next attempt, longer each time."""
+        if self._opened_at is not None:
+            self._attempts = attempts_after(self._attempts, well_seconds=time.monotonic() - self._opened_at)
+        longest_seconds = self._config.reopen_seconds
+        self._stop.wait(reopen_pause(self._attempts, longest_seconds=longest_seconds, jitter=self._jitter()))
+        self._attempts += 1
+
+    def _play(self, camera: Camera) -> bool:
+        """Read until the end of a recording, or until told to stop; False where the camera is to be opened anew."""
         begun_at: float | None = None
         while (image := camera.read()) is not None and not self._stop.is_set():
             if (position_seconds := camera.position_seconds) is not None:
                 # A recording passes as time does: what a camera on site would have shown now.
                 begun_at = time.monotonic() - position_seconds if begun_at is None else begun_at
                 if self._stop.wait(begun_at + position_seconds - time.monotonic()):
-                    return
+                    return True
             taken_at = time.monotonic()
-            self._keep(image, taken_at=taken_at)
+            self._keep(as_watched(image, self._config), taken_at=taken_at)
+            # Somebody chose a recording as it is.
+            if position_seconds is None and self._is_to_be_reopened(image, at=taken_at):
+                return False
         if not self._stop.is_set():
             self._finish()
+        return True
+
+    def _is_to_be_reopened(self, image: Image, *, at: float) -> bool:
+        """Say what is wrong with a picture, and whether opening the camera anew may mend it."""
+        self._tell(self._faults.judge(image, at=at))
+        if not any(fault.code == "camera_frozen" for fault in self._state.faults):
+            self._frozen_attempts = 0
+            self._reopen_frozen_at = at
+            return False
+        if at < self._reopen_frozen_at:
+            return False
+        # A scene that honestly never changes costs a moment now and then; it is watched in between.
+        self._reopen_frozen_at = at + reopen_pause(
+            self._frozen_attempts,
+            first_seconds=self._config.frozen_seconds,
+            longest_seconds=LONGEST_FROZEN_PAUSE_SECONDS,
+            jitter=self._jitter(),
+        )
+        self._frozen_attempts += 1
+        with self._arrived:
+            self._state = replace(self._state, reopened=self._state.reopened + 1)
+        return True
+
+    def _tell(self, faults: tuple[Fault, ...]) -> None:
+        """Log each fault when it begins and when it is over."""
+        before = self._state.faults
+        if faults == before:
+            return
+        for fault in faults:
+            if fault not in before:
+                log.warning("camera %s: %s", self._state.name, fault.text)
+        for fault in before:
+            if fault not in faults:
+                log.info("camera %s: is well again; it was so that %s", self._state.name, fault.text)
+        with self._arrived:
+            self._state = replace(self._state, faults=faults)
 
     def _keep(self, image: Image, *, taken_at: float) -> None:
         """Count a picture and offer it."""
+        if self._opened_at is None:
+            self._opened_at = taken_at
         if not self._state.is_open:
             self._recover(image, at=taken_at)
         with self._arrived:
@@ -188,7 +250,6 @@ class CameraFeed:
             lost_seconds = at - self._lost_at
             log.info("camera %s: is back after %.0f s, %dx%d", self._state.name, lost_seconds, width_px, height_px)
         self._lost_at = None
-        self._attempts = 0
 
     def _lose(self, error: CameraError) -> None:
         with self._arrived:
@@ -205,11 +266,18 @@ class CameraFeed:
             self._arrived.notify_all()
 
 
-def reopen_pause(attempts: int, *, longest_seconds: float, jitter: float) -> float:
+def reopen_pause(
+    attempts: int, *, longest_seconds: float, jitter: float, first_seconds: float = FIRST_PAUSE_SECONDS
+) -> float:
     """Seconds before the next attempt: doubled by each one that failed; half of it is left to chance (jitter 0..1).
 
     Chance keeps forty devices from asking one recorder all at once after a power cut.
     """
     # 2 ** 30 s are 34 years: a number that never overflows.
-    pause_seconds = min(longest_seconds, FIRST_PAUSE_SECONDS * 2.0 ** min(attempts, 30))
+    pause_seconds = min(longest_seconds, first_seconds * 2.0 ** min(attempts, 30))
     return pause_seconds * (0.5 + 0.5 * jitter)
+
+
+def attempts_after(attempts: int, *, well_seconds: float) -> int:
+    """How many attempts count as failed when a camera is lost that gave pictures for so long."""
+    return 0 if well_seconds >= STEADY_SECONDS else attempts

@@ -21,6 +21,7 @@ from edge_agent.errors import CameraError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edge_agent.config import CameraConfig
     from edge_agent.domain import Image
 
 # A camera behind a slow link may take some seconds to send its first key frame.
@@ -140,8 +141,8 @@ class Recording:
             )
 
 
-def open_device(path: str) -> LiveCamera:
-    """Open a V4L2 device by its path, /dev/video0 or a link such as /dev/v4l/by-id/...
+def open_device(path: str, config: CameraConfig) -> LiveCamera:
+    """Open a V4L2 device by its path, /dev/video0 or a link such as /dev/v4l/by-id/..., and ask it for what is set.
 
     Raises:
         CameraError: it is not there, not allowed, busy, or no camera.
@@ -153,9 +154,24 @@ def open_device(path: str) -> LiveCamera:
             f"{path}: is there but gives no pictures; close other programs that use it ('fuser {path}'), "
             f"or take the next device of the same camera ({_devices()})"
         )
-    # One picture waiting at most: an old one is worth nothing. Drivers that cannot do so keep their own number.
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    for name, value in device_settings(config):
+        # What a driver cannot do it leaves as it was: the feed says where the size is another.
+        capture.set(name, value)
     return LiveCamera(capture, shown=path, silence_seconds=DEVICE_TIMEOUT_SECONDS)
+
+
+def device_settings(config: CameraConfig) -> list[tuple[int, float]]:
+    """What a V4L2 device is to be set to, in order: sizes and rates depend on the format, and rates on the size."""
+    settings: list[tuple[int, float]] = []
+    if config.fourcc:
+        settings.append((cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*config.fourcc)))
+    if config.frame_size is not None:
+        width_px, height_px = config.frame_size
+        settings += [(cv2.CAP_PROP_FRAME_WIDTH, width_px), (cv2.CAP_PROP_FRAME_HEIGHT, height_px)]
+    if config.capture_frames_per_second:
+        settings.append((cv2.CAP_PROP_FPS, config.capture_frames_per_second))
+    # One picture waiting at most: an old one is worth nothing. Drivers that cannot do so keep their own number.
+    return [*settings, (cv2.CAP_PROP_BUFFERSIZE, 1)]
 
 
 def open_stream(address: str, *, silence_seconds: float) -> LiveCamera:

@@ -5,16 +5,28 @@ from __future__ import annotations
 import re
 import stat
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+from urllib.parse import unquote
 
-from edge_agent.config import STREAM_SCHEMES
+from edge_agent.config import STREAM_SCHEMES, named_source
 from edge_agent.errors import CameraError
 
-SourceKind: TypeAlias = Literal["device", "stream", "recording", "pictures"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SourceKind: TypeAlias = Literal["device", "stream", "recording", "pictures", "pipe", "picamera2"]
 
 _EXPECTED = "give a device such as /dev/video0, an rtsp:// or http:// address, a recording or a folder of pictures"
 # Some cameras want the password in the path (rtsp://host/user=admin_password=x_channel=1.sdp).
 _SECRET_IN_PATH = re.compile(r"(user(name)?|login|pass(word|wd)?|pwd|token|key)=.*", re.IGNORECASE)
+_QUOTES = "'\""
+# What lets one in, in the words of a command: in an address, as name=value, or as the word behind an option.
+_CREDENTIALS = re.compile(r"://([^\s'\"]*)@")
+_NAMED_SECRET = re.compile(
+    r"(?:user|user-id|user-pw|username|login|pass|passwd|password|pwd|token|key)=([^&\s'\"]+)", re.IGNORECASE
+)
+_SECRET_IN_WORD = re.compile(r"(user(name)?|login|pass(word|wd)?|pwd|token|key)=[^\s'\"]*", re.IGNORECASE)
+_SECRET_OPTION = re.compile(r"-{1,2}(?:u|user|username|pass|passwd|password|pwd|token|key|headers|H)", re.IGNORECASE)
 
 
 def source_kind(source: str) -> SourceKind:
@@ -23,6 +35,8 @@ def source_kind(source: str) -> SourceKind:
     Raises:
         CameraError: it is none of them, or nothing of that name exists.
     """
+    if (named := named_source(source)) is not None:
+        return "picamera2" if named[0] == "picamera2" else "pipe"
     scheme, mark, _ = source.partition("://")
     if mark:
         if scheme.lower() in STREAM_SCHEMES:
@@ -34,6 +48,8 @@ def source_kind(source: str) -> SourceKind:
 
 def shown_source(source: str) -> str:
     """Return the source as messages and logs may hold it: without user, password and query."""
+    if (named := named_source(source)) is not None:
+        return _shown_command(*named)
     # Also of an address whose slashes or scheme were forgotten.
     beginning = re.match(r"[A-Za-z0-9+.-]+:(//)?", source)
     if beginning is None:
@@ -42,6 +58,35 @@ def shown_source(source: str) -> str:
     _, credentials, place = source[beginning.end() :].rpartition("@")
     shown = re.split(r"[?#]", place, maxsplit=1)[0]
     return f"{beginning[0]}{'***@' if credentials else ''}{_SECRET_IN_PATH.sub('***', shown)}"
+
+
+def without_secrets(text: str, *, command: Sequence[str]) -> str:
+    """Return what a program has said without what its command line holds to let it in, and without any in addresses."""
+    # The longest first: a user may be a part of the password.
+    for secret in sorted(set(_secrets(command)), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return _SECRET_IN_WORD.sub("***", _CREDENTIALS.sub("://***@", text))
+
+
+def _secrets(command: Sequence[str]) -> Iterator[str]:
+    for before, word in zip(("", *command), command, strict=False):
+        found = [match[1] for match in (*_CREDENTIALS.finditer(word), *_NAMED_SECRET.finditer(word))]
+        if _SECRET_OPTION.fullmatch(before):
+            found.append(word)
+        for secret in found:
+            # Of user:password, either part and both.
+            parts = [secret, *secret.split(":", 1)] if ":" in secret else [secret]
+            yield from (part for one in parts for part in (one, unquote(one)) if part)
+
+
+def _shown_command(name: str, parameters: str) -> str:
+    """The program alone, or the address of an ffmpeg: any other word of a command may let one in."""
+    words = parameters.split()
+    if name == "pipe" and words:
+        return f"pipe: {words[0]}"
+    if name == "ffmpeg" and words:
+        return f"ffmpeg: {shown_source(words[-1].strip(_QUOTES))}"
+    return name
 
 
 def _kind_on_disk(source: str) -> SourceKind:

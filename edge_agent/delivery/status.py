@@ -24,6 +24,9 @@ SCHEMA = "maskwatch.status/1"
 ReasonCode: TypeAlias = Literal[
     "paused",
     "camera_away",
+    "camera_frozen",
+    "camera_covered",
+    "camera_wrong_size",
     "no_frames",
     "disk_full",
     "outbox_stuck",

@@ -34,7 +34,7 @@ class Ticker:
 
 def live_cameras(**seconds):
     configs = {name: CameraConfig(source=name) for name in seconds}
-    return Cameras(configs, opener=lambda config: Ticker(seconds[config.source]))
+    return Cameras(configs, opener=lambda config, stop: Ticker(seconds[config.source]))
 
 
 def test_cameras_take_turns_however_many_frames_each_has():
@@ -112,7 +112,7 @@ def test_a_live_camera_keeps_the_others_company_when_a_recording_has_ended(tmp_p
 
 
 def test_a_bug_in_a_thread_ends_the_frames():
-    def broken(config):
+    def broken(config, stop):
         raise ZeroDivisionError("ours")
 
     with (

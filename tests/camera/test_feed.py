@@ -10,10 +10,17 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from edge_agent.camera.feed import FIRST_PAUSE_SECONDS, CameraFeed, reopen_pause
+from edge_agent.camera.feed import (
+    CLOSE_SECONDS,
+    FIRST_PAUSE_SECONDS,
+    STEADY_SECONDS,
+    CameraFeed,
+    attempts_after,
+    reopen_pause,
+)
 from edge_agent.config import CameraConfig
 from edge_agent.errors import CameraError
-from tests.recordings import write_recording
+from tests.recordings import ffmpeg, write_recording
 from tests.rtsp_server import RtspServer
 
 
@@ -46,7 +53,7 @@ class Shop:
         self.cameras = list(cameras)
         self.opened = 0
 
-    def __call__(self, config):
+    def __call__(self, config, stop):
         self.opened += 1
         camera = self.cameras.pop(0) if self.cameras else None
         if camera is None:
@@ -160,7 +167,7 @@ import threading
 from edge_agent.camera.feed import CameraFeed
 from edge_agent.config import CameraConfig
 
-feed = CameraFeed("entrance", CameraConfig(), opener=lambda config: threading.Event().wait())
+feed = CameraFeed("entrance", CameraConfig(), opener=lambda config, stop: threading.Event().wait())
 feed.start()
 feed.close(timeout_seconds=0.1)
 """
@@ -168,19 +175,10 @@ feed.close(timeout_seconds=0.1)
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=20)
 
 
-def test_after_a_success_pauses_begin_short_again():
-    last = FakeCamera(1, hangs=True)
-    feed = a_feed(Shop(None, None, FakeCamera(1), last))
-
-    feed.start()
-    wait_until(lambda: feed.state().frames == 1)
-    lost_at = time.monotonic()
-    wait_until(lambda: feed.state().frames == 2)
-    last.released.set()
-    feed.close()
-
-    # The third attempt in a row would have come after two seconds.
-    assert time.monotonic() - lost_at < 1.5
+def test_only_after_it_was_well_for_a_while_pauses_begin_short_again():
+    """A program that dies after each first picture would be started every second."""
+    assert attempts_after(4, well_seconds=STEADY_SECONDS - 0.1) == 4
+    assert attempts_after(4, well_seconds=STEADY_SECONDS) == 0
 
 
 def test_a_pause_does_not_keep_anybody_from_leaving():
@@ -195,7 +193,7 @@ def test_a_pause_does_not_keep_anybody_from_leaving():
 
 
 def test_a_bug_in_the_thread_comes_out_where_frames_are_taken():
-    def broken(config):
+    def broken(config, stop):
         raise ZeroDivisionError("ours")
 
     feed = a_feed(broken)
@@ -280,3 +278,127 @@ def test_a_camera_that_is_lost_while_leaving_is_nobodys_business(caplog):
     feed.close()
 
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+class Film:
+    """A live camera whose pictures are chosen from outside."""
+
+    position_seconds = None
+
+    def __init__(self, picture):
+        self.picture = picture
+
+    def read(self):
+        time.sleep(0.005)
+        return self.picture()
+
+    def close(self):
+        """Nothing is held open."""
+
+
+def moving():
+    return np.random.default_rng().integers(0, 255, (48, 64, 3), dtype=np.uint8)
+
+
+def test_a_frozen_camera_is_reopened_in_growing_pauses_and_watched_all_the_while(caplog):
+    still = moving()
+    shown = {"picture": lambda: still}
+    opened = []
+
+    def opener(config, stop):
+        opened.append(time.monotonic())
+        return Film(shown["picture"])
+
+    feed = a_feed(opener, frozen_seconds=0.4)
+    with caplog.at_level(logging.INFO):
+        feed.start()
+        wait_until(lambda: len(opened) == 4)
+        frozen = feed.state()
+        shown["picture"] = moving
+        wait_until(lambda: len(opened) == 5)
+        wait_until(lambda: not feed.state().faults)
+        well = feed.state()
+        feed.close()
+
+    # After 0.4 s, and then half of 0.4, 0.8 and 1.6 s, for the jitter is none here.
+    pauses = np.diff(opened)
+    assert all(least <= pause < least + 0.5 for least, pause in zip((0.4, 0.2, 0.4, 0.8), pauses, strict=True))
+    assert (frozen.is_open, [fault.code for fault in frozen.faults]) == (True, ["camera_frozen"])
+    assert well.is_open
+    assert well.reopened == 4
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == [
+        "camera entrance: gives pictures of 64x48",
+        "camera entrance: its picture is frozen: the same again and again, to the last bit",
+        "camera entrance: is well again; it was so that its picture is frozen: the same again and again, "
+        "to the last bit",
+    ]
+
+
+def test_a_camera_that_is_covered_is_not_reopened_for_it():
+    def opener(config, stop):
+        return Film(lambda: np.zeros((48, 64, 3), np.uint8))
+
+    feed = a_feed(opener, covered_seconds=0.3, frozen_seconds=0.3)
+    feed.start()
+    wait_until(lambda: feed.state().faults)
+    time.sleep(0.5)
+    state = feed.state()
+    feed.close()
+
+    assert [fault.code for fault in state.faults] == ["camera_covered"]
+    assert (state.is_open, state.reopened) == (True, 0)
+
+
+def test_a_recording_may_stand_still(tmp_path):
+    path = tmp_path / "still.avi"
+    ffmpeg("-f", "lavfi", "-i", "color=gray:size=64x48:rate=25:duration=1", "-c:v", "mjpeg", path)
+    feed = CameraFeed("entrance", CameraConfig(source=str(path), frozen_seconds=0.2, covered_seconds=0.2))
+
+    feed.start()
+    wait_until(lambda: feed.state().finished)
+    feed.close()
+
+    assert feed.state().faults == ()
+    assert feed.state().frames == 25
+
+
+def test_frames_are_turned_and_cut_before_anybody_sees_them():
+    camera = FakeCamera(1, hangs=True)
+    feed = a_feed(Shop(camera), rotate=90, region=(0, 0, 1, 0.5))
+
+    feed.start()
+    wait_until(lambda: feed.state().frames == 1)
+    frame = feed.take()
+    camera.released.set()
+    feed.close()
+
+    assert (frame.width_px, frame.height_px) == (12, 8)
+    assert (feed.state().width_px, feed.state().height_px) == (12, 8)
+
+
+def test_a_program_that_dies_and_hangs_is_started_again_and_its_password_told_nobody(tmp_path, caplog):
+    """First it dies, then it hangs, then it goes on."""
+    program = tmp_path / "camera"
+    program.write_text(f"""#!/bin/sh
+echo >> {tmp_path}/starts
+case $(wc -l < {tmp_path}/starts) in
+1) echo "rtsp://admin:hunter2@camera/live: 401 Unauthorized" >&2; exit 1 ;;
+2) sleep 60 ;;
+esac
+exec ffmpeg -v error -re -f lavfi -i testsrc=size=64x48:rate=25 -f mjpeg -
+""")
+    program.chmod(0o755)
+    source = f"pipe: {program} rtsp://admin:hunter2@camera/live"
+    feed = CameraFeed("entrance", CameraConfig(source=source, silence_seconds=1.0), jitter=lambda: 0.0)
+
+    with caplog.at_level(logging.INFO):
+        feed.start()
+        wait_until(lambda: "401 Unauthorized" in feed.state().reason)
+        wait_until(lambda: feed.state().frames > 5, seconds=30)
+        began_at = time.monotonic()
+        feed.close()
+
+    assert time.monotonic() - began_at < CLOSE_SECONDS
+    assert "hunter2" not in caplog.text
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

@@ -31,7 +31,7 @@ def test_what_is_no_device_is_refused(tmp_path):
     path.write_bytes(b"")
 
     with pytest.raises(CameraError, match="is not a device"):
-        open_device(str(path))
+        open_device(str(path), CameraConfig())
 
 
 def test_a_device_that_is_no_camera_is_refused():

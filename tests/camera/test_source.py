@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.camera.source import shown_source, source_kind
+from edge_agent.camera.source import shown_source, source_kind, without_secrets
 from edge_agent.errors import CameraError
 
 
@@ -21,6 +21,13 @@ from edge_agent.errors import CameraError
         ("rtsps://camera.local:322/stream", "stream"),
         ("http://camera.local/video.mjpg", "stream"),
         ("https://camera.local/video.mjpg", "stream"),
+        ("pipe: camera --output -", "pipe"),
+        ("rpicam", "pipe"),
+        ("rpicam: --camera 1", "pipe"),
+        ("jetson-csi: sensor-id=1", "pipe"),
+        ("ffmpeg: rtsp://camera.local/stream", "pipe"),
+        ("picamera2", "picamera2"),
+        ("picamera2: 1", "picamera2"),
     ],
 )
 def test_a_source_is_told_by_how_it_is_written(source, kind):
@@ -81,6 +88,10 @@ def test_an_unknown_address_is_refused_without_its_password():
         ("admin:hunter2@camera.local/stream", "admin:***@camera.local/stream"),
         ("rtsp://[admin:hunter2@camera.local/stream", "rtsp://***@camera.local/stream"),
         ("http://camera.local/video?user=admin&pwd=hunter2", "http://camera.local/video"),
+        ("pipe: /opt/camera --password hunter2", "pipe: /opt/camera"),
+        ("ffmpeg: -timeout 5 rtsp://admin:hunter2@camera.local/stream?x=1", "ffmpeg: rtsp://***@camera.local/stream"),
+        ("ffmpeg: 'rtsp://admin:hunter2@camera.local/a'", "ffmpeg: rtsp://***@camera.local/a"),
+        ("jetson-csi: sensor-id=1", "jetson-csi"),
         ("rtsp://camera.local/user=admin_password=hunter2_channel=1.sdp", "rtsp://camera.local/***"),
     ],
 )
@@ -94,3 +105,30 @@ def test_an_address_is_shown_without_what_lets_one_in(source, shown):
 )
 def test_no_password_is_ever_shown(user, password):
     assert shown_source(f"rtsp://{user}:{password}@camera.local/stream") == "rtsp://***@camera.local/stream"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("ffmpeg -i rtsp://admin:hunter2@camera/live", "rtsp://admin:hunter2@camera/live: 401 Unauthorized"),
+        ("ffmpeg -i rtsp://admin:hunter2@camera/live", "user admin with hunter2 is refused"),
+        ("ffmpeg -i rtsp://admin:hun%40ter2@camera/live", "password hun@ter2 and hun%40ter2 refused"),
+        ("ffmpeg -i rtsp://admin:hun@ter2@camera/live", "rtsp://admin:hun@ter2@camera/live refused"),
+        ("gst-launch-1.0 rtspsrc location=rtsp://camera user-id=admin user-pw=hunter2 ! x", "pw hunter2 refused"),
+        ("camera --password hunter2", "cannot log in with 'hunter2'"),
+        ("camera -u admin:hunter2", "hunter2 is refused"),
+        ("camera http://camera/video?user=admin&pwd=hunter2", "http://camera/video?user=admin&pwd=hunter2: 401"),
+        ("camera", "found password=hunter2 in http://admin:hunter2@camera"),
+    ],
+)
+def test_what_a_program_says_is_shown_without_what_lets_one_in(command, said):
+    shown = without_secrets(said, command=command.split())
+
+    assert "ter2" not in shown
+    assert "***" in shown
+
+
+def test_what_holds_no_secret_is_shown_as_it_is():
+    said = "[rtsp @ 0x55] Connection to tcp://camera:554 failed: Connection refused"
+
+    assert without_secrets(said, command=["ffmpeg", "-i", "rtsp://camera:554/live"]) == said

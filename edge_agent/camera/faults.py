@@ -1,0 +1,102 @@
+"""Faults: does a camera that gives pictures give the right ones?
+
+Pure: no clock, no I/O. What gives none at all is seen where pictures are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from edge_agent.config import CameraConfig
+    from edge_agent.domain import Image
+
+# Grey levels between the darkest and the brightest hundredth, after averaging to LOOKED_AT. The three reference
+# recordings have 172 and more; darkened to a twentieth, with noise, 8; to a fiftieth, where no face can be seen,
+# 2 to 3; a covered lens that lets some light in at one side 4.
+NOTHING_LEVELS = 5.0
+SOMETHING_LEVELS = 7.0
+LOOKED_AT = (64, 48)
+LOOK_SECONDS = 1.0
+# Of the rows and columns, these are compared first: they differ by the sensor's noise in nearly every frame.
+SAMPLE_STEP = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a camera's pictures: a code for programs, and a sentence that does not change meanwhile."""
+
+    code: Literal["camera_frozen", "camera_covered", "camera_wrong_size"]
+    text: str
+
+
+class Faults:
+    """Looks at every picture of one live camera, before it is turned or cut. Owned by one thread."""
+
+    def __init__(self, config: CameraConfig) -> None:
+        """Nothing has been seen yet."""
+        self._config = config
+        self._last: Image | None = None
+        self._same_since_at = 0.0
+        self._looked_at = float("-inf")
+        self._nothing_since_at: float | None = None
+
+    def judge(self, image: Image, *, at: float) -> tuple[Fault, ...]:
+        """Return what is wrong with this picture and those before it."""
+        self._compare(image, at=at)
+        if at - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = at
+            self._look(image, at=at)
+        found = (self._wrong_size(image), self._covered(at), self._frozen(at))
+        return tuple(fault for fault in found if fault is not None)
+
+    def _compare(self, image: Image, *, at: float) -> None:
+        if self._last is None or not _are_same(self._last, image):
+            self._same_since_at = at
+        self._last = image
+
+    def _look(self, image: Image, *, at: float) -> None:
+        levels = _levels(image)
+        if levels >= (NOTHING_LEVELS if self._nothing_since_at is None else SOMETHING_LEVELS):
+            self._nothing_since_at = None
+        elif self._nothing_since_at is None:
+            self._nothing_since_at = at
+
+    def _wrong_size(self, image: Image) -> Fault | None:
+        asked = self._config.frame_size
+        height_px, width_px = image.shape[:2]
+        if asked is None or asked == (width_px, height_px):
+            return None
+        return Fault(
+            "camera_wrong_size",
+            f"gives {width_px}x{height_px} where frame_size asks for {asked[0]}x{asked[1]}; choose a size that it has",
+        )
+
+    def _covered(self, at: float) -> Fault | None:
+        seconds = self._config.covered_seconds
+        if not seconds or self._nothing_since_at is None or at - self._nothing_since_at < seconds:
+            return None
+        return Fault("camera_covered", "its picture shows nothing: the lens is covered, or it is dark")
+
+    def _frozen(self, at: float) -> Fault | None:
+        seconds = self._config.frozen_seconds
+        # Where it is quite dark or bright, a sensor's every pixel may stand at the end of its scale, honestly.
+        if not seconds or self._nothing_since_at is not None or at - self._same_since_at < seconds:
+            return None
+        return Fault("camera_frozen", "its picture is frozen: the same again and again, to the last bit")
+
+
+def _are_same(one: Image, other: Image) -> bool:
+    sample = np.s_[::SAMPLE_STEP, ::SAMPLE_STEP]
+    return one.shape == other.shape and np.array_equal(one[sample], other[sample]) and np.array_equal(one, other)
+
+
+def _levels(image: Image) -> float:
+    """How many grey levels a picture has; averaging takes most of a sensor's noise away."""
+    grey = cv2.cvtColor(cv2.resize(image, LOOKED_AT, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
+    darkest, brightest = np.percentile(grey, (1, 99))
+    return float(brightest - darkest)

@@ -1,0 +1,143 @@
+"""Framing: where in a stream of bytes does each picture begin and end? The newest whole one counts."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
+
+import cv2
+import numpy as np
+
+from edge_agent.camera.chatter import keep_quiet
+from edge_agent.camera.picture_size import picture_size
+from edge_agent.camera.pictures import LARGEST_PX
+from edge_agent.camera.pixels import as_bgr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_agent.domain import Image
+
+# No camera's JPEG is larger; what has no end by then is garbage.
+LARGEST_JPEG_BYTES = 32 * 1024 * 1024
+
+RawPixels: TypeAlias = Literal["bgr", "i420", "nv12"]
+
+# ITU T.81, table B.1: a segment is a marker, its length and so many bytes. Between the segments of a scan lie its
+# pixels, in which a stuffed zero and the restarts RST0..RST7 may follow 0xFF. 0xFF may be repeated anywhere.
+_START = b"\xff\xd8\xff"
+_END = re.compile(rb"\xff+\xd9")
+_SEGMENT = re.compile(rb"\xff+([\xc0-\xcf\xda-\xfe])(..)", re.DOTALL)
+_START_OF_SCAN = b"\xda"
+_AFTER_PIXELS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_SHORTEST_SEGMENT_BYTES = 4
+
+
+class PictureStream(Protocol):
+    """Takes bytes as they come and gives the newest picture in them."""
+
+    def add(self, chunk: bytes) -> None:
+        """Take in what came next, a part of a picture or several."""
+        ...
+
+    def newest(self) -> Image | None:
+        """Give the newest whole picture, BGR uint8, once; None where none has come since, or it is damaged."""
+        ...
+
+
+class JpegStream:
+    """JPEG after JPEG, with anything in between: programs also print their log lines there."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._waiting = bytearray()
+        self._newest: bytes | None = None
+
+    def add(self, chunk: bytes) -> None:
+        """Keep the newest whole JPEG, and the beginning of the next, of LARGEST_JPEG_BYTES at most."""
+        self._waiting += chunk
+        while (begin := self._waiting.find(_START)) >= 0:
+            del self._waiting[:begin]
+            end, is_whole = _jpeg_end(self._waiting)
+            if is_whole:
+                self._newest = bytes(self._waiting[:end])
+            elif end is None:
+                if len(self._waiting) <= LARGEST_JPEG_BYTES:
+                    return
+                end = len(_START)
+            del self._waiting[:end]
+        # The last two bytes may be the beginning of the next start.
+        del self._waiting[: -len(_START) + 1]
+
+    def newest(self) -> Image | None:
+        """Decode the newest whole JPEG."""
+        content, self._newest = self._newest, None
+        if content is None:
+            return None
+        size = picture_size(io.BytesIO(content))
+        if size is None or size[0] * size[1] > LARGEST_PX:
+            return None
+        keep_quiet()
+        try:
+            # OpenCV's stubs leave out that a failure is None.
+            pixels = cast("Image | None", cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR))
+        except cv2.error:
+            return None
+        return None if pixels is None else as_bgr(pixels)
+
+
+class RawStream:
+    """Frames of one size, one directly after the other."""
+
+    def __init__(self, pixels: RawPixels, *, width_px: int, height_px: int) -> None:
+        """`i420` and `nv12` need an even width and height."""
+        planar = (height_px * 3 // 2, width_px)
+        self._shape: tuple[int, ...]
+        self._as_bgr: Callable[[Image], Image]
+        match pixels:
+            case "bgr":
+                self._shape, self._as_bgr = (height_px, width_px, 3), np.copy
+            case "i420":
+                self._shape, self._as_bgr = planar, _converted_by(cv2.COLOR_YUV2BGR_I420)
+            case "nv12":
+                self._shape, self._as_bgr = planar, _converted_by(cv2.COLOR_YUV2BGR_NV12)
+        self._frame_bytes = int(np.prod(self._shape))
+        self._waiting = bytearray()
+        self._newest: bytes | None = None
+
+    def add(self, chunk: bytes) -> None:
+        """Keep the newest whole frame, and the beginning of the next."""
+        self._waiting += chunk
+        whole_bytes = len(self._waiting) // self._frame_bytes * self._frame_bytes
+        if whole_bytes:
+            self._newest = bytes(self._waiting[whole_bytes - self._frame_bytes : whole_bytes])
+            del self._waiting[:whole_bytes]
+
+    def newest(self) -> Image | None:
+        """Convert the newest whole frame."""
+        content, self._newest = self._newest, None
+        return None if content is None else self._as_bgr(np.frombuffer(content, np.uint8).reshape(self._shape))
+
+
+def _converted_by(code: int) -> Callable[[Image], Image]:
+    return lambda pixels: np.asarray(cv2.cvtColor(pixels, code), np.uint8)
+
+
+def _jpeg_end(content: bytearray) -> tuple[int | None, bool]:
+    """Where the JPEG at the beginning ends, and True; or how much of it is broken, and False; None: not yet known.
+
+    Segment by segment, for the small picture that many cameras put into a segment has an end of its own.
+    """
+    position = 2
+    while (end := _END.match(content, position)) is None:
+        segment = _SEGMENT.match(content, position)
+        if segment is None:
+            return (None if len(content) - position < _SHORTEST_SEGMENT_BYTES else position), False
+        position = segment.end(1) + int.from_bytes(segment[2], "big")
+        if segment[1] == _START_OF_SCAN:
+            after = _AFTER_PIXELS.search(content, position)
+            if after is None:
+                return None, False
+            position = after.start()
+    return end.end(), True

@@ -1,0 +1,81 @@
+"""Picamera2: how are pictures read from a Raspberry Pi's ribbon camera through Debian's library of that name?"""
+
+from __future__ import annotations
+
+import importlib
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.camera.pixels import as_bgr
+from edge_agent.camera.presets import CSI_FRAMES_PER_SECOND, CSI_SIZE
+from edge_agent.errors import CameraError
+
+if TYPE_CHECKING:
+    from edge_agent.config import CameraConfig
+    from edge_agent.domain import Image
+
+# libcamera names formats by the order in a machine word: in memory, and in NumPy, this is blue, green, red.
+BGR_IN_MEMORY = "RGB888"
+
+
+class RibbonCamera:
+    """A camera that picamera2 has started. Owned by one thread."""
+
+    position_seconds: None = None
+
+    def __init__(self, camera: Any, *, shown: str, silence_seconds: float) -> None:
+        """`camera` is a started Picamera2; `shown` is how errors call it."""
+        self._camera, self._shown, self._silence_seconds = camera, shown, silence_seconds
+
+    def read(self) -> Image:
+        """Wait for the next picture.
+
+        Raises:
+            CameraError: the camera is lost, or silent for too long.
+        """
+        try:
+            return as_bgr(self._camera.capture_array("main", wait=False).get_result(timeout=self._silence_seconds))
+        except (TimeoutError, FutureTimeoutError) as error:
+            raise CameraError(
+                f"{self._shown}: no picture for {self._silence_seconds:.0f} s; check the camera's ribbon"
+            ) from error
+        except (RuntimeError, OSError, ValueError) as error:
+            raise CameraError(f"{self._shown}: stopped giving pictures ({error}); check the camera's ribbon") from error
+
+    def close(self) -> None:
+        """Let go of the camera."""
+        self._camera.close()
+
+
+def open_picamera2(config: CameraConfig, *, number: str) -> RibbonCamera:
+    """Open the ribbon camera with this number, the first where it is empty.
+
+    Raises:
+        CameraError: the library is not installed, or there is no such camera.
+    """
+    shown = f"picamera2: {number}" if number else "picamera2"
+    try:
+        library = importlib.import_module("picamera2")
+    except ImportError as error:
+        raise CameraError(
+            f"{shown}: the library cannot be imported ({error}); apt-get install python3-picamera2, and let the "
+            "virtual environment see it (--system-site-packages); or write 'source: rpicam', which needs neither"
+        ) from error
+    try:
+        camera = library.Picamera2(int(number or "0"))
+    except (IndexError, RuntimeError, OSError) as error:
+        raise CameraError(
+            f"{shown}: no such camera, or in use ({error}); 'rpicam-hello --list-cameras' lists them"
+        ) from error
+    try:
+        camera.configure(
+            camera.create_video_configuration(
+                main={"size": config.frame_size or CSI_SIZE, "format": BGR_IN_MEMORY},
+                controls={"FrameRate": config.capture_frames_per_second or CSI_FRAMES_PER_SECOND},
+            )
+        )
+        camera.start()
+    except (RuntimeError, OSError) as error:
+        camera.close()
+        raise CameraError(f"{shown}: does not start ({error}); close other programs that use it") from error
+    return RibbonCamera(camera, shown=shown, silence_seconds=config.silence_seconds)

@@ -1,0 +1,216 @@
+"""Pipe: how are pictures read from a program that writes them to its standard output?"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING
+
+from edge_agent.camera.framing import JpegStream, PictureStream, RawStream
+from edge_agent.camera.presets import PACKAGES, command_of
+from edge_agent.camera.source import shown_source, without_secrets
+from edge_agent.errors import CameraError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from edge_agent.config import CameraConfig
+    from edge_agent.domain import Image
+
+# A program may need this long until its first picture: it looks for the sensor, or connects to a camera.
+START_SECONDS = 10.0
+# How soon the word to stop is heard while nothing comes.
+STOP_CHECK_SECONDS = 0.1
+# After SIGTERM a program may put its camera to sleep; then it is killed.
+END_SECONDS = 0.5
+END_CHECK_SECONDS = 0.01
+# The most that a user may have without privileges (fs.pipe-max-size): the program need not wait while we decode.
+PIPE_BYTES = 1024 * 1024
+# Of linux/fcntl.h; Python 3.10 has it, its type stubs do not know it everywhere.
+F_SETPIPE_SZ = 1031
+# A program that writes faster than we read must not keep us from looking at what came.
+MOST_CHUNKS = 16
+# Of what the program says, the end is enough for a reason, and the rest is dropped.
+KEPT_MESSAGE_BYTES = 4096
+SHOWN_LINES = 3
+SHOWN_CHARACTERS = 300
+
+
+class PipeCamera:
+    """A program in a process group of its own, without a shell. Owned by one thread."""
+
+    position_seconds: None = None
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        stream: PictureStream,
+        *,
+        shown: str,
+        silence_seconds: float,
+        stop: threading.Event,
+    ) -> None:
+        """Start the program; `shown` is how errors call it. A read ends soon after `stop` is set.
+
+        Raises:
+            CameraError: there is no such program, or it may not be started.
+        """
+        self._command, self._stream, self._shown = command, stream, shown
+        self._silence_seconds, self._stop = silence_seconds, stop
+        self._patience_seconds = max(silence_seconds, START_SECONDS)
+        self._said = b""
+        self._has_written = False
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  (the command stands in the configuration for this)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise CameraError(f"{shown}: {_why_not_started(command[0], error)}") from error
+        self._pictures, self._messages = _open_end(self._process.stdout), _open_end(self._process.stderr)
+        self._waiting = select.poll()
+        for end in (self._pictures, self._messages):
+            self._waiting.register(end, select.POLLIN)
+
+    def read(self) -> Image:
+        """Wait for the next picture; of those that have come already, the newest.
+
+        Raises:
+            CameraError: the program has ended, is silent for too long, or is to be stopped.
+        """
+        give_up_at = time.monotonic() + self._patience_seconds
+        while time.monotonic() < give_up_at:
+            if self._stop.is_set():
+                raise CameraError(f"{self._shown}: asked to stop")
+            goes_on = self._take_in()
+            image = self._stream.newest()
+            if image is not None:
+                self._patience_seconds = self._silence_seconds
+                return image
+            if not goes_on:
+                raise CameraError(f"{self._shown}: {self._why_ended()}")
+        raise CameraError(f"{self._shown}: {self._why_silent()}")
+
+    def close(self) -> None:
+        """End the program and whatever it has started."""
+        self._signal(signal.SIGTERM)
+        self._has_ended_within(END_SECONDS)
+        # Also where the program itself has ended: its children may live. Nobody else can have the number of the
+        # group by now, for the program is not yet waited for.
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        for end in (self._process.stdout, self._process.stderr):
+            if end is not None:
+                end.close()
+
+    def _take_in(self) -> bool:
+        """Wait a little for what the program writes; False once it writes no more pictures."""
+        ready = {end for end, _ in self._waiting.poll(STOP_CHECK_SECONDS * 1000)}
+        if self._messages in ready:
+            self._hear()
+        if self._pictures not in ready:
+            return True
+        for _ in range(MOST_CHUNKS):
+            try:
+                chunk = os.read(self._pictures, PIPE_BYTES)
+            except BlockingIOError:
+                break
+            if not chunk:
+                return False
+            self._has_written = True
+            self._stream.add(chunk)
+        return True
+
+    def _hear(self) -> None:
+        """Keep the end of what the program says."""
+        try:
+            message = os.read(self._messages, PIPE_BYTES)
+        except BlockingIOError:
+            return
+        if not message:
+            # Otherwise it would be ready for ever. It may be so already when the program ends.
+            with suppress(KeyError):
+                self._waiting.unregister(self._messages)
+        self._said = (self._said + message)[-KEPT_MESSAGE_BYTES:]
+
+    def _why_ended(self) -> str:
+        ended = self._has_ended_within(END_SECONDS)
+        self._hear()
+        if ended is None:
+            return f"the program has closed its output{self._last_words()}"
+        how = "has ended with exit status" if ended.si_code == os.CLD_EXITED else "was ended by signal"
+        return f"the program {how} {ended.si_status}{self._last_words()}"
+
+    def _why_silent(self) -> str:
+        seconds = f"{self._patience_seconds:.0f} s"
+        if self._has_written:
+            return f"no picture for {seconds}; check its power and cable, and that 'pixels' is what it writes"
+        return f"has written nothing for {seconds}{self._last_words()}"
+
+    def _last_words(self) -> str:
+        lines = [line.strip() for line in self._said.decode(errors="replace").splitlines() if line.strip()]
+        words = without_secrets("; ".join(lines[-SHOWN_LINES:]), command=self._command)[-SHOWN_CHARACTERS:]
+        return f": {words}" if words else "; start it by hand to see why"
+
+    def _has_ended_within(self, seconds: float) -> os.waitid_result | None:
+        """How the program itself has ended, without waiting for it for good: its number stays its own."""
+        until = time.monotonic() + seconds
+        while True:
+            ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is not None or time.monotonic() >= until:
+                return ended
+            time.sleep(END_CHECK_SECONDS)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # A group has the number of the process that it began with.
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+def open_pipe(config: CameraConfig, *, stop: threading.Event) -> PipeCamera:
+    """Start the command of a source `pipe`, `rpicam`, `jetson-csi` or `ffmpeg`.
+
+    Raises:
+        CameraError: there is no such program, or it may not be started.
+    """
+    stream: PictureStream = JpegStream()
+    if config.pixels != "mjpeg" and config.frame_size is not None:
+        width_px, height_px = config.frame_size
+        stream = RawStream(config.pixels, width_px=width_px, height_px=height_px)
+    return PipeCamera(
+        command_of(config),
+        stream,
+        shown=shown_source(config.source),
+        silence_seconds=config.silence_seconds,
+        stop=stop,
+    )
+
+
+def _open_end(end: IO[bytes] | None) -> int:
+    """The number of our end of a pipe."""
+    if end is None:
+        raise AssertionError("opened with subprocess.PIPE")
+    # Where the user has too many large pipes already, it stays small.
+    with suppress(OSError):
+        fcntl.fcntl(end, F_SETPIPE_SZ, PIPE_BYTES)
+    os.set_blocking(end.fileno(), False)
+    return end.fileno()
+
+
+def _why_not_started(program: str, error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError):
+        package = PACKAGES.get(program)
+        return f"{program}: no such program; " + (
+            f"apt-get install {package}" if package else "install it, or give its whole path"
+        )
+    return f"{program}: cannot be started ({getattr(error, 'strerror', None) or error}); check the path and its rights"

@@ -1,0 +1,36 @@
+"""View: which part of a camera's picture is watched, and which way up?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from edge_agent.config import CameraConfig
+    from edge_agent.domain import Image
+
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_FLIPS = {"horizontal": 1, "vertical": 0}
+
+
+def as_watched(image: Image, config: CameraConfig) -> Image:
+    """Turn, flip and cut a picture, in this order; all that comes behind, alerts included, knows only the result."""
+    if config.rotate:
+        image = np.asarray(cv2.rotate(image, _TURNS[config.rotate]), np.uint8)
+    if config.flip != "none":
+        image = np.asarray(cv2.flip(image, _FLIPS[config.flip]), np.uint8)
+    if config.region != (0.0, 0.0, 1.0, 1.0):
+        height_px, width_px = image.shape[:2]
+        left, right = _pixels(config.region[0], config.region[2], width_px)
+        top, bottom = _pixels(config.region[1], config.region[3], height_px)
+        # A copy, for a part would keep the whole alive.
+        image = image[top:bottom, left:right].copy()
+    return image
+
+
+def _pixels(begin: float, end: float, side_px: int) -> tuple[int, int]:
+    """A range of at least one pixel."""
+    first = min(round(begin * side_px), side_px - 1)
+    return first, max(round(end * side_px), first + 1)

@@ -1,0 +1,106 @@
+"""Picamera2: the library is a small fake with its API, imported as the real one would be."""
+
+import sys
+
+import pytest
+
+from edge_agent.camera import open_camera
+from edge_agent.config import CameraConfig
+from edge_agent.errors import CameraError
+
+LIBRARY = """
+import numpy as np
+from concurrent.futures import Future
+
+cameras = []
+
+class Job:
+    def __init__(self, future): self.future = future
+    def get_result(self, timeout=None): return self.future.result(timeout=timeout)
+
+class Picamera2:
+    def __init__(self, camera_num=0):
+        if camera_num > 1:
+            raise IndexError("list index out of range")
+        self.number, self.closed, self.pictures = camera_num, 0, 2
+        cameras.append(self)
+    def create_video_configuration(self, main, controls): return {"main": main, "controls": controls}
+    def configure(self, configuration):
+        if configuration["main"]["size"][0] > 4000:
+            raise RuntimeError("Failed to configure camera: unsupported size")
+        self.configuration = configuration
+    def start(self): pass
+    def capture_array(self, name, wait=None):
+        assert name == "main" and wait is False
+        future = Future()
+        if self.pictures > 0:
+            width, height = self.configuration["main"]["size"]
+            future.set_result(np.full((height, width, 3), (200, 0, 0), np.uint8))
+        elif self.pictures < 0:
+            future.set_exception(RuntimeError("camera frontend has timed out"))
+        self.pictures -= 1
+        return Job(future)
+    def close(self): self.closed += 1
+"""
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    (tmp_path / "picamera2.py").write_text(LIBRARY)
+    monkeypatch.syspath_prepend(tmp_path)
+    import picamera2
+
+    yield picamera2
+    del sys.modules["picamera2"]
+
+
+def opened(source="picamera2", **keys):
+    return open_camera(CameraConfig(source=source, **keys))
+
+
+def test_pictures_come_as_blue_green_red_in_the_size_asked_for(library):
+    camera = opened(frame_size=(64, 48), capture_frames_per_second=5)
+
+    image = camera.read()
+    camera.close()
+
+    assert image.shape == (48, 64, 3)
+    assert image[0, 0].tolist() == [200, 0, 0]
+    (fake,) = library.cameras
+    assert fake.configuration == {"main": {"size": (64, 48), "format": "RGB888"}, "controls": {"FrameRate": 5}}
+    assert (fake.number, fake.closed) == (0, 1)
+
+
+def test_the_second_camera_has_the_number_one(library):
+    opened("picamera2: 1")
+
+    assert library.cameras[0].number == 1
+
+
+def test_silence_and_then_a_failure_are_losses(library):
+    camera = opened(silence_seconds=0.1)
+    camera.read()
+    camera.read()
+
+    with pytest.raises(CameraError, match="picamera2: no picture for 0 s; check the camera's ribbon"):
+        camera.read()
+    with pytest.raises(CameraError, match=r"stopped giving pictures .camera frontend has timed out"):
+        camera.read()
+
+
+@pytest.mark.usefixtures("library")
+def test_a_camera_that_is_not_there_is_refused():
+    with pytest.raises(CameraError, match="picamera2: 2: no such camera, or in use"):
+        opened("picamera2: 2")
+
+
+def test_a_camera_that_cannot_be_set_so_is_let_go(library):
+    with pytest.raises(CameraError, match=r"does not start .*unsupported size"):
+        opened(frame_size=(5000, 4000))
+
+    assert library.cameras[0].closed == 1
+
+
+def test_a_library_that_is_missing_is_named_with_its_package():
+    with pytest.raises(CameraError, match="apt-get install python3-picamera2"):
+        opened()

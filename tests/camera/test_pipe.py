@@ -1,0 +1,257 @@
+"""Pipe: real programs that write pictures, end, hang, and have children."""
+
+import os
+import shlex
+import shutil
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from edge_agent.camera import open_camera
+from edge_agent.camera.pipe import END_SECONDS
+from edge_agent.config import CameraConfig
+from edge_agent.errors import CameraError
+from tests.rtsp_server import RtspServer
+
+MOVING = "testsrc=size=320x240:rate=25"
+
+
+def opened(source, *, stop=None, **keys):
+    return open_camera(CameraConfig(source=source, **keys), stop)
+
+
+def a_program(code):
+    """A source that runs some Python."""
+    return f"pipe: {shlex.quote(sys.executable)} -c {shlex.quote(code)}"
+
+
+def is_alive(process_id):
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def wait_until_dead(process_id):
+    until = time.monotonic() + 5
+    while is_alive(process_id):
+        assert time.monotonic() < until, f"process {process_id} lives on"
+        time.sleep(0.01)
+
+
+def test_the_preset_ffmpeg_gives_pictures_at_their_pace():
+    with closing(opened(f"ffmpeg: -re -f lavfi {MOVING}")) as camera:
+        camera.read()
+        began_at = time.monotonic()
+        images = [camera.read() for _ in range(25)]
+        took_seconds = time.monotonic() - began_at
+
+    assert {image.shape for image in images} == {(240, 320, 3)}
+    assert 0.5 < took_seconds < 4
+
+
+def test_the_preset_ffmpeg_gives_the_size_and_rate_that_are_asked_for():
+    with closing(
+        opened(f"ffmpeg: -re -f lavfi {MOVING}", frame_size=(160, 120), capture_frames_per_second=5)
+    ) as camera:
+        camera.read()
+        began_at = time.monotonic()
+        images = [camera.read() for _ in range(5)]
+
+    assert images[-1].shape == (120, 160, 3)
+    assert time.monotonic() - began_at > 0.6
+
+
+@pytest.mark.parametrize(("pixels", "name"), [("bgr", "bgr24"), ("i420", "yuv420p"), ("nv12", "nv12")])
+def test_raw_frames_of_ffmpeg_have_their_colours(pixels, name):
+    command = f"ffmpeg -v error -re -f lavfi -i color=red:size=64x48:rate=25 -pix_fmt {name} -f rawvideo -"
+    with closing(opened(f"pipe: {command}", pixels=pixels, frame_size=(64, 48))) as camera:
+        image = camera.read()
+
+    assert image.shape == (48, 64, 3)
+    assert image[20, 30] == pytest.approx([0, 0, 255], abs=6)
+
+
+@pytest.mark.skipif(not shutil.which("gst-launch-1.0"), reason="gst-launch-1.0: apt-get install gstreamer1.0-tools")
+def test_gst_launch_gives_pictures_as_on_a_jetson():
+    """The preset but for its sensor, which only a Jetson has."""
+    pipeline = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=15/1,format=I420"
+    with closing(opened(f"pipe: gst-launch-1.0 --quiet {pipeline} ! jpegenc ! fdsink fd=1")) as camera:
+        images = [camera.read() for _ in range(5)]
+
+    assert {image.shape for image in images} == {(240, 320, 3)}
+
+
+def test_a_backlog_is_passed_over_for_the_newest_picture():
+    code = """
+import sys, time, cv2, numpy as np
+for n in range(20):
+    sys.stdout.buffer.write(cv2.imencode(".jpg", np.full((48, 64, 3), 10 * n, np.uint8))[1].tobytes())
+sys.stdout.buffer.flush()
+sys.stderr.write("written")
+time.sleep(60)
+"""
+    with closing(opened(a_program(code))) as camera:
+        camera.read()
+        time.sleep(0.2)
+        with closing(opened(a_program(code))) as late:
+            time.sleep(3.0)
+            newest = late.read()
+
+    assert newest.mean() == pytest.approx(190, abs=3)
+
+
+def test_a_program_that_ends_is_a_loss_with_its_last_words():
+    code = "import sys; sys.stderr.write('looking\\nsensor 0 is not there\\n'); sys.exit(3)"
+    with closing(opened(a_program(code))) as camera, pytest.raises(CameraError) as raised:
+        camera.read()
+
+    assert str(raised.value) == (
+        f"pipe: {sys.executable}: the program has ended with exit status 3: looking; sensor 0 is not there"
+    )
+
+
+def test_a_program_that_is_killed_is_a_loss():
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    with (
+        closing(opened(a_program(code))) as camera,
+        pytest.raises(CameraError, match="was ended by signal 9; start it by hand to see why"),
+    ):
+        camera.read()
+
+
+def test_a_program_that_goes_on_without_its_output_is_a_loss():
+    code = "import os, time; os.close(1); time.sleep(60)"
+    with (
+        closing(opened(a_program(code))) as camera,
+        pytest.raises(CameraError, match="has closed its output"),
+    ):
+        camera.read()
+
+
+def test_a_program_that_stalls_is_noticed_after_its_silence():
+    code = """
+import sys, time, cv2, numpy as np
+sys.stdout.buffer.write(cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes())
+sys.stdout.buffer.flush()
+time.sleep(60)
+"""
+    with closing(opened(a_program(code), silence_seconds=0.5)) as camera:
+        camera.read()
+        stalled_at = time.monotonic()
+        with pytest.raises(CameraError, match="no picture for 0 s"):
+            camera.read()
+
+    assert 0.4 < time.monotonic() - stalled_at < 2 + END_SECONDS
+
+
+def test_a_program_that_is_not_installed_is_refused_with_its_package():
+    with pytest.raises(CameraError, match=r"^rpicam: rpicam-vid: no such program; apt-get install rpicam-apps$"):
+        opened("rpicam")
+    with pytest.raises(CameraError, match=r"/nowhere/camera: no such program; install it"):
+        opened("pipe: /nowhere/camera --password hunter2")
+
+
+def test_a_program_that_may_not_be_started_is_refused(tmp_path):
+    (tmp_path / "camera").write_text("#!/bin/sh\n")
+
+    with pytest.raises(CameraError, match=r"cannot be started \(Permission denied\)"):
+        opened(f"pipe: {tmp_path}/camera")
+
+
+def test_no_shell_reads_the_command(tmp_path):
+    with (
+        closing(opened(f"pipe: echo hello; touch {tmp_path}/made > {tmp_path}/redirected")) as camera,
+        pytest.raises(CameraError, match="has ended"),
+    ):
+        camera.read()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_closing_ends_the_program_and_its_children_also_those_that_will_not(tmp_path):
+    numbers = tmp_path / "numbers"
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    code = f"""
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", {stubborn!r}], stdout=subprocess.PIPE)
+child.stdout.readline()
+open({str(numbers)!r} + ".new", "w").write(f"{{os.getpid()}} {{child.pid}}")
+os.rename({str(numbers)!r} + ".new", {str(numbers)!r})
+time.sleep(60)
+"""
+    camera = opened(a_program(code))
+    until = time.monotonic() + 10
+    while not numbers.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+    began_at = time.monotonic()
+    camera.close()
+
+    assert time.monotonic() - began_at < END_SECONDS + 1
+    for number in numbers.read_text().split():
+        wait_until_dead(int(number))
+
+
+def test_the_children_of_a_program_that_has_ended_itself_are_ended_too(tmp_path):
+    code = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+open({str(tmp_path / "number")!r}, "w").write(str(child.pid))
+"""
+    camera = opened(a_program(code), silence_seconds=0.3)
+    # Its child holds the output open.
+    with pytest.raises(CameraError):
+        camera.read()
+    camera.close()
+
+    wait_until_dead(int((tmp_path / "number").read_text()))
+
+
+def test_a_read_that_waits_ends_soon_after_the_word_to_stop():
+    stop = threading.Event()
+    with closing(opened(a_program("import time; time.sleep(60)"), stop=stop)) as camera:
+        timer = threading.Timer(0.2, stop.set)
+        timer.start()
+        began_at = time.monotonic()
+        with pytest.raises(CameraError, match="asked to stop"):
+            camera.read()
+        timer.join()
+
+    assert time.monotonic() - began_at < 1 + END_SECONDS
+
+
+def test_a_program_that_talks_without_end_fills_no_memory_and_is_quoted_in_short():
+    code = "import sys\nfor n in range(20000): sys.stderr.write('x' * 500 + str(n) + '\\n')\nsys.exit(1)"
+    with closing(opened(a_program(code))) as camera, pytest.raises(CameraError) as raised:
+        camera.read()
+
+    assert str(raised.value).endswith("x19999")
+    assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize("source", ["ffmpeg: {}", "pipe: ffmpeg -v error -rtsp_transport tcp -i {} -f mjpeg -"])
+def test_a_password_in_a_command_is_told_nobody_even_where_the_program_tells_it(source):
+    server = RtspServer()
+    address = server.address("admin:hunter2")
+
+    with closing(opened(source.format(address))) as camera, pytest.raises(CameraError) as raised:
+        camera.read()
+
+    assert "hunter2" not in str(raised.value)
+    assert "Connection refused" in str(raised.value)
+
+
+def test_a_network_camera_comes_in_through_ffmpeg():
+    with (
+        RtspServer("admin:hunter2") as server,
+        closing(opened(f"ffmpeg: {server.address('admin:hunter2')}")) as camera,
+    ):
+        assert camera.read().shape == (240, 320, 3)

@@ -1,0 +1,49 @@
+"""View: turned, flipped, cut, in this order."""
+
+import numpy as np
+import pytest
+
+from edge_agent.camera.view import as_watched
+from edge_agent.config import CameraConfig
+
+# Four by three pixels, each with a number of its own.
+PICTURE = np.repeat(np.arange(12, dtype=np.uint8).reshape(3, 4, 1), 3, axis=2)
+
+
+def numbers(**keys):
+    return as_watched(PICTURE, CameraConfig(**keys))[:, :, 0].tolist()
+
+
+def test_a_picture_that_is_as_it_should_be_is_not_copied():
+    assert as_watched(PICTURE, CameraConfig()) is PICTURE
+
+
+@pytest.mark.parametrize(
+    ("degrees", "top_row"), [(0, [0, 1, 2, 3]), (90, [8, 4, 0]), (180, [11, 10, 9, 8]), (270, [3, 7, 11])]
+)
+def test_it_is_turned_clockwise(degrees, top_row):
+    assert numbers(rotate=degrees)[0] == top_row
+
+
+def test_it_is_mirrored_or_put_upside_down():
+    assert numbers(flip="horizontal")[0] == [3, 2, 1, 0]
+    assert numbers(flip="vertical")[0] == [8, 9, 10, 11]
+
+
+def test_a_part_of_it_is_watched_alone():
+    assert numbers(region=(0.5, 0, 1, 0.67)) == [[2, 3], [6, 7]]
+
+
+def test_the_part_is_that_of_the_turned_and_flipped_picture():
+    assert numbers(rotate=90, flip="horizontal", region=(0, 0, 0.34, 0.25)) == [[0]]
+
+
+def test_a_part_smaller_than_a_pixel_is_one():
+    assert numbers(region=(0.999, 0.999, 1, 1)) == [[11]]
+
+
+def test_what_is_watched_can_be_given_to_opencv():
+    image = as_watched(PICTURE, CameraConfig(rotate=90, flip="vertical", region=(0, 0, 0.5, 0.5)))
+
+    assert image.flags.c_contiguous
+    assert image.dtype == np.uint8
