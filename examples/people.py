@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from importlib.resources import as_file, files
+from importlib.resources import files
 from typing import TypeAlias
 
 import cv2
@@ -25,6 +25,10 @@ Point: TypeAlias = tuple[float, float]
 
 MASK_BLUE = (208.0, 186.0, 146.0)
 """The outer side of a surgical mask in an even light, as blue, green, red."""
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+CHUNK_FRAME_BYTES = 12
+"""Length, name and checksum around the content of a chunk of a PNG."""
 
 DETAIL = 4
 """Masks are drawn this much larger and then scaled down, so that their lines are soft."""
@@ -142,11 +146,24 @@ HOPPER = Portrait(
 @functools.cache
 def picture(portrait: Portrait) -> Image:
     """Read a portrait as its package ships it: (height, width, 3) BGR."""
-    with as_file(files(portrait.package) / portrait.file) as path:
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if pixels is None:
+    file = files(portrait.package) / portrait.file
+    if not file.is_file():
         raise FileNotFoundError(f"{portrait.file} is not in {portrait.package}; install maskwatch[dev,train]")
-    return _shared(pixels)
+    content = np.frombuffer(_without_colour_profile(file.read_bytes()), np.uint8)
+    return _shared(cv2.imdecode(content, cv2.IMREAD_COLOR))
+
+
+def _without_colour_profile(picture: bytes) -> bytes:
+    """Leave the profile out of a PNG: OpenCV makes no use of it, and libpng complains about it on stderr."""
+    if not picture.startswith(PNG_SIGNATURE):
+        return picture
+    kept, at = PNG_SIGNATURE, len(PNG_SIGNATURE)
+    while at < len(picture):
+        end = at + CHUNK_FRAME_BYTES + int.from_bytes(picture[at : at + 4], "big")
+        if picture[at + 4 : at + 8] != b"iCCP":
+            kept += picture[at:end]
+        at = end
+    return kept
 
 
 @functools.cache
