@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Install maskwatch as a service where the Debian package does not fit; again, to repair or to upgrade.
+#
+#   sudo deploy/install.sh              from this checkout
+#   sudo deploy/install.sh FILE.whl     from a wheel
+#   sudo deploy/install.sh --dry-run    say what would be done, and do nothing
+#   sudo deploy/install.sh --uninstall  remove the program; configuration, waiting alerts and crops stay
+#
+# PYTHON=python3.12 chooses another Python, from 3.10 to 3.13.
+set -euo pipefail
+checkout=$(cd "$(dirname "$0")/.." && pwd)
+
+python=${PYTHON:-python3}
+dry=no
+uninstall=no
+what=$checkout
+for argument in "$@"; do
+    case $argument in
+        --dry-run) dry=yes ;;
+        --uninstall) uninstall=yes ;;
+        -h | --help)
+            sed -n '2,/^set/{/^set/d; s/^# \{0,1\}//; p}' "$0"
+            exit 0
+            ;;
+        -*)
+            echo "install.sh: '$argument' is no option; known are --dry-run and --uninstall" >&2
+            exit 64
+            ;;
+        *) what=$(realpath "$argument") ;;
+    esac
+done
+
+# Do a step, or only say it.
+step() {
+    echo "+ $*"
+    [[ $dry == yes ]] || "$@"
+}
+stop_with() {
+    echo "install.sh: $1" >&2
+    exit 1
+}
+
+if [[ $dry == no && $(id -u) -ne 0 ]]; then
+    stop_with "has to be root: sudo $0 $*"
+fi
+if command -v dpkg-query >/dev/null &&
+    [[ $(dpkg-query --show --showformat='${db:Status-Status}' maskwatch 2>/dev/null || true) == installed ]]; then
+    stop_with "the package maskwatch is installed, and both would write to /opt/maskwatch; apt-get remove maskwatch first"
+fi
+
+if [[ $uninstall == yes ]]; then
+    [[ ! -e /etc/systemd/system/edge-agent.service ]] || step systemctl disable --now edge-agent.service
+    step rm -rf /opt/maskwatch /usr/local/bin/edge-agent /etc/systemd/system/edge-agent.service /etc/sysusers.d/maskwatch.conf
+    step systemctl daemon-reload
+    echo "kept: /etc/maskwatch and /var/lib/maskwatch; rm -rf them to forget everything"
+    exit 0
+fi
+
+command -v systemctl >/dev/null || stop_with "there is no systemd here; run 'edge-agent run' by what starts your services"
+"$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null ||
+    stop_with "$python is not Python 3.10 to 3.13; name one: sudo PYTHON=python3.12 $0"
+"$python" -c 'import ensurepip' 2>/dev/null ||
+    stop_with "$python cannot make virtual environments: apt-get install python3-venv"
+
+step install -m 644 "$checkout/deploy/maskwatch.sysusers" /etc/sysusers.d/maskwatch.conf
+step systemd-sysusers /etc/sysusers.d/maskwatch.conf
+# The system's packages are seen from within: python3-systemd for the journal, python3-picamera2 for a Pi's camera.
+[[ -x /opt/maskwatch/bin/pip ]] || step "$python" -m venv --system-site-packages /opt/maskwatch
+step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --upgrade "$what"
+# Also where the version is the same: this is how a damaged installation is repaired.
+step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$what"
+step ln -sfn /opt/maskwatch/bin/edge-agent /usr/local/bin/edge-agent
+
+step install -d -m 755 /etc/maskwatch
+step install -d -m 700 /etc/maskwatch/credentials
+if [[ ! -e /etc/maskwatch/config.yaml ]]; then
+    # What a person runs and what the service runs look into the same folder.
+    step install -m 640 -o root -g maskwatch "$checkout/config.yaml" /etc/maskwatch/config.yaml
+    step sed -i 's|^state_folder:$|state_folder: /var/lib/maskwatch|' /etc/maskwatch/config.yaml
+fi
+step install -m 644 "$checkout/deploy/edge-agent.service" /etc/systemd/system/edge-agent.service
+step systemctl daemon-reload
+step systemctl enable edge-agent.service
+# Only what runs is started again: a new device has to be told first what to watch.
+step systemctl --no-block try-restart edge-agent.service
+echo "edit /etc/maskwatch/config.yaml, then: systemctl start edge-agent"

@@ -1,0 +1,100 @@
+"""What is put on a device: scripts, man page, completion, and the paths on which they agree."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploy.debian.completion import completion
+from deploy.debian.man_page import commands_of, man_page
+from edge_agent.cli import build_parser
+
+CHECKOUT = Path(__file__).parents[2]
+DEPLOY = CHECKOUT / "deploy"
+SCRIPTS = ["build-deb", "install.sh", "test-service", "debian/postinst", "debian/prerm", "debian/postrm"]
+PROGRAM = "/opt/maskwatch/bin/edge-agent"
+
+
+def text(name: str) -> str:
+    return (DEPLOY / name).read_text(encoding="utf-8")
+
+
+def install(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([DEPLOY / "install.sh", *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is missing (Debian package shellcheck)")
+def test_shellcheck_finds_nothing_in_a_script(script):
+    said = subprocess.run(["shellcheck", DEPLOY / script], capture_output=True, text=True, check=False, timeout=60)
+
+    assert said.stdout == ""
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_can_be_run(script):
+    assert os.access(DEPLOY / script, os.X_OK)
+
+
+def test_service_package_and_installer_put_the_program_in_the_same_place():
+    assert f"ExecStart={PROGRAM} run" in text("edge-agent.service")
+    assert f'"$root{PROGRAM}"' in text("build-deb")
+    assert f"ln -sfn {PROGRAM} " in text("install.sh")
+
+
+@pytest.mark.parametrize("script", ["build-deb", "install.sh"])
+def test_the_default_configuration_has_the_line_that_an_installation_changes(script):
+    assert r"s|^state_folder:$|state_folder: /var/lib/maskwatch|" in text(script)
+    lines = (CHECKOUT / "config.yaml").read_text(encoding="utf-8").splitlines()
+    assert lines.count("state_folder:") == 1
+
+
+def test_every_library_of_the_agent_has_its_version_in_the_package():
+    project = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
+    dependencies = re.findall(r'^  "([a-z-]+)', project.split("dependencies = [")[1].split("]")[0], re.MULTILINE)
+
+    pinned = set(re.findall(r"^([a-z-]+)==", text("debian/constraints.txt"), re.MULTILINE))
+    assert dependencies
+    assert set(dependencies) <= pinned
+
+
+def test_a_dry_run_of_the_installer_says_every_step_and_takes_none():
+    said = install("--dry-run")
+
+    assert said.returncode == 0, said.stderr
+    assert "+ systemctl enable edge-agent.service" in said.stdout
+    assert not Path("/opt/maskwatch/bin/pip").exists()
+
+
+def test_an_unknown_option_of_the_installer_is_refused():
+    said = install("--uninstal")
+
+    assert said.returncode == 64
+    assert "--uninstall" in said.stderr
+
+
+def test_the_man_page_names_every_command_and_its_options():
+    page = "\n".join(man_page()).replace("\\-", "-")
+
+    for name, command in commands_of(build_parser()).items():
+        assert f".SS {name}\n" in page
+        assert all(option in page for option in command._option_string_actions if option not in ("-h", "--help"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [(["edge-agent", "rep"], "replay"), (["edge-agent", "replay", "--js"], "--json")]
+)
+def test_bash_completes_commands_and_options(typed, offered):
+    words = " ".join(f'"{word}"' for word in typed)
+    asks = f'COMP_WORDS=({words}); COMP_CWORD={len(typed) - 1}; _edge_agent; echo "${{COMPREPLY[@]}}"'
+
+    said = subprocess.run(
+        ["bash", "-c", f"{completion()}\n{asks}"], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert said.stdout.split() == [offered]
