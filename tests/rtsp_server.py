@@ -62,6 +62,11 @@ class RtspServer:
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """Be a camera without power."""
         if self._process is not None:

@@ -5,10 +5,11 @@ import subprocess
 import sys
 import time
 
+import cv2
 import pytest
 
 from edge_agent.camera import open_camera
-from edge_agent.camera.opencv import open_device, plausible_position
+from edge_agent.camera.opencv import device_settings, open_device, plausible_position
 from edge_agent.config import CameraConfig
 from edge_agent.errors import CameraError
 from tests.rtsp_server import RtspServer
@@ -55,6 +56,25 @@ def test_a_device_without_permission_is_refused_with_the_group_to_join():
     # Every system has it, for root and its group alone, as a camera is for the group 'video'.
     with pytest.raises(CameraError, match="/dev/console: no permission to use it; add this user to the group 'video'"):
         opened("/dev/console")
+
+
+def test_a_device_is_asked_for_format_size_and_rate_in_this_order():
+    """The sizes that it has depend on the format, and the rates on both."""
+    config = CameraConfig(fourcc="MJPG", frame_size=(1280, 720), capture_frames_per_second=15)
+
+    names = [name for name, _ in device_settings(config)]
+    settings = dict(device_settings(config))
+
+    assert names == [
+        cv2.CAP_PROP_FOURCC,
+        cv2.CAP_PROP_FRAME_WIDTH,
+        cv2.CAP_PROP_FRAME_HEIGHT,
+        cv2.CAP_PROP_FPS,
+        cv2.CAP_PROP_BUFFERSIZE,
+    ]
+    assert int(settings[cv2.CAP_PROP_FOURCC]).to_bytes(4, "little") == b"MJPG"
+    assert (settings[cv2.CAP_PROP_FRAME_WIDTH], settings[cv2.CAP_PROP_FRAME_HEIGHT]) == (1280, 720)
+    assert dict(device_settings(CameraConfig())) == {cv2.CAP_PROP_BUFFERSIZE: 1}
 
 
 def test_a_stream_plays_at_the_pace_of_its_camera():

@@ -1,0 +1,88 @@
+"""Recovery: each fault is seen and over within the times that docs/cameras.md states, against real cameras."""
+
+import re
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edge_agent.camera.feed import CameraFeed
+from edge_agent.config import CameraConfig
+from tests.rtsp_server import RtspServer
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "cameras.md"
+SEEN_SECONDS = 2.0
+"""After a loss, and beyond `silence_seconds` after a stall."""
+BACK_SECONDS = 15.0
+"""After a short loss."""
+
+
+@contextmanager
+def followed(source, **keys):
+    feed = CameraFeed("entrance", CameraConfig(source=source, **keys))
+    feed.start()
+    try:
+        seconds_until(lambda: feed.state().frames > 5, within=30.0)
+        yield feed
+    finally:
+        feed.close()
+
+
+def seconds_until(condition, *, within):
+    began_at = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began_at < within, f"not within {within} s"
+        time.sleep(0.02)
+    return time.monotonic() - began_at
+
+
+def gives_new_frames(feed):
+    before = feed.state().frames
+    return lambda: feed.state().is_open and feed.state().frames > before + 5
+
+
+def test_the_document_states_these_times():
+    text = DOCUMENT.read_text(encoding="utf-8")
+
+    assert re.search(rf"^\| lost: .* \| {SEEN_SECONDS:g} s \|", text, re.MULTILINE)
+    assert f"`silence_seconds` (10 s) and {SEEN_SECONDS:g} s |" in text
+    assert f"takes {BACK_SECONDS:g} s at most" in text
+
+
+@pytest.mark.parametrize("source", ["{}", "ffmpeg: {}"], ids=["OpenCV", "ffmpeg"])
+def test_a_network_camera_without_power_is_seen_and_watched_again_when_it_is_back(source):
+    with RtspServer() as server, followed(source.format(server.address()), silence_seconds=3.0) as feed:
+        server.kill()
+        seconds_until(lambda: not feed.state().is_open, within=SEEN_SECONDS)
+        server.start()
+        seconds_until(gives_new_frames(feed), within=BACK_SECONDS)
+
+        assert feed.state().reopened == 1
+
+
+@pytest.mark.parametrize("source", ["{}", "ffmpeg: {}"], ids=["OpenCV", "ffmpeg"])
+def test_a_network_camera_that_hangs_is_seen_and_watched_again_when_it_goes_on(source):
+    with RtspServer() as server, followed(source.format(server.address()), silence_seconds=3.0) as feed:
+        server.freeze()
+        seconds_until(lambda: not feed.state().is_open, within=3.0 + SEEN_SECONDS)
+        server.thaw()
+        seconds_until(gives_new_frames(feed), within=BACK_SECONDS)
+
+        assert not feed.state().faults
+
+
+def test_a_program_whose_picture_freezes_is_started_again(tmp_path):
+    """Its first run gives one picture for ever, as a driver that has lost its sensor does."""
+    program = tmp_path / "camera"
+    program.write_text(f"""#!/bin/sh
+echo >> {tmp_path}/starts
+[ $(wc -l < {tmp_path}/starts) = 1 ] && freeze="-vf trim=end_frame=1,loop=-1:1,setpts=N/25/TB"
+exec ffmpeg -v error -re -f lavfi -i testsrc=size=64x48:rate=25 $freeze -r 25 -f mjpeg -
+""")
+    program.chmod(0o755)
+    with followed(f"pipe: {program}", frozen_seconds=1.0) as feed:
+        seconds_until(lambda: [fault.code for fault in feed.state().faults] == ["camera_frozen"], within=5.0)
+        seconds_until(lambda: not feed.state().faults, within=BACK_SECONDS)
+
+        assert (feed.state().is_open, feed.state().reopened) == (True, 1)
