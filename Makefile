@@ -29,8 +29,8 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert paho-mqtt pydant
 	hypothesis jsonschema matplotlib pytest pytest-timeout scikit-image
 
 .PHONY: help run test packages fix format lint types imports tests coverage proof-crashes proof-lost-writes \
-	tests-opencv5 tests-device wheel \
-	test-wheel example scenes soak clean python
+	tests-opencv5 tests-device test-matrix wheel \
+	test-wheel deb test-service example scenes soak clean python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -78,6 +78,9 @@ tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures and cameras
 tests-device: .venv-device/.installed ## Run the tests that need no TensorFlow, with what a device installs
 	.venv-device/bin/pytest -m 'not tensorflow' --ignore=tests/converter --ignore=tests/training $(TESTS)
 
+test-matrix: .venv-matrix/.installed ## Resolve the device side to wheels for every supported system; writes docs/platforms.md
+	@.venv-matrix/bin/python -m tests.proofs.platforms
+
 wheel: .venv-dev/.installed ## Build dist/maskwatch-*.whl
 	@rm -rf build dist
 	@said=$$(.venv-dev/bin/python -m build --wheel 2>&1) || { echo "$$said" >&2; exit 1; }
@@ -85,6 +88,15 @@ wheel: .venv-dev/.installed ## Build dist/maskwatch-*.whl
 
 test-wheel: wheel ## Install the wheel in an empty environment and replay the example with it
 	@.ci/test-wheel dist/*.whl examples/street_door.mp4
+
+# What `make deb` builds for: make deb ARCHITECTURES=arm64
+ARCHITECTURES ?= amd64 arm64
+deb: wheel ## Build dist/maskwatch_*.deb, or for ARCHITECTURES=arm64
+	@for architecture in $(ARCHITECTURES); do deploy/build-deb dist/*.whl $$architecture; done
+
+test-service: ## Boot a Debian in a container, install the package, watch, break, upgrade, remove (as root; 3 minutes)
+	@$(MAKE) --no-print-directory deb ARCHITECTURES=amd64
+	@deploy/test-service dist/*_amd64.deb
 
 example: .venv-dev/.installed ## Draw the example recording again
 	@.venv-dev/bin/python -m examples.make_recording
@@ -96,7 +108,7 @@ soak: .venv-dev/.installed ## Watch the memory over two hours of video, as fast 
 	@.venv-dev/bin/python -m tests.scenes.soak $(ARGUMENTS)
 
 clean: ## Remove the environments and whatever was built
-	rm -rf .venv .venv-dev .venv-opencv5 .venv-device build dist *.egg-info .coverage
+	rm -rf .venv .venv-dev .venv-opencv5 .venv-device .venv-matrix build dist *.egg-info .coverage
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -123,6 +135,9 @@ endef
 
 .venv-opencv5/.installed: Makefile | python
 	$(call install,.venv-opencv5,$(NEWEST),the newest packages)
+
+.venv-matrix/.installed: | python
+	$(call install,.venv-matrix,'uv>=0.8',a resolver that knows other systems)
 
 .venv-device/.installed: pyproject.toml setup.py | python
 	$(call install,.venv-device,--editable '.[dev$(comma)demo]',the device side and the tests' tools)
