@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Alert, Crop, Ended, Frame
     from edge_agent.evidence.pictures import Pictures
     from edge_agent.evidence.retention import Retention
+    from edge_agent.governor import Governor
     from edge_agent.health import Health
     from edge_agent.orders import Orders
     from edge_agent.pipeline import Pipeline
@@ -52,6 +53,7 @@ class Agent:
         outbox: Outbox,
         publisher: Publisher,
         health: Health,
+        governor: Governor,
         remembered: Remembered,
         reports: Reports,
         orders: Orders,
@@ -67,6 +69,7 @@ class Agent:
         self.signature, self.outbox, self.publisher = signature, outbox, publisher
         self.health, self.notifier = health, notifier
         self.remembered, self.reports, self.orders = remembered, reports, orders
+        self.governor = governor
         self._open_alerts: dict[tuple[str, int], str] = {}
         self._swept_at = self._kept_held_at = float("-inf")
 
@@ -94,6 +97,7 @@ class Agent:
         for ended in outcome.ended:
             self._record_end(ended)
         self.health.saw(outcome, at=time.monotonic())
+        self.governor.worked(sum(outcome.stage_seconds.values()))
 
     def _listen(self) -> None:
         """Obey what came in over MQTT, and say how it goes."""
@@ -101,6 +105,7 @@ class Agent:
         for message in self.publisher.heard():
             self.reports.hear(message)
             self.orders.hear(message, at=at, when=when)
+        self.governor.govern(at=at)
         self.reports.tell(at=at, when=when)
 
     def _record(self, alert: Alert) -> None:

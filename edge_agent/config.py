@@ -267,6 +267,16 @@ class CameraConfig(_Section):
         return self
 
 
+class GovernorConfig(_Section):
+    """When fewer frames are looked at than asked for."""
+
+    enabled: bool = Field(
+        True, description="Halve the frames a second, step by step, on a hot or overloaded machine, and say so"
+    )
+    hot_celsius: float = Field(80.0, ge=30.0, le=110.0, description="From this temperature on; a Raspberry Pi's is 80")
+    least_frames_per_second: float = Field(2.0, ge=0.1, le=30.0, description="No camera is looked at less often")
+
+
 class MotionConfig(_Section):
     """Whether a frame is worth looking at."""
 
@@ -471,6 +481,9 @@ class Config(_Section):
     cameras: dict[Annotated[str, Field(pattern=NAME_PATTERN)], CameraConfig] = Field(
         default_factory=lambda: {"camera": CameraConfig()}, min_length=1, description="Cameras by name"
     )
+    governor: GovernorConfig = Field(
+        default_factory=GovernorConfig, description="When fewer frames are looked at than asked for"
+    )
     motion: MotionConfig = Field(default_factory=MotionConfig, description="Whether a frame is worth looking at")
     faces: FacesConfig = Field(default_factory=FacesConfig, description="How faces are found")
     masks: MasksConfig = Field(default_factory=MasksConfig, description="How masks are read")
@@ -501,6 +514,12 @@ class Config(_Section):
         """The rules in force for a configured camera: its own keys, and those of `rules` for the rest."""
         own = self.cameras[camera].rules
         return self.rules.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+
+    @property
+    def least_frames_per_second(self) -> float:
+        """How slow the governor may get: tracks have to live from one frame to the next."""
+        forget_seconds = self.tracking.forget_seconds
+        return max(self.governor.least_frames_per_second, 1 / forget_seconds if forget_seconds else 0.0)
 
     @property
     def state(self) -> Path:

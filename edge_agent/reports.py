@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edge_agent.delivery.outbox import Outbox
     from edge_agent.delivery.publisher import Publisher
     from edge_agent.delivery.signature import Signature
+    from edge_agent.governor import Governor
     from edge_agent.health import Health
     from edge_agent.machine import Machine
     from edge_agent.remembered import Remembered
@@ -49,6 +50,7 @@ class Reports:
         publisher: Publisher,
         health: Health,
         machine: Machine,
+        governor: Governor,
         remembered: Remembered,
         signature: Signature,
         versions: Mapping[str, str],
@@ -58,6 +60,7 @@ class Reports:
         self._config, self._device = config, config.device.name
         self._cameras, self._outbox, self._publisher = cameras, outbox, publisher
         self._health, self._machine, self._remembered = health, machine, remembered
+        self._governor = governor
         self._signature, self._versions = signature, {**versions, "python": platform.python_version()}
         self._began_at = at
         self._looked_at = float("-inf")
@@ -192,3 +195,5 @@ class Reports:
             yield Reason("hot", f"the processor is hotter than {COOLED_CELSIUS:.0f} degrees Celsius")
         if state.throttling:
             yield Reason("throttled", f"the processor is slowed down: {', '.join(state.throttling)}")
+        if self._governor.reason:
+            yield Reason("slowed", f"fewer frames are looked at than asked for: {self._governor.reason}")

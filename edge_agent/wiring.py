@@ -26,6 +26,7 @@ from edge_agent.durable import make_folder
 from edge_agent.errors import UnavailableError
 from edge_agent.evidence.pictures import open_pictures
 from edge_agent.evidence.retention import Retention
+from edge_agent.governor import Governor
 from edge_agent.health import Health
 from edge_agent.machine import Machine
 from edge_agent.orders import Orders
@@ -84,17 +85,27 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
         stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
         cameras = stack.enter_context(Cameras(config.cameras))
         evidence = config.evidence
+        pipelines = {name: build_pipeline(config, name, finder, reader) for name in config.cameras}
         health = Health(silence_seconds=max(camera.silence_seconds for camera in config.cameras.values()))
         signature = sign_as(config, reader)
         at = time.monotonic()
         remembered = Remembered(config.remembered_file, at=at, when=datetime.now(timezone.utc))
+        machine = Machine(config.crops_folder)
+        governor = Governor(
+            config.governor,
+            machine=machine,
+            rates=[pipeline.rate for pipeline in pipelines.values()],
+            least_per_second=config.least_frames_per_second,
+            at=at,
+        )
         reports = Reports(
             config,
             cameras=cameras,
             outbox=outbox,
             publisher=publisher,
             health=health,
-            machine=Machine(config.crops_folder),
+            machine=machine,
+            governor=governor,
             remembered=remembered,
             signature=signature,
             versions={"maskwatch": version("maskwatch"), "model": reader.card.name, "runtime": reader.runtime},
@@ -102,7 +113,7 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
         )
         yield Agent(
             cameras=cameras,
-            pipelines={name: build_pipeline(config, name, finder, reader) for name in config.cameras},
+            pipelines=pipelines,
             pictures=pictures,
             retention=Retention(
                 config.crops_folder,
@@ -114,6 +125,7 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
             outbox=outbox,
             publisher=publisher,
             health=health,
+            governor=governor,
             remembered=remembered,
             reports=reports,
             orders=Orders(

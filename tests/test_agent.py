@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edge_agent.agent import Agent
+from edge_agent.config import GovernorConfig
 from edge_agent.delivery.mqtt import Message
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.signature import Signature
@@ -23,7 +24,9 @@ from edge_agent.domain import Ended
 from edge_agent.evidence.crops import Crops
 from edge_agent.evidence.pictures import FacePictures
 from edge_agent.evidence.retention import Retention
+from edge_agent.governor import Governor
 from edge_agent.health import Health
+from edge_agent.machine import Machine
 from edge_agent.remembered import Remembered
 from edge_agent.systemd import Notifier
 from tests.test_pipeline import Faces, a_pipeline
@@ -127,6 +130,7 @@ def an_agent(outbox: Outbox, tmp_path, frames: list[Frame | None], **parts: Any)
             "outbox": outbox,
             "publisher": Publisher(),
             "health": Health(silence_seconds=5.0),
+            "governor": a_governor(tmp_path),
             "remembered": Remembered(tmp_path / "remembered.json", at=0.0, when=NOON),
             "reports": Reports(),
             "orders": Orders(),
@@ -134,6 +138,10 @@ def an_agent(outbox: Outbox, tmp_path, frames: list[Frame | None], **parts: Any)
             **parts,
         }
     )
+
+
+def a_governor(folder: Path) -> Governor:
+    return Governor(GovernorConfig(), machine=Machine(folder), rates=[], least_per_second=2.0, at=0.0)
 
 
 def showing(crops: Crops) -> FacePictures:

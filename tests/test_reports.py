@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -76,6 +77,7 @@ class Device:
     def __init__(self, folder: Path, config: Config) -> None:
         self.config = config
         self.cameras, self.publisher, self.machine = Cameras(), Publisher(), Computer()
+        self.governor = SimpleNamespace(reason="")
         self.outbox = Outbox(folder / "outbox.sqlite", boot_id=BOOT_ID, keep_rows=5)
         self.health = Health(silence_seconds=10.0)
         self.remembered = Remembered(folder / "remembered.json", at=0.0, when=NOON)
@@ -87,6 +89,7 @@ class Device:
             publisher=self.publisher,  # type: ignore[arg-type]
             health=self.health,
             machine=self.machine,  # type: ignore[arg-type]
+            governor=self.governor,  # type: ignore[arg-type]
             remembered=self.remembered,
             signature=Signature(config.device.name, BOOT_ID, "masks", "0" * 64),
             versions={"maskwatch": "0.1.0", "model": "masks", "runtime": "litert"},
@@ -221,6 +224,19 @@ def test_being_slowed_down_is_a_reason_that_names_what_does_it(device):
     (status,) = device.tick()
 
     assert status["reasons"][0] == {"code": "throttled", "text": "the processor is slowed down: under_voltage"}
+
+
+def test_looking_at_fewer_frames_is_a_reason_that_says_why(device):
+    device.governor.reason = "looking takes all the time there is"
+
+    (status,) = device.tick()
+
+    assert status["reasons"] == [
+        {
+            "code": "slowed",
+            "text": "fewer frames are looked at than asked for: looking takes all the time there is",
+        }
+    ]
 
 
 def test_a_damaged_outbox_is_a_reason_until_the_agent_is_started_again(device):

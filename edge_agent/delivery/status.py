@@ -35,6 +35,7 @@ ReasonCode: TypeAlias = Literal[
     "refused",
     "hot",
     "throttled",
+    "slowed",
 ]
 
 

@@ -5,14 +5,26 @@ from __future__ import annotations
 EARLY_FRACTION = 0.25
 """Of the interval: a camera that gives exactly as many frames as are wanted jitters, and loses none for it."""
 
+EVERY_PICTURE_PER_SECOND = 30.0
+"""What a share is taken of where every picture is wanted: most cameras give so many."""
+
 
 class FrameRate:
     """Says which pictures are wanted so that there are no more of them than asked for. Owned by one thread."""
 
     def __init__(self, frames_per_second: float) -> None:
         """Zero: every picture is wanted."""
+        self._asked_per_second = frames_per_second
         self._interval_seconds = 1 / frames_per_second if frames_per_second else 0.0
         self._next_at: float | None = None
+
+    def slow_to(self, share: float, *, least_per_second: float) -> None:
+        """Want this share (0..1) of the pictures asked for, but no fewer a second than `least_per_second`; 1: all."""
+        if share >= 1:
+            self._interval_seconds = 1 / self._asked_per_second if self._asked_per_second else 0.0
+            return
+        asked_per_second = self._asked_per_second or EVERY_PICTURE_PER_SECOND
+        self._interval_seconds = 1 / max(asked_per_second * share, min(least_per_second, asked_per_second))
 
     def wants(self, at: float) -> bool:
         """Return whether the picture taken now is wanted."""

@@ -32,3 +32,18 @@ def test_a_camera_that_gives_just_as_many_as_wanted_loses_none_to_its_jitter():
     jitter = np.random.default_rng(0).uniform(-0.01, 0.01, 100)
 
     assert all(rate.wants(number / 10 + late) for number, late in enumerate(jitter))
+
+
+def wanted_per_second(asked, share):
+    rate = FrameRate(asked)
+    rate.slow_to(share, least_per_second=2)
+    return round(sum(rate.wants(number / 50) for number in range(500)) / 10)
+
+
+def test_a_share_of_the_frames_is_wanted_but_no_fewer_than_the_least():
+    assert [wanted_per_second(20, share) for share in (1.0, 0.5, 0.25, 0.01)] == [20, 10, 5, 2]
+    assert wanted_per_second(1, 0.5) == 1
+
+
+def test_a_share_of_every_frame_is_one_of_thirty_a_second():
+    assert [wanted_per_second(0, share) for share in (1.0, 0.5)] == [50, 15]

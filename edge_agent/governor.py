@@ -1,0 +1,95 @@
+"""Governor: how many frames a second can this machine stand just now?
+
+Fewer while it is hot, slowed down by its own firmware, or has no moment of rest; more again when that is over.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_agent.config import GovernorConfig
+    from edge_agent.machine import Machine, MachineState
+    from edge_agent.vision.frame_rate import FrameRate
+
+LOOK_SECONDS = 10.0
+# A heat sink shows within half a minute what less work does to it.
+SLOWER_SECONDS = 30.0
+# Longer, so that a machine at its limit does not swing; and cooler by so much.
+FASTER_SECONDS = 120.0
+COOLED_CELSIUS = 5.0
+# Above this share of the time the frames that are looked at are whichever happen to be there.
+OVERLOADED_FRACTION = 0.95
+# Twice the frames are twice the work; there has to be some room left then.
+RELAXED_FRACTION = 0.4
+MOST_STEPS = 4
+
+log = logging.getLogger(__name__)
+
+
+class Governor:
+    """Halves the frame rates step by step and doubles them again. Owned by the agent's thread."""
+
+    def __init__(
+        self,
+        config: GovernorConfig,
+        *,
+        machine: Machine,
+        rates: Sequence[FrameRate],
+        least_per_second: float,
+        at: float,
+    ) -> None:
+        """`rates` are those of the cameras, none of which gets slower than `least_per_second`."""
+        self._config, self._machine = config, machine
+        self._rates, self._least_per_second = rates, least_per_second
+        self._looked_at = self._changed_at = self._strained_at = at
+        self._worked_seconds = 0.0
+        self._steps = 0
+        self.reason = ""
+        """Why fewer frames are looked at than asked for; empty while all are."""
+
+    def worked(self, seconds: float) -> None:
+        """Count time that a frame has taken."""
+        self._worked_seconds += seconds
+
+    def govern(self, *, at: float) -> None:
+        """Look at the machine now and then, and change the rates by one step where that is due."""
+        elapsed_seconds = at - self._looked_at
+        if not self._config.enabled or elapsed_seconds < LOOK_SECONDS:
+            return
+        busy_fraction = self._worked_seconds / elapsed_seconds
+        self._looked_at, self._worked_seconds = at, 0.0
+        state = self._machine.look()
+        strain = self._strain(state, busy_fraction)
+        if strain and self._steps < MOST_STEPS and at - self._changed_at >= SLOWER_SECONDS:
+            self._go_to(self._steps + 1, strain, at=at)
+        if strain or not self._is_relaxed(state, busy_fraction):
+            self._strained_at = at
+        elif self._steps and at - max(self._strained_at, self._changed_at) >= FASTER_SECONDS:
+            self._go_to(self._steps - 1, self.reason, at=at)
+
+    def _strain(self, state: MachineState, busy_fraction: float) -> str:
+        """What the machine suffers from; empty where it is well. No figure, so that the words stay the same."""
+        if state.temperature_celsius is not None and state.temperature_celsius >= self._config.hot_celsius:
+            return f"the processor was {self._config.hot_celsius:g} degrees Celsius or hotter"
+        if state.throttling:
+            return f"the machine slows itself down ({', '.join(state.throttling)})"
+        return "looking takes all the time there is" if busy_fraction >= OVERLOADED_FRACTION else ""
+
+    def _is_relaxed(self, state: MachineState, busy_fraction: float) -> bool:
+        celsius = state.temperature_celsius
+        has_cooled = celsius is None or celsius < self._config.hot_celsius - COOLED_CELSIUS
+        return has_cooled and busy_fraction < RELAXED_FRACTION
+
+    def _go_to(self, steps: int, reason: str, *, at: float) -> None:
+        before, self._steps, self._changed_at = self._steps, steps, at
+        self.reason = reason if steps else ""
+        for rate in self._rates:
+            rate.slow_to(0.5**steps, least_per_second=self._least_per_second)
+        if not steps:
+            log.info("frames are looked at as often as asked for again")
+        elif not before:
+            log.warning("fewer frames are looked at, for %s", reason)

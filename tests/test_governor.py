@@ -1,0 +1,155 @@
+"""The governor slows down on heat and overload, says so once, and does not swing."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge_agent.config import Config, GovernorConfig
+from edge_agent.governor import COOLED_CELSIUS, FASTER_SECONDS, LOOK_SECONDS, SLOWER_SECONDS, Governor
+from edge_agent.machine import THROTTLED_FILE, Machine
+from edge_agent.vision.frame_rate import FrameRate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Computer:
+    """A governor of a camera at 16 frames a second, on a machine whose /sys is a folder."""
+
+    def __init__(self, root: Path, **keys: float) -> None:
+        self.root = root
+        self.rate = FrameRate(16)
+        self.at = 0.0
+        self.governor = Governor(
+            GovernorConfig.model_validate(keys),
+            machine=Machine(root, root=root),
+            rates=[self.rate],
+            least_per_second=2.0,
+            at=self.at,
+        )
+        self.is_heated_to(50)
+        self.write(THROTTLED_FILE, "0")
+
+    def write(self, name: str, content: str) -> None:
+        (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / name).write_text(content)
+
+    def is_heated_to(self, celsius: float) -> None:
+        self.write("sys/class/thermal/thermal_zone0/type", "cpu-thermal")
+        self.write("sys/class/thermal/thermal_zone0/temp", str(round(celsius * 1000)))
+
+    def frames_per_second(self) -> float:
+        """Count the frames that are wanted in ten seconds of a camera with 64 a second."""
+        return sum(self.rate.wants(self.at + number / 64) for number in range(640)) / 10
+
+    def passes(self, seconds: float, *, busy_fraction: float = 0.2) -> float:
+        """Let time pass, and give the frames a second at its end."""
+        until = self.at + seconds
+        while self.at < until:
+            self.at += LOOK_SECONDS
+            self.governor.worked(busy_fraction * LOOK_SECONDS)
+            self.governor.govern(at=self.at)
+        return round(self.frames_per_second())
+
+
+@pytest.fixture
+def computer(tmp_path):
+    return Computer(tmp_path)
+
+
+def test_a_cool_and_idle_machine_looks_at_as_many_frames_as_asked_for(computer):
+    assert computer.passes(10_000) == 16
+    assert computer.governor.reason == ""
+
+
+def test_heat_halves_the_frames_step_by_step_down_to_the_least(computer):
+    computer.is_heated_to(80)
+
+    assert [computer.passes(SLOWER_SECONDS) for _ in range(5)] == [8, 4, 2, 2, 2]
+    assert computer.governor.reason == "the processor was 80 degrees Celsius or hotter"
+
+
+def test_flags_of_the_firmware_slow_down_and_are_named(computer):
+    computer.write(THROTTLED_FILE, "50005")
+
+    assert computer.passes(SLOWER_SECONDS) == 8
+    assert computer.governor.reason == "the machine slows itself down (under_voltage, throttled)"
+
+
+def test_flags_of_earlier_do_not(computer):
+    computer.write(THROTTLED_FILE, "50000")
+
+    assert computer.passes(1000) == 16
+
+
+def test_work_without_a_moment_of_rest_slows_down(computer):
+    assert computer.passes(SLOWER_SECONDS, busy_fraction=0.97) == 8
+    assert computer.governor.reason == "looking takes all the time there is"
+
+
+def test_after_a_while_of_coolness_the_frames_come_back_step_by_step(computer):
+    computer.is_heated_to(85)
+    assert computer.passes(2 * SLOWER_SECONDS) == 4
+    computer.is_heated_to(80 - COOLED_CELSIUS - 1)
+
+    assert computer.passes(FASTER_SECONDS - 2 * LOOK_SECONDS) == 4
+    assert computer.passes(2 * LOOK_SECONDS) == 8
+    assert computer.governor.reason != ""
+    assert computer.passes(FASTER_SECONDS) == 16
+    assert computer.governor.reason == ""
+
+
+def test_a_machine_that_has_hardly_cooled_or_has_no_room_stays_slow(computer):
+    computer.is_heated_to(85)
+    computer.passes(SLOWER_SECONDS)
+
+    computer.is_heated_to(80 - COOLED_CELSIUS)
+    assert computer.passes(1000) == 8
+    computer.is_heated_to(50)
+    assert computer.passes(1000, busy_fraction=0.5) == 8
+    assert computer.passes(1000) == 16
+
+
+def test_one_look_at_something_bad_changes_nothing_at_once(computer):
+    computer.is_heated_to(85)
+
+    assert computer.passes(LOOK_SECONDS) == 16
+
+
+def test_it_is_said_once_when_it_begins_and_once_when_it_is_over(computer, caplog):
+    with caplog.at_level(logging.INFO):
+        computer.is_heated_to(85)
+        computer.passes(1000)
+        computer.is_heated_to(50)
+        computer.passes(1000)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "fewer frames are looked at, for the processor was 80 degrees Celsius or hotter",
+        "frames are looked at as often as asked for again",
+    ]
+
+
+def test_a_governor_that_nobody_wants_does_nothing(tmp_path):
+    computer = Computer(tmp_path, enabled=False)
+    computer.is_heated_to(100)
+
+    assert computer.passes(1000, busy_fraction=1.0) == 16
+
+
+def test_a_machine_that_tells_no_temperature_is_judged_by_its_work_alone(tmp_path):
+    computer = Computer(tmp_path)
+    (tmp_path / "sys/class/thermal/thermal_zone0/temp").unlink()
+
+    assert computer.passes(SLOWER_SECONDS, busy_fraction=1.0) == 8
+    assert computer.passes(1000) == 16
+
+
+def test_tracks_live_from_one_frame_to_the_next_however_slow_it_gets():
+    config = Config.model_validate(
+        {"tracking": {"forget_seconds": 0.2}, "governor": {"least_frames_per_second": 1}, "cameras": {"door": {}}}
+    )
+
+    assert config.least_frames_per_second == 5.0
