@@ -94,8 +94,8 @@ def _number(text: str) -> float | None:
 
 
 def _disk_free_bytes(folder: Path) -> int | None:
-    there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
     try:
+        there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
         return shutil.disk_usage(there).free
     except OSError:
         return None

@@ -80,3 +80,8 @@ def test_this_very_machine_can_be_asked(tmp_path):
     assert state.memory_bytes is not None
     assert state.memory_bytes > 10_000_000
     assert state.disk_free_bytes is not None
+
+
+def test_a_folder_that_may_not_be_seen_has_no_free_space_to_tell(tmp_path):
+    # Longer than a name may be: the kernel refuses to look, for root as well.
+    assert Machine(tmp_path / ("x" * 300), root=tmp_path).look().disk_free_bytes is None

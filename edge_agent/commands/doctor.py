@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 import textwrap
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 MARKS = {"wrong": "WRONG", "warning": "warning", "ok": "ok"}
 MARK_WIDTH = max(map(len, MARKS.values()))
 NARROWEST_COLUMNS = 60
+SAID_ON_THE_PAGE = ("edge_agent.camera", "edge_agent.delivery", "edge_agent.wiring")
+"""What these log while they are looked at is a finding."""
 
 
 def add_to(commands: Any) -> None:
@@ -47,6 +50,8 @@ def add_to(commands: Any) -> None:
 
 def doctor(options: argparse.Namespace) -> int:
     """Look at everything and print it; 0 where all is well, 1 for warnings, 78 or 75 where something is wrong."""
+    for name in SAID_ON_THE_PAGE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     now = datetime.now(timezone.utc)
     examination = examine(options.config, overrides=options.set, now=now, tell=_tell_progress)
     _tell_progress("")

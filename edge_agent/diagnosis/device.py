@@ -163,7 +163,11 @@ def _outbox(config: Config) -> Iterator[Finding]:
 
 
 def _set_aside(outbox_file: Path) -> Iterator[Finding]:
-    files = files_set_aside(outbox_file)
+    try:
+        files = files_set_aside(outbox_file)
+    except OSError:
+        # As above.
+        return
     if files:
         yield Finding(
             "set aside",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -63,9 +64,8 @@ def examine(
         config = with_state_of(service, load_config(file, overrides=overrides))
     except ConfigError as error:
         # Everything else depends on it, except whether systemd has already given up.
-        mend = f"edge-agent config --migrate {file}" if "--migrate" in str(error) else f"sudoedit {file or 'FILE'}"
         findings = [
-            Finding("configuration", "wrong", str(error), mend, error.exit_code),
+            Finding("configuration", "wrong", str(error), _mend_configuration(file, str(error)), error.exit_code),
             *look_at_service(service),
         ]
         return Examination(worst_first(findings), system, None, None)
@@ -85,10 +85,15 @@ def _look_at_parts(config: Config, tell: Callable[[str], None]) -> Iterator[Find
             yield Finding(name, "ok", look())
         except AgentError as error:
             yield Finding(name, "wrong", str(error), _mend(name, str(error), config), error.exit_code)
+        except OSError as error:
+            # What the device holds may be closed to whoever asks; all the rest is still to be told.
+            yield Finding(name, "wrong", str(error), _mend(name, str(error), config))
 
 
 def _mend(name: str, message: str, config: Config) -> str:
     """The command for a part that is wrong; the message has said what to do in words."""
+    if "Permission denied" in message and os.geteuid() != 0:
+        return "sudo edge-agent doctor"
     if name.startswith("camera "):
         return _mend_camera(config.cameras[name.removeprefix("camera ")].source, message)
     match name:
@@ -102,6 +107,14 @@ def _mend(name: str, message: str, config: Config) -> str:
             return _mend_folder(folder, message)
         case _:
             return _mend_broker(config, message)
+
+
+def _mend_configuration(file: Path | None, message: str) -> str:
+    if "Permission denied" in message and os.geteuid() != 0:
+        return "sudo edge-agent doctor"
+    if "--migrate" in message:
+        return f"sudo edge-agent config --migrate {file}"
+    return f"sudoedit {file}" if file else "correct what was given with --set"
 
 
 def _mend_camera(source: str, message: str) -> str:
@@ -120,9 +133,7 @@ def _mend_camera(source: str, message: str) -> str:
 
 
 def _mend_folder(folder: Path, message: str) -> str:
-    if "sudo" in message:
-        return "sudo edge-agent doctor"
-    if folder.is_file():
+    if "Not a directory" in message or "File exists" in message:
         return f"mv {folder} {folder}.old"
     return f"sudo mkdir -p {folder} && sudo chown -R {getpass.getuser()} {folder}"
 
@@ -141,7 +152,7 @@ def _mend_broker(config: Config, message: str) -> str:
 def _reinstall() -> str:
     """By the package manager that the agent came with."""
     if Path(sys.prefix).is_relative_to("/opt/maskwatch"):
-        return "sudo apt-get install --reinstall maskwatch"
+        return "sudo apt-get install --reinstall ./maskwatch_*.deb"
     return f"{sys.executable} -m pip install --force-reinstall --no-deps maskwatch"
 
 

@@ -44,5 +44,5 @@ def exit_status(findings: Iterable[Finding]) -> int:
     found = list(findings)
     wrong = {finding.exit_code for finding in found if finding.severity == "wrong"}
     if wrong:
-        return ConfigError.exit_code if ConfigError.exit_code in wrong else min(wrong)
+        return ConfigError.exit_code if ConfigError.exit_code in wrong else UnavailableError.exit_code
     return WARNED if any(finding.severity == "warning" for finding in found) else 0

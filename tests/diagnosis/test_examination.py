@@ -68,3 +68,17 @@ def test_without_a_configuration_that_can_be_read_that_alone_is_told(tmp_path):
 
     assert list(found) == ["configuration"]
     assert "did you mean 'motion'?" in found["configuration"].message
+
+
+def test_a_folder_that_cannot_even_be_looked_at_does_not_end_the_examination(tmp_path):
+    # The kernel refuses a name that is so long, to root as well.
+    found = examined(tmp_path, state_folder=str(tmp_path / ("x" * 300)))
+
+    assert found["outbox"].severity == "wrong"
+    assert "threads" in found
+
+
+def test_a_file_of_an_older_version_leads_to_its_migration(tmp_path):
+    found = examined(tmp_path, voting={"readings": 5})
+
+    assert found["configuration"].mend == f"sudo edge-agent config --migrate {tmp_path / 'config.yaml'}"
