@@ -188,7 +188,8 @@ class Alert:
 class Ended:
     """An alert's violation is over: the person has left, or wears the mask by now.
 
-    `began_when` is the alert's `when`; a track has one open alert at most, so that `track.id` tells which.
+    `began_when` is the alert's `when`; a track has one open alert at most, so that `track.id` tells which. The duration
+    is measured and not the difference of two times of day: a clock may be set in between.
     """
 
     track: Track
@@ -196,11 +197,7 @@ class Ended:
     reason: Literal["left", "compliant"]
     began_when: datetime
     when: datetime
-
-    @property
-    def duration_seconds(self) -> float:
-        """From the alert to the end, never negative, even where a clock was set back in between."""
-        return max(0.0, (self.when - self.began_when).total_seconds())
+    duration_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

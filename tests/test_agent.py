@@ -233,7 +233,7 @@ class AlertAndEnd:
     def process(self, frame: Frame) -> Outcome:
         self._frames += 1
         alert = an_alert()
-        ended = Ended(alert.verdict.track, "without_mask", "left", NOON, NOON)
+        ended = Ended(alert.verdict.track, "without_mask", "left", NOON, NOON, 0.0)
         return replace(
             self._pipeline.process(frame),
             alerts=(alert,) if self._frames == 1 else (),
@@ -261,7 +261,7 @@ def test_alerts_whose_end_nobody_tells_are_forgotten_in_the_end(outbox, tmp_path
 
 
 def test_a_pause_ends_what_was_alerted_at_once_and_not_when_it_is_over(outbox, tmp_path):
-    ended = Ended(a_track(), "without_mask", "left", began_when=NOON, when=NOON)
+    ended = Ended(a_track(), "without_mask", "left", began_when=NOON, when=NOON, duration_seconds=0.0)
     pipeline = SimpleNamespace(look_away=lambda _frame: (ended,))
     agent = an_agent(outbox, tmp_path, frames(2), pipelines={"door": pipeline})
     agent._record(an_alert(track=a_track()))

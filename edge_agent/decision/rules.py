@@ -38,7 +38,8 @@ class Rules:
         """The newest verdict of each track in violation, alerted or not, in the order in which they began."""
         self._held_back: set[int] = set()
         """Those of them whom only quiet hours, cool-down or limit have kept from being alerted."""
-        self._alerted: dict[int, Alert] = {}
+        self._alerted: dict[int, tuple[Alert, float]] = {}
+        """Each alert of these with the monotonic time when it was given."""
         self._told_at: deque[float] = deque()
         self._suppressed = 0
 
@@ -62,13 +63,13 @@ class Rules:
         still live; the others have left.
         """
         ended = [
-            *(self._end(gone, "left", when) for gone in [*self._violating] if gone not in following),
-            *self._take(verdicts, when),
+            *(self._end(gone, "left", at, when) for gone in [*self._violating] if gone not in following),
+            *self._take(verdicts, at, when),
         ]
         told = [one for one in ended if one is not None and self._config.tell_when_ended]
         return [*told, *self._tell(seen, still, at=at, when=when)]
 
-    def _take(self, verdicts: Sequence[Verdict], when: datetime) -> list[Ended | None]:
+    def _take(self, verdicts: Sequence[Verdict], at: float, when: datetime) -> list[Ended | None]:
         """Note what the tracks are by now."""
         ended = []
         for verdict in verdicts:
@@ -77,17 +78,19 @@ class Rules:
                 self._violating[number] = verdict
             elif verdict.decision == "compliant" or number not in self._alerted:
                 # Doubt ends nothing that was alerted, or a hand before the face would be a new alert.
-                ended.append(self._end(number, "compliant", when))
+                ended.append(self._end(number, "compliant", at, when))
         return ended
 
-    def _end(self, number: int, reason: Literal["left", "compliant"], when: datetime) -> Ended | None:
+    def _end(self, number: int, reason: Literal["left", "compliant"], at: float, when: datetime) -> Ended | None:
         """Forget a violation, if there is one; the end of one that was alerted is worth telling."""
         self._violating.pop(number, None)
         if number in self._held_back:
             self._held_back.remove(number)
             self._suppressed += 1
-        alert = self._alerted.pop(number, None)
-        return Ended(alert.verdict.track, alert.verdict.label, reason, alert.when, when) if alert else None
+        if number not in self._alerted:
+            return None
+        alert, told_at = self._alerted.pop(number)
+        return Ended(alert.verdict.track, alert.verdict.label, reason, alert.when, when, at - told_at)
 
     def _tell(self, seen: AbstractSet[int], still: AbstractSet[int], *, at: float, when: datetime) -> list[Alert]:
         """Alert whoever is in violation, was not told of, and may be by now."""
@@ -101,9 +104,9 @@ class Rules:
                 continue
             self._held_back.discard(number)
             self._told_at.append(at)
-            self._alerted[number] = Alert(verdict, when, self._suppressed)
+            alerts.append(Alert(verdict, when, self._suppressed))
+            self._alerted[number] = alerts[-1], at
             self._suppressed = 0
-            alerts.append(self._alerted[number])
         return alerts
 
     def _concerns(self, verdict: Verdict, still: AbstractSet[int], at: float) -> bool:

@@ -82,10 +82,15 @@ def test_the_end_says_whose_and_how_long_it_was():
     assert judged(rules, at=46.0, following=()) == []
 
 
-def test_a_clock_that_is_set_back_makes_no_negative_duration():
-    ended = Ended(a_track(), "without_mask", "left", began_when=NOON, when=NOON - timedelta(hours=1))
+@pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(days=20_000)])
+def test_a_clock_that_is_set_changes_no_duration(step):
+    rules = Rules(RulesConfig())
+    judged(rules, *violations(1), at=3.0)
 
-    assert ended.duration_seconds == 0.0
+    (ended,) = rules.judge((), seen=set(), still=set(), following=set(), at=10.0, when=NOON + step)
+
+    assert isinstance(ended, Ended)
+    assert ended.duration_seconds == 7.0
 
 
 def test_ends_may_be_left_out():

@@ -22,7 +22,7 @@ def check(message, kind="alert"):
 
 def an_ended_message(reason="left"):
     track = an_alert().verdict.track
-    ended = Ended(track, "without_mask", reason, WHEN, WHEN + timedelta(seconds=12.3456))
+    ended = Ended(track, "without_mask", reason, WHEN, WHEN + timedelta(seconds=12.3456), 12.3456)
     signature = Signature("lobby", BOOT_ID, "masks", "0" * 64)
     return signature.sign_ended(ended, id=uuid7(ended.when), alert=uuid7(WHEN))
 
