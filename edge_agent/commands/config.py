@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.commands.options import add_command, configured
 from edge_agent.config import Config
-from edge_agent.config_file import load_config
+from edge_agent.config_file import SYSTEM_FILE, load_config
 from edge_agent.config_migration import migrate
 from edge_agent.config_text import as_yaml
 
@@ -29,7 +29,12 @@ def add_to(commands: Any) -> None:
     shape.add_argument("--changes", action="store_true", help="print only what differs from the defaults")
     shape.add_argument("--schema", action="store_true", help="print the JSON Schema of the configuration file")
     shape.add_argument(
-        "--migrate", type=Path, metavar="FILE", help="bring a file of an older version up to date, and keep a backup"
+        "--migrate",
+        type=Path,
+        nargs="?",
+        const=SYSTEM_FILE,
+        metavar="FILE",
+        help=f"bring a file of an older version up to date, and keep a backup (default: {SYSTEM_FILE})",
     )
 
 

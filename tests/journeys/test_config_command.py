@@ -27,3 +27,7 @@ def test_what_else_is_wrong_is_told_after_the_migration(tmp_path):
     assert "brought up to date" in done.stdout
     assert "did you mean 'motion'?" in done.stderr
     assert "voting" not in done.stderr
+
+
+def test_without_a_name_the_file_of_the_system_is_meant():
+    assert "(default: /etc/maskwatch/config.yaml)" in " ".join(run_command("config", "--help").stdout.split())
