@@ -202,6 +202,10 @@ class CameraFeed:
             self._state = replace(self._state, reopened=self._state.reopened + 1)
         return True
 
+    def _fields(self, reason: str) -> dict[str, str]:
+        """What the journal keeps beside a line: the reasons are those of the status."""
+        return {"CAMERA": self._state.name, "REASON": reason}
+
     def _tell(self, faults: tuple[Fault, ...]) -> None:
         """Log each fault when it begins and when it is over."""
         before = self._state.faults
@@ -209,10 +213,15 @@ class CameraFeed:
             return
         for fault in faults:
             if fault not in before:
-                log.warning("camera %s: %s", self._state.name, fault.text)
+                log.warning("camera %s: %s", self._state.name, fault.text, extra=self._fields(fault.code))
         for fault in before:
             if fault not in faults:
-                log.info("camera %s: is well again; it was so that %s", self._state.name, fault.text)
+                log.info(
+                    "camera %s: is well again; it was so that %s",
+                    self._state.name,
+                    fault.text,
+                    extra=self._fields(fault.code),
+                )
         with self._arrived:
             self._state = replace(self._state, faults=faults)
 
@@ -248,7 +257,14 @@ class CameraFeed:
             log.info("camera %s: gives pictures of %dx%d", self._state.name, width_px, height_px)
         else:
             lost_seconds = at - self._lost_at
-            log.info("camera %s: is back after %.0f s, %dx%d", self._state.name, lost_seconds, width_px, height_px)
+            log.info(
+                "camera %s: is back after %.0f s, %dx%d",
+                self._state.name,
+                lost_seconds,
+                width_px,
+                height_px,
+                extra=self._fields("camera_away"),
+            )
         self._lost_at = None
 
     def _lose(self, error: CameraError) -> None:
@@ -257,7 +273,12 @@ class CameraFeed:
         # Once; then silence until it is back.
         if self._lost_at is None:
             self._lost_at = time.monotonic()
-            log.warning("camera %s: %s; trying again until it is back", self._state.name, error)
+            log.warning(
+                "camera %s: %s; trying again until it is back",
+                self._state.name,
+                error,
+                extra=self._fields("camera_away"),
+            )
 
     def _finish(self) -> None:
         log.info("camera %s: the recording has ended after %d frames", self._state.name, self._state.frames)

@@ -131,6 +131,9 @@ def test_a_lost_camera_is_opened_again_and_both_are_logged_once(caplog):
         "camera entrance: fake: stopped giving pictures; trying again until it is back",
     ]
     assert messages[2].startswith("camera entrance: is back after ")
+    # What the journal finds a camera's troubles by.
+    fields = [(vars(record)["CAMERA"], vars(record)["REASON"]) for record in caplog.records[1:3]]
+    assert fields == [("entrance", "camera_away")] * 2
 
 
 def test_a_camera_that_was_never_there_is_waited_for(caplog):
