@@ -62,7 +62,7 @@ command -v systemctl >/dev/null || stop_with "there is no systemd here; run 'edg
 "$python" -c 'import ensurepip' 2>/dev/null ||
     stop_with "$python cannot make virtual environments: apt-get install python3-venv"
 
-step install -m 644 "$checkout/deploy/maskwatch.sysusers" /etc/sysusers.d/maskwatch.conf
+step install -D -m 644 "$checkout/deploy/maskwatch.sysusers" /etc/sysusers.d/maskwatch.conf
 step systemd-sysusers /etc/sysusers.d/maskwatch.conf
 # The system's packages are seen from within: python3-systemd for the journal, python3-picamera2 for a Pi's camera.
 [[ -x /opt/maskwatch/bin/pip ]] || step "$python" -m venv --system-site-packages /opt/maskwatch
