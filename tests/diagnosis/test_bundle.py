@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -53,8 +54,13 @@ def bundled(tmp_path, config, *, findings=(), journal="") -> dict[str, str]:
         path, findings=findings, system=look_at_system(), config=config, machine=machine, journal=journal, when=NOW
     )
     with tarfile.open(path) as archive:
-        archive.extractall(tmp_path, filter="data")
-    return {file.name: file.read_text() for file in (tmp_path / "maskwatch-support").iterdir()}
+        return {Path(member.name).name: text_of(archive, member) for member in archive.getmembers()}
+
+
+def text_of(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    file = archive.extractfile(member)
+    assert file is not None
+    return file.read().decode()
 
 
 def test_no_planted_secret_is_in_any_file(tmp_path, config):

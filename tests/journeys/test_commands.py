@@ -338,7 +338,9 @@ def test_a_wrong_key_ends_every_command_with_78_and_its_line(tmp_path):
     assert "line 2   mqtt.prot: unknown key; did you mean 'port'?" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "detect", "replay", "check", "doctor", "bench", "config", "alerts", "models"])
+@pytest.mark.parametrize(
+    "command", ["run", "detect", "replay", "check", "doctor", "bench", "config", "alerts", "models"]
+)
 def test_every_command_has_a_help_with_an_example(command):
     done = run_command(command, "--help")
 
