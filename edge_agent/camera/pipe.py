@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import select
 import signal
 import subprocess
@@ -39,6 +40,8 @@ MOST_CHUNKS = 16
 # Of what the program says, the end is enough for a reason, and the rest is dropped.
 KEPT_MESSAGE_BYTES = 4096
 SHOWN_LINES = 3
+# FFmpeg's "[rtsp @ 0x55d0c0ffee40]" is another each time, and the same reason would look like a new one.
+ADDRESS_IN_MEMORY = re.compile(r" @ 0x[0-9a-f]+")
 SHOWN_CHARACTERS = 300
 
 
@@ -108,7 +111,9 @@ class PipeCamera:
         # Also where the program itself has ended: its children may live. Nobody else can have the number of the
         # group by now, for the program is not yet waited for.
         self._signal(signal.SIGKILL)
-        self._process.wait()
+        # One that the kernel does not let go of, as by a driver that hangs, is left behind: nobody could end it.
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_SECONDS)
         for end in (self._process.stdout, self._process.stderr):
             if end is not None:
                 end.close()
@@ -158,7 +163,8 @@ class PipeCamera:
         return f"has written nothing for {seconds}{self._last_words()}"
 
     def _last_words(self) -> str:
-        lines = [line.strip() for line in self._said.decode(errors="replace").splitlines() if line.strip()]
+        said = ADDRESS_IN_MEMORY.sub("", self._said.decode(errors="replace"))
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
         words = without_secrets("; ".join(lines[-SHOWN_LINES:]), command=self._command)[-SHOWN_CHARACTERS:]
         return f": {words}" if words else "; start it by hand to see why"
 

@@ -247,6 +247,7 @@ def test_a_password_in_a_command_is_told_nobody_even_where_the_program_tells_it(
 
     assert "hunter2" not in str(raised.value)
     assert "Connection refused" in str(raised.value)
+    assert "0x" not in str(raised.value)
 
 
 def test_a_network_camera_comes_in_through_ffmpeg():

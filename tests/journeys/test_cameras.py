@@ -1,0 +1,86 @@
+"""Cameras that are programs, and passwords that nobody is told, through the whole agent."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.delivery.samples import Listener
+from tests.journeys.agent import EXAMPLE, AgentProcess, run_command, wait_until
+from tests.mosquitto import Mosquitto
+from tests.rtsp_server import RtspServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from paho.mqtt.client import MQTTMessage
+
+TELLTALE = "hunter2"
+
+
+@pytest.fixture
+def broker(tmp_path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path / "broker") as running:
+        yield running
+
+
+def a_config(broker: Mosquitto, **cameras: Any) -> dict[str, Any]:
+    return {
+        "device": {"id": "door"},
+        "cameras": cameras,
+        "faces": {"finder": "haar", "longer_side_px": 400, "smallest_px": 60},
+        "mqtt": {"host": "127.0.0.1", "port": broker.port, "telemetry_seconds": 1},
+    }
+
+
+def test_somebody_seen_through_a_program_is_alerted(broker, tmp_path):
+    source = f"ffmpeg: -re {shlex.quote(str(EXAMPLE))}"
+    with (
+        Listener(broker.port) as listener,
+        AgentProcess(tmp_path / "agent", a_config(broker, entrance={"source": source})) as agent,
+    ):
+        alert = json.loads(listener.take("/alerts").payload)
+        assert agent.end() == 0
+
+    assert (alert["camera"], alert["label"]) == ("entrance", "without_mask")
+
+
+def test_no_password_of_a_camera_is_told_anywhere(broker, tmp_path):
+    """Whatever the cameras' programs say, and whatever the agent is asked."""
+    talker = tmp_path / "talker"
+    talker.write_text(f'#!/bin/sh\necho "refused: rtsp://admin:{TELLTALE}@camera/live ($*)" >&2\nexit 1\n')
+    talker.chmod(0o755)
+    server = RtspServer()
+    address = server.address(f"admin:{TELLTALE}")
+    config = a_config(
+        broker,
+        stream={"source": address},
+        preset={"source": f"ffmpeg: {address}"},
+        talker={"source": f"pipe: {talker} --user admin --password {TELLTALE} {address}"},
+    )
+    told: list[MQTTMessage] = []
+
+    def heard(text: bytes) -> bool:
+        told.extend(listener.rest())
+        return any(text in message.payload for message in told)
+
+    with Listener(broker.port) as listener, AgentProcess(tmp_path / "agent", config) as agent:
+        for name in (b"camera stream", b"camera preset: ffmpeg: rtsp", b"camera talker: pipe: "):
+            wait_until(partial(heard, name), name.decode())
+        listener.publish("maskwatch/door/commands/diagnostics")
+        wait_until(lambda: heard(b"rtsp://***@127.0.0.1"), "the diagnostics")
+        wait_until(lambda: heard(b"maskwatch.telemetry/1"), "the telemetry")
+        agent.end()
+        written = agent.log + str(agent.notifications)
+        checked = run_command("check", "--json", "--config", agent.config_file)
+
+    said = b"\n".join(message.payload for message in told).decode()
+    assert "refused: rtsp://***@camera/live" in said
+    assert "camera talker" in written
+    assert "camera talker" in checked.stdout
+    for text in (said, written, checked.stdout, checked.stderr):
+        assert TELLTALE not in text
