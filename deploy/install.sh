@@ -74,8 +74,9 @@ step ln -sfn /opt/maskwatch/bin/edge-agent /usr/local/bin/edge-agent
 step install -d -m 755 /etc/maskwatch
 step install -d -m 700 /etc/maskwatch/credentials
 if [[ ! -e /etc/maskwatch/config.yaml ]]; then
+    step install -m 640 -o root -g maskwatch /dev/null /etc/maskwatch/config.yaml
+    step sh -c '/opt/maskwatch/bin/edge-agent config --config /dev/null >/etc/maskwatch/config.yaml'
     # What a person runs and what the service runs look into the same folder.
-    step install -m 640 -o root -g maskwatch "$checkout/config.yaml" /etc/maskwatch/config.yaml
     step sed -i 's|^state_folder:$|state_folder: /var/lib/maskwatch|' /etc/maskwatch/config.yaml
 fi
 step install -m 644 "$checkout/deploy/edge-agent.service" /etc/systemd/system/edge-agent.service
