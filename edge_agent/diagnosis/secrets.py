@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from edge_agent.camera.source import shown_source
+from edge_agent.camera.source import without_secrets as without_secrets_of_command
+from edge_agent.config import named_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +33,7 @@ class Scrubber:
     def __init__(self, config: Config) -> None:
         """Learn the secrets: user, password and query of each camera, and the broker's password."""
         self._sources = {camera.source: shown_source(camera.source) for camera in config.cameras.values()}
+        self._commands = [_words(source) for source in self._sources]
         secrets = {secret for source in self._sources for secret in _secrets_of(source)}
         if config.mqtt.password_file is not None:
             secrets |= _lines_of(config.mqtt.password_file)
@@ -40,6 +44,8 @@ class Scrubber:
         """Give the text without secrets."""
         for source, shown in self._sources.items():
             text = text.replace(source, shown)
+        for command in self._commands:
+            text = without_secrets_of_command(text, command=command)
         text = _CREDENTIALS.sub(rf"\g<scheme>{HIDDEN}@", text)
         text = _NAMED.sub(rf"\g<key>{HIDDEN}", text)
         for secret in self._secrets:
@@ -55,6 +61,12 @@ def without_secrets(config: Config) -> Config:
     }
     username = "(set)" if config.mqtt.username else ""
     return config.model_copy(update={"cameras": cameras, "mqtt": config.mqtt.model_copy(update={"username": username})})
+
+
+def _words(source: str) -> list[str]:
+    """The words of a command that gives the pictures; none for any other source."""
+    named = named_source(source)
+    return shlex.split(named[1]) if named else []
 
 
 def _secrets_of(source: str) -> set[str]:

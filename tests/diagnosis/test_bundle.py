@@ -122,6 +122,12 @@ def test_the_password_in_a_command_that_gives_pictures_is_a_secret_too():
     assert Scrubber(config).scrub("401 for pass77") == "401 for ***"
 
 
+def test_the_password_behind_an_option_of_such_a_command_is_a_secret_too():
+    config = Config(cameras={"door": {"source": "pipe: curl -u me:optionpass9 http://camera.local/mjpeg"}})
+
+    assert "optionpass9" not in Scrubber(config).scrub("curl said: optionpass9 is wrong")
+
+
 def test_a_short_value_of_a_query_does_not_tear_numbers_apart():
     config = Config(cameras={"door": {"source": "rtsp://camera.local/live?channel=1&key=longer-secret"}})
 

@@ -63,6 +63,13 @@ def test_a_broker_that_is_away_or_refuses_has_a_command(tmp_path):
     assert found["broker"].mend == f"sudoedit {password_file}"
 
 
+def test_a_password_that_systemd_lays_there_needs_the_service_to_run(tmp_path):
+    file = "/run/credentials/edge-agent.service/of-a-test"
+    found = examined(tmp_path, mqtt={"host": "127.0.0.1", "username": "door", "password_file": file})
+
+    assert found["broker"].mend == "sudo systemctl start edge-agent"
+
+
 def test_without_a_configuration_that_can_be_read_that_alone_is_told(tmp_path):
     found = examined(tmp_path, motoin={})
 
