@@ -77,6 +77,64 @@ def test_a_person_who_stands_rather_still_lives_within_a_second_and_a_half(frame
     assert seconds_until_alive(frames_per_second=frames_per_second, camera=Camera(), begin=begin) <= 1.5
 
 
+def behind(hand_at: float, image: Image, box: Box) -> Image:
+    """A face with a hand before it, whose middle is this share of the face down."""
+    hand = (round(box.centre[0]), round(box.y1 + hand_at * (box.y2 - box.y1)))
+    size = (round(0.55 * box.width_px), round(0.25 * box.width_px))
+    return np.asarray(cv2.ellipse(image.copy(), hand, size, 20.0, 0, 360, (90, 120, 190), -1), np.uint8)
+
+
+HAND = [0.9, 0.5, 0.8, 0.3, 0.7, 1.0, 0.6]
+"""Where a hand is that takes a mask off, from one look to the next."""
+
+
+@pytest.mark.parametrize(("frames_per_second", "seconds"), [(1, 3.0), (2, 1.5), (5, 1.6)])
+def test_a_person_with_a_hand_before_the_face_lives_at_few_frames_a_second(frames_per_second, seconds):
+    stillness = Stillness(margin_fraction=MARGIN)
+    camera = Camera()
+    answers = {}
+    for step in range(round(seconds * frames_per_second) + 1):
+        at = step / frames_per_second
+        image, box = hung(HOPPER, x=80 + face_box(HOPPER, scale=SIZE).width_px * swaying(at))
+        seen = behind(HAND[step % len(HAND)], image, box)
+        answers[at] = stillness.watch([camera.read(seen, box, at=at)], following={1})
+
+    assert answers[max(answers)] == frozenset()
+    assert all(answer == {1} for at, answer in answers.items() if at < 1.5)
+
+
+@pytest.mark.parametrize("frames_per_second", [1, 2, 5, 10])
+@pytest.mark.parametrize("track_is_new", [False, True])
+def test_a_picture_that_was_seen_still_once_does_not_live_by_hands_before_it(frames_per_second, track_is_new):
+    stillness = Stillness(margin_fraction=MARGIN)
+    camera = Camera()
+    image, box = hung(HOPPER)
+    seconds_alone = 8 if track_is_new else 1
+    for step in range(seconds_alone * frames_per_second + 1):
+        stillness.watch([camera.read(image, box, at=step / frames_per_second)], following={1})
+
+    track = 1
+    if track_is_new:
+        track = 2
+        stillness.watch([camera.read(image, box, at=20.0, track=2)], following={2})
+    for step in range(5 * frames_per_second):
+        at = 20.5 + step / frames_per_second
+        seen = behind(HAND[step % len(HAND)], image, box)
+        assert stillness.watch([camera.read(seen, box, at=at, track=track)], following={track}) == {track}
+
+
+@pytest.mark.parametrize("frames_per_second", [1, 2, 10])
+def test_a_picture_in_the_dark_does_not_live_by_noise(frames_per_second):
+    stillness = Stillness(margin_fraction=MARGIN)
+    camera = Camera(noise=12.0)
+    image, box = hung(HOPPER)
+    dark = (20 + image * 0.15).astype(np.uint8)
+
+    for step in range(8 * frames_per_second):
+        reading = camera.read(dark, box, at=step / frames_per_second)
+        assert stillness.watch([reading], following={1}) == {1}
+
+
 def test_a_person_who_walks_lives_at_the_third_reading():
     stillness = Stillness(margin_fraction=MARGIN)
     camera = Camera()
