@@ -323,8 +323,10 @@ def test_a_frozen_camera_is_reopened_in_growing_pauses_and_watched_all_the_while
         well = feed.state()
         feed.close()
 
-    # After 0.4 s, and then half of 0.4, 0.8 and 1.6 s, for the jitter is none here. A busy machine may take longer.
-    assert all(pause >= least for least, pause in zip((0.4, 0.2, 0.4, 0.8), np.diff(opened), strict=True))
+    # After 0.4 s, and then half of 0.4, 0.8 and 1.6 s, for the jitter is none here. A busy machine may take longer; and
+    # an opener that was called late makes the next pause look shorter by as much.
+    pauses = np.diff(opened)
+    assert all(pause >= 0.95 * least for least, pause in zip((0.4, 0.2, 0.4, 0.8), pauses, strict=True))
     assert (frozen.is_open, [fault.code for fault in frozen.faults]) == (True, ["camera_frozen"])
     assert well.is_open
     assert well.reopened == 4
