@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from edge_agent.config import GovernorConfig
     from edge_agent.machine import Machine, MachineState
@@ -38,13 +38,13 @@ class Governor:
         config: GovernorConfig,
         *,
         machine: Machine,
-        rates: Sequence[FrameRate],
+        rates: Mapping[str, FrameRate],
         least_per_second: float,
         at: float,
     ) -> None:
-        """`rates` are those of the cameras, none of which gets slower than `least_per_second`."""
+        """`rates` are those of the cameras by name, none of which gets slower than `least_per_second`."""
         self._config, self._machine = config, machine
-        self._rates, self._least_per_second = rates, least_per_second
+        self.rates, self._least_per_second = rates, least_per_second
         self._looked_at = self._changed_at = self._strained_at = at
         self._worked_seconds = 0.0
         self._steps = 0
@@ -87,7 +87,7 @@ class Governor:
     def _go_to(self, steps: int, reason: str, *, at: float) -> None:
         before, self._steps, self._changed_at = self._steps, steps, at
         self.reason = reason if steps else ""
-        for rate in self._rates:
+        for rate in self.rates.values():
             rate.slow_to(0.5**steps, least_per_second=self._least_per_second)
         if not steps:
             log.info("frames are looked at as often as asked for again")

@@ -65,6 +65,7 @@ class Reports:
         self._began_at = at
         self._looked_at = float("-inf")
         self._told_at, self._told_frames = at, 0
+        self._told_wanted: dict[str, int] = {}
         self._said: tuple[list[Reason], list[str]] | None = None
         self._is_hot = False
         self._lost = self._lost_messages()
@@ -93,6 +94,7 @@ class Reports:
             self._outbox.put(self.telemetry(at=at, when=when), kind="telemetry")
             self._publisher.wake()
             self._told_at, self._told_frames = at, self._health.frames
+            self._told_wanted = {name: rate.wanted for name, rate in self._governor.rates.items()}
             self._health.begin_latencies_anew()
 
     def reasons(self, *, at: float) -> Iterator[Reason]:
@@ -105,7 +107,8 @@ class Reports:
 
     def telemetry(self, *, at: float, when: datetime) -> dict[str, Any]:
         """Make the message of all figures; rate and latencies are those since it was last told."""
-        health = self._health
+        health, rates = self._health, self._governor.rates
+        elapsed_seconds = max(at - self._told_at, LOOK_SECONDS)
         telemetry = Telemetry(
             counts={
                 "frames": health.frames,
@@ -115,7 +118,7 @@ class Reports:
                 "alerts": health.alerts,
             },
             alerts_today=self._remembered.alerts_today(when=when),
-            frames_per_second=(health.frames - self._told_frames) / max(at - self._told_at, LOOK_SECONDS),
+            frames_per_second=(health.frames - self._told_frames) / elapsed_seconds,
             latencies_ms={
                 stage: {"p50": latency.p50_ms, "p95": latency.p95_ms, "p99": latency.p99_ms}
                 for stage, latency in health.latencies().items()
@@ -128,6 +131,10 @@ class Reports:
                     frames=state.frames,
                     dropped=state.dropped,
                     reopened=state.reopened,
+                    asked_per_second=rates[state.name].asked_per_second,
+                    allowed_per_second=rates[state.name].allowed_per_second,
+                    reached_per_second=(rates[state.name].wanted - self._told_wanted.get(state.name, 0))
+                    / elapsed_seconds,
                 )
                 for state in self._cameras.states()
             ],

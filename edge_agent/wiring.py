@@ -94,7 +94,7 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
         governor = Governor(
             config.governor,
             machine=machine,
-            rates=[pipeline.rate for pipeline in pipelines.values()],
+            rates={name: pipeline.rate for name, pipeline in pipelines.items()},
             least_per_second=config.least_frames_per_second,
             at=at,
         )

@@ -141,7 +141,7 @@ def an_agent(outbox: Outbox, tmp_path, frames: list[Frame | None], **parts: Any)
 
 
 def a_governor(folder: Path) -> Governor:
-    return Governor(GovernorConfig(), machine=Machine(folder), rates=[], least_per_second=2.0, at=0.0)
+    return Governor(GovernorConfig(), machine=Machine(folder), rates={}, least_per_second=2.0, at=0.0)
 
 
 def showing(crops: Crops) -> FacePictures:

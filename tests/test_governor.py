@@ -26,7 +26,7 @@ class Computer:
         self.governor = Governor(
             GovernorConfig.model_validate(keys),
             machine=Machine(root, root=root),
-            rates=[self.rate],
+            rates={"door": self.rate},
             least_per_second=2.0,
             at=self.at,
         )

@@ -25,6 +25,7 @@ from edge_agent.health import Health
 from edge_agent.machine import MachineState
 from edge_agent.remembered import Remembered
 from edge_agent.reports import Reports
+from edge_agent.vision.frame_rate import FrameRate
 from tests.values import NOON
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Device:
     def __init__(self, folder: Path, config: Config) -> None:
         self.config = config
         self.cameras, self.publisher, self.machine = Cameras(), Publisher(), Computer()
-        self.governor = SimpleNamespace(reason="")
+        self.governor = SimpleNamespace(reason="", rates={"door": FrameRate(10), "yard": FrameRate(0)})
         self.outbox = Outbox(folder / "outbox.sqlite", boot_id=BOOT_ID, keep_rows=5)
         self.health = Health(silence_seconds=10.0)
         self.remembered = Remembered(folder / "remembered.json", at=0.0, when=NOON)
@@ -319,6 +320,36 @@ def test_the_frame_rate_is_that_since_the_last_telemetry(device):
 
     rates = [row.message["frames_per_second"] for row in device.outbox.waiting(10)]
     assert rates == [10.0, 5.0]
+
+
+def test_telemetry_tells_how_far_each_camera_is_slowed_down(device):
+    rates = device.governor.rates
+    device.cameras.now += (FeedState("yard", is_open=True, reason=""),)
+    for number in range(600):
+        rates["door"].wants(number / 10)
+        rates["yard"].wants(number / 20)
+    device.tick(60.0)
+    for rate in rates.values():
+        rate.slow_to(0.25, least_per_second=2.0)
+    for number in range(600):
+        rates["door"].wants(60 + number / 10)
+    device.tick(60.0)
+
+    minutes = [
+        {name: camera["frames_per_second"] for name, camera in row.message["cameras"].items()}
+        for row in device.outbox.waiting(10)
+    ]
+    assert minutes == [
+        {
+            "door": {"asked": 10.0, "allowed": 10.0, "reached": 10.0},
+            "yard": {"asked": None, "allowed": None, "reached": 10.0},
+        },
+        {
+            "door": {"asked": 10.0, "allowed": 2.5, "reached": 2.5},
+            "yard": {"asked": None, "allowed": 7.5, "reached": 0.0},
+        },
+    ]
+    check(json.loads(enclose(device.outbox.waiting(2)[1], device.config.mqtt, "lobby").payload), "telemetry")
 
 
 def test_home_assistant_is_told_at_the_start_and_whenever_it_has_started(device):

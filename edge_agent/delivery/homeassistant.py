@@ -114,6 +114,9 @@ def _entities(config: Config) -> dict[str, dict[str, Any]]:
             "state_class": "measurement",
             "entity_category": "diagnostic",
             "value_template": "{{ value_json.frames_per_second }}",
+            # Of each camera, among its other figures: asked for, allowed by the governor, reached.
+            "json_attributes_topic": telemetry,
+            "json_attributes_template": "{{ value_json.cameras | to_json }}",
         },
         "temperature": {
             **figure,

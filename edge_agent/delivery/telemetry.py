@@ -21,7 +21,11 @@ RATE_DIGITS = 2
 
 @dataclass(frozen=True, slots=True)
 class CameraFigures:
-    """One camera since the agent's start; `dropped` pictures were replaced by newer ones before anybody looked."""
+    """One camera since the agent's start; `dropped` pictures were replaced by newer ones before anybody looked.
+
+    Frames a second: what is asked for, what the governor allows now (both None: every picture), and what was reached
+    since the last telemetry.
+    """
 
     name: str
     is_open: bool
@@ -29,6 +33,9 @@ class CameraFigures:
     frames: int
     dropped: int
     reopened: int
+    asked_per_second: float | None
+    allowed_per_second: float | None
+    reached_per_second: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,11 @@ def telemetry_message(
                 "frames": camera.frames,
                 "dropped": camera.dropped,
                 "reopened": camera.reopened,
+                "frames_per_second": {
+                    "asked": _rounded(camera.asked_per_second),
+                    "allowed": _rounded(camera.allowed_per_second),
+                    "reached": _rounded(camera.reached_per_second),
+                },
             }
             for camera in telemetry.cameras
         },
@@ -78,3 +90,7 @@ def telemetry_message(
         "machine": dict(telemetry.machine),
         "versions": dict(telemetry.versions),
     }
+
+
+def _rounded(rate: float | None) -> float | None:
+    return rate if rate is None else round(rate, RATE_DIGITS)

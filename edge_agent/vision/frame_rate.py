@@ -17,6 +17,18 @@ class FrameRate:
         self._asked_per_second = frames_per_second
         self._interval_seconds = 1 / frames_per_second if frames_per_second else 0.0
         self._next_at: float | None = None
+        self.wanted = 0
+        """How many pictures were wanted so far."""
+
+    @property
+    def asked_per_second(self) -> float | None:
+        """How many were asked for; None: every picture."""
+        return self._asked_per_second or None
+
+    @property
+    def allowed_per_second(self) -> float | None:
+        """How many are wanted now, at most; None: every picture."""
+        return 1 / self._interval_seconds if self._interval_seconds else None
 
     def slow_to(self, share: float, *, least_per_second: float) -> None:
         """Want this share (0..1) of the pictures asked for, but no fewer a second than `least_per_second`; 1: all."""
@@ -33,4 +45,5 @@ class FrameRate:
         # From the time it was due, not from now: otherwise a camera's own jitter would add up to a lower rate.
         due_at = at if self._next_at is None else max(self._next_at, at - self._interval_seconds)
         self._next_at = due_at + self._interval_seconds
+        self.wanted += 1
         return True

@@ -24,6 +24,7 @@ PLATFORM_KEYS = {
         "expire_after",
         "options",
         "json_attributes_topic",
+        "json_attributes_template",
     },
     "image": {"image_topic", "content_type"},
     "switch": {
@@ -125,6 +126,13 @@ def test_figures_are_entities_only_where_there_is_telemetry():
 
     assert all(is_absent(entities(mqtt={"telemetry_seconds": 0})[key]) for key in figures)
     assert all(entities(mqtt={"telemetry_seconds": 20})[key]["expire_after"] == 60 for key in figures)
+
+
+def test_the_frame_rate_carries_what_each_camera_was_asked_for_and_reached():
+    frame_rate = entities()["frame_rate"]
+
+    assert frame_rate["json_attributes_topic"] == frame_rate["state_topic"] == "maskwatch/front-door/telemetry"
+    assert "value_json.cameras" in frame_rate["json_attributes_template"]
 
 
 def test_the_pause_is_a_switch_only_where_commands_are_obeyed():

@@ -10,7 +10,19 @@ def a_message():
         alerts_today=4,
         frames_per_second=9.98765,
         latencies_ms={"faces": {"p50": 1.0, "p95": 2.0, "p99": 3.0}},
-        cameras=[CameraFigures("door", is_open=True, paused=False, frames=10, dropped=2, reopened=1)],
+        cameras=[
+            CameraFigures(
+                "door",
+                is_open=True,
+                paused=False,
+                frames=10,
+                dropped=2,
+                reopened=1,
+                asked_per_second=10.0,
+                allowed_per_second=10 / 3,
+                reached_per_second=2.98765,
+            )
+        ],
         outbox={"rows": 0},
         machine={"temperature_celsius": None},
         uptime_seconds=61.7,
@@ -31,5 +43,12 @@ def test_figures_are_given_as_they_are_and_rounded_to_what_they_are_good_for():
 
 def test_cameras_are_found_by_their_names():
     assert a_message()["cameras"] == {
-        "door": {"open": True, "paused": False, "frames": 10, "dropped": 2, "reopened": 1}
+        "door": {
+            "open": True,
+            "paused": False,
+            "frames": 10,
+            "dropped": 2,
+            "reopened": 1,
+            "frames_per_second": {"asked": 10.0, "allowed": 3.33, "reached": 2.99},
+        }
     }
