@@ -1,0 +1,76 @@
+"""Detection: which faces are in one picture, and how does each wear its mask? No memory, no rules: one look."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edge_agent.domain import Face, Image, Label
+    from edge_agent.vision.faces import FaceFinder
+    from edge_agent.vision.masks import MaskReader
+
+# Scores are good for three digits, places for a tenth of a pixel; more would only suggest otherwise.
+SCORE_DIGITS, PLACE_DIGITS, ELAPSED_DIGITS = 4, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedFace:
+    """A face with what was read of it; `scores` holds one probability per label and sums to 1."""
+
+    face: Face
+    label: Label
+    scores: Mapping[Label, float]
+
+    @property
+    def score(self) -> float:
+        """How sure the label is, 0..1."""
+        return self.scores[self.label]
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What is in one picture, small faces too; `elapsed_ms` says how long `faces` and `masks` took."""
+
+    width_px: int
+    height_px: int
+    faces: tuple[DetectedFace, ...]
+    elapsed_ms: Mapping[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """As `edge-agent detect --json` and the console's API say it; boxes in pixels of the picture."""
+        return {
+            "width": self.width_px,
+            "height": self.height_px,
+            "faces": [_as_json(face) for face in self.faces],
+            "elapsed_ms": {stage: round(value, ELAPSED_DIGITS) for stage, value in self.elapsed_ms.items()},
+        }
+
+
+def detect(image: Image, finder: FaceFinder, reader: MaskReader) -> Detection:
+    """Find and read every face of a picture (BGR, uint8)."""
+    began = time.perf_counter()
+    faces = finder.find(image)
+    found = time.perf_counter()
+    readings = [reader.read(image, face.box) for face in faces]
+    read = time.perf_counter()
+    return Detection(
+        width_px=image.shape[1],
+        height_px=image.shape[0],
+        faces=tuple(DetectedFace(face, *reading) for face, reading in zip(faces, readings, strict=True)),
+        elapsed_ms={"faces": 1000 * (found - began), "masks": 1000 * (read - found)},
+    )
+
+
+def _as_json(detected: DetectedFace) -> dict[str, Any]:
+    box = detected.face.box
+    return {
+        "box": [round(side, PLACE_DIGITS) for side in (box.x1, box.y1, box.x2, box.y2)],
+        "face_score": round(detected.face.score, SCORE_DIGITS),
+        "label": detected.label,
+        "label_score": round(detected.score, SCORE_DIGITS),
+        "scores": {label: round(score, SCORE_DIGITS) for label, score in detected.scores.items()},
+    }

@@ -1,0 +1,52 @@
+"""What one look at a picture says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_agent.domain import Box, Face
+from edge_agent.vision.detection import detect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edge_agent.domain import Image, Label
+
+PICTURE = np.zeros((48, 64, 3), np.uint8)
+
+
+class TwoFaces:
+    """Finds a large face and a tiny one."""
+
+    def find(self, image: Image) -> list[Face]:
+        return [Face(Box(1.23, 2.34, 41.0, 44.56), 0.98765), Face(Box(50, 1, 54, 6), 0.61)]
+
+
+class LargeOnesAreBare:
+    """Reads a face of 20 px and more as bare."""
+
+    def read(self, image: Image, box: Box) -> tuple[Label, Mapping[Label, float]]:
+        bare = 0.987654 if box.width_px > 20 else 0.25
+        return ("without_mask" if bare > 0.5 else "with_mask"), {"with_mask": 1 - bare, "without_mask": bare}
+
+
+def test_every_face_is_told_with_what_was_read_of_it_small_ones_too():
+    seen = detect(PICTURE, TwoFaces(), LargeOnesAreBare())  # type: ignore[arg-type]
+
+    assert [(one.label, one.score) for one in seen.faces] == [("without_mask", 0.987654), ("with_mask", 0.75)]
+
+
+def test_it_is_written_in_pixels_and_in_as_many_digits_as_mean_something():
+    written = detect(PICTURE, TwoFaces(), LargeOnesAreBare()).as_json()  # type: ignore[arg-type]
+
+    assert (written["width"], written["height"]) == (64, 48)
+    assert written["faces"][0] == {
+        "box": [1.2, 2.3, 41.0, 44.6],
+        "face_score": 0.9877,
+        "label": "without_mask",
+        "label_score": 0.9877,
+        "scores": {"with_mask": 0.0123, "without_mask": 0.9877},
+    }
+    assert set(written["elapsed_ms"]) == {"faces", "masks"}
