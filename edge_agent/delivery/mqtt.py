@@ -23,10 +23,10 @@ from paho.mqtt.properties import Properties
 
 from edge_agent.delivery.status import stopped, vanished
 from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.password_file import read_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from types import TracebackType
 
     from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage
@@ -237,7 +237,10 @@ class Connection:
         )
         client.connect_timeout = CONNECT_SECONDS
         if mqtt.username:
-            client.username_pw_set(mqtt.username, _password(mqtt.password_file) if mqtt.password_file else None)
+            client.username_pw_set(
+                mqtt.username,
+                read_password(mqtt.password_file, key="mqtt.password_file") if mqtt.password_file else None,
+            )
         if mqtt.tls:
             client.tls_set_context(_tls_context(mqtt))
         if self._device:
@@ -395,21 +398,6 @@ def _wait_readable(connected: Any, bell: int | None, seconds: float, *, also_wri
     if bell is not None:
         poll.register(bell, select.POLLIN)
     poll.poll(max(0.0, seconds) * 1000)
-
-
-def _password(file: Path) -> str:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(
-            f"{file}: the password cannot be read: {error.strerror}; check mqtt.password_file and who may read it"
-        ) from error
-    except UnicodeDecodeError:
-        # Its message would show a byte of the password.
-        raise ConfigError(f"{file}: the password is not UTF-8 text; check mqtt.password_file") from None
-    if not lines or not lines[0]:
-        raise ConfigError(f"{file}: the first line is empty; write the password there (mqtt.password_file)")
-    return lines[0]
 
 
 def _tls_context(mqtt: MqttConfig) -> ssl.SSLContext:

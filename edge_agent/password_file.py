@@ -1,0 +1,38 @@
+"""The password file: which password did a person write there, in its first line?
+
+systemd lays such a file beside the service as well (LoadCredential), readable for it alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_password(file: Path, *, key: str, least_characters: int = 1) -> str:
+    """Read the first line, spaces included; `key` is that of the configuration which names the file.
+
+    Raises:
+        ConfigError: it cannot be read, or is shorter than this.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: the password cannot be read: {error.strerror}; check {key} and who may read it"
+        ) from error
+    except UnicodeDecodeError:
+        # Its message would show a byte of the password.
+        raise ConfigError(f"{file}: the password is not UTF-8 text; check {key}") from None
+    if not lines or not lines[0]:
+        raise ConfigError(f"{file}: the first line is empty; write the password there ({key})")
+    if len(lines[0]) < least_characters:
+        raise ConfigError(
+            f"{file}: the first line is shorter than {least_characters} characters, which anybody can guess; write a "
+            f"longer one there ({key}), such as 'openssl rand -hex 16' prints"
+        )
+    return lines[0]
