@@ -76,7 +76,7 @@ tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures and cameras
 	.venv-opencv5/bin/python -m pytest tests/vision tests/camera
 
 tests-device: .venv-device/.installed ## Run the tests that need no TensorFlow, with what a device installs
-	.venv-device/bin/pytest -m 'not tensorflow' --ignore=tests/converter --ignore=tests/training $(TESTS)
+	.venv-device/bin/pytest -m 'not tensorflow' --ignore=tests/converter --ignore=tests/training --ignore=tests/console $(TESTS)
 
 test-matrix: .venv-matrix/.installed ## Resolve the device side to wheels for every supported system; writes docs/platforms.md
 	@.venv-matrix/bin/python -m tests.proofs.platforms
@@ -131,7 +131,7 @@ endef
 	$(call install,.venv,--editable '.[demo]',the device side (a minute the first time))
 
 .venv-dev/.installed: pyproject.toml setup.py | python
-	$(call install,.venv-dev,--editable '.[dev$(comma)demo$(comma)train$(comma)tflite-runtime$(comma)systemd]',everything with TensorFlow (some minutes the first time))
+	$(call install,.venv-dev,--editable '.[dev$(comma)demo$(comma)train$(comma)tflite-runtime$(comma)systemd$(comma)console]',everything with TensorFlow (some minutes the first time))
 
 .venv-opencv5/.installed: Makefile | python
 	$(call install,.venv-opencv5,$(NEWEST),the newest packages)

@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shlex
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -461,6 +462,61 @@ class MqttConfig(_Section):
         return self
 
 
+class ConsoleConfig(_Section):
+    """A web page and an API on this device."""
+
+    enabled: bool = Field(
+        False,
+        description="Show a page, and answer programs, at http://HOST:PORT; needs pip install 'maskwatch[console]'",
+    )
+    host: str = Field(
+        "127.0.0.1",
+        pattern=r"^[^/\s]+$",
+        description="Address to listen at; any but this machine's own loopback needs password_file or token_file",
+    )
+    port: int = Field(8080, ge=1, le=65535, description="Port to listen at")
+    password_file: FilePath | None = Field(
+        None, description="File whose first line is the password that people log in with, 8 characters at least"
+    )
+    token_file: FilePath | None = Field(
+        None, description="File whose first line programs send as 'Authorization: Bearer', 8 characters at least"
+    )
+    cert_file: FilePath | None = Field(None, description="Certificate of this device, for https; empty: http")
+    key_file: FilePath | None = Field(None, description="Key of that certificate")
+    largest_upload_bytes: int = Field(
+        20_000_000, ge=10_000, le=1_000_000_000, description="A larger picture or request is refused unread"
+    )
+    largest_picture_pixels: int = Field(
+        40_000_000, ge=10_000, le=400_000_000, description="A picture of more pixels is refused before it is unpacked"
+    )
+    viewers: int = Field(40, ge=1, le=1000, description="Live pictures and webcams that are served at once")
+    requests_per_second: float = Field(
+        50.0, ge=0.1, le=10_000.0, description="One address may ask so often, pages and API together"
+    )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody but this machine can reach it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @model_validator(mode="after")
+    def _is_not_open_to_everybody(self) -> ConsoleConfig:
+        wrong = []
+        if (self.cert_file is None) != (self.key_file is None):
+            wrong.append("cert_file and key_file go together")
+        if self.enabled and not self.is_loopback and self.password_file is None and self.token_file is None:
+            wrong.append(
+                f"host {self.host} can be reached by others, who would see the cameras: name a password_file or a "
+                "token_file, or set host: 127.0.0.1"
+            )
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+
 class LogConfig(_Section):
     """What the agent says about itself."""
 
@@ -495,6 +551,7 @@ class Config(_Section):
     evidence: EvidenceConfig = Field(default_factory=EvidenceConfig, description="Crops on disk")
     outbox: OutboxConfig = Field(default_factory=OutboxConfig, description="What waits for the broker")
     mqtt: MqttConfig = Field(default_factory=MqttConfig, description="The broker that alerts go to")
+    console: ConsoleConfig = Field(default_factory=ConsoleConfig, description="A web page and an API on this device")
     log: LogConfig = Field(default_factory=LogConfig, description="What the agent says about itself")
 
     @model_validator(mode="after")

@@ -31,12 +31,12 @@ class Scrubber:
     """Takes the secrets of one configuration out of any text."""
 
     def __init__(self, config: Config) -> None:
-        """Learn the secrets: user, password and query of each camera, and the broker's password."""
+        """Learn the secrets: user, password and query of each camera, the broker's password, and the console's."""
         self._sources = {camera.source: shown_source(camera.source) for camera in config.cameras.values()}
         self._commands = [_words(source) for source in self._sources]
         secrets = {secret for source in self._sources for secret in _secrets_of(source)}
-        if config.mqtt.password_file is not None:
-            secrets |= _lines_of(config.mqtt.password_file)
+        for file in (config.mqtt.password_file, config.console.password_file, config.console.token_file):
+            secrets |= _lines_of(file) if file is not None else set()
         # The longest first: one may be part of another.
         self._secrets = sorted(secrets, key=len, reverse=True)
 

@@ -28,6 +28,8 @@ SECRETS = (
     "pathpass55",
     "oldpass33",
     "brokeruser",
+    "consolepassword66",
+    "consoletoken44",
 )
 
 
@@ -36,6 +38,8 @@ def config(tmp_path) -> Config:
     """Cameras and broker with a secret wherever one can be."""
     password_file = tmp_path / "password"
     password_file.write_text("mqttpassword77\n")
+    for name in ("consolepassword66", "consoletoken44"):
+        (tmp_path / name.rstrip("64")).write_text(f"{name}\n")
     return Config(
         state_folder=tmp_path / "state",
         cameras={
@@ -43,6 +47,7 @@ def config(tmp_path) -> Config:
             "yard": {"source": "rtsp://camera.local/user=admin_password=pathpass55_channel=1.sdp"},
         },
         mqtt={"host": "broker.local", "username": "brokeruser", "password_file": password_file},
+        console={"password_file": tmp_path / "consolepassword", "token_file": tmp_path / "consoletoken"},
     )
 
 
@@ -67,7 +72,8 @@ def test_no_planted_secret_is_in_any_file(tmp_path, config):
     source = config.cameras["door"].source
     journal = (
         f"opening {source}\nthe broker refuses mqttpassword77\npassword=oldpass33 was tried\n"
-        "rtsp://camuser:oldpass33@old.camera/ is gone\ncam@pass"
+        "rtsp://camuser:oldpass33@old.camera/ is gone\ncam@pass\n"
+        "somebody typed consolepassword66 and sent consoletoken44"
     )
     outbox = Outbox(config.outbox_file, boot_id="boot")
     outbox.put({"schema": "maskwatch.telemetry/1", "when": "x", "note": source}, kind="telemetry")
