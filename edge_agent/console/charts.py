@@ -1,0 +1,272 @@
+"""Charts: where do bars, dots and words go?
+
+Across in percent of the width, down in pixels, so that words keep their size on a phone. `templates/charts.html` draws.
+Pure: no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_agent.vision.annotation import WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
+
+    from edge_agent.domain import Label
+
+DAYS_PX = 120
+COURSE_PX = 220
+MOST_LINES = 4
+"""Lines across a chart: enough to read a value off, few enough to see the bars."""
+BAR_FRACTION = 0.72
+"""Of a day's width; the rest keeps bars apart."""
+WORD_EVERY_DAYS = 7
+HEADROOM_NATS = 1.0
+"""Beyond the evidence and both thresholds, so that no dot lies on the edge."""
+DOT_PX, DOT_GROWTH_PX = 4.0, 5.0
+"""Of a reading that showed nothing, and what the clearest has more."""
+LEAST_SECONDS = 1.0
+MOST_TICKS = 8
+DIGITS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line across with its value at the left."""
+
+    y: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What one label has of a day's column."""
+
+    label: Label
+    y: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class DayColumn:
+    """One day: its bars, what a screen reader says of it, and its word below the axis where it has one."""
+
+    day: str
+    counts: Mapping[Label, int]
+    total: int
+    says: str
+    text: str
+    x: float
+    width: float
+    bar_x: float
+    bar_width: float
+    middle: float
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DaysChart:
+    """Alerts of each day, stacked by label."""
+
+    title: str
+    height_px: int
+    lines: tuple[Line, ...]
+    days: tuple[DayColumn, ...]
+
+
+def days_chart(days: Sequence[date], counts: Mapping[tuple[str, str], int], *, labels: Sequence[Label]) -> DaysChart:
+    """Lay out a column for each day. `counts` is by ISO day and label, and what it lacks is 0."""
+    totals = {day: sum(counts.get((day.isoformat(), label), 0) for label in labels) for day in days}
+    step = _whole_step(max(totals.values(), default=0))
+    highest = step * max(1, math.ceil(max(totals.values(), default=0) / step))
+    width = 100 / max(len(days), 1)
+    columns = [
+        _column(
+            day,
+            {label: counts.get((day.isoformat(), label), 0) for label in labels},
+            place=(number * width, width),
+            unit_px=DAYS_PX / highest,
+            # Counted from the newest day, which has a word always.
+            has_word=(len(days) - 1 - number) % WORD_EVERY_DAYS == 0,
+        )
+        for number, day in enumerate(days)
+    ]
+    return DaysChart(
+        title=f"Alerts of the last {len(days)} days: {sum(totals.values())}",
+        height_px=DAYS_PX,
+        lines=tuple(
+            Line(_px(DAYS_PX - value * DAYS_PX / highest), str(value)) for value in range(0, highest + 1, step)
+        ),
+        days=tuple(columns),
+    )
+
+
+def _column(
+    day: date, counts: Mapping[Label, int], *, place: tuple[float, float], unit_px: float, has_word: bool
+) -> DayColumn:
+    x, width = place
+    bars, y = [], float(DAYS_PX)
+    for label, count in counts.items():
+        if count:
+            y -= count * unit_px
+            bars.append(Bar(label, _px(y), _px(count * unit_px)))
+    total = sum(counts.values())
+    parts = ", ".join(f"{count} {WORDS[label]}" for label, count in counts.items() if count)
+    return DayColumn(
+        day=day.isoformat(),
+        counts=counts,
+        total=total,
+        says=f"{short_day(day)}: {total} {'alert' if total == 1 else 'alerts'}{f' ({parts})' if parts else ''}",
+        text=short_day(day) if has_word else "",
+        x=_px(x),
+        width=_px(width),
+        bar_x=_px(x + width * (1 - BAR_FRACTION) / 2),
+        bar_width=_px(width * BAR_FRACTION),
+        middle=_px(x + width / 2),
+        bars=tuple(bars),
+    )
+
+
+def short_day(day: date) -> str:
+    """Say a day without its year: 25 Nov."""
+    return f"{day.day} {day:%b}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One reading; its size grows with what the face showed."""
+
+    x: float
+    y: float
+    size_px: float
+    label: Label
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened, as a line down with words beside it at `y`."""
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A time below the axis."""
+
+    x: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CourseChart:
+    """Evidence over time with both thresholds; `says` is the whole of it in words."""
+
+    says: str
+    height_px: int
+    violation_y: float
+    compliant_y: float
+    violation_text: str
+    compliant_text: str
+    lines: tuple[Line, ...]
+    dots: tuple[Dot, ...]
+    moments: tuple[Moment, ...]
+    ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A reading and the evidence after it; seconds count from the alert, `quality` is 0..1."""
+
+    seconds: float
+    nats: float
+    label: Label
+    quality: float
+
+
+def course_chart(
+    points: Sequence[Point], *, violation_nats: float, compliant_nats: float, ended: tuple[float, str] | None
+) -> CourseChart:
+    """Lay out the evidence of an alert; `ended` is when its violation was over, and in which words."""
+    happened = [(0.0, "alert"), *([ended] if ended else [])]
+    times = [point.seconds for point in points] + [seconds for seconds, _ in happened]
+    first, last = min(times), max(times)
+    span = max(last - first, LEAST_SECONDS)
+    nats = [point.nats for point in points]
+    low = min([compliant_nats, *nats]) - HEADROOM_NATS
+    high = max([violation_nats, *nats]) + HEADROOM_NATS
+
+    def across(seconds: float) -> float:
+        return _px((seconds - first) / span * 100)
+
+    def down(value: float) -> float:
+        return _px((high - value) / (high - low) * COURSE_PX)
+
+    return CourseChart(
+        says=_course_in_words(points, violation_nats=violation_nats, compliant_nats=compliant_nats, ended=ended),
+        height_px=COURSE_PX,
+        violation_y=down(violation_nats),
+        compliant_y=down(compliant_nats),
+        violation_text=f"violation {violation_nats:+.1f}",
+        compliant_text=f"mask {compliant_nats:+.1f}",
+        lines=tuple(Line(down(value), f"{value:g}") for value in _round_values(low, high, most=MOST_LINES + 1)),
+        dots=tuple(
+            Dot(
+                across(point.seconds),
+                down(point.nats),
+                _px(DOT_PX + DOT_GROWTH_PX * point.quality),
+                point.label,
+                f"{point.seconds:+.2f} s: {WORDS[point.label]}, evidence {point.nats:+.2f}",
+            )
+            for point in points
+        ),
+        # One below the other, so that two at nearly the same time stay legible.
+        moments=tuple(
+            Moment(across(seconds), COURSE_PX * 0.62 + 16 * number, text)
+            for number, (seconds, text) in enumerate(happened)
+        ),
+        ticks=tuple(
+            Tick(across(value), f"{value:g} s") for value in _round_values(first, first + span, most=MOST_TICKS)
+        ),
+    )
+
+
+def _course_in_words(
+    points: Sequence[Point], *, violation_nats: float, compliant_nats: float, ended: tuple[float, str] | None
+) -> str:
+    if not points:
+        return "No reading was kept."
+    first, last = points[0], points[-1]
+    end = f" {ended[1].capitalize()} {ended[0]:.1f} seconds after the alert." if ended else ""
+    return (
+        f"{len(points)} readings from {first.seconds:+.1f} to {last.seconds:+.1f} seconds around the alert. "
+        f"The evidence goes from {first.nats:+.1f} to {last.nats:+.1f}; from {violation_nats:+.1f} on it is a "
+        f"violation, from {compliant_nats:+.1f} down a worn mask.{end}"
+    )
+
+
+def _round_values(low: float, high: float, *, most: int) -> Iterable[float]:
+    """Values of 1, 2 or 5 times a power of ten between two others, and no more than about `most`."""
+    least = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999)
+    count = math.floor(high / step + 1e-9) - math.ceil(low / step - 1e-9)
+    # 0.0 added: no text says -0.
+    return [round((math.ceil(low / step - 1e-9) + number) * step, 6) + 0.0 for number in range(count + 1)]
+
+
+def _whole_step(highest: int) -> int:
+    """The smallest of 1, 2, 5 times a power of ten that needs no more than MOST_LINES steps."""
+    least = max(highest / MOST_LINES, 1)
+    power: int = 10 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
+
+
+def _px(value: float) -> float:
+    return round(value, DIGITS)

@@ -1,0 +1,118 @@
+// A WebSocket to the device which comes back by itself, with growing pauses, and says on the page when it is lost.
+
+const FIRST_PAUSE_SECONDS = 1;
+const LONGEST_PAUSE_SECONDS = 30;
+const SECOND_MS = 1000;
+// Why the device closes a socket.
+const LOGGED_OUT = 4401;
+const CROWDED = 4429;
+
+/**
+ * Events: `open`; `message` with `detail` (a parsed object, or an ArrayBuffer); `lost`.
+ * While the page is not looked at there is no connection, so that nothing is drawn and sent for nobody.
+ */
+export class Line extends EventTarget {
+  #path;
+  #socket = null;
+  #pauseSeconds = FIRST_PAUSE_SECONDS;
+  #again = 0;
+  #isWanted = false;
+
+  constructor(path) {
+    super();
+    this.#path = path;
+    document.getElementById("line-again").addEventListener("click", () => this.#connect());
+    document.addEventListener("visibilitychange", () => {
+      if (this.#isWanted) document.hidden ? this.#hangUp() : this.#connect();
+    });
+    window.addEventListener("online", () => this.#isWanted && this.#connect());
+    // A page that is kept for the way back holds no connection.
+    window.addEventListener("pagehide", () => this.#hangUp());
+    window.addEventListener("pageshow", () => this.#isWanted && this.#connect());
+  }
+
+  open() {
+    this.#isWanted = true;
+    if (!document.hidden) this.#connect();
+  }
+
+  close() {
+    this.#isWanted = false;
+    this.#hangUp();
+    say("");
+  }
+
+  get isOpen() {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  /** Send text, or bytes as they are; what cannot be sent is forgotten, for it would be old news later. */
+  send(what) {
+    if (!this.isOpen) return;
+    this.#socket.send(what instanceof Blob || what instanceof ArrayBuffer ? what : JSON.stringify(what));
+  }
+
+  #hangUp() {
+    clearTimeout(this.#again);
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+
+  #connect() {
+    clearTimeout(this.#again);
+    if (this.#socket && this.#socket.readyState <= WebSocket.OPEN) return;
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${this.#path}`);
+    socket.binaryType = "arraybuffer";
+    this.#socket = socket;
+    socket.addEventListener("open", () => {
+      this.#pauseSeconds = FIRST_PAUSE_SECONDS;
+      say("");
+      this.dispatchEvent(new Event("open"));
+    });
+    socket.addEventListener("message", ({ data }) => {
+      const detail = typeof data === "string" ? JSON.parse(data) : data;
+      this.dispatchEvent(new CustomEvent("message", { detail }));
+    });
+    socket.addEventListener("close", ({ code, reason }) => {
+      // One that was hung up, or that another has replaced, is missed by nobody.
+      if (socket !== this.#socket) return;
+      if (code === LOGGED_OUT) location.assign(loginAddress());
+      this.#lost(code === CROWDED ? `${sentence(reason)} ` : "");
+    });
+  }
+
+  #lost(why) {
+    this.#socket = null;
+    const seconds = this.#pauseSeconds;
+    this.#pauseSeconds = Math.min(seconds * 2, LONGEST_PAUSE_SECONDS);
+    // Some of a second more or less, so that forty viewers do not all come back at once.
+    this.#again = setTimeout(() => this.#connect(), (seconds + Math.random() / 2) * SECOND_MS);
+    say(`${why}Trying again in ${seconds} s.`);
+    this.dispatchEvent(new Event("lost"));
+    goToLoginIfNeeded();
+  }
+}
+
+function say(text) {
+  document.getElementById("line-lost").hidden = !text;
+  document.getElementById("line-lost-says").textContent = text;
+}
+
+function sentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}
+
+/** A session that is over refuses the socket without a word; a page then leads to the login. */
+async function goToLoginIfNeeded() {
+  try {
+    const answer = await fetch("/newest", { redirect: "manual", headers: { Accept: "text/html" } });
+    if (answer.type === "opaqueredirect" || answer.status === 401) location.assign(loginAddress());
+  } catch {
+    // The device is away, which the page says already.
+  }
+}
+
+function loginAddress() {
+  return `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+}

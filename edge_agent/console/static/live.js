@@ -1,0 +1,320 @@
+// The live page: pictures, states and figures of the device, and its newest alerts.
+
+import { ask, element, percent, WORDS } from "./api.js";
+import { Line } from "./line.js";
+
+const MOST_NEWEST = 12;
+const SMALLEST_WIDTH_PX = 320;
+const LARGEST_WIDTH_PX = 960;
+const LENGTH_BYTES = 4;
+const STATES = {
+  watching: ["watching", "good"],
+  away: ["away", "bad"],
+  trouble: ["trouble", "warning"],
+  paused: ["paused", "warning"],
+  connecting: ["connecting", ""],
+};
+
+const line = new Line("/live");
+const utf8 = new TextDecoder();
+
+class Camera {
+  constructor(card) {
+    this.card = card;
+    this.name = card.dataset.camera;
+    this.canvas = card.querySelector("[data-picture]");
+    this.isPaused = false;
+    this.isAway = false;
+    this.hasPicture = false;
+    this.facesShown = "";
+    card.querySelector("[data-pause]").addEventListener("click", () => this.togglePause());
+    card.querySelector("[data-enlarge]").addEventListener("click", () => this.enlarge());
+  }
+
+  part(name) {
+    return this.card.querySelector(`[data-${name}]`);
+  }
+
+  async togglePause() {
+    const button = this.part("pause");
+    button.disabled = true;
+    try {
+      const said = await ask("POST", `/api/v1/commands/${this.isPaused ? "resume" : "pause"}`, { camera: this.name });
+      if (said.state !== "done") throw new Error(said.reason);
+      this.showPaused(!this.isPaused);
+    } catch (error) {
+      this.say("This did not work", error.message);
+    } finally {
+      button.disabled = false;
+      button.focus();
+    }
+  }
+
+  enlarge() {
+    document.fullscreenElement ? document.exitFullscreen() : this.part("stage").requestFullscreen?.();
+  }
+
+  /** Draw a picture; resolves when it is on the screen. */
+  async show(sight, jpeg) {
+    const picture = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
+    if (this.isPaused) return picture.close();
+    if (this.canvas.width !== picture.width || this.canvas.height !== picture.height) {
+      this.canvas.width = picture.width;
+      this.canvas.height = picture.height;
+      this.part("stage").style.aspectRatio = `${picture.width} / ${picture.height}`;
+    }
+    this.canvas.getContext("2d").drawImage(picture, 0, 0);
+    picture.close();
+    this.canvas.hidden = false;
+    this.part("enlarge").hidden = !this.part("stage").requestFullscreen;
+    this.canvas.dataset.index = sight.index;
+    this.hasPicture = true;
+    if (!this.isAway) this.part("says").hidden = true;
+    this.showFaces(sight.faces);
+  }
+
+  showFaces(faces) {
+    const shown = JSON.stringify(faces.map(({ track, label, score, decision }) => [track, label, Math.round(score * 100), decision]));
+    if (shown === this.facesShown) return;
+    this.facesShown = shown;
+    this.part("faces").replaceChildren(
+      ...(faces.length === 0
+        ? [element("li", "soft small", "nobody in view")]
+        : faces.map(({ track, label, score, decision }) => {
+            const item = element("li");
+            const read = label ? `${WORDS[label]} ${percent(score)}` : "not read yet";
+            item.append(element("span", `badge ${label ?? ""}`, `#${track} · ${read}${decision ? ` · ${decision}` : ""}`));
+            return item;
+          })),
+    );
+  }
+
+  showPaused(isPaused) {
+    this.isPaused = isPaused;
+    this.part("pause-word").textContent = isPaused ? "Resume" : "Pause";
+    this.part("pause").setAttribute("aria-label", `${isPaused ? "Resume" : "Pause"} ${this.name}`);
+    this.part("icon-pause").hidden = isPaused;
+    this.part("icon-resume").hidden = !isPaused;
+    if (isPaused) {
+      this.forgetPicture();
+      this.say("Paused", "Nobody is watched or recorded here until somebody resumes it.", "paused");
+      this.showState("paused");
+    }
+  }
+
+  showState(name) {
+    const [text, kind] = STATES[name];
+    const badge = this.part("state");
+    if (badge.textContent !== text) badge.textContent = text;
+    badge.className = `badge ${kind}`;
+  }
+
+  showFigures(state) {
+    this.part("pause").disabled = false;
+    this.isAway = !state.is_open;
+    if (this.isPaused !== state.paused) this.showPaused(state.paused);
+    if (state.paused) {
+      // Said already.
+    } else if (!state.is_open) {
+      this.showState("away");
+      this.say("This camera gives no picture", state.reason, "away");
+    } else if (state.faults.length > 0) {
+      this.showState("trouble");
+      if (!this.hasPicture) this.say("Trouble", state.faults.map(({ text }) => text).join("; "), "away");
+    } else {
+      this.showState("watching");
+      if (this.hasPicture) this.part("says").hidden = true;
+      else this.say("Waiting for a picture", "");
+    }
+    const [width, height] = state.frame_size ?? [0, 0];
+    this.figure("rate", state.frames_per_second?.toFixed(1));
+    this.figure("frames", grouped(state.frames));
+    this.figure("dropped", grouped(state.dropped));
+    this.figure("reopened", grouped(state.reopened));
+    this.figure("size", width ? `${width}×${height}` : undefined);
+  }
+
+  forgetPicture() {
+    this.hasPicture = false;
+    this.canvas.hidden = true;
+    this.part("enlarge").hidden = true;
+    this.showFaces([]);
+  }
+
+  figure(name, value) {
+    this.card.querySelector(`[data-figure="${name}"]`).textContent = value ?? "–";
+  }
+
+  say(head, why, icon = "") {
+    this.part("says").hidden = false;
+    this.part("says-head").textContent = head;
+    this.part("says-why").textContent = why;
+    this.part("icon-away").hidden = icon !== "away";
+    this.part("icon-paused").hidden = icon !== "paused";
+  }
+}
+
+const cameras = new Map([...document.querySelectorAll("[data-camera]")].map((card) => [card.dataset.camera, new Camera(card)]));
+
+// Only what is on the screen is asked for.
+const inView = new Set();
+const onlooker = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const { camera } = target.closest("[data-camera]").dataset;
+      isIntersecting ? inView.add(camera) : inView.delete(camera);
+    }
+    watch();
+  },
+  { rootMargin: "100px" },
+);
+
+let asked = "";
+
+function watch() {
+  const widths = [...cameras.values()].map(({ card }) => card.querySelector("[data-stage]").clientWidth);
+  const width = Math.max(...widths) * Math.min(window.devicePixelRatio, 2);
+  const wanted = {
+    watch: [...inView],
+    width_px: Math.round(Math.min(Math.max(width, SMALLEST_WIDTH_PX), LARGEST_WIDTH_PX)),
+  };
+  if (line.isOpen && JSON.stringify(wanted) !== asked) {
+    asked = JSON.stringify(wanted);
+    line.send(wanted);
+  }
+}
+
+line.addEventListener("open", () => {
+  asked = "";
+  watch();
+  refreshNewest();
+});
+
+line.addEventListener("lost", () => {
+  showDevice("lost", "bad");
+  for (const camera of cameras.values()) if (!camera.isPaused) camera.showState("connecting");
+});
+
+line.addEventListener("message", async ({ detail }) => {
+  if (detail instanceof ArrayBuffer) {
+    const length = new DataView(detail).getUint32(0);
+    const sight = JSON.parse(utf8.decode(new Uint8Array(detail, LENGTH_BYTES, length)));
+    try {
+      await cameras.get(sight.camera)?.show(sight, new Uint8Array(detail, LENGTH_BYTES + length));
+    } finally {
+      // The next one of this camera comes only now: a slow browser gets fewer, and nothing queues up.
+      line.send({ shown: sight.camera });
+    }
+  } else if (detail.overview) showOverview(detail.overview);
+  else if (detail.error) showUnanswered(detail.error);
+  else if (detail.alert) {
+    await refreshNewest();
+    const { label, camera } = detail.alert;
+    document.getElementById("newest-says").textContent = `New alert: ${WORDS[label]} at ${camera}`;
+  }
+});
+
+function showOverview(overview) {
+  showDevice(overview.status, overview.status === "online" ? "good" : "warning");
+  for (const state of overview.cameras) cameras.get(state.name)?.showFigures(state);
+  showReasons(overview.reasons.map(({ text }) => text));
+  const { outbox, machine, latencies_ms: latencies, alerts_today: today, uptime_seconds: uptime, versions } = overview.telemetry;
+  const { connected, reason, waiting } = overview.delivery;
+  const broker = document.getElementById("broker-state");
+  broker.textContent = connected ? "broker connected" : "broker away";
+  broker.className = `badge ${connected ? "good" : "warning"}`;
+  broker.title = reason;
+  fact("waiting", `${grouped(waiting)} ${waiting === 1 ? "message" : "messages"}, ${bytes(outbox.bytes)}`);
+  fact("sent", grouped(outbox.sent));
+  fact("dropped", grouped(Object.values(outbox.dropped).reduce((sum, count) => sum + count, 0)));
+  fact("alerts_today", grouped(today));
+  fact("temperature", machine.temperature_celsius === null ? "not told" : `${machine.temperature_celsius.toFixed(1)} °C`);
+  fact("throttling", machine.throttling.length ? machine.throttling.join(", ").replaceAll("_", " ") : "none");
+  fact("memory", bytes(machine.memory_bytes));
+  fact("disk", bytes(machine.disk_free_bytes));
+  fact("uptime", duration(uptime));
+  fact("model", `${versions.model} on ${versions.runtime}`);
+  showLatencies(latencies);
+}
+
+/** The console is there, but the watching behind it does not answer. */
+function showUnanswered(error) {
+  showDevice("no answer", "bad");
+  showReasons([error]);
+}
+
+function showDevice(text, kind) {
+  const badge = document.getElementById("device-state");
+  // Said aloud, so only when it is news.
+  if (badge.textContent !== text) badge.textContent = text;
+  badge.className = `badge ${kind}`;
+}
+
+function showReasons(reasons) {
+  const list = document.getElementById("reasons-list");
+  if (list.dataset.shown === reasons.join("\n")) return;
+  list.dataset.shown = reasons.join("\n");
+  list.replaceChildren(...reasons.map((text) => element("li", "", text)));
+  document.getElementById("reasons").hidden = reasons.length === 0;
+}
+
+function showLatencies(latencies) {
+  const rows = Object.entries(latencies).map(([stage, { p50, p95 }]) => {
+    const row = element("tr");
+    const head = element("th", "", stage === "frame" ? "whole frame" : stage);
+    head.scope = "row";
+    row.append(head, element("td", "number", `${p50.toFixed(1)} ms`), element("td", "number", `${p95.toFixed(1)} ms`));
+    return row;
+  });
+  if (rows.length > 0) document.getElementById("latencies").replaceChildren(...rows);
+}
+
+/** Take in the alerts that are not shown yet, and leave the others where they are, with whatever has the focus. */
+async function refreshNewest() {
+  let page;
+  try {
+    const answer = await fetch("/newest", { redirect: "manual" });
+    if (!answer.ok) return;
+    page = await answer.text();
+  } catch {
+    return;
+  }
+  const coming = document.createElement("template");
+  coming.innerHTML = page;
+  const strip = document.getElementById("newest");
+  const known = new Set([...strip.children].map(({ dataset }) => dataset.alert));
+  const fresh = [...coming.content.children].filter(({ dataset }) => !known.has(dataset.alert));
+  const isAtStart = strip.scrollLeft < 8;
+  strip.prepend(...fresh);
+  while (strip.children.length > MOST_NEWEST) strip.lastElementChild.remove();
+  strip.hidden = strip.children.length === 0;
+  document.getElementById("newest-empty").hidden = strip.children.length > 0;
+  if (isAtStart) strip.scrollLeft = 0;
+}
+
+function fact(name, text) {
+  document.querySelector(`[data-device="${name}"]`).textContent = text;
+}
+
+function grouped(number) {
+  return number?.toLocaleString("en");
+}
+
+function bytes(count) {
+  if (count === null || count === undefined) return "not told";
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const power = Math.min(Math.floor(Math.log10(Math.max(count, 1)) / 3), units.length - 1);
+  const value = count / 1000 ** power;
+  return `${value.toFixed(power > 0 && value < 100 ? 1 : 0)} ${units[power]}`;
+}
+
+function duration(seconds) {
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
+}
+
+for (const { card } of cameras.values()) onlooker.observe(card.querySelector("[data-stage]"));
+window.addEventListener("resize", watch);
+line.open();

@@ -1,0 +1,258 @@
+// The webcam page: frames of the visitor's camera, or of a picture or a recording, go to the device one at a time, and
+// the faces that it answers with are drawn in place.
+
+import { element, percent, WORDS } from "./api.js";
+import { Line } from "./line.js";
+
+const LONGEST_SIDE_PX = 640;
+const JPEG_QUALITY = 0.85;
+const SECOND_MS = 1000;
+// A frame a second is told to a screen reader at most every few seconds.
+const SAY_EVERY_MS = 4000;
+const COLOURS = { with_mask: "#1e8cc8", without_mask: "#f06e00", mask_worn_incorrectly: "#963cbe" };
+
+const part = (name) => document.getElementById(name);
+const stage = part("stage");
+const video = part("video");
+const still = part("still");
+const boxes = part("boxes");
+const small = document.createElement("canvas");
+const line = new Line("/webcam");
+
+/** What is looked at: nothing, or a <video> (`isMoving`), or a picture on the canvas. */
+let shown = null;
+let isMoving = false;
+let stream = null;
+let sentAt = 0;
+let isAsking = false;
+let answeredAt = [];
+let saidAt = -SAY_EVERY_MS;
+
+part("open").addEventListener("click", openCamera);
+part("choose").addEventListener("click", () => part("file").click());
+part("file").addEventListener("change", ({ target }) => {
+  if (target.files.length > 0) openFile(target.files[0]);
+  target.value = "";
+});
+part("stop").addEventListener("click", () => {
+  stop();
+  part("open").focus();
+});
+
+for (const kind of ["dragenter", "dragover"])
+  stage.addEventListener(kind, (event) => {
+    event.preventDefault();
+    stage.classList.add("over");
+  });
+for (const kind of ["dragleave", "drop"]) stage.addEventListener(kind, () => stage.classList.remove("over"));
+stage.addEventListener("drop", (event) => {
+  event.preventDefault();
+  const [file] = event.dataTransfer.files;
+  if (file) openFile(file);
+});
+// A file that misses the stage is not to replace the page.
+for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
+document.addEventListener("paste", ({ clipboardData }) => {
+  const [file] = clipboardData.files;
+  if (file) openFile(file);
+});
+
+line.addEventListener("open", ask);
+line.addEventListener("lost", () => (isAsking = false));
+line.addEventListener("message", ({ detail }) => {
+  isAsking = false;
+  if (!shown) return;
+  if (detail.error) {
+    trouble("The device cannot look at this.", detail.error);
+    if (isMoving) setTimeout(ask, SECOND_MS);
+    return;
+  }
+  trouble();
+  showAnswer(detail);
+  if (isMoving) ask();
+});
+
+async function openCamera() {
+  stop();
+  if (!navigator.mediaDevices?.getUserMedia) {
+    trouble(
+      "This browser lends no camera to this page.",
+      "It does so only over https, or on the device itself (http://127.0.0.1). Set console.cert_file and key_file, or tunnel: ssh -L 8080:127.0.0.1:8080 DEVICE. A picture or a video works all the same.",
+    );
+    return;
+  }
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, facingMode: "user" }, audio: false });
+  } catch (error) {
+    const isDenied = error.name === "NotAllowedError" || error.name === "SecurityError";
+    const head = isDenied ? "The camera was not allowed." : "No camera could be opened.";
+    const what = isDenied
+      ? "Allow it beside the address of this page, and open it again."
+      : "Plug one in, or close the program that uses it, and open it again.";
+    trouble(head, `${what} A picture or a video works all the same.`);
+    return;
+  }
+  for (const track of stream.getTracks()) track.addEventListener("ended", stop);
+  video.srcObject = stream;
+  play("Your camera");
+}
+
+async function openFile(file) {
+  stop();
+  if (file.type.startsWith("video/")) {
+    video.src = URL.createObjectURL(file);
+    video.loop = true;
+    play(`The recording ${file.name}`);
+    return;
+  }
+  let picture;
+  try {
+    picture = await createImageBitmap(file);
+  } catch {
+    trouble("This file is no picture that this browser can open.", "Take a JPEG, PNG, WebP or BMP.");
+    return;
+  }
+  still.width = picture.width;
+  still.height = picture.height;
+  still.getContext("2d").drawImage(picture, 0, 0);
+  picture.close();
+  still.hidden = false;
+  still.setAttribute("aria-label", `The picture ${file.name}`);
+  begin(still, false);
+}
+
+async function play(name) {
+  try {
+    await video.play();
+  } catch {
+    trouble("This recording cannot be played.", "This browser does not know its format. Take an MP4 with H.264, or a WebM.");
+    return;
+  }
+  video.hidden = false;
+  video.setAttribute("aria-label", name);
+  begin(video, true);
+}
+
+function begin(what, moves) {
+  trouble();
+  shown = what;
+  isMoving = moves;
+  answeredAt = [];
+  part("stage-says").hidden = true;
+  part("stop").hidden = false;
+  const [width, height] = sizeOf(what);
+  stage.style.aspectRatio = `${width} / ${height}`;
+  line.isOpen ? ask() : line.open();
+}
+
+function stop() {
+  shown = null;
+  for (const track of stream?.getTracks() ?? []) track.stop();
+  stream = null;
+  video.pause();
+  video.srcObject = null;
+  if (video.src) {
+    URL.revokeObjectURL(video.src);
+    video.removeAttribute("src");
+    video.load();
+  }
+  line.close();
+  isAsking = false;
+  video.hidden = still.hidden = part("stop").hidden = true;
+  part("stage-says").hidden = false;
+  boxes.getContext("2d").clearRect(0, 0, boxes.width, boxes.height);
+  delete boxes.dataset.faces;
+  part("found").replaceChildren(element("li", "soft", "nothing looked at yet"));
+  part("found-count").textContent = "–";
+  for (const name of ["rate", "trip", "faces", "masks", "size"]) part(`pace-${name}`).textContent = "–";
+}
+
+/** Send what is shown now, unless an answer is still to come. */
+async function ask() {
+  if (!shown || isAsking || !line.isOpen) return;
+  isAsking = true;
+  const [width, height] = sizeOf(shown);
+  const factor = Math.min(1, LONGEST_SIDE_PX / Math.max(width, height));
+  small.width = Math.max(1, Math.round(width * factor));
+  small.height = Math.max(1, Math.round(height * factor));
+  small.getContext("2d", { willReadFrequently: true }).drawImage(shown, 0, 0, small.width, small.height);
+  const jpeg = await new Promise((done) => small.toBlob(done, "image/jpeg", JPEG_QUALITY));
+  if (!shown || !jpeg) {
+    isAsking = false;
+    return;
+  }
+  part("pace-size").textContent = `${small.width}×${small.height}, ${Math.round(jpeg.size / 1000)} kB`;
+  sentAt = performance.now();
+  line.send(jpeg);
+}
+
+function showAnswer(answer) {
+  const now = performance.now();
+  answeredAt = [...answeredAt.filter((at) => now - at < 3 * SECOND_MS), now];
+  const spanSeconds = (now - answeredAt[0]) / SECOND_MS;
+  part("pace-rate").textContent = isMoving && spanSeconds > 0 ? `${((answeredAt.length - 1) / spanSeconds).toFixed(1)} a second` : "–";
+  part("pace-trip").textContent = `${Math.round(now - sentAt)} ms`;
+  part("pace-faces").textContent = `${answer.elapsed_ms.faces.toFixed(1)} ms`;
+  part("pace-masks").textContent = `${answer.elapsed_ms.masks.toFixed(1)} ms`;
+  draw(answer);
+  list(answer.faces);
+}
+
+/** Boxes lie on a canvas of their own, in pixels of the screen, over a picture that keeps its sides. */
+function draw({ faces, width, height }) {
+  const ratio = window.devicePixelRatio;
+  boxes.width = Math.round(stage.clientWidth * ratio);
+  boxes.height = Math.round(stage.clientHeight * ratio);
+  const pen = boxes.getContext("2d");
+  const scale = Math.min(boxes.width / width, boxes.height / height);
+  const left = (boxes.width - width * scale) / 2;
+  const top = (boxes.height - height * scale) / 2;
+  pen.lineWidth = 2.5 * ratio;
+  pen.font = `600 ${14 * ratio}px system-ui, sans-serif`;
+  pen.textBaseline = "middle";
+  for (const { box, label, label_score: score } of faces) {
+    const [x1, y1, x2, y2] = box.map((side) => side * scale);
+    const text = `${WORDS[label]} ${percent(score)}`;
+    const tall = 22 * ratio;
+    const wide = pen.measureText(text).width + 12 * ratio;
+    const y = top + y1 >= tall ? top + y1 - tall : top + y2;
+    const x = Math.min(left + x1, boxes.width - wide);
+    pen.strokeStyle = pen.fillStyle = COLOURS[label];
+    pen.strokeRect(left + x1, top + y1, x2 - x1, y2 - y1);
+    pen.fillRect(x - pen.lineWidth / 2, y, wide, tall);
+    pen.fillStyle = "#ffffff";
+    pen.fillText(text, x + 5 * ratio, y + tall / 2);
+  }
+  boxes.dataset.faces = faces.length;
+}
+
+function list(faces) {
+  part("found-count").textContent = faces.length;
+  part("found").replaceChildren(
+    ...(faces.length === 0
+      ? [element("li", "soft", "no face found")]
+      : faces.map(({ box: [x1, y1, x2, y2], face_score: faceScore, label, label_score: score }) => {
+          const item = element("li");
+          const row = element("div", "row");
+          row.append(element("span", `badge ${label}`, `${WORDS[label]} ${percent(score)}`));
+          row.append(element("span", "soft small", `${Math.round(x2 - x1)}×${Math.round(y2 - y1)} px, face ${percent(faceScore)}`));
+          item.append(row);
+          return item;
+        })),
+  );
+  const now = performance.now();
+  if (now - saidAt < SAY_EVERY_MS) return;
+  saidAt = now;
+  const text = faces.map(({ label }) => WORDS[label]).join(", ") || "no face found";
+  if (part("found-says").textContent !== text) part("found-says").textContent = text;
+}
+
+function sizeOf(what) {
+  return what === video ? [video.videoWidth, video.videoHeight] : [what.width, what.height];
+}
+
+function trouble(head = "", says = "") {
+  part("trouble").hidden = !head;
+  part("trouble-head").textContent = head;
+  part("trouble-says").textContent = says;
+}

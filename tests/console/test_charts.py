@@ -1,0 +1,119 @@
+"""Where do bars, dots and words of the charts go?"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge_agent.console.charts import COURSE_PX, DAYS_PX, Point, course_chart, days_chart
+
+if TYPE_CHECKING:
+    from edge_agent.domain import Label
+
+LABELS: tuple[Label, ...] = ("without_mask", "mask_worn_incorrectly")
+DAYS = [date(2026, 11, 25) - timedelta(days=back) for back in reversed(range(30))]
+
+
+def a_course(points, *, ended=None):
+    return course_chart(points, violation_nats=5.3, compliant_nats=-3.9, ended=ended)
+
+
+def a_point(seconds, nats, **values):
+    return Point(**{"seconds": seconds, "nats": nats, "label": "without_mask", "quality": 0.5, **values})
+
+
+def test_bars_of_a_day_stand_on_each_other_and_reach_what_the_lines_say():
+    chart = days_chart(
+        DAYS, {("2026-11-25", "without_mask"): 6, ("2026-11-25", "mask_worn_incorrectly"): 2}, labels=LABELS
+    )
+
+    without, wrongly = chart.days[-1].bars
+    assert without.y + without.height == DAYS_PX
+    assert wrongly.y + wrongly.height == without.y
+    assert wrongly.y == {line.text: line.y for line in chart.lines}["8"]
+
+
+def test_days_without_an_alert_have_no_bar_and_all_lie_inside():
+    chart = days_chart(DAYS, {("2026-11-20", "without_mask"): 1}, labels=LABELS)
+
+    assert [day.day for day in chart.days if day.bars] == ["2026-11-20"]
+    assert chart.days[0].x == 0
+    assert chart.days[-1].x + chart.days[-1].width == pytest.approx(100, abs=0.1)
+
+
+def test_a_day_says_aloud_what_its_bars_show():
+    chart = days_chart(DAYS, {("2026-11-25", "without_mask"): 6, ("2026-11-24", "without_mask"): 1}, labels=LABELS)
+
+    assert chart.days[-1].says == "25 Nov: 6 alerts (6 no mask)"
+    assert chart.days[-2].says == "24 Nov: 1 alert (1 no mask)"
+    assert chart.days[-3].says == "23 Nov: 0 alerts"
+
+
+def test_no_alert_at_all_is_a_chart_too():
+    chart = days_chart(DAYS, {}, labels=LABELS)
+
+    assert [line.text for line in chart.lines] == ["0", "1"]
+
+
+@pytest.mark.parametrize(("highest", "step"), [(1, 1), (4, 1), (5, 2), (17, 5), (60, 20), (99_999, 50_000)])
+def test_lines_across_are_few_and_round(highest, step):
+    chart = days_chart(DAYS, {("2026-11-25", "without_mask"): highest}, labels=LABELS)
+
+    texts = [int(line.text) for line in chart.lines]
+    assert texts[1] == step
+    assert texts[-1] >= highest
+    assert len(texts) <= 5
+
+
+def test_the_newest_day_has_a_word_below():
+    words = [day.text for day in days_chart(DAYS, {}, labels=LABELS).days if day.text]
+
+    assert words == ["28 Oct", "4 Nov", "11 Nov", "18 Nov", "25 Nov"]
+
+
+def test_evidence_for_a_violation_goes_up_and_crosses_its_threshold():
+    chart = a_course([a_point(-1.0, 0.5), a_point(-0.5, 3.0), a_point(0.0, 5.4)])
+
+    heights = [dot.y for dot in chart.dots]
+    assert heights == sorted(heights, reverse=True)
+    assert heights[-1] < chart.violation_y < heights[-2] < chart.compliant_y < COURSE_PX
+
+
+def test_the_alert_lies_at_its_time_between_what_was_before_and_after():
+    chart = a_course([a_point(-1.0, 0.5), a_point(3.0, 6.0)], ended=(3.0, "left the picture"))
+
+    alert, end = chart.moments
+    assert (alert.x, alert.text) == (25.0, "alert")
+    assert (end.x, end.text) == (100.0, "left the picture")
+    assert alert.y != end.y
+
+
+def test_a_single_reading_and_none_are_drawn_without_ado():
+    assert a_course([a_point(0.0, 5.4)]).dots[0].x == 0
+    assert a_course([]).says == "No reading was kept."
+
+
+def test_a_clearer_face_has_a_larger_dot():
+    blurred, clear = a_course([a_point(-1.0, 0.5, quality=0.1), a_point(0.0, 5.4, quality=0.9)]).dots
+
+    assert clear.size_px > blurred.size_px
+
+
+def test_no_value_lies_outside_however_far_the_evidence_goes():
+    chart = a_course([a_point(-200.0, -9.0), a_point(400.0, 22.0)], ended=(401.5, "put the mask on"))
+
+    assert all(0 <= dot.x <= 100 and 0 <= dot.y <= COURSE_PX for dot in chart.dots)
+    assert all(0 <= tick.x <= 100.0 for tick in chart.ticks)
+    assert len(chart.ticks) <= 9
+    assert not any(line.text == "-0" for line in chart.lines)
+
+
+def test_the_course_is_told_in_words_too():
+    chart = a_course([a_point(-1.0, 0.5), a_point(0.0, 5.4)], ended=(2.25, "left the picture"))
+
+    assert chart.says == (
+        "2 readings from -1.0 to +0.0 seconds around the alert. The evidence goes from +0.5 to +5.4; from +5.3 on it "
+        "is a violation, from -3.9 down a worn mask. Left the picture 2.2 seconds after the alert."
+    )
