@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from edge_agent.delivery.outbox_file import LAYOUT, LOCK_SECONDS, files_set_aside
+from edge_agent.delivery.outbox_file import LAYOUT, LOCK_SECONDS
 from edge_agent.errors import UnavailableError
+from edge_agent.sqlite_file import files_set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

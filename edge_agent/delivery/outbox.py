@@ -18,16 +18,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
-from edge_agent.delivery.outbox_file import (
-    COLUMNS,
-    is_damage,
-    open_file,
-    readable,
-    set_aside,
-    transaction,
-)
+from edge_agent.delivery.outbox_file import COLUMNS, open_file, readable
 from edge_agent.durable import make_folder
 from edge_agent.errors import UnavailableError
+from edge_agent.sqlite_file import is_damage, set_aside, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -205,6 +199,19 @@ class Outbox:
                 raise UnavailableError(self._trouble)
             files = [file for (file,) in rows] + [row[5] for row in self._held.values() if row[5]]
         return {Path(file).name for file in files}
+
+    def is_waiting(self, key: str) -> bool:
+        """Whether the message with this key still waits.
+
+        Raises:
+            UnavailableError: the disk cannot be read, so nobody knows.
+        """
+        query = "SELECT 1 FROM waiting WHERE key = ?"
+        with self._lock:
+            found = self._try_disk(lambda database: database.execute(query, (key,)).fetchone() or ())
+            if found is None and key not in self._held:
+                raise UnavailableError(self._trouble)
+            return bool(found) or key in self._held
 
     def close(self) -> None:
         """Close the file; what could never be brought to disk is lost and said."""

@@ -1,31 +1,24 @@
-"""The outbox's file: how is it begun, brought up to date, and what of it is saved when it is damaged?
-
-SQLite with a write-ahead log and synchronous=FULL: what a transaction committed survives the loss of power.
-"""
+"""The outbox's file: how is it begun, brought up to date, and what of it is saved when it is damaged?"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge_agent.sqlite_file import connect, transaction
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
     from pathlib import Path
 
 # Kept in the file's header (PRAGMA user_version). A file of a later layout is set aside like a damaged one.
 LAYOUT = 2
 # Another process (a person with sqlite3) may hold the lock for a moment.
 LOCK_SECONDS = 5.0
-# The log is cut back to this after a burst; what is written between two checkpoints of SQLite is about 4 MB.
-LOG_BYTES = 4_000_000
 # Rows between two damaged places are looked up one by one; ten times what an outbox holds by default.
 MOST_LOOKUPS = 200_000
-# A disk that damages file after file is not to be filled with them.
-MOST_SET_ASIDE = 5
 
 # position orders; key is the message's id, with its kind before it unless it is an alert. put_at is CLOCK_BOOTTIME of
 # the boot with boot_id: how long a message waited is known although the clock was set meanwhile.
@@ -65,47 +58,13 @@ def open_file(path: Path | str) -> sqlite3.Connection:
     Raises:
         sqlite3.DatabaseError: it cannot be used; `is_damage` tells whether it should be set aside.
     """
-    # Transactions are begun by hand.
-    database = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+    database = connect(path, lock_seconds=LOCK_SECONDS)
     try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         _prepare(database)
     except BaseException:
         database.close()
         raise
     return database
-
-
-def is_damage(error: Exception) -> bool:
-    """Whether an error speaks of the file and not of something that passes (locked, full, read-only)."""
-    # sqlite3 raises the class itself for SQLITE_CORRUPT and SQLITE_NOTADB; a table that is gone is a general error.
-    return type(error) is sqlite3.DatabaseError or "no such table" in str(error) or "no such column" in str(error)
-
-
-def set_aside(path: Path, *, when: datetime) -> Path:
-    """Rename a damaged file together with its log, so that a new one may be begun, and give its new name.
-
-    Raises:
-        OSError: it cannot be renamed.
-    """
-    name = f"{path.name}.damaged-{when:%Y%m%dT%H%M%S%fZ}"
-    # The log first: a log beside a file that it does not belong to would be replayed into it.
-    for suffix in ("-wal", "-shm", ""):
-        source = path.with_name(path.name + suffix)
-        if source.exists():
-            source.replace(path.with_name(name + suffix))
-    for outdated in files_set_aside(path)[:-MOST_SET_ASIDE]:
-        for suffix in ("-wal", "-shm", ""):
-            outdated.with_name(outdated.name + suffix).unlink(missing_ok=True)
-    return path.with_name(name)
-
-
-def files_set_aside(path: Path) -> list[Path]:
-    """The damaged files that were set aside, oldest first."""
-    found = path.parent.glob(f"{path.name}.damaged-*")
-    return sorted(file for file in found if not file.name.endswith(("-wal", "-shm")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +96,6 @@ def readable(damaged: Path, *, boot_id: str) -> Readable:
     numbers = [(row[1], json.loads(row[-1])) for row in rows]
     own = [(kind, int(message.get("sequence", 0))) for kind, message in numbers if message.get("boot_id") == boot_id]
     return Readable(rows, sequences + own, dropped)
-
-
-@contextmanager
-def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, and on the disk when it ends."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        database.execute("COMMIT")
-    except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
 
 
 def _prepare(database: sqlite3.Connection) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from edge_agent.delivery.identity import is_clock_synchronised
 from edge_agent.delivery.inspection import look_into
-from edge_agent.delivery.outbox_file import files_set_aside
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.reports import HOT_CELSIUS
+from edge_agent.sqlite_file import files_set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

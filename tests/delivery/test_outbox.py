@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from edge_agent.delivery.outbox import FIRST_TO_GO, KINDS, MOST_HELD, Outbox
-from edge_agent.delivery.outbox_file import files_set_aside
 from edge_agent.domain import Crop
 from edge_agent.errors import UnavailableError
+from edge_agent.sqlite_file import files_set_aside
 from tests.delivery.samples import BOOT_ID, a_message
 
 ANOTHER_BOOT = "6c1e2a34-0000-4000-8000-000000000002"
@@ -122,6 +122,24 @@ def test_crops_of_waiting_messages_are_owed(outbox):
 
     outbox.remove(kept["id"])
     assert outbox.owed_crops() == set()
+
+
+def test_whether_an_alert_still_waits_can_be_asked(outbox):
+    kept = outbox.put(a_message())
+    assert outbox.is_waiting(kept["id"])
+
+    with files_no_larger_than(0):
+        held = outbox.put(a_message())
+        assert outbox.is_waiting(held["id"])
+
+    outbox.remove(kept["id"])
+    assert not outbox.is_waiting(kept["id"])
+
+
+def test_nobody_knows_what_waits_where_the_disk_cannot_be_read(tmp_path):
+    (tmp_path / "outbox.sqlite").mkdir()
+    with closing(Outbox(tmp_path / "outbox.sqlite", boot_id=BOOT_ID)) as outbox, pytest.raises(UnavailableError):
+        outbox.is_waiting("1")
 
 
 def test_what_was_put_survives_a_process_that_is_killed(tmp_path):
