@@ -396,7 +396,9 @@ class EvidenceConfig(_Section):
     encrypt_for: tuple[Annotated[str, AfterValidator(_public_key)], ...] = Field(
         (), description="Encrypt pictures so that only the owners of these age public keys can open them"
     )
-    keep_days: float = Field(30.0, gt=0.0, le=36_500.0, description="Crops older than this are removed")
+    keep_days: float = Field(
+        30.0, gt=0.0, le=36_500.0, description="Crops older than this are removed, and what is known of their alerts"
+    )
     keep_bytes: int = Field(500_000_000, ge=1_000_000, description="All crops together; the oldest are removed first")
     keep_free_bytes: int = Field(
         100_000_000, ge=0, description="Crops leave so much of their disk free; alerts themselves may use it"
@@ -528,7 +530,7 @@ class Config(_Section):
 
     device: DeviceConfig = Field(default_factory=DeviceConfig, description="Who this device is")
     state_folder: FilePath | None = Field(
-        None, description="Outbox and crops; empty: systemd's StateDirectory, else ~/.local/state/maskwatch"
+        None, description="Outbox, album and crops; empty: systemd's StateDirectory, else ~/.local/state/maskwatch"
     )
     runtime: Literal["auto", "litert", "tflite-runtime"] = Field(
         "auto", description="TFLite runtime; auto: the first that works"
@@ -596,6 +598,11 @@ class Config(_Section):
     def outbox_file(self) -> Path:
         """The SQLite file of alerts that no broker has acknowledged yet."""
         return self.state / "outbox.sqlite"
+
+    @property
+    def album_file(self) -> Path:
+        """The SQLite file of what is known of each alert, for as long as its picture is kept."""
+        return self.state / "album.sqlite"
 
     @property
     def remembered_file(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 
 # Faces of people: not for everybody on the machine.
 FILE_MODE = 0o640
+# The id of an alert, and what was done to the picture. A folder may hold a person's own pictures, too.
+CROP_NAME = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.jpg(\.age)?\Z")
+
+
+def find_crop(folder: Path, alert_id: str) -> Path | None:
+    """Find the picture of an alert, encrypted or not; None where none is kept, or where this is no id of an alert."""
+    names = [f"{alert_id}.jpg", f"{alert_id}.jpg.age"]
+    return next((folder / name for name in names if CROP_NAME.match(name) and (folder / name).exists()), None)
 
 
 class Crops:

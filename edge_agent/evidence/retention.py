@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,13 +11,12 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import CropError
+from edge_agent.evidence.crops import CROP_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set
     from pathlib import Path
 
-# Only what carries an alert's id is ever removed: the folder may hold a person's own pictures.
-CROP_NAME = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.jpg(\.age)?$")
 # Its time of change is the time of the last sweep: so a clock that was set between two runs is noticed.
 STAMP = ".swept"
 # A clock that drifts or changes for a leap second is off by less; one that is off by more makes no crop a day older.
