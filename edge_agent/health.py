@@ -68,6 +68,11 @@ class Health:
         return self._last_frame_at is not None and at - self._last_frame_at <= self._silence_seconds
 
     @property
+    def has_begun(self) -> bool:
+        """Whether any frame has come yet."""
+        return self._last_frame_at is not None
+
+    @property
     def stages_ms(self) -> Mapping[str, float]:
         """Mean milliseconds of each stage, over all frames: stages that were skipped count as nothing."""
         return {stage: 1000 * seconds / self.frames for stage, seconds in self._stage_seconds.items()}

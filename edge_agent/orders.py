@@ -19,8 +19,10 @@ from edge_agent.delivery.commands import (
     answers,
     command_name,
     read_command,
+    result_message,
 )
 from edge_agent.delivery.identity import uuid7
+from edge_agent.delivery.mqtt import Message
 from edge_agent.delivery.outgoing import BYTES, JPEG, Outgoing
 from edge_agent.delivery.topics import command_topic, snapshot_topic
 from edge_agent.errors import AgentError, CommandError, CropError
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
     from edge_agent.config import Config
     from edge_agent.delivery.commands import Request, State
-    from edge_agent.delivery.mqtt import Message
     from edge_agent.delivery.publisher import Publisher
     from edge_agent.domain import Frame
     from edge_agent.evidence.pictures import Pictures
@@ -86,21 +87,33 @@ class Orders:
         self._newest[frame.camera] = frame
 
     def hear(self, message: Message, *, at: float, when: datetime) -> None:
-        """Obey a command and answer it; anything else is not for us."""
+        """Obey a command that came over MQTT and answer it there; anything else is not for us."""
         if not message.topic.startswith(self._topics):
             return
-        is_too_much = not self._keeps_to_the_rate(at)
-        if is_too_much and self._is_flooded:
-            # Said and answered once: neither the log nor the line is to fill up.
+        was_flooded = self._is_flooded
+        state, reason, result = self._obey_at_a_rate(message, at=at, when=when)
+        if self._is_flooded and was_flooded:
+            # Answered once: the line is not to fill up.
             return
-        self._is_flooded = is_too_much
-        state, reason, result = TOO_MANY if is_too_much else self._obey(message, at=at, when=when)
-        if state != "done":
-            log.warning("command %r %s: %s", command_name(message.topic)[:LONGEST_SHOWN_NAME], state, reason)
         for answer in answers(
             self._config.mqtt, self._device, message, state=state, reason=reason, result=result, when=when
         ):
             self._publisher.say(answer)
+
+    def obey(self, name: str, payload: bytes, *, at: float, when: datetime) -> dict[str, Any]:
+        """Obey a command that came another way, under the same checks and the same rate, and give its result."""
+        message = Message(self._topics + name, payload)
+        state, reason, result = self._obey_at_a_rate(message, at=at, when=when)
+        return result_message(self._device, message, state=state, reason=reason, result=result, when=when)
+
+    def _obey_at_a_rate(self, message: Message, *, at: float, when: datetime) -> Answer:
+        """Obey a command, unless there were too many; what was not done is logged, of a flood the first alone."""
+        was_flooded, self._is_flooded = self._is_flooded, not self._keeps_to_the_rate(at)
+        answer = TOO_MANY if self._is_flooded else self._obey(message, at=at, when=when)
+        state, reason, _ = answer
+        if state != "done" and not (self._is_flooded and was_flooded):
+            log.warning("command %r %s: %s", command_name(message.topic)[:LONGEST_SHOWN_NAME], state, reason)
+        return answer
 
     def _obey(self, message: Message, *, at: float, when: datetime) -> Answer:
         try:

@@ -6,13 +6,14 @@ And to Home Assistant, what it is, whenever that one asks.
 from __future__ import annotations
 
 import platform
+from collections import deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.delivery.homeassistant import discovery, is_birth
 from edge_agent.delivery.identity import is_clock_synchronised
 from edge_agent.delivery.status import Reason, alive
-from edge_agent.delivery.telemetry import CameraFigures, Telemetry, telemetry_message
+from edge_agent.delivery.telemetry import RATE_DIGITS, CameraFigures, Telemetry, telemetry_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 # A person who watches sees a change of status within this; looking costs a millisecond.
 LOOK_SECONDS = 1.0
+# Over so many looks a rate of frames is steady, and still that of now.
+LOOKS_OF_A_RATE = 6
 # A Raspberry Pi slows down from 80 degrees on; below the second one it has cooled, and does not toggle between.
 HOT_CELSIUS = 80.0
 COOLED_CELSIUS = 75.0
@@ -71,6 +74,7 @@ class Reports:
         self._lost = self._lost_messages()
         self._lost_at = float("-inf")
         self._machine_state = machine.look()
+        self._taken: deque[tuple[float, dict[str, int]]] = deque(maxlen=LOOKS_OF_A_RATE)
         if config.mqtt.home_assistant.enabled:
             publisher.say(discovery(config, version=self._versions["maskwatch"]))
 
@@ -86,6 +90,7 @@ class Reports:
             return
         self._looked_at = at
         self._machine_state = self._machine.look()
+        self._taken.append((at, {state.name: state.frames - state.dropped for state in self._cameras.states()}))
         reasons, paused = list(self.reasons(at=at)), self._paused(at=at)
         if (reasons, paused) != self._said:
             self._said = (reasons, paused)
@@ -96,6 +101,39 @@ class Reports:
             self._told_at, self._told_frames = at, self._health.frames
             self._told_wanted = {name: rate.wanted for name, rate in self._governor.rates.items()}
             self._health.begin_latencies_anew()
+
+    def overview(self, *, at: float, when: datetime, is_watching: bool) -> dict[str, Any]:
+        """Say everything at once for whoever looks on: status, cameras, delivery and figures. No secret is in it.
+
+        `is_watching`: what the service manager's watchdog is told. Rates are those of the last seconds.
+        """
+        reasons, link = list(self.reasons(at=at)), self._publisher.state
+        rates = self._frames_per_second()
+        return {
+            "device": self._device,
+            "status": "degraded" if reasons else "online",
+            "reasons": [{"code": reason.code, "text": reason.text} for reason in reasons],
+            "paused": self._paused(at=at),
+            "cameras": [
+                {
+                    "name": state.name,
+                    "is_open": state.is_open,
+                    "reason": "" if state.is_open else state.reason,
+                    "faults": [{"code": fault.code, "text": fault.text} for fault in state.faults],
+                    "frames": state.frames,
+                    "dropped": state.dropped,
+                    "reopened": state.reopened,
+                    "frames_per_second": rates.get(state.name, 0.0),
+                    "frame_size": [state.width_px, state.height_px],
+                    "paused": self._remembered.is_paused(state.name, at=at),
+                }
+                for state in self._cameras.states()
+            ],
+            "delivery": {"connected": link.connected, "reason": link.reason, "waiting": link.waiting},
+            "telemetry": self.telemetry(at=at, when=when),
+            "is_watching": is_watching,
+            "is_ready": self._health.has_begun,
+        }
 
     def reasons(self, *, at: float) -> Iterator[Reason]:
         """Say why the device does not do its job, or not all of it."""
@@ -155,6 +193,16 @@ class Reports:
             clock_synchronised=is_clock_synchronised(),
             when=when,
         )
+
+    def _frames_per_second(self) -> dict[str, float]:
+        """How many frames of each camera the agent took lately."""
+        if len(self._taken) < 2:  # noqa: PLR2004  (a rate has a beginning and an end)
+            return {}
+        (began_at, before), (ended_at, after) = self._taken[0], self._taken[-1]
+        return {
+            name: round((frames - before.get(name, 0)) / (ended_at - began_at), RATE_DIGITS)
+            for name, frames in after.items()
+        }
 
     def _paused(self, *, at: float) -> list[str]:
         return [name for name in self._config.cameras if self._remembered.is_paused(name, at=at)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.agent import Agent
 from edge_agent.camera.cameras import Cameras
+from edge_agent.console.off import NoConsole
 from edge_agent.decision.evidence import Evidence
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.stillness import Stillness
@@ -24,6 +25,8 @@ from edge_agent.delivery.signature import Signature
 from edge_agent.delivery.topics import command_topic
 from edge_agent.durable import make_folder
 from edge_agent.errors import UnavailableError
+from edge_agent.evidence.album import Album
+from edge_agent.evidence.course import Courses
 from edge_agent.evidence.pictures import open_pictures
 from edge_agent.evidence.retention import Retention
 from edge_agent.governor import Governor
@@ -39,7 +42,7 @@ from edge_agent.vision.masks import open_mask_reader
 from edge_agent.vision.motion import MotionGate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from edge_agent.config import Config
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ALBUM_LOCK_SECONDS = 0.2
+"""Watching waits no longer for somebody who judges an alert at that moment; what was not put is put a second later."""
 DRAIN_SECONDS = 2.0
 """What is waiting gets this long to leave at the end: with the cameras' own two seconds, SIGTERM is obeyed in five."""
 
@@ -83,8 +88,11 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
         publisher = Publisher(outbox, config.mqtt, device=config.device.name, listen_to=_heard_topics(config))
         publisher.start()
         stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
-        cameras = stack.enter_context(Cameras(config.cameras))
         evidence = config.evidence
+        album = stack.enter_context(
+            closing(Album(config.album_file, keep_days=evidence.keep_days, lock_seconds=ALBUM_LOCK_SECONDS))
+        )
+        cameras = stack.enter_context(Cameras(config.cameras))
         pipelines = {name: build_pipeline(config, name, finder, reader) for name in config.cameras}
         health = Health(silence_seconds=max(camera.silence_seconds for camera in config.cameras.values()))
         signature = sign_as(config, reader)
@@ -121,6 +129,8 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
                 keep_bytes=evidence.keep_bytes,
                 keep_free_bytes=evidence.keep_free_bytes,
             ),
+            courses=follow_courses(config, pipelines.values()),
+            album=album,
             signature=signature,
             outbox=outbox,
             publisher=publisher,
@@ -137,6 +147,7 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
                 finder=finder,
                 reload=reload,
             ),
+            console=NoConsole(),
             notifier=notifier,
         )
 
@@ -212,6 +223,16 @@ def build_pipeline(
         evidence=Evidence(config.verdicts, violations=rules.violations, thresholds=reader.card.thresholds),
         stillness=Stillness(margin_fraction=config.evidence.margin_fraction),
         rules=Rules(rules),
+        margin_fraction=config.evidence.margin_fraction,
+    )
+
+
+def follow_courses(config: Config, pipelines: Iterable[Pipeline]) -> Courses:
+    """What collects the evidence of everybody; its thresholds are those of all cameras."""
+    thresholds = next(iter(pipelines)).evidence
+    return Courses(
+        violation_nats=thresholds.violation_nats,
+        compliant_nats=thresholds.compliant_nats,
         margin_fraction=config.evidence.margin_fraction,
     )
 

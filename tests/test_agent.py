@@ -17,10 +17,14 @@ import pytest
 
 from edge_agent.agent import Agent
 from edge_agent.config import GovernorConfig
+from edge_agent.console import Asked
+from edge_agent.console.off import NoConsole
 from edge_agent.delivery.mqtt import Message
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.signature import Signature
 from edge_agent.domain import Ended
+from edge_agent.evidence.album import Album
+from edge_agent.evidence.course import Courses
 from edge_agent.evidence.crops import Crops
 from edge_agent.evidence.pictures import FacePictures
 from edge_agent.evidence.retention import Retention
@@ -33,7 +37,7 @@ from tests.test_pipeline import Faces, a_pipeline
 from tests.values import NOON, a_frame, a_track, an_alert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from edge_agent.domain import Alert, Frame, Outcome
 
@@ -83,6 +87,9 @@ class Reports:
     def hear(self, message: Message) -> None:
         self.heard.append(message)
 
+    def overview(self, *, at: float, when: datetime, is_watching: bool) -> dict[str, Any]:
+        return {"is_watching": is_watching}
+
 
 class Orders:
     """Remember what they heard and saw."""
@@ -94,8 +101,39 @@ class Orders:
     def hear(self, message: Message, *, at: float, when: datetime) -> None:
         self.heard.append(message)
 
+    def obey(self, name: str, payload: bytes, *, at: float, when: datetime) -> dict[str, Any]:
+        return {"command": name, "payload": payload}
+
     def saw(self, frame: Frame) -> None:
         self.frames += 1
+
+
+class Console:
+    """Remembers what it was told, and asks these commands."""
+
+    def __init__(self, *asked: Asked) -> None:
+        self.asked = list(asked)
+        self.wants_overview = True
+        self.seen: list[tuple[Frame, Outcome]] = []
+        self.away: list[str] = []
+        self.alerts: list[str] = []
+        self.overviews: list[Mapping[str, Any]] = []
+
+    def saw(self, frame: Frame, outcome: Outcome) -> None:
+        self.seen.append((frame, outcome))
+
+    def looked_away(self, camera: str) -> None:
+        self.away.append(camera)
+
+    def recorded(self, alert_id: str) -> None:
+        self.alerts.append(alert_id)
+
+    def heard(self) -> list[Asked]:
+        asked, self.asked = self.asked, []
+        return asked
+
+    def tell(self, overview: Mapping[str, Any]) -> None:
+        self.overviews.append(overview)
 
 
 class TwoAlerts:
@@ -126,6 +164,8 @@ def an_agent(outbox: Outbox, tmp_path, frames: list[Frame | None], **parts: Any)
             "pipelines": {"door": TwoAlerts()},
             "pictures": showing(Crops(tmp_path / "crops", jpeg_quality=90)),
             "retention": Retention(tmp_path / "crops", keep_days=30, keep_bytes=10_000_000),
+            "courses": Courses(violation_nats=6.8, compliant_nats=-2.3, margin_fraction=0.4),
+            "album": Album(tmp_path / "album.sqlite", keep_days=30),
             "signature": Signature("device", "b", "masks", "0" * 64),
             "outbox": outbox,
             "publisher": Publisher(),
@@ -134,6 +174,7 @@ def an_agent(outbox: Outbox, tmp_path, frames: list[Frame | None], **parts: Any)
             "remembered": Remembered(tmp_path / "remembered.json", at=0.0, when=NOON),
             "reports": Reports(),
             "orders": Orders(),
+            "console": NoConsole(),
             "notifier": Notifier(),
             **parts,
         }
@@ -255,7 +296,7 @@ def test_alerts_whose_end_nobody_tells_are_forgotten_in_the_end(outbox, tmp_path
     agent = an_agent(outbox, tmp_path, [])
 
     for number in range(10):
-        agent._record(an_alert(track=a_track(number)))
+        agent._record(an_alert(track=a_track(number)), at=0.0)
 
     assert sorted(agent._open_alerts) == [("door", 7), ("door", 8), ("door", 9)]
 
@@ -264,7 +305,7 @@ def test_a_pause_ends_what_was_alerted_at_once_and_not_when_it_is_over(outbox, t
     ended = Ended(a_track(), "without_mask", "left", began_when=NOON, when=NOON, duration_seconds=0.0)
     pipeline = SimpleNamespace(look_away=lambda _frame: (ended,))
     agent = an_agent(outbox, tmp_path, frames(2), pipelines={"door": pipeline})
-    agent._record(an_alert(track=a_track()))
+    agent._record(an_alert(track=a_track()), at=0.0)
     agent.remembered.pause(["door"], seconds=None, at=0.0, when=NOON)
 
     agent.run(threading.Event())
@@ -335,3 +376,76 @@ def test_an_alert_in_the_journal_names_its_camera_its_track_and_its_id(outbox, t
     fields = vars(line)
     assert (fields["CAMERA"], fields["ALERT_ID"]) == (kept.message["camera"], kept.message["id"])
     assert fields["TRACK"] == an_alert().verdict.track.id
+
+
+def test_an_alert_is_in_the_album_with_its_number_and_how_it_ended(outbox, tmp_path):
+    agent = an_agent(outbox, tmp_path, frames(4), pipelines={"door": AlertAndEnd()})
+
+    agent.run(threading.Event())
+
+    alert, ended = (row.message for row in outbox.waiting(10))
+    (entry,) = agent.album.find()
+    assert entry.message == alert
+    assert entry.ended == ended
+    assert (entry.violation_nats, entry.compliant_nats) == (6.8, -2.3)
+
+
+def test_an_album_that_takes_nothing_costs_no_alert(outbox, tmp_path, caplog):
+    (tmp_path / "a file").touch()
+    album = Album(tmp_path / "a file" / "album.sqlite", keep_days=30)
+
+    an_agent(outbox, tmp_path, frames(2), album=album).run(threading.Event())
+
+    assert outbox.count() == 2
+    assert caplog.text.count("album of alerts cannot be used") == 1
+
+
+def test_a_sweep_removes_what_the_album_has_known_for_too_long(outbox, tmp_path):
+    agent = an_agent(outbox, tmp_path, [None])
+    agent._record(an_alert(), at=0.0)
+    agent.album = Album(tmp_path / "album.sqlite", keep_days=1e-9)
+
+    agent.run(threading.Event())
+
+    assert agent.album.count() == 0
+
+
+def test_whoever_looks_on_is_shown_each_frame_and_told_of_each_alert(outbox, tmp_path):
+    console = Console()
+    agent = an_agent(outbox, tmp_path, frames(3), console=console)
+
+    agent.run(threading.Event())
+
+    assert [frame.taken_at for frame, _ in console.seen] == [0.0, 0.1, 0.2]
+    assert console.alerts == [row.message["id"] for row in outbox.waiting(10)]
+    assert all(agent.album.entry(alert_id) for alert_id in console.alerts)
+    assert console.away == []
+
+
+def test_whoever_looks_on_is_shown_nothing_of_a_camera_that_is_paused(outbox, tmp_path):
+    console = Console()
+    agent = an_agent(outbox, tmp_path, frames(2), console=console)
+    agent.remembered.pause(["door"], seconds=None, at=0.0, when=NOON)
+
+    agent.run(threading.Event())
+
+    assert (console.seen, console.away) == ([], ["door", "door"])
+
+
+def test_how_it_goes_is_told_once_a_second_and_only_to_somebody_who_asks(outbox, tmp_path):
+    console, nobody = Console(), Console()
+    nobody.wants_overview = False
+
+    for one in (console, nobody):
+        an_agent(outbox, tmp_path, frames(20), console=one).run(threading.Event())
+
+    assert [list(console.overviews), nobody.overviews] == [[{"is_watching": True}], []]
+
+
+def test_a_command_from_the_console_is_obeyed_and_answered(outbox, tmp_path):
+    answers: list[Mapping[str, Any]] = []
+    console = Console(Asked("pause", b"{}", answers.append))
+
+    an_agent(outbox, tmp_path, frames(2), console=console).run(threading.Event())
+
+    assert answers == [{"command": "pause", "payload": b"{}"}]

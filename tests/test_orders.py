@@ -288,3 +288,33 @@ def test_after_a_flood_commands_are_obeyed_again(device):
 
     assert device.command("pause")["state"] == "done"
     assert device.command("pause")["state"] == "refused"
+
+
+def test_a_command_that_came_another_way_is_obeyed_and_its_result_given_back_and_not_published(device):
+    result = device.orders.obey("pause", b'{"camera": "door", "id": "7"}', at=device.at, when=NOON)
+
+    jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker()).validate(result)
+    assert (result["state"], result["id"], result["result"]["cameras"]) == ("done", "7", ["door"])
+    assert device.is_paused()
+    assert device.publisher.said == []
+
+
+@pytest.mark.parametrize(("name", "payload"), [("explode", b"{}"), ("pause", b"[]"), ("pause", b"x" * 5000)])
+def test_a_command_that_came_another_way_is_checked_like_any_other(device, name, payload):
+    result = device.orders.obey(name, payload, at=device.at, when=NOON)
+
+    assert (result["command"], result["state"]) == (name, "refused")
+    assert not device.is_paused()
+
+
+def test_one_rate_holds_for_commands_of_every_way_and_each_that_waits_for_a_result_gets_one(device, caplog):
+    for _ in range(MOST_AT_ONCE // 2):
+        device.command("resume")
+        device.orders.obey("resume", b"", at=device.at, when=NOON)
+    logged = len(caplog.records)
+
+    results = [device.orders.obey("pause", b"", at=device.at, when=NOON) for _ in range(5)]
+
+    assert ["too many commands" in result["reason"] for result in results] == [True] * 5
+    assert len(caplog.records) == logged + 1
+    assert not device.is_paused()

@@ -381,3 +381,50 @@ def test_home_assistant_is_told_nothing_where_it_is_not_wanted(tmp_path):
         device.reports.hear(Message("homeassistant/status", b"online"))
 
         assert device.discoveries() == 0
+
+
+def test_the_overview_says_everything_at_once_and_nothing_secret(device):
+    device.cameras.now = (
+        FeedState("door", is_open=True, reason="", frames=30, width_px=640, height_px=360),
+        FeedState("yard", is_open=False, reason="no such device", faults=()),
+    )
+    device.remembered.pause(["yard"], seconds=None, at=0.0, when=NOON)
+    device.tick()
+
+    # As a browser gets it.
+    overview = json.loads(json.dumps(device.reports.overview(at=device.at, when=NOON, is_watching=True)))
+
+    assert (overview["device"], overview["status"], overview["paused"]) == ("lobby", "degraded", ["yard"])
+    assert [reason["code"] for reason in overview["reasons"]] == ["paused", "camera_away"]
+    door, yard = overview["cameras"]
+    assert door == {
+        "name": "door",
+        "is_open": True,
+        "reason": "",
+        "faults": [],
+        "frames": 30,
+        "dropped": 0,
+        "reopened": 0,
+        "frames_per_second": 0.0,
+        "frame_size": [640, 360],
+        "paused": False,
+    }
+    assert (yard["reason"], yard["paused"]) == ("no such device", True)
+    assert overview["delivery"] == {"connected": True, "reason": "", "waiting": 0}
+    check({**overview["telemetry"], "sequence": 1, "historical": False}, "telemetry")
+    assert (overview["is_watching"], overview["is_ready"]) == (True, True)
+
+
+def test_the_overview_tells_the_rate_at_which_frames_were_taken_in_the_last_seconds(device):
+    for second in range(1, 20):
+        frames = 25 * second if second < 10 else 225 + 5 * (second - 9)
+        device.cameras.now = (FeedState("door", is_open=True, reason="", frames=2 * frames, dropped=frames),)
+        device.tick()
+
+    (camera,) = device.reports.overview(at=device.at, when=NOON, is_watching=True)["cameras"]
+
+    assert camera["frames_per_second"] == 5.0
+
+
+def test_a_device_is_ready_once_a_frame_has_come(device):
+    assert not device.reports.overview(at=0.0, when=NOON, is_watching=False)["is_ready"]

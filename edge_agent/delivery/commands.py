@@ -130,6 +130,31 @@ def request_id(message: Message) -> str:
     return found if isinstance(found, str) and len(found) <= _Request.model_fields["id"].metadata[0].max_length else ""
 
 
+def result_message(
+    device: str,
+    message: Message,
+    *,
+    state: State,
+    reason: str = "",
+    result: dict[str, Any] | None = None,
+    when: datetime,
+) -> dict[str, Any]:
+    """Describe what came of a command as a JSON object.
+
+    `reason` says why it was refused or failed, `result` what a command gives back that does.
+    """
+    return {
+        "schema": SCHEMA,
+        "device": device,
+        "command": command_name(message.topic),
+        "id": request_id(message),
+        "state": state,
+        "reason": reason,
+        "result": result or {},
+        "when": timestamp(when),
+    }
+
+
 def answers(
     mqtt: MqttConfig,
     device: str,
@@ -140,21 +165,9 @@ def answers(
     result: dict[str, Any] | None = None,
     when: datetime,
 ) -> list[Outgoing]:
-    """Say what came of a command: on its result topic for everybody, and where its sender wants to hear it.
-
-    `reason` says why it was refused or failed, `result` what a command gives back that does.
-    """
+    """Say what came of a command: on its result topic for everybody, and where its sender wants to hear it."""
     name = command_name(message.topic)
-    content = {
-        "schema": SCHEMA,
-        "device": device,
-        "command": name,
-        "id": request_id(message),
-        "state": state,
-        "reason": reason,
-        "result": result or {},
-        "when": timestamp(when),
-    }
+    content = result_message(device, message, state=state, reason=reason, result=result, when=when)
     payload = json.dumps(content).encode()
     correlation = message.correlation_data[:LONGEST_CORRELATION_BYTES] if message.correlation_data else None
     told: list[Outgoing] = []

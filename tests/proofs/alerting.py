@@ -88,7 +88,7 @@ def alert_for(agent: Agent, seconds: float) -> None:
         alert = an_alert(track=a_track(number, face=a_face()))
         best = replace(alert.verdict.best, cutout=CUTOUT)
         now = datetime.now(timezone.utc)
-        agent._record(replace(alert, verdict=replace(alert.verdict, best=best), when=now))
+        agent._record(replace(alert, verdict=replace(alert.verdict, best=best), when=now), at=time.monotonic())
         if number % 3 == 0:
             common = {"id": f"{os.getpid()}-{time.monotonic_ns()}", "boot_id": agent.signature.boot_id}
             agent._keep(common, kind="ended")
