@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from edge_agent.camera.cameras import Cameras
     from edge_agent.config import Config
+    from edge_agent.console import Console
     from edge_agent.delivery.mqtt import Message
     from edge_agent.delivery.outbox import Outbox
     from edge_agent.delivery.publisher import Publisher
@@ -48,6 +49,7 @@ class Reports:
         self,
         config: Config,
         *,
+        console: Console,
         cameras: Cameras,
         outbox: Outbox,
         publisher: Publisher,
@@ -63,7 +65,7 @@ class Reports:
         self._config, self._device = config, config.device.name
         self._cameras, self._outbox, self._publisher = cameras, outbox, publisher
         self._health, self._machine, self._remembered = health, machine, remembered
-        self._governor = governor
+        self._governor, self._console = governor, console
         self._signature, self._versions = signature, {**versions, "python": platform.python_version()}
         self._began_at = at
         self._looked_at = float("-inf")
@@ -142,6 +144,8 @@ class Reports:
         yield from self._about_cameras(at=at)
         yield from self._about_delivery(at=at)
         yield from self._about_the_machine()
+        if self._console.trouble:
+            yield Reason("console_away", f"the console cannot be reached: {self._console.trouble}")
 
     def telemetry(self, *, at: float, when: datetime) -> dict[str, Any]:
         """Make the message of all figures; rate and latencies are those since it was last told."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from edge_agent.agent import Agent
 from edge_agent.camera.cameras import Cameras
-from edge_agent.console.off import NoConsole
+from edge_agent.camera.pictures import decode_picture
+from edge_agent.console import open_console
 from edge_agent.decision.evidence import Evidence
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.stillness import Stillness
@@ -66,7 +67,7 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
     mistakes.
 
     Raises:
-        ConfigError: pictures are to be encrypted and cannot be.
+        ConfigError: pictures are to be encrypted and cannot be; the console's password or certificate cannot be read.
         ModelError: a model or its card is missing or does not fit.
         UnavailableError: the state folder cannot be written, or another agent works there.
     """
@@ -106,8 +107,19 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
             least_per_second=config.least_frames_per_second,
             at=at,
         )
+        versions = {"maskwatch": version("maskwatch"), "model": reader.card.name, "runtime": reader.runtime}
+        console = stack.enter_context(
+            open_console(
+                config,
+                versions=versions,
+                is_owed=lambda alert_id: config.mqtt.crops and outbox.is_waiting(alert_id),
+                open_eyes=lambda: open_eyes(config),
+                decode=decode_picture,
+            )
+        )
         reports = Reports(
             config,
+            console=console,
             cameras=cameras,
             outbox=outbox,
             publisher=publisher,
@@ -116,7 +128,7 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
             governor=governor,
             remembered=remembered,
             signature=signature,
-            versions={"maskwatch": version("maskwatch"), "model": reader.card.name, "runtime": reader.runtime},
+            versions=versions,
             at=at,
         )
         yield Agent(
@@ -147,7 +159,7 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
                 finder=finder,
                 reload=reload,
             ),
-            console=NoConsole(),
+            console=console,
             notifier=notifier,
         )
 

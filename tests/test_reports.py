@@ -16,6 +16,7 @@ import pytest
 from edge_agent.camera.faults import Fault
 from edge_agent.camera.feed import FeedState
 from edge_agent.config import Config
+from edge_agent.console.off import NoConsole
 from edge_agent.delivery.envelope import enclose
 from edge_agent.delivery.mqtt import Message
 from edge_agent.delivery.outbox import Outbox
@@ -45,6 +46,12 @@ class Cameras:
 
     def states(self):
         return self.now
+
+
+class Looked(NoConsole):
+    """A console that may be out of reach."""
+
+    trouble = ""
 
 
 class Publisher:
@@ -83,8 +90,10 @@ class Device:
         self.health = Health(silence_seconds=10.0)
         self.remembered = Remembered(folder / "remembered.json", at=0.0, when=NOON)
         self.at = 0.0
+        self.console = Looked()
         self.reports = Reports(
             config,
+            console=self.console,
             cameras=self.cameras,  # type: ignore[arg-type]
             outbox=self.outbox,
             publisher=self.publisher,  # type: ignore[arg-type]
@@ -428,3 +437,14 @@ def test_the_overview_tells_the_rate_at_which_frames_were_taken_in_the_last_seco
 
 def test_a_device_is_ready_once_a_frame_has_come(device):
     assert not device.reports.overview(at=0.0, when=NOON, is_watching=False)["is_ready"]
+
+
+def test_a_console_that_cannot_be_reached_is_told_and_its_return_too(device):
+    device.console.trouble = "127.0.0.1 port 8080: Address already in use; check console.host and console.port"
+    (away,) = device.tick()
+    device.console.trouble = ""
+    (back,) = device.tick()
+
+    assert away["state"] == "degraded"
+    assert [reason["code"] for reason in away["reasons"]] == ["console_away"]
+    assert back["state"] == "online"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import cv2
 import numpy as np
@@ -24,8 +25,8 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 # 192 MiB as BGR: the largest telephone sensors fit, and a Raspberry Pi with 1 GiB survives it.
 LARGEST_PX = 64 * 1024 * 1024
-# As many pixels, uncompressed with 8 bytes each, is the largest honest file.
-LARGEST_BYTES = 8 * LARGEST_PX
+# Uncompressed, with four channels of 16 bits, is the largest honest file.
+MOST_BYTES_A_PIXEL = 8
 
 # A folder says nothing about time. Two a second keeps a person's track alive (tracking.forget_seconds is 2) while
 # the pictures of a time-lapse are still looked at one by one.
@@ -94,6 +95,19 @@ def read_picture(path: Path) -> Image:
     return pixels
 
 
+def decode_picture(content: bytes, *, largest_px: int) -> Image:
+    """Give the pixels of a JPEG, PNG, BMP, WebP or TIFF that is in memory, as `read_picture` does.
+
+    Raises:
+        PictureError: it is no picture, cut off, or states more than `largest_px` pixels.
+    """
+    try:
+        _check_size(io.BytesIO(content), len(content), largest_px=largest_px)
+        return _decode(content)
+    except ValueError as error:
+        raise PictureError(f"the picture: {error}") from error
+
+
 def picture_paths(paths: Iterable[Path]) -> list[Path]:
     """List files as they are given, and in their place the pictures of folders and all folders inside, in name order.
 
@@ -127,17 +141,27 @@ def _content(path: Path) -> bytes:
         size_bytes = os.fstat(file.fileno()).st_size
         if size_bytes == 0:
             raise ValueError("the file is empty; copy it again")
-        size = picture_size(file)
-        if size is None:
-            raise ValueError("not a JPEG, PNG, BMP, WebP or TIFF picture; convert it or take it away")
-        width_px, height_px = size
-        if width_px * height_px > LARGEST_PX or size_bytes > LARGEST_BYTES:
-            raise ValueError(
-                f"{width_px}x{height_px} pixels in {size_bytes} bytes are too large; make it smaller than "
-                f"{LARGEST_PX // 1_000_000} megapixels and {LARGEST_BYTES // 1_000_000} MB"
-            )
+        _check_size(file, size_bytes, largest_px=LARGEST_PX)
         file.seek(0)
         return file.read()
+
+
+def _check_size(file: BinaryIO, size_bytes: int, *, largest_px: int) -> None:
+    """Look at the header alone.
+
+    Raises:
+        ValueError: it is no picture, or too large to decode.
+    """
+    size = picture_size(file)
+    if size is None:
+        raise ValueError("not a JPEG, PNG, BMP, WebP or TIFF picture; convert it or take it away")
+    width_px, height_px = size
+    largest_bytes = MOST_BYTES_A_PIXEL * largest_px
+    if width_px * height_px > largest_px or size_bytes > largest_bytes:
+        raise ValueError(
+            f"{width_px}x{height_px} pixels in {size_bytes} bytes are too large; make it smaller than "
+            f"{largest_px // 1_000_000} megapixels and {largest_bytes // 1_000_000} MB"
+        )
 
 
 def _decode(content: bytes) -> Image:

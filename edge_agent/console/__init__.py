@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+from edge_agent.console.off import NoConsole
+from edge_agent.errors import ConfigError
+from edge_agent.password_file import read_password
 
-    from edge_agent.domain import Frame, Outcome
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from edge_agent.config import Config, ConsoleConfig
+    from edge_agent.domain import Frame, Image, Outcome
+    from edge_agent.vision.faces import FaceFinder
+    from edge_agent.vision.masks import MaskReader
+
+LEAST_CHARACTERS = 8
+"""Of a password or token."""
+MOST_AT_DESK = 64
+"""Each a few milliseconds; forty viewers of one camera share what is encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +57,11 @@ class Console(Protocol):
         ...
 
     @property
+    def trouble(self) -> str:
+        """Why nobody can reach the console although it is on; the same sentence while the reason is."""
+        ...
+
+    @property
     def wants_overview(self) -> bool:
         """Whether somebody wants to know how it goes."""
         ...
@@ -50,3 +69,87 @@ class Console(Protocol):
     def tell(self, overview: Mapping[str, Any]) -> None:
         """Take note of how it goes: what `Reports.overview` gives, which changes no more."""
         ...
+
+
+@contextmanager
+def open_console(
+    config: Config,
+    *,
+    versions: Mapping[str, str],
+    is_owed: Callable[[str], bool],
+    open_eyes: Callable[[], tuple[FaceFinder, MaskReader]],
+    decode: Callable[..., Image],
+) -> Iterator[Console]:
+    """Open what is configured; nothing of the web is imported where that is none.
+
+    `is_owed` tells whether an alert's picture still waits for the
+    broker; `open_eyes` loads the models a second time; `decode(content, largest_px=...)` gives the pixels of a picture.
+
+    Raises:
+        ConfigError: the extra is not installed; the password, the token or the certificate cannot be read.
+    """
+    if not config.console.enabled:
+        yield NoConsole()
+        return
+    password, token = read_secrets(config.console)
+    try:
+        from edge_agent.console.access import Access
+        from edge_agent.console.desk import Desk
+        from edge_agent.console.eyes import Eyes
+        from edge_agent.console.figures import Figures
+        from edge_agent.console.hatch import Hatch
+        from edge_agent.console.live import Live, now
+        from edge_agent.console.parts import Parts
+        from edge_agent.console.server import Server
+        from edge_agent.console.uploads import Uploads
+        from edge_agent.console.viewers import Viewers
+        from edge_agent.console.web import build
+        from edge_agent.evidence.album import Album
+    except ImportError as error:
+        raise ConfigError(
+            f"console.enabled: {error.name} is missing; install it with pip install 'maskwatch[console]', or set "
+            "console.enabled: false"
+        ) from error
+    settings = config.console
+    with ExitStack() as stack:
+        desk = stack.enter_context(closing(Desk("console-desk", most_waiting=MOST_AT_DESK)))
+        eyes = stack.enter_context(closing(Eyes(open_eyes, decode, largest_px=settings.largest_picture_pixels)))
+        # Another than the agent's: neither waits for the other's lock.
+        album = stack.enter_context(closing(Album(config.album_file, keep_days=config.evidence.keep_days)))
+        live = Live(desk)
+        figures = Figures(config.cameras, versions=versions)
+        hatch = Hatch(live, figures)
+        parts = Parts(
+            config=settings,
+            device=config.device.name,
+            version=versions["maskwatch"],
+            cameras=tuple(config.cameras),
+            access=Access(settings, password=password, token=token, clock=now),
+            album=album,
+            crops_folder=config.crops_folder,
+            is_owed=is_owed,
+            desk=desk,
+            eyes=eyes,
+            figures=figures,
+            hatch=hatch,
+            live=live,
+            uploads=Uploads(largest_bytes=settings.largest_upload_bytes),
+            viewers=Viewers(settings.viewers),
+        )
+        server = Server(build(parts), settings, hatch)
+        server.open()
+        stack.callback(server.close)
+        yield hatch
+
+
+def read_secrets(config: ConsoleConfig) -> tuple[str, str]:
+    """Give password and token; empty where none is asked for.
+
+    Raises:
+        ConfigError: one cannot be read, or is too short.
+    """
+    return _secret(config.password_file, "console.password_file"), _secret(config.token_file, "console.token_file")
+
+
+def _secret(file: Path | None, key: str) -> str:
+    return "" if file is None else read_password(file, key=key, least_characters=LEAST_CHARACTERS)

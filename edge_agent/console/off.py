@@ -15,6 +15,7 @@ class NoConsole:
     """Shows nothing, hears nothing, wants nothing."""
 
     wants_overview = False
+    trouble = ""
 
     def saw(self, _frame: Frame, _outcome: Outcome) -> None:
         """Show nothing."""

@@ -36,6 +36,7 @@ ReasonCode: TypeAlias = Literal[
     "hot",
     "throttled",
     "slowed",
+    "console_away",
 ]
 
 

@@ -1,0 +1,210 @@
+"""Access: who is asking, and may they?
+
+People log in with the password and carry a cookie, programs send the token as `Authorization: Bearer`. Where neither
+is set, which is on loopback only, everybody on this machine may; then a page elsewhere must not reach it through
+their browser (the names Host and Origin tell).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Literal, TypeAlias
+from urllib.parse import quote
+
+from edge_agent.console.limits import Attempts, Rate, neighbourhood
+from edge_agent.console.sessions import LONGEST_COOKIE, Sessions, is_same, new_cookie
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.datastructures import Headers
+
+    from edge_agent.config import ConsoleConfig
+
+HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?P<port>:[0-9]{1,5})?")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+FORMS = frozenset({"/login", "/logout"})
+"""They carry the token for CSRF in a field, and look at it themselves."""
+OPEN_PATHS = frozenset({"/health", "/ready", "/login", "/favicon.svg", "/favicon.ico"})
+OPEN_FOLDER = "/static/"
+PROGRAM_PATHS = ("/api/", "/metrics", "/openapi.json")
+
+Name: TypeAlias = Literal["person", "program", "anybody", "nobody"]
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks: a person with a cookie, a program with the token, anybody where nothing is set, or nobody we know."""
+
+    name: Name
+    cookie: str
+    csrf: str
+    address: str
+
+    @property
+    def is_in(self) -> bool:
+        """Whether they may see anything."""
+        return self.name != "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is not answered, with the status of HTTP."""
+
+    status: int
+    text: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Access:
+    """Decides on every request. Owned by the event loop; `clock` gives monotonic seconds."""
+
+    def __init__(self, config: ConsoleConfig, *, password: str, token: str, clock: Callable[[], float]) -> None:
+        """An empty password or token is none."""
+        self._password, self._token, self._clock = password, token, clock
+        self._port = config.port
+        self.sessions = Sessions()
+        self._rate = Rate(config.requests_per_second)
+        self._attempts = Attempts()
+
+    @property
+    def needs_login(self) -> bool:
+        """Whether anything is asked of a visitor."""
+        return bool(self._password or self._token)
+
+    @property
+    def takes_password(self) -> bool:
+        """Whether people can log in; not where only programs are let in."""
+        return bool(self._password)
+
+    def cookie_name(self, scheme: str) -> str:
+        """The cookie's name: browsers give cookies of one host to all its ports, and `__Host-` to https alone."""
+        return f"{'__Host-' if scheme in ('https', 'wss') else ''}maskwatch-{self._port}"
+
+    def look(self, headers: Headers, *, scheme: str, address: str) -> Visitor | Refusal:
+        """Find out who asks; a wrong token is refused, and guessed at only with growing pauses."""
+        address = neighbourhood(address)
+        cookie = self._cookie(headers, scheme)
+        csrf = self.sessions.csrf(cookie) if cookie else ""
+        if not self.needs_login:
+            return Visitor("anybody", cookie, csrf, address)
+        authorization = headers.get("authorization", "")
+        if authorization[:7].lower() == "bearer ":
+            return self._program(authorization[7:].strip(), address)
+        if cookie and self.sessions.holds(cookie, at=self._clock()):
+            return Visitor("person", cookie, csrf, address)
+        return Visitor("nobody", cookie, csrf, address)
+
+    def with_cookie(self, visitor: Visitor) -> Visitor:
+        """Give a visitor without a cookie one that only ties a page to its forms."""
+        cookie = new_cookie()
+        return replace(visitor, cookie=cookie, csrf=self.sessions.csrf(cookie))
+
+    def still_knows(self, visitor: Visitor) -> bool:
+        """Whether somebody who came in a while ago would be let in now."""
+        return visitor.name != "person" or self.sessions.holds(visitor.cookie, at=self._clock())
+
+    def refuse_crowd(self, address: str) -> Refusal | None:
+        """Refuse an address that asks too often."""
+        wait_seconds = self._rate.wait_seconds(neighbourhood(address), at=self._clock())
+        if not wait_seconds:
+            return None
+        return Refusal(429, "too many requests from this address; slow down", (_retry_after(wait_seconds),))
+
+    def refuse_host(self, headers: Headers) -> Refusal | None:
+        """Refuse names that are not ours: a page elsewhere whose name points here would be let in otherwise."""
+        hosts = headers.getlist("host")
+        found = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if found is None:
+            return Refusal(400, "the request names no host, or none that can be")
+        if not self.needs_login and not _is_loopback(found["name"]):
+            return Refusal(
+                421,
+                "without a password this console answers at localhost and 127.0.0.1 only; set console.password_file "
+                "to reach it by another name",
+            )
+        return None
+
+    def refuse_origin(self, headers: Headers, *, scheme: str) -> Refusal | None:
+        """Refuse what a page of another site asks for."""
+        origins = headers.getlist("origin")
+        if not origins:
+            return None
+        ours = f"{scheme.replace('ws', 'http')}://{headers['host']}".lower()
+        if len(origins) == 1 and origins[0].lower() == ours:
+            return None
+        return Refusal(403, "a page of another site asks for this; behind a proxy, let it hand on Host and scheme")
+
+    def refuse_stranger(self, visitor: Visitor, *, method: str, path: str, query: str) -> Refusal | None:
+        """Refuse who is not in: a page is sent to the login, a program is told."""
+        if visitor.is_in or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+            return None
+        if method in SAFE_METHODS and not path.startswith(PROGRAM_PATHS):
+            wanted = quote(path + (f"?{query}" if query else ""), safe="")
+            return Refusal(303, "log in first", (("Location", f"/login?next={wanted}"),))
+        return Refusal(401, "log in, or send the token as 'Authorization: Bearer'", (("WWW-Authenticate", "Bearer"),))
+
+    def refuse_forgery(self, visitor: Visitor, headers: Headers, *, method: str, path: str) -> Refusal | None:
+        """Refuse what changes something and is not known to come from a page of ours, or from a program."""
+        if method in SAFE_METHODS or visitor.name == "program" or path in FORMS:
+            return None
+        # Without a cookie and an origin no browser can be behind it: a program on this machine.
+        if visitor.name == "anybody" and not visitor.cookie and "origin" not in headers:
+            return None
+        if visitor.csrf and is_same(headers.get("x-csrf-token", ""), visitor.csrf):
+            return None
+        return Refusal(403, "the header X-CSRF-Token is missing or old; load the page again")
+
+    def wait_seconds(self, visitor: Visitor) -> int:
+        """How long until this visitor may try a password again; 0: now."""
+        return self._attempts.wait_seconds(visitor.address, at=self._clock())
+
+    def log_in(self, visitor: Visitor, password: str) -> str:
+        """Try a password; gives the new cookie, or an empty text where it is wrong."""
+        if not self._password or not is_same(password, self._password):
+            self._attempts.was_wrong(visitor.address, at=self._clock())
+            return ""
+        self._attempts.was_right(visitor.address)
+        self.sessions.end(visitor.cookie)
+        return self.sessions.begin(at=self._clock())
+
+    def _program(self, token: str, address: str) -> Visitor | Refusal:
+        if wait_seconds := self._attempts.wait_seconds(address, at=self._clock()):
+            return Refusal(429, "too many wrong tokens or passwords; wait", (_retry_after(wait_seconds),))
+        if self._token and is_same(token, self._token):
+            return Visitor("program", "", "", address)
+        self._attempts.was_wrong(address, at=self._clock())
+        return Refusal(401, "wrong token", (("WWW-Authenticate", 'Bearer error="invalid_token"'),))
+
+    def _cookie(self, headers: Headers, scheme: str) -> str:
+        """The cookie of ours; the first where there are several."""
+        name = self.cookie_name(scheme)
+        for pair in "; ".join(headers.getlist("cookie")).split(";"):
+            key, _, value = pair.strip().partition("=")
+            if key == name:
+                return value if len(value) <= LONGEST_COOKIE else ""
+        return ""
+
+
+def set_cookie(name: str, value: str, *, scheme: str) -> str:
+    """The header that gives a browser a cookie: out of reach for scripts, and for requests from other sites.
+
+    Until the browser is closed; how long it holds is decided here.
+    """
+    secure = "; Secure" if scheme == "https" else ""
+    return f"{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}"
+
+
+def _is_loopback(name: str) -> bool:
+    if name.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _retry_after(seconds: float) -> tuple[str, str]:
+    return "Retry-After", str(max(1, round(seconds + 0.5)))

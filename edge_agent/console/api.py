@@ -1,0 +1,380 @@
+"""The API: what may programs ask, and how is it answered?"""
+
+# FastAPI reads the annotations at run time: they stand as they are, not as text.
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from edge_agent.console import models
+from edge_agent.console.alert_view import ALERT_ID_PATTERN, alert_as_json, alert_in_detail
+from edge_agent.console.live import now
+from edge_agent.console.parts import Parts
+from edge_agent.domain import Label
+from edge_agent.errors import CommandError, CropError
+from edge_agent.evidence.album import Truth
+from edge_agent.evidence.crops import find_crop
+from edge_agent.evidence.deletion import delete_alert
+
+LONGEST_COMMAND_BYTES = 4096
+DAY_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
+LONGEST_NAME = 63
+MOST_ALERTS = 200
+MOST_DAYS = 366
+
+NO_ALERT = "no such alert; it may have been removed by its age"
+
+PICTURE_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {"file": {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP or BMP"}},
+            }
+        },
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["image"],
+                "properties": {
+                    "image": {"type": "string", "format": "byte", "description": "JPEG, PNG, WebP or BMP as base64"}
+                },
+            }
+        },
+    },
+}
+COMMAND_BODY = {
+    "required": False,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    "id": {"type": "string", "maxLength": 64, "description": "Comes back in the result"},
+                    "camera": {
+                        "type": "string",
+                        "maxLength": 63,
+                        "description": "pause, resume, snapshot: this camera",
+                    },
+                    "seconds": {
+                        "type": "number",
+                        "exclusiveMinimum": 0,
+                        "maximum": 604_800,
+                        "description": "pause: for so long",
+                    },
+                },
+            }
+        }
+    },
+}
+
+T = TypeVar("T")
+
+AlertId = Annotated[str, Path(description="The alert's id", pattern=ALERT_ID_PATTERN)]
+CameraName = Annotated[str, Path(description="The camera's name in the configuration", max_length=LONGEST_NAME)]
+CameraFilter = Annotated[str, Query(max_length=LONGEST_NAME, description="Of this camera; empty: of all")]
+LabelFilter = Annotated[Label | Literal[""], Query(description="With this label; empty: with any")]
+CommandName = Literal["pause", "resume", "snapshot", "reload", "diagnostics"]
+
+
+def problems(**said: str) -> dict[int | str, dict[str, Any]]:
+    """Describe the answers that are no answer: those that any request may get, and these (`_404="why"`)."""
+    everywhere = {
+        "_400": "The request is malformed",
+        "_401": "Not logged in, or a wrong token",
+        "_403": "Asked for by a page of another site, or without its CSRF token",
+        "_421": "Without a password: asked for by another name than localhost",
+        "_422": "A parameter or the body does not fit",
+        "_429": "Too many requests, or too many wrong tokens; see Retry-After",
+        "_503": "Too busy, or the watching does not answer; see Retry-After",
+    }
+    return {
+        int(status[1:]): {"model": models.Problem, "description": text}
+        for status, text in sorted({**everywhere, **said}.items())
+    }
+
+
+def bytes_of(*kinds: str, said: str) -> dict[int | str, dict[str, Any]]:
+    """Describe an answer that is no JSON."""
+    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
+    return {200: {"content": content, "description": said}}
+
+
+class Api:
+    """Answers programs, and the pages' scripts."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Take what answers are made of."""
+        self._parts = parts
+
+    def router(self) -> APIRouter:
+        """Every path, with what it may answer."""
+        router = APIRouter(prefix="/api/v1", default_response_class=JSONResponse)
+        add = router.add_api_route
+        add(
+            "/detect",
+            self.detect,
+            methods=["POST"],
+            response_model=models.Detection,
+            responses=problems(_413="Too many bytes", _415="No picture of a kind that is read"),
+            summary="Find the faces in a picture and read their masks",
+            tags=["pictures"],
+            openapi_extra={"requestBody": PICTURE_BODY},
+        )
+        add(
+            "/cameras/{name}/frame.jpg",
+            self.frame,
+            methods=["GET"],
+            response_class=Response,
+            responses={
+                **problems(_404="No camera of this name", _503="It gives no picture now, or the device is too busy"),
+                **bytes_of("image/jpeg", said="What the camera sees"),
+            },
+            summary="See what a camera sees",
+            tags=["pictures"],
+        )
+        add(
+            "/status",
+            self.status,
+            methods=["GET"],
+            response_model=models.Status,
+            responses=problems(),
+            summary="How the device does",
+            tags=["device"],
+        )
+        add(
+            "/commands/{name}",
+            self.command,
+            methods=["POST"],
+            response_model=models.Result,
+            responses=problems(_409="It was refused", _413="Longer than any command"),
+            summary="Have a command obeyed, as over MQTT",
+            tags=["device"],
+            openapi_extra={"requestBody": COMMAND_BODY},
+        )
+        self._add_alerts(router)
+        return router
+
+    def _add_alerts(self, router: APIRouter) -> None:
+        add = router.add_api_route
+        add(
+            "/alerts",
+            self.alerts,
+            methods=["GET"],
+            response_model=models.Alerts,
+            responses=problems(),
+            summary="List alerts, the newest first",
+            tags=["alerts"],
+        )
+        add(
+            "/alerts/{alert_id}",
+            self.alert,
+            methods=["GET"],
+            response_model=models.AlertDetail,
+            responses=problems(_404="No such alert"),
+            summary="One alert with its evidence over time",
+            tags=["alerts"],
+        )
+        add(
+            "/alerts/{alert_id}",
+            self.remove,
+            methods=["DELETE"],
+            status_code=204,
+            responses=problems(_404="No such alert", _409="It is not yet delivered"),
+            summary="Delete an alert and its picture from this device",
+            tags=["alerts"],
+        )
+        add(
+            "/alerts/{alert_id}/crop",
+            self.crop,
+            methods=["GET"],
+            response_class=Response,
+            responses={
+                **problems(_404="No such alert, or it has no picture any more"),
+                **bytes_of(
+                    "image/jpeg", "application/octet-stream", said="The picture: JPEG, or what age has encrypted"
+                ),
+            },
+            summary="The picture of an alert",
+            tags=["alerts"],
+        )
+        add(
+            "/alerts/{alert_id}/truth",
+            self.say_truth,
+            methods=["PUT"],
+            response_model=models.Alert,
+            responses=problems(_404="No such alert"),
+            summary="Say what an alert really shows",
+            tags=["alerts"],
+        )
+        add(
+            "/days",
+            self.days,
+            methods=["GET"],
+            response_model=models.Days,
+            responses=problems(),
+            summary="Count alerts by day and label",
+            tags=["alerts"],
+        )
+
+    async def detect(self, request: Request) -> Response:
+        """Send a JPEG, PNG, WebP or BMP picture in the form's field `file`, or as base64 in JSON."""
+        with self._parts.uploads.room() as room:
+            content = await self._parts.uploads.picture(request, room)
+            return JSONResponse(await self._parts.eyes.detect(content))
+
+    async def frame(
+        self,
+        name: CameraName,
+        drawn: Annotated[bool, Query(description="Draw everybody's box, number, reading and verdict")] = False,
+        width_px: Annotated[int, Query(ge=1, le=100_000, description="About so wide; at most 960")] = 960,
+    ) -> Response:
+        """The newest picture; nothing is drawn or encoded twice, however many ask."""
+        live = self._parts.live
+        if name not in self._parts.cameras:
+            raise HTTPException(404, f"no camera of this name; known are {', '.join(self._parts.cameras)}")
+        sight = live.shown(name, at=now())
+        if sight is None:
+            raise HTTPException(
+                503, "the camera has given no picture yet, or is paused; /api/v1/status says more", {"Retry-After": "2"}
+            )
+        shown = await live.picture(sight, width_px=width_px, drawn=drawn)
+        return Response(shown.jpeg, media_type="image/jpeg", headers={"X-Taken": str(shown.head["when"])})
+
+    async def status(self) -> Response:
+        """Cameras, delivery, figures, and why something is not as it should be."""
+        return JSONResponse(await self._parts.overview())
+
+    async def command(self, name: CommandName, request: Request) -> Response:
+        """The body is that of the MQTT command (docs/mqtt.md); none asks for the defaults."""
+        payload = b""
+        async for chunk in request.stream():
+            payload += chunk
+            if len(payload) > LONGEST_COMMAND_BYTES:
+                raise HTTPException(
+                    413, f"a command has {LONGEST_COMMAND_BYTES} bytes at most", {"Connection": "close"}
+                )
+        said = await self._parts.command(name, payload)
+        match said["state"]:
+            case "done":
+                return JSONResponse(said)
+            case "refused":
+                raise HTTPException(409, str(said["reason"]))
+            case _:
+                raise HTTPException(503, str(said["reason"]), {"Retry-After": "10"})
+
+    async def alerts(
+        self,
+        *,
+        camera: CameraFilter = "",
+        label: LabelFilter = "",
+        day: Annotated[str, Query(pattern=rf"{DAY_PATTERN}|^$", description="Of this day, as 2026-03-01")] = "",
+        truth: Annotated[
+            Truth | Literal["unjudged"], Query(description="Which a person says show this; empty: any")
+        ] = "",
+        before: Annotated[str, Query(pattern=rf"{ALERT_ID_PATTERN}|^$", description="Older than this alert")] = "",
+        limit: Annotated[int, Query(ge=1, le=MOST_ALERTS, description="So many at most")] = 50,
+    ) -> Response:
+        """All filters together; a camera that is unknown now may have alerts all the same."""
+        return JSONResponse(
+            await self._parts.desk.do(
+                self._find, camera=camera, label=label, day=day, truth=truth, before=before, limit=limit
+            )
+        )
+
+    async def alert(self, alert_id: AlertId) -> Response:
+        """As it was published, what became of it, and how the evidence grew."""
+        entry = await self._parts.desk.do(self._in_detail, alert_id)
+        return JSONResponse(_known(entry))
+
+    async def crop(
+        self,
+        alert_id: AlertId,
+        download: Annotated[bool, Query(description="Have a browser save it")] = False,
+    ) -> Response:
+        """The JPEG, or what age has encrypted for the owner of the key."""
+        kind, content = _known(await self._parts.desk.do(self._crop, alert_id))
+        is_sealed = kind != "image/jpeg"
+        name = f"{alert_id}.jpg{'.age' if is_sealed else ''}"
+        saved = {"Content-Disposition": f'attachment; filename="{name}"'} if download or is_sealed else {}
+        return Response(content, media_type=kind, headers=saved)
+
+    async def say_truth(self, alert_id: AlertId, said: models.TruthRequest) -> Response:
+        """A false alarm shows something else; `edge-agent alerts export` makes a data set of what was said."""
+        return JSONResponse(_known(await self._parts.desk.do(self._say_truth, alert_id, said.truth)))
+
+    async def remove(self, alert_id: AlertId) -> Response:
+        """What was published already stays where it was published."""
+        try:
+            is_removed = await self._parts.desk.do(self._remove, alert_id)
+        except CommandError as error:
+            raise HTTPException(409, str(error)) from None
+        except CropError as error:
+            raise HTTPException(503, str(error), {"Retry-After": "60"}) from None
+        if not is_removed:
+            raise HTTPException(404, NO_ALERT)
+        return Response(status_code=204)
+
+    async def days(
+        self,
+        camera: CameraFilter = "",
+        label: LabelFilter = "",
+        last: Annotated[int, Query(ge=1, le=MOST_DAYS, description="So many days, today included")] = 30,
+    ) -> Response:
+        """Days without an alert are left out."""
+        today = datetime.now(timezone.utc).astimezone().date()
+        counts = await self._parts.desk.do(self._parts.album.days, camera=camera, label=label, last=last, today=today)
+        return JSONResponse({"days": [{"day": one.day, "label": one.label, "count": one.count} for one in counts]})
+
+    # At the desk: what reads the album or the disk.
+
+    def _find(self, *, truth: Truth | Literal["unjudged"], limit: int, **filters: str) -> dict[str, Any]:
+        said: Truth | None = "" if truth == "unjudged" else truth or None
+        found = self._parts.album.find(**filters, truth=said, limit=limit + 1)
+        shown = found[:limit]
+        return {
+            "alerts": [alert_as_json(entry, self._parts.crops_folder) for entry in shown],
+            "next": shown[-1].id if len(found) > limit else None,
+        }
+
+    def _in_detail(self, alert_id: str) -> Mapping[str, Any] | None:
+        entry = self._parts.album.entry(alert_id)
+        return alert_in_detail(entry, self._parts.crops_folder) if entry else None
+
+    def _crop(self, alert_id: str) -> tuple[str, bytes] | None:
+        if self._parts.album.entry(alert_id) is None:
+            return None
+        file = find_crop(self._parts.crops_folder, alert_id)
+        if file is None:
+            return None
+        try:
+            content = file.read_bytes()
+        except OSError:
+            return None
+        return ("application/octet-stream" if file.suffix == ".age" else "image/jpeg"), content
+
+    def _remove(self, alert_id: str) -> bool:
+        parts = self._parts
+        return delete_alert(alert_id, album=parts.album, crops_folder=parts.crops_folder, is_owed=parts.is_owed)
+
+    def _say_truth(self, alert_id: str, truth: Truth) -> Mapping[str, Any] | None:
+        self._parts.album.say_truth(alert_id, truth)
+        entry = self._parts.album.entry(alert_id)
+        return alert_as_json(entry, self._parts.crops_folder) if entry else None
+
+
+def _known(found: T | None) -> T:
+    """Give what was found.
+
+    Raises:
+        HTTPException: 404: nothing was.
+    """
+    if found is None:
+        raise HTTPException(404, NO_ALERT)
+    return found

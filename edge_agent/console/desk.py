@@ -1,0 +1,66 @@
+"""The desk: where is work done that the event loop must not wait for? In one thread, one piece after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+NICENESS = 10
+"""The watching goes first wherever both want the processor; Linux keeps a niceness for each thread."""
+
+
+class BusyError(Exception):
+    """So much is waiting already that more would only wait too; whoever asked may ask again."""
+
+
+class Desk:
+    """A thread that steps back behind the watching. Asked from the event loop only."""
+
+    def __init__(self, name: str, *, most_waiting: int) -> None:
+        """`most_waiting` pieces of work wait or are done at once; what comes beyond is refused."""
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=step_back)
+        self._most_waiting = most_waiting
+        self._waiting = 0
+
+    async def do(self, function: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> T:
+        """Do it in the thread, and give what it returns or raises.
+
+        Raises:
+            BusyError: too much is waiting.
+        """
+        if self._waiting >= self._most_waiting:
+            raise BusyError
+        self._waiting += 1
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._executor, lambda: function(*arguments, **options))
+        work.add_done_callback(self._done)
+        # Whoever asked may be gone before it is done. It counts until then all the same: its memory is held.
+        return await asyncio.shield(work)
+
+    def close(self) -> None:
+        """Begin nothing more; what is being done ends by itself."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _done(self, work: asyncio.Future[T]) -> None:
+        self._waiting -= 1
+        if not work.cancelled():
+            # Seen, so that asyncio does not complain of an error that nobody waited for.
+            work.exception()
+
+
+def step_back() -> None:
+    """Let this thread run only where the watching leaves time."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    except OSError:
+        # Not allowed in some containers; the agent is then at most as busy as its console.
+        return

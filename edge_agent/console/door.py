@@ -1,0 +1,210 @@
+"""The door: which connections are let in, and which are shown out because they dawdle?
+
+uvicorn alone would hold as many connections as there are, and wait without an end for the rest of a header, or for
+somebody to read what was sent. The agent needs file descriptors for its cameras: a hostile client must not take them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from edge_agent.console.limits import neighbourhood
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Callable, Sequence
+
+SWEEP_SECONDS = 0.5
+HANDSHAKE_SECONDS = 10.0
+HEAD_SECONDS = 10.0
+"""From the connection, or the request before, to the last byte of a request's header. uvicorn closes a connection
+that sends nothing at all after an answer sooner."""
+BODY_SILENCE_SECONDS = 10.0
+BODY_SECONDS = 120.0
+"""20 MB at 1.3 Mbit/s."""
+UNREAD_SECONDS = 10.0
+"""A client that takes not a single byte for so long is gone."""
+CLOSING_SECONDS = 5.0
+NO_DESCRIPTORS_SECONDS = 1.0
+
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 41\r\nRetry-After: 5\r\n"
+    b"Connection: close\r\n\r\ntoo many connections; close some, or wait"
+)
+
+
+class Patient(H11Protocol):
+    """uvicorn's own, which also knows when it last heard something."""
+
+    heard_at = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Take note of the time."""
+        self.heard_at = self.loop.time()
+        super().data_received(data)
+
+
+class Door:
+    """Lets connections in and out. Owned by the event loop."""
+
+    def __init__(
+        self,
+        listeners: Sequence[socket.socket],
+        make_protocol: Callable[[], asyncio.Protocol],
+        *,
+        tls: ssl.SSLContext | None,
+        most: int,
+        most_of_one: int,
+    ) -> None:
+        """At most `most` connections are open at once, of one address beyond loopback `most_of_one`."""
+        self._listeners, self._make_protocol, self._tls = listeners, make_protocol, tls
+        self._most, self._most_of_one = most, most_of_one
+        self._guests: set[_Guest] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def open(self) -> None:
+        """Begin to let in."""
+        for listener in self._listeners:
+            self._begin(self._let_in(listener))
+        self._begin(self._sweep())
+
+    def close(self) -> None:
+        """Let nobody in any more. Who is in, uvicorn sees out."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        for listener in self._listeners:
+            listener.close()
+
+    async def wait_closed(self) -> None:
+        """Wait for nobody: who does not go is put out."""
+
+    def put_out(self) -> None:
+        """End all connections at once."""
+        for guest in self._guests:
+            guest.put_out()
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _let_in(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, peer = await loop.sock_accept(listener)
+            except OSError:
+                # No descriptor is left, or the client was gone again.
+                await asyncio.sleep(NO_DESCRIPTORS_SECONDS)
+                continue
+            guest = _Guest(connection, neighbourhood(str(peer[0])), since=loop.time())
+            if self._is_full_for(guest.address):
+                guest.turn_away(in_the_clear=self._tls is None)
+                continue
+            self._guests.add(guest)
+            self._begin(self._welcome(guest))
+
+    def _is_full_for(self, address: str) -> bool:
+        # Nobody counts who has left since the last sweep.
+        self._guests = {guest for guest in self._guests if guest.is_here}
+        if len(self._guests) >= self._most:
+            return True
+        # A proxy on this machine speaks for many.
+        is_local = address in ("127.0.0.1", "::1")
+        return not is_local and Counter(guest.address for guest in self._guests)[address] >= self._most_of_one
+
+    async def _welcome(self, guest: _Guest) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                self._make_protocol,
+                guest.connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
+            )
+        except (OSError, asyncio.TimeoutError):
+            # It left, or speaks no TLS that we do: nothing to tell anybody.
+            guest.connection.close()
+        else:
+            guest.transport = transport
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self._guests = {guest for guest in self._guests if guest.is_here}
+            for guest in self._guests:
+                if guest.dawdles(at=loop.time()):
+                    guest.put_out()
+
+
+class _Guest:
+    """A connection, and since when it is as it is."""
+
+    def __init__(self, connection: socket.socket, address: str, *, since: float) -> None:
+        self.connection, self.address = connection, address
+        self.transport: asyncio.Transport | None = None
+        self._state: tuple[object, ...] = ()
+        self._state_at = since
+        self._unread_bytes, self._unread_at = 0, since
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the connection still holds a descriptor."""
+        return self.connection.fileno() >= 0
+
+    def turn_away(self, *, in_the_clear: bool) -> None:
+        """Close a connection before anything of it was read."""
+        if in_the_clear:
+            with suppress(OSError):
+                self.connection.setblocking(False)
+                self.connection.send(FULL)
+        self.connection.close()
+
+    def put_out(self) -> None:
+        """End it at once, whatever is still to be sent."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def dawdles(self, *, at: float) -> bool:
+        """Whether it has made no headway for too long."""
+        transport = self.transport
+        if transport is None:
+            # asyncio looks after the handshake.
+            return False
+        protocol = transport.get_protocol()
+        http = protocol if isinstance(protocol, Patient) else None
+        # The cycle tells two requests apart between which nobody looked.
+        state = (transport.is_closing(), http and http.conn.their_state, http and http.cycle)
+        if state != self._state:
+            self._state, self._state_at = state, at
+        if self._reads_nothing(transport.get_write_buffer_size(), at=at):
+            return True
+        if transport.is_closing():
+            return at - self._state_at > CLOSING_SECONDS
+        # In a socket pings tell whether somebody is there.
+        return http is not None and _is_slow(http, since=self._state_at, at=at)
+
+    def _reads_nothing(self, unread_bytes: int, *, at: float) -> bool:
+        if not unread_bytes or unread_bytes < self._unread_bytes:
+            self._unread_at = at
+        self._unread_bytes = unread_bytes
+        return at - self._unread_at > UNREAD_SECONDS
+
+
+def _is_slow(http: Patient, *, since: float, at: float) -> bool:
+    """Whether a request takes too long to come in."""
+    match http.conn.their_state:
+        case h11.IDLE:
+            return at - since > HEAD_SECONDS
+        case h11.SEND_BODY:
+            return at - since > BODY_SECONDS or at - http.heard_at > BODY_SILENCE_SECONDS
+        case _:
+            return False

@@ -1,0 +1,137 @@
+"""The gate: what happens to every request and socket before anything of ours sees it, and to every answer after?"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+
+from edge_agent.console.access import SAFE_METHODS, Refusal, Visitor, set_cookie
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, MutableMapping
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from edge_agent.console.access import Access
+
+SECURITY_HEADERS = {
+    # Nothing from elsewhere, nothing inline, no frame around it.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "media-src 'self' blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # With no-referrer browsers would hide the origin of our own forms as well.
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+HSTS = "max-age=31536000"
+UNKNOWN_ADDRESS = "unknown"
+
+log = logging.getLogger(__name__)
+
+
+class Gate:
+    """Wraps the application. Whoever gets through has a Visitor in `request.state.visitor`."""
+
+    def __init__(self, app: ASGIApp, *, access: Access) -> None:
+        """`access` decides."""
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or answer why not."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        found = self._decide(scope)
+        cookie = ""
+        if isinstance(found, Visitor) and found.name != "program" and not found.cookie:
+            found = self._access.with_cookie(found)
+            cookie = set_cookie(self._access.cookie_name(scope["scheme"]), found.cookie, scheme=scope["scheme"])
+        answer = _Answer(send, is_secure=scope["scheme"] == "https", page_cookie=cookie)
+        if isinstance(found, Refusal):
+            await _refuse(scope, answer.send, found)
+            return
+        scope.setdefault("state", {})["visitor"] = found
+        try:
+            await self._app(scope, receive, answer.send)
+        except ClientDisconnect:
+            return
+        except Exception:
+            # A bug of ours: told once here, with where it was and without what was asked.
+            log.exception("the console failed at %s; please report this", _route(scope))
+            if scope["type"] != "http" or answer.has_begun:
+                raise
+            await _refuse(scope, answer.send, Refusal(500, "the console failed; its log says why"))
+
+    def _decide(self, scope: Scope) -> Visitor | Refusal:
+        """Find the first reason against it. The cheap ones come first: a flood is to cost little."""
+        access, headers, scheme = self._access, Headers(scope=scope), scope["scheme"]
+        address = scope["client"][0] if scope.get("client") else UNKNOWN_ADDRESS
+        refusal = access.refuse_crowd(address) or access.refuse_host(headers)
+        if refusal is not None:
+            return refusal
+        is_socket = scope["type"] == "websocket"
+        method, path = "GET" if is_socket else scope["method"], scope["path"]
+        visitor = access.look(headers, scheme=scheme, address=address)
+        if isinstance(visitor, Refusal):
+            return visitor
+        changes = is_socket or method not in SAFE_METHODS
+        query = scope["query_string"].decode("latin-1")
+        return (
+            (access.refuse_origin(headers, scheme=scheme) if changes else None)
+            or access.refuse_stranger(visitor, method="POST" if is_socket else method, path=path, query=query)
+            or access.refuse_forgery(visitor, headers, method=method, path=path)
+            or visitor
+        )
+
+
+class _Answer:
+    """What goes out, with the headers that every answer has."""
+
+    def __init__(self, send: Send, *, is_secure: bool, page_cookie: str) -> None:
+        """A page is given `page_cookie` where there is one: it was made with the token that belongs to it."""
+        self._send, self._is_secure, self._page_cookie = send, is_secure, page_cookie
+        self.has_begun = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            self.has_begun = True
+            self._add_headers(message)
+        await self._send(message)
+
+    def _add_headers(self, message: MutableMapping[str, Any]) -> None:
+        headers = MutableHeaders(scope=message)
+        for name, value in SECURITY_HEADERS.items():
+            headers.setdefault(name, value)
+        # What a camera sees is nothing for a cache.
+        headers.setdefault("Cache-Control", "no-store")
+        if self._is_secure:
+            headers["Strict-Transport-Security"] = HSTS
+        if self._page_cookie and headers.get("content-type", "").startswith("text/html"):
+            headers.append("Set-Cookie", self._page_cookie)
+
+
+async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
+    """Answer a request, or a socket before it is opened, with a sentence."""
+    body = json.dumps({"detail": refusal.text}).encode()
+    kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+    headers: Iterable[tuple[bytes, bytes]] = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in refusal.headers),
+    ]
+    await send({"type": f"{kind}.start", "status": refusal.status, "headers": list(headers)})
+    await send({"type": f"{kind}.body", "body": body})
+
+
+def _route(scope: Scope) -> str:
+    """Where it was, without anything that somebody has written: the path of the route and not of the request."""
+    route = scope.get("route")
+    return str(getattr(route, "path", scope["type"]))

@@ -1,0 +1,103 @@
+"""Limits: how often may one address ask, and how often may anybody guess a password?
+
+Pure: time comes in as `at`. Everything has a bound, for addresses are as many as somebody likes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+
+MOST_ADDRESSES = 10_000
+"""A hundred bytes each; the one that was quiet for longest is forgotten first."""
+LEAST_BURST = 1.0
+
+FREE_MISTAKES = 3
+"""A person mistypes twice and then looks at the keyboard."""
+LONGEST_PAUSE_SECONDS = 300.0
+FORGIVEN_SECONDS = 900.0
+MISTAKES_OF_ALL = 30.0
+"""Of all addresses together at once, so that a thousand addresses guess no more than a few ..."""
+ONE_MORE_SECONDS = 2.0
+"""... and then one in so many seconds: 43,000 a day, of at least 94^8 passwords."""
+IPV6_NETWORK_BITS = 64
+"""A household gets so many addresses that each guess could come from another."""
+
+
+def neighbourhood(address: str) -> str:
+    """What is limited together: an IPv4 address, or the network that one customer gets of IPv6."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:64]
+    if isinstance(found, IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        if not found.is_loopback:
+            return f"{IPv6Address(int(found) >> IPV6_NETWORK_BITS << IPV6_NETWORK_BITS)}/{IPV6_NETWORK_BITS}"
+    return str(found)
+
+
+class Rate:
+    """Lets each address ask so often in a second, and as often at once. Owned by the event loop."""
+
+    def __init__(self, per_second: float) -> None:
+        """Who has kept quiet may ask `per_second` times at once."""
+        self._per_second, self._burst = per_second, max(per_second, LEAST_BURST)
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait_seconds(self, address: str, *, at: float) -> float:
+        """Count a request; gives 0, or after how long it may come again."""
+        left, since = self._left.get(address, (self._burst, at))
+        left = min(self._burst, left + (at - since) * self._per_second)
+        is_allowed = left >= 1
+        self._left[address] = (left - is_allowed, at)
+        self._left.move_to_end(address)
+        if len(self._left) > MOST_ADDRESSES:
+            self._left.popitem(last=False)
+        return 0.0 if is_allowed else (1 - left) / self._per_second
+
+
+@dataclass(slots=True)
+class _Mistakes:
+    count: int
+    last_at: float
+
+
+class Attempts:
+    """Makes who guesses wait: longer after every mistake. Owned by the event loop."""
+
+    def __init__(self) -> None:
+        self._mistakes: OrderedDict[str, _Mistakes] = OrderedDict()
+        self._left_of_all, self._since = MISTAKES_OF_ALL, 0.0
+
+    def wait_seconds(self, address: str, *, at: float) -> int:
+        """Whole seconds until this address may try again; 0: now."""
+        made = self._mistakes.get(address)
+        pause = 0.0
+        if made is not None and made.count >= FREE_MISTAKES:
+            pause = made.last_at + min(2.0 ** (made.count - FREE_MISTAKES), LONGEST_PAUSE_SECONDS) - at
+        left = self._left(at)
+        if left < 1:
+            pause = max(pause, (1 - left) * ONE_MORE_SECONDS)
+        return max(0, math.ceil(pause))
+
+    def was_wrong(self, address: str, *, at: float) -> None:
+        """Count a mistake."""
+        made = self._mistakes.get(address)
+        if made is None or at - made.last_at > FORGIVEN_SECONDS:
+            made = self._mistakes[address] = _Mistakes(0, at)
+        made.count, made.last_at = made.count + 1, at
+        self._mistakes.move_to_end(address)
+        if len(self._mistakes) > MOST_ADDRESSES:
+            self._mistakes.popitem(last=False)
+        self._left_of_all, self._since = max(self._left(at) - 1, 0.0), at
+
+    def was_right(self, address: str) -> None:
+        """Forget the mistakes of an address."""
+        self._mistakes.pop(address, None)
+
+    def _left(self, at: float) -> float:
+        return min(MISTAKES_OF_ALL, self._left_of_all + (at - self._since) / ONE_MORE_SECONDS)

@@ -1,0 +1,71 @@
+"""Login: how does a person get a session, and end it?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlencode
+
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from edge_agent.console.access import set_cookie
+from edge_agent.console.sessions import is_same
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from edge_agent.console.access import Access, Visitor
+
+LARGEST_FORM_BYTES = 8192
+HOME = "/"
+
+
+def routes(access: Access) -> list[Route]:
+    """Take the forms of the login page and of the button that logs out."""
+
+    async def log_in(request: Request) -> Response:
+        form = await _form(request)
+        visitor: Visitor = request.state.visitor
+        wanted = _own_page(form.get("next", ""))
+        if wait_seconds := access.wait_seconds(visitor):
+            return _again(wanted, problem="wait", seconds=str(wait_seconds))
+        if not is_same(form.get("csrf", ""), visitor.csrf):
+            return _again(wanted, problem="expired")
+        cookie = access.log_in(visitor, form.get("password", ""))
+        if not cookie:
+            return _again(wanted, problem="wrong")
+        scheme = request.scope["scheme"]
+        answer = RedirectResponse(wanted, status_code=303)
+        answer.headers.append("Set-Cookie", set_cookie(access.cookie_name(scheme), cookie, scheme=scheme))
+        return answer
+
+    async def log_out(request: Request) -> Response:
+        form = await _form(request)
+        visitor: Visitor = request.state.visitor
+        # Who is out already, by now perhaps on another page, is only shown where to log in.
+        if is_same(form.get("csrf", ""), visitor.csrf):
+            access.sessions.end(visitor.cookie)
+        return RedirectResponse("/login", status_code=303)
+
+    return [Route("/login", log_in, methods=["POST"]), Route("/logout", log_out, methods=["POST"])]
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """Read a small form; one that is too large is as good as empty."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_FORM_BYTES:
+            return {}
+    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _own_page(path: str) -> str:
+    """Where to go after the login: never to another site, whoever wrote the address."""
+    is_ours = path.startswith("/") and not path.startswith(("//", "/\\", "/log"))
+    return path if is_ours and path.isprintable() else HOME
+
+
+def _again(wanted: str, **problem: str) -> Response:
+    return RedirectResponse(f"/login?{urlencode({**problem, 'next': wanted})}", status_code=303)

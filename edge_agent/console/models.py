@@ -1,0 +1,173 @@
+"""Models: what do answers of the API hold? For its document; the words are those of MQTT and of the command line."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge_agent.domain import Label
+from edge_agent.evidence.album import Truth
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(_Answer):
+    """Why a request was not answered as asked."""
+
+    detail: str = Field(description="One sentence")
+
+
+class DetectedFace(_Answer):
+    """A face in a picture."""
+
+    box: tuple[float, float, float, float] = Field(description="Left, top, right, bottom in pixels of the picture")
+    face_score: float = Field(description="How sure it is that this is a face, 0..1")
+    label: Label = Field(description="How the mask is worn")
+    label_score: float = Field(description="How sure the label is, 0..1")
+    scores: dict[Label, float] = Field(description="Probability of each label")
+
+
+class Detection(_Answer):
+    """What is in a picture, as `edge-agent detect --json` says it."""
+
+    width: int = Field(description="Pixels")
+    height: int = Field(description="Pixels")
+    faces: list[DetectedFace]
+    elapsed_ms: dict[str, float] = Field(description="How long `faces` and `masks` took")
+
+
+class Reason(_Answer):
+    """Why the device does not do its whole job."""
+
+    code: str
+    text: str
+
+
+class CameraStatus(BaseModel):
+    """How a camera does."""
+
+    name: str
+    is_open: bool
+    reason: str = Field(description="Why it is not open")
+    paused: bool
+    frames: int
+    dropped: int = Field(description="Pictures replaced by newer ones before anybody looked")
+    reopened: int
+    frames_per_second: float
+    frame_size: tuple[int, int] | None = Field(description="Width and height of its newest frame")
+    faults: list[Reason]
+
+
+class Delivery(BaseModel):
+    """How alerts go out."""
+
+    connected: bool
+    reason: str
+    waiting: int = Field(description="Messages that wait for the broker")
+
+
+class Status(BaseModel):
+    """How the device does."""
+
+    device: str
+    status: Literal["online", "degraded"]
+    reasons: list[Reason]
+    paused: list[str]
+    cameras: list[CameraStatus]
+    delivery: Delivery
+    telemetry: dict[str, Any] = Field(description="As on MQTT: docs/telemetry.schema.json")
+    is_watching: bool = Field(description="Whether frames move, or a camera is being reopened")
+    is_ready: bool = Field(description="Whether a first frame was seen")
+
+
+class Ended(_Answer):
+    """The end of a violation."""
+
+    when: str
+    reason: Literal["left", "compliant"]
+    duration_seconds: float
+
+
+class Alert(_Answer):
+    """An alert, with what became of it."""
+
+    id: str
+    camera: str
+    label: Label
+    score: float
+    readings: int
+    when: str
+    first_seen: str
+    box: tuple[int, int, int, int] = Field(description="The face in pixels of its frame")
+    frame_size: tuple[int, int]
+    truth: Truth = Field(description="What a person says it shows; empty: nobody has said")
+    is_false_alarm: bool
+    ended: Ended | None
+    crop: Literal["there", "encrypted", "gone", "none"] = Field(
+        description="The picture; `gone`: removed by age or size, `none`: none was kept"
+    )
+
+
+class CoursePoint(_Answer):
+    """The evidence at one moment."""
+
+    seconds: float = Field(description="From the alert on; negative: before it")
+    nats: float = Field(description="Log-likelihood ratio; positive speaks for a violation")
+    label: Label
+    score: float
+    quality: float
+
+
+class AlertDetail(Alert):
+    """An alert with the course of its evidence."""
+
+    violation_nats: float = Field(description="Evidence from which on it is a violation")
+    compliant_nats: float = Field(description="Evidence down from which it is none")
+    course: list[CoursePoint]
+    message: dict[str, Any] = Field(description="As published: docs/alert.schema.json")
+
+
+class Alerts(_Answer):
+    """Alerts, the newest first."""
+
+    alerts: list[Alert]
+    next: str | None = Field(description="Ask for more with `before` set to this; null: there are no more")
+
+
+class DayCount(_Answer):
+    """How many alerts a day had."""
+
+    day: str = Field(description="Of the device's own time zone")
+    label: Label
+    count: int
+
+
+class Days(_Answer):
+    """Alerts by day and label."""
+
+    days: list[DayCount]
+
+
+class TruthRequest(_Answer):
+    """What an alert really shows."""
+
+    truth: Truth = Field(description="Empty: take back what was said")
+
+
+class Result(BaseModel):
+    """What came of a command, as on its MQTT topic `.../result`."""
+
+    state: Literal["done"]
+    command: str
+    id: str
+    reason: str
+    result: dict[str, Any]
+    when: str
+
+
+class Health(_Answer):
+    """Whether the agent does its job."""
+
+    ok: bool
+    reasons: list[str]

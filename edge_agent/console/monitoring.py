@@ -1,0 +1,90 @@
+"""Monitoring: how do Prometheus, a load balancer and a person with curl learn how the device does?"""
+
+# FastAPI reads the annotations at run time: they stand as they are, not as text.
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from edge_agent.console import models
+from edge_agent.console.api import bytes_of, problems
+from edge_agent.console.hatch import UnansweredError
+from edge_agent.console.parts import Parts
+
+
+class Monitoring:
+    """Answers those who look after many devices."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Take what answers are made of."""
+        self._parts = parts
+
+    def router(self) -> APIRouter:
+        """Every path, with what it may answer."""
+        router = APIRouter(tags=["monitoring"])
+        add = router.add_api_route
+        add(
+            "/health",
+            self.health,
+            methods=["GET"],
+            response_model=models.Health,
+            responses=_unless_well("It does not; the reasons say why"),
+            summary="Whether the agent does its job",
+        )
+        add(
+            "/ready",
+            self.ready,
+            methods=["GET"],
+            response_model=models.Health,
+            responses=_unless_well("Not yet"),
+            summary="Whether the agent has begun to watch",
+        )
+        add(
+            "/metrics",
+            self.metrics,
+            methods=["GET"],
+            response_class=Response,
+            responses={**problems(), **bytes_of("text/plain", said="Prometheus' text format 0.0.4")},
+            summary="Figures for Prometheus",
+        )
+        return router
+
+    async def health(self) -> Response:
+        """200 while what feeds systemd's watchdog holds: frames move, or a camera that is away is being reopened."""
+        try:
+            overview = await self._parts.overview()
+        except UnansweredError as error:
+            return _told(ok=False, reasons=[str(error)])
+        # Codes and not texts: this is for everybody, and says nothing of the cameras.
+        return _told(ok=bool(overview["is_watching"]), reasons=[reason["code"] for reason in overview["reasons"]])
+
+    async def ready(self) -> Response:
+        """200 once the models are loaded and a first frame was seen."""
+        try:
+            overview = await self._parts.overview()
+        except UnansweredError as error:
+            return _told(ok=False, reasons=[str(error)])
+        is_ready = bool(overview["is_ready"])
+        return _told(ok=is_ready, reasons=[] if is_ready else ["no frame was seen yet"])
+
+    async def metrics(self) -> Response:
+        """In the text format 0.0.4, which every version of Prometheus reads; names in docs/console.md."""
+        try:
+            overview = await self._parts.overview()
+        except UnansweredError:
+            # That the watching hangs is a figure, too.
+            overview = {}
+        parts = self._parts
+        viewers, encoded = parts.viewers.count, parts.live.encoded
+        text = await parts.desk.do(parts.figures.text, overview, viewers=viewers, encoded=encoded)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+def _unless_well(said: str) -> dict[int | str, dict[str, Any]]:
+    return {**problems(), 503: {"model": models.Health, "description": said}}
+
+
+def _told(*, ok: bool, reasons: list[str]) -> Response:
+    return JSONResponse({"ok": ok, "reasons": reasons}, status_code=200 if ok else 503)

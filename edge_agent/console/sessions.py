@@ -1,0 +1,77 @@
+"""Sessions: who has logged in, and for how long does it hold? In memory only: a restart logs everybody out.
+
+Pure: time comes in as `at`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+
+IDLE_SECONDS = 12 * 3600.0
+"""Who has not asked for anything so long has left; an open page asks every second."""
+LONGEST_SECONDS = 7 * 86_400.0
+MOST_SESSIONS = 1000
+"""A few hundred bytes each; the one that was quiet for longest goes first."""
+COOKIE_BYTES = 32
+LONGEST_COOKIE = 64
+
+
+@dataclass(slots=True)
+class _Session:
+    began_at: float
+    asked_at: float
+
+
+class Sessions:
+    """Knows the cookies of everybody who is logged in, by their hashes. Owned by the event loop."""
+
+    def __init__(self) -> None:
+        """Make the key that belongs to this run of the console."""
+        self._key = secrets.token_bytes(32)
+        self._sessions: dict[bytes, _Session] = {}
+
+    def begin(self, *, at: float) -> str:
+        """Log somebody in; gives the cookie, always a new one."""
+        cookie = new_cookie()
+        if len(self._sessions) >= MOST_SESSIONS:
+            del self._sessions[min(self._sessions, key=lambda key: self._sessions[key].asked_at)]
+        self._sessions[_hashed(cookie)] = _Session(at, at)
+        return cookie
+
+    def holds(self, cookie: str, *, at: float) -> bool:
+        """Whether this cookie is that of somebody logged in; being asked for keeps it."""
+        key = _hashed(cookie)
+        session = self._sessions.get(key)
+        if session is None:
+            return False
+        if at - session.asked_at > IDLE_SECONDS or at - session.began_at > LONGEST_SECONDS:
+            del self._sessions[key]
+            return False
+        session.asked_at = at
+        return True
+
+    def end(self, cookie: str) -> None:
+        """Log somebody out."""
+        self._sessions.pop(_hashed(cookie), None)
+
+    def csrf(self, cookie: str) -> str:
+        """The token that a page with this cookie sends along, and that no page of another site knows."""
+        return hmac.new(self._key, cookie.encode(), hashlib.sha256).hexdigest()
+
+
+def new_cookie() -> str:
+    """Make a cookie that nobody guesses."""
+    return secrets.token_urlsafe(COOKIE_BYTES)
+
+
+def is_same(one: str, other: str) -> bool:
+    """Compare secrets in a time that tells nothing of them, not even their length."""
+    return hmac.compare_digest(_hashed(one), _hashed(other))
+
+
+def _hashed(text: str) -> bytes:
+    # Headers may hold what is no character at all.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,242 @@
+"""Sockets: how do live pictures get to a page, and a webcam's pictures to the models?
+
+Nothing queues up for a client that is slow: it says when it has shown a picture, and only then gets the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocketDisconnect, WebSocketState
+
+from edge_agent.console.alert_view import alert_as_json
+from edge_agent.console.desk import BusyError
+from edge_agent.console.hatch import UnansweredError
+from edge_agent.console.live import WIDTHS_PX, now
+from edge_agent.console.uploads import check_kind
+from edge_agent.errors import AgentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.websockets import WebSocket
+
+    from edge_agent.console.access import Visitor
+    from edge_agent.console.parts import Parts
+    from edge_agent.console.sight import Sight
+
+OVERVIEW_SECONDS = 1.0
+SEND_SECONDS = 10.0
+"""A client that takes nothing for so long is gone."""
+LONGEST_TEXT = 4096
+WEBCAM_SECONDS = 0.1
+"""Between two answers to a webcam: a page shows no more, and one page must not take everything."""
+
+LOGGED_OUT, CROWDED, TOO_LONG, NOT_UNDERSTOOD, GOING = 4401, 4429, 1009, 1003, 1001
+
+log = logging.getLogger(__name__)
+
+
+def routes(parts: Parts) -> list[WebSocketRoute]:
+    """Both sockets; the gate has let in who comes here."""
+
+    async def live(socket: WebSocket) -> None:
+        with parts.viewers.one_more() as is_room:
+            await socket.accept()
+            if not is_room:
+                await socket.close(CROWDED, "too many viewers; close another page")
+                return
+            await _LiveViewer(socket, parts).serve()
+        if not parts.viewers.count:
+            parts.live.forget_pictures()
+
+    async def webcam(socket: WebSocket) -> None:
+        with parts.viewers.one_more() as is_room:
+            await socket.accept()
+            if not is_room:
+                await socket.close(CROWDED, "too many viewers; close another page")
+                return
+            await _serve_webcam(socket, parts)
+
+    return [WebSocketRoute("/live", live), WebSocketRoute("/webcam", webcam)]
+
+
+class _ClosedError(Exception):
+    """This socket is to be closed, with a code and a reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+class _LiveViewer:
+    """One page that looks on: one task hears what it says, another sends it what is new."""
+
+    def __init__(self, socket: WebSocket, parts: Parts) -> None:
+        self._socket, self._parts = socket, parts
+        self._visitor: Visitor = socket.state.visitor
+        self._width_px = WIDTHS_PX[-1]
+        # Of each camera that is watched: the number of the sight that was sent last, and whether it was shown.
+        self._sent: dict[str, int] = {}
+        self._unshown: set[str] = set()
+        self._alert = parts.hatch.newest_alert
+        self._told: Mapping[str, Any] | None = None
+        self._look_at = float("-inf")
+
+    async def serve(self) -> None:
+        hearing = asyncio.ensure_future(self._hear())
+        showing = asyncio.ensure_future(self._show())
+        try:
+            done, _ = await asyncio.wait((hearing, showing), return_when=asyncio.FIRST_COMPLETED)
+            await _end(self._socket, done.pop())
+        finally:
+            for task in (hearing, showing):
+                task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
+
+    async def _hear(self) -> None:
+        while True:
+            said = _understood(await self._socket.receive())
+            if isinstance(watch := said.get("watch"), list):
+                wanted = [name for name in self._parts.cameras if name in watch]
+                self._sent = {name: self._sent.get(name, 0) for name in wanted}
+                self._unshown &= set(wanted)
+            if isinstance(width_px := said.get("width_px"), int):
+                self._width_px = width_px
+            if isinstance(shown := said.get("shown"), str):
+                self._unshown.discard(shown)
+
+    async def _show(self) -> None:
+        while True:
+            await self._tell_overview()
+            await self._tell_alerts()
+            for camera in tuple(self._sent):
+                sight = self._parts.live.shown(camera, at=now())
+                if sight is not None and camera not in self._unshown and sight.number != self._sent.get(camera):
+                    await self._send_picture(camera, sight)
+            await self._parts.live.tick()
+
+    async def _tell_overview(self) -> None:
+        if now() - self._look_at < OVERVIEW_SECONDS:
+            return
+        self._look_at = now()
+        if not self._parts.access.still_knows(self._visitor):
+            raise _ClosedError(LOGGED_OUT, "logged out")
+        try:
+            overview = await self._parts.overview()
+        except UnansweredError as error:
+            await _send(self._socket, {"error": str(error)})
+            return
+        if overview is not self._told:
+            self._told = overview
+            await _send(self._socket, {"overview": overview})
+
+    async def _tell_alerts(self) -> None:
+        for number, alert_id in self._parts.hatch.alerts_since(self._alert):
+            self._alert = number
+            with suppress(BusyError, AgentError):
+                alert = await self._parts.desk.do(_alert, self._parts, alert_id)
+                if alert is not None:
+                    await _send(self._socket, {"alert": alert})
+
+    async def _send_picture(self, camera: str, sight: Sight) -> None:
+        try:
+            shown = await self._parts.live.picture(sight, width_px=self._width_px)
+        except BusyError:
+            return
+        if camera in self._sent:
+            self._sent[camera] = sight.number
+            self._unshown.add(camera)
+            await _send(self._socket, shown.message)
+
+
+async def _serve_webcam(socket: WebSocket, parts: Parts) -> None:
+    """Answer one picture after the other; while one is looked at, the next waits in the line."""
+    visitor: Visitor = socket.state.visitor
+    task = asyncio.ensure_future(_answer_webcam(socket, parts, visitor))
+    try:
+        await asyncio.wait((task,))
+        await _end(socket, task)
+    finally:
+        task.cancel()
+
+
+async def _answer_webcam(socket: WebSocket, parts: Parts, visitor: Visitor) -> None:
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", GOING))
+        if not parts.access.still_knows(visitor):
+            raise _ClosedError(LOGGED_OUT, "logged out")
+        content = message.get("bytes")
+        if not content:
+            raise _ClosedError(NOT_UNDERSTOOD, "send pictures, as binary messages")
+        await _send(socket, await _looked_at(parts, content))
+        await asyncio.sleep(WEBCAM_SECONDS)
+
+
+async def _looked_at(parts: Parts, content: bytes) -> dict[str, Any]:
+    try:
+        check_kind(content)
+        return await parts.eyes.detect(content)
+    except BusyError:
+        return {"error": "the device has too much to do; it is tried again"}
+    except AgentError as error:
+        return {"error": str(error)}
+
+
+def _understood(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What a page said, as an object.
+
+    Raises:
+        WebSocketDisconnect: it has left.
+        _ClosedError: it says what is none of ours.
+    """
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", GOING))
+    text = message.get("text")
+    if text is None or len(text) > LONGEST_TEXT:
+        raise _ClosedError(TOO_LONG, f"send JSON of {LONGEST_TEXT} characters at most")
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        raise _ClosedError(NOT_UNDERSTOOD, 'send JSON such as {"watch": ["entrance"]}')
+    return said
+
+
+async def _send(socket: WebSocket, content: bytes | Mapping[str, Any]) -> None:
+    """Send, and give up on a client that takes nothing.
+
+    Raises:
+        WebSocketDisconnect: it has left, or is as good as gone.
+    """
+    sending = socket.send_bytes(content) if isinstance(content, bytes) else socket.send_text(json.dumps(content))
+    try:
+        await asyncio.wait_for(sending, SEND_SECONDS)
+    except asyncio.TimeoutError:
+        raise WebSocketDisconnect(GOING) from None
+
+
+async def _end(socket: WebSocket, ended: asyncio.Future[None]) -> None:
+    """Close a socket as its task has ended; a bug is raised again."""
+    try:
+        ended.result()
+    except WebSocketDisconnect:
+        return
+    except _ClosedError as closed:
+        if socket.application_state is WebSocketState.CONNECTED:
+            with suppress(RuntimeError, WebSocketDisconnect):
+                await socket.close(closed.code, closed.reason)
+
+
+def _alert(parts: Parts, alert_id: str) -> dict[str, Any] | None:
+    entry = parts.album.entry(alert_id)
+    return alert_as_json(entry, parts.crops_folder) if entry else None

@@ -1,0 +1,171 @@
+"""Uploads: how does a picture come in, and which is refused before it costs anything?
+
+Bytes are counted while they stream in, pixels by the header alone; all of it stays in memory, for a request never
+touches the disk.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator
+
+    from starlette.requests import Request
+
+FRAMING_BYTES = 16_384
+"""What a form holds beside the picture: boundaries, headers, a few fields."""
+LONGEST_FIELD_BYTES = 4096
+MOST_FIELDS = 8
+MOST_HELD = 3
+"""Pictures of the largest size that may be in memory at once; more of smaller ones."""
+AGAIN_SECONDS = "1"
+KINDS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
+RIFF, WEBP = slice(0, 4), slice(8, 12)
+
+
+class Uploads:
+    """Lets pictures in. Owned by the event loop."""
+
+    def __init__(self, *, largest_bytes: int) -> None:
+        """No picture may be larger; base64 counts as it is sent."""
+        self._largest_bytes = largest_bytes
+        self._budget_bytes = MOST_HELD * (largest_bytes + FRAMING_BYTES)
+        self._held_bytes = 0
+
+    @contextmanager
+    def room(self) -> Iterator[_Room]:
+        """Hold what comes in until it was looked at."""
+        room = _Room(self)
+        try:
+            yield room
+        finally:
+            self._held_bytes -= room.held_bytes
+
+    async def picture(self, request: Request, room: _Room) -> bytes:
+        """Take the picture out of a request: a form's field `file`, or `image` in JSON as base64.
+
+        Raises:
+            HTTPException: 400, 413, 415, 422 or 503, with a sentence.
+        """
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self._refuse_by_length(request)
+        match kind:
+            case "multipart/form-data":
+                content = await self._from_form(request, room)
+            case "application/json":
+                content = _from_json(await self._whole(request, room))
+            case _:
+                raise HTTPException(
+                    415, "send the picture as multipart/form-data in the field 'file', or as JSON {\"image\": base64}"
+                )
+        check_kind(content)
+        return content
+
+    def take(self, room: _Room, size_bytes: int) -> None:
+        """Count bytes that come in.
+
+        Raises:
+            HTTPException: 413: too many for one; 503: too many for all together.
+        """
+        room.held_bytes += size_bytes
+        self._held_bytes += size_bytes
+        if room.held_bytes > self._largest_bytes + FRAMING_BYTES:
+            raise self._too_large()
+        if self._held_bytes > self._budget_bytes:
+            raise HTTPException(
+                503, "too many pictures come in at once; try again", headers={"Retry-After": AGAIN_SECONDS}
+            )
+
+    def _too_large(self) -> HTTPException:
+        # Whatever else of it is on the way is not read.
+        return HTTPException(
+            413,
+            f"a picture may have {self._largest_bytes} bytes (console.largest_upload_bytes)",
+            headers={"Connection": "close"},
+        )
+
+    def _refuse_by_length(self, request: Request) -> None:
+        stated = request.headers.get("content-length", "")
+        if stated.isdecimal() and int(stated) > self._largest_bytes + FRAMING_BYTES:
+            raise self._too_large()
+
+    async def _stream(self, request: Request, room: _Room) -> AsyncGenerator[bytes, None]:
+        try:
+            async for chunk in request.stream():
+                self.take(room, len(chunk))
+                yield chunk
+        except ClientDisconnect:
+            # Nobody hears it; it ends the work.
+            raise HTTPException(400, "the upload was cut off; send it again") from None
+
+    async def _whole(self, request: Request, room: _Room) -> bytes:
+        return b"".join([chunk async for chunk in self._stream(request, room)])
+
+    async def _from_form(self, request: Request, room: _Room) -> bytes:
+        parser = MultiPartParser(
+            Headers(raw=request.scope["headers"]),
+            self._stream(request, room),
+            max_files=1,
+            max_fields=MOST_FIELDS,
+            max_part_size=LONGEST_FIELD_BYTES,
+        )
+        # Beyond this Starlette would write to the disk.
+        parser.spool_max_size = self._largest_bytes + 2 * FRAMING_BYTES
+        try:
+            form = await parser.parse()
+        except MultiPartException as error:
+            raise HTTPException(400, f"the form cannot be read: {error.message}") from None
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            await form.close()
+            raise HTTPException(422, "the form has no picture in its field 'file'")
+        content = await file.read()
+        await form.close()
+        return content
+
+
+class _Room:
+    """How much of the memory for uploads one request holds."""
+
+    def __init__(self, uploads: Uploads) -> None:
+        self._uploads = uploads
+        self.held_bytes = 0
+
+
+def check_kind(content: bytes) -> None:
+    """Refuse what does not begin like a JPEG, PNG, WebP or BMP.
+
+    Raises:
+        HTTPException: 415.
+    """
+    if not content:
+        raise HTTPException(422, "the picture is empty")
+    is_webp = content[RIFF] == b"RIFF" and content[WEBP] == b"WEBP"
+    if not (content.startswith(KINDS) or is_webp):
+        raise HTTPException(415, "not a JPEG, PNG, WebP or BMP picture")
+
+
+def _from_json(body: bytes) -> bytes:
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "the body is not JSON") from None
+    image = said.get("image") if isinstance(said, dict) else None
+    if not isinstance(image, str):
+        raise HTTPException(422, "image: missing; give the picture as base64 text")
+    # As browsers write it: data:image/jpeg;base64,...
+    text = image.partition(",")[2] if image.startswith("data:") else image
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise HTTPException(422, "image: not base64 text") from None

@@ -1,0 +1,95 @@
+"""The web: which application is made of the parts?"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.templating import Jinja2Templates
+
+from edge_agent.console import login, shelf, sockets
+from edge_agent.console.access import PROGRAM_PATHS
+from edge_agent.console.api import Api
+from edge_agent.console.desk import BusyError
+from edge_agent.console.gate import Gate
+from edge_agent.console.hatch import UnansweredError
+from edge_agent.console.monitoring import Monitoring
+from edge_agent.errors import ModelError, PictureError, UnavailableError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp
+
+    from edge_agent.console.parts import Parts
+
+HERE = Path(__file__).parent
+AGAIN_SECONDS = "2"
+
+
+def build(parts: Parts) -> ASGIApp:
+    """Put everything together, behind the gate."""
+    app = FastAPI(
+        title="maskwatch",
+        version=parts.version,
+        description="What this device sees, and what it is asked. Errors are JSON with one sentence in `detail`.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        # A redirect would lose the body of what was sent.
+        redirect_slashes=False,
+    )
+    app.include_router(Api(parts).router())
+    app.include_router(Monitoring(parts).router())
+    templates = _templates(parts)
+    app.router.routes.extend([*login.routes(parts.access), *sockets.routes(parts), *shelf.routes(HERE / "static")])
+
+    async def say_http(request: Request, error: HTTPException) -> Response:
+        is_page = request.method == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
+        if is_page and "text/html" in request.headers.get("accept", ""):
+            context = {"head": HTTPStatus(error.status_code).phrase, "says": error.detail}
+            return templates.TemplateResponse(request, "error.html", context, error.status_code, error.headers)
+        return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
+
+    app.exception_handler(HTTPException)(say_http)
+    app.exception_handler(RequestValidationError)(_say_invalid)
+    app.exception_handler(PictureError)(_say_picture)
+    for kind in (BusyError, UnansweredError, UnavailableError, ModelError):
+        app.exception_handler(kind)(_say_later)
+    return Gate(app, access=parts.access)
+
+
+def _templates(parts: Parts) -> Jinja2Templates:
+    def everywhere(request: Request) -> dict[str, Any]:
+        visitor = request.state.visitor
+        return {
+            "csrf": visitor.csrf,
+            "device": parts.device,
+            "cameras": parts.cameras,
+            "version": parts.version,
+            "needs_login": parts.access.needs_login,
+            "takes_password": parts.access.takes_password,
+            "is_logged_in": visitor.name == "person",
+        }
+
+    return Jinja2Templates(HERE / "templates", context_processors=[everywhere])
+
+
+async def _say_invalid(_request: Request, error: RequestValidationError) -> Response:
+    """Say every mistake in one sentence, and nothing of what was sent."""
+    said = [f"{'.'.join(map(str, one['loc'][1:])) or 'the body'}: {one['msg']}" for one in error.errors()]
+    return JSONResponse({"detail": "; ".join(said)}, 422)
+
+
+async def _say_picture(_request: Request, error: PictureError) -> Response:
+    return JSONResponse({"detail": str(error)}, 422)
+
+
+async def _say_later(_request: Request, error: Exception) -> Response:
+    text = str(error) or "the device has too much to do; try again"
+    return JSONResponse({"detail": text}, 503, {"Retry-After": AGAIN_SECONDS})

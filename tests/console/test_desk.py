@@ -1,0 +1,67 @@
+"""The desk: bounded, behind the watching, and nothing that it did is lost on the way."""
+
+import asyncio
+import os
+import threading
+
+import pytest
+
+from edge_agent.console.desk import NICENESS, BusyError, Desk
+
+
+@pytest.fixture
+def desk():
+    made = Desk("test", most_waiting=3)
+    yield made
+    made.close()
+
+
+def test_work_is_done_in_a_thread_that_steps_back(desk):
+    def niceness():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), threading.current_thread().name
+
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    nice, name = asyncio.run(desk.do(niceness))
+
+    assert nice == max(own, NICENESS)
+    assert name.startswith("test")
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
+
+
+def test_what_fails_fails_for_whoever_asked(desk):
+    def fail():
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        asyncio.run(desk.do(fail))
+
+
+def test_more_than_may_wait_is_refused_and_room_is_made_when_work_is_done(desk):
+    gate = threading.Event()
+
+    async def ask():
+        waiting = [asyncio.ensure_future(desk.do(gate.wait)) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await desk.do(gate.wait)
+        gate.set()
+        assert await asyncio.gather(*waiting) == [True] * 3
+        return await desk.do(gate.wait)
+
+    assert asyncio.run(ask())
+
+
+def test_one_who_leaves_still_counts_until_the_work_is_done(desk):
+    gate = threading.Event()
+
+    async def ask():
+        for _ in range(3):
+            waiting = asyncio.ensure_future(desk.do(gate.wait))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await desk.do(gate.wait)
+        gate.set()
+
+    asyncio.run(ask())

@@ -1,0 +1,90 @@
+"""Limits: addresses are slowed down, guessing more so, and neither fills the memory."""
+
+import pytest
+
+from edge_agent.console.limits import (
+    FREE_MISTAKES,
+    LONGEST_PAUSE_SECONDS,
+    MISTAKES_OF_ALL,
+    MOST_ADDRESSES,
+    Attempts,
+    Rate,
+    neighbourhood,
+)
+
+
+def test_an_address_may_ask_so_often_and_a_moment_later_again():
+    rate = Rate(5.0)
+
+    assert [rate.wait_seconds("a", at=0.0) for _ in range(5)] == [0.0] * 5
+    assert rate.wait_seconds("a", at=0.0) == pytest.approx(0.2)
+    assert rate.wait_seconds("b", at=0.0) == 0.0
+    assert rate.wait_seconds("a", at=0.25) == 0.0
+    assert rate.wait_seconds("a", at=0.25) > 0
+
+
+def test_even_a_rate_below_one_lets_a_request_through():
+    rate = Rate(0.1)
+
+    assert rate.wait_seconds("a", at=0.0) == 0.0
+    assert rate.wait_seconds("a", at=5.0) == pytest.approx(5.0)
+    assert rate.wait_seconds("a", at=10.0) == 0.0
+
+
+def test_a_million_addresses_are_not_all_remembered():
+    rate, attempts = Rate(1.0), Attempts()
+    for number in range(MOST_ADDRESSES + 100):
+        rate.wait_seconds(f"address {number}", at=0.0)
+        attempts.was_wrong(f"address {number}", at=0.0)
+
+    assert len(rate._left) == MOST_ADDRESSES
+    assert len(attempts._mistakes) == MOST_ADDRESSES
+
+
+def test_each_mistake_makes_the_pause_longer_up_to_a_limit():
+    attempts, at, pauses = Attempts(), 0.0, []
+    for _ in range(14):
+        attempts.was_wrong("a", at=at)
+        pauses.append(attempts.wait_seconds("a", at=at))
+        # So late that the limit of all addresses together has no say.
+        at += 400.0
+
+    assert pauses == [0] * (FREE_MISTAKES - 1) + [1, 2, 4, 8, 16, 32, 64, 128, 256] + [LONGEST_PAUSE_SECONDS] * 3
+
+
+def test_a_pause_ends_and_who_was_right_starts_anew():
+    attempts = Attempts()
+    for _ in range(FREE_MISTAKES + 3):
+        attempts.was_wrong("a", at=0.0)
+
+    assert attempts.wait_seconds("a", at=1.0) == 7
+    assert attempts.wait_seconds("b", at=1.0) == 0
+    assert attempts.wait_seconds("a", at=8.0) == 0
+    attempts.was_right("a")
+    attempts.was_wrong("a", at=8.0)
+    assert attempts.wait_seconds("a", at=8.0) == 0
+
+
+def test_a_thousand_addresses_guess_no_more_often_than_a_few():
+    attempts = Attempts()
+    for number in range(int(MISTAKES_OF_ALL)):
+        attempts.was_wrong(f"address {number}", at=0.0)
+
+    assert attempts.wait_seconds("yet another", at=0.0) == 2
+    assert attempts.wait_seconds("yet another", at=2.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "known_as"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::1"),
+        ("what a proxy made up" * 50, ("what a proxy made up" * 50)[:64]),
+    ],
+)
+def test_what_one_customer_has_counts_as_one(address, known_as):
+    assert neighbourhood(address) == known_as

@@ -1,0 +1,57 @@
+"""Sessions: whoever is logged in stays so for a time, and no other cookie is as good."""
+
+from edge_agent.console.sessions import IDLE_SECONDS, LONGEST_SECONDS, MOST_SESSIONS, Sessions, is_same
+
+
+def test_a_cookie_holds_while_it_is_used_and_not_for_ever():
+    sessions = Sessions()
+    cookie = sessions.begin(at=0.0)
+
+    assert sessions.holds(cookie, at=IDLE_SECONDS)
+    assert sessions.holds(cookie, at=2 * IDLE_SECONDS)
+    assert not sessions.holds(cookie, at=3 * IDLE_SECONDS + 1)
+    assert not sessions.holds(cookie, at=3 * IDLE_SECONDS + 1)
+
+
+def test_a_cookie_that_is_used_all_the_time_ends_all_the_same():
+    sessions = Sessions()
+    cookie = sessions.begin(at=0.0)
+    for hour in range(int(LONGEST_SECONDS / 3600) + 1):
+        assert sessions.holds(cookie, at=3600.0 * hour)
+
+    assert not sessions.holds(cookie, at=LONGEST_SECONDS + 1)
+
+
+def test_who_logs_out_is_out():
+    sessions = Sessions()
+    cookie, other = sessions.begin(at=0.0), sessions.begin(at=0.0)
+    sessions.end(cookie)
+
+    assert cookie != other
+    assert not sessions.holds(cookie, at=1.0)
+    assert sessions.holds(other, at=1.0)
+
+
+def test_the_number_of_sessions_is_bounded_and_the_quietest_goes():
+    sessions = Sessions()
+    quiet, used = sessions.begin(at=0.0), sessions.begin(at=0.0)
+    assert sessions.holds(used, at=1.0)
+    for _ in range(MOST_SESSIONS - 1):
+        sessions.begin(at=2.0)
+
+    assert not sessions.holds(quiet, at=3.0)
+    assert sessions.holds(used, at=3.0)
+
+
+def test_the_token_against_forgery_is_another_for_every_cookie_and_every_run():
+    sessions = Sessions()
+
+    assert sessions.csrf("one") == sessions.csrf("one")
+    assert sessions.csrf("one") != sessions.csrf("other")
+    assert sessions.csrf("one") != Sessions().csrf("one")
+
+
+def test_secrets_are_compared_whatever_they_hold():
+    assert is_same("pässwörd\udcff", "pässwörd\udcff")
+    assert not is_same("", "a")
+    assert not is_same("a" * 10_000, "b")
