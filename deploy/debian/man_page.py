@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FILES = {
     "/etc/maskwatch/config.yaml": "The configuration; every key has a default.",
     "/etc/maskwatch/credentials/mqtt-password": "The password at the broker, for root alone.",
-    "/var/lib/maskwatch": "Alerts that wait for the broker, and crops.",
+    "/var/lib/maskwatch": "Alerts that wait for the broker, the album of alerts, and crops.",
 }
 STATUSES = {
     "1": "A picture or recording cannot be read.",
@@ -41,14 +41,21 @@ def man_page() -> Iterator[str]:
     yield from (".SH DESCRIPTION", _escaped(parser.description or ""))
     yield ".SH COMMANDS"
     for name, command in commands_of(parser).items():
-        yield f".SS {name}"
-        yield _escaped(command.description or "")
-        for action in command._actions:  # noqa: SLF001
-            if action.dest != "help" and action.help != argparse.SUPPRESS:
-                yield from (".TP", f"\\fB{_escaped(_shown(action))}\\fR", _escaped(action.help or ""))
-        yield from (".PP", _escaped(command.epilog or ""))
+        yield from _section(name, command)
     yield from _table("EXIT STATUS", STATUSES)
     yield from _table("FILES", FILES)
+
+
+def _section(name: str, command: argparse.ArgumentParser) -> Iterator[str]:
+    """A command, and those below it."""
+    yield f".SS {name}"
+    yield _escaped(command.description or "")
+    for action in command._actions:  # noqa: SLF001
+        if action.dest not in ("help", argparse.SUPPRESS) and action.help != argparse.SUPPRESS:
+            yield from (".TP", f"\\fB{_escaped(_shown(action))}\\fR", _escaped(action.help or ""))
+    yield from (".PP", _escaped(command.epilog or ""))
+    for below, its in commands_of(command).items():
+        yield from _section(f"{name} {below}", its)
 
 
 def _table(title: str, rows: Mapping[str, str]) -> Iterator[str]:

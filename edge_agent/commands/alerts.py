@@ -1,16 +1,22 @@
-"""`edge-agent alerts`: which alerts come in at the broker?"""
+"""`edge-agent alerts`: which alerts come in at the broker, and which of this device's are to be learnt from?"""
 
 from __future__ import annotations
 
 import argparse
 import re
+import sys
 import threading
+from contextlib import closing
+from datetime import date
+from pathlib import Path
 from typing import Any
 
-from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json
+from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json, with_progress
 from edge_agent.config import NAME_PATTERN
 from edge_agent.delivery.subscriber import follow_alerts
 from edge_agent.domain import LABELS
+from edge_agent.evidence.album import TRUTHS, Album
+from edge_agent.evidence.export import Exported, export_faces, judged_alerts
 
 
 def add_to(commands: Any) -> None:
@@ -19,7 +25,7 @@ def add_to(commands: Any) -> None:
         commands,
         "alerts",
         follow,
-        summary="subscribe to alerts and print each as it comes, until Ctrl-C",
+        summary="subscribe to alerts and print each as it comes, until Ctrl-C; or export those of this device",
         example="edge-agent alerts --set mqtt.host=broker.local --label without_mask --json",
     )
     parser.add_argument("--device", type=_device, help="only alerts of this device (default: of all)")
@@ -27,6 +33,23 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--label", choices=LABELS, help="only alerts with this label")
     parser.add_argument("--count", type=int, default=0, metavar="N", help="end after so many alerts")
     accept_json(parser)
+    _add_export_to(parser.add_subparsers(metavar="export", required=False))
+
+
+def _add_export_to(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "export",
+        export,
+        summary="write the faces of alerts that somebody judged in the console into one folder per label",
+        example="edge-agent alerts export judged/ --since 2026-03-01",
+        is_below=True,
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="gets with_mask/, without_mask/, ... and no_face/")
+    parser.add_argument("--all", action="store_true", help="also alerts that nobody judged, by the label they had")
+    parser.add_argument("--camera", default=argparse.SUPPRESS, help="only alerts of this camera")
+    parser.add_argument("--since", type=_day, metavar="DAY", help="only alerts from YYYY-MM-DD on")
+    accept_json(parser, is_below=True)
 
 
 def follow(options: argparse.Namespace) -> int:
@@ -46,7 +69,46 @@ def follow(options: argparse.Namespace) -> int:
     return 0
 
 
+def export(options: argparse.Namespace) -> int:
+    """Write pictures of what this device's album knows; works beside a running agent, and changes nothing there."""
+    config = configured(options)
+    with closing(Album(config.album_file, keep_days=config.evidence.keep_days, only_reads=True)) as album:
+        entries = list(
+            judged_alerts(album, camera=options.camera or "", since=options.since or "", also_others=options.all)
+        )
+    exported = export_faces(
+        with_progress(entries, unit="alerts"), crops_folder=config.crops_folder, into=options.folder
+    )
+    if options.json:
+        pictures = {label: exported.pictures[label] for label in TRUTHS if label}
+        print_json({"pictures": pictures, "missing": exported.missing, "encrypted": exported.encrypted})
+    else:
+        _tell(exported, options)
+    return 0
+
+
+def _tell(exported: Exported, options: argparse.Namespace) -> None:
+    for label, count in sorted(exported.pictures.items()):
+        print(f"{options.folder / label}: {count}")
+    if exported.missing:
+        print(f"{exported.missing} alerts have no picture any more, or never had one", file=sys.stderr)
+    if exported.encrypted:
+        print(
+            f"{exported.encrypted} pictures are encrypted, for the owners of the keys in evidence.encrypt_for alone",
+            file=sys.stderr,
+        )
+    if not exported.pictures and not options.all:
+        print("no picture was judged: judge some on the console's page of alerts, or give --all", file=sys.stderr)
+
+
 def _device(name: str) -> str:
     if not re.fullmatch(NAME_PATTERN, name):
         raise argparse.ArgumentTypeError(f"{name!r}: the name of a device holds letters, digits, '.', '_' and '-' only")
     return name
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: a day is YYYY-MM-DD, such as 2026-03-01") from error

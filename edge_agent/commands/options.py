@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import sys
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.config_file import default_file, load_config
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from edge_agent.config import Config
@@ -22,25 +22,47 @@ REDRAW_SECONDS = 0.2
 
 
 def add_command(
-    commands: Any, name: str, action: Callable[[argparse.Namespace], int], *, summary: str, example: str
+    commands: Any,
+    name: str,
+    action: Callable[[argparse.Namespace], int],
+    *,
+    summary: str,
+    example: str,
+    is_below: bool = False,
 ) -> argparse.ArgumentParser:
-    """Add a command with the options that every command has; `--help` ends with the example."""
+    """Add a command with the options that every command has; `--help` ends with the example.
+
+    `is_below` another command: what was said before its name counts, unless it is said again behind it.
+    """
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=f"example: {example}"
     )
     parser.set_defaults(action=action)
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="configuration file (default: /etc/maskwatch/config.yaml, if there)"
+        "--config",
+        type=Path,
+        default=argparse.SUPPRESS if is_below else None,
+        metavar="FILE",
+        help="configuration file (default: /etc/maskwatch/config.yaml, if there)",
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="set one key, such as faces.min_score=0.5"
+        "--set",
+        action="append",
+        default=argparse.SUPPRESS if is_below else [],
+        metavar="KEY=VALUE",
+        help="set one key, such as faces.min_score=0.5",
     )
     return parser
 
 
-def accept_json(parser: argparse.ArgumentParser) -> None:
-    """Add --json for commands whose answer a program may read."""
-    parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else on stdout")
+def accept_json(parser: argparse.ArgumentParser, *, is_below: bool = False) -> None:
+    """Add --json for commands whose answer a program may read; `is_below`: as of `add_command`."""
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=argparse.SUPPRESS if is_below else False,
+        help="print JSON lines and nothing else on stdout",
+    )
 
 
 def configured(options: argparse.Namespace) -> Config:

@@ -68,6 +68,11 @@ class AlbumEntry:
     truth: Truth
 
     @property
+    def day(self) -> str:
+        """The day of the alert, YYYY-MM-DD, as the clock on the device's wall has it."""
+        return self.when.astimezone().date().isoformat()
+
+    @property
     def is_false_alarm(self) -> bool:
         """Whether a person said that it shows something else."""
         return self.truth not in ("", self.label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,10 @@ import pytest
 from converter.faces import LabelledFace, faces_in, faces_of_scenes, labelled_faces_in, opened, validation_faces
 from edge_agent.domain import Box
 from edge_agent.errors import ConfigError
+from edge_agent.evidence.album import Album
+from edge_agent.evidence.export import export_faces, judged_alerts
 from tests.converter.colours import BLUE, RED, write_pictures
+from tests.evidence.test_export import identity, judge
 
 
 def labels_of(faces):
@@ -125,3 +129,18 @@ def test_a_picture_with_many_faces_is_opened_once_and_a_bad_one_is_listed_once(t
     assert [face for face, _ in found] == good
     assert found[0][1] is found[1][1]
     assert unreadable == [f"{tmp_path / 'bad.png'}: not a picture, or cut off"]
+
+
+def test_what_an_agent_exports_are_labelled_faces_and_no_face_is_left_out(tmp_path):
+    with closing(Album(tmp_path / "album.sqlite", keep_days=30.0)) as album:
+        judge(album, tmp_path, 1, "with_mask")
+        judge(album, tmp_path, 2, "without_mask")
+        judge(album, tmp_path, 3, "no_face")
+        export_faces(judged_alerts(album), crops_folder=tmp_path / "crops", into=tmp_path / "judged")
+
+    found = labelled_faces_in(tmp_path / "judged")
+
+    assert [(face.label, face.path.stem) for face in found] == [
+        ("with_mask", identity(1)),
+        ("without_mask", identity(2)),
+    ]

@@ -84,6 +84,7 @@ def test_the_man_page_names_every_command_and_its_options():
     for name, command in commands_of(build_parser()).items():
         assert f".SS {name}\n" in page
         assert all(option in page for option in command._option_string_actions if option not in ("-h", "--help"))
+    assert ".SS alerts export\n" in page
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,106 @@
+"""Export: how do alerts that a person has judged become pictures to learn from?
+
+One folder per label, as `edge-convert evaluate --folders` and the recipes of training read them, and `no_face` beside.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import cv2
+import numpy as np
+
+from edge_agent.errors import ConfigError
+from edge_agent.evidence.album import TRUTHS
+from edge_agent.evidence.crops import find_crop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from edge_agent.domain import Image
+    from edge_agent.evidence.album import Album, AlbumEntry
+
+# So many entries are read at once: the album need not be held up, nor fit into memory.
+ENTRIES_A_PAGE = 200
+
+
+@dataclass(slots=True)
+class Exported:
+    """What became of the alerts that were asked for."""
+
+    pictures: Counter[str] = field(default_factory=Counter)
+    """Those that were written, by folder."""
+    missing: int = 0
+    """Their picture is gone, or none was kept, or it cannot be read."""
+    encrypted: int = 0
+    """Their picture can be opened by the owners of the keys alone."""
+
+
+def judged_alerts(
+    album: Album, *, camera: str = "", since: str = "", also_others: bool = False
+) -> Iterator[AlbumEntry]:
+    """Give the alerts of a camera since a day (YYYY-MM-DD) that a person has judged, or all of them; newest first.
+
+    Raises:
+        UnavailableError: the album cannot be read.
+    """
+    before = ""
+    while page := album.find(camera=camera, before=before, limit=ENTRIES_A_PAGE):
+        for entry in page:
+            if (entry.truth or also_others) and entry.day >= since:
+                yield entry
+        before = page[-1].id
+
+
+def export_faces(entries: Iterable[AlbumEntry], *, crops_folder: Path, into: Path) -> Exported:
+    """Write the face of each alert into the folder of what it really shows; of one that nobody judged, of its label.
+
+    Each picture is in one of the folders: what was judged anew moves.
+
+    Raises:
+        ConfigError: a folder cannot be written.
+    """
+    exported = Exported()
+    for entry in entries:
+        crop = find_crop(crops_folder, entry.id)
+        if crop is not None and crop.suffix != ".jpg":
+            exported.encrypted += 1
+            continue
+        face = _face_in(crop, entry.face_in_crop) if crop is not None else None
+        if face is None:
+            exported.missing += 1
+            continue
+        label = entry.truth or entry.label
+        _write(face, into=into, label=label, name=f"{entry.id}.png")
+        exported.pictures[label] += 1
+    return exported
+
+
+def _face_in(crop: Path, place: tuple[int, int, int, int]) -> Image | None:
+    """Cut the face out of a picture; None where that cannot be read or the face is not in it."""
+    try:
+        decoded = cv2.imdecode(np.frombuffer(crop.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, cv2.error):
+        return None
+    picture = cast("Image | None", decoded)
+    if picture is None:
+        return None
+    x1, y1, x2, y2 = (max(0, side) for side in place)
+    face = picture[y1:y2, x1:x2]
+    return face if face.size else None
+
+
+def _write(face: Image, *, into: Path, label: str, name: str) -> None:
+    # Without loss: a picture that was a JPEG twice is not what a camera gives.
+    _, content = cv2.imencode(".png", face)
+    try:
+        (into / label).mkdir(parents=True, exist_ok=True)
+        (into / label / name).write_bytes(content.tobytes())
+        for other in TRUTHS:
+            if other not in ("", label):
+                (into / other / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{into / label / name}: cannot be written: {error.strerror}; name another folder") from error
