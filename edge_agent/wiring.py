@@ -197,6 +197,18 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_at_work(state_folder: Path) -> bool:
+    """Whether an agent runs on this state folder now; False where that cannot be seen."""
+    try:
+        with (state_folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def open_eyes(config: Config) -> tuple[FaceFinder, MaskReader]:
     """Load both models.
 

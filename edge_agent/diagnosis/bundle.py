@@ -10,6 +10,7 @@ import io
 import json
 import re
 import tarfile
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from edge_agent.delivery.inspection import look_into, waiting_messages
 from edge_agent.diagnosis.secrets import Scrubber, without_secrets
 from edge_agent.durable import write_whole
 from edge_agent.errors import UnavailableError
+from edge_agent.evidence.album import Album
+from edge_agent.sqlite_file import files_set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +41,7 @@ system.json    board, operating system and versions
 config.yaml    the configuration in force, all keys; users, passwords and queries of addresses are left out
 machine.json   temperature, throttling, memory, disk
 outbox.json    how many messages wait, and the newest telemetry among them
+album.json     how many alerts are known; not what they are
 journal.txt    the last lines of the service's log, without secrets; empty where they could not be read
 
 No picture and no password is in it. Read it before you send it.
@@ -72,6 +76,7 @@ def write_bundle(
         files["config.yaml"] = scrub(as_yaml(without_secrets(config)))
         files["machine.json"] = _json(asdict(machine) if machine else {})
         files["outbox.json"] = scrub(_json(_outbox(config)))
+        files["album.json"] = scrub(_json(_album(config)))
         files["journal.txt"] = scrub(journal)
     try:
         write_whole(path, _packed(files, when=when), mode=0o600)
@@ -107,6 +112,15 @@ def _outbox(config: Config) -> dict[str, Any]:
         "set_aside": [file.name for file in contents.set_aside],
         "newest_telemetry": telemetry,
     }
+
+
+def _album(config: Config) -> dict[str, Any]:
+    set_aside = [file.name for file in files_set_aside(config.album_file)]
+    try:
+        with closing(Album(config.album_file, keep_days=config.evidence.keep_days, only_reads=True)) as album:
+            return {"alerts": album.count(), "set_aside": set_aside}
+    except (OSError, UnavailableError) as error:
+        return {"error": str(error), "set_aside": set_aside}
 
 
 def _places_of(message: str) -> str:

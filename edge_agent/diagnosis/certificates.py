@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edge_agent.config import MqttConfig
+    from edge_agent.config import Config, MqttConfig
     from edge_agent.diagnosis.finding import Severity
 
 SOON = timedelta(days=30)
@@ -25,11 +25,14 @@ ANSWER_SECONDS = 5.0
 SEQUENCE, VERSION, UTC_TIME, GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 
 
-def look_at_certificates(mqtt: MqttConfig, *, now: datetime) -> Iterator[Finding]:
+def look_at_certificates(config: Config, *, now: datetime) -> Iterator[Finding]:
     """Judge the files of the configuration, and the certificate that the broker shows."""
+    mqtt, console = config.mqtt, config.console
+    if console.enabled and console.cert_file is not None:
+        yield _judge_file("console.cert_file", console.cert_file, now=now)
     if not mqtt.tls:
         return
-    for key, file in (("ca_file", mqtt.ca_file), ("cert_file", mqtt.cert_file)):
+    for key, file in (("mqtt.ca_file", mqtt.ca_file), ("mqtt.cert_file", mqtt.cert_file)):
         if file is not None:
             yield _judge_file(key, file, now=now)
     shown_until = _shown_until(mqtt)
@@ -57,8 +60,7 @@ def expiry(pem: str) -> datetime:
         raise ValueError("holds a certificate that is cut off") from error
 
 
-def _judge_file(key: str, file: Path, *, now: datetime) -> Finding:
-    check = f"mqtt.{key}"
+def _judge_file(check: str, file: Path, *, now: datetime) -> Finding:
     try:
         until = expiry(file.read_text(encoding="utf-8", errors="replace"))
     except OSError as error:

@@ -37,7 +37,8 @@ def look_at_device(config: Config, system: System, machine: MachineState) -> Ite
     yield from _heat(machine)
     yield from _power(machine)
     yield from _outbox(config)
-    yield from _set_aside(config.outbox_file)
+    yield from _set_aside("outbox", config.outbox_file)
+    yield from _set_aside("album", config.album_file)
 
 
 def _threads(threads: int, cores: int) -> Finding:
@@ -162,9 +163,9 @@ def _outbox(config: Config) -> Iterator[Finding]:
         )
 
 
-def _set_aside(outbox_file: Path) -> Iterator[Finding]:
+def _set_aside(what: str, file: Path) -> Iterator[Finding]:
     try:
-        files = files_set_aside(outbox_file)
+        files = files_set_aside(file)
     except OSError:
         # As above.
         return
@@ -172,6 +173,6 @@ def _set_aside(outbox_file: Path) -> Iterator[Finding]:
         yield Finding(
             "set aside",
             "warning",
-            f"the outbox was damaged {len(files)} times, what was readable went on; a failing SD card does that",
+            f"the {what} was damaged {len(files)} times, and a new one was begun; a failing SD card does that",
             f"sudo dmesg --level=err,warn | grep -i mmc; rm {' '.join(map(str, files))}",
         )

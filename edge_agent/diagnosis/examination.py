@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-    from edge_agent.config import Config
+    from edge_agent.config import Config, ConsoleConfig
 
 # What shows whether a camera is there, for the sources that are programs: see docs/cameras.md.
 PROGRAMS = {
@@ -73,7 +73,7 @@ def examine(
     machine = Machine(config.state, root=root).look()
     findings = [Finding("configuration", "ok", str(file or "the defaults"))]
     findings += _look_at_parts(config, tell)
-    findings += look_at_certificates(config.mqtt, now=now)
+    findings += look_at_certificates(config, now=now)
     findings += look_at_device(config, system, machine)
     findings += look_at_service(service)
     return Examination(worst_first(findings), system, config, machine)
@@ -91,7 +91,7 @@ def _look_at_parts(config: Config, tell: Callable[[str], None]) -> Iterator[Find
             yield Finding(name, "wrong", str(error), _mend(name, str(error), config))
 
 
-def _mend(name: str, message: str, config: Config) -> str:
+def _mend(name: str, message: str, config: Config) -> str:  # noqa: PLR0911  (one for each part)
     """The command for a part that is wrong; the message has said what to do in words."""
     if "Permission denied" in message and os.geteuid() != 0:
         return "sudo edge-agent doctor"
@@ -103,9 +103,11 @@ def _mend(name: str, message: str, config: Config) -> str:
             return _reinstall() if folder == shipped("models") else "edge-agent models"
         case "runtime":
             return f"{sys.executable} -m pip install ai-edge-litert"
-        case "outbox" | "crops":
-            folder = config.state if name == "outbox" else config.crops_folder
+        case "outbox" | "crops" | "album":
+            folder = config.crops_folder if name == "crops" else config.state
             return _mend_folder(folder, message)
+        case "console":
+            return _mend_console(config.console, message)
         case _:
             return _mend_broker(config, message)
 
@@ -137,6 +139,20 @@ def _mend_folder(folder: Path, message: str) -> str:
     if "Not a directory" in message or "File exists" in message:
         return f"mv {folder} {folder}.old"
     return f"sudo mkdir -p {folder} && sudo chown -R {getpass.getuser()} {folder}"
+
+
+def _mend_console(console: ConsoleConfig, message: str) -> str:
+    if CREDENTIALS in message:
+        # As with the broker's password below.
+        return "sudo systemctl start edge-agent"
+    if "pip install" in message:
+        return f"{sys.executable} -m pip install 'maskwatch[console]'"
+    for key, file in (("password_file", console.password_file), ("token_file", console.token_file)):
+        if f"console.{key}" in message:
+            return f"openssl rand -hex 16 | sudo tee {file}"
+    if "certificate" in message:
+        return f"openssl x509 -in {console.cert_file} -noout -text"
+    return f"ss -tlnp 'sport = :{console.port}'"
 
 
 def _mend_broker(config: Config, message: str) -> str:

@@ -15,14 +15,13 @@ import numpy as np
 from edge_agent.camera import open_camera
 from edge_agent.camera.replay import recorded_frames
 from edge_agent.camera.source import shown_source
-from edge_agent.diagnosis.parts import is_at_work
 from edge_agent.domain import Box, Frame
 from edge_agent.errors import CameraError, UnavailableError
 from edge_agent.health import Health
 from edge_agent.machine import Machine
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.tflite import probe_runtimes
-from edge_agent.wiring import build_pipeline, open_eyes
+from edge_agent.wiring import build_pipeline, is_at_work, open_eyes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

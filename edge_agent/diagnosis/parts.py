@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -19,13 +18,15 @@ from edge_agent.delivery.identity import boot_id
 from edge_agent.delivery.inspection import look_into
 from edge_agent.delivery.mqtt import try_broker
 from edge_agent.delivery.outbox import Outbox
+from edge_agent.diagnosis.console import look_at_console
 from edge_agent.errors import CameraError, UnavailableError
+from edge_agent.evidence.album import Album
 from edge_agent.evidence.crops import Crops
 from edge_agent.evidence.sealing import open_seal
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.faces import open_face_finder
 from edge_agent.vision.tflite import probe_runtimes
-from edge_agent.wiring import alone_in, open_reader
+from edge_agent.wiring import alone_in, is_at_work, open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,20 +43,10 @@ def looks_at_parts(config: Config) -> list[tuple[str, Callable[[], str]]]:
         *((f"camera {name}", lambda name=name: _camera(config, name)) for name in config.cameras),
         ("outbox", lambda: _outbox(config)),
         ("crops", lambda: _crops(config)),
+        ("album", lambda: _album(config)),
         ("broker", lambda: try_broker(config.mqtt, config.device.name)),
+        ("console", lambda: look_at_console(config)),
     ]
-
-
-def is_at_work(state_folder: Path) -> bool:
-    """Whether an agent runs on this state folder now; False where that cannot be seen."""
-    try:
-        with (state_folder / "lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def belongs_to_another(folder: Path) -> bool:
@@ -129,3 +120,8 @@ def _crops(config: Config) -> str:
     crops = Crops(config.crops_folder, jpeg_quality=evidence.jpeg_quality, seal=seal)
     Path(crops.save("check", np.zeros((8, 8, 3), np.uint8)).file).unlink()
     return f"{config.crops_folder}: can be written{owners}"
+
+
+def _album(config: Config) -> str:
+    with closing(Album(config.album_file, keep_days=config.evidence.keep_days, only_reads=True)) as album:
+        return f"{config.album_file}: {album.count()} alerts are known"

@@ -97,6 +97,7 @@ def test_what_helps_is_in_it(tmp_path, config):
 
     assert json.loads(files["doctor.json"])[0]["mend"] == "mend it"
     assert json.loads(files["outbox.json"])["newest_telemetry"]["alerts_today"] == 3
+    assert json.loads(files["album.json"]) == {"alerts": 0, "set_aside": []}
     assert json.loads(files["system.json"])["packages"]["maskwatch"]
     assert "disk_free_bytes" in json.loads(files["machine.json"])
     assert (tmp_path / "support.tar.gz").stat().st_mode & 0o777 == 0o600

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_agent.config import MqttConfig
+from edge_agent.config import Config, MqttConfig
 from edge_agent.diagnosis.certificates import expiry, look_at_certificates
 from tests.delivery.brokers import make_certificates
 from tests.mosquitto import Mosquitto, free_port
@@ -57,7 +57,7 @@ def test_a_certificate_is_judged_by_the_time_that_is_left(tmp_path, days_left, s
     file = a_certificate(tmp_path, days=40)
     mqtt = MqttConfig(host="127.0.0.1", port=free_port(), tls=True, ca_file=file)
 
-    (finding,) = look_at_certificates(mqtt, now=as_openssl_reads(file) - timedelta(days=days_left))
+    (finding,) = look_at_certificates(Config(mqtt=mqtt), now=as_openssl_reads(file) - timedelta(days=days_left))
 
     assert (finding.check, finding.severity) == ("mqtt.ca_file", severity)
     assert bool(finding.mend) == (severity != "ok")
@@ -65,7 +65,8 @@ def test_a_certificate_is_judged_by_the_time_that_is_left(tmp_path, days_left, s
 
 def test_the_certificate_that_a_broker_shows_is_judged_too(tmp_path, certificates):
     with Mosquitto(tmp_path / "broker", certificates=certificates) as broker:
-        found = list(look_at_certificates(broker.config(tls=True, ca_file=certificates / "ca.pem"), now=NOW))
+        mqtt = broker.config(tls=True, ca_file=certificates / "ca.pem")
+        found = list(look_at_certificates(Config(mqtt=mqtt), now=NOW))
 
     assert [finding.check for finding in found] == ["mqtt.ca_file", "certificate of broker"]
     assert f"{as_openssl_reads(certificates / 'server.pem'):%Y-%m-%d}" in found[1].message
@@ -78,7 +79,7 @@ def test_a_file_that_is_missing_or_no_certificate_is_wrong(tmp_path):
         ca_file=tmp_path / "none.pem", cert_file=tmp_path / "key.pem", key_file=tmp_path / "key.pem",
     )  # fmt: skip
 
-    missing, other = look_at_certificates(mqtt, now=NOW)
+    missing, other = look_at_certificates(Config(mqtt=mqtt), now=NOW)
 
     assert (missing.severity, other.severity) == ("wrong", "wrong")
     assert "No such file" in missing.message
@@ -86,4 +87,15 @@ def test_a_file_that_is_missing_or_no_certificate_is_wrong(tmp_path):
 
 
 def test_without_tls_there_is_nothing_to_say():
-    assert list(look_at_certificates(MqttConfig(), now=NOW)) == []
+    assert list(look_at_certificates(Config(), now=NOW)) == []
+
+
+def test_the_consoles_certificate_is_judged_where_there_is_a_console(tmp_path):
+    file = a_certificate(tmp_path, days=1)
+    console = {"enabled": True, "cert_file": file, "key_file": tmp_path / "key"}
+
+    (finding,) = look_at_certificates(Config.model_validate({"console": console}), now=NOW)
+    assert (finding.check, finding.severity) == ("console.cert_file", "warning")
+
+    console["enabled"] = False
+    assert list(look_at_certificates(Config.model_validate({"console": console}), now=NOW)) == []

@@ -97,3 +97,9 @@ def test_an_outbox_that_is_nearly_full_or_was_damaged_is_told_of(tmp_path):
     assert set(found) == {"backlog", "set aside"}
     assert "9 messages wait since 2026-03-01" in found["backlog"].message
     assert "outbox.sqlite.damaged-1" in found["set aside"].mend
+
+
+def test_an_album_that_was_damaged_is_told_of(tmp_path):
+    (tmp_path / "album.sqlite.damaged-1").touch()
+
+    assert "the album was damaged 1 times" in troubles(tmp_path)["set aside"].message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime, timezone
 
 import pytest
@@ -89,3 +90,16 @@ def test_a_file_of_an_older_version_leads_to_its_migration(tmp_path):
     found = examined(tmp_path, voting={"readings": 5})
 
     assert found["configuration"].mend == f"sudo edge-agent config --migrate {tmp_path / 'config.yaml'}"
+
+
+def test_a_console_that_would_not_start_has_a_command(tmp_path):
+    (tmp_path / "token").write_text("short\n")
+    found = examined(tmp_path, console={"enabled": True, "token_file": str(tmp_path / "token")})["console"]
+
+    assert (found.severity, found.exit_code) == ("wrong", 78)
+    assert found.mend in {
+        f"openssl rand -hex 16 | sudo tee {tmp_path / 'token'}",
+        # With what a device installs, the extra is missing.
+        f"{sys.executable} -m pip install 'maskwatch[console]'",
+    }
+    assert examined(tmp_path)["console"].message == "off (console.enabled: false)"

@@ -18,7 +18,9 @@ def test_on_a_device_that_is_well_nothing_is_wrong(tmp_path):
 
     *findings, last = [json.loads(line) for line in done.stdout.splitlines()]
     assert [finding for finding in findings if finding["severity"] == "wrong"] == []
-    assert {"masks", "runtime", "faces", "camera door", "broker", "threads"} <= {one["check"] for one in findings}
+    assert {"masks", "runtime", "faces", "camera door", "album", "broker", "console", "threads"} <= {
+        one["check"] for one in findings
+    }
     assert last["summary"]["wrong"] == 0
     assert last["system"]["packages"]["maskwatch"]
     # 1 where the machine of the test has something to warn of.
@@ -68,5 +70,5 @@ def test_the_bundle_of_a_device_holds_no_password(tmp_path):
     assert "support.tar.gz: written" in done.stderr
     with tarfile.open(tmp_path / "support.tar.gz") as archive:
         texts = {member.name: archive.extractfile(member).read() for member in archive.getmembers()}  # type: ignore[union-attr]
-    assert len(texts) == 7
+    assert len(texts) == 8
     assert [name for name, text in texts.items() if b"campass88" in text or b"mqttpassword77" in text] == []

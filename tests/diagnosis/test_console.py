@@ -1,0 +1,95 @@
+"""Whether the console would start, and who could see it, is told before anybody tries."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edge_agent.config import Config
+from edge_agent.diagnosis import console
+from edge_agent.diagnosis.console import look_at_console
+from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.wiring import alone_in
+from tests.mosquitto import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The extra is not there where the tests run with what a device installs.
+EVERYWHERE = "0.0.0.0"  # noqa: S104  (named, not listened at for long)
+EXTRA_OF_ANY_ENVIRONMENT = ("json",)
+
+
+@pytest.fixture(autouse=True)
+def _extra(monkeypatch):
+    monkeypatch.setattr(console, "EXTRA", EXTRA_OF_ANY_ENVIRONMENT)
+
+
+def a_config(folder: Path, **keys: Any) -> Config:
+    keys = {"enabled": True, "port": free_port(), **keys}
+    return Config.model_validate({"state_folder": folder / "state", "console": keys})
+
+
+def a_secret(folder: Path, text: str = "correct horse\n") -> str:
+    (folder / "secret").write_text(text)
+    return str(folder / "secret")
+
+
+def test_one_that_is_off_is_said_to_be(tmp_path):
+    assert look_at_console(a_config(tmp_path, enabled=False)) == "off (console.enabled: false)"
+
+
+def test_where_it_is_and_who_may_come_in_is_said(tmp_path):
+    here = a_config(tmp_path, port=8123)
+    secret = a_secret(tmp_path)
+
+    assert look_at_console(here) == "http://127.0.0.1:8123: everybody on this machine, and nobody else"
+    everywhere = a_config(tmp_path, host=EVERYWHERE, port=8123, password_file=secret, token_file=secret)
+    assert look_at_console(everywhere) == ("http://0.0.0.0:8123: people with the password and programs with the token")
+
+
+def test_an_extra_that_is_missing_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(console, "EXTRA", ("json", "no_such_package"))
+
+    with pytest.raises(ConfigError, match=r"no_such_package.*pip install 'maskwatch\[console\]'"):
+        look_at_console(a_config(tmp_path))
+
+
+@pytest.mark.parametrize("key", ["password_file", "token_file"])
+def test_a_secret_that_anybody_can_guess_is_refused(tmp_path, key):
+    with pytest.raises(ConfigError, match=rf"shorter than 8 characters.*console\.{key}"):
+        look_at_console(a_config(tmp_path, **{key: a_secret(tmp_path, "1234567\n")}))
+
+
+def test_a_certificate_is_tried_with_its_key(tmp_path):
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=door", "-days", "9"]
+    files = {"cert_file": tmp_path / "cert.pem", "key_file": tmp_path / "key.pem"}
+    subprocess.run(
+        [*command, "-keyout", files["key_file"], "-out", files["cert_file"]], check=True, capture_output=True
+    )
+
+    assert look_at_console(a_config(tmp_path, **files)).startswith("https://127.0.0.1:")
+
+    files["key_file"].write_text("no key")
+    with pytest.raises(ConfigError, match=r"no certificate with its key.*console\.cert_file"):
+        look_at_console(a_config(tmp_path, **files))
+
+
+def test_a_port_that_another_program_has_is_told_unless_an_agent_is_at_work(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        config = a_config(tmp_path, port=other.getsockname()[1])
+
+        with pytest.raises(UnavailableError, match=r"console\.port \d+: cannot be listened at: .*in use"):
+            look_at_console(config)
+        with alone_in(config.state):
+            assert look_at_console(config)
+
+
+def test_an_address_of_another_machine_is_told(tmp_path):
+    config = a_config(tmp_path, host="192.0.2.1", password_file=a_secret(tmp_path))
+
+    with pytest.raises(UnavailableError, match=r"console\.host 192\.0\.2\.1.*cannot be listened at"):
+        look_at_console(config)
