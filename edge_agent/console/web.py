@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.templating import Jinja2Templates
 
-from edge_agent.console import login, shelf, sockets
+from edge_agent.console import login, pages, shelf, sockets
 from edge_agent.console.access import PROGRAM_PATHS
 from edge_agent.console.api import Api
 from edge_agent.console.desk import BusyError
@@ -47,6 +47,7 @@ def build(parts: Parts) -> ASGIApp:
     app.include_router(Api(parts).router())
     app.include_router(Monitoring(parts).router())
     templates = _templates(parts)
+    app.include_router(pages.router(parts, templates))
     app.router.routes.extend([*login.routes(parts.access), *sockets.routes(parts), *shelf.routes(HERE / "static")])
 
     async def say_http(request: Request, error: HTTPException) -> Response:

@@ -1,0 +1,265 @@
+"""The pages: what does a person get to see of the device, and from which template?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from edge_agent.console import charts, document
+from edge_agent.console.alert_view import crop_state
+from edge_agent.domain import LABELS
+from edge_agent.vision.annotation import WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from starlette.templating import Jinja2Templates
+
+    from edge_agent.console.parts import Parts
+    from edge_agent.domain import Label
+    from edge_agent.evidence.album import Album, AlbumEntry, Truth
+
+MOST_NEWEST = 12
+"""In the strip of the live page: about two desktops wide."""
+A_PAGE = 24
+"""Full rows of 2, 3, 4, 6 and 8; few enough pictures at once for console.requests_per_second."""
+CHART_DAYS = 30
+VIOLATIONS: tuple[Label, ...] = ("without_mask", "mask_worn_incorrectly")
+ENDS = {"left": "left the picture", "compliant": "put the mask on"}
+TRUTHS: tuple[tuple[Truth, str, str], ...] = (
+    ("without_mask", "No mask", "nose and mouth bare"),
+    ("mask_worn_incorrectly", "Worn wrongly", "nose or mouth bare"),
+    ("with_mask", "Mask", "nose and mouth covered"),
+    ("no_face", "No face", "or none to be seen"),
+)
+JUDGEMENTS = (("", "all"), ("unjudged", "not judged yet"), *((value, text.lower()) for value, text, _ in TRUTHS))
+ASKED_TRUTHS: dict[str, Truth] = {"unjudged": "", **{value: value for value, _, _ in TRUTHS}}
+ENCRYPTED = "encrypted"
+GONE = "removed meanwhile (evidence.keep_days, keep_bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which alerts are asked for; `before` is the last of the page before. Empty: all."""
+
+    camera: str = ""
+    label: str = ""
+    day: str = ""
+    truth: str = ""
+    before: str = ""
+
+    @classmethod
+    def read(cls, asked: Mapping[str, str]) -> Choice:
+        """Take what an address asks for; a day that is none asks for nothing, for people type addresses too."""
+        keys = {key: asked.get(key, "") for key in ("camera", "label", "truth", "before")}
+        return cls(**keys, day=_day(asked.get("day", "")))
+
+    def address(self, **changes: str) -> str:
+        """The page of alerts with this choice, or with some of it changed."""
+        keys = {"camera": self.camera, "label": self.label, "day": self.day, "truth": self.truth} | changes
+        asked = urlencode({key: value for key, value in keys.items() if value})
+        return f"/alerts?{asked}" if asked else "/alerts"
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether some alerts are left out."""
+        return bool(self.camera or self.label or self.day or self.truth)
+
+
+def router(parts: Parts, templates: Jinja2Templates) -> APIRouter:
+    """Serve the pages. What they look up in the album and on the disk is done at the desk."""
+    _teach(templates, parts.crops_folder)
+    pages = APIRouter(include_in_schema=False, default_response_class=Response)
+
+    @pages.get("/")
+    async def live(request: Request) -> Response:
+        newest = await parts.desk.do(lambda: parts.album.find(limit=MOST_NEWEST))
+        return templates.TemplateResponse(request, "live.html", {"newest": newest})
+
+    @pages.get("/newest")
+    async def newest(request: Request) -> Response:
+        entries = await parts.desk.do(lambda: parts.album.find(limit=MOST_NEWEST))
+        return templates.TemplateResponse(request, "newest.html", {"newest": entries})
+
+    @pages.get("/webcam")
+    async def webcam(request: Request) -> Response:
+        return templates.TemplateResponse(request, "webcam.html", {})
+
+    @pages.get("/docs")
+    async def docs(request: Request) -> Response:
+        origin = str(request.base_url).rstrip("/")
+        groups = document.groups(request.app.openapi(), origin=origin, needs_token=parts.access.needs_login)
+        takes_token = parts.config.token_file is not None
+        return templates.TemplateResponse(
+            request, "docs.html", {"groups": groups, "origin": origin, "takes_token": takes_token}
+        )
+
+    @pages.get("/login")
+    async def login(request: Request) -> Response:
+        if request.state.visitor.is_in:
+            return RedirectResponse("/", status_code=303)
+        asked = request.query_params
+        return templates.TemplateResponse(
+            request, "login.html", {"trouble": _trouble(asked), "next": asked.get("next", "")}
+        )
+
+    _add_alerts(pages, parts, templates)
+    return pages
+
+
+def _add_alerts(pages: APIRouter, parts: Parts, templates: Jinja2Templates) -> None:
+    @pages.get("/alerts")
+    async def alerts(request: Request) -> Response:
+        choice = Choice.read(request.query_params)
+        context = await parts.desk.do(_gallery, parts.album, parts.cameras, choice)
+        return templates.TemplateResponse(request, "alerts.html", context)
+
+    @pages.get("/alerts/{alert_id}")
+    async def alert(request: Request, alert_id: str) -> Response:
+        entry = await parts.desk.do(parts.album.entry, alert_id)
+        if entry is None:
+            said = {"head": "No such alert", "says": "It is not kept any more, or never was."}
+            return templates.TemplateResponse(request, "error.html", said, status_code=404)
+        return templates.TemplateResponse(request, "alert.html", _one(entry, parts.crops_folder))
+
+
+def _trouble(asked: Mapping[str, str]) -> str:
+    """Say why the last try to log in came to nothing; empty where there was none."""
+    match asked.get("problem", ""):
+        case "wrong":
+            return "That is not the password."
+        case "expired":
+            return "This page was too old. Try again."
+        case "wait":
+            seconds = asked.get("seconds", "")
+            when = f"in {seconds} s" if seconds.isascii() and seconds.isdecimal() else "later"
+            return f"Too many wrong passwords. Try again {when}."
+        case _:
+            return ""
+
+
+def _gallery(album: Album, cameras: tuple[str, ...], choice: Choice) -> dict[str, Any]:
+    """Look up a page of alerts, and count the days."""
+    # One more than is shown tells whether there are older ones.
+    found = album.find(
+        camera=choice.camera,
+        label=choice.label,
+        day=choice.day,
+        truth=ASKED_TRUTHS.get(choice.truth),
+        before=choice.before,
+        limit=A_PAGE + 1,
+    )
+    entries = found[:A_PAGE]
+    today = datetime.now(timezone.utc).astimezone().date()
+    days = [today - timedelta(days=back) for back in reversed(range(CHART_DAYS))]
+    counted = album.days(camera=choice.camera, label=choice.label, last=CHART_DAYS, today=today)
+    return {
+        "asked": choice,
+        "entries": entries,
+        "how_many": _how_many(len(entries), is_more=len(found) > A_PAGE),
+        "chart": charts.days_chart(days, {(each.day, each.label): each.count for each in counted}, labels=VIOLATIONS),
+        "day_address": lambda day: choice.address(day=day),
+        "older_address": choice.address(before=entries[-1].id) if len(found) > A_PAGE else "",
+        "newest_address": choice.address(),
+        "is_later": bool(choice.before),
+        "is_filtered": choice.is_narrow,
+        # A camera that was renamed keeps its alerts: whoever asks for it sees what is asked for.
+        "filter_cameras": list(dict.fromkeys([*cameras, *([choice.camera] if choice.camera else [])])),
+        "violations": VIOLATIONS,
+        "truths": JUDGEMENTS,
+    }
+
+
+def _how_many(count: int, *, is_more: bool) -> str:
+    if is_more:
+        return f"{count} shown, and there are older ones"
+    return f"{count} {'alert' if count == 1 else 'alerts'}"
+
+
+def _one(entry: AlbumEntry, crops_folder: Path) -> dict[str, Any]:
+    """Put together everything that is known of an alert."""
+    message = entry.message
+    box_width, box_height = message["box"][2] - message["box"][0], message["box"][3] - message["box"][1]
+    frame_width, frame_height = message["frame_size"]
+    seen_seconds = (entry.when - datetime.fromisoformat(message["first_seen"].replace("Z", "+00:00"))).total_seconds()
+    suffix = ".jpg.age" if why_no_picture(entry, crops_folder) == ENCRYPTED else ".jpg"
+    points = [charts.Point(point.seconds, point.nats, point.label, point.quality) for point in entry.course]
+    return {
+        "entry": entry,
+        "ended": _end_in_words(entry),
+        "seen_before": f"{max(seen_seconds, 0):.1f} s",
+        "face_size": f"{box_width} x {box_height} px of {frame_width} x {frame_height}",
+        # Sorts by camera and time in a folder of many.
+        "crop_name": f"{entry.camera}_{entry.when.astimezone():%Y-%m-%d_%H-%M-%S}_{entry.label}{suffix}",
+        "chart": charts.course_chart(
+            points, violation_nats=entry.violation_nats, compliant_nats=entry.compliant_nats, ended=_end(entry)
+        ),
+        "labels": LABELS,
+        "truths": TRUTHS,
+    }
+
+
+def _end(entry: AlbumEntry) -> tuple[float, str] | None:
+    if entry.ended is None:
+        return None
+    return float(entry.ended["duration_seconds"]), ENDS.get(entry.ended["reason"], entry.ended["reason"])
+
+
+def _end_in_words(entry: AlbumEntry) -> str:
+    end = _end(entry)
+    return f"{end[1]} after {_duration(end[0])}" if end else ""
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:  # noqa: PLR2004  (a minute)
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def why_no_picture(entry: AlbumEntry, crops_folder: Path) -> str:
+    """Say why the picture of an alert cannot be shown; empty where it can."""
+    match crop_state(entry, crops_folder):
+        case "there":
+            return ""
+        case "encrypted":
+            return ENCRYPTED
+        case "gone":
+            return GONE
+        case "none":
+            return str(entry.message.get("crop_error") or "no picture was kept")
+
+
+def _day(text: str) -> str:
+    """Take an ISO day, or none where it is no day at all."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        return ""
+
+
+def _teach(templates: Jinja2Templates, crops_folder: Path) -> None:
+    """Teach the templates the words of this house. Times are those of the device."""
+    filters: dict[str, Callable[..., str]] = {
+        "words": lambda label: WORDS.get(label, label.replace("_", " ")),
+        "percent": lambda fraction: f"{fraction:.0%}",
+        "iso": lambda when: when.isoformat(timespec="milliseconds"),
+        "moment": _moment,
+        "full_moment": lambda when: f"{charts.short_day(when.astimezone())} {when.astimezone():%Y, %H:%M:%S %Z}",
+        "long_day": lambda day: f"{date.fromisoformat(day):%a} {charts.short_day(date.fromisoformat(day))}",
+        "why_no_picture": lambda entry: why_no_picture(entry, crops_folder),
+    }
+    templates.env.filters.update(filters)
+
+
+def _moment(when: datetime) -> str:
+    """Say the time of day, with the day where it is not today."""
+    here = when.astimezone()
+    today = datetime.now(timezone.utc).astimezone().date()
+    return f"{here:%H:%M:%S}" if here.date() == today else f"{charts.short_day(here)}, {here:%H:%M}"

@@ -1,0 +1,130 @@
+"""A person at a browser: Debian's Chromium without a window, whose camera is a recording."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from tests.journeys.agent import EXAMPLE, AgentProcess, wait_until
+from tests.mosquitto import free_port
+from tests.recordings import ffmpeg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+CHROMIUM = shutil.which("chromium")
+# No window, no graphics, and nothing asked of the makers of the browser.
+CALM = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)
+PATIENCE_MS = 15_000
+DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+CAMERA, AWAY = "entrance", "yard"
+
+
+@contextmanager
+def a_browser(folder: Path) -> Iterator[Browser]:
+    """Open Chromium; where there is none, the test is skipped and says so."""
+    if CHROMIUM is None:
+        pytest.skip("needs the Debian package chromium (tests/debian-packages.txt)")
+    from playwright.sync_api import sync_playwright
+
+    seen = folder / "seen.mjpeg"
+    ffmpeg("-i", EXAMPLE, "-q:v", 3, "-f", "mjpeg", seen)
+    with sync_playwright() as playwright:
+        arguments = [*CALM, f"--use-file-for-fake-video-capture={seen}"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Somebody who looks at the pages, and notes what they should not do."""
+
+    def __init__(self, context: BrowserContext, origin: str) -> None:
+        """`troubles` are errors on the page's console and whatever it asks of others."""
+        self.context, self.origin = context, origin
+        self.troubles: list[str] = []
+        context.set_default_timeout(PATIENCE_MS)
+        context.on("request", self._note_request)
+        context.on("console", lambda said: self._note(said.type, said.text))
+        context.on("weberror", lambda failed: self._note("error", str(failed.error)))
+        self.page = context.new_page()
+
+    def see(self, path: str) -> Page:
+        """Open a page."""
+        self.page.goto(self.origin + path)
+        return self.page
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.troubles.append(text)
+
+    def _note_request(self, request: Any) -> None:
+        if not request.url.startswith((self.origin, "blob:", "data:", self.origin.replace("http", "ws"))):
+            self.troubles.append(f"asks elsewhere: {request.url}")
+
+
+@contextmanager
+def a_visitor(browser: Browser, origin: str, *, is_calm: bool = True, **options: Any) -> Iterator[Visitor]:
+    """Open a window of its own. `is_calm`: no page may complain, or ask anything of anybody else."""
+    context = browser.new_context(**{"viewport": DESK, "accept_downloads": True, **options})
+    visitor = Visitor(context, origin)
+    try:
+        yield visitor
+        if is_calm:
+            assert not visitor.troubles, visitor.troubles
+    finally:
+        context.close()
+
+
+class WatchedDoor(AgentProcess):
+    """An agent with a console, that sees the example recording again and again, and a camera that is away."""
+
+    def __init__(self, folder: Path, **console: Any) -> None:
+        """`console` are keys of that section."""
+        self.port = free_port()
+        self.origin = f"http://127.0.0.1:{self.port}"
+        again = f"pipe: ffmpeg -v error -re -stream_loop -1 -i {EXAMPLE} -q:v 3 -f mjpeg -"
+        super().__init__(
+            folder,
+            {
+                "device": {"id": "door-3"},
+                "cameras": {CAMERA: {"source": again}, AWAY: {"source": str(folder / "unplugged")}},
+                "mqtt": {"host": "127.0.0.1", "port": free_port()},
+                # A test clicks faster than a person.
+                "console": {"enabled": True, "port": self.port, "requests_per_second": 1000.0, **console},
+            },
+        )
+
+    def __enter__(self) -> WatchedDoor:
+        """Give it when it has seen its first frame."""
+        self.start()
+        self.wait_until_ready()
+        return self
+
+    def wait_until_ready(self) -> None:
+        """Wait for the first frame."""
+        wait_until(self._is_ready, "the console")
+
+    def _is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log
+        try:
+            return httpx.get(f"{self.origin}/ready").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False

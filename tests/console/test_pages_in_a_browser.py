@@ -1,0 +1,442 @@
+"""What does a person see in a real browser, of a real agent that watches the example recording?"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import pytest
+
+from tests.console.browsing import AWAY, CAMERA, PHONE, WatchedDoor, a_browser, a_visitor
+from tests.faces import COLLINS, HOPPER, scene
+from tests.journeys.agent import EXAMPLE, wait_until
+from tests.recordings import ffmpeg
+
+pytest.importorskip("playwright.sync_api", reason="needs the extra 'dev': pip install -e '.[dev]'")
+
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+    from tests.console.browsing import Visitor
+
+PAGES = ["/", "/alerts", "/webcam", "/docs"]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    with a_browser(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def door(browser, tmp_path_factory) -> Iterator[WatchedDoor]:
+    """Asks for the browser first: without one, no agent needs to run."""
+    with WatchedDoor(tmp_path_factory.mktemp("door")) as running:
+        yield running
+
+
+@pytest.fixture
+def visitor(browser, door) -> Iterator[Visitor]:
+    # What it tells the service manager is to be taken, or it waits.
+    assert door.notifications
+    with a_visitor(browser, door.origin) as somebody:
+        yield somebody
+
+
+@pytest.fixture
+def picture(tmp_path) -> Path:
+    """A photograph of two people, one with a mask."""
+    image, _ = scene((COLLINS, False, 0.6, (-20, 40)), (HOPPER, True, 0.5, (300, 60)))
+    file = Path(tmp_path) / "two people.jpg"
+    assert cv2.imwrite(str(file), image)
+    return file
+
+
+def an_alert(visitor: Visitor) -> str:
+    """The address of the newest alert that nobody has judged, once there is one."""
+    page = visitor.see("/")
+    page.locator("#newest .alert-card").first.wait_for()
+    visitor.see("/alerts?truth=unjudged")
+    address = page.locator(".gallery .alert-card").first.get_attribute("href")
+    assert address
+    return address
+
+
+def pixels(page: Page) -> Any:
+    return page.evaluate("document.querySelector('[data-camera] canvas').toDataURL('image/jpeg', 0.5)")
+
+
+def waits_for(page: Page, what: str) -> None:
+    """Wait until an expression is true. The browser's own waiting evaluates text, which the pages' policy forbids."""
+    wait_until(lambda: page.evaluate(what), what)
+
+
+def test_the_live_picture_moves(visitor):
+    page = visitor.see("/")
+    canvas = page.locator(f"[data-camera={CAMERA}] canvas")
+    expect(canvas).to_be_visible()
+    first, index = pixels(page), canvas.get_attribute("data-index")
+
+    waits_for(page, f"Number(document.querySelector('[data-camera] canvas').dataset.index) > {int(index or 0) + 8}")
+
+    assert pixels(page) != first
+
+
+def test_the_live_page_says_how_it_goes(visitor):
+    page = visitor.see("/")
+
+    expect(page.locator("#device-state")).to_have_text("degraded")
+    expect(page.locator(f"[data-camera={CAMERA}] [data-state]")).to_have_text("watching")
+    expect(page.locator(f"[data-camera={CAMERA}] [data-figure=size]")).to_have_text(re.compile("640.360"))
+    waits_for(page, "Number(document.querySelector('[data-figure=rate]').textContent) > 1")
+    expect(page.locator("#latencies")).to_contain_text("whole frame")
+    expect(page.locator("[data-device=waiting]")).to_contain_text("message")
+    expect(page.locator("#broker-state")).to_have_text("broker away")
+
+
+def test_a_camera_that_is_away_says_why(visitor):
+    page = visitor.see("/")
+
+    expect(page.locator(f"[data-camera={AWAY}] [data-state]")).to_have_text("away")
+    expect(page.locator(f"[data-camera={AWAY}] [data-says-why]")).to_contain_text("unplugged")
+    expect(page.locator("#reasons")).to_contain_text(f"camera {AWAY}")
+
+
+def test_an_alert_appears_without_a_reload_and_is_said_aloud(visitor):
+    page = visitor.see("/")
+    page.evaluate("window.isTheSamePage = true")
+    known = page.locator("#newest > li").count()
+
+    waits_for(page, f"document.querySelectorAll('#newest > li').length > {known}")
+
+    expect(page.locator("#newest-says")).to_have_text(f"New alert: no mask at {CAMERA}")
+    assert page.locator("#newest-says").get_attribute("aria-live") == "polite"
+    assert page.evaluate("window.isTheSamePage")
+
+
+def test_a_paused_camera_shows_nothing_until_it_is_resumed(visitor):
+    page = visitor.see("/")
+    card = page.locator(f"[data-camera={CAMERA}]")
+    expect(card.locator("canvas")).to_be_visible()
+
+    card.get_by_role("button", name=f"Pause {CAMERA}").click()
+    expect(card.locator("[data-state]")).to_have_text("paused")
+    expect(card.locator("canvas")).to_be_hidden()
+    expect(page.locator("#reasons")).to_contain_text("is paused")
+
+    card.get_by_role("button", name=f"Resume {CAMERA}").click()
+    expect(card.locator("canvas")).to_be_visible()
+    expect(card.locator("[data-state]")).to_have_text("watching")
+
+
+def test_the_gallery_is_filtered_by_what_is_chosen(visitor):
+    an_alert(visitor)
+    page = visitor.see("/alerts")
+    expect(page.locator(".gallery > li").first).to_be_visible()
+
+    page.get_by_label("Label").select_option("worn wrongly")
+    expect(page.get_by_role("heading", name="No alert fits")).to_be_visible()
+    page.get_by_label("Label").select_option("no mask")
+    expect(page.locator(".gallery > li").first).to_contain_text("no mask")
+    page.get_by_label("Camera").select_option(AWAY)
+    expect(page.get_by_role("heading", name="No alert fits")).to_be_visible()
+    page.get_by_role("link", name="Clear").click()
+    expect(page.locator(".gallery > li").first).to_be_visible()
+
+
+def test_a_day_of_the_chart_leads_to_its_alerts(visitor):
+    an_alert(visitor)
+    page = visitor.see("/alerts")
+
+    page.locator(".chart a").last.click()
+
+    assert "day=20" in page.url
+    expect(page.locator(".chart a[aria-current]")).to_have_count(1)
+    expect(page.locator(".gallery > li").first).to_be_visible()
+    page.get_by_text("As a table").click()
+    # The same in figures: of a label, of the other, of both.
+    counts = page.locator("tbody tr").first.locator("td").all_inner_texts()
+    assert int(counts[0]) + int(counts[1]) == int(counts[2]) > 0
+
+
+def test_a_false_alarm_is_kept(visitor):
+    page = visitor.see(an_alert(visitor))
+    expect(page.locator("#truth-state")).to_have_text("not judged yet")
+
+    page.get_by_role("radio", name="Mask nose and mouth covered").check()
+    page.get_by_role("button", name="Keep judgement").click()
+    expect(page.locator("#truth-state")).to_have_text("false alarm")
+    page.reload()
+    expect(page.locator("#truth-state")).to_have_text("false alarm")
+    visitor.see("/alerts?truth=with_mask")
+    expect(page.locator(".gallery .alert-judged").first).to_have_text("false alarm")
+
+
+def test_a_judgement_can_be_taken_back(visitor):
+    address = an_alert(visitor)
+    page = visitor.see(address)
+    page.get_by_role("radio", name="No mask").check()
+    page.get_by_role("button", name="Keep judgement").click()
+    expect(page.locator("#truth-state")).to_have_text("confirmed")
+
+    page.get_by_role("button", name="Take it back").click()
+
+    expect(page.locator("#truth-state")).to_have_text("not judged yet")
+    page.reload()
+    expect(page.locator("#truth-state")).to_have_text("not judged yet")
+    expect(page.get_by_role("radio", checked=True)).to_have_count(0)
+
+
+def test_an_alert_shows_its_crop_and_the_evidence_that_led_to_it(visitor):
+    page = visitor.see(an_alert(visitor))
+
+    crop = page.locator(".crop img")
+    waits_for(page, "document.querySelector('.crop img').naturalWidth > 30")
+    assert crop.get_attribute("alt")
+    assert page.locator(".chart .dot").count() >= 2
+    expect(page.locator(".chart .threshold")).to_have_count(2)
+    expect(page.locator("#course-says")).to_contain_text("from +")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename.startswith(f"{CAMERA}_")
+    assert download.value.path().read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_an_alert_is_deleted_only_when_a_person_says_so_twice(visitor):
+    address = an_alert(visitor)
+    page = visitor.see(address)
+
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.get_by_role("button", name="Delete")).to_be_focused()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.wait_for_url("**/alerts")
+
+    assert page.goto(visitor.origin + address).status == 404
+    expect(page.get_by_role("heading", name="No such alert")).to_be_visible()
+    visitor.troubles = [trouble for trouble in visitor.troubles if "404" not in trouble]
+
+
+def test_the_webcam_page_draws_boxes_into_the_visitors_own_picture(visitor):
+    page = visitor.see("/webcam")
+
+    page.get_by_role("button", name="Open my camera").click()
+
+    waits_for(page, "Number(document.getElementById('boxes').dataset.faces) > 0")
+    expect(page.locator("#found")).to_contain_text("px, face")
+    assert drawn(page) > 100
+    assert page.evaluate("document.getElementById('video').videoWidth") == 640
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#stage-says")).to_be_visible()
+    assert drawn(page) == 0
+
+
+def test_a_dropped_picture_is_looked_at(visitor, picture):
+    page = visitor.see("/webcam")
+    content = list(picture.read_bytes())
+    dropped = page.evaluate_handle(
+        """content => { const held = new DataTransfer();
+            held.items.add(new File([new Uint8Array(content)], "two people.jpg", {type: "image/jpeg"}));
+            return held; }""",
+        content,
+    )
+
+    page.dispatch_event("#stage", "drop", {"dataTransfer": dropped})
+
+    expect(page.locator("#found-count")).to_have_text("2")
+    expect(page.locator("#found .badge.without_mask")).to_have_count(1)
+    expect(page.locator("#found .badge.with_mask")).to_have_count(1)
+    assert drawn(page) > 100
+
+
+def test_a_video_of_ones_own_is_looked_at_while_it_plays(visitor, tmp_path):
+    # What any Chromium plays; one without the makers' codecs knows no H.264.
+    recording = tmp_path / "door.webm"
+    ffmpeg("-i", EXAMPLE, "-t", 4, "-c:v", "libvpx", "-deadline", "realtime", "-b:v", "1M", recording)
+    page = visitor.see("/webcam")
+
+    page.locator("#file").set_input_files(recording)
+
+    waits_for(page, "Number(document.getElementById('boxes').dataset.faces) > 0")
+    assert "a second" in page.locator("#pace-rate").inner_text()
+
+
+def test_what_is_no_picture_is_said_to_be_none(visitor, tmp_path):
+    (tmp_path / "letter.jpg").write_text("dear all")
+    page = visitor.see("/webcam")
+
+    page.locator("#file").set_input_files(tmp_path / "letter.jpg")
+
+    expect(page.locator("#trouble")).to_contain_text("no picture")
+
+
+def test_a_camera_that_is_not_allowed_says_what_to_do(visitor):
+    page = visitor.see("/webcam")
+    page.evaluate(
+        """() => { navigator.mediaDevices.getUserMedia = async () => {
+            throw new DOMException("no", "NotAllowedError"); }; }"""
+    )
+
+    page.get_by_role("button", name="Open my camera").click()
+
+    expect(page.locator("#trouble")).to_contain_text("Allow it beside the address")
+
+
+@pytest.mark.parametrize("path", [*PAGES, "alert"])
+def test_a_phone_scrolls_no_page_sideways(browser, door, path):
+    with a_visitor(browser, door.origin, viewport=PHONE) as visitor:
+        page = visitor.see(an_alert(visitor) if path == "alert" else path)
+        page.wait_for_timeout(100)
+
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        # The places are where the thumb is.
+        box = page.get_by_role("navigation", name="Pages").bounding_box()
+        assert box
+        assert box["y"] + box["height"] == PHONE["height"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_hard_to_see_or_to_hear(browser, door, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    with a_visitor(browser, door.origin, color_scheme=scheme) as visitor:
+        found = []
+        for path in [an_alert(visitor), *PAGES]:
+            page = visitor.see(path)
+            page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+            found += [
+                f"{path}: {rule['id']}: {rule['nodes'][0]['html']}" for rule in Axe().run(page).response["violations"]
+            ]
+        assert found == []
+
+
+def test_the_dark_is_dark_and_the_light_is_light(browser, door):
+    grounds = {}
+    for scheme in ("light", "dark"):
+        with a_visitor(browser, door.origin, color_scheme=scheme) as visitor:
+            ground = visitor.see("/alerts").evaluate("getComputedStyle(document.documentElement).backgroundColor")
+            grounds[scheme] = sum(map(int, ground.removeprefix("rgb(").removesuffix(")").split(",")))
+
+    assert grounds["dark"] < 120
+    assert grounds["light"] > 600
+
+
+def test_who_wants_no_motion_gets_none(browser, door):
+    with a_visitor(browser, door.origin, reduced_motion="reduce") as visitor:
+        page = visitor.see("/")
+        page.locator("#newest .alert-card").first.wait_for()
+
+        assert page.evaluate("getComputedStyle(document.querySelector('.alert-card')).animationName") == "none"
+
+
+def test_everything_is_reached_by_the_keyboard_and_the_focus_is_seen(visitor):
+    page = visitor.see("/")
+    expect(page.locator(f"[data-camera={CAMERA}] canvas")).to_be_visible()
+    reached = []
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.innerText.trim() || document.activeElement.id"))
+        ring = page.evaluate(
+            """() => { const {outlineStyle, outlineWidth} = getComputedStyle(document.activeElement);
+                return outlineStyle !== "none" && parseFloat(outlineWidth) >= 2; }"""
+        )
+        assert ring, f"the focus on {reached[-1]} is not seen"
+
+    assert reached[0] == "Skip to the content"
+    assert reached[2:6] == ["Live", "Alerts", "Webcam", "API"]
+    assert reached[6] == "All alerts"
+
+
+def test_the_keyboard_alone_leads_from_the_start_to_a_judged_alert(visitor):
+    an_alert(visitor)
+    page = visitor.see("/")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="All alerts")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/alerts")
+    page.locator(".gallery .alert-card").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/alerts/*-*")
+
+    tab_to(page, "input[name=truth]")
+    page.keyboard.press("ArrowDown")
+    tab_to(page, "#truth button")
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#truth-says")).to_contain_text("Kept")
+
+
+def test_the_page_of_the_api_tells_every_operation_and_asks_one(visitor):
+    page = visitor.see("/docs")
+    for path in ("/api/v1/detect", "/api/v1/alerts/{alert_id}/crop", "/api/v1/commands/{name}", "/metrics"):
+        expect(page.locator(".operation .path", has_text=path).first).to_be_visible()
+
+    operation = page.locator(".operation", has=page.get_by_text("/api/v1/status", exact=True))
+    operation.locator("summary").click()
+    operation.get_by_role("button", name="Ask now").click()
+
+    expect(operation.locator("[data-try] + pre")).to_contain_text('"device": "door-3"')
+
+
+def test_nothing_inline_is_run(browser, door):
+    with a_visitor(browser, door.origin, is_calm=False) as visitor:
+        page = visitor.see("/")
+        page.evaluate(
+            """() => { const script = document.createElement("script");
+                script.textContent = "window.wasRun = true"; document.body.append(script); }"""
+        )
+
+        assert page.evaluate("window.wasRun") is None
+        assert "Content Security Policy" in " ".join(visitor.troubles)
+
+
+def test_a_page_says_that_the_device_is_gone_and_goes_on_when_it_is_back(browser, door):
+    with a_visitor(browser, door.origin, is_calm=False) as visitor:
+        page = visitor.see("/")
+        page.evaluate("window.isTheSamePage = true")
+        canvas = page.locator(f"[data-camera={CAMERA}] canvas")
+        expect(canvas).to_be_visible()
+
+        door.end()
+        expect(page.get_by_role("alert").filter(has_text="is lost")).to_contain_text("Trying again")
+        door.start()
+        door.wait_until_ready()
+        page.get_by_role("button", name="Try now").click()
+
+        expect(page.locator("#line-lost")).to_be_hidden()
+        index = int(canvas.get_attribute("data-index") or 0)
+        waits_for(page, f"Number(document.querySelector('[data-camera] canvas').dataset.index) != {index}")
+        expect(page.locator(f"[data-camera={CAMERA}] [data-state]")).to_have_text("watching")
+        assert page.evaluate("window.isTheSamePage")
+
+
+def drawn(page: Page) -> int:
+    """How many pixels of the layer of boxes are not clear."""
+    counted = page.evaluate(
+        """() => { const layer = document.getElementById("boxes");
+            const copy = new OffscreenCanvas(layer.width, layer.height).getContext("2d", {willReadFrequently: true});
+            copy.drawImage(layer, 0, 0);
+            const {data} = copy.getImageData(0, 0, layer.width, layer.height);
+            return data.filter((value, index) => index % 4 === 3 && value > 0).length; }"""
+    )
+    return int(counted)
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until something has the focus."""
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"{selector} is not reached by the keyboard")
