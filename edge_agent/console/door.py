@@ -7,6 +7,8 @@ somebody to read what was sent. The agent needs file descriptors for its cameras
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from edge_agent.console.limits import neighbourhood
 
 if TYPE_CHECKING:
-    import socket
     import ssl
     from collections.abc import Callable, Sequence
 
@@ -33,6 +34,8 @@ UNREAD_SECONDS = 10.0
 """A client that takes not a single byte for so long is gone."""
 CLOSING_SECONDS = 5.0
 NO_DESCRIPTORS_SECONDS = 1.0
+AT_ONCE = struct.pack("ii", 1, 0)
+"""SO_LINGER of socket(7): on, for no second."""
 
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 41\r\nRetry-After: 5\r\n"
@@ -170,7 +173,9 @@ class _Guest:
 
     def put_out(self) -> None:
         """End it at once, whatever is still to be sent."""
-        if self.transport is not None:
+        if self.transport is not None and self.is_here:
+            # The kernel, too, is to throw away what nobody takes.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             self.transport.abort()
 
     def dawdles(self, *, at: float) -> bool:

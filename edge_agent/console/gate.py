@@ -66,9 +66,9 @@ class Gate:
         except Exception:
             # A bug of ours: told once here, with where it was and without what was asked.
             log.exception("the console failed at %s; please report this", _route(scope))
-            if scope["type"] != "http" or answer.has_begun:
+            # What is half sent cannot be ended well: the connection is closed.
+            if not answer.is_whole:
                 raise
-            await _refuse(scope, answer.send, Refusal(500, "the console failed; its log says why"))
 
     def _decide(self, scope: Scope) -> Visitor | Refusal:
         """Find the first reason against it. The cheap ones come first: a flood is to cost little."""
@@ -98,13 +98,13 @@ class _Answer:
     def __init__(self, send: Send, *, is_secure: bool, page_cookie: str) -> None:
         """A page is given `page_cookie` where there is one: it was made with the token that belongs to it."""
         self._send, self._is_secure, self._page_cookie = send, is_secure, page_cookie
-        self.has_begun = False
+        self.is_whole = False
 
     async def send(self, message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
-            self.has_begun = True
             self._add_headers(message)
         await self._send(message)
+        self.is_whole = message["type"] == "http.response.body" and not message.get("more_body")
 
     def _add_headers(self, message: MutableMapping[str, Any]) -> None:
         headers = MutableHeaders(scope=message)

@@ -11,6 +11,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from starlette.exceptions import HTTPException
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
@@ -187,6 +188,8 @@ async def _looked_at(parts: Parts, content: bytes) -> dict[str, Any]:
         return await parts.eyes.detect(content)
     except BusyError:
         return {"error": "the device has too much to do; it is tried again"}
+    except HTTPException as error:
+        return {"error": error.detail}
     except AgentError as error:
         return {"error": str(error)}
 

@@ -60,6 +60,7 @@ def build(parts: Parts) -> ASGIApp:
     app.exception_handler(HTTPException)(say_http)
     app.exception_handler(RequestValidationError)(_say_invalid)
     app.exception_handler(PictureError)(_say_picture)
+    app.exception_handler(Exception)(_say_bug)
     for kind in (BusyError, UnansweredError, UnavailableError, ModelError):
         app.exception_handler(kind)(_say_later)
     return Gate(app, access=parts.access)
@@ -89,6 +90,11 @@ async def _say_invalid(_request: Request, error: RequestValidationError) -> Resp
 
 async def _say_picture(_request: Request, error: PictureError) -> Response:
     return JSONResponse({"detail": str(error)}, 422)
+
+
+async def _say_bug(_request: Request, _error: Exception) -> Response:
+    # The gate has it in the log.
+    return JSONResponse({"detail": "the console failed; its log says why"}, 500)
 
 
 async def _say_later(_request: Request, error: Exception) -> Response:

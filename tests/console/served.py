@@ -120,7 +120,7 @@ class Served:
                 self.commands.append(asked)
                 asked.answer(self._result(asked))
             if self.console.wants_overview:
-                self.console.tell(self.overview)
+                self.console.tell(dict(self.overview))
 
     def _result(self, asked: Asked) -> dict[str, Any]:
         return {

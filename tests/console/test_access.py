@@ -1,0 +1,297 @@
+"""Access: who is let in, and what a page of another site can do: nothing."""
+
+from __future__ import annotations
+
+import http.cookies
+import re
+
+import pytest
+from starlette.datastructures import Headers
+
+from edge_agent.config import ConsoleConfig
+from edge_agent.console.access import Access, Refusal
+from edge_agent.console.limits import FREE_MISTAKES
+from edge_agent.console.sessions import IDLE_SECONDS
+from tests.console.served import PASSWORD, TOKEN, served
+
+GUESS = "a guess"
+EVERYTHING = ["/api/v1/status", "/api/v1/alerts", "/api/v1/cameras/door/frame.jpg", "/metrics", "/openapi.json"]
+
+
+class Browser:
+    """What a browser does: keeps the cookie, sends the origin, knows the token of its page."""
+
+    def __init__(self, console, **options):
+        self.client = console.client(follow_redirects=False, **options)
+        self.origin = {"Origin": console.url}
+        self.console = console
+
+    @property
+    def cookie(self):
+        (cookie,) = self.client.cookies.jar
+        return cookie
+
+    @property
+    def csrf(self):
+        """As it stands in each page."""
+        page = self.client.get("/login", follow_redirects=True)
+        assert page.status_code == 200
+        found = re.search(r'name="csrf-token" content="([0-9a-f]{64})"', page.text)
+        assert found, page.text
+        return found[1]
+
+    def log_in(self, password=PASSWORD, **fields):
+        form = {"password": password, "csrf": self.csrf, "next": "/alerts?camera=door", **fields}
+        return self.client.post("/login", data=form, headers=self.origin)
+
+
+@pytest.fixture
+def browser(locked):
+    made = Browser(locked)
+    yield made
+    made.client.close()
+
+
+# programs
+
+
+@pytest.mark.parametrize("path", EVERYTHING)
+def test_nothing_is_told_without_the_token(locked, path):
+    with locked.client() as ask:
+        answer = ask.get(path)
+
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json() == {"detail": "log in, or send the token as 'Authorization: Bearer'"}
+
+
+def test_the_token_opens_everything_and_needs_no_cookie(locked):
+    with locked.client(token=TOKEN) as ask:
+        assert ask.get("/api/v1/status").status_code == 200
+        assert ask.post("/api/v1/commands/pause").status_code == 200
+        assert ask.get("/metrics").status_code == 200
+        assert not ask.cookies
+
+
+@pytest.mark.parametrize(
+    "authorization", ["Bearer wrong", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer", f"Basic {TOKEN}", TOKEN]
+)
+def test_a_wrong_token_is_no_token(locked, authorization):
+    with locked.client() as ask:
+        assert ask.get("/api/v1/status", headers={"Authorization": authorization}).status_code == 401
+
+
+def test_who_guesses_tokens_waits_longer_and_longer(locked):
+    with locked.client(token=GUESS) as ask, locked.client(token=TOKEN) as program:
+        answers = [ask.get("/api/v1/status") for _ in range(FREE_MISTAKES + 1)]
+
+        assert [answer.status_code for answer in answers] == [401] * FREE_MISTAKES + [429]
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        # From that address not even the right one counts now: it could be the next guess.
+        assert program.get("/api/v1/status").status_code == 429
+
+
+def test_what_keeps_a_device_alive_can_be_asked_by_anybody(locked):
+    with locked.client() as ask:
+        assert ask.get("/health").json() == {"ok": True, "reasons": ["camera_away"]}
+        assert ask.get("/ready").status_code == 200
+
+
+# people
+
+
+def test_a_page_without_a_login_leads_to_it_and_back(locked, browser):
+    sent_away = browser.client.get("/alerts?camera=door")
+
+    assert sent_away.status_code == 303
+    assert sent_away.headers["location"] == "/login?next=%2Falerts%3Fcamera%3Ddoor"
+
+    assert browser.log_in().headers["location"] == "/alerts?camera=door"
+    assert browser.client.get("/api/v1/status").status_code == 200
+
+
+def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(browser):
+    before = browser.csrf
+    cookie_before = browser.cookie.value
+    answer = browser.log_in()
+    (said,) = http.cookies.SimpleCookie(answer.headers["set-cookie"]).values()
+
+    assert (said["httponly"], said["samesite"], said["path"], said["secure"]) == (True, "Strict", "/", "")
+    assert "max-age" not in answer.headers["set-cookie"].lower()
+    # A cookie that somebody had laid there before the login is worth nothing after it.
+    assert browser.cookie.value != cookie_before
+    assert browser.csrf != before
+
+
+def test_a_wrong_password_is_told_and_the_fourth_time_waits(browser):
+    answers = [browser.log_in("wrong") for _ in range(FREE_MISTAKES + 1)]
+
+    assert ["wrong" in answer.headers["location"] for answer in answers] == [True] * FREE_MISTAKES + [False]
+    assert answers[-1].headers["location"].startswith("/login?problem=wait&seconds=")
+    # The right one would be as well a guess.
+    assert "problem=wait" in browser.log_in().headers["location"]
+    assert browser.client.get("/api/v1/status").status_code == 401
+
+
+def test_a_login_form_of_another_page_logs_nobody_in(browser):
+    assert "problem=expired" in browser.log_in(csrf="0" * 64).headers["location"]
+    assert "problem=expired" in browser.log_in(csrf="").headers["location"]
+    assert browser.client.get("/api/v1/status").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "", "/login", "/a\nb"],
+)
+def test_no_login_leads_to_another_site(browser, wanted):
+    assert browser.log_in(next=wanted).headers["location"] == "/"
+
+
+def test_a_login_form_of_a_megabyte_is_not_read(browser):
+    assert "problem=expired" in browser.log_in("x" * 1_000_000).headers["location"]
+
+
+def test_who_logs_out_is_out(browser):
+    browser.log_in()
+    cookie = browser.cookie.value
+    out = browser.client.post("/logout", data={"csrf": browser.csrf}, headers=browser.origin)
+
+    assert out.headers["location"] == "/login"
+    assert browser.client.get("/api/v1/status").status_code == 401
+    browser.client.cookies.clear()
+    again = browser.client.get(
+        "/api/v1/status", headers={"Cookie": f"maskwatch-{browser.console.config.console.port}={cookie}"}
+    )
+    assert again.status_code == 401
+
+
+def test_a_page_must_prove_that_it_is_ours_before_it_changes_anything(browser):
+    browser.log_in()
+    token = {"X-CSRF-Token": browser.csrf}
+    post = lambda headers: browser.client.post("/api/v1/commands/pause", headers=headers).status_code  # noqa: E731
+
+    assert post({}) == 403
+    assert post({"X-CSRF-Token": "0" * 64}) == 403
+    assert post({**token, "Origin": "https://evil.example"}) == 403
+    assert post({**token, "Origin": "null"}) == 403
+    assert browser.console.commands == []
+    assert post({**token, **browser.origin}) == 200
+    assert post(token) == 200
+
+
+def test_a_session_ends_by_itself(locked):
+    now = [0.0]
+    access = Access(ConsoleConfig(), password=PASSWORD, token="", clock=lambda: now[0])
+    headers = Headers({"host": "camera.example"})
+    visitor = access.look(headers, scheme="http", address="192.0.2.1")
+    assert not isinstance(visitor, Refusal)
+    cookie = access.log_in(visitor, PASSWORD)
+    headers = Headers({"host": "camera.example", "cookie": f"other=1; {access.cookie_name('http')}={cookie}"})
+
+    visitor = access.look(headers, scheme="http", address="192.0.2.1")
+    assert not isinstance(visitor, Refusal)
+    assert visitor.name == "person"
+    assert access.still_knows(visitor)
+    now[0] = IDLE_SECONDS + 1
+    assert not access.still_knows(visitor)
+    visitor = access.look(headers, scheme="http", address="192.0.2.1")
+    assert not isinstance(visitor, Refusal)
+    assert visitor.name == "nobody"
+
+
+def test_where_only_programs_are_let_in_no_password_opens(tmp_path):
+    (tmp_path / "token").write_text(TOKEN, encoding="utf-8")
+    with served(tmp_path, token_file=str(tmp_path / "token")) as console:
+        browser = Browser(console)
+        for guess in ("", TOKEN):
+            assert "problem=wrong" in browser.log_in(guess).headers["location"]
+        browser.client.close()
+
+
+# this machine alone
+
+
+@pytest.mark.parametrize("host", ["evil.example", "192.0.2.1", "localhost.evil.example", "127.0.0.1.evil.example"])
+def test_a_name_that_was_made_to_point_here_is_not_answered(console, ask, host):
+    answer = ask.get("/api/v1/status", headers={"Host": host})
+
+    assert answer.status_code == 421
+    assert "console.password_file" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "LOCALHOST:1", "[::1]:8080", "127.1.2.3"])
+def test_the_names_of_this_machine_are_answered(ask, host):
+    assert ask.get("/api/v1/status", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["", "a b", "local_host/../", "user@localhost", "localhost:port", "a" * 300])
+def test_what_is_no_name_is_not_answered(ask, host):
+    assert ask.get("/api/v1/status", headers={"Host": host}).status_code == 400
+
+
+def test_a_page_elsewhere_cannot_have_a_browser_change_anything_here(console, ask):
+    for origin in (
+        "https://evil.example",
+        "null",
+        "http://localhost:1",
+        f"https://127.0.0.1:{console.config.console.port}",
+    ):
+        answer = ask.post("/api/v1/commands/pause", headers={"Origin": origin})
+        assert answer.status_code == 403
+    assert console.commands == []
+
+
+def test_a_program_on_this_machine_needs_no_token_and_a_page_of_ours_does(console, ask):
+    browser = Browser(console)
+
+    assert ask.post("/api/v1/commands/pause").status_code == 200
+    assert browser.client.post("/api/v1/commands/pause", headers=browser.origin).status_code == 403
+    token = {"X-CSRF-Token": browser.csrf}
+    assert browser.client.post("/api/v1/commands/pause", headers={**browser.origin, **token}).status_code == 200
+    browser.client.close()
+
+
+# behind a proxy on this machine
+
+
+def test_a_proxy_says_for_whom_it_asks_and_that_it_was_https(locked):
+    told = {"Host": "camera.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.9"}
+    browser = Browser(locked)
+    browser.client.headers.update(told)
+    browser.origin = {"Origin": "https://camera.example"}
+    page = browser.client.get("/login")
+
+    assert page.headers["strict-transport-security"].startswith("max-age=")
+    assert page.headers["set-cookie"].startswith("__Host-maskwatch-")
+    assert "; Secure" in page.headers["set-cookie"]
+    # Guesses through the proxy are those of who made them.
+    with locked.client(token=GUESS) as guesser, locked.client(token=TOKEN) as program:
+        for _ in range(FREE_MISTAKES + 1):
+            guesser.get("/api/v1/status", headers={"X-Forwarded-For": "203.0.113.7"})
+        assert program.get("/api/v1/status", headers={"X-Forwarded-For": "198.51.100.9"}).status_code == 200
+        assert program.get("/api/v1/status", headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 429
+    browser.client.close()
+
+
+# everybody
+
+
+def test_every_answer_forbids_what_a_page_of_ours_does_not_need(console, ask):
+    for path in ("/health", "/nothing", "/api/v1/alerts/x", "/static/nothing"):
+        headers = ask.get(path).headers
+        assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; ")
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert "server" not in headers
+        assert "strict-transport-security" not in headers
+
+
+def test_a_flood_is_told_to_slow_down(tmp_path):
+    with served(tmp_path, requests_per_second=0.1) as console, console.client() as ask:
+        first, second = ask.get("/health"), ask.get("/health")
+
+        assert (first.status_code, second.status_code) == (200, 429)
+        assert 1 <= int(second.headers["retry-after"]) <= 11
+        # Another address has its own share.
+        assert ask.get("/health", headers={"X-Forwarded-For": "198.51.100.9"}).status_code == 200

@@ -1,0 +1,143 @@
+"""The door: whoever dawdles is shown out, whoever comes in crowds stays out, and everybody else is served meanwhile."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from contextlib import ExitStack, closing, suppress
+from http.client import HTTPConnection
+
+import pytest
+
+from edge_agent.console.door import BODY_SILENCE_SECONDS, HANDSHAKE_SECONDS, HEAD_SECONDS, UNREAD_SECONDS
+from tests.console.served import jpeg, served
+from tests.delivery.brokers import make_certificates
+
+# A machine that is busy with other tests sweeps late.
+SLACK_SECONDS = 8.0
+LONGEST_SECONDS = max(HEAD_SECONDS, BODY_SILENCE_SECONDS, UNREAD_SECONDS, HANDSHAKE_SECONDS) + SLACK_SECONDS
+POST = "POST /api/v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99999\r\n"
+
+
+def line_to(console) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", console.config.console.port), timeout=30)
+
+
+def is_closed(line: socket.socket, *, is_read: bool) -> bool:
+    """Whether the other side has closed; what it sent is left unread, or thrown away."""
+    poll = select.poll()
+    poll.register(line, select.POLLIN if is_read else 0)
+    with suppress(ConnectionError):
+        for _, event in poll.poll(0):
+            if event & (select.POLLERR | select.POLLHUP):
+                return True
+            if not line.recv(65_536):
+                return True
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def dawdlers(tmp_path_factory):
+    """Dawdle in every way at once, ask for something else all the time, and say who was shown out after how long."""
+    folder = tmp_path_factory.mktemp("dawdlers")
+    certificates = make_certificates(folder)
+    tls = {"cert_file": str(certificates / "server.pem"), "key_file": str(certificates / "server.key")}
+    with ExitStack() as stack:
+        console = stack.enter_context(served(folder / "plain"))
+        secure = stack.enter_context(served(folder / "secure", **tls))
+        crop = console.keep_alert(crop=jpeg() + bytes(20_000_000))
+        lines = {
+            name: stack.enter_context(line_to(secure if name == "no handshake" else console))
+            for name in ("silent", "slow head", "half a body", "unread", "no handshake")
+        }
+        busy = stack.enter_context(closing(HTTPConnection("127.0.0.1", console.config.console.port, timeout=30)))
+        busy.connect()
+        busy.auto_open = 0
+        lines["half a body"].sendall(f"{POST}\r\n{{".encode())
+        lines["unread"].sendall(f"GET /api/v1/alerts/{crop}/crop HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        began = time.monotonic()
+        closed_after: dict[str, float] = {}
+        head = iter(f"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: {'a' * 100_000}".encode())
+        slowest = 0.0
+        while (at := time.monotonic() - began) < LONGEST_SECONDS and len(closed_after) < len(lines):
+            with suppress(ConnectionError):
+                lines["slow head"].sendall(bytes([next(head)]))
+            asked_at = time.monotonic()
+            busy.request("GET", "/health")
+            answer = busy.getresponse()
+            assert (answer.status, answer.read()[:10]) == (200, b'{"ok":true')
+            slowest = max(slowest, time.monotonic() - asked_at)
+            for name in lines.keys() - closed_after.keys():
+                if is_closed(lines[name], is_read=name != "unread"):
+                    closed_after[name] = at
+        yield closed_after, slowest
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("silent", HEAD_SECONDS),
+        ("slow head", HEAD_SECONDS),
+        ("half a body", BODY_SILENCE_SECONDS),
+        ("unread", UNREAD_SECONDS),
+        ("no handshake", HANDSHAKE_SECONDS),
+    ],
+)
+def test_who_dawdles_is_shown_out(dawdlers, name, seconds):
+    closed_after, _ = dawdlers
+
+    assert seconds - 1 < closed_after.get(name, 999.0) < seconds + SLACK_SECONDS
+
+
+def test_meanwhile_everybody_else_is_served_on_one_line_too(dawdlers):
+    _, slowest_seconds = dawdlers
+
+    assert slowest_seconds < SLACK_SECONDS
+
+
+def test_more_connections_than_there_is_room_for_are_told_so(tmp_path):
+    with served(tmp_path, viewers=1) as console, ExitStack() as stack:
+        lines = [stack.enter_context(line_to(console)) for _ in range(120)]
+        told = [line.recv(65_536)[:13] for line in lines[101:]]
+        assert told == [b"HTTP/1.1 503 "] * 19
+        # One that leaves makes room at once.
+        lines[0].close()
+        with console.client() as ask:
+            assert ask.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "nonsense", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"SSH-2.0-x", bytes(20_000), b"GET / HTTP/9.9"]
+)
+def test_what_is_no_http_is_answered_and_closed(console, ask, nonsense):
+    with line_to(console) as line:
+        line.sendall(nonsense + b"\r\n\r\n")
+        with suppress(ConnectionError):
+            while line.recv(65_536):
+                pass
+    assert ask.get("/health").status_code == 200
+
+
+def test_a_header_of_a_megabyte_is_not_taken(console, ask):
+    with line_to(console) as line, suppress(ConnectionError):
+        line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * 1_000_000)
+        assert line.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert ask.get("/health").status_code == 200
+
+
+def test_with_a_certificate_everything_is_encrypted_and_nothing_is_answered_in_the_clear(tmp_path):
+    certificates = make_certificates(tmp_path)
+    tls = {"cert_file": str(certificates / "server.pem"), "key_file": str(certificates / "server.key")}
+    with served(tmp_path, **tls) as console:
+        trusted = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
+        with console.client(verify=trusted) as ask:
+            answer = ask.get("/health")
+            assert answer.status_code == 200
+            assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        with line_to(console) as line:
+            line.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            with suppress(ConnectionError):
+                assert b"HTTP" not in line.recv(65_536)

@@ -1,0 +1,136 @@
+"""The server: it comes and goes beside the watching, and costs it nothing when it cannot."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from edge_agent.config import ConsoleConfig
+from edge_agent.console.desk import NICENESS
+from edge_agent.errors import ConfigError
+from tests.console.served import jpeg, served
+from tests.delivery.brokers import make_certificates
+from tests.journeys.agent import wait_until
+from tests.mosquitto import free_port
+
+
+def test_a_port_that_is_taken_is_told_once_and_costs_the_console_alone(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("edge_agent.console.server.AGAIN_SECONDS", 0.2)
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)) as taken, served(tmp_path, port=port) as console:
+        wait_until(lambda: console.console.trouble, "the trouble to be told")
+        assert console.console.trouble == (
+            f"127.0.0.1 port {port}: Address already in use; check console.host and console.port"
+        )
+        # Several attempts later nothing more was said.
+        wait_until(lambda: len(caplog.records) >= 1, "the log")
+        taken.close()
+        wait_until(lambda: not console.console.trouble, "the console to come back by itself")
+        with console.client() as ask:
+            assert ask.get("/health").status_code == 200
+
+    errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"the console cannot be reached: 127.0.0.1 port {port}: Address already in use")
+
+
+def test_an_address_that_this_machine_has_not_is_told(tmp_path):
+    (tmp_path / "token").write_text("a long enough token", encoding="utf-8")
+    with served(tmp_path, host="192.0.2.1", token_file=str(tmp_path / "token")) as console:
+        assert console.console.trouble.startswith("192.0.2.1 port ")
+
+
+def test_it_ends_at_once_although_somebody_is_served(tmp_path):
+    began = 0.0
+    with served(tmp_path) as console:
+        silent = socket.create_connection(("127.0.0.1", console.config.console.port))
+        unread = socket.create_connection(("127.0.0.1", console.config.console.port))
+        crop = console.keep_alert(crop=jpeg() + bytes(20_000_000))
+        unread.sendall(f"GET /api/v1/alerts/{crop}/crop HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert unread.recv(1) == b"H"
+        began = time.monotonic()
+    assert time.monotonic() - began < 3.0
+    silent.close()
+    unread.close()
+
+    assert not any(thread.name.startswith("console") for thread in threading.enumerate() if thread.name == "console")
+
+
+def test_it_opens_again_on_the_same_port(tmp_path):
+    port = free_port()
+    for _ in range(3):
+        with served(tmp_path, port=port) as console, console.client() as ask:
+            assert ask.get("/health").status_code == 200
+
+
+def test_its_threads_step_back_behind_the_watching(console, ask):
+    ask.post("/api/v1/detect", files={"file": jpeg()})
+    ask.get("/api/v1/alerts")
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("console")]
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert {thread.name.partition("_")[0] for thread in threads} == {"console", "console-desk", "console-eyes"}
+    for thread in threads:
+        assert thread.native_id is not None
+        assert os.getpriority(os.PRIO_PROCESS, thread.native_id) == max(own, NICENESS)
+
+
+def test_one_line_is_logged_at_the_start_and_no_more(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    with served(tmp_path) as console, console.client() as ask:
+        for path in ("/health", "/nothing", "/api/v1/alerts?secret=1", "/../../etc"):
+            ask.get(path)
+        with socket.create_connection(("127.0.0.1", console.config.console.port)) as line:
+            line.sendall(b"nonsense\r\n\r\n")
+            line.recv(100)
+
+    said = [record.getMessage() for record in caplog.records if not record.name.startswith("http")]
+    assert said == [f"console: {console.url}"]
+
+
+def test_a_bug_of_ours_is_logged_without_what_was_asked(tmp_path, caplog, monkeypatch):
+    with served(tmp_path) as console, console.client() as ask:
+        monkeypatch.setattr("edge_agent.evidence.album.Album.find", lambda *_, **__: 1 / 0)
+        answer = ask.get("/api/v1/alerts?camera=secret")
+
+        assert answer.status_code == 500
+        assert answer.json() == {"detail": "the console failed; its log says why"}
+        assert ask.get("/health").status_code == 200
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.getMessage() == "the console failed at /api/v1/alerts; please report this"
+
+
+# what it refuses to start with
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "camera.local"])  # noqa: S104
+def test_beyond_this_machine_it_wants_a_password_or_a_token(host):
+    with pytest.raises(ValueError, match="can be reached by others, who would see the cameras: name a password_file"):
+        ConsoleConfig(enabled=True, host=host)
+
+
+@pytest.mark.parametrize("key", ["password_file", "token_file"])
+@pytest.mark.parametrize("content", [None, "", "short\n", "\nsecond line\n", b"\xff\xfe"])
+def test_a_password_that_cannot_be_used_ends_the_start(tmp_path, key, content):
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    with pytest.raises(ConfigError, match=f"{file}: .*console.{key}"), served(tmp_path, **{key: str(file)}):
+        pass
+
+
+def test_a_certificate_that_cannot_be_used_ends_the_start(tmp_path):
+    certificates = make_certificates(tmp_path)
+    own, key, other = certificates / "server.pem", certificates / "server.key", certificates / "ca.pem"
+    for cert_file, key_file in ((tmp_path / "missing", key), (own, tmp_path / "missing"), (other, key), (key, own)):
+        with (
+            pytest.raises(ConfigError, match=r"cannot be used for https: .*console\.cert_file"),
+            served(tmp_path, cert_file=str(cert_file), key_file=str(key_file)),
+        ):
+            pass

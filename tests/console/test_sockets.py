@@ -1,0 +1,244 @@
+"""Sockets: pictures come as fast as they are shown, and nobody who is slow or hostile costs the others anything."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.console.served import TOKEN, jpeg, served
+from tests.faces import HOPPER, portrait
+
+
+@dataclass
+class Shown:
+    head: dict[str, Any]
+    jpeg: bytes
+
+
+class Page:
+    """The live page: it watches, and says what it has shown."""
+
+    def __init__(self, console, **options):
+        address = f"{console.url.replace('http', 'ws')}/live"
+        self.line: ClientConnection = connect(address, origin=console.url, **options)
+
+    def say(self, **said):
+        self.line.send(json.dumps(said))
+
+    def heard(self, kind, *, seconds=20.0):
+        """The next of a kind: "picture", or the key of a text."""
+        deadline = time.monotonic() + seconds
+        while True:
+            message = self.line.recv(timeout=max(0.0, deadline - time.monotonic()))
+            if isinstance(message, bytes):
+                if kind == "picture":
+                    (length,) = struct.unpack(">I", message[:4])
+                    return Shown(json.loads(message[4 : 4 + length]), message[4 + length :])
+            elif kind in (said := json.loads(message)):
+                return said[kind]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.line.close()
+
+
+def refused(console, path="/live", **headers) -> int:
+    with pytest.raises(InvalidStatus) as refusal:
+        connect(f"{console.url.replace('http', 'ws')}{path}", additional_headers=headers)
+    return refusal.value.response.status_code
+
+
+def test_a_page_gets_a_picture_and_the_next_only_when_it_was_shown(console):
+    with Page(console) as page:
+        page.say(watch=["door", "unknown"], width_px=320)
+        console.show(portrait(HOPPER), index=1)
+        first = page.heard("picture")
+        for number in range(2, 9):
+            console.show(portrait(HOPPER), index=number)
+        # Two overviews later still none has come.
+        told = [page.line.recv(timeout=20) for _ in range(2)]
+        assert all(isinstance(message, str) for message in told)
+        page.say(shown="door")
+        second = page.heard("picture")
+
+    assert (first.head["index"], second.head["index"]) == (1, 8)
+    assert first.head["width"] == 320
+    assert cv2.imdecode(np.frombuffer(first.jpeg, np.uint8), cv2.IMREAD_COLOR).shape[1] == 320
+
+
+def test_twenty_pages_are_sent_what_was_encoded_once(console, ask):
+    pages = [Page(console) for _ in range(20)]
+    for page in pages:
+        page.say(watch=["door"])
+    console.show(portrait(HOPPER), index=1)
+
+    heads = [page.heard("picture").head["index"] for page in pages]
+
+    assert heads == [1] * 20
+    figures = ask.get("/metrics").text
+    assert "maskwatch_console_pictures_encoded_total 1.0" in figures
+    assert "maskwatch_console_viewers 20.0" in figures
+    for page in pages:
+        page.line.close()
+
+
+def test_a_page_hears_of_an_alert_and_how_the_device_does(console):
+    with Page(console) as page:
+        assert page.heard("overview")["cameras"][1]["reason"] == "unplugged"
+        alert_id = console.keep_alert()
+        alert = page.heard("alert")
+
+    assert (alert["id"], alert["label"], alert["crop"]) == (alert_id, "without_mask", "none")
+
+
+def test_a_watching_that_hangs_is_told_to_the_page(console):
+    with Page(console) as page:
+        page.heard("overview")
+        console.is_silent = True
+        assert "does not answer" in page.heard("error")
+
+
+@pytest.mark.parametrize(
+    "said", ["", "[]", "null", "{", '"watch"', "[" * 3000, b"\0\1", "x" * 5000], ids=lambda said: repr(said)[:12]
+)
+def test_a_page_that_talks_nonsense_is_cut_off(console, said):
+    with Page(console) as page:
+        page.line.send(said)
+        with pytest.raises(ConnectionClosed) as closed:
+            page.heard("nothing")
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code in (1003, 1009)
+
+
+def test_what_a_page_wants_wrongly_is_nothing(console):
+    with Page(console) as page:
+        page.say(watch="door", width_px="wide", shown=7)
+        page.say(watch=[1, None, {"a": "b"}], width_px=-5, shown="nobody")
+        page.say(watch=["door"], width_px=10**400)
+        console.show(portrait(HOPPER))
+        assert page.heard("picture").head["camera"] == "door"
+
+
+def test_a_message_of_three_megabytes_is_not_taken(console):
+    with Page(console) as page:
+        page.line.send(b"x" * 3_000_000)
+        with pytest.raises(ConnectionClosed) as closed:
+            page.heard("nothing")
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+
+
+# who may
+
+
+def test_a_page_of_another_site_gets_no_socket(console):
+    assert refused(console, Origin="https://evil.example") == 403
+    assert refused(console, Origin="null") == 403
+    assert refused(console, Host="evil.example") in (400, 421)
+
+
+def test_nobody_gets_a_socket_without_a_login(locked):
+    assert refused(locked) == 401
+    assert refused(locked, "/webcam") == 401
+    assert refused(locked, Cookie=f"maskwatch-{locked.config.console.port}=guess") == 401
+    assert refused(locked, Authorization="Bearer guess") == 401
+    with connect(
+        f"{locked.url.replace('http', 'ws')}/live", additional_headers={"Authorization": f"Bearer {TOKEN}"}
+    ) as line:
+        assert line.recv(timeout=20)
+
+
+def test_there_is_an_end_to_how_many_look_on(tmp_path):
+    with served(tmp_path, viewers=2) as console:
+        with Page(console), Page(console), Page(console) as third:
+            with pytest.raises(ConnectionClosed) as closed:
+                third.heard("nothing")
+            assert closed.value.rcvd is not None
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4429, "too many viewers; close another page")
+        with Page(console) as page:
+            assert page.heard("overview")
+
+
+# who is slow
+
+
+def test_who_reads_nothing_is_put_out_and_the_others_see_on(console, ask):
+    deaf = socket.create_connection(("127.0.0.1", console.config.console.port))
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    key = base64.b64encode(os.urandom(16)).decode()
+    deaf.sendall(
+        f"GET /live HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    with Page(console) as page:
+        page.say(watch=["door"])
+        indices: list[int] = []
+        deadline = time.monotonic() + 30
+        while "maskwatch_console_viewers 2.0" not in ask.get("/metrics").text:
+            assert time.monotonic() < deadline
+        while "maskwatch_console_viewers 2.0" in ask.get("/metrics").text:
+            assert time.monotonic() < deadline
+            console.show(portrait(HOPPER), index=len(indices))
+            indices.append(page.heard("picture").head["index"])
+            page.say(shown="door")
+    deaf.close()
+
+    assert indices == sorted(indices)
+    assert len(indices) > 20
+
+
+# the webcam
+
+
+def test_a_webcam_is_answered_as_the_api_answers(console, ask):
+    with connect(f"{console.url.replace('http', 'ws')}/webcam", origin=console.url) as line:
+        line.send(jpeg())
+        found = json.loads(line.recv(timeout=60))
+        line.send(b"not a picture")
+        wrong = json.loads(line.recv(timeout=20))
+        line.send(jpeg()[:300])
+        half = json.loads(line.recv(timeout=20))
+        line.send(jpeg())
+        again = json.loads(line.recv(timeout=20))
+
+    asked = ask.post("/api/v1/detect", files={"file": jpeg()}).json()
+    assert found["faces"] == again["faces"] == asked["faces"]
+    assert wrong == {"error": "not a JPEG, PNG, WebP or BMP picture"}
+    assert set(half) == {"error"}
+
+
+def test_a_webcam_that_sends_words_is_cut_off(console):
+    with connect(f"{console.url.replace('http', 'ws')}/webcam", origin=console.url) as line:
+        line.send("words")
+        with pytest.raises(ConnectionClosed) as closed:
+            line.recv(timeout=20)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1003
+
+
+def test_a_webcam_that_does_not_wait_for_answers_gets_them_one_by_one(console, ask):
+    with connect(f"{console.url.replace('http', 'ws')}/webcam", origin=console.url) as line:
+        for _ in range(10):
+            line.send(jpeg())
+        answers = [json.loads(line.recv(timeout=60)) for _ in range(10)]
+        # Meanwhile others are served.
+        assert ask.get("/health").status_code == 200
+
+    assert all(len(answer["faces"]) == 1 for answer in answers)
