@@ -30,7 +30,7 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert paho-mqtt pydant
 
 .PHONY: help run test packages fix format lint types imports tests coverage proof-crashes proof-lost-writes \
 	tests-opencv5 tests-device test-matrix wheel \
-	test-wheel deb test-service example scenes soak clean python
+	test-wheel deb test-service screenshots example scenes soak clean python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -97,6 +97,9 @@ deb: wheel ## Build dist/maskwatch_*.deb, or for ARCHITECTURES=arm64
 test-service: ## Boot a Debian in a container, install the package, watch, break, upgrade, remove (as root; 3 minutes)
 	@$(MAKE) --no-print-directory deb ARCHITECTURES=amd64
 	@deploy/test-service dist/*_amd64.deb
+
+screenshots: .venv-dev/.installed ## Take pictures of the console's pages again, for docs/images
+	@.venv-dev/bin/python -m tests.console.screenshots
 
 example: .venv-dev/.installed ## Draw the example recording again
 	@.venv-dev/bin/python -m examples.make_recording

@@ -35,7 +35,7 @@ ENDS = {"left": "left the picture", "compliant": "put the mask on"}
 TRUTHS: tuple[tuple[Truth, str, str], ...] = (
     ("without_mask", "No mask", "nose and mouth bare"),
     ("mask_worn_incorrectly", "Worn wrongly", "nose or mouth bare"),
-    ("with_mask", "Mask", "nose and mouth covered"),
+    ("with_mask", "Mask", "worn well"),
     ("no_face", "No face", "or none to be seen"),
 )
 JUDGEMENTS = (("", "all"), ("unjudged", "not judged yet"), *((value, text.lower()) for value, text, _ in TRUTHS))

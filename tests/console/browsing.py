@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from tests.mosquitto import free_port
 from tests.recordings import ffmpeg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -34,6 +35,7 @@ CALM = (
 PATIENCE_MS = 15_000
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 CAMERA, AWAY = "entrance", "yard"
+AGAIN_AND_AGAIN = f"pipe: ffmpeg -v error -re -stream_loop -1 -i {shlex.quote(str(EXAMPLE))} -q:v 3 -f mjpeg -"
 
 
 @contextmanager
@@ -93,19 +95,18 @@ def a_visitor(browser: Browser, origin: str, *, is_calm: bool = True, **options:
 
 
 class WatchedDoor(AgentProcess):
-    """An agent with a console, that sees the example recording again and again, and a camera that is away."""
+    """An agent with a console, that sees the example recording again and again."""
 
-    def __init__(self, folder: Path, **console: Any) -> None:
-        """`console` are keys of that section."""
+    def __init__(self, folder: Path, *, cameras: Mapping[str, str], mqtt_port: int, **console: Any) -> None:
+        """Take sources by name, the port of a broker, which need not be there, and keys of the section `console`."""
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
-        again = f"pipe: ffmpeg -v error -re -stream_loop -1 -i {EXAMPLE} -q:v 3 -f mjpeg -"
         super().__init__(
             folder,
             {
                 "device": {"id": "door-3"},
-                "cameras": {CAMERA: {"source": again}, AWAY: {"source": str(folder / "unplugged")}},
-                "mqtt": {"host": "127.0.0.1", "port": free_port()},
+                "cameras": {name: {"source": source} for name, source in cameras.items()},
+                "mqtt": {"host": "127.0.0.1", "port": mqtt_port},
                 # A test clicks faster than a person.
                 "console": {"enabled": True, "port": self.port, "requests_per_second": 1000.0, **console},
             },

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import pytest
 
-from tests.console.browsing import AWAY, CAMERA, PHONE, WatchedDoor, a_browser, a_visitor
+from tests.console.browsing import AGAIN_AND_AGAIN, AWAY, CAMERA, PHONE, WatchedDoor, a_browser, a_visitor
 from tests.faces import COLLINS, HOPPER, scene
-from tests.journeys.agent import EXAMPLE, wait_until
+from tests.journeys.agent import EXAMPLE, run_command, wait_until
+from tests.mosquitto import free_port
 from tests.recordings import ffmpeg
 
 pytest.importorskip("playwright.sync_api", reason="needs the extra 'dev': pip install -e '.[dev]'")
@@ -37,7 +38,9 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def door(browser, tmp_path_factory) -> Iterator[WatchedDoor]:
     """Asks for the browser first: without one, no agent needs to run."""
-    with WatchedDoor(tmp_path_factory.mktemp("door")) as running:
+    folder = tmp_path_factory.mktemp("door")
+    cameras = {CAMERA: AGAIN_AND_AGAIN, AWAY: str(folder / "unplugged")}
+    with WatchedDoor(folder, cameras=cameras, mqtt_port=free_port()) as running:
         yield running
 
 
@@ -165,17 +168,21 @@ def test_a_day_of_the_chart_leads_to_its_alerts(visitor):
     assert int(counts[0]) + int(counts[1]) == int(counts[2]) > 0
 
 
-def test_a_false_alarm_is_kept(visitor):
+def test_a_false_alarm_is_kept_and_goes_to_the_next_training(visitor, door, tmp_path):
     page = visitor.see(an_alert(visitor))
     expect(page.locator("#truth-state")).to_have_text("not judged yet")
 
-    page.get_by_role("radio", name="Mask nose and mouth covered").check()
+    page.get_by_role("radio", name="Mask worn well").check()
     page.get_by_role("button", name="Keep judgement").click()
     expect(page.locator("#truth-state")).to_have_text("false alarm")
     page.reload()
     expect(page.locator("#truth-state")).to_have_text("false alarm")
     visitor.see("/alerts?truth=with_mask")
     expect(page.locator(".gallery .alert-judged").first).to_have_text("false alarm")
+
+    exported = run_command("alerts", "export", tmp_path / "judged", "--config", door.config_file)
+    assert exported.returncode == 0, exported.stderr
+    assert len(list((tmp_path / "judged" / "with_mask").iterdir())) == 1
 
 
 def test_a_judgement_can_be_taken_back(visitor):

@@ -7,8 +7,10 @@ import { Line } from "./line.js";
 const LONGEST_SIDE_PX = 640;
 const JPEG_QUALITY = 0.85;
 const SECOND_MS = 1000;
-// A frame a second is told to a screen reader at most every few seconds.
+// A screen reader is told at most so often who is seen.
 const SAY_EVERY_MS = 4000;
+// Boxes that come later than this would lie beside whoever moves: the frame that they belong to is shown with them.
+const LATE_MS = 150;
 const COLOURS = { with_mask: "#1e8cc8", without_mask: "#f06e00", mask_worn_incorrectly: "#963cbe" };
 
 const part = (name) => document.getElementById(name);
@@ -94,7 +96,9 @@ async function openCamera() {
   }
   for (const track of stream.getTracks()) track.addEventListener("ended", stop);
   video.srcObject = stream;
-  play("Your camera");
+  part("open").hidden = true;
+  await play("Your camera");
+  part("stop").focus();
 }
 
 async function openFile(file) {
@@ -159,6 +163,7 @@ function stop() {
   line.close();
   isAsking = false;
   video.hidden = still.hidden = part("stop").hidden = true;
+  part("open").hidden = false;
   part("stage-says").hidden = false;
   boxes.getContext("2d").clearRect(0, 0, boxes.width, boxes.height);
   delete boxes.dataset.faces;
@@ -191,15 +196,16 @@ function showAnswer(answer) {
   answeredAt = [...answeredAt.filter((at) => now - at < 3 * SECOND_MS), now];
   const spanSeconds = (now - answeredAt[0]) / SECOND_MS;
   part("pace-rate").textContent = isMoving && spanSeconds > 0 ? `${((answeredAt.length - 1) / spanSeconds).toFixed(1)} a second` : "–";
-  part("pace-trip").textContent = `${Math.round(now - sentAt)} ms`;
+  const tripMs = now - sentAt;
+  part("pace-trip").textContent = `${Math.round(tripMs)} ms`;
   part("pace-faces").textContent = `${answer.elapsed_ms.faces.toFixed(1)} ms`;
   part("pace-masks").textContent = `${answer.elapsed_ms.masks.toFixed(1)} ms`;
-  draw(answer);
+  draw(answer, isMoving && tripMs > LATE_MS);
   list(answer.faces);
 }
 
 /** Boxes lie on a canvas of their own, in pixels of the screen, over a picture that keeps its sides. */
-function draw({ faces, width, height }) {
+function draw({ faces, width, height }, isLate) {
   const ratio = window.devicePixelRatio;
   boxes.width = Math.round(stage.clientWidth * ratio);
   boxes.height = Math.round(stage.clientHeight * ratio);
@@ -207,6 +213,8 @@ function draw({ faces, width, height }) {
   const scale = Math.min(boxes.width / width, boxes.height / height);
   const left = (boxes.width - width * scale) / 2;
   const top = (boxes.height - height * scale) / 2;
+  // What was sent last is still on the small canvas.
+  if (isLate) pen.drawImage(small, left, top, width * scale, height * scale);
   pen.lineWidth = 2.5 * ratio;
   pen.font = `600 ${14 * ratio}px system-ui, sans-serif`;
   pen.textBaseline = "middle";

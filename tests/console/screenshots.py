@@ -1,0 +1,108 @@
+"""`make screenshots`: what do the pages look like? Pictures for the documents, of the example recording alone."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from edge_agent.delivery.identity import uuid7
+from edge_agent.delivery.payload import timestamp
+from edge_agent.evidence.album import Album
+from edge_agent.evidence.course import Course
+from tests.console.browsing import AGAIN_AND_AGAIN, CAMERA, PHONE, WatchedDoor, a_browser, a_visitor
+from tests.journeys.agent import wait_until
+from tests.mosquitto import Mosquitto
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+ALERTS = 4
+"""Two of each person, the recording seen twice."""
+DAYS_AGO = (0, 0, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 5, 6, 8, 9, 9, 10, 12, 12, 13, 15, 16, 16, 17, 19, 22, 23, 23, 26)
+"""When copies of the alerts are said to have been, so that the chart of days has days to show."""
+TWO = 2
+JPEG_QUALITY = 82
+
+
+def main() -> None:
+    """Watch, then take a picture of each page, light on the desk and dark on the phone."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        with (
+            Mosquitto(folder / "broker") as broker,
+            WatchedDoor(folder / "door", cameras={CAMERA: AGAIN_AND_AGAIN}, mqtt_port=broker.port) as door,
+            a_browser(folder) as browser,
+        ):
+            wait_until(lambda: _count(door) >= ALERTS, "some alerts")
+            door.end()
+            _spread(door.folder / "state")
+            door.start()
+            door.wait_until_ready()
+            _take_all(browser, door.origin)
+
+
+def _count(door: WatchedDoor) -> int:
+    assert door.notifications
+    return len(httpx.get(f"{door.origin}/api/v1/alerts").json()["alerts"])
+
+
+def _spread(state: Path) -> None:
+    """Put copies of the alerts into the album, under earlier days."""
+    with closing(Album(state / "album.sqlite", keep_days=90)) as album:
+        entries = album.find()
+        # In the order of their times, as alerts come in.
+        ago = sorted(
+            (timedelta(days=days, minutes=37 * (number % 11)) for number, days in enumerate(DAYS_AGO)), reverse=True
+        )
+        for number, before in enumerate(ago):
+            entry = entries[number % len(entries)]
+            when = entries[0].when - before
+            alert_id = uuid7(when)
+            course = Course(entry.course, entry.violation_nats, entry.compliant_nats, entry.face_in_crop)
+            message = {**entry.message, "id": alert_id, "when": timestamp(when)}
+            album.put(message, course, now=datetime.now(timezone.utc))
+            shutil.copy(state / "crops" / f"{entry.id}.jpg", state / "crops" / f"{alert_id}.jpg")
+        for entry in entries:
+            album.remove(entry.id)
+        for entry in album.find(limit=9)[3:]:
+            album.say_truth(entry.id, "without_mask")
+
+
+def _take_all(browser: Browser, origin: str) -> None:
+    with a_visitor(browser, origin) as visitor:
+        page = visitor.see("/")
+        # Somebody with a mask and somebody without, and the figures beside them.
+        wait_until(lambda: page.locator("#latencies td.number").count(), "figures")
+        wait_until(lambda: page.locator("[data-faces] .badge").count() >= TWO, "two people")
+        _take(page, "console_live", full_page=True)
+        visitor.see("/alerts")
+        page.wait_for_load_state("networkidle")
+        _take(page, "console_alerts")
+    with a_visitor(browser, origin, color_scheme="dark") as visitor:
+        page = visitor.see("/alerts")
+        page.locator(".gallery .alert-card").nth(1).click()
+        page.locator(".crop img").wait_for()
+        page.wait_for_load_state("networkidle")
+        _take(page, "console_alert")
+    with a_visitor(browser, origin, viewport=PHONE, device_scale_factor=1.5, color_scheme="dark") as visitor:
+        page = visitor.see("/webcam")
+        page.get_by_role("button", name="Open my camera").click()
+        wait_until(lambda: page.locator("#found .without_mask").count(), "somebody without a mask")
+        _take(page, "console_webcam_phone")
+
+
+def _take(page: Page, name: str, *, full_page: bool = False) -> None:
+    file = IMAGES / f"{name}.jpg"
+    page.screenshot(path=file, type="jpeg", quality=JPEG_QUALITY, full_page=full_page)
+    print(f"{file}: {file.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

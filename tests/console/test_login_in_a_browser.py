@@ -1,0 +1,122 @@
+"""How does a person log in, out, and fail to, in a real browser at a real agent?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.console.browsing import AGAIN_AND_AGAIN, CAMERA, PHONE, WatchedDoor, a_browser, a_visitor
+from tests.mosquitto import free_port
+
+pytest.importorskip("playwright.sync_api", reason="needs the extra 'dev': pip install -e '.[dev]'")
+
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
+
+    from tests.console.browsing import Visitor
+
+PASSWORD, TOKEN = "correct horse battery", "staple of a program"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    with a_browser(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def door(browser, tmp_path_factory) -> Iterator[WatchedDoor]:
+    folder = tmp_path_factory.mktemp("door")
+    secrets = {"password_file": PASSWORD, "token_file": TOKEN}
+    for name, secret in secrets.items():
+        (folder / name).write_text(f"{secret}\n")
+        (folder / name).chmod(0o600)
+    files = {name: str(folder / name) for name in secrets}
+    with WatchedDoor(folder, cameras={CAMERA: AGAIN_AND_AGAIN}, mqtt_port=free_port(), **files) as running:
+        yield running
+
+
+@pytest.fixture
+def visitor(browser, door) -> Iterator[Visitor]:
+    assert door.notifications
+    with a_visitor(browser, door.origin) as somebody:
+        yield somebody
+
+
+def log_in(visitor: Visitor, path: str = "/") -> None:
+    page = visitor.see(path)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+
+
+def test_who_is_not_logged_in_sees_the_login_and_nothing_else(visitor):
+    page = visitor.see("/alerts?label=without_mask")
+
+    expect(page.get_by_label("Password")).to_be_focused()
+    assert page.get_by_role("navigation").count() == 0
+    assert page.title() == "Log in · door-3 · maskwatch"
+
+
+def test_the_password_leads_to_where_one_wanted_to_go(visitor):
+    log_in(visitor, "/alerts?label=without_mask")
+
+    assert visitor.page.url == f"{visitor.origin}/alerts?label=without_mask"
+
+
+def test_a_wrong_password_is_said_to_be_wrong_and_the_next_may_be_right(visitor):
+    page = visitor.see("/webcam")
+    page.get_by_label("Password").fill("not the password")
+    page.get_by_role("button", name="Log in").click()
+
+    expect(page.get_by_role("alert")).to_have_text("That is not the password.")
+    expect(page.get_by_label("Password")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Password")).to_be_focused()
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/webcam")
+
+
+def test_the_live_picture_comes_to_who_is_logged_in(visitor):
+    log_in(visitor)
+
+    expect(visitor.page.locator(f"[data-camera={CAMERA}] canvas")).to_be_visible()
+
+
+def test_logging_out_elsewhere_ends_a_live_page_too(visitor):
+    log_in(visitor)
+    expect(visitor.page.locator("#device-state")).not_to_have_text("connecting")
+    second = visitor.context.new_page()
+    second.goto(f"{visitor.origin}/docs")
+
+    second.get_by_role("button", name="Log out").click()
+
+    expect(second.get_by_label("Password")).to_be_visible()
+    visitor.page.bring_to_front()
+    expect(visitor.page.get_by_label("Password")).to_be_visible()
+
+
+def test_the_page_of_the_api_shows_programs_how_to_come_in(visitor):
+    log_in(visitor, "/docs")
+
+    example = visitor.page.locator("main pre").first.inner_text()
+    assert example == f'curl -H "Authorization: Bearer $TOKEN" {visitor.origin}/api/v1/status'
+    answer = httpx.get(f"{visitor.origin}/api/v1/status", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.json()["device"] == "door-3"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_login_is_easy_to_see_and_to_hear_on_a_phone(browser, door, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    with a_visitor(browser, door.origin, viewport=PHONE, color_scheme=scheme) as visitor:
+        page = visitor.see("/login?problem=wrong")
+
+        assert Axe().run(page).response["violations"] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
