@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import signal
 import socket
@@ -18,13 +19,20 @@ if TYPE_CHECKING:
 START_SECONDS = 10.0
 # Debian keeps it where only root's PATH looks.
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+# Linux takes the ports of outgoing connections, and those that a program leaves open to it, from 32768 up.
+PORTS = range(20_000, 32_768)
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback that nobody listens on, and that the system gives to nobody while its owner is away."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Mosquitto:

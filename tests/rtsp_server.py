@@ -8,7 +8,6 @@ The server itself is this file run by the system's python3, which has Debian's g
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -36,9 +35,10 @@ class RtspServer:
 
     def __init__(self, credentials: str = "") -> None:
         """Nothing runs before `start`; `credentials` as user:password where one is needed."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        # The system's python3, which runs this file, knows no other module of ours.
+        from tests.mosquitto import free_port
+
+        self.port = free_port()
         self._credentials = credentials
         self._process: subprocess.Popen[str] | None = None
 
