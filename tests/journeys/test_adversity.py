@@ -16,7 +16,7 @@ from edge_agent.delivery.outbox_file import COLUMNS
 from edge_agent.delivery.publisher import Publisher, Timing
 from tests.delivery.brokers import WELCOME_5, ScriptedBroker
 from tests.delivery.samples import BOOT_ID, DEVICE, Listener, a_message, eventually
-from tests.journeys.agent import EXAMPLE, AgentProcess
+from tests.journeys.agent import EXAMPLE, QUICK, AgentProcess
 from tests.mosquitto import Mosquitto
 
 MANY = 10_000
@@ -58,6 +58,7 @@ def test_an_agent_whose_disk_takes_nothing_watches_and_alerts_without_pictures(t
             "state_folder": str(small_disk / "state"),
             "cameras": {"door": {"source": str(EXAMPLE)}},
             "mqtt": {"host": "127.0.0.1", "port": broker.port},
+            **QUICK,
         }
         with AgentProcess(tmp_path / "agent", config) as agent:
             assert agent.wait() == 0, agent.log

@@ -15,13 +15,12 @@ import cv2
 import jsonschema
 import pytest
 
-from tests.journeys.agent import EXAMPLE, AgentProcess, run_command, wait_until
+from tests.journeys.agent import EXAMPLE, QUICK, AgentProcess, run_command, wait_until
 from tests.journeys.subscriber import Subscriber
 from tests.mosquitto import Mosquitto
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "alert.schema.json").read_text(encoding="utf-8"))
 LIVE_PICTURES_PER_SECOND = 5
-QUICK_FACES = {"longer_side_px": 400, "smallest_px": 60}
 
 
 @pytest.fixture
@@ -35,9 +34,7 @@ def a_config(broker: Mosquitto, **sections: Any) -> dict[str, Any]:
         "device": {"id": "test-door"},
         "cameras": {"example": {"source": str(EXAMPLE)}},
         "mqtt": {"host": "127.0.0.1", "port": broker.port},
-        # The recording passes in its own time, also on a machine that is busy: look at little, and decide soon.
-        "faces": QUICK_FACES,
-        "verdicts": {"false_alarm_fraction": 0.01},
+        **QUICK,
     }
     return config | sections
 
@@ -175,7 +172,7 @@ def test_sighup_takes_a_good_configuration_and_keeps_the_old_one_over_a_bad_one(
 
 
 def test_the_demo_shows_the_whole_job_and_ends_by_itself(tmp_path):
-    quick = [f"--set=faces.{key}={value}" for key, value in QUICK_FACES.items()]
+    quick = [f"--set=faces.{key}={value}" for key, value in QUICK["faces"].items()]
     done = run_command("run", "--demo", *quick, env={**os.environ, "XDG_STATE_HOME": str(tmp_path)})
 
     assert done.returncode == 0, done.stderr
