@@ -4,8 +4,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# The checks of `make test` run in the order in which they are named.
+# What `make test` does side by side it says itself; all else runs in the order in which it is named.
+ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
+endif
 .DELETE_ON_ERROR:
 
 SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
@@ -19,6 +21,9 @@ SOURCE ?=
 CONFIG ?=
 # What the test targets run: make tests TESTS=tests/vision
 TESTS ?= tests
+# Each test file goes to the worker that is free: a worker for every core, or one after the other: make tests WORKERS=0
+WORKERS ?= auto
+PYTEST_WORKERS := --numprocesses $(WORKERS) --dist loadfile
 # What the scenes are asked: make scenes ARGUMENTS='--cast premiere -k pillar'
 ARGUMENTS ?=
 
@@ -38,7 +43,13 @@ help: ## List the targets
 run: .venv/.installed ## Watch the example recording, or SOURCE=/dev/video0, rtsp://..., a file; CONFIG=file
 	@.venv/bin/edge-agent run --demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(CONFIG),--config '$(CONFIG)')
 
-test: packages format lint types imports test-wheel tests-opencv5 coverage ## Install what the tests need and check everything
+# $(call side_by_side,OUTPUT,TARGETS): two at a time, and what each says in one piece: a line, or the whole target.
+side_by_side = @$(MAKE) --no-print-directory --jobs=2 --output-sync=$(1) SIDE_BY_SIDE=yes $(2)
+
+test: packages ## Install what the tests need and check everything
+	$(call side_by_side,line,.venv-dev/.installed .venv-opencv5/.installed)
+	$(call side_by_side,target,format lint imports types tests-opencv5 test-wheel)
+	@$(MAKE) --no-print-directory tests
 
 packages: ## Check the Debian packages that the tests need; as root, or with sudo, install what is missing
 	@.ci/debian-packages tests/debian-packages.txt
@@ -60,10 +71,10 @@ imports: .venv-dev/.installed ## Check who imports whom
 	.venv-dev/bin/lint-imports
 
 tests: .venv-dev/.installed ## Run the tests, or TESTS=tests/vision
-	.venv-dev/bin/pytest $(TESTS)
+	.venv-dev/bin/pytest $(PYTEST_WORKERS) $(TESTS)
 
 coverage: .venv-dev/.installed ## Run the tests and show the lines that no test has reached
-	.venv-dev/bin/pytest --cov --cov-report=term $(TESTS)
+	.venv-dev/bin/pytest $(PYTEST_WORKERS) --cov --cov-report=term $(TESTS)
 
 PROOF_FOLDER ?= build/proofs
 proof-crashes: .venv-dev/.installed ## Kill the agent 300 times while a broker comes and goes (10 minutes; goes on in PROOF_FOLDER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +14,13 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 # How long an example takes says nothing on a shared machine.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+
+def pytest_configure() -> None:
+    """Let workers side by side (`pytest --numprocesses`) not fight for the cores: one thread each for TensorFlow."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+            os.environ.setdefault(variable, "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
