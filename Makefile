@@ -33,7 +33,7 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert paho-mqtt pydantic pyyaml \
 	hypothesis jsonschema matplotlib pytest pytest-timeout scikit-image
 
-.PHONY: help run test packages fix format lint types imports tests coverage proof-crashes proof-lost-writes \
+.PHONY: help run test packages fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console \
 	tests-opencv5 tests-device test-matrix wheel \
 	test-wheel deb test-service screenshots example scenes soak clean python
 
@@ -82,6 +82,9 @@ proof-crashes: .venv-dev/.installed ## Kill the agent 300 times while a broker c
 
 proof-lost-writes: .venv-dev/.installed ## Cut the power on an agent at hundreds of moments, with every unsynced write gone
 	.venv-dev/bin/python -m tests.proofs.lost_writes --folder $(PROOF_FOLDER)/lost_writes
+
+proof-console: .venv-dev/.installed ## Measure what twenty viewers and fifty requests a second cost the watching (6 minutes)
+	.venv-dev/bin/python -m tests.proofs.console_load --folder $(PROOF_FOLDER)/console
 
 tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures and cameras with OpenCV 5, numpy 2 and LiteRT alone
 	.venv-opencv5/bin/python -m pytest tests/vision tests/camera

@@ -1,0 +1,135 @@
+"""A crowd at the console: viewers that show every picture they get, and programs that ask at a steady rate.
+
+    python -m tests.proofs.crowd URL --viewers 20 --requests-per-second 50
+
+Begins at the line `go` on standard input, rests at `rest` and then says as a line of JSON what it got. A process of its
+own, and the most patient one on the machine: in the field it is somebody else's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from itertools import cycle
+
+import cv2
+import httpx
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+from tests.faces import COLLINS, HOPPER, scene
+
+LOWEST_PRIORITY = 19
+CONNECTIONS = 20
+PATIENCE_SECONDS = 30.0
+WIDTH_PX = 640
+QUESTIONS = ("/api/v1/detect", "/api/v1/alerts")
+
+
+class Crowd:
+    """Viewers and programs that were asked to go."""
+
+    def __init__(self, url: str, *, viewers: int, requests_per_second: float) -> None:
+        self._url, self._viewers, self._pause = url, viewers, 1 / requests_per_second
+        picture, _ = scene((COLLINS, True, 0.6, (-20, 40)), (HOPPER, False, 0.3, (300, 180)))
+        self._picture = cv2.imencode(".jpg", picture)[1].tobytes()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self.got: Counter[str] = Counter()
+        self.waited_ms: list[float] = []
+
+    def go(self) -> None:
+        """Look and ask."""
+        self._begin()
+        self._tasks = [asyncio.ensure_future(self._look()) for _ in range(self._viewers)]
+        self._tasks.append(asyncio.ensure_future(self._ask_steadily()))
+
+    async def rest(self) -> dict[str, object]:
+        """Leave, and say what came."""
+        for task in self._tasks:
+            task.cancel()
+        ends = await asyncio.gather(*self._tasks, return_exceptions=True)
+        failures = [repr(end) for end in ends if isinstance(end, Exception)]
+        self.waited_ms.sort()
+        return {
+            "got": dict(self.got),
+            "answers_ms": {
+                name: round(self.waited_ms[int(share * (len(self.waited_ms) - 1))], 1) if self.waited_ms else None
+                for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+            },
+            "failures": failures,
+        }
+
+    async def _look(self) -> None:
+        """See every camera, and say that each picture was shown, as a page does."""
+        socket = f"{self._url.replace('http', 'ws')}/live"
+        async with connect(socket, origin=self._url, max_size=None) as line:  # type: ignore[arg-type]
+            await line.send(json.dumps({"watch": ["door"], "width_px": WIDTH_PX}))
+            async for message in line:
+                if isinstance(message, bytes):
+                    self.got["pictures"] += 1
+                    self.got["picture bytes"] += len(message)
+                    await line.send(json.dumps({"shown": "door"}))
+                elif "alert" in json.loads(message):
+                    self.got["alerts shown"] += 1
+
+    async def _ask_steadily(self) -> None:
+        """Ask by the clock, also while earlier answers are still to come."""
+        limits = httpx.Limits(max_connections=CONNECTIONS)
+        asking: set[asyncio.Task[None]] = set()
+        async with httpx.AsyncClient(base_url=self._url, timeout=PATIENCE_SECONDS, limits=limits) as client:
+            due = time.monotonic()
+            for question in cycle(QUESTIONS):
+                task = asyncio.ensure_future(self._ask(client, question))
+                asking.add(task)
+                task.add_done_callback(asking.discard)
+                due += self._pause
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    async def _ask(self, client: httpx.AsyncClient, question: str) -> None:
+        began = time.monotonic()
+        try:
+            if question.endswith("detect"):
+                answer = await client.post(question, files={"file": ("street.jpg", self._picture, "image/jpeg")})
+            else:
+                answer = await client.get(question)
+        except httpx.HTTPError as error:
+            self.got[f"{question} {type(error).__name__}"] += 1
+        else:
+            self.got[f"{question} {answer.status_code}"] += 1
+            self.waited_ms.append(1000 * (time.monotonic() - began))
+
+
+async def obey(crowd: Crowd) -> None:
+    """Do what standard input says, to its end."""
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        if line.strip() == "go":
+            crowd.go()
+        else:
+            sys.stdout.write(json.dumps(await crowd.rest()) + "\n")
+            sys.stdout.flush()
+
+
+def main() -> None:
+    """Wait for the word."""
+    parser = argparse.ArgumentParser(description="Look at a console and ask it, at a steady rate.")
+    parser.add_argument("url")
+    parser.add_argument("--viewers", type=int, default=20)
+    parser.add_argument("--requests-per-second", type=float, default=50.0)
+    options = parser.parse_args()
+    os.nice(LOWEST_PRIORITY)
+    with suppress(KeyboardInterrupt, WebSocketException):
+        crowd = Crowd(options.url, viewers=options.viewers, requests_per_second=options.requests_per_second)
+        asyncio.run(obey(crowd))
+
+
+if __name__ == "__main__":
+    main()
