@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
@@ -55,17 +55,51 @@ log = logging.getLogger(__name__)
 class AlbumEntry:
     """One alert. `message` is the alert as it was published, `ended` the message of its end, None while it lasts."""
 
-    id: str
-    camera: str
-    label: str
-    when: datetime
     message: Mapping[str, Any]
-    course: tuple[CoursePoint, ...]
-    violation_nats: float
-    compliant_nats: float
-    face_in_crop: tuple[int, int, int, int]
     ended: Mapping[str, Any] | None
     truth: Truth
+    stored_course: tuple[str, str] = field(repr=False)
+    """As it lies in the file: a page of alerts shows none, and to read it takes longer than all the rest."""
+
+    @property
+    def id(self) -> str:
+        """The id of the alert."""
+        return str(self.message["id"])
+
+    @property
+    def camera(self) -> str:
+        """The camera that saw it."""
+        return str(self.message["camera"])
+
+    @property
+    def label(self) -> str:
+        """The label that was alerted."""
+        return str(self.message["label"])
+
+    @property
+    def when(self) -> datetime:
+        """When it arose, aware UTC."""
+        return _when(self.message)
+
+    @property
+    def course(self) -> tuple[CoursePoint, ...]:
+        """What led to it, and what came after it until its end."""
+        return self._course().points
+
+    @property
+    def violation_nats(self) -> float:
+        """Evidence from which on a person was a violation."""
+        return self._course().violation_nats
+
+    @property
+    def compliant_nats(self) -> float:
+        """Evidence, negative, down from which a person was compliant."""
+        return self._course().compliant_nats
+
+    @property
+    def face_in_crop(self) -> tuple[int, int, int, int]:
+        """Where the face lies in the picture that was kept, in its pixels as x1, y1, x2, y2."""
+        return self._course().face_in_crop
 
     @property
     def day(self) -> str:
@@ -76,6 +110,9 @@ class AlbumEntry:
     def is_false_alarm(self) -> bool:
         """Whether a person said that it shows something else."""
         return self.truth not in ("", self.label)
+
+    def _course(self) -> Course:
+        return read_course(*self.stored_course)
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,19 +406,10 @@ def _when(message: Mapping[str, Any]) -> datetime:
 
 
 def _entry(row: StoredEntry) -> AlbumEntry:
-    message, course_stored, later, ended, truth = row
-    content = json.loads(message)
-    course = read_course(course_stored, later)
+    message, course, later, ended, truth = row
     return AlbumEntry(
-        id=content["id"],
-        camera=content["camera"],
-        label=content["label"],
-        when=_when(content),
-        message=content,
-        course=course.points,
-        violation_nats=course.violation_nats,
-        compliant_nats=course.compliant_nats,
-        face_in_crop=course.face_in_crop,
+        message=json.loads(message),
         ended=json.loads(ended) if ended else None,
         truth=next((one for one in TRUTHS if one == truth), ""),
+        stored_course=(course, later),
     )
