@@ -98,6 +98,7 @@ def open_console(
         from edge_agent.console.eyes import Eyes
         from edge_agent.console.figures import Figures
         from edge_agent.console.hatch import Hatch
+        from edge_agent.console.leisure import Leisure
         from edge_agent.console.live import Live, now
         from edge_agent.console.parts import Parts
         from edge_agent.console.server import Server
@@ -112,13 +113,16 @@ def open_console(
         ) from error
     settings = config.console
     with ExitStack() as stack:
-        desk = stack.enter_context(closing(Desk("console-desk", most_waiting=MOST_AT_DESK)))
-        eyes = stack.enter_context(closing(Eyes(open_eyes, decode, largest_px=settings.largest_picture_pixels)))
+        leisure = Leisure()
+        desk = stack.enter_context(closing(Desk("console-desk", most_waiting=MOST_AT_DESK, leisure=leisure)))
+        eyes = stack.enter_context(
+            closing(Eyes(open_eyes, decode, largest_px=settings.largest_picture_pixels, leisure=leisure))
+        )
         # Another than the agent's: neither waits for the other's lock.
         album = stack.enter_context(closing(Album(config.album_file, keep_days=config.evidence.keep_days)))
         live = Live(desk)
         figures = Figures(config.cameras, versions=versions)
-        hatch = Hatch(live, figures)
+        hatch = Hatch(live, figures, leisure)
         parts = Parts(
             config=settings,
             device=config.device.name,

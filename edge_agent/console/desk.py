@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from edge_agent.console.leisure import Leisure
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,8 +28,12 @@ class BusyError(Exception):
 class Desk:
     """A thread that steps back behind the watching. Asked from the event loop only."""
 
-    def __init__(self, name: str, *, most_waiting: int) -> None:
-        """`most_waiting` pieces of work wait or are done at once; what comes beyond is refused."""
+    def __init__(self, name: str, *, most_waiting: int, leisure: Leisure) -> None:
+        """`most_waiting` pieces of work wait or are done at once; what comes beyond is refused.
+
+        After each the thread rests as `leisure` says; whoever waits for it does not.
+        """
+        self._leisure, self._rests_until = leisure, float("-inf")
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=step_back)
         self._most_waiting = most_waiting
         self._waiting = 0
@@ -41,7 +48,7 @@ class Desk:
             raise BusyError
         self._waiting += 1
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._executor, lambda: function(*arguments, **options))
+        work = loop.run_in_executor(self._executor, self._work, lambda: function(*arguments, **options))
         work.add_done_callback(self._done)
         # Whoever asked may be gone before it is done. It counts until then all the same: its memory is held.
         return await asyncio.shield(work)
@@ -49,6 +56,15 @@ class Desk:
     def close(self) -> None:
         """Begin nothing more; what is being done ends by itself."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _work(self, function: Callable[[], T]) -> T:
+        time.sleep(max(0.0, self._rests_until - time.monotonic()))
+        began_at = time.monotonic()
+        try:
+            return function()
+        finally:
+            ended_at = time.monotonic()
+            self._rests_until = ended_at + self._leisure.rest_seconds(ended_at - began_at, at=ended_at)
 
     def _done(self, work: asyncio.Future[T]) -> None:
         self._waiting -= 1

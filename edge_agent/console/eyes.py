@@ -15,6 +15,7 @@ from edge_agent.vision.detection import detect
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edge_agent.console.leisure import Leisure
     from edge_agent.domain import Image
     from edge_agent.vision.faces import FaceFinder
     from edge_agent.vision.masks import MaskReader
@@ -31,10 +32,10 @@ MOST_WAITING = 16
 class Eyes:
     """Looks at one picture at a time, in a thread of its own. Asked from the event loop only."""
 
-    def __init__(self, open_eyes: OpenEyes, decode: Decode, *, largest_px: int) -> None:
+    def __init__(self, open_eyes: OpenEyes, decode: Decode, *, largest_px: int, leisure: Leisure) -> None:
         """`decode(content, largest_px=...)` gives the pixels of a picture, or raises a PictureError."""
         self._open, self._decode, self._largest_px = open_eyes, decode, largest_px
-        self._desk = Desk("console-eyes", most_waiting=MOST_WAITING)
+        self._desk = Desk("console-eyes", most_waiting=MOST_WAITING, leisure=leisure)
         self._opened: tuple[FaceFinder, MaskReader] | None = None
 
     async def detect(self, content: bytes) -> dict[str, Any]:

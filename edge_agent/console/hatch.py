@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edge_agent.console.figures import Figures
+    from edge_agent.console.leisure import Leisure
     from edge_agent.console.live import Live
     from edge_agent.domain import Frame, Outcome
 
@@ -43,9 +44,9 @@ class Hatch:
     Between the two pass references and deques, which change in one step: neither ever waits for a lock.
     """
 
-    def __init__(self, live: Live, figures: Figures) -> None:
-        """Frames go to `live`, their figures to `figures`."""
-        self._live, self._figures = live, figures
+    def __init__(self, live: Live, figures: Figures, leisure: Leisure) -> None:
+        """Frames go to `live`, their figures to `figures`, and to `leisure` how long they took."""
+        self._live, self._figures, self._leisure = live, figures, leisure
         self._overview: tuple[float, Mapping[str, Any]] | None = None
         self._asked_at = float("-inf")
         self._commands: deque[Asked] = deque()
@@ -58,6 +59,7 @@ class Hatch:
         """Take note of a frame that went through the whole path."""
         self._live.saw(frame, outcome)
         self._figures.saw(frame, outcome)
+        self._leisure.saw(outcome, at=time.monotonic())
 
     def looked_away(self, camera: str) -> None:
         """Show nothing of a camera any more: it is paused."""

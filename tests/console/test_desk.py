@@ -3,15 +3,17 @@
 import asyncio
 import os
 import threading
+import time
 
 import pytest
 
 from edge_agent.console.desk import NICENESS, BusyError, Desk
+from edge_agent.console.leisure import Leisure
 
 
 @pytest.fixture
 def desk():
-    made = Desk("test", most_waiting=3)
+    made = Desk("test", most_waiting=3, leisure=Leisure())
     yield made
     made.close()
 
@@ -65,3 +67,27 @@ def test_one_who_leaves_still_counts_until_the_work_is_done(desk):
         gate.set()
 
     asyncio.run(ask())
+
+
+class NoLeisure(Leisure):
+    """So busy a watching that a millisecond of work is followed by a long rest."""
+
+    def rest_seconds(self, worked_seconds, *, at):
+        return 0.2
+
+
+def test_after_work_it_rests_as_the_watching_wants_and_whoever_asked_does_not_wait_for_that():
+    desk = Desk("test", most_waiting=3, leisure=NoLeisure())
+
+    async def ask():
+        began = time.monotonic()
+        await desk.do(threading.get_native_id)
+        first = time.monotonic() - began
+        await desk.do(threading.get_native_id)
+        return first, time.monotonic() - began
+
+    first, second = asyncio.run(ask())
+    desk.close()
+
+    assert first < second
+    assert second >= 0.2

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_agent.console.desk import Desk
+from edge_agent.console.leisure import Leisure
 from edge_agent.console.live import HELD_SECONDS, MOST_PER_SECOND, Live
 from tests.console.served import somebody
 from tests.values import a_frame
@@ -19,7 +20,7 @@ INTERVAL = 1 / MOST_PER_SECOND
 
 @pytest.fixture
 def desk():
-    made = Desk("test", most_waiting=100)
+    made = Desk("test", most_waiting=100, leisure=Leisure())
     yield made
     made.close()
 
