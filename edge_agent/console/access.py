@@ -171,9 +171,12 @@ class Access:
         return self.sessions.begin(at=self._clock())
 
     def _program(self, token: str, address: str) -> Visitor | Refusal:
-        if wait_seconds := self._attempts.wait_seconds(address, at=self._clock()):
+        is_right = bool(self._token) and is_same(token, self._token)
+        wait_seconds = self._attempts.wait_seconds(address, at=self._clock())
+        if wait_seconds and not (is_right and self._attempts.knows(address)):
             return Refusal(429, "too many wrong tokens or passwords; wait", (_retry_after(wait_seconds),))
-        if self._token and is_same(token, self._token):
+        if is_right:
+            self._attempts.was_right(address)
             return Visitor("program", "", "", address)
         self._attempts.was_wrong(address, at=self._clock())
         return Refusal(401, "wrong token", (("WWW-Authenticate", 'Bearer error="invalid_token"'),))

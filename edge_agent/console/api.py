@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response, Security
 from fastapi.responses import JSONResponse
+from fastapi.security import APIKeyCookie, HTTPBearer
 
 from edge_agent.console import models
 from edge_agent.console.alert_view import ALERT_ID_PATTERN, alert_as_json, alert_in_detail
@@ -62,11 +63,12 @@ COMMAND_BODY = {
                         "maxLength": 63,
                         "description": "pause, resume, snapshot: this camera",
                     },
+                    "on": {"type": "boolean", "description": "pause: false resumes"},
                     "seconds": {
-                        "type": "number",
+                        "type": ["number", "null"],
                         "exclusiveMinimum": 0,
                         "maximum": 604_800,
-                        "description": "pause: for so long",
+                        "description": "pause: for so long; null: until resumed",
                     },
                 },
             }
@@ -106,6 +108,18 @@ def bytes_of(*kinds: str, said: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": content, "description": said}}
 
 
+def ways_in(parts: Parts) -> list[Any]:
+    """Describe how to be let in; whether somebody is, the gate has decided long before."""
+    if not parts.access.needs_login:
+        return []
+    token = HTTPBearer(auto_error=False, scheme_name="token", description="The line in console.token_file")
+    cookie = parts.access.cookie_name("https" if parts.config.cert_file else "http")
+    session = APIKeyCookie(
+        name=cookie, auto_error=False, scheme_name="session", description="Of a person who has logged in at /login"
+    )
+    return [Security(token), Security(session)]
+
+
 class Api:
     """Answers programs, and the pages' scripts."""
 
@@ -115,7 +129,7 @@ class Api:
 
     def router(self) -> APIRouter:
         """Every path, with what it may answer."""
-        router = APIRouter(prefix="/api/v1", default_response_class=JSONResponse)
+        router = APIRouter(prefix="/api/v1", dependencies=ways_in(self._parts))
         add = router.add_api_route
         add(
             "/detect",
@@ -133,7 +147,7 @@ class Api:
             methods=["GET"],
             response_class=Response,
             responses={
-                **problems(_404="No camera of this name", _503="It gives no picture now, or the device is too busy"),
+                **problems(_404="No camera of this name, or it gives no picture now"),
                 **bytes_of("image/jpeg", said="What the camera sees"),
             },
             summary="See what a camera sees",
@@ -241,9 +255,7 @@ class Api:
             raise HTTPException(404, f"no camera of this name; known are {', '.join(self._parts.cameras)}")
         sight = live.shown(name, at=now())
         if sight is None:
-            raise HTTPException(
-                503, "the camera has given no picture yet, or is paused; /api/v1/status says more", {"Retry-After": "2"}
-            )
+            raise HTTPException(404, "the camera has given no picture yet, or is paused; /api/v1/status says more")
         shown = await live.picture(sight, width_px=width_px, drawn=drawn)
         return Response(shown.jpeg, media_type="image/jpeg", headers={"X-Taken": str(shown.head["when"])})
 

@@ -71,7 +71,12 @@ class Attempts:
 
     def __init__(self) -> None:
         self._mistakes: OrderedDict[str, _Mistakes] = OrderedDict()
+        self._known: OrderedDict[str, None] = OrderedDict()
         self._left_of_all, self._since = MISTAKES_OF_ALL, 0.0
+
+    def knows(self, address: str) -> bool:
+        """Whether this address was right before: a neighbour that is wrong all the time must not keep it out."""
+        return address in self._known
 
     def wait_seconds(self, address: str, *, at: float) -> int:
         """Whole seconds until this address may try again; 0: now."""
@@ -96,8 +101,12 @@ class Attempts:
         self._left_of_all, self._since = max(self._left(at) - 1, 0.0), at
 
     def was_right(self, address: str) -> None:
-        """Forget the mistakes of an address."""
+        """Forget the mistakes of an address, and remember that it was right."""
         self._mistakes.pop(address, None)
+        self._known[address] = None
+        self._known.move_to_end(address)
+        if len(self._known) > MOST_ADDRESSES:
+            self._known.popitem(last=False)
 
     def _left(self, at: float) -> float:
         return min(MISTAKES_OF_ALL, self._left_of_all + (at - self._since) / ONE_MORE_SECONDS)

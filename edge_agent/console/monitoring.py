@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from edge_agent.console import models
-from edge_agent.console.api import bytes_of, problems
+from edge_agent.console.api import bytes_of, problems, ways_in
 from edge_agent.console.hatch import UnansweredError
 from edge_agent.console.parts import Parts
 
@@ -48,6 +48,7 @@ class Monitoring:
             response_class=Response,
             responses={**problems(), **bytes_of("text/plain", said="Prometheus' text format 0.0.4")},
             summary="Figures for Prometheus",
+            dependencies=ways_in(self._parts),
         )
         return router
 

@@ -40,6 +40,14 @@ LONGEST_HEADER_BYTES = 16_384
 LARGEST_SOCKET_MESSAGE_BYTES = 2_000_000
 """A picture of a webcam has a tenth of it."""
 
+QUIETER = {
+    "uvicorn": logging.CRITICAL,
+    "python_multipart": logging.CRITICAL,
+    "websockets": logging.CRITICAL,
+    # Warns of every client that has gone in the middle of an answer.
+    "asyncio": logging.ERROR,
+}
+
 log = logging.getLogger(__name__)
 
 
@@ -54,8 +62,9 @@ class Server:
         """
         self._config, self._hatch = config, hatch
         self._tls = _tls_context(config)
-        # What uvicorn says of single requests would let anybody fill the log; our own failures are told at the gate.
-        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+        # What these say of single requests would let anybody fill the log; our own failures are told at the gate.
+        for name, least in QUIETER.items():
+            logging.getLogger(name).setLevel(least)
         self._uvicorn = uvicorn.Config(
             app,
             http=Patient,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FRAMING_BYTES = 16_384
 """What a form holds beside the picture: boundaries, headers, a few fields."""
 LONGEST_FIELD_BYTES = 4096
-MOST_FIELDS = 8
+MOST_FIELDS = 100
 MOST_HELD = 3
 """Pictures of the largest size that may be in memory at once; more of smaller ones."""
 AGAIN_SECONDS = "1"

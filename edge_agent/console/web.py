@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 from starlette.templating import Jinja2Templates
 
 from edge_agent.console import login, pages, shelf, sockets
@@ -51,6 +52,8 @@ def build(parts: Parts) -> ASGIApp:
     app.router.routes.extend([*login.routes(parts.access), *sockets.routes(parts), *shelf.routes(HERE / "static")])
 
     async def say_http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            error.headers = {"Allow": _allowed(app, request.url.path) or (error.headers or {}).get("Allow", "")}
         is_page = request.method == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
         if is_page and "text/html" in request.headers.get("accept", ""):
             context = {"head": HTTPStatus(error.status_code).phrase, "says": error.detail}
@@ -64,6 +67,14 @@ def build(parts: Parts) -> ASGIApp:
     for kind in (BusyError, UnansweredError, UnavailableError, ModelError):
         app.exception_handler(kind)(_say_later)
     return Gate(app, access=parts.access)
+
+
+def _allowed(app: FastAPI, path: str) -> str:
+    """Every method of a path of the API: the router names those of the first route alone."""
+    for template, operations in app.openapi()["paths"].items():
+        if compile_path(template)[0].fullmatch(path):
+            return ", ".join(sorted(method.upper() for method in operations))
+    return ""
 
 
 def _templates(parts: Parts) -> Jinja2Templates:

@@ -115,7 +115,11 @@ class WatchedDoor(AgentProcess):
     def __enter__(self) -> WatchedDoor:
         """Give it when it has seen its first frame."""
         self.start()
-        self.wait_until_ready()
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def wait_until_ready(self) -> None:

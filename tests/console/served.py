@@ -13,8 +13,11 @@ import httpx
 from edge_agent.camera.pictures import decode_picture
 from edge_agent.config import Config
 from edge_agent.console import open_console
+from edge_agent.delivery.commands import read_command
 from edge_agent.delivery.identity import uuid7
+from edge_agent.delivery.mqtt import Message
 from edge_agent.domain import Frame, Outcome
+from edge_agent.errors import CommandError
 from edge_agent.evidence.album import Album
 from edge_agent.evidence.course import Course, CoursePoint
 from edge_agent.wiring import open_eyes
@@ -89,9 +92,11 @@ class Served:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.Client(base_url=self.url, headers=headers, timeout=20, **options)
 
-    def show(self, image: Image, *, at: float = 0.0, index: int = 0, outcome: Outcome | None = None) -> None:
-        """Have the camera at the door see this."""
-        self.console.saw(Frame("door", index, image, at, NOON), outcome or somebody())
+    def show(
+        self, image: Image, *, camera: str = "door", at: float = 0.0, index: int = 0, outcome: Outcome | None = None
+    ) -> None:
+        """Have a camera see this."""
+        self.console.saw(Frame(camera, index, image, at, NOON), outcome or somebody())
 
     def keep_alert(self, *, camera: str = "door", crop: bytes | None = None) -> str:
         """Have an alert in the album, with its picture where one is given."""
@@ -123,13 +128,18 @@ class Served:
                 self.console.tell(dict(self.overview))
 
     def _result(self, asked: Asked) -> dict[str, Any]:
+        state, reason = self.state, self.reason
+        try:
+            read_command(Message(asked.name, asked.payload))
+        except CommandError as error:
+            state, reason = "refused", str(error)
         return {
             "schema": "maskwatch.result/1",
             "device": "test",
             "command": asked.name,
             "id": "",
-            "state": self.state,
-            "reason": self.reason,
+            "state": state,
+            "reason": reason,
             "result": {},
             "when": "2026-03-01T12:00:00.000Z",
         }

@@ -91,6 +91,13 @@ def test_who_guesses_tokens_waits_longer_and_longer(locked):
         assert program.get("/api/v1/status").status_code == 429
 
 
+def test_a_program_that_was_right_before_is_not_kept_out_by_its_neighbour(locked):
+    with locked.client(token=GUESS) as ask, locked.client(token=TOKEN) as program:
+        assert program.get("/api/v1/status").status_code == 200
+        assert [ask.get("/api/v1/status").status_code for _ in range(5)] == [401] * FREE_MISTAKES + [429] * 2
+        assert program.get("/api/v1/status").status_code == 200
+
+
 def test_what_keeps_a_device_alive_can_be_asked_by_anybody(locked):
     with locked.client() as ask:
         assert ask.get("/health").json() == {"ok": True, "reasons": ["camera_away"]}

@@ -63,7 +63,7 @@ def test_every_kind_is_read_as_base64_too(ask, suffix):
 
 
 def test_a_camera_is_seen_as_it_is_and_with_everything_drawn(console, ask):
-    assert ask.get("/api/v1/cameras/door/frame.jpg").status_code == 503
+    assert ask.get("/api/v1/cameras/door/frame.jpg").status_code == 404
     console.show(portrait(HOPPER))
 
     plain, drawn = (ask.get("/api/v1/cameras/door/frame.jpg", params={"drawn": drawn}) for drawn in (False, True))

@@ -88,6 +88,8 @@ def test_one_line_is_logged_at_the_start_and_no_more(tmp_path, caplog):
         with socket.create_connection(("127.0.0.1", console.config.console.port)) as line:
             line.sendall(b"nonsense\r\n\r\n")
             line.recv(100)
+        form = {"Content-Type": "multipart/form-data; boundary=x"}
+        ask.post("/api/v1/detect", content=b"--x\r\nContent-Disposition\r\r: y\r\n\r\n", headers=form)
 
     said = [record.getMessage() for record in caplog.records if not record.name.startswith("http")]
     assert said == [f"console: {console.url}"]
