@@ -14,6 +14,7 @@ from edge_agent.camera.source import source_kind
 from edge_agent.commands.demo import run_demo
 from edge_agent.commands.options import add_command, configured
 from edge_agent.config import CameraConfig
+from edge_agent.console import check_console
 from edge_agent.errors import AgentError
 from edge_agent.systemd import Notifier
 from edge_agent.wiring import open_agent
@@ -76,7 +77,7 @@ def _ask_for_reload(options: argparse.Namespace, life: _Life) -> None:
     Raises:
         ConfigError: it has mistakes.
     """
-    configured(options)
+    check_console(configured(options).console)
     life.ask_for_reload()
 
 
@@ -101,6 +102,8 @@ def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Not
         notifier.reloading()
         try:
             changed = configured(options)
+            # A password that is gone must not end a watch that went well.
+            check_console(changed.console)
         except AgentError as error:
             log.error("the configuration stays as it was: %s", error)  # noqa: TRY400  (the message says it all)
             notifier.ready()

@@ -146,6 +146,19 @@ def open_console(
         yield hatch
 
 
+def check_console(config: ConsoleConfig) -> None:
+    """See whether a console could be opened with these files, before the one that works is closed.
+
+    Raises:
+        ConfigError: the password, the token or the certificate cannot be read.
+    """
+    if config.enabled:
+        from edge_agent.console.tls import open_tls
+
+        read_secrets(config)
+        open_tls(config)
+
+
 def read_secrets(config: ConsoleConfig) -> tuple[str, str]:
     """Give password and token; empty where none is asked for.
 

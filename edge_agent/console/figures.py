@@ -140,23 +140,23 @@ def _about_the_device(overview: Mapping[str, Any]) -> Iterator[Metric]:
     yield _gauge("maskwatch_broker_connected", "1 while the broker is connected", delivery["connected"])
     yield _gauge("maskwatch_outbox_rows", "Messages that wait for the broker", outbox["rows"])
     yield _gauge("maskwatch_outbox_bytes", "Bytes of the messages that wait", outbox["bytes"])
-    dropped = GaugeMetricFamily("maskwatch_outbox_dropped", "Messages dropped for lack of room", labels=["kind"])
+    dropped = CounterMetricFamily("maskwatch_outbox_dropped", "Messages dropped for lack of room", labels=["kind"])
     for kind, count in outbox["dropped"].items():
         dropped.add_metric([kind], count)
     yield dropped
 
 
 def _about_cameras(cameras: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
-    families = {
+    families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {
         "is_open": GaugeMetricFamily("maskwatch_camera_up", "1 while a camera is open", labels=["camera"]),
         "paused": GaugeMetricFamily("maskwatch_camera_paused", "1 while a camera is paused", labels=["camera"]),
         "frames_per_second": GaugeMetricFamily(
             "maskwatch_camera_frames_per_second", "Frames of a camera that are looked at", labels=["camera"]
         ),
-        "dropped": GaugeMetricFamily(
+        "dropped": CounterMetricFamily(
             "maskwatch_camera_dropped", "Pictures replaced by newer ones before anybody looked", labels=["camera"]
         ),
-        "reopened": GaugeMetricFamily(
+        "reopened": CounterMetricFamily(
             "maskwatch_camera_reopened", "How often a camera was reopened", labels=["camera"]
         ),
     }

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,11 @@ import uvicorn
 
 from edge_agent.console.desk import step_back
 from edge_agent.console.door import Door, Patient
-from edge_agent.errors import ConfigError
+from edge_agent.console.tls import open_tls
 
 if TYPE_CHECKING:
+    import ssl
+
     from starlette.types import ASGIApp
 
     from edge_agent.config import ConsoleConfig
@@ -61,7 +62,7 @@ class Server:
             ConfigError: the certificate or its key cannot be used.
         """
         self._config, self._hatch = config, hatch
-        self._tls = _tls_context(config)
+        self._tls = open_tls(config)
         # What these say of single requests would let anybody fill the log; our own failures are told at the gate.
         for name, least in QUIETER.items():
             logging.getLogger(name).setLevel(least)
@@ -190,27 +191,6 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             listener.close()
         raise
     return listeners
-
-
-def _tls_context(config: ConsoleConfig) -> ssl.SSLContext | None:
-    if config.cert_file is None or config.key_file is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        # A key with a passphrase must not make the service wait at a terminal.
-        context.load_cert_chain(config.cert_file, config.key_file, password=lambda: b"")
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{config.cert_file}, {config.key_file}: cannot be used for https: {_reason(error)}; check "
-            "console.cert_file and console.key_file (PEM, the key without a passphrase) and who may read them"
-        ) from error
-    return context
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error)
 
 
 def _address(config: ConsoleConfig) -> str:
