@@ -68,6 +68,7 @@ def test_an_agent_whose_disk_takes_nothing_watches_and_alerts_without_pictures(t
     assert [alert["sequence"] for alert in alerts] == list(range(1, len(alerts) + 1))
     assert all(alert["crop"] is None and "cannot be kept" in alert["crop_error"] for alert in alerts)
     assert agent.log.count("the outbox cannot be used") == 1
+    assert agent.log.count("alerts are sent all the same") == 1
 
 
 @pytest.fixture
