@@ -7,8 +7,8 @@ import ssl
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from edge_agent.console import read_secrets
 from edge_agent.errors import ConfigError, UnavailableError
-from edge_agent.password_file import read_password
 from edge_agent.wiring import is_at_work
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # What the extra installs: see pyproject.toml.
 EXTRA = ("fastapi", "jinja2", "prometheus_client", "python_multipart", "uvicorn", "websockets")
-LEAST_CHARACTERS = 8
 
 
 def look_at_console(config: Config) -> str:
@@ -43,13 +42,11 @@ def look_at_console(config: Config) -> str:
 
 
 def _who_may_come_in(console: ConsoleConfig) -> str:
-    ways = []
-    if console.password_file is not None:
-        read_password(console.password_file, key="console.password_file", least_characters=LEAST_CHARACTERS)
-        ways.append("people with the password")
-    if console.token_file is not None:
-        read_password(console.token_file, key="console.token_file", least_characters=LEAST_CHARACTERS)
-        ways.append("programs with the token")
+    password, token = read_secrets(console)
+    ways = [
+        *(["people with the password"] if password else []),
+        *(["programs with the token"] if token else []),
+    ]
     return " and ".join(ways) or "everybody on this machine, and nobody else"
 
 
@@ -57,11 +54,13 @@ def _scheme(console: ConsoleConfig) -> str:
     if console.cert_file is None:
         return "http"
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(console.cert_file, console.key_file)
-    except OSError as error:
+        # A key with a passphrase is refused, as the console does, and not asked for at a terminal.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(console.cert_file, console.key_file, password=lambda: b"")
+    except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{console.cert_file}, {console.key_file}: no certificate with its key ({error.strerror or error}); check "
-            "console.cert_file and console.key_file, and who may read them"
+            f"{console.cert_file}, {console.key_file}: no certificate with its key ({error}); check console.cert_file "
+            "and console.key_file (PEM, the key without a passphrase), and who may read them"
         ) from error
     return "https"
 

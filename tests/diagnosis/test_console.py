@@ -73,6 +73,11 @@ def test_a_certificate_is_tried_with_its_key(tmp_path):
 
     assert look_at_console(a_config(tmp_path, **files)).startswith("https://127.0.0.1:")
 
+    command = ["openssl", "rsa", "-aes256", "-passout", "pass:a phrase", "-in", files["key_file"]]
+    subprocess.run([*command, "-out", tmp_path / "locked.pem"], check=True, capture_output=True)
+    with pytest.raises(ConfigError, match="the key without a passphrase"):
+        look_at_console(a_config(tmp_path, **{**files, "key_file": tmp_path / "locked.pem"}))
+
     files["key_file"].write_text("no key")
     with pytest.raises(ConfigError, match=r"no certificate with its key.*console\.cert_file"):
         look_at_console(a_config(tmp_path, **files))
