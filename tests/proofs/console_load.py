@@ -37,12 +37,12 @@ LOOP_SECONDS = 9.2
 """Of the example, which shows two violations: one alert each."""
 LONGEST_PAUSE_SECONDS = 7.7
 """Between two of its alerts, but for one that is missing: those of one loop are four seconds apart."""
-FLAT_OUT_TIMES = 20
-"""300 frames a second: more than any device looks at."""
+FLAT_OUT_TIMES = 8
+"""120 frames a second, of which the decoding still leaves a second core free; a desktop looks at a hundred."""
 RATES = ("frames_per_second", "looked_per_second")
 LOOPS_A_TURN = 3
-SETTLE_SECONDS = 3.0
-"""Until a crowd has come or gone."""
+SETTLE_SECONDS = 10.0
+"""Until a crowd has come or gone, and what it asked for is done."""
 STARTS_WITHIN_SECONDS = 60.0
 PATIENCE_SECONDS = 5.0
 """For the last answers of a turn."""
