@@ -140,7 +140,7 @@ def open_console(
             uploads=Uploads(largest_bytes=settings.largest_upload_bytes),
             viewers=Viewers(settings.viewers),
         )
-        server = Server(build(parts), settings, hatch)
+        server = Server(build(parts), settings, hatch, leisure)
         server.open()
         stack.callback(server.close)
         yield hatch

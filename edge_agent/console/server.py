@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from edge_agent.console.breath import breathe, short_turns
 from edge_agent.console.desk import step_back
 from edge_agent.console.door import Door, Patient
 from edge_agent.console.tls import open_tls
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config import ConsoleConfig
     from edge_agent.console.hatch import Hatch
+    from edge_agent.console.leisure import Leisure
 
 AGAIN_SECONDS = 10.0
 END_SECONDS = 3.0
@@ -55,13 +57,13 @@ log = logging.getLogger(__name__)
 class Server:
     """Serves an application until it is closed. `open` and `close` belong to one thread, all else to its own."""
 
-    def __init__(self, app: ASGIApp, config: ConsoleConfig, hatch: Hatch) -> None:
-        """Why nobody can reach it is told through the hatch.
+    def __init__(self, app: ASGIApp, config: ConsoleConfig, hatch: Hatch, leisure: Leisure) -> None:
+        """Why nobody can reach it is told through the hatch; `leisure` says how much time there is.
 
         Raises:
             ConfigError: the certificate or its key cannot be used.
         """
-        self._config, self._hatch = config, hatch
+        self._config, self._hatch, self._leisure = config, hatch, leisure
         self._tls = open_tls(config)
         # What these say of single requests would let anybody fill the log; our own failures are told at the gate.
         for name, least in QUIETER.items():
@@ -130,10 +132,13 @@ class Server:
     async def _serve(self, listeners: list[socket.socket], ending: asyncio.Event) -> None:
         server = _Uvicorn(self._uvicorn, listeners, tls=self._tls, viewers=self._config.viewers)
         work = asyncio.ensure_future(server.serve())
-        self._is_up.set()
-        await ending.wait()
-        server.should_exit = True
-        await work
+        breath = asyncio.ensure_future(breathe(self._leisure))
+        with short_turns():
+            self._is_up.set()
+            await ending.wait()
+            breath.cancel()
+            server.should_exit = True
+            await work
 
     def _cannot_listen(self, error: OSError) -> None:
         if not self._hatch.trouble:
