@@ -89,6 +89,9 @@ class Agent:
         for frame in self.cameras.frames(stop):
             if frame is not None:
                 self._watch(frame)
+            # First: whoever has waited for READY and looks at the status finds one.
+            self.notifier.status(self._status())
+            if frame is not None:
                 self.notifier.ready()
             self._listen()
             self._tell_how_it_goes()
@@ -221,16 +224,17 @@ class Agent:
         if at - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = at
             self._sweep()
+
+    def _status(self) -> str:
+        """The line that `systemctl status` shows."""
         link, lost = self.publisher.state, self._lost_cameras()
-        self.notifier.status(
-            ", ".join(
-                [
-                    *(f"camera {state.name} away: {state.reason}" for state in lost),
-                    "watching" if len(lost) < len(self.pipelines) else "not watching",
-                    "broker connected" if link.connected else f"broker away: {link.reason}",
-                    f"{self.health.alerts} alerts, {link.waiting} waiting",
-                ]
-            )
+        return ", ".join(
+            [
+                *(f"camera {state.name} away: {state.reason}" for state in lost),
+                "watching" if len(lost) < len(self.pipelines) else "not watching",
+                "broker connected" if link.connected else f"broker away: {link.reason}",
+                f"{self.health.alerts} alerts, {link.waiting} waiting",
+            ]
         )
 
     def _is_watching(self, *, at: float) -> bool:

@@ -134,6 +134,8 @@ def test_systemd_hears_ready_after_the_first_frame_then_the_watchdog_then_stoppi
         wait_until(lambda: agent.notifications.count("WATCHDOG=1") >= 2, "the watchdog")
         assert agent.end(signal.SIGTERM, seconds=5.0) == 0
 
+        # A status is there for whoever has waited for READY.
+        assert agent.notifications[0].startswith("STATUS=watching")
         kinds = [note for note in agent.notifications if not note.startswith("STATUS=")]
         assert kinds[0] == "READY=1"
         assert kinds[-1] == "STOPPING=1"
