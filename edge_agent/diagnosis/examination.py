@@ -16,6 +16,7 @@ from edge_agent.config_file import default_file, load_config
 from edge_agent.diagnosis.certificates import look_at_certificates
 from edge_agent.diagnosis.device import look_at_device
 from edge_agent.diagnosis.finding import Finding, worst_first
+from edge_agent.diagnosis.groups import look_at_groups, who_watches
 from edge_agent.diagnosis.parts import looks_at_parts
 from edge_agent.diagnosis.service import ask_systemd, look_at_service, with_state_of
 from edge_agent.diagnosis.system import System, look_at_system
@@ -73,6 +74,7 @@ def examine(
     machine = Machine(config.state, root=root).look()
     findings = [Finding("configuration", "ok", str(file or "the defaults"))]
     findings += _look_at_parts(config, tell)
+    findings += look_at_groups(config, who_watches(service), root=root)
     findings += look_at_certificates(config, now=now)
     findings += look_at_device(config, system, machine)
     findings += look_at_service(service)

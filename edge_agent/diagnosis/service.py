@@ -30,6 +30,8 @@ PROPERTIES = (
     "NRestarts",
     "StateDirectory",
     "StatusText",
+    "User",
+    "SupplementaryGroups",
 )
 
 
@@ -45,6 +47,8 @@ class Service:
     restarts: int
     state_directory: str
     status: str
+    user: str
+    groups: str
 
 
 def ask_systemd() -> Service | None:
@@ -62,6 +66,8 @@ def ask_systemd() -> Service | None:
         restarts=_whole(said.get("NRestarts", "")),
         state_directory=said.get("StateDirectory", ""),
         status=said.get("StatusText", ""),
+        user=said.get("User", ""),
+        groups=said.get("SupplementaryGroups", ""),
     )
 
 

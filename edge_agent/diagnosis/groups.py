@@ -1,0 +1,110 @@
+"""Groups: may the user that the agent runs as open its cameras?
+
+That root or whoever asks may open them says nothing of the service, which runs as a user of its own.
+"""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import os
+import pwd
+import shlex
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_agent.config import named_source
+from edge_agent.diagnosis.finding import Finding
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edge_agent.config import Config
+    from edge_agent.diagnosis.service import Service
+
+# What a Raspberry Pi's ribbon camera is: its parts, and the memory that pictures are handed over in.
+RIBBON_CAMERA = ("dev/media*", "dev/video*", "dev/dma_heap/*")
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """Who opens the cameras; `groups` are all that the user is in, also those that the unit adds."""
+
+    name: str
+    user: int
+    groups: frozenset[int]
+    is_service: bool
+
+
+def who_watches(service: Service | None) -> Watcher:
+    """The user of the service; whoever asks where there is no service, or its user is missing."""
+    if service is not None:
+        try:
+            entry = pwd.getpwnam(service.user or "root")
+        except KeyError:
+            pass
+        else:
+            groups = {*os.getgrouplist(entry.pw_name, entry.pw_gid), *_numbers(service.groups)}
+            return Watcher(entry.pw_name, entry.pw_uid, frozenset(groups), is_service=True)
+    return Watcher(getpass.getuser(), os.geteuid(), frozenset({os.getegid(), *os.getgroups()}), is_service=False)
+
+
+def look_at_groups(config: Config, watcher: Watcher, *, root: Path = Path("/")) -> Iterator[Finding]:
+    """Judge every device file of a camera that is there; nothing is said where there is none."""
+    files = sorted({file for camera in config.cameras.values() for file in _device_files(camera.source, root)})
+    closed = [file for file in files if not _may_open(watcher, file.stat())]
+    for file in closed:
+        group = _group_name(file.stat().st_gid)
+        join = f"sudo usermod -aG {group} {shlex.quote(watcher.name)}"
+        yield Finding(
+            "groups",
+            "wrong",
+            f"{file}: {watcher.name}, who runs the agent, is not in its group {group}",
+            f"{join} && sudo systemctl restart edge-agent" if watcher.is_service else f"{join}, and log in again",
+            ConfigError.exit_code,
+        )
+    if files and not closed:
+        yield Finding("groups", "ok", f"{watcher.name}, who runs the agent, may open {', '.join(map(str, files))}")
+
+
+def _device_files(source: str, root: Path) -> Iterator[Path]:
+    """The files below /dev that this camera is opened by, as far as they are there."""
+    if (named := named_source(source)) is not None:
+        if named[0] in ("rpicam", "picamera2"):
+            yield from (file for pattern in RIBBON_CAMERA for file in root.glob(pattern))
+        return
+    file = Path(f"/dev/video{source}" if source.isdecimal() else source)
+    if file.is_relative_to("/dev") and (root / file.relative_to("/")).exists():
+        yield root / file.relative_to("/")
+
+
+def _may_open(watcher: Watcher, status: os.stat_result) -> bool:
+    """Whether the mode lets this user read and write, as the kernel decides it."""
+    if watcher.user == 0:
+        return True
+    if watcher.user == status.st_uid:
+        wanted = stat.S_IRUSR | stat.S_IWUSR
+    elif status.st_gid in watcher.groups:
+        wanted = stat.S_IRGRP | stat.S_IWGRP
+    else:
+        wanted = stat.S_IROTH | stat.S_IWOTH
+    return status.st_mode & wanted == wanted
+
+
+def _numbers(groups: str) -> Iterator[int]:
+    """The groups that a unit adds to those of its user; one that does not exist keeps the unit from starting."""
+    for name in groups.split():
+        try:
+            yield grp.getgrnam(name).gr_gid
+        except KeyError:
+            continue
+
+
+def _group_name(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)

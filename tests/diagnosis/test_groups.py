@@ -1,0 +1,112 @@
+"""Whether the user of the service may open a camera is told, whoever asks."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from dataclasses import replace
+
+import pytest
+
+from edge_agent.config import Config
+from edge_agent.diagnosis.groups import Watcher, look_at_groups, who_watches
+from edge_agent.diagnosis.service import Service
+
+SERVICE = Service(
+    load="loaded", active="active", enabled="enabled", result="success", exit_code=0, restarts=0,
+    state_directory="maskwatch", status="", user="nobody", groups="",
+)  # fmt: skip
+# Nobody's numbers, neither of the user nor of the group that the tests run as.
+STRANGER = Watcher("maskwatch", user=54_321, groups=frozenset({54_322}), is_service=True)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Give a machine whose cameras are files, closed to all but owner and group."""
+
+    def plug_in(*names: str) -> None:
+        for name in names:
+            (tmp_path / "dev" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "dev" / name).touch(mode=0o660)
+            (tmp_path / "dev" / name).chmod(0o660)
+
+    plug_in("video0")
+    return plug_in
+
+
+def found(tmp_path, watcher, *sources):
+    cameras = {f"camera-{number}": {"source": source} for number, source in enumerate(sources or ("/dev/video0",))}
+    return list(look_at_groups(Config.model_validate({"cameras": cameras}), watcher, root=tmp_path))
+
+
+def own_group(tmp_path):
+    return (tmp_path / "dev" / "video0").stat().st_gid
+
+
+def test_a_user_outside_the_group_of_a_camera_is_told_which_to_join(tmp_path, machine):
+    (finding,) = found(tmp_path, STRANGER)
+
+    group = grp.getgrgid(own_group(tmp_path)).gr_name
+    assert (finding.check, finding.severity, finding.exit_code) == ("groups", "wrong", 78)
+    assert f"maskwatch, who runs the agent, is not in its group {group}" in finding.message
+    assert finding.mend == f"sudo usermod -aG {group} maskwatch && sudo systemctl restart edge-agent"
+
+
+def test_whoever_runs_it_by_hand_has_to_log_in_again(tmp_path, machine):
+    (finding,) = found(tmp_path, replace(STRANGER, is_service=False))
+
+    assert finding.mend.endswith("maskwatch, and log in again")
+
+
+def test_a_user_in_the_group_may_open_the_camera(tmp_path, machine):
+    (finding,) = found(tmp_path, replace(STRANGER, groups=frozenset({own_group(tmp_path)})))
+
+    assert finding.severity == "ok"
+
+
+@pytest.mark.parametrize("source", ["/dev/video0", "0"])
+def test_root_and_the_owner_may_and_all_may_where_the_mode_says_so(tmp_path, machine, source):
+    owner = (tmp_path / "dev" / "video0").stat().st_uid
+    assert [one.severity for one in found(tmp_path, replace(STRANGER, user=0), source)] == ["ok"]
+    assert [one.severity for one in found(tmp_path, replace(STRANGER, user=owner), source)] == ["ok"]
+
+    (tmp_path / "dev" / "video0").chmod(0o666)
+    assert [one.severity for one in found(tmp_path, STRANGER, source)] == ["ok"]
+
+
+def test_a_group_that_may_only_read_is_not_enough(tmp_path, machine):
+    (tmp_path / "dev" / "video0").chmod(0o640)
+
+    assert [one.severity for one in found(tmp_path, replace(STRANGER, groups=frozenset({own_group(tmp_path)})))] == [
+        "wrong"
+    ]
+
+
+def test_every_part_of_a_ribbon_camera_is_looked_at(tmp_path, machine):
+    machine("media0", "dma_heap/linux,cma")
+
+    closed = [finding.message.split(":")[0].rsplit("/", 1)[-1] for finding in found(tmp_path, STRANGER, "rpicam")]
+
+    assert closed == ["linux,cma", "media0", "video0"]
+
+
+@pytest.mark.parametrize("source", ["/dev/video7", "rtsp://viewer:secret@10.0.0.7/live", "pipe: cat x"])
+def test_what_is_no_device_of_this_machine_has_no_group(tmp_path, machine, source):
+    assert found(tmp_path, STRANGER, source) == []
+
+
+def test_the_services_user_counts_with_the_groups_that_the_unit_adds():
+    nobody, other = pwd.getpwnam("nobody"), grp.getgrall()[-1]
+
+    watcher = who_watches(replace(SERVICE, groups=f"{other.gr_name} no-such-group"))
+
+    assert (watcher.name, watcher.user, watcher.is_service) == ("nobody", nobody.pw_uid, True)
+    assert watcher.groups == {nobody.pw_gid, other.gr_gid} | set(os.getgrouplist("nobody", nobody.pw_gid))
+
+
+@pytest.mark.parametrize("service", [None, replace(SERVICE, user="no-such-user")])
+def test_without_a_service_it_is_whoever_asks(service):
+    watcher = who_watches(service)
+
+    assert (watcher.user, watcher.is_service) == (os.geteuid(), False)
