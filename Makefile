@@ -35,7 +35,7 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert paho-mqtt pydant
 
 .PHONY: help run test packages fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console \
 	tests-opencv5 tests-device test-matrix wheel \
-	test-wheel deb test-service screenshots example scenes soak clean python
+	test-wheel deb test-service test-ansible screenshots example scenes soak clean python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -95,9 +95,9 @@ tests-device: .venv-device/.installed ## Run the tests that need no TensorFlow, 
 test-matrix: .venv-matrix/.installed ## Resolve the device side to wheels for every supported system; writes docs/platforms.md
 	@.venv-matrix/bin/python -m tests.proofs.platforms
 
-wheel: .venv-dev/.installed ## Build dist/maskwatch-*.whl
+wheel: .venv-build/.installed ## Build dist/maskwatch-*.whl
 	@rm -rf build dist
-	@said=$$(.venv-dev/bin/python -m build --wheel 2>&1) || { echo "$$said" >&2; exit 1; }
+	@said=$$(.venv-build/bin/python -m build --wheel 2>&1) || { echo "$$said" >&2; exit 1; }
 	@ls dist/*.whl
 
 test-wheel: wheel ## Install the wheel in an empty environment and replay the example with it
@@ -108,9 +108,16 @@ ARCHITECTURES ?= amd64 arm64
 deb: wheel ## Build dist/maskwatch_*.deb, or for ARCHITECTURES=arm64
 	@for architecture in $(ARCHITECTURES); do deploy/build-deb dist/*.whl $$architecture; done
 
-test-service: ## Boot a Debian in a container, install the package, watch, break, upgrade, remove (as root; 3 minutes)
-	@$(MAKE) --no-print-directory deb ARCHITECTURES=amd64
-	@deploy/test-service dist/*_amd64.deb
+HERE = $(shell dpkg --print-architecture)
+test-service: ## Boot a Debian in a container and follow the runbook there: install, watch, break, upgrade, remove (as root)
+	@deploy/container.sh
+	@$(MAKE) --no-print-directory deb ARCHITECTURES=$(HERE)
+	@deploy/test-service dist/*_$(HERE).deb
+
+test-ansible: ## Boot two Debians in containers and bring a fleet up by the Ansible role (as root)
+	@deploy/container.sh
+	@$(MAKE) --no-print-directory .venv-ansible/.installed deb ARCHITECTURES=$(HERE)
+	@deploy/test-ansible dist/*_$(HERE).deb .venv-ansible/bin .venv-build/bin/edge-agent
 
 screenshots: .venv-dev/.installed ## Take pictures of the console's pages again, for docs/images
 	@.venv-dev/bin/python -m tests.console.screenshots
@@ -125,7 +132,7 @@ soak: .venv-dev/.installed ## Watch the memory over two hours of video, as fast 
 	@.venv-dev/bin/python -m tests.scenes.soak $(ARGUMENTS)
 
 clean: ## Remove the environments and whatever was built
-	rm -rf .venv .venv-dev .venv-opencv5 .venv-device .venv-matrix build dist *.egg-info .coverage
+	rm -rf .venv .venv-build .venv-dev .venv-opencv5 .venv-device .venv-matrix .venv-ansible build dist *.egg-info .coverage
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -149,6 +156,13 @@ endef
 
 .venv-dev/.installed: pyproject.toml setup.py | python
 	$(call install,.venv-dev,--editable '.[dev$(comma)demo$(comma)train$(comma)tflite-runtime$(comma)systemd$(comma)console]',everything with TensorFlow (some minutes the first time))
+
+# The man page and the completion are written from the command line of the agent.
+.venv-build/.installed: pyproject.toml setup.py | python
+	$(call install,.venv-build,--editable . 'build>=1.2',what builds packages)
+
+.venv-ansible/.installed: | python
+	$(call install,.venv-ansible,'ansible-core>=2.16' 'ansible-lint>=24.9',Ansible)
 
 .venv-opencv5/.installed: Makefile | python
 	$(call install,.venv-opencv5,$(NEWEST),the newest packages)
