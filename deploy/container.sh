@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# A Debian 12 that boots in a container, with a real systemd and no network: what test-service and test-ansible share.
+#
+# Run by itself it says what is missing here for that, and nothing where nothing is. To a script that sources it, it gives
+# the functions below, a folder $work that is removed at the end, and the end of every container that was booted.
+#
+# The Debian is made once, in MASKWATCH_TEST_ROOT; what a run changes lies in memory and is gone with it.
+
+root=${MASKWATCH_TEST_ROOT:-/var/tmp/maskwatch-debian-12}
+# What a Debian has that somebody installs a service on, the broker of the tests, and what Ansible wants on a device.
+packages=systemd,systemd-sysv,dbus,python3,python3-systemd,mosquitto,mosquitto-clients,procps,sudo
+packages+=,openssh-server,python3-apt
+user=integrator
+
+name_what_is_missing() {
+    local need
+    [[ $(id -u) -eq 0 ]] || echo "  root, to boot a container: run it with sudo"
+    for need in systemd-nspawn:systemd-container debootstrap:debootstrap ffmpeg:ffmpeg nsenter:util-linux \
+        dpkg-deb:dpkg pgrep:procps; do
+        command -v "${need%%:*}" >/dev/null || echo "  ${need%%:*}: apt-get install ${need##*:}"
+    done
+}
+
+missing=$(name_what_is_missing)
+if [[ -n $missing ]]; then
+    printf '%s cannot run here; missing:\n%s\n' "$(basename "$0")" "$missing" >&2
+    exit 1
+fi
+[[ ${BASH_SOURCE[0]} != "$0" ]] || exit 0
+
+work=$(mktemp --directory)
+declare -A leaders=()
+containers=()
+leave() {
+    local status=$? name
+    if [[ $status -ne 0 ]]; then
+        for name in "${!leaders[@]}"; do
+            leader=${leaders[$name]}
+            echo "--- the journal of $name" >&2
+            inside journalctl --unit edge-agent --no-pager --lines 40 >&2 || true
+        done
+    fi
+    [[ ${#containers[@]} -eq 0 ]] || kill "${containers[@]}" 2>/dev/null || true
+    wait
+    rm -rf "$work"
+    exit "$status"
+}
+trap leave EXIT
+
+began=$(date +%s)
+say() { printf '%4d s  %s\n' $(($(date +%s) - began)) "$*"; }
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+# until_seconds SECONDS WHAT COMMAND...: wait for something to become true.
+until_seconds() {
+    local until=$(($(date +%s) + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        [[ $(date +%s) -lt $until ]] || fail "$what"
+        sleep 0.3
+    done
+    say "ok: $what"
+}
+# equals ACTUAL EXPECTED WHAT
+equals() {
+    [[ $1 == "$2" ]] || fail "$3: '$1' instead of '$2'"
+    say "ok: $3"
+}
+
+make_debian() {
+    [[ $(cat "$root/.made" 2>/dev/null || true) != "$packages" ]] || return 0
+    say "making a Debian 12 in $root (some minutes, once) ..."
+    local mirror
+    mirror=$(apt-get indextargets --format "\$(REPO_URI)" "Release: bookworm" "Created-By: Packages" | head -n 1)
+    rm -rf "$root"
+    debootstrap --variant=minbase --include="$packages" bookworm "$root" "${mirror:?no Debian 12 in apt\'s sources}" \
+        >"$work/debootstrap.log" 2>&1 || fail "$(tail -n 5 "$work/debootstrap.log")"
+    echo "$packages" >"$root/.made"
+}
+
+has_booted() { leader=$(pgrep --parent "$1") && inside systemctl is-active multi-user.target; }
+# boot NAME: boot the Debian as a machine of this name, with $work/packages as /packages; it becomes the $leader.
+boot() {
+    local name=$1
+    systemd-nspawn --quiet --boot --register=no --keep-unit --volatile=overlay --private-network \
+        --machine="$name" --hostname="$name" --directory="$root" --bind-ro="$work/packages:/packages" \
+        </dev/null >"$work/boot-$name.log" 2>&1 &
+    local container=$!
+    containers+=("$container")
+    until_seconds 120 "$name boots a real systemd" has_booted "$container"
+    leaders[$name]=$leader
+    # What an installer of Debian makes: names, and a person who may become root.
+    inside bash -euc "
+        hostname $name
+        printf '$name\n' >/etc/hostname
+        printf '127.0.0.1 localhost\n127.0.1.1 $name\n' >/etc/hosts
+        useradd --create-home --shell /bin/bash $user
+        printf '$user ALL=(ALL) NOPASSWD: ALL\n' >/etc/sudoers.d/$user"
+}
+
+shut_down() {
+    for leader in "${leaders[@]}"; do
+        inside systemctl poweroff
+    done
+    wait
+    containers=()
+    leaders=()
+}
+
+# Within the container that is the $leader.
+inside() { nsenter --target "$leader" --mount --uts --ipc --net --pid --root --wdns=/ "$@"; }
+service() { inside systemctl show --property "$1" --value edge-agent; }
+
+# pack_newer PACKAGE.deb VERSION NEWER.deb: the same package with a higher version and one more line in its configuration.
+pack_newer() {
+    dpkg-deb --raw-extract "$1" "$work/newer"
+    sed -i "s/^Version: .*/Version: $2/" "$work/newer/DEBIAN/control"
+    echo "# A newer version." >>"$work/newer/etc/maskwatch/config.yaml"
+    dpkg-deb --root-owner-group -Znone --build "$work/newer" "$3" >/dev/null
+    rm -rf "$work/newer"
+}
+# Longer than any test: a recording that ends would end the agent.
+long_recording() { ffmpeg -loglevel error -stream_loop 99 -i examples/street_door.mp4 -c copy "$1"; }
+
+# A broker on loopback that asks for a password, which is 'secret' for each of these users.
+start_broker() {
+    local one
+    inside install -o mosquitto -m 600 /dev/null /etc/mosquitto/passwords
+    for one in "$@"; do
+        inside mosquitto_passwd -b /etc/mosquitto/passwords "$one" secret
+    done
+    inside bash -euc '
+        printf "listener 1883 127.0.0.1\npassword_file /etc/mosquitto/passwords\n" >/etc/mosquitto/conf.d/test.conf
+        systemctl restart mosquitto'
+}
