@@ -66,7 +66,7 @@ step install -D -m 644 "$checkout/deploy/maskwatch.sysusers" /etc/sysusers.d/mas
 step systemd-sysusers /etc/sysusers.d/maskwatch.conf
 # The system's packages are seen from within: python3-systemd for the journal, python3-picamera2 for a Pi's camera.
 [[ -x /opt/maskwatch/bin/pip ]] || step "$python" -m venv --system-site-packages /opt/maskwatch
-step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --upgrade "$what"
+step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --upgrade "${what}[console,encrypt]"
 # Also where the version is the same: this is how a damaged installation is repaired.
 step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$what"
 step ln -sfn /opt/maskwatch/bin/edge-agent /usr/local/bin/edge-agent
