@@ -16,7 +16,16 @@ from edge_agent.cli import build_parser
 
 CHECKOUT = Path(__file__).parents[2]
 DEPLOY = CHECKOUT / "deploy"
-SCRIPTS = ["build-deb", "install.sh", "test-service", "debian/postinst", "debian/prerm", "debian/postrm"]
+SCRIPTS = [
+    "build-deb",
+    "container.sh",
+    "install.sh",
+    "test-ansible",
+    "test-service",
+    "debian/postinst",
+    "debian/prerm",
+    "debian/postrm",
+]
 PROGRAM = "/opt/maskwatch/bin/edge-agent"
 
 
@@ -31,7 +40,8 @@ def install(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is missing (Debian package shellcheck)")
 def test_shellcheck_finds_nothing_in_a_script(script):
-    said = subprocess.run(["shellcheck", DEPLOY / script], capture_output=True, text=True, check=False, timeout=60)
+    asked = ["shellcheck", "--external-sources", DEPLOY / script]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
 
     assert said.stdout == ""
 
@@ -56,11 +66,43 @@ def test_the_default_configuration_has_the_line_that_an_installation_changes(scr
 
 def test_every_library_of_the_agent_has_its_version_in_the_package():
     project = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
-    dependencies = re.findall(r'^  "([a-z-]+)', project.split("dependencies = [")[1].split("]")[0], re.MULTILINE)
+    extras = re.search(r"\$\{wheel\}\[([a-z,]+)\]", text("build-deb"))
+    assert extras
+    lists = ["dependencies", *extras[1].split(",")]
+    dependencies = [
+        name for one in lists for name in re.findall(r'"([a-z-]+)>=', project.split(f"\n{one} = [")[1].split("]\n")[0])
+    ]
 
     pinned = set(re.findall(r"^([a-z-]+)==", text("debian/constraints.txt"), re.MULTILINE))
-    assert dependencies
+    assert {"numpy", "fastapi", "pyrage"} <= set(dependencies)
     assert set(dependencies) <= pinned
+
+
+def test_the_fleet_gets_the_version_of_this_checkout():
+    version = re.search(r'^version = "(.+)"$', (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert version
+    assert f"maskwatch_version: {version[1]}\n" in text("ansible/roles/maskwatch/defaults/main.yml")
+    assert f"./maskwatch_{version[1]}_arm64.deb" in text("README.md")
+
+
+def test_the_fleets_readme_has_every_variable_of_the_role_and_no_other():
+    defaults = set(re.findall(r"^(maskwatch_\w+):", text("ansible/roles/maskwatch/defaults/main.yml"), re.MULTILINE))
+    described = set(
+        re.findall(r"^      (maskwatch_\w+):", text("ansible/roles/maskwatch/meta/argument_specs.yml"), re.MULTILINE)
+    )
+    table = text("ansible/README.md").split("| variable |")[1].split("\n\n")[0]
+
+    assert defaults == described == set(re.findall(r"`(maskwatch_\w+)`", table))
+
+
+def test_the_fleets_secrets_are_those_that_the_service_is_handed():
+    handed = set(re.findall(r"^LoadCredential=([a-z-]+):", text("edge-agent.service"), re.MULTILINE))
+    written = set(
+        re.findall(r"- name: ([a-z]+-[a-z]+)$", text("ansible/roles/maskwatch/tasks/secrets.yml"), re.MULTILINE)
+    )
+
+    assert written == handed
 
 
 def test_a_dry_run_of_the_installer_says_every_step_and_takes_none():
