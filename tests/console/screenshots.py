@@ -15,8 +15,8 @@ from edge_agent.delivery.identity import uuid7
 from edge_agent.delivery.payload import timestamp
 from edge_agent.evidence.album import Album
 from edge_agent.evidence.course import Course
-from tests.console.browsing import AGAIN_AND_AGAIN, CAMERA, PHONE, WatchedDoor, a_browser, a_visitor
-from tests.journeys.agent import wait_until
+from tests.console.browsing import AGAIN_AND_AGAIN, CAMERA, PHONE, WatchedDoor, a_browser, a_visitor, two_people
+from tests.journeys.agent import PATIENCE_SECONDS, wait_until
 from tests.mosquitto import Mosquitto
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ def main() -> None:
             a_browser(folder) as browser,
         ):
             wait_until(lambda: _count(door) >= ALERTS, "some alerts")
-            door.end()
+            door.end(seconds=PATIENCE_SECONDS)
             _spread(door.folder / "state")
             door.start()
             door.wait_until_ready()
-            _take_all(browser, door.origin)
+            _take_all(browser, door.origin, folder)
 
 
 def _count(door: WatchedDoor) -> int:
@@ -75,7 +75,7 @@ def _spread(state: Path) -> None:
             album.say_truth(entry.id, "without_mask")
 
 
-def _take_all(browser: Browser, origin: str) -> None:
+def _take_all(browser: Browser, origin: str, folder: Path) -> None:
     with a_visitor(browser, origin) as visitor:
         page = visitor.see("/")
         # Somebody with a mask and somebody without, and the figures beside them.
@@ -93,8 +93,8 @@ def _take_all(browser: Browser, origin: str) -> None:
         _take(page, "console_alert")
     with a_visitor(browser, origin, viewport=PHONE, device_scale_factor=1.5, color_scheme="dark") as visitor:
         page = visitor.see("/webcam")
-        page.get_by_role("button", name="Open my camera").click()
-        wait_until(lambda: page.locator("#found .without_mask").count(), "somebody without a mask")
+        page.locator("#file").set_input_files(two_people(folder))
+        wait_until(lambda: page.locator("#found .badge").count() == TWO, "two people")
         _take(page, "console_webcam_phone")
 
 

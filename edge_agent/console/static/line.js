@@ -78,7 +78,7 @@ export class Line extends EventTarget {
       // One that was hung up, or that another has replaced, is missed by nobody.
       if (socket !== this.#socket) return;
       if (code === LOGGED_OUT) location.assign(loginAddress());
-      this.#lost(code === CROWDED ? `${sentence(reason)} ` : "");
+      else this.#lost(code === CROWDED ? `${sentence(reason)} ` : "");
     });
   }
 
