@@ -1,0 +1,180 @@
+"""Do two machines see the same in the same pictures and recordings, and give the same alerts?
+
+    python -m tests.proofs.likeness REFERENCE OTHER
+
+Each is what `edge-agent detect --json` or `edge-agent replay --json` printed. Prints the largest differences, and ends
+with 1 where one is larger than kernels of another processor explain.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.config import Config
+from edge_agent.domain import Box
+from edge_agent.vision.card import GOLDEN_TOLERANCE, read_finder_card
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Measured on 76 faces, x86-64 against an emulated Cortex-A72: an edge moved by 0.04 of the face's shorter side at most
+# in LiteRT and by 0.12 in tflite-runtime, whose kernels differ more; scores by 0.03 and by 0.05. On x86-64 alone the
+# two runtimes differ by 0.07 and by 0.06.
+BOX_TOLERANCE_FRACTION = 0.15
+"""Of the face's shorter side, for each edge."""
+
+BOX_TOLERANCE_PX = 2.0
+"""For small faces: about two rounding steps of the finder's int8 outputs."""
+
+SCORE_TOLERANCE = GOLDEN_TOLERANCE
+"""As for golden vectors, and for the same reason."""
+
+ALERT_TOLERANCE_SECONDS = 0.2
+"""Three frames of the example: evidence that is a rounding step weaker needs another reading or two."""
+
+SAME_FACE_OVERLAP = 0.5
+"""Intersection over union from which two boxes are one face."""
+
+
+@dataclass(slots=True)
+class Likeness:
+    """How far two machines differ at most, and what is too far."""
+
+    pictures: int = 0
+    faces: int = 0
+    unclear: int = 0
+    alerts: int = 0
+    box_px: float = 0.0
+    face_score: float = 0.0
+    label_score: float = 0.0
+    alert_seconds: float = 0.0
+    troubles: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """The differences in a line, with a line for each trouble below it."""
+        parts = []
+        if self.pictures:
+            parts.append(
+                f"{self.faces} faces in {self.pictures} pictures: boxes within {self.box_px:.1f} px, "
+                f"face scores within {self.face_score:.3f}, label scores within {self.label_score:.3f}"
+                + (f", {self.unclear} between two labels" if self.unclear else "")
+            )
+        if self.alerts:
+            parts.append(f"{self.alerts} alerts, within {self.alert_seconds:.2f} s")
+        return "\n".join(["; ".join(parts) or "nothing was seen", *self.troubles])
+
+
+def likeness(reference: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], *, min_score: float) -> Likeness:
+    """Compare the lines that two machines printed; `min_score` is the face score below which a finder is silent."""
+    found = Likeness()
+    _compare_pictures(_by_name(reference), _by_name(other), found, min_score)
+    _compare_alerts(_alerts(reference), _alerts(other), found)
+    if not (found.faces or found.alerts or found.troubles):
+        found.troubles.append("no face and no alert in either: this compares nothing")
+    return found
+
+
+def _by_name(lines: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]] | None]:
+    """The faces of each picture; None where it could not be read."""
+    return {Path(line["path"]).name: line.get("faces") for line in lines if "path" in line}
+
+
+def _alerts(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [line for line in lines if "at_seconds" in line]
+
+
+def _compare_pictures(
+    reference: dict[str, list[dict[str, Any]] | None],
+    other: dict[str, list[dict[str, Any]] | None],
+    found: Likeness,
+    min_score: float,
+) -> None:
+    if reference.keys() != other.keys():
+        found.troubles.append(f"not the same pictures: {', '.join(sorted(reference.keys() ^ other.keys()))}")
+    for name in reference.keys() & other.keys():
+        here, there = reference[name], other[name]
+        if here is None or there is None:
+            found.troubles.append(f"{name}: cannot be read {'here' if here is None else 'there'}")
+            continue
+        found.pictures += 1
+        for face in here:
+            twin = max(there, key=lambda one: _box(one).overlap(_box(face)), default=None)
+            if twin is None or _box(twin).overlap(_box(face)) < SAME_FACE_OVERLAP:
+                _tell_missing(name, face, "there", found, min_score)
+                continue
+            there = [one for one in there if one is not twin]
+            _compare_faces(name, face, twin, found)
+        for face in there:
+            _tell_missing(name, face, "here", found, min_score)
+
+
+def _tell_missing(name: str, face: dict[str, Any], where: str, found: Likeness, min_score: float) -> None:
+    """A face is missing only where a rounding step cannot have taken its score below what a finder tells."""
+    if face["face_score"] - min_score > SCORE_TOLERANCE:
+        found.troubles.append(f"{name}: the face at {face['box']}, {face['face_score']:.2f} sure, is missing {where}")
+
+
+def _compare_faces(name: str, here: dict[str, Any], there: dict[str, Any], found: Likeness) -> None:
+    found.faces += 1
+    moved_px = max(abs(a - b) for a, b in zip(here["box"], there["box"], strict=True))
+    found.box_px = max(found.box_px, moved_px)
+    if moved_px > max(BOX_TOLERANCE_PX, BOX_TOLERANCE_FRACTION * _box(here).shorter_side_px):
+        found.troubles.append(f"{name}: the face at {here['box']} is at {there['box']} there")
+    apart = abs(here["face_score"] - there["face_score"])
+    found.face_score = max(found.face_score, apart)
+    if apart > SCORE_TOLERANCE:
+        found.troubles.append(f"{name}: the face at {here['box']} is {apart:.3f} more or less sure there")
+    if not _is_clear(here):
+        found.unclear += 1
+        return
+    apart = max(abs(score - there["scores"][label]) for label, score in here["scores"].items())
+    found.label_score = max(found.label_score, apart)
+    if apart > SCORE_TOLERANCE or here["label"] != there["label"]:
+        found.troubles.append(f"{name}: the face at {here['box']} reads {there['scores']} instead of {here['scores']}")
+
+
+def _is_clear(face: dict[str, Any]) -> bool:
+    """Whether scores that are off by their tolerance leave the label as it is; between two labels they swing."""
+    best, second = sorted(face["scores"].values(), reverse=True)[:2]
+    return bool(best - second > 2 * SCORE_TOLERANCE)
+
+
+def _compare_alerts(here: list[dict[str, Any]], there: list[dict[str, Any]], found: Likeness) -> None:
+    if [alert["label"] for alert in here] != [alert["label"] for alert in there]:
+        found.troubles.append(f"alerts: {_told(there)} instead of {_told(here)}")
+        return
+    for one, twin in zip(here, there, strict=True):
+        found.alerts += 1
+        apart = abs(one["at_seconds"] - twin["at_seconds"])
+        found.alert_seconds = max(found.alert_seconds, apart)
+        if apart > ALERT_TOLERANCE_SECONDS:
+            found.troubles.append(f"alert: {one['label']} at {twin['at_seconds']} s instead of {one['at_seconds']} s")
+
+
+def _told(alerts: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{alert['label']} at {alert['at_seconds']} s" for alert in alerts) or "none"
+
+
+def _box(face: dict[str, Any]) -> Box:
+    return Box(*face["box"])
+
+
+def _lines(path: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def main() -> int:
+    """Compare two files."""
+    card, _ = read_finder_card(Config().faces.card)
+    reference, other = (_lines(path) for path in sys.argv[1:3])
+    found = likeness(reference, other, min_score=card.min_score)
+    sys.stdout.write(f"{found}\n")
+    return 1 if found.troubles else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""What `make test-arm64` takes for the same, and what not."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+
+import pytest
+
+from tests.proofs import likeness as module
+from tests.proofs.likeness import SCORE_TOLERANCE, likeness
+
+MIN_SCORE = 0.6
+CLEAR = {"with_mask": 0.02, "without_mask": 0.97, "mask_worn_incorrectly": 0.01}
+UNCLEAR = {"with_mask": 0.01, "without_mask": 0.56, "mask_worn_incorrectly": 0.43}
+
+
+def a_face(box=(100.0, 100.0, 160.0, 180.0), *, face_score=0.9, scores=CLEAR):
+    label = max(scores, key=scores.get)
+    return {"box": list(box), "face_score": face_score, "label": label, "scores": scores}
+
+
+def a_picture(*faces, path="/here/street.jpg"):
+    return {"path": path, "faces": list(faces)}
+
+
+def an_alert(at_seconds, label="without_mask"):
+    return {"schema": "maskwatch.alert/1", "label": label, "at_seconds": at_seconds}
+
+
+def compared(here, there):
+    return likeness(here, there, min_score=MIN_SCORE)
+
+
+def test_the_same_lines_from_another_folder_are_the_same():
+    found = compared([a_picture(a_face()), an_alert(3.5)], [a_picture(a_face(), path="/srv/street.jpg"), an_alert(3.5)])
+
+    assert found.troubles == []
+    assert (found.pictures, found.faces, found.alerts) == (1, 1, 1)
+    assert str(found).startswith("1 faces in 1 pictures: boxes within 0.0 px")
+
+
+def test_differences_of_rounding_are_told_and_no_trouble():
+    there = a_face((101.5, 100.0, 160.0, 180.0), face_score=0.88, scores=CLEAR | {"with_mask": 0.05})
+
+    found = compared([a_picture(a_face()), an_alert(3.5)], [a_picture(there), an_alert(3.6)])
+
+    assert found.troubles == []
+    assert (found.box_px, found.face_score, found.label_score) == pytest.approx((1.5, 0.02, 0.03))
+    assert found.alert_seconds == pytest.approx(0.1)
+
+
+def test_faces_in_another_order_are_the_same_faces():
+    near, far = a_face(), a_face((300.0, 10.0, 320.0, 35.0))
+
+    assert compared([a_picture(near, far)], [a_picture(far, near)]).troubles == []
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        pytest.param(a_face((112.0, 100.0, 172.0, 180.0)), id="displaced by a fifth of its width"),
+        pytest.param(a_face(face_score=0.75), id="found with far less certainty"),
+        pytest.param(a_face(scores=CLEAR | {"with_mask": 0.02 + 1.5 * SCORE_TOLERANCE}), id="read with another score"),
+        pytest.param(a_face(scores={**CLEAR, "with_mask": 0.97, "without_mask": 0.02}), id="read as something else"),
+    ],
+)
+def test_a_face_that_is_seen_otherwise_is_a_trouble(there):
+    (trouble,) = compared([a_picture(a_face())], [a_picture(there)]).troubles
+
+    assert trouble.startswith("street.jpg: the face at [100.0, 100.0, 160.0, 180.0]")
+
+
+def test_a_reading_between_two_labels_may_swing_and_is_counted():
+    swung = {"with_mask": 0.01, "without_mask": 0.14, "mask_worn_incorrectly": 0.85}
+
+    found = compared([a_picture(a_face(scores=UNCLEAR))], [a_picture(a_face(scores=swung))])
+
+    assert found.troubles == []
+    assert found.unclear == 1
+
+
+@pytest.mark.parametrize(("face_score", "troubles"), [(0.9, 1), (MIN_SCORE + SCORE_TOLERANCE / 2, 0)])
+@pytest.mark.parametrize("missing", ["here", "there"])
+def test_a_face_may_be_missing_only_where_a_rounding_step_hides_it(face_score, troubles, missing):
+    both = a_picture(a_face())
+    more = a_picture(a_face(), a_face((300.0, 10.0, 320.0, 35.0), face_score=face_score))
+
+    found = compared([both], [more]) if missing == "here" else compared([more], [both])
+
+    assert len(found.troubles) == troubles
+    assert all(trouble.endswith(f"is missing {missing}") for trouble in found.troubles)
+
+
+def test_one_face_there_stands_for_no_two_faces_here():
+    nearly_the_same = a_face((104.0, 102.0, 164.0, 182.0))
+
+    assert compared([a_picture(a_face(), nearly_the_same)], [a_picture(a_face())]).troubles
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        pytest.param([], id="none"),
+        pytest.param([an_alert(3.5), an_alert(5.0)], id="one more"),
+        pytest.param([an_alert(3.5, "mask_worn_incorrectly")], id="another label"),
+        pytest.param([an_alert(4.5)], id="a second later"),
+    ],
+)
+def test_other_alerts_are_a_trouble(there):
+    assert len(compared([an_alert(3.5)], there).troubles) == 1
+
+
+def test_pictures_that_one_of_them_did_not_look_at_are_a_trouble():
+    other = a_picture(a_face(), path="/srv/other.jpg")
+
+    assert compared([a_picture(a_face()), other], [a_picture(a_face())]).troubles == [
+        "not the same pictures: other.jpg"
+    ]
+
+
+def test_a_picture_that_one_of_them_cannot_read_is_a_trouble():
+    unread = {"path": "/srv/street.jpg", "error": "cannot be read"}
+
+    assert "street.jpg: cannot be read there" in compared([a_picture(a_face())], [unread]).troubles
+
+
+def test_nothing_seen_by_both_proves_nothing():
+    assert compared([a_picture()], [a_picture()]).troubles == ["no face and no alert in either: this compares nothing"]
+
+
+def test_the_command_ends_with_1_and_says_why(tmp_path, monkeypatch, capsys):
+    here = [a_picture(a_face())]
+    there = copy.deepcopy(here)
+    there[0]["faces"][0]["label"] = "with_mask"
+    for name, lines in (("here", here), ("there", there)):
+        (tmp_path / name).write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+
+    monkeypatch.setattr(sys, "argv", ["likeness", str(tmp_path / "here"), str(tmp_path / "here")])
+    assert module.main() == 0
+    monkeypatch.setattr(sys, "argv", ["likeness", str(tmp_path / "here"), str(tmp_path / "there")])
+    assert module.main() == 1
+    assert "street.jpg: the face at" in capsys.readouterr().out
