@@ -35,7 +35,7 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert paho-mqtt pydant
 
 .PHONY: help run test packages fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console \
 	tests-opencv5 tests-device test-matrix wheel \
-	test-wheel deb test-service test-ansible screenshots example scenes soak clean python
+	test-wheel deb test-service test-ansible test-arm64 screenshots example scenes soak clean python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -118,6 +118,11 @@ test-ansible: ## Boot two Debians in containers and bring a fleet up by the Ansi
 	@deploy/container.sh
 	@$(MAKE) --no-print-directory .venv-ansible/.installed deb ARCHITECTURES=$(HERE)
 	@deploy/test-ansible dist/*_$(HERE).deb .venv-ansible/bin .venv-build/bin/edge-agent
+
+test-arm64: ## Run package and wheel in emulated arm64 Debians 12 and 13 (as root; long the first time)
+	@deploy/test-arm64
+	@$(MAKE) --no-print-directory .venv-dev/.installed .venv-matrix/.installed deb ARCHITECTURES=arm64
+	@deploy/test-arm64 dist/*_arm64.deb dist/*.whl
 
 screenshots: .venv-dev/.installed ## Take pictures of the console's pages again, for docs/images
 	@.venv-dev/bin/python -m tests.console.screenshots

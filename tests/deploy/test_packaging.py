@@ -21,6 +21,7 @@ SCRIPTS = [
     "container.sh",
     "install.sh",
     "test-ansible",
+    "test-arm64",
     "test-service",
     "debian/postinst",
     "debian/prerm",
@@ -49,6 +50,19 @@ def test_shellcheck_finds_nothing_in_a_script(script):
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_can_be_run(script):
     assert os.access(DEPLOY / script, os.X_OK)
+
+
+def test_the_test_on_arm64_says_what_is_missing_and_how_to_get_it(tmp_path):
+    for tool in ("bash", "dirname", "id"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+
+    said = subprocess.run(
+        [DEPLOY / "test-arm64"], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert said.returncode == 1
+    assert "test-arm64 cannot run here" in said.stderr
+    assert "debootstrap: apt-get install debootstrap" in said.stderr
 
 
 def test_service_package_and_installer_put_the_program_in_the_same_place():
