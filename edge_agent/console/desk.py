@@ -20,6 +20,9 @@ T = TypeVar("T")
 NICENESS = 10
 """The watching goes first wherever both want the processor; Linux keeps a niceness for each thread."""
 
+LONGEST_WAIT_SECONDS = 5.0
+"""Who would be done later is refused at once: a page that waits for longer has been left."""
+
 
 class BusyError(Exception):
     """So much is waiting already that more would only wait too; whoever asked may ask again."""
@@ -34,6 +37,8 @@ class Desk:
         After each the thread rests as `leisure` says; whoever waits for it does not.
         """
         self._leisure, self._rests_until = leisure, float("-inf")
+        # The thread writes it, the event loop reads it: how long a piece takes with the rest after it.
+        self._piece_seconds = 0.0
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=step_back)
         self._most_waiting = most_waiting
         self._waiting = 0
@@ -44,7 +49,7 @@ class Desk:
         Raises:
             BusyError: too much is waiting.
         """
-        if self._waiting >= self._most_waiting:
+        if self._waiting >= self._most_waiting or self._waiting * self._piece_seconds > LONGEST_WAIT_SECONDS:
             raise BusyError
         self._waiting += 1
         loop = asyncio.get_running_loop()
@@ -64,7 +69,10 @@ class Desk:
             return function()
         finally:
             ended_at = time.monotonic()
-            self._rests_until = ended_at + self._leisure.rest_seconds(ended_at - began_at, at=ended_at)
+            worked_seconds = ended_at - began_at
+            rest_seconds = self._leisure.rest_seconds(worked_seconds, at=ended_at)
+            self._rests_until = ended_at + rest_seconds
+            self._piece_seconds = worked_seconds + rest_seconds
 
     def _done(self, work: asyncio.Future[T]) -> None:
         self._waiting -= 1

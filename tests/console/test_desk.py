@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from edge_agent.console.desk import NICENESS, BusyError, Desk
+from edge_agent.console.desk import LONGEST_WAIT_SECONDS, NICENESS, BusyError, Desk
 from edge_agent.console.leisure import Leisure
 
 
@@ -91,3 +91,23 @@ def test_after_work_it_rests_as_the_watching_wants_and_whoever_asked_does_not_wa
 
     assert first < second
     assert second >= 0.2
+
+
+def test_who_would_have_to_wait_for_long_is_refused_at_once():
+    class HardlyAny(Leisure):
+        def rest_seconds(self, worked_seconds, *, at):
+            return LONGEST_WAIT_SECONDS
+
+    desk = Desk("test", most_waiting=100, leisure=HardlyAny())
+
+    async def ask():
+        await desk.do(threading.get_native_id)
+        waits = [asyncio.ensure_future(desk.do(threading.get_native_id)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await desk.do(threading.get_native_id)
+        for one in waits:
+            one.cancel()
+
+    asyncio.run(ask())
+    desk.close()
