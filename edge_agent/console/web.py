@@ -23,6 +23,8 @@ from edge_agent.console.monitoring import Monitoring
 from edge_agent.errors import ModelError, PictureError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp
@@ -51,21 +53,29 @@ def build(parts: Parts) -> ASGIApp:
     app.include_router(pages.router(parts, templates))
     app.router.routes.extend([*login.routes(parts.access), *sockets.routes(parts), *shelf.routes(HERE / "static")])
 
+    def tell(request: Request, text: str, status: int, headers: Mapping[str, str] | None) -> Response:
+        """Answer a person with a page, and a program with JSON."""
+        is_page = request.method == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
+        if is_page and "text/html" in request.headers.get("accept", ""):
+            context = {"head": HTTPStatus(status).phrase, "says": f"{text[:1].upper()}{text[1:]}."}
+            return templates.TemplateResponse(request, "error.html", context, status, headers)
+        return JSONResponse({"detail": text}, status, headers)
+
     async def say_http(request: Request, error: HTTPException) -> Response:
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             error.headers = {"Allow": _allowed(app, request.url.path) or (error.headers or {}).get("Allow", "")}
-        is_page = request.method == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
-        if is_page and "text/html" in request.headers.get("accept", ""):
-            context = {"head": HTTPStatus(error.status_code).phrase, "says": error.detail}
-            return templates.TemplateResponse(request, "error.html", context, error.status_code, error.headers)
-        return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
+        return tell(request, str(error.detail), error.status_code, error.headers)
+
+    async def say_later(request: Request, error: Exception) -> Response:
+        text = str(error) or "the device has too much to do; try again"
+        return tell(request, text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": AGAIN_SECONDS})
 
     app.exception_handler(HTTPException)(say_http)
     app.exception_handler(RequestValidationError)(_say_invalid)
     app.exception_handler(PictureError)(_say_picture)
     app.exception_handler(Exception)(_say_bug)
     for kind in (BusyError, UnansweredError, UnavailableError, ModelError):
-        app.exception_handler(kind)(_say_later)
+        app.exception_handler(kind)(say_later)
     return Gate(app, access=parts.access)
 
 
@@ -106,8 +116,3 @@ async def _say_picture(_request: Request, error: PictureError) -> Response:
 async def _say_bug(_request: Request, _error: Exception) -> Response:
     # The gate has it in the log.
     return JSONResponse({"detail": "the console failed; its log says why"}, 500)
-
-
-async def _say_later(_request: Request, error: Exception) -> Response:
-    text = str(error) or "the device has too much to do; try again"
-    return JSONResponse({"detail": text}, 503, {"Retry-After": AGAIN_SECONDS})

@@ -32,7 +32,7 @@ CALM = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 CAMERA, AWAY = "entrance", "yard"
 TWO_PEOPLE_SECONDS = 7.3

@@ -1,0 +1,87 @@
+"""Which page is made of what is known, and what of it does a person get to read?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.console.served import jpeg
+
+if TYPE_CHECKING:
+    import httpx
+
+    from tests.console.served import Served
+
+NOBODY = "01950000-9da8-75b7-a2bc-cb65fb43ca63"
+
+
+def page(ask: httpx.Client, path: str, *, status: int = 200) -> str:
+    """A page as a browser asks for it."""
+    answer = ask.get(path, headers={"Accept": "text/html,application/xhtml+xml"})
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    return answer.text
+
+
+def test_without_any_alert_there_is_neither_chart_nor_filter_but_a_sentence(ask):
+    gallery = page(ask, "/alerts")
+
+    assert "No alert yet" in gallery
+    assert "filter-camera" not in gallery
+    assert "No alert yet." in page(ask, "/")
+
+
+def test_a_crop_that_is_gone_encrypted_or_never_was_says_so(console, ask):
+    gone = console.keep_alert(crop=jpeg())
+    (console.config.crops_folder / f"{gone}.jpg").unlink()
+    sealed = console.keep_alert(crop=jpeg())
+    picture = console.config.crops_folder / f"{sealed}.jpg"
+    picture.rename(picture.with_suffix(".jpg.age"))
+    never = console.keep_alert()
+
+    assert "Removed meanwhile (evidence.keep_days, keep_bytes)." in page(ask, f"/alerts/{gone}")
+    assert "Only the owner of one of the keys" in page(ask, f"/alerts/{sealed}")
+    assert ".jpg.age" in page(ask, f"/alerts/{sealed}")
+    assert "No picture" in page(ask, f"/alerts/{never}")
+    assert "<img src" not in page(ask, f"/alerts/{never}").partition("<main")[2]
+
+
+def test_a_page_of_many_alerts_leads_to_the_older_ones_and_back(console, ask):
+    ids = [console.keep_alert() for _ in range(30)]
+
+    first = page(ask, "/alerts?label=without_mask")
+    assert ids[-1] in first
+    assert ids[0] not in first
+    assert f"/alerts?label=without_mask&amp;before={ids[6]}" in first
+    second = page(ask, f"/alerts?label=without_mask&before={ids[6]}")
+    assert [alert for alert in ids if alert in second] == ids[:6]
+    assert 'href="/alerts?label=without_mask">' in second
+
+
+def test_what_an_alert_says_is_text_and_never_markup(console, ask):
+    console.keep_alert(camera="<script>alert(1)</script>")
+
+    for path in ("/", "/alerts", "/newest"):
+        assert "<script>alert(1)" not in page(ask, path)
+        assert "&lt;script&gt;alert(1)" in page(ask, path)
+
+
+@pytest.mark.parametrize("asked", ["day=yesterday", "truth=perhaps", "before=nobody", "label=%00", "camera=../.."])
+def test_an_address_that_somebody_typed_wrongly_is_a_page_all_the_same(console, ask, asked):
+    console.keep_alert()
+
+    assert "<h1>Alerts</h1>" in page(ask, f"/alerts?{asked}")
+
+
+def test_a_person_gets_a_page_where_a_program_gets_json(ask):
+    assert "It is not kept any more" in page(ask, f"/alerts/{NOBODY}", status=404)
+    assert "Not Found" in page(ask, "/nowhere", status=404)
+    assert ask.get("/nowhere").json() == {"detail": "Not Found"}
+
+
+def test_an_album_that_cannot_be_read_is_told_on_a_page(console: Served, ask):
+    console.config.album_file.with_name("album.sqlite-wal").unlink(missing_ok=True)
+    console.config.album_file.unlink(missing_ok=True)
+    console.config.album_file.mkdir(parents=True)
+
+    assert "the album of alerts cannot be used" in page(ask, "/alerts", status=503)
