@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from converter.drawn_faces import drawn_faces
-from converter.finder_candidates import DEFAULT_MIN_SCORE
+from converter.finder_candidates import DEFAULT_LONGER_SIDE_PX, DEFAULT_MIN_SCORE
 from converter.finder_files import finder_card_of
 from edge_agent.errors import AgentError, ModelError
 from edge_agent.vision.card import read_finder_card
@@ -42,6 +43,23 @@ class Cost:
     load_ms: float
     memory_mib: float
     readings: int
+
+
+def measured_apart(
+    path: Path, *, runtime: str, threads: int, seconds: float, longer_side_px: int = DEFAULT_LONGER_SIDE_PX
+) -> Cost:
+    """Measure one model in one runtime, in a process of its own.
+
+    Raises:
+        ModelError: the runtime is missing, or cannot run the model.
+    """
+    command = [sys.executable, "-m", "converter.measuring", str(path), "--runtime", runtime]
+    command += ["--threads", str(max(1, threads)), "--seconds", str(seconds), "--longer-side", str(longer_side_px)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own module)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
+        raise ModelError(lines[-1])
+    return Cost(**json.loads(done.stdout))
 
 
 def measure_tflite(path: Path, *, runtime: str, threads: int, seconds: float) -> Cost:
@@ -161,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runtime", choices=("litert", "tflite-runtime", "keras", "opencv"), required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--longer-side", type=int, default=640)
+    parser.add_argument("--longer-side", type=int, default=DEFAULT_LONGER_SIDE_PX)
     options = parser.parse_args(arguments)
     try:
         cost = _measured(options)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ from converter.candidates import TFLITE_SUFFIX
 from converter.commands.options import add_command
 from converter.finder_candidates import DEFAULT_LONGER_SIDE_PX
 from converter.finder_files import finder_card_of, networks_of
-from converter.measuring import Cost
+from converter.measuring import Cost, measured_apart
 from converter.progress import with_progress
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.vision.tflite import PREFERENCE
@@ -108,14 +106,13 @@ def _ways(path: Path, threads: list[int]) -> list[tuple[str, int]]:
 
 
 def _measured(path: Path, runtime: str, threads: int, options: argparse.Namespace) -> Measured:
-    command = [sys.executable, "-m", "converter.measuring", str(path), "--runtime", runtime]
-    command += ["--threads", str(max(1, threads)), "--seconds", str(options.seconds)]
-    command += ["--longer-side", str(options.longer_side)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own module)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
-        return Measured(path, runtime, threads, None, lines[-1])
-    return Measured(path, runtime, threads, Cost(**json.loads(done.stdout)), "")
+    try:
+        cost = measured_apart(
+            path, runtime=runtime, threads=threads, seconds=options.seconds, longer_side_px=options.longer_side
+        )
+    except ModelError as error:
+        return Measured(path, runtime, threads, None, str(error))
+    return Measured(path, runtime, threads, cost, "")
 
 
 def _print_table(measured: list[Measured]) -> None:

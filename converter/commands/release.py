@@ -15,6 +15,7 @@ from converter.gate import GateError, hold_against
 from converter.model_card import model_card, with_part
 from converter.progress import say
 from converter.proof import prove
+from converter.run_files import converted_model_of
 from converter.writing import write_together
 from edge_agent.errors import ConfigError
 from edge_agent.vision.card import MaskCard, card_path, model_bytes, read_card
@@ -54,7 +55,7 @@ def release(options: argparse.Namespace) -> int:
         raise ConfigError("--split train: a model card must not quote what the model learnt; give a test split")
     if is_finder_run(options.run):
         return release_finder(options, model_card=options.models / MODEL_CARD)
-    converted = _converted_model(options.run)
+    converted = converted_model_of(options.run)
     candidates = open_candidates([converted, options.run])
     evaluations = []
     for title, faces in _tests(options):
@@ -83,18 +84,6 @@ def release(options: argparse.Namespace) -> int:
     for path in files:
         print(path)
     return 0
-
-
-def _converted_model(run: Path) -> Path:
-    if not run.is_dir():
-        raise ConfigError(f"{run}: no such training run")
-    models = sorted(path for path in run.glob(f"*{TFLITE_SUFFIX}") if len(path.suffixes) == 1)
-    if len(models) != 1:
-        raise ConfigError(
-            f"{run}: holds {len(models)} converted models instead of one; make it with "
-            f"'edge-convert convert {run} --calibration FOLDER --output {run}', or take the others away"
-        )
-    return models[0]
 
 
 def _tests(options: argparse.Namespace) -> list[tuple[str, list[LabelledFace]]]:

@@ -9,7 +9,7 @@ import pytest
 
 from converter.cli import build_parser, main
 
-COMMANDS = ("convert", "evaluate", "calibrate", "inspect", "bench", "release")
+COMMANDS = ("convert", "evaluate", "calibrate", "inspect", "bench", "sizes", "release")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

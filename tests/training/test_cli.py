@@ -106,7 +106,7 @@ def test_a_run_writes_its_whole_folder_and_refuses_another_recipe_in_it(tmp_path
     }  # fmt: skip
     said = json.loads((run / "run.json").read_text())
     assert said["labels"] == ["with_mask", "without_mask"]
-    assert said["input_size"] == 32
+    assert (said["network"], said["input_size"]) == ("plain CNN", 32)
     report = json.loads((run / "report.json").read_text())["all"]
     assert set(report["labels"]["with_mask"]) == {"precision", "recall", "f1", "faces"}
     assert len((run / "history.csv").read_text().splitlines()) == 3

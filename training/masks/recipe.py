@@ -39,6 +39,11 @@ class ModelRecipe(_Part):
     )
     dropout: float = Field(0.2, ge=0.0, lt=1.0, description="Share of features dropped before the last layer")
 
+    @property
+    def network(self) -> str:
+        """What a person calls it, without the size of its input."""
+        return "plain CNN" if self.architecture == "cnn" else f"MobileNetV2 {self.alpha:g}"
+
 
 class DataRecipe(_Part):
     """One source of faces. Exactly one of `scenes`, `folders` and `faces`."""

@@ -91,6 +91,7 @@ def _summary(recipe: MaskRecipe, reports: dict[str, Any]) -> dict[str, Any]:
     """What whoever converts the model must know."""
     return {
         "name": recipe.name,
+        "network": recipe.model.network,
         "labels": list(recipe.labels),
         "margin_fraction": recipe.margin_fraction,
         "input_size": recipe.model.input_size,

@@ -1,0 +1,73 @@
+"""`edge-convert sizes`: how large must a mask reader be?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from converter.commands.options import MIN_SIDE_PX, add_command, labels_of
+from converter.progress import with_progress
+from converter.run_files import converted_model_of
+from converter.sizes import as_table, draw, size_up
+
+if TYPE_CHECKING:
+    import argparse
+
+MEASURED_SECONDS = 2.0
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "sizes",
+        sizes,
+        summary="set beside each other how right the int8 models of several training runs are on the faces that each "
+        "kept apart, how many bytes they have, and how long they take",
+        example="edge-convert sizes runs/sizes/* --only with_mask,without_mask --plot sizes.png",
+    )
+    parser.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="folders of training runs, each with the model that 'edge-convert convert RUN --output RUN' made of it",
+    )
+    parser.add_argument(
+        "--only",
+        type=labels_of,
+        default=(),
+        metavar="A,B",
+        help="judge on these labels alone (default: all that model and faces have)",
+    )
+    parser.add_argument(
+        "--min-side",
+        type=float,
+        default=MIN_SIDE_PX,
+        metavar="PX",
+        help="only faces whose shorter side has at least so many pixels (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=MEASURED_SECONDS,
+        metavar="S",
+        help="of each measurement (default: %(default)g)",
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw it as well")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+
+
+def sizes(options: argparse.Namespace) -> int:
+    """Judge and measure one run after the other, and print a table."""
+    # All of them first: a run that was not converted shall not be told after minutes.
+    models = [(run, converted_model_of(run)) for run in options.runs]
+    found = [
+        size_up(run, model, only=options.only, min_side_px=options.min_side, seconds=options.seconds)
+        for run, model in with_progress(models, total=len(models), what="sizing up")
+    ]
+    if options.plot:
+        draw(found, options.plot)
+    print(json.dumps({"sizes": [one.as_json() for one in found]}) if options.json else as_table(found))
+    return 0

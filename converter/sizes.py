@@ -1,0 +1,135 @@
+"""Sizes: how right is a mask reader for its bytes and its milliseconds?
+
+Training runs of several networks and input sizes, as they would live on a device: the int8 model of each, judged on
+the faces that the run kept apart from learning.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from converter.candidates import open_candidates
+from converter.evaluation import evaluate
+from converter.faces import faces_of_scenes
+from converter.gate import GUARDED
+from converter.keras_models import RUN_FILE
+from converter.measuring import measured_apart
+from edge_agent.errors import ConfigError
+from edge_agent.vision.card import read_card
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from converter.metrics import Share
+    from edge_agent.domain import Label
+    from edge_agent.vision.tflite import RuntimeName
+
+RUNTIME: RuntimeName = "litert"
+PERCENT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """One run: its network and side of input, what it costs on one thread, and how right it is."""
+
+    network: str
+    input_px: int
+    size_bytes: int
+    p50_ms: float
+    accuracy: Share
+    recall: Share
+
+    def as_json(self) -> dict[str, Any]:
+        """Shares as numbers of 0..1."""
+        return {
+            "network": self.network,
+            "input_px": self.input_px,
+            "bytes": self.size_bytes,
+            "p50_ms": self.p50_ms,
+            "faces": self.accuracy.of,
+            "accuracy": self.accuracy.value,
+            f"recall_{GUARDED}": self.recall.value,
+        }
+
+
+def size_up(run: Path, model: Path, *, only: Sequence[Label], min_side_px: float, seconds: float) -> Sized:
+    """Judge and measure the converted model of a run; `only` these labels, all where it is empty.
+
+    Raises:
+        ConfigError: the run does not say its network, or lists no faces to judge by.
+        ModelError: the model cannot be opened or measured.
+    """
+    (candidate,) = open_candidates([model], runtime=RUNTIME)
+    faces = faces_of_scenes(run / "faces.json", split="validation", source=None, min_side_px=min_side_px)
+    (judged,) = evaluate([candidate], faces, only=only).judged
+    cost = measured_apart(model, runtime=RUNTIME, threads=1, seconds=seconds)
+    card = read_card(model)
+    recall = judged.metrics.recall(GUARDED)
+    return Sized(_network(run), card.input.width, card.size_bytes, cost.p50_ms, judged.metrics.accuracy, recall)
+
+
+def as_table(sizes: Sequence[Sized]) -> str:
+    """A table in Markdown."""
+    lines = [
+        f"| network | input | int8 | one face, one thread | read right | recall of {GUARDED} |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {one.network} | {one.input_px} | {one.size_bytes / 1e6:.2f} MB | {one.p50_ms:.2f} ms | "
+        f"{_percent(one.accuracy):.1f} % | {_percent(one.recall):.0f} % |"
+        for one in sizes
+    ]
+    return "\n".join(lines)
+
+
+def draw(sizes: Sequence[Sized], path: Path) -> None:
+    """Draw what is read right against latency and against bytes, a line for each network.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError("--plot: needs matplotlib; pip install 'maskwatch[train]'") from error
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    against_time, against_bytes = figure.subplots(1, 2, sharey=True)
+    networks: dict[str, list[Sized]] = {}
+    for one in sorted(sizes, key=lambda one: one.input_px):
+        networks.setdefault(one.network, []).append(one)
+    for number, (network, ones) in enumerate(networks.items()):
+        rights = [_percent(one.accuracy) for one in ones]
+        against_time.plot([one.p50_ms for one in ones], rights, marker="o", label=network)
+        for one, right in zip(ones, rights, strict=True):
+            against_time.annotate(
+                str(one.input_px), (one.p50_ms, right), textcoords="offset points", xytext=(4, 5), fontsize=8
+            )
+        # Networks of nearly the same bytes, and every size of input of one, stand above each other.
+        megabytes = [one.size_bytes / 1e6 for one in ones]
+        against_bytes.plot(megabytes, rights, marker="o", linestyle=":", color=f"C{number}")
+    against_time.set(xlabel="int8, one face, one thread, LiteRT: ms (the numbers are sizes of input)")
+    against_time.set(ylabel="kept-apart faces read right, %")
+    against_bytes.set(xlabel="int8: MB (for each network, its sizes of input above each other)")
+    against_bytes.set_xlim(left=0)
+    against_time.legend(loc="lower right")
+    for axes in (against_time, against_bytes):
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
+def _network(run: Path) -> str:
+    try:
+        return str(json.loads((run / RUN_FILE).read_text(encoding="utf-8"))["network"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{run / RUN_FILE}: does not say which network it is of; finish the run with 'edge-train masks'"
+        ) from error
+
+
+def _percent(share: Share) -> float:
+    return PERCENT * (share.value or 0.0)

@@ -1,0 +1,71 @@
+"""Runs of several sizes, judged and measured side by side."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import cv2
+import pytest
+
+from converter.cli import main
+from edge_agent.vision.card import card_path
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture
+def run(converted, faces, tmp_path):
+    """A converted run that kept all of `faces` apart from learning."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for path in (converted, card_path(converted)):
+        shutil.copy(path, folder)
+    (folder / "run.json").write_text(json.dumps({"network": "MobileNetV2 0.5"}))
+    images, annotations = [], []
+    labels = ("with_mask", "without_mask")
+    for number, path in enumerate(sorted(faces.rglob("*.png"))):
+        height, width = cv2.imread(str(path)).shape[:2]
+        images.append({"id": number, "file_name": str(path), "split": "validation"})
+        label = labels.index(path.parent.name)
+        annotations.append({"id": number, "image_id": number, "category_id": label, "bbox": [0, 0, width, height]})
+    categories = [{"id": number, "name": label} for number, label in enumerate(labels)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "faces.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_a_run_is_a_line_with_its_network_size_cost_and_how_right_it_is(run, capsys):
+    assert main(["sizes", str(run), "--seconds", "0.05"]) == 0
+
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("| MobileNetV2 0.5 | 32 | 0.")
+    assert line.endswith("| 100.0 % | 100 % |")
+
+
+def test_a_program_reads_the_same_as_json_and_a_person_sees_it_drawn(run, tmp_path, capsys):
+    plot = tmp_path / "sizes.png"
+
+    assert main(["sizes", str(run), str(run), "--seconds", "0.05", "--json", "--plot", str(plot)]) == 0
+
+    first, _second = json.loads(capsys.readouterr().out)["sizes"]
+    assert (first["network"], first["faces"], first["accuracy"]) == ("MobileNetV2 0.5", 120, 1.0)
+    assert first["p50_ms"] > 0
+    assert cv2.imread(str(plot)).shape[1] == 1100
+
+
+def test_a_run_that_was_not_converted_is_told_before_anything_is_measured(run, tmp_path, capsys):
+    (tmp_path / "bare").mkdir()
+
+    assert main(["sizes", str(run), str(tmp_path / "bare")]) == 78
+
+    told = capsys.readouterr()
+    assert "holds 0 converted models" in told.err
+    assert not told.out
+
+
+def test_a_run_that_does_not_say_its_network_is_told(run, capsys):
+    (run / "run.json").write_text("{}")
+
+    assert main(["sizes", str(run), "--seconds", "0.05"]) == 78
+    assert "does not say which network it is of" in capsys.readouterr().err
