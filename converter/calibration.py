@@ -43,24 +43,28 @@ class CalibrationSet:
         return len(self.pixels)
 
 
-def calibration_faces(place: Path) -> list[LabelledFace]:
-    """Faces to calibrate with: a folder of pictures, or COCO annotations, of which the `train` split counts.
+def choose_calibration_faces(
+    place: Path, *, most: int = MOST_PICTURES, apart_from: Sequence[LabelledFace] = ()
+) -> list[LabelledFace]:
+    """Choose at most `most` faces, evenly spread, of a folder or of the `train` split of COCO annotations.
+
+    None is from a picture that is also in `apart_from`.
 
     Raises:
-        ConfigError: nothing is there.
+        ConfigError: fewer than FEWEST_PICTURES are there.
     """
-    return faces_of_scenes(place, split="train") if place.is_file() else faces_in(place)
+    faces = faces_of_scenes(place, split="train") if place.is_file() else faces_in(place)
+    chosen = spread(_without(faces, apart_from), most=most)
+    _check_number(len(chosen), place, "apart from those for validation" if apart_from else "")
+    return chosen
 
 
-def read_calibration_set(
-    place: Path, model: FloatModel, *, most: int = MOST_PICTURES, apart_from: Sequence[LabelledFace] = ()
-) -> CalibrationSet:
-    """Read at most `most` faces, evenly spread; none from a picture that is also in `apart_from`.
+def read_calibration_set(place: Path, chosen: Sequence[LabelledFace], model: FloatModel) -> CalibrationSet:
+    """Read the chosen faces of a place as the model sees them.
 
     Raises:
         ConfigError: fewer than FEWEST_PICTURES can be read.
     """
-    chosen = spread(_without(calibration_faces(place), apart_from), most=most)
     unreadable: list[str] = []
     pixels, labels = [], []
     progress = with_progress(opened(chosen, unreadable=unreadable), total=len(chosen), what="reading pictures")
@@ -68,13 +72,17 @@ def read_calibration_set(
         region = face.region(image, margin_fraction=model.margin_fraction)
         pixels.append(face_pixels(image, region, width_px=model.width_px, height_px=model.height_px))
         labels.append(face.label)
-    if len(pixels) < FEWEST_PICTURES:
-        apart = ", apart from those for validation," if apart_from else ""
-        raise ConfigError(
-            f"{place}: {len(pixels)} pictures{apart} that can be read; int8 needs {FEWEST_PICTURES} at least to learn "
-            f"the ranges of its numbers, and {MOST_PICTURES} of all labels are better"
-        )
+    _check_number(len(pixels), place, "that can be read")
     return CalibrationSet(np.stack(pixels), tuple(labels), tuple(unreadable))
+
+
+def _check_number(count: int, place: Path, which: str) -> None:
+    if count < FEWEST_PICTURES:
+        pictures = "1 picture" if count == 1 else f"{count} pictures"
+        raise ConfigError(
+            f"{place}: {' '.join((pictures, which)).strip()}; int8 needs {FEWEST_PICTURES} at least to learn the "
+            f"ranges of its numbers, and {MOST_PICTURES} of all labels are better"
+        )
 
 
 def _without(faces: list[LabelledFace], others: Sequence[LabelledFace]) -> list[LabelledFace]:

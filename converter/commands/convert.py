@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converter.calibration import MOST_PICTURES, read_calibration_set
+from converter.calibration import MOST_PICTURES, choose_calibration_faces, read_calibration_set
 from converter.card_fitting import fitted_aloud
 from converter.commands.convert_finder import add_finder_options, convert_finder
 from converter.commands.options import add_command, add_keras_options, share_above_zero, told_of
@@ -97,9 +97,11 @@ def convert(options: argparse.Namespace) -> int:
     if options.false_alarms is not None and validation_place is None:
         raise ConfigError("--false-alarms: needs --validation, faces to count false alarms on")
     validation = validation_faces(validation_place) if validation_place else []
+    # Before the model, which takes a while to load: a mistyped folder shall not be told after that.
+    chosen = choose_calibration_faces(calibration_place, most=options.pictures, apart_from=validation)
     say(f"loading {options.model}")
     model = open_float_model(options.model, told_of(options))
-    calibration = read_calibration_set(calibration_place, model, most=options.pictures, apart_from=validation)
+    calibration = read_calibration_set(calibration_place, chosen, model)
     for sentence in calibration.unreadable:
         say(f"left out: {sentence}")
     model = settled_pixels(model, calibration)

@@ -209,7 +209,17 @@ def test_three_calibration_pictures_are_too_few(colour_model, convert, tmp_path,
     write_pictures(tmp_path / "three", BLUE, count=3)
 
     assert convert(colour_model, calibration=tmp_path / "three") == 78
-    assert "3 pictures that can be read; int8 needs 20 at least" in said(capsys)
+    told = said(capsys)
+    assert "three: 3 pictures; int8 needs 20 at least" in told
+    assert "loading" not in told
+
+
+def test_too_few_pictures_that_can_be_read_are_told(colour_model, convert, tmp_path, capsys):
+    write_pictures(tmp_path / "some", BLUE, count=20)
+    (tmp_path / "some" / "000.png").write_bytes(b"no picture")
+
+    assert convert(colour_model, calibration=tmp_path / "some") == 78
+    assert "some: 19 pictures that can be read; int8 needs 20 at least" in said(capsys)
 
 
 @pytest.mark.usefixtures("previous")
