@@ -8,14 +8,13 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from edge_agent.errors import AgentError
+from edge_agent.errors import AgentError, ConfigError
 from training.commands import empty, explore, faces, masks, synthesise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 INTERRUPTED = 130
-FULL_DISK = 74  # EX_IOERR
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,13 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"edge-train: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
+        # HDF5 says what happened, but neither where nor with a number.
+        where, what = error.filename or "disk", error.strerror or str(error)
+        print(f"edge-train: {where}: {what}; make room, or choose another folder", file=sys.stderr)
+        return ConfigError.exit_code
+    except KeyboardInterrupt:
         print(
-            f"edge-train: {error.filename or 'disk'}: {error.strerror}; make room or choose another folder",
+            "edge-train: interrupted; a training goes on where it stopped, when the same command is given again",
             file=sys.stderr,
         )
-        return FULL_DISK
-    except KeyboardInterrupt:
-        print("edge-train: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edge-train",
         description="Trains the models of maskwatch on a workstation.",
-        epilog="example: edge-train masks training/recipes/masks.yaml && edge-convert release runs/masks",
+        epilog="example: edge-train masks training/recipes/masks.yaml --output runs/masks",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (masks, faces, synthesise, empty, explore):

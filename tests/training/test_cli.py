@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import signal
 import subprocess
@@ -162,3 +163,22 @@ def _wait_for(happened, *, process, seconds: float = 120.0) -> None:
         assert process.poll() is None, "the run ended by itself"
         assert time.monotonic() < end, "nothing happened in time"
         time.sleep(0.05)
+
+
+@pytest.mark.tensorflow
+def test_a_full_disk_is_one_message_and_leaves_no_half_model(tmp_path, class_folders, capsys):
+    run = tmp_path / "run"
+    schedule = {"epochs": 1, "faces_per_epoch": 8, "batch_size": 8}
+    recipe = str(a_recipe(tmp_path, class_folders, schedule=schedule))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Room for the packs and not for a model.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
+    try:
+        status = main(["masks", recipe, "--output", str(run)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert status == 78
+    assert "make room, or choose another folder" in capsys.readouterr().err
+    assert not [path for path in run.glob("*.keras") if not path.name.startswith("epoch-")]
+    assert main(["masks", recipe, "--output", str(run)]) == 0

@@ -24,6 +24,8 @@ from training.masks.reports import draw_confusion, draw_mistakes, draw_reliabili
 from training.masks.teacher import open_teacher
 
 if TYPE_CHECKING:
+    import keras
+
     from training.masks.recipe import MaskRecipe
 
 RECIPE = "recipe.yaml"
@@ -50,11 +52,9 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     data_set = open_data_set(recipe, packs_folder=packs_folder)
     _tell(data_set)
     history = fit(recipe, data_set, folder=folder, teacher=open_teacher(recipe))
-    keras.models.load_model(folder / read_state(folder).model).save(folder / LAST, include_optimizer=False)
+    _save(keras.models.load_model(folder / read_state(folder).model), folder / LAST, include_optimizer=False)
     network = trained_network(recipe, folder)
-    part = folder / "part-model.keras"
-    network.save(part)
-    part.replace(folder / "model.keras")
+    _save(network, folder / "model.keras", include_optimizer=True)
     (folder / "architecture.json").write_text(network.to_json(indent=1), encoding="utf-8")
     pixels = plain_pixels(data_set.judging, recipe)
     verdicts = judge(network, pixels, data_set.judging, recipe)
@@ -67,6 +67,16 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     draw_mistakes(verdicts, pixels, sources, folder / "mistakes.png")
     (folder / SUMMARY).write_text(json.dumps(_summary(recipe, reports), indent=2) + "\n", encoding="utf-8")
     log.info("%s", (folder / "report.txt").read_text(encoding="utf-8"))
+
+
+def _save(network: keras.Model, path: Path, *, include_optimizer: bool) -> None:
+    """Write a model, or on a full disk none: half a model would be taken for one."""
+    part = path.with_name(f"part-{path.name}")
+    try:
+        network.save(part, include_optimizer=include_optimizer)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _claim(folder: Path, recipe: MaskRecipe) -> None:
