@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ OVERLAP_ALLOWED = 0.45
 """Boxes overlapping more (IoU) are the same face; the value of YuNet's authors."""
 MOST_CANDIDATES = 1000
 """Boxes that are compared with each other; a picture of a crowd has some hundred."""
+ANY_SCORE = 0.0
+"""OpenCV wants one, and keeps what is above it; what scores too little went before."""
 SCORE_CHANNELS = 2
 BOX_CHANNELS = 4
 LARGEST_EXPONENT = 10.0
@@ -71,15 +74,9 @@ def cell_scores(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """Which boxes stay when each takes the place of less sure ones that overlap it: indices, surest first."""
-    order = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES]
-    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
-    areas = sides[:, 0] * sides[:, 1]
-    kept = []
-    while order.size:
-        best, others = order[0], order[1:]
-        kept.append(best)
-        shared = np.minimum(boxes[best, 2:], boxes[others, 2:]) - np.maximum(boxes[best, :2], boxes[others, :2])
-        intersection = np.prod(np.maximum(shared, 0), axis=1)
-        union = areas[best] + areas[others] - intersection
-        order = others[intersection <= OVERLAP_ALLOWED * union]
+    # OpenCV's own: a step of Python for each face took five times as long.
+    corners_and_sides = np.concatenate([boxes[:, :2], np.maximum(boxes[:, 2:] - boxes[:, :2], 0)], axis=1)
+    kept = cv2.dnn.NMSBoxes(
+        corners_and_sides.tolist(), scores.tolist(), ANY_SCORE, OVERLAP_ALLOWED, 1.0, MOST_CANDIDATES
+    )
     return np.array(kept, np.int64)
