@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from edge_agent.vision.tensors import resize
 
 if TYPE_CHECKING:
     from edge_agent.domain import Image
+
+SEES_ALL_SCALE = 0.5
+"""From here on interpolation, between two pixels, leaves none out."""
 
 
 def fitting_scale(image_size: tuple[int, int], input_size: tuple[int, int]) -> float:
@@ -28,9 +32,16 @@ def letterboxed(image: Image, *, width_px: int, height_px: int) -> tuple[Image, 
     # However long and thin, a picture keeps a row and a column.
     inner_width = min(width_px, max(1, round(width * scale)))
     inner_height = min(height_px, max(1, round(height * scale)))
-    scaled = resize(image, width_px=inner_width, height_px=inner_height)
+    scaled = _scaled(image, scale, width_px=inner_width, height_px=inner_height)
     if (inner_width, inner_height) == (width_px, height_px):
         return scaled, 1 / scale
     boxed = np.zeros((height_px, width_px, 3), np.uint8)
     boxed[:inner_height, :inner_width] = scaled
     return boxed, 1 / scale
+
+
+def _scaled(image: Image, scale: float, *, width_px: int, height_px: int) -> Image:
+    """As `resize`, but averages only where it must: a finder finds the same faces, and it takes six times as long."""
+    if scale < SEES_ALL_SCALE:
+        return resize(image, width_px=width_px, height_px=height_px)
+    return np.asarray(cv2.resize(image, (width_px, height_px), interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -30,3 +30,23 @@ def test_a_thin_picture_keeps_a_row_and_a_column(shape):
 
     assert boxed.shape == (256, 320, 3)
     assert boxed.max() == 9
+
+
+@pytest.mark.parametrize("width_px", [160, 192, 224, 288])
+def test_a_line_of_one_pixel_is_still_seen_when_it_shrinks(width_px):
+    for column in range(320):
+        picture = np.zeros((240, 320, 3), np.uint8)
+        picture[:, column] = 255
+
+        boxed, _ = letterboxed(picture, width_px=width_px, height_px=width_px)
+
+        assert boxed.max() > 40, column
+
+
+def test_what_shrinks_much_is_averaged():
+    picture = np.zeros((240, 330, 3), np.uint8)
+    picture[:, ::3] = 255
+
+    boxed, _ = letterboxed(picture, width_px=110, height_px=80)
+
+    assert (abs(boxed.astype(int) - 85) <= 1).all()
