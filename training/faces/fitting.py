@@ -20,7 +20,7 @@ from tqdm import tqdm
 from training.faces.batches import draw_batches
 from training.faces.finding import KerasFinder
 from training.faces.judge import Finds, report
-from training.faces.network import build_network, open_network
+from training.faces.network import open_network
 from training.masks.examples import read_picture
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def learning_rate(recipe: FaceRecipe, *, step: int) -> float:
 def _begin(recipe: FaceRecipe) -> _Learner:
     import keras
 
-    network = build_network(recipe.model)
+    network = open_network(recipe.model.weights)
     averaged = keras.models.clone_model(network)
     averaged.set_weights(network.get_weights())
     # Early steps of a network that assigns its own targets can be wild.

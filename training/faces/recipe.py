@@ -7,7 +7,7 @@ folder, so that a recipe reads the same wherever it lies.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+A_FINDER = "A YuNet file (.onnx), the model.keras of another run, or a released finder (its card or a .tflite)"
 Side = Annotated[int, Field(ge=64, le=1280, multiple_of=32)]
 
 
@@ -25,18 +26,9 @@ class _Part(BaseModel):
 
 
 class ModelRecipe(_Part):
-    """The network."""
+    """The network, and what it begins with."""
 
-    architecture: Literal["yunet", "compact"] = Field("yunet", description="compact: the project's own, for int8")
-    weights: str = Field(
-        "scratch", description="A YuNet file (.onnx), the model.keras of another run, or 'scratch' (compact only)"
-    )
-
-    @model_validator(mode="after")
-    def _begins_somewhere(self) -> ModelRecipe:
-        if self.architecture == "yunet" and self.weights == "scratch":
-            raise ValueError("'yunet' begins with weights: give its ONNX file or the model.keras of another run")
-        return self
+    weights: Path = Field(description=A_FINDER)
 
 
 class StyleRecipe(_Part):
@@ -111,7 +103,7 @@ class AugmentationRecipe(_Part):
 class TeacherRecipe(_Part):
     """Another finder, which tells what the annotations do not."""
 
-    finder: Path = Field(description="A YuNet file (.onnx) or the model.keras of another run")
+    finder: Path = Field(description=A_FINDER)
     longer_side_px: Side = Field(640, description="Pictures are shown to it at this longer side")
     sure_score: Fraction = Field(0.7, description="In pictures without boxes, finds from here on are faces")
     unsure_score: Fraction = Field(
@@ -123,7 +115,7 @@ class TeacherRecipe(_Part):
 class DistillationRecipe(_Part):
     """A finder of the same strides whose answers are learnt beside the annotations."""
 
-    model: Path = Field(description="A YuNet file (.onnx) or the model.keras of another run")
+    model: Path = Field(description=A_FINDER)
     share: float = Field(1.0, gt=0.0, le=10.0, description="Weight against the loss of the annotations")
 
 

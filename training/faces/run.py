@@ -93,7 +93,6 @@ def _summary(recipe: FaceRecipe, reports: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "kind": "face_finder",
-        "architecture": recipe.model.architecture,
         "strides": list(STRIDES),
         "pixels": "0..255",
         "colour_order": "bgr",

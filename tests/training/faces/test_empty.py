@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import ConfigError
-from tests.training.faces.conftest import write_scenes
+from tests.training.faces.conftest import RELEASED, write_scenes
 from training.cli import main
-from training.faces.compact import build_compact
 from training.faces.empty import MARGIN_FRACTION, PURPOSES, SMALLEST_SIDE_PX, background, texture, write_empty
 
 if TYPE_CHECKING:
@@ -61,13 +60,12 @@ def test_a_texture_is_a_picture_and_the_same_for_the_same_seed(kind):
 
 @pytest.mark.tensorflow
 def test_every_purpose_gets_pictures_of_its_own(tmp_path, capsys):
-    build_compact().save(tmp_path / "model.keras")
     scenes = write_scenes(tmp_path / "scenes", count=4)
     content = json.loads(scenes.read_text())
     for image in content["images"][2:]:
         image["split"] = "test"
     scenes.write_text(json.dumps(content))
-    places = ("--scenes", str(scenes), "--finder", str(tmp_path / "model.keras"))
+    places = ("--scenes", str(scenes), "--finder", str(RELEASED))
 
     assert main(["empty", str(tmp_path / "empty"), *places, "--most", "2"]) == 0
 

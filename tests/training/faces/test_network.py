@@ -6,44 +6,28 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import ModelError
-from edge_agent.vision.faces.decoding import cell_scores
-from training.faces.compact import build_compact
-from training.faces.network import STRIDES, build_network, levels_of, open_network
-from training.faces.recipe import ModelRecipe
+from tests.training.faces.conftest import RELEASED
+from training.faces.network import STRIDES, levels_of, open_network
 
 pytestmark = pytest.mark.tensorflow
 
 
-def test_the_compact_network_is_small_and_gives_a_pair_for_each_stride():
-    network = build_compact()
-
-    levels = levels_of(network.predict_on_batch(np.zeros((1, 96, 128, 3), np.float32)), 0)
-
-    assert 120_000 < network.count_params() < 160_000
-    assert [level.stride for level in levels] == list(STRIDES)
-    assert [level.logits.shape for level in levels] == [(12, 16, 2), (6, 8, 2), (3, 4, 2)]
-    assert [level.boxes.shape for level in levels] == [(12, 16, 4), (6, 8, 4), (3, 4, 4)]
-
-
-def test_an_untrained_network_sees_hardly_any_face():
-    import keras
-
-    keras.utils.set_random_seed(1)
-    picture = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype(np.float32)
-
-    levels = levels_of(build_compact().predict_on_batch(picture), 0)
-
-    assert np.mean([cell_scores(level.logits).mean() for level in levels]) < 0.1
-
-
 def test_another_run_is_a_beginning(tmp_path):
-    first = build_compact()
+    first = open_network(RELEASED)
     first.save(tmp_path / "model.keras")
 
-    second = build_network(ModelRecipe(architecture="compact", weights=str(tmp_path / "model.keras")))
+    second = open_network(tmp_path / "model.keras")
 
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_answers_for_a_picture_have_a_pair_for_each_stride():
+    levels = levels_of(open_network(RELEASED).predict_on_batch(np.zeros((1, 96, 128, 3), np.float32)), 0)
+
+    assert [level.stride for level in levels] == list(STRIDES)
+    assert [level.logits.shape for level in levels] == [(12, 16, 2), (6, 8, 2), (3, 4, 2)]
+    assert [level.boxes.shape for level in levels] == [(12, 16, 4), (6, 8, 4), (3, 4, 4)]
 
 
 def test_a_missing_run_is_refused(tmp_path):

@@ -26,24 +26,24 @@ def test_data_is_one_thing(keys):
 
 def test_pictures_without_boxes_need_a_teacher():
     with pytest.raises(ValidationError, match="teacher: needed by data with 'pictures'"):
-        FaceRecipe(name="one", model={"architecture": "compact"}, data=[{"scenes": "a.json"}, {"pictures": "b"}])
+        FaceRecipe(name="one", model={"weights": "a.json"}, data=[{"scenes": "a.json"}, {"pictures": "b"}])
 
 
 def test_annotations_are_needed_to_judge_by():
     with pytest.raises(ValidationError, match="none has annotations"):
-        FaceRecipe(name="one", model={"architecture": "compact"}, data=[{"empty": "b"}])
+        FaceRecipe(name="one", model={"weights": "a.json"}, data=[{"empty": "b"}])
 
 
-def test_yunet_begins_with_weights():
-    with pytest.raises(ValidationError, match="'yunet' begins with weights"):
-        ModelRecipe(architecture="yunet")
+def test_a_network_begins_with_weights():
+    with pytest.raises(ValidationError, match="weights\n  Field required"):
+        ModelRecipe.model_validate({})
 
 
 def test_a_canvas_has_a_side_that_the_strides_divide():
     with pytest.raises(ValidationError, match="multiple of 32"):
         FaceRecipe(
             name="one",
-            model={"architecture": "compact"},
+            model={"weights": "a.json"},
             data=[{"scenes": "a.json"}],
             augmentation={"canvas": 400},
         )
@@ -51,7 +51,7 @@ def test_a_canvas_has_a_side_that_the_strides_divide():
 
 def test_every_mistake_is_named_with_its_line(tmp_path):
     path = tmp_path / "recipe.yaml"
-    path.write_text("name: one\nmodel: {architecture: compact}\ndata:\n  - scenes: a.json\n    shaer: 2\nsede: 3\n")
+    path.write_text("name: one\nmodel: {weights: a.json}\ndata:\n  - scenes: a.json\n    shaer: 2\nsede: 3\n")
 
     with pytest.raises(ConfigError) as told:
         read_recipe(path)
@@ -62,7 +62,7 @@ def test_every_mistake_is_named_with_its_line(tmp_path):
 
 def test_single_keys_are_changed_from_outside(tmp_path):
     path = tmp_path / "recipe.yaml"
-    path.write_text("name: one\nmodel: {architecture: compact}\ndata:\n  - scenes: a.json\n")
+    path.write_text("name: one\nmodel: {weights: a.json}\ndata:\n  - scenes: a.json\n")
 
     assert read_recipe(path, changes=["schedule.epochs=3"]).schedule.epochs == 3
 

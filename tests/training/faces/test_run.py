@@ -14,9 +14,8 @@ import pytest
 import yaml
 
 from edge_agent.errors import ConfigError
-from tests.training.faces.conftest import a_tiny_recipe, write_scenes
+from tests.training.faces.conftest import RELEASED, a_tiny_recipe, write_scenes
 from training.faces.batches import draw_batch
-from training.faces.compact import build_compact
 from training.faces.fitting import learning_rate
 from training.faces.run import run
 from training.faces.scenes import open_scenes
@@ -116,13 +115,11 @@ def test_the_learning_rate_rises_and_falls_to_nothing(tiny_recipe):
 
 
 def test_a_run_learns_from_a_teacher_and_from_its_answers(tiny_recipe, tmp_path):
-    build_compact().save(tmp_path / "model.keras")
-    first = str(tmp_path / "model.keras")
     write_scenes(tmp_path / "photos", count=4)
     recipe = tiny_recipe(
         data=[*tiny_recipe().model_dump(mode="json")["data"], {"pictures": str(tmp_path / "photos")}],
-        teacher={"finder": first, "longer_side_px": 160, "unsure_score": 0.0, "sure_score": 0.01},
-        distillation={"model": first},
+        teacher={"finder": str(RELEASED), "longer_side_px": 160, "unsure_score": 0.0, "sure_score": 0.01},
+        distillation={"model": str(RELEASED)},
     )
 
     run(recipe, folder=tmp_path / "second")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.faces.compact import build_compact
+from tests.training.faces.conftest import RELEASED
 from training.faces.recipe import TeacherRecipe
 from training.faces.teacher import Teacher
 
@@ -17,9 +17,7 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
 
 
 def test_what_a_teacher_said_is_remembered_in_a_file(tmp_path):
-    network = build_compact()
-    network.save(tmp_path / "model.keras")
-    recipe = TeacherRecipe(finder=tmp_path / "model.keras", longer_side_px=96, unsure_score=0.0)
+    recipe = TeacherRecipe(finder=RELEASED, longer_side_px=96, unsure_score=0.0)
     first = Teacher(recipe, memory=tmp_path / "taught.json")
     boxes, scores = first(PICTURE, Path("one.png"))
     first.remember()

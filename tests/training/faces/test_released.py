@@ -1,0 +1,78 @@
+"""A released finder becomes a network that can learn, and answers as it did on the device."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_agent.domain import Box
+from edge_agent.errors import ModelError
+from edge_agent.vision.card import read_finder_card
+from edge_agent.vision.faces.tflite import open_tflite_finder
+from tests.converter.redness import red_cells
+from tests.faces import COLLINS, portrait
+from tests.training.faces.conftest import RELEASED, draw_scene
+from training.faces.finding import KerasFinder
+from training.faces.network import open_network
+from training.faces.released import build_released
+
+pytestmark = pytest.mark.tensorflow
+
+
+def as_tflite(network, *, side_px=64):
+    """A float network without a card."""
+    import tensorflow as tf
+
+    pixels = tf.keras.Input((side_px, side_px, 3), batch_size=1)
+    return tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(pixels, network(pixels))).convert()
+
+
+def test_a_face_is_found_as_the_device_finds_it():
+    picture = portrait(COLLINS)
+    on_device = open_tflite_finder(RELEASED, min_score=0.7, smallest_px=24).find(picture)
+
+    boxes, scores = KerasFinder(build_released(RELEASED), longer_px=448, shorter_px=352, min_score=0.7)(picture)
+
+    assert len(boxes) == len(on_device) == 1
+    assert on_device[0].box.overlap(Box(*boxes[0])) > 0.9
+    assert scores[0] == pytest.approx(on_device[0].score, abs=0.03)
+
+
+def test_every_network_of_a_card_has_the_same_weights():
+    networks = [build_released(RELEASED.parent / file.file) for file in read_finder_card(RELEASED)[0].files]
+
+    for network in networks[1:]:
+        for one, other in zip(networks[0].get_weights(), network.get_weights(), strict=True):
+            # Biases are rounded to the steps of what came in, which differ a little.
+            np.testing.assert_allclose(one, other, atol=0.005)
+
+
+def test_real_weights_stay_as_they_are(tmp_path):
+    picture = draw_scene(1)[0][None, :64, :64].astype(np.float32)
+    first = open_network(RELEASED)
+    (tmp_path / "float.tflite").write_bytes(as_tflite(first))
+
+    second = open_network(tmp_path / "float.tflite")
+
+    for name, answer in second.predict_on_batch(picture).items():
+        np.testing.assert_allclose(answer, first.predict_on_batch(picture)[name], atol=1e-3)
+
+
+def test_a_network_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "red.tflite").write_bytes(as_tflite(red_cells()))
+
+    with pytest.raises(ModelError, match="AVERAGE_POOL_2D is no operation of a face finder"):
+        build_released(tmp_path / "red.tflite")
+
+
+@pytest.mark.parametrize("content", [b"", b"no network", b"\x00\x00\x00\x00TFL3" + b"\xff" * 60])
+def test_a_damaged_network_is_refused(tmp_path, content):
+    (tmp_path / "faces.tflite").write_bytes(content)
+
+    with pytest.raises(ModelError, match=r"faces\.tflite: no TFLite network, or a damaged one"):
+        build_released(tmp_path / "faces.tflite")
+
+
+def test_a_missing_network_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"faces\.tflite: no such network; give a finder's card"):
+        build_released(tmp_path / "faces.tflite")
