@@ -27,6 +27,12 @@ SOURCES = (
         "those of the pictures drawn on",
     ),
     DataSource(
+        "empty",
+        "pictures without people: samples of Python packages, drawn textures, parts of the other parts' pictures",
+        "'edge-train empty'",
+        "those of the packages and of the pictures",
+    ),
+    DataSource(
         "street",
         "photographs of people in the street and in crowds, faces 22 px wide in the middle",
         "the 853-picture 'Face Mask Detection' set of Kaggle, by way of github hittheant/475Project",

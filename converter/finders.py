@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converter.conversion import calibrating, run_converter
+from converter.equalising import equalised
 from converter.faces import faces_in, faces_of_scenes, read_picture
 from converter.progress import say
 from converter.silence import quiet_tensorflow
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 FINDER_KIND = "face_finder"
 """What run.json calls it."""
+LOWEST_LOGIT, HIGHEST_LOGIT = -8.0, 7.0
+"""Probabilities of 0.0003 and 0.999: what is beyond changes no find."""
 FEWEST_PICTURES, MOST_PICTURES = 20, 150
 
 
@@ -105,9 +108,11 @@ def to_finder_tflite(finder: TrainedFinder, size: InputSize, pictures: Sequence[
         ModelError: TensorFlow cannot convert it.
     """
 
+    def shown() -> Iterator[Image]:
+        return (letterboxed(picture, width_px=size.width, height_px=size.height)[0] for picture in pictures)
+
     def samples() -> Iterator[list[Any]]:
-        shown = (letterboxed(picture, width_px=size.width, height_px=size.height)[0] for picture in pictures)
-        for pixels in calibrating(shown, total=len(pictures)):
+        for pixels in calibrating(shown(), total=len(pictures)):
             yield [pixels[np.newaxis].astype(np.float32)]
 
     with quiet_tensorflow(), tempfile.TemporaryDirectory() as folder:
@@ -115,16 +120,32 @@ def to_finder_tflite(finder: TrainedFinder, size: InputSize, pictures: Sequence[
         import tensorflow as tf
 
         # By way of a SavedModel: concrete functions of a Keras 3 model give a file that no runtime can read.
+        network = equalised(finder.network, (pixels[np.newaxis].astype(np.float32) for pixels in shown()))
         archive = keras.export.ExportArchive()
-        archive.track(finder.network)
+        archive.track(network)
         archive.add_endpoint(
             "serve",
-            lambda pixels: finder.network(pixels, training=False),
+            lambda pixels: _bounded(network(pixels, training=False)),
             input_signature=[tf.TensorSpec([1, size.height, size.width, 3], tf.float32, name="pixels")],
         )
         archive.write_out(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         return run_converter(converter, "int8", samples=samples, name=f"{size.width}x{size.height}")
+
+
+def _bounded(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Keep logits to the range that matters.
+
+    A network is sure of the sky to 80 logits and more; int8 would spend its 256 steps on that. ReLU6 is the bound that
+    becomes part of the convolution before it, so that no tensor has the whole range.
+    """
+    import tensorflow as tf
+
+    step = (HIGHEST_LOGIT - LOWEST_LOGIT) / 6
+    return {
+        name: tf.nn.relu6((values - LOWEST_LOGIT) / step) * step + LOWEST_LOGIT if name.startswith("logits") else values
+        for name, values in outputs.items()
+    }
 
 
 def _said_by(model: Path) -> Path:

@@ -11,7 +11,15 @@ from converter.cli import main
 from converter.drawn_faces import drawn_faces
 from converter.finder_files import finder_card_of, networks_of
 from converter.finder_proof import make_finder_card
-from converter.finders import InputSize, calibration_pictures, is_finder_run, open_trained_finder, to_finder_tflite
+from converter.finders import (
+    HIGHEST_LOGIT,
+    LOWEST_LOGIT,
+    InputSize,
+    calibration_pictures,
+    is_finder_run,
+    open_trained_finder,
+    to_finder_tflite,
+)
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.vision.faces.tflite import open_tflite_finder
 from tests.converter.redness import FACE, HEIGHT_PX, WIDTH_PX, a_run, a_scene, write_noise
@@ -63,6 +71,18 @@ def test_a_network_is_known_by_the_card_that_names_it(tmp_path, converted_finder
     assert finder_card_of(converted_finder / "faces-96x128.tflite") == converted_finder / "faces.json"
     assert finder_card_of(converted_finder / "faces-64x64.tflite") is None
     assert finder_card_of(converted) is None
+
+
+def test_int8_spends_its_steps_on_logits_that_matter(converted_finder):
+    from edge_agent.vision.tflite import open_interpreter
+
+    content = (converted_finder / "faces-128x96.tflite").read_bytes()
+
+    # Where there is no red, the network itself is sure to 30 logits.
+    for tensor in open_interpreter(content, name="faces").outputs:
+        if tensor.shape[-1] == 2:
+            lowest, highest = ((level - tensor.zero_point) * tensor.scale for level in (0, 255))
+            assert LOWEST_LOGIT - 0.1 < lowest < highest < HIGHEST_LOGIT + 0.1
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])
