@@ -281,6 +281,16 @@ def test_models_lists_hash_and_labels_and_marks_what_is_used():
     assert len(reader["sha256"]) == 64
 
 
+def test_the_fast_finder_is_a_word_in_the_configuration():
+    done = run_command("models", "--json", "--set", "faces.size=fast")
+
+    assert done.returncode == 0, done.stderr
+    assert {Path(line["path"]).name for line in lines(done.stdout) if line["used"]} == {
+        "faces-fast.json",
+        "masks.tflite",
+    }
+
+
 def a_copy_of_the_model(folder: Path) -> Path:
     for suffix in (".tflite", ".json"):
         shutil.copy(shipped("models") / f"masks{suffix}", folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from converter.finders import LOWEST_LOGIT
 from edge_agent.domain import Box
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import read_finder_card
@@ -13,8 +14,10 @@ from tests.converter.redness import red_cells
 from tests.faces import COLLINS, portrait
 from tests.training.faces.conftest import RELEASED, draw_scene
 from training.faces.finding import KerasFinder
-from training.faces.network import open_network
+from training.faces.network import STRIDES, open_network
 from training.faces.released import build_released
+
+FAST = RELEASED.with_name("faces-fast.json")
 
 pytestmark = pytest.mark.tensorflow
 
@@ -56,6 +59,12 @@ def test_real_weights_stay_as_they_are(tmp_path):
 
     for name, answer in second.predict_on_batch(picture).items():
         np.testing.assert_allclose(answer, first.predict_on_batch(picture)[name], atol=1e-3)
+
+
+def test_the_bound_that_int8_puts_on_logits_is_left_out():
+    outputs = build_released(FAST).predict_on_batch(np.zeros((1, 224, 320, 3), np.float32))
+
+    assert min(outputs[f"logits_{stride}"].min() for stride in STRIDES) < 2 * LOWEST_LOGIT
 
 
 def test_a_network_of_another_kind_is_refused(tmp_path):

@@ -14,23 +14,24 @@ from tests.faces import COLLINS, face_box, portrait
 
 OPENCV_HAS_CASCADES = hasattr(cv2, "CascadeClassifier")
 FINDERS = [
-    pytest.param("tflite"),
+    pytest.param("accurate"),
+    pytest.param("fast"),
     pytest.param("haar", marks=pytest.mark.skipif(not OPENCV_HAS_CASCADES, reason="OpenCV 5 has no cascades")),
     pytest.param("yunet", marks=pytest.mark.reference_data),
     pytest.param("ssd", marks=pytest.mark.reference_data),
 ]
-NETWORKS = {
-    "tflite": None,
-    "haar": None,
-    "yunet": "face_detection_yunet_2023mar.onnx",
-    "ssd": "opencv_face_detector_uint8.pb",
+CONFIGS = {
+    "accurate": FacesConfig(finder="tflite", size="accurate"),
+    "fast": FacesConfig(finder="tflite", size="fast"),
+    "haar": FacesConfig(finder="haar"),
+    "yunet": FacesConfig(finder="yunet", model=SHARED / "weights" / "face_detection_yunet_2023mar.onnx"),
+    "ssd": FacesConfig(finder="ssd", model=SHARED / "weights" / "opencv_face_detector_uint8.pb"),
 }
 
 
 @pytest.fixture(params=FINDERS)
 def finder(request) -> FaceFinder:
-    network = NETWORKS[request.param]
-    return open_face_finder(FacesConfig(finder=request.param, model=SHARED / "weights" / network if network else None))
+    return open_face_finder(CONFIGS[request.param])
 
 
 def test_a_real_face_is_found_where_it_is(finder):
