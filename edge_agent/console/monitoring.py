@@ -6,12 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from edge_agent.console import models
 from edge_agent.console.api import bytes_of, problems, ways_in
 from edge_agent.console.hatch import UnansweredError
 from edge_agent.console.parts import Parts
+
+TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+"""What Prometheus' own library writes unless it is asked for OpenMetrics."""
 
 
 class Monitoring:
@@ -80,7 +82,7 @@ class Monitoring:
         parts = self._parts
         viewers, encoded = parts.viewers.count, parts.live.encoded
         text = await parts.desk.do(parts.figures.text, overview, viewers=viewers, encoded=encoded)
-        return Response(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+        return Response(text, headers={"Content-Type": TEXT_FORMAT})
 
 
 def _unless_well(said: str) -> dict[int | str, dict[str, Any]]:

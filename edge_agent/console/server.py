@@ -7,9 +7,11 @@ as a reason why the device is degraded, and tried again.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -181,21 +183,35 @@ def _listen(host: str, port: int) -> list[socket.socket]:
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listeners: list[socket.socket] = []
-    try:
+    with ExitStack() as opened:
+        absent: OSError | None = None
         for family, kind, protocol, _, address in dict.fromkeys(found):
-            listener = socket.socket(family, kind, protocol)
-            listeners.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-            listener.setblocking(False)
-    except OSError:
-        for listener in listeners:
-            listener.close()
-        raise
+            try:
+                listeners.append(opened.enter_context(_open(socket.socket(family, kind, protocol), address)))
+            except OSError as error:
+                # localhost is ::1 as well, also on a machine without IPv6.
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                absent = error
+        if absent is not None and not listeners:
+            raise absent
+        opened.pop_all()
     return listeners
+
+
+def _open(listener: socket.socket, address: Any) -> socket.socket:
+    """Listen at one address; what cannot is closed."""
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _address(config: ConsoleConfig) -> str:

@@ -12,6 +12,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -123,8 +124,8 @@ class Uploads:
         parser.spool_max_size = self._largest_bytes + 2 * FRAMING_BYTES
         try:
             form = await parser.parse()
-        except MultiPartException as error:
-            raise HTTPException(400, f"the form cannot be read: {error.message}") from None
+        except (MultiPartException, FormParserError) as error:
+            raise HTTPException(400, f"the form cannot be read: {getattr(error, 'message', error)}") from None
         file = form.get("file")
         if not isinstance(file, UploadFile):
             await form.close()

@@ -136,3 +136,16 @@ def test_a_certificate_that_cannot_be_used_ends_the_start(tmp_path):
             served(tmp_path, cert_file=str(cert_file), key_file=str(key_file)),
         ):
             pass
+
+
+def test_localhost_is_all_of_this_machine_s_addresses_for_itself(tmp_path):
+    with served(tmp_path, host="localhost") as console:
+        assert console.console.trouble == ""
+        for address in {str(found[4][0]) for found in socket.getaddrinfo("localhost", None)}:
+            try:
+                line = socket.create_connection((address, console.config.console.port), timeout=10)
+            except OSError as error:
+                # This machine may have no IPv6; then there is nothing to listen at.
+                assert ":" in address, error  # noqa: PT017
+            else:
+                line.close()
