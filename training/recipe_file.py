@@ -36,6 +36,8 @@ def read_recipe_file(path: Path, model: type[Recipe], *, changes: Sequence[str] 
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: holds no keys; examples lie in training/recipes")
     for change in changes:
         _change(content, change)
     try:
@@ -44,10 +46,10 @@ def read_recipe_file(path: Path, model: type[Recipe], *, changes: Sequence[str] 
         raise ConfigError(f"{path}:\n{describe(error, text=text, model=model)}") from error
 
 
-def _change(content: Any, change: str) -> None:
+def _change(content: dict[str, Any], change: str) -> None:
     """Put one `key.of.sections=value` into the content of a recipe."""
     path, equals, value = change.partition("=")
-    if not equals or not isinstance(content, dict):
+    if not equals:
         raise ConfigError(f"--set {change}: write it as key=value, for instance model.alpha=0.5")
     *sections, key = path.strip().split(".")
     for section in sections:

@@ -71,6 +71,22 @@ def test_an_empty_class_folder_is_one_message_and_status_78(tmp_path, class_fold
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
+def test_an_empty_class_folder_is_told_before_tensorflow_is_loaded(tmp_path, class_folders):
+    for path in (class_folders / "with_mask").iterdir():
+        path.unlink()
+    command = ["masks", str(a_recipe(tmp_path, class_folders)), "--output", str(tmp_path / "run")]
+
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, training.cli; training.cli.main({command}); print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "with_mask: no pictures" in done.stderr
+    assert "tensorflow" not in done.stdout.split()
+
+
 def test_explore_prints_and_ends_with_status_0(class_folders, capsys):
     assert main(["explore", str(class_folders)]) == 0
 

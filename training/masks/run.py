@@ -44,13 +44,14 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
         ConfigError: the data do not suffice, or the folder holds a run of another recipe.
         ModelError: weights, finder or teacher are missing or do not fit.
     """
-    import keras
-
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, recipe)
-    keras.utils.set_random_seed(recipe.seed)
     data_set = open_data_set(recipe, packs_folder=packs_folder)
     _tell(data_set)
+    # Only now: TensorFlow takes a while to load, and an empty folder shall not be told after that.
+    import keras
+
+    keras.utils.set_random_seed(recipe.seed)
     history = fit(recipe, data_set, folder=folder, teacher=open_teacher(recipe))
     _save(keras.models.load_model(folder / read_state(folder).model), folder / LAST, include_optimizer=False)
     network = trained_network(recipe, folder)
