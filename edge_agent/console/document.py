@@ -138,6 +138,9 @@ def _kind(document: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
             return " or ".join(_kind(document, each) for each in known[choice])
     if "enum" in known:
         return ", ".join(json.dumps(value) for value in known["enum"])
+    if "prefixItems" in known:
+        # A tuple: how many, and of what.
+        return f"{len(known['prefixItems'])} x {_kind(document, known['prefixItems'][0])}"
     if known.get("type") == "array":
         return f"list of {_kind(document, known.get('items', {}))}"
     return str(known.get("format") or known.get("type") or "anything")

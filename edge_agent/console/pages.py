@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
+from markupsafe import Markup, escape
 from starlette.responses import RedirectResponse, Response
 
 from edge_agent.console import charts, document
@@ -253,9 +254,19 @@ def _teach(templates: Jinja2Templates, crops_folder: Path) -> None:
         "moment": _moment,
         "full_moment": lambda when: f"{charts.short_day(when.astimezone())} {when.astimezone():%Y, %H:%M:%S %Z}",
         "long_day": lambda day: f"{date.fromisoformat(day):%a} {charts.short_day(date.fromisoformat(day))}",
+        "with_code": _with_code,
         "why_no_picture": lambda entry: why_no_picture(entry, crops_folder),
     }
     templates.env.filters.update(filters)
+
+
+def _with_code(text: str) -> Markup:
+    """Mark what stands between backticks as code."""
+    parts = text.split("`")
+    marked = [
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
+    ]
+    return Markup("").join(marked)
 
 
 def _moment(when: datetime) -> str:

@@ -19,6 +19,7 @@ class Picture(BaseModel):
 class Found(BaseModel):
     count: int = Field(description="of faces")
     boxes: list[float] = []
+    size: tuple[int, int] = (0, 0)
 
 
 @pytest.fixture
@@ -76,6 +77,7 @@ def test_bodies_and_answers_are_followed_to_their_fields(operations):
     assert [(field.name, field.kind, field.says) for field in answer.fields] == [
         ("count", "integer", "of faces"),
         ("boxes", "list of number", ""),
+        ("size", "2 x integer", ""),
     ]
 
 

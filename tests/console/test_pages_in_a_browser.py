@@ -299,9 +299,16 @@ def test_a_camera_that_is_not_allowed_says_what_to_do(visitor):
 def test_a_phone_scrolls_no_page_sideways(browser, door, path):
     with a_visitor(browser, door.origin, viewport=PHONE) as visitor:
         page = visitor.see(an_alert(visitor) if path == "alert" else path)
-        page.wait_for_timeout(100)
+        page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
 
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        # Nothing reaches over its card either; what is wide scrolls by itself.
+        over = page.evaluate(
+            """() => [...document.querySelectorAll(".card p, .card table, .card dd, .card h2, .card h3, .card pre")]
+                .filter(part => !part.closest(".scrolls, .strip, pre, .only-heard"))
+                .filter(part => part.getBoundingClientRect().right > innerWidth).map(part => part.outerHTML)"""
+        )
+        assert over == []
         # The places are where the thumb is.
         box = page.get_by_role("navigation", name="Pages").bounding_box()
         assert box
@@ -389,9 +396,16 @@ def test_the_page_of_the_api_tells_every_operation_and_asks_one(visitor):
 
     operation = page.locator(".operation", has=page.get_by_text("/api/v1/status", exact=True))
     operation.locator("summary").click()
-    operation.get_by_role("button", name="Ask now").click()
 
+    def answers() -> bool:
+        with page.expect_response("**/api/v1/status") as answer:
+            operation.get_by_role("button", name="Ask now").click()
+        return bool(answer.value.ok)
+
+    # On a busy machine the watching may let a question wait for too long, and says so.
+    wait_until(answers, "the status")
     expect(operation.locator("[data-try] + pre")).to_contain_text('"device": "door-3"')
+    visitor.troubles = [trouble for trouble in visitor.troubles if "503" not in trouble]
 
 
 def test_nothing_inline_is_run(browser, door):

@@ -1,6 +1,7 @@
 // The gallery: a choice filters at once, and alerts that come in meanwhile are told.
 
 import { Line } from "./line.js";
+import { askAgain } from "./pictures.js";
 
 const filter = document.getElementById("filter");
 filter?.addEventListener("change", ({ target }) => {
@@ -13,7 +14,10 @@ filter?.addEventListener("formdata", ({ formData }) => {
 
 let count = 0;
 const line = new Line("/live");
-line.addEventListener("open", () => line.send({ watch: [] }));
+line.addEventListener("open", () => {
+  line.send({ watch: [] });
+  askAgain();
+});
 line.addEventListener("message", ({ detail }) => {
   const asked = new URLSearchParams(location.search);
   const fits = ({ camera, label }) =>

@@ -2,6 +2,7 @@
 
 import { ask, element, percent, WORDS } from "./api.js";
 import { Line } from "./line.js";
+import { askAgain } from "./pictures.js";
 
 const MOST_NEWEST = 12;
 const SMALLEST_WIDTH_PX = 320;
@@ -187,6 +188,7 @@ function watch() {
 line.addEventListener("open", () => {
   asked = "";
   watch();
+  askAgain();
   refreshNewest();
 });
 
