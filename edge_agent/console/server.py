@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from edge_agent.console.breath import breathe, short_turns
-from edge_agent.console.desk import step_back
 from edge_agent.console.door import Door, Patient
 from edge_agent.console.tls import open_tls
 
@@ -108,7 +107,8 @@ class Server:
             log.warning("the console does not end; it is left behind")
 
     def _run(self) -> None:
-        step_back()
+        # Of ordinary priority: nearly all that this thread does it does with the interpreter's lock, and where it is
+        # put aside with that, for something else on the machine, the watching waits too. It rests instead (`breath`).
         try:
             asyncio.run(self._live())
         except Exception:

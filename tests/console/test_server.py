@@ -74,10 +74,14 @@ def test_its_threads_step_back_behind_the_watching(console, ask):
     threads = [thread for thread in threading.enumerate() if thread.name.startswith("console")]
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
-    assert {thread.name.partition("_")[0] for thread in threads} == {"console", "console-desk", "console-eyes"}
-    for thread in threads:
-        assert thread.native_id is not None
-        assert os.getpriority(os.PRIO_PROCESS, thread.native_id) == max(own, NICENESS)
+    found = {
+        thread.name.partition("_")[0]: os.getpriority(os.PRIO_PROCESS, thread.native_id)
+        for thread in threads
+        if thread.native_id is not None
+    }
+
+    # The loop does all it does with the interpreter's lock: put aside with that, it would keep the watching waiting.
+    assert found == {"console": own, "console-desk": max(own, NICENESS), "console-eyes": max(own, NICENESS)}
 
 
 def test_one_line_is_logged_at_the_start_and_no_more(tmp_path, caplog):
