@@ -124,12 +124,12 @@ pack_newer() {
 # Longer than any test: a recording that ends would end the agent.
 long_recording() { ffmpeg -loglevel error -stream_loop 99 -i examples/street_door.mp4 -c copy "$1"; }
 
-# A broker on loopback that asks for a password, which is 'secret' for each of these users.
+# A broker on loopback that asks for a password, which is 'sesame-1883' for each of these users.
 start_broker() {
     local one
     inside install -o mosquitto -m 600 /dev/null /etc/mosquitto/passwords
     for one in "$@"; do
-        inside mosquitto_passwd -b /etc/mosquitto/passwords "$one" secret
+        inside mosquitto_passwd -b /etc/mosquitto/passwords "$one" sesame-1883
     done
     inside bash -euc '
         printf "listener 1883 127.0.0.1\npassword_file /etc/mosquitto/passwords\n" >/etc/mosquitto/conf.d/test.conf
