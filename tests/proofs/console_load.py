@@ -4,7 +4,7 @@
 
 A real agent watches the example recording, over and over, with a real broker: at its own speed, and then as fast as it
 can. Quiet and crowded turns alternate, so that whatever else the machine does falls on both. Prints the figures as one
-line of JSON, and ends with 1 where the crowd costs a tenth of the frame rate, or an alert.
+line of JSON, and ends with 1 where the crowd costs a camera a tenth of its frame rate, or an alert.
 """
 
 from __future__ import annotations
@@ -33,14 +33,16 @@ from tests.mosquitto import Mosquitto, free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LOOP_SECONDS = 9.2
+EMPTY_SECONDS = 3.0
+"""Added to the example, so that everybody is forgotten (tracking.forget_seconds) before it begins again."""
+LOOP_SECONDS = 9.2 + EMPTY_SECONDS
 """Of the example, which shows two violations: one alert each."""
-LONGEST_PAUSE_SECONDS = 7.7
-"""Between two of its alerts, but for one that is missing: those of one loop are four seconds apart."""
+LONGEST_PAUSE_SECONDS = 10.5
+"""Between two of its alerts, but for one that is missing: they are 3.5 and 8.7 seconds apart."""
 FLAT_OUT_TIMES = 8
 """120 frames a second, of which the decoding still leaves a second core free; a desktop looks at a hundred."""
 RATES = ("frames_per_second", "looked_per_second")
-LOOPS_A_TURN = 3
+LOOPS_A_TURN = 2
 SETTLE_SECONDS = 10.0
 """Until a crowd has come or gone, and what it asked for is done."""
 STARTS_WITHIN_SECONDS = 60.0
@@ -104,9 +106,13 @@ def measure(folder: Path, *, turns: int, viewers: int, requests_per_second: floa
 def _looped(recording: Path, *, into: Path, seconds: float, times_as_fast: int) -> Path:
     """A recording that shows another over and over; the agent plays it at its own speed, as a camera would."""
     into.parent.mkdir(parents=True, exist_ok=True)
+    padded = into.with_name("padded.mp4")
+    # Coded well: noise that the coder smooths away would make a person who stands there a picture.
+    pad = ["-vf", f"tpad=stop_mode=clone:stop_duration={EMPTY_SECONDS}", "-crf", "8", "-preset", "fast"]
+    subprocess.run(["ffmpeg", "-loglevel", "error", "-y", "-i", str(recording), *pad, str(padded)], check=True)
     command = ["ffmpeg", "-loglevel", "error", "-y", "-itsscale", str(1 / times_as_fast),
                "-stream_loop", str(times_as_fast * (round(seconds / LOOP_SECONDS) + 1)),
-               "-i", str(recording), "-c", "copy", str(into)]  # fmt: skip
+               "-i", str(padded), "-c", "copy", str(into)]  # fmt: skip
     subprocess.run(command, check=True)
     return into
 
@@ -203,7 +209,7 @@ def _rates(turns: list[Turn]) -> dict[str, Any]:
 
 
 def _missing_alerts(turns: list[Turn], alerts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Find the pauses between alerts in which one is missing: the violations are four and five seconds apart."""
+    """Find the pauses between alerts in which one is missing: what is longer than LONGEST_PAUSE_SECONDS."""
     moments = sorted(_when(alert) for alert in {alert["id"]: alert for alert in alerts}.values())
     pauses = [pair for pair in pairwise(moments) if (pair[1] - pair[0]).total_seconds() > LONGEST_PAUSE_SECONDS]
     return {
@@ -232,8 +238,10 @@ def main() -> int:
         name: measure(options.folder / name, turns=options.turns, times_as_fast=times_as_fast, **load)
         for name, times_as_fast in (("as_a_camera", 1), ("flat_out", FLAT_OUT_TIMES))
     }
-    ratios = [measured[name]["ratio"] for measured in figures.values() for name in RATES]
-    holds = min(ratios) > 1 - MOST_LOST_FRACTION and not figures["as_a_camera"]["alerts_missing"]["crowded"]
+    # Flat out is told and not judged: there whatever else runs on the machine takes from one turn or the other.
+    as_a_camera = figures["as_a_camera"]
+    is_as_fast = min(as_a_camera[name]["ratio"] for name in RATES) > 1 - MOST_LOST_FRACTION
+    holds = is_as_fast and not as_a_camera["alerts_missing"]["crowded"]
     sys.stdout.write(json.dumps({**load, **figures, "holds": holds}) + "\n")
     return 0 if holds else 1
 
