@@ -234,7 +234,7 @@ def test_check_finds_everything_in_order(tmp_path):
     assert all(line["ok"] for line in found.values()), done.stdout
     assert done.returncode == 0
     assert set(found) == {
-        "configuration", "masks", "runtime", "faces", "camera door", "outbox", "crops", "broker",
+        "configuration", "masks", "runtime", "faces", "camera door", "outbox", "crops", "album", "broker", "console",
     }  # fmt: skip
     assert "litert" in found["runtime"]["message"]
     assert "640x360" in found["camera door"]["message"]
