@@ -83,7 +83,8 @@ class Visitor:
         return self.page
 
     def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
+        # That the device has too much to do, it says on a busy machine; pages ask again.
+        if kind in ("error", "warning") and "503 (Service Unavailable)" not in text:
             self.troubles.append(text)
 
     def _note_request(self, request: Any) -> None:

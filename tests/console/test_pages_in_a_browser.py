@@ -405,7 +405,6 @@ def test_the_page_of_the_api_tells_every_operation_and_asks_one(visitor):
     # On a busy machine the watching may let a question wait for too long, and says so.
     wait_until(answers, "the status")
     expect(operation.locator("[data-try] + pre")).to_contain_text('"device": "door-3"')
-    visitor.troubles = [trouble for trouble in visitor.troubles if "503" not in trouble]
 
 
 def test_nothing_inline_is_run(browser, door):
@@ -418,6 +417,22 @@ def test_nothing_inline_is_run(browser, door):
 
         assert page.evaluate("window.wasRun") is None
         assert "Content Security Policy" in " ".join(visitor.troubles)
+
+
+def test_a_picture_that_a_busy_device_refuses_is_asked_for_again(visitor):
+    an_alert(visitor)
+    refused = []
+
+    def answer(route: Any) -> None:
+        refused.append(route.request.url)
+        route.fulfill(status=503) if len(refused) == 1 else route.continue_()
+
+    visitor.page.route("**/crop", answer)
+    page = visitor.see("/alerts")
+
+    waits_for(page, "[...document.querySelectorAll('.gallery img')].every(picture => picture.naturalWidth > 0)")
+    assert refused.count(refused[0]) == 2
+    expect(page.locator(".gallery img[hidden]")).to_have_count(0)
 
 
 def test_a_page_says_that_the_device_is_gone_and_goes_on_when_it_is_back(browser, door):
