@@ -169,7 +169,8 @@ def test_sighup_takes_a_good_configuration_and_keeps_the_old_one_over_a_bad_one(
         state = str(agent.folder / "state")
         agent.configure({**config, "state_folder": state, "cameras": {"new": {"source": str(EXAMPLE)}}})
         agent.process.send_signal(signal.SIGHUP)
-        assert {alert["camera"] for alert in subscriber.wait_for_alerts(2)} == {"new"}
+        # The recording plays once, in its own time: a busy machine may see only one of its two people long enough.
+        assert {alert["camera"] for alert in subscriber.wait_for_alerts(1)} == {"new"}
         assert agent.wait() == 0
 
 
