@@ -6,6 +6,7 @@ Frozen values only. `at` is monotonic seconds, `when` an aware UTC datetime; pix
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timezone
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -23,6 +24,11 @@ Label: TypeAlias = Literal["with_mask", "without_mask", "mask_worn_incorrectly"]
 LABELS: tuple[Label, ...] = ("with_mask", "without_mask", "mask_worn_incorrectly")
 
 Decision: TypeAlias = Literal["violation", "compliant", "undecided"]
+
+
+def timestamp(when: datetime) -> str:
+    """Write an aware time as RFC 3339 in UTC with milliseconds: 2025-01-31T12:00:00.000Z."""
+    return when.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from edge_agent.delivery.identity import uuid7
 from edge_agent.delivery.mqtt import Message
 from edge_agent.delivery.outgoing import BYTES, JPEG, Outgoing
 from edge_agent.delivery.topics import command_topic, snapshot_topic
+from edge_agent.domain import timestamp
 from edge_agent.errors import AgentError, CommandError, CropError
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class Orders:
             "file": kept.file,
             "sha256": kept.sha256,
             "bytes": kept.size_bytes,
-            "taken": frame.taken_when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "taken": timestamp(frame.taken_when),
             "published": self._publish_snapshot(picture_id, Path(kept.file)),
         }
 

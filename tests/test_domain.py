@@ -1,8 +1,10 @@
-"""Boxes and frames: edges are exclusive on the right and below, and a cut is a copy."""
+"""Boxes, frames, times: edges are exclusive on the right and below, a cut is a copy, and a time is one for all."""
+
+from datetime import datetime, timedelta, timezone
 
 import numpy as np
 
-from edge_agent.domain import Box
+from edge_agent.domain import Box, timestamp
 from tests.values import a_frame
 
 
@@ -25,3 +27,9 @@ def test_a_box_beyond_the_frame_gives_the_nearest_pixel():
 def test_overlap_is_the_shared_part_of_both():
     assert Box(0, 0, 10, 10).overlap(Box(5, 0, 15, 10)) == 50 / 150
     assert Box(0, 0, 10, 10).overlap(Box(10, 0, 20, 10)) == 0
+
+
+def test_times_are_written_in_utc_with_milliseconds():
+    india = timezone(timedelta(hours=5, minutes=30))
+
+    assert timestamp(datetime(2025, 1, 1, 5, 30, tzinfo=india)) == "2025-01-01T00:00:00.000Z"

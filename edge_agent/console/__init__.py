@@ -82,8 +82,8 @@ def open_console(
 ) -> Iterator[Console]:
     """Open what is configured; nothing of the web is imported where that is none.
 
-    `is_owed` tells whether an alert's picture still waits for the
-    broker; `open_eyes` loads the models a second time; `decode(content, largest_px=...)` gives the pixels of a picture.
+    `is_owed` tells whether an alert's picture still waits for the broker; `open_eyes` loads the models a second time;
+    `decode(content, largest_px=...)` gives the pixels of a picture.
 
     Raises:
         ConfigError: the extra is not installed; the password, the token or the certificate cannot be read.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edge_agent.vision.annotation import COLOURS, WHITE, WORDS
+from edge_agent.vision.annotation import COLOURS, WORDS, write_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +19,6 @@ UNREAD = (120, 120, 120)
 """BGR, for a face that was not read yet."""
 SIGNS: dict[Decision, str] = {"violation": "!", "compliant": "ok", "undecided": "?"}
 """What stands behind the number: OpenCV's letters are plain ASCII."""
-LETTER_SIZE = 0.45
 
 
 def fit(image: Image, *, width_px: int) -> tuple[Image, float]:
@@ -43,16 +42,5 @@ def draw(image: Image, faces: Iterable[SeenFace], *, scale: float) -> Image:
         x1, y1, x2, y2 = (round(side * scale) for side in (face.box.x1, face.box.y1, face.box.x2, face.box.y2))
         cv2.rectangle(drawn, (x1, y1), (x2, y2), colour, 1 if face.decision == "undecided" else 3, cv2.LINE_AA)
         words = f" {WORDS[face.label]} {face.score:.0%}" if face.label else ""
-        _write(drawn, f"#{face.track} {SIGNS[face.decision]}{words}", (x1, y1, y2), colour)
+        write_beside(drawn, f"#{face.track} {SIGNS[face.decision]}{words}", (x1, y1, y2), colour=colour)
     return drawn
-
-
-def _write(image: Image, text: str, place: tuple[int, int, int], colour: tuple[int, int, int]) -> None:
-    """White text on the colour above the box, or below it where there is no room above; inside the picture."""
-    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, LETTER_SIZE, 1)
-    tall = height + below + 2
-    left_px, top_px, bottom_px = place
-    left = max(0, min(left_px - 1, image.shape[1] - width - 4))
-    top = top_px - tall if top_px >= tall else min(bottom_px, image.shape[0] - tall)
-    cv2.rectangle(image, (left, top), (left + width + 4, top + tall), colour, cv2.FILLED)
-    cv2.putText(image, text, (left + 2, top + height + 1), cv2.FONT_HERSHEY_SIMPLEX, LETTER_SIZE, WHITE, 1, cv2.LINE_AA)

@@ -18,6 +18,7 @@ import cv2
 
 from edge_agent.console.drawing import draw, fit
 from edge_agent.console.sight import SeenFace, Sight
+from edge_agent.domain import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,7 +166,7 @@ def _encode(sight: Sight, width_px: int, drawn: bool) -> LivePicture:
     head = {
         "camera": frame.camera,
         "index": frame.index,
-        "when": frame.taken_when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "when": timestamp(frame.taken_when),
         "width": int(image.shape[1]),
         "height": int(image.shape[0]),
         "faces": [face.as_json(scale) for face in sight.faces],

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.vision.detection import PLACE_DIGITS, SCORE_DIGITS
+
 if TYPE_CHECKING:
     from edge_agent.domain import Box, Decision, Frame, Label
-
-SCORE_DIGITS = 4
-PLACE_DIGITS = 1
 
 
 @dataclass(frozen=True, slots=True)

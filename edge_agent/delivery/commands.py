@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_agent.delivery.outgoing import Outgoing
-from edge_agent.delivery.payload import timestamp
 from edge_agent.delivery.topics import command_topic, result_topic
+from edge_agent.domain import timestamp
 from edge_agent.errors import CommandError
 
 if TYPE_CHECKING:

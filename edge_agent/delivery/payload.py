@@ -5,8 +5,9 @@ Pure: no clock, no I/O. The same shapes are described for others in docs/alert.s
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+
+from edge_agent.domain import timestamp
 
 if TYPE_CHECKING:
     from edge_agent.domain import Alert, Crop, Ended
@@ -98,8 +99,3 @@ def as_sent(message: dict[str, Any], *, waited_seconds: float | None) -> dict[st
     was put before the machine was started.
     """
     return {**message, "historical": waited_seconds is None or waited_seconds > HISTORICAL_AFTER_SECONDS}
-
-
-def timestamp(when: datetime) -> str:
-    """Write an aware time as RFC 3339 in UTC with milliseconds: 2025-01-31T12:00:00.000Z."""
-    return when.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edge_agent.delivery.outgoing import Outgoing
-from edge_agent.delivery.payload import timestamp
 from edge_agent.delivery.topics import status_topic
+from edge_agent.domain import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

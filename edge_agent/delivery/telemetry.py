@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.delivery.payload import timestamp
+from edge_agent.domain import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

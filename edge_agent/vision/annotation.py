@@ -32,18 +32,23 @@ def annotate(image: Image, faces: Iterable[tuple[Box, Label, float]]) -> Image:
     for box, label, score in faces:
         x1, y1, x2, y2 = box.as_ints()
         cv2.rectangle(drawn, (x1, y1), (x2, y2), COLOURS[label], round(2 * unit), cv2.LINE_AA)
-        _write(drawn, f"{WORDS[label]} {score:.0%}", (x1, y1, y2), colour=COLOURS[label], unit=unit)
+        write_beside(drawn, f"{WORDS[label]} {score:.0%}", (x1, y1, y2), colour=COLOURS[label], unit=unit)
     return drawn
 
 
-def _write(image: Image, text: str, place: tuple[int, int, int], *, colour: tuple[int, int, int], unit: float) -> None:
-    """White text on the label's colour above the box, or below it where there is no room above."""
+def write_beside(
+    image: Image, text: str, place: tuple[int, int, int], *, colour: tuple[int, int, int], unit: float = 1.0
+) -> None:
+    """Write white on a colour above a box, or below it where there is no room above; always inside the picture.
+
+    `place` is left, top and bottom of the box in pixels; `unit` makes letters larger.
+    """
     size, thickness = 0.42 * unit, max(1, round(unit))
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thickness)
     tall = height + below + round(2 * unit)
     box_left, box_top, box_bottom = place
     left = max(0, min(box_left - round(unit), image.shape[1] - width - round(4 * unit)))
-    top = box_top - tall if box_top >= tall else box_bottom
+    top = box_top - tall if box_top >= tall else max(0, min(box_bottom, image.shape[0] - tall))
     cv2.rectangle(image, (left, top), (left + width + round(4 * unit), top + tall), colour, cv2.FILLED)
     start = (left + round(2 * unit), top + height + round(unit))
     cv2.putText(image, text, start, cv2.FONT_HERSHEY_SIMPLEX, size, WHITE, thickness, cv2.LINE_AA)

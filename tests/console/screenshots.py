@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from edge_agent.delivery.identity import uuid7
-from edge_agent.delivery.payload import timestamp
+from edge_agent.domain import timestamp
 from edge_agent.evidence.album import Album
 from edge_agent.evidence.course import Course
 from tests.console.browsing import AGAIN_AND_AGAIN, CAMERA, PHONE, WatchedDoor, a_browser, a_visitor, two_people
