@@ -14,6 +14,7 @@ FEED_SECONDS = 1.0
 """The watchdog is fed at most this often; any WatchdogSec of a few seconds is served well."""
 
 SEND_SECONDS = 0.5
+"""For what is said once. What is said again anyway waits for nobody: it stands in the path of a frame."""
 
 STDERR = 2
 
@@ -32,12 +33,12 @@ class Notifier:
         self._is_ready = False
         self._fed_at = -FEED_SECONDS
         self._status = ""
+        self._is_heard = True
 
     def ready(self) -> None:
-        """Say once that the service does its job."""
+        """Say once that the service does its job: to be called again and again, until it is taken."""
         if not self._is_ready:
-            self._is_ready = True
-            self._send("READY=1")
+            self._is_ready = self._send("READY=1")
 
     def alive(self) -> None:
         """Feed the watchdog; until READY also ask for time, since a camera may be plugged in tomorrow."""
@@ -49,33 +50,41 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """Set the line that `systemctl status` shows; repeating it costs nothing."""
-        if text != self._status:
+        if text != self._status and self._send(f"STATUS={text}"):
             self._status = text
-            self._send(f"STATUS={text}")
 
     def reloading(self) -> None:
         """Say that the configuration is being read again; `ready` follows when that is done."""
         self._is_ready = False
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}", wait_seconds=SEND_SECONDS)
 
     def stopping(self) -> None:
         """Say that the end was asked for."""
-        self._send("STOPPING=1")
+        self._send("STOPPING=1", wait_seconds=SEND_SECONDS)
 
-    def _send(self, message: str) -> None:
+    def _send(self, message: str, *, wait_seconds: float = 0.0) -> bool:
+        """Say something; False where it was not taken and is worth saying again."""
         if not self._address:
-            return
+            return True
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
                 # A service manager that hangs must not make the watching hang.
-                notify.settimeout(SEND_SECONDS)
+                notify.settimeout(wait_seconds)
                 notify.connect(self._address)
                 notify.sendall(message.encode())
-        except TimeoutError:
-            log.warning("systemd does not take %s", message.splitlines()[0])
+        except (TimeoutError, BlockingIOError):
+            if self._is_heard:
+                log.warning("systemd does not take what it is told at NOTIFY_SOCKET; told again until it does")
+            self._is_heard = False
+            return False
         except OSError as error:
             log.warning("systemd does not listen at NOTIFY_SOCKET: %s", error)
             self._address = ""
+            return True
+        if not self._is_heard:
+            log.info("systemd takes what it is told again")
+        self._is_heard = True
+        return True
 
 
 def log_handler() -> logging.Handler:

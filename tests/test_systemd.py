@@ -93,14 +93,22 @@ def test_a_manager_that_is_gone_is_mentioned_once(monkeypatch, tmp_path, caplog)
     assert len(caplog.records) == 1
 
 
-def test_a_manager_that_reads_nothing_does_not_stop_the_agent_for_ever(manager, caplog):
+def test_a_manager_that_reads_nothing_is_mentioned_once_and_told_again_when_it_reads(manager, caplog):
+    caplog.set_level(logging.INFO)
     notifier = Notifier()
-    for number in range(1000):
-        notifier.status(str(number))
-        if caplog.records:
-            break
+    # More than any system holds for somebody who does not read. Each that waited would take half a second.
+    for number in range(2000):
+        notifier.status(f"number {number}")
+    notifier.ready()
+    unread = heard(manager)
+    notifier.status("number 1999")
+    notifier.ready()
+    notifier.ready()
 
-    assert "systemd does not take STATUS=" in caplog.text
+    assert len(unread) < 2000
+    assert "READY=1" not in unread
+    assert heard(manager) == ["STATUS=number 1999", "READY=1"]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 def test_outside_the_journal_logs_are_lines_on_stderr(monkeypatch):

@@ -58,7 +58,10 @@ def build(parts: Parts) -> ASGIApp:
         is_page = request.method == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
         if is_page and "text/html" in request.headers.get("accept", ""):
             context = {"head": HTTPStatus(status).phrase, "says": f"{text[:1].upper()}{text[1:]}."}
-            return templates.TemplateResponse(request, "error.html", context, status, headers)
+            page = templates.TemplateResponse(request, "error.html", context, status, headers)
+            if again := page.headers.get("Retry-After"):
+                page.headers["Refresh"] = again
+            return page
         return JSONResponse({"detail": text}, status, headers)
 
     async def say_http(request: Request, error: HTTPException) -> Response:

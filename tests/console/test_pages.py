@@ -85,3 +85,5 @@ def test_an_album_that_cannot_be_read_is_told_on_a_page(console: Served, ask):
     console.config.album_file.mkdir(parents=True)
 
     assert "the album of alerts cannot be used" in page(ask, "/alerts", status=503)
+    # A browser asks again by itself.
+    assert ask.get("/alerts", headers={"Accept": "text/html"}).headers["Refresh"] == "2"
