@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     if options.demo:
         return run_demo(options, stop=life.wake)
     notifier = Notifier()
-    config = configured(options)
+    config = _configured_whole(options)
     fallback: Config | None = None
     while True:
         try:
@@ -77,8 +77,19 @@ def _ask_for_reload(options: argparse.Namespace, life: _Life) -> None:
     Raises:
         ConfigError: it has mistakes.
     """
-    check_console(configured(options).console)
+    _configured_whole(options)
     life.ask_for_reload()
+
+
+def _configured_whole(options: argparse.Namespace) -> Config:
+    """Read the configuration and the files of the console: told before a camera is touched, or a good watch ended.
+
+    Raises:
+        ConfigError: it has mistakes; a password, token or certificate cannot be read.
+    """
+    config = configured(options)
+    check_console(config.console)
+    return config
 
 
 def _look_into(camera: CameraConfig) -> None:
@@ -101,9 +112,7 @@ def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Not
             return None
         notifier.reloading()
         try:
-            changed = configured(options)
-            # A password that is gone must not end a watch that went well.
-            check_console(changed.console)
+            changed = _configured_whole(options)
         except AgentError as error:
             log.error("the configuration stays as it was: %s", error)  # noqa: TRY400  (the message says it all)
             notifier.ready()

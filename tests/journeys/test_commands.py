@@ -240,6 +240,19 @@ def test_check_finds_everything_in_order(tmp_path):
     assert "640x360" in found["camera door"]["message"]
 
 
+def test_a_password_of_the_console_that_cannot_be_read_is_told_before_a_camera_is_touched(tmp_path):
+    missing = tmp_path / "password"
+
+    done = run_command(
+        "run", "--set", "console.enabled=true", "--set", f"console.password_file={missing}",
+        "--set", f"state_folder={tmp_path / 'state'}",
+    )  # fmt: skip
+
+    assert done.returncode == 78
+    assert f"{missing}: the password cannot be read" in done.stderr
+    assert "camera" not in done.stderr
+
+
 def test_check_lists_what_is_wrong_in_the_file_like_any_other_finding(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("mqtt: {port: abc}\nmotoin: {}\n", encoding="utf-8")
