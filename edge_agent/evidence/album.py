@@ -20,6 +20,7 @@ from edge_agent.errors import UnavailableError
 from edge_agent.evidence.album_file import (
     COLUMNS,
     course_text,
+    is_begun,
     open_file,
     open_to_read,
     points_text,
@@ -286,7 +287,7 @@ class Album:
     def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
         """Read something; None where the file was never begun and is only to be read."""
         with self._lock:
-            if self._only_reads and not self.file.exists():
+            if self._only_reads and self._database is None and not is_begun(self.file):
                 return None
             found = self._try_disk(lambda database: (work(database),))
             if found is None:

@@ -56,7 +56,7 @@ def open_file(path: Path, *, lock_seconds: float) -> sqlite3.Connection:
     try:
         # What a person deletes is not to be found in the file afterwards.
         database.execute("PRAGMA secure_delete = ON")
-        if _layout(database) == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        if _layout(database) == 0 and _is_empty(database):
             _begin(database)
         _check(database)
     except BaseException:
@@ -65,14 +65,27 @@ def open_file(path: Path, *, lock_seconds: float) -> sqlite3.Connection:
     return database
 
 
+def is_begun(path: Path) -> bool:
+    """Whether a file is there and holds anything: one that another process is just beginning holds nothing yet."""
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(_to_read(path), uri=True)) as database:
+            return not _is_empty(database)
+    except sqlite3.DatabaseError:
+        # What is wrong with it, whoever reads it is told.
+        return True
+
+
 def open_to_read(path: Path, *, lock_seconds: float) -> sqlite3.Connection:
     """Open a file that is there and write nothing into it. For any thread, one at a time.
 
     Raises:
         sqlite3.DatabaseError: it cannot be read.
     """
-    address = f"file:{quote(str(path))}?mode=ro"
-    database = sqlite3.connect(address, uri=True, timeout=lock_seconds, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(
+        _to_read(path), uri=True, timeout=lock_seconds, isolation_level=None, check_same_thread=False
+    )
     try:
         _check(database)
     except BaseException:
@@ -133,6 +146,14 @@ def _check(database: sqlite3.Connection) -> None:
         pass
     with closing(database.execute("SELECT swept_when FROM last_sweep")):
         pass
+
+
+def _to_read(path: Path) -> str:
+    return f"file:{quote(str(path))}?mode=ro"
+
+
+def _is_empty(database: sqlite3.Connection) -> bool:
+    return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
 
 def _layout(database: sqlite3.Connection) -> int:

@@ -353,6 +353,17 @@ def test_a_folder_that_cannot_be_written_costs_only_what_is_known(file, caplog):
     assert "1 changes are lost" in caplog.text
 
 
+def test_an_album_that_another_process_is_just_beginning_is_empty_and_not_damaged(file):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        closing(sqlite3.connect(file)) as beginning,
+        closing(Album(file, keep_days=30.0, only_reads=True)) as reader,
+    ):
+        beginning.execute("PRAGMA journal_mode = WAL")
+
+        assert reader.count() == 0
+
+
 def test_who_only_reads_begins_changes_and_sets_aside_nothing(file, album):
     with closing(Album(file, keep_days=30.0, only_reads=True)) as reader:
         assert (reader.find(), reader.count(), reader.entry("x")) == ([], 0, None)
