@@ -45,9 +45,13 @@ class Mosquitto:
         users: Mapping[str, str] | None = None,
         acl: str | None = None,
         certificates: Path | None = None,
+        persistent: bool = False,
         settings: str = "",
     ) -> None:
-        """Prepare a broker: `users` with passwords, `acl` lines, a folder with ca.pem, server.pem and server.key."""
+        """Prepare a broker: `users` with passwords, `acl` lines, a folder with ca.pem, server.pem and server.key.
+
+        A persistent one knows after `stop` and `start` who has subscribed before.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = free_port()
@@ -55,7 +59,8 @@ class Mosquitto:
         self._acl_file = folder / "acl"
         self._process: subprocess.Popen[bytes] | None = None
         # The user matters only for root, who would otherwise become one that cannot read the test's folder.
-        lines = [f"listener {self.port} 127.0.0.1", "user root", "persistence false", settings]
+        lines = [f"listener {self.port} 127.0.0.1", "user root", settings]
+        lines += ["persistence true", f"persistence_location {folder}/"] if persistent else ["persistence false"]
         if users is None:
             lines.append("allow_anonymous true")
         else:

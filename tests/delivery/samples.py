@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from edge_agent.delivery.identity import uuid7
 from edge_agent.delivery.payload import alert_message
@@ -26,6 +28,7 @@ DEVICE = "lobby"
 BOOT_ID = "6c1e2a34-0000-4000-8000-000000000001"
 WHEN = datetime(2025, 1, 31, 12, 0, 0, 123_000, tzinfo=timezone.utc)
 PATIENCE_SECONDS = 15.0
+SESSION_SECONDS = 600
 
 
 def an_alert(when: datetime = WHEN) -> Alert:
@@ -87,15 +90,22 @@ class Listener:
         password: str = "",
         topic: str = "#",
         version: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+        session: str = "",
     ) -> None:
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id=uuid.uuid4().hex, protocol=version)
+        """Subscribe; what comes between two listeners of one `session` (MQTT 5) waits for the second at the broker."""
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=session or uuid.uuid4().hex, protocol=version)
         if user:
             self._client.username_pw_set(user, password)
         self._arrived: queue.Queue[MQTTMessage] = queue.Queue()
         subscribed = threading.Event()
         self._client.on_message = lambda _client, _userdata, message: self._arrived.put(message)
         self._client.on_subscribe = lambda *_: subscribed.set()
-        self._client.connect("127.0.0.1", port)
+        if session:
+            kept = Properties(PacketTypes.CONNECT)
+            kept.SessionExpiryInterval = SESSION_SECONDS
+            self._client.connect("127.0.0.1", port, clean_start=False, properties=kept)
+        else:
+            self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         self._client.subscribe(topic, qos=1)
         assert subscribed.wait(PATIENCE_SECONDS)

@@ -206,13 +206,17 @@ def test_an_alert_of_an_earlier_boot_is_history_whatever_the_clocks_say(tmp_path
 
 def test_a_broker_that_comes_later_gets_everything(tmp_path, outbox, caplog):
     caplog.set_level(logging.INFO, "edge_agent")
-    broker = Mosquitto(tmp_path / "broker")
+    broker = Mosquitto(tmp_path / "broker", persistent=True)
+    # Subscribed before: once the broker is there, the publisher may be quicker than somebody who has yet to subscribe.
+    broker.start()
+    with Listener(broker.port, session="subscribed before"):
+        broker.stop()
     put = [outbox.put(a_message())["id"] for _ in range(3)]
     with publishing(outbox, broker.config()) as publisher:
         eventually(lambda: "refused" in publisher.state.reason, "the reason is known")
         time.sleep(0.5)
         assert publisher.state.waiting == 3
-        with broker, Listener(broker.port) as listener:
+        with broker, Listener(broker.port, session="subscribed before") as listener:
             assert [take_alert(listener)["id"] for _ in put] == put
             eventually(lambda: publisher.state.reason == "", "all is well")
 
