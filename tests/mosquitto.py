@@ -50,7 +50,7 @@ class Mosquitto:
     ) -> None:
         """Prepare a broker: `users` with passwords, `acl` lines, a folder with ca.pem, server.pem and server.key.
 
-        A persistent one knows after `stop` and `start` who has subscribed before.
+        A persistent one knows after `stop` and `start` who had subscribed, and what they have not taken.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder

@@ -45,10 +45,8 @@ QUIET_SECONDS = 60.0
 SILENCE_SECONDS = 3.0
 # Loading models takes a few seconds of these: some agents die before their first frame, most after some alerts.
 LONGEST_WHOLE_LIFE_SECONDS = 15.0
-# What the judge has not taken is kept by the broker, also over its own restarts.
+# What the judge has not taken is kept by the broker.
 KEEPS_EVERYTHING = """
-persistence true
-persistence_location {folder}/
 max_queued_messages 0
 max_inflight_messages 100
 """
@@ -259,7 +257,7 @@ def prove(folder: Path, *, kills: int, whole_kills: int, seed: int) -> dict[str,
     """Kill, wait until nothing more arrives, and judge."""
     folder.mkdir(parents=True, exist_ok=True)
     chance = random.Random(seed)  # noqa: S311  (moments, not secrets)
-    broker = Mosquitto(folder / "broker", settings=KEEPS_EVERYTHING.format(folder=folder / "broker"))
+    broker = Mosquitto(folder / "broker", persistent=True, settings=KEEPS_EVERYTHING)
     with closing(Diary(folder)) as diary:
         with broker, closing(Judge(broker.port, diary)) as listener:
             with Weather(broker, chance) as weather:
