@@ -33,8 +33,9 @@ PERCENT = 100
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """One run: its network and side of input, what it costs on one thread, and how right it is."""
+    """One run: its recipe, network and side of input, what it costs on one thread, and how right it is."""
 
+    recipe: str
     network: str
     input_px: int
     size_bytes: int
@@ -45,6 +46,7 @@ class Sized:
     def as_json(self) -> dict[str, Any]:
         """Shares as numbers of 0..1."""
         return {
+            "recipe": self.recipe,
             "network": self.network,
             "input_px": self.input_px,
             "bytes": self.size_bytes,
@@ -59,7 +61,7 @@ def size_up(run: Path, model: Path, *, only: Sequence[Label], min_side_px: float
     """Judge and measure the converted model of a run; `only` these labels, all where it is empty.
 
     Raises:
-        ConfigError: the run does not say its network, or lists no faces to judge by.
+        ConfigError: the run does not say its recipe and network, or lists no faces to judge by.
         ModelError: the model cannot be opened or measured.
     """
     (candidate,) = open_candidates([model], runtime=RUNTIME)
@@ -68,25 +70,27 @@ def size_up(run: Path, model: Path, *, only: Sequence[Label], min_side_px: float
     cost = measured_apart(model, runtime=RUNTIME, threads=1, seconds=seconds)
     card = read_card(model)
     recall = judged.metrics.recall(GUARDED)
-    return Sized(_network(run), card.input.width, card.size_bytes, cost.p50_ms, judged.metrics.accuracy, recall)
+    recipe, network = _origin(run)
+    return Sized(recipe, network, card.input.width, card.size_bytes, cost.p50_ms, judged.metrics.accuracy, recall)
 
 
 def as_table(sizes: Sequence[Sized]) -> str:
     """A table in Markdown."""
+    titles = _titles(sizes)
     lines = [
         f"| network | input | int8 | one face, one thread | read right | recall of {GUARDED} |",
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {one.network} | {one.input_px} | {one.size_bytes / 1e6:.2f} MB | {one.p50_ms:.2f} ms | "
+        f"| {title} | {one.input_px} | {one.size_bytes / 1e6:.2f} MB | {one.p50_ms:.2f} ms | "
         f"{_percent(one.accuracy):.1f} % | {_percent(one.recall):.0f} % |"
-        for one in sizes
+        for title, one in zip(titles, sizes, strict=True)
     ]
     return "\n".join(lines)
 
 
 def draw(sizes: Sequence[Sized], path: Path) -> None:
-    """Draw what is read right against latency and against bytes, a line for each network.
+    """Draw what is read right against latency and against bytes, a line for each network of each recipe.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -99,12 +103,12 @@ def draw(sizes: Sequence[Sized], path: Path) -> None:
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     against_time, against_bytes = figure.subplots(1, 2, sharey=True)
-    networks: dict[str, list[Sized]] = {}
-    for one in sorted(sizes, key=lambda one: one.input_px):
-        networks.setdefault(one.network, []).append(one)
-    for number, (network, ones) in enumerate(networks.items()):
+    lines: dict[str, list[Sized]] = {}
+    for title, one in sorted(zip(_titles(sizes), sizes, strict=True), key=lambda pair: pair[1].input_px):
+        lines.setdefault(title, []).append(one)
+    for number, (title, ones) in enumerate(lines.items()):
         rights = [_percent(one.accuracy) for one in ones]
-        against_time.plot([one.p50_ms for one in ones], rights, marker="o", label=network)
+        against_time.plot([one.p50_ms for one in ones], rights, marker="o", label=title)
         for one, right in zip(ones, rights, strict=True):
             against_time.annotate(
                 str(one.input_px), (one.p50_ms, right), textcoords="offset points", xytext=(4, 5), fontsize=8
@@ -122,12 +126,20 @@ def draw(sizes: Sequence[Sized], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _network(run: Path) -> str:
+def _titles(sizes: Sequence[Sized]) -> list[str]:
+    """The network of each run, and its recipe where there are several: the same network may have learnt in two ways."""
+    if len({one.recipe for one in sizes}) == 1:
+        return [one.network for one in sizes]
+    return [f"{one.network}, {one.recipe}" for one in sizes]
+
+
+def _origin(run: Path) -> tuple[str, str]:
     try:
-        return str(json.loads((run / RUN_FILE).read_text(encoding="utf-8"))["network"])
+        said = json.loads((run / RUN_FILE).read_text(encoding="utf-8"))
+        return str(said["name"]), str(said["network"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{run / RUN_FILE}: does not say which network it is of; finish the run with 'edge-train masks'"
+            f"{run / RUN_FILE}: does not say of which recipe and network it is; finish the run with 'edge-train masks'"
         ) from error
 
 

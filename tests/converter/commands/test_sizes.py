@@ -21,7 +21,7 @@ def run(converted, faces, tmp_path):
     folder.mkdir()
     for path in (converted, card_path(converted)):
         shutil.copy(path, folder)
-    (folder / "run.json").write_text(json.dumps({"network": "MobileNetV2 0.5"}))
+    (folder / "run.json").write_text(json.dumps({"name": "sizes", "network": "MobileNetV2 0.5"}))
     images, annotations = [], []
     labels = ("with_mask", "without_mask")
     for number, path in enumerate(sorted(faces.rglob("*.png"))):
@@ -49,9 +49,21 @@ def test_a_program_reads_the_same_as_json_and_a_person_sees_it_drawn(run, tmp_pa
     assert main(["sizes", str(run), str(run), "--seconds", "0.05", "--json", "--plot", str(plot)]) == 0
 
     first, _second = json.loads(capsys.readouterr().out)["sizes"]
-    assert (first["network"], first["faces"], first["accuracy"]) == ("MobileNetV2 0.5", 120, 1.0)
+    assert (first["recipe"], first["network"]) == ("sizes", "MobileNetV2 0.5")
+    assert (first["faces"], first["accuracy"]) == (120, 1.0)
     assert first["p50_ms"] > 0
     assert cv2.imread(str(plot)).shape[1] == 1100
+
+
+def test_networks_of_two_recipes_are_told_apart(run, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    (other / "run.json").write_text(json.dumps({"name": "from-scratch", "network": "MobileNetV2 0.5"}))
+
+    assert main(["sizes", str(run), str(other), "--seconds", "0.05"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert [line.split(" | ")[0] for line in lines] == ["| MobileNetV2 0.5, sizes", "| MobileNetV2 0.5, from-scratch"]
 
 
 def test_a_run_that_was_not_converted_is_told_before_anything_is_measured(run, tmp_path, capsys):
@@ -68,4 +80,4 @@ def test_a_run_that_does_not_say_its_network_is_told(run, capsys):
     (run / "run.json").write_text("{}")
 
     assert main(["sizes", str(run), "--seconds", "0.05"]) == 78
-    assert "does not say which network it is of" in capsys.readouterr().err
+    assert "does not say of which recipe and network it is" in capsys.readouterr().err
