@@ -48,6 +48,7 @@ ANY_NUMBER_IN_FLIGHT = 65535
 ANY_PACKET_BYTES = 268_435_455
 
 # MQTT 5 reason codes (section 2.4); paho translates those of 3.1.1 into them.
+NO_MATCHING_SUBSCRIBERS = 16
 UNSUPPORTED_VERSION = 132
 BAD_USER_OR_PASSWORD = 134
 NOT_AUTHORISED = 135
@@ -56,10 +57,14 @@ SESSION_TAKEN_OVER = 142
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The broker's answer to the publication with this number; `refusal` is empty where it took the message."""
+    """The broker's answer to the publication with this number; `refusal` is empty where it took the message.
+
+    `unheard` where it says that it gave the message to nobody, which MQTT 5 allows it to say.
+    """
 
     number: int
     refusal: str
+    unheard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +341,8 @@ class Connection:
     def _on_publish(
         self, _client: Client, _userdata: Any, number: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
-        self._events.append(Answer(number, str(reason) if reason.is_failure else ""))
+        refusal = str(reason) if reason.is_failure else ""
+        self._events.append(Answer(number, refusal, unheard=reason.value == NO_MATCHING_SUBSCRIBERS))
 
     def _on_subscribe(
         self,

@@ -311,6 +311,7 @@ class Publisher:
                 self._row_refused(sent, answer.refusal, connection)
             else:
                 acknowledged.append(sent.key)
+                self._look_for_listeners(sent, answer, connection)
         if acknowledged:
             self._acknowledged.update(acknowledged)
             for key in acknowledged:
@@ -318,6 +319,14 @@ class Publisher:
             self._state = replace(self._state, sent=self._state.sent + len(acknowledged))
             self._forget_acknowledged()
             self._well(connection)
+
+    def _look_for_listeners(self, sent: _Sent, answer: Answer, connection: Connection) -> None:
+        """All is well as far as MQTT goes, but an alert is for a person."""
+        if answer.unheard and sent.kind == "alert":
+            self._mention(
+                f"{connection.address}: the broker took an alert and gave it to nobody, since nobody has subscribed to "
+                f"{topic_of(sent.kind, self._mqtt, self._device)}"
+            )
 
     def _word_answered(self, topic: str, refusal: str, connection: Connection) -> None:
         if refusal:

@@ -161,7 +161,7 @@ def test_a_will_that_the_access_list_denies_stops_nothing(tmp_path):
         open_connection(broker.config(), client_id="one", device=DEVICE) as connection,
     ):
         number = connection.publish(Outgoing("maskwatch/lobby/alerts", b"{}"))
-        assert turn_until(connection, Answer) == Answer(number, "")
+        assert turn_until(connection, Answer) == Answer(number, "", unheard=True)
 
 
 def test_the_limits_of_the_broker_are_known(tmp_path):

@@ -301,12 +301,28 @@ def test_a_refused_password_is_said_once_and_tried_again_until_it_is_right(tmp_p
             eventually(lambda: outbox.count() == 0, "delivered with the right password")
 
 
+def test_alerts_that_nobody_has_subscribed_to_are_told_once(broker, outbox, caplog):
+    with publishing(outbox, broker.config()):
+        with Listener(broker.port) as listener:
+            outbox.put(a_message())
+            take_alert(listener)
+        eventually(lambda: outbox.count() == 0, "delivered to somebody")
+        assert not warnings_in(caplog)
+
+        for _ in range(2):
+            outbox.put(a_message())
+        eventually(lambda: outbox.count() == 0, "delivered to nobody")
+    (line,) = warnings_in(caplog)
+    assert "nobody has subscribed to maskwatch/lobby/alerts" in line
+
+
 def test_a_password_that_cannot_be_read_is_waited_for(tmp_path, outbox, caplog):
     password_file = tmp_path / "password"
-    with Mosquitto(tmp_path / "broker", users={DEVICE: "secret"}) as broker:
+    users = {DEVICE: "secret"}
+    with Mosquitto(tmp_path / "broker", users=users) as broker:
         mqtt = broker.config(username=DEVICE, password_file=password_file)
         outbox.put(a_message())
-        with publishing(outbox, mqtt) as publisher:
+        with Listener(broker.port, user=DEVICE, password=users[DEVICE]), publishing(outbox, mqtt) as publisher:
             eventually(lambda: str(password_file) in publisher.state.reason, "the reason is known")
 
             password_file.write_text("secret\n")
@@ -396,7 +412,11 @@ def test_crops_that_the_access_list_denies_do_not_hold_up_alerts(tmp_path, outbo
     acl = "topic read #\ntopic write maskwatch/+/status\ntopic write maskwatch/+/alerts\n"
     for _ in range(20):
         outbox.put(a_message(crop=a_crop(tmp_path)))
-    with Mosquitto(tmp_path / "broker", acl=acl) as broker, publishing(outbox, broker.config(crops=True)) as publisher:
+    with (
+        Mosquitto(tmp_path / "broker", acl=acl) as broker,
+        Listener(broker.port),
+        publishing(outbox, broker.config(crops=True)) as publisher,
+    ):
         eventually(lambda: outbox.count() == 0, "alerts are delivered")
         assert publisher.state.reason == ""
     (line,) = warnings_in(caplog)
@@ -483,7 +503,11 @@ def test_what_is_not_retained_is_dropped_while_there_is_no_connection(tmp_path, 
 
 def test_a_word_that_the_access_list_denies_is_logged_once_and_holds_up_no_alert(tmp_path, outbox, caplog):
     acl = "topic read #\ntopic write maskwatch/+/status\ntopic write maskwatch/+/alerts\n"
-    with Mosquitto(tmp_path / "broker", acl=acl) as broker, publishing(outbox, broker.config()) as publisher:
+    with (
+        Mosquitto(tmp_path / "broker", acl=acl) as broker,
+        Listener(broker.port),
+        publishing(outbox, broker.config()) as publisher,
+    ):
         eventually(lambda: publisher.state.connected, "connected")
         for _ in range(3):
             publisher.say(Outgoing("maskwatch/lobby/x", b"{}"))
