@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from training.masks.recipe import ModelRecipe
 
 HEAD = "reading"
-MOMENTUM = 0.9
-"""Of the statistics of batch normalisation, from scratch. With the 0.999 that Keras gives MobileNetV2 the values that
-it began with count for thousands of steps, and until then a network that has learnt reads every face alike."""
 
 
 def build_network(recipe: ModelRecipe, *, labels: int) -> keras.Model:
@@ -52,9 +49,7 @@ def _mobilenet(recipe: ModelRecipe, *, labels: int) -> keras.Model:
     network = _with_head(keras, backbone.input, backbone.output, recipe, labels=labels)
     match recipe.weights:
         case "scratch":
-            for layer in network.layers:
-                if isinstance(layer, keras.layers.BatchNormalization):
-                    layer.momentum = MOMENTUM
+            return network
         case "imagenet":
             _download(keras, backbone, recipe)
         case file:

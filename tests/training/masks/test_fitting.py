@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from training.masks.batches import plain_pixels
 from training.masks.dataset import open_data_set
 from training.masks.fitting import (
     BEST,
     fit,
     head_epochs,
+    judge,
     label_weights,
     learning_rate,
     read_state,
@@ -40,6 +42,21 @@ def test_a_network_learns_to_tell_the_labels_apart(tiny_recipe, data_set, tmp_pa
 
     assert max(row.judged_accuracy for row in history) >= 0.9
     assert (tmp_path / BEST).is_file()
+
+
+def test_a_network_from_scratch_soon_normalises_by_what_it_sees_and_not_by_what_it_began_with(
+    tiny_recipe, data_set, tmp_path
+):
+    recipe = tiny_recipe(
+        model={**PRETRAINED, "weights": "scratch"},
+        schedule={"epochs": 1, "faces_per_epoch": 1200, "batch_size": 8, "learning_rate": 1e-12},
+    )
+
+    fit(recipe, data_set, folder=tmp_path)
+
+    pixels = plain_pixels(data_set.judging, recipe)
+    scores = judge(trained_network(recipe, tmp_path), pixels, data_set.judging, recipe).scores
+    assert np.ptp(scores[:, 0]) > 0.01
 
 
 def test_a_stopped_run_goes_on_with_the_next_epoch_as_if_it_had_never_stopped(tiny_recipe, data_set, tmp_path):

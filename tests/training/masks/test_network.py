@@ -24,16 +24,6 @@ def test_a_network_gives_a_probability_per_label(architecture):
     assert np.allclose(scores.sum(axis=1), 1.0, atol=1e-5)
 
 
-def test_a_network_from_scratch_soon_reads_what_it_has_learnt():
-    # Without dropout, which learning alone has.
-    network = build_network(SMALL.model_copy(update={"dropout": 0.0}), labels=2)
-    pixels = np.random.default_rng(1).uniform(-1, 1, (8, 32, 32, 3)).astype(np.float32)
-
-    learning = [network(pixels, training=True) for _ in range(150)][-1]
-
-    np.testing.assert_allclose(network(pixels), learning, atol=0.02)
-
-
 def test_weights_of_a_backbone_are_loaded_from_a_file(tmp_path):
     import keras
 
