@@ -23,7 +23,7 @@ from edge_agent.delivery.outgoing import Outgoing
 from edge_agent.delivery.publisher import Publisher, Timing
 from edge_agent.domain import Crop
 from tests.delivery.brokers import FIRST_SUBSCRIPTION_DENIED_5, WELCOME_5, Amqtt, ScriptedBroker
-from tests.delivery.samples import BOOT_ID, DEVICE, Listener, a_message, eventually, properties_of
+from tests.delivery.samples import BOOT_ID, DEVICE, PATIENCE_SECONDS, Listener, a_message, eventually, properties_of
 from tests.mosquitto import Mosquitto, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -96,17 +96,16 @@ def test_what_a_subscriber_receives_fits_the_published_schema(broker, outbox, tm
             )
 
 
-def test_an_alert_is_on_its_way_at_once_and_not_at_the_next_look(broker, outbox):
+def test_an_alert_is_on_its_way_at_once_and_not_at_the_next_look(broker, outbox, monkeypatch):
+    monkeypatch.setattr("edge_agent.delivery.publisher.IDLE_SECONDS", 10 * PATIENCE_SECONDS)
     with Listener(broker.port) as listener, publishing(outbox, broker.config()) as publisher:
         eventually(lambda: publisher.state.connected, "connected")
         time.sleep(0.1)
-        began = time.monotonic()
 
         outbox.put(a_message())
         publisher.wake()
 
         take_alert(listener)
-        assert time.monotonic() - began < 0.5
 
 
 def test_the_oldest_goes_first_and_hundreds_arrive_each_once(broker, outbox):
@@ -582,9 +581,9 @@ def test_closing_does_not_wait_for_a_broker_that_is_away(outbox):
     eventually(lambda: "refused" in publisher.state.reason, "the broker is found to be away")
     began = time.monotonic()
 
-    publisher.close(drain_seconds=2.0)
+    publisher.close(drain_seconds=60.0)
 
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 10.0
 
 
 def test_what_was_acknowledged_is_sent_once_although_a_full_disk_keeps_it_in_the_outbox(broker, outbox):
