@@ -76,7 +76,6 @@ def size_up(run: Path, model: Path, *, only: Sequence[Label], min_side_px: float
 
 def as_table(sizes: Sequence[Sized]) -> str:
     """A table in Markdown."""
-    titles = _titles(sizes)
     lines = [
         f"| network | input | int8 | one face, one thread | read right | recall of {GUARDED} |",
         "|---|---|---|---|---|---|",
@@ -84,7 +83,7 @@ def as_table(sizes: Sequence[Sized]) -> str:
     lines += [
         f"| {title} | {one.input_px} | {one.size_bytes / 1e6:.2f} MB | {one.p50_ms:.2f} ms | "
         f"{_percent(one.accuracy):.1f} % | {_percent(one.recall):.0f} % |"
-        for title, one in zip(titles, sizes, strict=True)
+        for title, one in _titled(sizes)
     ]
     return "\n".join(lines)
 
@@ -104,7 +103,7 @@ def draw(sizes: Sequence[Sized], path: Path) -> None:
     FigureCanvasAgg(figure)
     against_time, against_bytes = figure.subplots(1, 2, sharey=True)
     lines: dict[str, list[Sized]] = {}
-    for title, one in sorted(zip(_titles(sizes), sizes, strict=True), key=lambda pair: pair[1].input_px):
+    for title, one in _titled(sizes):
         lines.setdefault(title, []).append(one)
     for number, (title, ones) in enumerate(lines.items()):
         rights = [_percent(one.accuracy) for one in ones]
@@ -126,11 +125,14 @@ def draw(sizes: Sequence[Sized], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _titles(sizes: Sequence[Sized]) -> list[str]:
-    """The network of each run, and its recipe where there are several: the same network may have learnt in two ways."""
-    if len({one.recipe for one in sizes}) == 1:
-        return [one.network for one in sizes]
-    return [f"{one.network}, {one.recipe}" for one in sizes]
+def _titled(sizes: Sequence[Sized]) -> list[tuple[str, Sized]]:
+    """Runs with a title, those of one title together, smaller inputs first.
+
+    The title is the network, and its recipe where there are several: the same network may have learnt in two ways.
+    """
+    one_recipe = len({one.recipe for one in sizes}) == 1
+    titled = [(one.network if one_recipe else f"{one.network}, {one.recipe}", one) for one in sizes]
+    return sorted(titled, key=lambda pair: (pair[0], pair[1].input_px))
 
 
 def _origin(run: Path) -> tuple[str, str]:

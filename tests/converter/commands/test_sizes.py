@@ -9,6 +9,8 @@ import cv2
 import pytest
 
 from converter.cli import main
+from converter.metrics import Share
+from converter.sizes import Sized, as_table
 from edge_agent.vision.card import card_path
 
 pytestmark = pytest.mark.tensorflow
@@ -63,7 +65,16 @@ def test_networks_of_two_recipes_are_told_apart(run, tmp_path, capsys):
     assert main(["sizes", str(run), str(other), "--seconds", "0.05"]) == 0
 
     lines = capsys.readouterr().out.splitlines()[-2:]
-    assert [line.split(" | ")[0] for line in lines] == ["| MobileNetV2 0.5, sizes", "| MobileNetV2 0.5, from-scratch"]
+    assert [line.split(" | ")[0] for line in lines] == ["| MobileNetV2 0.5, from-scratch", "| MobileNetV2 0.5, sizes"]
+
+
+def test_smaller_inputs_come_first_in_whatever_order_the_runs_are_given():
+    share = Share(9, 10)
+    wide, narrow = (Sized("sizes", "MobileNetV2 0.5", side, 1_000_000, 1.0, share, share) for side in (128, 96))
+
+    lines = as_table([wide, narrow]).splitlines()[-2:]
+
+    assert [line.split(" | ")[1] for line in lines] == ["96", "128"]
 
 
 def test_a_run_that_was_not_converted_is_told_before_anything_is_measured(run, tmp_path, capsys):
