@@ -45,7 +45,7 @@ def test_cameras_take_turns_however_many_frames_each_has():
             seen.append(frame.camera)
             time.sleep(0.03)  # meanwhile every camera has a new one
 
-    assert all(8 <= seen.count(name) <= 20 for name in ("fast", "slow", "slower"))
+    assert all(10 <= seen.count(name) <= 16 for name in ("fast", "slow", "slower"))
 
 
 def test_silence_gives_none_at_every_tick():
@@ -55,7 +55,7 @@ def test_silence_gives_none_at_every_tick():
         waited_seconds = time.monotonic() - began_at
 
     assert ticks == [None, None, None]
-    assert 0.3 <= waited_seconds < 5
+    assert 0.3 <= waited_seconds < 0.6
 
 
 def test_the_word_to_stop_is_heard_while_all_is_silent():
@@ -68,7 +68,7 @@ def test_the_word_to_stop_is_heard_while_all_is_silent():
         ended_at = time.monotonic()
         timer.join()
 
-    assert ended_at - began_at < 10
+    assert ended_at - began_at < 0.4
 
 
 def test_cameras_that_hang_are_left_behind_together():

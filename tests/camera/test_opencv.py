@@ -86,7 +86,7 @@ def test_a_stream_plays_at_the_pace_of_its_camera():
         camera.close()
 
     assert all(image is not None and image.shape == (240, 320, 3) for image in images)
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 3
 
 
 def test_a_camera_that_loses_power_is_noticed_at_once():
@@ -99,7 +99,7 @@ def test_a_camera_that_loses_power_is_noticed_at_once():
             read_until_lost(camera)
         camera.close()
 
-    assert time.monotonic() - killed_at < 5  # and not after the silence of ten seconds
+    assert time.monotonic() - killed_at < 2
 
 
 def test_a_camera_that_hangs_is_noticed_after_its_silence():
@@ -112,7 +112,7 @@ def test_a_camera_that_hangs_is_noticed_after_its_silence():
             read_until_lost(camera)
         camera.close()
 
-    assert 0.9 < time.monotonic() - frozen_at < 6
+    assert 0.9 < time.monotonic() - frozen_at < 2.5
 
 
 def test_a_camera_with_a_password_plays_with_it_and_tells_it_nobody():
