@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 
 from edge_agent.config import Config, FilePath
 from edge_agent.errors import ConfigError
-from edge_agent.old_keys import old_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,7 +74,7 @@ def load_config(file: Path | None, *, overrides: Sequence[str] = ()) -> Config:
         problems += [_explain(detail, lines) for detail in error.errors()]
         config = None
     if problems or config is None:
-        raise ConfigError(_report(file, problems) + _way_out_of_old_keys(file, lines))
+        raise ConfigError(_report(file, problems))
     return config
 
 
@@ -186,20 +185,11 @@ def _explain(detail: ErrorDetails, lines: dict[KeyPath, int]) -> tuple[int, str]
     while known and known not in lines:
         known = known[:-1]
     line = lines.get(known, 1)
-    if detail["type"] == "extra_forbidden" and (old := old_key(path)):
-        return line, f"{_dotted(path)}: is a key of an older version; {old.instead}"
     if detail["type"] == "extra_forbidden":
         return line, f"{_dotted(path)}: unknown key{_suggestion(path)}"
     sentence = SENTENCES.get(detail["type"], detail["msg"] + " (found {value!r})")
     message = sentence.format(value=_short(detail["input"]), **detail.get("ctx", {}))
     return line, f"{_dotted(path)}: {message}"
-
-
-def _way_out_of_old_keys(file: Path | None, lines: dict[KeyPath, int]) -> str:
-    """What to do about keys of an older version that stand in the file."""
-    if not any(line != ON_COMMAND_LINE and old_key(path) for path, line in lines.items()):
-        return ""
-    return f"\n  'edge-agent config --migrate {file}' brings the file up to date and keeps a backup"
 
 
 def _suggestion(path: KeyPath) -> str:

@@ -147,7 +147,7 @@ class _Subscriber:
         self._thread.start()
         if not self._subscribed.wait(START_SECONDS):
             raise UnavailableError(
-                f"{self._mqtt.host}:{self._mqtt.port} does not accept the subscription; see 'edge-agent check'"
+                f"{self._mqtt.host}:{self._mqtt.port} does not accept the subscription; see 'edge-agent doctor'"
             )
 
     def wait_for(self, count: int, *, seconds: float) -> None:

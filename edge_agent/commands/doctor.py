@@ -11,20 +11,25 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.commands.options import accept_json, add_command, print_json
+from edge_agent.commands.options import accept_json, add_command, configured, print_json
+from edge_agent.config_file import default_file
 from edge_agent.diagnosis.bundle import JOURNAL_LINES, write_bundle
 from edge_agent.diagnosis.examination import Examination, examine
 from edge_agent.diagnosis.finding import SEVERITIES, exit_status
+from edge_agent.diagnosis.parts import looks_at_parts
 from edge_agent.diagnosis.service import last_journal_lines
+from edge_agent.errors import AgentError, ConfigError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from edge_agent.diagnosis.finding import Finding
 
 MARKS = {"wrong": "WRONG", "warning": "warning", "ok": "ok"}
 MARK_WIDTH = max(map(len, MARKS.values()))
+QUICK_MARK_WIDTH = len("WRONG")
+QUICK_CHECK_WIDTH = len("configuration")
 NARROWEST_COLUMNS = 60
 SAID_ON_THE_PAGE = ("edge_agent.camera", "edge_agent.delivery", "edge_agent.wiring")
 """What these log while they are looked at is a finding."""
@@ -39,7 +44,13 @@ def add_to(commands: Any) -> None:
         summary="say what is wrong with this device, the worst first, and which command mends it",
         example="edge-agent doctor --bundle support.tar.gz",
     )
-    parser.add_argument(
+    extent = parser.add_mutually_exclusive_group()
+    extent.add_argument(
+        "--quick",
+        action="store_true",
+        help="only configuration, models, cameras and broker, a line each as soon as it is known",
+    )
+    extent.add_argument(
         "--bundle",
         type=Path,
         metavar="FILE.tar.gz",
@@ -50,6 +61,8 @@ def add_to(commands: Any) -> None:
 
 def doctor(options: argparse.Namespace) -> int:
     """Look at everything and print it; 0 where all is well, 1 for warnings, 78 or 75 where something is wrong."""
+    if options.quick:
+        return _quick(options)
     for name in SAID_ON_THE_PAGE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     now = datetime.now(timezone.utc)
@@ -73,6 +86,33 @@ def doctor(options: argparse.Namespace) -> int:
         )
         print(f"{options.bundle}: written; read it before you send it", file=sys.stderr)
     return exit_status(examination.findings)
+
+
+def _quick(options: argparse.Namespace) -> int:
+    """Look at what the agent needs to start, also after a part has failed; the exit status is that of the first."""
+    tell = print_json if options.json else _print_part
+    file = options.config or default_file() or "the defaults"
+    try:
+        config = configured(options)
+    except ConfigError as error:
+        # Everything else depends on it.
+        tell({"check": "configuration", "ok": False, "message": str(error)})
+        return error.exit_code
+    tell({"check": "configuration", "ok": True, "message": str(file)})
+    status = 0
+    for name, look in looks_at_parts(config):
+        try:
+            found, is_good = look(), True
+        except AgentError as error:
+            found, is_good = str(error), False
+            status = status or error.exit_code
+        tell({"check": name, "ok": is_good, "message": found})
+    return status
+
+
+def _print_part(part: Mapping[str, Any]) -> None:
+    mark = "ok" if part["ok"] else "WRONG"
+    print(f"{mark.ljust(QUICK_MARK_WIDTH)}  {part['check'].ljust(QUICK_CHECK_WIDTH)}  {part['message']}", flush=True)
 
 
 def _print_page(examination: Examination) -> None:

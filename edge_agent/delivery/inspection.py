@@ -1,6 +1,6 @@
 """The inspection: what does an outbox hold, seen from beside a running agent?
 
-Reads only: nothing is begun, brought up to date, repaired or set aside.
+Reads only: nothing is begun, repaired or set aside.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
             (layout,) = database.execute("PRAGMA user_version").fetchone()
             if layout != LAYOUT:
                 raise UnavailableError(
-                    f"{path}: is of layout {layout} and not {LAYOUT}; the agent brings it up to date at its next start"
+                    f"{path}: is of layout {layout} and not {LAYOUT}; the agent sets it aside at its next start"
                 )
             yield database
     except sqlite3.DatabaseError as error:

@@ -1,4 +1,4 @@
-"""The outbox's file: how is it begun, brought up to date, and what of it is saved when it is damaged?"""
+"""The outbox's file: how is it begun, and what of it is saved when it is damaged?"""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from edge_agent.sqlite_file import connect, transaction
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Kept in the file's header (PRAGMA user_version). A file of a later layout is set aside like a damaged one.
-LAYOUT = 2
+# Kept in the file's header (PRAGMA user_version). A file of another layout is set aside like a damaged one.
+LAYOUT = 1
 # Another process (a person with sqlite3) may hold the lock for a moment.
 LOCK_SECONDS = 5.0
 # Rows between two damaged places are looked up one by one; ten times what an outbox holds by default.
@@ -46,14 +46,12 @@ TABLES = (
     "CREATE TABLE dropped (kind TEXT PRIMARY KEY, messages INTEGER NOT NULL)",
 )
 COLUMNS = "position, kind, key, boot_id, put_at, crop_file, message"
-# Layout 1 kept alerts alone, without the moment in which they were put: they count as waiting since another boot.
-COLUMNS_OF_LAYOUT_1 = "position, 'alert', id, '', 0, crop_file, message"
 
 StoredRow = tuple[int, str, str, str, float, "str | None", str]
 
 
 def open_file(path: Path | str) -> sqlite3.Connection:
-    """Open the file, or begin it, and bring an older layout up to date. For any thread, one at a time.
+    """Open the file, or begin it. For any thread, one at a time.
 
     Raises:
         sqlite3.DatabaseError: it cannot be used; `is_damage` tells whether it should be set aside.
@@ -84,8 +82,7 @@ def readable(damaged: Path, *, boot_id: str) -> Readable:
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(damaged, timeout=LOCK_SECONDS)) as database:
         # Reads a file that is shorter than its header says, too.
         database.execute("PRAGMA writable_schema = ON")
-        for columns, table in ((COLUMNS, "waiting"), (COLUMNS_OF_LAYOUT_1, "alerts")):
-            _read_around_damage(database, f"SELECT {columns} FROM {table}", found)  # noqa: S608  (both are constants)
+        _read_around_damage(database, f"SELECT {COLUMNS} FROM waiting", found)  # noqa: S608  (a constant)
         with suppress(sqlite3.DatabaseError):
             known = database.execute("SELECT kind, sequence FROM last_sequence WHERE boot_id = ?", (boot_id,))
             sequences = known.fetchall()
@@ -108,10 +105,7 @@ def _prepare(database: sqlite3.Connection) -> None:
     (finding,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if finding != "ok":
         raise sqlite3.DatabaseError(finding)
-    if layout == 1:
-        with transaction(database):
-            _migrate_from_1(database)
-    elif layout != LAYOUT:
+    if layout != LAYOUT:
         raise sqlite3.DatabaseError(f"layout {layout} instead of {LAYOUT}")
     # A table or column that is missing shows here and not at the first alert.
     database.execute(f"SELECT {COLUMNS} FROM waiting LIMIT 1")  # noqa: S608  (a constant)
@@ -123,15 +117,6 @@ def _make_tables(database: sqlite3.Connection) -> None:
     for statement in TABLES:
         database.execute(statement)
     database.execute(f"PRAGMA user_version = {LAYOUT}")
-
-
-def _migrate_from_1(database: sqlite3.Connection) -> None:
-    database.execute("ALTER TABLE last_sequence RENAME TO last_sequence_1")
-    _make_tables(database)
-    database.execute(f"INSERT INTO waiting ({COLUMNS}) SELECT {COLUMNS_OF_LAYOUT_1} FROM alerts")  # noqa: S608
-    database.execute("INSERT INTO last_sequence SELECT boot_id, 'alert', sequence FROM last_sequence_1")
-    database.execute("DROP TABLE alerts")
-    database.execute("DROP TABLE last_sequence_1")
 
 
 def _read_around_damage(database: sqlite3.Connection, query: str, found: dict[int, StoredRow]) -> None:

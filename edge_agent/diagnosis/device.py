@@ -159,7 +159,7 @@ def _outbox(config: Config) -> Iterator[Finding]:
     if lost:
         told = ", ".join(f"{count} of kind {kind}" for kind, count in lost.items())
         yield Finding(
-            "backlog", "warning", f"the outbox was full, and messages were dropped: {told}", "edge-agent check"
+            "backlog", "warning", f"the outbox was full, and messages were dropped: {told}", "edge-agent doctor --quick"
         )
 
 

@@ -117,8 +117,6 @@ def _mend(name: str, message: str, config: Config) -> str:  # noqa: PLR0911  (on
 def _mend_configuration(file: Path | None, message: str) -> str:
     if "Permission denied" in message and os.geteuid() != 0:
         return "sudo edge-agent doctor"
-    if "--migrate" in message:
-        return f"sudo edge-agent config --migrate {file}"
     return f"sudoedit {file}" if file else "correct what was given with --set"
 
 

@@ -96,7 +96,7 @@ def frames_of_camera(config: Config, name: str, *, count: int) -> list[Frame]:
     with closing(open_camera(camera)) as opened:
         images = [image for _ in range(FIRST_PICTURES + count) if (image := opened.read()) is not None]
     if not images:
-        raise CameraError(f"{shown_source(camera.source)}: gives no picture; 'edge-agent check' says more")
+        raise CameraError(f"{shown_source(camera.source)}: gives no picture; 'edge-agent doctor' says more")
     when = datetime.now(timezone.utc)
     return [Frame(name, index, image, float(index), when) for index, image in enumerate(images[-count:])]
 

@@ -1,6 +1,6 @@
 """The parts: is everything there that the agent needs to start?
 
-`edge-agent check` asks these alone; `edge-agent doctor` asks them and then looks at the device around them.
+`edge-agent doctor --quick` asks these alone; without it the doctor also looks at the device around them.
 """
 
 from __future__ import annotations

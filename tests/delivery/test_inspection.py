@@ -58,7 +58,7 @@ def test_a_damaged_outbox_is_not_touched(tmp_path):
 def test_a_file_of_another_layout_is_left_to_the_agent(tmp_path):
     path = tmp_path / "outbox.sqlite"
     with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 1")
+        database.execute("PRAGMA user_version = 99")
 
-    with pytest.raises(UnavailableError, match="brings it up to date at its next start"):
+    with pytest.raises(UnavailableError, match="sets it aside at its next start"):
         look_into(path)

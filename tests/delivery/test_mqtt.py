@@ -211,7 +211,7 @@ def test_a_subscription_that_is_denied_is_named_with_what_to_do():
         connection.subscribe("a/b")
 
 
-# What `edge-agent check` says of each thing that can be wrong.
+# What `edge-agent doctor` says of each thing that can be wrong.
 
 
 def test_an_unknown_name():

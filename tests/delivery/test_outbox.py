@@ -258,34 +258,6 @@ def test_a_table_that_goes_while_the_agent_runs_stops_nothing(damaged):
     outbox.close()
 
 
-def test_a_file_of_the_first_layout_is_brought_up_to_date(tmp_path):
-    path = tmp_path / "outbox.sqlite"
-    waiting = [{**a_message(), "sequence": number} for number in (4, 5)]
-    with closing(sqlite3.connect(path)) as database, database:
-        database.executescript(
-            """
-            CREATE TABLE alerts (
-                position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, crop_file TEXT,
-                message TEXT NOT NULL
-            );
-            CREATE TABLE last_sequence (boot_id TEXT PRIMARY KEY, sequence INTEGER NOT NULL);
-            PRAGMA user_version = 1;
-            """
-        )
-        rows = [(message["id"], "/crops/0190.jpg", json.dumps(message)) for message in waiting]
-        database.executemany("INSERT INTO alerts (id, crop_file, message) VALUES (?, ?, ?)", rows)
-        database.execute("INSERT INTO last_sequence VALUES (?, 5)", (BOOT_ID,))
-
-    outbox = Outbox(path, boot_id=BOOT_ID)
-
-    assert [row.message for row in outbox.waiting(10)] == waiting
-    assert [(row.kind, row.waited_seconds) for row in outbox.waiting(10)] == [("alert", None)] * 2
-    assert outbox.owed_crops() == {"0190.jpg"}
-    assert outbox.put(a_message())["sequence"] == 6
-    outbox.close()
-    assert files_set_aside(path) == []
-
-
 def test_only_the_last_few_damaged_files_are_kept(tmp_path):
     path = tmp_path / "outbox.sqlite"
     for _ in range(8):
@@ -295,7 +267,7 @@ def test_only_the_last_few_damaged_files_are_kept(tmp_path):
     assert len(files_set_aside(path)) == 5
 
 
-def test_a_file_of_a_later_version_is_set_aside(tmp_path):
+def test_a_file_of_another_layout_is_set_aside(tmp_path):
     path = tmp_path / "outbox.sqlite"
     database = sqlite3.connect(path)
     database.execute("PRAGMA user_version = 99")

@@ -86,12 +86,6 @@ def test_a_folder_that_cannot_even_be_looked_at_does_not_end_the_examination(tmp
     assert "threads" in found
 
 
-def test_a_file_of_an_older_version_leads_to_its_migration(tmp_path):
-    found = examined(tmp_path, voting={"readings": 5})
-
-    assert found["configuration"].mend == f"sudo edge-agent config --migrate {tmp_path / 'config.yaml'}"
-
-
 def test_a_console_that_would_not_start_has_a_command(tmp_path):
     (tmp_path / "token").write_text("short\n")
     found = examined(tmp_path, console={"enabled": True, "token_file": str(tmp_path / "token")})["console"]

@@ -76,7 +76,7 @@ def test_no_password_of_a_camera_is_told_anywhere(broker, tmp_path):
         wait_until(lambda: heard(b"maskwatch.telemetry/1"), "the telemetry")
         agent.end()
         written = agent.log + str(agent.notifications)
-        checked = run_command("check", "--json", "--config", agent.config_file)
+        checked = run_command("doctor", "--quick", "--json", "--config", agent.config_file)
 
     said = b"\n".join(message.payload for message in told).decode()
     assert "refused: rtsp://***@camera/live" in said

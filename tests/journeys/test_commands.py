@@ -220,14 +220,14 @@ def test_a_recording_that_is_none_is_refused(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-# check
+# doctor --quick
 
 
-def test_check_finds_everything_in_order(tmp_path):
+def test_the_quick_doctor_finds_everything_in_order(tmp_path):
     with Mosquitto(tmp_path / "broker") as broker:
         done = run_command(
-            "check", "--json", "--set", f"cameras={{door: {{source: {EXAMPLE}}}}}", "--set", f"mqtt.port={broker.port}",
-            "--set", "mqtt.host=127.0.0.1", "--set", f"state_folder={tmp_path / 'state'}",
+            "doctor", "--quick", "--json", "--set", f"cameras={{door: {{source: {EXAMPLE}}}}}", "--set",
+            f"mqtt.port={broker.port}", "--set", "mqtt.host=127.0.0.1", "--set", f"state_folder={tmp_path / 'state'}",
         )  # fmt: skip
 
     found = {line["check"]: line for line in lines(done.stdout)}
@@ -253,11 +253,11 @@ def test_a_password_of_the_console_that_cannot_be_read_is_told_before_a_camera_i
     assert "camera" not in done.stderr
 
 
-def test_check_lists_what_is_wrong_in_the_file_like_any_other_finding(tmp_path):
+def test_the_quick_doctor_lists_what_is_wrong_in_the_file_like_any_other_finding(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("mqtt: {port: abc}\nmotoin: {}\n", encoding="utf-8")
 
-    done = run_command("check", "--json", "--config", file)
+    done = run_command("doctor", "--quick", "--json", "--config", file)
 
     assert done.returncode == 78
     (line,) = lines(done.stdout)
@@ -266,10 +266,10 @@ def test_check_lists_what_is_wrong_in_the_file_like_any_other_finding(tmp_path):
     assert "did you mean 'motion'?" in line["message"]
 
 
-def test_check_says_all_that_is_wrong_and_what_to_do(tmp_path):
+def test_the_quick_doctor_says_all_that_is_wrong_and_what_to_do(tmp_path):
     (tmp_path / "file").touch()
     done = run_command(
-        "check", "--set", "cameras={door: {source: /dev/video97}}", "--set", f"mqtt.port={free_port()}",
+        "doctor", "--quick", "--set", "cameras={door: {source: /dev/video97}}", "--set", f"mqtt.port={free_port()}",
         "--set", f"state_folder={tmp_path / 'file'}", "--set", f"masks.model={tmp_path / 'none.tflite'}",
     )  # fmt: skip
 
@@ -361,9 +361,7 @@ def test_a_wrong_key_ends_every_command_with_78_and_its_line(tmp_path):
     assert "line 2   mqtt.prot: unknown key; did you mean 'port'?" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "command", ["run", "detect", "replay", "check", "doctor", "bench", "config", "alerts", "models"]
-)
+@pytest.mark.parametrize("command", ["run", "detect", "replay", "doctor", "bench", "config", "alerts", "models"])
 def test_every_command_has_a_help_with_an_example(command):
     done = run_command(command, "--help")
 
