@@ -27,7 +27,7 @@ HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?P<p
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FORMS = frozenset({"/login", "/logout"})
 """They carry the token for CSRF in a field, and look at it themselves."""
-OPEN_PATHS = frozenset({"/health", "/ready", "/login", "/favicon.svg", "/favicon.ico"})
+OPEN_PATHS = frozenset({"/health", "/ready", "/login", "/favicon.ico"})
 OPEN_FOLDER = "/static/"
 PROGRAM_PATHS = ("/api/", "/metrics", "/openapi.json")
 

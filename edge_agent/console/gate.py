@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
-from edge_agent.console.access import SAFE_METHODS, Refusal, Visitor, set_cookie
+from edge_agent.console.access import OPEN_FOLDER, SAFE_METHODS, Refusal, Visitor, set_cookie
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
@@ -32,6 +33,8 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 HSTS = "max-age=31536000"
+STATIC_CACHE = "public, max-age=300, stale-while-revalidate=86400"
+"""An upgrade of the agent shows within minutes."""
 UNKNOWN_ADDRESS = "unknown"
 
 log = logging.getLogger(__name__)
@@ -54,7 +57,7 @@ class Gate:
         if isinstance(found, Visitor) and found.name != "program" and not found.cookie:
             found = self._access.with_cookie(found)
             cookie = set_cookie(self._access.cookie_name(scope["scheme"]), found.cookie, scheme=scope["scheme"])
-        answer = _Answer(send, is_secure=scope["scheme"] == "https", page_cookie=cookie)
+        answer = _Answer(send, scope=scope, page_cookie=cookie)
         if isinstance(found, Refusal):
             await _refuse(scope, answer.send, found)
             return
@@ -95,9 +98,11 @@ class Gate:
 class _Answer:
     """What goes out, with the headers that every answer has."""
 
-    def __init__(self, send: Send, *, is_secure: bool, page_cookie: str) -> None:
+    def __init__(self, send: Send, *, scope: Scope, page_cookie: str) -> None:
         """A page is given `page_cookie` where there is one: it was made with the token that belongs to it."""
-        self._send, self._is_secure, self._page_cookie = send, is_secure, page_cookie
+        self._send, self._page_cookie = send, page_cookie
+        self._is_secure = scope["scheme"] == "https"
+        self._is_static = scope["path"].startswith(OPEN_FOLDER)
         self.is_whole = False
 
     async def send(self, message: Message) -> None:
@@ -111,7 +116,8 @@ class _Answer:
         for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
         # What a camera sees is nothing for a cache.
-        headers.setdefault("Cache-Control", "no-store")
+        is_cacheable = self._is_static and message["status"] < HTTPStatus.BAD_REQUEST
+        headers.setdefault("Cache-Control", STATIC_CACHE if is_cacheable else "no-store")
         if self._is_secure:
             headers["Strict-Transport-Security"] = HSTS
         if self._page_cookie and headers.get("content-type", "").startswith("text/html"):

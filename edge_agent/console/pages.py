@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
-from markupsafe import Markup, escape
 from starlette.responses import RedirectResponse, Response
 
-from edge_agent.console import charts, document
+from edge_agent.console import charts
 from edge_agent.console.alert_view import crop_state
 from edge_agent.domain import LABELS
 from edge_agent.vision.annotation import WORDS
@@ -91,15 +90,6 @@ def router(parts: Parts, templates: Jinja2Templates) -> APIRouter:
     @pages.get("/webcam")
     async def webcam(request: Request) -> Response:
         return templates.TemplateResponse(request, "webcam.html", {})
-
-    @pages.get("/docs")
-    async def docs(request: Request) -> Response:
-        origin = str(request.base_url).rstrip("/")
-        groups = document.groups(request.app.openapi(), origin=origin, needs_token=parts.access.needs_login)
-        takes_token = parts.config.token_file is not None
-        return templates.TemplateResponse(
-            request, "docs.html", {"groups": groups, "origin": origin, "takes_token": takes_token}
-        )
 
     @pages.get("/login")
     async def login(request: Request) -> Response:
@@ -254,19 +244,9 @@ def _teach(templates: Jinja2Templates, crops_folder: Path) -> None:
         "moment": _moment,
         "full_moment": lambda when: f"{charts.short_day(when.astimezone())} {when.astimezone():%Y, %H:%M:%S %Z}",
         "long_day": lambda day: f"{date.fromisoformat(day):%a} {charts.short_day(date.fromisoformat(day))}",
-        "with_code": _with_code,
         "why_no_picture": lambda entry: why_no_picture(entry, crops_folder),
     }
     templates.env.filters.update(filters)
-
-
-def _with_code(text: str) -> Markup:
-    """Mark what stands between backticks as code."""
-    parts = text.split("`")
-    marked = [
-        Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
-    ]
-    return Markup("").join(marked)
 
 
 def _moment(when: datetime) -> str:

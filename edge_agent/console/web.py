@@ -10,10 +10,12 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.routing import compile_path
+from starlette.responses import FileResponse
+from starlette.routing import Mount, Route, compile_path
+from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
-from edge_agent.console import login, pages, shelf, sockets
+from edge_agent.console import login, pages, sockets
 from edge_agent.console.access import PROGRAM_PATHS
 from edge_agent.console.api import Api
 from edge_agent.console.desk import BusyError
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp
 
     from edge_agent.console.parts import Parts
 
 HERE = Path(__file__).parent
+STATIC = HERE / "static"
 AGAIN_SECONDS = "2"
 
 
@@ -51,7 +55,7 @@ def build(parts: Parts) -> ASGIApp:
     app.include_router(Monitoring(parts).router())
     templates = _templates(parts)
     app.include_router(pages.router(parts, templates))
-    app.router.routes.extend([*login.routes(parts.access), *sockets.routes(parts), *shelf.routes(HERE / "static")])
+    app.router.routes.extend([*login.routes(parts.access), *sockets.routes(parts), *_static_routes()])
 
     def tell(request: Request, text: str, status: int, headers: Mapping[str, str] | None) -> Response:
         """Answer a person with a page, and a program with JSON."""
@@ -80,6 +84,15 @@ def build(parts: Parts) -> ASGIApp:
     for kind in (BusyError, UnansweredError, UnavailableError, ModelError):
         app.exception_handler(kind)(say_later)
     return Gate(app, access=parts.access)
+
+
+def _static_routes() -> list[BaseRoute]:
+    """Scripts and style, and the one icon that browsers ask for at the top whatever a page says."""
+
+    async def favicon(_request: Request) -> Response:
+        return FileResponse(STATIC / "favicon.ico")
+
+    return [Mount("/static", StaticFiles(directory=STATIC)), Route("/favicon.ico", favicon)]
 
 
 def _allowed(app: FastAPI, path: str) -> str:

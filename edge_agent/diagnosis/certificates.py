@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import ssl
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
 
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.errors import ConfigError
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
 SOON = timedelta(days=30)
 """Whoever renews certificates by hand needs some weeks to come by."""
 ANSWER_SECONDS = 5.0
-
-# ASN.1 as RFC 5280 uses it in a certificate.
-SEQUENCE, VERSION, UTC_TIME, GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 
 
 def look_at_certificates(config: Config, *, now: datetime) -> Iterator[Finding]:
@@ -43,26 +42,21 @@ def look_at_certificates(config: Config, *, now: datetime) -> Iterator[Finding]:
         )
 
 
-def expiry(pem: str) -> datetime:
-    """Until when the first certificate in a PEM text is good.
+def expiry(content: bytes) -> datetime:
+    """Until when the first certificate in a PEM file is good.
 
     Raises:
         ValueError: it holds no certificate.
     """
-    begin = pem.find("-----BEGIN CERTIFICATE-----")
-    end = pem.find("-----END CERTIFICATE-----", begin)
-    if begin < 0 or end < 0:
-        raise ValueError("holds no certificate in PEM")
-    content = ssl.PEM_cert_to_DER_cert(pem[begin:end] + "-----END CERTIFICATE-----\n")
     try:
-        return _not_after(content)
-    except IndexError as error:
-        raise ValueError("holds a certificate that is cut off") from error
+        return load_pem_x509_certificate(content).not_valid_after_utc
+    except ValueError as error:
+        raise ValueError("holds no certificate in PEM, or a damaged one") from error
 
 
 def _judge_file(check: str, file: Path, *, now: datetime) -> Finding:
     try:
-        until = expiry(file.read_text(encoding="utf-8", errors="replace"))
+        until = expiry(file.read_bytes())
     except OSError as error:
         message = f"{file}: cannot be read: {error.strerror}"
         return Finding(check, "wrong", message, f"ls -l {file}", ConfigError.exit_code)
@@ -97,32 +91,4 @@ def _shown_until(mqtt: MqttConfig) -> datetime | None:
             shown = secured.getpeercert(binary_form=True)
     except (OSError, ValueError):
         return None
-    return expiry(ssl.DER_cert_to_PEM_cert(shown)) if shown else None
-
-
-def _not_after(certificate: bytes) -> datetime:
-    """RFC 5280 section 4.1: Certificate { TBSCertificate { version?, serial, signature, issuer, validity, ... } }."""
-    at = _inside(certificate, _inside(certificate, 0))
-    if certificate[at] == VERSION:
-        at = _behind(certificate, at)
-    for _serial_signature_issuer in range(3):
-        at = _behind(certificate, at)
-    if certificate[at] != SEQUENCE:
-        raise ValueError("holds no certificate")
-    not_after = _behind(certificate, _inside(certificate, at))
-    text = certificate[_inside(certificate, not_after) : _behind(certificate, not_after)].decode("ascii", "replace")
-    form = {UTC_TIME: "%y%m%d%H%M%SZ", GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}.get(certificate[not_after], "")
-    return datetime.strptime(text, form).replace(tzinfo=timezone.utc)
-
-
-def _inside(content: bytes, at: int) -> int:
-    """Where the content of the element at `at` begins."""
-    length = content[at + 1]
-    # A long length says first in how many bytes it stands (X.690 section 8.1.3).
-    return at + 2 + (length & 0x7F if length & 0x80 else 0)
-
-
-def _behind(content: bytes, at: int) -> int:
-    """Where the next element begins."""
-    begin, length = _inside(content, at), content[at + 1]
-    return begin + (int.from_bytes(content[at + 2 : begin], "big") if length & 0x80 else length)
+    return load_der_x509_certificate(shown).not_valid_after_utc if shown else None

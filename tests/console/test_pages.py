@@ -87,3 +87,18 @@ def test_an_album_that_cannot_be_read_is_told_on_a_page(console: Served, ask):
     assert "the album of alerts cannot be used" in page(ask, "/alerts", status=503)
     # A browser asks again by itself.
     assert ask.get("/alerts", headers={"Accept": "text/html"}).headers["Refresh"] == "2"
+
+
+def test_scripts_and_style_may_be_cached_and_pages_may_not(ask):
+    script = ask.get("/static/live.js")
+    assert script.headers["content-type"].startswith(("text/javascript", "application/javascript"))
+    assert script.headers["cache-control"].startswith("public, max-age=")
+    assert ask.get("/static/live.js", headers={"If-None-Match": script.headers["etag"]}).status_code == 304
+
+    assert ask.get("/static/nothing.js").headers["cache-control"] == "no-store"
+    assert ask.get("/static/..%2f__init__.py").status_code == 404
+    assert ask.get("/alerts").headers["cache-control"] == "no-store"
+
+
+def test_the_icon_is_where_browsers_look_for_it(ask):
+    assert ask.get("/favicon.ico").content == ask.get("/static/favicon.ico").content

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.console.browsing import Visitor
 
-PAGES = ["/", "/alerts", "/webcam", "/docs"]
+PAGES = ["/", "/alerts", "/webcam"]
 
 
 @pytest.fixture(scope="module")
@@ -387,24 +387,6 @@ def test_the_keyboard_alone_leads_from_the_start_to_a_judged_alert(visitor):
     page.keyboard.press("Enter")
 
     expect(page.locator("#truth-says")).to_contain_text("Kept")
-
-
-def test_the_page_of_the_api_tells_every_operation_and_asks_one(visitor):
-    page = visitor.see("/docs")
-    for path in ("/api/v1/detect", "/api/v1/alerts/{alert_id}/crop", "/api/v1/commands/{name}", "/metrics"):
-        expect(page.locator(".operation .path", has_text=path).first).to_be_visible()
-
-    operation = page.locator(".operation", has=page.get_by_text("/api/v1/status", exact=True))
-    operation.locator("summary").click()
-
-    def answers() -> bool:
-        with page.expect_response("**/api/v1/status") as answer:
-            operation.get_by_role("button", name="Ask now").click()
-        return bool(answer.value.ok)
-
-    # On a busy machine the watching may let a question wait for too long, and says so.
-    wait_until(answers, "the status")
-    expect(operation.locator("[data-try] + pre")).to_contain_text('"device": "door-3"')
 
 
 def test_nothing_inline_is_run(browser, door):

@@ -43,13 +43,13 @@ def a_certificate(folder: Path, *, days: int) -> Path:
 def test_the_date_is_the_one_that_openssl_reads(tmp_path, days):
     file = a_certificate(tmp_path, days=days)
 
-    assert expiry(file.read_text()) == as_openssl_reads(file)
+    assert expiry(file.read_bytes()) == as_openssl_reads(file)
 
 
-@pytest.mark.parametrize("text", ["", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", "MIIB"])
-def test_what_is_no_certificate_has_no_date(text):
+@pytest.mark.parametrize("content", [b"", b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", b"MIIB"])
+def test_what_is_no_certificate_has_no_date(content):
     with pytest.raises(ValueError, match="certificate"):
-        expiry(text)
+        expiry(content)
 
 
 @pytest.mark.parametrize(("days_left", "severity"), [(43, "ok"), (29, "warning"), (-1, "wrong")])
