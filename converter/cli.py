@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe every command."""
     parser = argparse.ArgumentParser(
         prog="edge-convert",
-        description="Turns mask classifiers and face finders into TFLite models with their cards, and judges them.",
+        description="Turns mask classifiers and face detectors into TFLite models with their cards, and judges them.",
         epilog="example: edge-convert convert mask_detector.model --labels with_mask,without_mask "
         "--calibration faces/ --output models/",
     )

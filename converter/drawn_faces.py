@@ -1,6 +1,6 @@
 """Drawn faces: which pictures may stand on every card?
 
-Cartoons of our own, so that no card carries anybody's portrait. They are small, differ in what a mask reader looks
+Cartoons of our own, so that no card carries anybody's portrait. They are small, differ in what a mask classifier looks
 at, and are the same in every run.
 """
 

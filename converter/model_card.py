@@ -13,9 +13,9 @@ from converter.data_sources import source_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from converter.evaluation import Evaluation
-    from converter.finder_evaluation import FinderReport
-    from converter.metrics import Metrics
+    from converter.faces.evaluation import DetectorReport
+    from converter.masks.evaluation import Evaluation
+    from converter.masks.metrics import Metrics
     from edge_agent.vision.card import FinderCard, MaskCard
 
 WRITTEN_BY = "Written by `edge-convert release`; do not edit.\n\n"
@@ -45,7 +45,7 @@ LIMITS = """## Limits
 """
 
 
-def model_card(card: MaskCard, evaluations: Sequence[tuple[str, Evaluation]], *, smallest_px: float) -> str:
+def classifier_model_card(card: MaskCard, evaluations: Sequence[tuple[str, Evaluation]], *, smallest_px: float) -> str:
     """The text of MODEL_CARD.md; each evaluation has a title and judges the model first, its float original second."""
     parts = [
         f"{PART}{card.name}\n",
@@ -60,9 +60,9 @@ def model_card(card: MaskCard, evaluations: Sequence[tuple[str, Evaluation]], *,
     return "\n".join(parts)
 
 
-FINDER_USES = """## What it is for
+DETECTOR_USES = """## What it is for
 
-It finds the faces in a picture, masked and bare, so that a mask reader can look at each.
+It finds the faces in a picture, masked and bare, so that a mask classifier can look at each.
 
 ## What it must not be used for
 
@@ -70,7 +70,7 @@ It finds the faces in a picture, masked and bare, so that a mask reader can look
 - watching people who were not told, or where the law forbids it.
 """
 
-FINDER_LIMITS = """## Limits
+DETECTOR_LIMITS = """## Limits
 
 - It was trained and judged on photographs, mostly in daylight and mostly from the front. Night, fog, infrared and steep
   angles from above are untested.
@@ -91,22 +91,22 @@ def with_part(text: str, part: str) -> str:
     return "\n\n".join(sorted([*kept, part.rstrip("\n")], key=lambda one: one.partition("\n")[0])) + "\n"
 
 
-def finder_model_card(card: FinderCard, title: str, judged: FinderReport, original: FinderReport) -> str:
-    """The part of a face finder, judged beside its float original."""
+def detector_model_card(card: FinderCard, title: str, judged: DetectorReport, original: DetectorReport) -> str:
+    """The part of a face detector, judged beside its float original."""
     parts = [
         f"{PART}{card.name}\n",
-        _what_finder_is(card),
-        FINDER_USES,
+        _what_detector_is(card),
+        DETECTOR_USES,
         _data(card.training_data),
         "## How right it is\n",
-        _judged_finder(title, judged, original),
-        FINDER_LIMITS,
+        _judged_detector(title, judged, original),
+        DETECTOR_LIMITS,
         _versions(card.versions),
     ]
     return "\n".join(parts)
 
 
-def _what_finder_is(card: FinderCard) -> str:
+def _what_detector_is(card: FinderCard) -> str:
     rows = "".join(
         f"| {file.input.width}x{file.input.height} {file.input.colour_order.upper()}, {file.input.dtype} | "
         f"{file.size_bytes} bytes, SHA-256 `{file.sha256}` |\n"
@@ -114,15 +114,15 @@ def _what_finder_is(card: FinderCard) -> str:
     )
     return (
         f"{WRITTEN_BY}"
-        "A TFLite face finder, a network for each size of input.\n\n"
+        "A TFLite face detector, a network for each size of input.\n\n"
         "| | |\n|---|---|\n"
         f"{rows}"
         f"| smallest face, in pixels of the input | {card.smallest_px:g} |\n"
-        f"| a find is a face from this score on | {card.min_score:g} |\n"
+        f"| a detection is a face from this score on | {card.min_score:g} |\n"
     )
 
 
-def _judged_finder(title: str, judged: FinderReport, original: FinderReport) -> str:
+def _judged_detector(title: str, judged: DetectorReport, original: DetectorReport) -> str:
     lines = [
         f"### {title}: {judged.pictures} pictures, {judged.faces} faces of 16 px and more\n",
         "| average precision | int8 | float original |",
@@ -134,7 +134,7 @@ def _judged_finder(title: str, judged: FinderReport, original: FinderReport) -> 
         ),
         "",
         f"From a score of {judged.min_score:g} on it finds {judged.recall:.1%} of the faces, and "
-        f"{judged.false_finds:.2f} things a picture that are no annotated face; some of these nobody annotated.",
+        f"{judged.false_detections:.2f} things a picture that are no annotated face; some of these nobody annotated.",
         "",
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Sizes: how right is a mask reader for its bytes and its milliseconds?
+"""Sizes: how right is a mask classifier for its bytes and its milliseconds?
 
 Training runs of several networks and input sizes, as they would live on a device: the int8 model of each, judged on
 the faces that the run kept apart from learning.
@@ -10,12 +10,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from converter.candidates import open_candidates
-from converter.evaluation import evaluate
-from converter.faces import faces_of_scenes
-from converter.gate import GUARDED
-from converter.keras_models import RUN_FILE
-from converter.measuring import measured_apart
+from converter.labelled_faces import faces_of_scenes
+from converter.masks.candidates import open_candidates
+from converter.masks.evaluation import evaluate
+from converter.masks.gate import GUARDED
+from converter.measurement import measured_apart
+from converter.model_kind import RUN_FILE
 from edge_agent.errors import ConfigError
 from edge_agent.vision.card import read_card
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from converter.metrics import Share
+    from converter.masks.metrics import Share
     from edge_agent.domain import Label
     from edge_agent.vision.tflite import RuntimeName
 

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converter.candidates import TFLITE_SUFFIX
 from converter.commands.options import add_command
-from converter.finder_candidates import DEFAULT_LONGER_SIDE_PX
-from converter.finder_files import finder_card_of, networks_of
-from converter.measuring import Cost, measured_apart
+from converter.faces.candidates import DEFAULT_LONGER_SIDE_PX
+from converter.faces.files import detector_card_of, networks_of
+from converter.measurement import Cost, measured_apart
+from converter.model_kind import ONNX_SUFFIX, TFLITE_SUFFIX
 from converter.progress import with_progress
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.vision.tflite import PREFERENCE
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import argparse
 
 MEASURED_SECONDS = 3.0
-ONNX_SUFFIX = ".onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,8 @@ def add_to(commands: Any) -> None:
         type=Path,
         nargs="+",
         metavar="MODEL",
-        help=".tflite files; Keras models, measured by predict; cards (.json) of face finders and YuNet files (.onnx), "
-        "measured from a picture of 640x480 to its faces",
+        help=".tflite files; Keras models, measured by predict; cards (.json) of face detectors and YuNet "
+        "files (.onnx), measured from a picture of 640x480 to its faces",
     )
     parser.add_argument(
         "--threads",
@@ -133,7 +132,7 @@ def _against(one: Measured, cost: Cost, measured: list[Measured]) -> str:
     if one.runtime in {"keras", "opencv"}:
         return ""
     yunet = [other.cost.p50_ms for other in measured if other.runtime == "opencv" and other.cost and other.threads == 1]
-    if yunet and finder_card_of(one.path):
+    if yunet and detector_card_of(one.path):
         return f"{cost.p50_ms / yunet[0]:.2f} of YuNet"
     keras = [other.cost.p50_ms for other in measured if other.runtime == "keras" and other.cost]
-    return f"1/{max(keras) / cost.p50_ms:.0f} of Keras predict" if keras and not finder_card_of(one.path) else ""
+    return f"1/{max(keras) / cost.p50_ms:.0f} of Keras predict" if keras and not detector_card_of(one.path) else ""

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converter.card_fitting import fitted_aloud
-from converter.commands.calibrate_finder import add_finder_options, calibrate_finder
-from converter.commands.options import add_command, add_face_options, faces_of, share_above_zero
-from converter.finder_candidates import CARD_SUFFIX
-from converter.proof import prove
-from converter.writing import write_together
+from converter.commands.faces.calibrate import add_detector_options, calibrate_detector
+from converter.commands.masks.calibrate import calibrate_classifier
+from converter.commands.options import add_command, add_face_options, share_above_zero
+from converter.model_kind import is_detector
 from edge_agent.errors import ConfigError
-from edge_agent.vision.card import card_path, model_bytes, read_card
 
 if TYPE_CHECKING:
     import argparse
@@ -25,14 +22,14 @@ def add_to(commands: Any) -> None:
         "calibrate",
         calibrate,
         summary="fit what a model's card says of its scores to validation faces: temperature and thresholds of a mask "
-        "reader, least score of a face finder",
+        "classifier, least score of a face detector",
         example="edge-convert calibrate models/masks.tflite --folders validation/ --false-alarms 0.01",
     )
     parser.add_argument(
         "model",
         type=Path,
         metavar="MODEL",
-        help="a .tflite file with its card, or the card (.json) of a face finder; the card is rewritten",
+        help="a .tflite file with its card, or the card (.json) of a face detector; the card is rewritten",
     )
     add_face_options(parser)
     parser.add_argument(
@@ -42,18 +39,11 @@ def add_to(commands: Any) -> None:
         help="also choose thresholds: at most this share of properly masked faces is read as each other label "
         "(default: the likeliest label is read)",
     )
-    add_finder_options(parser)
+    add_detector_options(parser)
 
 
 def calibrate(options: argparse.Namespace) -> int:
-    """Fit the card, prove it in every runtime, and only then write it."""
+    """Fit the card of whichever of the two it is."""
     if options.split == "test":
         raise ConfigError("--split test: what a model is judged by must not choose anything; give a validation split")
-    if options.model.suffix == CARD_SUFFIX:
-        return calibrate_finder(options)
-    card, content = read_card(options.model), model_bytes(options.model)
-    fitted = fitted_aloud(card, content, faces_of(options), false_alarm_fraction=options.false_alarms)
-    prove(content, fitted)
-    write_together({card_path(options.model): fitted.to_json().encode()})
-    print(card_path(options.model))
-    return 0
+    return calibrate_detector(options) if is_detector(options.model) else calibrate_classifier(options)

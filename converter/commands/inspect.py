@@ -1,4 +1,4 @@
-"""`edge-convert inspect`: what is inside this .tflite file, or the networks of this finder?"""
+"""`edge-convert inspect`: what is inside this .tflite file, or the networks of this detector?"""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.commands.options import add_command
-from converter.finder_candidates import DEFAULT_SMALLEST_PX
-from converter.finder_files import finder_card_of, networks_of
+from converter.faces.candidates import DEFAULT_SMALLEST_PX
+from converter.faces.files import detector_card_of, networks_of
 from converter.inspection import EDGE_TPU_MEMORY_BYTES, Inspection, TensorFacts, inspect_model
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
@@ -28,11 +28,11 @@ def add_to(commands: Any) -> None:
         commands,
         "inspect",
         inspect,
-        summary="show tensors, operators, cost and fit of a .tflite file, or of each network of a face finder",
+        summary="show tensors, operators, cost and fit of a .tflite file, or of each network of a face detector",
         example="edge-convert inspect models/masks.tflite",
     )
     parser.add_argument(
-        "model", type=Path, metavar="MODEL", help="a .tflite file, or the card (.json) of a face finder"
+        "model", type=Path, metavar="MODEL", help="a .tflite file, or the card (.json) of a face detector"
     )
     parser.add_argument("--operators", action="store_true", help="list every operator")
     parser.add_argument(
@@ -42,7 +42,7 @@ def add_to(commands: Any) -> None:
 
 def inspect(options: argparse.Namespace) -> int:
     """Show what is there; the exit status tells whether the card fits."""
-    card_file = finder_card_of(options.model)
+    card_file = detector_card_of(options.model)
     problem = _problem_of_card(options.model, card_file)
     for path in networks_of(options.model):
         inspection = inspect_model(model_bytes(path), name=str(path))
@@ -61,14 +61,14 @@ def inspect(options: argparse.Namespace) -> int:
     return ModelError.exit_code if problem else 0
 
 
-def _problem_of_card(model: Path, finder_card: Path | None) -> str:
+def _problem_of_card(model: Path, detector_card: Path | None) -> str:
     """What keeps a device from loading the model; empty where nothing does."""
     try:
         with quiet_tensorflow():
-            if finder_card is None:
+            if detector_card is None:
                 open_mask_reader(model)
             else:
-                open_tflite_finder(finder_card, min_score=None, smallest_px=DEFAULT_SMALLEST_PX)
+                open_tflite_finder(detector_card, min_score=None, smallest_px=DEFAULT_SMALLEST_PX)
     except ModelError as error:
         return str(error)
     return ""

@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from converter.faces import faces_of_scenes, labelled_faces_in
-from converter.float_models import PIXEL_RANGES, PixelRange, Told
+from converter.labelled_faces import faces_of_scenes, labelled_faces_in
+from converter.masks.float_models import PIXEL_RANGES, PixelRange, Told
 from edge_agent.domain import LABELS, Label
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from converter.faces import LabelledFace
+    from converter.labelled_faces import LabelledFace
 
 MIN_SIDE_PX = 16.0
 """Smaller faces tell nobody whether there is a mask."""

@@ -1,4 +1,4 @@
-"""`edge-convert sizes`: how large must a mask reader be?"""
+"""`edge-convert sizes`: how large must a mask classifier be?"""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.commands.options import MIN_SIDE_PX, add_command, labels_of
+from converter.masks.run_files import converted_model_of
 from converter.progress import with_progress
-from converter.run_files import converted_model_of
 from converter.sizes import as_table, draw, size_up
 
 if TYPE_CHECKING:

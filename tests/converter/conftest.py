@@ -8,8 +8,8 @@ import pytest
 
 from converter.cli import main
 from converter.silence import quiet_tensorflow
-from tests.converter.colours import BLUE, RED, colour_reader, write_pictures
-from tests.converter.redness import a_run, write_noise
+from tests.converter.colour_classifier import BLUE, RED, colour_classifier, write_pictures
+from tests.converter.red_detector import a_run, write_noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,16 +43,16 @@ def keras_2() -> Any:
 
 @pytest.fixture(scope="session")
 def colour_model(keras_3: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The colour reader as a `.keras` file."""
+    """The colour classifier as a `.keras` file."""
     path = tmp_path_factory.mktemp("colour_model") / "colours.keras"
     with quiet_tensorflow():
-        colour_reader(keras_3).save(path)
+        colour_classifier(keras_3).save(path)
     return path
 
 
 @pytest.fixture(scope="session")
 def converted(colour_model: Path, faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The colour reader as int8, with its card. Nobody writes there."""
+    """The colour classifier as int8, with its card. Nobody writes there."""
     output = tmp_path_factory.mktemp("converted")
     labels = ("--labels", "with_mask,without_mask")
     status = main(["convert", str(colour_model), *labels, "--calibration", str(faces), "--output", str(output)])
@@ -73,9 +73,9 @@ def convert(faces: Path, tmp_path: Path) -> Callable[..., int]:
 
 
 @pytest.fixture(scope="session")
-def converted_finder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a face finder with its card, faces.json, and two networks. Nobody writes there."""
-    run = a_run(tmp_path_factory.mktemp("finder") / "run")
+def converted_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a face detector with its card, faces.json, and two networks. Nobody writes there."""
+    run = a_run(tmp_path_factory.mktemp("detector") / "run")
     noise = write_noise(tmp_path_factory.mktemp("noise") / "pictures")
     places = ("--calibration", str(noise), "--output", str(run))
     assert main(["convert", str(run), *places, "--sizes", "128x96,96x128"]) == 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converter.candidates import Candidate
-from converter.evaluation import Judged
-from converter.metrics import Reading, by_size, measure
+from converter.masks.candidates import Candidate
+from converter.masks.evaluation import Judged
+from converter.masks.metrics import Reading, by_size, measure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

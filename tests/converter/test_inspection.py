@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converter.conversion import to_tflite
-from converter.float_models import Told, open_float_model
 from converter.inspection import inspect_model
+from converter.masks.conversion import to_tflite
+from converter.masks.float_models import Told, open_float_model
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
 

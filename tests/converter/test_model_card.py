@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from converter.data_sources import source_of
-from converter.evaluation import Agreement, Evaluation
-from converter.model_card import model_card
+from converter.masks.evaluation import Agreement, Evaluation
+from converter.model_card import classifier_model_card
 from edge_agent.vision.card import Golden, InputCard, MaskCard, OutputCard
 from tests.converter.made_up import LABELS, judged, readings
 
@@ -41,7 +41,7 @@ def an_evaluation():
 
 
 def test_it_tells_data_with_terms_metrics_by_size_limits_and_what_it_is_not_for():
-    text = model_card(a_card(), [("street, split test", an_evaluation())], smallest_px=16)
+    text = classifier_model_card(a_card(), [("street, split test", an_evaluation())], smallest_px=16)
 
     assert "| street | photographs of people in the street" in text
     assert "| MIT |" in text
@@ -56,11 +56,11 @@ def test_it_tells_data_with_terms_metrics_by_size_limits_and_what_it_is_not_for(
 
 
 def test_a_run_that_says_nothing_of_its_data_is_told_so():
-    assert "The training run did not say." in model_card(a_card(training_data=[]), [], smallest_px=16)
+    assert "The training run did not say." in classifier_model_card(a_card(training_data=[]), [], smallest_px=16)
 
 
 def test_thresholds_are_told_where_there_are_any():
-    text = model_card(a_card(thresholds={"without_mask": 0.3, "with_mask": 0.7}), [], smallest_px=16)
+    text = classifier_model_card(a_card(thresholds={"without_mask": 0.3, "with_mask": 0.7}), [], smallest_px=16)
 
     assert "| thresholds | without_mask 0.3, with_mask 0.7 |" in text
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from converter.cli import main
-from tests.converter.colours import HAS_TFLITE_RUNTIME
+from tests.converter.colour_classifier import HAS_TFLITE_RUNTIME
 
 pytestmark = pytest.mark.tensorflow
 

@@ -12,7 +12,7 @@ import pytest
 from converter.cli import main
 from edge_agent.vision.card import read_card
 from edge_agent.vision.masks import open_mask_reader
-from tests.converter.colours import BLUE, RED, RUNTIMES, coloured, write_pictures
+from tests.converter.colour_classifier import BLUE, RED, RUNTIMES, coloured, write_pictures
 
 pytestmark = pytest.mark.tensorflow
 

@@ -16,7 +16,15 @@ from converter.silence import quiet_tensorflow
 from edge_agent.domain import Box
 from edge_agent.vision.card import read_card
 from edge_agent.vision.masks import open_mask_reader
-from tests.converter.colours import BLUE, RED, RUNTIMES, colour_reader, coloured, own_layer, write_pictures
+from tests.converter.colour_classifier import (
+    BLUE,
+    RED,
+    RUNTIMES,
+    colour_classifier,
+    coloured,
+    own_layer,
+    write_pictures,
+)
 
 pytestmark = pytest.mark.tensorflow
 
@@ -25,11 +33,11 @@ WHOLE = Box(0, 0, 48, 48)
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_device_reads_with_a_converted_model(converted, runtime):
-    reader = open_mask_reader(converted, runtime=runtime)
+    classifier = open_mask_reader(converted, runtime=runtime)
 
-    assert reader.runtime == runtime
-    assert reader.read(coloured(BLUE, seed=99), WHOLE)[0] == "with_mask"
-    assert reader.read(coloured(RED, seed=99), WHOLE)[0] == "without_mask"
+    assert classifier.runtime == runtime
+    assert classifier.read(coloured(BLUE, seed=99), WHOLE)[0] == "with_mask"
+    assert classifier.read(coloured(RED, seed=99), WHOLE)[0] == "without_mask"
 
 
 def test_a_model_is_proven_in_what_is_installed_and_the_rest_is_named(colour_model, convert, monkeypatch, capsys):
@@ -43,12 +51,12 @@ def test_a_model_is_proven_in_what_is_installed_and_the_rest_is_named(colour_mod
 
 
 def test_pixels_go_into_an_int8_model_as_they_are(converted):
-    reader = open_mask_reader(converted)
+    classifier = open_mask_reader(converted)
 
-    assert reader.card.input.dtype == "uint8"
-    assert reader.card.input.scale == 1 / 127.5
-    assert reader.card.output.dtype == "uint8"
-    assert reader.takes_pixels_as_they_are
+    assert classifier.card.input.dtype == "uint8"
+    assert classifier.card.input.scale == 1 / 127.5
+    assert classifier.card.output.dtype == "uint8"
+    assert classifier.takes_pixels_as_they_are
 
 
 def test_the_card_says_what_was_done(converted):
@@ -85,26 +93,26 @@ def test_a_mobilenet_of_either_generation_becomes_every_format(mobilenet, conver
     dtypes = {"m": "uint8", "m.float32": "float32", "m.float16": "float32", "m.dynamic": "float32"}
     for name, dtype in dtypes.items():
         for runtime in RUNTIMES:
-            reader = open_mask_reader(tmp_path / "out" / f"{name}.tflite", runtime=runtime)
-            assert reader.card.input.dtype == dtype
-            assert sum(reader.scores(coloured(BLUE, seed=1), WHOLE).values()) == pytest.approx(1.0)
+            classifier = open_mask_reader(tmp_path / "out" / f"{name}.tflite", runtime=runtime)
+            assert classifier.card.input.dtype == dtype
+            assert sum(classifier.scores(coloured(BLUE, seed=1), WHOLE).values()) == pytest.approx(1.0)
 
 
 def test_a_model_with_its_own_scaling_gets_bytes(keras_3, convert, tmp_path):
     with quiet_tensorflow():
-        colour_reader(keras_3, scaling=keras_3.layers.Rescaling(1 / 127.5, -1)).save(tmp_path / "a.keras")
+        colour_classifier(keras_3, scaling=keras_3.layers.Rescaling(1 / 127.5, -1)).save(tmp_path / "a.keras")
 
     assert convert(tmp_path / "a.keras") == 0
 
-    reader = open_mask_reader(tmp_path / "out" / "a.tflite")
-    assert (reader.card.input.scale, reader.card.input.zero_point) == (1.0, 0.0)
-    assert reader.read(coloured(RED, seed=5), WHOLE)[0] == "without_mask"
+    classifier = open_mask_reader(tmp_path / "out" / "a.tflite")
+    assert (classifier.card.input.scale, classifier.card.input.zero_point) == (1.0, 0.0)
+    assert classifier.read(coloured(RED, seed=5), WHOLE)[0] == "without_mask"
 
 
 def test_labelled_pictures_tell_which_pixels_a_model_was_trained_on(keras_3, convert, tmp_path, capsys):
     with quiet_tensorflow():
         # Right on 0..1 alone: bare is what is brighter than 0.4.
-        model = colour_reader(keras_3)
+        model = colour_classifier(keras_3)
         mean = np.zeros((3, 3, 3, 2), np.float32)
         mean[1, 1] = 1 / 3
         model.get_layer("features").set_weights([mean, np.zeros(2, np.float32)])
@@ -254,7 +262,7 @@ def test_more_labels_than_outputs_are_refused(colour_model, convert, capsys):
 @pytest.mark.usefixtures("previous")
 def test_a_truncated_hdf5_is_refused(keras_3, convert, tmp_path, capsys):
     with quiet_tensorflow():
-        colour_reader(keras_3).save(tmp_path / "colours.h5")
+        colour_classifier(keras_3).save(tmp_path / "colours.h5")
     content = (tmp_path / "colours.h5").read_bytes()
     (tmp_path / "colours.h5").write_bytes(content[: len(content) // 2])
 
@@ -265,7 +273,7 @@ def test_a_truncated_hdf5_is_refused(keras_3, convert, tmp_path, capsys):
 @pytest.mark.usefixtures("previous")
 def test_an_unknown_layer_is_refused_by_name(keras_3, convert, tmp_path, capsys):
     with quiet_tensorflow():
-        colour_reader(keras_3, scaling=own_layer(keras_3)).save(tmp_path / "colours.keras")
+        colour_classifier(keras_3, scaling=own_layer(keras_3)).save(tmp_path / "colours.keras")
 
     assert convert(tmp_path / "colours.keras") == 78
     assert "a layer of its own, 'Sharpen'" in said(capsys)
@@ -279,7 +287,7 @@ def test_what_reads_no_colour_pictures_is_refused(keras_3, convert, tmp_path, ca
         keras_3.Sequential([keras_3.Input((9,)), layers.Dense(2)]).save(tmp_path / "n.keras")
 
     assert convert(tmp_path / "g.keras") == 78
-    assert "1 channels, a mask reader takes 3" in said(capsys)
+    assert "1 channels, a mask classifier takes 3" in said(capsys)
     assert convert(tmp_path / "n.keras") == 78
     assert "its input has shape (None, 9)" in said(capsys)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from converter.cli import main
-from converter.faces import read_picture
+from converter.labelled_faces import read_picture
 from converter.silence import quiet_tensorflow
 from edge_agent.vision.card import read_card
 from edge_agent.vision.masks import open_mask_reader
-from tests.converter.colours import BLUE, RED, colour_reader, coloured, write_pictures
+from tests.converter.colour_classifier import BLUE, RED, colour_classifier, coloured, write_pictures
 
 pytestmark = pytest.mark.tensorflow
 
@@ -41,8 +41,8 @@ def test_a_keras_file_and_its_conversion_agree(converted, colour_model, faces, c
 
 def test_the_device_and_the_evaluation_give_the_same_scores(converted, faces, capsys):
     """Confidence is all that calibration error is made of; it must be the device's own."""
-    reader = open_mask_reader(converted)
-    sure = [max(reader.scores_of_whole(read_picture(path)).values()) for path in sorted(faces.rglob("*.png"))]
+    classifier = open_mask_reader(converted)
+    sure = [max(classifier.scores_of_whole(read_picture(path)).values()) for path in sorted(faces.rglob("*.png"))]
 
     (model,) = evaluated(capsys, converted, "--folders", faces)["models"]
 
@@ -74,10 +74,10 @@ def test_scenes_are_judged_by_the_size_of_the_face(converted, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def three_labels(keras_3, tmp_path_factory):
-    """A Keras reader of three labels that never reads the third."""
+    """A Keras classifier of three labels that never reads the third."""
     path = tmp_path_factory.mktemp("three") / "three.keras"
     with quiet_tensorflow():
-        colour_reader(keras_3, units=3).save(path)
+        colour_classifier(keras_3, units=3).save(path)
     return path
 
 

@@ -9,7 +9,7 @@ import cv2
 import pytest
 
 from converter.cli import main
-from converter.metrics import Share
+from converter.masks.metrics import Share
 from converter.sizes import Sized, as_table
 from edge_agent.vision.card import card_path
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converter.finders import LOWEST_LOGIT
+from converter.faces.conversion import LOWEST_LOGIT
 from edge_agent.domain import Box
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import read_finder_card
 from edge_agent.vision.faces.tflite import open_tflite_finder
-from tests.converter.redness import red_cells
+from tests.converter.red_detector import red_cells
 from tests.faces import COLLINS, portrait
 from tests.training.faces.conftest import RELEASED, draw_scene
 from training.faces.finding import KerasFinder

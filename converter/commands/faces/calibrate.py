@@ -1,0 +1,67 @@
+"""`edge-convert calibrate` of a detector's card: from which score on should a device take a detection for a face?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from converter.commands.options import share_above_zero
+from converter.faces.candidates import DetectorSettings, open_detector_candidates
+from converter.faces.confidence import choose_min_score
+from converter.faces.evaluation import detections_in, scenes_of
+from converter.labelled_faces import faces_in, read_picture
+from converter.progress import say, with_progress
+from converter.writing import write_together
+from edge_agent.errors import ConfigError
+from edge_agent.vision.card import read_finder_card
+
+if TYPE_CHECKING:
+    import argparse
+
+MAX_FALSE_DETECTIONS = 0.01
+"""One in a hundred pictures without people: what the project aims at."""
+
+
+def add_detector_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only detectors are asked."""
+    group = parser.add_argument_group("of a face detector's card (.json)")
+    group.add_argument(
+        "--empty", type=Path, metavar="DIR", help="pictures without people; others than those that judge"
+    )
+    group.add_argument(
+        "--false-detections",
+        type=share_above_zero,
+        default=MAX_FALSE_DETECTIONS,
+        metavar="FRACTION",
+        help="detections that are allowed for each of them (default: %(default)g)",
+    )
+
+
+def calibrate_detector(options: argparse.Namespace) -> int:
+    """Choose the score on scenes and on pictures without people, and write it into the card."""
+    if options.scenes is None or options.empty is None:
+        raise ConfigError(
+            "a face detector needs --scenes and --empty: what it has to find, and what it must not take for one"
+        )
+    card, _ = read_finder_card(options.model)
+    (candidate,) = open_detector_candidates([str(options.model)], DetectorSettings())
+    scenes = scenes_of(options.scenes, split=options.split, source=options.source)
+    found = [
+        detections_in(scene, candidate.detect(read_picture(scene.path)))
+        for scene in with_progress(scenes, total=len(scenes), what="detecting")
+    ]
+    empty = [face.path for face in faces_in(options.empty)]
+    in_empty = [
+        [face.score for face in candidate.detect(read_picture(path))]
+        for path in with_progress(empty, total=len(empty), what="detecting in pictures without people")
+    ]
+    chosen = choose_min_score(found, in_empty, max_false_detections=options.false_detections)
+    say(
+        f"from {chosen.min_score:g} on: {chosen.recall:.1%} of the faces found, {chosen.precision:.1%} of the "
+        f"detections are annotated faces, {chosen.false_detections_in_empty:.3f} detections in each of {len(empty)} "
+        "pictures without people"
+    )
+    written = card.model_copy(update={"min_score": chosen.min_score})
+    write_together({options.model: written.to_json().encode()})
+    print(options.model)
+    return 0

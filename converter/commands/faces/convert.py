@@ -1,0 +1,79 @@
+"""`edge-convert convert` of a detector's run: int8 networks, one for each size of input, and their card."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from converter.faces.conversion import InputSize, calibration_pictures, open_trained_detector, to_detector_tflite
+from converter.faces.proof import detector_files, make_detector_card
+from converter.progress import say
+from converter.writing import write_together
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+SIDES, LARGEST_STRIDE, LARGEST_PX = 2, 32, 2048
+DEFAULT_SIZES = "448x352,352x448,640x384,384x640"
+"""For cameras of 640x480 and of 1280x720, lying and standing: the agent takes the smallest that shows enough."""
+DEFAULT_SMALLEST_PX = 16.0
+"""Faces of this size were found reliably by the detectors tried, whatever the size of the input."""
+RUN_SCENES = "scenes.json"
+"""Beside the model of a run: the pictures that it learnt from and that judged it, as COCO."""
+
+
+def add_detector_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only detectors are asked."""
+    group = parser.add_argument_group("of a run of 'edge-train faces'")
+    group.add_argument(
+        "--sizes",
+        type=sizes_of,
+        default=sizes_of(DEFAULT_SIZES),
+        metavar="WxH,...",
+        help=f"sizes of the input, multiples of 32, a network for each (default: {DEFAULT_SIZES})",
+    )
+    group.add_argument(
+        "--smallest",
+        type=float,
+        default=DEFAULT_SMALLEST_PX,
+        metavar="PX",
+        help="shorter side of a face in the input from which it is found reliably; the agent chooses the size of "
+        "input by it (default: %(default)g)",
+    )
+
+
+def convert_detector(options: argparse.Namespace) -> int:
+    """Convert every size, prove them in every runtime, and only then write them together."""
+    detector = open_trained_detector(options.model)
+    of_run = detector.folder / RUN_SCENES
+    place: Path | None = options.calibration or (of_run if of_run.is_file() else None)
+    if place is None:
+        raise ConfigError("--calibration: needed, pictures of scenes that int8 learns its ranges from")
+    pictures = calibration_pictures(place)
+    contents = {}
+    for size in options.sizes:
+        say(f"converting {size.width}x{size.height}")
+        contents[size] = to_detector_tflite(detector, size, pictures)
+    name = options.name or detector.name
+    card = make_detector_card(detector, contents, name=name, smallest_px=options.smallest)
+    files = detector_files(card, list(contents.values()), folder=options.output)
+    write_together(files)
+    for path in files:
+        print(path)
+    return 0
+
+
+def sizes_of(text: str) -> Sequence[InputSize]:
+    """Parse `512x384,384x512`."""
+    sizes = []
+    for part in text.split(","):
+        numbers = [int(side) for side in part.strip().split("x") if side.isdecimal()]
+        fits = all(0 < side <= LARGEST_PX and side % LARGEST_STRIDE == 0 for side in numbers)
+        if len(numbers) != SIDES or not fits:
+            raise argparse.ArgumentTypeError(
+                f"'{part}': write a size as 512x384, width and height in pixels, both multiples of {LARGEST_STRIDE}"
+            )
+        sizes.append(InputSize(*numbers))
+    return sizes

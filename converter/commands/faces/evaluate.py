@@ -1,0 +1,113 @@
+"""`edge-convert evaluate` of face detectors: which faces do they find, what do they take for one, at what cost?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+
+from converter.commands.options import fraction
+from converter.faces.box_style import moved
+from converter.faces.candidates import (
+    DEFAULT_LONGER_SIDE_PX,
+    DEFAULT_MIN_SCORE,
+    DEFAULT_SMALLEST_PX,
+    DetectorCandidate,
+    DetectorSettings,
+    open_detector_candidates,
+)
+from converter.faces.evaluation import SMALLEST_PX, DetectorReport, evaluate_detectors, scenes_of
+from converter.labelled_faces import faces_in
+from converter.model_kind import CARD_SUFFIX
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from training.faces.scenes import Scene
+
+
+def add_detector_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only detectors are asked."""
+    group = parser.add_argument_group("of face detectors (average precision by overlap and size, times)")
+    group.add_argument(
+        "--empty", type=Path, metavar="DIR", help="pictures without people, to count false detections in"
+    )
+    group.add_argument(
+        "--moved",
+        action="store_true",
+        help="judge detectors of others also with their boxes moved to the style of the annotations, fitted on the "
+        "train split of the same scenes",
+    )
+    group.add_argument(
+        "--min-score",
+        type=fraction,
+        metavar="SCORE",
+        help=f"from which score on a detection is a face (default: what a card says, else {DEFAULT_MIN_SCORE:g})",
+    )
+    group.add_argument(
+        "--smallest",
+        type=float,
+        default=DEFAULT_SMALLEST_PX,
+        metavar="PX",
+        help="smallest face wanted, by which a detector of the project's own chooses its input (default: %(default)g)",
+    )
+    group.add_argument(
+        "--longer-side",
+        type=int,
+        default=DEFAULT_LONGER_SIDE_PX,
+        metavar="PX",
+        help="longer side to which pictures are scaled for YuNet and haar (default: %(default)d)",
+    )
+
+
+def evaluate_detectors_of(options: argparse.Namespace) -> int:
+    """Judge each detector on the same pictures, with one thread."""
+    if options.scenes is None:
+        raise ConfigError(f"{options.models[0]}: a face detector needs --scenes, where every face has its box")
+    settings = DetectorSettings(options.smallest, options.longer_side, options.min_score, options.runtime)
+    scenes = scenes_of(options.scenes, split=options.split, source=options.source)
+    empty = [face.path for face in faces_in(options.empty)] if options.empty else []
+    candidates = open_detector_candidates([str(model) for model in options.models], settings)
+    if options.moved:
+        learnt = scenes_of(options.scenes, split="train", source=options.source)
+        candidates = [one for candidate in candidates for one in _with_moved(candidate, learnt)]
+    # OpenCV takes every core otherwise, and TFLite one.
+    cv2.setNumThreads(1)
+    reports = evaluate_detectors(candidates, scenes, empty)
+    if options.json:
+        print(json.dumps({"detectors": [asdict(one) for one in reports]}))
+    else:
+        _print_table(reports)
+    return 0
+
+
+def _with_moved(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> list[DetectorCandidate]:
+    """The project's own detectors learnt their boxes from such scenes; moving them would only add noise."""
+    is_own = candidate.name.endswith((CARD_SUFFIX, ".keras")) or Path(candidate.name).is_dir()
+    return [candidate] if is_own else [candidate, moved(candidate, scenes)]
+
+
+def _print_table(reports: Sequence[DetectorReport]) -> None:
+    first = reports[0]
+    print(f"{first.pictures} pictures, {first.faces} faces of {SMALLEST_PX:g} px and more", end="")
+    print(f", {first.empty_pictures} pictures without people" if first.empty_pictures else "")
+    width = max(len(one.name) for one in reports)
+    bands = " ".join(f"{_band(name):>10}" for name in first.ap)
+    print(f"{'average precision':{width}} {bands}  from score   found  false  in empty      ms   time")
+    for one in reports:
+        values = " ".join(f"{value:>10.3f}" for value in one.ap.values())
+        in_empty = f"{one.false_detections_in_empty:>8.3f}" if one.empty_pictures else f"{'-':>8}"
+        at_score = f"{one.min_score:>10.3g}  {one.recall:>6.3f} {one.false_detections:>6.3f}  {in_empty}"
+        print(f"{one.name:{width}} {values}  {at_score} {one.median_ms:>7.2f}  {one.median_ms / first.median_ms:>5.2f}")
+    print("found: share of the faces; false: finds a picture that are no annotated face; time: against the first")
+
+
+def _band(name: str) -> str:
+    """`ap_50_16px` as a person reads it: overlap in per cent and smallest face."""
+    _, overlap, smallest = name.split("_")
+    return f".{overlap} {smallest}+"

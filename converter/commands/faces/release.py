@@ -1,0 +1,85 @@
+"""`edge-convert release` of a detector's run: may this detector go to the devices?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from converter.errors import GateError
+from converter.faces.candidates import DetectorCandidate, DetectorSettings, float_detect, open_detector_candidates
+from converter.faces.evaluation import evaluate_detectors, scenes_of
+from converter.faces.gate import hold_detector_against
+from converter.faces.proof import detector_files, prove_detector, renamed
+from converter.model_card import detector_model_card, with_part
+from converter.model_kind import CARD_SUFFIX
+from converter.progress import say
+from converter.writing import write_together
+from edge_agent.errors import ConfigError
+from edge_agent.vision.card import read_finder_card
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from edge_agent.vision.card import FinderCard
+
+DEFAULT_NAME = "faces"
+KINDS_OF_JSON = ("run.json", "report.json", "taught.json", "scenes.json")
+"""What a run holds beside a card."""
+
+
+def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
+    """Judge against the float network, and write only what passes."""
+    if options.scenes is None:
+        raise ConfigError("nothing to judge on; give --scenes, with pictures that the detector never learnt from")
+    card_file = _converted_card(options.run)
+    card, contents = read_finder_card(card_file)
+    title = f"{options.source or 'scenes'}, split {options.split}"
+    say(f"judging on {title}")
+    settings = DetectorSettings()
+    (converted,) = open_detector_candidates([str(card_file)], settings)
+    original = DetectorCandidate(
+        str(options.run), float_detect(options.run, card, smallest_px=settings.smallest_px), converted.min_score
+    )
+    scenes = scenes_of(options.scenes, split=options.split, source=options.source)
+    reports = evaluate_detectors([converted, original], scenes, [])
+    objections = hold_detector_against(reports[0], reports[1], [len(content) for content in contents])
+    if objections:
+        raise GateError("\n  ".join((f"{title}: the gate stays closed", *objections)))
+    name = options.name or DEFAULT_NAME
+    judged = {title: _in_short(asdict(reports[0])) | {"ap_of_float": reports[1].ap}}
+    card = renamed(card, name).model_copy(update={"metrics": dict(card.metrics) | {"judged": judged}})
+    prove_detector(card, contents)
+    files = detector_files(card, contents, folder=options.models)
+    before = _networks(options.models / f"{name}{CARD_SUFFIX}")
+    part = detector_model_card(card, title, reports[0], reports[1])
+    text = model_card.read_text(encoding="utf-8") if model_card.is_file() else ""
+    write_together(files | {model_card: with_part(text, part).encode()})
+    for path in before - set(files):
+        path.unlink(missing_ok=True)
+    for path in (*files, model_card):
+        print(path)
+    return 0
+
+
+def _converted_card(run: Path) -> Path:
+    cards = sorted(path for path in run.glob(f"*{CARD_SUFFIX}") if path.name not in KINDS_OF_JSON)
+    if len(cards) != 1:
+        raise ConfigError(
+            f"{run}: holds {len(cards)} cards of converted detectors instead of one; make it with "
+            f"'edge-convert convert {run} --output {run}', or take the others away"
+        )
+    return cards[0]
+
+
+def _networks(card_file: Path) -> set[Path]:
+    """The networks of the detector that is replaced: in other sizes they would stay behind."""
+    if not card_file.is_file():
+        return set()
+    card: FinderCard = read_finder_card(card_file)[0]
+    return {card_file.parent / file.file for file in card.files}
+
+
+def _in_short(report: dict[str, Any]) -> dict[str, Any]:
+    """What a card keeps of a report: nothing of this machine."""
+    return {name: report[name] for name in ("pictures", "faces", "ap", "recall", "false_detections")}

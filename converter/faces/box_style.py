@@ -1,0 +1,90 @@
+"""Box style: how do a detector's boxes lie against those that people drew, and how does it do with boxes moved there?
+
+Detectors learn where a face ends from their annotations: at the chin or below it, at the brows or at the hair. What a
+detector loses by that alone is no fault of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converter.faces.candidates import DetectorCandidate
+from converter.labelled_faces import read_picture
+from converter.progress import with_progress
+from edge_agent.domain import Box
+from edge_agent.errors import ConfigError
+from edge_agent.vision.faces.scaling import faces_inside
+from training.faces.recipe import StyleRecipe
+from training.faces.scenes import overlaps, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from edge_agent.domain import Face, Image
+    from training.faces.scenes import Scene
+
+SURE_SCORE = 0.5
+SAME_FACE = 0.3
+"""A detection that overlaps a face by so much (IoU) is that face, in another style."""
+SMALLEST_PX = 16.0
+"""Of smaller faces a pixel is too large a share to tell a style."""
+FEWEST_FACES = 30
+
+
+def moved(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> DetectorCandidate:
+    """A detector whose boxes lie as those of the scenes do, in the middle; never fit it to what judges it.
+
+    Raises:
+        ConfigError: it finds too few of their faces to tell.
+    """
+    style = fitted_style(candidate, scenes)
+
+    def detect(image: Image) -> list[Face]:
+        faces = candidate.detect(image)
+        boxes = styled(_boxes(faces), style).tolist()
+        return faces_inside([(Box(*box), face.score) for box, face in zip(boxes, faces, strict=True)], image)
+
+    return DetectorCandidate(f"{candidate.name}, moved", detect, candidate.min_score)
+
+
+def fitted_style(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> StyleRecipe:
+    """The median place and size of annotated boxes against a detector's boxes of the same faces.
+
+    Raises:
+        ConfigError: it finds fewer than FEWEST_FACES of them.
+    """
+    rows = []
+    for scene in with_progress(scenes, total=len(scenes), what=f"learning the boxes of {candidate.name}"):
+        sure = [face for face in candidate.detect(read_picture(scene.path)) if face.score >= SURE_SCORE]
+        large = [box for box in scene.faces if min(box[2:] - box[:2]) >= SMALLEST_PX]
+        if sure and large:
+            rows += _differences(_boxes(sure), np.array(large, np.float32))
+    if len(rows) < FEWEST_FACES:
+        raise ConfigError(
+            f"{candidate.name}: finds {len(rows)} annotated faces, too few to tell how its boxes lie "
+            f"({FEWEST_FACES} needed); leave --moved out"
+        )
+    down, width, height = (round(float(value), 3) for value in np.median(np.array(rows), axis=0))
+    return StyleRecipe(down_fraction=down, width_factor=width, height_factor=height)
+
+
+def _differences(detections: NDArray[np.float32], faces: NDArray[np.float32]) -> list[tuple[float, float, float]]:
+    """How far down the centre of each detected face lies, and its sides: in sides of the detection."""
+    table = overlaps(detections, faces)
+    rows = []
+    for detection, shares in zip(detections, table, strict=True):
+        if shares.max() < SAME_FACE:
+            continue
+        face = faces[int(shares.argmax())]
+        width, height = detection[2] - detection[0], detection[3] - detection[1]
+        down = (face[1] + face[3] - detection[1] - detection[3]) / 2 / height
+        rows.append((float(down), float((face[2] - face[0]) / width), float((face[3] - face[1]) / height)))
+    return rows
+
+
+def _boxes(faces: Sequence[Face]) -> NDArray[np.float32]:
+    return np.array([(face.box.x1, face.box.y1, face.box.x2, face.box.y2) for face in faces], np.float32).reshape(-1, 4)

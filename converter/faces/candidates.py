@@ -1,0 +1,127 @@
+"""Detector candidates: how is any face detector opened to be judged, the project's own or somebody else's?
+
+All look through the device's own code; a run's float network is shown the inputs that its converted twin gets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from converter.model_kind import CARD_SUFFIX, CASCADE
+from converter.silence import quiet_tensorflow
+from edge_agent.domain import Box, Face
+from edge_agent.errors import ConfigError
+from edge_agent.vision.card import read_finder_card
+from edge_agent.vision.faces.tflite import choose_input, open_tflite_finder
+from training.faces.finding import KerasFinder
+from training.faces.network import open_network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edge_agent.domain import Image
+    from edge_agent.vision.card import FinderCard
+    from edge_agent.vision.tflite import RuntimeChoice
+
+    Detect: TypeAlias = Callable[[Image], list[Face]]
+
+LEAST_SCORE = 0.02
+"""Average precision ranks detections down to here; what is below says nothing."""
+DEFAULT_MIN_SCORE, DEFAULT_SMALLEST_PX, DEFAULT_LONGER_SIDE_PX = 0.6, 24.0, 640
+"""Those of the agent's configuration."""
+DEFAULT_SIZES = ((512, 384), (384, 512))
+"""Inputs of a float network beside which no card is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """How detectors look: as the agent's `faces` section says it."""
+
+    smallest_px: float = DEFAULT_SMALLEST_PX
+    longer_side_px: int = DEFAULT_LONGER_SIDE_PX
+    min_score: float | None = None
+    """From which score on a detection is a face; None: what a card says, else DEFAULT_MIN_SCORE."""
+    runtime: RuntimeChoice = "auto"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectorCandidate:
+    """A detector to be judged. `detect` goes down to LEAST_SCORE; detections from `min_score` on are faces."""
+
+    name: str
+    detect: Detect
+    min_score: float
+
+
+def open_detector_candidates(models: Sequence[str], settings: DetectorSettings) -> list[DetectorCandidate]:
+    """Open detectors in the order given: cards, runs, YuNet (.onnx), the res10 network (.pb) or `haar`.
+
+    Raises:
+        ModelError: a detector is missing, damaged, or none.
+        ConfigError: nothing says what kind of detector this is.
+    """
+    cards = [read_finder_card(Path(model))[0] for model in models if model.endswith(CARD_SUFFIX)]
+    return [_opened(model, settings, cards) for model in models]
+
+
+def _opened(model: str, settings: DetectorSettings, cards: Sequence[FinderCard]) -> DetectorCandidate:
+    least = DEFAULT_MIN_SCORE if settings.min_score is None else settings.min_score
+    path = Path(model)
+    if path.suffix == CARD_SUFFIX:
+        with quiet_tensorflow():
+            detector = open_tflite_finder(
+                path, min_score=LEAST_SCORE, smallest_px=settings.smallest_px, runtime=settings.runtime
+            )
+        own = detector.card.min_score if settings.min_score is None else settings.min_score
+        return DetectorCandidate(model, detector.find, own)
+    if path.is_dir() or path.suffix == ".keras":
+        card = next(iter(cards), None)
+        return DetectorCandidate(model, float_detect(path, card, smallest_px=settings.smallest_px), least)
+    return DetectorCandidate(model, _detect_of_others(model, settings), least)
+
+
+def _detect_of_others(model: str, settings: DetectorSettings) -> Detect:
+    smallest_px, side = settings.smallest_px, settings.longer_side_px
+    if model == CASCADE:
+        from edge_agent.vision.faces.haar import HaarFinder
+
+        return HaarFinder(min_score=LEAST_SCORE, smallest_px=smallest_px, longer_side_px=side).find
+    match Path(model).suffix:
+        case ".onnx":
+            from edge_agent.vision.faces.yunet import YuNetFinder
+
+            # Detections below the smallest face are left to the judge, as those of the project's own detector are.
+            return YuNetFinder(Path(model), min_score=LEAST_SCORE, smallest_px=1, longer_side_px=side).find
+        case ".pb":
+            from edge_agent.vision.faces.ssd import SsdFinder
+
+            return SsdFinder(Path(model), min_score=LEAST_SCORE, smallest_px=1).find
+        case _:
+            raise ConfigError(
+                f"{model}: no face detector; give a card (.json), the folder of a run, a YuNet file (.onnx), the res10 "
+                f"network (.pb), or '{CASCADE}'"
+            )
+
+
+def float_detect(run: Path, card: FinderCard | None, *, smallest_px: float) -> Detect:
+    """What the float network of a run finds in the inputs that a card's networks would get.
+
+    Raises:
+        ModelError: the network is missing or none.
+    """
+    with quiet_tensorflow():
+        network = open_network(run / "model.keras" if run.is_dir() else run)
+    sizes = [(file.input.width, file.input.height) for file in card.files] if card else list(DEFAULT_SIZES)
+    wanted = (card.smallest_px if card else 1.0) / smallest_px
+    detectors = {
+        size: KerasFinder(network, longer_px=max(size), shorter_px=min(size), min_score=LEAST_SCORE) for size in sizes
+    }
+
+    def detect(image: Image) -> list[Face]:
+        chosen = sizes[choose_input(sizes, (image.shape[1], image.shape[0]), wanted)]
+        boxes, scores = detectors[chosen](image)
+        return [Face(Box(*box), score) for box, score in zip(boxes.tolist(), scores.tolist(), strict=True)]
+
+    return detect

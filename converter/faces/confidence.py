@@ -1,0 +1,50 @@
+"""Detector confidence: from which score on should a device take a detection for a face?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converter.faces.evaluation import OVERLAP, SMALLEST_PX, surer
+from training.faces.judge import match
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from training.faces.judge import Finds
+
+SCORES = tuple(round(float(score), 2) for score in np.arange(0.1, 0.951, 0.01))
+"""What may be chosen; below, a detection is noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenScore:
+    """The score, and what it does on the pictures that chose it."""
+
+    min_score: float
+    recall: float
+    precision: float
+    false_detections_in_empty: float
+    """Finds per picture without people."""
+
+
+def choose_min_score(
+    found: Sequence[Finds], in_empty: Sequence[Sequence[float]], *, max_false_detections: float
+) -> ChosenScore:
+    """The score with the best harmonic mean of recall and precision among those with few enough false detections.
+
+    `in_empty` holds the scores of the detections in each picture without people. Where no score does, the highest.
+    """
+    rows = [_at(score, found, in_empty) for score in SCORES]
+    allowed = [row for row in rows if row.false_detections_in_empty <= max_false_detections] or rows[-1:]
+    return max(allowed, key=lambda row: 2 * row.recall * row.precision / max(row.recall + row.precision, 1e-9))
+
+
+def _at(score: float, found: Sequence[Finds], in_empty: Sequence[Sequence[float]]) -> ChosenScore:
+    matches = [match(surer(detections, score), overlap=OVERLAP, smallest_px=SMALLEST_PX) for detections in found]
+    faces = sum(int(one.large.sum()) for one in matches)
+    hits, counted = sum(int(one.hits.sum()) for one in matches), sum(int(one.counted.sum()) for one in matches)
+    false = sum(value >= score for scores in in_empty for value in scores)
+    return ChosenScore(score, hits / max(faces, 1), hits / max(counted, 1), false / max(len(in_empty), 1))

@@ -1,0 +1,143 @@
+"""Detectors: how does a trained face detector become int8 networks with their card?
+
+One network for each size of input, for the shapes inside are fixed. Logits and boxes leave it in tensors of their
+own, a pair for each stride: joined, they would have to share one scale.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from converter.faces.equalising import equalised
+from converter.labelled_faces import faces_in, faces_of_scenes, read_picture
+from converter.model_kind import RUN_FILE
+from converter.progress import say
+from converter.silence import quiet_tensorflow
+from converter.tflite_conversion import calibrating, run_converter
+from edge_agent.errors import ConfigError, ModelError, PictureError
+from edge_agent.vision.faces.letterbox import letterboxed
+from training.faces.network import open_network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from edge_agent.domain import Image
+
+LOWEST_LOGIT, HIGHEST_LOGIT = -8.0, 7.0
+"""Probabilities of 0.0003 and 0.999: what is beyond changes no detection."""
+FEWEST_PICTURES, MOST_PICTURES = 20, 150
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class InputSize:
+    """Width and height of an input in pixels."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedDetector:
+    """The network of a run and what the run says of it."""
+
+    folder: Path
+    name: str
+    network: Any
+    strides: tuple[int, ...]
+    training_data: tuple[str, ...]
+    metrics: Mapping[str, Any]
+    """Average precision on the run's own validation pictures."""
+
+
+def open_trained_detector(model: Path) -> TrainedDetector:
+    """Load a run of `edge-train faces` by its folder or by the model in it.
+
+    Raises:
+        ModelError: the model or the run.json beside it is missing or damaged, or is no face detector's.
+    """
+    beside = _said_by(model)
+    try:
+        said = json.loads(beside.read_text(encoding="utf-8"))
+        name, strides, data, validation = said["name"], said["strides"], said["training_data"], said["validation"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{beside}: not what 'edge-train faces' writes beside a model ({error!r})") from error
+    with quiet_tensorflow():
+        network = open_network(model / "model.keras" if model.is_dir() else model)
+    return TrainedDetector(beside.parent, name, network, tuple(strides), tuple(data), validation)
+
+
+def calibration_pictures(place: Path) -> list[Image]:
+    """Whole pictures: of a folder, or of the `train` split of COCO annotations, evenly over either.
+
+    Raises:
+        ConfigError: fewer than FEWEST_PICTURES can be read.
+    """
+    faces = faces_of_scenes(place, split="train", labelled=False) if place.is_file() else faces_in(place)
+    paths = list(dict.fromkeys(face.path for face in faces))
+    chosen = [paths[number * len(paths) // MOST_PICTURES] for number in range(MOST_PICTURES)]
+    pictures = []
+    for path in dict.fromkeys(chosen if len(paths) > MOST_PICTURES else paths):
+        try:
+            pictures.append(read_picture(path))
+        except PictureError as error:
+            say(str(error))
+    if len(pictures) < FEWEST_PICTURES:
+        raise ConfigError(f"{place}: {len(pictures)} pictures that can be read; int8 needs {FEWEST_PICTURES} at least")
+    return pictures
+
+
+def to_detector_tflite(detector: TrainedDetector, size: InputSize, pictures: Sequence[Image]) -> bytes:
+    """Convert to int8 for one size of input, which takes BGR bytes as they are.
+
+    Raises:
+        ModelError: TensorFlow cannot convert it.
+    """
+
+    def shown() -> Iterator[Image]:
+        return (letterboxed(picture, width_px=size.width, height_px=size.height)[0] for picture in pictures)
+
+    def samples() -> Iterator[list[Any]]:
+        for pixels in calibrating(shown(), total=len(pictures)):
+            yield [pixels[np.newaxis].astype(np.float32)]
+
+    with quiet_tensorflow(), tempfile.TemporaryDirectory() as folder:
+        import keras
+        import tensorflow as tf
+
+        # By way of a SavedModel: concrete functions of a Keras 3 model give a file that no runtime can read.
+        network = equalised(detector.network, (pixels[np.newaxis].astype(np.float32) for pixels in shown()))
+        archive = keras.export.ExportArchive()
+        archive.track(network)
+        archive.add_endpoint(
+            "serve",
+            lambda pixels: _bounded(network(pixels, training=False)),
+            input_signature=[tf.TensorSpec([1, size.height, size.width, 3], tf.float32, name="pixels")],
+        )
+        archive.write_out(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        return run_converter(converter, "int8", samples=samples, name=f"{size.width}x{size.height}")
+
+
+def _bounded(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Keep logits to the range that matters.
+
+    A network is sure of the sky to 80 logits and more; int8 would spend its 256 steps on that. ReLU6 is the bound that
+    becomes part of the convolution before it, so that no tensor has the whole range.
+    """
+    import tensorflow as tf
+
+    step = (HIGHEST_LOGIT - LOWEST_LOGIT) / 6
+    return {
+        name: tf.nn.relu6((values - LOWEST_LOGIT) / step) * step + LOWEST_LOGIT if name.startswith("logits") else values
+        for name, values in outputs.items()
+    }
+
+
+def _said_by(model: Path) -> Path:
+    return (model if model.is_dir() else model.parent) / RUN_FILE

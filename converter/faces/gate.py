@@ -1,0 +1,32 @@
+"""The detector's gate: may these int8 networks go where their float network was?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from converter.faces.evaluation import DetectorReport
+
+GUARDED = "ap_50_16px"
+LARGEST_LOSS = 0.005
+"""Average precision may fall by half a point: what quantization costs a healthy detector is below that."""
+LARGEST_BYTES = 400_000
+"""Of one network: a device holds one for each size of input."""
+
+
+def hold_detector_against(converted: DetectorReport, original: DetectorReport, sizes_bytes: Sequence[int]) -> list[str]:
+    """What keeps a detector from passing; empty where it passes."""
+    objections = []
+    loss = original.ap[GUARDED] - converted.ap[GUARDED]
+    if loss > LARGEST_LOSS:
+        objections.append(
+            f"{converted.name}: average precision is {converted.ap[GUARDED]:.3f} against {original.ap[GUARDED]:.3f} in "
+            f"float, more than {LARGEST_LOSS:g} lower; calibrate with more and more varied pictures"
+        )
+    if max(sizes_bytes) > LARGEST_BYTES:
+        objections.append(
+            f"{converted.name}: a network has {max(sizes_bytes)} bytes, more than {LARGEST_BYTES}; train a narrower one"
+        )
+    return objections

@@ -1,0 +1,164 @@
+"""Detector proof: do the networks of a detector find, in every runtime of the device, what their card says?"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from converter.drawn_faces import as_png, drawn_faces
+from converter.faces.conversion import InputSize
+from converter.silence import quiet_tensorflow
+from edge_agent.errors import ModelError
+from edge_agent.vision.card import FinderCard, FinderFile, GoldenFace, InputCard
+from edge_agent.vision.faces.tflite import TfliteFinder
+from edge_agent.vision.tflite import open_interpreter, probe_runtimes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from converter.faces.conversion import TrainedDetector
+    from edge_agent.domain import Face, Image
+    from edge_agent.vision.tflite import RuntimeName
+
+GOLDEN_SCORE = 0.5
+"""A golden face is found better than this in every size, or it proves nothing."""
+_FACE_SHARES = (0.3, 0.4, 0.5, 0.6)
+_GOLDEN_WIDTH_PX, _GOLDEN_HEIGHT_PX = 160, 120
+_GROUND = (150, 140, 120)
+_DISTRIBUTIONS = ("maskwatch", "tensorflow", "keras", "ai-edge-litert", "tflite-runtime")
+
+
+def make_detector_card(
+    detector: TrainedDetector, contents: Mapping[InputSize, bytes], *, name: str, smallest_px: float
+) -> FinderCard:
+    """Describe converted networks, with a golden picture in which every runtime finds a face with each of them.
+
+    Raises:
+        ModelError: no runtime can run one, or one of them finds none of the drawn faces.
+    """
+    card = FinderCard(
+        name=name,
+        files=tuple(_file(content, size, name=name) for size, content in contents.items()),
+        strides=detector.strides,
+        smallest_px=smallest_px,
+        golden_picture=as_png(next(_golden_pictures())),
+        training_data=list(detector.training_data),
+        metrics={"validation": dict(detector.metrics)},
+        versions=_versions(),
+    )
+    with quiet_tensorflow():
+        runtimes = _working_runtimes(next(iter(contents.values())), name=name)
+        for picture in _golden_pictures():
+            described = _with_golden(card, list(contents.values()), picture, runtimes)
+            if described is not None:
+                return described
+    raise ModelError(f"{name}: no network finds any of the drawn faces in every runtime; train it longer")
+
+
+def prove_detector(card: FinderCard, contents: Sequence[bytes]) -> None:
+    """Let every network find the golden face in every runtime that works here.
+
+    Raises:
+        ModelError: a network does not, or none works.
+    """
+    with quiet_tensorflow():
+        for runtime in _working_runtimes(contents[0], name=card.name):
+            interpreters = [open_interpreter(content, name=card.name, runtime=runtime) for content in contents]
+            detector = TfliteFinder(card, interpreters, name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)
+            detector.check_golden()
+
+
+def renamed(card: FinderCard, name: str) -> FinderCard:
+    """The card under another name, and its networks after it."""
+    files = tuple(
+        file.model_copy(update={"file": _file_name(name, InputSize(file.input.width, file.input.height))})
+        for file in card.files
+    )
+    return card.model_copy(update={"name": name, "files": files})
+
+
+def detector_files(card: FinderCard, contents: Sequence[bytes], *, folder: Path) -> dict[Path, bytes]:
+    """The files of a detector, ready to be written together; the card comes first."""
+    networks = {folder / file.file: content for file, content in zip(card.files, contents, strict=True)}
+    return {folder / f"{card.name}.json": card.to_json().encode(), **networks}
+
+
+def _working_runtimes(content: bytes, *, name: str) -> list[RuntimeName]:
+    runtimes = [probe.runtime for probe in probe_runtimes(content) if probe.works]
+    if not runtimes:
+        raise ModelError(f"{name}: no runtime of the device can run it; pip install ai-edge-litert")
+    return runtimes
+
+
+def _file_name(name: str, size: InputSize) -> str:
+    return f"{name}-{size.width}x{size.height}.tflite"
+
+
+def _file(content: bytes, size: InputSize, *, name: str) -> FinderFile:
+    return FinderFile(
+        file=_file_name(name, size),
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        input=InputCard(
+            width=size.width, height=size.height, colour_order="bgr", dtype="uint8", scale=1.0, zero_point=0.0
+        ),
+        # A placeholder until the network has spoken.
+        golden=(GoldenFace(box=(0, 0, 1, 1), score=0.0),),
+    )
+
+
+def _golden_pictures() -> Iterator[Image]:
+    """Drawn faces on a plain ground, of several sizes; one is enough, but not every detector takes each for a face."""
+    for share in _FACE_SHARES:
+        side = round(share * _GOLDEN_HEIGHT_PX * 1.4)
+        for face in drawn_faces():
+            picture = np.full((_GOLDEN_HEIGHT_PX, _GOLDEN_WIDTH_PX, 3), _GROUND, np.uint8)
+            left, top = (_GOLDEN_WIDTH_PX - side) // 2, (_GOLDEN_HEIGHT_PX - side) // 2
+            picture[top : top + side, left : left + side] = cv2.resize(
+                face, (side, side), interpolation=cv2.INTER_CUBIC
+            )
+            yield picture
+
+
+def _with_golden(
+    card: FinderCard, contents: Sequence[bytes], picture: Image, runtimes: Sequence[RuntimeName]
+) -> FinderCard | None:
+    """The card with what each network finds in this picture, if every runtime finds the same."""
+    files = []
+    for file, content in zip(card.files, contents, strict=True):
+        alone = card.model_copy(update={"files": (file,)})
+        found = [_surest(alone, content, runtime, picture) for runtime in runtimes]
+        faces = [face for face in found if face is not None and face.score >= GOLDEN_SCORE]
+        if not faces or len(faces) < len(runtimes):
+            return None
+        box, score = faces[0].box, round(faces[0].score, 4)
+        golden = GoldenFace(box=(round(box.x1, 1), round(box.y1, 1), round(box.x2, 1), round(box.y2, 1)), score=score)
+        files.append(file.model_copy(update={"golden": (golden,)}))
+    described = card.model_copy(update={"files": tuple(files), "golden_picture": as_png(picture)})
+    try:
+        prove_detector(described, contents)
+    except ModelError:
+        return None
+    return described
+
+
+def _surest(card: FinderCard, content: bytes, runtime: RuntimeName, picture: Image) -> Face | None:
+    """The surest face that the one network of a card finds in a picture."""
+    interpreter = open_interpreter(content, name=card.name, runtime=runtime)
+    detector = TfliteFinder(card, [interpreter], name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)
+    return next(iter(detector.find(picture)), None)
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _DISTRIBUTIONS:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,1 @@
+"""Mask classifiers: from a Keras model to a TFLite file with its card."""

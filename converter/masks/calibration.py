@@ -1,0 +1,114 @@
+"""Calibration: which pictures tell an int8 model the ranges of its numbers?
+
+The same pictures for the same folder, spread evenly over its labels and its names. They are whole faces, cut and
+scaled by the device's own code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converter.labelled_faces import LabelledFace, faces_in, faces_of_scenes, opened
+from converter.progress import with_progress
+from edge_agent.errors import ConfigError
+from edge_agent.vision.tensors import face_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from converter.masks.float_models import FloatModel
+    from edge_agent.domain import Label
+
+FEWEST_PICTURES = 20
+MOST_PICTURES = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrationSet:
+    """`pixels` is uint8, (pictures, height, width, 3), RGB; `labels` None where nobody said."""
+
+    pixels: NDArray[np.uint8]
+    labels: tuple[Label | None, ...]
+    unreadable: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.pixels)
+
+
+def choose_calibration_faces(
+    place: Path, *, most: int = MOST_PICTURES, apart_from: Sequence[LabelledFace] = ()
+) -> list[LabelledFace]:
+    """Choose at most `most` faces, evenly spread, of a folder or of the `train` split of COCO annotations.
+
+    None is from a picture that is also in `apart_from`.
+
+    Raises:
+        ConfigError: fewer than FEWEST_PICTURES are there.
+    """
+    faces = faces_of_scenes(place, split="train") if place.is_file() else faces_in(place)
+    chosen = spread(_without(faces, apart_from), most=most)
+    _check_number(len(chosen), place, "apart from those for validation" if apart_from else "")
+    return chosen
+
+
+def read_calibration_set(place: Path, chosen: Sequence[LabelledFace], model: FloatModel) -> CalibrationSet:
+    """Read the chosen faces of a place as the model sees them.
+
+    Raises:
+        ConfigError: fewer than FEWEST_PICTURES can be read.
+    """
+    unreadable: list[str] = []
+    pixels, labels = [], []
+    progress = with_progress(opened(chosen, unreadable=unreadable), total=len(chosen), what="reading pictures")
+    for face, image in progress:
+        region = face.region(image, margin_fraction=model.margin_fraction)
+        pixels.append(face_pixels(image, region, width_px=model.width_px, height_px=model.height_px))
+        labels.append(face.label)
+    _check_number(len(pixels), place, "that can be read")
+    return CalibrationSet(np.stack(pixels), tuple(labels), tuple(unreadable))
+
+
+def _check_number(count: int, place: Path, which: str) -> None:
+    if count < FEWEST_PICTURES:
+        pictures = "1 picture" if count == 1 else f"{count} pictures"
+        raise ConfigError(
+            f"{place}: {' '.join((pictures, which)).strip()}; int8 needs {FEWEST_PICTURES} at least to learn the "
+            f"ranges of its numbers, and {MOST_PICTURES} of all labels are better"
+        )
+
+
+def _without(faces: list[LabelledFace], others: Sequence[LabelledFace]) -> list[LabelledFace]:
+    """The faces of pictures that are not among those of others, whatever their names."""
+    if not others:
+        return faces
+    known = {digest for path in {face.path for face in others} if (digest := _digest(path))}
+    found = {path: _digest(path) for path in {face.path for face in faces}}
+    return [face for face in faces if found[face.path] not in known]
+
+
+def _digest(path: Path) -> bytes:
+    """SHA-256 of a file; empty where it cannot be read, which is said when it is opened as a picture."""
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return b""
+
+
+def spread(faces: Sequence[LabelledFace], *, most: int) -> list[LabelledFace]:
+    """At most `most` faces, the same share of every label, evenly spaced in each; always the same ones."""
+    groups: dict[Label | None, list[LabelledFace]] = {}
+    for face in faces:
+        groups.setdefault(face.label, []).append(face)
+    chosen = []
+    for group in groups.values():
+        share = min(len(group), max(1, most // len(groups)))
+        chosen += [group[index * len(group) // share] for index in range(share)]
+    return chosen

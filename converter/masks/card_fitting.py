@@ -1,0 +1,107 @@
+"""Card fitting: which temperature and which thresholds does a card get?
+
+From faces that are apart from those the model learnt and was quantized with. The golden scores are made anew, as
+they are what the device will say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converter.labelled_faces import opened
+from converter.masks.confidence import FEWEST_FACES, fit_temperature, fit_thresholds
+from converter.masks.metrics import Metrics, Reading, measure
+from converter.masks.proof import with_golden
+from converter.progress import say, with_progress
+from converter.silence import quiet_tensorflow
+from edge_agent.errors import ConfigError
+from edge_agent.vision.masks import MaskReader
+from edge_agent.vision.tflite import open_interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from converter.labelled_faces import LabelledFace
+    from edge_agent.domain import Label
+    from edge_agent.vision.card import MaskCard
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A card and what it changed on the faces that it was fitted to."""
+
+    card: MaskCard
+    before: Metrics
+    after: Metrics
+    unreadable: tuple[str, ...]
+
+
+def fit_card(
+    card: MaskCard, content: bytes, faces: Sequence[LabelledFace], *, false_alarm_fraction: float | None
+) -> Fitted:
+    """Fit the temperature, and the thresholds where a share of false alarms is given, to labelled faces.
+
+    Raises:
+        ConfigError: too few faces.
+    """
+    bare = card.model_copy(update={"temperature": 1.0, "thresholds": {}})
+    with quiet_tensorflow():
+        interpreter = open_interpreter(content, name=card.name)
+        classifier = MaskReader(interpreter, bare, name=card.name)
+    unreadable: list[str] = []
+    known = [face for face in faces if face.label in card.labels]
+    progress = with_progress(opened(known, unreadable=unreadable), total=len(known), what="reading faces")
+    rows, truths = [], []
+    for face, image in progress:
+        scores = classifier.scores(image, face.region(image, margin_fraction=card.margin_fraction))
+        rows.append([scores[label] for label in card.labels])
+        truths.append(face.label)
+    if len(rows) < FEWEST_FACES:
+        raise ConfigError(
+            f"{card.name}: {len(rows)} faces to fit its card to, {FEWEST_FACES} are needed; give more validation faces"
+        )
+    raw, true = np.array(rows), np.array([card.labels.index(truth) for truth in truths if truth is not None])
+    temperature = round(fit_temperature(raw, true), 4)
+    scaled = raw ** (1 / temperature)
+    scaled /= scaled.sum(axis=1, keepdims=True)
+    thresholds = {}
+    if false_alarm_fraction is not None:
+        exact = fit_thresholds(scaled, true, labels=card.labels, false_alarm_fraction=false_alarm_fraction)
+        thresholds = {label: round(threshold, 4) for label, threshold in exact.items()}
+    fitted = card.model_copy(update={"temperature": temperature, "thresholds": thresholds})
+    before, after = _metrics(bare, raw, true), _metrics(fitted, scaled, true)
+    fitted = fitted.model_copy(update={"metrics": fitted.metrics | {"validation": after.in_short()}})
+    return Fitted(with_golden(fitted, interpreter), before, after, tuple(unreadable))
+
+
+def fitted_aloud(
+    card: MaskCard, content: bytes, faces: Sequence[LabelledFace], *, false_alarm_fraction: float | None
+) -> MaskCard:
+    """Fit a card and tell on stderr what that changed.
+
+    Raises:
+        ConfigError: too few faces.
+    """
+    fitted = fit_card(card, content, faces, false_alarm_fraction=false_alarm_fraction)
+    for sentence in fitted.unreadable:
+        say(f"left out: {sentence}")
+    before, after = fitted.before.calibration_error or 0.0, fitted.after.calibration_error or 0.0
+    say(f"temperature {fitted.card.temperature:g}: calibration error {before:.3f} -> {after:.3f}")
+    for label, threshold in fitted.card.thresholds.items():
+        recalls = (fitted.before.recall(label).value or 0.0, fitted.after.recall(label).value or 0.0)
+        say(f"threshold of {label} {threshold:g}: recall {recalls[0]:.1%} -> {recalls[1]:.1%}")
+    return fitted.card
+
+
+def _metrics(card: MaskCard, scores: NDArray[np.float64], truths: NDArray[np.int64]) -> Metrics:
+    readings = []
+    for row, truth in zip(scores, truths, strict=True):
+        shares: dict[Label, float] = dict(zip(card.labels, row.tolist(), strict=True))
+        read = card.decide(shares)
+        readings.append(Reading(card.labels[int(truth)], read, shares[read], side_px=0.0))
+    return measure(readings, labels=card.labels)

@@ -1,0 +1,37 @@
+"""Conversion: how does a float classifier become the bytes of a .tflite file?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from converter.silence import quiet_tensorflow
+from converter.tflite_conversion import calibrating, run_converter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from converter.masks.float_models import FloatModel
+    from converter.tflite_conversion import Format
+
+
+def to_tflite(model: FloatModel, form: Format, *, pixels: NDArray[np.uint8]) -> bytes:
+    """Convert a float model, batch 1; `int8` takes and gives uint8, the others float32.
+
+    `pixels` are the calibration pictures, (pictures, height, width, 3), RGB; only `int8` looks at them.
+
+    Raises:
+        ModelError: TensorFlow cannot convert it.
+    """
+
+    def samples() -> Iterator[list[NDArray[Any]]]:
+        for picture in calibrating(pixels, total=len(pixels)):
+            yield [model.values(picture)]
+
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([model.function])
+        return run_converter(converter, form, samples=samples, name=str(model.path))

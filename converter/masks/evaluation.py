@@ -1,0 +1,152 @@
+"""Evaluation: how right are models on the same faces, and how far do they agree?"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from converter.labelled_faces import opened
+from converter.masks.metrics import Metrics, Reading, by_size, measure
+from converter.progress import with_progress
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from converter.labelled_faces import LabelledFace
+    from converter.masks.candidates import Candidate
+    from edge_agent.domain import Label
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """One model's metrics, on the labels that both it and the faces have; faces of other labels do not count."""
+
+    candidate: Candidate
+    metrics: Metrics
+    bands: Mapping[str, Metrics]
+
+    def as_json(self) -> dict[str, Any]:
+        """Flat, with the size bands inside."""
+        return {
+            "path": str(self.candidate.path),
+            "runtime": self.candidate.runtime,
+            **self.metrics.as_json(),
+            "bands": {name: metrics.as_json() for name, metrics in self.bands.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How two models compare on the faces that both were judged on."""
+
+    first: Path
+    second: Path
+    faces: int
+    same: int
+    largest_score_difference: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The share that is read the same as `agreement`."""
+        return {
+            "models": [str(self.first), str(self.second)],
+            "faces": self.faces,
+            "agreement": self.same / self.faces if self.faces else None,
+            "largest_score_difference": self.largest_score_difference,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was found out about some models on some faces."""
+
+    judged: tuple[Judged, ...]
+    agreements: tuple[Agreement, ...]
+    unreadable: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "models": [one.as_json() for one in self.judged],
+            "agreement": [one.as_json() for one in self.agreements],
+            "unreadable": list(self.unreadable),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    reading: Reading
+    scores: Mapping[Label, float]
+
+
+def evaluate(
+    candidates: Sequence[Candidate],
+    faces: Sequence[LabelledFace],
+    *,
+    only: Sequence[Label] = (),
+    with_bands: bool = False,
+) -> Evaluation:
+    """Read every face with every model. `only` leaves labels out, of the faces and of the models' answers.
+
+    Raises:
+        ConfigError: a model and the faces have fewer than two labels in common, or no picture can be read.
+    """
+    judged_labels = [_labels_in_common(candidate, faces, only) for candidate in candidates]
+    answers: list[dict[int, _Answer]] = [{} for _ in candidates]
+    unreadable: list[str] = []
+    progress = with_progress(opened(faces, unreadable=unreadable), total=len(faces), what="reading faces")
+    for number, (face, image) in enumerate(progress):
+        for candidate, labels, given in zip(candidates, judged_labels, answers, strict=True):
+            if face.label is None or face.label not in labels:
+                continue
+            region = face.region(image, margin_fraction=candidate.margin_fraction)
+            scores = _among(candidate.scores(image, region), labels)
+            read = candidate.decide(scores)
+            given[number] = _Answer(Reading(face.label, read, scores[read], face.side_px(image)), scores)
+    judged = []
+    for candidate, labels, given in zip(candidates, judged_labels, answers, strict=True):
+        readings = [answer.reading for answer in given.values()]
+        if not readings:
+            raise ConfigError(
+                f"{candidate.path}: none of the {len(faces)} faces can be read; {'; '.join(unreadable[:3])}"
+            )
+        bands = by_size(readings, labels=labels) if with_bands else {}
+        judged.append(Judged(candidate, measure(readings, labels=labels), bands))
+    pairs = itertools.combinations(range(len(candidates)), 2)
+    agreements = [_agreement(candidates[a], answers[a], candidates[b], answers[b]) for a, b in pairs]
+    return Evaluation(tuple(judged), tuple(agreements), tuple(unreadable))
+
+
+def _labels_in_common(candidate: Candidate, faces: Sequence[LabelledFace], only: Sequence[Label]) -> tuple[Label, ...]:
+    there = {face.label for face in faces}
+    labels = tuple(label for label in candidate.labels if label in there and (not only or label in only))
+    if len(labels) < 2:  # noqa: PLR2004  (one label says nothing about telling labels apart)
+        raise ConfigError(
+            f"{candidate.path}: tells {', '.join(candidate.labels)} apart, the faces are of "
+            f"{', '.join(sorted(str(label) for label in there))}; judge it on faces of two of its labels at least"
+        )
+    return labels
+
+
+def _among(scores: Mapping[Label, float], labels: Sequence[Label]) -> dict[Label, float]:
+    """The scores of some labels, summing to 1 again."""
+    whole = sum(scores[label] for label in labels)
+    return {label: scores[label] / whole for label in labels}
+
+
+def _agreement(
+    first: Candidate, of_first: Mapping[int, _Answer], second: Candidate, of_second: Mapping[int, _Answer]
+) -> Agreement:
+    both = [(of_first[number], of_second[number]) for number in of_first.keys() & of_second.keys()]
+    differences = [
+        abs(a.scores[label] - b.scores[label]) for a, b in both for label in a.scores.keys() & b.scores.keys()
+    ]
+    return Agreement(
+        first.path,
+        second.path,
+        faces=len(both),
+        same=sum(a.reading.read == b.reading.read for a, b in both),
+        largest_score_difference=max(differences, default=0.0),
+    )

@@ -1,0 +1,170 @@
+"""Metrics: how right is a classifier, and how sure may one be of that number?
+
+Pure arithmetic on readings; nothing here opens a picture or a model.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edge_agent.domain import Label
+
+Z_95 = 1.959964
+"""Standard deviations on both sides that hold 95 % of a normal distribution."""
+
+CALIBRATION_BINS = 15
+"""As in Guo et al. 2017, "On Calibration of Modern Neural Networks"."""
+
+SIZE_BANDS_PX: tuple[tuple[float, float], ...] = ((0, 16), (16, 32), (32, 64), (64, math.inf))
+"""Shorter side of a face, lower end inclusive."""
+
+
+CLEAR_GAIN = 0.3
+CLEARLY_RIGHT = 0.8
+"""Labels count as swapped when another order reads so many more faces right, and so many at all: far from chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one model says of one face, against what is true. `score` is that of `read`."""
+
+    truth: Label
+    read: Label
+    score: float
+    side_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`hits` of `of`; what it says about the next thousand is its interval."""
+
+    hits: int
+    of: int
+
+    @property
+    def value(self) -> float | None:
+        """0..1; None of nothing."""
+        return self.hits / self.of if self.of else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval after Wilson (1927), which stays honest near 0 and 1 and for small numbers."""
+        if not self.of:
+            return None
+        share, square = self.hits / self.of, Z_95**2
+        middle = (share + square / (2 * self.of)) / (1 + square / self.of)
+        spread = math.sqrt(share * (1 - share) / self.of + square / (4 * self.of**2)) * Z_95 / (1 + square / self.of)
+        # Rounding alone must not put the share outside: at 0 and 1 the interval ends there.
+        return max(0.0, min(share, middle - spread)), min(1.0, max(share, middle + spread))
+
+    def __str__(self) -> str:
+        """With its interval in brackets: "97.1% (95.9..98.0)"."""
+        if self.value is None or self.interval is None:
+            return "-"
+        low, high = self.interval
+        return f"{self.value:.1%} ({low * 100:.1f}..{high * 100:.1f})"
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """How right a classifier is on some faces. `confusion` is truth -> read -> number of faces."""
+
+    confusion: Mapping[Label, Mapping[Label, int]]
+    calibration_error: float | None
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """What there was to tell apart."""
+        return tuple(self.confusion)
+
+    @property
+    def accuracy(self) -> Share:
+        """Faces read right."""
+        return Share(sum(self.confusion[label][label] for label in self.labels), self.faces)
+
+    @property
+    def faces(self) -> int:
+        """How many faces were read."""
+        return sum(sum(row.values()) for row in self.confusion.values())
+
+    def recall(self, label: Label) -> Share:
+        """Of the faces of a label, those read as it."""
+        return Share(self.confusion[label][label], sum(self.confusion[label].values()))
+
+    def precision(self, label: Label) -> Share:
+        """Of the faces read as a label, those that are of it."""
+        return Share(self.confusion[label][label], sum(row[label] for row in self.confusion.values()))
+
+    def in_short(self) -> dict[str, Any]:
+        """What a card keeps: no intervals, no confusion."""
+        return {
+            "faces": self.faces,
+            "accuracy": self.accuracy.value,
+            "recall": {label: self.recall(label).value for label in self.labels},
+            "precision": {label: self.precision(label).value for label in self.labels},
+            "calibration_error": self.calibration_error,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Shares as numbers of 0..1, with their intervals beside them; null where there was nothing to count."""
+        return self.in_short() | {
+            "accuracy_interval": self.accuracy.interval,
+            "recall_interval": {label: self.recall(label).interval for label in self.labels},
+            "precision_interval": {label: self.precision(label).interval for label in self.labels},
+            "confusion": {truth: dict(row) for truth, row in self.confusion.items()},
+        }
+
+
+def measure(readings: Sequence[Reading], *, labels: Sequence[Label]) -> Metrics:
+    """Count readings, whose truths and labels are all of `labels`."""
+    confusion: dict[Label, dict[Label, int]] = {truth: dict.fromkeys(labels, 0) for truth in labels}
+    for reading in readings:
+        confusion[reading.truth][reading.read] += 1
+    return Metrics(confusion, expected_calibration_error(readings))
+
+
+def by_size(readings: Sequence[Reading], *, labels: Sequence[Label]) -> dict[str, Metrics]:
+    """The same for every size of face of which there are any, smallest first: "16-32", "64+"."""
+    bands = {}
+    for low, high in SIZE_BANDS_PX:
+        inside = [reading for reading in readings if low <= reading.side_px < high]
+        if inside:
+            bands[f"{low:g}+" if math.isinf(high) else f"{low:g}-{high:g}"] = measure(inside, labels=labels)
+    return bands
+
+
+def expected_calibration_error(readings: Sequence[Reading]) -> float | None:
+    """Mean distance between how sure a classifier is and how often it is right, over bins of equal width."""
+    if not readings:
+        return None
+    scores = np.array([reading.score for reading in readings])
+    right = np.array([reading.read == reading.truth for reading in readings], np.float64)
+    bins = np.minimum((scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    apart = sum(abs(float((scores - right)[bins == number].sum())) for number in np.unique(bins))
+    return apart / len(readings)
+
+
+def better_order(metrics: Metrics) -> tuple[Label, ...] | None:
+    """The labels in the order of the truth, where that clearly is another than the one given; None where it is not."""
+    order, share = likeliest_order(metrics)
+    given = metrics.accuracy.value or 0.0
+    return order if share >= CLEARLY_RIGHT and share - given >= CLEAR_GAIN else None
+
+
+def likeliest_order(metrics: Metrics) -> tuple[tuple[Label, ...], float]:
+    """The order of the labels under which most faces are read right, and the share of these."""
+    labels = metrics.labels
+
+    def hits(order: tuple[Label, ...]) -> int:
+        return sum(metrics.confusion[truth][read] for truth, read in zip(order, labels, strict=True))
+
+    best = max(itertools.permutations(labels), key=hits)
+    return best, hits(best) / max(1, metrics.faces)

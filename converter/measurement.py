@@ -1,0 +1,194 @@
+"""Measuring: what does one reading, or one look for faces, cost in this process?
+
+Run as a program, one model and one runtime a process, so that no measurement pays for another's memory or threads:
+`python -m converter.measurement MODEL --runtime litert --threads 1` prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converter.drawn_faces import drawn_faces
+from converter.faces.candidates import DEFAULT_LONGER_SIDE_PX, DEFAULT_MIN_SCORE
+from converter.faces.files import detector_card_of
+from edge_agent.errors import AgentError, ModelError
+from edge_agent.vision.card import read_finder_card
+from edge_agent.vision.faces.tflite import TfliteFinder
+from edge_agent.vision.tflite import Interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edge_agent.domain import Image
+
+WARM_UP_READINGS = 5
+FEWEST_READINGS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of a reading of one face: median and 95th percentile; of loading; and the most memory that the process took."""
+
+    p50_ms: float
+    p95_ms: float
+    load_ms: float
+    memory_mib: float
+    readings: int
+
+
+def measured_apart(
+    path: Path, *, runtime: str, threads: int, seconds: float, longer_side_px: int = DEFAULT_LONGER_SIDE_PX
+) -> Cost:
+    """Measure one model in one runtime, in a process of its own.
+
+    Raises:
+        ModelError: the runtime is missing, or cannot run the model.
+    """
+    command = [sys.executable, "-m", "converter.measurement", str(path), "--runtime", runtime]
+    command += ["--threads", str(max(1, threads)), "--seconds", str(seconds), "--longer-side", str(longer_side_px)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own module)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
+        raise ModelError(lines[-1])
+    return Cost(**json.loads(done.stdout))
+
+
+def measure_tflite(path: Path, *, runtime: str, threads: int, seconds: float) -> Cost:
+    """Measure one reading of a TFLite model in one runtime."""
+    started = time.perf_counter()
+    interpreter = Interpreter(
+        path.read_bytes(), runtime="litert" if runtime == "litert" else "tflite-runtime", threads=threads
+    )
+    load_ms = (time.perf_counter() - started) * 1000
+    tensor = interpreter.inputs[0]
+    face = np.zeros(tensor.shape, tensor.dtype)
+    return _cost(lambda: interpreter.run(face), load_ms, seconds=seconds)
+
+
+def measure_detector(card_file: Path, network: str, *, runtime: str, threads: int, seconds: float) -> Cost:
+    """Measure one network of a detector, from the picture to its faces.
+
+    Raises:
+        ModelError: the card has no such network.
+    """
+    started = time.perf_counter()
+    card, contents = read_finder_card(card_file)
+    content = next((one for file, one in zip(card.files, contents, strict=True) if file.file == network), None)
+    if content is None:
+        raise ModelError(f"{card_file}: names no network {network}")
+    alone = card.model_copy(update={"files": tuple(file for file in card.files if file.file == network)})
+    interpreter = Interpreter(content, runtime="litert" if runtime == "litert" else "tflite-runtime", threads=threads)
+    detector = TfliteFinder(alone, [interpreter], name=card.name, min_score=card.min_score, smallest_px=1)
+    load_ms = (time.perf_counter() - started) * 1000
+    picture = a_picture_with_faces()
+    return _cost(lambda: detector.find(picture), load_ms, seconds=seconds)
+
+
+def measure_yunet(path: Path, *, longer_side_px: int, threads: int, seconds: float) -> Cost:
+    """Measure OpenCV's YuNet, from the picture to its faces."""
+    import cv2
+
+    from edge_agent.vision.faces.yunet import YuNetFinder
+
+    cv2.setNumThreads(threads)
+    started = time.perf_counter()
+    detector = YuNetFinder(path, min_score=DEFAULT_MIN_SCORE, smallest_px=1, longer_side_px=longer_side_px)
+    load_ms = (time.perf_counter() - started) * 1000
+    picture = a_picture_with_faces()
+    return _cost(lambda: detector.find(picture), load_ms, seconds=seconds)
+
+
+def a_picture_with_faces() -> Image:
+    """A camera's picture of 640x480 with eight drawn faces on a noisy ground."""
+    import cv2
+
+    ground = np.random.default_rng(1).integers(60, 200, (60, 80, 3), np.uint8)
+    picture = np.asarray(cv2.resize(ground, (640, 480), interpolation=cv2.INTER_CUBIC), np.uint8)
+    for number, face in enumerate(drawn_faces()[:8]):
+        row, column = divmod(number, 4)
+        large = cv2.resize(face, (80, 80), interpolation=cv2.INTER_CUBIC)
+        picture[100 + 180 * row :, 40 + 150 * column :][:80, :80] = large
+    return picture
+
+
+def measure_keras(path: Path, *, seconds: float) -> Cost:
+    """Measure `predict` of a Keras model, as the public projects call it for every face.
+
+    Raises:
+        ModelError: a SavedModel that is no Keras model any more has no `predict`.
+    """
+    from converter.masks.keras_models import load_model
+    from converter.silence import quiet_tensorflow
+
+    started = time.perf_counter()
+    loaded = load_model(path)
+    load_ms = (time.perf_counter() - started) * 1000
+    if not hasattr(loaded.keeps, "predict"):
+        raise ModelError(f"{path}: has no predict; give the Keras file that it was exported from")
+    face = np.zeros((1, loaded.height_px or 224, loaded.width_px or 224, 3), np.float32)
+    with quiet_tensorflow():
+        return _cost(lambda: loaded.keeps.predict(face, verbose=0), load_ms, seconds=seconds)
+
+
+def _measured(options: argparse.Namespace) -> Cost:
+    path, seconds, threads = options.model, options.seconds, options.threads
+    if options.runtime == "keras":
+        return measure_keras(path, seconds=seconds)
+    if options.runtime == "opencv":
+        return measure_yunet(path, longer_side_px=options.longer_side, threads=threads, seconds=seconds)
+    card_file = detector_card_of(path)
+    if card_file is not None:
+        return measure_detector(card_file, path.name, runtime=options.runtime, threads=threads, seconds=seconds)
+    return measure_tflite(path, runtime=options.runtime, threads=threads, seconds=seconds)
+
+
+def _cost(read: Callable[[], object], load_ms: float, *, seconds: float) -> Cost:
+    for _ in range(WARM_UP_READINGS):
+        read()
+    elapsed_ms: list[float] = []
+    began = time.perf_counter()
+    while len(elapsed_ms) < FEWEST_READINGS or time.perf_counter() - began < seconds:
+        before = time.perf_counter()
+        read()
+        elapsed_ms.append((time.perf_counter() - before) * 1000)
+    p50, p95 = np.percentile(elapsed_ms, [50, 95])
+    return Cost(
+        round(float(p50), 3), round(float(p95), 3), round(load_ms, 1), round(_peak_memory_mib(), 1), len(elapsed_ms)
+    )
+
+
+def _peak_memory_mib() -> float:
+    """The most memory this process held. Not getrusage: its peak begins with that of the process that started us."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure once and print the cost as JSON."""
+    parser = argparse.ArgumentParser(description="Measure one model in one runtime.")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--runtime", choices=("litert", "tflite-runtime", "keras", "opencv"), required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--longer-side", type=int, default=DEFAULT_LONGER_SIDE_PX)
+    options = parser.parse_args(arguments)
+    try:
+        cost = _measured(options)
+    except (AgentError, ImportError, ValueError, RuntimeError, OSError) as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 1
+    print(json.dumps(asdict(cost)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

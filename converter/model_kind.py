@@ -1,0 +1,49 @@
+"""Model kind: is this a face detector or a mask classifier?
+
+Commands find out by themselves. A file that cannot be told from a classifier is one: what it lacks is then said by
+whoever opens it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from edge_agent.vision.card import FinderCard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TFLITE_SUFFIX, CARD_SUFFIX, ONNX_SUFFIX = ".tflite", ".json", ".onnx"
+RUN_FILE = "run.json"
+"""Beside the model of a training run: what must be known to convert it."""
+DETECTOR_KIND = str(FinderCard.model_fields["kind"].default)
+"""What cards and run.json call a face detector."""
+CASCADE = "haar"
+"""In place of a path: OpenCV 4 ships it."""
+_RES10_SUFFIX = ".pb"
+_OUTPUT_OF_YUNET = b"cls_8"
+
+
+def is_detector(model: Path) -> bool:
+    """Whether this is a face detector: a card, a run of `edge-train faces`, YuNet, the res10 network or `haar`."""
+    if str(model) == CASCADE or (model.suffix == _RES10_SUFFIX and not model.is_dir()):
+        return True
+    if model.suffix == CARD_SUFFIX:
+        return not model.is_file() or _kind_in(model) == DETECTOR_KIND
+    if model.suffix == ONNX_SUFFIX:
+        return not model.is_file() or _OUTPUT_OF_YUNET in model.read_bytes()
+    return is_detector_run(model)
+
+
+def is_detector_run(model: Path) -> bool:
+    """Whether this is the folder of a run of `edge-train faces`, or the model in it."""
+    return _kind_in((model if model.is_dir() else model.parent) / RUN_FILE) == DETECTOR_KIND
+
+
+def _kind_in(path: Path) -> str:
+    """The `kind` that a JSON file says; empty where it says none."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["kind"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,72 @@
+"""TFLite conversion: how do TensorFlow's converters write a format, for classifiers and detectors alike?"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+from converter.progress import with_progress
+from edge_agent.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from edge_agent.domain import Image
+
+Format: TypeAlias = Literal["int8", "float32", "float16", "dynamic"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def run_converter(
+    converter: Any, form: Format, *, samples: Callable[[], Iterator[list[NDArray[Any]]]], name: str
+) -> bytes:
+    """Let one of TensorFlow's converters write a format; `samples` gives the values that int8 learns its ranges from.
+
+    Raises:
+        ModelError: TensorFlow cannot convert it; `name` is how that calls the model.
+    """
+    import tensorflow as tf
+
+    match form:
+        case "float32":
+            pass
+        case "float16":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        case "dynamic":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            # Or its dense layers come out in a version that tflite-runtime 2.14 does not know.
+            converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
+        case "int8":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = samples
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = tf.uint8
+            converter.inference_output_type = tf.uint8
+    try:
+        return bytes(converter.convert())
+    # TensorFlow raises a dozen classes here, some private.
+    except Exception as error:
+        raise ModelError(
+            f"{name}: cannot be converted to {form}: {_reason(error)}; put another layer in its place"
+        ) from error
+
+
+def calibrating(pictures: Iterable[Image], *, total: int) -> Iterator[Image]:
+    """Go through pictures that int8 learns its ranges from, with progress."""
+    for number, picture in enumerate(with_progress(pictures, total=total, what="calibrating")):
+        shown = picture.copy()
+        if number == 0:
+            # One black and one white pixel: the range of the input is then that of all pixels there are, and
+            # preprocessing on the device nothing but a resize.
+            shown[0, 0], shown[0, -1] = 0, 255
+        yield shown
+
+
+def _reason(error: Exception) -> str:
+    """Which operations TFLite lacks, where that is what many lines of compiler output say."""
+    text = " ".join(str(error).split())
+    lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
+    return f"TFLite has no operation {', '.join(lacking)}" if lacking else text[:300]

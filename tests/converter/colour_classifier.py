@@ -1,0 +1,64 @@
+"""Models that read colours, and pictures for them.
+
+A model that calls blue pictures masked and red ones bare is right or wrong on purpose, needs no training, and is
+converted in seconds.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.domain import Image
+    from edge_agent.vision.tflite import RuntimeName
+
+SIDE_PX = 32
+
+# tflite-runtime lives with numpy 1 and Python up to 3.11 only; elsewhere a model is proven in LiteRT alone.
+HAS_TFLITE_RUNTIME = importlib.util.find_spec("tflite_runtime") is not None
+RUNTIMES: tuple[RuntimeName, ...] = ("litert", "tflite-runtime") if HAS_TFLITE_RUNTIME else ("litert",)
+BLUE, RED = (200, 90, 60), (60, 90, 200)
+"""BGR of a "face" with and without a mask."""
+
+
+def coloured(colour: tuple[int, int, int], *, seed: int, side_px: int = 48) -> Image:
+    """A picture of one colour with noise."""
+    noise = np.random.default_rng(seed).integers(-40, 40, (side_px, side_px, 3))
+    return np.asarray(np.clip(np.array(colour) + noise, 0, 255), np.uint8)
+
+
+def write_pictures(folder: Path, colour: tuple[int, int, int], *, count: int) -> None:
+    """Write pictures 000.png and on."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        cv2.imwrite(str(folder / f"{number:03}.png"), coloured(colour, seed=number))
+
+
+def own_layer(keras: Any) -> Any:
+    """A layer that no other program knows."""
+    return type("Sharpen", (keras.layers.Layer,), {"call": lambda self, pixels: pixels * 1.0})()
+
+
+def colour_classifier(keras: Any, *, units: int = 2, activation: str | None = "softmax", scaling: Any = None) -> Any:
+    """A Keras model whose first output is high for blue and second for red; one unit: high for red; three: never third.
+
+    RGB of -1..1, after `scaling` where given.
+    """
+    pixels = keras.Input((SIDE_PX, SIDE_PX, 3))
+    scaled = pixels if scaling is None else scaling(pixels)
+    features = keras.layers.Conv2D(2, 3, padding="same", activation="relu6", name="features")(scaled)
+    pooled = keras.layers.GlobalAveragePooling2D()(features)
+    model = keras.Model(pixels, keras.layers.Dense(units, activation=activation, name="scores")(pooled))
+    blue_minus_red = np.zeros((3, 3, 3, 2), np.float32)
+    blue_minus_red[1, 1, :, 0], blue_minus_red[1, 1, :, 1] = (-3, 0, 3), (3, 0, -3)
+    model.get_layer("features").set_weights([blue_minus_red, np.zeros(2, np.float32)])
+    weights = {1: [[-2], [2]], 2: [[1, -1], [-1, 1]], 3: [[1, -1, -1], [-1, 1, -1]]}[units]
+    bias = {1: [0], 2: [0, 0], 3: [0, 0, -3]}[units]
+    model.get_layer("scores").set_weights([np.array(weights, np.float32), np.array(bias, np.float32)])
+    return model

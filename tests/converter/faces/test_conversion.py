@@ -1,0 +1,139 @@
+"""Face detectors become int8 networks that the device's own detector reads."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import pytest
+
+from converter.cli import main
+from converter.drawn_faces import drawn_faces
+from converter.faces.conversion import (
+    HIGHEST_LOGIT,
+    LOWEST_LOGIT,
+    InputSize,
+    calibration_pictures,
+    open_trained_detector,
+    to_detector_tflite,
+)
+from converter.faces.files import detector_card_of, networks_of
+from converter.faces.proof import make_detector_card
+from converter.model_kind import is_detector_run
+from edge_agent.errors import ConfigError, ModelError
+from edge_agent.vision.faces.tflite import open_tflite_finder
+from tests.converter.red_detector import FACE, HEIGHT_PX, WIDTH_PX, a_run, a_scene, write_noise
+
+pytestmark = pytest.mark.tensorflow
+
+SIZE = InputSize(WIDTH_PX, HEIGHT_PX)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of pictures to calibrate with."""
+    return write_noise(tmp_path / "pictures")
+
+
+def test_a_run_is_converted_with_a_card_that_the_device_takes(converted_detector):
+    card = converted_detector / "faces.json"
+
+    detector = open_tflite_finder(card, min_score=0.5, smallest_px=8)
+
+    assert [path.name for path in networks_of(card)] == ["faces-128x96.tflite", "faces-96x128.tflite"]
+    (face,) = detector.find(a_scene())
+    assert face.box.as_ints() == FACE
+    assert detector.card.training_data == ["street"]
+
+
+def test_a_model_of_a_run_serves_as_well_as_its_folder(tmp_path, pictures, capsys):
+    run = a_run(tmp_path / "run")
+    places = ("--calibration", str(pictures), "--output", str(tmp_path / "out"), "--name", "other")
+
+    assert main(["convert", str(run / "model.keras"), *places, "--sizes", "128x96"]) == 0
+
+    assert capsys.readouterr().out.split() == [
+        str(tmp_path / "out" / "other.json"),
+        str(tmp_path / "out" / "other-128x96.tflite"),
+    ]
+
+
+def test_only_runs_of_detectors_are_detectors(tmp_path, converted_detector):
+    (tmp_path / "run.json").write_text(json.dumps({"name": "masks", "labels": ["with_mask", "without_mask"]}))
+
+    assert is_detector_run(converted_detector)
+    assert is_detector_run(converted_detector / "model.keras")
+    assert not is_detector_run(tmp_path)
+    assert not is_detector_run(tmp_path / "elsewhere")
+
+
+def test_a_network_is_known_by_the_card_that_names_it(tmp_path, converted_detector, converted):
+    assert detector_card_of(converted_detector / "faces-96x128.tflite") == converted_detector / "faces.json"
+    assert detector_card_of(converted_detector / "faces-64x64.tflite") is None
+    assert detector_card_of(converted) is None
+
+
+def test_int8_spends_its_steps_on_logits_that_matter(converted_detector):
+    from edge_agent.vision.tflite import open_interpreter
+
+    content = (converted_detector / "faces-128x96.tflite").read_bytes()
+
+    # Where there is no red, the network itself is sure to 30 logits.
+    for tensor in open_interpreter(content, name="faces").outputs:
+        if tensor.shape[-1] == 2:
+            lowest, highest = ((level - tensor.zero_point) * tensor.scale for level in (0, 255))
+            assert LOWEST_LOGIT - 0.1 < lowest < highest < HIGHEST_LOGIT + 0.1
+
+
+@pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])
+def test_pixels_go_in_as_they_are_and_every_output_has_its_own_scale(tmp_path, pictures, runtime):
+    from edge_agent.vision.tflite import open_interpreter
+
+    content = to_detector_tflite(open_trained_detector(a_run(tmp_path / "run")), SIZE, calibration_pictures(pictures))
+
+    interpreter = open_interpreter(content, name="faces", runtime=runtime)
+    (taken,) = interpreter.inputs
+    assert (taken.shape, taken.dtype.name) == ((1, 96, 128, 3), "uint8")
+    assert (taken.scale, taken.zero_point) == (1.0, 0)
+    assert sorted(tensor.shape[1:] for tensor in interpreter.outputs) == [
+        (3, 4, 2),
+        (3, 4, 4),
+        (6, 8, 2),
+        (6, 8, 4),
+        (12, 16, 2),
+        (12, 16, 4),
+    ]
+
+
+def test_a_detector_that_finds_no_drawn_face_gets_no_card(tmp_path, pictures):
+    detector = open_trained_detector(a_run(tmp_path / "run", threshold=400.0))
+    contents = {SIZE: to_detector_tflite(detector, SIZE, calibration_pictures(pictures))}
+
+    with pytest.raises(ModelError, match="no network finds any of the drawn faces in every runtime"):
+        make_detector_card(detector, contents, name="faces", smallest_px=16)
+
+
+def test_a_model_without_its_run_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"run\.json: not what 'edge-train faces' writes"):
+        open_trained_detector(tmp_path / "model.keras")
+
+
+def test_too_few_pictures_are_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "one.png"), drawn_faces()[0])
+
+    with pytest.raises(ConfigError, match="1 pictures that can be read; int8 needs 20"):
+        calibration_pictures(tmp_path)
+
+
+def test_a_run_that_names_no_pictures_asks_for_some(tmp_path, capsys):
+    assert main(["convert", str(a_run(tmp_path / "run")), "--output", str(tmp_path)]) == 78
+
+    assert "--calibration: needed, pictures of scenes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sizes", ["100x96", "128", "128x96x32", "axb", "0x96", "4096x32"])
+def test_a_size_that_no_network_has_is_refused(sizes, capsys):
+    with pytest.raises(SystemExit):
+        main(["convert", "run", "--calibration", "x", "--output", "models", "--sizes", sizes])
+
+    assert "both multiples of 32" in capsys.readouterr().err

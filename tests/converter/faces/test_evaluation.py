@@ -1,0 +1,76 @@
+"""A detector's finds are held against annotations, and against pictures that hold nobody."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from converter.faces.candidates import DetectorCandidate
+from converter.faces.evaluation import evaluate_detectors, scenes_of
+from edge_agent.domain import Box, Face
+
+WIDTH, HEIGHT = 100, 80
+LEFT, RIGHT = Box(10, 10, 30, 30), Box(60, 10, 90, 45)
+
+
+def a_detector(*faces: Face, name: str = "a detector") -> DetectorCandidate:
+    """Finds the same faces everywhere."""
+    return DetectorCandidate(name, lambda _image: list(faces), 0.6)
+
+
+@pytest.fixture
+def coco_file(tmp_path):
+    """Two pictures, one of either split, each with two faces."""
+    images, boxes = [], []
+    for number, split in enumerate(("train", "test")):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        images.append({"id": number, "file_name": f"{number}.png", "split": split, "source": "street"})
+        boxes += [
+            {"image_id": number, "category_id": 1, "bbox": [box.x1, box.y1, box.width_px, box.height_px]}
+            for box in (LEFT, RIGHT)
+        ]
+    path = tmp_path / "annotations.json"
+    path.write_text(
+        json.dumps({"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "with_mask"}]})
+    )
+    return path
+
+
+def test_a_split_is_read_with_the_faces_of_each_picture(coco_file):
+    (scene,) = scenes_of(coco_file, split="test", source="street")
+
+    assert scene.path.name == "1.png"
+    assert scene.faces.tolist() == [[10, 10, 30, 30], [60, 10, 90, 45]]
+
+
+def test_a_detector_that_finds_everything_is_perfect(coco_file):
+    scenes = scenes_of(coco_file, split=None, source=None)
+
+    (judged,) = evaluate_detectors([a_detector(Face(LEFT, 0.9), Face(RIGHT, 0.8))], scenes, [])
+
+    assert judged.ap["ap_50_16px"] == 1.0
+    assert (judged.pictures, judged.faces, judged.recall, judged.false_detections) == (2, 4, 1.0, 0.0)
+
+
+def test_unsure_finds_count_for_precision_but_not_at_the_operating_point(coco_file, tmp_path):
+    empty = tmp_path / "wall.png"
+    cv2.imwrite(str(empty), np.full((HEIGHT, WIDTH, 3), 99, np.uint8))
+
+    detector = a_detector(Face(Box(35, 40, 55, 70), 0.9), Face(LEFT, 0.7), Face(RIGHT, 0.1))
+    (judged,) = evaluate_detectors([detector], scenes_of(coco_file, split="test", source=None), [empty, empty])
+
+    assert judged.recall == 0.5
+    assert judged.false_detections == 1.0
+    assert judged.false_detections_in_empty == 2.0
+    assert judged.ap["ap_50_16px"] == pytest.approx(2 / 3)
+
+
+def test_detectors_are_judged_side_by_side(coco_file):
+    scenes = scenes_of(coco_file, split="test", source=None)
+
+    one, other = evaluate_detectors([a_detector(Face(LEFT, 0.9), name="one"), a_detector(name="other")], scenes, [])
+
+    assert (one.name, one.recall, other.name, other.recall) == ("one", 0.5, "other", 0.0)

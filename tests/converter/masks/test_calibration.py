@@ -1,0 +1,43 @@
+"""Which pictures int8 learns its ranges from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from converter.labelled_faces import LabelledFace
+from converter.masks.calibration import spread
+
+
+def faces(label, count):
+    return [LabelledFace(Path(f"{label}/{number:03}.png"), label) for number in range(count)]
+
+
+def test_every_label_has_the_same_share_and_its_pictures_are_evenly_spaced():
+    chosen = spread(faces("with_mask", 100) + faces("without_mask", 10), most=8)
+
+    assert [face.path.name for face in chosen if face.label == "with_mask"] == [
+        "000.png",
+        "025.png",
+        "050.png",
+        "075.png",
+    ]
+    assert [face.path.name for face in chosen if face.label == "without_mask"] == [
+        "000.png",
+        "002.png",
+        "005.png",
+        "007.png",
+    ]
+
+
+def test_a_label_with_few_pictures_gives_all_of_them():
+    chosen = spread(faces("with_mask", 100) + faces("without_mask", 3), most=20)
+
+    assert [face.label for face in chosen].count("without_mask") == 3
+    assert [face.label for face in chosen].count("with_mask") == 10
+
+
+def test_the_same_pictures_are_chosen_every_time():
+    given = faces(None, 777)
+
+    assert spread(given, most=50) == spread(given, most=50)
+    assert len(set(spread(given, most=50))) == 50

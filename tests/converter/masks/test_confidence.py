@@ -1,0 +1,71 @@
+"""Temperature and thresholds on scores made for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from converter.masks.confidence import THRESHOLD_RATIO_LIMITS, fit_temperature, fit_thresholds
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_agent.domain import Label
+
+LABELS: tuple[Label, ...] = ("with_mask", "without_mask", "mask_worn_incorrectly")
+
+
+def drawn(count, *, temperature, seed=1):
+    """Scores of a model that is too sure by `temperature`, and truths drawn from the honest ones."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 2, (count, 3))
+    honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    truths = np.array([random.choice(3, p=row) for row in honest])
+    sure = honest**temperature
+    return sure / sure.sum(axis=1, keepdims=True), truths
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.0, 2.5])
+def test_the_temperature_undoes_too_much_or_too_little_confidence(temperature):
+    scores, truths = drawn(4000, temperature=temperature)
+
+    assert fit_temperature(scores, truths) == pytest.approx(temperature, rel=0.06)
+
+
+def test_faces_without_a_mistake_do_not_make_a_model_infinitely_sure():
+    scores = np.full((200, 2), [0.9, 0.1])
+
+    assert fit_temperature(scores, np.zeros(200, np.int64)) >= 0.5
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.2])
+def test_no_more_masked_faces_are_read_otherwise_than_allowed(share):
+    scores, truths = drawn(5000, temperature=1.0)
+
+    thresholds = fit_thresholds(scores, truths, labels=LABELS, false_alarm_fraction=share)
+
+    read = (scores / np.array([thresholds[label] for label in LABELS])).argmax(axis=1)
+    masked = read[truths == 0]
+    low, high = THRESHOLD_RATIO_LIMITS
+    ratios = [thresholds[label] / thresholds["with_mask"] for label in LABELS[1:]]
+    assert sum(thresholds.values()) == pytest.approx(1.0)
+    for index, ratio in enumerate(ratios, 1):
+        # Where the limit holds the threshold back, more false alarms are left.
+        assert (masked == index).mean() <= share or ratio == pytest.approx(high)
+        assert low <= ratio <= high + 1e-9
+
+
+def test_thresholds_are_read_by_the_card_as_they_were_fitted():
+    scores = np.array([[0.7, 0.3]] * 90 + [[0.4, 0.6]] * 10 + [[0.1, 0.9]] * 50)
+    truths = np.array([0] * 100 + [1] * 50)
+
+    thresholds = fit_thresholds(scores, truths, labels=LABELS[:2], false_alarm_fraction=0.05)
+
+    # 10 of 100 masked faces have a ratio of 1.5: it must not be exceeded.
+    assert thresholds["without_mask"] / thresholds["with_mask"] == pytest.approx(1.5)
+
+
+def test_too_few_masked_faces_cannot_show_a_small_share():
+    with pytest.raises(ConfigError, match=r"50 faces with a mask cannot show a share of 0.001; give 1000 or more"):
+        fit_thresholds(np.full((50, 2), 0.5), np.zeros(50, np.int64), labels=LABELS[:2], false_alarm_fraction=0.001)

@@ -1,0 +1,48 @@
+"""What TensorFlow's converter is told, and what a person is told when it cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from converter.masks.conversion import to_tflite
+from converter.masks.float_models import Told, open_float_model
+from converter.silence import quiet_tensorflow
+from converter.tflite_conversion import FORMATS
+from edge_agent.errors import ModelError
+from edge_agent.vision.tflite import Interpreter
+from tests.converter.colour_classifier import BLUE, RED, SIDE_PX, colour_classifier, coloured
+
+pytestmark = pytest.mark.tensorflow
+
+TWO = Told(labels=("with_mask", "without_mask"))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_batch_is_one_and_bytes_go_in_only_where_the_model_is_int8(colour_model, form):
+    model = open_float_model(colour_model, TWO)
+    # Pictures without a black or a white pixel: the range of the input must not shrink to what they show.
+    pixels = np.stack([np.clip(coloured(c, seed=1, side_px=SIDE_PX), 50, 190) for c in (BLUE, RED)])
+
+    interpreter = Interpreter(to_tflite(model, form, pixels=pixels), runtime="litert", threads=1)
+
+    (given,), (taken,) = interpreter.outputs, interpreter.inputs
+    assert taken.shape == (1, SIDE_PX, SIDE_PX, 3)
+    assert given.shape == (1, 2)
+    assert (taken.dtype.name, given.dtype.name) == (("uint8", "uint8") if form == "int8" else ("float32", "float32"))
+    if form == "int8":
+        assert taken.scale == pytest.approx(1 / 127.5)
+        assert taken.zero_point == 127
+
+
+def test_an_operation_that_tflite_lacks_is_named(keras_3, tmp_path):
+    class Erf(keras_3.layers.Layer):  # type: ignore[misc, name-defined]  # TensorFlow has no types
+        def call(self, pixels):
+            return keras_3.ops.erf(pixels)
+
+    with quiet_tensorflow():
+        colour_classifier(keras_3, scaling=Erf()).export(tmp_path / "exported", verbose=False)
+    model = open_float_model(tmp_path / "exported", TWO)
+
+    with pytest.raises(ModelError, match="to float32: TFLite has no operation Erf; put another layer"):
+        to_tflite(model, "float32", pixels=np.zeros((0, SIDE_PX, SIDE_PX, 3), np.uint8))

@@ -1,0 +1,124 @@
+"""What goes into a Keras model and what comes out, for all the ways in which people build them."""
+
+from __future__ import annotations
+
+import pytest
+
+from converter.masks.float_models import Told, open_float_model
+from converter.silence import quiet_tensorflow
+from edge_agent.domain import Box
+from edge_agent.errors import ConfigError, ModelError
+from tests.converter.colour_classifier import BLUE, RED, SIDE_PX, colour_classifier, coloured
+
+pytestmark = pytest.mark.tensorflow
+
+TWO = Told(labels=("with_mask", "without_mask"))
+
+
+@pytest.fixture
+def a_file(keras_3, tmp_path):
+    """Saves a colour classifier and gives its path."""
+
+    def save(**kwargs):
+        with quiet_tensorflow():
+            colour_classifier(keras_3, **kwargs).save(tmp_path / "a.keras")
+        return tmp_path / "a.keras"
+
+    return save
+
+
+def scores_of_blue_and_red(model):
+    whole = Box(0, 0, 48, 48)
+    return [model.scores(coloured(colour, seed=1), whole) for colour in (BLUE, RED)]
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        {"units": 2, "activation": "softmax"},
+        {"units": 2, "activation": None},
+        {"units": 2, "activation": "sigmoid"},
+        {"units": 1, "activation": "sigmoid"},
+        {"units": 1, "activation": None},
+    ],
+    ids=["softmax", "logits", "two sigmoids", "one sigmoid", "one logit"],
+)
+def test_every_ending_gives_probabilities_of_two_labels(a_file, ending):
+    blue, red = scores_of_blue_and_red(open_float_model(a_file(**ending), TWO))
+
+    assert blue["with_mask"] > 0.6
+    assert red["without_mask"] > 0.6
+    assert sum(blue.values()) == pytest.approx(1.0)
+
+
+def test_a_model_without_scaling_is_assumed_to_take_minus_one_to_one(a_file):
+    model = open_float_model(a_file(), TWO)
+
+    assert (model.pixels, model.pixels_are_assumed) == ("-1..1", True)
+
+
+@pytest.mark.parametrize(
+    ("factor", "offset", "wanted"), [(1 / 127.5, -1.0, "0..255"), (1 / 255, 0.0, "0..255"), (2.0, -1.0, "0..1")]
+)
+def test_a_scaling_layer_says_which_pixels_it_takes(keras_3, a_file, factor, offset, wanted):
+    model = open_float_model(a_file(scaling=keras_3.layers.Rescaling(factor, offset)), TWO)
+
+    assert (model.pixels, model.pixels_are_assumed) == (wanted, False)
+    blue, red = scores_of_blue_and_red(model)
+    assert blue["with_mask"] > 0.6
+    assert red["without_mask"] > 0.6
+
+
+def test_preprocess_input_of_keras_2_is_seen(keras_2, tmp_path):
+    with quiet_tensorflow():
+        model = colour_classifier(keras_2, scaling=keras_2.applications.mobilenet_v2.preprocess_input)
+        model.save(tmp_path / "a.h5")
+
+    assert open_float_model(tmp_path / "a.h5", TWO).pixels == "0..255"
+
+
+def test_a_strange_scaling_has_to_be_explained(keras_3, a_file):
+    path = a_file(scaling=keras_3.layers.Rescaling(0.3))
+
+    with pytest.raises(
+        ModelError, match=r"a scaling of its own \(pixel \* 0.3 \+0\).*--pixels -1..1 or 0..1 or 0..255"
+    ):
+        open_float_model(path, TWO)
+    assert open_float_model(path, Told(labels=TWO.labels, pixels="0..1")).pixels == "0..1"
+
+
+def test_a_softmax_over_one_output_is_refused(a_file):
+    with pytest.raises(ModelError, match="a softmax over one output is always 1"):
+        open_float_model(a_file(units=1, activation="softmax"), TWO)
+
+
+def test_labels_have_to_be_given(a_file):
+    with pytest.raises(ConfigError, match=r"does not say what its 2 outputs mean; give --labels in their order"):
+        open_float_model(a_file())
+
+
+def test_labels_and_outputs_have_to_be_as_many(a_file):
+    with pytest.raises(ConfigError, match=r"its 3 output\(s\) need 3 labels, but --labels names 2"):
+        open_float_model(a_file(units=3), TWO)
+
+
+def test_labels_are_borrowed_only_where_nobody_says_any(a_file):
+    path = a_file()
+    swapped = Told(labels=("without_mask", "with_mask"), margin_fraction=0.2)
+
+    assert open_float_model(path, TWO, otherwise=swapped).labels == TWO.labels
+    assert open_float_model(path, otherwise=swapped).labels == swapped.labels
+    assert open_float_model(path, otherwise=swapped).margin_fraction == 0.2
+
+
+def test_an_open_input_size_has_to_be_said(keras_3, tmp_path):
+    layers = keras_3.layers
+    with quiet_tensorflow():
+        keras_3.Sequential(
+            [keras_3.Input((None, None, 3)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(2)]
+        ).save(tmp_path / "a.keras")
+
+    with pytest.raises(ConfigError, match="--size 224"):
+        open_float_model(tmp_path / "a.keras", TWO)
+    model = open_float_model(tmp_path / "a.keras", Told(labels=TWO.labels, size_px=SIDE_PX))
+    assert (model.width_px, model.height_px) == (SIDE_PX, SIDE_PX)

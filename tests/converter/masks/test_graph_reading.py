@@ -1,0 +1,66 @@
+"""Scalings and endings, as the generations of Keras write them into a graph."""
+
+from __future__ import annotations
+
+import pytest
+
+from converter.masks.graph_reading import ending, first_scaling
+from converter.silence import quiet_tensorflow
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def frozen():
+    """TensorFlow, and what freezes a function of pixels."""
+    with quiet_tensorflow():
+        import tensorflow as tf
+        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    def freeze(call):
+        function = tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec([1, 4, 4, 3], tf.float32))
+        return convert_variables_to_constants_v2(function)
+
+    return tf, freeze
+
+
+@pytest.mark.parametrize(
+    ("scale", "wanted"),
+    [
+        (lambda tf, x: x, (1.0, 0.0)),
+        (lambda tf, x: x / 127.5 - 1.0, (1 / 127.5, -1.0)),
+        (lambda tf, x: tf.cast(x, tf.float32) * (1 / 255), (1 / 255, 0.0)),
+        (lambda tf, x: (x - [123.7, 116.8, 103.9]) / [58.4, 57.1, 57.4], (1 / 57.1, -116.8 / 57.1)),
+        (lambda tf, x: x[..., ::-1] - 103.9, (1.0, -103.9)),
+        (lambda tf, x: tf.stack([x[..., 2], x[..., 1], x[..., 0]], axis=-1) - 103.9, (1.0, -103.9)),
+        (lambda tf, x: tf.pad(x / 255.0, [[0, 0], [1, 1], [1, 1], [0, 0]]), (1 / 255, 0.0)),
+        (lambda tf, x: x * x, (1.0, 0.0)),
+    ],
+    ids=["none", "two operations", "rescaling", "per channel", "blue first", "colours apart", "padded", "no scaling"],
+)
+def test_a_scaling_is_added_up_to_the_first_layer(frozen, scale, wanted):
+    tf, freeze = frozen
+
+    function = freeze(lambda pixels: tf.nn.conv2d(scale(tf, pixels), tf.ones([3, 3, 3, 2]) * 7.0, 1, "SAME"))
+
+    assert first_scaling(function) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_graph_without_a_layer_has_no_scaling(frozen):
+    tf, freeze = frozen
+
+    assert first_scaling(freeze(lambda pixels: tf.nn.relu6(pixels / 255.0))) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("last", "wanted"),
+    [
+        (lambda tf, x: tf.identity(tf.nn.softmax(x)), "probabilities"),
+        (lambda tf, x: tf.reshape(tf.sigmoid(x), [16, 3]), "sigmoid"),
+        (lambda tf, x: x * 2.0, "logits"),
+    ],
+)
+def test_the_last_operation_tells_what_the_outputs_are(frozen, last, wanted):
+    tf, freeze = frozen
+
+    assert ending(freeze(lambda pixels: last(tf, pixels))) == wanted

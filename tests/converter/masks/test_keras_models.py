@@ -1,0 +1,244 @@
+"""Every kind of file that people have a Keras classifier in, and every way in which it can be useless."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+
+from converter.masks.keras_models import load_model
+from converter.silence import quiet_tensorflow
+from edge_agent.errors import ModelError
+from tests.converter.colour_classifier import SIDE_PX, colour_classifier, own_layer
+
+pytestmark = pytest.mark.tensorflow
+
+
+def shape_of(loaded):
+    return loaded.height_px, loaded.width_px, loaded.outputs
+
+
+def saved(keras, path, **kwargs):
+    with quiet_tensorflow():
+        colour_classifier(keras).save(path, **kwargs)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.keras", ".keras of Keras 3"), ("a.h5", "HDF5 of Keras 3"), ("a.hdf5", "HDF5 of Keras 3")]
+)
+def test_files_of_keras_3_load(keras_3, tmp_path, name, kind):
+    loaded = load_model(saved(keras_3, tmp_path / name))
+
+    assert loaded.kind.startswith(kind)
+    assert shape_of(loaded) == (SIDE_PX, SIDE_PX, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "kind"),
+    [
+        ("a.keras", "keras", ".keras of Keras 2"),
+        ("a.h5", "h5", "HDF5 of Keras 2"),
+        ("mask_detector.model", "h5", "HDF5 of Keras 2"),
+        ("saved", "tf", "SavedModel of Keras 2"),
+    ],
+)
+def test_files_of_keras_2_load(keras_2, tmp_path, name, form, kind):
+    loaded = load_model(saved(keras_2, tmp_path / name, save_format=form))
+
+    assert loaded.kind.startswith(kind)
+    assert shape_of(loaded) == (SIDE_PX, SIDE_PX, 2)
+
+
+def test_hdf5_of_keras_3_without_a_suffix_loads(colour_model, keras_3, tmp_path):
+    saved(keras_3, tmp_path / "a.h5").rename(tmp_path / "mask_detector")
+
+    assert load_model(tmp_path / "mask_detector").kind.startswith("HDF5 of Keras 3")
+
+
+def test_an_exported_model_loads_without_keras(keras_3, tmp_path):
+    with quiet_tensorflow():
+        colour_classifier(keras_3).export(tmp_path / "exported", verbose=False)
+
+    loaded = load_model(tmp_path / "exported")
+
+    assert loaded.kind == "SavedModel"
+    assert shape_of(loaded) == (SIDE_PX, SIDE_PX, 2)
+
+
+@pytest.mark.parametrize(("generation", "name"), [(2, "a.h5"), (2, "a.keras"), (3, "a.h5"), (3, "a.keras")])
+def test_a_model_trained_in_mixed_precision_computes_in_float32(request, tmp_path, generation, name):
+    keras = request.getfixturevalue(f"keras_{generation}")
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        saved(keras, tmp_path / name)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+    model = load_model(tmp_path / name).keeps
+
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    blue = np.full((1, SIDE_PX, SIDE_PX, 3), [-1, 0, 1], np.float32)
+    assert float(model(blue)[0, 0]) > 0.99
+
+
+@pytest.fixture
+def teachable(keras_2, tmp_path):
+    """A Teachable Machine export, as its zip unpacks."""
+    folder = tmp_path / "converted_keras"
+    folder.mkdir()
+    saved(keras_2, folder / "keras_model.h5")
+    (folder / "labels.txt").write_text("0 Mask\n1 No Mask\n")
+    return folder
+
+
+def test_a_teachable_machine_folder_names_its_labels(teachable):
+    loaded = load_model(teachable)
+
+    assert loaded.kind.startswith("Teachable Machine")
+    assert loaded.labels == ("with_mask", "without_mask")
+
+
+def test_a_teachable_machine_zip_names_its_labels(teachable, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "converted_keras"), "zip", teachable)
+
+    assert load_model(tmp_path / archive).labels == ("with_mask", "without_mask")
+
+
+def test_a_teachable_machine_saved_model_loads_too(keras_2, tmp_path):
+    saved(keras_2, tmp_path / "export" / "model.savedmodel", save_format="tf")
+    (tmp_path / "export" / "labels.txt").write_text("0 No Mask\n1 Mask\n")
+    archive = shutil.make_archive(str(tmp_path / "converted_savedmodel"), "zip", tmp_path / "export")
+
+    for path in (tmp_path / "export", tmp_path / archive):
+        loaded = load_model(path)
+        assert loaded.labels == ("without_mask", "with_mask")
+        assert loaded.pixels == "-1..1"
+        assert float(loaded.call(np.zeros((1, SIDE_PX, SIDE_PX, 3), np.float32))[0, 0]) == pytest.approx(0.5)
+
+
+def a_run(folder, keras, **changes):
+    folder.mkdir()
+    saved(keras, folder / "model.keras")
+    shutil.copy(folder / "model.keras", folder / "best.keras")
+    told = {
+        "name": "street-035",
+        "labels": ["without_mask", "with_mask"],
+        "margin_fraction": 0.25,
+        "pixels": "-1..1",
+        "training_data": ["street"],
+    }
+    (folder / "run.json").write_text(json.dumps(told | changes))
+    return folder
+
+
+def test_a_training_run_says_labels_margin_and_data(keras_3, tmp_path):
+    loaded = load_model(a_run(tmp_path / "run", keras_3))
+
+    assert loaded.path.name == "model.keras"
+    assert loaded.name == "street-035"
+    assert loaded.labels == ("without_mask", "with_mask")
+    assert loaded.margin_fraction == 0.25
+    assert loaded.training_data == ("street",)
+
+
+def test_a_run_with_unknown_labels_is_refused(keras_3, tmp_path):
+    run = a_run(tmp_path / "run", keras_3, labels=["cats", "dogs"])
+
+    with pytest.raises(ModelError, match=r"run\.json: not the description of a training run"):
+        load_model(run)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"nowhere\.h5: no such model"):
+        load_model(tmp_path / "nowhere.h5")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+@pytest.mark.parametrize("name", ["a.h5", "a.keras"])
+def test_a_file_that_was_cut_off_is_called_damaged(keras_3, tmp_path, name, share):
+    path = saved(keras_3, tmp_path / name)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+    with pytest.raises(ModelError, match=r"damaged or cut off.*save the model again"):
+        load_model(path)
+
+
+def test_a_file_cut_off_in_its_first_bytes_is_no_model(tmp_path):
+    (tmp_path / "a.h5").write_bytes(b"\x89HDF")
+
+    with pytest.raises(ModelError, match="not a Keras model"):
+        load_model(tmp_path / "a.h5")
+
+
+def test_weights_alone_are_not_a_model(keras_3, tmp_path):
+    with quiet_tensorflow():
+        colour_classifier(keras_3).save_weights(tmp_path / "a.weights.h5")
+
+    with pytest.raises(ModelError, match=r"holds weights without a model; save the whole model"):
+        load_model(tmp_path / "a.weights.h5")
+
+
+def test_a_tflite_file_is_recognised(converted):
+    with pytest.raises(ModelError, match="is a TFLite model already"):
+        load_model(converted)
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+@pytest.mark.parametrize("generation", [2, 3])
+def test_an_unknown_layer_is_named(request, tmp_path, generation, suffix):
+    keras = request.getfixturevalue(f"keras_{generation}")
+
+    with quiet_tensorflow():
+        colour_classifier(keras, scaling=own_layer(keras)).save(tmp_path / f"a.{suffix}")
+
+    with pytest.raises(ModelError, match=r"a layer of its own, 'Sharpen'.*model\.export"):
+        load_model(tmp_path / f"a.{suffix}")
+
+
+@pytest.mark.parametrize("generation", [2, 3])
+def test_a_lambda_layer_is_not_run(request, tmp_path, generation):
+    keras = request.getfixturevalue(f"keras_{generation}")
+    with quiet_tensorflow():
+        colour_classifier(keras, scaling=keras.layers.Lambda(lambda pixels: pixels * 1.0)).save(tmp_path / "a.h5")
+
+    with pytest.raises(ModelError, match=r"has a Lambda layer, a program that loading would run"):
+        load_model(tmp_path / "a.h5")
+
+
+def test_what_is_no_classifier_of_pictures_is_refused(keras_3, tmp_path):
+    layers = keras_3.layers
+    with quiet_tensorflow():
+        numbers = keras_3.Sequential([keras_3.Input((10,)), layers.Dense(2)])
+        grey = keras_3.Sequential([keras_3.Input((32, 32, 1)), layers.Flatten(), layers.Dense(2)])
+        heatmap = keras_3.Sequential([keras_3.Input((32, 32, 3)), layers.Conv2D(2, 3)])
+        one, two = keras_3.Input((32, 32, 3)), keras_3.Input((32, 32, 3))
+        twins = keras_3.Model([one, two], layers.Dense(2)(layers.Flatten()(one + two)))
+        for name, model in {"numbers": numbers, "grey": grey, "heatmap": heatmap, "twins": twins}.items():
+            model.save(tmp_path / f"{name}.keras")
+
+    for name, complaint in {
+        "numbers": r"its input has shape \(None, 10\)",
+        "grey": "its input has 1 channels, a mask classifier takes 3",
+        "heatmap": r"its output has shape \(None, 30, 30, 2\)",
+        "twins": "has 2 inputs and 1 outputs",
+    }.items():
+        with pytest.raises(ModelError, match=complaint):
+            load_model(tmp_path / f"{name}.keras")
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"holds 0 \.keras files and neither"):
+        load_model(tmp_path)
+
+
+def test_an_archive_of_something_else_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("holiday.txt", "sun")
+
+    with pytest.raises(ModelError, match="an archive without a Keras model"):
+        load_model(tmp_path / "a.zip")

@@ -1,0 +1,123 @@
+"""Metrics on readings that a person can count."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from converter.masks.metrics import (
+    Reading,
+    Share,
+    better_order,
+    by_size,
+    expected_calibration_error,
+    likeliest_order,
+    measure,
+)
+
+if TYPE_CHECKING:
+    from edge_agent.domain import Label
+
+LABELS: tuple[Label, ...] = ("with_mask", "without_mask", "mask_worn_incorrectly")
+
+
+def a_reading(truth, read, *, score=0.9, side_px=20.0):
+    return Reading(truth, read, score, side_px)
+
+
+def readings(**counts):
+    """`ab=3`: three faces of with_mask (a) read as without_mask (b); c is mask_worn_incorrectly."""
+    letters = dict(zip("abc", LABELS, strict=True))
+    return [a_reading(letters[key[0]], letters[key[1]]) for key, count in counts.items() for _ in range(count)]
+
+
+def test_recall_precision_and_accuracy_count_what_they_say():
+    metrics = measure(readings(aa=8, ab=2, ba=1, bb=4), labels=LABELS[:2])
+
+    assert metrics.faces == 15
+    assert metrics.accuracy == Share(12, 15)
+    assert metrics.recall("with_mask") == Share(8, 10)
+    assert metrics.recall("without_mask") == Share(4, 5)
+    assert metrics.precision("with_mask") == Share(8, 9)
+    assert metrics.precision("without_mask") == Share(4, 6)
+    assert metrics.confusion == {
+        "with_mask": {"with_mask": 8, "without_mask": 2},
+        "without_mask": {"with_mask": 1, "without_mask": 4},
+    }
+
+
+def test_the_interval_is_wilsons():
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I: 81 of 263.
+    assert Share(81, 263).interval == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert Share(0, 20).interval == pytest.approx((0.0, 0.1611), abs=5e-5)
+
+
+def test_of_nothing_there_is_no_share():
+    assert Share(0, 0).value is None
+    assert Share(0, 0).interval is None
+    assert str(Share(0, 0)) == "-"
+    assert str(Share(97, 100)) == "97.0% (91.5..99.0)"
+
+
+@given(st.integers(0, 500), st.integers(1, 500))
+def test_the_interval_holds_the_share(hits, more):
+    share = Share(hits, hits + more)
+    assert share.interval is not None
+    assert share.value is not None
+    low, high = share.interval
+    assert 0 <= low <= share.value <= high <= 1
+
+
+def test_calibration_error_is_how_far_confidence_is_from_being_right():
+    always_sure = [a_reading("with_mask", "with_mask", score=0.9)] * 6 + [
+        a_reading("without_mask", "with_mask", score=0.9)
+    ] * 4
+
+    assert expected_calibration_error(always_sure) == pytest.approx(0.3)
+    assert expected_calibration_error([]) is None
+
+
+def test_a_score_of_one_falls_into_the_last_bin():
+    assert expected_calibration_error([a_reading("with_mask", "with_mask", score=1.0)]) == 0.0
+
+
+def test_size_bands_include_their_lower_end_and_leave_out_what_is_empty():
+    faces = [a_reading("with_mask", "with_mask", side_px=side) for side in (15.9, 16, 31, 64, 500)]
+
+    bands = by_size(faces, labels=LABELS)
+
+    assert {name: metrics.faces for name, metrics in bands.items()} == {"0-16": 1, "16-32": 2, "64+": 2}
+
+
+def test_swapped_labels_are_put_in_order():
+    metrics = measure(readings(ab=9, aa=1, ba=10), labels=LABELS[:2])
+
+    assert better_order(metrics) == ("without_mask", "with_mask")
+    assert likeliest_order(metrics)[1] == pytest.approx(19 / 20)
+
+
+def test_turned_labels_are_put_in_order():
+    # Output 0 is called with_mask and is read for bare faces, and so on around.
+    metrics = measure(readings(ba=10, cb=10, ac=10), labels=LABELS)
+
+    assert better_order(metrics) == ("without_mask", "mask_worn_incorrectly", "with_mask")
+
+
+def test_a_bad_model_is_not_called_swapped():
+    assert better_order(measure(readings(aa=5, ab=5, ba=6, bb=4), labels=LABELS[:2])) is None
+    assert better_order(measure([], labels=LABELS)) is None
+
+
+def test_json_holds_the_contract_of_evaluate():
+    told = json.loads(json.dumps(measure(readings(aa=1, bb=1, ba=1), labels=LABELS[:2]).as_json()))
+
+    assert told["faces"] == 3
+    assert told["accuracy"] == pytest.approx(2 / 3)
+    assert told["recall"] == {"with_mask": 1.0, "without_mask": 0.5}
+    assert told["precision"] == {"with_mask": 0.5, "without_mask": 1.0}
+    assert told["confusion"]["without_mask"] == {"with_mask": 1, "without_mask": 1}
+    assert 0 <= told["calibration_error"] <= 1
