@@ -1,13 +1,11 @@
 """Batches: in which order does a run see its scenes?
 
 Every batch follows from the seed, the epoch and its own number, so that a run that was killed sees what an unbroken
-one would have seen. Threads prepare batches ahead: OpenCV works outside Python's lock.
+one would have seen.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,24 +15,23 @@ from training.faces.augment import Sample, flipped, mosaic, single, weathered
 from training.masks.examples import read_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from training.faces.recipe import FaceRecipe
     from training.faces.scenes import Scene
 
-THREADS = 2
-AHEAD = 6
 PICTURES_OF_MOSAIC = 4
+ROWS_STEP = 16
+"""Tables of boxes are as long as a multiple of this: a compiled step is made anew for every new shape."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Canvases with their boxes, padded with zeros to the same number."""
 
-    pixels: NDArray[np.float32]
+    pixels: NDArray[np.uint8]
     """Shape (n, side, side, 3), BGR, 0..255."""
     faces: NDArray[np.float32]
     """x1, y1, x2, y2 in pixels: shape (n, most faces, 4); all zero where there is none."""
@@ -42,17 +39,17 @@ class Batch:
     """Likewise: shape (n, most places, 4)."""
 
 
-def draw_batches(scenes: Sequence[Scene], recipe: FaceRecipe, *, epoch: int) -> Iterator[Batch]:
-    """The batches of an epoch."""
-    chances = np.array([scene.chance for scene in scenes])
-    with ThreadPoolExecutor(THREADS) as threads:
-        waiting: deque[Future[Batch]] = deque()
-        for step in range(recipe.schedule.steps_per_epoch):
-            waiting.append(threads.submit(draw_batch, scenes, chances, recipe, epoch=epoch, step=step))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneBatches:
+    """Batches of canvases, drawn by the recipe's seed, the epoch and the number of the batch alone."""
+
+    scenes: Sequence[Scene]
+    recipe: FaceRecipe
+
+    def make(self, epoch: int, number: int) -> Batch:
+        """One batch."""
+        chances = np.array([scene.chance for scene in self.scenes])
+        return draw_batch(self.scenes, chances, self.recipe, epoch=epoch, step=number)
 
 
 def draw_batch(
@@ -62,7 +59,7 @@ def draw_batch(
     random = np.random.default_rng([recipe.seed, epoch, step])
     samples = [_drawn(scenes, chances, recipe, random) for _ in range(recipe.schedule.batch_size)]
     return Batch(
-        np.stack([sample.pixels for sample in samples]).astype(np.float32),
+        np.stack([sample.pixels for sample in samples]),
         _padded([sample.faces for sample in samples]),
         _padded([sample.ignored for sample in samples]),
     )
@@ -85,7 +82,8 @@ def _read(scene: Scene) -> Sample:
 
 
 def _padded(tables: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    padded = np.zeros((len(tables), max(1, *(len(table) for table in tables)), 4), np.float32)
+    longest = max(1, *(len(table) for table in tables))
+    padded = np.zeros((len(tables), -(-longest // ROWS_STEP) * ROWS_STEP, 4), np.float32)
     for row, table in zip(padded, tables, strict=True):
         row[: len(table)] = table
     return padded

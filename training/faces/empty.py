@@ -20,7 +20,7 @@ from tqdm import tqdm
 from edge_agent.errors import ConfigError, PictureError
 from training.faces.finding import KerasFinder
 from training.faces.network import open_network
-from training.masks.examples import read_picture, read_scenes
+from training.masks.examples import read_ignored, read_picture, read_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,6 +139,8 @@ def _annotated(scenes: Path, split: str) -> Annotated:
     for one in read_scenes(scenes, sources=(), splits=(split,), smallest_px=0):
         if one.box is not None:
             boxes.setdefault(one.path, []).append((one.box.x1, one.box.y1, one.box.x2, one.box.y2))
+    for path, ignored in read_ignored(scenes, sources=(), splits=(split,)).items():
+        boxes.setdefault(path, []).extend((box.x1, box.y1, box.x2, box.y2) for box in ignored)
     return boxes
 
 

@@ -29,12 +29,9 @@ class KerasFinder:
         self, network: keras.Model, *, longer_px: int, shorter_px: int, min_score: float = LEAST_SCORE
     ) -> None:
         """Both sides are multiples of 32."""
-        import tensorflow as tf
-
         self._sides = longer_px, shorter_px
         self._min_score = min_score
-        # One trace for each of the two shapes; `predict` would cost more than a small network does.
-        self._call = tf.function(lambda pixels: network(pixels, training=False))
+        self._network = network
 
     def __call__(self, image: Image) -> Found:
         """Boxes x1, y1, x2, y2 in pixels of a BGR picture, (n, 4), and scores (n,), surest first."""
@@ -42,7 +39,7 @@ class KerasFinder:
         lies = image.shape[1] >= image.shape[0]
         width, height = (longer, shorter) if lies else (shorter, longer)
         pixels, back = letterboxed(image, width_px=width, height_px=height)
-        outputs = {name: np.asarray(value) for name, value in self._call(pixels[np.newaxis].astype(np.float32)).items()}
+        outputs = self._network.predict_on_batch(pixels[np.newaxis].astype(np.float32))
         boxes, scores = decode(levels_of(outputs, 0), min_score=self._min_score)
         limits = np.tile(np.array([image.shape[1], image.shape[0]], np.float32), 2)
         return np.clip(boxes * np.float32(back), 0, limits), scores

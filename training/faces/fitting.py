@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from training.faces.batches import draw_batches
+from training.faces.batches import Batch, SceneBatches
 from training.faces.finding import KerasFinder
 from training.faces.judge import Finds, report
 from training.faces.network import open_network
 from training.masks.examples import read_picture
+from training.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,17 +56,48 @@ class Epoch:
         return self.ap[CHOSEN_BY]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Learner:
-    """What changes while learning: the network, its average that is judged, and the optimizer."""
+    """What changes while learning: a network, its running average that is judged, and the optimizer."""
 
-    network: keras.Model
-    averaged: keras.Model
-    optimizer: Any
+    def __init__(self, recipe: FaceRecipe) -> None:
+        """Open the network that a recipe begins with."""
+        import keras
+
+        self.network = open_network(recipe.model.weights)
+        self.averaged = keras.models.clone_model(self.network)
+        self.averaged.set_weights(self.network.get_weights())
+        self.optimizer = keras.optimizers.Adam(
+            recipe.schedule.learning_rate,
+            # Early steps of a network that assigns its own targets can be wild.
+            global_clipnorm=10.0,
+            use_ema=True,
+            ema_momentum=recipe.schedule.averaging,
+            ema_overwrite_frequency=None,
+        )
+        self.optimizer.build(self.network.trainable_variables)
+        self._trained = _with_loss(self.network, recipe)
+        self._trained.compile(self.optimizer)
+
+    def learn(self, batch: Batch, *, learning_rate: float) -> float:
+        """Take one step; the loss of the batch before it."""
+        import keras
+
+        self.optimizer.learning_rate.assign(learning_rate)
+        pixels = keras.ops.cast(batch.pixels, "float32")
+        loss = self._trained.train_on_batch(pixels, {"faces": batch.faces, "ignored": batch.ignored})
+        self._trained.reset_metrics()
+        return float(np.asarray(loss))
+
+    def average(self) -> None:
+        """Bring `averaged` up to date."""
+        learnt = self.network.get_weights()
+        self.optimizer.finalize_variable_values(self.network.trainable_variables)
+        self.averaged.set_weights(self.network.get_weights())
+        self.network.set_weights(learnt)
 
     def variables(self) -> list[Any]:
         """Everything that a resumed run must find again, in a fixed order."""
-        return [*self.network.weights, *self.averaged.weights, *self.optimizer.variables]
+        return [*self.network.weights, *self.optimizer.variables]
 
 
 def fit(recipe: FaceRecipe, scenes: SceneSet, *, folder: Path) -> tuple[Epoch, ...]:
@@ -76,16 +108,20 @@ def fit(recipe: FaceRecipe, scenes: SceneSet, *, folder: Path) -> tuple[Epoch, .
     Raises:
         ModelError: first weights or the model to distil from are missing or do not fit.
     """
-    learner = _begin(recipe)
+    with Workers(SceneBatches(scenes.learnt, recipe)) as workers:
+        return _fit(recipe, scenes, workers, folder=folder)
+
+
+def _fit(recipe: FaceRecipe, scenes: SceneSet, workers: Workers[Batch], *, folder: Path) -> tuple[Epoch, ...]:
+    learner = _Learner(recipe)
     history = _resume(learner, folder)
     if history:
         log.info("continues after epoch %d", len(history))
-    step = _step(learner, recipe)
     find = KerasFinder(learner.averaged, longer_px=recipe.validation.width, shorter_px=recipe.validation.height)
     for epoch in range(len(history), recipe.schedule.epochs):
         started = time.monotonic()
-        loss = _learn(step, learner, recipe, scenes.learnt, epoch=epoch)
-        rate = float(learner.optimizer.learning_rate.numpy())
+        loss = _learn(learner, recipe, workers, epoch=epoch)
+        rate = float(learner.optimizer.learning_rate)
         ap = report(find_all(find, choosing(scenes.judging, recipe)))
         row = Epoch(epoch, rate, loss, ap, time.monotonic() - started)
         bands = ", ".join(f"{name} {value:.3f}" for name, value in ap.items())
@@ -119,56 +155,36 @@ def learning_rate(recipe: FaceRecipe, *, step: int) -> float:
     return schedule.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def _begin(recipe: FaceRecipe) -> _Learner:
+def _with_loss(network: keras.Model, recipe: FaceRecipe) -> keras.Model:
+    """The network as a model that is trained by the losses of `losses.py`, whatever computes for Keras."""
     import keras
-
-    network = open_network(recipe.model.weights)
-    averaged = keras.models.clone_model(network)
-    averaged.set_weights(network.get_weights())
-    # Early steps of a network that assigns its own targets can be wild.
-    optimizer = keras.optimizers.Adam(recipe.schedule.learning_rate, global_clipnorm=10.0)
-    optimizer.build(network.trainable_variables)
-    return _Learner(network, averaged, optimizer)
-
-
-def _step(learner: _Learner, recipe: FaceRecipe) -> Any:
-    """One step as a traced function of tensors only: a Python number among them would be traced anew each time."""
-    import tensorflow as tf
 
     from training.faces.losses import cells_of, distillation_loss, face_loss
 
-    network, averaged, optimizer = learner.network, learner.averaged, learner.optimizer
-    side, kept = recipe.augmentation.canvas, recipe.schedule.averaging
+    side, distillation = recipe.augmentation.canvas, recipe.distillation
     cells = cells_of(side, side)
-    distillation = recipe.distillation
     taught = open_network(distillation.model) if distillation else None
 
-    def step(pixels: Any, faces: Any, ignored: Any) -> Any:
-        with tf.GradientTape() as tape:
-            outputs = network(pixels, training=True)
-            loss = face_loss(outputs, faces, ignored, cells)
+    class Trained(keras.Model):  # type: ignore[misc]  # Keras has no types
+        def compute_loss(self, x: Any, y: Any, y_pred: Any, **_: Any) -> Any:
+            loss = face_loss(y_pred, y["faces"], y["ignored"], cells)
             if taught is not None and distillation is not None:
-                loss += distillation.share * distillation_loss(outputs, taught(pixels, training=False))
-        gradients = tape.gradient(loss, network.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
-        for mean, value in zip(averaged.weights, network.weights, strict=True):
-            mean.assign(kept * mean + (1.0 - kept) * value)
-        return loss
+                loss += distillation.share * distillation_loss(y_pred, taught(x, training=False))
+            return loss
 
-    boxes = tf.TensorSpec([None, None, 4], tf.float32)
-    return tf.function(step, input_signature=[tf.TensorSpec([None, side, side, 3], tf.float32), boxes, boxes])
+    return Trained(network.inputs, network.output)
 
 
-def _learn(step: Any, learner: _Learner, recipe: FaceRecipe, scenes: Sequence[Scene], *, epoch: int) -> float:
+def _learn(learner: _Learner, recipe: FaceRecipe, workers: Workers[Batch], *, epoch: int) -> float:
     steps = recipe.schedule.steps_per_epoch
     losses = []
     progress = tqdm(
-        draw_batches(scenes, recipe, epoch=epoch), total=steps, desc=f"epoch {epoch}", unit="step", leave=False
+        workers.batches(epoch=epoch, count=steps), total=steps, desc=f"epoch {epoch}", unit="step", leave=False
     )
     for number, batch in enumerate(progress):
-        learner.optimizer.learning_rate.assign(learning_rate(recipe, step=epoch * steps + number))
-        losses.append(float(step(batch.pixels, batch.faces, batch.ignored)))
+        losses.append(learner.learn(batch, learning_rate=learning_rate(recipe, step=epoch * steps + number)))
         progress.set_postfix(loss=f"{np.mean(losses[-100:]):.3f}")
+    learner.average()
     return float(np.mean(losses))
 
 

@@ -108,7 +108,7 @@ def build_augmentation(recipe: AugmentationRecipe, *, seed: int) -> keras.Sequen
     )
 
 
-def reseed(layers: keras.Sequential, *, seed: int, epoch: int) -> None:
-    """Give every layer the seed of an epoch, so that a resumed run draws what an unbroken one would have drawn."""
-    for number, layer in enumerate(layers.layers):
+def reseed(model: keras.Model, *, seed: int, epoch: int) -> None:
+    """Give every layer that draws at random the seed of an epoch, so that a resumed run draws as an unbroken one."""
+    for number, layer in enumerate(layer for layer in model.layers if hasattr(layer, "seed_generator")):
         layer.seed_generator.state.assign([seed + number, epoch])

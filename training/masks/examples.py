@@ -8,11 +8,13 @@ are refused: what a model is judged by must never be learnt.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import cv2
 import numpy as np
+import yaml
 
 from edge_agent.domain import LABELS, Box, Image, Label
 from edge_agent.errors import ConfigError, PictureError
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation", "ignore", "pose"}
+"""What annotations hold that is read here, or of no use for faces."""
+MISTAKES_NAMED = 5
+
+Correction: TypeAlias = Label | Literal["ignore"]
+
+log = logging.getLogger(__name__)
 
 FOLDER_NAMES: dict[str, Label] = {
     "with_mask": "with_mask",
@@ -144,39 +154,140 @@ def read_scenes(
     splits: Iterable[str],
     smallest_px: float,
     labels: Sequence[Label] = LABELS,
+    corrections: Mapping[int, Correction] | None = None,
 ) -> list[Example]:
-    """Annotated faces of COCO scenes, any split; for judging as well as for training.
+    """Annotated faces of COCO scenes, any split, without those marked `ignore`; for judging as well as for training.
+
+    `corrections` give annotations, by their id, another label than the file, or "ignore".
 
     Raises:
-        ConfigError: the file is missing or not COCO, or leaves no face.
+        ConfigError: the file is missing or not COCO, a correction names no annotation, or no face is left.
     """
+    wanted = set(labels)
+    examples = [
+        Example(one.path, one.label, one.source, one.box)
+        for one in _read_annotations(annotations, sources=sources, splits=splits, corrections=corrections or {})
+        if one.label in wanted and one.box.shorter_side_px >= max(smallest_px, 1.0)
+    ]
+    if not examples:
+        raise ConfigError(
+            f"{annotations}: no face of {', '.join(labels)} with sources {sorted(set(sources)) or 'any'}, "
+            f"splits {sorted(set(splits))} and {smallest_px:g} px or more"
+        )
+    return examples
+
+
+def read_ignored(
+    annotations: Path,
+    *,
+    sources: Iterable[str],
+    splits: Iterable[str],
+    corrections: Mapping[int, Correction] | None = None,
+) -> dict[Path, list[Box]]:
+    """The boxes marked `ignore`, by picture: faces that nobody can decide, neither to be learnt nor to be counted.
+
+    Raises:
+        ConfigError: as `read_scenes`.
+    """
+    boxes: dict[Path, list[Box]] = {}
+    for one in _read_annotations(annotations, sources=sources, splits=splits, corrections=corrections or {}):
+        if one.label == "ignore":
+            boxes.setdefault(one.path, []).append(one.box)
+    return boxes
+
+
+def read_corrections(path: Path) -> dict[int, Correction]:
+    """Read a list of corrections: a YAML mapping of annotation ids to a label or "ignore".
+
+    Raises:
+        ConfigError: the file is missing, or a line is not such a pair.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such list of corrections; correct the path in the recipe") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: not a YAML file: {error}") from error
+    allowed = (*LABELS, "ignore")
+    rows = content.items() if isinstance(content, dict) else [(None, content)]
+    wrong = [f"{key}: {value}" for key, value in rows if not isinstance(key, int) or value not in allowed]
+    if wrong:
+        raise ConfigError(
+            f"{path}: not 'annotation id: label' with one of {', '.join(allowed)}: {'; '.join(wrong[:MISTAKES_NAMED])}"
+        )
+    return dict(content)
+
+
+@dataclass(frozen=True, slots=True)
+class _Annotation:
+    path: Path
+    label: Correction
+    source: str
+    box: Box
+
+
+def _read_annotations(
+    annotations: Path, *, sources: Iterable[str], splits: Iterable[str], corrections: Mapping[int, Correction]
+) -> list[_Annotation]:
+    """Every annotation of some sources and splits, corrected; "ignore" where nobody can decide."""
+    wanted_sources, wanted_splits = set(sources), set(splits)
+    found, outside = [], []
+    rows = _load(annotations)
+    if strangers := set(corrections) - {number for number, *_ in rows}:
+        raise ConfigError(f"{annotations}: has no annotation {min(strangers)}, which the corrections name")
+    for number, image, label, box in rows:
+        source = str(image.get("source", annotations.parent.name))
+        if (wanted_sources and source not in wanted_sources) or image.get("split", "train") not in wanted_splits:
+            continue
+        if _is_outside(box, image):
+            outside.append(number)
+            continue
+        path = annotations.parent / str(image["file_name"])
+        found.append(_Annotation(path, corrections.get(number, label), source, box))
+    if outside:
+        log.warning(
+            "%s: %d boxes lie outside their picture and are left out, the first in annotation %d",
+            annotations,
+            len(outside),
+            outside[0],
+        )
+    return found
+
+
+def _load(annotations: Path) -> list[tuple[int, Mapping[str, Any], Correction, Box]]:
+    """Id, picture, label and box of every annotation of a COCO file whose picture is listed."""
     try:
         content = json.loads(annotations.read_text(encoding="utf-8"))
         names = {int(one["id"]): str(one["name"]) for one in content["categories"]}
         images = {int(one["id"]): one for one in content["images"]}
-        boxes = [(int(one["image_id"]), names[int(one["category_id"])], one["bbox"]) for one in content["annotations"]]
+        rows = []
+        for one in content["annotations"]:
+            x, y, width, height = (float(side) for side in one["bbox"])
+            if (image := images.get(int(one["image_id"]))) is not None:
+                rows.append((int(one.get("id", 0)), image, _label_of(one, names), Box(x, y, x + width, y + height)))
+        unread = {key for one in content["annotations"] for key in one} - KEYS
     except FileNotFoundError as error:
         raise ConfigError(f"{annotations}: no such file; correct the path in the recipe") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{annotations}: not a COCO file of faces: {error!r}") from error
-    wanted_sources, wanted_splits = set(sources), set(splits)
-    examples = []
-    for image_id, name, (x, y, width, height) in boxes:
-        image = images.get(image_id)
-        if image is None or name not in labels:
-            continue
-        source = str(image.get("source", annotations.parent.name))
-        chosen = (not wanted_sources or source in wanted_sources) and image.get("split", "train") in wanted_splits
-        box = Box(x, y, x + width, y + height)
-        if chosen and box.shorter_side_px >= max(smallest_px, 1.0):
-            path = annotations.parent / str(image["file_name"])
-            examples.append(Example(path, cast("Label", name), source, box))
-    if not examples:
-        raise ConfigError(
-            f"{annotations}: no face of {', '.join(labels)} with sources {sorted(wanted_sources) or 'any'}, "
-            f"splits {sorted(wanted_splits)} and {smallest_px:g} px or more"
-        )
-    return examples
+    if unread:
+        log.warning("%s: keys of annotations that are not used: %s", annotations, ", ".join(sorted(unread)))
+    return rows
+
+
+def _label_of(annotation: Mapping[str, Any], names: Mapping[int, str]) -> Correction:
+    """The label, or "ignore", for which no `category_id` is needed. Labels of other tasks match nothing later."""
+    if annotation.get("ignore"):
+        return "ignore"
+    if "category_id" not in annotation:
+        raise ValueError(f"annotation {annotation.get('id')} has neither category_id nor ignore")
+    return cast("Label", names[int(annotation["category_id"])])
+
+
+def _is_outside(box: Box, image: Mapping[str, Any]) -> bool:
+    """Whether nothing of a box is in its picture; without a size on file only its upper left side tells."""
+    width, height = float(image.get("width", "inf")), float(image.get("height", "inf"))
+    return not box.clipped(width_px=width, height_px=height).area_px
 
 
 def count_labels(examples: Iterable[Example]) -> Mapping[Label, int]:

@@ -11,14 +11,15 @@ import logging
 import os
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from training.masks.batches import draw_batches, plain_pixels, to_input
+from training.masks.batches import FaceBatches, plain_pixels, to_input
 from training.masks.judge import Verdicts
 from training.masks.network import HEAD, build_network
+from training.workers import Workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,8 +74,22 @@ def fit(recipe: MaskRecipe, data_set: DataSet, *, folder: Path, teacher: Teacher
     Continues after the last epoch that the folder holds.
     """
     state = read_state(folder)
-    schedule = recipe.schedule
     judged = plain_pixels(data_set.judging, recipe)
+    with Workers(FaceBatches(data_set.learnt, recipe)) as workers:
+        return _fit(recipe, data_set, judged, workers, state=state, folder=folder, teacher=teacher)
+
+
+def _fit(
+    recipe: MaskRecipe,
+    data_set: DataSet,
+    judged: NDArray[np.uint8],
+    workers: Workers[tuple[NDArray[np.uint8], NDArray[np.int64]]],
+    *,
+    state: State,
+    folder: Path,
+    teacher: Teacher | None,
+) -> tuple[Epoch, ...]:
+    schedule = recipe.schedule
     network = _load(folder / state.model) if state.model else build_network(recipe.model, labels=len(recipe.labels))
     if state.history:
         log.info("continues after epoch %d", len(state.history))
@@ -87,12 +102,12 @@ def fit(recipe: MaskRecipe, data_set: DataSet, *, folder: Path, teacher: Teacher
         if epoch in {0, head_epochs(recipe)}:
             _prepare(network, recipe, stage)
         started = time.monotonic()
-        loss, accuracy = _learn(network, recipe, data_set, epoch=epoch, teacher=teacher)
+        loss, accuracy = _learn(network, recipe, data_set, workers, epoch=epoch, teacher=teacher)
         verdicts = judge(network, judged, data_set.judging, recipe)
         row = Epoch(
             epoch,
             stage,
-            float(network.optimizer.learning_rate.numpy()),
+            float(network.optimizer.learning_rate),
             loss,
             accuracy,
             choosing(verdicts, data_set.judging, recipe).balanced_loss(),
@@ -146,7 +161,9 @@ def read_state(folder: Path) -> State:
 def judge(network: keras.Model, pixels: NDArray[np.uint8], faces: Faces, recipe: MaskRecipe) -> Verdicts:
     """What a network says of some faces: pixels (n, side, side, 3), uint8, RGB."""
     scores = [
-        np.asarray(network.predict_on_batch(to_input(pixels[start : start + JUDGING_BATCH])), np.float64)
+        np.asarray(
+            network.predict_on_batch(to_input(pixels[start : start + JUDGING_BATCH].astype(np.float32))), np.float64
+        )
         for start in range(0, len(pixels), JUDGING_BATCH)
     ]
     return Verdicts(recipe.labels, np.concatenate(scores), faces.answers)
@@ -189,28 +206,30 @@ def _prepare(network: keras.Model, recipe: MaskRecipe, stage: Literal["head", "w
 
 
 def _learn(
-    network: keras.Model, recipe: MaskRecipe, data_set: DataSet, *, epoch: int, teacher: Teacher | None
+    network: keras.Model,
+    recipe: MaskRecipe,
+    data_set: DataSet,
+    workers: Workers[tuple[NDArray[np.uint8], NDArray[np.int64]]],
+    *,
+    epoch: int,
+    teacher: Teacher | None,
 ) -> tuple[float, float]:
-    import tensorflow as tf
+    import keras
 
     from training.masks.augment import build_augmentation, reseed
 
-    augmentation = build_augmentation(recipe.augmentation, seed=recipe.seed)
-    reseed(augmentation, seed=recipe.seed, epoch=epoch)
-    augment = tf.function(augmentation)
+    augment = build_augmentation(recipe.augmentation, seed=recipe.seed)
+    for model in (augment, network):
+        reseed(model, seed=recipe.seed, epoch=epoch)
     weights = label_weights(recipe, data_set.learnt)
-    batches = max(1, recipe.schedule.faces_per_epoch // recipe.schedule.batch_size)
+    count = batches_per_epoch(recipe)
     losses, rights = [], []
     progress = tqdm(
-        draw_batches(data_set.learnt, recipe, epoch=epoch),
-        total=batches,
-        desc=f"epoch {epoch}",
-        unit="batch",
-        leave=False,
+        workers.batches(epoch=epoch, count=count), total=count, desc=f"epoch {epoch}", unit="batch", leave=False
     )
     for number, (pixels, answers) in enumerate(progress):
-        network.optimizer.learning_rate.assign(learning_rate(recipe, epoch=epoch, done=number / batches))
-        values = to_input(np.asarray(augment(pixels.astype(np.float32))))
+        network.optimizer.learning_rate.assign(learning_rate(recipe, epoch=epoch, done=number / count))
+        values = to_input(augment(keras.ops.cast(pixels, "float32")))
         results = network.train_on_batch(
             values, _targets(answers, values, recipe, teacher), sample_weight=weights[answers], return_dict=True
         )
@@ -219,6 +238,11 @@ def _learn(
         rights.append(float(results["accuracy"]))
         progress.set_postfix(loss=f"{np.mean(losses):.4f}", right=f"{np.mean(rights):.3f}")
     return float(np.mean(losses)), float(np.mean(rights))
+
+
+def batches_per_epoch(recipe: MaskRecipe) -> int:
+    """How many batches make an epoch."""
+    return max(1, recipe.schedule.faces_per_epoch // recipe.schedule.batch_size)
 
 
 def learning_rate(recipe: MaskRecipe, *, epoch: int, done: float) -> float:
@@ -245,7 +269,7 @@ def label_weights(recipe: MaskRecipe, learnt: Faces) -> NDArray[np.float32]:
 
 
 def _targets(
-    answers: NDArray[np.int64], values: NDArray[np.float32], recipe: MaskRecipe, teacher: Teacher | None
+    answers: NDArray[np.int64], values: Any, recipe: MaskRecipe, teacher: Teacher | None
 ) -> NDArray[np.float32]:
     count = len(recipe.labels)
     smoothing = recipe.schedule.label_smoothing

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -56,6 +56,11 @@ class Pack:
     _shapes: NDArray[np.int64]
     _offsets: NDArray[np.int64]
     _bytes: NDArray[np.uint8]
+    _index: Path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the file itself: the bytes are too many to be sent."""
+        return _reopen, (self.examples, self._index)
 
     def __len__(self) -> int:
         """Number of faces."""
@@ -173,10 +178,17 @@ def _surroundings(image: Image, box: Box) -> tuple[Image, Box]:
 
 def _read(examples: Sequence[Example], index: Path) -> Pack:
     with np.load(index) as content:
+        of_rows = tuple(examples[number] for number in content["numbers"])
+    return _reopen(of_rows, index)
+
+
+def _reopen(examples: tuple[Example, ...], index: Path) -> Pack:
+    """The pack of an index file, given the example of each of its rows."""
+    with np.load(index) as content:
         shapes = content["shapes"].astype(np.int64)
         sizes = shapes.prod(axis=1) * 3
         return Pack(
-            examples=tuple(examples[number] for number in content["numbers"]),
+            examples=examples,
             boxes=content["boxes"].astype(np.float64),
             places=content["places"].astype(np.float64),
             whole=content["whole"].astype(np.bool_),
@@ -185,4 +197,5 @@ def _read(examples: Sequence[Example], index: Path) -> Pack:
             _shapes=shapes,
             _offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
             _bytes=np.memmap(index.with_suffix(".bin"), np.uint8, mode="r"),
+            _index=index,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from edge_agent.errors import ConfigError, ModelError
@@ -26,11 +25,12 @@ class Teacher:
         self._side = int(network.input_shape[1])
         self._temperature = temperature
 
-    def answers(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def answers(self, values: Any) -> NDArray[np.float32]:
         """Softened probabilities (n, labels) for pixels -1..1, (n, side, side, 3), scaled to the teacher's input."""
+        import keras
+
         if values.shape[1] != self._side:
-            size = (self._side, self._side)
-            values = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in values])
+            values = keras.ops.image.resize(values, (self._side, self._side))
         scores = np.asarray(self._network.predict_on_batch(values), np.float64)
         soft = np.clip(scores, 1e-7, 1.0) ** (1.0 / self._temperature)
         return np.asarray(soft / soft.sum(axis=1, keepdims=True), np.float32)

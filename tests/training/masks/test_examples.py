@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import ConfigError, PictureError
-from training.masks.examples import count_labels, from_class_folders, from_one_label, from_scenes, read_picture
+from training.masks.examples import (
+    count_labels,
+    from_class_folders,
+    from_one_label,
+    from_scenes,
+    read_corrections,
+    read_ignored,
+    read_picture,
+    read_scenes,
+)
 
 
 def a_picture(path):
@@ -121,3 +130,71 @@ def test_a_picture_that_is_cut_off_is_told(tmp_path):
 
     with pytest.raises(PictureError, match="not a picture"):
         read_picture(path)
+
+
+def annotated(tmp_path, *annotations):
+    """Scenes of one picture, 100x80, with annotations of ids 1, 2, ..."""
+    content = {
+        "categories": [{"id": 1, "name": "with_mask"}, {"id": 2, "name": "without_mask"}],
+        "images": [{"id": 1, "file_name": "1.jpg", "width": 100, "height": 80}],
+        "annotations": [{"id": number, "image_id": 1} | one for number, one in enumerate(annotations, 1)],
+    }
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+FACE = {"category_id": 1, "bbox": [10, 10, 30, 30]}
+UNDECIDABLE = {"bbox": [50, 10, 30, 30], "ignore": 1}
+
+
+def test_a_face_that_nobody_can_decide_is_neither_learnt_nor_counted_but_its_place_is_known(tmp_path):
+    scenes = annotated(tmp_path, FACE, UNDECIDABLE | {"category_id": 2}, UNDECIDABLE)
+
+    assert [example.label for example in from_scenes(scenes)] == ["with_mask"]
+    ((path, boxes),) = read_ignored(scenes, sources=(), splits=("train",)).items()
+    assert (path.name, [box.x1 for box in boxes]) == ("1.jpg", [50, 50])
+
+
+def test_an_annotation_without_a_category_is_an_error_unless_it_is_to_be_ignored(tmp_path):
+    with pytest.raises(ConfigError, match="annotation 2 has neither category_id nor ignore"):
+        from_scenes(annotated(tmp_path, FACE, {"bbox": [50, 10, 30, 30]}))
+
+
+def test_a_box_outside_its_picture_is_left_out_and_named(tmp_path, caplog):
+    scenes = annotated(tmp_path, FACE, FACE | {"bbox": [120, 10, 30, 30]}, FACE | {"bbox": [10, 10, 0, 30]})
+
+    assert len(from_scenes(scenes)) == 1
+    assert "2 boxes" in caplog.text
+    assert "annotation 2" in caplog.text
+
+
+def test_keys_of_annotations_that_mean_nothing_here_are_named_once(tmp_path, caplog):
+    from_scenes(annotated(tmp_path, FACE | {"colour": "red"}, FACE | {"colour": "blue", "pose": "frontal"}))
+
+    assert caplog.text.count("colour") == 1
+    assert "pose" not in caplog.text
+
+
+def test_corrections_change_labels_and_take_faces_out(tmp_path):
+    scenes = annotated(tmp_path, FACE, FACE, FACE)
+    file = tmp_path / "corrections.yaml"
+    file.write_text("2: without_mask  # bare\n3: ignore\n")
+
+    corrected = read_scenes(scenes, sources=(), splits=("train",), smallest_px=0, corrections=read_corrections(file))
+
+    assert [example.label for example in corrected] == ["with_mask", "without_mask"]
+
+
+@pytest.mark.parametrize("text", ["1: nonsense", "face: ignore", "- 1", "{"])
+def test_a_list_of_corrections_that_is_none_is_refused(tmp_path, text):
+    file = tmp_path / "corrections.yaml"
+    file.write_text(text)
+
+    with pytest.raises(ConfigError, match=r"corrections\.yaml"):
+        read_corrections(file)
+
+
+def test_a_correction_of_an_annotation_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="no annotation 7"):
+        read_scenes(annotated(tmp_path, FACE), sources=(), splits=("train",), smallest_px=0, corrections={7: "ignore"})

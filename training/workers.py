@@ -1,0 +1,80 @@
+"""Workers: who prepares the next batches while the network learns from this one?
+
+Processes, because cutting and changing pictures holds Python's lock for a third of its time; one for each core. They
+hand batches back in order, so that a run sees the same ones however many there are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+import cv2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+    from types import TracebackType
+
+AHEAD = 3
+"""Batches that each worker may be ahead, so that a slow one holds up nobody."""
+
+Batch_co = TypeVar("Batch_co", covariant=True)
+
+
+class BatchSource(Protocol[Batch_co]):
+    """Makes the batch of an epoch and a number; the same one whenever it is asked. Goes to other processes (pickle)."""
+
+    def make(self, epoch: int, number: int) -> Batch_co:
+        """Make one batch."""
+        ...
+
+
+class Workers(Generic[Batch_co]):
+    """A process for each core that makes batches of one source. Owned by one thread; closed by `with`."""
+
+    def __init__(self, source: BatchSource[Batch_co], *, count: int | None = None) -> None:
+        """Start them; they import and receive the source meanwhile. `count` None: one for each core."""
+        self._count = count or len(os.sched_getaffinity(0))
+        # Not forked: what a process with a network in it has running would be missing in its copy.
+        self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _begin, (source,))
+
+    def __enter__(self) -> Workers[Batch_co]:
+        """Nothing: they run already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of what was not asked for yet and end the processes."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def batches(self, *, epoch: int, count: int) -> Iterator[Batch_co]:
+        """The batches of an epoch, in order."""
+        waiting: deque[Future[Batch_co]] = deque()
+        for number in range(count):
+            waiting.append(self._pool.submit(_make, epoch, number))
+            if len(waiting) > AHEAD * self._count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+_source: BatchSource[object] | None = None
+"""What this process makes batches of; set once, where it is a worker."""
+
+
+def _begin(source: BatchSource[object]) -> None:
+    global _source  # noqa: PLW0603  (what a pool gives its processes has no other place)
+    _source = source
+    # There is a process for each core already.
+    cv2.setNumThreads(1)
+
+
+def _make(epoch: int, number: int) -> object:
+    if _source is None:
+        raise AssertionError("a worker begins with its source")
+    return _source.make(epoch, number)
