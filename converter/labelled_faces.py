@@ -10,12 +10,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-
 from converter.label_names import label_of
 from edge_agent.domain import Box, Image, Label
 from edge_agent.errors import ConfigError, PictureError
+from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import face_region
 
 if TYPE_CHECKING:
@@ -42,22 +40,6 @@ class LabelledFace:
     def side_px(self, image: Image) -> float:
         """The shorter side of the face."""
         return self.region(image, margin_fraction=0.0).shorter_side_px if self.box is None else self.box.shorter_side_px
-
-
-def read_picture(path: Path) -> Image:
-    """Read a picture: BGR, uint8.
-
-    Raises:
-        PictureError: the file is missing or no picture.
-    """
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise PictureError(f"{path}: cannot be read: {error.strerror}") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise PictureError(f"{path}: not a picture, or cut off")
-    return np.asarray(image, np.uint8)
 
 
 def opened(faces: Sequence[LabelledFace], *, unreadable: list[str]) -> Iterator[tuple[LabelledFace, Image]]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from edge_agent.agent import Agent
 from edge_agent.camera.cameras import Cameras
-from edge_agent.camera.pictures import decode_picture
 from edge_agent.console import open_console
 from edge_agent.decision.evidence import Evidence
 from edge_agent.decision.rules import Rules
@@ -114,7 +113,6 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
                 versions=versions,
                 is_owed=lambda alert_id: config.mqtt.crops and outbox.is_waiting(alert_id),
                 open_eyes=lambda: open_eyes(config),
-                decode=decode_picture,
             )
         )
         reports = Reports(

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converter.faces.equalising import equalised
-from converter.labelled_faces import faces_in, faces_of_scenes, read_picture
+from converter.labelled_faces import faces_in, faces_of_scenes
 from converter.model_kind import RUN_FILE
 from converter.progress import say
 from converter.silence import quiet_tensorflow
 from converter.tflite_conversion import calibrating, run_converter
 from edge_agent.errors import ConfigError, ModelError, PictureError
 from edge_agent.vision.faces.letterbox import letterboxed
+from edge_agent.vision.images import read_picture
 from training.faces.network import open_network
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converter.labelled_faces import faces_of_scenes, read_picture
+from converter.labelled_faces import faces_of_scenes
 from converter.progress import with_progress
+from edge_agent.vision.images import read_picture
 from training.faces.judge import Finds, match, report
 from training.faces.scenes import Scene
 

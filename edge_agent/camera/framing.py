@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import re
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import cv2
 import numpy as np
 
-from edge_agent.camera.chatter import keep_quiet
-from edge_agent.camera.picture_size import picture_size
-from edge_agent.camera.pictures import LARGEST_PX
-from edge_agent.camera.pixels import as_bgr
+from edge_agent.errors import PictureError
+from edge_agent.vision.images import decode_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,16 +72,10 @@ class JpegStream:
         content, self._newest = self._newest, None
         if content is None:
             return None
-        size = picture_size(io.BytesIO(content))
-        if size is None or size[0] * size[1] > LARGEST_PX:
-            return None
-        keep_quiet()
         try:
-            # OpenCV's stubs leave out that a failure is None.
-            pixels = cast("Image | None", cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR))
-        except cv2.error:
+            return decode_picture(content)
+        except PictureError:
             return None
-        return None if pixels is None else as_bgr(pixels)
 
 
 class RawStream:

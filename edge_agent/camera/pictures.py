@@ -1,32 +1,19 @@
-"""Pictures: how are photographs read, one by one or a folder as a camera?"""
+"""Pictures: which photographs are in a folder, and how is it played as a camera?"""
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-
-from edge_agent.camera.chatter import keep_quiet
-from edge_agent.camera.picture_size import picture_size
-from edge_agent.camera.pixels import as_bgr
 from edge_agent.errors import CameraError, PictureError
+from edge_agent.vision.images import SUFFIXES, read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edge_agent.domain import Image
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-
-# 192 MiB as BGR: the largest telephone sensors fit, and a Raspberry Pi with 1 GiB survives it.
-LARGEST_PX = 64 * 1024 * 1024
-# Uncompressed, with four channels of 16 bits, is the largest honest file.
-MOST_BYTES_A_PIXEL = 8
 
 # A folder says nothing about time. Two a second keeps a person's track alive (tracking.forget_seconds is 2) while
 # the pictures of a time-lapse are still looked at one by one.
@@ -81,33 +68,6 @@ class PictureFolder:
         return None, refused
 
 
-def read_picture(path: Path) -> Image:
-    """Read a JPEG, PNG, BMP, WebP or TIFF as BGR uint8, (height, width, 3), turned upright as its EXIF data say.
-
-    Raises:
-        PictureError: it is missing, empty, too large, cut off or no picture; the message begins with the path.
-    """
-    try:
-        pixels = _decode(_content(path))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise PictureError(f"{path}: {reason}") from error
-    return pixels
-
-
-def decode_picture(content: bytes, *, largest_px: int) -> Image:
-    """Give the pixels of a JPEG, PNG, BMP, WebP or TIFF that is in memory, as `read_picture` does.
-
-    Raises:
-        PictureError: it is no picture, cut off, or states more than `largest_px` pixels.
-    """
-    try:
-        _check_size(io.BytesIO(content), len(content), largest_px=largest_px)
-        return _decode(content)
-    except ValueError as error:
-        raise PictureError(f"the picture: {error}") from error
-
-
 def picture_paths(paths: Iterable[Path]) -> list[Path]:
     """List files as they are given, and in their place the pictures of folders and all folders inside, in name order.
 
@@ -125,55 +85,6 @@ def _pictures_in(folder: Path) -> list[Path]:
             Path(parent, name) for name in names if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
         ]
     return sorted(found)
-
-
-def _content(path: Path) -> bytes:
-    """Read a whole file after a look at its header.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is no picture, or too large to decode.
-    """
-    # Opening a pipe would wait for whoever writes into it.
-    if path.exists() and not path.is_file():
-        raise ValueError("not a file; give pictures, or folders of pictures")
-    with path.open("rb") as file:
-        size_bytes = os.fstat(file.fileno()).st_size
-        if size_bytes == 0:
-            raise ValueError("the file is empty; copy it again")
-        _check_size(file, size_bytes, largest_px=LARGEST_PX)
-        file.seek(0)
-        return file.read()
-
-
-def _check_size(file: BinaryIO, size_bytes: int, *, largest_px: int) -> None:
-    """Look at the header alone.
-
-    Raises:
-        ValueError: it is no picture, or too large to decode.
-    """
-    size = picture_size(file)
-    if size is None:
-        raise ValueError("not a JPEG, PNG, BMP, WebP or TIFF picture; convert it or take it away")
-    width_px, height_px = size
-    largest_bytes = MOST_BYTES_A_PIXEL * largest_px
-    if width_px * height_px > largest_px or size_bytes > largest_bytes:
-        raise ValueError(
-            f"{width_px}x{height_px} pixels in {size_bytes} bytes are too large; make it smaller than "
-            f"{largest_px // 1_000_000} megapixels and {largest_bytes // 1_000_000} MB"
-        )
-
-
-def _decode(content: bytes) -> Image:
-    keep_quiet()
-    try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:
-        raise ValueError(f"cannot be decoded ({' '.join(str(error).split())}); copy it again") from error
-    # OpenCV's stubs leave out that a failure is None.
-    if pixels is None:
-        raise ValueError("cut off or damaged; copy it again")
-    return as_bgr(pixels)
 
 
 def _report(refused: list[PictureError]) -> None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from edge_agent.camera.pictures import SUFFIXES, picture_paths, read_picture
+from edge_agent.camera.pictures import picture_paths
 from edge_agent.commands.options import accept_json, add_command, configured, print_json, with_progress
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.annotation import WORDS, annotate
 from edge_agent.vision.detection import detect as look
+from edge_agent.vision.images import SUFFIXES, read_picture
 from edge_agent.wiring import open_eyes
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.config import Config, ConsoleConfig
-    from edge_agent.domain import Frame, Image, Outcome
+    from edge_agent.domain import Frame, Outcome
     from edge_agent.vision.faces import FaceFinder
     from edge_agent.vision.masks import MaskReader
 
@@ -78,12 +78,10 @@ def open_console(
     versions: Mapping[str, str],
     is_owed: Callable[[str], bool],
     open_eyes: Callable[[], tuple[FaceFinder, MaskReader]],
-    decode: Callable[..., Image],
 ) -> Iterator[Console]:
     """Open what is configured; nothing of the web is imported where that is none.
 
-    `is_owed` tells whether an alert's picture still waits for the broker; `open_eyes` loads the models a second time;
-    `decode(content, largest_px=...)` gives the pixels of a picture.
+    `is_owed` tells whether an alert's picture still waits for the broker; `open_eyes` loads the models a second time.
 
     Raises:
         ConfigError: the extra is not installed; the password, the token or the certificate cannot be read.
@@ -116,7 +114,7 @@ def open_console(
         leisure = Leisure()
         desk = stack.enter_context(closing(Desk("console-desk", most_waiting=MOST_AT_DESK, leisure=leisure)))
         eyes = stack.enter_context(
-            closing(Eyes(open_eyes, decode, largest_px=settings.largest_picture_pixels, leisure=leisure))
+            closing(Eyes(open_eyes, max_pixels=settings.largest_picture_pixels, leisure=leisure))
         )
         # Another than the agent's: neither waits for the other's lock.
         album = stack.enter_context(closing(Album(config.album_file, keep_days=config.evidence.keep_days)))

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edge_agent.console.desk import Desk
 from edge_agent.vision.detection import detect
+from edge_agent.vision.images import decode_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge_agent.console.leisure import Leisure
-    from edge_agent.domain import Image
     from edge_agent.vision.faces import FaceFinder
     from edge_agent.vision.masks import MaskReader
 
     OpenEyes: TypeAlias = Callable[[], tuple[FaceFinder, MaskReader]]
-    Decode: TypeAlias = Callable[..., Image]
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +31,9 @@ MOST_WAITING = 16
 class Eyes:
     """Looks at one picture at a time, in a thread of its own. Asked from the event loop only."""
 
-    def __init__(self, open_eyes: OpenEyes, decode: Decode, *, largest_px: int, leisure: Leisure) -> None:
-        """`decode(content, largest_px=...)` gives the pixels of a picture, or raises a PictureError."""
-        self._open, self._decode, self._largest_px = open_eyes, decode, largest_px
+    def __init__(self, open_eyes: OpenEyes, *, max_pixels: int, leisure: Leisure) -> None:
+        """No picture of more than `max_pixels` is decoded."""
+        self._open, self._max_pixels = open_eyes, max_pixels
         self._desk = Desk("console-eyes", most_waiting=MOST_WAITING, leisure=leisure)
         self._opened: tuple[FaceFinder, MaskReader] | None = None
 
@@ -53,7 +52,7 @@ class Eyes:
         self._desk.close()
 
     def _detect(self, content: bytes) -> dict[str, Any]:
-        image = self._decode(content, largest_px=self._largest_px)
+        image = decode_picture(content, max_pixels=self._max_pixels)
         if self._opened is None:
             self._opened = self._open()
         return detect(image, *self._opened).as_json()

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
 
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, PictureError
 from edge_agent.evidence.album import TRUTHS
 from edge_agent.evidence.crops import find_crop
+from edge_agent.vision.images import read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -82,11 +82,8 @@ def export_faces(entries: Iterable[AlbumEntry], *, crops_folder: Path, into: Pat
 def _face_in(crop: Path, place: tuple[int, int, int, int]) -> Image | None:
     """Cut the face out of a picture; None where that cannot be read or the face is not in it."""
     try:
-        decoded = cv2.imdecode(np.frombuffer(crop.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error):
-        return None
-    picture = cast("Image | None", decoded)
-    if picture is None:
+        picture = read_picture(crop)
+    except PictureError:
         return None
     x1, y1, x2, y2 = (max(0, side) for side in place)
     face = picture[y1:y2, x1:x2]

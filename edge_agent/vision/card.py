@@ -12,12 +12,11 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import cv2
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_agent.domain import Image, Label
-from edge_agent.errors import ModelError
+from edge_agent.errors import ModelError, PictureError
+from edge_agent.vision.images import decode_picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -168,13 +167,11 @@ class FinderCard(_Part):
 
 def _golden_image(picture: str) -> Image:
     try:
-        data = np.frombuffer(base64.b64decode(picture, validate=True), np.uint8)
+        return decode_picture(base64.b64decode(picture, validate=True))
     except binascii.Error as error:
         raise ModelError(f"golden picture is not base64: {error}") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise ModelError("golden picture is not a PNG")
-    return np.asarray(image, np.uint8)
+    except PictureError as error:
+        raise ModelError(f"golden picture: {error}") from error
 
 
 def card_path(model: Path) -> Path:

@@ -1,123 +1,19 @@
-"""Pictures: photographs one by one, and folders of them."""
+"""Pictures: folders of them, played like a recording."""
 
 import logging
-import os
-import struct
-import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from edge_agent.camera.pictures import LARGEST_PX, PICTURES_PER_SECOND, PictureFolder, picture_paths, read_picture
-from edge_agent.errors import CameraError, PictureError
+from edge_agent.camera.pictures import PICTURES_PER_SECOND, PictureFolder, picture_paths
+from edge_agent.errors import CameraError
 
 
 def write_picture(path, pixels=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), np.full((20, 30, 3), 90, np.uint8) if pixels is None else pixels)
     return path
-
-
-def write_huge_png(path, *, side_px):
-    """A few hundred kilobytes that state and hold `side_px` squared black pixels."""
-
-    def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", side_px, side_px, 8, 0, 0, 0, 0)
-    rows = zlib.compress(bytes(side_px * (side_px + 1)), 9)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
-    return path
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".JPG"])
-def test_every_kind_is_read(tmp_path, suffix):
-    image = read_picture(write_picture(tmp_path / f"portrait{suffix}"))
-
-    assert image.shape == (20, 30, 3)
-    assert image.dtype == np.uint8
-    assert abs(int(image.mean()) - 90) <= 1
-
-
-@pytest.mark.parametrize(
-    "pixels",
-    [
-        np.full((20, 30), 90, np.uint8),
-        np.full((20, 30, 4), 90, np.uint8),
-        np.full((20, 30), 90 * 257, np.uint16),
-        np.full((20, 30, 3), 90 * 257, np.uint16),
-    ],
-    ids=["grey", "transparent", "grey of 16 bits", "colour of 16 bits"],
-)
-@pytest.mark.parametrize("suffix", [".png", ".tiff"])
-def test_other_layouts_become_colour_of_eight_bits(tmp_path, pixels, suffix):
-    image = read_picture(write_picture(tmp_path / f"scan{suffix}", pixels))
-
-    assert image.shape == (20, 30, 3)
-    assert image.dtype == np.uint8
-    assert (image == 90).all()
-
-
-def test_a_telephone_held_upright_gives_an_upright_picture(tmp_path):
-    lying = np.zeros((20, 30, 3), np.uint8)
-    lying[:, :15] = 255
-    path = write_picture(tmp_path / "lying.jpg", lying)
-    content = path.read_bytes()
-    turned = b"Exif\0\0MM\0*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
-    path.write_bytes(content[:2] + b"\xff\xe1" + struct.pack(">H", len(turned) + 2) + turned + content[2:])
-
-    image = read_picture(path)
-
-    assert image.shape == (30, 20, 3)
-    assert image[:10].mean() > 200
-    assert image[-10:].mean() < 50
-
-
-def test_a_name_that_is_not_utf8_is_read(tmp_path):
-    path = write_picture(tmp_path / "plain.png")
-    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
-    path.rename(odd)
-
-    assert read_picture(odd).shape == (20, 30, 3)
-
-
-def test_each_way_in_which_a_picture_cannot_be_read_has_its_own_sentence(tmp_path):
-    good = write_picture(tmp_path / "good.jpg", np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8))
-    (tmp_path / "empty.jpg").write_bytes(b"")
-    (tmp_path / "letter.jpg").write_text("Dear Sir or Madam")
-    (tmp_path / "half.jpg").write_bytes(good.read_bytes()[:2000])
-    os.mkfifo(tmp_path / "pipe.jpg")
-    cv2.imwrite(str(tmp_path / "float.tiff"), np.zeros((20, 30, 3), np.float32))
-
-    reasons = {
-        "missing.jpg": "No such file or directory",
-        "empty.jpg": "the file is empty",
-        "letter.jpg": "not a JPEG, PNG, BMP, WebP or TIFF picture",
-        "half.jpg": "cut off or damaged",
-        "pipe.jpg": "not a file",
-        "float.tiff": "float32",
-    }
-    for name, reason in reasons.items():
-        with pytest.raises(PictureError) as raised:
-            read_picture(tmp_path / name)
-        assert str(raised.value).startswith(f"{tmp_path / name}: ")
-        assert reason in str(raised.value)
-
-
-def test_a_hundred_megapixels_are_refused_before_they_are_decoded(tmp_path):
-    path = write_huge_png(tmp_path / "bomb.png", side_px=10_000)
-
-    with pytest.raises(PictureError, match=r"10000x10000 pixels .* too large; make it smaller than 67 megapixels"):
-        read_picture(path)
-
-
-def test_the_largest_telephone_pictures_are_read(tmp_path):
-    path = write_huge_png(tmp_path / "wall.png", side_px=8000)
-
-    assert LARGEST_PX >= 8000 * 8000
-    assert read_picture(path).shape == (8000, 8000, 3)
 
 
 def test_files_stay_in_their_order_and_folders_are_walked_in_name_order(tmp_path):

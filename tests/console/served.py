@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import httpx
 
-from edge_agent.camera.pictures import decode_picture
 from edge_agent.config import Config
 from edge_agent.console import open_console
 from edge_agent.delivery.commands import read_command
@@ -164,7 +163,6 @@ def served(folder: Path, **settings: Any) -> Iterator[Served]:
         versions=VERSIONS,
         is_owed=lambda alert_id: alert_id in kept[0].owed,
         open_eyes=lambda: open_eyes(config),
-        decode=decode_picture,
     ) as opened:
         kept.append(Served(opened, config, album))
         try:

@@ -9,11 +9,12 @@ from converter.commands.options import share_above_zero
 from converter.faces.candidates import DetectorSettings, open_detector_candidates
 from converter.faces.confidence import choose_min_score
 from converter.faces.evaluation import detections_in, scenes_of
-from converter.labelled_faces import faces_in, read_picture
+from converter.labelled_faces import faces_in
 from converter.progress import say, with_progress
 from converter.writing import write_together
 from edge_agent.errors import ConfigError
 from edge_agent.vision.card import read_finder_card
+from edge_agent.vision.images import read_picture
 
 if TYPE_CHECKING:
     import argparse
