@@ -23,6 +23,12 @@ Label: TypeAlias = Literal["with_mask", "without_mask", "mask_worn_incorrectly"]
 
 LABELS: tuple[Label, ...] = ("with_mask", "without_mask", "mask_worn_incorrectly")
 
+Class: TypeAlias = Label | Literal["no_face"]
+"""What a classifier tells apart. `no_face` is what a detector finds that is none: never a label of a reading."""
+
+NO_FACE: Literal["no_face"] = "no_face"
+CLASSES: tuple[Class, ...] = (*LABELS, NO_FACE)
+
 Decision: TypeAlias = Literal["violation", "compliant", "undecided"]
 
 

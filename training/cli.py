@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import AgentError, ConfigError
-from training.commands import empty, explore, faces, masks, synthesise
+from training.commands import empty, explore, faces, masks, mine, synthesise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +48,6 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: edge-train masks training/recipes/masks.yaml --output runs/masks",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (masks, faces, synthesise, empty, explore):
+    for command in (masks, faces, synthesise, empty, mine, explore):
         command.add_to(commands)
     return parser

@@ -22,7 +22,9 @@ def add_to(commands: Any) -> None:
         about="Draws masks on bare faces, worn properly or wrongly, and writes a labelled data set.",
         example="edge-train synthesise bare_faces --output drawn --finder face_detection_yunet_2023mar.onnx",
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures of bare faces")
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="pictures of bare faces, or a COCO file with without_mask"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder")
     parser.add_argument("--finder", type=Path, required=True, metavar="YUNET.onnx", help="finds faces and landmarks")
     parser.add_argument("--min-score", type=float, default=0.6, help="of a face, 0..1 (default: 0.6)")

@@ -90,6 +90,31 @@ def flipped(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sampl
     return Sample(np.asarray(cv2.flip(sample.pixels, 1), np.uint8), mirrored(sample.faces), mirrored(sample.ignored))
 
 
+def rotated(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sample:
+    """Turned around its middle, as a leaning head or a crooked camera shows it, or not; new corners are black.
+
+    A face is about an ellipse: its new box is the one around that ellipse, turned.
+    """
+    if random.random() >= recipe.rotation_share:
+        return sample
+    degrees = random.uniform(-recipe.rotation_degrees, recipe.rotation_degrees)
+    height, width = sample.pixels.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+    cosine, sine = abs(turn[0, 0]), abs(turn[0, 1])
+    # The canvas grows, so that nobody is turned out of the picture.
+    grown = (math.ceil(width * cosine + height * sine), math.ceil(width * sine + height * cosine))
+    turn[:, 2] += (np.array(grown) - (width, height)) / 2
+
+    def turned(boxes: Boxes) -> Boxes:
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ turn[:, :2].T + turn[:, 2]
+        halves = (boxes[:, 2:] - boxes[:, :2]) / 2
+        around = np.sqrt((halves**2) @ np.array([[cosine, sine], [sine, cosine]]) ** 2)
+        return np.concatenate([centres - around, centres + around], axis=1).astype(np.float32)
+
+    pixels = np.asarray(cv2.warpAffine(sample.pixels, turn, grown), np.uint8)
+    return Sample(pixels, turned(sample.faces), turned(sample.ignored))
+
+
 def weathered(image: Image, recipe: AugmentationRecipe, random: Random) -> Image:
     """Another light, lens, sensor and transmission: a picture of the same shape."""
     lit = _lit(image, recipe, random)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.faces.augment import Sample, flipped, mosaic, single, weathered
+from training.faces.augment import Sample, flipped, mosaic, rotated, single, weathered
 from training.masks.examples import read_picture
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from training.faces.scenes import Scene
 
 PICTURES_OF_MOSAIC = 4
-ROWS_STEP = 16
+ROWS_STEP = 64
 """Tables of boxes are as long as a multiple of this: a compiled step is made anew for every new shape."""
 
 
@@ -72,7 +72,7 @@ def _drawn(
     augmentation = recipe.augmentation
     is_mosaic = random.random() < augmentation.mosaic_share
     chosen = random.choice(len(scenes), PICTURES_OF_MOSAIC if is_mosaic else 1, p=chances)
-    samples = [flipped(_read(scenes[index]), augmentation, random) for index in chosen]
+    samples = [rotated(flipped(_read(scenes[index]), augmentation, random), augmentation, random) for index in chosen]
     made = mosaic(samples, augmentation, random) if is_mosaic else single(samples[0], augmentation, random)
     return Sample(weathered(made.pixels, augmentation, random), made.faces, made.ignored)
 

@@ -45,6 +45,9 @@ class DataRecipe(_Part):
     scenes: Path | None = Field(None, description="COCO file of annotated pictures")
     sources: tuple[str, ...] = Field((), description="Sources of the COCO file to take; none: all")
     splits: tuple[str, ...] = Field(("train",), description="Splits of the COCO file to take; never 'test'")
+    corrections: Path | None = Field(
+        None, description="YAML file that marks annotations of `scenes`, by id, as 'ignore' (labels do not matter here)"
+    )
     pictures: Path | None = Field(None, description="Folder of pictures without boxes; the teacher finds the faces")
     empty: Path | None = Field(None, description="Folder of pictures without people")
     most: int = Field(100_000, ge=1, description="Pictures to take at most, evenly over the folder")
@@ -85,11 +88,15 @@ class AugmentationRecipe(_Part):
     canvas: Side = Field(416, description="Side of the square that is learnt from, in pixels")
     smallest_px: float = Field(6.0, ge=0.0, description="Faces smaller on the canvas are neither learnt nor punished")
     smallest_target_px: float = Field(10.0, gt=0.0, description="Smallest size that the face in the middle is given")
-    largest_target_px: float = Field(260.0, gt=0.0, description="Its largest size")
+    largest_target_px: float = Field(
+        380.0, gt=0.0, description="Its largest size; at most nine tenths of the place that it has"
+    )
     most_growth: float = Field(4.0, ge=1.0, description="No picture is scaled up by more")
     plain_share: Fraction = Field(0.3, description="Share of pictures that are shown whole, as on the device")
     mosaic_share: Fraction = Field(0.35, description="Share of canvases made of four pictures")
     flip_share: Fraction = 0.5
+    rotation_share: Fraction = Field(0.25, description="Share of pictures that are turned")
+    rotation_degrees: float = Field(40.0, ge=0.0, le=180.0, description="By at most so much, either way")
     light_fraction: float = Field(0.2, ge=0.0, le=1.0, description="Spread of brightness, contrast and gamma")
     tint_fraction: float = Field(0.12, ge=0.0, le=0.5, description="Each colour's own gain")
     grey_share: Fraction = Field(0.08, description="Share of pictures that lose their colours")

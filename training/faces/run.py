@@ -67,7 +67,7 @@ def run(recipe: FaceRecipe, *, folder: Path) -> None:
 
 def _open(recipe: FaceRecipe, folder: Path) -> SceneSet:
     teacher = Teacher(recipe.teacher, memory=folder / TAUGHT) if recipe.teacher else None
-    scenes = open_scenes(recipe, teacher=teacher)
+    scenes = open_scenes(recipe, folder=folder, teacher=teacher)
     if teacher is not None:
         teacher.remember()
     log.info("%s", scenes.table())

@@ -10,8 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_agent.errors import ConfigError, PictureError
-from training.masks.examples import list_pictures, read_picture, read_scenes
-from training.masks.split import choose_held_out, duplicate_groups, perceptual_hash
+from training.masks.examples import list_pictures, read_corrections, read_ignored, read_picture, read_scenes
+from training.masks.split import choose_held_out, duplicate_groups, hashes_apart, perceptual_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,8 +75,10 @@ class SceneSet:
         return "\n".join(lines)
 
 
-def open_scenes(recipe: FaceRecipe, *, teacher: Teacher | None = None) -> SceneSet:
+def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = None) -> SceneSet:
     """Read every source of a recipe, let the teacher look at what is learnt, group near-duplicates, and split.
+
+    What is costly to find out again is kept in `folder`.
 
     Raises:
         ConfigError: a source is missing or empty, or one side of the split has no annotated face.
@@ -84,7 +86,7 @@ def open_scenes(recipe: FaceRecipe, *, teacher: Teacher | None = None) -> SceneS
     scenes = [(scene, data) for data in recipe.data for scene in _listed(data)]
     hashes, unreadable = _hashed([scene.path for scene, _ in scenes])
     readable = [(scene, data) for scene, data in scenes if scene.path in hashes]
-    sides = _sides(readable, hashes, recipe)
+    sides = _sides(readable, hashes, hashes_apart(recipe.validation.keep_apart, folder=folder), recipe)
     learnt: list[Scene] = []
     pairs = [(scene, data) for scene, data in readable if sides[scene.path] == "learnt"]
     for scene, data in tqdm(pairs, desc="teacher", unit="picture", disable=teacher is None, leave=False):
@@ -145,14 +147,19 @@ def _listed(data: DataRecipe) -> list[Scene]:
         if not paths:
             raise ConfigError(f"{folder}: no pictures; fill the folder or take it out of the recipe")
         return [Scene(path, folder.name, nothing, nothing, 0.0, annotated=data.empty is not None) for path in paths]
-    examples = read_scenes(data.scenes, sources=data.sources, splits=data.splits, smallest_px=0.0)
+    corrections = read_corrections(data.corrections) if data.corrections else None
+    examples = read_scenes(
+        data.scenes, sources=data.sources, splits=data.splits, smallest_px=0.0, corrections=corrections
+    )
+    ignored = read_ignored(data.scenes, sources=data.sources, splits=data.splits, corrections=corrections)
     scenes = []
     for path, faces in groupby(sorted(examples, key=lambda one: str(one.path)), key=lambda one: one.path):
         of_picture = list(faces)
         boxes = np.array(
             [(one.box.x1, one.box.y1, one.box.x2, one.box.y2) for one in of_picture if one.box is not None], np.float32
         )
-        scenes.append(Scene(path, of_picture[0].source, styled(boxes, data.style), nothing, 0.0))
+        undecided = np.array([(box.x1, box.y1, box.x2, box.y2) for box in ignored.get(path, ())], np.float32)
+        scenes.append(Scene(path, of_picture[0].source, styled(boxes, data.style), undecided.reshape(-1, 4), 0.0))
     return _spread(scenes, data.most)
 
 
@@ -174,13 +181,15 @@ def _hashed(paths: Sequence[Path]) -> tuple[dict[Path, NDArray[np.uint8]], list[
 
 
 def _sides(
-    scenes: Sequence[tuple[Scene, DataRecipe]], hashes: dict[Path, NDArray[np.uint8]], recipe: FaceRecipe
+    scenes: Sequence[tuple[Scene, DataRecipe]],
+    hashes: dict[Path, NDArray[np.uint8]],
+    apart: NDArray[np.uint8],
+    recipe: FaceRecipe,
 ) -> dict[Path, Side]:
-    """Which side of the split each picture is on, the same for near-duplicates."""
+    """Which side of the split each picture is on, the same for near-duplicates; `apart` are hashes of no side."""
     validation = recipe.validation
     sources = {scene.path: scene.source for scene, data in scenes if data.scenes is not None}
     paths = list(dict.fromkeys(scene.path for scene, _ in scenes))
-    apart = [perceptual_hash(read_picture(path)) for path in _judging_elsewhere(validation.keep_apart)]
     groups = duplicate_groups(
         np.array([*(hashes[path] for path in paths), *apart]).reshape(-1, 8), duplicate_bits=validation.duplicate_bits
     )
@@ -207,17 +216,6 @@ def _sides(
     return sides
 
 
-def _judging_elsewhere(places: Sequence[Path]) -> list[Path]:
-    """Pictures of the test split of COCO files, and every picture of folders."""
-    pictures: set[Path] = set()
-    for place in places:
-        if place.is_dir():
-            pictures.update(list_pictures(place))
-        else:
-            pictures.update(one.path for one in read_scenes(place, sources=(), splits=("test",), smallest_px=0))
-    return sorted(pictures)
-
-
 def _taught(scene: Scene, recipe: FaceRecipe, teacher: Teacher) -> Scene:
     """What the teacher adds: faces of a picture without boxes, and places that are no sure background."""
     if recipe.teacher is None:
@@ -229,4 +227,4 @@ def _taught(scene: Scene, recipe: FaceRecipe, teacher: Teacher) -> Scene:
         return replace(scene, faces=boxes[sure], ignored=boxes[~sure])
     known = overlaps(boxes, scene.faces).max(axis=1, initial=0.0) >= MATCHING_OVERLAP
     part = _shares_inside(boxes, scene.faces).max(axis=1, initial=0.0) >= PART_FRACTION
-    return replace(scene, ignored=boxes[~known & ~part])
+    return replace(scene, ignored=np.concatenate([scene.ignored, boxes[~known & ~part]]))

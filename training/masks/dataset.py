@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from edge_agent.domain import Box
+from edge_agent.domain import LABELS, Box
 from edge_agent.errors import ConfigError
 from training.masks import examples as faces
 from training.masks.landmarks import LandmarkFinder
 from training.masks.pack import Pack, open_pack
-from training.masks.split import choose_held_out, duplicate_groups, perceptual_hash
+from training.masks.split import choose_held_out, duplicate_groups, hashes_apart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.domain import Label
+    from edge_agent.domain import Class
     from training.masks.examples import Example
     from training.masks.recipe import DataRecipe, MaskRecipe
 
@@ -64,7 +64,7 @@ class Faces:
 class DataSet:
     """What a run learns from and what judges it."""
 
-    labels: tuple[Label, ...]
+    labels: tuple[Class, ...]
     learnt: Faces
     judging: Faces
     unreadable: tuple[str, ...]
@@ -95,7 +95,8 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
     """
     finder = LandmarkFinder(recipe.finder, min_score=FOUND_SCORE) if recipe.finder else None
     packs = tuple(_open(one, recipe, finder, packs_folder) for one in recipe.data)
-    sides = _sides(packs, recipe)
+    apart = hashes_apart(recipe.validation.keep_apart, folder=packs_folder)
+    sides = _sides(packs, apart, recipe)
     rows, answers, chances, places = [], [], [], []
     judged: set[tuple[object, ...]] = set()
     for number, (pack, data) in enumerate(zip(packs, recipe.data, strict=True)):
@@ -126,10 +127,16 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
 
 
 def _open(data: DataRecipe, recipe: MaskRecipe, finder: LandmarkFinder | None, folder: Path) -> Pack:
-    labels = [label for label in recipe.labels if label in data.labels]
+    classes = [one for one in recipe.labels if one in data.labels]
+    labels = [one for one in LABELS if one in classes]
     if data.scenes:
         found = faces.from_scenes(
-            data.scenes, sources=data.sources, splits=data.splits, smallest_px=data.smallest_px, labels=labels
+            data.scenes,
+            sources=data.sources,
+            splits=data.splits,
+            smallest_px=data.smallest_px,
+            labels=classes,
+            corrections=faces.read_corrections(data.corrections) if data.corrections else None,
         )
         return open_pack(found, folder=folder)
     if data.folders:
@@ -146,10 +153,11 @@ def _name(folder: Path) -> str:
     return folder.parent.name if folder.name == "train" else folder.name
 
 
-def _sides(packs: Sequence[Pack], recipe: MaskRecipe) -> dict[Path, Side]:
+def _sides(packs: Sequence[Pack], apart: NDArray[np.uint8], recipe: MaskRecipe) -> dict[Path, Side]:
     """Which side of the split each picture is on, the same for near-duplicates.
 
-    Pictures of data with `held_out: false` are learnt. What is like a picture that judges elsewhere is on no side.
+    Pictures of data with `held_out: false` are learnt. What is like a picture that judges elsewhere, whose hashes
+    are `apart`, (n, 8), is on no side.
     """
     hashes: dict[Path, NDArray[np.uint8]] = {}
     sources: dict[Path, str] = {}
@@ -161,7 +169,6 @@ def _sides(packs: Sequence[Pack], recipe: MaskRecipe) -> dict[Path, Side]:
             if not data.held_out:
                 learnt_only.add(example.path)
     paths = list(hashes)
-    apart = [perceptual_hash(faces.read_picture(path)) for path in _judging_elsewhere(recipe.validation.keep_apart)]
     groups = duplicate_groups(
         np.array([*(hashes[path] for path in paths), *apart]), duplicate_bits=recipe.validation.duplicate_bits
     )
@@ -180,19 +187,6 @@ def _sides(packs: Sequence[Pack], recipe: MaskRecipe) -> dict[Path, Side]:
 
 def _counts(example: Example, recipe: MaskRecipe) -> bool:
     return example.box is None or example.box.shorter_side_px >= recipe.validation.smallest_px
-
-
-def _judging_elsewhere(places: Sequence[Path]) -> list[Path]:
-    """Pictures of the test split of COCO files, and every picture of folders."""
-    pictures: set[Path] = set()
-    for place in places:
-        if place.is_dir():
-            pictures.update(faces.list_pictures(place))
-        else:
-            pictures.update(
-                example.path for example in faces.read_scenes(place, sources=(), splits=("test",), smallest_px=0)
-            )
-    return sorted(pictures)
 
 
 def _part(

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import cv2
 import numpy as np
 import yaml
 
-from edge_agent.domain import LABELS, Box, Image, Label
+from edge_agent.domain import CLASSES, LABELS, Box, Class, Image, Label
 from edge_agent.errors import ConfigError, PictureError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
@@ -29,7 +30,7 @@ KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentatio
 """What annotations hold that is read here, or of no use for faces."""
 MISTAKES_NAMED = 5
 
-Correction: TypeAlias = Label | Literal["ignore"]
+Correction: TypeAlias = Class | Literal["ignore"]
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Example:
     """One labelled face. `box` is None where the whole picture is the face."""
 
     path: Path
-    label: Label
+    label: Class
     source: str
     box: Box | None = None
 
@@ -135,16 +136,19 @@ def from_scenes(
     sources: Iterable[str] = (),
     splits: Iterable[str] = ("train",),
     smallest_px: float = 0.0,
-    labels: Sequence[Label] = LABELS,
+    labels: Sequence[Class] = LABELS,
+    corrections: Mapping[int, Correction] | None = None,
 ) -> list[Example]:
-    """Annotated faces of COCO scenes; pictures without a `source` or `split` count as the file's stem and `train`.
+    """Annotated faces of COCO scenes; pictures without a `source` or `split` count as the file's folder and `train`.
 
     Raises:
         ConfigError: the file is missing or not COCO, asks for a test split, or leaves no face.
     """
     if "test" in splits:
         raise ConfigError(f"{annotations}: the 'test' split is for judging only; train on other splits")
-    return list(read_scenes(annotations, sources=sources, splits=splits, smallest_px=smallest_px, labels=labels))
+    return read_scenes(
+        annotations, sources=sources, splits=splits, smallest_px=smallest_px, labels=labels, corrections=corrections
+    )
 
 
 def read_scenes(
@@ -153,7 +157,7 @@ def read_scenes(
     sources: Iterable[str],
     splits: Iterable[str],
     smallest_px: float,
-    labels: Sequence[Label] = LABELS,
+    labels: Sequence[Class] = LABELS,
     corrections: Mapping[int, Correction] | None = None,
 ) -> list[Example]:
     """Annotated faces of COCO scenes, any split, without those marked `ignore`; for judging as well as for training.
@@ -167,7 +171,7 @@ def read_scenes(
     examples = [
         Example(one.path, one.label, one.source, one.box)
         for one in _read_annotations(annotations, sources=sources, splits=splits, corrections=corrections or {})
-        if one.label in wanted and one.box.shorter_side_px >= max(smallest_px, 1.0)
+        if one.label != "ignore" and one.label in wanted and one.box.shorter_side_px >= max(smallest_px, 1.0)
     ]
     if not examples:
         raise ConfigError(
@@ -208,7 +212,7 @@ def read_corrections(path: Path) -> dict[int, Correction]:
         raise ConfigError(f"{path}: no such list of corrections; correct the path in the recipe") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: not a YAML file: {error}") from error
-    allowed = (*LABELS, "ignore")
+    allowed = (*CLASSES, "ignore")
     rows = content.items() if isinstance(content, dict) else [(None, content)]
     wrong = [f"{key}: {value}" for key, value in rows if not isinstance(key, int) or value not in allowed]
     if wrong:
@@ -242,7 +246,8 @@ def _read_annotations(
         if _is_outside(box, image):
             outside.append(number)
             continue
-        path = annotations.parent / str(image["file_name"])
+        # Written one way, so that a picture that two files name is known for the same.
+        path = Path(os.path.normpath(annotations.parent / str(image["file_name"])))
         found.append(_Annotation(path, corrections.get(number, label), source, box))
     if outside:
         log.warning(
@@ -281,7 +286,7 @@ def _label_of(annotation: Mapping[str, Any], names: Mapping[int, str]) -> Correc
         return "ignore"
     if "category_id" not in annotation:
         raise ValueError(f"annotation {annotation.get('id')} has neither category_id nor ignore")
-    return cast("Label", names[int(annotation["category_id"])])
+    return cast("Class", names[int(annotation["category_id"])])
 
 
 def _is_outside(box: Box, image: Mapping[str, Any]) -> bool:
@@ -290,9 +295,9 @@ def _is_outside(box: Box, image: Mapping[str, Any]) -> bool:
     return not box.clipped(width_px=width, height_px=height).area_px
 
 
-def count_labels(examples: Iterable[Example]) -> Mapping[Label, int]:
-    """How many examples of each label, in the order of LABELS; labels without any are left out."""
-    counts = dict.fromkeys(LABELS, 0)
+def count_labels(examples: Iterable[Example]) -> Mapping[Class, int]:
+    """How many examples of each label, in the order of CLASSES; labels without any are left out."""
+    counts = dict.fromkeys(CLASSES, 0)
     for example in examples:
         counts[example.label] += 1
     return {label: count for label, count in counts.items() if count}

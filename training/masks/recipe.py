@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edge_agent.domain import LABELS, Label
+from edge_agent.domain import LABELS, NO_FACE, Class, Label
 from training.recipe_file import read_recipe_file
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ class DataRecipe(_Part):
         False, description="Look for the face in each picture of `folders`; false: the whole picture is it"
     )
     share: float = Field(1.0, gt=0.0, description="How often its faces are drawn, against the other sources")
-    labels: tuple[Label, ...] = Field(LABELS, description="Labels to take; pictures of others are left out")
+    labels: tuple[Class, ...] = Field(LABELS, description="Labels to take; pictures of others are left out")
+    corrections: Path | None = Field(
+        None, description="YAML file that gives annotations of `scenes`, by id, another label, or 'ignore'"
+    )
     held_out: bool = Field(True, description="Keep part of it for validation")
 
     @model_validator(mode="after")
@@ -67,6 +70,8 @@ class DataRecipe(_Part):
         given = [name for name in ("scenes", "folders", "faces") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one of scenes, folders and faces, not {' and '.join(given) or 'none'}")
+        if self.corrections and not self.scenes:
+            raise ValueError("'corrections' belongs to 'scenes'")
         if (self.faces is None) != (self.label is None):
             raise ValueError("'faces' and 'label' belong together")
         if "test" in self.splits:
@@ -172,9 +177,11 @@ class MaskRecipe(_Part):
 
     name: str = Field(min_length=1, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Names the run's folder")
     seed: int = Field(1, ge=0)
-    labels: tuple[Label, ...] = Field(LABELS, min_length=2)
+    labels: tuple[Class, ...] = Field(
+        LABELS, min_length=2, description="In the order of the outputs; 'no_face', which rejects a find, comes last"
+    )
     margin_fraction: float = Field(0.25, ge=0.0, le=0.5, description="Margin around a face, on every side")
-    class_weights: Literal["balanced", "none"] | dict[Label, Annotated[float, Field(gt=0.0)]] = Field(
+    class_weights: Literal["balanced", "none"] | dict[Class, Annotated[float, Field(gt=0.0)]] = Field(
         "balanced", description="Weight of each label in the loss; balanced: as if all labels were as frequent"
     )
     finder: Path | None = Field(None, description="A YuNet face finder (ONNX), where faces have to be looked for")
@@ -190,6 +197,8 @@ class MaskRecipe(_Part):
     def _fits_itself(self) -> MaskRecipe:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels: {', '.join(self.labels)} are not distinct")
+        if NO_FACE in self.labels[:-1]:
+            raise ValueError("labels: 'no_face' comes last")
         if self.finder is None and any(one.needs_finder for one in self.data):
             raise ValueError("finder: needed by data with 'find' or 'faces'; give the path of a YuNet model (ONNX)")
         return self

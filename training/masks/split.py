@@ -7,13 +7,18 @@ Perceptual Image Hash Functions", 2010).
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from training.masks.examples import list_pictures, read_picture, read_scenes
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -32,6 +37,30 @@ def perceptual_hash(image: Image) -> NDArray[np.uint8]:
     low = cv2.dct(small.astype(np.float32))[:HASH_SIDE, :HASH_SIDE]
     # The first term is the brightness alone; it would lift the median of a bright picture.
     return np.packbits(low > np.median(low.reshape(-1)[1:]))
+
+
+def hashes_apart(places: Sequence[Path], *, folder: Path) -> NDArray[np.uint8]:
+    """The hash of every picture that judges a model elsewhere: shape (n, 8).
+
+    Those are the test split of COCO files and every picture of folders. They are kept in `folder`, by the places.
+
+    Raises:
+        ConfigError: a place is missing.
+    """
+    key = hashlib.sha256(json.dumps([str(place) for place in places]).encode()).hexdigest()[:16]
+    kept = folder / f"apart-{key}.npy"
+    if not kept.is_file():
+        pictures = sorted({path for place in places for path in _judging(place)})
+        hashes = np.array([perceptual_hash(read_picture(path)) for path in pictures], np.uint8).reshape(-1, HASH_SIDE)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(kept, hashes)
+    return np.asarray(np.load(kept), np.uint8)
+
+
+def _judging(place: Path) -> Iterable[Path]:
+    if place.is_dir():
+        return list_pictures(place)
+    return (one.path for one in read_scenes(place, sources=(), splits=("test",), smallest_px=0))
 
 
 def duplicate_groups(hashes: NDArray[np.uint8], *, duplicate_bits: int) -> NDArray[np.int64]:

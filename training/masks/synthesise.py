@@ -19,7 +19,7 @@ from edge_agent.domain import LABELS, Box, Image, Label
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.tensors import cut_region, face_region
 from training.masks.drawing import Head, Wearing, choose_style, draw_mask
-from training.masks.examples import list_pictures, read_picture
+from training.masks.examples import Example, list_pictures, read_picture, read_scenes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,12 +53,13 @@ def synthesise(
 ) -> Synthesised:
     """Draw a mask on the largest bare face of every picture below a folder and write the data set.
 
-    `wrong_share` 0..1 of the masks are worn wrongly; at most `most` pictures are taken, evenly spread.
+    `folder` may be a COCO file instead: then on every face annotated as bare in its train split. `wrong_share` 0..1 of
+    the masks are worn wrongly; at most `most` pictures are taken, evenly spread.
 
     Raises:
         ConfigError: no pictures, no face in any, or the output folder is not empty.
     """
-    pictures = list_pictures(folder)
+    pictures = _bare_faces(folder)
     if not pictures:
         raise ConfigError(f"{folder}: no pictures; give a folder of bare faces")
     if output.exists() and any(output.iterdir()):
@@ -68,9 +69,9 @@ def synthesise(
         pictures = [pictures[index] for index in sorted(random.choice(len(pictures), most, replace=False))]
     rows: list[tuple[str, Label, Box, tuple[int, int]]] = []
     unreadable, without_face = [], 0
-    for number, path in enumerate(tqdm(pictures, desc="drawing masks", unit="picture")):
+    for number, example in enumerate(tqdm(pictures, desc="drawing masks", unit="picture")):
         try:
-            image = read_picture(path)
+            image = _picture_of(example)
         except PictureError as error:
             unreadable.append(str(error))
             continue
@@ -90,6 +91,17 @@ def synthesise(
     (output / ANNOTATIONS).write_text(json.dumps(_coco(rows, source=output.name)), encoding="utf-8")
     counts: dict[Label, int] = {label: sum(row[1] == label for row in rows) for label in LABELS}
     return Synthesised({label: count for label, count in counts.items() if count}, without_face, tuple(unreadable))
+
+
+def _bare_faces(place: Path) -> list[Example]:
+    if place.is_file():
+        return read_scenes(place, sources=(), splits=("train",), smallest_px=SMALLEST_FACE_PX, labels=("without_mask",))
+    return [Example(path, "without_mask", place.name) for path in list_pictures(place)]
+
+
+def _picture_of(example: Example) -> Image:
+    image = read_picture(example.path)
+    return image if example.box is None else _cutout(image, example.box)[0]
 
 
 def _choose_wearing(image: Image, face: FaceLandmarks, *, wrong_share: float, random: np.random.Generator) -> Wearing:

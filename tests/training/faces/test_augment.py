@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.faces.augment import Sample, flipped, mosaic, single, weathered
+from training.faces.augment import Sample, flipped, mosaic, rotated, single, weathered
 from training.faces.recipe import AugmentationRecipe
 
 NOTHING = np.zeros((0, 4), np.float32)
@@ -60,6 +60,20 @@ def test_a_mirrored_picture_has_mirrored_boxes():
 
     assert turned.faces.tolist() == [[100, 40, 140, 90]]
     assert shares_of_white(turned) == [1.0]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_box_of_a_turned_picture_is_the_one_around_the_turned_face(seed):
+    image = np.zeros((150, 200, 3), np.uint8)
+    cv2.ellipse(image, (80, 65), (20, 25), 0, 0, 360, (255, 255, 255), cv2.FILLED)
+    recipe = AugmentationRecipe(rotation_share=1.0, rotation_degrees=40.0)
+
+    shown = rotated(Sample(image, BOX.copy(), BOX.copy()), recipe, np.random.default_rng(seed))
+
+    rows, columns = np.nonzero(shown.pixels[..., 0] > 127)
+    white = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    assert shown.faces[0] == pytest.approx(white, abs=2)
+    assert shown.ignored[0] == pytest.approx(white, abs=2)
 
 
 def test_faces_too_small_to_learn_become_places_to_ignore():

@@ -93,9 +93,9 @@ def test_another_recipe_in_the_same_folder_is_refused(tiny_recipe, tmp_path):
         run(tiny_recipe(), folder=tmp_path / "run")
 
 
-def test_a_batch_is_the_same_for_the_same_step(tiny_recipe):
+def test_a_batch_is_the_same_for_the_same_step(tiny_recipe, tmp_path):
     recipe = tiny_recipe()
-    scenes = open_scenes(recipe).learnt
+    scenes = open_scenes(recipe, folder=tmp_path).learnt
     chances = np.array([scene.chance for scene in scenes])
 
     one, same, other = (draw_batch(scenes, chances, recipe, epoch=3, step=step) for step in (7, 7, 8))

@@ -17,15 +17,15 @@ from training.faces.scenes import open_scenes, overlaps, styled
 A_FIND = np.array([[140, 100, 156, 120]], np.float32)
 
 
-def test_learning_and_judging_share_no_picture(tiny_recipe):
-    opened = open_scenes(tiny_recipe())
+def test_learning_and_judging_share_no_picture(tiny_recipe, tmp_path):
+    opened = open_scenes(tiny_recipe(), folder=tmp_path)
 
     assert len(opened.judging) == 4
     assert not {scene.path for scene in opened.learnt} & {scene.path for scene in opened.judging}
     assert sum(scene.chance for scene in opened.learnt) == pytest.approx(1.0)
 
 
-def test_near_duplicates_stay_on_one_side(tiny_recipe, scenes_file):
+def test_near_duplicates_stay_on_one_side(tiny_recipe, scenes_file, tmp_path):
     content = json.loads(scenes_file.read_text())
     for image in list(content["images"]):
         copy = image | {"id": image["id"] + 100, "file_name": f"copy-{image['file_name']}"}
@@ -36,7 +36,7 @@ def test_near_duplicates_stay_on_one_side(tiny_recipe, scenes_file):
         ]
     scenes_file.write_text(json.dumps(content))
 
-    opened = open_scenes(tiny_recipe())
+    opened = open_scenes(tiny_recipe(), folder=tmp_path)
 
     learnt, judging = (
         {scene.path.name.removeprefix("copy-") for scene in part} for part in (opened.learnt, opened.judging)
@@ -52,23 +52,23 @@ def test_what_is_like_a_picture_that_judges_elsewhere_is_on_no_side(tiny_recipe,
     cv2.imwrite(str(elsewhere / "like.jpg"), image)
     validation = {"sources": ["drawn"], "choosing": ["drawn"], "keep_apart": [str(elsewhere)], "duplicate_bits": 4}
 
-    opened = open_scenes(tiny_recipe(validation=validation))
+    opened = open_scenes(tiny_recipe(validation=validation), folder=tmp_path)
 
     assert opened.kept_apart >= 1
     assert "003.png" not in {scene.path.name for scene in (*opened.learnt, *opened.judging)}
 
 
-def test_boxes_of_another_style_are_moved_and_scaled():
+def test_boxes_of_another_style_are_moved_and_scaled(tmp_path):
     moved = styled(np.array([[0, 0, 20, 40]], np.float32), StyleRecipe(down_fraction=0.25, width_factor=0.5))
 
     assert moved.tolist() == [[5, 10, 15, 50]]
 
 
-def test_a_teacher_tells_where_background_is_not_sure(tiny_recipe):
+def test_a_teacher_tells_where_background_is_not_sure(tiny_recipe, tmp_path):
     def teacher(_image, _path):
         return A_FIND, np.array([0.5], np.float32)
 
-    opened = open_scenes(tiny_recipe(teacher={"finder": "teacher.onnx"}), teacher=teacher)
+    opened = open_scenes(tiny_recipe(teacher={"finder": "teacher.onnx"}), folder=tmp_path, teacher=teacher)
 
     unknown = [scene for scene in opened.learnt if overlaps(A_FIND, scene.faces).max(initial=0.0) == 0]
     assert unknown
@@ -76,14 +76,14 @@ def test_a_teacher_tells_where_background_is_not_sure(tiny_recipe):
     assert all(not len(scene.ignored) for scene in opened.judging)
 
 
-def test_a_find_inside_an_annotated_face_is_no_face_of_its_own(tiny_recipe):
+def test_a_find_inside_an_annotated_face_is_no_face_of_its_own(tiny_recipe, tmp_path):
     def teacher(_image, path):
         faces = scenes[path].faces
         centres = (faces[:, :2] + faces[:, 2:]) / 2
         return np.concatenate([centres - 2, centres + 2], axis=1), np.full(len(faces), 0.9, np.float32)
 
-    scenes = {scene.path: scene for scene in open_scenes(tiny_recipe()).learnt}
-    opened = open_scenes(tiny_recipe(teacher={"finder": "teacher.onnx"}), teacher=teacher)
+    scenes = {scene.path: scene for scene in open_scenes(tiny_recipe(), folder=tmp_path).learnt}
+    opened = open_scenes(tiny_recipe(teacher={"finder": "teacher.onnx"}), folder=tmp_path, teacher=teacher)
 
     assert all(not len(scene.ignored) for scene in opened.learnt)
 
@@ -98,7 +98,7 @@ def test_a_teacher_finds_the_faces_of_pictures_without_boxes(tiny_recipe, tmp_pa
         data=[{"scenes": str(scenes_file)}, {"pictures": str(tmp_path / "photos"), "most": 3}],
         teacher={"finder": "teacher.onnx"},
     )
-    opened = open_scenes(recipe, teacher=teacher)
+    opened = open_scenes(recipe, folder=tmp_path, teacher=teacher)
 
     photos = [scene for scene in opened.learnt if scene.source == "photos"]
     # The photos are copies of drawn scenes: some are like a judging one, and left out.
@@ -107,14 +107,14 @@ def test_a_teacher_finds_the_faces_of_pictures_without_boxes(tiny_recipe, tmp_pa
     assert all(scene.ignored.tolist() == (A_FIND - 50).tolist() for scene in photos)
 
 
-def test_an_unreadable_picture_is_named_and_left_out(tiny_recipe, scenes_file):
+def test_an_unreadable_picture_is_named_and_left_out(tiny_recipe, scenes_file, tmp_path):
     (scenes_file.parent / "005.png").write_bytes(b"no picture")
 
-    opened = open_scenes(tiny_recipe())
+    opened = open_scenes(tiny_recipe(), folder=tmp_path)
 
     assert ["005.png" in line for line in opened.unreadable] == [True]
 
 
-def test_no_face_to_judge_by_is_said(tiny_recipe):
+def test_no_face_to_judge_by_is_said(tiny_recipe, tmp_path):
     with pytest.raises(ConfigError, match="no faces to validate by"):
-        open_scenes(tiny_recipe(validation={"sources": ["street"]}))
+        open_scenes(tiny_recipe(validation={"sources": ["street"]}), folder=tmp_path)

@@ -1,0 +1,68 @@
+"""A detector's finds are the faces they overlap, or nobody's."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.training.faces.conftest import RELEASED, write_scenes
+from training.faces.mine import label_finds, mine
+
+NOWHERE = np.zeros((0, 4), np.float32)
+
+
+def boxes(*rows):
+    return np.array(rows, np.float32).reshape(-1, 4)
+
+
+FACES = [(boxes([0, 0, 40, 40]), "with_mask"), (boxes([100, 0, 140, 40]), "without_mask")]
+
+
+def test_a_find_is_the_face_that_it_overlaps_most_with_its_own_box():
+    (find,) = label_finds(boxes([98, 2, 138, 40]), FACES, avoided=NOWHERE)
+
+    assert (find.label, find.box) == ("without_mask", (98, 2, 138, 40))
+
+
+@pytest.mark.parametrize("box", [[200, 0, 240, 40], [10, 20, 25, 35]])
+def test_a_find_beside_every_face_or_on_a_small_part_of_one_is_no_face(box):
+    (find,) = label_finds(boxes(box), FACES, avoided=NOWHERE)
+
+    assert find.label == "no_face"
+
+
+def test_a_find_that_is_half_a_face_is_left_out():
+    assert label_finds(boxes([0, 0, 40, 16]), FACES, avoided=NOWHERE) == []
+
+
+def test_a_find_where_a_face_may_be_that_nobody_annotated_is_left_out():
+    assert label_finds(boxes([200, 0, 240, 40]), FACES, avoided=boxes([202, 0, 240, 42])) == []
+
+
+@pytest.mark.tensorflow
+def test_finds_are_written_as_scenes_that_name_the_same_pictures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scenes = write_scenes(tmp_path / "scenes", count=3)
+    (tmp_path / "empty").mkdir()
+    cv2.imwrite("empty/grey.png", np.full((200, 200, 3), 90, np.uint8))
+
+    counts = mine(
+        tmp_path / "mined",
+        scenes=scenes,
+        corrections=None,
+        empty=[tmp_path / "empty"],
+        detector=RELEASED,
+        teacher=RELEASED,
+    )
+
+    content = json.loads((tmp_path / "mined" / "annotations.json").read_text())
+    assert len(content["annotations"]) == sum(counts.values())
+    assert [image["file_name"] for image in content["images"]] == [
+        "../empty/grey.png",
+        "../scenes/000.png",
+        "../scenes/001.png",
+        "../scenes/002.png",
+    ]

@@ -1,0 +1,141 @@
+"""Mining: what does a detector find in annotated pictures, and what is it?
+
+A find that overlaps an annotated face is that face, with the detector's own box and its errors: what a classifier will
+be shown on the device. A find that no annotation and no teacher holds for a face is `no_face`, a hard negative.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from tqdm import tqdm
+
+from edge_agent.domain import CLASSES, NO_FACE, Class
+from edge_agent.errors import ConfigError, PictureError
+from training.faces.finding import KerasFinder
+from training.faces.network import open_network
+from training.faces.scenes import overlaps
+from training.masks.examples import list_pictures, read_corrections, read_ignored, read_picture, read_scenes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Boxes: TypeAlias = NDArray[np.float32]
+
+SIDES_PX = ((448, 352), (640, 384))
+"""Inputs at which the detector looks: the device's."""
+LEAST_SCORE = 0.2
+SAME_FACE = 0.5
+"""A find that overlaps an annotated face by so much (IoU) is that face."""
+NOT_THE_FACE = 0.25
+"""A find that overlaps no face by more is none, though it may be a part of one. What lies between is left out."""
+TEACHER_PX, TEACHER_SCORE = 640, 0.4
+"""A find that the teacher shares may be a face that nobody annotated."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """One find: its box as x1, y1, x2, y2 in pixels of the picture, and what it is."""
+
+    box: tuple[float, float, float, float]
+    label: Class
+
+
+def mine(
+    output: Path,
+    *,
+    scenes: Path,
+    corrections: Path | None,
+    empty: Sequence[Path],
+    detector: Path,
+    teacher: Path,
+) -> dict[Class, int]:
+    """Write a COCO file of what a detector finds in the train split of some scenes and in pictures without people.
+
+    Gives the number of finds by label.
+
+    Raises:
+        ConfigError: pictures or annotations are missing, or nothing was found.
+        ModelError: detector or teacher are missing or none.
+    """
+    changes = read_corrections(corrections) if corrections else None
+    of_picture: dict[Path, list[tuple[Boxes, Class]]] = {}
+    sources: dict[Path, str] = {}
+    for one in read_scenes(scenes, sources=(), splits=("train",), smallest_px=0.0, corrections=changes):
+        if one.box is not None:
+            box = np.array([[one.box.x1, one.box.y1, one.box.x2, one.box.y2]], np.float32)
+            of_picture.setdefault(one.path, []).append((box, one.label))
+            sources[one.path] = one.source
+    undecided = {
+        path: np.array([(box.x1, box.y1, box.x2, box.y2) for box in boxes], np.float32)
+        for path, boxes in read_ignored(scenes, sources=(), splits=("train",), corrections=changes).items()
+    }
+    for folder in empty:
+        for path in list_pictures(folder):
+            of_picture[path], sources[path] = [], folder.name
+    looks = [KerasFinder(open_network(detector), longer_px=a, shorter_px=b, min_score=LEAST_SCORE) for a, b in SIDES_PX]
+    ask = KerasFinder(open_network(teacher), longer_px=TEACHER_PX, shorter_px=TEACHER_PX, min_score=TEACHER_SCORE)
+    found: dict[Path, list[Find]] = {}
+    nothing = np.zeros((0, 4), np.float32)
+    for path in tqdm(sorted(of_picture), desc="finding", unit="picture", leave=False):
+        try:
+            image = read_picture(path)
+        except PictureError as error:
+            log.warning("%s", error)
+            continue
+        finds = np.concatenate([look(image)[0] for look in looks])
+        avoided = np.concatenate([undecided.get(path, nothing), ask(image)[0] if of_picture[path] else nothing])
+        found[path] = label_finds(finds, of_picture[path], avoided=avoided)
+    counts = {name: sum(find.label == name for finds in found.values() for find in finds) for name in CLASSES}
+    if not any(counts.values()):
+        raise ConfigError(f"{scenes}: the detector finds nothing in its pictures")
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "annotations.json").write_text(json.dumps(_coco(found, sources, output)), encoding="utf-8")
+    return counts
+
+
+def label_finds(finds: Boxes, faces: Sequence[tuple[Boxes, Class]], *, avoided: Boxes) -> list[Find]:
+    """What the finds of one picture, (n, 4), are: the face they overlap most, `no_face`, or nothing that is known.
+
+    Each of `faces` is a box, (1, 4), with its label; on `avoided`, (m, 4), nobody knows what is there.
+    """
+    boxes = np.concatenate([box for box, _ in faces]) if faces else np.zeros((0, 4), np.float32)
+    table = overlaps(finds, boxes)
+    unknown = overlaps(finds, avoided).max(axis=1, initial=0.0) > NOT_THE_FACE
+    labelled = []
+    for box, row, is_unknown in zip(finds, table, unknown, strict=True):
+        best = float(row.max(initial=0.0))
+        x1, y1, x2, y2 = box.tolist()
+        if best >= SAME_FACE:
+            labelled.append(Find((x1, y1, x2, y2), faces[int(row.argmax())][1]))
+        elif best <= NOT_THE_FACE and not is_unknown:
+            labelled.append(Find((x1, y1, x2, y2), NO_FACE))
+    return labelled
+
+
+def _coco(found: dict[Path, list[Find]], sources: dict[Path, str], folder: Path) -> dict[str, Any]:
+    numbers = {label: number for number, label in enumerate(CLASSES, 1)}
+    images, annotations = [], []
+    for path, finds in found.items():
+        number = len(images) + 1
+        name = os.path.relpath(path, folder)
+        images.append({"id": number, "file_name": name, "source": sources[path], "split": "train"})
+        for find in finds:
+            x1, y1, x2, y2 = (round(value, 1) for value in find.box)
+            row = {"id": len(annotations) + 1, "image_id": number, "category_id": numbers[find.label]}
+            annotations.append(row | {"bbox": [x1, y1, round(x2 - x1, 1), round(y2 - y1, 1)]})
+    return {
+        "categories": [{"id": number, "name": label} for label, number in numbers.items()],
+        "images": images,
+        "annotations": annotations,
+    }
