@@ -6,7 +6,6 @@ annotated box is one. What a model sees of a face is cut by the device's own cod
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,21 +14,30 @@ from edge_agent.domain import Box, Image, Label
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import face_region
+from training.annotations import read_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from training.annotations import AnnotatedFace
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledFace:
-    """One face of a picture. `box` is None where the whole picture is the face, `label` where nobody said."""
+    """One face of a picture. `box` is None where the whole picture is the face, `label` where nobody said.
+
+    `domain` is the kind of the picture, `pose` that of the face, as annotations say; `ignore`: it counts neither way.
+    """
 
     path: Path
     label: Label | None
     box: Box | None = None
+    domain: str | None = None
+    pose: str | None = None
+    ignore: bool = False
 
     def region(self, image: Image, *, margin_fraction: float) -> Box:
         """What a model looks at: the whole picture, or a square around the box."""
@@ -117,38 +125,35 @@ def faces_of_scenes(
     source: str | None = None,
     min_side_px: float = 0.0,
     labelled: bool = True,
+    with_ignored: bool = False,
 ) -> list[LabelledFace]:
     """Annotated faces of COCO scenes, of one split and source where given; `labelled`: only those with a known label.
+
+    `with_ignored` gives the faces that nobody can decide as well, marked so, whatever their size.
 
     Raises:
         ConfigError: the file is missing or not COCO, or no face is left.
     """
-    try:
-        content = json.loads(annotations.read_text(encoding="utf-8"))
-        labels = {int(one["id"]): label_of(str(one["name"])) for one in content["categories"]}
-        pictures = {int(one["id"]): one for one in content["images"]}
-        boxes = [
-            (pictures[int(one["image_id"])], labels[int(one["category_id"])], one["bbox"])
-            for one in content["annotations"]
-        ]
-    except FileNotFoundError as error:
-        raise ConfigError(f"{annotations}: no such file") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{annotations}: not COCO annotations of faces: {error!r}") from error
+    annotated = read_annotations(annotations)
     faces = []
-    for picture, label, (x, y, width, height) in boxes:
-        box = Box(x, y, x + width, y + height)
-        # A data set without splits is one to learn from.
-        wanted = split in {None, picture.get("split", "train")} and source in {None, picture.get("source")}
-        if wanted and (label is not None or not labelled) and box.shorter_side_px >= max(min_side_px, 1.0):
-            faces.append(LabelledFace(annotations.parent / str(picture["file_name"]), label, box))
-    if not faces:
-        known = {kind: sorted({str(one.get(kind)) for one in pictures.values()}) for kind in ("split", "source")}
+    for one in annotated:
+        label = label_of(one.name) if one.name is not None else None
+        # A picture without a split is one to learn from.
+        wanted = split in {None, one.split} and source in {None, one.source}
+        counts = (label is not None or not labelled) and one.box.shorter_side_px >= max(min_side_px, 1.0)
+        if wanted and (with_ignored if one.ignore else counts):
+            faces.append(LabelledFace(one.path, label, one.box, domain=one.domain, pose=one.pose, ignore=one.ignore))
+    if all(face.ignore for face in faces):
+        splits, sources = (sorted({str(value) for value in values}) for values in _splits_and_sources(annotated))
         raise ConfigError(
             f"{annotations}: no face of {min_side_px:g} px or more with split {split or 'any'} and source "
-            f"{source or 'any'}; splits there: {', '.join(known['split'])}; sources: {', '.join(known['source'])}"
+            f"{source or 'any'}; splits there: {', '.join(splits)}; sources: {', '.join(sources)}"
         )
     return sorted(faces, key=lambda face: str(face.path))
+
+
+def _splits_and_sources(annotated: Sequence[AnnotatedFace]) -> tuple[set[str], set[str | None]]:
+    return {one.split for one in annotated}, {one.source for one in annotated}
 
 
 def _class_folders(folder: Path) -> list[tuple[Label, Path]]:

@@ -176,7 +176,13 @@ def _judged(title: str, evaluation: Evaluation) -> str:
         "| faces | number | read right | " + " | ".join(f"recall of {label}" for label in judged.metrics.labels) + " |",
         "|---|---|---|" + "---|" * len(judged.metrics.labels),
         _row("all", judged.metrics),
-        *(_row(f"{band} px", metrics) for band, metrics in judged.bands.items()),
+        *(_row(f"{band} px", metrics) for band, metrics in judged.bands.get("size_px", {}).items()),
+        *(
+            _row(f"{sort} {band}", bands[band])
+            for sort, bands in judged.bands.items()
+            if sort != "size_px"
+            for band in bands
+        ),
         _row("all, float original", original.metrics),
         "",
         "Precision: "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from converter.labelled_faces import opened
-from converter.masks.metrics import Metrics, Reading, by_size, measure
+from converter.masks.metrics import Metrics, Reading, in_bands, measure
 from converter.progress import with_progress
 from edge_agent.errors import ConfigError
 
@@ -22,19 +22,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """One model's metrics, on the labels that both it and the faces have; faces of other labels do not count."""
+    """One model's metrics, on the labels that both it and the faces have; faces of other labels do not count.
+
+    `bands` are the same by `size_px`, `domain` and `pose`.
+    """
 
     candidate: Candidate
     metrics: Metrics
-    bands: Mapping[str, Metrics]
+    bands: Mapping[str, Mapping[str, Metrics]]
 
     def as_json(self) -> dict[str, Any]:
-        """Flat, with the size bands inside."""
+        """Flat, with the bands inside."""
         return {
             "path": str(self.candidate.path),
             "runtime": self.candidate.runtime,
             **self.metrics.as_json(),
-            "bands": {name: metrics.as_json() for name, metrics in self.bands.items()},
+            "bands": {
+                sort: {name: metrics.as_json() for name, metrics in bands.items()} for sort, bands in self.bands.items()
+            },
         }
 
 
@@ -104,7 +109,8 @@ def evaluate(
             region = face.region(image, margin_fraction=candidate.margin_fraction)
             scores = _among(candidate.scores(image, region), labels)
             read = candidate.decide(scores)
-            given[number] = _Answer(Reading(face.label, read, scores[read], face.side_px(image)), scores)
+            reading = Reading(face.label, read, scores[read], face.side_px(image), face.domain, face.pose)
+            given[number] = _Answer(reading, scores)
     judged = []
     for candidate, labels, given in zip(candidates, judged_labels, answers, strict=True):
         readings = [answer.reading for answer in given.values()]
@@ -112,7 +118,7 @@ def evaluate(
             raise ConfigError(
                 f"{candidate.path}: none of the {len(faces)} faces can be read; {'; '.join(unreadable[:3])}"
             )
-        bands = by_size(readings, labels=labels) if with_bands else {}
+        bands = in_bands(readings, labels=labels) if with_bands else {}
         judged.append(Judged(candidate, measure(readings, labels=labels), bands))
     pairs = itertools.combinations(range(len(candidates)), 2)
     agreements = [_agreement(candidates[a], answers[a], candidates[b], answers[b]) for a, b in pairs]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from converter.bands import SIZE_BANDS, banded, size_band
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -23,9 +25,6 @@ Z_95 = 1.959964
 CALIBRATION_BINS = 15
 """As in Guo et al. 2017, "On Calibration of Modern Neural Networks"."""
 
-SIZE_BANDS_PX: tuple[tuple[float, float], ...] = ((0, 16), (16, 32), (32, 64), (64, math.inf))
-"""Shorter side of a face, lower end inclusive."""
-
 
 CLEAR_GAIN = 0.3
 CLEARLY_RIGHT = 0.8
@@ -34,12 +33,17 @@ CLEARLY_RIGHT = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one model says of one face, against what is true. `score` is that of `read`."""
+    """What one model says of one face, against what is true. `score` is that of `read`.
+
+    `domain` and `pose` are what annotations say of the picture and of the face.
+    """
 
     truth: Label
     read: Label
     score: float
     side_px: float
+    domain: str | None = None
+    pose: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +135,18 @@ def measure(readings: Sequence[Reading], *, labels: Sequence[Label]) -> Metrics:
     return Metrics(confusion, expected_calibration_error(readings))
 
 
-def by_size(readings: Sequence[Reading], *, labels: Sequence[Label]) -> dict[str, Metrics]:
-    """The same for every size of face of which there are any, smallest first: "16-32", "64+"."""
-    bands = {}
-    for low, high in SIZE_BANDS_PX:
-        inside = [reading for reading in readings if low <= reading.side_px < high]
-        if inside:
-            bands[f"{low:g}+" if math.isinf(high) else f"{low:g}-{high:g}"] = measure(inside, labels=labels)
-    return bands
+def in_bands(readings: Sequence[Reading], *, labels: Sequence[Label]) -> dict[str, dict[str, Metrics]]:
+    """The same by the size of the face in pixels, and by domain and pose where annotations say them."""
+    sorts = {
+        "size_px": banded(readings, lambda one: size_band(one.side_px), order=SIZE_BANDS),
+        "domain": banded(readings, lambda one: one.domain),
+        "pose": banded(readings, lambda one: one.pose),
+    }
+    return {
+        sort: {name: measure(inside, labels=labels) for name, inside in bands.items()}
+        for sort, bands in sorts.items()
+        if bands
+    }
 
 
 def expected_calibration_error(readings: Sequence[Reading]) -> float | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from converter.masks.candidates import Candidate
 from converter.masks.evaluation import Judged
-from converter.masks.metrics import Reading, by_size, measure
+from converter.masks.metrics import Reading, in_bands, measure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ def _nothing(scores: Mapping[Label, float]) -> Label:
 def judged(name: str, readings: list[Reading]) -> Judged:
     """A model that read these faces."""
     candidate = Candidate(Path(name), "litert", LABELS, 0.0, scores=_never, decide=_nothing)
-    return Judged(candidate, measure(readings, labels=LABELS), by_size(readings, labels=LABELS))
+    return Judged(candidate, measure(readings, labels=LABELS), in_bands(readings, labels=LABELS))
 
 
 def readings(truth: Label, read: Label, count: int, *, score: float = 0.9, side_px: float = 20.0) -> list[Reading]:

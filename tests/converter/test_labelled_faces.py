@@ -104,6 +104,16 @@ def test_pictures_of_no_split_are_to_learn_from(scenes):
     assert {face.path.name for face in faces_of_scenes(scenes)} == {"a.png", "b.png", "c.png"}
 
 
+def test_faces_that_nobody_can_decide_are_given_only_where_asked_for(scenes):
+    content = json.loads(scenes.read_text())
+    content["annotations"].append({"image_id": 2, "bbox": [70, 20, 9, 9], "ignore": 1, "pose": "profile"})
+    scenes.write_text(json.dumps(content))
+
+    assert not any(face.ignore for face in faces_of_scenes(scenes, split="test"))
+    (ignored,) = [face for face in faces_of_scenes(scenes, split="test", with_ignored=True) if face.ignore]
+    assert (ignored.box, ignored.label, ignored.pose) == (Box(70, 20, 79, 29), None, "profile")
+
+
 def test_scenes_without_such_faces_say_what_there_is(scenes):
     with pytest.raises(ConfigError, match=r"no face of 16 px or more with split val .*splits there: .*test.*sources:"):
         faces_of_scenes(scenes, split="val", min_side_px=16)
@@ -120,7 +130,7 @@ def test_validation_faces_are_never_those_of_another_split(scenes):
 def test_what_is_not_coco_is_called_so(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
 
-    with pytest.raises(ConfigError, match=r"a\.json: not COCO annotations of faces"):
+    with pytest.raises(ConfigError, match=r"a\.json: not a COCO file of faces"):
         faces_of_scenes(tmp_path / "a.json")
 
 

@@ -47,7 +47,7 @@ def test_it_tells_data_with_terms_metrics_by_size_limits_and_what_it_is_not_for(
     assert "| MIT |" in text
     assert "| secret |  | not listed; ask whoever trained the model | unknown |" in text
     assert "| all | 25 | 80.0% (60.9..91.1) | 100.0% (72.2..100.0) | 66.7% (41.7..84.8) |" in text
-    assert "| 16-32 px | 15 |" in text
+    assert "| 16-24 px | 15 |" in text
     assert "| all, float original | 20 | 100.0%" in text
     assert "the same label for 20 of 25 faces" in text
     assert "## What it must not be used for" in text

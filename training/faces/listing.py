@@ -26,8 +26,10 @@ def write_listing(scenes: SceneSet, path: Path) -> None:
             number = len(images) + 1
             name = os.path.relpath(scene.path, path.parent)
             images.append({"id": number, "file_name": name, "source": scene.source, "split": split})
-            for x1, y1, x2, y2 in scene.faces.tolist():
-                box = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
-                annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": 1, "bbox": box})
+            for ignore, boxes in ((0, scene.faces), (1, scene.ignored)):
+                for x1, y1, x2, y2 in boxes.tolist():
+                    box = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
+                    one = {"id": len(annotations) + 1, "image_id": number, "category_id": 1, "bbox": box}
+                    annotations.append(one | ({"ignore": 1} if ignore else {}))
     content = {"categories": [CATEGORY], "images": images, "annotations": annotations}
     path.write_text(json.dumps(content), encoding="utf-8")

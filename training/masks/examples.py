@@ -7,12 +7,8 @@ are refused: what a model is judged by must never be learnt.
 
 from __future__ import annotations
 
-import json
-import logging
-import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -20,19 +16,16 @@ import yaml
 
 from edge_agent.domain import CLASSES, LABELS, Box, Class, Image, Label
 from edge_agent.errors import ConfigError, PictureError
+from training.annotations import MISTAKES_NAMED, read_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
-KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation", "ignore", "pose"}
-"""What annotations hold that is read here, or of no use for faces."""
-MISTAKES_NAMED = 5
 
 Correction: TypeAlias = Class | Literal["ignore"]
-
-log = logging.getLogger(__name__)
 
 FOLDER_NAMES: dict[str, Label] = {
     "with_mask": "with_mask",
@@ -235,64 +228,17 @@ def _read_annotations(
 ) -> list[_Annotation]:
     """Every annotation of some sources and splits, corrected; "ignore" where nobody can decide."""
     wanted_sources, wanted_splits = set(sources), set(splits)
-    found, outside = [], []
-    rows = _load(annotations)
-    if strangers := set(corrections) - {number for number, *_ in rows}:
+    faces = read_annotations(annotations)
+    if strangers := set(corrections) - {face.number for face in faces}:
         raise ConfigError(f"{annotations}: has no annotation {min(strangers)}, which the corrections name")
-    for number, image, label, box in rows:
-        source = str(image.get("source", annotations.parent.name))
-        if (wanted_sources and source not in wanted_sources) or image.get("split", "train") not in wanted_splits:
-            continue
-        if _is_outside(box, image):
-            outside.append(number)
-            continue
-        # Written one way, so that a picture that two files name is known for the same.
-        path = Path(os.path.normpath(annotations.parent / str(image["file_name"])))
-        found.append(_Annotation(path, corrections.get(number, label), source, box))
-    if outside:
-        log.warning(
-            "%s: %d boxes lie outside their picture and are left out, the first in annotation %d",
-            annotations,
-            len(outside),
-            outside[0],
-        )
+    found = []
+    for face in faces:
+        source = face.source or annotations.parent.name
+        if (not wanted_sources or source in wanted_sources) and face.split in wanted_splits:
+            # Labels of other tasks match nothing later.
+            label: Correction = "ignore" if face.ignore else cast("Class", face.name)
+            found.append(_Annotation(face.path, corrections.get(face.number, label), source, face.box))
     return found
-
-
-def _load(annotations: Path) -> list[tuple[int, Mapping[str, Any], Correction, Box]]:
-    """Id, picture, label and box of every annotation of a COCO file whose picture is listed."""
-    try:
-        content = json.loads(annotations.read_text(encoding="utf-8"))
-        names = {int(one["id"]): str(one["name"]) for one in content["categories"]}
-        images = {int(one["id"]): one for one in content["images"]}
-        rows = []
-        for one in content["annotations"]:
-            x, y, width, height = (float(side) for side in one["bbox"])
-            if (image := images.get(int(one["image_id"]))) is not None:
-                rows.append((int(one.get("id", 0)), image, _label_of(one, names), Box(x, y, x + width, y + height)))
-        unread = {key for one in content["annotations"] for key in one} - KEYS
-    except FileNotFoundError as error:
-        raise ConfigError(f"{annotations}: no such file; correct the path in the recipe") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{annotations}: not a COCO file of faces: {error!r}") from error
-    if unread:
-        log.warning("%s: keys of annotations that are not used: %s", annotations, ", ".join(sorted(unread)))
-    return rows
-
-
-def _label_of(annotation: Mapping[str, Any], names: Mapping[int, str]) -> Correction:
-    """The label, or "ignore", for which no `category_id` is needed. Labels of other tasks match nothing later."""
-    if annotation.get("ignore"):
-        return "ignore"
-    if "category_id" not in annotation:
-        raise ValueError(f"annotation {annotation.get('id')} has neither category_id nor ignore")
-    return cast("Class", names[int(annotation["category_id"])])
-
-
-def _is_outside(box: Box, image: Mapping[str, Any]) -> bool:
-    """Whether nothing of a box is in its picture; without a size on file only its upper left side tells."""
-    width, height = float(image.get("width", "inf")), float(image.get("height", "inf"))
-    return not box.clipped(width_px=width, height_px=height).area_px
 
 
 def count_labels(examples: Iterable[Example]) -> Mapping[Class, int]:

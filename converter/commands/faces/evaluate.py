@@ -97,14 +97,19 @@ def _print_table(reports: Sequence[DetectorReport]) -> None:
     print(f"{first.pictures} pictures, {first.faces} faces of {SMALLEST_PX:g} px and more", end="")
     print(f", {first.empty_pictures} pictures without people" if first.empty_pictures else "")
     width = max(len(one.name) for one in reports)
-    bands = " ".join(f"{_band(name):>10}" for name in first.ap)
-    print(f"{'average precision':{width}} {bands}  from score   found  false  in empty      ms   time")
+    columns = " ".join(f"{_band(name):>10}" for name in first.ap)
+    print(f"{'average precision':{width}} {columns}  from score   found  false  in empty      ms   time")
     for one in reports:
         values = " ".join(f"{value:>10.3f}" for value in one.ap.values())
         in_empty = f"{one.false_detections_in_empty:>8.3f}" if one.empty_pictures else f"{'-':>8}"
         at_score = f"{one.min_score:>10.3g}  {one.recall:>6.3f} {one.false_detections:>6.3f}  {in_empty}"
         print(f"{one.name:{width}} {values}  {at_score} {one.median_ms:>7.2f}  {one.median_ms / first.median_ms:>5.2f}")
-    print("found: share of the faces; false: finds a picture that are no annotated face; time: against the first")
+    print("found: share of the faces; false: detections a picture that are no annotated face; time: against the first")
+    for sort, bands in first.bands.items():
+        print(f"found, by {sort.replace('_px', ' in px')}:")
+        for name, band in bands.items():
+            shares = " ".join(f"{one.bands[sort][name].recall:>7.3f}" for one in reports)
+            print(f"  {name:<16} {band.faces:>6} faces {shares}")
 
 
 def _band(name: str) -> str:

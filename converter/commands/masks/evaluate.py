@@ -64,6 +64,9 @@ def _print_metrics(metrics: Metrics) -> None:
 
 
 def _print_bands(judged: Judged) -> None:
-    for name, metrics in judged.bands.items():
-        recalls = ", ".join(f"{label} {metrics.recall(label)}" for label in metrics.labels if metrics.recall(label).of)
-        print(f"  {name:>6} px: {metrics.faces} faces, read right {metrics.accuracy}; recall {recalls}")
+    for sort, bands in judged.bands.items():
+        width = max(map(len, bands))
+        for name, metrics in bands.items():
+            known = [label for label in metrics.labels if metrics.recall(label).of]
+            recalls = ", ".join(f"{label} {metrics.recall(label)}" for label in known)
+            print(f"  {sort} {name:>{width}}: {metrics.faces} faces, read right {metrics.accuracy}; recall {recalls}")

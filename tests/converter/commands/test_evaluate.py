@@ -68,7 +68,11 @@ def test_scenes_are_judged_by_the_size_of_the_face(converted, tmp_path, capsys):
     told = evaluated(capsys, converted, "--scenes", tmp_path / "annotations.json", "--split", "test")
 
     (model,) = told["models"]
-    assert {name: band["accuracy"] for name, band in model["bands"].items()} == {"16-32": 1.0, "32-64": 0.0, "64+": 1.0}
+    assert {name: band["accuracy"] for name, band in model["bands"]["size_px"].items()} == {
+        "16-24": 1.0,
+        "32-48": 0.0,
+        "48-100": 1.0,
+    }
     assert model["recall"]["without_mask"] == 0.5
 
 

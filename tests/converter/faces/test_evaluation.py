@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from converter.faces.candidates import DetectorCandidate
-from converter.faces.evaluation import evaluate_detectors, scenes_of
+from converter.faces.evaluation import Band, evaluate_detectors, scenes_of
 from edge_agent.domain import Box, Face
 
 WIDTH, HEIGHT = 100, 80
@@ -74,3 +74,30 @@ def test_detectors_are_judged_side_by_side(coco_file):
     one, other = evaluate_detectors([a_detector(Face(LEFT, 0.9), name="one"), a_detector(name="other")], scenes, [])
 
     assert (one.name, one.recall, other.name, other.recall) == ("one", 0.5, "other", 0.0)
+
+
+def test_what_lies_on_a_face_that_nobody_can_decide_is_neither_right_nor_wrong(coco_file):
+    content = json.loads(coco_file.read_text())
+    for one in content["annotations"][1::2]:
+        one["ignore"] = 1
+    coco_file.write_text(json.dumps(content))
+
+    scenes = scenes_of(coco_file, split=None, source=None)
+    (judged,) = evaluate_detectors([a_detector(Face(RIGHT, 0.9), Face(LEFT, 0.8))], scenes, [])
+
+    assert (judged.faces, judged.recall, judged.false_detections, judged.ap["ap_50_16px"]) == (2, 1.0, 0.0, 1.0)
+
+
+def test_recall_is_told_by_size_domain_and_pose(coco_file):
+    content = json.loads(coco_file.read_text())
+    content["images"][0]["domain"] = "press"
+    content["annotations"][0]["pose"] = "profile"
+    coco_file.write_text(json.dumps(content))
+
+    (judged,) = evaluate_detectors([a_detector(Face(LEFT, 0.9))], scenes_of(coco_file, split=None, source=None), [])
+
+    assert judged.bands == {
+        "size_px": {"16-24": Band(2, 1.0), "24-32": Band(2, 0.0)},
+        "domain": {"press": Band(2, 0.5)},
+        "pose": {"profile": Band(1, 1.0)},
+    }

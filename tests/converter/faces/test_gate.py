@@ -18,6 +18,7 @@ def a_report(average_precision: float) -> DetectorReport:
         empty_pictures=0,
         false_detections_in_empty=0.0,
         median_ms=5.0,
+        bands={},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +14,8 @@ from converter.masks.metrics import (
     Reading,
     Share,
     better_order,
-    by_size,
     expected_calibration_error,
+    in_bands,
     likeliest_order,
     measure,
 )
@@ -85,12 +86,17 @@ def test_a_score_of_one_falls_into_the_last_bin():
     assert expected_calibration_error([a_reading("with_mask", "with_mask", score=1.0)]) == 0.0
 
 
-def test_size_bands_include_their_lower_end_and_leave_out_what_is_empty():
-    faces = [a_reading("with_mask", "with_mask", side_px=side) for side in (15.9, 16, 31, 64, 500)]
+def test_bands_are_by_size_domain_and_pose_and_what_is_empty_is_left_out():
+    faces = [a_reading("with_mask", "with_mask", side_px=side) for side in (15.9, 16, 23, 47, 100, 500)]
+    faces.append(replace(faces[0], domain="press", pose="profile"))
 
-    bands = by_size(faces, labels=LABELS)
+    bands = in_bands(faces, labels=LABELS)
 
-    assert {name: metrics.faces for name, metrics in bands.items()} == {"0-16": 1, "16-32": 2, "64+": 2}
+    assert {sort: {name: one.faces for name, one in inside.items()} for sort, inside in bands.items()} == {
+        "size_px": {"0-16": 2, "16-24": 2, "32-48": 1, "100+": 2},
+        "domain": {"press": 1},
+        "pose": {"profile": 1},
+    }
 
 
 def test_swapped_labels_are_put_in_order():

@@ -14,7 +14,13 @@ NOTHING = np.zeros((0, 4), np.float32)
 
 
 def test_pictures_are_named_from_the_folder_of_the_file_with_their_boxes(tmp_path):
-    learnt = Scene(tmp_path / "a.png", "street", np.array([[10, 20, 30, 60]], np.float32), NOTHING, 1.0)
+    learnt = Scene(
+        tmp_path / "a.png",
+        "street",
+        np.array([[10, 20, 30, 60]], np.float32),
+        np.array([[1, 1, 3, 4]], np.float32),
+        1.0,
+    )
     judging = Scene(tmp_path / "b.png", "groups", NOTHING, NOTHING, 0.0)
     (tmp_path / "run").mkdir()
     path = tmp_path / "run" / "scenes.json"
@@ -26,4 +32,5 @@ def test_pictures_are_named_from_the_folder_of_the_file_with_their_boxes(tmp_pat
         (str(Path("..") / "a.png"), "train", "street"),
         (str(Path("..") / "b.png"), "validation", "groups"),
     ]
-    assert [one["bbox"] for one in content["annotations"]] == [[10, 20, 20, 40]]
+    assert [one["bbox"] for one in content["annotations"]] == [[10, 20, 20, 40], [1, 1, 2, 3]]
+    assert [one.get("ignore") for one in content["annotations"]] == [None, 1]

@@ -118,3 +118,16 @@ def test_an_unreadable_picture_is_named_and_left_out(tiny_recipe, scenes_file, t
 def test_no_face_to_judge_by_is_said(tiny_recipe, tmp_path):
     with pytest.raises(ConfigError, match="no faces to validate by"):
         open_scenes(tiny_recipe(validation={"sources": ["street"]}), folder=tmp_path)
+
+
+def test_a_face_that_nobody_can_decide_is_neither_learnt_nor_punished(tiny_recipe, tmp_path, scenes_file):
+    content = json.loads(scenes_file.read_text())
+    count = len(content["annotations"])
+    content["annotations"] += [{"image_id": one["id"], "bbox": [1, 1, 9, 9], "ignore": 1} for one in content["images"]]
+    scenes_file.write_text(json.dumps(content))
+
+    opened = open_scenes(tiny_recipe(), folder=tmp_path)
+
+    scenes = (*opened.learnt, *opened.judging)
+    assert sum(len(scene.faces) for scene in scenes) == count
+    assert all(scene.ignored.tolist() == [[1, 1, 10, 10]] for scene in scenes)

@@ -1,0 +1,32 @@
+"""Bands: of which kind is a face, where a figure for all faces together says too little?"""
+
+from __future__ import annotations
+
+import bisect
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+T = TypeVar("T")
+
+SIZE_LIMITS_PX = (16, 24, 32, 48, 100)
+"""Shorter side of a face, lower end inclusive: from what a device may be asked to decide to a face at a door."""
+SIZE_BANDS = tuple(
+    f"{low}-{high}" if high else f"{low}+" for low, high in zip((0, *SIZE_LIMITS_PX), (*SIZE_LIMITS_PX, 0), strict=True)
+)
+
+
+def size_band(side_px: float) -> str:
+    """The band of a face by its shorter side, as "16-24" or "100+"."""
+    return SIZE_BANDS[bisect.bisect_right(SIZE_LIMITS_PX, side_px)]
+
+
+def banded(items: Iterable[T], name_of: Callable[[T], str | None], *, order: Sequence[str] = ()) -> dict[str, list[T]]:
+    """Items by name, in the order given or of the alphabet; those of no name are left out."""
+    found: dict[str, list[T]] = {}
+    for item in items:
+        name = name_of(item)
+        if name is not None:
+            found.setdefault(name, []).append(item)
+    return {name: found[name] for name in (order or sorted(found)) if name in found}

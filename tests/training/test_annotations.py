@@ -1,0 +1,78 @@
+"""What is read of a COCO file, and how its mistakes are named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from edge_agent.domain import Box
+from edge_agent.errors import ConfigError
+from training.annotations import read_annotations
+
+FACE = {"image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20]}
+
+
+def coco(folder, *annotations, image=None):
+    """A file of one picture of 100x80 px."""
+    picture = {"id": 1, "file_name": "a.png", "width": 100, "height": 80} | (image or {})
+    content = {"images": [picture], "annotations": annotations, "categories": [{"id": 1, "name": "with_mask"}]}
+    path = folder / "annotations.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_face_has_what_is_said_of_it_and_of_its_picture(tmp_path):
+    said = {"split": "test", "source": "street", "domain": "press", "licence": "CC0"}
+
+    (face,) = read_annotations(coco(tmp_path, FACE | {"pose": "profile", "segmentation": []}, image=said))
+
+    assert (face.path, face.box, face.name) == (tmp_path / "a.png", Box(10, 10, 30, 30), "with_mask")
+    assert (face.split, face.source, face.domain, face.pose, face.ignore) == (
+        "test",
+        "street",
+        "press",
+        "profile",
+        False,
+    )
+
+
+@pytest.mark.parametrize("mark", [{"ignore": 1}, {"iscrowd": 1}])
+def test_what_nobody_can_decide_needs_no_category(tmp_path, mark):
+    (face,) = read_annotations(coco(tmp_path, {"image_id": 1, "bbox": [10, 10, 20, 20]} | mark))
+
+    assert face.ignore
+    assert face.name is None
+
+
+def test_a_box_that_reaches_outside_is_kept_as_it_is(tmp_path):
+    (face,) = read_annotations(coco(tmp_path, FACE | {"bbox": [-5, 70, 30, 30]}))
+
+    assert face.box == Box(-5, 70, 25, 100)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"bbox": [10, 10, 20]}, "annotations.1.bbox"),
+        ({"category_id": None}, "annotation 2 has neither category_id nor ignore"),
+        ({"category_id": 7}, "annotation 2: category_id 7 is not among the categories"),
+        ({"image_id": 9}, "annotation 2: image_id 9 is not among the images"),
+        ({"ignore": "perhaps"}, "annotations.1.ignore"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path, wrong, said):
+    path = coco(tmp_path, FACE, FACE | {"id": 2} | wrong)
+
+    with pytest.raises(ConfigError) as raised:
+        read_annotations(path)
+
+    assert said in str(raised.value)
+    assert str(path) in str(raised.value)
+
+
+def test_many_mistakes_are_named_together(tmp_path):
+    with pytest.raises(ConfigError, match=r"annotation 4: .* and 3 more") as raised:
+        read_annotations(coco(tmp_path, *[FACE | {"id": number, "image_id": 9} for number in range(8)]))
+
+    assert "annotation 5" not in str(raised.value)

@@ -1,0 +1,150 @@
+"""Annotations: which faces does a COCO file show, and which of them may nobody be judged by?"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge_agent.domain import Box
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MISTAKES_NAMED = 5
+UNUSED_KEYS = {"area", "segmentation"}
+"""Of COCO, and of no use for faces."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedFace:
+    """One box of a picture.
+
+    `number` is its id, 0 where it has none, `name` that of its category; `ignore`: nobody can decide what it is.
+    """
+
+    number: int
+    path: Path
+    source: str | None
+    split: str
+    domain: str | None
+    pose: str | None
+    name: str | None
+    box: Box
+    ignore: bool
+
+
+# What is read of a file; COCO files hold many more keys, and none of those says anything here.
+class _Image(BaseModel):
+    id: int
+    file_name: str
+    width: int | None = None
+    height: int | None = None
+    source: str | None = None
+    split: str = "train"
+    domain: str | None = None
+
+
+class _Annotation(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    id: int = 0
+    image_id: int
+    category_id: int | None = None
+    bbox: tuple[float, float, float, float]
+    pose: str | None = None
+    ignore: bool = False
+    # A crowd is a place with many faces, none of which has a box.
+    iscrowd: bool = False
+
+
+class _Category(BaseModel):
+    id: int
+    name: str
+
+
+class _Coco(BaseModel):
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+
+
+def read_annotations(path: Path) -> list[AnnotatedFace]:
+    """Read every box of a COCO file, in the order of the file; pictures without a `split` are to learn from.
+
+    Boxes outside their picture, and keys that mean nothing here, are named in the log; those boxes are left out.
+
+    Raises:
+        ConfigError: the file is missing or not COCO, or an annotation has no category or no picture.
+    """
+    content = _load(path)
+    names = {category.id: category.name for category in content.categories}
+    images = {image.id: image for image in content.images}
+    faces, outside = [], []
+    for one in content.annotations:
+        image = images[one.image_id]
+        x, y, width, height = one.bbox
+        box = Box(x, y, x + width, y + height)
+        if not box.clipped(width_px=image.width or math.inf, height_px=image.height or math.inf).area_px:
+            outside.append(f"annotation {one.id}")
+            continue
+        faces.append(
+            AnnotatedFace(
+                number=one.id,
+                # Written one way, so that a picture that two files name is known for the same.
+                path=Path(os.path.normpath(path.parent / image.file_name)),
+                source=image.source,
+                split=image.split,
+                domain=image.domain,
+                pose=one.pose,
+                name=names.get(one.category_id) if one.category_id is not None else None,
+                box=box,
+                ignore=one.ignore or one.iscrowd,
+            )
+        )
+    if outside:
+        log.warning("%s: %d boxes lie outside their picture and are left out: %s", path, len(outside), _listed(outside))
+    if unread := {key for one in content.annotations for key in one.model_extra or ()} - UNUSED_KEYS:
+        log.warning("%s: keys of annotations that are not used: %s", path, ", ".join(sorted(unread)))
+    return faces
+
+
+def _load(path: Path) -> _Coco:
+    try:
+        content = _Coco.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file; correct the path") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors()]
+        raise ConfigError(f"{path}: not a COCO file of faces: {_listed(found)}") from error
+    names = {category.id: category.name for category in content.categories}
+    images = {image.id: image for image in content.images}
+    if mistakes := [mistake for one in content.annotations if (mistake := _mistake_in(one, images, names))]:
+        raise ConfigError(f"{path}: not a COCO file of faces: {_listed(mistakes)}")
+    return content
+
+
+def _mistake_in(one: _Annotation, images: Mapping[int, _Image], names: Mapping[int, str]) -> str:
+    """What keeps an annotation from being used; empty where nothing does."""
+    if one.image_id not in images:
+        return f"annotation {one.id}: image_id {one.image_id} is not among the images"
+    if one.ignore or one.iscrowd or one.category_id in names:
+        return ""
+    if one.category_id is None:
+        return f"annotation {one.id} has neither category_id nor ignore"
+    return f"annotation {one.id}: category_id {one.category_id} is not among the categories"
+
+
+def _listed(mistakes: Sequence[str]) -> str:
+    more = len(mistakes) - MISTAKES_NAMED
+    return "; ".join([*mistakes[:MISTAKES_NAMED], *([f"and {more} more"] if more > 0 else [])])
