@@ -33,7 +33,7 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert cryptography paho-mqtt pillow pydantic pyyaml \
 	hypothesis jsonschema matplotlib pytest pytest-timeout scikit-image
 
-.PHONY: help run test packages fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console \
+.PHONY: help run test packages documents fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console \
 	tests-opencv5 tests-device test-matrix wheel \
 	test-wheel deb test-service test-ansible test-arm64 screenshots example scenes soak clean python
 
@@ -85,6 +85,9 @@ proof-lost-writes: .venv-dev/.installed ## Cut the power on an agent at hundreds
 
 proof-console: .venv-dev/.installed ## Measure what twenty viewers and fifty requests a second cost the watching (7 minutes)
 	.venv-dev/bin/python -m tests.proofs.console_load --folder $(PROOF_FOLDER)/console
+
+documents: .venv-dev/.installed ## Write the JSON Schemas and asyncapi.yaml of the messages to docs/
+	@.venv-dev/bin/python -m edge_agent.messages.documents docs
 
 tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures and cameras with OpenCV 5, numpy 2 and LiteRT alone
 	.venv-opencv5/bin/python -m pytest tests/vision tests/camera

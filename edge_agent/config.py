@@ -127,7 +127,7 @@ class RulesConfig(_Section):
     alerts_per_minute: int = Field(
         0, ge=0, le=6000, description="This camera gives no more within 60 s, and counts the rest; 0: no limit"
     )
-    tell_when_ended: bool = Field(
+    notify_when_resolved: bool = Field(
         True, description="Also say when somebody who was alerted has left or put the mask on"
     )
 
@@ -538,7 +538,7 @@ class Config(_Section):
 
     device: DeviceConfig = Field(default_factory=DeviceConfig, description="Who this device is")
     state_folder: FilePath | None = Field(
-        None, description="Outbox, album and crops; empty: systemd's StateDirectory, else ~/.local/state/maskwatch"
+        None, description="Alerts and crops; empty: systemd's StateDirectory, else ~/.local/state/maskwatch"
     )
     runtime: Literal["auto", "litert", "tflite-runtime"] = Field(
         "auto", description="TFLite runtime; auto: the first that works"
@@ -603,19 +603,14 @@ class Config(_Section):
         return self.evidence.folder or self.state / "crops"
 
     @property
-    def outbox_file(self) -> Path:
-        """The SQLite file of alerts that no broker has acknowledged yet."""
-        return self.state / "outbox.sqlite"
+    def store_file(self) -> Path:
+        """The SQLite file of alerts: their history, what no broker has acknowledged yet, and counters."""
+        return self.state / "alerts.sqlite"
 
     @property
-    def album_file(self) -> Path:
-        """The SQLite file of what is known of each alert, for as long as its picture is kept."""
-        return self.state / "album.sqlite"
-
-    @property
-    def remembered_file(self) -> Path:
-        """The few values that outlive a restart: pauses, and the alerts of today."""
-        return self.state / "remembered.json"
+    def pauses_file(self) -> Path:
+        """Which cameras are paused, over a restart."""
+        return self.state / "pauses.json"
 
     @property
     def mask_model(self) -> Path:

@@ -188,22 +188,25 @@ class Verdict:
 class Alert:
     """Something a person is to be told: this verdict, now.
 
-    `suppressed` counts the violations of this camera since its last alert that ended before they could be alerted.
+    `id` is a UUID version 7. `suppressed` counts the violations of this camera since its last alert that were over
+    before they could be alerted.
     """
 
+    id: str
     verdict: Verdict
     when: datetime
     suppressed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Resolved:
     """An alert's violation is over: the person has left, or wears the mask by now.
 
-    `began_when` is the alert's `when`; a track has one open alert at most, so that `track.id` tells which. The duration
-    is measured and not the difference of two times of day: a clock may be set in between.
+    `began_when` is the alert's `when`. The duration is measured and not the difference of two times of day: a clock may
+    be set in between.
     """
 
+    alert_id: str
     track: Track
     label: Label
     reason: Literal["left", "compliant"]
@@ -230,5 +233,5 @@ class Outcome:
     readings: tuple[Reading, ...]
     verdicts: tuple[Verdict, ...]
     alerts: tuple[Alert, ...]
-    ended: tuple[Ended, ...]
+    resolved: tuple[Resolved, ...]
     stage_seconds: Mapping[str, float]

@@ -10,44 +10,59 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edge_agent.camera.source import shown_source
-from edge_agent.delivery.commands import (
+from edge_agent.errors import AgentError, CommandError, CropError
+from edge_agent.messages.command import (
+    REQUESTS,
     DiagnosticsRequest,
     PauseRequest,
     ReloadRequest,
     ResumeRequest,
     SnapshotRequest,
-    answers,
-    command_name,
     read_command,
-    result_message,
+    request_id,
 )
-from edge_agent.delivery.identity import uuid7
-from edge_agent.delivery.mqtt import Message
-from edge_agent.delivery.outgoing import BYTES, JPEG, Outgoing
-from edge_agent.delivery.topics import command_topic, snapshot_topic
-from edge_agent.domain import timestamp
-from edge_agent.errors import AgentError, CommandError, CropError
+from edge_agent.messages.ids import uuid7
+from edge_agent.messages.result import (
+    Delivery,
+    DiagnosticsResult,
+    Nothing,
+    PauseResult,
+    ResultMessage,
+    ResumeResult,
+    SnapshotResult,
+)
+from edge_agent.messages.topics import Topics
+from edge_agent.mqtt.publication import BYTES, JPEG, Publication
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from edge_agent.alerts.pictures import Pictures
     from edge_agent.config import Config
-    from edge_agent.delivery.commands import Request, State
-    from edge_agent.delivery.publisher import Publisher
     from edge_agent.domain import Frame
-    from edge_agent.evidence.pictures import Pictures
-    from edge_agent.remembered import Remembered
+    from edge_agent.messages.command import Request
+    from edge_agent.messages.result import CommandResult, State
+    from edge_agent.mqtt.client import Message
+    from edge_agent.mqtt.publisher import Publisher
+    from edge_agent.pauses import Pauses
     from edge_agent.reports import Reports
     from edge_agent.vision.faces import FaceFinder
 
-Answer: TypeAlias = "tuple[State, str, dict[str, Any]]"
+Answer: TypeAlias = "tuple[State, str, CommandResult]"
 """What came of a command, why it was not done, and what it gives back."""
 
 # A person presses a few buttons at once; a program that sends more is broken or means harm.
 MOST_AT_ONCE = 10
 ONE_MORE_SECONDS = 2.0
-TOO_MANY: Answer = ("refused", f"too many commands; one every {ONE_MORE_SECONDS:.0f} s is obeyed, the rest unheard", {})
+TOO_MANY: Answer = (
+    "refused",
+    f"too many commands; one every {ONE_MORE_SECONDS:.0f} s is obeyed, the rest unheard",
+    Nothing(),
+)
+# A topic of MQTT may be 64 KiB long; nobody's is.
+LONGEST_TOPIC_BYTES = 256
+LONGEST_CORRELATION_BYTES = 256
 # Of a name that is no command's, as much as shows what was meant.
 LONGEST_SHOWN_NAME = 40
 # A picture of what was there when the camera still worked is no snapshot.
@@ -64,7 +79,7 @@ class Orders:
         config: Config,
         *,
         publisher: Publisher,
-        remembered: Remembered,
+        pauses: Pauses,
         reports: Reports,
         pictures: Pictures,
         finder: FaceFinder,
@@ -76,9 +91,10 @@ class Orders:
         a ConfigError where that would not work.
         """
         self._config, self._device = config, config.device.name
-        self._publisher, self._remembered, self._reports = publisher, remembered, reports
+        self._publisher, self._pauses, self._reports = publisher, pauses, reports
         self._pictures, self._finder, self._reload = pictures, finder, reload
-        self._topics = command_topic(config.mqtt, self._device, "")
+        self._topics = Topics(config.mqtt.topic, self._device)
+        self._commands = self._topics.command("")
         self._newest: dict[str, Frame] = {}
         self._allowance, self._allowance_at = float(MOST_AT_ONCE), 0.0
         self._is_flooded = False
@@ -89,45 +105,67 @@ class Orders:
 
     def hear(self, message: Message, *, at: float, when: datetime) -> None:
         """Obey a command that came over MQTT and answer it there; anything else is not for us."""
-        if not message.topic.startswith(self._topics):
+        if not message.topic.startswith(self._commands):
             return
+        name = message.topic.rpartition("/")[2]
         was_flooded = self._is_flooded
-        state, reason, result = self._obey_at_a_rate(message, at=at, when=when)
-        if self._is_flooded and was_flooded:
-            # Answered once: the line is not to fill up.
-            return
-        for answer in answers(
-            self._config.mqtt, self._device, message, state=state, reason=reason, result=result, when=when
-        ):
-            self._publisher.say(answer)
+        result = self._obey_at_a_rate(name, message.payload, retained=message.retain, at=at, when=when)
+        if not (self._is_flooded and was_flooded):
+            # Of a flood the first is answered alone: the line is not to fill up.
+            self._answer(message, result)
 
     def obey(self, name: str, payload: bytes, *, at: float, when: datetime) -> dict[str, Any]:
         """Obey a command that came another way, under the same checks and the same rate, and give its result."""
-        message = Message(self._topics + name, payload)
-        state, reason, result = self._obey_at_a_rate(message, at=at, when=when)
-        return result_message(self._device, message, state=state, reason=reason, result=result, when=when)
+        return self._obey_at_a_rate(name, payload, retained=False, at=at, when=when).as_json()
 
-    def _obey_at_a_rate(self, message: Message, *, at: float, when: datetime) -> Answer:
+    def _answer(self, message: Message, result: ResultMessage) -> None:
+        """Say what came of a command: on its result topic for everybody, and where its sender wants to hear it."""
+        correlation = message.correlation_data[:LONGEST_CORRELATION_BYTES] if message.correlation_data else None
+        # A name that is no command's could name any topic.
+        if result.command in REQUESTS:
+            topic = self._topics.result(result.command)
+            self._publisher.say(Publication(topic, result.payload(), correlation_data=correlation))
+        if self._may_answer_on(message.response_topic):
+            # At QoS 0: a topic that the broker denies, which anybody may name, must not fill the log.
+            self._publisher.say(
+                Publication(message.response_topic, result.payload(), qos=0, correlation_data=correlation)
+            )
+
+    def _may_answer_on(self, topic: str) -> bool:
+        """Whether a sender may choose this topic; never one on which this device, or the broker, speaks for itself."""
+        if not topic or len(topic.encode()) > LONGEST_TOPIC_BYTES or any(mark in topic for mark in "+#\0"):
+            return False
+        return not topic.startswith((self._topics.all, "$", f"{self._config.mqtt.home_assistant.prefix}/"))
+
+    def _obey_at_a_rate(self, name: str, payload: bytes, *, retained: bool, at: float, when: datetime) -> ResultMessage:
         """Obey a command, unless there were too many; what was not done is logged, of a flood the first alone."""
         was_flooded, self._is_flooded = self._is_flooded, not self._keeps_to_the_rate(at)
-        answer = TOO_MANY if self._is_flooded else self._obey(message, at=at, when=when)
-        state, reason, _ = answer
+        answer = TOO_MANY if self._is_flooded else self._obey(name, payload, retained=retained, at=at, when=when)
+        state, reason, result = answer
         if state != "done" and not (self._is_flooded and was_flooded):
-            log.warning("command %r %s: %s", command_name(message.topic)[:LONGEST_SHOWN_NAME], state, reason)
-        return answer
+            log.warning("command %r %s: %s", name[:LONGEST_SHOWN_NAME], state, reason)
+        return ResultMessage(
+            device=self._device,
+            command=name,
+            id=request_id(payload),
+            state=state,
+            reason=reason,
+            result=result,
+            when=when,
+        )
 
-    def _obey(self, message: Message, *, at: float, when: datetime) -> Answer:
+    def _obey(self, name: str, payload: bytes, *, retained: bool, at: float, when: datetime) -> Answer:
         try:
-            command = read_command(message)
+            command = read_command(name, payload, retained=retained)
             log.info("command %s: %s", command.name, command.request.model_dump_json(exclude_defaults=True))
             return "done", "", self._do(command.request, at=at, when=when)
         except CommandError as error:
-            return "refused", str(error), {}
+            return "refused", str(error), Nothing()
         except AgentError as error:
-            return "failed", str(error), {}
+            return "failed", str(error), Nothing()
         except Exception:
             log.exception("a command failed; please report this")
-            return "failed", "the agent could not do it; its log says why", {}
+            return "failed", "the agent could not do it; its log says why", Nothing()
 
     def _keeps_to_the_rate(self, at: float) -> bool:
         regained = (at - self._allowance_at) / ONE_MORE_SECONDS
@@ -137,21 +175,21 @@ class Orders:
         self._allowance -= 1
         return True
 
-    def _do(self, request: Request, *, at: float, when: datetime) -> dict[str, Any]:
+    def _do(self, request: Request, *, at: float, when: datetime) -> CommandResult:
         match request:
             case PauseRequest(on=True):
                 cameras = self._meant(request.camera)
-                self._remembered.pause(cameras, seconds=request.seconds, at=at, when=when)
-                return {"cameras": cameras, "seconds": request.seconds}
+                self._pauses.pause(cameras, seconds=request.seconds, at=at, when=when)
+                return PauseResult(cameras=tuple(cameras), seconds=request.seconds)
             case PauseRequest() | ResumeRequest():
                 cameras = self._meant(request.camera)
-                self._remembered.resume(cameras, at=at, when=when)
-                return {"cameras": cameras}
+                self._pauses.resume(cameras, at=at, when=when)
+                return ResumeResult(cameras=tuple(cameras))
             case SnapshotRequest():
                 return self._take_snapshot(request, at=at, when=when)
             case ReloadRequest():
                 self._ask_for_reload()
-                return {}
+                return Nothing()
             case DiagnosticsRequest():
                 return self._diagnose(at=at, when=when)
 
@@ -162,9 +200,9 @@ class Orders:
             raise CommandError(f"no camera '{camera}'; known are {', '.join(self._config.cameras)}")
         return [camera]
 
-    def _take_snapshot(self, request: SnapshotRequest, *, at: float, when: datetime) -> dict[str, Any]:
+    def _take_snapshot(self, request: SnapshotRequest, *, at: float, when: datetime) -> SnapshotResult:
         camera = self._meant(request.camera)[0]
-        if self._remembered.is_paused(camera, at=at):
+        if self._pauses.is_paused(camera, at=at):
             raise CommandError(f"camera {camera} is paused; resume it first")
         frame = self._newest.get(camera)
         if frame is None or at - frame.taken_at > NEWEST_SECONDS:
@@ -174,15 +212,15 @@ class Orders:
         kept = self._pictures.keep_frame(picture_id, frame, faces=faces)
         if kept is None:
             raise CommandError("no picture is kept on this device (evidence.picture: none)")
-        return {
-            "camera": camera,
-            "id": picture_id,
-            "file": kept.file,
-            "sha256": kept.sha256,
-            "bytes": kept.size_bytes,
-            "taken": timestamp(frame.taken_when),
-            "published": self._publish_snapshot(picture_id, Path(kept.file)),
-        }
+        return SnapshotResult(
+            camera=camera,
+            id=picture_id,
+            file=kept.file,
+            sha256=kept.sha256,
+            bytes=kept.size_bytes,
+            taken=frame.taken_when,
+            published=self._publish_snapshot(picture_id, Path(kept.file)),
+        )
 
     def _publish_snapshot(self, picture_id: str, file: Path) -> bool:
         """Send the picture where pictures may leave the device at all."""
@@ -193,8 +231,8 @@ class Orders:
         except OSError as error:
             raise CropError(f"{file}: cannot be read again: {error.strerror}") from error
         content_type = JPEG if file.suffix == ".jpg" else BYTES
-        topic = snapshot_topic(self._config.mqtt, self._device, picture_id)
-        self._publisher.say(Outgoing(topic, picture, content_type=content_type))
+        topic = self._topics.snapshot(picture_id)
+        self._publisher.say(Publication(topic, picture, content_type=content_type))
         return True
 
     def _ask_for_reload(self) -> None:
@@ -205,16 +243,16 @@ class Orders:
             # What is wrong may quote a password in it: that stays on the device.
             raise CommandError("the configuration stays as it was: it has mistakes, which the log names") from None
 
-    def _diagnose(self, *, at: float, when: datetime) -> dict[str, Any]:
-        """Tell everything that helps, and no secret: addresses of cameras lose user, password and query."""
+    def _diagnose(self, *, at: float, when: datetime) -> DiagnosticsResult:
+        """Give everything that helps, and no secret: addresses of cameras lose user, password and query."""
         config = self._config.model_dump(mode="json")
         for camera in config["cameras"].values():
             camera["source"] = shown_source(camera["source"])
         config["mqtt"]["username"] = "(set)" if config["mqtt"]["username"] else ""
         link = self._publisher.state
-        return {
-            "config": config,
-            "telemetry": self._reports.telemetry(at=at, when=when),
-            "reasons": [{"code": reason.code, "text": reason.text} for reason in self._reports.reasons(at=at)],
-            "delivery": {"connected": link.connected, "reason": link.reason, "waiting": link.waiting},
-        }
+        return DiagnosticsResult(
+            config=config,
+            telemetry=self._reports.figures(at=at, when=when),
+            reasons=tuple(self._reports.reasons(at=at)),
+            delivery=Delivery(connected=link.connected, reason=link.reason, waiting=link.waiting),
+        )

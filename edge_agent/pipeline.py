@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from edge_agent.domain import Alert, Box, Ended, Frame, Outcome, Reading, Track
+from edge_agent.domain import Alert, Box, Frame, Outcome, Reading, Resolved, Track
 from edge_agent.vision.quality import face_quality
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ class Pipeline:
             tuple(readings),
             tuple(verdicts),
             tuple(event for event in events if isinstance(event, Alert)),
-            tuple(event for event in events if isinstance(event, Ended)),
+            tuple(event for event in events if isinstance(event, Resolved)),
             watch.seconds,
         )
 
-    def look_away(self, frame: Frame) -> tuple[Ended, ...]:
+    def look_away(self, frame: Frame) -> tuple[Resolved, ...]:
         """Forget everybody without a look at the picture; whoever was alerted has left, as far as is known."""
         nobody: frozenset[int] = frozenset()
         self.tracker.forget_everybody()
@@ -87,7 +87,7 @@ class Pipeline:
         events = self.rules.judge(
             (), seen=nobody, still=nobody, following=nobody, at=frame.taken_at, when=frame.taken_when
         )
-        return tuple(event for event in events if isinstance(event, Ended))
+        return tuple(event for event in events if isinstance(event, Resolved))
 
     def _wants_reading(self, track: Track, at: float) -> bool:
         # An alert waits no longer than it must for knowing whether it is a person.

@@ -10,26 +10,37 @@ from collections import deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.delivery.homeassistant import discovery, is_birth
-from edge_agent.delivery.identity import is_clock_synchronised
-from edge_agent.delivery.status import Reason, alive
-from edge_agent.delivery.telemetry import RATE_DIGITS, CameraFigures, Telemetry, telemetry_message
+from edge_agent.messages.status import Reason, running
+from edge_agent.messages.telemetry import (
+    RATE_DIGITS,
+    CameraFigures,
+    Counts,
+    Figures,
+    FrameRates,
+    Latency,
+    MachineFigures,
+    Models,
+    OutboxFigures,
+)
+from edge_agent.messages.topics import Topics
+from edge_agent.mqtt.homeassistant import discovery, is_birth
+from edge_agent.mqtt.publication import status_publication
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from edge_agent.alerts.recorder import Recorder
+    from edge_agent.alerts.store import AlertStore
     from edge_agent.camera.cameras import Cameras
     from edge_agent.config import Config
     from edge_agent.console import Console
-    from edge_agent.delivery.mqtt import Message
-    from edge_agent.delivery.outbox import Outbox
-    from edge_agent.delivery.publisher import Publisher
-    from edge_agent.delivery.signature import Signature
     from edge_agent.governor import Governor
     from edge_agent.health import Health
     from edge_agent.machine import Machine
-    from edge_agent.remembered import Remembered
+    from edge_agent.mqtt.client import Message
+    from edge_agent.mqtt.publisher import Publisher
+    from edge_agent.pauses import Pauses
 
 # A person who watches sees a change of status within this; looking costs a millisecond.
 LOOK_SECONDS = 1.0
@@ -51,22 +62,25 @@ class Reports:
         *,
         console: Console,
         cameras: Cameras,
-        outbox: Outbox,
+        store: AlertStore,
+        recorder: Recorder,
         publisher: Publisher,
         health: Health,
         machine: Machine,
         governor: Governor,
-        remembered: Remembered,
-        signature: Signature,
+        pauses: Pauses,
+        models: Models,
         versions: Mapping[str, str],
         at: float,
     ) -> None:
-        """Take the parts to look at; `versions` names those of the software and of the model."""
+        """Take the parts to look at; `versions` names those of the software."""
         self._config, self._device = config, config.device.name
-        self._cameras, self._outbox, self._publisher = cameras, outbox, publisher
-        self._health, self._machine, self._remembered = health, machine, remembered
+        self._cameras, self._publisher = cameras, publisher
+        self._store, self._recorder = store, recorder
+        self._topics = Topics(config.mqtt.topic, self._device)
+        self._health, self._machine, self._pauses = health, machine, pauses
         self._governor, self._console = governor, console
-        self._signature, self._versions = signature, {**versions, "python": platform.python_version()}
+        self._models, self._versions = models, {**versions, "python": platform.python_version()}
         self._began_at = at
         self._looked_at = float("-inf")
         self._told_at, self._told_frames = at, 0
@@ -96,10 +110,10 @@ class Reports:
         reasons, paused = list(self.reasons(at=at)), self._paused(at=at)
         if (reasons, paused) != self._said:
             self._said = (reasons, paused)
-            self._publisher.say(alive(self._config.mqtt, self._device, reasons=reasons, paused=paused, when=when))
+            status = running(self._device, reasons=reasons, paused=paused, when=when)
+            self._publisher.say(status_publication(self._topics, status))
         if 0 < self._config.mqtt.telemetry_seconds <= at - self._told_at:
-            self._outbox.put(self.telemetry(at=at, when=when), kind="telemetry")
-            self._publisher.wake()
+            self._recorder.record_telemetry(self.figures(at=at, when=when), when=when)
             self._told_at, self._told_frames = at, self._health.frames
             self._told_wanted = {name: rate.wanted for name, rate in self._governor.rates.items()}
             self._health.begin_latencies_anew()
@@ -114,7 +128,7 @@ class Reports:
         return {
             "device": self._device,
             "status": "degraded" if reasons else "online",
-            "reasons": [{"code": reason.code, "text": reason.text} for reason in reasons],
+            "reasons": [reason.as_json() for reason in reasons],
             "paused": self._paused(at=at),
             "cameras": [
                 {
@@ -127,12 +141,12 @@ class Reports:
                     "reopened": state.reopened,
                     "frames_per_second": rates.get(state.name, 0.0),
                     "frame_size": [state.width_px, state.height_px],
-                    "paused": self._remembered.is_paused(state.name, at=at),
+                    "paused": self._pauses.is_paused(state.name, at=at),
                 }
                 for state in self._cameras.states()
             ],
             "delivery": {"connected": link.connected, "reason": link.reason, "waiting": link.waiting},
-            "telemetry": self.telemetry(at=at, when=when),
+            "telemetry": self.figures(at=at, when=when).as_json(),
             "is_watching": is_watching,
             "is_ready": self._health.has_begun,
         }
@@ -140,62 +154,56 @@ class Reports:
     def reasons(self, *, at: float) -> Iterator[Reason]:
         """Say why the device does not do its job, or not all of it."""
         for camera in self._paused(at=at):
-            yield Reason("paused", f"camera {camera} is paused")
+            yield Reason(code="paused", text=f"camera {camera} is paused")
         yield from self._about_cameras(at=at)
         yield from self._about_delivery(at=at)
         yield from self._about_the_machine()
         if self._console.trouble:
-            yield Reason("console_away", f"the console cannot be reached: {self._console.trouble}")
+            yield Reason(code="console_away", text=f"the console cannot be reached: {self._console.trouble}")
 
-    def telemetry(self, *, at: float, when: datetime) -> dict[str, Any]:
-        """Make the message of all figures; rate and latencies are those since it was last told."""
+    def figures(self, *, at: float, when: datetime) -> Figures:
+        """Give all figures; rates and latencies are those since telemetry was last sent."""
         health, rates = self._health, self._governor.rates
         elapsed_seconds = max(at - self._told_at, LOOK_SECONDS)
-        telemetry = Telemetry(
-            counts={
-                "frames": health.frames,
-                "looked": health.looked,
-                "faces": health.faces,
-                "readings": health.readings,
-                "alerts": health.alerts,
-            },
-            alerts_today=self._remembered.alerts_today(when=when),
+        return Figures(
+            uptime_seconds=round(at - self._began_at),
+            counts=Counts(
+                frames=health.frames,
+                looked=health.looked,
+                faces=health.faces,
+                readings=health.readings,
+                alerts=health.alerts,
+            ),
+            alerts_today=self._store.alerts_today(when=when),
             frames_per_second=(health.frames - self._told_frames) / elapsed_seconds,
             latencies_ms={
-                stage: {"p50": latency.p50_ms, "p95": latency.p95_ms, "p99": latency.p99_ms}
+                stage: Latency(p50=latency.p50_ms, p95=latency.p95_ms, p99=latency.p99_ms)
                 for stage, latency in health.latencies().items()
             },
-            cameras=[
-                CameraFigures(
-                    name=state.name,
-                    is_open=state.is_open,
-                    paused=self._remembered.is_paused(state.name, at=at),
+            cameras={
+                state.name: CameraFigures(
+                    open=state.is_open,
+                    paused=self._pauses.is_paused(state.name, at=at),
                     frames=state.frames,
                     dropped=state.dropped,
                     reopened=state.reopened,
-                    asked_per_second=rates[state.name].asked_per_second,
-                    allowed_per_second=rates[state.name].allowed_per_second,
-                    reached_per_second=(rates[state.name].wanted - self._told_wanted.get(state.name, 0))
-                    / elapsed_seconds,
+                    frames_per_second=FrameRates(
+                        asked=rates[state.name].asked_per_second,
+                        allowed=rates[state.name].allowed_per_second,
+                        reached=(rates[state.name].wanted - self._told_wanted.get(state.name, 0)) / elapsed_seconds,
+                    ),
                 )
                 for state in self._cameras.states()
-            ],
-            outbox={
-                "rows": self._outbox.count(),
-                "bytes": self._outbox.size_bytes(),
-                "dropped": self._outbox.dropped(),
-                "sent": self._publisher.state.sent,
             },
-            machine=asdict(self._machine_state),
-            uptime_seconds=at - self._began_at,
-            versions=self._versions,
-        )
-        return telemetry_message(
-            telemetry,
-            device=self._device,
-            boot_id=self._signature.boot_id,
-            clock_synchronised=is_clock_synchronised(),
-            when=when,
+            outbox=OutboxFigures(
+                rows=self._store.count(),
+                bytes=self._store.size_bytes(),
+                dropped=self._recorder.dropped(),
+                sent=self._publisher.state.sent,
+            ),
+            machine=MachineFigures.model_validate(asdict(self._machine_state)),
+            models=self._models,
+            versions=dict(self._versions),
         )
 
     def _frames_per_second(self) -> dict[str, float]:
@@ -209,50 +217,58 @@ class Reports:
         }
 
     def _paused(self, *, at: float) -> list[str]:
-        return [name for name in self._config.cameras if self._remembered.is_paused(name, at=at)]
+        return [name for name in self._config.cameras if self._pauses.is_paused(name, at=at)]
 
     def _about_cameras(self, *, at: float) -> Iterator[Reason]:
         states = [state for state in self._cameras.states() if not state.finished]
         for state in states:
             if not state.is_open:
-                yield Reason("camera_away", f"camera {state.name}: {state.reason}")
+                yield Reason(code="camera_away", text=f"camera {state.name}: {state.reason}")
             else:
-                yield from (Reason(fault.code, f"camera {state.name}: {fault.text}") for fault in state.faults)
+                yield from (
+                    Reason(code=fault.code, text=f"camera {state.name}: {fault.text}") for fault in state.faults
+                )
         silence_seconds = max(camera.silence_seconds for camera in self._config.cameras.values())
         has_begun = at - self._began_at > silence_seconds
         if has_begun and states and all(state.is_open for state in states) and not self._health.frames_move(at=at):
-            yield Reason("no_frames", "the cameras are open, but no frame has gone through the whole path for long")
+            yield Reason(
+                code="no_frames", text="the cameras are open, but no frame has gone through the whole path for long"
+            )
 
     def _about_delivery(self, *, at: float) -> Iterator[Reason]:
-        if self._outbox.trouble:
-            yield Reason("outbox_stuck", f"messages wait in memory only: {self._outbox.trouble}")
-        if self._outbox.damage:
-            yield Reason("outbox_damaged", self._outbox.damage)
+        if self._recorder.trouble:
+            yield Reason(code="outbox_stuck", text=f"messages wait in memory only: {self._recorder.trouble}")
+        if self._store.damage:
+            yield Reason(code="outbox_damaged", text=self._store.damage)
         lost = self._lost_messages()
         if lost > self._lost:
             self._lost, self._lost_at = lost, at
         if at - self._lost_at < LOST_SECONDS:
-            yield Reason("outbox_dropping", "the outbox was full, and alerts were dropped; telemetry says how many")
+            yield Reason(
+                code="outbox_dropping", text="the outbox was full, and alerts were dropped; telemetry says how many"
+            )
         link = self._publisher.state
         if link.connected and link.reason:
-            yield Reason("refused", link.reason)
+            yield Reason(code="refused", text=link.reason)
 
     def _lost_messages(self) -> int:
         """Count what is missed; a figure that was dropped is not."""
-        dropped = self._outbox.dropped()
-        return dropped["alert"] + dropped["ended"]
+        dropped = self._recorder.dropped()
+        return sum(count for kind, count in dropped.items() if kind != "telemetry")
 
     def _about_the_machine(self) -> Iterator[Reason]:
         state = self._machine_state
         evidence = self._config.evidence
         free_bytes, floor_bytes = state.disk_free_bytes, evidence.keep_free_bytes
         if evidence.picture != "none" and free_bytes is not None and free_bytes < floor_bytes:
-            yield Reason("disk_full", f"less than evidence.keep_free_bytes ({floor_bytes}) is free: no crop is kept")
+            yield Reason(
+                code="disk_full", text=f"less than evidence.keep_free_bytes ({floor_bytes}) is free: no crop is kept"
+            )
         if state.temperature_celsius is not None:
             self._is_hot = state.temperature_celsius >= (COOLED_CELSIUS if self._is_hot else HOT_CELSIUS)
         if self._is_hot:
-            yield Reason("hot", f"the processor is hotter than {COOLED_CELSIUS:.0f} degrees Celsius")
+            yield Reason(code="hot", text=f"the processor is hotter than {COOLED_CELSIUS:.0f} degrees Celsius")
         if state.throttling:
-            yield Reason("throttled", f"the processor is slowed down: {', '.join(state.throttling)}")
+            yield Reason(code="throttled", text=f"the processor is slowed down: {', '.join(state.throttling)}")
         if self._governor.reason:
-            yield Reason("slowed", f"fewer frames are looked at than asked for: {self._governor.reason}")
+            yield Reason(code="slowed", text=f"fewer frames are looked at than asked for: {self._governor.reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import time
 from contextlib import ExitStack, closing, contextmanager
@@ -11,38 +12,42 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from edge_agent.agent import Agent
+from edge_agent.alerts.pictures import open_pictures
+from edge_agent.alerts.recorder import Recorder
+from edge_agent.alerts.retention import Retention
+from edge_agent.alerts.store import AlertStore
+from edge_agent.alerts.timeline import Timelines
 from edge_agent.camera.cameras import Cameras
 from edge_agent.console import open_console
 from edge_agent.decision.evidence import Evidence
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.stillness import Stillness
 from edge_agent.decision.tracker import Tracker
-from edge_agent.delivery.homeassistant import birth_topic
-from edge_agent.delivery.identity import boot_id
-from edge_agent.delivery.outbox import Outbox
-from edge_agent.delivery.publisher import Publisher
-from edge_agent.delivery.signature import Signature
-from edge_agent.delivery.topics import command_topic
-from edge_agent.durable import make_folder
 from edge_agent.errors import UnavailableError
-from edge_agent.evidence.album import Album
-from edge_agent.evidence.course import Courses
-from edge_agent.evidence.pictures import open_pictures
-from edge_agent.evidence.retention import Retention
 from edge_agent.governor import Governor
 from edge_agent.health import Health
+from edge_agent.host.atomic_files import make_folder
+from edge_agent.host.clock import boot_id
 from edge_agent.machine import Machine
+from edge_agent.messages.alert import Model
+from edge_agent.messages.ids import uuid7
+from edge_agent.messages.sender import Sender
+from edge_agent.messages.telemetry import Models
+from edge_agent.messages.topics import Topics
+from edge_agent.mqtt.homeassistant import birth_topic
+from edge_agent.mqtt.publisher import Publisher
 from edge_agent.orders import Orders
+from edge_agent.pauses import Pauses
 from edge_agent.pipeline import Pipeline
-from edge_agent.remembered import Remembered
 from edge_agent.reports import Reports
+from edge_agent.vision.card import model_bytes
 from edge_agent.vision.faces import open_face_finder
 from edge_agent.vision.frame_rate import FrameRate
 from edge_agent.vision.masks import open_mask_reader
 from edge_agent.vision.motion import MotionGate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from edge_agent.config import Config
@@ -52,10 +57,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ALBUM_LOCK_SECONDS = 0.2
-"""Watching waits no longer for somebody who judges an alert at that moment; what was not put is put a second later."""
 DRAIN_SECONDS = 2.0
 """What is waiting gets this long to leave at the end: with the cameras' own two seconds, SIGTERM is obeyed in five."""
+RECORD_SECONDS = 1.0
+"""And what was found just now so long to be written; a disk that takes longer does not answer."""
 
 
 @contextmanager
@@ -75,29 +80,43 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
     log.info("masks: %s in %s; faces: %s", reader.card.name, reader.runtime, config.faces.finder)
     with ExitStack() as stack:
         stack.enter_context(alone_in(config.state))
-        outbox = stack.enter_context(
+        store = stack.enter_context(
             closing(
-                Outbox(
-                    config.outbox_file,
+                AlertStore(
+                    config.store_file,
                     boot_id=boot_id(),
-                    keep_rows=config.outbox.keep_rows,
-                    keep_bytes=config.outbox.keep_bytes,
+                    max_messages=config.outbox.keep_rows,
+                    max_bytes=config.outbox.keep_bytes,
                 )
             )
         )
-        publisher = Publisher(outbox, config.mqtt, device=config.device.name, listen_to=_heard_topics(config))
+        publisher = Publisher(store, config.mqtt, device=config.device.name, listen_to=_heard_topics(config))
         publisher.start()
         stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
+        versions = {"maskwatch": version("maskwatch"), "model": reader.card.name, "runtime": reader.runtime}
+        console = stack.enter_context(open_console(config, versions=versions, open_eyes=lambda: open_eyes(config)))
         evidence = config.evidence
-        album = stack.enter_context(
-            closing(Album(config.album_file, keep_days=evidence.keep_days, lock_seconds=ALBUM_LOCK_SECONDS))
+        recorder = Recorder(
+            store,
+            pictures=pictures,
+            retention=Retention(
+                config.crops_folder,
+                keep_days=evidence.keep_days,
+                keep_bytes=evidence.keep_bytes,
+                keep_free_bytes=evidence.keep_free_bytes,
+            ),
+            sender=sender_of(config, reader),
+            keep_days=evidence.keep_days,
+            wake=publisher.wake,
+            recorded=console.recorded,
         )
+        recorder.start()
+        stack.callback(recorder.close, timeout_seconds=RECORD_SECONDS)
         cameras = stack.enter_context(Cameras(config.cameras))
         pipelines = {name: build_pipeline(config, name, finder, reader) for name in config.cameras}
         health = Health(silence_seconds=max(camera.silence_seconds for camera in config.cameras.values()))
-        signature = sign_as(config, reader)
         at = time.monotonic()
-        remembered = Remembered(config.remembered_file, at=at, when=datetime.now(timezone.utc))
+        pauses = Pauses(config.pauses_file, at=at, when=datetime.now(timezone.utc))
         machine = Machine(config.crops_folder)
         governor = Governor(
             config.governor,
@@ -106,52 +125,39 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
             least_per_second=config.least_frames_per_second,
             at=at,
         )
-        versions = {"maskwatch": version("maskwatch"), "model": reader.card.name, "runtime": reader.runtime}
-        console = stack.enter_context(
-            open_console(
-                config,
-                versions=versions,
-                is_owed=lambda alert_id: config.mqtt.crops and outbox.is_waiting(alert_id),
-                open_eyes=lambda: open_eyes(config),
-            )
-        )
         reports = Reports(
             config,
             console=console,
             cameras=cameras,
-            outbox=outbox,
+            store=store,
+            recorder=recorder,
             publisher=publisher,
             health=health,
             machine=machine,
             governor=governor,
-            remembered=remembered,
-            signature=signature,
+            pauses=pauses,
+            models=Models(
+                faces=detector_model(config),
+                masks=Model(name=reader.card.name, sha256=reader.card.sha256),
+            ),
             versions=versions,
             at=at,
         )
         yield Agent(
             cameras=cameras,
             pipelines=pipelines,
-            pictures=pictures,
-            retention=Retention(
-                config.crops_folder,
-                keep_days=evidence.keep_days,
-                keep_bytes=evidence.keep_bytes,
-                keep_free_bytes=evidence.keep_free_bytes,
-            ),
-            courses=follow_courses(config, pipelines.values()),
-            album=album,
-            signature=signature,
-            outbox=outbox,
+            timelines={name: collect_timelines(config, pipeline) for name, pipeline in pipelines.items()},
+            recorder=recorder,
+            store=store,
             publisher=publisher,
             health=health,
             governor=governor,
-            remembered=remembered,
+            pauses=pauses,
             reports=reports,
             orders=Orders(
                 config,
                 publisher=publisher,
-                remembered=remembered,
+                pauses=pauses,
                 reports=reports,
                 pictures=pictures,
                 finder=finder,
@@ -166,7 +172,7 @@ def _heard_topics(config: Config) -> list[str]:
     """What the agent listens to: commands, and the birth of Home Assistant."""
     topics = []
     if config.mqtt.commands:
-        topics.append(command_topic(config.mqtt, config.device.name, "+"))
+        topics.append(Topics(config.mqtt.topic, config.device.name).command("+"))
     if config.mqtt.home_assistant.enabled:
         topics.append(birth_topic(config))
     return topics
@@ -228,6 +234,19 @@ def open_reader(config: Config) -> MaskReader:
     )
 
 
+def detector_model(config: Config) -> Model | None:
+    """Name the face detector by the hash of its file, or of its card; None for the cascade that OpenCV brings.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    faces = config.faces
+    if faces.finder == "haar":
+        return None
+    file = faces.card if faces.finder == "tflite" else faces.network
+    return Model(name=file.stem, sha256=hashlib.sha256(model_bytes(file)).hexdigest())
+
+
 def build_pipeline(
     config: Config, name: str, finder: FaceFinder, reader: MaskReader, *, called: str | None = None
 ) -> Pipeline:
@@ -244,23 +263,24 @@ def build_pipeline(
         masks=reader,
         evidence=Evidence(config.verdicts, violations=rules.violations, thresholds=reader.card.thresholds),
         stillness=Stillness(margin_fraction=config.evidence.margin_fraction),
-        rules=Rules(rules),
+        rules=Rules(rules, new_id=uuid7),
         margin_fraction=config.evidence.margin_fraction,
     )
 
 
-def follow_courses(config: Config, pipelines: Iterable[Pipeline]) -> Courses:
-    """What collects the evidence of everybody; its thresholds are those of all cameras."""
-    thresholds = next(iter(pipelines)).evidence
-    return Courses(
-        violation_nats=thresholds.violation_nats,
-        compliant_nats=thresholds.compliant_nats,
+def collect_timelines(config: Config, pipeline: Pipeline) -> Timelines:
+    """What collects the evidence of everybody at a camera, with the thresholds of its pipeline."""
+    return Timelines(
+        violation_llr=pipeline.evidence.violation_nats,
+        compliant_llr=pipeline.evidence.compliant_nats,
         margin_fraction=config.evidence.margin_fraction,
     )
 
 
-def sign_as(config: Config, reader: MaskReader) -> Signature:
+def sender_of(config: Config, reader: MaskReader) -> Sender:
     """Who sends the alerts, and which model stands behind them."""
-    return Signature(
-        device=config.device.name, boot_id=boot_id(), model_name=reader.card.name, model_sha256=reader.card.sha256
+    return Sender(
+        device=config.device.name,
+        boot_id=boot_id(),
+        model=Model(name=reader.card.name, sha256=reader.card.sha256),
     )

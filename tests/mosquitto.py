@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 START_SECONDS = 10.0
 # Debian keeps it where only root's PATH looks.
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-# Linux takes the ports of outgoing connections, and those that a program leaves open to it, from 32768 up.
+# Linux takes the ports of publication connections, and those that a program leaves open to it, from 32768 up.
 PORTS = range(20_000, 32_768)
 
 

@@ -1,14 +1,11 @@
-"""The life of the agent: what happens to an alert when something around it fails."""
+"""The life of the agent: what is found is recorded and shown, and what is asked is obeyed."""
 
 from __future__ import annotations
 
-import resource
-import shutil
 import threading
 import time
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,29 +13,28 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edge_agent.agent import Agent
+from edge_agent.alerts.store import AlertStore
+from edge_agent.alerts.timeline import Timelines
 from edge_agent.config import GovernorConfig
 from edge_agent.console import Asked
 from edge_agent.console.off import NoConsole
-from edge_agent.delivery.mqtt import Message
-from edge_agent.delivery.outbox import Outbox
-from edge_agent.delivery.signature import Signature
-from edge_agent.domain import Ended
-from edge_agent.evidence.album import Album
-from edge_agent.evidence.course import Courses
-from edge_agent.evidence.crops import Crops
-from edge_agent.evidence.pictures import FacePictures
-from edge_agent.evidence.retention import Retention
+from edge_agent.domain import Resolved
 from edge_agent.governor import Governor
 from edge_agent.health import Health
 from edge_agent.machine import Machine
-from edge_agent.remembered import Remembered
+from edge_agent.messages.ids import uuid7
+from edge_agent.mqtt.client import Message
+from edge_agent.pauses import Pauses
 from edge_agent.systemd import Notifier
 from tests.test_pipeline import Faces, a_pipeline
 from tests.values import NOON, a_frame, a_track, an_alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
 
+    from edge_agent.alerts.timeline import Timeline, TimelinePoint
     from edge_agent.domain import Alert, Frame, Outcome
 
 
@@ -136,42 +132,64 @@ class Console:
         self.overviews.append(overview)
 
 
-class TwoAlerts:
-    """A pipeline that finds nobody and alerts twice in its first frame."""
+class Recorder:
+    """Remembers what it was to record."""
+
+    is_alive = True
+
+    def __init__(self) -> None:
+        self.alerts: list[tuple[Alert, Timeline]] = []
+        self.resolved: list[tuple[Resolved, tuple[TimelinePoint, ...]]] = []
+
+    def record_alert(self, alert: Alert, timeline: Timeline) -> None:
+        self.alerts.append((alert, timeline))
+
+    def record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...]) -> None:
+        self.resolved.append((resolved, later))
+
+
+class AlertAndEnd:
+    """A pipeline whose first frame gives an alert, and whose second what became of it."""
 
     def __init__(self) -> None:
         self._pipeline = a_pipeline(Faces())
-        self._alerts: tuple[Alert, ...] = (an_alert(), an_alert())
+        self._frames = 0
+        self._alert = an_alert()
 
     def process(self, frame: Frame) -> Outcome:
-        alerts, self._alerts = self._alerts, ()
-        return replace(self._pipeline.process(frame), alerts=alerts)
+        self._frames += 1
+        return replace(
+            self._pipeline.process(frame),
+            alerts=(self._alert,) if self._frames == 1 else (),
+            resolved=(a_resolution(),) if self._frames == 2 else (),
+        )
 
-    def look_away(self, frame: Frame) -> tuple[Ended, ...]:
+    def look_away(self, frame: Frame) -> tuple[Resolved, ...]:
         return self._pipeline.look_away(frame)
 
 
+def a_resolution() -> Resolved:
+    return Resolved(uuid7(NOON), a_track(), "without_mask", "left", NOON, NOON, 0.0)
+
+
 @pytest.fixture
-def outbox(tmp_path) -> Iterator[Outbox]:
-    with closing(Outbox(tmp_path / "outbox.sqlite", boot_id="b")) as opened:
+def store(tmp_path) -> Iterator[AlertStore]:
+    with closing(AlertStore(tmp_path / "alerts.sqlite", boot_id="b")) as opened:
         yield opened
 
 
-def an_agent(outbox: Outbox, tmp_path, frames: list[Frame | None], **parts: Any) -> Agent:
+def an_agent(store: AlertStore, tmp_path, frames: list[Frame | None], **parts: Any) -> Agent:
     return Agent(
         **{
             "cameras": Frames(frames),
-            "pipelines": {"door": TwoAlerts()},
-            "pictures": showing(Crops(tmp_path / "crops", jpeg_quality=90)),
-            "retention": Retention(tmp_path / "crops", keep_days=30, keep_bytes=10_000_000),
-            "courses": Courses(violation_nats=6.8, compliant_nats=-2.3, margin_fraction=0.4),
-            "album": Album(tmp_path / "album.sqlite", keep_days=30),
-            "signature": Signature("device", "b", "masks", "0" * 64),
-            "outbox": outbox,
+            "pipelines": {"door": AlertAndEnd()},
+            "timelines": {"door": Timelines(violation_llr=6.8, compliant_llr=-2.3, margin_fraction=0.4)},
+            "recorder": Recorder(),
+            "store": store,
             "publisher": Publisher(),
             "health": Health(silence_seconds=5.0),
             "governor": a_governor(tmp_path),
-            "remembered": Remembered(tmp_path / "remembered.json", at=0.0, when=NOON),
+            "pauses": Pauses(tmp_path / "pauses.json", at=0.0, when=NOON),
             "reports": Reports(),
             "orders": Orders(),
             "console": NoConsole(),
@@ -185,164 +203,55 @@ def a_governor(folder: Path) -> Governor:
     return Governor(GovernorConfig(), machine=Machine(folder), rates={}, least_per_second=2.0, at=0.0)
 
 
-def showing(crops: Crops) -> FacePictures:
-    return FacePictures(crops, margin_fraction=0.4, blur_bystanders=True)
-
-
-def crops_in(tmp_path) -> set[str]:
-    return {file.name for file in (tmp_path / "crops").glob("*.jpg")}
-
-
 def frames(count: int) -> list[Frame | None]:
     return [a_frame(step / 10) for step in range(count)]
 
 
-def test_an_alert_is_in_the_outbox_with_its_crop_on_disk_and_the_publisher_is_woken(outbox, tmp_path):
-    publisher = Publisher()
-    agent = an_agent(outbox, tmp_path, frames(2), publisher=publisher)
+def test_what_is_found_is_recorded_with_how_the_evidence_went(store, tmp_path):
+    recorder = Recorder()
+    agent = an_agent(store, tmp_path, frames(4), recorder=recorder)
 
     agent.run(threading.Event())
 
-    assert [row.message["sequence"] for row in outbox.waiting(10)] == [1, 2]
-    assert outbox.owed_crops() == crops_in(tmp_path)
-    assert publisher.woken == 2
-    assert agent.health.alerts == 2
+    ((_, timeline),) = recorder.alerts
+    assert (timeline.violation_llr, timeline.compliant_llr) == (6.8, -2.3)
+    assert [resolved.reason for resolved, _ in recorder.resolved] == ["left"]
+    assert agent.health.alerts == 1
 
 
-def test_alerts_wait_in_memory_in_order_while_the_disk_is_full_and_their_crops_are_owed(outbox, tmp_path):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    outbox.put({"id": "1"})
-    # Room for crops, none for the log of the outbox.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-    try:
-        an_agent(outbox, tmp_path, [*frames(2), None]).run(threading.Event())
-        assert [row.message["sequence"] for row in outbox.waiting(10)] == [1, 2, 3]
-        assert outbox.owed_crops() == crops_in(tmp_path)
-        assert outbox.trouble
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    an_agent(outbox, tmp_path, [None]).run(threading.Event())
-
-    assert outbox.trouble == ""
-    assert outbox.count() == 3
-
-
-def test_a_crop_that_waits_is_never_swept_and_others_make_room_for_a_new_one(outbox, tmp_path):
-    delivered = Crops(tmp_path / "crops", jpeg_quality=90).save("01950000-0000-7000-8000-000000000001", a_frame().image)
-    floor_bytes = shutil.disk_usage(tmp_path).free + 1_000_000
-    agent = an_agent(
-        outbox,
-        tmp_path,
-        frames(2),
-        retention=Retention(tmp_path / "crops", keep_days=30, keep_bytes=10_000_000, keep_free_bytes=floor_bytes),
-        pictures=showing(Crops(tmp_path / "crops", jpeg_quality=90, keep_free_bytes=floor_bytes)),
-    )
+def test_a_pause_resolves_what_was_alerted_at_once_and_not_when_it_is_over(store, tmp_path):
+    pipeline = SimpleNamespace(look_away=lambda _frame: (a_resolution(),))
+    recorder = Recorder()
+    agent = an_agent(store, tmp_path, frames(1), pipelines={"door": pipeline}, recorder=recorder)
+    agent.pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
 
     agent.run(threading.Event())
 
-    assert not Path(delivered.file).exists()
-    for row in outbox.waiting(10):
-        assert "evidence.keep_free_bytes" in row.message["crop_error"]
+    assert [resolved.reason for resolved, _ in recorder.resolved] == ["left"]
 
 
-def test_a_crop_that_cannot_be_kept_costs_only_the_picture(outbox, tmp_path):
-    (tmp_path / "crops").touch()
-
-    an_agent(outbox, tmp_path, frames(2)).run(threading.Event())
-
-    for row in outbox.waiting(10):
-        assert row.message["crop"] is None
-        assert "cannot be kept" in row.message["crop_error"]
-
-
-def test_a_sweep_that_fails_is_a_line_in_the_log(outbox, tmp_path, caplog):
-    (tmp_path / "crops").touch()
-
-    an_agent(outbox, tmp_path, frames(2)).run(threading.Event())
-
-    assert "old crops cannot be removed" in caplog.text
-
-
-class AlertAndEnd:
-    """A pipeline whose first frame gives an alert, and whose second the end of it."""
-
-    def __init__(self) -> None:
-        self._pipeline = a_pipeline(Faces())
-        self._frames = 0
-
-    def process(self, frame: Frame) -> Outcome:
-        self._frames += 1
-        alert = an_alert()
-        ended = Ended(alert.verdict.track, "without_mask", "left", NOON, NOON, 0.0)
-        return replace(
-            self._pipeline.process(frame),
-            alerts=(alert,) if self._frames == 1 else (),
-            ended=(ended,) if self._frames > 1 else (),
-        )
-
-
-def test_the_end_of_an_alert_is_told_once_and_names_it(outbox, tmp_path):
-    an_agent(outbox, tmp_path, frames(4), pipelines={"door": AlertAndEnd()}).run(threading.Event())
-
-    alert, ended = outbox.waiting(10)
-    assert (alert.kind, ended.kind) == ("alert", "ended")
-    assert ended.message["alert"] == alert.message["id"] != ended.message["id"]
-    assert (alert.message["sequence"], ended.message["sequence"]) == (1, 1)
-
-
-def test_alerts_whose_end_nobody_tells_are_forgotten_in_the_end(outbox, tmp_path, monkeypatch):
-    monkeypatch.setattr("edge_agent.agent.MOST_OPEN_ALERTS", 3)
-    agent = an_agent(outbox, tmp_path, [])
-
-    for number in range(10):
-        agent._record(an_alert(track=a_track(number)), at=0.0)
-
-    assert sorted(agent._open_alerts) == [("door", 7), ("door", 8), ("door", 9)]
-
-
-def test_a_pause_ends_what_was_alerted_at_once_and_not_when_it_is_over(outbox, tmp_path):
-    ended = Ended(a_track(), "without_mask", "left", began_when=NOON, when=NOON, duration_seconds=0.0)
-    pipeline = SimpleNamespace(look_away=lambda _frame: (ended,))
-    agent = an_agent(outbox, tmp_path, frames(2), pipelines={"door": pipeline})
-    agent._record(an_alert(track=a_track()), at=0.0)
-    agent.remembered.pause(["door"], seconds=None, at=0.0, when=NOON)
+def test_nobody_is_watched_or_shown_by_a_camera_that_is_paused_and_the_agent_is_well(store, tmp_path):
+    orders, recorder = Orders(), Recorder()
+    agent = an_agent(store, tmp_path, frames(3), orders=orders, recorder=recorder)
+    agent.pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
 
     agent.run(threading.Event())
 
-    assert [row.message["reason"] for row in outbox.waiting(10, kinds=["ended"])] == ["left"]
-
-
-def test_nobody_is_watched_or_shown_by_a_camera_that_is_paused_and_the_agent_is_well(outbox, tmp_path):
-    orders = Orders()
-    agent = an_agent(outbox, tmp_path, frames(3), orders=orders)
-    agent.remembered.pause(["door"], seconds=None, at=0.0, when=NOON)
-
-    agent.run(threading.Event())
-
-    assert outbox.count() == 0
+    assert recorder.alerts == []
     assert orders.frames == 0
     assert agent.health.frames == 0
     assert agent.health.frames_move(at=time.monotonic())
 
 
-def test_what_comes_in_is_heard_by_everybody_and_reports_are_told_at_every_turn(outbox, tmp_path):
+def test_what_comes_in_is_heard_by_everybody_and_reports_are_told_at_every_turn(store, tmp_path):
     publisher = Publisher()
     publisher.messages = [Message("maskwatch/device/commands/pause", b"{}")]
     reports, orders = Reports(), Orders()
 
-    an_agent(outbox, tmp_path, [None, None], publisher=publisher, reports=reports, orders=orders).run(threading.Event())
+    an_agent(store, tmp_path, [None, None], publisher=publisher, reports=reports, orders=orders).run(threading.Event())
 
     assert orders.heard == reports.heard == [Message("maskwatch/device/commands/pause", b"{}")]
     assert reports.told == 2
-
-
-def test_every_alert_counts_for_today(outbox, tmp_path):
-    agent = an_agent(outbox, tmp_path, frames(2))
-
-    agent.run(threading.Event())
-
-    assert agent.remembered.alerts_today(when=datetime.now(timezone.utc)) == 2
 
 
 class Watchdog(Notifier):
@@ -356,96 +265,52 @@ class Watchdog(Notifier):
         self.fed += 1
 
 
-@pytest.mark.parametrize(("is_alive", "fed"), [(True, 1), (False, 0)])
-def test_the_watchdog_is_fed_only_while_somebody_could_send_alerts(outbox, tmp_path, is_alive, fed):
-    publisher, watchdog = Publisher(), Watchdog()
-    publisher.is_alive = is_alive
+@pytest.mark.parametrize(("sends", "records", "fed"), [(True, True, 1), (False, True, 0), (True, False, 0)])
+def test_the_watchdog_is_fed_only_while_alerts_could_be_recorded_and_sent(store, tmp_path, sends, records, fed):
+    publisher, recorder, watchdog = Publisher(), Recorder(), Watchdog()
+    publisher.is_alive, recorder.is_alive = sends, records
 
-    an_agent(outbox, tmp_path, [a_frame()], publisher=publisher, notifier=watchdog).run(threading.Event())
+    an_agent(store, tmp_path, [a_frame()], publisher=publisher, recorder=recorder, notifier=watchdog).run(
+        threading.Event()
+    )
 
     assert watchdog.fed == fed
 
 
-def test_an_alert_in_the_journal_names_its_camera_its_track_and_its_id(outbox, tmp_path, caplog):
-    caplog.set_level("INFO")
-
-    an_agent(outbox, tmp_path, [a_frame()]).run(threading.Event())
-
-    line = next(record for record in caplog.records if record.message.startswith("alert: "))
-    kept = outbox.waiting(1)[0]
-    fields = vars(line)
-    assert (fields["CAMERA"], fields["ALERT_ID"]) == (kept.message["camera"], kept.message["id"])
-    assert fields["TRACK"] == an_alert().verdict.track.id
-
-
-def test_an_alert_is_in_the_album_with_its_number_and_how_it_ended(outbox, tmp_path):
-    agent = an_agent(outbox, tmp_path, frames(4), pipelines={"door": AlertAndEnd()})
-
-    agent.run(threading.Event())
-
-    alert, ended = (row.message for row in outbox.waiting(10))
-    (entry,) = agent.album.find()
-    assert entry.message == alert
-    assert entry.ended == ended
-    assert (entry.violation_nats, entry.compliant_nats) == (6.8, -2.3)
-
-
-def test_an_album_that_takes_nothing_costs_no_alert(outbox, tmp_path, caplog):
-    (tmp_path / "a file").touch()
-    album = Album(tmp_path / "a file" / "album.sqlite", keep_days=30)
-
-    an_agent(outbox, tmp_path, frames(2), album=album).run(threading.Event())
-
-    assert outbox.count() == 2
-    assert caplog.text.count("album of alerts cannot be used") == 1
-
-
-def test_a_sweep_removes_what_the_album_has_known_for_too_long(outbox, tmp_path):
-    agent = an_agent(outbox, tmp_path, [None])
-    agent._record(an_alert(), at=0.0)
-    agent.album = Album(tmp_path / "album.sqlite", keep_days=1e-9)
-
-    agent.run(threading.Event())
-
-    assert agent.album.count() == 0
-
-
-def test_whoever_looks_on_is_shown_each_frame_and_told_of_each_alert(outbox, tmp_path):
+def test_whoever_looks_on_is_shown_each_frame(store, tmp_path):
     console = Console()
-    agent = an_agent(outbox, tmp_path, frames(3), console=console)
+    agent = an_agent(store, tmp_path, frames(3), console=console)
 
     agent.run(threading.Event())
 
     assert [frame.taken_at for frame, _ in console.seen] == [0.0, 0.1, 0.2]
-    assert console.alerts == [row.message["id"] for row in outbox.waiting(10)]
-    assert all(agent.album.entry(alert_id) for alert_id in console.alerts)
     assert console.away == []
 
 
-def test_whoever_looks_on_is_shown_nothing_of_a_camera_that_is_paused(outbox, tmp_path):
+def test_whoever_looks_on_is_shown_nothing_of_a_camera_that_is_paused(store, tmp_path):
     console = Console()
-    agent = an_agent(outbox, tmp_path, frames(2), console=console)
-    agent.remembered.pause(["door"], seconds=None, at=0.0, when=NOON)
+    agent = an_agent(store, tmp_path, frames(2), console=console)
+    agent.pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
 
     agent.run(threading.Event())
 
     assert (console.seen, console.away) == ([], ["door", "door"])
 
 
-def test_how_it_goes_is_told_once_a_second_and_only_to_somebody_who_asks(outbox, tmp_path):
+def test_how_it_goes_is_told_once_a_second_and_only_to_somebody_who_asks(store, tmp_path):
     console, nobody = Console(), Console()
     nobody.wants_overview = False
 
     for one in (console, nobody):
-        an_agent(outbox, tmp_path, frames(20), console=one).run(threading.Event())
+        an_agent(store, tmp_path, frames(20), console=one).run(threading.Event())
 
     assert [list(console.overviews), nobody.overviews] == [[{"is_watching": True}], []]
 
 
-def test_a_command_from_the_console_is_obeyed_and_answered(outbox, tmp_path):
+def test_a_command_from_the_console_is_obeyed_and_answered(store, tmp_path):
     answers: list[Mapping[str, Any]] = []
     console = Console(Asked("pause", b"{}", answers.append))
 
-    an_agent(outbox, tmp_path, frames(2), console=console).run(threading.Event())
+    an_agent(store, tmp_path, frames(2), console=console).run(threading.Event())
 
     assert answers == [{"command": "pause", "payload": b"{}"}]

@@ -24,7 +24,7 @@ def _outcome(stage_seconds: dict[str, float], *, looked: bool = True, people: in
         readings=(a_reading(),) if people else (),
         verdicts=(),
         alerts=(an_alert(),) if people else (),
-        ended=(),
+        resolved=(),
         stage_seconds=stage_seconds,
     )
 

@@ -11,19 +11,21 @@ import jsonschema
 import numpy as np
 import pytest
 
+from edge_agent.alerts.pictures import NoPictures, open_pictures
 from edge_agent.config import Config
-from edge_agent.delivery.mqtt import Message
-from edge_agent.delivery.publisher import DeliveryState
-from edge_agent.delivery.status import Reason
 from edge_agent.domain import Box, Face, Frame
 from edge_agent.errors import ConfigError
-from edge_agent.evidence.pictures import NoPictures, open_pictures
+from edge_agent.messages.status import Reason
+from edge_agent.mqtt.client import Message
+from edge_agent.mqtt.publisher import DeliveryState
 from edge_agent.orders import MOST_AT_ONCE, ONE_MORE_SECONDS, Orders
-from edge_agent.remembered import Remembered
+from edge_agent.pauses import Pauses
+from tests.mqtt.samples import figures
 from tests.values import NOON
 
 if TYPE_CHECKING:
-    from edge_agent.delivery.outgoing import Outgoing
+    from edge_agent.messages.telemetry import Figures
+    from edge_agent.mqtt.publication import Publication
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "docs" / "result.schema.json").read_text(encoding="utf-8"))
 TELLTALE = "hunter2"
@@ -35,20 +37,20 @@ class Publisher:
     state = DeliveryState(connected=True, reason="", waiting=0, sent=0)
 
     def __init__(self) -> None:
-        self.said: list[Outgoing] = []
+        self.said: list[Publication] = []
 
-    def say(self, outgoing: Outgoing) -> None:
-        self.said.append(outgoing)
+    def say(self, publication: Publication) -> None:
+        self.said.append(publication)
 
 
 class Reports:
     """All is well, but for one thing."""
 
-    def telemetry(self, **_: Any) -> dict[str, Any]:
-        return {"counts": {}}
+    def figures(self, **_: Any) -> Figures:
+        return figures()
 
     def reasons(self, **_: Any) -> list[Reason]:
-        return [Reason("hot", "warm")]
+        return [Reason(code="hot", text="warm")]
 
 
 class Finder:
@@ -77,14 +79,14 @@ class Device:
             }
         )
         self.publisher, self.finder = Publisher(), Finder()
-        self.remembered = Remembered(folder / "remembered.json", at=0.0, when=NOON)
+        self.pauses = Pauses(folder / "pauses.json", at=0.0, when=NOON)
         self.reloads = 0
         self.mistakes = ""
         self.at = 100.0
         self.orders = Orders(
             self.config,
             publisher=self.publisher,  # type: ignore[arg-type]
-            remembered=self.remembered,
+            pauses=self.pauses,
             reports=Reports(),  # type: ignore[arg-type]
             pictures=open_pictures(folder / "crops", self.config.evidence),
             finder=self.finder,
@@ -114,7 +116,7 @@ class Device:
         return result
 
     def is_paused(self, camera: str = "door") -> bool:
-        return self.remembered.is_paused(camera, at=self.at)
+        return self.pauses.is_paused(camera, at=self.at)
 
 
 @pytest.fixture
@@ -318,3 +320,40 @@ def test_one_rate_holds_for_commands_of_every_way_and_each_that_waits_for_a_resu
     assert ["too many commands" in result["reason"] for result in results] == [True] * 5
     assert len(caplog.records) == logged + 1
     assert not device.is_paused()
+
+
+def test_an_mqtt_5_request_is_answered_where_it_wants_with_what_it_carried(device):
+    device.command("pause", response_topic="dashboard/answers", correlation_data=b"\x01\x02")
+
+    result, response = device.publisher.said
+    assert response.topic == "dashboard/answers"
+    assert response.payload == result.payload
+    assert response.correlation_data == result.correlation_data == b"\x01\x02"
+    assert not result.retain
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "maskwatch/lobby/alerts",
+        "maskwatch/lobby/commands/reload",
+        "homeassistant/device/x/config",
+        "$SYS/broker",
+        "a/+/b",
+        "#",
+        "a\0b",
+        "x" * 300,
+    ],
+)
+def test_nobody_makes_the_device_speak_where_it_or_the_broker_speaks_for_itself(device, topic):
+    device.command("pause", response_topic=topic)
+
+    assert [one.topic for one in device.publisher.said] == ["maskwatch/lobby/commands/pause/result"]
+
+
+def test_a_name_that_is_none_is_answered_only_where_its_sender_listens(device):
+    for topic in ("here", ""):
+        message = Message("maskwatch/lobby/commands/dance", b"{}", response_topic=topic)
+        device.orders.hear(message, at=device.at, when=NOON)
+
+    assert [one.topic for one in device.publisher.said] == ["here"]

@@ -12,6 +12,7 @@ from edge_agent.decision.rules import Rules
 from edge_agent.decision.stillness import Stillness
 from edge_agent.decision.tracker import Tracker
 from edge_agent.domain import LABELS, Box
+from edge_agent.messages.ids import uuid7
 from edge_agent.pipeline import Pipeline
 from edge_agent.vision.frame_rate import FrameRate
 from edge_agent.vision.motion import MotionGate
@@ -58,7 +59,7 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
         evidence=Evidence(VerdictsConfig(), violations=("without_mask", "mask_worn_incorrectly")),
         stillness=Stillness(margin_fraction=0.5),
         # What these eyes see never moves.
-        rules=Rules(RulesConfig(ignore_pictures=False)),
+        rules=Rules(RulesConfig(ignore_pictures=False), new_id=uuid7),
         margin_fraction=0.5,
     )
 
@@ -116,10 +117,10 @@ def test_a_person_without_a_mask_gives_one_alert_and_its_end_when_they_have_left
     outcomes += [pipeline.process(textured(step / 10)) for step in range(20, 40)]
 
     (alert,) = [alert for outcome in outcomes for alert in outcome.alerts]
-    (ended,) = [ended for outcome in outcomes for ended in outcome.ended]
+    (resolved,) = [resolved for outcome in outcomes for resolved in outcome.resolved]
     assert alert.verdict.label == "without_mask"
     assert textured(0.2).taken_when < alert.when < textured(1.5).taken_when
-    assert (ended.track.id, ended.reason) == (alert.verdict.track.id, "left")
+    assert (resolved.track.id, resolved.reason) == (alert.verdict.track.id, "left")
 
 
 def test_a_person_with_a_mask_gives_no_alert():
@@ -181,8 +182,8 @@ def test_who_was_alerted_has_left_when_nobody_is_to_be_watched_and_is_somebody_n
     alerts = [alert for step in range(20) for alert in pipeline.process(textured(step / 10)).alerts]
     assert len(alerts) == 1
 
-    (ended,) = pipeline.look_away(textured(2.0))
+    (resolved,) = pipeline.look_away(textured(2.0))
 
-    assert (ended.track.id, ended.reason) == (alerts[0].verdict.track.id, "left")
+    assert (resolved.track.id, resolved.reason) == (alerts[0].verdict.track.id, "left")
     assert pipeline.look_away(textured(2.1)) == ()
-    assert pipeline.process(a_frame(2.2, size=(160, 120))).tracks[0].id != ended.track.id
+    assert pipeline.process(a_frame(2.2, size=(160, 120))).tracks[0].id != resolved.track.id

@@ -13,24 +13,29 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
+from edge_agent.alerts.store import AlertStore
 from edge_agent.camera.faults import Fault
 from edge_agent.camera.feed import FeedState
 from edge_agent.config import Config
 from edge_agent.console.off import NoConsole
-from edge_agent.delivery.envelope import enclose
-from edge_agent.delivery.mqtt import Message
-from edge_agent.delivery.outbox import Outbox
-from edge_agent.delivery.publisher import DeliveryState
-from edge_agent.delivery.signature import Signature
 from edge_agent.health import Health
 from edge_agent.machine import MachineState
-from edge_agent.remembered import Remembered
+from edge_agent.messages.alert import Model
+from edge_agent.messages.ids import uuid7
+from edge_agent.messages.telemetry import Models
+from edge_agent.mqtt.client import Message
+from edge_agent.mqtt.publisher import DeliveryState
+from edge_agent.pauses import Pauses
 from edge_agent.reports import Reports
 from edge_agent.vision.frame_rate import FrameRate
+from tests.mqtt.samples import SENDER, put
 from tests.values import NOON
 
 if TYPE_CHECKING:
-    from edge_agent.delivery.outgoing import Outgoing
+    from datetime import datetime
+
+    from edge_agent.messages.telemetry import Figures
+    from edge_agent.mqtt.publication import Publication
 
 BOOT_ID = "6c1e2a34-0000-4000-8000-000000000001"
 SCHEMAS = Path(__file__).parents[1] / "docs"
@@ -58,15 +63,31 @@ class Publisher:
     """Remembers what was said."""
 
     def __init__(self) -> None:
-        self.said: list[Outgoing] = []
+        self.said: list[Publication] = []
         self.state = DeliveryState(connected=True, reason="", waiting=0, sent=0)
-        self.woken = 0
 
-    def say(self, outgoing: Outgoing) -> None:
-        self.said.append(outgoing)
+    def say(self, publication: Publication) -> None:
+        self.said.append(publication)
 
-    def wake(self) -> None:
-        self.woken += 1
+
+class Recorder:
+    """Puts figures into the store at once."""
+
+    def __init__(self, store: AlertStore) -> None:
+        self._store = store
+
+    def record_telemetry(self, figures: Figures, *, when: datetime) -> None:
+        message = SENDER.telemetry(
+            figures, id=uuid7(when), sequence=self._store.next_sequence("telemetry"), when=when, clock_synchronised=True
+        )
+        self._store.put(message)
+
+    @property
+    def trouble(self) -> str:
+        return self._store.trouble
+
+    def dropped(self) -> dict[str, int]:
+        return self._store.dropped()
 
 
 class Computer:
@@ -86,28 +107,30 @@ class Device:
         self.config = config
         self.cameras, self.publisher, self.machine = Cameras(), Publisher(), Computer()
         self.governor = SimpleNamespace(reason="", rates={"door": FrameRate(10), "yard": FrameRate(0)})
-        self.outbox = Outbox(folder / "outbox.sqlite", boot_id=BOOT_ID, keep_rows=5)
+        self.store = AlertStore(folder / "alerts.sqlite", boot_id=BOOT_ID, max_messages=5)
+        self.recorder = Recorder(self.store)
         self.health = Health(silence_seconds=10.0)
-        self.remembered = Remembered(folder / "remembered.json", at=0.0, when=NOON)
+        self.pauses = Pauses(folder / "pauses.json", at=0.0, when=NOON)
         self.at = 0.0
         self.console = Looked()
         self.reports = Reports(
             config,
             console=self.console,
             cameras=self.cameras,  # type: ignore[arg-type]
-            outbox=self.outbox,
+            store=self.store,
+            recorder=self.recorder,  # type: ignore[arg-type]
             publisher=self.publisher,  # type: ignore[arg-type]
             health=self.health,
             machine=self.machine,  # type: ignore[arg-type]
             governor=self.governor,  # type: ignore[arg-type]
-            remembered=self.remembered,
-            signature=Signature(config.device.name, BOOT_ID, "masks", "0" * 64),
+            pauses=self.pauses,
+            models=Models(faces=None, masks=Model(name="masks", sha256="0" * 64)),
             versions={"maskwatch": "0.1.0", "model": "masks", "runtime": "litert"},
             at=0.0,
         )
 
     def close(self) -> None:
-        self.outbox.close()
+        self.store.close()
 
     def tick(self, seconds: float = 1.0) -> list[dict[str, Any]]:
         """Give the statuses that were said meanwhile."""
@@ -197,7 +220,7 @@ def test_a_device_that_has_only_begun_may_take_its_time_for_the_first_frame(devi
 
 
 def test_a_paused_camera_is_named_and_is_a_reason(device):
-    device.remembered.pause(["yard"], seconds=None, at=0.0, when=NOON)
+    device.pauses.pause(["yard"], seconds=None, at=0.0, when=NOON)
 
     (status,) = device.tick()
 
@@ -251,9 +274,9 @@ def test_looking_at_fewer_frames_is_a_reason_that_says_why(device):
 
 def test_a_damaged_outbox_is_a_reason_until_the_agent_is_started_again(device):
     device.tick()
-    with closing(sqlite3.connect(device.outbox.path)) as database:
-        database.execute("DROP TABLE waiting")
-    device.outbox.put({"id": "1"})
+    with closing(sqlite3.connect(device.store.path)) as database:
+        database.execute("DROP TABLE outbox")
+    put(device.store)
 
     (reason,) = device.tick(700.0)[0]["reasons"]
     assert reason["code"] == "outbox_damaged"
@@ -262,8 +285,8 @@ def test_a_damaged_outbox_is_a_reason_until_the_agent_is_started_again(device):
 
 def test_drops_are_a_reason_for_a_while(device):
     device.tick()
-    for number in range(7):
-        device.outbox.put({"id": str(number)})
+    for _ in range(7):
+        put(device.store)
 
     assert device.reasons() == ["outbox_dropping"]
     device.tick(700.0)
@@ -271,16 +294,16 @@ def test_drops_are_a_reason_for_a_while(device):
 
 
 def test_drops_of_an_earlier_run_are_none_of_this_one(tmp_path):
-    with closing(Outbox(tmp_path / "outbox.sqlite", boot_id=BOOT_ID, keep_rows=1)) as outbox:
-        outbox.put({"id": "1"})
-        outbox.put({"id": "2"})
+    with closing(AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID, max_messages=1)) as store:
+        put(store)
+        put(store)
     with closing(Device(tmp_path, a_config())) as device:
-        assert device.outbox.dropped()["alert"] == 1
+        assert device.store.dropped()["alert"] == 1
         assert device.reasons() == []
 
 
 def test_an_outbox_whose_disk_takes_nothing_is_a_reason(tmp_path):
-    (tmp_path / "outbox.sqlite").mkdir()
+    (tmp_path / "alerts.sqlite").mkdir()
     with closing(Device(tmp_path, a_config())) as device:
         assert device.reasons() == ["outbox_stuck"]
 
@@ -297,10 +320,9 @@ def test_telemetry_is_put_into_the_outbox_by_the_clock_and_is_as_described(devic
     for _ in range(130):
         device.tick()
 
-    rows = device.outbox.waiting(10)
+    rows = device.store.waiting(10)
     assert [row.kind for row in rows] == ["telemetry", "telemetry"]
-    assert device.publisher.woken == 2
-    sent = json.loads(enclose(rows[0], device.config.mqtt, "lobby").payload)
+    sent = rows[0].message
     check(sent, "telemetry")
     assert sent["machine"]["temperature_celsius"] == 50.0
     assert sent["uptime_seconds"] == 60
@@ -311,14 +333,14 @@ def test_telemetry_of_a_machine_that_tells_nothing_is_as_described(device):
     for _ in range(61):
         device.tick()
 
-    check(json.loads(enclose(device.outbox.waiting(1)[0], device.config.mqtt, "lobby").payload), "telemetry")
+    check(device.store.waiting(1)[0].message, "telemetry")
 
 
 def test_no_telemetry_is_made_where_none_is_wanted(tmp_path):
     with closing(Device(tmp_path, a_config(telemetry_seconds=0))) as device:
         device.tick(1000.0)
 
-        assert device.outbox.count() == 0
+        assert device.store.count() == 0
 
 
 def test_the_frame_rate_is_that_since_the_last_telemetry(device):
@@ -327,7 +349,7 @@ def test_the_frame_rate_is_that_since_the_last_telemetry(device):
     device.health.frames = 1200
     device.tick(120.0)
 
-    rates = [row.message["frames_per_second"] for row in device.outbox.waiting(10)]
+    rates = [row.message["frames_per_second"] for row in device.store.waiting(10)]
     assert rates == [10.0, 5.0]
 
 
@@ -346,7 +368,7 @@ def test_telemetry_tells_how_far_each_camera_is_slowed_down(device):
 
     minutes = [
         {name: camera["frames_per_second"] for name, camera in row.message["cameras"].items()}
-        for row in device.outbox.waiting(10)
+        for row in device.store.waiting(10)
     ]
     assert minutes == [
         {
@@ -358,7 +380,7 @@ def test_telemetry_tells_how_far_each_camera_is_slowed_down(device):
             "yard": {"asked": None, "allowed": 7.5, "reached": 0.0},
         },
     ]
-    check(json.loads(enclose(device.outbox.waiting(2)[1], device.config.mqtt, "lobby").payload), "telemetry")
+    check(device.store.waiting(2)[1].message, "telemetry")
 
 
 def test_home_assistant_is_told_at_the_start_and_whenever_it_has_started(device):
@@ -397,7 +419,7 @@ def test_the_overview_says_everything_at_once_and_nothing_secret(device):
         FeedState("door", is_open=True, reason="", frames=30, width_px=640, height_px=360),
         FeedState("yard", is_open=False, reason="no such device", faults=()),
     )
-    device.remembered.pause(["yard"], seconds=None, at=0.0, when=NOON)
+    device.pauses.pause(["yard"], seconds=None, at=0.0, when=NOON)
     device.tick()
 
     # As a browser gets it.
@@ -420,7 +442,7 @@ def test_the_overview_says_everything_at_once_and_nothing_secret(device):
     }
     assert (yard["reason"], yard["paused"]) == ("no such device", True)
     assert overview["delivery"] == {"connected": True, "reason": "", "waiting": 0}
-    check({**overview["telemetry"], "sequence": 1, "historical": False}, "telemetry")
+    assert overview["telemetry"]["counts"]["alerts"] == 0
     assert (overview["is_watching"], overview["is_ready"]) == (True, True)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 
 from edge_agent.domain import Alert, Box, Face, Frame, Label, Reading, Track, Verdict
+from edge_agent.messages.ids import uuid7
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 
@@ -51,4 +52,4 @@ def a_verdict(decision: str = "violation", *, track: Track | None = None, label:
 
 def an_alert(*, track: Track | None = None) -> Alert:
     """An alert at noon."""
-    return Alert(a_verdict(track=track), NOON)
+    return Alert(uuid7(NOON), a_verdict(track=track), NOON)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FILES = {
     "/etc/maskwatch/config.yaml": "The configuration; every key has a default.",
     "/etc/maskwatch/credentials/mqtt-password": "The password at the broker, for root alone.",
-    "/var/lib/maskwatch": "Alerts that wait for the broker, the album of alerts, and crops.",
+    "/var/lib/maskwatch": "Alerts, with those that wait for the broker, and crops.",
 }
 STATUSES = {
     "1": "A picture or recording cannot be read.",

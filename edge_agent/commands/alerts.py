@@ -11,12 +11,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from edge_agent.alerts.export import Exported, export_faces, reviewed_alerts
+from edge_agent.alerts.history import REVIEWS, AlertHistory
 from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json, with_progress
 from edge_agent.config import NAME_PATTERN
-from edge_agent.delivery.subscriber import follow_alerts
 from edge_agent.domain import LABELS
-from edge_agent.evidence.album import TRUTHS, Album
-from edge_agent.evidence.export import Exported, export_faces, judged_alerts
+from edge_agent.mqtt.subscriber import follow_alerts
 
 
 def add_to(commands: Any) -> None:
@@ -41,12 +41,12 @@ def _add_export_to(commands: Any) -> None:
         commands,
         "export",
         export,
-        summary="write the faces of alerts that somebody judged in the console into one folder per label",
-        example="edge-agent alerts export judged/ --since 2026-03-01",
+        summary="write the faces of alerts that somebody reviewed in the console into one folder per label",
+        example="edge-agent alerts export reviewed/ --since 2026-03-01",
         is_below=True,
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="gets with_mask/, without_mask/, ... and no_face/")
-    parser.add_argument("--all", action="store_true", help="also alerts that nobody judged, by the label they had")
+    parser.add_argument("--all", action="store_true", help="also alerts that nobody reviewed, by the label they had")
     parser.add_argument("--camera", default=argparse.SUPPRESS, help="only alerts of this camera")
     parser.add_argument("--since", type=_day, metavar="DAY", help="only alerts from YYYY-MM-DD on")
     accept_json(parser, is_below=True)
@@ -70,17 +70,17 @@ def follow(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write pictures of what this device's album knows; works beside a running agent, and changes nothing there."""
+    """Write pictures of what this device's history knows; works beside a running agent, and changes nothing there."""
     config = configured(options)
-    with closing(Album(config.album_file, keep_days=config.evidence.keep_days, only_reads=True)) as album:
+    with closing(AlertHistory(config.store_file, only_reads=True)) as history:
         entries = list(
-            judged_alerts(album, camera=options.camera or "", since=options.since or "", also_others=options.all)
+            reviewed_alerts(history, camera=options.camera or "", since=options.since or "", also_others=options.all)
         )
     exported = export_faces(
         with_progress(entries, unit="alerts"), crops_folder=config.crops_folder, into=options.folder
     )
     if options.json:
-        pictures = {label: exported.pictures[label] for label in TRUTHS if label}
+        pictures = {label: exported.pictures[label] for label in REVIEWS if label}
         print_json({"pictures": pictures, "missing": exported.missing, "encrypted": exported.encrypted})
     else:
         _tell(exported, options)
@@ -98,7 +98,7 @@ def _tell(exported: Exported, options: argparse.Namespace) -> None:
             file=sys.stderr,
         )
     if not exported.pictures and not options.all:
-        print("no picture was judged: judge some on the console's page of alerts, or give --all", file=sys.stderr)
+        print("no picture was reviewed: review some on the console's page of alerts, or give --all", file=sys.stderr)
 
 
 def _device(name: str) -> str:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from edge_agent.camera.source import shown_source
 from edge_agent.commands.options import alert_line, configured
 from edge_agent.config import shipped
-from edge_agent.delivery.subscriber import follow_alerts
 from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.mqtt.subscriber import follow_alerts
 from edge_agent.systemd import Notifier
 from edge_agent.wiring import open_agent
 
@@ -45,7 +45,7 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
             agent.run(stop)
             seconds = time.monotonic() - began
             subscriber.wait_for(agent.health.alerts, seconds=LATE_SECONDS)
-            waiting = agent.outbox.count()
+            waiting = agent.store.count()
         health = agent.health
         print(
             f"\n{health.frames} frames in {seconds:.1f} s, faces looked for in {health.looked}, "

@@ -31,7 +31,7 @@ MARK_WIDTH = max(map(len, MARKS.values()))
 QUICK_MARK_WIDTH = len("WRONG")
 QUICK_CHECK_WIDTH = len("configuration")
 NARROWEST_COLUMNS = 60
-SAID_ON_THE_PAGE = ("edge_agent.camera", "edge_agent.delivery", "edge_agent.wiring")
+SAID_ON_THE_PAGE = ("edge_agent.camera", "edge_agent.alerts", "edge_agent.mqtt", "edge_agent.wiring")
 """What these log while they are looked at is a finding."""
 
 

@@ -53,8 +53,8 @@ class Explanation:
             self._stories[reading.track.id].read.append((reading, verdict, self._evidence.nats(reading)))
         for alert in outcome.alerts:
             self._stories[alert.verdict.track.id].events.append(Moment(at, f"alert: {alert.verdict.label}"))
-        for ended in outcome.ended:
-            self._stories[ended.track.id].events.append(Moment(at, f"ended: {ended.reason}"))
+        for resolved in outcome.resolved:
+            self._stories[resolved.track.id].events.append(Moment(at, f"resolved: {resolved.reason}"))
 
     def save(self, folder: Path, *, name: str) -> None:
         """Write NAME.json and NAME.png.

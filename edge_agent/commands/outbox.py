@@ -6,18 +6,19 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.alerts.inspection import look_into, waiting_messages
+from edge_agent.alerts.store import HISTORY, AlertStore
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
-from edge_agent.delivery.identity import boot_id
-from edge_agent.delivery.inspection import look_into, waiting_messages
-from edge_agent.delivery.outbox import KINDS, Outbox
 from edge_agent.errors import UnavailableError
+from edge_agent.host.clock import boot_id
+from edge_agent.messages.message import KINDS
 from edge_agent.wiring import alone_in
 
 if TYPE_CHECKING:
     import argparse
 
+    from edge_agent.alerts.inspection import Contents
     from edge_agent.config import Config
-    from edge_agent.delivery.inspection import Contents
 
 NOT_CONFIRMED = 1
 
@@ -52,10 +53,10 @@ def run(options: argparse.Namespace) -> int:
     if options.purge:
         return _purge(config, options)
     if options.messages:
-        for message in waiting_messages(config.outbox_file):
+        for message in waiting_messages(config.store_file):
             print_json(message)
         return 0
-    _show(config, look_into(config.outbox_file), as_json=options.json)
+    _show(config, look_into(config.store_file), as_json=options.json)
     return 0
 
 
@@ -63,20 +64,20 @@ def _show(config: Config, contents: Contents, *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "file": str(config.outbox_file),
+                "file": str(config.store_file),
                 "waiting": {kind: contents.waiting.get(kind, 0) for kind in KINDS},
                 "bytes": contents.size_bytes,
                 "oldest": contents.oldest,
-                "dropped": {kind: contents.dropped.get(kind, 0) for kind in KINDS},
+                "dropped": {kind: contents.dropped.get(kind, 0) for kind in (*KINDS, HISTORY)},
                 "set_aside": [str(file) for file in contents.set_aside],
             }
         )
         return
-    print(f"{config.outbox_file}")
+    print(f"{config.store_file}")
     print(f"waiting   {_counts(contents.waiting)}, {contents.size_bytes} bytes")
     if contents.oldest is not None:
         print(f"oldest    {contents.oldest}")
-    print(f"dropped   {_counts(contents.dropped)}, for want of room since the file was begun")
+    print(f"dropped   {_counts(contents.dropped)}, for want of room since the store was begun")
     for file in contents.set_aside:
         print(f"damaged   {file}: 'sqlite3 FILE .recover' may still read what was not saved over; then delete it")
 
@@ -86,14 +87,14 @@ def _counts(counts: Any) -> str:
 
 
 def _purge(config: Config, options: argparse.Namespace) -> int:
-    with alone_in(config.state), closing(Outbox(config.outbox_file, boot_id=boot_id())) as outbox:
-        if outbox.trouble:
-            raise UnavailableError(outbox.trouble)
-        found = ", ".join(f"{outbox.count(kind)} {kind}" for kind in options.purge)
-        if not options.yes and not _confirmed(f"throw away {found} from {config.outbox_file}?"):
+    with alone_in(config.state), closing(AlertStore(config.store_file, boot_id=boot_id())) as store:
+        if store.trouble:
+            raise UnavailableError(store.trouble)
+        found = ", ".join(f"{store.count(kind)} {kind}" for kind in options.purge)
+        if not options.yes and not _confirmed(f"throw away {found} from {config.store_file}?"):
             print("nothing was thrown away; say yes, or give --yes", file=sys.stderr)
             return NOT_CONFIRMED
-        purged = outbox.purge(*options.purge)
+        purged = store.purge(*options.purge)
     if options.json:
         print_json({"purged": purged})
     else:

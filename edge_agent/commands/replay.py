@@ -7,21 +7,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.alerts.pictures import open_pictures
 from edge_agent.camera.replay import recorded_frames
 from edge_agent.commands.explanation import Explanation
 from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json
-from edge_agent.delivery.identity import uuid7
 from edge_agent.errors import CameraError, ConfigError, CropError
-from edge_agent.evidence.pictures import open_pictures
 from edge_agent.health import Health
-from edge_agent.wiring import build_pipeline, open_eyes, sign_as
+from edge_agent.host.clock import is_clock_synchronised
+from edge_agent.wiring import build_pipeline, open_eyes, sender_of
 
 if TYPE_CHECKING:
     import argparse
 
-    from edge_agent.delivery.signature import Signature
+    from edge_agent.alerts.pictures import Pictures
     from edge_agent.domain import Alert, Crop
-    from edge_agent.evidence.pictures import Pictures
+    from edge_agent.messages.sender import Sender
 
 
 def add_to(commands: Any) -> None:
@@ -50,7 +50,7 @@ def replay(options: argparse.Namespace) -> int:
         raise ConfigError(f"--camera {name}: not configured; known are {', '.join(config.cameras)}")
     finder, reader = open_eyes(config)
     crops = open_pictures(options.crops, config.evidence) if options.crops else None
-    printer = _Printer(sign_as(config, reader), crops, as_json=options.json)
+    printer = _Printer(sender_of(config, reader), crops, as_json=options.json)
     health = Health(silence_seconds=0.0)
     status = 0
     began = time.perf_counter()
@@ -78,27 +78,31 @@ def replay(options: argparse.Namespace) -> int:
 class _Printer:
     """Prints alerts as they would be published, with their place in the recording."""
 
-    def __init__(self, signature: Signature, crops: Pictures | None, *, as_json: bool) -> None:
-        self._signature, self._crops, self._as_json = signature, crops, as_json
+    def __init__(self, sender: Sender, crops: Pictures | None, *, as_json: bool) -> None:
+        self._sender, self._crops, self._as_json = sender, crops, as_json
         self._sequence = 0
 
     def print(self, alert: Alert, *, at_seconds: float) -> None:
-        alert_id = uuid7(alert.when)
-        crop, crop_error = self._save_crop(alert_id, alert)
-        message = self._signature.sign(alert, id=alert_id, crop=crop, crop_error=crop_error)
+        crop, crop_error = self._save_crop(alert)
         self._sequence += 1
-        # Sent at once, as far as the recording's own clock goes.
-        message |= {"sequence": self._sequence, "historical": False, "at_seconds": round(at_seconds, 3)}
+        described = self._sender.alert(
+            alert,
+            sequence=self._sequence,
+            crop=crop,
+            crop_error=crop_error,
+            clock_synchronised=is_clock_synchronised(),
+        )
+        message = {**described.as_json(), "at_seconds": round(at_seconds, 3)}
         if self._as_json:
             print_json(message)
         else:
             print(alert_line(message) + f", {at_seconds:.1f} s into the recording", flush=True)
 
-    def _save_crop(self, alert_id: str, alert: Alert) -> tuple[Crop | None, str]:
+    def _save_crop(self, alert: Alert) -> tuple[Crop | None, str]:
         if self._crops is None:
             return None, "replayed without --crops"
         try:
-            return self._crops.keep_reading(alert_id, alert.verdict.best), ""
+            return self._crops.keep_reading(alert.id, alert.verdict.best), ""
         except CropError as error:
             return None, str(error)
 

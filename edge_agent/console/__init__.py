@@ -49,7 +49,7 @@ class Console(Protocol):
         ...
 
     def recorded(self, alert_id: str) -> None:
-        """Take note that this alert is in the album."""
+        """Take note that this alert is in the history."""
         ...
 
     def heard(self) -> Sequence[Asked]:
@@ -76,12 +76,11 @@ def open_console(
     config: Config,
     *,
     versions: Mapping[str, str],
-    is_owed: Callable[[str], bool],
     open_eyes: Callable[[], tuple[FaceFinder, MaskReader]],
 ) -> Iterator[Console]:
     """Open what is configured; nothing of the web is imported where that is none.
 
-    `is_owed` tells whether an alert's picture still waits for the broker; `open_eyes` loads the models a second time.
+    `open_eyes` loads the models a second time.
 
     Raises:
         ConfigError: the extra is not installed; the password, the token or the certificate cannot be read.
@@ -91,6 +90,7 @@ def open_console(
         return
     password, token = read_secrets(config.console)
     try:
+        from edge_agent.alerts.history import AlertHistory
         from edge_agent.console.access import Access
         from edge_agent.console.desk import Desk
         from edge_agent.console.eyes import Eyes
@@ -103,7 +103,6 @@ def open_console(
         from edge_agent.console.uploads import Uploads
         from edge_agent.console.viewers import Viewers
         from edge_agent.console.web import build
-        from edge_agent.evidence.album import Album
     except ImportError as error:
         raise ConfigError(
             f"console.enabled: {error.name} is missing; install it with pip install 'maskwatch[console]', or set "
@@ -117,7 +116,7 @@ def open_console(
             closing(Eyes(open_eyes, max_pixels=settings.largest_picture_pixels, leisure=leisure))
         )
         # Another than the agent's: neither waits for the other's lock.
-        album = stack.enter_context(closing(Album(config.album_file, keep_days=config.evidence.keep_days)))
+        history = stack.enter_context(closing(AlertHistory(config.store_file)))
         live = Live(desk)
         figures = Figures(config.cameras, versions=versions)
         hatch = Hatch(live, figures, leisure)
@@ -127,9 +126,9 @@ def open_console(
             version=versions["maskwatch"],
             cameras=tuple(config.cameras),
             access=Access(settings, password=password, token=token, clock=now),
-            album=album,
+            history=history,
             crops_folder=config.crops_folder,
-            is_owed=is_owed,
+            publishes_crops=config.mqtt.crops,
             desk=desk,
             eyes=eyes,
             figures=figures,

@@ -1,15 +1,15 @@
-"""Alert view: what does an alert of the album look like to programs and pages, and where is its picture?"""
+"""Alert view: what does an alert of the history look like to programs and pages, and where is its picture?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from edge_agent.evidence.crops import find_crop
+from edge_agent.alerts.crops import find_crop
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge_agent.evidence.album import AlbumEntry
+    from edge_agent.alerts.history import HistoryEntry
 
 CropState: TypeAlias = Literal["there", "encrypted", "gone", "none"]
 
@@ -17,9 +17,9 @@ ALERT_ID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 COURSE_DIGITS = 4
 
 
-def alert_as_json(entry: AlbumEntry, crops_folder: Path) -> dict[str, Any]:
+def alert_as_json(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
     """An alert in a list. Looks at the disk for its crop."""
-    message, ended = entry.message, entry.ended
+    message, ended = entry.message, entry.resolved
     return {
         "id": entry.id,
         "camera": entry.camera,
@@ -30,34 +30,35 @@ def alert_as_json(entry: AlbumEntry, crops_folder: Path) -> dict[str, Any]:
         "first_seen": message["first_seen"],
         "box": message["box"],
         "frame_size": message["frame_size"],
-        "truth": entry.truth,
+        "truth": entry.review,
         "is_false_alarm": entry.is_false_alarm,
         "ended": {key: ended[key] for key in ("when", "reason", "duration_seconds")} if ended else None,
         "crop": crop_state(entry, crops_folder),
     }
 
 
-def alert_in_detail(entry: AlbumEntry, crops_folder: Path) -> dict[str, Any]:
+def alert_in_detail(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
     """An alert with the course of its evidence, and as it was published."""
+    timeline = entry.timeline()
     return {
         **alert_as_json(entry, crops_folder),
-        "violation_nats": round(entry.violation_nats, COURSE_DIGITS),
-        "compliant_nats": round(entry.compliant_nats, COURSE_DIGITS),
+        "violation_nats": round(timeline.violation_llr, COURSE_DIGITS),
+        "compliant_nats": round(timeline.compliant_llr, COURSE_DIGITS),
         "course": [
             {
                 "seconds": round(point.seconds, COURSE_DIGITS),
-                "nats": round(point.nats, COURSE_DIGITS),
+                "nats": round(point.llr, COURSE_DIGITS),
                 "label": point.label,
                 "score": round(point.score, COURSE_DIGITS),
                 "quality": round(point.quality, COURSE_DIGITS),
             }
-            for point in entry.course
+            for point in timeline.points
         ],
         "message": entry.message,
     }
 
 
-def crop_state(entry: AlbumEntry, crops_folder: Path) -> CropState:
+def crop_state(entry: HistoryEntry, crops_folder: Path) -> CropState:
     """Whether the picture of an alert is still there."""
     file = find_crop(crops_folder, entry.id)
     if file is None:

@@ -10,15 +10,15 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response, Se
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyCookie, HTTPBearer
 
+from edge_agent.alerts.crops import find_crop
+from edge_agent.alerts.deletion import delete_alert
+from edge_agent.alerts.history import Review as Truth
 from edge_agent.console import models
 from edge_agent.console.alert_view import ALERT_ID_PATTERN, alert_as_json, alert_in_detail
 from edge_agent.console.live import now
 from edge_agent.console.parts import Parts
 from edge_agent.domain import Label
 from edge_agent.errors import CommandError, CropError
-from edge_agent.evidence.album import Truth
-from edge_agent.evidence.crops import find_crop
-from edge_agent.evidence.deletion import delete_alert
 
 LONGEST_COMMAND_BYTES = 4096
 DAY_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
@@ -341,14 +341,14 @@ class Api:
     ) -> Response:
         """Days without an alert are left out."""
         today = datetime.now(timezone.utc).astimezone().date()
-        counts = await self._parts.desk.do(self._parts.album.days, camera=camera, label=label, last=last, today=today)
+        counts = await self._parts.desk.do(self._parts.history.days, camera=camera, label=label, last=last, today=today)
         return JSONResponse({"days": [{"day": one.day, "label": one.label, "count": one.count} for one in counts]})
 
-    # At the desk: what reads the album or the disk.
+    # At the desk: what reads the history or the disk.
 
     def _find(self, *, truth: Truth | Literal["unjudged"], limit: int, **filters: str) -> dict[str, Any]:
         said: Truth | None = "" if truth == "unjudged" else truth or None
-        found = self._parts.album.find(**filters, truth=said, limit=limit + 1)
+        found = self._parts.history.find(**filters, review=said, limit=limit + 1)
         shown = found[:limit]
         return {
             "alerts": [alert_as_json(entry, self._parts.crops_folder) for entry in shown],
@@ -356,11 +356,11 @@ class Api:
         }
 
     def _in_detail(self, alert_id: str) -> Mapping[str, Any] | None:
-        entry = self._parts.album.entry(alert_id)
+        entry = self._parts.history.entry(alert_id)
         return alert_in_detail(entry, self._parts.crops_folder) if entry else None
 
     def _crop(self, alert_id: str) -> tuple[str, bytes] | None:
-        if self._parts.album.entry(alert_id) is None:
+        if self._parts.history.entry(alert_id) is None:
             return None
         file = find_crop(self._parts.crops_folder, alert_id)
         if file is None:
@@ -373,11 +373,13 @@ class Api:
 
     def _remove(self, alert_id: str) -> bool:
         parts = self._parts
-        return delete_alert(alert_id, album=parts.album, crops_folder=parts.crops_folder, is_owed=parts.is_owed)
+        return delete_alert(
+            alert_id, history=parts.history, crops_folder=parts.crops_folder, publishes_crops=parts.publishes_crops
+        )
 
     def _say_truth(self, alert_id: str, truth: Truth) -> Mapping[str, Any] | None:
-        self._parts.album.say_truth(alert_id, truth)
-        entry = self._parts.album.entry(alert_id)
+        self._parts.history.review(alert_id, truth)
+        entry = self._parts.history.entry(alert_id)
         return alert_as_json(entry, self._parts.crops_folder) if entry else None
 
 

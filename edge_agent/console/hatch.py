@@ -66,7 +66,7 @@ class Hatch:
         self._live.looked_away(camera)
 
     def recorded(self, alert_id: str) -> None:
-        """Take note that this alert is in the album."""
+        """Take note that this alert is in the history."""
         self._alerts.append((next(self._numbers), alert_id))
 
     def heard(self) -> Sequence[Asked]:

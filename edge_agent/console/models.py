@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge_agent.alerts.history import Review as Truth
 from edge_agent.domain import Label
-from edge_agent.evidence.album import Truth
 
 
 class _Answer(BaseModel):

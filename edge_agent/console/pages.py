@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from starlette.templating import Jinja2Templates
 
+    from edge_agent.alerts.history import AlertHistory, HistoryEntry
+    from edge_agent.alerts.history import Review as Truth
     from edge_agent.console.parts import Parts
     from edge_agent.domain import Label
-    from edge_agent.evidence.album import Album, AlbumEntry, Truth
 
 MOST_NEWEST = 12
 """In the strip of the live page: about two desktops wide."""
@@ -73,18 +74,18 @@ class Choice:
 
 
 def router(parts: Parts, templates: Jinja2Templates) -> APIRouter:
-    """Serve the pages. What they look up in the album and on the disk is done at the desk."""
+    """Serve the pages. What they look up in the history and on the disk is done at the desk."""
     _teach(templates, parts.crops_folder)
     pages = APIRouter(include_in_schema=False, default_response_class=Response)
 
     @pages.get("/")
     async def live(request: Request) -> Response:
-        newest = await parts.desk.do(lambda: parts.album.find(limit=MOST_NEWEST))
+        newest = await parts.desk.do(lambda: parts.history.find(limit=MOST_NEWEST))
         return templates.TemplateResponse(request, "live.html", {"newest": newest})
 
     @pages.get("/newest")
     async def newest(request: Request) -> Response:
-        entries = await parts.desk.do(lambda: parts.album.find(limit=MOST_NEWEST))
+        entries = await parts.desk.do(lambda: parts.history.find(limit=MOST_NEWEST))
         return templates.TemplateResponse(request, "newest.html", {"newest": entries})
 
     @pages.get("/webcam")
@@ -108,12 +109,12 @@ def _add_alerts(pages: APIRouter, parts: Parts, templates: Jinja2Templates) -> N
     @pages.get("/alerts")
     async def alerts(request: Request) -> Response:
         choice = Choice.read(request.query_params)
-        context = await parts.desk.do(_gallery, parts.album, parts.cameras, choice)
+        context = await parts.desk.do(_gallery, parts.history, parts.cameras, choice)
         return templates.TemplateResponse(request, "alerts.html", context)
 
     @pages.get("/alerts/{alert_id}")
     async def alert(request: Request, alert_id: str) -> Response:
-        entry = await parts.desk.do(parts.album.entry, alert_id)
+        entry = await parts.desk.do(parts.history.entry, alert_id)
         if entry is None:
             said = {"head": "No such alert", "says": "It is not kept any more, or never was."}
             return templates.TemplateResponse(request, "error.html", said, status_code=404)
@@ -135,21 +136,21 @@ def _trouble(asked: Mapping[str, str]) -> str:
             return ""
 
 
-def _gallery(album: Album, cameras: tuple[str, ...], choice: Choice) -> dict[str, Any]:
+def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) -> dict[str, Any]:
     """Look up a page of alerts, and count the days."""
     # One more than is shown tells whether there are older ones.
-    found = album.find(
+    found = history.find(
         camera=choice.camera,
         label=choice.label,
         day=choice.day,
-        truth=ASKED_TRUTHS.get(choice.truth),
+        review=ASKED_TRUTHS.get(choice.truth),
         before=choice.before,
         limit=A_PAGE + 1,
     )
     entries = found[:A_PAGE]
     today = datetime.now(timezone.utc).astimezone().date()
     days = [today - timedelta(days=back) for back in reversed(range(CHART_DAYS))]
-    counted = album.days(camera=choice.camera, label=choice.label, last=CHART_DAYS, today=today)
+    counted = history.days(camera=choice.camera, label=choice.label, last=CHART_DAYS, today=today)
     return {
         "asked": choice,
         "entries": entries,
@@ -173,14 +174,15 @@ def _how_many(count: int, *, is_more: bool) -> str:
     return f"{count} {'alert' if count == 1 else 'alerts'}"
 
 
-def _one(entry: AlbumEntry, crops_folder: Path) -> dict[str, Any]:
+def _one(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
     """Put together everything that is known of an alert."""
     message = entry.message
     box_width, box_height = message["box"][2] - message["box"][0], message["box"][3] - message["box"][1]
     frame_width, frame_height = message["frame_size"]
     seen_seconds = (entry.when - datetime.fromisoformat(message["first_seen"].replace("Z", "+00:00"))).total_seconds()
     suffix = ".jpg.age" if why_no_picture(entry, crops_folder) == ENCRYPTED else ".jpg"
-    points = [charts.Point(point.seconds, point.nats, point.label, point.quality) for point in entry.course]
+    timeline = entry.timeline()
+    points = [charts.Point(point.seconds, point.llr, point.label, point.quality) for point in timeline.points]
     return {
         "entry": entry,
         "ended": _end_in_words(entry),
@@ -189,20 +191,23 @@ def _one(entry: AlbumEntry, crops_folder: Path) -> dict[str, Any]:
         # Sorts by camera and time in a folder of many.
         "crop_name": f"{entry.camera}_{entry.when.astimezone():%Y-%m-%d_%H-%M-%S}_{entry.label}{suffix}",
         "chart": charts.course_chart(
-            points, violation_nats=entry.violation_nats, compliant_nats=entry.compliant_nats, ended=_end(entry)
+            points,
+            violation_nats=timeline.violation_llr,
+            compliant_nats=timeline.compliant_llr,
+            ended=_end(entry),
         ),
         "labels": LABELS,
         "truths": TRUTHS,
     }
 
 
-def _end(entry: AlbumEntry) -> tuple[float, str] | None:
-    if entry.ended is None:
+def _end(entry: HistoryEntry) -> tuple[float, str] | None:
+    if entry.resolved is None:
         return None
-    return float(entry.ended["duration_seconds"]), ENDS.get(entry.ended["reason"], entry.ended["reason"])
+    return float(entry.resolved["duration_seconds"]), ENDS.get(entry.resolved["reason"], entry.resolved["reason"])
 
 
-def _end_in_words(entry: AlbumEntry) -> str:
+def _end_in_words(entry: HistoryEntry) -> str:
     end = _end(entry)
     return f"{end[1]} after {_duration(end[0])}" if end else ""
 
@@ -214,7 +219,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s"
 
 
-def why_no_picture(entry: AlbumEntry, crops_folder: Path) -> str:
+def why_no_picture(entry: HistoryEntry, crops_folder: Path) -> str:
     """Say why the picture of an alert cannot be shown; empty where it can."""
     match crop_state(entry, crops_folder):
         case "there":

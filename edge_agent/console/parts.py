@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from edge_agent.alerts.history import AlertHistory
     from edge_agent.config import ConsoleConfig
     from edge_agent.console.access import Access
     from edge_agent.console.desk import Desk
@@ -18,22 +19,21 @@ if TYPE_CHECKING:
     from edge_agent.console.live import Live
     from edge_agent.console.uploads import Uploads
     from edge_agent.console.viewers import Viewers
-    from edge_agent.evidence.album import Album
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """What answers requests. Used by the event loop; `album` by what is done at the `desk` alone."""
+    """What answers requests. Used by the event loop; `history` by what is done at the `desk` alone."""
 
     config: ConsoleConfig
     device: str
     version: str
     cameras: tuple[str, ...]
     access: Access
-    album: Album
+    history: AlertHistory
     crops_folder: Path
-    is_owed: Callable[[str], bool]
-    """Whether the picture of an alert is still to be sent to the broker; asked at the desk."""
+    publishes_crops: bool
+    """Whether the crop of an alert is sent with it."""
     desk: Desk
     eyes: Eyes
     figures: Figures

@@ -241,5 +241,5 @@ async def _end(socket: WebSocket, ended: asyncio.Future[None]) -> None:
 
 
 def _alert(parts: Parts, alert_id: str) -> dict[str, Any] | None:
-    entry = parts.album.entry(alert_id)
+    entry = parts.history.entry(alert_id)
     return alert_as_json(entry, parts.crops_folder) if entry else None

@@ -1,6 +1,6 @@
 """The rules: which verdicts is a person told of, and when is it over?
 
-In: verdicts. Out: at most one alert for each track and violation, and at most one end for each alert. Pure.
+In: verdicts. Out: at most one alert for each track and violation, and at most one resolution for each alert. Pure.
 
 A violation that may not be alerted yet waits: whoever is still in violation when quiet hours, cool-down or limit let
 them through is alerted then, and whoever left or put the mask on before is counted in the next alert.
@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
-from edge_agent.domain import Alert, Ended, Verdict
+from edge_agent.domain import Alert, Resolved, Verdict
 from edge_agent.quiet_hours import parse_quiet_hours
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -29,9 +29,9 @@ LIMIT_SECONDS = 60.0
 class Rules:
     """Remembers who waits and who has been alerted. One per camera, owned by one thread."""
 
-    def __init__(self, config: RulesConfig) -> None:
-        """Start with nobody alerted."""
-        self._config = config
+    def __init__(self, config: RulesConfig, *, new_id: Callable[[datetime], str]) -> None:
+        """Start with nobody alerted; `new_id` names each alert by its time."""
+        self._config, self._new_id = config, new_id
         self._quiet_hours = tuple(parse_quiet_hours(text) for text in config.quiet_hours)
         self._zone = config.zone
         self._violating: dict[int, Verdict] = {}
@@ -56,33 +56,33 @@ class Rules:
         following: AbstractSet[int],
         at: float,
         when: datetime,
-    ) -> list[Alert | Ended]:
-        """Alert each violation once, and say when an alerted one is over; first what ended, then what began.
+    ) -> list[Alert | Resolved]:
+        """Alert each violation once, and say when an alerted one is resolved; first what is resolved, then what began.
 
         `seen` names the tracks in this very frame, `still` those that may be pictures on a wall, `following` those that
         still live; the others have left.
         """
-        ended = [
-            *(self._end(gone, "left", at, when) for gone in [*self._violating] if gone not in following),
+        resolved = [
+            *(self._resolve(gone, "left", at, when) for gone in [*self._violating] if gone not in following),
             *self._take(verdicts, at, when),
         ]
-        told = [one for one in ended if one is not None and self._config.tell_when_ended]
+        told = [one for one in resolved if one is not None and self._config.notify_when_resolved]
         return [*told, *self._tell(seen, still, at=at, when=when)]
 
-    def _take(self, verdicts: Sequence[Verdict], at: float, when: datetime) -> list[Ended | None]:
+    def _take(self, verdicts: Sequence[Verdict], at: float, when: datetime) -> list[Resolved | None]:
         """Note what the tracks are by now."""
-        ended = []
+        resolved = []
         for verdict in verdicts:
             number = verdict.track.id
             if verdict.decision == "violation":
                 self._violating[number] = verdict
             elif verdict.decision == "compliant" or number not in self._alerted:
-                # Doubt ends nothing that was alerted, or a hand before the face would be a new alert.
-                ended.append(self._end(number, "compliant", at, when))
-        return ended
+                # Doubt resolves nothing that was alerted, or a hand before the face would be a new alert.
+                resolved.append(self._resolve(number, "compliant", at, when))
+        return resolved
 
-    def _end(self, number: int, reason: Literal["left", "compliant"], at: float, when: datetime) -> Ended | None:
-        """Forget a violation, if there is one; the end of one that was alerted is worth telling."""
+    def _resolve(self, number: int, reason: Literal["left", "compliant"], at: float, when: datetime) -> Resolved | None:
+        """Forget a violation, if there is one; that of one that was alerted is worth telling."""
         self._violating.pop(number, None)
         if number in self._held_back:
             self._held_back.remove(number)
@@ -90,7 +90,8 @@ class Rules:
         if number not in self._alerted:
             return None
         alert, told_at = self._alerted.pop(number)
-        return Ended(alert.verdict.track, alert.verdict.label, reason, alert.when, when, at - told_at)
+        verdict = alert.verdict
+        return Resolved(alert.id, verdict.track, verdict.label, reason, alert.when, when, at - told_at)
 
     def _tell(self, seen: AbstractSet[int], still: AbstractSet[int], *, at: float, when: datetime) -> list[Alert]:
         """Alert whoever is in violation, was not told of, and may be by now."""
@@ -104,7 +105,7 @@ class Rules:
                 continue
             self._held_back.discard(number)
             self._told_at.append(at)
-            alerts.append(Alert(verdict, when, self._suppressed))
+            alerts.append(Alert(self._new_id(when), verdict, when, self._suppressed))
             self._alerted[number] = alerts[-1], at
             self._suppressed = 0
         return alerts

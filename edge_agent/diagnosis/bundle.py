@@ -14,13 +14,13 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.alerts.database import files_set_aside
+from edge_agent.alerts.history import AlertHistory
+from edge_agent.alerts.inspection import look_into, waiting_messages
 from edge_agent.config_text import as_yaml
-from edge_agent.delivery.inspection import look_into, waiting_messages
 from edge_agent.diagnosis.secrets import Scrubber, without_secrets
-from edge_agent.durable import write_whole
 from edge_agent.errors import UnavailableError
-from edge_agent.evidence.album import Album
-from edge_agent.sqlite_file import files_set_aside
+from edge_agent.host.atomic_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ system.json    board, operating system and versions
 config.yaml    the configuration in force, all keys; users, passwords and queries of addresses are left out
 machine.json   temperature, throttling, memory, disk
 outbox.json    how many messages wait, and the newest telemetry among them
-album.json     how many alerts are known; not what they are
+history.json   how many alerts are known; not what they are
 journal.txt    the last lines of the service's log, without secrets; empty where they could not be read
 
 No picture and no password is in it. Read it before you send it.
@@ -76,7 +76,7 @@ def write_bundle(
         files["config.yaml"] = scrub(as_yaml(without_secrets(config)))
         files["machine.json"] = _json(asdict(machine) if machine else {})
         files["outbox.json"] = scrub(_json(_outbox(config)))
-        files["album.json"] = scrub(_json(_album(config)))
+        files["history.json"] = scrub(_json(_history(config)))
         files["journal.txt"] = scrub(journal)
     try:
         write_whole(path, _packed(files, when=when), mode=0o600)
@@ -97,9 +97,9 @@ def _packed(files: Mapping[str, str], *, when: datetime) -> bytes:
 
 def _outbox(config: Config) -> dict[str, Any]:
     try:
-        contents = look_into(config.outbox_file)
+        contents = look_into(config.store_file)
         telemetry = None
-        for message in waiting_messages(config.outbox_file):
+        for message in waiting_messages(config.store_file):
             if str(message.get("schema", "")).startswith("maskwatch.telemetry/"):
                 telemetry = message
     except (OSError, UnavailableError) as error:
@@ -114,11 +114,11 @@ def _outbox(config: Config) -> dict[str, Any]:
     }
 
 
-def _album(config: Config) -> dict[str, Any]:
-    set_aside = [file.name for file in files_set_aside(config.album_file)]
+def _history(config: Config) -> dict[str, Any]:
+    set_aside = [file.name for file in files_set_aside(config.store_file)]
     try:
-        with closing(Album(config.album_file, keep_days=config.evidence.keep_days, only_reads=True)) as album:
-            return {"alerts": album.count(), "set_aside": set_aside}
+        with closing(AlertHistory(config.store_file, only_reads=True)) as history:
+            return {"alerts": history.count(), "set_aside": set_aside}
     except (OSError, UnavailableError) as error:
         return {"error": str(error), "set_aside": set_aside}
 

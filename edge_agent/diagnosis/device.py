@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from edge_agent.delivery.identity import is_clock_synchronised
-from edge_agent.delivery.inspection import look_into
+from edge_agent.alerts.database import files_set_aside
+from edge_agent.alerts.inspection import look_into
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.host.clock import is_clock_synchronised
 from edge_agent.reports import HOT_CELSIUS
-from edge_agent.sqlite_file import files_set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,8 +37,7 @@ def look_at_device(config: Config, system: System, machine: MachineState) -> Ite
     yield from _heat(machine)
     yield from _power(machine)
     yield from _outbox(config)
-    yield from _set_aside("outbox", config.outbox_file)
-    yield from _set_aside("album", config.album_file)
+    yield from _set_aside(config.store_file)
 
 
 def _threads(threads: int, cores: int) -> Finding:
@@ -143,7 +142,7 @@ def _power(machine: MachineState) -> Iterator[Finding]:
 
 def _outbox(config: Config) -> Iterator[Finding]:
     try:
-        contents = look_into(config.outbox_file)
+        contents = look_into(config.store_file)
     except (OSError, UnavailableError):
         # Said by the check of the outbox itself.
         return
@@ -163,7 +162,7 @@ def _outbox(config: Config) -> Iterator[Finding]:
         )
 
 
-def _set_aside(what: str, file: Path) -> Iterator[Finding]:
+def _set_aside(file: Path) -> Iterator[Finding]:
     try:
         files = files_set_aside(file)
     except OSError:
@@ -173,6 +172,6 @@ def _set_aside(what: str, file: Path) -> Iterator[Finding]:
         yield Finding(
             "set aside",
             "warning",
-            f"the {what} was damaged {len(files)} times, and a new one was begun; a failing SD card does that",
+            f"the alert store was damaged {len(files)} times, and a new one was begun; a failing SD card does that",
             f"sudo dmesg --level=err,warn | grep -i mmc; rm {' '.join(map(str, files))}",
         )

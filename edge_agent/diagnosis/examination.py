@@ -105,7 +105,7 @@ def _mend(name: str, message: str, config: Config) -> str:  # noqa: PLR0911  (on
             return _reinstall() if folder == shipped("models") else "edge-agent models"
         case "runtime":
             return f"{sys.executable} -m pip install ai-edge-litert"
-        case "outbox" | "crops" | "album":
+        case "outbox" | "crops" | "history":
             folder = config.crops_folder if name == "crops" else config.state
             return _mend_folder(folder, message)
         case "console":

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_agent.alerts.crops import Crops
+from edge_agent.alerts.encryption import open_encryption
+from edge_agent.alerts.history import AlertHistory
+from edge_agent.alerts.inspection import look_into
+from edge_agent.alerts.store import AlertStore
 from edge_agent.camera import open_camera
 from edge_agent.camera.source import shown_source
-from edge_agent.delivery.identity import boot_id
-from edge_agent.delivery.inspection import look_into
-from edge_agent.delivery.mqtt import try_broker
-from edge_agent.delivery.outbox import Outbox
 from edge_agent.diagnosis.console import look_at_console
 from edge_agent.errors import CameraError, UnavailableError
-from edge_agent.evidence.album import Album
-from edge_agent.evidence.crops import Crops
-from edge_agent.evidence.sealing import open_seal
+from edge_agent.host.clock import boot_id
+from edge_agent.mqtt.client import try_broker
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.faces import open_face_finder
 from edge_agent.vision.tflite import probe_runtimes
@@ -43,7 +43,7 @@ def looks_at_parts(config: Config) -> list[tuple[str, Callable[[], str]]]:
         *((f"camera {name}", lambda name=name: _camera(config, name)) for name in config.cameras),
         ("outbox", lambda: _outbox(config)),
         ("crops", lambda: _crops(config)),
-        ("album", lambda: _album(config)),
+        ("history", lambda: _history(config)),
         ("broker", lambda: try_broker(config.mqtt, config.device.name)),
         ("console", lambda: look_at_console(config)),
     ]
@@ -95,33 +95,33 @@ def _camera(config: Config, name: str) -> str:
 
 def _outbox(config: Config) -> str:
     if belongs_to_another(config.state):
-        contents = look_into(config.outbox_file)
-        return f"{config.outbox_file}: {contents.messages} messages wait; not tried to write, for it is another user's"
+        contents = look_into(config.store_file)
+        return f"{config.store_file}: {contents.messages} messages wait; not tried to write, for it is another user's"
     with ExitStack() as stack:
         try:
             stack.enter_context(alone_in(config.state))
         except UnavailableError:
-            contents = look_into(config.outbox_file)
-            return f"{config.outbox_file}: {contents.messages} messages wait; an agent is at work there"
-        outbox = stack.enter_context(closing(Outbox(config.outbox_file, boot_id=boot_id())))
-        if outbox.trouble:
-            raise UnavailableError(outbox.trouble)
-        return f"{config.outbox_file}: {outbox.count()} messages wait"
+            contents = look_into(config.store_file)
+            return f"{config.store_file}: {contents.messages} messages wait; an agent is at work there"
+        store = stack.enter_context(closing(AlertStore(config.store_file, boot_id=boot_id())))
+        if store.trouble:
+            raise UnavailableError(store.trouble)
+        return f"{config.store_file}: {store.count()} messages wait"
 
 
 def _crops(config: Config) -> str:
     evidence = config.evidence
     if evidence.picture == "none":
         return "no picture is kept (evidence.picture: none)"
-    seal = open_seal(evidence.encrypt_for)
+    encryption = open_encryption(evidence.encrypt_for)
     owners = f", for {len(evidence.encrypt_for)} public keys alone" if evidence.encrypt_for else ""
     if belongs_to_another(config.crops_folder):
         return f"{config.crops_folder}: not tried to write, for it is another user's{owners}"
-    crops = Crops(config.crops_folder, jpeg_quality=evidence.jpeg_quality, seal=seal)
+    crops = Crops(config.crops_folder, jpeg_quality=evidence.jpeg_quality, encryption=encryption)
     Path(crops.save("check", np.zeros((8, 8, 3), np.uint8)).file).unlink()
     return f"{config.crops_folder}: can be written{owners}"
 
 
-def _album(config: Config) -> str:
-    with closing(Album(config.album_file, keep_days=config.evidence.keep_days, only_reads=True)) as album:
-        return f"{config.album_file}: {album.count()} alerts are known"
+def _history(config: Config) -> str:
+    with closing(AlertHistory(config.store_file, only_reads=True)) as history:
+        return f"{config.store_file}: {history.count()} alerts are known"

@@ -16,6 +16,7 @@ from edge_agent.decision.evidence import Evidence
 from edge_agent.decision.rules import Rules
 from edge_agent.domain import Alert, Label, Outcome
 from edge_agent.errors import ConfigError
+from edge_agent.messages.ids import uuid7
 from edge_agent.vision.annotation import COLOURS
 from tests.values import NOON, a_reading, a_track
 
@@ -24,7 +25,7 @@ BARE: Label = "without_mask"
 
 def an_explanation(*, tracks: int = 1, frames: int = 12) -> Explanation:
     """Everybody bare, for a bit more than a second."""
-    rules = Rules(RulesConfig())
+    rules = Rules(RulesConfig(), new_id=uuid7)
     evidence = Evidence(VerdictsConfig(), violations=(BARE,))
     explanation = Explanation(evidence)
     for step in range(frames):

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from edge_agent.delivery.identity import uuid7
+from edge_agent.alerts.database import history_entry
+from edge_agent.alerts.history import AlertHistory
+from edge_agent.alerts.store import AlertStore
 from edge_agent.domain import timestamp
-from edge_agent.evidence.album import Album
-from edge_agent.evidence.course import Course
+from edge_agent.messages.alert import AlertMessage
+from edge_agent.messages.ids import uuid7
 from tests.console.browsing import AGAIN_AND_AGAIN, CAMERA, PHONE, WatchedDoor, a_browser, a_visitor, two_people
 from tests.journeys.agent import PATIENCE_SECONDS, wait_until
 from tests.mosquitto import Mosquitto
@@ -54,9 +56,10 @@ def _count(door: WatchedDoor) -> int:
 
 
 def _spread(state: Path) -> None:
-    """Put copies of the alerts into the album, under earlier days."""
-    with closing(Album(state / "album.sqlite", keep_days=90)) as album:
-        entries = album.find()
+    """Put copies of the alerts into the history, under earlier days."""
+    file = state / "alerts.sqlite"
+    with closing(AlertStore(file, boot_id="copies")) as store, closing(AlertHistory(file)) as history:
+        entries = history.find()
         # In the order of their times, as alerts come in.
         ago = sorted(
             (timedelta(days=days, minutes=37 * (number % 11)) for number, days in enumerate(DAYS_AGO)), reverse=True
@@ -64,15 +67,17 @@ def _spread(state: Path) -> None:
         for number, before in enumerate(ago):
             entry = entries[number % len(entries)]
             when = entries[0].when - before
-            alert_id = uuid7(when)
-            course = Course(entry.course, entry.violation_nats, entry.compliant_nats, entry.face_in_crop)
-            message = {**entry.message, "id": alert_id, "when": timestamp(when)}
-            album.put(message, course, now=datetime.now(timezone.utc))
+            alert_id, sequence = uuid7(when), store.next_sequence("alert")
+            message = AlertMessage.model_validate(
+                {**entry.message, "id": alert_id, "when": timestamp(when), "sequence": sequence}
+            )
+            store.put(message, history_entry(message, entry.timeline(), now=datetime.now(timezone.utc)))
+            store.remove(alert_id)
             shutil.copy(state / "crops" / f"{entry.id}.jpg", state / "crops" / f"{alert_id}.jpg")
         for entry in entries:
-            album.remove(entry.id)
-        for entry in album.find(limit=9)[3:]:
-            album.say_truth(entry.id, "without_mask")
+            history.remove(entry.id)
+        for entry in history.find(limit=9)[3:]:
+            history.review(entry.id, "without_mask")
 
 
 def _take_all(browser: Browser, origin: str, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A console for tests: a real server on a free port with a real album and real models, and whoever plays the agent."""
+"""A console for tests: a real server on a free port with a real store and real models, and whoever plays the agent."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import httpx
 
+from edge_agent.alerts.database import history_entry
+from edge_agent.alerts.store import AlertStore
+from edge_agent.alerts.timeline import Timeline, TimelinePoint
 from edge_agent.config import Config
 from edge_agent.console import open_console
-from edge_agent.delivery.commands import read_command
-from edge_agent.delivery.identity import uuid7
-from edge_agent.delivery.mqtt import Message
 from edge_agent.domain import Frame, Outcome
 from edge_agent.errors import CommandError
-from edge_agent.evidence.album import Album
-from edge_agent.evidence.course import Course, CoursePoint
+from edge_agent.messages.alert import AlertMessage
+from edge_agent.messages.command import read_command
+from edge_agent.messages.ids import uuid7
 from edge_agent.wiring import open_eyes
 from tests.faces import HOPPER, portrait
 from tests.mosquitto import free_port
@@ -58,7 +59,7 @@ OVERVIEW: dict[str, Any] = {
     "telemetry": {
         "uptime_seconds": 7,
         "alerts_today": 1,
-        "outbox": {"rows": 2, "bytes": 900, "dropped": {"alert": 0, "ended": 0, "telemetry": 0}, "sent": 0},
+        "outbox": {"rows": 2, "bytes": 900, "dropped": {"alert": 0, "resolved": 0, "telemetry": 0}, "sent": 0},
         "machine": {"temperature_celsius": 51.5, "throttling": [], "disk_free_bytes": 10**9, "memory_bytes": 10**8},
     },
     "is_watching": True,
@@ -69,14 +70,13 @@ OVERVIEW: dict[str, Any] = {
 class Served:
     """A console that is open, and the thread that plays the agent."""
 
-    def __init__(self, console: Console, config: Config, album: Album) -> None:
+    def __init__(self, console: Console, config: Config, store: AlertStore) -> None:
         """`answers` says what becomes of commands; `is_silent` makes the agent hang."""
-        self.console, self.config, self.album = console, config, album
+        self.console, self.config, self.store = console, config, store
         self.commands: list[Asked] = []
         self.overview = dict(OVERVIEW)
         self.state, self.reason = "done", ""
         self.is_silent = False
-        self.owed: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._play_the_agent)
         self._thread.start()
@@ -97,8 +97,8 @@ class Served:
         """Have a camera see this."""
         self.console.saw(Frame(camera, index, image, at, NOON), outcome or somebody())
 
-    def keep_alert(self, *, camera: str = "door", crop: bytes | None = None) -> str:
-        """Have an alert in the album, with its picture where one is given."""
+    def keep_alert(self, *, camera: str = "door", crop: bytes | None = None, is_pending: bool = False) -> str:
+        """Have an alert in the history, with its picture where one is given; the broker has it unless `is_pending`."""
         alert_id = uuid7(datetime.now(timezone.utc))
         message = an_alert_message(alert_id, camera=camera)
         if crop is not None:
@@ -106,8 +106,15 @@ class Served:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{alert_id}.jpg").write_bytes(crop)
             message["crop"] = {"file": str(folder / f"{alert_id}.jpg"), "sha256": "0" * 64, "bytes": len(crop)}
-        points = (CoursePoint(-0.5, 1.5, "without_mask", 0.9, 0.8), CoursePoint(0.0, 7.0, "without_mask", 0.99, 1.0))
-        self.album.put(message, Course(points, 6.8, -2.3, (10, 10, 60, 70)), now=datetime.now(timezone.utc))
+        points = (
+            TimelinePoint(-0.5, 1.5, "without_mask", 0.9, 0.8),
+            TimelinePoint(0.0, 7.0, "without_mask", 0.99, 1.0),
+        )
+        timeline = Timeline(points, 6.8, -2.3, (10, 10, 60, 70))
+        described = AlertMessage.model_validate(message)
+        self.store.put(described, history_entry(described, timeline, now=datetime.now(timezone.utc)))
+        if not is_pending:
+            self.store.remove(alert_id)
         self.console.recorded(alert_id)
         return alert_id
 
@@ -129,7 +136,7 @@ class Served:
     def _result(self, asked: Asked) -> dict[str, Any]:
         state, reason = self.state, self.reason
         try:
-            read_command(Message(asked.name, asked.payload))
+            read_command(asked.name, asked.payload)
         except CommandError as error:
             state, reason = "refused", str(error)
         return {
@@ -154,22 +161,22 @@ def served(folder: Path, **settings: Any) -> Iterator[Served]:
             "state_folder": str(folder / "state"),
             "cameras": {"door": {"source": "door.mp4"}, "back": {"source": "back.mp4"}},
             "console": console,
+            "mqtt": {"crops": True},
         }
     )
-    album = Album(config.album_file, keep_days=30)
+    store = AlertStore(config.store_file, boot_id="test")
     kept: list[Served] = []
     with open_console(
         config,
         versions=VERSIONS,
-        is_owed=lambda alert_id: alert_id in kept[0].owed,
         open_eyes=lambda: open_eyes(config),
     ) as opened:
-        kept.append(Served(opened, config, album))
+        kept.append(Served(opened, config, store))
         try:
             yield kept[0]
         finally:
             kept[0].close()
-    album.close()
+    store.close()
 
 
 def secret_files(folder: Path) -> dict[str, str]:
@@ -214,6 +221,7 @@ def an_alert_message(alert_id: str, *, camera: str) -> dict[str, Any]:
         "first_seen": when,
         "when": when,
         "clock_synchronised": True,
+        "historical": False,
         "box": [10, 20, 60, 80],
         "frame_size": [640, 360],
         "crop": None,

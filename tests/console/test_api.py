@@ -135,8 +135,7 @@ def test_what_is_deleted_is_gone_with_its_picture(console, ask):
 
 
 def test_a_picture_that_is_still_to_be_sent_is_not_deleted(console, ask):
-    alert_id = console.keep_alert(crop=jpeg())
-    console.owed.add(alert_id)
+    alert_id = console.keep_alert(crop=jpeg(), is_pending=True)
 
     answer = ask.delete(f"/api/v1/alerts/{alert_id}")
 

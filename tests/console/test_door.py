@@ -13,7 +13,7 @@ import pytest
 
 from edge_agent.console.door import BODY_SILENCE_SECONDS, HANDSHAKE_SECONDS, HEAD_SECONDS, UNREAD_SECONDS
 from tests.console.served import jpeg, served
-from tests.delivery.brokers import make_certificates
+from tests.mqtt.brokers import make_certificates
 
 # A machine that is busy with other tests sweeps late.
 SLACK_SECONDS = 8.0

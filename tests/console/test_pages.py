@@ -79,12 +79,12 @@ def test_a_person_gets_a_page_where_a_program_gets_json(ask):
     assert ask.get("/nowhere").json() == {"detail": "Not Found"}
 
 
-def test_an_album_that_cannot_be_read_is_told_on_a_page(console: Served, ask):
-    console.config.album_file.with_name("album.sqlite-wal").unlink(missing_ok=True)
-    console.config.album_file.unlink(missing_ok=True)
-    console.config.album_file.mkdir(parents=True)
+def test_a_history_that_cannot_be_read_is_told_on_a_page(console: Served, ask):
+    console.config.store_file.with_name("alerts.sqlite-wal").unlink(missing_ok=True)
+    console.config.store_file.unlink(missing_ok=True)
+    console.config.store_file.mkdir(parents=True)
 
-    assert "the album of alerts cannot be used" in page(ask, "/alerts", status=503)
+    assert "the history of alerts cannot be used" in page(ask, "/alerts", status=503)
     # A browser asks again by itself.
     assert ask.get("/alerts", headers={"Accept": "text/html"}).headers["Refresh"] == "2"
 

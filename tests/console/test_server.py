@@ -14,9 +14,9 @@ from edge_agent.config import ConsoleConfig
 from edge_agent.console.desk import NICENESS
 from edge_agent.errors import ConfigError
 from tests.console.served import jpeg, served
-from tests.delivery.brokers import make_certificates
 from tests.journeys.agent import wait_until
 from tests.mosquitto import free_port
+from tests.mqtt.brokers import make_certificates
 
 
 def test_a_port_that_is_taken_is_told_once_and_costs_the_console_alone(tmp_path, caplog, monkeypatch):
@@ -101,7 +101,7 @@ def test_one_line_is_logged_at_the_start_and_no_more(tmp_path, caplog):
 
 def test_a_bug_of_ours_is_logged_without_what_was_asked(tmp_path, caplog, monkeypatch):
     with served(tmp_path) as console, console.client() as ask:
-        monkeypatch.setattr("edge_agent.evidence.album.Album.find", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr("edge_agent.alerts.history.AlertHistory.find", lambda *_, **__: 1 / 0)
         answer = ask.get("/api/v1/alerts?camera=secret")
 
         assert answer.status_code == 500

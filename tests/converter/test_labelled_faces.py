@@ -18,12 +18,12 @@ from converter.labelled_faces import (
     opened,
     validation_faces,
 )
+from edge_agent.alerts.export import export_faces, reviewed_alerts
 from edge_agent.domain import Box
 from edge_agent.errors import ConfigError
-from edge_agent.evidence.album import Album
-from edge_agent.evidence.export import export_faces, judged_alerts
+from tests.alerts.test_export import Alerts, review
+from tests.alerts.test_history import an_id
 from tests.converter.colour_classifier import BLUE, RED, write_pictures
-from tests.evidence.test_export import identity, judge
 
 
 def labels_of(faces):
@@ -150,15 +150,15 @@ def test_a_picture_with_many_faces_is_opened_once_and_a_bad_one_is_listed_once(t
 
 
 def test_what_an_agent_exports_are_labelled_faces_and_no_face_is_left_out(tmp_path):
-    with closing(Album(tmp_path / "album.sqlite", keep_days=30.0)) as album:
-        judge(album, tmp_path, 1, "with_mask")
-        judge(album, tmp_path, 2, "without_mask")
-        judge(album, tmp_path, 3, "no_face")
-        export_faces(judged_alerts(album), crops_folder=tmp_path / "crops", into=tmp_path / "judged")
+    with closing(Alerts(tmp_path)) as alerts:
+        review(alerts, tmp_path, 1, "with_mask")
+        review(alerts, tmp_path, 2, "without_mask")
+        review(alerts, tmp_path, 3, "no_face")
+        export_faces(reviewed_alerts(alerts.history), crops_folder=tmp_path / "crops", into=tmp_path / "reviewed")
 
-    found = labelled_faces_in(tmp_path / "judged")
+    found = labelled_faces_in(tmp_path / "reviewed")
 
     assert [(face.label, face.path.stem) for face in found] == [
-        ("with_mask", identity(1)),
-        ("without_mask", identity(2)),
+        ("with_mask", an_id(1)),
+        ("without_mask", an_id(2)),
     ]

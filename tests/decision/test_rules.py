@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from edge_agent.config import RulesConfig
 from edge_agent.decision.rules import Rules
-from edge_agent.domain import Alert, Ended
+from edge_agent.domain import Alert, Resolved
+from edge_agent.messages.ids import uuid7
 from tests.values import NOON, a_face, a_track, a_verdict
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from edge_agent.domain import Track, Verdict
 
 
+def the_rules(**keys: Any) -> Rules:
+    return Rules(RulesConfig(**keys), new_id=uuid7)
+
+
 def judged(
     rules: Rules,
     *verdicts: Verdict,
@@ -29,7 +34,7 @@ def judged(
     following: Iterable[int] = range(100),
     seen: Iterable[int] | None = None,
     still: Iterable[int] = (),
-) -> list[Alert | Ended]:
+) -> list[Alert | Resolved]:
     """What the rules say `at` seconds after noon in Greenwich; who is followed is seen, unless it is said."""
     when, follow = NOON + timedelta(seconds=at), set(following)
     return rules.judge(
@@ -37,7 +42,7 @@ def judged(
     )
 
 
-def said(events: Iterable[Alert | Ended]) -> list[str]:
+def said(events: Iterable[Alert | Resolved]) -> list[str]:
     """Each event in a word, with the track that it is about."""
     return [
         f"alert {one.verdict.track.id}" if isinstance(one, Alert) else f"{one.reason} {one.track.id}" for one in events
@@ -54,15 +59,15 @@ def violations(*numbers: int) -> list[Verdict]:
 
 
 def test_a_violation_is_alerted_once_however_long_it_lasts():
-    assert turns(Rules(RulesConfig()), "undecided", "violation", "violation", "violation") == [[], ["alert 1"], [], []]
+    assert turns(the_rules(), "undecided", "violation", "violation", "violation") == [[], ["alert 1"], [], []]
 
 
 def test_a_moment_of_doubt_is_no_new_violation():
-    assert turns(Rules(RulesConfig()), "violation", "undecided", "violation") == [["alert 1"], [], []]
+    assert turns(the_rules(), "violation", "undecided", "violation") == [["alert 1"], [], []]
 
 
 def test_a_mask_put_on_ends_the_violation_and_taken_off_again_is_a_new_one():
-    assert turns(Rules(RulesConfig()), "violation", "compliant", "compliant", "violation") == [
+    assert turns(the_rules(), "violation", "compliant", "compliant", "violation") == [
         ["alert 1"],
         ["compliant 1"],
         [],
@@ -71,66 +76,66 @@ def test_a_mask_put_on_ends_the_violation_and_taken_off_again_is_a_new_one():
 
 
 def test_the_end_says_whose_and_how_long_it_was():
-    rules = Rules(RulesConfig())
+    rules = the_rules()
     judged(rules, *violations(7), at=3.0)
 
-    (ended,) = judged(rules, at=45.5, following=())
+    (resolved,) = judged(rules, at=45.5, following=())
 
-    assert isinstance(ended, Ended)
-    assert (ended.track.id, ended.label, ended.reason) == (7, "without_mask", "left")
-    assert ended.duration_seconds == 42.5
+    assert isinstance(resolved, Resolved)
+    assert (resolved.track.id, resolved.label, resolved.reason) == (7, "without_mask", "left")
+    assert resolved.duration_seconds == 42.5
     assert judged(rules, at=46.0, following=()) == []
 
 
 @pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(days=20_000)])
 def test_a_clock_that_is_set_changes_no_duration(step):
-    rules = Rules(RulesConfig())
+    rules = the_rules()
     judged(rules, *violations(1), at=3.0)
 
-    (ended,) = rules.judge((), seen=set(), still=set(), following=set(), at=10.0, when=NOON + step)
+    (resolved,) = rules.judge((), seen=set(), still=set(), following=set(), at=10.0, when=NOON + step)
 
-    assert isinstance(ended, Ended)
-    assert ended.duration_seconds == 7.0
+    assert isinstance(resolved, Resolved)
+    assert resolved.duration_seconds == 7.0
 
 
 def test_ends_may_be_left_out():
-    rules = Rules(RulesConfig(tell_when_ended=False))
+    rules = the_rules(notify_when_resolved=False)
 
     assert turns(rules, "violation", "compliant", "violation") == [["alert 1"], [], ["alert 1"]]
     assert judged(rules, following=()) == []
 
 
 def test_who_was_never_alerted_does_not_end():
-    rules = Rules(RulesConfig())
+    rules = the_rules()
 
     assert turns(rules, "undecided", "compliant") == [[], []]
     assert judged(rules, following=()) == []
 
 
 def test_two_people_are_two_alerts():
-    assert said(judged(Rules(RulesConfig()), *violations(1, 2))) == ["alert 1", "alert 2"]
+    assert said(judged(the_rules(), *violations(1, 2))) == ["alert 1", "alert 2"]
 
 
 def test_a_face_too_small_to_show_anybody_is_not_alerted_until_it_comes_closer():
-    rules = Rules(RulesConfig(smallest_face_px=30))
+    rules = the_rules(smallest_face_px=30)
 
     assert turns(rules, "violation", track=a_track(face=a_face(width=20))) == [[]]
     assert turns(rules, "violation", track=a_track(face=a_face(width=40))) == [["alert 1"]]
 
 
 def test_what_may_be_a_picture_is_alerted_when_it_shows_life_and_no_verdict_has_to_come_for_it():
-    rules = Rules(RulesConfig())
+    rules = the_rules()
 
     assert judged(rules, *violations(1), still={1}) == []
     assert said(judged(rules, still=(), at=0.5)) == ["alert 1"]
 
 
 def test_pictures_are_alerted_where_that_is_wanted():
-    assert said(judged(Rules(RulesConfig(ignore_pictures=False)), *violations(1), still={1})) == ["alert 1"]
+    assert said(judged(the_rules(ignore_pictures=False), *violations(1), still={1})) == ["alert 1"]
 
 
 def test_only_who_stays_for_the_dwell_time_is_alerted():
-    rules = Rules(RulesConfig(dwell_seconds=3.0))
+    rules = the_rules(dwell_seconds=3.0)
 
     assert judged(rules, *violations(1), at=1.0) == []
     assert judged(rules, at=2.9) == []
@@ -138,7 +143,7 @@ def test_only_who_stays_for_the_dwell_time_is_alerted():
 
 
 def test_time_out_of_sight_is_no_time_in_view_even_before_the_person_is_forgotten():
-    rules = Rules(RulesConfig(dwell_seconds=2.0))
+    rules = the_rules(dwell_seconds=2.0)
     judged(rules, *violations(1), at=0.9)
 
     assert judged(rules, at=2.0, seen=()) == []
@@ -154,21 +159,21 @@ NOTCHED = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.4), (0.2, 0.5), (0.5, 0.6), (0.5, 1.0
     [((40, 180), False), ((300, 100), False), ((250, 180), True), ((330, 180), True), ((640, 360), True)],
 )
 def test_faces_whose_centre_is_in_an_ignored_part_are_not_alerted(centre, is_told):
-    rules = Rules(RulesConfig(ignore_polygons=(NOTCHED,)))
+    rules = the_rules(ignore_polygons=(NOTCHED,))
     track = a_track(face=a_face(centre[0] - 20, centre[1] - 25, width=40))
 
     assert bool(judged(rules, a_verdict(track=track))) is is_told
 
 
 def test_who_steps_out_of_an_ignored_part_is_alerted():
-    rules = Rules(RulesConfig(ignore_polygons=(NOTCHED,)))
+    rules = the_rules(ignore_polygons=(NOTCHED,))
 
     assert judged(rules, a_verdict(track=a_track(face=a_face(20)))) == []
     assert said(judged(rules, a_verdict(track=a_track(face=a_face(500))))) == ["alert 1"]
 
 
 def test_who_is_still_in_violation_when_quiet_hours_end_is_alerted_then_and_who_left_is_counted():
-    rules = Rules(RulesConfig(quiet_hours=("12:00-12:30",), time_zone="UTC"))
+    rules = the_rules(quiet_hours=("12:00-12:30",), time_zone="UTC")
 
     assert judged(rules, *violations(1, 2), at=60.0) == []
     assert judged(rules, at=1000.0, following={2}) == []
@@ -183,12 +188,12 @@ def test_quiet_hours_are_those_of_the_time_zone():
     at_noon = RulesConfig(quiet_hours=("12:00-13:00",), time_zone="Asia/Tokyo")  # 21:00 there
     in_the_evening = RulesConfig(quiet_hours=("20:30-21:30",), time_zone="Asia/Tokyo")
 
-    assert said(judged(Rules(at_noon), *violations(1))) == ["alert 1"]
-    assert judged(Rules(in_the_evening), *violations(1)) == []
+    assert said(judged(Rules(at_noon, new_id=uuid7), *violations(1))) == ["alert 1"]
+    assert judged(Rules(in_the_evening, new_id=uuid7), *violations(1)) == []
 
 
 def test_after_an_alert_a_camera_cools_down():
-    rules = Rules(RulesConfig(cooldown_seconds=90.0))
+    rules = the_rules(cooldown_seconds=90.0)
 
     assert said(judged(rules, *violations(1, 2), at=0.0)) == ["alert 1"]
     assert judged(rules, at=89.9) == []
@@ -196,7 +201,7 @@ def test_after_an_alert_a_camera_cools_down():
 
 
 def test_a_crowd_is_alerted_at_the_pace_of_the_limit_and_who_left_meanwhile_is_counted():
-    rules = Rules(RulesConfig(alerts_per_minute=2))
+    rules = the_rules(alerts_per_minute=2)
 
     assert said(judged(rules, *violations(1, 2, 3, 4, 5, 6), at=0.0)) == ["alert 1", "alert 2"]
     assert said(judged(rules, at=59.9, following={1, 2, 5, 6})) == []
@@ -207,7 +212,7 @@ def test_a_crowd_is_alerted_at_the_pace_of_the_limit_and_who_left_meanwhile_is_c
 
 
 def test_who_was_ignored_is_not_counted_as_suppressed():
-    rules = Rules(RulesConfig(smallest_face_px=30))
+    rules = the_rules(smallest_face_px=30)
     judged(rules, a_verdict(track=a_track(1, face=a_face(width=20))))
 
     (alert,) = judged(rules, a_verdict(track=a_track(2, face=a_face(width=40))), at=1.0, following={2})
@@ -229,14 +234,12 @@ STEPS = st.lists(
 
 @given(steps=STEPS, limit=st.integers(0, 3), cooldown=st.sampled_from([0.0, 5.0, 90.0]), quiet=st.booleans())
 def test_whatever_happens_alerts_and_ends_alternate_and_nobody_gets_lost(steps, limit, cooldown, quiet):
-    rules = Rules(
-        RulesConfig(
-            alerts_per_minute=limit,
-            cooldown_seconds=cooldown,
-            quiet_hours=("12:01-12:03",) if quiet else (),
-            time_zone="UTC",
-            dwell_seconds=1.0,
-        )
+    rules = the_rules(
+        alerts_per_minute=limit,
+        cooldown_seconds=cooldown,
+        quiet_hours=("12:01-12:03",) if quiet else (),
+        time_zone="UTC",
+        dwell_seconds=1.0,
     )
     at, told_at, open_alerts = 0.0, deque[float](), set[int]()
     episodes: dict[int, str] = {}  # track: "told" once it was, "held" while only limits keep it from that
@@ -247,7 +250,7 @@ def test_whatever_happens_alerts_and_ends_alternate_and_nobody_gets_lost(steps, 
         verdicts = [a_verdict(one, track=a_track(number)) for number, one in decisions.items() if number in here]
         held_back += model_of_ends(episodes, decisions, here)
         for event in judged(rules, *verdicts, at=at, following=here, still=still):
-            if isinstance(event, Ended):
+            if isinstance(event, Resolved):
                 open_alerts.remove(event.track.id)
                 continue
             number = event.verdict.track.id

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.alerts.store import AlertStore
 from edge_agent.config import Config
-from edge_agent.delivery.outbox import Outbox
 from edge_agent.diagnosis.bundle import write_bundle
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.diagnosis.secrets import Scrubber
 from edge_agent.diagnosis.system import look_at_system
 from edge_agent.errors import UnavailableError
 from edge_agent.machine import Machine
+from tests.mqtt.samples import put
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 SECRETS = (
@@ -75,8 +76,8 @@ def test_no_planted_secret_is_in_any_file(tmp_path, config):
         "rtsp://camuser:oldpass33@old.camera/ is gone\ncam@pass\n"
         "somebody typed consolepassword66 and sent consoletoken44"
     )
-    outbox = Outbox(config.outbox_file, boot_id="boot")
-    outbox.put({"schema": "maskwatch.telemetry/1", "when": "x", "note": source}, kind="telemetry")
+    outbox = AlertStore(config.store_file, boot_id="boot")
+    put(outbox, "telemetry", versions={"maskwatch": source})
     outbox.close()
 
     files = bundled(tmp_path, config, findings=[Finding("camera door", "wrong", f"{source}: away")], journal=journal)
@@ -89,15 +90,15 @@ def test_no_planted_secret_is_in_any_file(tmp_path, config):
 
 
 def test_what_helps_is_in_it(tmp_path, config):
-    outbox = Outbox(config.outbox_file, boot_id="boot")
-    outbox.put({"schema": "maskwatch.telemetry/1", "when": "2026-03-01T12:00:00Z", "alerts_today": 3}, kind="telemetry")
+    outbox = AlertStore(config.store_file, boot_id="boot")
+    put(outbox, "telemetry", alerts_today=3)
     outbox.close()
 
     files = bundled(tmp_path, config, findings=[Finding("clock", "warning", "wrong", "mend it")])
 
     assert json.loads(files["doctor.json"])[0]["mend"] == "mend it"
     assert json.loads(files["outbox.json"])["newest_telemetry"]["alerts_today"] == 3
-    assert json.loads(files["album.json"]) == {"alerts": 0, "set_aside": []}
+    assert json.loads(files["history.json"]) == {"alerts": 0, "set_aside": []}
     assert json.loads(files["system.json"])["packages"]["maskwatch"]
     assert "disk_free_bytes" in json.loads(files["machine.json"])
     assert (tmp_path / "support.tar.gz").stat().st_mode & 0o777 == 0o600

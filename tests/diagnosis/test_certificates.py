@@ -10,8 +10,8 @@ import pytest
 
 from edge_agent.config import Config, MqttConfig
 from edge_agent.diagnosis.certificates import expiry, look_at_certificates
-from tests.delivery.brokers import make_certificates
 from tests.mosquitto import Mosquitto, free_port
+from tests.mqtt.brokers import make_certificates
 
 if TYPE_CHECKING:
     from pathlib import Path

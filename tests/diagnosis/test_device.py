@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from edge_agent.alerts.store import AlertStore
 from edge_agent.config import Config
-from edge_agent.delivery.outbox import Outbox
 from edge_agent.diagnosis.device import look_at_device
 from edge_agent.diagnosis.system import System
 from edge_agent.machine import MachineState
+from tests.mqtt.samples import put
 
 PI = System("Raspberry Pi 4", "Debian", "6.1", "aarch64", 4, "3.11.2", {"numpy": "2.2.6", "ai-edge-litert": "2.3.0"})
 WELL = MachineState(
@@ -86,20 +87,20 @@ def test_two_packages_of_opencv_in_one_folder_are_told_of(tmp_path):
 
 
 def test_an_outbox_that_is_nearly_full_or_was_damaged_is_told_of(tmp_path):
-    outbox = Outbox(tmp_path / "outbox.sqlite", boot_id="boot", keep_rows=10)
+    outbox = AlertStore(tmp_path / "alerts.sqlite", boot_id="boot", max_messages=10)
     for _ in range(9):
-        outbox.put({"schema": "test", "when": "2026-03-01T12:00:00Z"}, kind="telemetry")
+        put(outbox, "telemetry")
     outbox.close()
-    (tmp_path / "outbox.sqlite.damaged-1").touch()
+    (tmp_path / "alerts.sqlite.damaged-1").touch()
 
     found = troubles(tmp_path, outbox={"keep_rows": 10})
 
     assert set(found) == {"backlog", "set aside"}
-    assert "9 messages wait since 2026-03-01" in found["backlog"].message
-    assert "outbox.sqlite.damaged-1" in found["set aside"].mend
+    assert "9 messages wait since 20" in found["backlog"].message
+    assert "alerts.sqlite.damaged-1" in found["set aside"].mend
 
 
-def test_an_album_that_was_damaged_is_told_of(tmp_path):
-    (tmp_path / "album.sqlite.damaged-1").touch()
+def test_a_store_that_was_damaged_is_told_of(tmp_path):
+    (tmp_path / "alerts.sqlite.damaged-1").touch()
 
-    assert "the album was damaged 1 times" in troubles(tmp_path)["set aside"].message
+    assert "the alert store was damaged 1 times" in troubles(tmp_path)["set aside"].message

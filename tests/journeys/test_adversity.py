@@ -11,13 +11,13 @@ from contextlib import closing, suppress
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from edge_agent.delivery.outbox import Outbox
-from edge_agent.delivery.outbox_file import COLUMNS
-from edge_agent.delivery.publisher import Publisher, Timing
-from tests.delivery.brokers import WELCOME_5, ScriptedBroker
-from tests.delivery.samples import BOOT_ID, DEVICE, Listener, a_message, eventually
+from edge_agent.alerts.database import OUTBOX_COLUMNS
+from edge_agent.alerts.store import AlertStore
+from edge_agent.mqtt.publisher import Publisher, Timing
 from tests.journeys.agent import EXAMPLE, QUICK, AgentProcess
 from tests.mosquitto import Mosquitto
+from tests.mqtt.brokers import WELCOME_5, ScriptedBroker
+from tests.mqtt.samples import BOOT_ID, DEVICE, Listener, a_message, eventually, put
 
 MANY = 10_000
 DISK_BYTES = 4_000_000
@@ -67,23 +67,22 @@ def test_an_agent_whose_disk_takes_nothing_watches_and_alerts_without_pictures(t
     assert len(alerts) >= 2
     assert [alert["sequence"] for alert in alerts] == list(range(1, len(alerts) + 1))
     assert all(alert["crop"] is None and "cannot be kept" in alert["crop_error"] for alert in alerts)
-    assert agent.log.count("the outbox cannot be used") == 1
-    assert agent.log.count("alerts are sent all the same") == 1
+    assert agent.log.count("the alert store cannot be used") == 1
 
 
 @pytest.fixture
 def full_of_alerts(tmp_path):
     """An outbox in which ten thousand alerts wait; written in one go, for the sake of the disk."""
-    path = tmp_path / "outbox.sqlite"
-    Outbox(path, boot_id=BOOT_ID).close()
+    path = tmp_path / "alerts.sqlite"
+    AlertStore(path, boot_id=BOOT_ID).close()
     rows = []
     for number in range(1, MANY + 1):
-        message = {**a_message(), "sequence": number}
+        message = a_message(sequence=number).as_json()
         rows.append((number, "alert", message["id"], BOOT_ID, 0.0, None, json.dumps(message)))
     with closing(sqlite3.connect(path)) as database, database:
-        database.executemany(f"INSERT INTO waiting ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
+        database.executemany(f"INSERT INTO outbox ({OUTBOX_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
         database.execute("INSERT INTO last_sequence VALUES (?, 'alert', ?)", (BOOT_ID, MANY))
-    with closing(Outbox(path, boot_id=BOOT_ID, keep_rows=MANY)) as outbox:
+    with closing(AlertStore(path, boot_id=BOOT_ID, max_messages=MANY)) as outbox:
         yield outbox
 
 
@@ -103,7 +102,7 @@ def test_ten_thousand_alerts_arrive_each_once_and_in_order_and_a_new_one_first(t
         publisher = Publisher(outbox, broker.config(messages_per_second=5000), DEVICE)
         publisher.start()
         eventually(lambda: publisher.state.sent > 100, "some are delivered")
-        young = outbox.put(a_message())
+        young = put(outbox)
         publisher.wake()
         deadline = time.monotonic() + 120
         while outbox.count() and time.monotonic() < deadline:
@@ -132,7 +131,7 @@ def test_ten_thousand_alerts_behind_a_broker_that_takes_none_cost_no_memory_and_
         eventually(lambda: "refuses" in publisher.state.reason or "acknowledge" in publisher.state.reason, "it is said")
         before_bytes = most_memory_bytes()
         for _ in range(50):
-            outbox.put(a_message())
+            put(outbox)
             publisher.wake()
         time.sleep(2)
         publisher.close(drain_seconds=0.1)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.delivery.samples import Listener
 from tests.journeys.agent import EXAMPLE, AgentProcess, run_command, wait_until
 from tests.mosquitto import Mosquitto
+from tests.mqtt.samples import Listener
 from tests.rtsp_server import RtspServer
 
 if TYPE_CHECKING:

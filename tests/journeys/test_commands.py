@@ -234,7 +234,7 @@ def test_the_quick_doctor_finds_everything_in_order(tmp_path):
     assert all(line["ok"] for line in found.values()), done.stdout
     assert done.returncode == 0
     assert set(found) == {
-        "configuration", "masks", "runtime", "faces", "camera door", "outbox", "crops", "album", "broker", "console",
+        "configuration", "masks", "runtime", "faces", "camera door", "outbox", "crops", "history", "broker", "console",
     }  # fmt: skip
     assert "litert" in found["runtime"]["message"]
     assert "640x360" in found["camera door"]["message"]

@@ -8,6 +8,8 @@ import pytest
 
 from tests.proofs import crashes, lost_writes
 
+SYNCS_OF_A_START = 12
+"""Folders and files are made, and the store is begun."""
 MAY_TRACE = (
     shutil.which("strace")
     and not subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode
@@ -30,3 +32,5 @@ def test_a_power_cut_that_takes_every_unsynced_write_with_it_loses_nothing_ackno
     assert {promise: figures[promise] for promise in lost_writes.PROMISES} == dict.fromkeys(lost_writes.PROMISES, 0)
     assert figures["messages"] >= 25
     assert figures["cuts"] >= 20
+    # An alert costs three: file and folder of its crop, and the transaction; what leaves the outbox costs none.
+    assert figures["syncs"] <= 3 * figures["messages"] + SYNCS_OF_A_START

@@ -18,7 +18,7 @@ def test_on_a_device_that_is_well_nothing_is_wrong(tmp_path):
 
     *findings, last = [json.loads(line) for line in done.stdout.splitlines()]
     assert [finding for finding in findings if finding["severity"] == "wrong"] == []
-    assert {"masks", "runtime", "faces", "camera door", "album", "broker", "console", "threads"} <= {
+    assert {"masks", "runtime", "faces", "camera door", "history", "broker", "console", "threads"} <= {
         one["check"] for one in findings
     }
     assert last["summary"]["wrong"] == 0

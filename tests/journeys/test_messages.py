@@ -12,9 +12,9 @@ import jsonschema
 import pyrage
 import pytest
 
-from tests.delivery.samples import Listener
 from tests.journeys.agent import EXAMPLE, AgentProcess, wait_until
 from tests.mosquitto import Mosquitto
+from tests.mqtt.samples import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,7 +96,7 @@ def test_everything_that_is_said_is_as_described(broker, tmp_path, pictures):
     config = a_config(broker, pictures, mqtt={"crops": True})
     with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config) as agent:
         said = Archive(listener)
-        said.wait(lambda: said.on("/ended"), "an alert and its end")
+        said.wait(lambda: said.on("/resolved"), "an alert and what became of it")
         for name, payload in (
             ("snapshot", b'{"id": "1"}'),
             ("pause", b'{"id": "2", "seconds": 60}'),
@@ -121,10 +121,10 @@ def test_everything_that_is_said_is_as_described(broker, tmp_path, pictures):
     pictures_said = [one for one in own if one.topic.startswith((f"{PREFIX}crops/", f"{PREFIX}snapshots/"))]
     messages = [one for one in own if one not in commands and one not in pictures_said]
     kinds = {check(json.loads(one.payload)) for one in messages}
-    assert kinds == {"alert", "ended", "status", "telemetry", "result"}
+    assert kinds == {"alert", "resolved", "status", "telemetry", "result"}
 
-    alert, ended = said.on("/alerts")[0], said.on("/ended")[0]
-    assert ended["alert"] == alert["id"]
+    alert, resolved = said.on("/alerts")[0], said.on("/resolved")[0]
+    assert resolved["alert"] == alert["id"]
     assert pictures_said[0].topic == f"{PREFIX}crops/{alert['id']}"
     for one in pictures_said:
         assert one.payload.startswith(b"\xff\xd8")

@@ -6,16 +6,17 @@ from contextlib import closing
 
 import pytest
 
-from edge_agent.delivery.outbox import Outbox
-from tests.delivery.samples import BOOT_ID, a_message
+from edge_agent.alerts.store import AlertStore
 from tests.journeys.agent import run_command
+from tests.mqtt import samples
+from tests.mqtt.samples import BOOT_ID
 
 
 @pytest.fixture
 def put(tmp_path):
     """Two alerts and a figure wait in a state folder; the messages as they were put."""
-    with closing(Outbox(tmp_path / "outbox.sqlite", boot_id=BOOT_ID)) as outbox:
-        yield [outbox.put(a_message()), outbox.put(a_message()), outbox.put({}, kind="telemetry")]
+    with closing(AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID)) as store:
+        yield [samples.put(store), samples.put(store), samples.put(store, "telemetry")]
 
 
 def outbox_command(tmp_path, *arguments):
@@ -23,10 +24,10 @@ def outbox_command(tmp_path, *arguments):
 
 
 def test_what_waits_is_shown_to_a_person_and_to_a_program(tmp_path, put):
-    assert "waiting   2 alert, 0 ended, 1 telemetry" in outbox_command(tmp_path).stdout
+    assert "waiting   2 alert, 0 resolved, 1 telemetry" in outbox_command(tmp_path).stdout
 
     shown = json.loads(outbox_command(tmp_path, "--json").stdout)
-    assert shown["waiting"] == {"alert": 2, "ended": 0, "telemetry": 1}
+    assert shown["waiting"] == {"alert": 2, "resolved": 0, "telemetry": 1}
     assert shown["oldest"] == put[0]["when"]
 
 
@@ -43,7 +44,11 @@ def test_chosen_kinds_are_thrown_away_when_confirmed_and_only_then(tmp_path, put
 
     done = outbox_command(tmp_path, "--purge", "telemetry", "--yes")
     assert done.stdout == "1 messages were thrown away\n"
-    assert json.loads(outbox_command(tmp_path, "--json").stdout)["waiting"] == {"alert": 2, "ended": 0, "telemetry": 0}
+    assert json.loads(outbox_command(tmp_path, "--json").stdout)["waiting"] == {
+        "alert": 2,
+        "resolved": 0,
+        "telemetry": 0,
+    }
 
 
 def test_nothing_is_thrown_away_beside_an_agent(tmp_path, put):

@@ -15,11 +15,11 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_agent.config import Config
-from edge_agent.delivery.homeassistant import birth_topic, discovery
-from edge_agent.delivery.mqtt import Answer, Message, open_connection
-from edge_agent.delivery.outgoing import Outgoing
-from tests.delivery.samples import eventually
+from edge_agent.mqtt.client import Message, PubAck, open_connection
+from edge_agent.mqtt.homeassistant import birth_topic, discovery
+from edge_agent.mqtt.publication import Publication
 from tests.mosquitto import Mosquitto
+from tests.mqtt.samples import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,10 +93,10 @@ def refusals(broker: Mosquitto, certificates: Path, name: str, *topics: str) -> 
     said = {}
     with open_connection(mqtt_of(name, broker, certificates), client_id=f"test-{uuid.uuid4().hex}") as connection:
         for topic in topics:
-            number = connection.publish(Outgoing(topic, b"{}"))
-            answers: list[Answer] = []
+            number = connection.publish(Publication(topic, b"{}"))
+            answers: list[PubAck] = []
             while not answers:
-                answers = [one for one in connection.turn(5.0) if isinstance(one, Answer) and one.number == number]
+                answers = [one for one in connection.turn(5.0) if isinstance(one, PubAck) and one.number == number]
             said[topic] = answers[0].refusal
     return said
 
@@ -104,7 +104,7 @@ def refusals(broker: Mosquitto, certificates: Path, name: str, *topics: str) -> 
 def test_a_device_writes_its_own_topics(broker, certificates):
     own = [
         f"maskwatch/front-door/{name}"
-        for name in ("status", "alerts", "ended", "telemetry", "crops/1", "snapshots/1", "commands/pause/result")
+        for name in ("status", "alerts", "resolved", "telemetry", "crops/1", "snapshots/1", "commands/pause/result")
     ]
 
     assert set(refusals(broker, certificates, "front-door", *own).values()) == {""}

@@ -1,8 +1,8 @@
-"""An agent without eyes, to be killed: everything that makes an alert durable and sends it is the real thing.
+"""The agent behind the cameras, to be killed: all that makes an alert durable and sends it is the real thing.
 
 Started once; for each line `BOOT_ID SECONDS` on stdin it forks an agent that alerts as fast as the disk takes it for so
 long, then delivers what waits and ends. The agent's process id goes to stdout, and then a line for each message that
-its outbox has acknowledged.
+its store has acknowledged.
 """
 
 from __future__ import annotations
@@ -17,40 +17,48 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_agent.alerts.crops import Crops
+from edge_agent.alerts.pictures import FacePictures
+from edge_agent.alerts.recorder import Recorder
+from edge_agent.alerts.retention import Retention
+from edge_agent.alerts.store import AlertStore
+from edge_agent.alerts.timeline import Timeline
 from edge_agent.config import MqttConfig
-from edge_agent.delivery.outbox import Outbox
-from edge_agent.delivery.publisher import Publisher, Timing
-from edge_agent.delivery.signature import Signature
-from edge_agent.evidence.retention import Retention
-from tests.test_agent import an_agent
+from edge_agent.domain import Resolved
+from edge_agent.messages.alert import Model
+from edge_agent.messages.ids import uuid7
+from edge_agent.messages.sender import Sender
+from edge_agent.mqtt.publisher import Publisher, Timing
 from tests.values import a_face, a_track, an_alert
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from edge_agent.agent import Agent
-    from edge_agent.delivery.outbox import Kind
+    from edge_agent.alerts.database import Change
+    from edge_agent.domain import Alert
+    from edge_agent.messages.message import QueuedMessage
 
 IMPATIENT = Timing(first_pause_seconds=0.02, longest_pause_seconds=0.2, steady_seconds=0.0, acknowledge_seconds=3.0)
 DRAIN_SECONDS = 60.0
 CUTOUT = np.random.default_rng(7).integers(0, 255, (48, 48, 3), np.uint8)
+TIMELINE = Timeline((), 6.8, -2.3, (0, 0, 48, 48))
 # Bounds far above what a run can leave waiting: nothing is dropped here.
-KEEP_ROWS = 1_000_000
+MAX_MESSAGES = 1_000_000
+FEW_QUEUED = 20
 
 
-class TellingOutbox(Outbox):
+class TellingStore(AlertStore):
     """Writes down what it has acknowledged, at once: a pipe outlives a process that is killed."""
 
-    def put(self, message: Mapping[str, Any], *, kind: Kind = "alert") -> dict[str, Any]:
-        put = super().put(message, kind=kind)
+    def put(self, message: QueuedMessage, *history: Change) -> None:
+        super().put(message, *history)
         if not self.trouble:
-            crop = put["crop"]["sha256"] if put.get("crop") else ""
-            tell({"kind": kind, "id": put["id"], "boot_id": put["boot_id"], "sequence": put["sequence"], "crop": crop})
-        return put
+            crop = getattr(message, "crop", None)
+            sha256 = crop.sha256 if crop else ""
+            named = {"id": message.id, "boot_id": message.boot_id, "sequence": message.sequence}
+            tell({"kind": message.kind, "crop": sha256, **named})
 
     def remove(self, *keys: str) -> None:
         tell({"removes": keys})
@@ -62,48 +70,60 @@ def tell(value: object) -> None:
     os.write(1, json.dumps(value).encode() + b"\n")
 
 
-def open_agent(folder: Path, port: int, boot_id: str) -> Agent:
-    """An agent whose pictures, outbox and publisher are real; `alert_for` takes the place of cameras and pipelines."""
-    outbox = TellingOutbox(folder / "state" / "outbox.sqlite", boot_id=boot_id, keep_rows=KEEP_ROWS)
-    mqtt = MqttConfig(host="127.0.0.1", port=port, messages_per_second=5000)
-    publisher = Publisher(outbox, mqtt, "lobby", timing=IMPATIENT)
-    publisher.start()
-    return an_agent(
-        outbox,
-        folder / "state",
-        [],
-        publisher=publisher,
-        signature=Signature("lobby", boot_id, "masks", "0" * 64),
+def a_recorder(store: AlertStore, publisher: Publisher, folder: Path, boot_id: str) -> Recorder:
+    """A recorder of which every part is real."""
+    return Recorder(
+        store,
+        pictures=FacePictures(
+            Crops(folder / "state" / "crops", jpeg_quality=90), margin_fraction=0.4, blur_bystanders=True
+        ),
         # Crops of delivered alerts stay as well, so that they can be looked at in the end.
         retention=Retention(folder / "state" / "crops", keep_days=30, keep_bytes=10**12),
+        sender=Sender("lobby", boot_id, Model(name="masks", sha256="0" * 64)),
+        keep_days=30.0,
+        wake=publisher.wake,
     )
 
 
-def alert_for(agent: Agent, seconds: float) -> None:
-    """Record alerts, with some ends of alerts and figures between them, as the agent's loop would."""
+def alert_for(recorder: Recorder, seconds: float) -> None:
+    """Have alerts recorded, and what became of some of them, as the agent does."""
     until = time.monotonic() + seconds
     number = 0
     while time.monotonic() < until:
+        if recorder._jobs.qsize() > FEW_QUEUED:
+            time.sleep(0.001)
+            continue
         number += 1
-        alert = an_alert(track=a_track(number, face=a_face()))
-        best = replace(alert.verdict.best, cutout=CUTOUT)
-        now = datetime.now(timezone.utc)
-        agent._record(replace(alert, verdict=replace(alert.verdict, best=best), when=now), at=time.monotonic())
+        alert = an_alert_now(number)
+        recorder.record_alert(alert, TIMELINE)
         if number % 3 == 0:
-            common = {"id": f"{os.getpid()}-{time.monotonic_ns()}", "boot_id": agent.signature.boot_id}
-            agent._keep(common, kind="ended")
-        agent._tell_how_it_goes()
+            track, when = alert.verdict.track, alert.when
+            recorder.record_resolved(Resolved(alert.id, track, "without_mask", "left", when, when, 1.0), ())
+
+
+def an_alert_now(number: int) -> Alert:
+    """An alert that arises now."""
+    now = datetime.now(timezone.utc)
+    alert = an_alert(track=a_track(number, face=a_face()))
+    best = replace(alert.verdict.best, cutout=CUTOUT)
+    return replace(alert, id=uuid7(now), verdict=replace(alert.verdict, best=best), when=now)
 
 
 def live(folder: Path, port: int, boot_id: str, seconds: float) -> None:
     """One life of an agent, unless somebody ends it sooner."""
-    agent = open_agent(folder, port, boot_id)
-    with closing(agent.outbox):
-        alert_for(agent, seconds)
+    mqtt = MqttConfig(host="127.0.0.1", port=port, messages_per_second=5000)
+    file = folder / "state" / "alerts.sqlite"
+    with closing(TellingStore(file, boot_id=boot_id, max_messages=MAX_MESSAGES)) as store:
+        publisher = Publisher(store, mqtt, "lobby", timing=IMPATIENT)
+        publisher.start()
+        recorder = a_recorder(store, publisher, folder, boot_id)
+        recorder.start()
+        alert_for(recorder, seconds)
+        recorder.close(timeout_seconds=DRAIN_SECONDS)
         until = time.monotonic() + DRAIN_SECONDS
-        while agent.outbox.count() and time.monotonic() < until:
+        while store.count() and time.monotonic() < until:
             time.sleep(0.02)
-        agent.publisher.close()
+        publisher.close()
 
 
 def main() -> None:

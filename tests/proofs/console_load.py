@@ -24,11 +24,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from edge_agent.evidence.album import Album
-from edge_agent.evidence.course import Course, CoursePoint
+from edge_agent.alerts.database import history_entry
+from edge_agent.alerts.store import AlertStore
+from edge_agent.alerts.timeline import Timeline, TimelinePoint
+from edge_agent.messages.alert import AlertMessage
 from tests.journeys.agent import EXAMPLE, AgentProcess, wait_until
 from tests.journeys.subscriber import Subscriber
 from tests.mosquitto import Mosquitto, free_port
+from tests.mqtt.samples import a_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +52,7 @@ STARTS_WITHIN_SECONDS = 60.0
 PATIENCE_SECONDS = 5.0
 """For the last answers of a turn."""
 ENTRIES_BEFORE = 500
-"""That the album holds at the start: a page of alerts is then a whole one."""
+"""That the history holds at the start: a page of alerts is then a whole one."""
 MOST_LOST_FRACTION = 0.10
 
 
@@ -89,7 +92,7 @@ def measure(folder: Path, *, turns: int, viewers: int, requests_per_second: floa
             "mqtt": {"host": "127.0.0.1", "port": broker.port, "telemetry_seconds": 1.0},
             "console": {"enabled": True, "port": port},
         }
-        _fill_album(folder / "state" / "album.sqlite")
+        _fill_history(folder / "state" / "alerts.sqlite")
         with AgentProcess(folder, config) as agent, _crowd(port, viewers, requests_per_second) as crowd:
             wait_until(lambda: (agent.notifications, _is_ready(port))[1], "the console of an agent that watches")
             taken = []
@@ -117,19 +120,15 @@ def _looped(recording: Path, *, into: Path, seconds: float, times_as_fast: int) 
     return into
 
 
-def _fill_album(file: Path) -> None:
-    course = Course(tuple(CoursePoint(-n / 5, 7 - n / 3, "without_mask", 0.9, 0.8) for n in range(20)), 6.8, -2.3,
-                    (20, 20, 60, 70))  # fmt: skip
-    now = datetime.now(timezone.utc)
-    with closing(Album(file, keep_days=30)) as album:
-        for number in range(ENTRIES_BEFORE):
-            message = {
-                "id": f"01950000-0000-7000-8000-{number:012x}", "sequence": number, "camera": "door", "score": 0.98,
-                "label": "without_mask", "readings": 9, "box": [1, 2, 41, 52], "frame_size": [640, 360], "crop": None,
-                "when": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                "first_seen": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            }  # fmt: skip
-            album.put(message, course, now=now)
+def _fill_history(file: Path) -> None:
+    points = tuple(TimelinePoint(-n / 5, 7 - n / 3, "without_mask", 0.9, 0.8) for n in range(20))
+    timeline = Timeline(points, 6.8, -2.3, (20, 20, 60, 70))
+    with closing(AlertStore(file, boot_id="before")) as store:
+        for number in range(1, ENTRIES_BEFORE + 1):
+            message = a_message("alert", sequence=number, id=f"01950000-0000-7000-8000-{number:012x}", camera="door")
+            assert isinstance(message, AlertMessage)
+            store.put(message, history_entry(message, timeline, now=message.when))
+            store.remove(message.id)
 
 
 @contextmanager

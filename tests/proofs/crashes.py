@@ -91,7 +91,7 @@ class Judge:
         self._client.loop_start()
 
     def _hear(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        kind = {"alerts": "alert", "ended": "ended"}.get(message.topic.split("/")[-1])
+        kind = {"alerts": "alert", "resolved": "resolved"}.get(message.topic.split("/")[-1])
         if kind:
             self._diary.write("arrived", {"kind": kind, "message": json.loads(message.payload)})
             self.heard_at = time.monotonic()
@@ -187,17 +187,17 @@ def kill_whole_agents(folder: Path, port: int, diary: Diary, *, kills: int, chan
                 time.sleep(0.01)
             agent.process.kill()
             diary.write("kills", {"whole": True, "status": agent.process.wait()})
-            _write_down_waiting(folder / "whole" / "state" / "outbox.sqlite", diary)
+            _write_down_waiting(folder / "whole" / "state" / "alerts.sqlite", diary)
             agent.start()
         assert agent.wait() == 0, f"the last agent failed: see {folder}/whole/agent.log"
 
 
-def _write_down_waiting(outbox: Path, diary: Diary) -> None:
-    """Nobody saw what the killed agent's outbox acknowledged, but what lies in it was."""
-    if not outbox.exists():
+def _write_down_waiting(store: Path, diary: Diary) -> None:
+    """Nobody saw what the killed agent's store acknowledged, but what lies in it was."""
+    if not store.exists():
         return
-    with closing(sqlite3.connect(outbox)) as database:
-        for kind, text in database.execute("SELECT kind, message FROM waiting WHERE kind != 'telemetry'").fetchall():
+    with closing(sqlite3.connect(store)) as database:
+        for kind, text in database.execute("SELECT kind, message FROM outbox WHERE kind != 'telemetry'").fetchall():
             message = json.loads(text)
             crop = message["crop"]["sha256"] if message.get("crop") else ""
             named = {name: message[name] for name in ("id", "boot_id", "sequence")}

@@ -4,7 +4,7 @@
 
 Records the system calls of an agent that alerts (strace), and plays them onto a disk that is as forgetful as POSIX
 allows: content is there after an fsync of its file, a name after an fsync of its folder, and whatever came later is
-gone, or is there in any part. At many moments the power is cut, and an outbox is opened on what is left.
+gone, or is there in any part. At many moments the power is cut, and a store is opened on what is left.
 
 Prints the figures as one line of JSON and ends with 1 where a message is lost that was acknowledged to the pipeline.
 """
@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.delivery.outbox import Outbox
+from edge_agent.alerts.store import AlertStore
 from tests.mosquitto import Mosquitto, free_port
 
 if TYPE_CHECKING:
@@ -246,11 +246,11 @@ def cut_power(calls: Sequence[Call], folder: Path, *, cuts: int, chance: random.
     """Play the calls, cut the power right after acknowledgements and at random, and count what is lost."""
     told = [number for number, call in enumerate(calls) if _is_told(call)]
     at = set(chance.sample(told, min(cuts, len(told)))) | set(chance.sample(range(len(calls)), min(cuts, len(calls))))
-    disk, owed = Disk(folder / "recorded"), Owed()
+    disk, pending = Disk(folder / "recorded"), Pending()
     figures = Counter(calls=len(calls), syncs=sum(_is_sync(call.name) for call in calls))
     for number, call in enumerate(calls):
         if _is_told(call):
-            owed.hear(json.loads(call.strings[0]))
+            pending.hear(json.loads(call.strings[0]))
         else:
             disk.play(call)
         if number in at:
@@ -258,11 +258,11 @@ def cut_power(calls: Sequence[Call], folder: Path, *, cuts: int, chance: random.
                 left = folder / "left"
                 shutil.rmtree(left, ignore_errors=True)
                 disk.leave(left, forgetful)
-                figures.update(cuts=1, **look(left, owed.messages()))
-    return {**figures, "messages": owed.heard}
+                figures.update(cuts=1, **look(left, pending.messages()))
+    return {**figures, "messages": pending.heard}
 
 
-class Owed:
+class Pending:
     """What was acknowledged to the pipeline and not yet by the broker."""
 
     def __init__(self) -> None:
@@ -273,7 +273,7 @@ class Owed:
     def hear(self, what: dict[str, Any]) -> None:
         """Take in a line of the agent's. One thread puts, another removes: their lines may cross."""
         if "sequence" in what:
-            self._messages[what["id"] if what["kind"] == "alert" else f"{what['kind']}/{what['id']}"] = what
+            self._messages[what["id"]] = what
             self.heard += 1
         self._removed.update(what.get("removes", ()))
 
@@ -282,14 +282,14 @@ class Owed:
         return [message for key, message in self._messages.items() if key not in self._removed]
 
 
-def look(left: Path, owed: list[dict[str, Any]]) -> dict[str, int]:
-    """Open what a power cut left, and count what is missing of what is owed."""
-    with closing(Outbox(left / "state" / "outbox.sqlite", boot_id="another")) as outbox:
-        waiting = {row.kind + row.message["id"] for row in outbox.waiting(1_000_000)}
-        damaged = bool(outbox.damage)
+def look(left: Path, pending: list[dict[str, Any]]) -> dict[str, int]:
+    """Open what a power cut left, and count what is missing of what is pending."""
+    with closing(AlertStore(left / "state" / "alerts.sqlite", boot_id="another")) as store:
+        waiting = {row.kind + row.message["id"] for row in store.waiting(1_000_000)}
+        damaged = bool(store.damage)
     return {
-        "lost": sum(one["kind"] + one["id"] not in waiting for one in owed),
-        "without_crop": sum(not _has_crop(left, one) for one in owed if one["kind"] == "alert"),
+        "lost": sum(one["kind"] + one["id"] not in waiting for one in pending),
+        "without_crop": sum(not _has_crop(left, one) for one in pending if one["kind"] == "alert"),
         "damaged": int(damaged),
     }
 

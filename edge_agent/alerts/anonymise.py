@@ -1,0 +1,49 @@
+"""Anonymise: how are people who are not meant made unrecognisable in a picture?
+
+Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+
+from edge_agent.domain import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from edge_agent.domain import Image, Reading
+
+# Hair, ears and chin are part of a face that somebody knows; a detector's box leaves them out.
+MARGIN_FRACTION = 0.25
+# A face of 4 by 4 colours is a stain: people and programs alike need eight times as many to know one.
+CELLS = 4
+
+
+def without_faces(image: Image, faces: Iterable[Box], *, except_for: Box | None = None) -> Image:
+    """Copy a picture (BGR, uint8) with these faces as a mosaic that cannot be undone.
+
+    What lies in `except_for` stays as it is, also where a hidden face overlaps it.
+    """
+    height_px, width_px = image.shape[:2]
+    changed = image.copy()
+    for face in faces:
+        x1, y1, x2, y2 = face.grown(MARGIN_FRACTION).clipped(width_px=width_px, height_px=height_px).as_ints()
+        if x2 > x1 and y2 > y1:
+            # From the picture as it was: one mosaic over another would be a finer one.
+            cells = cv2.resize(image[y1:y2, x1:x2], (CELLS, CELLS), interpolation=cv2.INTER_AREA)
+            changed[y1:y2, x1:x2] = cv2.resize(cells, (x2 - x1, y2 - y1), interpolation=cv2.INTER_NEAREST)
+    if except_for is not None:
+        x1, y1, x2, y2 = except_for.clipped(width_px=width_px, height_px=height_px).as_ints()
+        changed[y1:y2, x1:x2] = image[y1:y2, x1:x2]
+    return changed
+
+
+def own_face(reading: Reading, *, margin_fraction: float) -> Box:
+    """Where the face that was read lies in the cutout of its reading, which has such a margin; in pixels of it."""
+    width_px, height_px = reading.frame_size
+    box = reading.track.face.box
+    left, top, _, _ = box.grown(margin_fraction).clipped(width_px=width_px, height_px=height_px).as_ints()
+    return Box(box.x1 - left, box.y1 - top, box.x2 - left, box.y2 - top)

@@ -1,0 +1,92 @@
+"""Crops: how is the picture behind an alert kept, complete or not at all?"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import cv2
+
+from edge_agent.alerts.encryption import Encryption, NoEncryption
+from edge_agent.domain import Crop
+from edge_agent.errors import CropError
+from edge_agent.host.atomic_files import UNFINISHED, make_folder, write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.domain import Image
+
+# Faces of people: not for everybody on the machine.
+FILE_MODE = 0o640
+# The id of an alert, and what was done to the picture. A folder may hold a person's own pictures, too.
+CROP_NAME = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.jpg(\.age)?\Z")
+
+
+def find_crop(folder: Path, alert_id: str) -> Path | None:
+    """Find the picture of an alert, encrypted or not; None where none is kept, or where this is no id of an alert."""
+    names = [f"{alert_id}.jpg", f"{alert_id}.jpg.age"]
+    return next((folder / name for name in names if CROP_NAME.match(name) and (folder / name).exists()), None)
+
+
+class Crops:
+    """A folder of crops, one JPEG for an alert, named by its id. Written by one thread."""
+
+    def __init__(
+        self, folder: Path, *, jpeg_quality: int, keep_free_bytes: int = 0, encryption: Encryption | None = None
+    ) -> None:
+        """Take a folder, which need not exist yet, and clear it of what a power cut left unfinished."""
+        self.folder = folder
+        self._encryption = encryption or NoEncryption()
+        self._keep_free_bytes = keep_free_bytes
+        self._jpeg_quality = jpeg_quality
+        # Where this fails, `save` will say why.
+        with suppress(OSError):
+            for leftover in folder.glob(UNFINISHED.format(name="*")):
+                leftover.unlink()
+
+    def save(self, alert_id: str, cutout: Image) -> Crop:
+        """Keep a picture (BGR, uint8); it survives the loss of power once this returns.
+
+        Raises:
+            CropError: it cannot be encoded or written; nothing is left behind.
+        """
+        # Encrypted in memory: what may not be seen was never on the disk.
+        content = self._encryption.encrypt(self._encoded(cutout))
+        path = self.folder.absolute() / f"{alert_id}.jpg{self._encryption.suffix}"
+        try:
+            make_folder(self.folder)
+            self._leave_room(len(content))
+            write_whole(path, content, mode=FILE_MODE)
+        except OSError as error:
+            raise CropError(
+                f"{path}: the crop cannot be kept: {error.strerror}; evidence.folder needs to be a writable folder "
+                "with free space"
+            ) from error
+        return Crop(file=str(path), sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+
+    def _leave_room(self, size_bytes: int) -> None:
+        """See that the disk has more room than this: the store needs it for alerts, which matter more."""
+        free_bytes = shutil.disk_usage(self.folder).free
+        if free_bytes - size_bytes < self._keep_free_bytes:
+            reason = f"{free_bytes} bytes are free and evidence.keep_free_bytes is {self._keep_free_bytes}"
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {reason}")
+
+    def _encoded(self, cutout: Image) -> bytes:
+        try:
+            done, content = cv2.imencode(".jpg", cutout, [cv2.IMWRITE_JPEG_QUALITY, self._jpeg_quality])
+        except cv2.error as error:
+            raise self._not_encoded(cutout) from error
+        if not done:
+            raise self._not_encoded(cutout)
+        return content.tobytes()
+
+    def _not_encoded(self, cutout: Image) -> CropError:
+        return CropError(
+            f"{self.folder}: a picture of shape {cutout.shape} cannot be encoded as JPEG; please report this"
+        )

@@ -1,0 +1,318 @@
+"""The database: how does the one SQLite file lie on the disk, and what of it is saved when it is damaged?
+
+History, outbox and counters stand in one file, so that one transaction holds all that is known of an alert.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from urllib.parse import quote
+
+from edge_agent.alerts.timeline import points_text, timeline_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from edge_agent.alerts.timeline import Timeline, TimelinePoint
+    from edge_agent.messages.alert import AlertMessage
+    from edge_agent.messages.resolved import ResolvedMessage
+
+# Kept in the file's header (PRAGMA user_version). A file of another layout is set aside like a damaged one.
+LAYOUT = 1
+LOCK_SECONDS = 5.0
+"""Another process, or a person with sqlite3, may hold the lock for a moment."""
+LOG_BYTES = 4_000_000
+"""The log is cut back to this after a burst; what is written between two checkpoints of SQLite is about 4 MB."""
+MOST_SET_ASIDE = 5
+"""A disk that damages file after file is not to be filled with them."""
+MOST_LOOKUPS = 200_000
+"""Rows between two damaged places are looked up one by one; twice what a history holds."""
+
+# alerts: kept_when is seconds since 1970, moved whenever the clock is set; day is that of the clock on the device's
+# wall. outbox: position orders; key is the message's id. put_at is CLOCK_BOOTTIME of the boot with boot_id: how long a
+# message waited is known although the clock was set meanwhile.
+TABLES = (
+    """
+    CREATE TABLE alerts (
+        position INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        camera TEXT NOT NULL,
+        label TEXT NOT NULL,
+        day TEXT NOT NULL,
+        kept_when REAL NOT NULL,
+        message TEXT NOT NULL,
+        timeline TEXT NOT NULL,
+        later TEXT NOT NULL DEFAULT '[]',
+        resolved TEXT,
+        review TEXT NOT NULL DEFAULT ''
+    )
+    """,
+    "CREATE INDEX alerts_by_day ON alerts (day, camera, label)",
+    "CREATE INDEX alerts_by_age ON alerts (kept_when)",
+    """
+    CREATE TABLE outbox (
+        position INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL UNIQUE,
+        boot_id TEXT NOT NULL,
+        put_at REAL NOT NULL,
+        crop_file TEXT,
+        message TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX outbox_by_kind ON outbox (kind, position)",
+    """
+    CREATE TABLE last_sequence (
+        boot_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        PRIMARY KEY (boot_id, kind)
+    )
+    """,
+    "CREATE TABLE dropped (kind TEXT PRIMARY KEY, messages INTEGER NOT NULL)",
+    "CREATE TABLE alerts_of_day (day TEXT PRIMARY KEY, alerts INTEGER NOT NULL)",
+    "CREATE TABLE last_sweep (only INTEGER PRIMARY KEY CHECK (only = 1), swept_when REAL NOT NULL)",
+)
+OUTBOX_COLUMNS = "position, kind, key, boot_id, put_at, crop_file, message"
+HISTORY_COLUMNS = "position, id, camera, label, day, kept_when, message, timeline, later, resolved, review"
+SMALL_COLUMNS = {
+    "last_sequence": "boot_id, kind, sequence",
+    "dropped": "kind, messages",
+    "alerts_of_day": "day, alerts",
+    "last_sweep": "swept_when",
+}
+
+OutboxRow = tuple[int, str, str, str, float, "str | None", str]
+HistoryRow: TypeAlias = "tuple[Any, ...]"
+Change: TypeAlias = "tuple[str, tuple[Any, ...]]"
+"""A statement with its values."""
+
+
+def history_entry(message: AlertMessage, timeline: Timeline, *, now: datetime) -> Change:
+    """Add an alert to the history."""
+    values = (
+        message.id,
+        message.camera,
+        message.label,
+        message.when.astimezone().date().isoformat(),
+        now.timestamp(),
+        json.dumps(message.as_json()),
+        timeline_text(timeline),
+    )
+    columns = "id, camera, label, day, kept_when, message, timeline"
+    # A second time it is the same alert.
+    return f"INSERT OR IGNORE INTO alerts ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values  # noqa: S608  (constants)
+
+
+def history_resolution(message: ResolvedMessage, later: Iterable[TimelinePoint]) -> Change:
+    """Add to the history how an alert was resolved, and what was read since."""
+    values = (json.dumps(message.as_json()), points_text(later), message.alert)
+    return "UPDATE alerts SET resolved = ?, later = ? WHERE id = ?", values
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open the file, or begin it. For any thread, one at a time; a committed transaction survives the loss of power.
+
+    Raises:
+        sqlite3.DatabaseError: it cannot be used; `is_damage` tells whether it should be set aside.
+    """
+    database = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+        # What a person deletes is not to be found in the file afterwards.
+        database.execute("PRAGMA secure_delete = ON")
+        if _layout(database) == 0 and _is_empty(database):
+            with transaction(database):
+                for statement in TABLES:
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {LAYOUT}")
+        _check(database)
+        # Of the history not yet, for to look at every page of it takes seconds on a full card.
+        check_pages(database, "outbox")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def open_beside(path: Path, *, writes: bool) -> sqlite3.Connection:
+    """Open a file that the agent has begun, beside the agent; without `writes` to read only. Repairs nothing.
+
+    Raises:
+        sqlite3.DatabaseError: it cannot be read.
+    """
+    uri = f"file:{quote(str(path))}?mode={'rw' if writes else 'ro'}"
+    database = sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        if writes:
+            database.execute("PRAGMA secure_delete = ON")
+        _check(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def is_begun(path: Path) -> bool:
+    """Whether a file is there and holds anything: one that the agent is just beginning holds nothing yet."""
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
+            return not _is_empty(database)
+    except sqlite3.DatabaseError:
+        # What is wrong with it, whoever reads it is told.
+        return True
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, and on the disk when it ends."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def unsynced_transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, but on the disk only with the next transaction: a loss of power may undo it."""
+    database.execute("PRAGMA synchronous = NORMAL")
+    try:
+        with transaction(database):
+            yield
+    finally:
+        database.execute("PRAGMA synchronous = FULL")
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error speaks of the file and not of something that passes (locked, full, read-only)."""
+    # sqlite3 raises the class itself for SQLITE_CORRUPT and SQLITE_NOTADB; a table that is gone is a general error.
+    return type(error) is sqlite3.DatabaseError or "no such table" in str(error) or "no such column" in str(error)
+
+
+def set_aside(path: Path, *, when: datetime) -> Path:
+    """Rename a damaged file together with its log, so that a new one may be begun, and give its new name.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    name = f"{path.name}.damaged-{when:%Y%m%dT%H%M%S%fZ}"
+    # The log first: a log beside a file that it does not belong to would be replayed into it.
+    for suffix in ("-wal", "-shm", ""):
+        source = path.with_name(path.name + suffix)
+        if source.exists():
+            source.replace(path.with_name(name + suffix))
+    for outdated in files_set_aside(path)[:-MOST_SET_ASIDE]:
+        for suffix in ("-wal", "-shm", ""):
+            outdated.with_name(outdated.name + suffix).unlink(missing_ok=True)
+    return path.with_name(name)
+
+
+def files_set_aside(path: Path) -> list[Path]:
+    """The damaged files that were set aside, oldest first."""
+    found = path.parent.glob(f"{path.name}.damaged-*")
+    return sorted(file for file in found if not file.name.endswith(("-wal", "-shm")))
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """What can still be read from a damaged file: rows in order, the last sequences of a boot, drops and counts."""
+
+    outbox: list[OutboxRow]
+    history: list[HistoryRow]
+    sequences: list[tuple[str, int]]
+    dropped: list[tuple[str, int]]
+    alerts_of_day: list[tuple[str, int]]
+
+
+def salvage(damaged: Path, *, boot_id: str) -> Salvage:
+    """Read from a damaged file whatever can still be read."""
+    outbox: list[OutboxRow] = []
+    history: list[HistoryRow] = []
+    small: dict[str, list[Any]] = {"last_sequence": [], "dropped": [], "alerts_of_day": []}
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(damaged, timeout=LOCK_SECONDS)) as database:
+        # Reads a file that is shorter than its header says, too.
+        database.execute("PRAGMA writable_schema = ON")
+        outbox = [row for row in _read_around_damage(database, OUTBOX_COLUMNS, "outbox") if _is_whole(row, row[6:])]
+        history = [
+            row for row in _read_around_damage(database, HISTORY_COLUMNS, "alerts") if _is_whole(row[:5], row[6:9])
+        ]
+        for table in small:
+            with suppress(sqlite3.DatabaseError):
+                small[table] = database.execute(f"SELECT {SMALL_COLUMNS[table]} FROM {table}").fetchall()  # noqa: S608
+    sequences = [(kind, sequence) for boot, kind, sequence in small["last_sequence"] if boot == boot_id]
+    # Where the table of numbers is gone: what waits knows its own.
+    numbers = [(row[1], json.loads(row[-1])) for row in outbox]
+    own = [(kind, int(message.get("sequence", 0))) for kind, message in numbers if message.get("boot_id") == boot_id]
+    return Salvage(outbox, history, sequences + own, small["dropped"], small["alerts_of_day"])
+
+
+def _read_around_damage(database: sqlite3.Connection, columns: str, table: str) -> list[Any]:
+    """Read from both ends up to the damage, and then whatever lies between two damaged places; in order."""
+    query = f"SELECT {columns} FROM {table}"  # noqa: S608  (constants)
+    found: dict[int, Any] = {}
+    last_from_start, first_from_end = 0, 0
+    with suppress(sqlite3.DatabaseError):
+        for row in database.execute(f"{query} ORDER BY position"):
+            found[row[0]] = row
+            last_from_start = row[0]
+        return list(found.values())
+    with suppress(sqlite3.DatabaseError):
+        for row in database.execute(f"{query} ORDER BY position DESC"):
+            found[row[0]] = row
+            first_from_end = row[0]
+    for position in range(last_from_start + 1, min(first_from_end, last_from_start + MOST_LOOKUPS)):
+        with suppress(sqlite3.DatabaseError):
+            found.update((row[0], row) for row in database.execute(f"{query} WHERE position = ?", (position,)))
+    return [row for _, row in sorted(found.items())]
+
+
+def _is_whole(row: tuple[Any, ...], texts: Iterable[Any]) -> bool:
+    """Whether names are text and texts are JSON: a page of garbage may read as a row."""
+    try:
+        return all(isinstance(name, str) for name in row[1:4]) and all(
+            isinstance(json.loads(text), (dict, list)) for text in texts
+        )
+    except (TypeError, ValueError):
+        return False
+
+
+def _check(database: sqlite3.Connection) -> None:
+    """See whether every table and column is where it belongs: what is missing shows here and not at the first alert."""
+    if _layout(database) != LAYOUT:
+        raise sqlite3.DatabaseError(f"layout {_layout(database)} instead of {LAYOUT}")
+    for table, columns in {"outbox": OUTBOX_COLUMNS, "alerts": HISTORY_COLUMNS, **SMALL_COLUMNS}.items():
+        with closing(database.execute(f"SELECT {columns} FROM {table} LIMIT 0")):  # noqa: S608  (constants)
+            pass
+
+
+def check_pages(database: sqlite3.Connection, table: Literal["outbox", "alerts"]) -> None:
+    """Look at every page of a table.
+
+    Raises:
+        sqlite3.DatabaseError: it is damaged.
+    """
+    (finding,) = database.execute(f"PRAGMA quick_check({table})").fetchone()
+    if finding != "ok":
+        raise sqlite3.DatabaseError(finding)
+
+
+def _is_empty(database: sqlite3.Connection) -> bool:
+    return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+
+def _layout(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])

@@ -1,0 +1,43 @@
+"""Deletion: how does everything go that is kept of an alert, once a person wants it to?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_agent.alerts.crops import find_crop
+from edge_agent.errors import CommandError, CropError
+from edge_agent.host.atomic_files import sync_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.alerts.history import AlertHistory
+
+
+def delete_alert(alert_id: str, *, history: AlertHistory, crops_folder: Path, publishes_crops: bool) -> bool:
+    """Remove the crop of an alert and what the history knows of it; False where that has no such alert.
+
+    `publishes_crops`: the crop of an alert is sent with it, and so stays while its alert is pending.
+
+    Raises:
+        CommandError: the crop is still to be sent, and so nothing was removed.
+        CropError: the crop cannot be removed; the history still knows of it.
+        UnavailableError: the history takes nothing; the crop is gone.
+    """
+    if history.entry(alert_id) is None:
+        return False
+    if publishes_crops and history.is_pending(alert_id):
+        raise CommandError(
+            "the picture of this alert still waits to be sent to the broker (mqtt.crops); delete it once that has it"
+        )
+    # The crop first: what remains when the power goes in between can be found, and deleted again.
+    crop = find_crop(crops_folder, alert_id)
+    if crop is not None:
+        try:
+            crop.unlink(missing_ok=True)
+            sync_folder(crops_folder)
+        except OSError as error:
+            raise CropError(
+                f"{crop}: cannot be removed: {error.strerror}; the agent needs write access to {crops_folder}"
+            ) from error
+    return history.remove(alert_id)

@@ -1,0 +1,75 @@
+"""Encryption: who can open a picture? Whoever may read the file, or the owners of some public keys alone (age)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Encryption(Protocol):
+    """What is done to a picture before it is written."""
+
+    suffix: str
+    """What is added to the name of the file."""
+
+    def encrypt(self, content: bytes) -> bytes:
+        """Give what may be written and sent."""
+        ...
+
+
+class NoEncryption:
+    """The picture as it is."""
+
+    suffix = ""
+
+    def encrypt(self, content: bytes) -> bytes:
+        """Give it back."""
+        return content
+
+
+class AgeEncryption:
+    """Encrypts for the owners of public keys, in the format of age (https://age-encryption.org)."""
+
+    suffix = ".age"
+
+    def __init__(self, public_keys: Sequence[str]) -> None:
+        """Take keys as age-keygen and ssh-keygen write them.
+
+        Raises:
+            ConfigError: pyrage is not installed, or a key is none.
+        """
+        try:
+            import pyrage  # noqa: PLC0415  (an extra)
+        except ImportError as error:
+            raise ConfigError(
+                "evidence.encrypt_for: encrypting needs an extra that is not here; pip install 'maskwatch[encrypt]'"
+            ) from error
+        self._encrypt = pyrage.encrypt
+        self._recipients = [_recipient(key, pyrage) for key in public_keys]
+
+    def encrypt(self, content: bytes) -> bytes:
+        """Encrypt; nobody on this device can undo it."""
+        return bytes(self._encrypt(content, self._recipients))
+
+
+def _recipient(key: str, pyrage: Any) -> Any:
+    kind = pyrage.ssh if key.startswith("ssh-") else pyrage.x25519
+    try:
+        return kind.Recipient.from_str(key)
+    except pyrage.RecipientError as error:
+        raise ConfigError(
+            f"evidence.encrypt_for: {key} is no valid public key ({error}); copy all of what age-keygen -y prints"
+        ) from error
+
+
+def open_encryption(public_keys: Sequence[str]) -> Encryption:
+    """Choose how pictures are encrypted; no keys: not at all.
+
+    Raises:
+        ConfigError: pyrage is not installed, or a key is none.
+    """
+    return AgeEncryption(public_keys) if public_keys else NoEncryption()

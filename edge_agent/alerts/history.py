@@ -1,0 +1,258 @@
+"""The history: which alerts were there, and what is known of each?
+
+What led to an alert, how it was resolved, and what a reviewer said that it really shows: read beside the agent, through
+a connection of one's own, which also takes reviews and deletions.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
+
+from edge_agent.alerts.database import is_begun, open_beside, transaction
+from edge_agent.alerts.timeline import read_timeline
+from edge_agent.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from edge_agent.alerts.timeline import Timeline
+
+Result = TypeVar("Result")
+
+Review: TypeAlias = Literal["", "with_mask", "without_mask", "mask_worn_incorrectly", "no_face"]
+"""What a person said that the crop of an alert really shows; empty: nobody has said."""
+
+REVIEWS: tuple[Review, ...] = get_args(Review)
+COLUMNS = "message, timeline, later, resolved, review"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One alert. `message` is the alert as it was published, `resolved` the message of its end, None while it lasts."""
+
+    message: Mapping[str, Any]
+    resolved: Mapping[str, Any] | None
+    review: Review
+    stored_timeline: tuple[str, str] = field(repr=False)
+    """As it lies in the file: a page of alerts shows none, and to read it takes longer than all the rest."""
+
+    @property
+    def id(self) -> str:
+        """The id of the alert."""
+        return str(self.message["id"])
+
+    @property
+    def camera(self) -> str:
+        """The camera that saw it."""
+        return str(self.message["camera"])
+
+    @property
+    def label(self) -> str:
+        """The label that was alerted."""
+        return str(self.message["label"])
+
+    @property
+    def when(self) -> datetime:
+        """When it arose, aware UTC."""
+        return datetime.fromisoformat(str(self.message["when"]).replace("Z", "+00:00"))
+
+    @property
+    def day(self) -> str:
+        """The day of the alert, YYYY-MM-DD, as the clock on the device's wall has it."""
+        return self.when.astimezone().date().isoformat()
+
+    @property
+    def is_false_alarm(self) -> bool:
+        """Whether a reviewer said that it shows something else."""
+        return self.review not in ("", self.label)
+
+    def timeline(self) -> Timeline:
+        """Read what led to it, and what came after it until it was resolved."""
+        return read_timeline(*self.stored_timeline)
+
+
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """How many alerts with a label a day had; `day` is YYYY-MM-DD as the clock on the device's wall has it."""
+
+    day: str
+    label: str
+    count: int
+
+
+class AlertHistory:
+    """The alerts of one device. For any thread, one at a time; whoever must not wait for another opens its own."""
+
+    def __init__(self, file: Path, *, only_reads: bool = False) -> None:
+        """Name the store's file, which need not be there: without one there are no alerts. Opened at first use.
+
+        The agent begins, sweeps and repairs the file; `only_reads`: neither reviews nor deletes.
+        """
+        self.file = file
+        self._only_reads = only_reads
+        self._lock = threading.Lock()
+        self._database: sqlite3.Connection | None = None
+        self._inode: int | None = None
+
+    def find(
+        self,
+        *,
+        camera: str = "",
+        label: str = "",
+        day: str = "",
+        review: Review | None = None,
+        before: str = "",
+        limit: int = 50,
+    ) -> list[HistoryEntry]:
+        """Find entries, newest first; those after the entry `before` (an id) where one is given.
+
+        `review`: None for all of them, empty for those that nobody has reviewed.
+
+        Raises:
+            UnavailableError: the file cannot be read.
+        """
+        conditions, values = _conditions(camera=camera, label=label, day=day, review=review)
+        if before:
+            # One that is gone by now had its place among the ids, which sort by time.
+            place = "SELECT position FROM alerts WHERE id = ?", "SELECT max(position) + 1 FROM alerts WHERE id < ?"
+            conditions.append(f"position < coalesce(({place[0]}), ({place[1]}), 0)")
+            values += [before, before]
+        query = f"SELECT {COLUMNS} FROM alerts{_where(conditions)} ORDER BY position DESC LIMIT ?"  # noqa: S608
+        rows = self._do(lambda database: database.execute(query, (*values, limit)).fetchall())
+        return [_entry(row) for row in rows or ()]
+
+    def entry(self, alert_id: str) -> HistoryEntry | None:
+        """Give one entry; None where there is none.
+
+        Raises:
+            UnavailableError: the file cannot be read.
+        """
+        query = f"SELECT {COLUMNS} FROM alerts WHERE id = ?"  # noqa: S608  (constants)
+        row = self._do(lambda database: database.execute(query, (alert_id,)).fetchone())
+        return _entry(row) if row else None
+
+    def days(self, *, camera: str = "", label: str = "", last: int = 30, today: date) -> list[DayCount]:
+        """Count alerts by day and label over the last so many days, today included; days without any are left out.
+
+        Raises:
+            UnavailableError: the file cannot be read.
+        """
+        conditions, values = _conditions(camera=camera, label=label)
+        first = (today - timedelta(days=last - 1)).isoformat()
+        where = _where([*conditions, "day BETWEEN ? AND ?"])
+        query = f"SELECT day, label, count(*) FROM alerts{where} GROUP BY day, label ORDER BY day, label"  # noqa: S608
+        rows = self._do(lambda database: database.execute(query, (*values, first, today.isoformat())).fetchall())
+        return [DayCount(*row) for row in rows or ()]
+
+    def count(self) -> int:
+        """How many entries there are.
+
+        Raises:
+            UnavailableError: the file cannot be read.
+        """
+        row = self._do(lambda database: database.execute("SELECT count(*) FROM alerts").fetchone())
+        return int(row[0]) if row else 0
+
+    def is_pending(self, alert_id: str) -> bool:
+        """Whether the broker has not acknowledged this alert yet.
+
+        Raises:
+            UnavailableError: the file cannot be read.
+        """
+        return bool(
+            self._do(lambda database: database.execute("SELECT 1 FROM outbox WHERE key = ?", (alert_id,)).fetchone())
+        )
+
+    def review(self, alert_id: str, review: Review) -> bool:
+        """Keep what a reviewer said that an alert really shows; False where there is no such entry.
+
+        Raises:
+            UnavailableError: the disk takes nothing.
+        """
+        return self._change("UPDATE alerts SET review = ? WHERE id = ?", (review, alert_id))
+
+    def remove(self, alert_id: str) -> bool:
+        """Forget an alert, also in the bytes of the file; False where there was none. Its crop is another's to remove.
+
+        Raises:
+            UnavailableError: the disk takes nothing.
+        """
+        is_removed = self._change("DELETE FROM alerts WHERE id = ?", (alert_id,))
+        # The log of the file still has it.
+        self._do(lambda database: database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+        return is_removed
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._disconnect()
+
+    def _change(self, statement: str, values: tuple[Any, ...]) -> bool:
+        def work(database: sqlite3.Connection) -> bool:
+            with transaction(database):
+                return database.execute(statement, values).rowcount > 0
+
+        return bool(self._do(work))
+
+    def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
+        """Do something with the file; None where it was never begun.
+
+        Raises:
+            UnavailableError: it cannot be used.
+        """
+        with self._lock:
+            try:
+                if self._database is not None and _inode(self.file) != self._inode:
+                    # The agent has set it aside and begun a new one.
+                    self._disconnect()
+                if self._database is None:
+                    if not is_begun(self.file):
+                        return None
+                    self._inode = _inode(self.file)
+                    self._database = open_beside(self.file, writes=not self._only_reads)
+                return work(self._database)
+            except (sqlite3.DatabaseError, OSError) as error:
+                self._disconnect()
+                raise UnavailableError(
+                    f"{self.file}: the history of alerts cannot be used: {error}; it needs a writable folder with free "
+                    "space: see state_folder"
+                ) from error
+
+    def _disconnect(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+
+def _inode(file: Path) -> int | None:
+    """Which file bears this name; None where there is none."""
+    try:
+        return file.stat().st_ino
+    except OSError:
+        return None
+
+
+def _conditions(**wanted: str | None) -> tuple[list[str], list[str]]:
+    """What a query asks of columns: None and, but for the review, an empty text ask nothing."""
+    asked = {name: value for name, value in wanted.items() if value or (name == "review" and value is not None)}
+    return [f"{name} = ?" for name in asked], [str(value) for value in asked.values()]
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _entry(row: tuple[str, str, str, str | None, str]) -> HistoryEntry:
+    message, timeline, later, resolved, review = row
+    return HistoryEntry(
+        message=json.loads(message),
+        resolved=json.loads(resolved) if resolved else None,
+        review=next((one for one in REVIEWS if one == review), ""),
+        stored_timeline=(timeline, later),
+    )

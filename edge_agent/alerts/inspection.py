@@ -1,0 +1,82 @@
+"""The inspection: what does an outbox hold, seen from beside a running agent?
+
+Reads only: nothing is begun, repaired or set aside.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.alerts.database import files_set_aside, is_begun, open_beside
+from edge_agent.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an outbox holds. `oldest` is the time in the oldest message, None where nothing waits."""
+
+    waiting: Mapping[str, int]
+    size_bytes: int
+    oldest: str | None
+    dropped: Mapping[str, int]
+    set_aside: tuple[Path, ...]
+
+    @property
+    def messages(self) -> int:
+        """How many wait, of all kinds."""
+        return sum(self.waiting.values())
+
+
+def look_into(path: Path) -> Contents:
+    """Count what waits; an outbox that was never begun holds nothing.
+
+    Raises:
+        UnavailableError: it cannot be read.
+    """
+    set_aside = tuple(files_set_aside(path))
+    if not is_begun(path):
+        return Contents({}, 0, None, {}, set_aside)
+    with _opened(path) as database:
+        rows = database.execute("SELECT kind, count(*), sum(length(CAST(message AS BLOB))) FROM outbox GROUP BY kind")
+        figures = rows.fetchall()
+        oldest = database.execute("SELECT message FROM outbox ORDER BY position LIMIT 1").fetchone()
+        dropped = dict(database.execute("SELECT kind, messages FROM dropped").fetchall())
+    return Contents(
+        {kind: count for kind, count, _ in figures},
+        sum(size_bytes for _, _, size_bytes in figures),
+        json.loads(oldest[0]).get("when") if oldest else None,
+        dropped,
+        set_aside,
+    )
+
+
+def waiting_messages(path: Path) -> Iterator[dict[str, Any]]:
+    """Give every message that waits, oldest first, as it stood when this began.
+
+    Raises:
+        UnavailableError: it cannot be read.
+    """
+    if is_begun(path):
+        with _opened(path) as database:
+            for (message,) in database.execute("SELECT message FROM outbox ORDER BY position"):
+                yield json.loads(message)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(open_beside(path, writes=False)) as database:
+            yield database
+    except sqlite3.DatabaseError as error:
+        raise UnavailableError(
+            f"{path}: the outbox cannot be read: {error}; it belongs to the agent's user, and the agent sets a damaged "
+            "one, or one of another layout, aside at its next start"
+        ) from error

@@ -1,0 +1,78 @@
+"""Pictures: what of a person may be kept? The face that an alert is about, nobody beside it, or nothing at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from edge_agent.alerts.anonymise import own_face, without_faces
+from edge_agent.alerts.crops import Crops
+from edge_agent.alerts.encryption import open_encryption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from edge_agent.config import EvidenceConfig
+    from edge_agent.domain import Box, Crop, Frame, Reading
+
+
+class NoPictures:
+    """Keeps no picture of anybody."""
+
+    def keep_reading(self, _picture_id: str, _reading: Reading) -> None:
+        """Keep nothing."""
+
+    def keep_frame(self, _picture_id: str, _frame: Frame, *, faces: Iterable[Box]) -> None:
+        """Keep nothing."""
+
+
+class FacePictures:
+    """Keeps the picture that an alert is about, with the faces of others hidden where that is wanted."""
+
+    def __init__(self, crops: Crops, *, margin_fraction: float, blur_bystanders: bool) -> None:
+        """`margin_fraction` is the one that cutouts of readings are made with."""
+        self._crops = crops
+        self._margin_fraction = margin_fraction
+        self._blur_bystanders = blur_bystanders
+
+    def keep_reading(self, picture_id: str, reading: Reading) -> Crop:
+        """Keep the cutout of a reading.
+
+        Raises:
+            CropError: it cannot be encoded or written; nothing is left behind.
+        """
+        cutout = reading.cutout
+        if self._blur_bystanders and reading.bystanders:
+            face = own_face(reading, margin_fraction=self._margin_fraction)
+            cutout = without_faces(cutout, reading.bystanders, except_for=face)
+        return self._crops.save(picture_id, cutout)
+
+    def keep_frame(self, picture_id: str, frame: Frame, *, faces: Iterable[Box]) -> Crop:
+        """Keep a whole frame. Nobody was alerted for it, so everybody in it is a bystander.
+
+        Raises:
+            CropError: it cannot be encoded or written; nothing is left behind.
+        """
+        return self._crops.save(picture_id, without_faces(frame.image, faces if self._blur_bystanders else ()))
+
+
+Pictures: TypeAlias = FacePictures | NoPictures
+
+
+def open_pictures(folder: Path, config: EvidenceConfig) -> Pictures:
+    """Choose what is kept in a folder, which need not exist yet.
+
+    Raises:
+        ConfigError: pictures are to be encrypted and cannot be.
+    """
+    match config.picture:
+        case "none":
+            return NoPictures()
+        case "face":
+            crops = Crops(
+                folder,
+                jpeg_quality=config.jpeg_quality,
+                keep_free_bytes=config.keep_free_bytes,
+                encryption=open_encryption(config.encrypt_for),
+            )
+            return FacePictures(crops, margin_fraction=config.margin_fraction, blur_bystanders=config.blur_bystanders)

@@ -1,0 +1,265 @@
+"""The recorder: how does what was found become durable, without anybody who watches waiting for a disk?
+
+    crop (syncs of file and folder) -> history, outbox, counters in one transaction (one sync) -> the publisher wakes
+
+In a thread of its own, one after the other, in the order in which it was found.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, TypeAlias
+
+from edge_agent.alerts.database import history_entry, history_resolution
+from edge_agent.errors import CropError, UnavailableError
+from edge_agent.host.clock import is_clock_synchronised
+from edge_agent.messages.ids import uuid7
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_agent.alerts.pictures import Pictures
+    from edge_agent.alerts.retention import Retention
+    from edge_agent.alerts.store import AlertStore
+    from edge_agent.alerts.timeline import Timeline, TimelinePoint
+    from edge_agent.domain import Alert, Crop, Resolved
+    from edge_agent.messages.message import Kind
+    from edge_agent.messages.sender import Sender
+    from edge_agent.messages.telemetry import Figures
+
+RETRY_SECONDS = 1.0
+"""Retry interval for buffered writes after a disk error."""
+SWEEP_SECONDS = 600.0
+"""Crops and entries beyond their age or number are removed this often."""
+MOST_QUEUED = 200
+"""Each with its cutout, a megabyte at most; a disk that has not answered for so many alerts hangs."""
+STUCK_SECONDS = 10.0
+"""A disk answers well within this, also a slow card that cleans up."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _NewAlert:
+    alert: Alert
+    timeline: Timeline
+    kind: Kind = "alert"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _NewResolution:
+    resolved: Resolved
+    later: tuple[TimelinePoint, ...]
+    kind: Kind = "resolved"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _NewFigures:
+    figures: Figures
+    when: datetime
+    kind: Kind = "telemetry"
+
+
+_Job: TypeAlias = "_NewAlert | _NewResolution | _NewFigures | None"
+
+
+class Recorder:
+    """Writes what it is given. `record...` and what it says of itself are for the agent's thread and return at once."""
+
+    def __init__(
+        self,
+        store: AlertStore,
+        *,
+        pictures: Pictures,
+        retention: Retention,
+        sender: Sender,
+        keep_days: float,
+        wake: Callable[[], None],
+        recorded: Callable[[str], None] = lambda _alert_id: None,
+    ) -> None:
+        """Take the parts; entries of the history stay for `keep_days`.
+
+        `wake` is called after each message that was put, `recorded` with the id of each alert that is in the history.
+        """
+        self._store, self._pictures, self._retention, self._sender = store, pictures, retention, sender
+        self._keep_days, self._wake, self._recorded = keep_days, wake, recorded
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        # A daemon: one that waits for a disk that hangs must not keep the process alive.
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._dropped: Counter[str] = Counter()
+        self._job_began_at: float | None = None
+        self._swept_at = self._tried_at = float("-inf")
+
+    def start(self) -> None:
+        """Begin to record."""
+        self._thread.start()
+
+    def record_alert(self, alert: Alert, timeline: Timeline) -> None:
+        """Make an alert durable, with its crop and what led to it."""
+        self._queue(_NewAlert(alert, timeline))
+
+    def record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...]) -> None:
+        """Make durable what became of an alert, and what was read since."""
+        self._queue(_NewResolution(resolved, later))
+
+    def record_telemetry(self, figures: Figures, *, when: datetime) -> None:
+        """Make figures durable."""
+        self._queue(_NewFigures(figures, when))
+
+    def dropped(self) -> dict[str, int]:
+        """What was never written or sent for want of room, by kind; the store's counts and one's own."""
+        return {name: count + self._dropped[name] for name, count in self._store.dropped().items()}
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is written to the disk for now; empty where all is well."""
+        began_at = self._job_began_at
+        if began_at is not None and time.monotonic() - began_at > STUCK_SECONDS:
+            return f"{self._store.path.parent}: the disk does not answer"
+        return self._store.trouble
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs; nothing but `close` should end it."""
+        return self._thread.is_alive()
+
+    def close(self, *, timeout_seconds: float) -> None:
+        """Record what is queued and end the thread; one that waits for a disk for longer is left behind."""
+        self._jobs.put(None)
+        self._thread.join(timeout_seconds)
+        if self._thread.is_alive():
+            log.error("the disk does not answer: %d messages are lost", self._jobs.qsize())
+
+    def _queue(self, job: _NewAlert | _NewResolution | _NewFigures) -> None:
+        if self._jobs.qsize() >= MOST_QUEUED:
+            if not self._dropped.total():
+                log.error("the disk does not answer, and memory is full: what is found now is dropped and counted")
+            self._dropped[job.kind] += 1
+            return
+        self._jobs.put(job)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                job = self._jobs.get(timeout=RETRY_SECONDS)
+            except queue.Empty:
+                self._look_after()
+                continue
+            if job is None:
+                return
+            self._job_began_at = time.monotonic()
+            try:
+                self._record(job)
+            # Whatever is wrong with one, the next is recorded.
+            except Exception:
+                log.exception("something could not be recorded; please report this")
+                self._dropped[job.kind] += 1
+            self._look_after()
+
+    def _look_after(self) -> None:
+        """Write what is buffered to a disk that takes it again, and make room, each by the clock."""
+        at = self._job_began_at = time.monotonic()
+        try:
+            if at - self._tried_at >= RETRY_SECONDS:
+                self._tried_at = at
+                self._store.write_buffered()
+            if at - self._swept_at >= SWEEP_SECONDS:
+                self._swept_at = at
+                self._sweep()
+        except Exception:
+            log.exception("the alert store could not be looked after; please report this")
+        self._job_began_at = None
+
+    def _record(self, job: _NewAlert | _NewResolution | _NewFigures) -> None:
+        match job:
+            case _NewAlert():
+                self._record_alert(job.alert, job.timeline)
+            case _NewResolution():
+                self._record_resolved(job.resolved, job.later)
+            case _NewFigures():
+                message = self._sender.telemetry(
+                    job.figures,
+                    id=uuid7(job.when),
+                    sequence=self._store.next_sequence("telemetry"),
+                    when=job.when,
+                    clock_synchronised=is_clock_synchronised(),
+                )
+                self._store.put(message)
+        self._wake()
+
+    def _record_alert(self, alert: Alert, timeline: Timeline) -> None:
+        # Crop first: a row in the outbox must never point at a file that a power
+        # cut kept from being written.
+        crop, crop_error = self._save_crop(alert)
+        message = self._sender.alert(
+            alert,
+            sequence=self._store.next_sequence("alert"),
+            crop=crop,
+            crop_error=crop_error,
+            clock_synchronised=is_clock_synchronised(),
+        )
+        self._store.put(message, history_entry(message, timeline, now=datetime.now(timezone.utc)))
+        track = alert.verdict.track
+        log.info(
+            "alert: %s at %s, score %.2f, crop %s",
+            message.label,
+            message.camera,
+            message.score,
+            crop.file if crop else "missing",
+            extra={"CAMERA": track.camera, "TRACK": track.id, "ALERT_ID": alert.id, "LABEL": message.label},
+        )
+        self._recorded(alert.id)
+
+    def _record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...]) -> None:
+        message = self._sender.resolved(
+            resolved,
+            id=uuid7(resolved.when),
+            sequence=self._store.next_sequence("resolved"),
+            clock_synchronised=is_clock_synchronised(),
+        )
+        self._store.put(message, history_resolution(message, later))
+        log.info(
+            "resolved: %s at %s, %s",
+            message.label,
+            message.camera,
+            message.reason,
+            extra={
+                "CAMERA": resolved.track.camera,
+                "TRACK": resolved.track.id,
+                "ALERT_ID": resolved.alert_id,
+                "REASON": message.reason,
+            },
+        )
+
+    def _save_crop(self, alert: Alert) -> tuple[Crop | None, str]:
+        """Keep the crop. A full or read-only disk costs the crop, never the alert."""
+        try:
+            return self._pictures.keep_reading(alert.id, alert.verdict.best), ""
+        except CropError:
+            self._sweep()
+        # Again, where the disk was full: old crops may have made room.
+        try:
+            return self._pictures.keep_reading(alert.id, alert.verdict.best), ""
+        except CropError as error:
+            log.warning("the alert goes out without its crop: %s", error)
+            return None, str(error)
+
+    def _sweep(self) -> None:
+        """Make room; a crop stays for as long as its alert waits."""
+        at, now = time.monotonic(), datetime.now(timezone.utc)
+        self._store.sweep(at=at, now=now, keep_days=self._keep_days)
+        try:
+            waiting = self._store.crops_of_waiting()
+        except UnavailableError:
+            # The store has said so. While nobody knows what waits, nothing goes.
+            return
+        try:
+            self._retention.sweep(at=at, now=now, waiting=waiting)
+        except CropError as error:
+            log.warning("%s", error)

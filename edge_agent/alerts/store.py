@@ -1,0 +1,514 @@
+"""The alert store: what is known of each alert, and which messages has no broker acknowledged yet?
+
+History, outbox and counters lie in one file, so that one transaction, and one sync of the disk, holds an alert. Where
+the disk takes nothing, messages are buffered in memory and delivered all the same; where the file is damaged, it is set
+aside and its rows are salvaged: the agent never refuses to watch.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import threading
+from collections import Counter, deque
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from edge_agent.alerts.database import (
+    HISTORY_COLUMNS,
+    OUTBOX_COLUMNS,
+    check_pages,
+    is_damage,
+    open_database,
+    salvage,
+    set_aside,
+    transaction,
+    unsynced_transaction,
+)
+from edge_agent.alerts.retention import step_of_clock
+from edge_agent.errors import UnavailableError
+from edge_agent.host.atomic_files import make_folder
+from edge_agent.host.clock import seconds_since_boot
+from edge_agent.messages.message import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from edge_agent.alerts.database import Change, HistoryRow, OutboxRow
+    from edge_agent.messages.message import Kind, QueuedMessage
+
+Result = TypeVar("Result")
+
+FIRST_TO_GO: tuple[Kind, ...] = ("telemetry", "resolved", "alert")
+"""Where there is no room, the oldest of the first of these kinds goes: an old figure is worth least, an alert most."""
+HISTORY = "history"
+"""What is dropped of the history is counted under this name, beside the kinds of messages."""
+MOST_BUFFERED = 1000
+"""About 1 MB of alerts in memory; a disk that takes none for so long needs somebody to repair it."""
+MOST_ENTRIES = 100_000
+"""Some 200 MB; a device that alerts three thousand times a day reaches it within crops.keep_days."""
+CHECK_SECONDS = 86_400.0
+"""Every page of the history is looked at once after the start, and this often; a full card takes seconds for it."""
+ROOM_AGAIN_FRACTION = 0.9
+"""An outbox that was full has room again below this share of its bounds; one line for each outage, not for each row."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One message that waits. `waited_seconds` is None where it was put before the machine was started."""
+
+    position: int
+    key: str
+    kind: Kind
+    message: dict[str, Any]
+    waited_seconds: float | None
+
+
+class AlertStore:
+    """The agent's own connection, and the only one that begins, salvages and numbers.
+
+    The recorder's thread puts, keeps and sweeps, the publisher's takes out; figures and `trouble` are for any thread
+    and touch neither disk nor lock.
+    """
+
+    def __init__(self, path: Path, *, boot_id: str, max_messages: int = 20_000, max_bytes: int = 50_000_000) -> None:
+        """Open the store, or begin one, and let no more than so many messages and bytes wait in it.
+
+        Never fails: `trouble` says why where nothing can be kept on disk for now.
+        """
+        self.path = path
+        self._boot_id = boot_id
+        self._max_messages, self._max_bytes = max_messages, max_bytes
+        self._lock = threading.Lock()
+        # Numbers and positions are given by this process alone; the disk remembers them for the next.
+        self._sequence: Counter[str] = Counter()
+        self._position = 0
+        self._rows: Counter[str] = Counter()
+        self._bytes = 0
+        self._dropped: Counter[str] = Counter()
+        self._dropped_unsaved: Counter[str] = Counter()
+        self._dropped_since_full = 0
+        self._buffered: dict[str, OutboxRow] = {}
+        self._buffered_history: deque[Change] = deque()
+        self._salvaged_history: list[HistoryRow] = []
+        self._alerts_of_day: tuple[str, int] = ("", 0)
+        self._last_sweep: tuple[float, datetime] | None = None
+        self._checked_at = float("-inf")
+        self._trouble = ""
+        self._damage = ""
+        self._database: sqlite3.Connection | None = None
+        with self._lock:
+            self._try_disk(lambda _database: None)
+            if self._is_buffering:
+                self._write_buffered()
+
+    @property
+    def trouble(self) -> str:
+        """Why messages are buffered in memory only; empty where all is well."""
+        return self._trouble
+
+    @property
+    def damage(self) -> str:
+        """What was found damaged and set aside since the start, and where it is; empty where nothing was."""
+        return self._damage
+
+    def next_sequence(self, kind: Kind) -> int:
+        """The number that the next message of a kind has to bear."""
+        return self._sequence[kind] + 1
+
+    def put(self, message: QueuedMessage, *history: Change) -> None:
+        """Keep a message with its `next_sequence`, and what changes in the history, in one transaction.
+
+        Durable when this returns, unless there is `trouble`.
+        """
+        crop = getattr(message, "crop", None)
+        text = json.dumps(message.as_json())
+        with self._lock:
+            self._position += 1
+            self._buffered[message.id] = (
+                self._position,
+                message.kind,
+                message.id,
+                self._boot_id,
+                seconds_since_boot(),
+                crop.file if crop else None,
+                text,
+            )
+            self._buffered_history += history
+            self._sequence[message.kind] = message.sequence
+            self._rows[message.kind] += 1
+            self._bytes += len(text)
+            if message.kind == "alert":
+                day = _day(message.when)
+                self._alerts_of_day = day, self._alerts_on(day) + 1
+            self._write_buffered()
+
+    def write_buffered(self) -> None:
+        """Try again to bring to disk what is buffered in memory; does nothing where nothing is."""
+        with self._lock:
+            if self._is_buffering:
+                self._write_buffered()
+
+    def waiting(self, limit: int, *, after: int = 0, kinds: Iterable[Kind] = KINDS) -> list[Row]:
+        """Look at the oldest messages of these kinds whose position is beyond `after`."""
+        wanted = tuple(kinds)
+        query = (
+            f"SELECT {OUTBOX_COLUMNS} FROM outbox WHERE position > ? AND kind IN ({', '.join('?' * len(wanted))}) "  # noqa: S608
+            "ORDER BY position LIMIT ?"
+        )
+        with self._lock:
+            rows = self._try_disk(lambda database: database.execute(query, (after, *wanted, limit)).fetchall()) or []
+            rows += [row for row in self._buffered.values() if row[0] > after and row[1] in wanted]
+        return [self._as_row(row) for row in sorted(rows)[:limit]]
+
+    def remove(self, *keys: str) -> None:
+        """Forget messages that the broker has acknowledged, by the keys of their rows.
+
+        Costs no sync of the disk: after a loss of power they may wait, and be sent, again.
+
+        Raises:
+            UnavailableError: the disk is full or read-only: those on it still wait.
+        """
+        with self._lock:
+            buffered = [self._buffered.pop(key) for key in keys if key in self._buffered]
+            for row in buffered:
+                self._count_out(row[1], len(row[-1]))
+            if len(buffered) < len(keys):
+                removed = self._try_disk(lambda database: _delete(database, keys))
+                if removed is None:
+                    raise UnavailableError(self._trouble)
+                for kind, size_bytes in removed:
+                    self._count_out(kind, size_bytes)
+                if removed and not self._is_buffering:
+                    self._note_trouble("")
+            self._note_room()
+
+    def purge(self, *kinds: Kind) -> int:
+        """Throw away everything of these kinds and give how much it was; asked for, so it counts as no drop.
+
+        Raises:
+            UnavailableError: the disk is full or read-only.
+        """
+        keys = [row.key for row in self.waiting(self._max_messages + MOST_BUFFERED, kinds=kinds)]
+        self.remove(*keys)
+        return len(keys)
+
+    def last_position(self) -> int:
+        """The position of the youngest message; whatever is put from now on lies beyond it."""
+        return self._position
+
+    def count(self, *kinds: Kind) -> int:
+        """How many messages wait, of these kinds or of all."""
+        return sum(self._rows[kind] for kind in kinds or KINDS)
+
+    def size_bytes(self) -> int:
+        """How large the waiting messages are together."""
+        return self._bytes
+
+    def dropped(self) -> dict[str, int]:
+        """How many messages of each kind, and changes of the history, were dropped for want of room so far."""
+        return {name: self._dropped[name] for name in (*KINDS, HISTORY)}
+
+    def alerts_today(self, *, when: datetime) -> int:
+        """How many alerts arose since midnight, as the clock on the device's wall has it; over restarts."""
+        return self._alerts_on(_day(when))
+
+    def crops_of_waiting(self) -> set[str]:
+        """Names (without folder) of the crops that waiting messages refer to.
+
+        Raises:
+            UnavailableError: the disk cannot be read, so nobody knows.
+        """
+        query = "SELECT crop_file FROM outbox WHERE crop_file IS NOT NULL"
+        with self._lock:
+            rows = self._try_disk(lambda database: database.execute(query).fetchall())
+            if rows is None:
+                raise UnavailableError(self._trouble)
+            files = [file for (file,) in rows] + [row[5] for row in self._buffered.values() if row[5]]
+        return {Path(file).name for file in files}
+
+    def sweep(self, *, at: float, now: datetime, keep_days: float) -> int:
+        """Remove entries of the history that are too old or too many, and give how many; find damage to it.
+
+        A clock that was set makes none older. Where the disk does not let us, nothing goes until the next sweep.
+        """
+        with self._lock:
+            removed = self._try_disk(lambda database: self._sweep(database, at=at, now=now, keep_days=keep_days)) or 0
+            if self._is_buffering:
+                # What was salvaged just now.
+                self._write_buffered()
+            return removed
+
+    def close(self) -> None:
+        """Close the file; what could never be brought to disk is lost and said."""
+        with self._lock:
+            if self._is_buffering:
+                self._write_buffered()
+            if self._is_buffering:
+                log.error(
+                    "%d messages and %d changes of the history that were held in memory are lost: %s",
+                    len(self._buffered),
+                    len(self._buffered_history),
+                    self._trouble,
+                )
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    @property
+    def _is_buffering(self) -> bool:
+        return bool(self._buffered or self._buffered_history or self._salvaged_history)
+
+    def _alerts_on(self, day: str) -> int:
+        counted_day, alerts = self._alerts_of_day
+        return alerts if counted_day == day else 0
+
+    def _write_buffered(self) -> None:
+        """Bring to disk what is buffered, in order; or drop what memory has no room for."""
+        victims = self._try_disk(self._insert)
+        if victims is not None:
+            self._note_trouble("")
+            self._buffered.clear()
+            self._buffered_history.clear()
+            self._salvaged_history.clear()
+            self._dropped_unsaved.clear()
+        else:
+            victims = self._make_room_in_memory()
+        for kind, size_bytes in victims:
+            if kind != HISTORY:
+                self._count_out(kind, size_bytes)
+        self._note_drops(Counter(kind for kind, _ in victims))
+
+    def _insert(self, database: sqlite3.Connection) -> list[tuple[str, int]]:
+        columns = ", ".join("?" * 7)
+        insert = f"INSERT INTO outbox ({OUTBOX_COLUMNS}) VALUES ({columns}) ON CONFLICT (key) DO NOTHING"  # noqa: S608
+        with transaction(database):
+            for row in self._salvaged_history:
+                database.execute(
+                    f"INSERT OR IGNORE INTO alerts ({HISTORY_COLUMNS}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608
+                    row,
+                )
+            for statement, values in self._buffered_history:
+                database.execute(statement, values)
+            database.executemany(insert, self._buffered.values())
+            # Earlier boots never come back.
+            database.execute("DELETE FROM last_sequence WHERE boot_id != ?", (self._boot_id,))
+            database.executemany(
+                "INSERT OR REPLACE INTO last_sequence VALUES (?, ?, ?)",
+                [(self._boot_id, kind, sequence) for kind, sequence in self._sequence.items()],
+            )
+            database.execute("DELETE FROM alerts_of_day WHERE day != ?", (self._alerts_of_day[0],))
+            database.execute("INSERT OR REPLACE INTO alerts_of_day VALUES (?, ?)", self._alerts_of_day)
+            victims = self._make_room_on_disk(database)
+            counts = Counter(kind for kind, _ in victims) + self._dropped_unsaved
+            for kind, messages in counts.items():
+                database.execute(
+                    "INSERT INTO dropped VALUES (?, ?) ON CONFLICT (kind) DO UPDATE SET messages = messages + ?",
+                    (kind, messages, messages),
+                )
+        return victims
+
+    def _make_room_on_disk(self, database: sqlite3.Connection) -> list[tuple[str, int]]:
+        rows, size_bytes = sum(self._rows.values()), self._bytes
+        victims: list[tuple[str, int]] = []
+        oldest = "SELECT key, length(CAST(message AS BLOB)) FROM outbox WHERE kind = ? ORDER BY position LIMIT 1"
+        for kind in FIRST_TO_GO:
+            while rows > self._max_messages or size_bytes > self._max_bytes:
+                found = database.execute(oldest, (kind,)).fetchone()
+                if found is None:
+                    break
+                database.execute("DELETE FROM outbox WHERE key = ?", (found[0],))
+                victims.append((kind, found[1]))
+                rows, size_bytes = rows - 1, size_bytes - found[1]
+        return victims
+
+    def _make_room_in_memory(self) -> list[tuple[str, int]]:
+        victims: list[tuple[str, int]] = []
+        for kind in FIRST_TO_GO:
+            of_kind = [key for key, row in self._buffered.items() if row[1] == kind]
+            for key in of_kind[: max(0, len(self._buffered) - MOST_BUFFERED)]:
+                victims += [(kind, len(self._buffered.pop(key)[-1]))]
+        while len(self._buffered_history) > MOST_BUFFERED:
+            self._buffered_history.popleft()
+            victims.append((HISTORY, 0))
+        self._dropped_unsaved.update(kind for kind, _ in victims)
+        return victims
+
+    def _sweep(self, database: sqlite3.Connection, *, at: float, now: datetime, keep_days: float) -> int:
+        if at - self._checked_at >= CHECK_SECONDS:
+            check_pages(database, "alerts")
+            self._checked_at = at
+        last, elapsed = self._last_swept(database, at=at)
+        step = step_of_clock(now, last=last, elapsed=elapsed) if last is not None else timedelta()
+        oldest = (now - timedelta(days=keep_days)).timestamp()
+        with transaction(database):
+            if step:
+                database.execute("UPDATE alerts SET kept_when = kept_when + ?", (step.total_seconds(),))
+            removed = database.execute("DELETE FROM alerts WHERE kept_when < ?", (oldest,)).rowcount
+            (count,) = database.execute("SELECT count(*) FROM alerts").fetchone()
+            surplus = "SELECT position FROM alerts ORDER BY position LIMIT ?"
+            removed += database.execute(
+                f"DELETE FROM alerts WHERE position IN ({surplus})",  # noqa: S608  (a constant)
+                (max(0, count - MOST_ENTRIES),),
+            ).rowcount
+            database.execute("INSERT OR REPLACE INTO last_sweep VALUES (1, ?)", (now.timestamp(),))
+        self._last_sweep = (at, now)
+        return removed
+
+    def _last_swept(self, database: sqlite3.Connection, *, at: float) -> tuple[datetime | None, timedelta | None]:
+        """When it was swept last by the clock, and what passed since where this process measured it."""
+        if self._last_sweep is not None:
+            last_at, last_now = self._last_sweep
+            return last_now, timedelta(seconds=at - last_at)
+        row = database.execute("SELECT swept_when FROM last_sweep").fetchone()
+        return (datetime.fromtimestamp(row[0], timezone.utc) if row else None), None
+
+    def _try_disk(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
+        """Do something with the file; None where that is not possible for now, and `trouble` says why.
+
+        Only what was written ends the trouble: reading goes well on a full disk, too.
+        """
+        for _ in range(2):
+            try:
+                if self._database is None:
+                    self._database = self._open()
+                done = work(self._database)
+            except (sqlite3.DatabaseError, OSError) as error:
+                if not is_damage(error):
+                    self._note_trouble(_reason(error))
+                    return None
+                self._set_aside(_reason(error))
+            else:
+                return done
+        self._note_trouble("damaged, and again or still so when it was begun anew: the disk is failing")
+        return None
+
+    def _open(self) -> sqlite3.Connection:
+        make_folder(self.path.parent)
+        database = open_database(self.path)
+        try:
+            self._read_figures(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _read_figures(self, database: sqlite3.Connection) -> None:
+        counts = database.execute("SELECT kind, count(*), sum(length(CAST(message AS BLOB))) FROM outbox GROUP BY kind")
+        self._rows = Counter(row[1] for row in self._buffered.values())
+        self._bytes = sum(len(row[-1]) for row in self._buffered.values())
+        for kind, rows, size_bytes in counts.fetchall():
+            self._rows[kind] += rows
+            self._bytes += size_bytes
+        (last,) = database.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()
+        known = database.execute("SELECT kind, sequence FROM last_sequence WHERE boot_id = ?", (self._boot_id,))
+        self._go_on_from(last, known.fetchall())
+        dropped = Counter(dict(database.execute("SELECT kind, messages FROM dropped").fetchall()))
+        self._dropped = dropped + self._dropped_unsaved
+        self._take_over_counts(database.execute("SELECT day, alerts FROM alerts_of_day").fetchall())
+
+    def _take_over_counts(self, counted: Iterable[tuple[str, int]]) -> None:
+        """Go on counting the alerts of the day from what an earlier process has counted."""
+        latest = max([*counted, self._alerts_of_day], key=lambda count: (count[0], count[1]))
+        self._alerts_of_day = (str(latest[0]), int(latest[1]))
+
+    def _go_on_from(self, position: int, sequences: Iterable[tuple[str, int]]) -> None:
+        """Give no number or position that was given before, by this process or an earlier one."""
+        shift = position if self._buffered and position >= min(row[0] for row in self._buffered.values()) else 0
+        # Begun in memory because the disk was away: what lies on it is older.
+        self._buffered = {key: (row[0] + shift, *row[1:]) for key, row in self._buffered.items()}
+        self._position = max(self._position + shift, position)
+        for kind, sequence in sequences:
+            self._sequence[kind] = max(self._sequence[kind], sequence)
+
+    def _set_aside(self, finding: str) -> None:
+        """Rename a damaged file, where the disk lets us, and take over what can still be read of it."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+        try:
+            aside = set_aside(self.path, when=datetime.now(timezone.utc))
+        except OSError:
+            return
+        saved = salvage(aside, boot_id=self._boot_id)
+        self._buffered = {row[2]: row for row in saved.outbox} | self._buffered
+        self._salvaged_history = saved.history
+        self._position = max([self._position, *(row[0] for row in saved.outbox)])
+        self._go_on_from(0, saved.sequences)
+        self._dropped_unsaved = self._dropped or Counter(dict(saved.dropped))
+        self._take_over_counts(saved.alerts_of_day)
+        self._damage = (
+            f"{self.path}: the alert store was damaged ({finding}) and a new one is begun; {len(saved.outbox)} waiting "
+            f"messages and {len(saved.history)} alerts of the history were salvaged, others may be found in {aside} "
+            "with 'sqlite3 FILE .recover'"
+        )
+        log.error("%s", self._damage)
+
+    def _note_trouble(self, reason: str) -> None:
+        trouble = reason and (
+            f"{self.path}: the alert store cannot be used: {reason}; messages wait in memory only: they need a "
+            "writable folder with free space: see state_folder"
+        )
+        if trouble and not self._trouble:
+            log.error("%s", trouble)
+        elif self._trouble and not trouble:
+            log.info("%s: the alert store takes messages again", self.path)
+        self._trouble = trouble
+
+    def _note_drops(self, dropped: Counter[str]) -> None:
+        if not dropped:
+            return
+        if not self._dropped_since_full:
+            log.warning(
+                "%s: the outbox is full (%d messages, %d bytes): the oldest are dropped, %s first; see whether the "
+                "broker takes messages, or raise outbox.max_messages and outbox.max_bytes",
+                self.path,
+                self.count(),
+                self._bytes,
+                FIRST_TO_GO[0],
+            )
+        self._dropped += dropped
+        self._dropped_since_full += sum(dropped.values())
+
+    def _note_room(self) -> None:
+        is_roomy = (
+            self.count() < ROOM_AGAIN_FRACTION * self._max_messages
+            and self._bytes < ROOM_AGAIN_FRACTION * self._max_bytes
+        )
+        if self._dropped_since_full and is_roomy:
+            log.warning("%s: the outbox has room again; %d messages were dropped", self.path, self._dropped_since_full)
+            self._dropped_since_full = 0
+
+    def _count_out(self, kind: str, size_bytes: int) -> None:
+        self._rows[kind] -= 1
+        self._bytes -= size_bytes
+
+    def _as_row(self, stored: OutboxRow) -> Row:
+        position, kind, key, boot_id, put_at, _, message = stored
+        waited_seconds = seconds_since_boot() - put_at if boot_id == self._boot_id else None
+        return Row(position, key, cast("Kind", kind), json.loads(message), waited_seconds)
+
+
+def _delete(database: sqlite3.Connection, keys: Iterable[str]) -> list[tuple[str, int]]:
+    """Delete rows and give kind and size of those that were there."""
+    deleted: list[tuple[str, int]] = []
+    with unsynced_transaction(database):
+        for key in keys:
+            found = database.execute("SELECT kind, length(CAST(message AS BLOB)) FROM outbox WHERE key = ?", (key,))
+            deleted += found.fetchall()
+            database.execute("DELETE FROM outbox WHERE key = ?", (key,))
+    return deleted
+
+
+def _day(when: datetime) -> str:
+    """The day, YYYY-MM-DD, as the clock on the device's wall has it."""
+    return when.astimezone().date().isoformat()
+
+
+def _reason(error: Exception) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else str(error)

@@ -1,0 +1,135 @@
+"""Timeline: how did the evidence against a person go, before their alert and after it?"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.alerts.anonymise import own_face
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from edge_agent.domain import Alert, Label, Outcome, Resolved
+
+# A plot on a phone shows no more; at one reading in half a second, all of the first minute and a half.
+MOST_POINTS = 200
+# Nobody watches so many people at once. What was collected of somebody who has left goes when others come.
+MOST_TRACKS = 200
+# Log-likelihood ratios, scores and tenths of a millisecond: more digits would only suggest otherwise.
+POINT_DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TimelinePoint:
+    """One reading, and the log-likelihood ratio (positive for a violation) once it was weighed.
+
+    `seconds` counts from the alert, negative before it; `score` is that of `label`, `quality` 0..1.
+    """
+
+    seconds: float
+    llr: float
+    label: Label
+    score: float
+    quality: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What led to an alert.
+
+    From a log-likelihood ratio of `violation_llr` on a person is a violation, down from `compliant_llr` compliant.
+    `face_in_crop` is where the face lies in the crop, in its pixels as x1, y1, x2, y2.
+    """
+
+    points: tuple[TimelinePoint, ...]
+    violation_llr: float
+    compliant_llr: float
+    face_in_crop: tuple[int, int, int, int]
+
+
+class Timelines:
+    """Collects what is read of everybody at one camera, in a bounded memory. Owned by that camera's worker."""
+
+    def __init__(self, *, violation_llr: float, compliant_llr: float, margin_fraction: float) -> None:
+        """Take the thresholds in force, and the margin that cutouts of readings are made with."""
+        self._violation_llr, self._compliant_llr = violation_llr, compliant_llr
+        self._margin_fraction = margin_fraction
+        # `seconds` is still the monotonic time of the reading.
+        self._points: OrderedDict[int, list[TimelinePoint]] = OrderedDict()
+        self._alerted_at: OrderedDict[int, float] = OrderedDict()
+
+    def observe(self, outcome: Outcome) -> None:
+        """Add what was read in one frame."""
+        for reading, verdict in zip(outcome.readings, outcome.verdicts, strict=True):
+            points = self._points.setdefault(reading.track.id, [])
+            points.append(
+                TimelinePoint(reading.taken_at, verdict.evidence, reading.label, reading.score, reading.quality)
+            )
+            if len(points) > MOST_POINTS:
+                # The whole time at half the detail, and not the last of it alone.
+                del points[1::2]
+            self._points.move_to_end(reading.track.id)
+        while len(self._points) > MOST_TRACKS:
+            self._points.popitem(last=False)
+
+    def up_to(self, alert: Alert, *, at: float) -> Timeline:
+        """Give what led to an alert that arises now; what comes after it is collected anew."""
+        track = alert.verdict.track
+        self._alerted_at[track.id] = at
+        if len(self._alerted_at) > MOST_TRACKS:
+            self._alerted_at.popitem(last=False)
+        return Timeline(
+            points=self._taken(track.id, alerted_at=at),
+            violation_llr=self._violation_llr,
+            compliant_llr=self._compliant_llr,
+            face_in_crop=own_face(alert.verdict.best, margin_fraction=self._margin_fraction).as_ints(),
+        )
+
+    def since(self, resolved: Resolved) -> tuple[TimelinePoint, ...]:
+        """Give what was collected of somebody since their alert, which is resolved now."""
+        alerted_at = self._alerted_at.pop(resolved.track.id, None)
+        return () if alerted_at is None else self._taken(resolved.track.id, alerted_at=alerted_at)
+
+    def _taken(self, track: int, *, alerted_at: float) -> tuple[TimelinePoint, ...]:
+        points = self._points.pop(track, [])
+        return tuple(
+            TimelinePoint(point.seconds - alerted_at, point.llr, point.label, point.score, point.quality)
+            for point in points
+        )
+
+
+def timeline_text(timeline: Timeline) -> str:
+    """Write a timeline as JSON."""
+    return json.dumps(
+        {
+            "points": [_rounded(point) for point in timeline.points],
+            "violation_llr": timeline.violation_llr,
+            "compliant_llr": timeline.compliant_llr,
+            "face_in_crop": timeline.face_in_crop,
+        }
+    )
+
+
+def points_text(points: Iterable[TimelinePoint]) -> str:
+    """Write points of a timeline as JSON."""
+    return json.dumps([_rounded(point) for point in points])
+
+
+def read_timeline(timeline: str, later: str) -> Timeline:
+    """Read what `timeline_text` and, of the time after the alert, `points_text` have written."""
+    content: Mapping[str, Any] = json.loads(timeline)
+    points = [*content["points"], *json.loads(later)]
+    x1, y1, x2, y2 = content["face_in_crop"]
+    return Timeline(
+        tuple(TimelinePoint(*point) for point in points),
+        content["violation_llr"],
+        content["compliant_llr"],
+        (x1, y1, x2, y2),
+    )
+
+
+def _rounded(point: TimelinePoint) -> list[Any]:
+    return [round(value, POINT_DIGITS) if isinstance(value, float) else value for value in astuple(point)]

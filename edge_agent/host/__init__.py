@@ -1,0 +1,1 @@
+"""The computer that the agent runs on."""

@@ -1,0 +1,40 @@
+"""The clock: since which start of the machine does it run, and can it be believed?"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+import uuid
+from pathlib import Path
+
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+
+# adjtimex(2) returns the state of the clock: 0..4 synchronised (3 and 4 around a leap second), 5 TIME_ERROR, -1 failed.
+TIME_ERROR = 5
+# struct timex has 208 bytes on 64-bit Linux and less on 32-bit; all zero it asks and changes nothing.
+TIMEX_BYTES = 512
+
+_PROCESS_BOOT_ID = str(uuid.uuid4())
+
+
+def boot_id() -> str:
+    """Name this run of the machine; a name for this process only where the kernel has none."""
+    try:
+        return BOOT_ID_FILE.read_text().strip() or _PROCESS_BOOT_ID
+    except OSError:
+        return _PROCESS_BOOT_ID
+
+
+def seconds_since_boot() -> float:
+    """Seconds since the machine was started, also while it slept; nobody sets this clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def is_clock_synchronised() -> bool:
+    """Ask the kernel whether something (NTP, PTP, GPS) keeps its clock right; False on doubt."""
+    try:
+        adjtimex = ctypes.CDLL(None).adjtimex
+    except (OSError, AttributeError):
+        return False
+    state = int(adjtimex(ctypes.create_string_buffer(TIMEX_BYTES)))
+    return 0 <= state < TIME_ERROR

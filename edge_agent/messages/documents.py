@@ -1,0 +1,180 @@
+"""The documents: how do the messages read as JSON Schema and AsyncAPI? `make documents` writes them to docs/."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import TypeAdapter
+
+from edge_agent.messages.alert import AlertMessage
+from edge_agent.messages.command import REQUESTS
+from edge_agent.messages.resolved import ResolvedMessage
+from edge_agent.messages.result import ResultMessage
+from edge_agent.messages.status import StatusMessage
+from edge_agent.messages.telemetry import TelemetryMessage
+from edge_agent.messages.topics import Topics
+
+if TYPE_CHECKING:
+    from edge_agent.messages.message import Message
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+MESSAGES: dict[str, type[Message]] = {
+    "alert": AlertMessage,
+    "resolved": ResolvedMessage,
+    "status": StatusMessage,
+    "telemetry": TelemetryMessage,
+    "result": ResultMessage,
+}
+TOPICS = Topics("maskwatch", "{device}")
+PICTURE = "JPEG; where crops.encrypt_for is set, encrypted by age (application/octet-stream)"
+
+
+def documents() -> dict[str, str]:
+    """Every document by the name of its file."""
+    schemas = {f"{name}.schema.json": message_schema(name) for name in MESSAGES}
+    schemas["command.schema.json"] = command_schema()
+    written = {name: json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()}
+    return {**written, "asyncapi.yaml": yaml.safe_dump(asyncapi(), sort_keys=False, width=120, allow_unicode=True)}
+
+
+def message_schema(name: str) -> dict[str, Any]:
+    """The JSON Schema of a message that the device sends."""
+    model = MESSAGES[name]
+    schema = _without_titles(model.model_json_schema(mode="serialization"))
+    return {
+        "$schema": DRAFT,
+        "$id": f"urn:maskwatch:{name}:1",
+        "title": model.model_config["title"],
+        "description": schema.pop("description"),
+        **schema,
+    }
+
+
+def command_schema() -> dict[str, Any]:
+    """The JSON Schema of what commands may carry: one definition for each name."""
+    definitions = {name: _without_titles(TypeAdapter(model).json_schema()) for name, model in REQUESTS.items()}
+    return {
+        "$schema": DRAFT,
+        "$id": "urn:maskwatch:command:1",
+        "title": "What a command may carry, as published to <prefix>/<device>/commands/<name>",
+        "description": "One definition for each name. An empty payload asks for the defaults.",
+        "anyOf": [{"$ref": f"#/$defs/{name}"} for name in REQUESTS],
+        "$defs": definitions,
+    }
+
+
+def asyncapi() -> dict[str, Any]:
+    """What the device sends and receives, and how, as AsyncAPI 3."""
+    alert, snapshot, command = "{alert}", "{snapshot}", "{command}"
+    channels = {
+        "status": _channel(TOPICS.status, "status"),
+        "alerts": _channel(TOPICS.alerts, "alert"),
+        "resolved": _channel(TOPICS.resolved, "resolved"),
+        "telemetry": _channel(TOPICS.telemetry, "telemetry"),
+        "crops": _channel(TOPICS.crop(alert), "picture", alert={"description": "The id of the alert"}),
+        "snapshots": _channel(
+            TOPICS.snapshot(snapshot), "picture", snapshot={"description": "The id in the result of the command"}
+        ),
+        "commands": _channel(TOPICS.command(command), "command", command=_ref("parameters/command")),
+        "results": _channel(TOPICS.result(command), "result", command=_ref("parameters/command")),
+    }
+    operations = {
+        "sendStatus": _send(
+            "status", "At every change and connection; the broker says offline by last will", retain=True
+        ),
+        "sendAlert": _send("alerts", "Once for each person who wears no mask; at least once over the line"),
+        "sendResolved": _send("resolved", "When the person of an alert has left or wears the mask"),
+        "sendTelemetry": _send("telemetry", "Once a minute", qos=0),
+        "sendCrop": _send("crops", "Before its alert, where mqtt.publish_crops is true"),
+        "sendSnapshot": _send("snapshots", "On the command snapshot, where mqtt.publish_crops is true"),
+        "obeyCommand": {
+            **_send("commands", "Retained commands are refused"),
+            "action": "receive",
+            "reply": {"channel": {"$ref": "#/channels/results"}},
+        },
+    }
+    payloads = {name: {"payload": {"$ref": f"./{name}.schema.json"}} for name in (*MESSAGES, "command")}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "maskwatch",
+            "version": version("maskwatch"),
+            "description": "What a device that watches for face masks sends over MQTT, and what it receives. mqtt.md "
+            "beside this file says when and why.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {"broker": _server()},
+        "channels": channels,
+        "operations": operations,
+        "components": {
+            "parameters": {
+                "device": {"description": "The name of the device (device.id, or its host name)"},
+                "command": {"description": "The name of the command", "enum": list(REQUESTS)},
+            },
+            "messages": {**payloads, "picture": {"contentType": "image/jpeg", "description": PICTURE}},
+        },
+    }
+
+
+def _server() -> dict[str, Any]:
+    will = {
+        "topic": Topics(TOPICS.prefix, "<device>").status,
+        "qos": 1,
+        "retain": True,
+        "message": "A status whose state is offline",
+    }
+    return {
+        "host": "broker.local:8883",
+        "protocol": "mqtts",
+        "protocolVersion": "5",
+        "description": "Any broker of MQTT 5 or 3.1.1; see deploy/mosquitto for an example.",
+        "bindings": {
+            "mqtt": {"clientId": "maskwatch-<device>", "cleanSession": True, "keepAlive": 30, "lastWill": will}
+        },
+    }
+
+
+def _channel(address: str, message: str, **parameters: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "address": address,
+        "parameters": {"device": _ref("parameters/device"), **parameters},
+        "messages": {message: _ref(f"messages/{message}")},
+    }
+
+
+def _send(channel: str, summary: str, *, qos: int = 1, retain: bool = False) -> dict[str, Any]:
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "summary": summary,
+        "bindings": {"mqtt": {"qos": qos, "retain": retain}},
+    }
+
+
+def _ref(component: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/{component}"}
+
+
+def _without_titles(schema: Any) -> Any:
+    """Leave out the titles that repeat the names of keys."""
+    if isinstance(schema, dict):
+        return {
+            key: _without_titles(value) for key, value in schema.items() if key != "title" or not isinstance(value, str)
+        }
+    return [_without_titles(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def main(folder: Path) -> None:
+    """Write every document into a folder."""
+    for name, text in documents().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,87 @@
+"""The message: what have all messages and their parts in common?"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from edge_agent.domain import timestamp
+
+Timestamp = Annotated[
+    datetime,
+    PlainSerializer(timestamp, return_type=str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$",
+        }
+    ),
+]
+"""RFC 3339 in UTC, with milliseconds."""
+Uuid7 = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=0)]
+
+Kind: TypeAlias = Literal["alert", "resolved", "telemetry"]
+"""What waits for the broker on disk."""
+KINDS: tuple[Kind, ...] = ("alert", "resolved", "telemetry")
+
+# Longer than a slow broker takes, shorter than anybody waits to act: older news is history.
+HISTORICAL_AFTER_SECONDS = 10.0
+
+
+class Part(BaseModel):
+    """A part of a message."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, json_schema_serialization_defaults_required=True
+    )
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON object that goes over the wire."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Message(Part):
+    """One JSON object on a topic; `schema` names its format and version."""
+
+    device: Name = Field(description="The device's name, as in the topic")
+
+    def payload(self) -> bytes:
+        """The bytes that go over the wire."""
+        return json.dumps(self.as_json()).encode()
+
+
+class QueuedMessage(Message):
+    """A message that waits on disk until the broker has it. At least once: `id` tells duplicates.
+
+    Complete when it is written, but for `historical`, which the publisher sets where it is sent late.
+    """
+
+    kind: ClassVar[Kind]
+
+    id: Uuid7 = Field(description="UUID version 7: unique, and sorts by time")
+    boot_id: str = Field(
+        description="Which run of the machine; `sequence` counts within it", json_schema_extra={"format": "uuid"}
+    )
+    sequence: int = Field(ge=1, description="1, 2, 3, ... within a boot and without gaps, for each topic by itself")
+    when: Timestamp = Field(description="When it arose")
+    clock_synchronised: bool = Field(
+        description="Whether the device's clock was kept right (NTP) at that moment; if not, the times may be far off"
+    )
+    historical: bool = Field(
+        default=False, description=f"Sent more than {HISTORICAL_AFTER_SECONDS:.0f} s after it arose, as after an outage"
+    )
+
+
+def is_historical(waited_seconds: float | None) -> bool:
+    """Whether a message that waited for so long is history; None: since before the machine was started.
+
+    How long it waited is measured and not the difference of two times of day: a clock may be set in between.
+    """
+    return waited_seconds is None or waited_seconds > HISTORICAL_AFTER_SECONDS

@@ -1,0 +1,101 @@
+"""The sender: how does what the device found become a message?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.messages.alert import AlertMessage, CropFile, Model
+from edge_agent.messages.resolved import ResolvedMessage
+from edge_agent.messages.telemetry import TelemetryMessage
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from edge_agent.domain import Alert, Crop, Resolved
+    from edge_agent.messages.telemetry import Figures
+
+# Scores are good for three digits; more would only suggest otherwise.
+SCORE_DIGITS = 4
+# Milliseconds, like the times it is the difference of.
+DURATION_DIGITS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What all messages of one run have in common: who sends, since which start of the machine, with which model."""
+
+    device: str
+    boot_id: str
+    model: Model
+
+    def alert(
+        self, alert: Alert, *, sequence: int, crop: Crop | None, crop_error: str = "", clock_synchronised: bool
+    ) -> AlertMessage:
+        """Describe an alert; where there is no crop, `crop_error` says why."""
+        verdict, best = alert.verdict, alert.verdict.best
+        picture: dict[str, Any] = {"crop": None, "crop_error": crop_error or "no picture is kept (crops.picture: none)"}
+        if crop is not None:
+            picture = {"crop": CropFile(file=crop.file, sha256=crop.sha256, bytes=crop.size_bytes)}
+        return AlertMessage(
+            id=alert.id,
+            device=self.device,
+            boot_id=self.boot_id,
+            sequence=sequence,
+            camera=verdict.track.camera,
+            label=verdict.label,
+            score=round(verdict.score, SCORE_DIGITS),
+            readings=verdict.readings,
+            suppressed=alert.suppressed,
+            first_seen=verdict.track.first_seen_when,
+            when=alert.when,
+            clock_synchronised=clock_synchronised,
+            box=best.track.face.box.as_ints(),
+            frame_size=best.frame_size,
+            model=self.model,
+            **picture,
+        )
+
+    def resolved(
+        self,
+        resolved: Resolved,
+        *,
+        id: str,  # noqa: A002  (the word of the contract)
+        sequence: int,
+        clock_synchronised: bool,
+    ) -> ResolvedMessage:
+        """Describe the end of the violation that an alert told of."""
+        return ResolvedMessage(
+            id=id,
+            alert=resolved.alert_id,
+            device=self.device,
+            boot_id=self.boot_id,
+            sequence=sequence,
+            camera=resolved.track.camera,
+            label=resolved.label,
+            reason=resolved.reason,
+            began=resolved.began_when,
+            when=resolved.when,
+            duration_seconds=round(resolved.duration_seconds, DURATION_DIGITS),
+            clock_synchronised=clock_synchronised,
+        )
+
+    def telemetry(
+        self,
+        figures: Figures,
+        *,
+        id: str,  # noqa: A002  (the word of the contract)
+        sequence: int,
+        when: datetime,
+        clock_synchronised: bool,
+    ) -> TelemetryMessage:
+        """Describe the device in figures."""
+        return TelemetryMessage(
+            id=id,
+            device=self.device,
+            boot_id=self.boot_id,
+            sequence=sequence,
+            when=when,
+            clock_synchronised=clock_synchronised,
+            **dict(figures),
+        )

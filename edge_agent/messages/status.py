@@ -1,0 +1,87 @@
+"""Status: does this device do its job, and if not wholly, why not?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field
+
+from edge_agent.messages.message import Message, Name, Part, Timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+SCHEMA: Final = "maskwatch.status/1"
+
+ReasonCode: TypeAlias = Literal[
+    "paused",
+    "camera_away",
+    "camera_frozen",
+    "camera_covered",
+    "camera_wrong_size",
+    "no_frames",
+    "disk_full",
+    "outbox_stuck",
+    "outbox_dropping",
+    "outbox_damaged",
+    "refused",
+    "hot",
+    "throttled",
+    "slowed",
+    "console_away",
+    "stopped",
+    "connection_lost",
+]
+
+
+class Reason(Part):
+    """Why a device is not online: a code for programs, and a sentence that stays the same while the reason does."""
+
+    code: ReasonCode = Field(description="For programs")
+    text: Name = Field(description="For people")
+
+
+class StatusMessage(Message):
+    """At every change and at every connection, retained."""
+
+    model_config = ConfigDict(
+        title="How a device does, retained on <prefix>/<device>/status",
+        json_schema_extra={
+            "if": {"properties": {"state": {"const": "online"}}},
+            "then": {"properties": {"reasons": {"maxItems": 0}}},
+            "else": {"properties": {"reasons": {"minItems": 1}}},
+        },
+    )
+
+    schema_name: Literal["maskwatch.status/1"] = Field(
+        default=SCHEMA, alias="schema", description="Name and version of this format"
+    )
+    state: Literal["online", "degraded", "offline"] = Field(
+        description="online: does its job; degraded: not wholly, see reasons; offline: not there"
+    )
+    reasons: tuple[Reason, ...] = Field(description="Why it is not online; empty where it is")
+    paused: tuple[Name, ...] = Field(
+        default=(), description="Cameras that a command has paused", json_schema_extra={"uniqueItems": True}
+    )
+    when: Timestamp | None = Field(
+        description="Since when; null in the will, which the broker publishes for a device that is gone without a word"
+    )
+
+
+def running(device: str, *, reasons: Sequence[Reason], paused: Sequence[str], when: datetime) -> StatusMessage:
+    """Say `online`, or `degraded` where there are reasons; `paused` names the cameras that are not watched."""
+    state: Literal["degraded", "online"] = "degraded" if reasons else "online"
+    return StatusMessage(device=device, state=state, reasons=tuple(reasons), paused=tuple(paused), when=when)
+
+
+def stopped(device: str, *, when: datetime) -> StatusMessage:
+    """Say `offline` because the agent was asked to end."""
+    reason = Reason(code="stopped", text="the agent was stopped")
+    return StatusMessage(device=device, state="offline", reasons=(reason,), when=when)
+
+
+def connection_lost(device: str) -> StatusMessage:
+    """Make the will: what the broker says for a device that is gone without a word. Only the broker knows when."""
+    reason = Reason(code="connection_lost", text="the broker has lost the connection to this device")
+    return StatusMessage(device=device, state="offline", reasons=(reason,), when=None)

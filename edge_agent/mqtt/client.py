@@ -1,0 +1,457 @@
+"""MQTT: how is one connection to the broker made, used and ended?
+
+Version 5, or 3.1.1 where the broker is older. No thread and no reconnecting here: whoever owns the connection drives
+it with `turn`, and opens another when this one is lost.
+"""
+
+from __future__ import annotations
+
+import secrets
+import select
+import socket
+import ssl
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.messages.status import connection_lost, stopped
+from edge_agent.messages.topics import Topics
+from edge_agent.mqtt.publication import status_publication
+from edge_agent.password_file import read_password
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from edge_agent.config import MqttConfig
+    from edge_agent.mqtt.publication import Publication
+
+# A broker on the other side of the world over a phone network answers well within this.
+CONNECT_SECONDS = 5.0
+# Nearly every broker does within this; one that does not is asked in another way which version it speaks.
+HESITATION_SECONDS = 1.0
+# To see `offline` off; a stopping agent has 5 s for everything.
+CLOSE_SECONDS = 0.5
+AT_LEAST_ONCE = 1
+MQTT_5 = "MQTT 5"
+# What MQTT allows a broker that does not say: 65535 messages in flight, 256 MB each.
+ANY_NUMBER_IN_FLIGHT = 65535
+ANY_PACKET_BYTES = 268_435_455
+
+# MQTT 5 reason codes (section 2.4); paho translates those of 3.1.1 into them.
+NO_MATCHING_SUBSCRIBERS = 16
+UNSUPPORTED_VERSION = 132
+BAD_USER_OR_PASSWORD = 134
+NOT_AUTHORISED = 135
+SESSION_TAKEN_OVER = 142
+
+
+@dataclass(frozen=True, slots=True)
+class PubAck:
+    """The broker's answer to the publication with this number; `refusal` is empty where it took the message.
+
+    `no_subscribers` where it says that it gave the message to nobody, which MQTT 5 allows it to say.
+    """
+
+    number: int
+    refusal: str
+    no_subscribers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something that arrived on a subscribed topic. The last two are what MQTT 5 says about an answer, if anything."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    response_topic: str = ""
+    correlation_data: bytes | None = None
+
+
+Event: TypeAlias = PubAck | Message
+
+
+class _OldBrokerError(UnavailableError):
+    """The broker did not want MQTT 5; ask again with 3.1.1."""
+
+
+class _SilentBrokerError(UnavailableError):
+    """The broker did not answer in time; perhaps it is slow, perhaps it did not understand."""
+
+
+def open_connection(mqtt: MqttConfig, *, client_id: str, device: str = "") -> Connection:
+    """Connect to the broker. With a `device`, its status becomes `offline` at the end, also when it vanishes.
+
+    Raises:
+        ConfigError: the password or a certificate cannot be read.
+        UnavailableError: no broker, or it refuses; the message says which and what to do.
+    """
+    version = MQTTProtocolVersion.MQTTv5
+    try:
+        return Connection(mqtt, version, client_id=client_id, device=device, answer_seconds=HESITATION_SECONDS)
+    except _OldBrokerError:
+        version = MQTTProtocolVersion.MQTTv311
+    except _SilentBrokerError:
+        version = _spoken_version(mqtt)
+    return Connection(mqtt, version, client_id=client_id, device=device)
+
+
+def try_broker(mqtt: MqttConfig, device: str) -> str:
+    """Connect once and describe the broker in one line. Does not disturb a running agent.
+
+    Raises:
+        ConfigError: the password or a certificate cannot be read.
+        UnavailableError: no broker, or it refuses; the message says which and what to do.
+    """
+    # With the agent's own client id the broker would throw the agent out.
+    with open_connection(mqtt, client_id=f"maskwatch-{device}-check-{secrets.token_hex(4)}") as connection:
+        return f"{connection.address} answers ({connection.protocol})"
+
+
+class Connection:
+    """A live connection. Owned by one thread."""
+
+    def __init__(
+        self,
+        mqtt: MqttConfig,
+        version: MQTTProtocolVersion,
+        *,
+        client_id: str,
+        device: str = "",
+        answer_seconds: float = CONNECT_SECONDS,
+    ) -> None:
+        """Connect with one version of the protocol and wait for the broker's yes.
+
+        Raises:
+            ConfigError: the password or a certificate cannot be read.
+            UnavailableError: no broker, or it refuses.
+        """
+        self.address = f"{mqtt.host}:{mqtt.port}"
+        self.protocol = MQTT_5 if version is MQTTProtocolVersion.MQTTv5 else "MQTT 3.1.1"
+        self.in_flight_limit = ANY_NUMBER_IN_FLIGHT
+        self.largest_packet_bytes = ANY_PACKET_BYTES
+        self._mqtt = mqtt
+        self._device, self._topics = device, Topics(mqtt.topic, device)
+        self._events: list[Event] = []
+        self._welcome: ReasonCode | None = None
+        self._granted: dict[int, ReasonCode] = {}
+        self._loss = ""
+        self._client = self._make_client(version, client_id)
+        try:
+            self._connect(version, answer_seconds)
+        except BaseException:
+            self._hang_up()
+            raise
+
+    def publish(self, publication: Publication) -> int:
+        """Send a message and give its number, which comes back in an `PubAck`: at QoS 0 as soon as it is written."""
+        properties = _properties(publication, PacketTypes.PUBLISH) if self.protocol == MQTT_5 else None
+        return self._client.publish(
+            publication.topic,
+            publication.payload,
+            qos=publication.qos,
+            retain=publication.retain,
+            properties=properties,
+        ).mid
+
+    def subscribe(self, topic: str) -> None:
+        """Ask for everything on a topic at QoS 1 and wait until the broker agrees.
+
+        Raises:
+            UnavailableError: it does not agree, or the connection is lost.
+        """
+        _, number = self._client.subscribe(topic, qos=AT_LEAST_ONCE)
+        if not self._wait(lambda: number in self._granted, CONNECT_SECONDS):
+            raise UnavailableError(f"{self.address}: the broker does not answer the subscription of {topic}")
+        granted = self._granted.pop(number or 0)
+        if granted.is_failure:
+            raise UnavailableError(
+                f"{self.address}: the broker does not let {self._user} read {topic} ({granted}); "
+                "give that user read access to the topic"
+            )
+
+    def turn(self, seconds: float, *, waker: int | None = None) -> list[Event]:
+        """Let the connection work until something arrives, `seconds` pass or the file descriptor `waker` is readable.
+
+        Raises:
+            UnavailableError: the connection is lost and everything that had arrived was handed out.
+        """
+        client = self._client
+        connected = client.socket()
+        if connected is not None:
+            # What was published at QoS 0 is answered without the broker.
+            seconds = 0.0 if self._events else seconds
+            _wait_readable(connected, waker, seconds, also_writable=client.want_write())
+            client.loop_read()
+            if client.want_write():
+                client.loop_write()
+            client.loop_misc()
+        if not self._events and (self._loss or client.socket() is None):
+            raise UnavailableError(f"{self.address}: {self._loss or 'the connection is lost'}")
+        events, self._events = self._events, []
+        return events
+
+    def close(self) -> None:
+        """Say `offline` where a status is kept, and end the connection as agreed."""
+        deadline = time.monotonic() + CLOSE_SECONDS
+        with suppress(UnavailableError):
+            if self._device and self._client.socket() is not None:
+                status = stopped(self._device, when=datetime.now(timezone.utc))
+                goodbye = self.publish(status_publication(self._topics, status))
+                # A socket that is closed with something unread in it is torn down: the broker would lose what was sent
+                # last, and publish the will.
+                self._turn_until(
+                    lambda events: any(isinstance(event, PubAck) and event.number == goodbye for event in events),
+                    deadline,
+                )
+            self._client.disconnect()
+            self._turn_until(lambda _events: self._client.socket() is None, deadline)
+        self._hang_up()
+
+    def _turn_until(self, is_done: Callable[[list[Event]], bool], deadline: float) -> None:
+        while time.monotonic() < deadline and not is_done(self.turn(deadline - time.monotonic())):
+            pass
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _user(self) -> str:
+        return f"user '{self._mqtt.username}'" if self._mqtt.username else "a client without a user"
+
+    def _make_client(self, version: MQTTProtocolVersion, client_id: str) -> Client:
+        mqtt = self._mqtt
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=version,
+            # Nothing is left at the broker between connections: the outbox knows what is owed. (Version 5 says the
+            # same by a clean start, which is paho's default for the first connection.)
+            clean_session=None if version is MQTTProtocolVersion.MQTTv5 else True,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_SECONDS
+        if mqtt.username:
+            client.username_pw_set(
+                mqtt.username,
+                read_password(mqtt.password_file, key="mqtt.password_file") if mqtt.password_file else None,
+            )
+        if mqtt.tls:
+            client.tls_set_context(_tls_context(mqtt))
+        if self._device:
+            will = status_publication(self._topics, connection_lost(self._device))
+            properties = _properties(will, PacketTypes.WILLMESSAGE) if self.protocol == MQTT_5 else None
+            client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain, properties=properties)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        return client
+
+    def _connect(self, version: MQTTProtocolVersion, answer_seconds: float) -> None:
+        try:
+            self._client.connect(self._mqtt.host, self._mqtt.port, keepalive=self._mqtt.keepalive_seconds)
+        except OSError as error:
+            raise UnavailableError(f"{self.address}: {_explain(error, self._mqtt)}") from error
+        self._wait_for_welcome(version, answer_seconds)
+        if self._welcome is None or not self._welcome.is_failure:
+            return
+        if version is MQTTProtocolVersion.MQTTv5 and self._welcome.value == UNSUPPORTED_VERSION:
+            raise _OldBrokerError(f"{self.address}: {self._welcome}")
+        raise UnavailableError(f"{self.address}: {self._explain_refusal(self._welcome)}")
+
+    def _wait_for_welcome(self, version: MQTTProtocolVersion, answer_seconds: float) -> None:
+        try:
+            is_answered = self._wait(lambda: self._welcome is not None, answer_seconds)
+        except UnavailableError as error:
+            # Some old brokers refuse a version that they do not know by hanging up.
+            if version is MQTTProtocolVersion.MQTTv5:
+                raise _OldBrokerError(str(error)) from error
+            raise UnavailableError(
+                f"{self.address}: hangs up without an MQTT answer; check mqtt.port, mqtt.tls "
+                "(is the port one for TLS?) and whether the broker asks for mqtt.cert_file"
+            ) from error
+        if not is_answered:
+            raise _SilentBrokerError(f"{self.address}: accepts the connection but does not answer; is it a broker?")
+
+    def _wait(self, is_done: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        held: list[Event] = []
+        while not is_done() and time.monotonic() < deadline:
+            try:
+                held += self.turn(deadline - time.monotonic())
+            except UnavailableError:
+                # A broker that refuses says so and hangs up at once.
+                if not is_done():
+                    raise
+        self._events = held + self._events
+        return is_done()
+
+    def _hang_up(self) -> None:
+        # Without DISCONNECT, so a will that stands is published by the broker.
+        if (connected := self._client.socket()) is not None:
+            connected.close()
+
+    def _explain_refusal(self, reason: ReasonCode) -> str:
+        if reason.value == BAD_USER_OR_PASSWORD:
+            return f"wrong user or password for {self._user}; check mqtt.username and the file mqtt.password_file"
+        if reason.value == NOT_AUTHORISED:
+            # mosquitto says this for a wrong password as well.
+            if not self._mqtt.username:
+                return "not authorised: the broker asks for a user; set mqtt.username and mqtt.password_file"
+            return (
+                f"not authorised: {self._user} has a wrong password or may not connect; check mqtt.username, "
+                "the file mqtt.password_file and the broker's users"
+            )
+        return f"the broker refuses the connection: {reason}"
+
+    def _on_connect(
+        self, _client: Client, _userdata: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        self._welcome = reason
+        self.in_flight_limit = getattr(properties, "ReceiveMaximum", ANY_NUMBER_IN_FLIGHT)
+        self.largest_packet_bytes = getattr(properties, "MaximumPacketSize", ANY_PACKET_BYTES)
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _userdata: Any,
+        flags: DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if reason.value == SESSION_TAKEN_OVER:
+            self._loss = "another client took the connection over; give every device its own device.id"
+        elif flags.is_disconnect_packet_from_server:
+            self._loss = f"the broker ended the connection: {reason}"
+        else:
+            self._loss = "the connection is lost"
+
+    def _on_publish(
+        self, _client: Client, _userdata: Any, number: int, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        refusal = str(reason) if reason.is_failure else ""
+        self._events.append(PubAck(number, refusal, no_subscribers=reason.value == NO_MATCHING_SUBSCRIBERS))
+
+    def _on_subscribe(
+        self,
+        _client: Client,
+        _userdata: Any,
+        number: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        self._granted[number] = reasons[0]
+
+    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        self._events.append(
+            Message(
+                message.topic,
+                bytes(message.payload),
+                retain=message.retain,
+                response_topic=getattr(message.properties, "ResponseTopic", ""),
+                correlation_data=getattr(message.properties, "CorrelationData", None),
+            )
+        )
+
+
+def _spoken_version(mqtt: MqttConfig) -> MQTTProtocolVersion:
+    # To a broker of 3.1.1, the will and the user of an MQTT 5 CONNECT begin elsewhere: amqtt takes other bytes for
+    # their length and waits for more. Without them it reads to the end and refuses the version.
+    bare = mqtt.model_copy(update={"username": "", "password_file": None})
+    try:
+        Connection(bare, MQTTProtocolVersion.MQTTv5, client_id=f"maskwatch-{secrets.token_hex(4)}").close()
+    except _OldBrokerError:
+        return MQTTProtocolVersion.MQTTv311
+    except _SilentBrokerError:
+        raise
+    except UnavailableError:
+        # It asks for a user, and said so in MQTT 5.
+        pass
+    return MQTTProtocolVersion.MQTTv5
+
+
+def _properties(publication: Publication, packet: int) -> Properties:
+    properties = Properties(packet)  # type: ignore[no-untyped-call]  # paho types only some of it
+    if publication.content_type:
+        properties.ContentType = publication.content_type
+    if publication.expiry_seconds is not None:
+        properties.MessageExpiryInterval = publication.expiry_seconds
+    if publication.user_properties:
+        properties.UserProperty = list(publication.user_properties)
+    if publication.correlation_data is not None:
+        properties.CorrelationData = publication.correlation_data
+    return properties
+
+
+def _wait_readable(connected: Any, waker: int | None, seconds: float, *, also_writable: bool) -> None:
+    # Decrypted bytes that already lie in the TLS layer do not make the socket readable.
+    if isinstance(connected, ssl.SSLSocket) and connected.pending():
+        return
+    poll = select.poll()
+    poll.register(connected.fileno(), select.POLLIN | (select.POLLOUT if also_writable else 0))
+    if waker is not None:
+        poll.register(waker, select.POLLIN)
+    poll.poll(max(0.0, seconds) * 1000)
+
+
+def _tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=mqtt.ca_file)
+    except OSError as error:
+        raise ConfigError(
+            f"{mqtt.ca_file}: not a readable certificate ({_reason(error)}); check mqtt.ca_file"
+        ) from error
+    # Python 3.13 began to refuse authorities without a key usage extension, which most home-made ones lack. A
+    # device that is upgraded must not lose its broker for that.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if mqtt.cert_file is not None:
+        try:
+            context.load_cert_chain(mqtt.cert_file, mqtt.key_file)
+        except OSError as error:
+            raise ConfigError(
+                f"{mqtt.cert_file}, {mqtt.key_file}: not a readable certificate with its key ({_reason(error)}); "
+                "check mqtt.cert_file and mqtt.key_file"
+            ) from error
+    return context
+
+
+def _explain(error: OSError, mqtt: MqttConfig) -> str:
+    match error:
+        case socket.gaierror():
+            return "the name is not known; check mqtt.host and the name service of this device"
+        case ConnectionRefusedError():
+            return "refused: no broker listens there; is it running, and is mqtt.port right?"
+        case TimeoutError():
+            return f"no answer within {CONNECT_SECONDS:.0f} s; check mqtt.host, the network and firewalls"
+        case ssl.SSLCertVerificationError():
+            return (
+                f"the broker's certificate is not trusted: {error.verify_message}; check mqtt.ca_file, that mqtt.host "
+                "is a name in the certificate, and the clock of this device"
+            )
+        case ssl.SSLError() | ConnectionResetError() if mqtt.tls:
+            return f"no TLS connection ({_reason(error)}); is mqtt.port the broker's port for TLS?"
+        case _:
+            return f"cannot be reached: {_reason(error)}; check mqtt.host and the network"
+
+
+def _reason(error: OSError) -> str:
+    return error.reason if isinstance(error, ssl.SSLError) and error.reason else error.strerror or str(error)

@@ -1,0 +1,156 @@
+"""Home Assistant: how does it find this device, and what does it show of it?
+
+One retained message describes the device and all its entities (MQTT device discovery); they live on the topics that
+everybody reads. Pure: no clock, no I/O. The words are those of https://www.home-assistant.io/integrations/mqtt/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.domain import LABELS
+from edge_agent.messages.topics import Topics
+from edge_agent.mqtt.publication import JPEG, Publication
+
+if TYPE_CHECKING:
+    from edge_agent.config import Config
+    from edge_agent.mqtt.client import Message
+
+# What Home Assistant says on `<prefix>/status` when it has started and wants to be told everything again.
+BIRTH = b"online"
+# One telemetry message may be late, and one lost; then the figures are called unavailable.
+MISSED_TELEMETRY = 3
+NOT_IN_AN_OBJECT_ID = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def birth_topic(config: Config) -> str:
+    """Where Home Assistant says that it has started."""
+    return f"{config.mqtt.home_assistant.prefix}/status"
+
+
+def is_birth(config: Config, message: Message) -> bool:
+    """Whether Home Assistant has just started, and not long ago."""
+    return message.topic == birth_topic(config) and message.payload == BIRTH and not message.retain
+
+
+def discovery(config: Config, *, version: str) -> Publication:
+    """Describe the device and its entities."""
+    device, mqtt = config.device.name, config.mqtt
+    object_id = _object_id(device)
+    content = {
+        "device": {
+            "identifiers": [object_id],
+            "name": device,
+            "manufacturer": "maskwatch",
+            "model": "Face mask monitor",
+            "sw_version": version,
+        },
+        "origin": {"name": "maskwatch", "sw_version": version},
+        "availability_topic": Topics(mqtt.topic, device).status,
+        "availability_template": "{{ 'offline' if value_json.state == 'offline' else 'online' }}",
+        "qos": 1,
+        "components": {
+            key: {"unique_id": f"{object_id}_{key}", **entity} if len(entity) > 1 else entity
+            for key, entity in _entities(config).items()
+        },
+    }
+    topic = f"{mqtt.home_assistant.prefix}/device/{object_id}/config"
+    return Publication(topic, json.dumps(content).encode(), retain=True)
+
+
+def _object_id(device: str) -> str:
+    """A name that Home Assistant takes, and that no other device has: a.b and a_b are two."""
+    plain = NOT_IN_AN_OBJECT_ID.sub("_", device)
+    told_apart = "" if plain == device else f"_{hashlib.sha256(device.encode()).hexdigest()[:6]}"
+    return f"maskwatch_{plain}{told_apart}"
+
+
+def _entities(config: Config) -> dict[str, dict[str, Any]]:
+    """Every entity by its key. One that is not to be had holds its platform alone, which removes an older one."""
+    mqtt, topics = config.mqtt, Topics(config.mqtt.topic, config.device.name)
+    status, telemetry = topics.status, topics.telemetry
+    figure = {
+        "platform": "sensor",
+        "state_topic": telemetry,
+        "expire_after": round(MISSED_TELEMETRY * mqtt.telemetry_seconds),
+    }
+    entities: dict[str, dict[str, Any]] = {
+        "alert": {
+            "platform": "event",
+            "name": "Alert",
+            "icon": "mdi:face-mask-outline",
+            "state_topic": topics.alerts,
+            "event_types": list(LABELS),
+            "value_template": (
+                "{{ {'event_type': value_json.label, 'camera': value_json.camera, 'score': value_json.score, "
+                "'alert_id': value_json.id, 'when': value_json.when, 'historical': value_json.historical} | to_json }}"
+            ),
+        },
+        "condition": {
+            "platform": "sensor",
+            "name": "Condition",
+            "device_class": "enum",
+            "options": ["online", "degraded", "offline"],
+            "state_topic": status,
+            "value_template": "{{ value_json.state }}",
+            "json_attributes_topic": status,
+            "entity_category": "diagnostic",
+        },
+        "alerts_today": {
+            **figure,
+            "name": "Alerts today",
+            "icon": "mdi:counter",
+            "state_class": "total_increasing",
+            "value_template": "{{ value_json.alerts_today }}",
+        },
+        "frame_rate": {
+            **figure,
+            "name": "Frame rate",
+            "icon": "mdi:speedometer",
+            "unit_of_measurement": "fps",
+            "state_class": "measurement",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.frames_per_second }}",
+            # Of each camera, among its other figures: asked for, allowed by the governor, reached.
+            "json_attributes_topic": telemetry,
+            "json_attributes_template": "{{ value_json.cameras | to_json }}",
+        },
+        "temperature": {
+            **figure,
+            "name": "Temperature",
+            "device_class": "temperature",
+            "unit_of_measurement": "°C",
+            "state_class": "measurement",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.machine.temperature_celsius }}",
+        },
+        "last_crop": {
+            "platform": "image",
+            "name": "Last crop",
+            "image_topic": topics.crop("+"),
+            "content_type": JPEG,
+        },
+        "pause": {
+            "platform": "switch",
+            "name": "Pause",
+            "icon": "mdi:pause-circle",
+            "command_topic": topics.command("pause"),
+            "payload_on": '{"on": true}',
+            "payload_off": '{"on": false}',
+            "state_topic": status,
+            "value_template": "{{ 'ON' if value_json.paused else 'OFF' }}",
+            "state_on": "ON",
+            "state_off": "OFF",
+        },
+    }
+    absent: list[str] = []
+    if not mqtt.telemetry_seconds:
+        absent += ["alerts_today", "frame_rate", "temperature"]
+    if not mqtt.crops or config.evidence.picture == "none" or config.evidence.encrypt_for:
+        absent.append("last_crop")
+    if not mqtt.commands:
+        absent.append("pause")
+    return entities | {key: {"platform": entities[key]["platform"]} for key in absent}

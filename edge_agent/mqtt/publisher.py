@@ -1,0 +1,430 @@
+"""The publisher: how do waiting messages reach the broker, whatever happens to it?
+
+One thread owns the connection. A row leaves the outbox when the broker acknowledged it with a success code, and never
+otherwise: delivery is at least once. (Telemetry is sent at QoS 0, which has no acknowledgement: written is gone.)
+
+After an outage what arises now goes first, because somebody may still act on it; then the backlog, alerts and their
+ends oldest first, telemetry last; all of it paced, so that a hundred devices do not overrun a broker that came back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.errors import AgentError, UnavailableError
+from edge_agent.messages.message import KINDS, is_historical
+from edge_agent.messages.topics import Topics
+from edge_agent.mqtt.backoff import Backoff
+from edge_agent.mqtt.client import Connection, Message, PubAck, open_connection
+from edge_agent.mqtt.publication import BYTES, JPEG, Publication
+from edge_agent.mqtt.token_bucket import TokenBucket
+from edge_agent.mqtt.volatile_queue import VolatileQueue
+from edge_agent.mqtt.waker import Waker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from edge_agent.alerts.store import AlertStore, Row
+    from edge_agent.config import MqttConfig
+    from edge_agent.messages.message import Kind
+
+ALERTS_AND_RESOLVED: tuple[Kind, ...] = ("alert", "resolved")
+# Enough to fill a slow line, few enough that a broker that forgets them is asked for little again.
+ROWS_IN_FLIGHT = 8
+# paho wants to look at its keep-alive about once a second.
+IDLE_SECONDS = 1.0
+# Whoever listens asks several times a second; what floods in beyond this is no command of a person.
+MOST_HEARD = 100
+# A figure that is minutes old is not worth a broker's memory; the next one is on its way.
+TELEMETRY_EXPIRY_SECONDS = 300
+# The header of a publication: topic, properties and the packet's own length.
+HEADER_BYTES = 512
+# Several round trips over a slow line; a stopping agent has 5 s for everything.
+DRAIN_SECONDS = 2.0
+# Beyond the time to drain: saying `offline`, and a thread that is just inside a system call.
+JOIN_SECONDS = 1.5
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How patient the publisher is."""
+
+    first_pause_seconds: float = 1.0
+    """After a loss; a broker that is restarted is back in about so long."""
+    longest_pause_seconds: float = 60.0
+    """Backoff double up to this: a minute late is still soon after an outage."""
+    steady_seconds: float = 10.0
+    """A connection that lasted so long was a good one: pauses begin again with the first."""
+    acknowledge_seconds: float = 20.0
+    """A broker that has not acknowledged within this has forgotten; the row is sent again on a new connection."""
+    refused_pause_seconds: float = 10.0
+    """After a refusal nothing of its kind is sent for so long: most often the whole topic is denied."""
+    refused_row_seconds: float = 60.0
+    """And the refused row itself lets others go first, in case it is the only one."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """How delivery is doing; `reason` is empty where all is well. `sent` counts since the start."""
+
+    connected: bool
+    reason: str
+    waiting: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    kind: Kind
+    key: str
+    at: float
+
+
+class Publisher:
+    """Sends what waits in the outbox, says what is only for now, and hears.
+
+    `say` is for any thread; `start`, `wake`, `heard`, `close` and `state` are for the owner's.
+    """
+
+    def __init__(
+        self,
+        store: AlertStore,
+        mqtt: MqttConfig,
+        device: str,
+        *,
+        timing: Timing | None = None,
+        listen_to: Sequence[str] = (),
+    ) -> None:
+        """Take the store; `listen_to` names topics (`+` and `#` allowed) to subscribe to at every connection."""
+        self._store = store
+        self._mqtt = mqtt
+        self._device, self._topics = device, Topics(mqtt.topic, device)
+        self._timing = timing or Timing()
+        self._listen_to = tuple(listen_to)
+        self._volatile = VolatileQueue()
+        # Appending and taking from the left are safe between two threads.
+        self._heard: deque[Message] = deque(maxlen=MOST_HEARD)
+        self._waker = Waker()
+        self._stop = threading.Event()
+        self._stop_at = 0.0
+        # A daemon: looking up a name may block for longer than a stopping agent may take.
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        # From here on owned by the thread; the state is a frozen value that it replaces.
+        self._state = DeliveryState(connected=False, reason="not connected yet", waiting=0, sent=0)
+        self._said: set[str] = set()
+        self._backoff = Backoff(
+            first_seconds=self._timing.first_pause_seconds, longest_seconds=self._timing.longest_pause_seconds
+        )
+        self._in_flight: dict[int, _Sent] = {}
+        self._acknowledged: set[str] = set()
+        self._crop_numbers: set[int] = set()
+        self._said_topics: dict[int, str] = {}
+        self._mentioned: set[str] = set()
+        self._crops_wanted = mqtt.crops
+        self._connected_at = 0.0
+        self._refused_until: dict[str, float] = {}
+        self._silent_until: dict[Kind, float] = {}
+        self._pace = TokenBucket(mqtt.messages_per_second)
+        self._backlog_up_to = 0
+
+    @property
+    def state(self) -> DeliveryState:
+        """How delivery is doing now; cheap enough to be asked for every frame."""
+        return replace(self._state, waiting=self._store.count())
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs; nothing but `close` should end it."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin to connect and send."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that something was put into the store."""
+        self._waker.wake()
+
+    def say(self, publication: Publication) -> None:
+        """Send a message that is not kept on disk.
+
+        With `retain` it is remembered for its topic and said again at every new connection, in the order of the first
+        mention; without, it is dropped where there is no connection now.
+        """
+        self._volatile.put(publication)
+        self._waker.wake()
+
+    def heard(self) -> list[Message]:
+        """Take what came in on the topics listened to since the last call, oldest first."""
+        return [self._heard.popleft() for _ in range(len(self._heard))]
+
+    def close(self, *, drain_seconds: float = DRAIN_SECONDS) -> None:
+        """Send what can still be sent in so many seconds, say `offline` and end the thread.
+
+        Takes at most 1.5 s longer than that; what was not acknowledged stays in the outbox.
+        """
+        self._stop_at = time.monotonic() + drain_seconds
+        self._stop.set()
+        self._waker.wake()
+        self._thread.join(drain_seconds + JOIN_SECONDS)
+        if not self._thread.is_alive():
+            self._waker.close()
+        if waiting := self._store.count():
+            log.info("%d messages wait in the outbox until the agent is started again", waiting)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._connect_and_serve()
+            except AgentError as error:
+                self._trouble(str(error))
+            # Delivery must not end for as long as the agent lives, whatever is wrong with it.
+            except Exception:
+                if not self._stop.is_set():
+                    log.exception("the publisher failed and starts over; please report this")
+                self._state = replace(self._state, reason="the publisher failed; its log says why")
+            self._state = replace(self._state, connected=False)
+            self._volatile.close()
+            self._in_flight.clear()
+            self._crop_numbers.clear()
+            self._said_topics.clear()
+            self._stop.wait(self._backoff.take())
+
+    def _connect_and_serve(self) -> None:
+        client_id = f"maskwatch-{self._device}"
+        with open_connection(self._mqtt, client_id=client_id, device=self._device) as connection:
+            self._connected_at = time.monotonic()
+            self._crops_wanted = self._mqtt.crops
+            self._backlog_up_to = self._store.last_position()
+            self._state = replace(self._state, connected=True)
+            self._volatile.open()
+            self._listen(connection)
+            self._serve(connection)
+
+    def _listen(self, connection: Connection) -> None:
+        for topic in self._listen_to:
+            try:
+                connection.subscribe(topic)
+            except UnavailableError as error:
+                # Alerts matter more than what anybody has to say to the agent. Where the whole connection is lost,
+                # its next turn says so.
+                self._mention(f"nothing is heard on {topic}: {error}")
+
+    def _serve(self, connection: Connection) -> None:
+        while True:
+            at = time.monotonic()
+            self._say_what_is_to_be_said(connection)
+            self._forget_acknowledged()
+            seconds = self._send_waiting(connection, at=at)
+            if not self._in_flight:
+                self._well(connection)
+            if self._stop.is_set():
+                if (not self._in_flight and seconds == IDLE_SECONDS) or at >= self._stop_at:
+                    return
+                seconds = min(seconds, self._stop_at - at)
+            events = connection.turn(seconds, waker=self._waker.fileno())
+            self._waker.clear()
+            self._heard.extend(event for event in events if isinstance(event, Message))
+            self._settle([event for event in events if isinstance(event, PubAck)], connection)
+            self._expect_answers(connection)
+
+    def _say_what_is_to_be_said(self, connection: Connection) -> None:
+        for publication in self._volatile.take():
+            if len(publication.payload) + HEADER_BYTES > connection.largest_packet_bytes:
+                # The broker would hang up on it.
+                limit_bytes = connection.largest_packet_bytes
+                self._mention(f"{connection.address}: what is larger than the broker's {limit_bytes} bytes is not sent")
+            else:
+                self._said_topics[connection.publish(publication)] = publication.topic
+
+    def _send_waiting(self, connection: Connection, *, at: float) -> float:
+        """Send what may go out now; gives the seconds after which it is worth looking again."""
+        messages_a_row = 2 if self._mqtt.crops else 1
+        limit = max(1, min(ROWS_IN_FLIGHT, connection.in_flight_limit // messages_a_row))
+        for row in self._next_rows(limit, at=at):
+            if len(self._in_flight) >= limit:
+                break
+            if not self._pace.take(at=at):
+                return self._pace.wait_seconds(at=at)
+            self._send(connection, row, at=at)
+        return IDLE_SECONDS
+
+    def _next_rows(self, limit: int, *, at: float) -> Iterator[Row]:
+        """Give what may be sent, in the order in which it should be."""
+        self._forget_old_refusals(at)
+        passed_over = {sent.key for sent in self._in_flight.values()} | self._acknowledged
+        passed_over.update(key for key, until in self._refused_until.items() if at < until)
+        # What is passed over is the oldest: looking past it must still show enough.
+        enough = limit + len(passed_over)
+        for after, kinds in ((self._backlog_up_to, KINDS), (0, ALERTS_AND_RESOLVED), (0, KINDS)):
+            allowed = [kind for kind in kinds if at >= self._silent_until.get(kind, 0.0)]
+            for row in self._store.waiting(enough, after=after, kinds=allowed):
+                if row.key not in passed_over:
+                    passed_over.add(row.key)
+                    yield row
+
+    def _forget_old_refusals(self, at: float) -> None:
+        """What still waits has been sent and refused again by now; anything else was dropped for want of room."""
+        patience = self._timing.refused_row_seconds
+        self._refused_until = {key: until for key, until in self._refused_until.items() if at < until + patience}
+
+    def _send(self, connection: Connection, row: Row, *, at: float) -> None:
+        # The crop first: a broker handles publications in order, so whoever gets the alert has the picture.
+        if self._crops_wanted and row.message.get("crop"):
+            self._send_crop(connection, row)
+        number = connection.publish(publication_of(row, self._mqtt, self._topics))
+        self._in_flight[number] = _Sent(row.kind, row.key, at)
+
+    def _send_crop(self, connection: Connection, row: Row) -> None:
+        file = Path(row.message["crop"]["file"])
+        try:
+            picture = file.read_bytes()
+        except OSError as error:
+            log.warning("%s: the alert goes out without its picture: %s", file, error.strerror)
+            return
+        if len(picture) + HEADER_BYTES > connection.largest_packet_bytes:
+            log.warning("%s: too large for the broker, which takes %d bytes", file, connection.largest_packet_bytes)
+            return
+        topic = self._topics.crop(row.key)
+        kind = JPEG if file.suffix == ".jpg" else BYTES
+        self._crop_numbers.add(connection.publish(Publication(topic, picture, content_type=kind)))
+
+    def _settle(self, answers: list[PubAck], connection: Connection) -> None:
+        acknowledged = []
+        for answer in answers:
+            if answer.number in self._crop_numbers:
+                self._crop_numbers.remove(answer.number)
+                if answer.refusal:
+                    self._crops_refused(answer.refusal, connection)
+                continue
+            if (topic := self._said_topics.pop(answer.number, None)) is not None:
+                self._word_answered(topic, answer.refusal, connection)
+                continue
+            sent = self._in_flight.pop(answer.number)
+            if answer.refusal:
+                self._row_refused(sent, answer.refusal, connection)
+            else:
+                acknowledged.append(sent.key)
+                self._look_for_listeners(sent, answer, connection)
+        if acknowledged:
+            self._acknowledged.update(acknowledged)
+            for key in acknowledged:
+                self._refused_until.pop(key, None)
+            self._state = replace(self._state, sent=self._state.sent + len(acknowledged))
+            self._forget_acknowledged()
+            self._well(connection)
+
+    def _look_for_listeners(self, sent: _Sent, answer: PubAck, connection: Connection) -> None:
+        """All is well as far as MQTT goes, but an alert is for a person."""
+        if answer.no_subscribers and sent.kind == "alert":
+            self._mention(
+                f"{connection.address}: the broker took an alert and gave it to nobody, since nobody has subscribed to "
+                f"{self._topics.of_kind(sent.kind)}"
+            )
+
+    def _word_answered(self, topic: str, refusal: str, connection: Connection) -> None:
+        if refusal:
+            # Every snapshot has a topic of its own: one word about all of them.
+            if topic.startswith(self._topics.snapshot("")):
+                topic = self._topics.snapshot("+")
+            self._mention(
+                f"{connection.address}: the broker refuses {topic} ({refusal}); give this device write access to that "
+                "topic"
+            )
+
+    def _forget_acknowledged(self) -> None:
+        """Take acknowledged rows out of the outbox; on a full disk they are only not sent again, until it has room."""
+        if not self._acknowledged:
+            return
+        try:
+            self._store.remove(*self._acknowledged)
+        except UnavailableError as error:
+            self._trouble(str(error))
+        else:
+            self._acknowledged.clear()
+
+    def _row_refused(self, sent: _Sent, refusal: str, connection: Connection) -> None:
+        at = time.monotonic()
+        self._silent_until[sent.kind] = at + self._timing.refused_pause_seconds
+        self._refused_until[sent.key] = at + self._timing.refused_row_seconds
+        what = "alerts" if sent.kind == "alert" else "messages"
+        self._trouble(
+            f"{connection.address}: the broker refuses {what} on {self._topics.of_kind(sent.kind)} "
+            f"({refusal}); they are kept and tried again: give this device write access to that topic"
+        )
+
+    def _crops_refused(self, refusal: str, connection: Connection) -> None:
+        if self._crops_wanted:
+            log.warning(
+                "%s: the broker refuses crops on %s (%s) and gets none until the next connection; give this device "
+                "write access to that topic, or set mqtt.crops: false",
+                connection.address,
+                self._topics.crop("+"),
+                refusal,
+            )
+        self._crops_wanted = False
+
+    def _expect_answers(self, connection: Connection) -> None:
+        patience = self._timing.acknowledge_seconds
+        at = time.monotonic()
+        if any(at - sent.at > patience for sent in self._in_flight.values()):
+            raise UnavailableError(
+                f"{connection.address}: the broker takes alerts but does not acknowledge them within {patience:.0f} s; "
+                "they are kept and sent again"
+            )
+
+    def _mention(self, what: str) -> None:
+        """Say once in the life of the publisher what keeps no alert from being delivered."""
+        if what not in self._mentioned:
+            log.warning("%s", what)
+        self._mentioned.add(what)
+
+    def _trouble(self, reason: str) -> None:
+        if reason not in self._said:
+            log.warning("%s", reason)
+        self._said.add(reason)
+        self._state = replace(self._state, reason=reason)
+
+    def _well(self, connection: Connection) -> None:
+        if self._refused_until or self._acknowledged:
+            return
+        if self._state.reason:
+            log.info("%s: connected (%s), alerts are delivered", connection.address, connection.protocol)
+        self._said.clear()
+        self._state = replace(self._state, reason="")
+        if time.monotonic() - self._connected_at >= self._timing.steady_seconds:
+            self._backoff.reset()
+
+
+def publication_of(row: Row, mqtt: MqttConfig, topics: Topics) -> Publication:
+    """Make the publication of a row as it is sent now: whether it is history, and whether its crop is still there."""
+    message = {**_without_lost_crop(row.message), "historical": is_historical(row.waited_seconds)}
+    is_telemetry = row.kind == "telemetry"
+    named = [
+        ("device", topics.device),
+        *((name, str(message[name])) for name in ("camera", "schema") if name in message),
+    ]
+    return Publication(
+        topics.of_kind(row.kind),
+        json.dumps(message).encode(),
+        qos=0 if is_telemetry else 1,
+        expiry_seconds=TELEMETRY_EXPIRY_SECONDS if is_telemetry else mqtt.expiry_seconds or None,
+        user_properties=tuple(named),
+    )
+
+
+def _without_lost_crop(message: dict[str, Any]) -> dict[str, Any]:
+    """Say of an alert whose crop is gone that it has none: nobody is to look for a file that is not there."""
+    crop = message.get("crop")
+    if not crop or Path(crop["file"]).exists():
+        return message
+    return {**message, "crop": None, "crop_error": f"{crop['file']}: the picture is gone from the disk"}

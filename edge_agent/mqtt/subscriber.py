@@ -1,0 +1,86 @@
+"""The subscriber: what alerts arrive at the broker?"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.errors import UnavailableError
+from edge_agent.messages.alert import SCHEMA
+from edge_agent.messages.topics import Topics
+from edge_agent.mqtt.backoff import Backoff
+from edge_agent.mqtt.client import Connection, Message, open_connection
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator
+
+    from edge_agent.config import MqttConfig
+
+# How soon a wish to stop is noticed; a person who pressed Ctrl-C takes this for at once.
+TURN_SECONDS = 0.2
+# A person sits in front of it: more impatient than the publisher.
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 10.0
+# Of a message that cannot be read, enough to recognise its sender.
+SHOWN_BYTES = 60
+
+log = logging.getLogger(__name__)
+
+
+def follow_alerts(
+    mqtt: MqttConfig,
+    *,
+    device: str = "+",
+    stop: threading.Event,
+    on_connected: Callable[[], None] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Give every alert that arrives until `stop` is set; connects again by itself. `+` stands for every device.
+
+    `on_connected` is called whenever the broker has agreed to the subscription. What arrives while there is no
+    connection is missed: nothing is kept at the broker.
+
+    Raises:
+        ConfigError: the password or a certificate cannot be read.
+    """
+    client_id = f"maskwatch-alerts-{secrets.token_hex(4)}"
+    backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
+    said = ""
+    while not stop.is_set():
+        try:
+            with open_connection(mqtt, client_id=client_id) as connection:
+                connection.subscribe(Topics(mqtt.topic, device).alerts)
+                if said:
+                    log.info("%s: connected again", connection.address)
+                said = ""
+                backoff.reset()
+                if on_connected is not None:
+                    on_connected()
+                yield from _arriving(connection, stop)
+        except UnavailableError as error:
+            if str(error) != said:
+                log.warning("%s", error)
+            said = str(error)
+            stop.wait(backoff.take())
+
+
+def _arriving(connection: Connection, stop: threading.Event) -> Iterator[dict[str, Any]]:
+    while not stop.is_set():
+        for event in connection.turn(TURN_SECONDS):
+            if isinstance(event, Message) and (alert := _parsed(event)) is not None:
+                yield alert
+
+
+def _parsed(message: Message) -> dict[str, Any] | None:
+    try:
+        content = json.loads(message.payload)
+    except ValueError as error:
+        shown = message.payload[:SHOWN_BYTES]
+        log.warning("%s: a message that is no JSON is skipped (%s): %r", message.topic, error, shown)
+        return None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        log.warning("%s: a message that is no %s is skipped: %r", message.topic, SCHEMA, message.payload[:SHOWN_BYTES])
+        return None
+    return content

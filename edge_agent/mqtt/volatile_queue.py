@@ -1,0 +1,50 @@
+"""Volatile queue: what is to be published now and not kept on disk?"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_agent.mqtt.publication import Publication
+
+# Status and discovery are a few dozen topics; beyond this somebody publishes faster than the line carries.
+MOST_QUEUED = 1000
+
+
+class VolatileQueue:
+    """Publications that outlive no process. Any thread puts; the publisher's opens, closes and takes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_open = False
+        self._retained: dict[str, Publication] = {}
+        self._queued: deque[Publication] = deque(maxlen=MOST_QUEUED)
+
+    def put(self, publication: Publication) -> None:
+        """Remember what is retained, for its topic; anything else is dropped while there is no connection."""
+        with self._lock:
+            if publication.retain:
+                self._retained[publication.topic] = publication
+            if self._is_open:
+                self._queued.append(publication)
+
+    def open(self) -> None:
+        """There is a connection: queue everything retained, in the order of the first mention."""
+        with self._lock:
+            self._is_open = True
+            self._queued = deque(self._retained.values(), maxlen=MOST_QUEUED)
+
+    def close(self) -> None:
+        """There is no connection any more."""
+        with self._lock:
+            self._is_open = False
+            self._queued.clear()
+
+    def take(self) -> list[Publication]:
+        """Take what is to be sent now."""
+        with self._lock:
+            taken = list(self._queued)
+            self._queued.clear()
+            return taken

@@ -1,0 +1,98 @@
+import hashlib
+import resource
+import stat
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.alerts.crops import Crops
+from edge_agent.errors import CropError
+
+ALERT_ID = "01950000-0000-7000-8000-000000000001"
+
+
+@pytest.fixture
+def cutout():
+    """A picture with some detail: 120 px wide, 160 px high."""
+    ramp = np.arange(160 * 120 * 3, dtype=np.uint32) % 251
+    return cv2.GaussianBlur(ramp.astype(np.uint8).reshape(160, 120, 3), (9, 9), 0)
+
+
+def test_a_crop_is_a_jpeg_named_by_its_alert(tmp_path, cutout):
+    crop = Crops(tmp_path / "state" / "crops", jpeg_quality=95).save(ALERT_ID, cutout)
+
+    assert crop.file == str(tmp_path / "state" / "crops" / f"{ALERT_ID}.jpg")
+    content = Path(crop.file).read_bytes()
+    assert crop.sha256 == hashlib.sha256(content).hexdigest()
+    assert crop.size_bytes == len(content)
+    shown = cv2.imread(crop.file)
+    assert shown.shape == cutout.shape
+    assert np.abs(shown.astype(int) - cutout).mean() < 4
+
+
+def test_the_file_is_absolute_although_the_folder_is_not(tmp_path, cutout, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    crop = Crops(Path("crops"), jpeg_quality=90).save(ALERT_ID, cutout)
+
+    assert crop.file == str(tmp_path / "crops" / f"{ALERT_ID}.jpg")
+
+
+def test_crops_are_not_for_everybody_on_the_machine(tmp_path, cutout):
+    crop = Crops(tmp_path, jpeg_quality=90).save(ALERT_ID, cutout)
+
+    assert not stat.S_IMODE(Path(crop.file).stat().st_mode) & stat.S_IRWXO
+
+
+def test_lower_quality_makes_smaller_files(tmp_path, cutout):
+    fine = Crops(tmp_path, jpeg_quality=95).save(ALERT_ID, cutout)
+    coarse = Crops(tmp_path, jpeg_quality=20).save(ALERT_ID, cutout)
+
+    assert coarse.size_bytes < fine.size_bytes
+
+
+def test_nothing_but_the_crop_is_left_in_the_folder(tmp_path, cutout):
+    Crops(tmp_path, jpeg_quality=90).save(ALERT_ID, cutout)
+
+    assert [file.name for file in tmp_path.iterdir()] == [f"{ALERT_ID}.jpg"]
+
+
+def test_what_a_power_cut_left_unfinished_is_removed_at_start_and_nothing_else(tmp_path, cutout):
+    kept = Crops(tmp_path, jpeg_quality=90).save(ALERT_ID, cutout)
+    own = tmp_path / "holiday.jpg"
+    own.touch()
+    (tmp_path / ".01950000-0000-7000-8000-000000000002.jpg.unfinished").write_bytes(b"\xff\xd8")
+
+    Crops(tmp_path, jpeg_quality=90)
+
+    assert sorted(tmp_path.iterdir()) == sorted([own, Path(kept.file)])
+
+
+@pytest.mark.parametrize("folder", ["taken", "/proc/maskwatch"])
+def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(tmp_path, cutout, folder):
+    (tmp_path / "taken").write_text("a file in the place of the folder")
+    crops = Crops(tmp_path / folder, jpeg_quality=90)
+
+    with pytest.raises(CropError, match=rf"{tmp_path / folder}/{ALERT_ID}\.jpg: .*evidence\.folder"):
+        crops.save(ALERT_ID, cutout)
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, cutout):
+    crops = Crops(tmp_path, jpeg_quality=90)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        with pytest.raises(CropError, match="File too large"):
+            crops.save(ALERT_ID, cutout)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert list(tmp_path.iterdir()) == []
+    assert crops.save(ALERT_ID, cutout).size_bytes > 500
+
+
+def test_a_picture_that_is_none_is_a_crop_error(tmp_path):
+    with pytest.raises(CropError, match=r"\(0, 10, 3\) cannot be encoded"):
+        Crops(tmp_path, jpeg_quality=90).save(ALERT_ID, np.zeros((0, 10, 3), np.uint8))

@@ -1,0 +1,424 @@
+"""The history knows each alert, whatever happens to its file, and never holds one up."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from contextlib import closing, contextmanager
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edge_agent.alerts.database import files_set_aside, history_entry, history_resolution
+from edge_agent.alerts.history import AlertHistory, DayCount
+from edge_agent.alerts.store import HISTORY, MOST_BUFFERED, AlertStore
+from edge_agent.alerts.timeline import Timeline, TimelinePoint
+from edge_agent.errors import UnavailableError
+from tests.mqtt.samples import BOOT_ID, a_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edge_agent.messages.alert import AlertMessage
+
+# A day of the device's own wall clock, whatever zone the tests run in.
+NOON = datetime(2026, 3, 1, 12, 0).astimezone(timezone.utc)
+TODAY = date(2026, 3, 1)
+POINT = TimelinePoint(-0.5, 3.25, "without_mask", 0.9, 0.75)
+TIMELINE = Timeline((POINT,), 6.8, -2.3, (4, 5, 44, 55))
+
+
+def an_id(number: int) -> str:
+    """Later ones are larger."""
+    return f"01950000-0000-7000-8000-{number:012x}"
+
+
+def an_alert_message(
+    number: int = 1, *, camera: str = "door", label: str = "without_mask", when: datetime = NOON
+) -> AlertMessage:
+    """The message of an alert; later ones have later ids."""
+    return a_message("alert", when, sequence=number, id=an_id(number), camera=camera, label=label)  # type: ignore[return-value]
+
+
+def resolve(store: AlertStore, number: int, *later: TimelinePoint) -> dict[str, Any]:
+    """Say what became of an alert."""
+    message = a_message("resolved", NOON, sequence=store.next_sequence("resolved"), alert=an_id(number))
+    store.put(message, history_resolution(message, later))  # type: ignore[arg-type]
+    return message.as_json()
+
+
+@contextmanager
+def a_full_disk() -> Iterator[None]:
+    """A full disk, as far as this process can tell."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "alerts.sqlite"
+
+
+@pytest.fixture
+def store(file) -> Iterator[AlertStore]:
+    with closing(AlertStore(file, boot_id=BOOT_ID)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def history(file) -> Iterator[AlertHistory]:
+    with closing(AlertHistory(file)) as opened:
+        yield opened
+
+
+def put(store: AlertStore, *numbers: int, now: datetime = NOON, **more: Any) -> None:
+    for number in numbers:
+        message = an_alert_message(number, **more)
+        store.put(message, history_entry(message, TIMELINE, now=now))
+
+
+def numbers(history: AlertHistory, **asked: Any) -> list[int]:
+    return [entry.message["sequence"] for entry in history.find(**asked)]
+
+
+def test_an_entry_is_what_was_put(store, history):
+    put(store, 1)
+
+    entry = history.entry(an_id(1))
+
+    assert (entry.id, entry.camera, entry.label, entry.when) == (an_id(1), "door", "without_mask", NOON)
+    assert entry.message == an_alert_message(1).as_json()
+    assert entry.timeline() == TIMELINE
+    assert (entry.resolved, entry.review, entry.is_false_alarm) == (None, "", False)
+    assert history.entry("another") is None
+
+
+def test_without_a_store_there_are_no_alerts_and_none_is_begun(file, history):
+    assert (history.find(), history.count(), history.entry("x"), history.review("x", "no_face")) == ([], 0, None, False)
+    assert not file.parent.exists()
+
+
+def test_what_became_of_an_alert_is_added_with_what_was_read_since(store, history):
+    put(store, 1, 2)
+    later = TimelinePoint(1.5, 7.0, "without_mask", 0.95, 0.8)
+
+    message = resolve(store, 1, later)
+
+    entry = history.entry(an_id(1))
+    assert entry.resolved == message
+    assert entry.timeline().points == (POINT, later)
+    assert history.entry(an_id(2)).resolved is None
+
+
+def test_what_becomes_of_an_alert_that_was_removed_changes_nothing(store, history):
+    put(store, 1)
+    history.remove(an_id(1))
+
+    resolve(store, 1)
+
+    assert history.count() == 0
+
+
+def test_whether_the_broker_has_an_alert_is_a_question_to_the_store(store, history):
+    put(store, 1)
+    assert history.is_pending(an_id(1))
+
+    store.remove(an_id(1))
+
+    assert not history.is_pending(an_id(1))
+    assert history.count() == 1
+
+
+def test_alerts_are_found_newest_first_by_camera_label_day_and_review(store, history):
+    put(store, 1)
+    put(store, 2, camera="yard")
+    put(store, 3, label="mask_worn_incorrectly")
+    put(store, 4, when=NOON - timedelta(days=1))
+    history.review(an_id(3), "with_mask")
+
+    assert numbers(history) == [4, 3, 2, 1]
+    assert numbers(history, camera="yard") == [2]
+    assert numbers(history, label="mask_worn_incorrectly") == [3]
+    assert numbers(history, day="2026-02-28") == [4]
+    assert numbers(history, review="with_mask") == [3]
+    assert numbers(history, review="") == [4, 2, 1]
+    assert numbers(history, camera="door", label="without_mask", day="2026-03-01") == [1]
+
+
+@pytest.mark.parametrize("nasty", ["'; DROP TABLE alerts; --", "../../etc/passwd", "\0", "%", "ä" * 10_000])
+def test_whatever_is_asked_for_is_only_looked_for(store, history, nasty):
+    put(store, 1)
+
+    assert [
+        history.find(camera=nasty),
+        history.find(label=nasty),
+        history.find(day=nasty),
+        history.find(before=nasty + "0"),
+    ][:3] == [[], [], []]
+    assert history.entry(nasty) is None
+    assert history.review(nasty, "no_face") is False
+    assert history.remove(nasty) is False
+    assert history.count() == 1
+
+
+def test_pages_follow_each_other_also_where_the_last_entry_of_one_was_removed(store, history):
+    put(store, *range(1, 8))
+
+    first = history.find(limit=3)
+    assert [entry.message["sequence"] for entry in first] == [7, 6, 5]
+    assert numbers(history, before=first[-1].id, limit=3) == [4, 3, 2]
+
+    history.remove(first[-1].id)
+    assert numbers(history, before=first[-1].id, limit=3) == [4, 3, 2]
+    assert numbers(history, before=an_id(1)) == []
+
+
+def test_days_are_counted_by_the_clock_on_the_wall_up_to_today(store, history):
+    put(store, 1, 2)
+    put(store, 3, label="mask_worn_incorrectly")
+    put(store, 4, camera="yard", when=NOON - timedelta(days=2))
+    put(store, 5, when=NOON - timedelta(days=3))
+
+    assert history.days(last=3, today=TODAY) == [
+        DayCount("2026-02-27", "without_mask", 1),
+        DayCount("2026-03-01", "mask_worn_incorrectly", 1),
+        DayCount("2026-03-01", "without_mask", 2),
+    ]
+    assert history.days(camera="yard", label="without_mask", today=TODAY) == [DayCount("2026-02-27", "without_mask", 1)]
+    assert history.days(last=1, today=TODAY + timedelta(days=1)) == []
+
+
+@pytest.mark.parametrize(
+    ("review", "is_false_alarm"),
+    [("with_mask", True), ("mask_worn_incorrectly", True), ("no_face", True), ("without_mask", False), ("", False)],
+)
+def test_what_a_person_says_is_kept_and_tells_false_alarms(store, history, review, is_false_alarm):
+    put(store, 1)
+
+    assert history.review(an_id(1), review)
+
+    entry = history.entry(an_id(1))
+    assert (entry.review, entry.is_false_alarm) == (review, is_false_alarm)
+
+
+def test_what_was_deleted_is_not_in_the_bytes_of_the_file_either(store, history, file):
+    put(store, 1)
+    put(store, 2, camera="telltale")
+
+    # To be sent, it would still have to be kept.
+    store.remove(an_id(2))
+
+    history.remove(an_id(2))
+
+    assert b"telltale" not in b"".join(one.read_bytes() for one in file.parent.iterdir())
+    assert numbers(history) == [1]
+
+
+@contextmanager
+def a_process(program: str, file: Path) -> Iterator[Any]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", textwrap.dedent(program), str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        yield process
+
+
+def test_alerts_are_reviewed_beside_an_agent_that_goes_on_alerting(file, history):
+    program = """
+        import sys
+        from pathlib import Path
+        from edge_agent.alerts.store import AlertStore
+        from tests.alerts.test_history import BOOT_ID, put
+        store = AlertStore(Path(sys.argv[1]), boot_id=BOOT_ID)
+        for number in range(1, 201):
+            put(store, number)
+            print(number, flush=True)
+        store.close()
+        """
+    with a_process(program, file) as process:
+        for line in process.stdout:
+            assert history.review(an_id(int(line)), "no_face")
+
+    assert process.returncode == 0
+    assert numbers(history, review="no_face", limit=1000) == list(range(200, 0, -1))
+
+
+def test_what_was_put_and_reviewed_survives_a_process_that_is_killed(file, history):
+    program = """
+        import itertools, sys
+        from pathlib import Path
+        from edge_agent.alerts.history import AlertHistory
+        from edge_agent.alerts.store import AlertStore
+        from tests.alerts.test_history import BOOT_ID, an_id, put
+        store = AlertStore(Path(sys.argv[1]), boot_id=BOOT_ID)
+        history = AlertHistory(Path(sys.argv[1]))
+        for number in itertools.count(1):
+            put(store, number)
+            history.review(an_id(number), "with_mask")
+            print(number, flush=True)
+        """
+    with a_process(program, file) as process:
+        kept = [int(process.stdout.readline()) for _ in range(50)]
+        process.send_signal(signal.SIGKILL)
+        kept += [int(line) for line in process.stdout if line.endswith("\n")]
+
+    found = numbers(history, review="with_mask", limit=100_000)[::-1]
+    assert found[: len(kept)] == kept
+    assert len(found) - len(kept) in {0, 1}
+
+
+def test_the_history_on_both_sides_of_garbage_is_salvaged(file, store, history):
+    put(store, *range(1, 301))
+    store.remove(*[an_id(number) for number in range(1, 301)])
+    store.close()
+    with file.open("r+b") as opened:
+        opened.seek(file.stat().st_size // 2)
+        opened.write(os.urandom(30_000))
+
+    with closing(AlertStore(file, boot_id=BOOT_ID)) as again:
+        again.sweep(at=0.0, now=NOON, keep_days=30.0)
+        put(again, 301)
+
+        assert "were salvaged" in again.damage
+        saved = numbers(history, limit=1000)
+        assert {1, 300, 301} <= set(saved)
+        assert len(saved) > 150
+    assert len(files_set_aside(file)) == 1
+
+
+def test_a_file_that_was_set_aside_is_left_by_whoever_reads_beside_the_agent(file, store, history):
+    put(store, *range(1, 300))
+    assert history.count() == 299
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("DROP TABLE alerts")
+
+    put(store, 300)
+
+    assert numbers(history) == [300]
+
+
+def test_a_damaged_file_is_left_to_the_agent(file, history):
+    file.parent.mkdir()
+    file.write_bytes(b"this is no database " * 500)
+
+    with pytest.raises(UnavailableError, match=r"history of alerts cannot be used: .*see state_folder"):
+        history.find()
+
+    assert files_set_aside(file) == []
+
+
+def test_what_a_full_disk_does_not_take_waits_in_memory_and_goes_there_once_there_is_room(store, history):
+    put(store, 1)
+
+    with a_full_disk():
+        put(store, 2, 3)
+        resolved = resolve(store, 2)
+        with pytest.raises(UnavailableError):
+            history.review(an_id(1), "no_face")
+    assert numbers(history) == [1]
+
+    store.write_buffered()
+
+    assert numbers(history) == [3, 2, 1]
+    assert history.entry(an_id(2)).resolved == resolved
+
+
+def test_changes_that_memory_has_no_room_for_are_counted(file, history):
+    file.mkdir(parents=True)
+    with closing(AlertStore(file, boot_id=BOOT_ID)) as store:
+        put(store, *range(1, MOST_BUFFERED + 101))
+        file.rmdir()
+        store.write_buffered()
+
+        assert history.count() == MOST_BUFFERED
+        assert store.dropped() == {"alert": 100, "resolved": 0, "telemetry": 0, HISTORY: 100}
+
+
+def test_what_was_delivered_from_memory_is_in_the_history_all_the_same(store, history):
+    with a_full_disk():
+        put(store, 1)
+        store.remove(an_id(1))
+    store.write_buffered()
+
+    assert (numbers(history), store.count()) == ([1], 0)
+
+
+def test_a_file_that_the_agent_is_just_beginning_is_empty_and_not_damaged(file, history):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(file)) as beginning:
+        beginning.execute("PRAGMA journal_mode = WAL")
+
+        assert history.count() == 0
+
+
+def test_who_only_reads_changes_nothing(file, store):
+    put(store, 1)
+    with closing(AlertHistory(file, only_reads=True)) as reader:
+        with pytest.raises(UnavailableError, match="readonly"):
+            reader.remove(an_id(1))
+        assert numbers(reader) == [1]
+
+
+def test_alerts_of_a_day_are_counted_over_restarts_and_damage(file, store):
+    put(store, 1, 2)
+    put(store, 3, when=NOON - timedelta(days=1))
+    put(store, 4, 5)
+    store.close()
+
+    with closing(AlertStore(file, boot_id="another")) as again:
+        assert again.alerts_today(when=NOON) == 2
+        again.close()
+        with closing(sqlite3.connect(file)) as database:
+            database.execute("DROP TABLE outbox")
+        with closing(AlertStore(file, boot_id="another")) as salvaged:
+            assert salvaged.alerts_today(when=NOON) == 2
+            assert salvaged.alerts_today(when=NOON + timedelta(days=1)) == 0
+
+
+def test_what_is_too_old_goes_at_a_sweep(store, history):
+    put(store, 1, now=NOON - timedelta(days=31))
+    put(store, 2)
+
+    assert store.sweep(at=0.0, now=NOON, keep_days=30.0) == 1
+
+    assert numbers(history) == [2]
+
+
+def test_of_too_many_the_oldest_go(store, history, monkeypatch):
+    monkeypatch.setattr("edge_agent.alerts.store.MOST_ENTRIES", 3)
+    put(store, *range(1, 6))
+
+    assert store.sweep(at=0.0, now=NOON, keep_days=30.0) == 2
+
+    assert numbers(history) == [5, 4, 3]
+
+
+@pytest.mark.parametrize("years", [50, -50])
+def test_a_clock_that_jumps_by_years_makes_no_entry_older_or_younger(store, years):
+    put(store, 1)
+    store.sweep(at=0.0, now=NOON, keep_days=30.0)
+    jumped = NOON + timedelta(days=365 * years)
+
+    assert store.sweep(at=600.0, now=jumped, keep_days=30.0) == 0
+    assert store.sweep(at=600.0 + 29 * 86_400, now=jumped + timedelta(days=29), keep_days=30.0) == 0
+    assert store.sweep(at=600.0 + 31 * 86_400, now=jumped + timedelta(days=31), keep_days=30.0) == 1
+
+
+@pytest.mark.parametrize("years", [50, -50])
+def test_a_clock_that_jumped_between_two_runs_makes_no_entry_older_or_younger(file, store, years):
+    put(store, 1)
+    store.sweep(at=0.0, now=NOON, keep_days=30.0)
+    store.close()
+
+    with closing(AlertStore(file, boot_id="another")) as later:
+        assert later.sweep(at=0.0, now=NOON + timedelta(days=365 * years), keep_days=30.0) == 0

@@ -1,0 +1,124 @@
+"""What of a person is kept: the one meant, nobody beside them, nothing, or nothing that others can open."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyrage
+import pytest
+
+from edge_agent.alerts.pictures import open_pictures
+from edge_agent.config import EvidenceConfig
+from edge_agent.domain import Box, Face, Frame, Reading
+from tests.values import NOON, a_track
+
+ALERT_ID = "01950000-0000-7000-8000-000000000001"
+MARGIN_FRACTION = 0.5
+
+
+def noise(width_px, height_px):
+    """A picture of small grey squares, no two alike, which JPEG keeps."""
+    squares = np.random.default_rng(1).integers(0, 256, (height_px // 4 + 1, width_px // 4 + 1), np.uint8)
+    grey = np.kron(squares, np.ones((4, 4), np.uint8))[:height_px, :width_px]
+    return np.repeat(grey[:, :, None], 3, axis=2).copy()
+
+
+def a_reading(bystanders, *, image=None):
+    """Somebody at 40, 40 to 60, 60 in a picture of 200 by 100, whose cutout begins at 30, 30."""
+    image = noise(200, 100) if image is None else image
+    frame = Frame("door", 0, image, 0.0, NOON)
+    box = Box(40, 40, 60, 60)
+    return Reading(
+        track=a_track(face=Face(box, 0.9)),
+        label="without_mask",
+        score=0.9,
+        scores={"without_mask": 0.9, "with_mask": 0.1},
+        taken_at=0.0,
+        taken_when=NOON,
+        frame_size=(200, 100),
+        quality=1.0,
+        cutout=frame.cut(box.grown(MARGIN_FRACTION)),
+        bystanders=bystanders,
+    )
+
+
+def kept(tmp_path, reading, **settings):
+    config = EvidenceConfig(jpeg_quality=100, margin_fraction=MARGIN_FRACTION, **settings)
+    crop = open_pictures(tmp_path, config).keep_reading(ALERT_ID, reading)
+    assert crop is not None
+    return crop
+
+
+def test_a_bystander_is_hidden_and_the_person_who_was_alerted_is_not(tmp_path):
+    crop = kept(tmp_path, a_reading((Box(28, 5, 40, 25),)))
+
+    shown = cv2.imread(crop.file)
+    reading = a_reading(())
+    hidden = np.s_[6:24, 31:39]
+    assert np.abs(shown[hidden].astype(int) - reading.cutout[hidden]).mean() > 30
+    face = np.s_[12:28, 12:25]
+    assert np.abs(shown[face].astype(int) - reading.cutout[face]).mean() < 15
+
+
+def test_a_bystander_in_front_of_the_person_does_not_hide_them(tmp_path):
+    crop = kept(tmp_path, a_reading((Box(0, 0, 40, 40),)))
+
+    shown = cv2.imread(crop.file)
+    face = np.s_[12:28, 12:28]
+    assert np.abs(shown[face].astype(int) - a_reading(()).cutout[face]).mean() < 15
+    assert np.abs(shown[2:8, 2:8].astype(int) - a_reading(()).cutout[2:8, 2:8]).mean() > 30
+
+
+def test_bystanders_may_be_shown_where_the_configuration_says_so(tmp_path):
+    reading = a_reading((Box(0, 0, 40, 40),))
+
+    shown = cv2.imread(kept(tmp_path, reading, blur_bystanders=False).file)
+
+    assert np.abs(shown.astype(int) - reading.cutout).mean() < 15
+
+
+def test_everybody_in_a_whole_frame_is_a_bystander(tmp_path):
+    frame = Frame("door", 0, noise(200, 100), 0.0, NOON)
+
+    crop = open_pictures(tmp_path, EvidenceConfig(jpeg_quality=100)).keep_frame(
+        ALERT_ID, frame, faces=[Box(40, 40, 60, 60)]
+    )
+
+    assert crop is not None
+    shown = cv2.imread(crop.file)
+    assert shown.shape == frame.image.shape
+    assert np.abs(shown[42:58, 42:58].astype(int) - frame.image[42:58, 42:58]).mean() > 30
+
+
+def test_no_picture_at_all_is_kept_where_none_is_wanted(tmp_path):
+    pictures = open_pictures(tmp_path / "crops", EvidenceConfig(picture="none"))
+
+    assert pictures.keep_reading(ALERT_ID, a_reading(())) is None
+    assert pictures.keep_frame(ALERT_ID, Frame("door", 0, noise(20, 20), 0.0, NOON), faces=[]) is None
+    assert not (tmp_path / "crops").exists()
+
+
+@pytest.fixture
+def owner():
+    return pyrage.x25519.Identity.generate()
+
+
+def test_an_encrypted_crop_is_opened_by_its_owner_and_by_nobody_else(tmp_path, owner):
+    reading = a_reading(())
+
+    crop = kept(tmp_path, reading, encrypt_for=[str(owner.to_public())])
+
+    assert crop.file == str(tmp_path / f"{ALERT_ID}.jpg.age")
+    encrypted = Path(crop.file).read_bytes()
+    assert len(encrypted) == crop.size_bytes
+    opened = cv2.imdecode(np.frombuffer(pyrage.decrypt(encrypted, [owner]), np.uint8), cv2.IMREAD_COLOR)
+    assert opened.shape == reading.cutout.shape
+    with pytest.raises(pyrage.DecryptError):
+        pyrage.decrypt(encrypted, [pyrage.x25519.Identity.generate()])
+
+
+def test_nothing_of_an_encrypted_crop_lies_open_in_the_folder(tmp_path, owner):
+    kept(tmp_path, a_reading(()), encrypt_for=[str(owner.to_public())])
+
+    assert [file.name for file in tmp_path.iterdir()] == [f"{ALERT_ID}.jpg.age"]
+    assert b"JFIF" not in (tmp_path / f"{ALERT_ID}.jpg.age").read_bytes()

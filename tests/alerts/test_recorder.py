@@ -1,0 +1,277 @@
+"""What was found is made durable in order, whatever fails around it, and nobody waits for it."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edge_agent.alerts.crops import Crops
+from edge_agent.alerts.history import AlertHistory
+from edge_agent.alerts.pictures import FacePictures
+from edge_agent.alerts.recorder import MOST_QUEUED, Recorder
+from edge_agent.alerts.retention import Retention
+from edge_agent.alerts.timeline import Timeline, TimelinePoint
+from edge_agent.domain import Resolved
+from edge_agent.messages.ids import uuid7
+from tests.mqtt.samples import SENDER, figures
+from tests.values import NOON, a_frame, an_alert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edge_agent.alerts.store import AlertStore
+    from edge_agent.domain import Alert
+
+TIMELINE = Timeline((TimelinePoint(-0.5, 3.25, "without_mask", 0.9, 0.75),), 6.8, -2.3, (4, 5, 44, 55))
+LATER = (TimelinePoint(1.5, 7.0, "without_mask", 0.95, 0.8),)
+
+
+class Recording:
+    """A recorder with its store; `finish` waits until everything that was given to it is recorded."""
+
+    def __init__(self, store: AlertStore, folder: Path, **parts: Any) -> None:
+        self.store, self.woken, self.recorded = store, 0, list[str]()
+        self.recorder = Recorder(
+            **{
+                "store": store,
+                "pictures": showing(Crops(folder / "crops", jpeg_quality=90)),
+                "retention": Retention(folder / "crops", keep_days=30, keep_bytes=10_000_000),
+                "sender": SENDER,
+                "keep_days": 30.0,
+                "wake": self._wake,
+                "recorded": self.recorded.append,
+                **parts,
+            }
+        )
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def alert(self, count: int = 1) -> list[Alert]:
+        alerts = [replace(an_alert(), id=uuid7(datetime.now(timezone.utc))) for _ in range(count)]
+        for alert in alerts:
+            self.recorder.record_alert(alert, TIMELINE)
+        return alerts
+
+    def resolve(self, alert: Alert) -> None:
+        track = alert.verdict.track
+        resolved = Resolved(alert.id, track, "without_mask", "left", NOON, NOON, 1.5)
+        self.recorder.record_resolved(resolved, LATER)
+
+    def finish(self) -> list[Any]:
+        if not self.recorder.is_alive:
+            self.recorder.start()
+        self.recorder.close(timeout_seconds=10.0)
+        assert not self.recorder.is_alive
+        return [row.message for row in self.store.waiting(1000)]
+
+
+def showing(crops: Crops) -> FacePictures:
+    return FacePictures(crops, margin_fraction=0.4, blur_bystanders=True)
+
+
+def crops_in(folder: Path) -> set[str]:
+    return {file.name for file in (folder / "crops").glob("*.jpg")}
+
+
+@pytest.fixture
+def recording(store, tmp_path) -> Recording:
+    return Recording(store, tmp_path)
+
+
+def test_an_alert_is_in_outbox_and_history_with_its_crop_on_disk_and_the_publisher_is_woken(recording, store, tmp_path):
+    alerts = recording.alert(2)
+
+    messages = recording.finish()
+
+    assert [message["id"] for message in messages] == [alert.id for alert in alerts] == recording.recorded
+    assert [message["sequence"] for message in messages] == [1, 2]
+    assert store.crops_of_waiting() == crops_in(tmp_path) == {f"{alert.id}.jpg" for alert in alerts}
+    assert recording.woken == 2
+    with closing(AlertHistory(store.path, only_reads=True)) as history:
+        assert [entry.message for entry in history.find()] == messages[::-1]
+        assert history.find()[0].timeline() == TIMELINE
+
+
+def test_what_became_of_an_alert_names_it_and_is_in_its_history(recording, store):
+    (alert,) = recording.alert()
+    recording.resolve(alert)
+
+    _, resolved = recording.finish()
+
+    assert resolved["alert"] == alert.id != resolved["id"]
+    assert resolved["sequence"] == 1
+    with closing(AlertHistory(store.path, only_reads=True)) as history:
+        (entry,) = history.find()
+    assert entry.resolved == resolved
+    assert entry.timeline().points == TIMELINE.points + LATER
+
+
+def test_figures_are_numbered_and_wait_like_all_else(recording, store):
+    recording.recorder.record_telemetry(figures(), when=NOON)
+
+    (telemetry,) = recording.finish()
+
+    assert (telemetry["sequence"], telemetry["when"]) == (1, "2026-03-01T12:00:00.000Z")
+    assert store.count("telemetry") == 1
+
+
+def test_every_alert_counts_for_its_day(store, tmp_path):
+    recording = Recording(store, tmp_path)
+    recording.alert(2)
+
+    recording.finish()
+
+    assert store.alerts_today(when=NOON) == 2
+
+
+def test_alerts_wait_in_memory_in_order_while_the_disk_is_full_and_go_to_it_by_themselves_later(store, tmp_path):
+    recording = Recording(store, tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    recording.recorder.start()
+    # Room for crops, none for the log of the store.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        recording.alert(2)
+        wait_until(lambda: store.count() == 2)
+        assert [row.message["sequence"] for row in store.waiting(10)] == [1, 2]
+        assert store.crops_of_waiting() == crops_in(tmp_path)
+        assert recording.recorder.trouble
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    wait_until(lambda: recording.recorder.trouble == "")
+    recording.finish()
+    with closing(AlertHistory(store.path, only_reads=True)) as history:
+        assert history.count() == 2
+
+
+def test_a_crop_that_waits_is_never_swept_and_others_make_room_for_a_new_one(store, tmp_path):
+    delivered = Crops(tmp_path / "crops", jpeg_quality=90).save("01950000-0000-7000-8000-000000000001", a_frame().image)
+    floor_bytes = shutil.disk_usage(tmp_path).free + 1_000_000
+    recording = Recording(
+        store,
+        tmp_path,
+        retention=Retention(tmp_path / "crops", keep_days=30, keep_bytes=10_000_000, keep_free_bytes=floor_bytes),
+        pictures=showing(Crops(tmp_path / "crops", jpeg_quality=90, keep_free_bytes=floor_bytes)),
+    )
+    recording.alert(2)
+
+    messages = recording.finish()
+
+    assert not Path(delivered.file).exists()
+    assert all("keep_free_bytes" in message["crop_error"] for message in messages)
+
+
+def test_a_crop_that_cannot_be_kept_costs_only_the_crop(recording, tmp_path, caplog):
+    (tmp_path / "crops").touch()
+    recording.alert(2)
+
+    messages = recording.finish()
+
+    assert [message["crop"] for message in messages] == [None, None]
+    assert all("cannot be kept" in message["crop_error"] for message in messages)
+    assert "old crops cannot be removed" in caplog.text
+
+
+def test_what_is_too_old_goes_from_the_history(store, tmp_path):
+    recording = Recording(store, tmp_path, keep_days=1e-9)
+    recording.alert()
+
+    recording.finish()
+
+    with closing(AlertHistory(store.path, only_reads=True)) as history:
+        assert history.count() == 0
+
+
+def test_an_alert_in_the_journal_names_its_camera_its_track_and_its_id(recording, caplog):
+    caplog.set_level("INFO")
+    (alert,) = recording.alert()
+
+    recording.finish()
+
+    fields = vars(next(record for record in caplog.records if record.message.startswith("alert: ")))
+    assert (fields["CAMERA"], fields["TRACK"], fields["ALERT_ID"]) == ("door", alert.verdict.track.id, alert.id)
+
+
+class Hanging:
+    """A disk that does not answer until it is released."""
+
+    def __init__(self, crops: Crops) -> None:
+        self._pictures = showing(crops)
+        self.asked, self.released = threading.Event(), threading.Event()
+
+    def keep_reading(self, picture_id: str, reading: Any) -> Any:
+        self.asked.set()
+        assert self.released.wait(30.0)
+        return self._pictures.keep_reading(picture_id, reading)
+
+
+@pytest.fixture
+def hanging(store, tmp_path) -> Iterator[tuple[Recording, Hanging]]:
+    disk = Hanging(Crops(tmp_path / "crops", jpeg_quality=90))
+    recording = Recording(store, tmp_path, pictures=disk)
+    recording.recorder.start()
+    yield recording, disk
+    disk.released.set()
+    recording.recorder.close(timeout_seconds=10.0)
+
+
+def test_a_disk_that_hangs_holds_nobody_up_who_has_something_recorded_and_is_named(hanging, monkeypatch):
+    monkeypatch.setattr("edge_agent.alerts.recorder.STUCK_SECONDS", 0.05)
+    recording, disk = hanging
+    recording.alert()
+    assert disk.asked.wait(10.0)
+
+    began = time.monotonic()
+    recording.alert(100)
+    assert time.monotonic() - began < 1.0
+    wait_until(lambda: "does not answer" in recording.recorder.trouble)
+
+    disk.released.set()
+    assert len(recording.finish()) == 101
+    assert recording.recorder.trouble == ""
+
+
+def test_what_memory_has_no_room_for_while_a_disk_hangs_is_counted_and_logged_once(hanging, caplog):
+    recording, disk = hanging
+    recording.alert()
+    assert disk.asked.wait(10.0)
+
+    recording.alert(MOST_QUEUED + 3)
+
+    assert recording.recorder.dropped()["alert"] == 3
+    assert caplog.text.count("dropped and counted") == 1
+
+
+def test_a_bug_with_one_alert_keeps_no_other_from_being_recorded(store, tmp_path, caplog):
+    class Broken:
+        calls = 0
+
+        def keep_reading(self, _picture_id: str, _reading: Any) -> None:
+            self.calls += 1
+            if self.calls == 1:
+                raise RuntimeError("a bug")
+
+    recording = Recording(store, tmp_path, pictures=Broken())
+    _, second = recording.alert(2)
+
+    assert [(message["id"], message["sequence"]) for message in recording.finish()] == [(second.id, 1)]
+    assert "a bug" in caplog.text
+    assert recording.recorder.dropped()["alert"] == 1
+
+
+def wait_until(is_so: Any) -> None:
+    deadline = time.monotonic() + 10.0
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,0 +1,34 @@
+"""What was written is there whole or not at all."""
+
+import stat
+
+import pytest
+
+from edge_agent.host.atomic_files import make_folder, write_whole
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
+    file = tmp_path / "file"
+    write_whole(file, b"a longer one before", mode=0o600)
+
+    write_whole(file, b"new", mode=0o600)
+
+    assert file.read_bytes() == b"new"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
+    (tmp_path / "file").mkdir()
+
+    with pytest.raises(OSError, match="Is a directory"):
+        write_whole(tmp_path / "file", b"new", mode=0o600)
+
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_folder_is_made_with_everything_above_it_and_one_that_is_there_is_fine(tmp_path):
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+
+    assert (tmp_path / "a" / "b").is_dir()

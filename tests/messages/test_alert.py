@@ -1,0 +1,101 @@
+"""Alerts and what became of them are described as promised; the schemas accept what is sent and nothing else."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from edge_agent.domain import Crop
+from edge_agent.messages.message import is_historical
+from tests.mqtt.samples import BOOT_ID, WHEN, a_message
+
+DOCS = Path(__file__).parents[2] / "docs"
+CROP = Crop(file="/var/lib/maskwatch/crops/0190.jpg", sha256="a" * 64, size_bytes=8123)
+
+
+def check(message, kind="alert"):
+    schema = json.loads((DOCS / f"{kind}.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(message)
+
+
+def test_an_alert_is_described_as_promised():
+    message = a_message("alert", WHEN, sequence=17, crop=CROP).as_json()
+
+    assert message == {
+        "schema": "maskwatch.alert/1",
+        "id": message["id"],
+        "device": "lobby",
+        "boot_id": BOOT_ID,
+        "sequence": 17,
+        "camera": "entrance",
+        "label": "without_mask",
+        "score": 0.9877,
+        "readings": 9,
+        "suppressed": 0,
+        "first_seen": "2025-01-31T12:00:00.123Z",
+        "when": "2025-01-31T12:00:00.123Z",
+        "clock_synchronised": True,
+        "historical": False,
+        "box": [10, 21, 50, 60],
+        "frame_size": [640, 480],
+        "crop": {"file": "/var/lib/maskwatch/crops/0190.jpg", "sha256": "a" * 64, "bytes": 8123},
+        "model": {"name": "masks", "sha256": "0" * 64},
+    }
+
+
+def test_an_alert_without_a_crop_says_why():
+    message = a_message("alert", WHEN).as_json()
+
+    assert message["crop"] is None
+    assert message["crop_error"] == "the disk is full"
+
+
+@pytest.mark.parametrize(("waited_seconds", "historical"), [(0.0, False), (10.0, False), (10.1, True), (None, True)])
+def test_what_is_sent_late_is_historical(waited_seconds, historical):
+    assert is_historical(waited_seconds) is historical
+
+
+@pytest.mark.parametrize("crop", [CROP, None])
+def test_the_schema_of_alerts_describes_what_is_sent(crop):
+    check(a_message("alert", WHEN, crop=crop).as_json())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"score": 1.2},
+        {"sequence": 0},
+        {"when": "2025-01-31T12:00:00+00:00"},
+        {"crop": None},
+        {"crop_error": "though there is one"},
+        {"id": "17"},
+        {"surprise": 1},
+    ],
+)
+def test_the_schema_of_alerts_refuses_what_is_never_sent(change):
+    message = a_message("alert", WHEN, crop=CROP).as_json()
+
+    with pytest.raises(jsonschema.ValidationError):
+        check({**message, **change})
+
+
+def test_a_resolution_names_its_alert_and_says_why_and_how_long():
+    message = a_message("resolved", WHEN).as_json()
+
+    assert message["id"] != message["alert"]
+    assert message["reason"] == "left"
+    assert message["began"] == "2025-01-31T12:00:00.123Z"
+    assert message["duration_seconds"] == 12.346
+
+
+def test_the_schema_of_resolutions_describes_what_is_sent():
+    check(a_message("resolved", WHEN).as_json(), "resolved")
+
+
+@pytest.mark.parametrize("change", [{"duration_seconds": -1}, {"reason": "bored"}, {"alert": None}, {"surprise": 1}])
+def test_the_schema_of_resolutions_refuses_what_is_never_sent(change):
+    message = a_message("resolved", WHEN).as_json()
+
+    with pytest.raises(jsonschema.ValidationError):
+        check({**message, **change}, "resolved")

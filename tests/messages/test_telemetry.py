@@ -1,0 +1,29 @@
+"""Telemetry is one JSON object of figures, each with its unit in its name."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+
+from tests.mqtt.samples import WHEN, a_message
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_figures_are_rounded_to_what_they_are_good_for():
+    message = a_message("telemetry", WHEN).as_json()
+
+    assert message["schema"] == "maskwatch.telemetry/1"
+    assert message["when"] == "2025-01-31T12:00:00.123Z"
+    assert message["frames_per_second"] == 9.99
+    assert message["cameras"]["door"]["frames_per_second"] == {"asked": 10.0, "allowed": 3.33, "reached": 2.99}
+
+
+def test_each_model_is_named_by_its_hash():
+    assert a_message("telemetry").as_json()["models"] == {"faces": None, "masks": {"name": "masks", "sha256": "0" * 64}}
+
+
+def test_the_schema_describes_what_is_sent():
+    schema = json.loads((DOCS / "telemetry.schema.json").read_text(encoding="utf-8"))
+
+    jsonschema.Draft202012Validator(schema).validate(a_message("telemetry").as_json())

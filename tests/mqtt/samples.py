@@ -1,0 +1,188 @@
+"""Samples for the delivery tests: an alert, its message, and a listener that shares no code with the agent."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import uuid
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge_agent.domain import Alert, Box, Crop, Face, Reading, Resolved, Track, Verdict
+from edge_agent.messages.alert import Model
+from edge_agent.messages.ids import uuid7
+from edge_agent.messages.sender import Sender
+from edge_agent.messages.telemetry import (
+    CameraFigures,
+    Counts,
+    Figures,
+    FrameRates,
+    Latency,
+    MachineFigures,
+    Models,
+    OutboxFigures,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paho.mqtt.client import MQTTMessage
+
+    from edge_agent.alerts.store import AlertStore
+    from edge_agent.messages.message import Kind, QueuedMessage
+
+DEVICE = "lobby"
+BOOT_ID = "6c1e2a34-0000-4000-8000-000000000001"
+SENDER = Sender(DEVICE, BOOT_ID, Model(name="masks", sha256="0" * 64))
+WHEN = datetime(2025, 1, 31, 12, 0, 0, 123_000, tzinfo=timezone.utc)
+PATIENCE_SECONDS = 15.0
+SESSION_SECONDS = 600
+
+
+def an_alert(when: datetime = WHEN) -> Alert:
+    """Somebody at the entrance wears no mask."""
+    track = Track(7, "entrance", Face(Box(10.4, 20.6, 50.0, 60.0), 0.97), 1.0, when)
+    reading = Reading(
+        track=track,
+        label="without_mask",
+        score=0.98765,
+        scores={"with_mask": 0.01235, "without_mask": 0.98765},
+        taken_at=2.0,
+        taken_when=when,
+        frame_size=(640, 480),
+        quality=0.9,
+        cutout=np.zeros((8, 8, 3), np.uint8),
+        bystanders=(),
+    )
+    return Alert(uuid7(when), Verdict(track, "violation", "without_mask", 0.98765, 9, 7.5, reading), when)
+
+
+def figures() -> Figures:
+    """Figures of a device that has just begun."""
+    machine = dict.fromkeys(MachineFigures.model_fields)
+    return Figures(
+        uptime_seconds=1,
+        counts=Counts(frames=10, looked=5, faces=3, readings=2, alerts=1),
+        alerts_today=4,
+        frames_per_second=9.98765,
+        latencies_ms={"faces": Latency(p50=1.0, p95=2.0, p99=3.0)},
+        cameras={
+            "door": CameraFigures(
+                open=True,
+                paused=False,
+                frames=10,
+                dropped=2,
+                reopened=1,
+                frames_per_second=FrameRates(asked=10.0, allowed=10 / 3, reached=2.98765),
+            )
+        },
+        outbox=OutboxFigures(rows=0, bytes=0, dropped={}, sent=0),
+        machine=MachineFigures.model_validate({**machine, "throttling": (), "throttled_since_boot": ()}),
+        models=Models(faces=None, masks=SENDER.model),
+        versions={"maskwatch": "0.1.0"},
+    )
+
+
+def a_message(
+    kind: Kind = "alert", when: datetime | None = None, *, sequence: int = 1, crop: Crop | None = None, **changes: Any
+) -> QueuedMessage:
+    """A message of a kind that arose now, or then."""
+    arose = when or datetime.now(timezone.utc)
+    told: dict[str, Any] = {"sequence": sequence, "clock_synchronised": True}
+    message: QueuedMessage
+    match kind:
+        case "alert":
+            message = SENDER.alert(an_alert(arose), crop=crop, crop_error="" if crop else "the disk is full", **told)
+        case "resolved":
+            resolved = Resolved(
+                uuid7(arose), an_alert(arose).verdict.track, "without_mask", "left", arose, arose, 12.3456
+            )
+            message = SENDER.resolved(resolved, id=uuid7(arose), **told)
+        case "telemetry":
+            message = SENDER.telemetry(figures(), id=uuid7(arose), when=arose, **told)
+    return message.model_copy(update=changes)
+
+
+def put(store: AlertStore, kind: Kind = "alert", when: datetime | None = None, **more: Any) -> dict[str, Any]:
+    """Put such a message into a store, with its number, and give it as it is sent."""
+    message = a_message(kind, when, sequence=store.next_sequence(kind), **more)
+    store.put(message)
+    return message.as_json()
+
+
+def eventually(is_so: Callable[[], bool], what: str) -> None:
+    """Wait until something is so, and fail where it never is."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+def properties_of(message: MQTTMessage) -> Any:
+    """What MQTT 5 says beside a message."""
+    assert message.properties is not None
+    return message.properties
+
+
+class Listener:
+    """Subscribes to everything at a broker on the loopback, as a stranger's program would."""
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        user: str = "",
+        password: str = "",
+        topic: str = "#",
+        version: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+        session: str = "",
+    ) -> None:
+        """Subscribe; what comes between two listeners of one `session` (MQTT 5) waits for the second at the broker."""
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=session or uuid.uuid4().hex, protocol=version)
+        if user:
+            self._client.username_pw_set(user, password)
+        self._arrived: queue.Queue[MQTTMessage] = queue.Queue()
+        subscribed = threading.Event()
+        self._client.on_message = lambda _client, _userdata, message: self._arrived.put(message)
+        self._client.on_subscribe = lambda *_: subscribed.set()
+        if session:
+            kept = Properties(PacketTypes.CONNECT)
+            kept.SessionExpiryInterval = SESSION_SECONDS
+            self._client.connect("127.0.0.1", port, clean_start=False, properties=kept)
+        else:
+            self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        self._client.subscribe(topic, qos=1)
+        assert subscribed.wait(PATIENCE_SECONDS)
+
+    def take(self, wanted: str) -> MQTTMessage:
+        """Wait for the next message whose topic ends so."""
+        while True:
+            try:
+                message = self._arrived.get(timeout=PATIENCE_SECONDS)
+            except queue.Empty:
+                raise AssertionError(f"no message on .../{wanted}") from None
+            if message.topic.endswith(wanted):
+                return message
+
+    def rest(self) -> list[MQTTMessage]:
+        """Whatever else has arrived."""
+        return [self._arrived.get_nowait() for _ in range(self._arrived.qsize())]
+
+    def publish(self, topic: str, payload: bytes = b"", **options: Any) -> None:
+        """Say something, at QoS 1."""
+        self._client.publish(topic, payload, qos=1, **options)
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()

@@ -1,0 +1,384 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge_agent.config import MqttConfig
+from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.messages.status import running
+from edge_agent.messages.topics import Topics
+from edge_agent.mqtt.client import Message, PubAck, open_connection, try_broker
+from edge_agent.mqtt.publication import Publication, status_publication
+from tests.mosquitto import Mosquitto, free_port
+from tests.mqtt.brokers import (
+    FIRST_SUBSCRIPTION_DENIED_5,
+    SESSION_TAKEN_OVER_5,
+    UNACCEPTABLE_VERSION_311,
+    WELCOME_5,
+    WELCOME_311,
+    Amqtt,
+    ScriptedBroker,
+    make_certificates,
+)
+from tests.mqtt.samples import DEVICE, WHEN, Listener, properties_of
+
+# OpenSSL's handshake fails inside paho, which leaves the socket to the garbage collector.
+leaves_a_socket = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+def said(listener):
+    return json.loads(listener.take("/lobby/status").payload)
+
+
+def turn_until(connection, kind):
+    while True:
+        for event in connection.turn(5.0):
+            if isinstance(event, kind):
+                return event
+
+
+def test_a_broker_that_answers_is_described_in_one_line(broker):
+    assert try_broker(broker.config(), DEVICE) == f"127.0.0.1:{broker.port} answers (MQTT 5)"
+
+
+def test_an_older_broker_that_hangs_up_on_mqtt_5_is_spoken_to_in_3_1_1():
+    with Amqtt() as broker:
+        mqtt = MqttConfig(host="127.0.0.1", port=broker.port)
+
+        assert try_broker(mqtt, DEVICE) == f"127.0.0.1:{broker.port} answers (MQTT 3.1.1)"
+
+        with open_connection(mqtt, client_id="one", device=DEVICE) as connection:
+            number = connection.publish(Publication("maskwatch/lobby/alerts", b"{}"))
+            assert turn_until(connection, PubAck) == PubAck(number, "")
+
+
+def test_a_slow_broker_is_still_spoken_to_in_mqtt_5():
+    def answer_slowly(_level):
+        time.sleep(1.5)
+        return WELCOME_5
+
+    with ScriptedBroker(answer_slowly) as broker:
+        assert try_broker(broker.config(), DEVICE).endswith("answers (MQTT 5)")
+
+
+def test_an_older_broker_that_refuses_the_version_is_spoken_to_in_3_1_1():
+    with ScriptedBroker(lambda level: UNACCEPTABLE_VERSION_311 if level == 5 else WELCOME_311) as broker:
+        assert try_broker(broker.config(), DEVICE).endswith("answers (MQTT 3.1.1)")
+
+
+def test_checking_the_broker_neither_disturbs_the_agent_nor_touches_its_status(broker):
+    with (
+        open_connection(broker.config(), client_id=f"maskwatch-{DEVICE}", device=DEVICE) as connection,
+        Listener(broker.port) as listener,
+    ):
+        try_broker(broker.config(), DEVICE)
+
+        number = connection.publish(Publication("maskwatch/lobby/alerts", b"{}"))
+        assert turn_until(connection, PubAck) == PubAck(number, "")
+        assert [message.topic for message in listener.rest() if message.topic.endswith("/status")] == []
+
+
+def test_the_status_is_retained_and_goes_offline_at_the_end(broker):
+    with open_connection(broker.config(), client_id="one", device=DEVICE) as connection:
+        connection.publish(
+            status_publication(Topics("maskwatch", DEVICE), running(DEVICE, reasons=[], paused=[], when=WHEN))
+        )
+        with Listener(broker.port) as early:
+            assert said(early)["state"] == "online"
+
+    with Listener(broker.port) as late:
+        message = late.take("/lobby/status")
+        assert message.retain
+        assert json.loads(message.payload)["state"] == "offline"
+        assert json.loads(message.payload)["reasons"][0]["code"] == "stopped"
+
+
+def test_the_broker_says_offline_for_a_device_that_vanishes(broker):
+    program = textwrap.dedent(
+        """
+        import sys, time
+        from edge_agent.config import MqttConfig
+        from edge_agent.mqtt.client import open_connection
+        from edge_agent.mqtt.publication import Publication
+        mqtt = MqttConfig(host="127.0.0.1", port=int(sys.argv[1]))
+        connection = open_connection(mqtt, client_id="one", device="lobby")
+        connection.publish(Publication("maskwatch/lobby/here", b""))
+        connection.turn(5.0)
+        time.sleep(60)
+        """
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with (
+        Listener(broker.port) as listener,
+        subprocess.Popen([sys.executable, "-c", program, str(broker.port)], env=environment) as process,
+    ):
+        listener.take("/lobby/here")
+
+        process.kill()
+
+        status = said(listener)
+        assert status["state"] == "offline"
+        assert status["reasons"][0]["code"] == "connection_lost"
+        assert status["when"] is None
+
+
+def test_a_lost_connection_is_noticed_at_once(broker):
+    connection = open_connection(broker.config(), client_id="one")
+    broker.kill()
+
+    with pytest.raises(UnavailableError, match="connection is lost"):
+        turn_until(connection, Message)
+    connection.close()
+
+
+def test_a_second_device_of_the_same_name_is_told_apart():
+    with ScriptedBroker(lambda _level: WELCOME_5 + SESSION_TAKEN_OVER_5) as broker:
+        connection = open_connection(broker.config(), client_id="same")
+
+        with pytest.raises(UnavailableError, match=r"give every device its own device\.id"):
+            turn_until(connection, Message)
+        connection.close()
+
+
+def test_a_publication_that_the_access_list_denies_is_answered_with_the_reason(tmp_path):
+    with (
+        Mosquitto(tmp_path, acl="topic read #\n") as broker,
+        open_connection(broker.config(), client_id="one") as connection,
+    ):
+        number = connection.publish(Publication("maskwatch/lobby/alerts", b"{}"))
+
+        assert turn_until(connection, PubAck) == PubAck(number, "Not authorized")
+
+
+def test_a_will_that_the_access_list_denies_stops_nothing(tmp_path):
+    with (
+        Mosquitto(tmp_path, acl="topic readwrite maskwatch/lobby/alerts\n") as broker,
+        open_connection(broker.config(), client_id="one", device=DEVICE) as connection,
+    ):
+        number = connection.publish(Publication("maskwatch/lobby/alerts", b"{}"))
+        assert turn_until(connection, PubAck) == PubAck(number, "", no_subscribers=True)
+
+
+def test_the_limits_of_the_broker_are_known(tmp_path):
+    with (
+        Mosquitto(tmp_path, settings="max_packet_size 5000\nmax_inflight_messages 3") as broker,
+        open_connection(broker.config(), client_id="one") as connection,
+    ):
+        assert connection.largest_packet_bytes == 5000
+        assert connection.in_flight_limit == 3
+
+
+def test_what_mqtt_5_says_beside_a_message_comes_and_goes(broker):
+    with open_connection(broker.config(), client_id="one") as connection, Listener(broker.port) as listener:
+        connection.subscribe("ask/+")
+        asked = Properties(PacketTypes.PUBLISH)
+        asked.ResponseTopic, asked.CorrelationData = "answer/here", b"17"
+        listener.publish("ask/time", b"?", properties=asked)
+        assert turn_until(connection, Message) == Message(
+            "ask/time", b"?", response_topic="answer/here", correlation_data=b"17"
+        )
+
+        connection.publish(Publication("answer/here", b"noon", correlation_data=b"17", expiry_seconds=60))
+
+        answer = listener.take("answer/here")
+        assert properties_of(answer).CorrelationData == b"17"
+        assert properties_of(answer).ContentType == "application/json"
+
+
+def test_a_message_that_was_kept_by_the_broker_is_told_from_one_that_is_sent_now(broker):
+    with open_connection(broker.config(), client_id="one") as connection:
+        connection.publish(Publication("kept", b"old", retain=True))
+        turn_until(connection, PubAck)
+        connection.subscribe("kept")
+        assert turn_until(connection, Message).retain
+
+        connection.publish(Publication("kept", b"new", retain=True))
+
+        assert not turn_until(connection, Message).retain
+
+
+def test_a_subscription_that_is_denied_is_named_with_what_to_do():
+    with (
+        ScriptedBroker(lambda _level: WELCOME_5 + FIRST_SUBSCRIPTION_DENIED_5) as broker,
+        open_connection(broker.config(), client_id="one") as connection,
+        pytest.raises(UnavailableError, match=r"does not let a client without a user read a/b .*read access"),
+    ):
+        connection.subscribe("a/b")
+
+
+# What `edge-agent doctor` says of each thing that can be wrong.
+
+
+def test_an_unknown_name():
+    with pytest.raises(UnavailableError, match=r"broker\.invalid:1883: the name is not known; check mqtt\.host"):
+        try_broker(MqttConfig(host="broker.invalid"), DEVICE)
+
+
+def test_nobody_listening():
+    with pytest.raises(UnavailableError, match=r"refused: no broker listens there; is it running"):
+        try_broker(MqttConfig(host="127.0.0.1", port=free_port()), DEVICE)
+
+
+def test_somebody_listening_who_never_answers():
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        began = time.monotonic()
+        with pytest.raises(UnavailableError, match="does not answer; is it a broker"):
+            try_broker(MqttConfig(host="127.0.0.1", port=port), DEVICE)
+        assert time.monotonic() - began < 7
+
+
+def test_somebody_listening_who_hangs_up():
+    with (
+        ScriptedBroker(lambda _level: b"") as broker,
+        pytest.raises(UnavailableError, match=r"hangs up without an MQTT answer; check mqtt\.port"),
+    ):
+        try_broker(broker.config(), DEVICE)
+
+
+def test_a_wrong_password(tmp_path):
+    (tmp_path / "password").write_text("wrong horse\n")
+    with Mosquitto(tmp_path / "broker", users={"lobby": "secret"}) as broker:
+        mqtt = broker.config(username="lobby", password_file=tmp_path / "password")
+        with pytest.raises(UnavailableError, match=r"user 'lobby' has a wrong password.*mqtt\.password_file") as raised:
+            try_broker(mqtt, DEVICE)
+    assert "horse" not in str(raised.value)
+
+
+def test_a_broker_that_says_bad_user_or_password():
+    with (
+        ScriptedBroker(lambda _level: b"\x20\x03\x00\x86\x00") as broker,
+        pytest.raises(UnavailableError, match=r"wrong user or password.*mqtt\.username"),
+    ):
+        try_broker(broker.config(), DEVICE)
+
+
+def test_no_user_where_one_is_wanted(tmp_path):
+    with (
+        Mosquitto(tmp_path, users={"lobby": "secret"}) as broker,
+        pytest.raises(UnavailableError, match=r"asks for a user; set mqtt\.username"),
+    ):
+        try_broker(broker.config(), DEVICE)
+
+
+def test_a_right_password_is_read_at_each_connection(tmp_path):
+    password_file = tmp_path / "password"
+    with Mosquitto(tmp_path / "broker", users={"lobby": "pässword with spaces "}) as broker:
+        mqtt = broker.config(username="lobby", password_file=password_file)
+        password_file.write_text("not yet\n")
+        with pytest.raises(UnavailableError):
+            try_broker(mqtt, DEVICE)
+
+        password_file.write_text("pässword with spaces \r\nsecond line\n", encoding="utf-8")
+
+        assert "answers" in try_broker(mqtt, DEVICE)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(None, "No such file"), (b"\n", "first line is empty"), (b"", "first line is empty"), (b"\xff\xfe", "not UTF-8")],
+)
+def test_a_password_file_that_cannot_be_used_is_named(tmp_path, content, complaint):
+    password_file = tmp_path / "password"
+    if content is not None:
+        password_file.write_bytes(content)
+    mqtt = MqttConfig(host="127.0.0.1", port=free_port(), username="lobby", password_file=password_file)
+
+    with pytest.raises(ConfigError, match=f"{password_file}: .*{complaint}"):
+        try_broker(mqtt, DEVICE)
+
+
+def test_tls_with_the_right_authority(tmp_path):
+    certificates = make_certificates(tmp_path / "tls")
+    with Mosquitto(tmp_path / "broker", certificates=certificates) as broker:
+        mqtt = broker.config(tls=True, ca_file=certificates / "ca.pem")
+
+        with open_connection(mqtt, client_id="one", device=DEVICE) as connection:
+            connection.subscribe("maskwatch/#")
+            sent = bytes(range(256)) * 200
+            connection.publish(Publication("maskwatch/lobby/crops/1", sent))
+            received = turn_until(connection, Message)
+            assert received == Message("maskwatch/lobby/crops/1", sent)
+
+
+def test_tls_hands_out_at_once_what_came_in_one_piece(tmp_path):
+    certificates = make_certificates(tmp_path / "tls")
+    with ScriptedBroker(lambda _level: WELCOME_5 + SESSION_TAKEN_OVER_5, certificates=certificates) as broker:
+        mqtt = broker.config(tls=True, ca_file=certificates / "ca.pem")
+        connection = open_connection(mqtt, client_id="same")
+        began = time.monotonic()
+
+        with pytest.raises(UnavailableError, match=r"device\.id"):
+            turn_until(connection, Message)
+
+        assert time.monotonic() - began < 2.0
+        connection.close()
+
+
+def test_tls_with_a_certificate_of_the_device(tmp_path):
+    certificates = make_certificates(tmp_path / "tls")
+    with Mosquitto(tmp_path / "broker", certificates=certificates, settings="require_certificate true") as broker:
+        without = broker.config(tls=True, ca_file=certificates / "ca.pem")
+        with pytest.raises(UnavailableError, match=r"mqtt\.cert_file"):
+            try_broker(without, DEVICE)
+
+        having = without.model_copy(
+            update={"cert_file": certificates / "client.pem", "key_file": certificates / "client.key"}
+        )
+        assert "answers" in try_broker(having, DEVICE)
+
+
+@leaves_a_socket
+def test_tls_with_an_authority_that_is_not_trusted(tmp_path):
+    certificates = make_certificates(tmp_path / "tls")
+    others = make_certificates(tmp_path / "others")
+    with (
+        Mosquitto(tmp_path / "broker", certificates=certificates) as broker,
+        pytest.raises(UnavailableError, match=r"certificate is not trusted: .*mqtt\.ca_file"),
+    ):
+        try_broker(broker.config(tls=True, ca_file=others / "ca.pem"), DEVICE)
+
+
+@leaves_a_socket
+def test_tls_with_a_certificate_for_another_name(tmp_path):
+    certificates = make_certificates(tmp_path / "tls", name="DNS:broker.example")
+    with (
+        Mosquitto(tmp_path / "broker", certificates=certificates) as broker,
+        pytest.raises(UnavailableError, match=r"certificate is not trusted: .*127\.0\.0\.1"),
+    ):
+        try_broker(broker.config(tls=True, ca_file=certificates / "ca.pem"), DEVICE)
+
+
+@leaves_a_socket
+def test_tls_on_a_port_without_it(broker, tmp_path):
+    certificates = make_certificates(tmp_path / "tls")
+    with pytest.raises(UnavailableError, match=r"no TLS connection .* is mqtt\.port the broker's port for TLS\?"):
+        try_broker(broker.config(tls=True, ca_file=certificates / "ca.pem"), DEVICE)
+
+
+def test_no_tls_on_a_port_with_it(tmp_path):
+    certificates = make_certificates(tmp_path / "tls")
+    with (
+        Mosquitto(tmp_path / "broker", certificates=certificates) as broker,
+        pytest.raises(UnavailableError, match=r"mqtt\.tls"),
+    ):
+        try_broker(broker.config(), DEVICE)
+
+
+@pytest.mark.parametrize("key", ["ca_file", "cert_file"])
+def test_a_certificate_file_that_cannot_be_used_is_named(tmp_path, key):
+    certificates = make_certificates(tmp_path / "tls")
+    files = {"ca_file": certificates / "ca.pem", "cert_file": certificates / "client.pem"}
+    files[key].write_text("no certificate")
+    mqtt = MqttConfig(host="127.0.0.1", port=free_port(), tls=True, key_file=certificates / "client.key", **files)
+
+    with pytest.raises(ConfigError, match=f"{files[key]}.*mqtt.{key}"):
+        try_broker(mqtt, DEVICE)

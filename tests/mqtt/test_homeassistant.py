@@ -1,0 +1,143 @@
+"""What Home Assistant is told: held against the fields that its documentation names."""
+
+import json
+import re
+
+import pytest
+
+from edge_agent.config import Config
+from edge_agent.mqtt.homeassistant import discovery
+
+# https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and the page of each platform.
+DEVICE_KEYS = {"identifiers", "name", "manufacturer", "model", "sw_version"}
+ORIGIN_KEYS = {"name", "sw_version", "support_url"}
+SHARED_KEYS = {"device", "origin", "components", "availability_topic", "availability_template", "qos"}
+ENTITY_KEYS = {"platform", "unique_id", "name", "icon", "entity_category"}
+PLATFORM_KEYS = {
+    "event": {"state_topic", "event_types", "value_template"},
+    "sensor": {
+        "state_topic",
+        "value_template",
+        "device_class",
+        "state_class",
+        "unit_of_measurement",
+        "expire_after",
+        "options",
+        "json_attributes_topic",
+        "json_attributes_template",
+    },
+    "image": {"image_topic", "content_type"},
+    "switch": {
+        "command_topic",
+        "payload_on",
+        "payload_off",
+        "state_topic",
+        "value_template",
+        "state_on",
+        "state_off",
+    },
+}
+
+
+def described(device="front-door", **sections):
+    config = Config.model_validate({"device": {"id": device}, **sections})
+    publication = discovery(config, version="0.1.0")
+    return publication, json.loads(publication.payload)
+
+
+def entities(**sections):
+    return described(**sections)[1]["components"]
+
+
+def is_absent(entity):
+    """A platform alone removes what an older message described."""
+    return set(entity) == {"platform"}
+
+
+def test_it_is_one_retained_message_on_a_topic_that_home_assistant_accepts():
+    publication, _ = described()
+
+    assert publication.retain
+    assert publication.topic == "homeassistant/device/maskwatch_front-door/config"
+
+
+def test_names_that_home_assistant_does_not_take_stay_apart():
+    dotted, underlined = described("front.door"), described("front_door")
+
+    assert re.fullmatch(r"homeassistant/device/maskwatch_front_door_[0-9a-f]{6}/config", dotted[0].topic)
+    assert underlined[0].topic == "homeassistant/device/maskwatch_front_door/config"
+    assert dotted[1]["device"]["identifiers"] != underlined[1]["device"]["identifiers"]
+
+
+def test_the_prefix_can_be_another():
+    publication, _ = described(mqtt={"home_assistant": {"prefix": "ha"}})
+
+    assert publication.topic.startswith("ha/device/")
+
+
+def test_only_documented_keys_are_used():
+    _, content = described(mqtt={"crops": True})
+
+    assert set(content) == SHARED_KEYS
+    assert set(content["device"]) == DEVICE_KEYS
+    assert set(content["origin"]) <= ORIGIN_KEYS
+    for entity in content["components"].values():
+        assert set(entity) - ENTITY_KEYS <= PLATFORM_KEYS[entity["platform"]]
+        assert {"unique_id", "name"} <= set(entity)
+
+
+def test_every_entity_has_an_id_of_its_own():
+    ids = [entity["unique_id"] for entity in entities(mqtt={"crops": True}).values()]
+
+    assert len(set(ids)) == len(ids)
+    assert all(one.startswith("maskwatch_front-door_") for one in ids)
+
+
+def test_the_device_is_available_while_it_is_online_or_degraded():
+    _, content = described()
+
+    assert content["availability_topic"] == "maskwatch/front-door/status"
+    assert content["availability_template"] == "{{ 'offline' if value_json.state == 'offline' else 'online' }}"
+
+
+def test_the_event_has_every_label_as_a_type():
+    alert = entities()["alert"]
+
+    assert alert["platform"] == "event"
+    assert set(alert["event_types"]) == {"with_mask", "without_mask", "mask_worn_incorrectly"}
+    assert "'event_type': value_json.label" in alert["value_template"]
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"mqtt": {"crops": True}, "evidence": {"picture": "none"}},
+        {"mqtt": {"crops": True}, "evidence": {"encrypt_for": ["age1x"]}},
+    ],
+)
+def test_the_last_crop_is_an_image_only_where_it_is_published_and_can_be_seen(sections):
+    assert is_absent(entities(**sections)["last_crop"])
+    assert entities(mqtt={"crops": True})["last_crop"]["image_topic"] == "maskwatch/front-door/crops/+"
+
+
+def test_figures_are_entities_only_where_there_is_telemetry():
+    figures = ("alerts_today", "frame_rate", "temperature")
+
+    assert all(is_absent(entities(mqtt={"telemetry_seconds": 0})[key]) for key in figures)
+    assert all(entities(mqtt={"telemetry_seconds": 20})[key]["expire_after"] == 60 for key in figures)
+
+
+def test_the_frame_rate_carries_what_each_camera_was_asked_for_and_reached():
+    frame_rate = entities()["frame_rate"]
+
+    assert frame_rate["json_attributes_topic"] == frame_rate["state_topic"] == "maskwatch/front-door/telemetry"
+    assert "value_json.cameras" in frame_rate["json_attributes_template"]
+
+
+def test_the_pause_is_a_switch_only_where_commands_are_obeyed():
+    assert is_absent(entities(mqtt={"commands": False})["pause"])
+    pause = entities()["pause"]
+    assert json.loads(pause["payload_on"]) == {"on": True}
+    assert json.loads(pause["payload_off"]) == {"on": False}
+    assert pause["command_topic"] == "maskwatch/front-door/commands/pause"

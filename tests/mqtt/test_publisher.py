@@ -1,0 +1,615 @@
+import hashlib
+import json
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import closing, contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+import jsonschema
+import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from edge_agent.alerts.store import AlertStore
+from edge_agent.config import MqttConfig
+from edge_agent.domain import Crop
+from edge_agent.mqtt.client import Message, open_connection
+from edge_agent.mqtt.publication import Publication
+from edge_agent.mqtt.publisher import Publisher, Timing
+from tests.mosquitto import Mosquitto, free_port
+from tests.mqtt.brokers import FIRST_SUBSCRIPTION_DENIED_5, WELCOME_5, Amqtt, ScriptedBroker
+from tests.mqtt.samples import BOOT_ID, DEVICE, PATIENCE_SECONDS, Listener, eventually, properties_of, put
+
+ROOT = Path(__file__).parents[2]
+IMPATIENT = Timing(
+    first_pause_seconds=0.05,
+    longest_pause_seconds=0.2,
+    steady_seconds=0.0,
+    acknowledge_seconds=0.5,
+    refused_pause_seconds=0.2,
+    refused_row_seconds=0.5,
+)
+
+
+@contextmanager
+def publishing(store, mqtt, timing=IMPATIENT, listen_to=()):
+    publisher = Publisher(store, mqtt, DEVICE, timing=timing, listen_to=listen_to)
+    publisher.start()
+    try:
+        yield publisher
+    finally:
+        publisher.close()
+
+
+def take_alert(listener):
+    return json.loads(listener.take("/alerts").payload)
+
+
+def take_heard(publisher, count):
+    heard: list[Message] = []
+
+    def is_enough():
+        heard.extend(publisher.heard())
+        return len(heard) >= count
+
+    eventually(is_enough, f"{count} messages are heard")
+    return heard
+
+
+def a_crop(folder, content=b"a picture"):
+    file = folder / "0190.jpg"
+    file.write_bytes(content)
+    return Crop(file=str(file), sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+
+
+def warnings_in(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_waiting_alert_reaches_a_subscriber_and_leaves_the_outbox(broker, store):
+    with Listener(broker.port) as listener, publishing(store, broker.config()) as publisher:
+        message = put(store)
+        publisher.wake()
+
+        assert take_alert(listener) == message
+        eventually(lambda: store.count() == 0, "the row is removed")
+        eventually(lambda: publisher.state.sent == 1, "the alert is counted")
+        assert publisher.state.connected
+        assert publisher.state.reason == ""
+
+
+def test_what_a_subscriber_receives_fits_the_published_schema(broker, store, tmp_path):
+    schema = json.loads((ROOT / "docs" / "alert.schema.json").read_text())
+    with Listener(broker.port) as listener, publishing(store, broker.config()):
+        put(store, crop=a_crop(tmp_path))
+        put(store)
+
+        for _ in range(2):
+            jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(
+                take_alert(listener)
+            )
+
+
+def test_an_alert_is_on_its_way_at_once_and_not_at_the_next_look(broker, store, monkeypatch):
+    monkeypatch.setattr("edge_agent.mqtt.publisher.IDLE_SECONDS", 10 * PATIENCE_SECONDS)
+    with Listener(broker.port) as listener, publishing(store, broker.config()) as publisher:
+        eventually(lambda: publisher.state.connected, "connected")
+        time.sleep(0.1)
+
+        put(store)
+        publisher.wake()
+
+        take_alert(listener)
+
+
+def test_the_oldest_goes_first_and_hundreds_arrive_each_once(broker, store):
+    keys = [put(store)["id"] for _ in range(300)]
+    with Listener(broker.port) as listener, publishing(store, broker.config(messages_per_second=1000)):
+        arrived = [take_alert(listener)["id"] for _ in keys]
+        eventually(lambda: store.count() == 0, "all rows are removed")
+        assert arrived == keys
+        assert not [message for message in listener.rest() if message.topic.endswith("/alerts")]
+
+
+def test_what_waited_is_sent_no_faster_than_the_pace_and_a_new_alert_overtakes_it(broker, store):
+    for _ in range(30):
+        put(store)
+    with Listener(broker.port) as listener, publishing(store, broker.config(messages_per_second=10)) as publisher:
+        take_alert(listener)
+        began = time.monotonic()
+        young = put(store)
+        publisher.wake()
+
+        arrived = [take_alert(listener)["id"] for _ in range(30)]
+
+        assert arrived.index(young["id"]) < 20
+        # Ten were free, and the thirty-first left after two seconds more.
+        assert 1.5 < time.monotonic() - began < 6
+        eventually(lambda: store.count() == 0, "all rows are removed")
+
+
+def test_each_kind_goes_to_its_topic_alerts_before_telemetry_with_what_mqtt_5_says_beside_it(broker, store):
+    put(store, "telemetry")
+    put(store)
+    put(store, "resolved")
+    with Listener(broker.port) as listener, publishing(store, broker.config(expiry_seconds=3600)):
+        messages = [listener.take(topic) for topic in ("/alerts", "/resolved", "/telemetry")]
+        eventually(lambda: store.count() == 0, "all rows are removed")
+
+    assert [message.qos for message in messages] == [1, 1, 0]
+    assert [properties_of(message).ContentType for message in messages] == ["application/json"] * 3
+    assert [dict(properties_of(message).UserProperty) for message in messages] == [
+        {"device": DEVICE, "camera": "entrance", "schema": "maskwatch.alert/1"},
+        {"device": DEVICE, "camera": "entrance", "schema": "maskwatch.resolved/1"},
+        {"device": DEVICE, "schema": "maskwatch.telemetry/1"},
+    ]
+    assert [properties_of(message).MessageExpiryInterval // 10 for message in messages] == [360, 360, 30]
+
+
+def test_a_topic_that_the_access_list_denies_holds_up_no_other(tmp_path, store):
+    acl = "topic read #\ntopic write maskwatch/+/status\ntopic write maskwatch/+/alerts\n"
+    for _ in range(20):
+        put(store, "resolved")
+    put(store)
+    with Mosquitto(tmp_path / "broker", acl=acl) as broker, publishing(store, broker.config()) as publisher:
+        eventually(lambda: store.count("alert") == 0, "the alert is delivered")
+        assert store.count("resolved") == 20
+        eventually(lambda: "refuses messages on maskwatch/lobby/resolved" in publisher.state.reason, "it is said")
+
+
+def test_all_is_well_again_once_what_was_refused_is_gone_from_the_outbox(tmp_path, store):
+    acl = "topic read #\ntopic write maskwatch/+/status\n"
+    denied = put(store, "resolved")
+    with Mosquitto(tmp_path / "broker", acl=acl) as broker, publishing(store, broker.config()) as publisher:
+        eventually(lambda: "refuses messages" in publisher.state.reason, "it is said")
+
+        # As a full outbox does.
+        store.remove(denied["id"])
+
+        eventually(lambda: publisher.state.reason == "", "all is well")
+
+
+def test_refused_snapshots_are_mentioned_once_and_not_remembered_one_by_one(tmp_path, store, caplog):
+    acl = "topic read #\ntopic write maskwatch/+/status\n"
+    with Mosquitto(tmp_path / "broker", acl=acl) as broker, publishing(store, broker.config()) as publisher:
+        eventually(lambda: publisher.state.connected, "the broker is there")
+        for number in range(3):
+            publisher.say(Publication(f"maskwatch/lobby/snapshots/{number}", b"picture"))
+
+        eventually(lambda: "refuses maskwatch/lobby/snapshots/+" in caplog.text, "it is said")
+        publisher.close()
+        assert caplog.text.count("snapshots/") == 1
+
+
+def test_an_alert_of_an_earlier_boot_is_history_whatever_the_clocks_say(tmp_path, broker):
+    path = tmp_path / "alerts.sqlite"
+    for boot_id, when in (
+        ("an earlier boot", datetime.now(timezone.utc)),
+        (BOOT_ID, datetime(2001, 1, 1, tzinfo=timezone.utc)),
+    ):
+        with closing(AlertStore(path, boot_id=boot_id)) as store:
+            put(store, when=when)
+    with (
+        closing(AlertStore(path, boot_id=BOOT_ID)) as store,
+        Listener(broker.port) as listener,
+        publishing(store, broker.config()),
+    ):
+        assert [take_alert(listener)["historical"] for _ in range(2)] == [True, False]
+
+
+def test_a_broker_that_comes_later_gets_everything(tmp_path, store, caplog):
+    caplog.set_level(logging.INFO, "edge_agent")
+    broker = Mosquitto(tmp_path / "broker", persistent=True)
+    # Subscribed before: once the broker is there, the publisher may be quicker than somebody who has yet to subscribe.
+    broker.start()
+    with Listener(broker.port, session="subscribed before"):
+        broker.stop()
+    keys = [put(store)["id"] for _ in range(3)]
+    with publishing(store, broker.config()) as publisher:
+        eventually(lambda: "refused" in publisher.state.reason, "the reason is known")
+        time.sleep(0.5)
+        assert publisher.state.waiting == 3
+        with broker, Listener(broker.port, session="subscribed before") as listener:
+            assert [take_alert(listener)["id"] for _ in keys] == keys
+            eventually(lambda: publisher.state.reason == "", "all is well")
+
+            # Several attempts were made in vain: one line says so, and one that it is over.
+            assert len([line for line in warnings_in(caplog) if "no broker listens" in line]) == 1
+            assert caplog.text.count("alerts are delivered") == 1
+
+
+@pytest.mark.parametrize("ending", ["stop", "kill"])
+def test_a_broker_that_goes_and_comes_back_misses_nothing(broker, store, ending, caplog):
+    caplog.set_level(logging.INFO, "edge_agent")
+    with publishing(store, broker.config()) as publisher:
+        for round_ in range(3):
+            with Listener(broker.port) as listener:
+                keys = {put(store)["id"] for _ in range(5)}
+                publisher.wake()
+                arrived = {take_alert(listener)["id"] for _ in range(5)}
+                while keys - arrived:
+                    arrived.add(take_alert(listener)["id"])
+                eventually(lambda: store.count() == 0, "all rows are removed")
+            getattr(broker, ending)()
+            eventually(lambda: not publisher.state.connected, "the loss is noticed")
+            put(store)
+            publisher.wake()
+            broker.start()
+            eventually(lambda: store.count() == 0 and publisher.state.reason == "", "delivered after the outage")
+            assert caplog.text.count("alerts are delivered") == round_ + 2
+
+
+def test_alerts_of_a_process_that_was_killed_are_sent_by_the_next(tmp_path):
+    program = textwrap.dedent(
+        """
+        import sys, time
+        from pathlib import Path
+        from edge_agent.config import MqttConfig
+        from edge_agent.alerts.store import AlertStore
+        from edge_agent.mqtt.publisher import Publisher
+        from tests.mqtt.samples import BOOT_ID, DEVICE, put
+        store = AlertStore(Path(sys.argv[1]), boot_id=BOOT_ID)
+        publisher = Publisher(store, MqttConfig(host="127.0.0.1", port=int(sys.argv[2])), DEVICE)
+        publisher.start()
+        for _ in range(3):
+            put(store)
+            publisher.wake()
+        print("three are put", flush=True)
+        time.sleep(60)
+        """
+    )
+    broker = Mosquitto(tmp_path / "broker")
+    path = tmp_path / "alerts.sqlite"
+    command = [sys.executable, "-c", program, str(path), str(broker.port)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "three are put\n"
+        process.send_signal(signal.SIGKILL)
+
+    store = AlertStore(path, boot_id=BOOT_ID)
+    with broker, Listener(broker.port) as listener, publishing(store, broker.config()):
+        alerts = [take_alert(listener) for _ in range(3)]
+        eventually(lambda: store.count() == 0, "all rows are removed")
+
+    store.close()
+    assert len({alert["id"] for alert in alerts}) == 3
+    assert [alert["sequence"] for alert in alerts] == [1, 2, 3]
+
+
+def test_a_refused_password_is_said_once_and_tried_again_until_it_is_right(tmp_path, store, caplog):
+    password_file = tmp_path / "password"
+    password_file.write_text("wrong horse\n")
+    with Mosquitto(tmp_path / "broker", users={DEVICE: "secret"}) as broker:
+        mqtt = broker.config(username=DEVICE, password_file=password_file)
+        put(store)
+        with publishing(store, mqtt) as publisher:
+            eventually(lambda: broker.log_file.read_text().count("not authorised") >= 3, "three attempts")
+            assert "wrong password" in publisher.state.reason
+            (line,) = warnings_in(caplog)
+            assert "horse" not in line
+
+            password_file.write_text("secret\n")
+
+            eventually(lambda: store.count() == 0, "delivered with the right password")
+
+
+def test_alerts_that_nobody_has_subscribed_to_are_told_once(broker, store, caplog):
+    with publishing(store, broker.config()):
+        with Listener(broker.port) as listener:
+            put(store)
+            take_alert(listener)
+        eventually(lambda: store.count() == 0, "delivered to somebody")
+        assert not warnings_in(caplog)
+
+        for _ in range(2):
+            put(store)
+        eventually(lambda: store.count() == 0, "delivered to nobody")
+    (line,) = warnings_in(caplog)
+    assert "nobody has subscribed to maskwatch/lobby/alerts" in line
+
+
+def test_a_password_that_cannot_be_read_is_waited_for(tmp_path, store, caplog):
+    password_file = tmp_path / "password"
+    users = {DEVICE: "secret"}
+    with Mosquitto(tmp_path / "broker", users=users) as broker:
+        mqtt = broker.config(username=DEVICE, password_file=password_file)
+        put(store)
+        with Listener(broker.port, user=DEVICE, password=users[DEVICE]), publishing(store, mqtt) as publisher:
+            eventually(lambda: str(password_file) in publisher.state.reason, "the reason is known")
+
+            password_file.write_text("secret\n")
+
+            eventually(lambda: store.count() == 0, "delivered with the right password")
+    assert len(warnings_in(caplog)) == 1
+
+
+def test_an_alert_that_the_access_list_denies_stays_and_goes_out_once_it_is_allowed(tmp_path, store, caplog):
+    everything = "topic readwrite #\n"
+    with Mosquitto(tmp_path / "broker", acl="topic readwrite maskwatch/+/status\ntopic read #\n") as broker:
+        keys = [put(store)["id"] for _ in range(12)]
+        with publishing(store, broker.config()) as publisher:
+            eventually(lambda: broker.log_file.read_text().count("Denied PUBLISH") > 12, "every row was tried")
+            assert publisher.state.waiting == 12
+            assert publisher.state.sent == 0
+            assert publisher.state.connected
+            assert "refuses alerts on maskwatch/lobby/alerts (Not authorized)" in publisher.state.reason
+            assert len(warnings_in(caplog)) == 1
+
+            broker.allow(everything)
+            eventually(lambda: store.count() == 0, "delivered once it is allowed")
+            eventually(lambda: publisher.state.reason == "", "all is well again")
+            assert publisher.state.sent == len(keys)
+
+
+def test_a_broker_that_never_acknowledges_gets_the_row_again_and_never_takes_it_out(store, caplog):
+    message = put(store)
+    with ScriptedBroker(lambda _level: WELCOME_5) as broker, publishing(store, broker.config()) as publisher:
+        eventually(lambda: broker.connects >= 3, "the row is sent again on new connections")
+
+        assert store.count() == 1
+        assert publisher.state.sent == 0
+        assert "does not acknowledge" in publisher.state.reason
+        sent = b"".join(broker.received)
+        assert sent.count(message["id"].encode()) >= 2
+        assert len(warnings_in(caplog)) == 1
+
+
+def test_an_older_broker_gets_alerts_too(store):
+    keys = [put(store)["id"] for _ in range(3)]
+    with Amqtt() as broker:
+        mqtt = MqttConfig(host="127.0.0.1", port=broker.port)
+        with publishing(store, mqtt):
+            eventually(lambda: store.count() == 0, f"{keys} are delivered")
+
+
+def test_crops_are_published_before_their_alert_where_asked_for(broker, store, tmp_path):
+    message = put(store, crop=a_crop(tmp_path))
+    with Listener(broker.port) as listener, publishing(store, broker.config(crops=True)):
+        assert listener.take(f"/lobby/crops/{message['id']}").payload == b"a picture"
+        assert take_alert(listener)["id"] == message["id"]
+        eventually(lambda: store.count() == 0, "the row is removed")
+
+
+def test_crops_are_not_published_where_not_asked_for(broker, store, tmp_path):
+    put(store, crop=a_crop(tmp_path))
+    with Listener(broker.port) as listener:
+        with publishing(store, broker.config()):
+            take_alert(listener)
+        assert not [message for message in listener.rest() if "/crops/" in message.topic]
+
+
+def test_a_crop_that_is_gone_does_not_hold_up_its_alert(broker, store, tmp_path, caplog):
+    crop = a_crop(tmp_path)
+    Path(crop.file).unlink()
+    put(store, crop=crop)
+    with Listener(broker.port) as listener, publishing(store, broker.config(crops=True)):
+        alert = take_alert(listener)
+    assert alert["crop"] is None
+    assert alert["crop_error"] == f"{crop.file}: the picture is gone from the disk"
+    assert crop.file in caplog.text
+
+
+def test_a_crop_that_is_too_large_for_the_broker_does_not_hold_up_its_alert(tmp_path, store, caplog):
+    put(store, crop=a_crop(tmp_path, b"x" * 20_000))
+    with (
+        Mosquitto(tmp_path / "broker", settings="max_packet_size 10000") as broker,
+        Listener(broker.port) as listener,
+        publishing(store, broker.config(crops=True)),
+    ):
+        take_alert(listener)
+    assert "too large for the broker, which takes 10000 bytes" in caplog.text
+
+
+def test_crops_that_the_access_list_denies_do_not_hold_up_alerts(tmp_path, store, caplog):
+    acl = "topic read #\ntopic write maskwatch/+/status\ntopic write maskwatch/+/alerts\n"
+    for _ in range(20):
+        put(store, crop=a_crop(tmp_path))
+    with (
+        Mosquitto(tmp_path / "broker", acl=acl) as broker,
+        Listener(broker.port),
+        publishing(store, broker.config(crops=True)) as publisher,
+    ):
+        eventually(lambda: store.count() == 0, "alerts are delivered")
+        assert publisher.state.reason == ""
+    (line,) = warnings_in(caplog)
+    assert "refuses crops on maskwatch/lobby/crops/+" in line
+
+
+def test_what_is_said_carries_its_mqtt_5_properties(broker, store):
+    with Listener(broker.port) as listener, publishing(store, broker.config()) as publisher:
+        eventually(lambda: publisher.state.connected, "connected")
+
+        publisher.say(
+            Publication(
+                "maskwatch/lobby/x", b"{}", expiry_seconds=60, user_properties=(("device", DEVICE), ("camera", "door"))
+            )
+        )
+
+        message = listener.take("/lobby/x")
+        assert message.payload == b"{}"
+        assert message.qos == 1
+        assert properties_of(message).ContentType == "application/json"
+        assert 58 <= properties_of(message).MessageExpiryInterval <= 60
+        assert properties_of(message).UserProperty == [("device", DEVICE), ("camera", "door")]
+
+
+def test_what_is_too_large_for_the_broker_is_left_out_and_the_connection_stays(tmp_path, store, caplog):
+    with (
+        Mosquitto(tmp_path / "broker", settings="max_packet_size 5000") as small,
+        Listener(small.port) as listener,
+        publishing(store, small.config()) as publisher,
+    ):
+        eventually(lambda: publisher.state.connected, "connected")
+
+        publisher.say(Publication("maskwatch/lobby/x", b"x" * 6000))
+        publisher.say(Publication("maskwatch/lobby/y", b"y"))
+
+        assert listener.take("/lobby/y").payload == b"y"
+    assert "the broker's 5000 bytes is not sent" in caplog.text
+
+
+def test_what_is_said_at_qos_0_without_properties_arrives_without(broker, store):
+    with Listener(broker.port) as listener, publishing(store, broker.config()) as publisher:
+        eventually(lambda: publisher.state.connected, "connected")
+
+        publisher.say(Publication("maskwatch/lobby/x", b"\xff", qos=0, content_type=""))
+
+        message = listener.take("/lobby/x")
+        assert message.qos == 0
+        assert properties_of(message).json() == {}
+
+
+def test_an_older_broker_gets_what_is_said_without_its_properties(store):
+    with (
+        Amqtt() as broker,
+        Listener(broker.port, version=MQTTProtocolVersion.MQTTv311) as listener,
+        publishing(store, MqttConfig(host="127.0.0.1", port=broker.port)) as publisher,
+    ):
+        eventually(lambda: publisher.state.connected, "connected")
+
+        publisher.say(Publication("maskwatch/lobby/x", b"{}", expiry_seconds=60, user_properties=(("a", "b"),)))
+
+        assert listener.take("/lobby/x").payload == b"{}"
+
+
+def test_what_is_retained_is_said_again_at_every_connection_and_the_last_word_of_a_topic_counts(tmp_path, store):
+    broker = Mosquitto(tmp_path / "broker")
+    with publishing(store, broker.config()) as publisher:
+        for word in (b"first", b"last"):
+            publisher.say(Publication("maskwatch/lobby/x", word, retain=True))
+        for _ in range(2):
+            with broker, Listener(broker.port) as listener:
+                assert listener.take("/lobby/x").payload == b"last"
+
+
+def test_what_is_not_retained_is_dropped_while_there_is_no_connection(tmp_path, store):
+    broker = Mosquitto(tmp_path / "broker")
+    with publishing(store, broker.config()) as publisher:
+        publisher.say(Publication("maskwatch/lobby/x", b"too early"))
+        with broker, Listener(broker.port) as listener:
+            eventually(lambda: publisher.state.connected, "connected")
+            publisher.say(Publication("maskwatch/lobby/x", b"in time"))
+
+            assert listener.take("/lobby/x").payload == b"in time"
+
+
+def test_a_word_that_the_access_list_denies_is_logged_once_and_holds_up_no_alert(tmp_path, store, caplog):
+    acl = "topic read #\ntopic write maskwatch/+/status\ntopic write maskwatch/+/alerts\n"
+    with (
+        Mosquitto(tmp_path / "broker", acl=acl) as broker,
+        Listener(broker.port),
+        publishing(store, broker.config()) as publisher,
+    ):
+        eventually(lambda: publisher.state.connected, "connected")
+        for _ in range(3):
+            publisher.say(Publication("maskwatch/lobby/x", b"{}"))
+        put(store)
+        publisher.wake()
+
+        eventually(lambda: store.count() == 0, "the alert is delivered")
+        eventually(lambda: warnings_in(caplog), "the refusal is known")
+    (line,) = warnings_in(caplog)
+    assert "refuses maskwatch/lobby/x (Not authorized)" in line
+
+
+def test_what_others_say_is_heard_in_order_and_once_also_after_a_new_connection(broker, store):
+    with publishing(store, broker.config(), listen_to=["maskwatch/lobby/commands/+"]) as publisher:
+        for _ in range(2):
+            eventually(lambda: publisher.state.connected, "connected")
+            with open_connection(broker.config(), client_id="a person") as person:
+                for word in (b"1", b"2"):
+                    person.publish(Publication("maskwatch/lobby/commands/pause", word))
+                person.publish(Publication("maskwatch/lobby/other", b"3"))
+
+            assert take_heard(publisher, 2) == [
+                Message("maskwatch/lobby/commands/pause", word) for word in (b"1", b"2")
+            ]
+            assert publisher.heard() == []
+            broker.kill()
+            eventually(lambda: not publisher.state.connected, "the loss is noticed")
+            broker.start()
+
+
+def test_alerts_go_out_although_nothing_may_be_listened_to(store, caplog):
+    def answers(_level):
+        return WELCOME_5 + FIRST_SUBSCRIPTION_DENIED_5
+
+    put(store)
+    with ScriptedBroker(answers) as broker, publishing(store, broker.config(), listen_to=["x"]):
+        eventually(lambda: b"maskwatch/lobby/alerts" in b"".join(broker.received), "the alert is on its way")
+    assert "nothing is heard on x" in caplog.text
+
+
+def test_closing_sends_the_rest_and_says_offline(broker, store):
+    publisher = Publisher(store, broker.config(), DEVICE)
+    with Listener(broker.port) as listener:
+        publisher.start()
+        for _ in range(50):
+            put(store)
+
+        publisher.close()
+
+        assert store.count() == 0
+        assert json.loads(listener.take("/status").payload)["state"] == "offline"
+
+
+def test_closing_takes_no_longer_than_a_stopping_agent_has(store):
+    put(store)
+    with ScriptedBroker(lambda _level: WELCOME_5) as broker:
+        publisher = Publisher(store, broker.config(), DEVICE)
+        publisher.start()
+        eventually(lambda: bool(broker.received), "the alert is on its way")
+        began = time.monotonic()
+
+        publisher.close(drain_seconds=2.0)
+
+        assert time.monotonic() - began < 4.0
+        assert store.count() == 1
+
+
+def test_closing_does_not_wait_for_a_broker_that_is_away(store):
+    publisher = Publisher(store, MqttConfig(host="127.0.0.1", port=free_port()), DEVICE)
+    put(store)
+    publisher.start()
+    eventually(lambda: "refused" in publisher.state.reason, "the broker is found to be away")
+    began = time.monotonic()
+
+    publisher.close(drain_seconds=60.0)
+
+    assert time.monotonic() - began < 10.0
+
+
+def test_what_was_acknowledged_is_sent_once_although_a_full_disk_keeps_it_in_the_outbox(broker, store):
+    put(store)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Listener(broker.port) as listener:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        try:
+            with publishing(store, broker.config()) as publisher:
+                take_alert(listener)
+                eventually(
+                    lambda: "alert store cannot be used" in publisher.state.reason, "the disk is found to be full"
+                )
+                time.sleep(1.5)
+                assert publisher.state.connected
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+                eventually(lambda: store.count() == 0, "the row is removed when the disk has room")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert not [message for message in listener.rest() if message.topic.endswith("/alerts")]
+
+
+def test_what_still_waits_at_the_end_is_said(store, caplog):
+    caplog.set_level(logging.INFO)
+    put(store)
+    with publishing(store, MqttConfig(host="127.0.0.1", port=free_port())):
+        pass
+
+    assert caplog.messages[-1] == "1 messages wait in the outbox until the agent is started again"

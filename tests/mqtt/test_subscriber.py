@@ -1,0 +1,93 @@
+import json
+import queue
+import threading
+from typing import Any
+
+import pytest
+
+from edge_agent.config import MqttConfig
+from edge_agent.errors import ConfigError
+from edge_agent.messages.alert import SCHEMA
+from edge_agent.mqtt.client import open_connection
+from edge_agent.mqtt.publication import Publication
+from edge_agent.mqtt.subscriber import follow_alerts
+from tests.mosquitto import Mosquitto, free_port
+from tests.mqtt.samples import PATIENCE_SECONDS
+
+
+class Follower:
+    """Follows alerts in a thread."""
+
+    def __init__(self, mqtt, device="+"):
+        self.alerts: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.connected = threading.Semaphore(0)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, args=[mqtt, device])
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def _follow(self, mqtt, device):
+        for alert in follow_alerts(mqtt, device=device, stop=self._stop, on_connected=self.connected.release):
+            self.alerts.put(alert)
+
+
+def alert(**values: Any) -> bytes:
+    return json.dumps({"schema": SCHEMA, **values}).encode()
+
+
+def publish(broker, topic, payload):
+    with open_connection(broker.config(), client_id="sender") as connection:
+        connection.publish(Publication(topic, payload))
+        connection.turn(5.0)
+
+
+def test_alerts_of_every_device_arrive_parsed(broker):
+    with Follower(broker.config()) as follower:
+        assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
+        for device in ("lobby", "gate"):
+            publish(broker, f"maskwatch/{device}/alerts", alert(device=device))
+            assert follower.alerts.get(timeout=PATIENCE_SECONDS) == {"schema": SCHEMA, "device": device}
+
+
+def test_alerts_of_one_device_alone_can_be_followed(broker):
+    with Follower(broker.config(), device="gate") as follower:
+        assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
+        for device in ("lobby", "gate"):
+            publish(broker, f"maskwatch/{device}/alerts", alert(device=device))
+
+        assert follower.alerts.get(timeout=PATIENCE_SECONDS) == {"schema": SCHEMA, "device": "gate"}
+
+
+def test_a_message_that_is_no_alert_is_skipped_and_logged(broker, caplog):
+    with Follower(broker.config()) as follower:
+        assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
+        for payload in (b"\xff", b"{", b"[1]", b'{"id": 1}', b'{"schema": "maskwatch.alert/9"}', alert(id=1)):
+            publish(broker, "maskwatch/lobby/alerts", payload)
+
+        assert follower.alerts.get(timeout=PATIENCE_SECONDS) == {"schema": SCHEMA, "id": 1}
+    assert [record.getMessage().startswith("maskwatch/lobby/alerts: ") for record in caplog.records] == [True] * 5
+
+
+def test_a_broker_that_is_away_is_waited_for_and_followed_again_after_a_loss(tmp_path, caplog):
+    broker = Mosquitto(tmp_path)
+    with Follower(broker.config()) as follower, broker:
+        for _ in range(2):
+            assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
+            publish(broker, "maskwatch/lobby/alerts", alert(id=1))
+            assert follower.alerts.get(timeout=PATIENCE_SECONDS) == {"schema": SCHEMA, "id": 1}
+            broker.kill()
+            broker.start()
+    assert any("connection is lost" in record.getMessage() for record in caplog.records)
+
+
+def test_a_password_that_cannot_be_read_is_an_error(tmp_path):
+    mqtt = MqttConfig(host="127.0.0.1", port=free_port(), username="lobby", password_file=tmp_path / "none")
+
+    with pytest.raises(ConfigError, match="none"):
+        next(follow_alerts(mqtt, stop=threading.Event()))

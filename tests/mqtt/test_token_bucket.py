@@ -1,0 +1,39 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.mqtt.token_bucket import TokenBucket
+
+
+def test_a_few_messages_go_out_at_once_and_the_rest_evenly():
+    pace = TokenBucket(20.0)
+
+    assert [pace.take(at=100.0) for _ in range(21)] == [True] * 20 + [False]
+    assert pace.wait_seconds(at=100.0) == 0.05
+    assert pace.take(at=100.051)
+    assert not pace.take(at=100.06)
+
+
+def test_after_a_pause_no_more_is_saved_up_than_a_second_is_worth():
+    pace = TokenBucket(5.0)
+    pace.take(at=0.0)
+
+    assert sum(pace.take(at=3600.0) for _ in range(100)) == 5
+
+
+def test_one_message_in_ten_seconds_is_a_pace_too():
+    pace = TokenBucket(0.1)
+
+    assert pace.take(at=0.0)
+    assert not pace.take(at=9.9)
+    assert pace.take(at=10.1)
+
+
+@given(st.lists(st.floats(0.0, 2.0), max_size=50), st.floats(0.5, 50.0))
+def test_never_more_goes_out_than_the_pace_allows(pauses_seconds, per_second):
+    pace, at, taken = TokenBucket(per_second), 0.0, 0
+    for pause_seconds in pauses_seconds:
+        at += pause_seconds
+        while pace.take(at=at):
+            taken += 1
+
+    assert taken <= max(1.0, per_second) + at * per_second + 1e-6
