@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Scores are good for three digits; more would only suggest otherwise.
 SCORE_DIGITS = 4
+NO_CROP = "no picture is kept (evidence.picture: none)"
 # Milliseconds, like the times it is the difference of.
 DURATION_DIGITS = 3
 
@@ -34,7 +35,7 @@ class Sender:
     ) -> AlertMessage:
         """Describe an alert; where there is no crop, `crop_error` says why."""
         verdict, best = alert.verdict, alert.verdict.best
-        picture: dict[str, Any] = {"crop": None, "crop_error": crop_error or "no picture is kept (crops.picture: none)"}
+        picture: dict[str, Any] = {"crop": None, "crop_error": crop_error or NO_CROP}
         if crop is not None:
             picture = {"crop": CropFile(file=crop.file, sha256=crop.sha256, bytes=crop.size_bytes)}
         return AlertMessage(
