@@ -59,7 +59,8 @@ class Pipeline:
         faces = self.faces.find(frame.image) if looked else []
         watch.lap("faces")
         tracks = self.tracker.update(faces, at=at, when=when)
-        readings = [self._read(frame, track, tracks) for track in tracks if self._wants_reading(track, at)]
+        wanted = (self._read(frame, track, tracks) for track in tracks if self._wants_reading(track, at))
+        readings = [reading for reading in wanted if reading is not None]
         watch.lap("masks")
         following = self.tracker.following
         verdicts = self.evidence.weigh(readings, following=following)
@@ -94,16 +95,18 @@ class Pipeline:
         waits = self.rules.is_to_alert(track) and self.stillness.is_unsure_of(track)
         return waits or self.evidence.wants_reading(track, at=at)
 
-    def _read(self, frame: Frame, track: Track, tracks: Sequence[Track]) -> Reading:
-        """Read one face, and keep a copy of it: the frame is gone when the verdict falls."""
+    def _read(self, frame: Frame, track: Track, tracks: Sequence[Track]) -> Reading | None:
+        """Read one face, and keep a copy of it: the frame is gone when the verdict falls. None where it is no face."""
         face = track.face
-        label, scores = self.masks.read(frame.image, face.box)
+        read = self.masks.read(frame.image, face.box)
+        if not read.is_face:
+            return None
         around = face.box.grown(self.margin_fraction)
         return Reading(
             track=track,
-            label=label,
-            score=scores[label],
-            scores=scores,
+            label=read.label,
+            score=read.scores[read.label],
+            scores=read.scores,
             taken_at=frame.taken_at,
             taken_when=frame.taken_when,
             frame_size=(frame.width_px, frame.height_px),

@@ -15,12 +15,11 @@ from edge_agent.domain import LABELS, Box
 from edge_agent.messages.ids import uuid7
 from edge_agent.pipeline import Pipeline
 from edge_agent.vision.frame_rate import FrameRate
+from edge_agent.vision.masks import Classification
 from edge_agent.vision.motion import MotionGate
 from tests.values import a_face, a_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from edge_agent.domain import Face, Frame, Image, Label
 
 
@@ -39,14 +38,15 @@ class Faces:
 class Masks:
     """Reads the same label from every face."""
 
-    def __init__(self, label: Label = "without_mask") -> None:
+    def __init__(self, label: Label = "without_mask", *, is_face: bool = True) -> None:
         self.label: Label = label
+        self.is_face = is_face
         self.read_count = 0
 
-    def read(self, image: Image, box: Box) -> tuple[Label, Mapping[Label, float]]:
+    def read(self, image: Image, box: Box) -> Classification:
         self.read_count += 1
         scores: dict[Label, float] = dict.fromkeys(LABELS, 0.005)
-        return self.label, {**scores, self.label: 0.99}
+        return Classification(self.label, {**scores, self.label: 0.99}, is_face=self.is_face)
 
 
 def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: float = 0.0) -> Pipeline:
@@ -187,3 +187,13 @@ def test_who_was_alerted_has_left_when_nobody_is_to_be_watched_and_is_somebody_n
     assert (resolved.track.id, resolved.reason) == (alerts[0].verdict.track.id, "left")
     assert pipeline.look_away(textured(2.1)) == ()
     assert pipeline.process(a_frame(2.2, size=(160, 120))).tracks[0].id != resolved.track.id
+
+
+def test_what_the_classifier_rejects_gives_neither_a_reading_nor_an_alert():
+    masks = Masks(is_face=False)
+    pipeline = a_pipeline(Faces(a_face()), masks)
+
+    outcomes = [pipeline.process(textured(step / 10)) for step in range(20)]
+
+    assert masks.read_count == 20
+    assert not any(outcome.readings or outcome.alerts for outcome in outcomes)

@@ -53,7 +53,7 @@ class OutputCard(_Part):
 
 
 class Golden(_Part):
-    """A small picture of a face (PNG, base64) and the scores that the model gave for the whole of it."""
+    """A small picture of a face (PNG, base64) and what every output of the model gave for the whole of it."""
 
     picture: str
     scores: list[Fraction]
@@ -82,6 +82,11 @@ class MaskCard(_Part):
         default_factory=dict,
         description="A label is read when its score exceeds its threshold by the largest factor; default 1/labels",
     )
+    no_face_threshold: Fraction | None = Field(
+        None,
+        description="Set where the model has one more output, the last: how likely it is that this is no face. Above "
+        "the threshold a find is rejected and not read",
+    )
     training_data: list[str] = Field(default_factory=list)
     metrics: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
@@ -96,9 +101,14 @@ class MaskCard(_Part):
         if unknown := set(self.thresholds) - set(self.labels):
             raise ValueError(f"thresholds for labels that the model lacks: {', '.join(sorted(unknown))}")
         for golden in self.golden:
-            if len(golden.scores) != len(self.labels):
-                raise ValueError(f"golden scores: {len(golden.scores)} values for {len(self.labels)} labels")
+            if len(golden.scores) != self.outputs:
+                raise ValueError(f"golden scores: {len(golden.scores)} values for {self.outputs} outputs")
         return self
+
+    @property
+    def outputs(self) -> int:
+        """How many the model has: one for each label, and one for `no_face` where it can tell."""
+        return len(self.labels) + (self.no_face_threshold is not None)
 
     def decide(self, scores: Mapping[Label, float]) -> Label:
         """The label, among those with a score, whose score exceeds its threshold by the largest factor."""

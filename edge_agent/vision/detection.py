@@ -51,7 +51,7 @@ class Detection:
 
 
 def detect(image: Image, finder: FaceFinder, reader: MaskReader) -> Detection:
-    """Find and read every face of a picture (BGR, uint8)."""
+    """Find and read every face of a picture (BGR, uint8); what the classifier rejects is none."""
     began = time.perf_counter()
     faces = finder.find(image)
     found = time.perf_counter()
@@ -60,7 +60,11 @@ def detect(image: Image, finder: FaceFinder, reader: MaskReader) -> Detection:
     return Detection(
         width_px=image.shape[1],
         height_px=image.shape[0],
-        faces=tuple(DetectedFace(face, *reading) for face, reading in zip(faces, readings, strict=True)),
+        faces=tuple(
+            DetectedFace(face, reading.label, reading.scores)
+            for face, reading in zip(faces, readings, strict=True)
+            if reading.is_face
+        ),
         elapsed_ms={"faces": 1000 * (found - began), "masks": 1000 * (read - found)},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,22 @@ from edge_agent.vision.tflite import Interpreter, RuntimeChoice, open_interprete
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What a classifier says of one find.
+
+    `scores` holds one probability per label that is told apart and sums to 1. `no_face` 0..1 is the probability that
+    the find is none; where it is too high `is_face` is false, and the label means nothing.
+    """
+
+    label: Label
+    scores: Mapping[Label, float]
+    no_face: float = 0.0
+    is_face: bool = True
 
 
 class MaskReader:
@@ -51,28 +68,44 @@ class MaskReader:
         """The runtime that the model runs in."""
         return self._interpreter.runtime
 
-    def read(self, image: Image, box: Box) -> tuple[Label, Mapping[Label, float]]:
-        """Read one face of a picture: its label and the probability of every label that is told apart."""
-        scores = self.scores(image, face_region(box, margin_fraction=self.card.margin_fraction))
-        if self.labels != self.card.labels:
-            total = sum(scores[label] for label in self.labels)
-            scores = {label: scores[label] / total for label in self.labels}
-        return self.card.decide(scores), scores
+    def read(self, image: Image, box: Box) -> Classification:
+        """Classify one find of a detector in a picture."""
+        region = face_region(box, margin_fraction=self.card.margin_fraction)
+        return self._classified(self._outputs(image, region))
 
     def scores(self, image: Image, region: Box) -> Mapping[Label, float]:
         """Probability of every label for what is inside a region, which is scaled to the model's input."""
+        return self._classified(self._outputs(image, region)).scores
+
+    def no_face(self, image: Image, region: Box) -> float:
+        """Probability that what is inside a region is no face; 0 where the model cannot tell."""
+        return self._classified(self._outputs(image, region)).no_face
+
+    def outputs_of_whole(self, image: Image) -> NDArray[np.float64]:
+        """What every output says of a picture that is one face, as probabilities: shape (outputs,)."""
+        return self._outputs(image, Box(0, 0, image.shape[1], image.shape[0]))
+
+    def scores_of_whole(self, image: Image) -> Mapping[Label, float]:
+        """Probability of every label for a picture that is one face."""
+        return self._classified(self.outputs_of_whole(image)).scores
+
+    def _outputs(self, image: Image, region: Box) -> NDArray[np.float64]:
         values = self.card.input
         pixels = face_pixels(
             image, region, width_px=values.width, height_px=values.height, colour_order=values.colour_order
         )
         tensor = pixels if self._table is None else self._table[pixels]
         output = self._interpreter.run(tensor[np.newaxis])[0]
-        shares = probabilities(output, self.card.output, temperature=self.card.temperature)
-        return dict(zip(self.card.labels, shares.tolist(), strict=True))
+        return probabilities(output, self.card.output, temperature=self.card.temperature)
 
-    def scores_of_whole(self, image: Image) -> Mapping[Label, float]:
-        """Probability of every label for a picture that is one face."""
-        return self.scores(image, Box(0, 0, image.shape[1], image.shape[0]))
+    def _classified(self, outputs: NDArray[np.float64]) -> Classification:
+        """The labels that are told apart share what `no_face` leaves."""
+        by_label = dict(zip(self.card.labels, outputs.tolist(), strict=False))
+        total = sum(by_label[label] for label in self.labels)
+        scores = {label: by_label[label] / total for label in self.labels}
+        threshold = self.card.no_face_threshold
+        no_face = 0.0 if threshold is None else float(outputs[-1])
+        return Classification(self.card.decide(scores), scores, no_face, threshold is None or no_face <= threshold)
 
     def check_golden(self) -> None:
         """Read the card's pictures and hold the scores against those on the card.
@@ -81,10 +114,7 @@ class MaskReader:
             ModelError: this runtime reads them differently.
         """
         for number, golden in enumerate(self.card.golden, 1):
-            scores = self.scores_of_whole(golden.image())
-            apart = max(
-                abs(scores[label] - wanted) for label, wanted in zip(self.card.labels, golden.scores, strict=True)
-            )
+            apart = float(np.abs(self.outputs_of_whole(golden.image()) - np.array(golden.scores)).max())
             if apart > GOLDEN_TOLERANCE:
                 raise ModelError(
                     f"{self._name}: golden vector {number} differs by {apart:.2f} in {self.runtime}; the model "
@@ -115,7 +145,7 @@ def _check_tensors(interpreter: Interpreter, card: MaskCard, *, name: str) -> No
         "outputs": (len(interpreter.outputs), 1),
         "input shape": (taken.shape, (1, card.input.height, card.input.width, 3)),
         "input dtype": (taken.dtype.name, card.input.dtype),
-        "outputs per face": (int(np.prod(given.shape)), len(card.labels)),
+        "outputs per face": (int(np.prod(given.shape)), card.outputs),
         "output dtype": (given.dtype.name, card.output.dtype),
     }
     wrong = [f"{what} {actual} against {said}" for what, (actual, said) in wanted.items() if actual != said]

@@ -8,11 +8,10 @@ import numpy as np
 
 from edge_agent.domain import Box, Face
 from edge_agent.vision.detection import detect
+from edge_agent.vision.masks import Classification
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from edge_agent.domain import Image, Label
+    from edge_agent.domain import Image
 
 PICTURE = np.zeros((48, 64, 3), np.uint8)
 
@@ -25,17 +24,31 @@ class TwoFaces:
 
 
 class LargeOnesAreBare:
-    """Reads a face of 20 px and more as bare."""
+    """Reads a face of 20 px and more as bare; may take others for no face."""
 
-    def read(self, image: Image, box: Box) -> tuple[Label, Mapping[Label, float]]:
-        bare = 0.987654 if box.width_px > 20 else 0.25
-        return ("without_mask" if bare > 0.5 else "with_mask"), {"with_mask": 1 - bare, "without_mask": bare}
+    def __init__(self, *, rejects_small: bool = False) -> None:
+        self.rejects_small = rejects_small
+
+    def read(self, image: Image, box: Box) -> Classification:
+        is_large = box.width_px > 20
+        bare = 0.987654 if is_large else 0.25
+        return Classification(
+            "without_mask" if bare > 0.5 else "with_mask",
+            {"with_mask": 1 - bare, "without_mask": bare},
+            is_face=is_large or not self.rejects_small,
+        )
 
 
 def test_every_face_is_told_with_what_was_read_of_it_small_ones_too():
     seen = detect(PICTURE, TwoFaces(), LargeOnesAreBare())  # type: ignore[arg-type]
 
     assert [(one.label, one.score) for one in seen.faces] == [("without_mask", 0.987654), ("with_mask", 0.75)]
+
+
+def test_what_the_classifier_takes_for_no_face_is_not_told():
+    seen = detect(PICTURE, TwoFaces(), LargeOnesAreBare(rejects_small=True))  # type: ignore[arg-type]
+
+    assert [one.label for one in seen.faces] == ["without_mask"]
 
 
 def test_it_is_written_in_pixels_and_in_as_many_digits_as_mean_something():

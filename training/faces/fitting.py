@@ -166,7 +166,7 @@ def _with_loss(network: keras.Model, recipe: FaceRecipe) -> keras.Model:
     taught = open_network(distillation.model) if distillation else None
 
     class Trained(keras.Model):  # type: ignore[misc]  # Keras has no types
-        def compute_loss(self, x: Any, y: Any, y_pred: Any, **_: Any) -> Any:
+        def compute_loss(self, x: Any, y: Any, y_pred: Any, *_: Any) -> Any:
             loss = face_loss(y_pred, y["faces"], y["ignored"], cells)
             if taught is not None and distillation is not None:
                 loss += distillation.share * distillation_loss(y_pred, taught(x, training=False))

@@ -47,7 +47,9 @@ def read_convolutions(file: Path) -> list[Convolution]:
     if not file.is_file():
         raise ModelError(f"{file}: no such file; give the path of a YuNet face finder (ONNX)")
     try:
-        network = cv2.dnn.readNetFromONNX(str(file))
+        # OpenCV 5 has a second engine beside the one of OpenCV 4, which alone shows its layers.
+        engine = [cv2.dnn.ENGINE_CLASSIC] if hasattr(cv2.dnn, "ENGINE_CLASSIC") else []
+        network = cv2.dnn.readNetFromONNX(str(file), *engine)
     except cv2.error as error:
         raise ModelError(f"{file}: OpenCV cannot read it as ONNX: {' '.join(str(error).split())[:160]}") from error
     layers = (network.getLayer(name) for name in network.getLayerNames())
