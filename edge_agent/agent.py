@@ -1,11 +1,14 @@
-"""The life of the agent: ready, follow the cameras, record what they find, stop."""
+"""The life of the agent: ready, supervise the workers, answer, stop."""
 
 from __future__ import annotations
 
 import logging
+import queue
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
+
+from edge_agent.host.clock import follow_time_zone
 
 if TYPE_CHECKING:
     import threading
@@ -13,35 +16,36 @@ if TYPE_CHECKING:
 
     from edge_agent.alerts.recorder import Recorder
     from edge_agent.alerts.store import AlertStore
-    from edge_agent.alerts.timeline import Timelines
     from edge_agent.camera.cameras import Cameras
     from edge_agent.camera.feed import FeedState
     from edge_agent.console import Console
-    from edge_agent.domain import Frame
     from edge_agent.governor import Governor
     from edge_agent.health import Health
     from edge_agent.mqtt.publisher import Publisher
     from edge_agent.orders import Orders
     from edge_agent.pauses import Pauses
-    from edge_agent.pipeline import Pipeline
     from edge_agent.reports import Reports
     from edge_agent.systemd import Notifier
+    from edge_agent.worker import FrameResult, Worker
 
 log = logging.getLogger(__name__)
 
+LOOK_SECONDS = 0.1
+"""Commands, the word to stop and a camera that is lost are noticed within this; a person takes it for at once."""
+TIME_ZONE_SECONDS = 10.0
 OVERVIEW_SECONDS = 1.0
 """Whoever looks on is told how it goes this often."""
 
 
 class Agent:
-    """Takes frames through their pipelines and has recorded what they find. Owned by the main thread."""
+    """Supervises the workers, keeps figures, and obeys. Owned by the main thread."""
 
     def __init__(
         self,
         *,
         cameras: Cameras,
-        pipelines: Mapping[str, Pipeline],
-        timelines: Mapping[str, Timelines],
+        workers: Mapping[str, Worker],
+        results: queue.SimpleQueue[FrameResult],
         recorder: Recorder,
         store: AlertStore,
         publisher: Publisher,
@@ -53,46 +57,74 @@ class Agent:
         console: Console,
         notifier: Notifier,
     ) -> None:
-        """Take the parts; `pipelines` and `timelines` hold one for each camera."""
-        self.cameras, self.pipelines, self.timelines = cameras, pipelines, timelines
+        """Take the parts; `workers` holds one for each camera, and `results` what they give."""
+        self.cameras, self.workers, self._results = cameras, workers, results
         self.recorder, self.store, self.publisher = recorder, store, publisher
         self.health, self.notifier = health, notifier
         self.pauses, self.reports, self.orders = pauses, reports, orders
         self.governor, self.console = governor, console
-        self._overview_at = float("-inf")
+        self._looked_at = self._overview_at = self._zone_at = float("-inf")
+        self._has_watched = False
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set, or until every camera has come to its end."""
-        for frame in self.cameras.frames(stop):
-            if frame is not None:
-                self._watch(frame)
+        """Work until `stop` is set, or until every camera has come to its end.
+
+        Raises:
+            Exception: the bug that has ended a worker or a feed.
+        """
+        while not stop.is_set():
+            # Asked before: a worker that ends has given everything.
+            are_done = not any(worker.is_alive for worker in self.workers.values())
+            result = self._next_result(wait_seconds=0.0 if are_done else LOOK_SECONDS)
+            if result is not None:
+                self._take(result)
+            elif are_done:
+                break
+            self._supervise()
+        self._look_after()
+
+    def _next_result(self, *, wait_seconds: float) -> FrameResult | None:
+        try:
+            return self._results.get(timeout=wait_seconds) if wait_seconds else self._results.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _take(self, result: FrameResult) -> None:
+        """Count a frame and show it to whoever looks on."""
+        at, frame, outcome = time.monotonic(), result.frame, result.outcome
+        if outcome is None:
+            self.health.passed_over(frame.camera, at=at)
+            self.console.looked_away(frame.camera)
+        else:
+            self.orders.saw(frame)
+            self.console.saw(frame, outcome)
+            self.health.saw(frame.camera, outcome, at=at)
+            self.governor.worked(frame.camera, sum(outcome.stage_seconds.values()))
+        if not self._has_watched:
+            self._has_watched = True
             # First: whoever has waited for READY and looks at the status finds one.
             self.notifier.status(self._status())
-            if frame is not None:
-                self.notifier.ready()
-            self._listen()
-            self._feed_watchdog()
+            self.notifier.ready()
 
-    def _watch(self, frame: Frame) -> None:
-        """Take a frame through its pipeline, unless nobody is to be watched there."""
-        pipeline, timelines = self.pipelines[frame.camera], self.timelines[frame.camera]
-        if self.pauses.is_paused(frame.camera, at=time.monotonic()):
-            self.health.passed_over(at=time.monotonic())
-            self.console.looked_away(frame.camera)
-            # Now, and not when the pause is over: a resolution hours later would tell a duration that nobody watched.
-            for resolved in pipeline.look_away(frame):
-                self.recorder.record_resolved(resolved, timelines.since(resolved))
-            return
-        self.orders.saw(frame)
-        outcome = pipeline.process(frame)
-        timelines.observe(outcome)
-        for alert in outcome.alerts:
-            self.recorder.record_alert(alert, timelines.up_to(alert, at=frame.taken_at))
-        for resolved in outcome.resolved:
-            self.recorder.record_resolved(resolved, timelines.since(resolved))
-        self.console.saw(frame, outcome)
-        self.health.saw(outcome, at=time.monotonic())
-        self.governor.worked(sum(outcome.stage_seconds.values()))
+    def _supervise(self) -> None:
+        """Look after everything, a few times a second."""
+        for worker in self.workers.values():
+            if worker.failure is not None:
+                raise worker.failure
+        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = time.monotonic()
+            self._look_after()
+
+    def _look_after(self) -> None:
+        self.notifier.status(self._status())
+        if self._has_watched:
+            # Again where it was not taken.
+            self.notifier.ready()
+        self._listen()
+        self._feed_watchdog()
+        if time.monotonic() - self._zone_at >= TIME_ZONE_SECONDS:
+            self._zone_at = time.monotonic()
+            follow_time_zone()
 
     def _listen(self) -> None:
         """Obey what came in over MQTT and at the console, and say how it goes."""
@@ -123,16 +155,17 @@ class Agent:
         return ", ".join(
             [
                 *(f"camera {state.name} away: {state.reason}" for state in lost),
-                "watching" if len(lost) < len(self.pipelines) else "not watching",
+                "watching" if len(lost) < len(self.workers) else "not watching",
                 "broker connected" if link.connected else f"broker away: {link.reason}",
                 f"{self.health.alerts} alerts, {link.waiting} waiting",
             ]
         )
 
     def _is_watching(self, *, at: float) -> bool:
-        """Whether the agent does what it can: frames move, or a camera is away; and what arises is sent."""
+        """Whether the agent does what it can: frames of every open camera move, and what arises is sent."""
         threads_live = self.publisher.is_alive and self.recorder.is_alive
-        return threads_live and (self.health.frames_move(at=at) or bool(self._lost_cameras()))
+        watched = [state.name for state in self.cameras.states() if state.is_open]
+        return threads_live and all(self.health.frames_move(name, at=at) for name in watched)
 
     def _lost_cameras(self) -> list[FeedState]:
         return [state for state in self.cameras.states() if not state.is_open and not state.finished]

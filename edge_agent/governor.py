@@ -6,6 +6,7 @@ Fewer while it is hot, slowed down by its own firmware, or has no moment of rest
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,22 +47,24 @@ class Governor:
         self._config, self._machine = config, machine
         self.rates, self._least_per_second = rates, least_per_second
         self._looked_at = self._changed_at = self._strained_at = at
-        self._worked_seconds = 0.0
+        self._worked_seconds: dict[str, float] = defaultdict(float)
         self._steps = 0
         self.reason = ""
         """Why fewer frames are looked at than asked for; empty while all are."""
 
-    def worked(self, seconds: float) -> None:
-        """Count time that a frame has taken."""
-        self._worked_seconds += seconds
+    def worked(self, camera: str, seconds: float) -> None:
+        """Count time that a frame of a camera has taken; each has a thread of its own."""
+        self._worked_seconds[camera] += seconds
 
     def govern(self, *, at: float) -> None:
         """Look at the machine now and then, and change the rates by one step where that is due."""
         elapsed_seconds = at - self._looked_at
         if not self._config.enabled or elapsed_seconds < LOOK_SECONDS:
             return
-        busy_fraction = self._worked_seconds / elapsed_seconds
-        self._looked_at, self._worked_seconds = at, 0.0
+        # The busiest: a camera that is looked at as often as can be is not helped by another that rests.
+        busy_fraction = max(self._worked_seconds.values(), default=0.0) / elapsed_seconds
+        self._looked_at = at
+        self._worked_seconds.clear()
         state = self._machine.look()
         strain = self._strain(state, busy_fraction)
         if strain and self._steps < MOST_STEPS and at - self._changed_at >= SLOWER_SECONDS:

@@ -36,7 +36,7 @@ class Health:
     def __init__(self, *, silence_seconds: float) -> None:
         """Frames count as moving while the newest is no older than `silence_seconds`."""
         self._silence_seconds = silence_seconds
-        self._last_frame_at: float | None = None
+        self._last_frame_at: dict[str, float] = {}
         self.frames = 0
         self.looked = 0
         self.faces = 0
@@ -45,9 +45,9 @@ class Health:
         self._stage_seconds: dict[str, float] = defaultdict(float)
         self._latencies: dict[str, _Histogram] = defaultdict(_Histogram)
 
-    def saw(self, outcome: Outcome, *, at: float) -> None:
+    def saw(self, camera: str, outcome: Outcome, *, at: float) -> None:
         """Count one frame."""
-        self._last_frame_at = at
+        self._last_frame_at[camera] = at
         self.frames += 1
         self.looked += outcome.looked
         self.faces += len(outcome.tracks)
@@ -59,18 +59,18 @@ class Health:
         if outcome.looked:
             self._latencies["frame"].add(sum(outcome.stage_seconds.values()))
 
-    def passed_over(self, *, at: float) -> None:
+    def passed_over(self, camera: str, *, at: float) -> None:
         """Notice a frame of a camera that is paused: it came, and that is all."""
-        self._last_frame_at = at
+        self._last_frame_at[camera] = at
 
-    def frames_move(self, *, at: float) -> bool:
-        """Whether a frame went through the whole path not long ago."""
-        return self._last_frame_at is not None and at - self._last_frame_at <= self._silence_seconds
+    def frames_move(self, camera: str, *, at: float) -> bool:
+        """Whether a frame of a camera went through the whole path not long ago."""
+        return at - self._last_frame_at.get(camera, -math.inf) <= self._silence_seconds
 
     @property
     def has_begun(self) -> bool:
         """Whether any frame has come yet."""
-        return self._last_frame_at is not None
+        return bool(self._last_frame_at)
 
     @property
     def stages_ms(self) -> Mapping[str, float]:

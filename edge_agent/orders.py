@@ -82,17 +82,18 @@ class Orders:
         pauses: Pauses,
         reports: Reports,
         pictures: Pictures,
-        finder: FaceFinder,
+        open_finder: Callable[[], FaceFinder],
         reload: Callable[[], None],
     ) -> None:
         """Take what commands act on.
 
-        `finder` finds the faces to hide in a snapshot; `reload` asks for the configuration to be read again, and raises
-        a ConfigError where that would not work.
+        `open_finder` loads what finds the faces to hide in a snapshot; `reload` asks for the configuration to be read
+        again, and raises a ConfigError where that would not work.
         """
         self._config, self._device = config, config.device.name
         self._publisher, self._pauses, self._reports = publisher, pauses, reports
-        self._pictures, self._finder, self._reload = pictures, finder, reload
+        self._pictures, self._open_finder, self._reload = pictures, open_finder, reload
+        self._finder: FaceFinder | None = None
         self._topics = Topics(config.mqtt.topic, self._device)
         self._commands = self._topics.command("")
         self._newest: dict[str, Frame] = {}
@@ -208,6 +209,9 @@ class Orders:
         if frame is None or at - frame.taken_at > NEWEST_SECONDS:
             raise CommandError(f"camera {camera} has given no picture within {NEWEST_SECONDS:.0f} s")
         picture_id = uuid7(when)
+        if self._finder is None:
+            # Another than those of the workers, which are theirs alone.
+            self._finder = self._open_finder()
         faces = [face.box for face in self._finder.find(frame.image)]
         kept = self._pictures.keep_frame(picture_id, frame, faces=faces)
         if kept is None:

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.governor import COOLED_CELSIUS
 from edge_agent.messages.status import Reason, running
 from edge_agent.messages.telemetry import (
     RATE_DIGITS,
@@ -46,9 +47,6 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 # Over so many looks a rate of frames is steady, and still that of now.
 LOOKS_OF_A_RATE = 6
-# A Raspberry Pi slows down from 80 degrees on; below the second one it has cooled, and does not toggle between.
-HOT_CELSIUS = 80.0
-COOLED_CELSIUS = 75.0
 # Alerts that were dropped while nobody could be told are worth telling for so long after.
 LOST_SECONDS = 600.0
 
@@ -229,11 +227,14 @@ class Reports:
                     Reason(code=fault.code, text=f"camera {state.name}: {fault.text}") for fault in state.faults
                 )
         silence_seconds = max(camera.silence_seconds for camera in self._config.cameras.values())
-        has_begun = at - self._began_at > silence_seconds
-        if has_begun and states and all(state.is_open for state in states) and not self._health.frames_move(at=at):
-            yield Reason(
-                code="no_frames", text="the cameras are open, but no frame has gone through the whole path for long"
-            )
+        if at - self._began_at <= silence_seconds:
+            return
+        for state in states:
+            if state.is_open and not self._health.frames_move(state.name, at=at):
+                yield Reason(
+                    code="no_frames",
+                    text=f"camera {state.name}: is open, but no frame went through the pipeline for long",
+                )
 
     def _about_delivery(self, *, at: float) -> Iterator[Reason]:
         if self._recorder.trouble:
@@ -264,10 +265,13 @@ class Reports:
             yield Reason(
                 code="disk_full", text=f"less than evidence.keep_free_bytes ({floor_bytes}) is free: no crop is kept"
             )
+        hot_celsius = self._config.governor.hot_celsius
         if state.temperature_celsius is not None:
-            self._is_hot = state.temperature_celsius >= (COOLED_CELSIUS if self._is_hot else HOT_CELSIUS)
+            self._is_hot = state.temperature_celsius >= hot_celsius - (COOLED_CELSIUS if self._is_hot else 0.0)
         if self._is_hot:
-            yield Reason(code="hot", text=f"the processor is hotter than {COOLED_CELSIUS:.0f} degrees Celsius")
+            yield Reason(
+                code="hot", text=f"the processor is, or was just now, {hot_celsius:g} degrees Celsius or hotter"
+            )
         if state.throttling:
             yield Reason(code="throttled", text=f"the processor is slowed down: {', '.join(state.throttling)}")
         if self._governor.reason:

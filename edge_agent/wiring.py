@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import logging
+import queue
 import time
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timezone
@@ -17,7 +18,6 @@ from edge_agent.alerts.recorder import Recorder
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
-from edge_agent.camera.cameras import Cameras
 from edge_agent.console import open_console
 from edge_agent.decision.evidence import Evidence
 from edge_agent.decision.rules import Rules
@@ -45,15 +45,18 @@ from edge_agent.vision.faces import open_face_finder
 from edge_agent.vision.frame_rate import FrameRate
 from edge_agent.vision.masks import open_mask_reader
 from edge_agent.vision.motion import MotionGate
+from edge_agent.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from edge_agent.camera.cameras import Cameras
     from edge_agent.config import Config
     from edge_agent.systemd import Notifier
     from edge_agent.vision.faces import FaceFinder
     from edge_agent.vision.masks import MaskReader
+    from edge_agent.worker import FrameResult
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +67,10 @@ RECORD_SECONDS = 1.0
 
 
 @contextmanager
-def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]) -> Iterator[Agent]:
-    """Build an agent and start its threads; on leaving, cameras stop first and the outbox closes last.
+def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: Callable[[], None]) -> Iterator[Agent]:
+    """Build an agent and start its threads; on leaving, workers stop first and the store closes last.
+
+    `cameras` outlive it: those whose section is the same go on under the next agent.
 
     `reload` is what a command calls to have the configuration read again; it raises a ConfigError where that has
     mistakes.
@@ -75,7 +80,9 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
         ModelError: a model or its card is missing or does not fit.
         UnavailableError: the state folder cannot be written, or another agent works there.
     """
-    finder, reader = open_eyes(config)
+    # Each worker has interpreters of its own; the first of them shows whether the models can be used.
+    eyes = {name: open_eyes(config) for name in config.cameras}
+    _, reader = next(iter(eyes.values()))
     pictures = open_pictures(config.crops_folder, config.evidence)
     log.info("masks: %s in %s; faces: %s", reader.card.name, reader.runtime, config.faces.finder)
     with ExitStack() as stack:
@@ -112,8 +119,8 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
         )
         recorder.start()
         stack.callback(recorder.close, timeout_seconds=RECORD_SECONDS)
-        cameras = stack.enter_context(Cameras(config.cameras))
-        pipelines = {name: build_pipeline(config, name, finder, reader) for name in config.cameras}
+        cameras.follow(config.cameras)
+        pipelines = {name: build_pipeline(config, name, *eyes[name]) for name in config.cameras}
         health = Health(silence_seconds=max(camera.silence_seconds for camera in config.cameras.values()))
         at = time.monotonic()
         pauses = Pauses(config.pauses_file, at=at, when=datetime.now(timezone.utc))
@@ -143,10 +150,25 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
             versions=versions,
             at=at,
         )
+        results: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
+        workers = {
+            name: Worker(
+                cameras.feeds[name],
+                pipeline,
+                collect_timelines(config, pipeline),
+                pauses=pauses,
+                recorder=recorder,
+                results=results,
+            )
+            for name, pipeline in pipelines.items()
+        }
+        stack.callback(_close, workers.values())
+        for worker in workers.values():
+            worker.start()
         yield Agent(
             cameras=cameras,
-            pipelines=pipelines,
-            timelines={name: collect_timelines(config, pipeline) for name, pipeline in pipelines.items()},
+            workers=workers,
+            results=results,
             recorder=recorder,
             store=store,
             publisher=publisher,
@@ -160,12 +182,20 @@ def open_agent(config: Config, notifier: Notifier, *, reload: Callable[[], None]
                 pauses=pauses,
                 reports=reports,
                 pictures=pictures,
-                finder=finder,
+                open_finder=lambda: open_eyes(config)[0],
                 reload=reload,
             ),
             console=console,
             notifier=notifier,
         )
+
+
+def _close(workers: Iterable[Worker]) -> None:
+    """End all workers at once."""
+    for worker in workers:
+        worker.ask_to_stop()
+    for worker in workers:
+        worker.close()
 
 
 def _heard_topics(config: Config) -> list[str]:
@@ -250,7 +280,7 @@ def detector_model(config: Config) -> Model | None:
 def build_pipeline(
     config: Config, name: str, finder: FaceFinder, reader: MaskReader, *, called: str | None = None
 ) -> Pipeline:
-    """The path of one configured camera; finder and reader are shared by all, memory of frames is not.
+    """The path of one configured camera; finder and reader are its own.
 
     `called` is the camera in its alerts, where that is not its name in the configuration.
     """

@@ -1,54 +1,58 @@
-"""The life of the agent: what is found is recorded and shown, and what is asked is obeyed."""
+"""The life of the agent: workers are supervised, figures kept, and what is asked is obeyed."""
 
 from __future__ import annotations
 
+import os
+import queue
 import threading
 import time
 from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
+from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from edge_agent.agent import Agent
 from edge_agent.alerts.store import AlertStore
-from edge_agent.alerts.timeline import Timelines
+from edge_agent.camera.feed import FeedState
 from edge_agent.config import GovernorConfig
 from edge_agent.console import Asked
 from edge_agent.console.off import NoConsole
-from edge_agent.domain import Resolved
 from edge_agent.governor import Governor
 from edge_agent.health import Health
 from edge_agent.machine import Machine
-from edge_agent.messages.ids import uuid7
 from edge_agent.mqtt.client import Message
 from edge_agent.pauses import Pauses
 from edge_agent.systemd import Notifier
+from edge_agent.worker import FrameResult
 from tests.test_pipeline import Faces, a_pipeline
-from tests.values import NOON, a_frame, a_track, an_alert
+from tests.values import NOON, a_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from edge_agent.alerts.timeline import Timeline, TimelinePoint
-    from edge_agent.domain import Alert, Frame, Outcome
+    from edge_agent.domain import Frame, Outcome
 
 
-class Frames:
-    """Cameras that give these frames and then end."""
+class Cameras:
+    """Cameras in these states."""
 
-    def __init__(self, frames: list[Frame | None]) -> None:
-        self._frames = frames
+    def __init__(self, *states: FeedState) -> None:
+        self._states = states
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame | None]:
-        yield from self._frames
+    def states(self) -> tuple[FeedState, ...]:
+        return self._states
 
-    def states(self) -> tuple[()]:
-        return ()
+
+class Worker:
+    """Has given its results and come to an end; or has failed."""
+
+    def __init__(self, *, failure: Exception | None = None) -> None:
+        self.is_alive = False
+        self.failure = failure
 
 
 class Publisher:
@@ -133,43 +137,9 @@ class Console:
 
 
 class Recorder:
-    """Remembers what it was to record."""
+    """Records nothing."""
 
     is_alive = True
-
-    def __init__(self) -> None:
-        self.alerts: list[tuple[Alert, Timeline]] = []
-        self.resolved: list[tuple[Resolved, tuple[TimelinePoint, ...]]] = []
-
-    def record_alert(self, alert: Alert, timeline: Timeline) -> None:
-        self.alerts.append((alert, timeline))
-
-    def record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...]) -> None:
-        self.resolved.append((resolved, later))
-
-
-class AlertAndEnd:
-    """A pipeline whose first frame gives an alert, and whose second what became of it."""
-
-    def __init__(self) -> None:
-        self._pipeline = a_pipeline(Faces())
-        self._frames = 0
-        self._alert = an_alert()
-
-    def process(self, frame: Frame) -> Outcome:
-        self._frames += 1
-        return replace(
-            self._pipeline.process(frame),
-            alerts=(self._alert,) if self._frames == 1 else (),
-            resolved=(a_resolution(),) if self._frames == 2 else (),
-        )
-
-    def look_away(self, frame: Frame) -> tuple[Resolved, ...]:
-        return self._pipeline.look_away(frame)
-
-
-def a_resolution() -> Resolved:
-    return Resolved(uuid7(NOON), a_track(), "without_mask", "left", NOON, NOON, 0.0)
 
 
 @pytest.fixture
@@ -178,12 +148,16 @@ def store(tmp_path) -> Iterator[AlertStore]:
         yield opened
 
 
-def an_agent(store: AlertStore, tmp_path, frames: list[Frame | None], **parts: Any) -> Agent:
+def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **parts: Any) -> Agent:
+    """An agent whose worker has given these results."""
+    given: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
+    for result in results:
+        given.put(result)
     return Agent(
         **{
-            "cameras": Frames(frames),
-            "pipelines": {"door": AlertAndEnd()},
-            "timelines": {"door": Timelines(violation_llr=6.8, compliant_llr=-2.3, margin_fraction=0.4)},
+            "cameras": Cameras(),
+            "workers": {"door": Worker()},
+            "results": given,
             "recorder": Recorder(),
             "store": store,
             "publisher": Publisher(),
@@ -203,55 +177,48 @@ def a_governor(folder: Path) -> Governor:
     return Governor(GovernorConfig(), machine=Machine(folder), rates={}, least_per_second=2.0, at=0.0)
 
 
-def frames(count: int) -> list[Frame | None]:
-    return [a_frame(step / 10) for step in range(count)]
+def results(count: int, *, is_paused: bool = False) -> list[FrameResult]:
+    """What became of so many frames."""
+    pipeline = a_pipeline(Faces())
+    frames = [a_frame(step / 10) for step in range(count)]
+    return [FrameResult(frame, None if is_paused else pipeline.process(frame)) for frame in frames]
 
 
-def test_what_is_found_is_recorded_with_how_the_evidence_went(store, tmp_path):
-    recorder = Recorder()
-    agent = an_agent(store, tmp_path, frames(4), recorder=recorder)
-
-    agent.run(threading.Event())
-
-    ((_, timeline),) = recorder.alerts
-    assert (timeline.violation_llr, timeline.compliant_llr) == (6.8, -2.3)
-    assert [resolved.reason for resolved, _ in recorder.resolved] == ["left"]
-    assert agent.health.alerts == 1
-
-
-def test_a_pause_resolves_what_was_alerted_at_once_and_not_when_it_is_over(store, tmp_path):
-    pipeline = SimpleNamespace(look_away=lambda _frame: (a_resolution(),))
-    recorder = Recorder()
-    agent = an_agent(store, tmp_path, frames(1), pipelines={"door": pipeline}, recorder=recorder)
-    agent.pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
+def test_frames_of_a_paused_camera_are_neither_counted_nor_shown_and_the_agent_is_well(store, tmp_path):
+    orders, console = Orders(), Console()
+    agent = an_agent(store, tmp_path, results(3, is_paused=True), orders=orders, console=console)
 
     agent.run(threading.Event())
 
-    assert [resolved.reason for resolved, _ in recorder.resolved] == ["left"]
+    assert (orders.frames, agent.health.frames, console.seen) == (0, 0, [])
+    assert console.away == ["door"] * 3
+    assert agent.health.frames_move("door", at=time.monotonic())
 
 
-def test_nobody_is_watched_or_shown_by_a_camera_that_is_paused_and_the_agent_is_well(store, tmp_path):
-    orders, recorder = Orders(), Recorder()
-    agent = an_agent(store, tmp_path, frames(3), orders=orders, recorder=recorder)
-    agent.pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
-
-    agent.run(threading.Event())
-
-    assert recorder.alerts == []
-    assert orders.frames == 0
-    assert agent.health.frames == 0
-    assert agent.health.frames_move(at=time.monotonic())
-
-
-def test_what_comes_in_is_heard_by_everybody_and_reports_are_told_at_every_turn(store, tmp_path):
+def test_what_comes_in_is_heard_by_everybody(store, tmp_path):
     publisher = Publisher()
     publisher.messages = [Message("maskwatch/device/commands/pause", b"{}")]
     reports, orders = Reports(), Orders()
 
-    an_agent(store, tmp_path, [None, None], publisher=publisher, reports=reports, orders=orders).run(threading.Event())
+    an_agent(store, tmp_path, results(1), publisher=publisher, reports=reports, orders=orders).run(threading.Event())
 
     assert orders.heard == reports.heard == [Message("maskwatch/device/commands/pause", b"{}")]
-    assert reports.told == 2
+    assert reports.told >= 1
+
+
+def test_the_status_is_not_made_anew_for_every_frame(store, tmp_path):
+    reports = Reports()
+
+    an_agent(store, tmp_path, results(500), reports=reports).run(threading.Event())
+
+    assert reports.told < 50
+
+
+def test_a_bug_in_a_worker_ends_the_agent(store, tmp_path):
+    agent = an_agent(store, tmp_path, results(1), workers={"door": Worker(failure=ZeroDivisionError("ours"))})
+
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        agent.run(threading.Event())
 
 
 class Watchdog(Notifier):
@@ -270,16 +237,16 @@ def test_the_watchdog_is_fed_only_while_alerts_could_be_recorded_and_sent(store,
     publisher, recorder, watchdog = Publisher(), Recorder(), Watchdog()
     publisher.is_alive, recorder.is_alive = sends, records
 
-    an_agent(store, tmp_path, [a_frame()], publisher=publisher, recorder=recorder, notifier=watchdog).run(
+    an_agent(store, tmp_path, results(1), publisher=publisher, recorder=recorder, notifier=watchdog).run(
         threading.Event()
     )
 
-    assert watchdog.fed == fed
+    assert bool(watchdog.fed) == bool(fed)
 
 
 def test_whoever_looks_on_is_shown_each_frame(store, tmp_path):
     console = Console()
-    agent = an_agent(store, tmp_path, frames(3), console=console)
+    agent = an_agent(store, tmp_path, results(3), console=console)
 
     agent.run(threading.Event())
 
@@ -287,22 +254,12 @@ def test_whoever_looks_on_is_shown_each_frame(store, tmp_path):
     assert console.away == []
 
 
-def test_whoever_looks_on_is_shown_nothing_of_a_camera_that_is_paused(store, tmp_path):
-    console = Console()
-    agent = an_agent(store, tmp_path, frames(2), console=console)
-    agent.pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
-
-    agent.run(threading.Event())
-
-    assert (console.seen, console.away) == ([], ["door", "door"])
-
-
 def test_how_it_goes_is_told_once_a_second_and_only_to_somebody_who_asks(store, tmp_path):
     console, nobody = Console(), Console()
     nobody.wants_overview = False
 
     for one in (console, nobody):
-        an_agent(store, tmp_path, frames(20), console=one).run(threading.Event())
+        an_agent(store, tmp_path, results(20), console=one).run(threading.Event())
 
     assert [list(console.overviews), nobody.overviews] == [[{"is_watching": True}], []]
 
@@ -311,6 +268,31 @@ def test_a_command_from_the_console_is_obeyed_and_answered(store, tmp_path):
     answers: list[Mapping[str, Any]] = []
     console = Console(Asked("pause", b"{}", answers.append))
 
-    an_agent(store, tmp_path, frames(2), console=console).run(threading.Event())
+    an_agent(store, tmp_path, results(2), console=console).run(threading.Event())
 
     assert answers == [{"command": "pause", "payload": b"{}"}]
+
+
+@pytest.mark.parametrize(("age_seconds", "fed"), [(1.0, 1), (60.0, 0)])
+def test_a_worker_that_hangs_while_its_camera_gives_frames_starves_the_watchdog(store, tmp_path, age_seconds, fed):
+    watchdog = Watchdog()
+    cameras = Cameras(FeedState("door", is_open=True, reason=""), FeedState("yard", is_open=True, reason=""))
+    agent = an_agent(store, tmp_path, results(1), cameras=cameras, notifier=watchdog)
+    agent.health.passed_over("yard", at=time.monotonic() - age_seconds)
+
+    agent.run(threading.Event())
+
+    assert bool(watchdog.fed) == bool(fed)
+
+
+def test_a_time_zone_that_is_changed_is_seen_without_a_restart(store, tmp_path, monkeypatch):
+    before = os.environ.get("TZ", "")
+    monkeypatch.setenv("TZ", "Asia/Tokyo" if time.localtime().tm_gmtoff != 9 * 3600 else "UTC")
+    zone = ZoneInfo(os.environ["TZ"])
+
+    an_agent(store, tmp_path, results(1)).run(threading.Event())
+
+    seen = datetime.now(timezone.utc).astimezone().utcoffset()
+    monkeypatch.setenv("TZ", before) if before else monkeypatch.delenv("TZ")
+    time.tzset()
+    assert seen == datetime.now(zone).utcoffset()

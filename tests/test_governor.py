@@ -50,7 +50,9 @@ class Computer:
         until = self.at + seconds
         while self.at < until:
             self.at += LOOK_SECONDS
-            self.governor.worked(busy_fraction * LOOK_SECONDS)
+            self.governor.worked("door", busy_fraction * LOOK_SECONDS)
+            # Another that has little to do.
+            self.governor.worked("yard", 0.01)
             self.governor.govern(at=self.at)
         return round(self.frames_per_second())
 

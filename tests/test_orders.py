@@ -89,7 +89,7 @@ class Device:
             pauses=self.pauses,
             reports=Reports(),  # type: ignore[arg-type]
             pictures=open_pictures(folder / "crops", self.config.evidence),
-            finder=self.finder,
+            open_finder=lambda: self.finder,
             reload=self._reload,
         )
 

@@ -135,7 +135,7 @@ class Device:
     def tick(self, seconds: float = 1.0) -> list[dict[str, Any]]:
         """Give the statuses that were said meanwhile."""
         self.at += seconds
-        self.health.passed_over(at=self.at)
+        self.health.passed_over("door", at=self.at)
         before = len(self.publisher.said)
         self.reports.tell(at=self.at, when=NOON)
         said = [one for one in self.publisher.said[before:] if one.topic == "maskwatch/lobby/status"]
@@ -249,6 +249,16 @@ def test_heat_is_a_reason_until_it_has_really_cooled(device):
         seen.append(device.reasons())
 
     assert seen == [[], ["hot"], ["hot"], ["hot"], [], []]
+
+
+def test_what_is_hot_is_what_the_governor_takes_for_it(tmp_path):
+    config = Config.model_validate({**a_config().model_dump(), "governor": {"hot_celsius": 60.0}})
+    with closing(Device(tmp_path, config)) as device:
+        device.machine.now = replace(WELL, temperature_celsius=61.0)
+        (status,) = device.tick()
+
+        assert status["reasons"][0]["code"] == "hot"
+        assert "60 degrees" in status["reasons"][0]["text"]
 
 
 def test_being_slowed_down_is_a_reason_that_names_what_does_it(device):

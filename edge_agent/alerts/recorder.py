@@ -70,7 +70,7 @@ _Job: TypeAlias = "_NewAlert | _NewResolution | _NewFigures | None"
 
 
 class Recorder:
-    """Writes what it is given. `record...` and what it says of itself are for the agent's thread and return at once."""
+    """Writes what it is given. `record...` and what it says of itself are for any thread and return at once."""
 
     def __init__(
         self,
@@ -92,6 +92,7 @@ class Recorder:
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         # A daemon: one that waits for a disk that hangs must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._drop_lock = threading.Lock()
         self._dropped: Counter[str] = Counter()
         self._job_began_at: float | None = None
         self._swept_at = self._tried_at = float("-inf")
@@ -138,11 +139,16 @@ class Recorder:
 
     def _queue(self, job: _NewAlert | _NewResolution | _NewFigures) -> None:
         if self._jobs.qsize() >= MOST_QUEUED:
-            if not self._dropped.total():
-                log.error("the disk does not answer, and memory is full: what is found now is dropped and counted")
-            self._dropped[job.kind] += 1
+            self._drop(job.kind)
             return
         self._jobs.put(job)
+
+    def _drop(self, kind: Kind) -> None:
+        with self._drop_lock:
+            is_first = not self._dropped.total()
+            self._dropped[kind] += 1
+        if is_first:
+            log.error("the disk does not answer, and memory is full: what is found now is dropped and counted")
 
     def _run(self) -> None:
         while True:
@@ -159,7 +165,8 @@ class Recorder:
             # Whatever is wrong with one, the next is recorded.
             except Exception:
                 log.exception("something could not be recorded; please report this")
-                self._dropped[job.kind] += 1
+                with self._drop_lock:
+                    self._dropped[job.kind] += 1
             self._look_after()
 
     def _look_after(self) -> None:

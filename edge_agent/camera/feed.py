@@ -67,8 +67,7 @@ class FeedState:
 class CameraFeed:
     """Follows one camera in a thread of its own, over every loss, until it is closed or its recording ends.
 
-    The thread alone reads the camera; state and newest frame change under the lock of `arrived`, which is notified
-    whenever there is something new.
+    The thread alone reads the camera; state and newest frame change under a lock, which nobody holds for long.
     """
 
     def __init__(
@@ -76,13 +75,12 @@ class CameraFeed:
         name: str,
         config: CameraConfig,
         *,
-        arrived: threading.Condition | None = None,
         opener: Callable[[CameraConfig, threading.Event], Camera] = open_camera,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Nothing is opened before `start`. `jitter` gives 0..1 for each pause."""
         self._config = config
-        self._arrived = arrived or threading.Condition()
+        self._arrived = threading.Condition()
         self._opener = opener
         self._jitter = jitter
         self._stop = threading.Event()
@@ -113,6 +111,17 @@ class CameraFeed:
                 raise self._failure
             frame, self._newest = self._newest, None
             return frame
+
+    def wait(self, timeout_seconds: float) -> Frame | None:
+        """Return the newest frame, once; wait for it so long while there is none and may be one.
+
+        Raises:
+            Exception: whatever ended the thread other than the camera, for it is a bug.
+        """
+        with self._arrived:
+            if self._newest is None and self._failure is None and not self._state.finished:
+                self._arrived.wait(timeout_seconds)
+            return self.take()
 
     def state(self) -> FeedState:
         """Return how the camera does now."""

@@ -11,6 +11,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from edge_agent.camera.cameras import Cameras
 from edge_agent.camera.source import shown_source
 from edge_agent.commands.options import alert_line, configured
 from edge_agent.config import shipped
@@ -39,7 +40,8 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
         stack.callback(subscriber.close)
         subscriber.start()
         began = time.monotonic()
-        with open_agent(config, Notifier(), reload=_refuse_to_reload) as agent:
+        cameras = stack.enter_context(Cameras())
+        with open_agent(config, Notifier(), cameras=cameras, reload=_refuse_to_reload) as agent:
             sources = ", ".join(f"{name} ({shown_source(camera.source)})" for name, camera in config.cameras.items())
             print(f"watching {sources}; broker {config.mqtt.host}:{config.mqtt.port}; Ctrl-C ends", flush=True)
             agent.run(stop)

@@ -61,7 +61,7 @@ def replay(options: argparse.Namespace) -> int:
         try:
             for frame in recorded_frames(video, camera=video.stem):
                 outcome = pipeline.process(frame)
-                health.saw(outcome, at=frame.taken_at)
+                health.saw(video.stem, outcome, at=frame.taken_at)
                 if explanation is not None:
                     explanation.saw(outcome, at=frame.taken_at)
                 for alert in outcome.alerts:

@@ -7,9 +7,11 @@ import logging
 import signal
 import threading
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.camera import open_camera
+from edge_agent.camera.cameras import Cameras
 from edge_agent.camera.source import source_kind
 from edge_agent.commands.demo import run_demo
 from edge_agent.commands.options import add_command, configured
@@ -54,21 +56,26 @@ def run(options: argparse.Namespace) -> int:
         return run_demo(options, stop=life.wake)
     notifier = Notifier()
     config = _configured_whole(options)
+    # The configuration to go back to where the one that was read last does not work; none once it does.
     fallback: Config | None = None
-    while True:
-        try:
-            with open_agent(config, notifier, reload=lambda: _ask_for_reload(options, life)) as agent:
-                changed = _watch(agent, options, life, notifier)
-        except AgentError as error:
-            # A file that was read again but cannot be worked with must not end a watch that went well.
-            if fallback is None:
-                raise
-            log.error("the new configuration does not work, going on with the old one: %s", error)  # noqa: TRY400
-            config, fallback = fallback, None
-            continue
-        if changed is None:
-            return 0
-        config, fallback = changed, config
+    with Cameras() as followed:
+        while True:
+            try:
+                reload = partial(_ask_for_reload, options, life)
+                with open_agent(config, notifier, cameras=followed, reload=reload) as agent:
+                    fallback = None
+                    changed = _watch(agent, options, life, notifier)
+                    if changed is None:
+                        followed.ask_to_stop()
+                        return 0
+            except AgentError as error:
+                # A file that was read again but cannot be worked with must not end a watch that went well.
+                if fallback is None:
+                    raise
+                log.error("the new configuration does not work, going on with the old one: %s", error)  # noqa: TRY400
+                config, fallback = fallback, None
+                continue
+            config, fallback = changed, config
 
 
 def _ask_for_reload(options: argparse.Namespace, life: _Life) -> None:

@@ -10,7 +10,6 @@ from edge_agent.alerts.inspection import look_into
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.host.clock import is_clock_synchronised
-from edge_agent.reports import HOT_CELSIUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +33,7 @@ def look_at_device(config: Config, system: System, machine: MachineState) -> Ite
     yield from _memory(machine)
     yield from _disk(config, machine)
     yield _clock()
-    yield from _heat(machine)
+    yield from _heat(machine, hot_celsius=config.governor.hot_celsius)
     yield from _power(machine)
     yield from _outbox(config)
     yield from _set_aside(config.store_file)
@@ -111,15 +110,15 @@ def _clock() -> Finding:
     )
 
 
-def _heat(machine: MachineState) -> Iterator[Finding]:
+def _heat(machine: MachineState, *, hot_celsius: float) -> Iterator[Finding]:
     celsius = machine.temperature_celsius
     if celsius is None:
         return
-    if celsius >= HOT_CELSIUS:
+    if celsius >= hot_celsius:
         yield Finding(
             "heat",
             "warning",
-            f"{celsius} degrees Celsius: the processor slows down from about {HOT_CELSIUS:.0f} on",
+            f"{celsius} degrees Celsius: the processor slows down from about {hot_celsius:g} on",
             "give it a heat sink or a fan, or lower cameras.*.frames_per_second",
         )
     else:

@@ -30,6 +30,11 @@ def seconds_since_boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def follow_time_zone() -> None:
+    """Take note of a time zone that was changed while the process runs: quiet hours and days are those of the wall."""
+    time.tzset()
+
+
 def is_clock_synchronised() -> bool:
     """Ask the kernel whether something (NTP, PTP, GPS) keeps its clock right; False on doubt."""
     try:

@@ -1,17 +1,21 @@
-"""Cameras: whose frame is next."""
+"""Cameras: each is followed by itself, and one that has not changed goes on."""
 
-import itertools
-import threading
+from __future__ import annotations
+
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import pytest
 
 from edge_agent.camera.cameras import Cameras
 from edge_agent.config import CameraConfig
 from edge_agent.errors import CameraError
 from tests.recordings import write_recording
+
+if TYPE_CHECKING:
+    from edge_agent.domain import Frame
 
 
 class Ticker:
@@ -21,6 +25,7 @@ class Ticker:
 
     def __init__(self, seconds):
         self.seconds = seconds
+        self.is_closed = False
 
     def read(self):
         if self.seconds is None:
@@ -29,54 +34,69 @@ class Ticker:
         return np.zeros((12, 16, 3), np.uint8)
 
     def close(self):
-        """Nothing is held open."""
+        self.is_closed = True
 
 
 def live_cameras(**seconds):
-    configs = {name: CameraConfig(source=name) for name in seconds}
-    return Cameras(configs, opener=lambda config, stop: Ticker(seconds[config.source]))
+    """Cameras of these kinds that can be followed, and every one that was opened."""
+    opened = []
+
+    def open_one(config, stop):
+        opened.append((config.source, Ticker(seconds[config.source])))
+        return opened[-1][1]
+
+    return Cameras(opener=open_one), opened
 
 
-def test_cameras_take_turns_however_many_frames_each_has():
-    stop = threading.Event()
-    with live_cameras(fast=0.002, slow=0.02, slower=0.02) as cameras:
-        seen = []
-        for frame in itertools.islice(cameras.frames(stop), 40):
-            seen.append(frame.camera)
-            time.sleep(0.03)  # meanwhile every camera has a new one
-
-    assert all(10 <= seen.count(name) <= 16 for name in ("fast", "slow", "slower"))
+def configs(*names, **keys):
+    return {name: CameraConfig(source=name, **keys) for name in names}
 
 
-def test_silence_gives_none_at_every_tick():
-    with live_cameras(silent=None) as cameras:
-        began_at = time.monotonic()
-        ticks = list(itertools.islice(cameras.frames(threading.Event(), tick_seconds=0.1), 3))
-        waited_seconds = time.monotonic() - began_at
-
-    assert ticks == [None, None, None]
-    assert 0.3 <= waited_seconds < 0.6
+def frames_of(feed):
+    """Every frame that is given until the end."""
+    frames: list[Frame] = []
+    while (frame := feed.wait(0.1)) is not None or not feed.state().finished:
+        frames += [frame] if frame is not None else []
+    return frames
 
 
-def test_the_word_to_stop_is_heard_while_all_is_silent():
-    stop = threading.Event()
-    with live_cameras(silent=None) as cameras:
-        timer = threading.Timer(0.2, stop.set)
-        began_at = time.monotonic()
-        timer.start()
-        assert list(cameras.frames(stop, tick_seconds=60)) == []
-        ended_at = time.monotonic()
-        timer.join()
+def test_a_camera_that_is_silent_holds_no_other_up():
+    cameras, _ = live_cameras(silent=None, fast=0.002)
+    with cameras:
+        cameras.follow(configs("silent", "fast"))
 
-    assert ended_at - began_at < 0.4
+        assert cameras.feeds["fast"].wait(5.0) is not None
+        assert cameras.feeds["silent"].wait(0.05) is None
+        assert [state.name for state in cameras.states()] == ["silent", "fast"]
 
 
 def test_cameras_that_hang_are_left_behind_together():
-    with live_cameras(one=5.0, two=5.0, three=5.0) as cameras:
-        list(itertools.islice(cameras.frames(threading.Event(), tick_seconds=0.05), 1))
+    cameras, opened = live_cameras(one=5.0, two=5.0, three=5.0)
+    with cameras:
+        cameras.follow(configs("one", "two", "three"))
+        while len(opened) < 3:
+            time.sleep(0.01)
         began_at = time.monotonic()
 
     assert time.monotonic() - began_at < 2
+
+
+def test_a_camera_whose_section_is_the_same_is_not_opened_again():
+    cameras, opened = live_cameras(same=0.002, changed=0.002, gone=0.002, new=0.002)
+    with cameras:
+        cameras.follow(configs("same", "changed", "gone"))
+        for feed in cameras.feeds.values():
+            assert feed.wait(5.0) is not None
+        index = cameras.states()[0].frames
+
+        cameras.follow({**configs("new", "same"), **configs("changed", rotate=90)})
+        for feed in cameras.feeds.values():
+            assert feed.wait(5.0) is not None
+
+        assert list(cameras.feeds) == ["new", "same", "changed"]
+        assert cameras.states()[1].frames >= index
+        assert sorted(name for name, _ in opened) == ["changed", "changed", "gone", "new", "same"]
+        assert [name for name, camera in opened if camera.is_closed] == ["changed", "gone"]
 
 
 def test_recordings_and_folders_come_to_an_end_with_their_last_frames(tmp_path):
@@ -85,38 +105,15 @@ def test_recordings_and_folders_come_to_an_end_with_their_last_frames(tmp_path):
     for number in range(2):
         cv2.imwrite(str(folder / f"{number}.png"), np.full((20, 30, 3), number, np.uint8))
     write_recording(tmp_path / "one.avi", frames=10)
-    configs = {"folder": CameraConfig(source=str(folder)), "file": CameraConfig(source=str(tmp_path / "one.avi"))}
 
-    with Cameras(configs) as cameras:
-        frames = [frame for frame in cameras.frames(threading.Event()) if frame is not None]
+    with Cameras() as cameras:
+        cameras.follow(
+            {"folder": CameraConfig(source=str(folder)), "file": CameraConfig(source=str(tmp_path / "one.avi"))}
+        )
+        with ThreadPoolExecutor(2) as both:
+            pictures, recording = both.map(frames_of, cameras.feeds.values())
         states = cameras.states()
 
-    assert [state.name for state in states] == ["folder", "file"]
     assert all(state.finished and not state.is_open for state in states)
-    assert [frame.index for frame in frames if frame.camera == "folder"] == [0, 1]
-    assert [frame.index for frame in frames if frame.camera == "file"][-1] == 9
-
-
-def test_a_live_camera_keeps_the_others_company_when_a_recording_has_ended(tmp_path):
-    path = write_recording(tmp_path / "one.avi", frames=2)
-    configs = {"file": CameraConfig(source=str(path)), "gone": CameraConfig(source=str(tmp_path / "gone.avi"))}
-
-    with Cameras(configs) as cameras:
-        frames = list(itertools.islice(cameras.frames(threading.Event(), tick_seconds=0.3), 4))
-        states = {state.name: state for state in cameras.states()}
-
-    assert None in frames
-    assert states["file"].finished
-    assert not states["gone"].finished
-    assert "No such file or directory" in states["gone"].reason
-
-
-def test_a_bug_in_a_thread_ends_the_frames():
-    def broken(config, stop):
-        raise ZeroDivisionError("ours")
-
-    with (
-        Cameras({"entrance": CameraConfig()}, opener=broken) as cameras,
-        pytest.raises(ZeroDivisionError, match="ours"),
-    ):
-        list(cameras.frames(threading.Event()))
+    assert [frame.index for frame in pictures][-1] == 1
+    assert [frame.index for frame in recording][-1] == 9

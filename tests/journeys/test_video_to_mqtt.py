@@ -53,10 +53,10 @@ def a_live_camera(tmp_path_factory) -> str:
 
 def waiting(agent: AgentProcess) -> int:
     """How many alerts the outbox holds."""
-    file = agent.folder / "state" / "outbox.sqlite"
+    file = agent.folder / "state" / "alerts.sqlite"
     try:
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
-            return int(database.execute("SELECT count(*) FROM waiting WHERE kind = 'alert'").fetchone()[0])
+            return int(database.execute("SELECT count(*) FROM outbox WHERE kind = 'alert'").fetchone()[0])
     except sqlite3.OperationalError:  # it is only being made
         return 0
 

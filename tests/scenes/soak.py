@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, cast
 
 import cv2
 
+from edge_agent.camera.feed import FeedState
 from edge_agent.camera.replay import recorded_frames
 from edge_agent.config_file import load_config
 from edge_agent.domain import Frame
@@ -84,9 +85,8 @@ def soak(recordings: Sequence[Path], *, folder: Path, seconds: float, settings: 
         ],
     )
     try:
-        with open_agent(config, Notifier(), reload=lambda: None) as agent:
-            # What its own camera gives comes no faster than people walk.
-            agent.cameras = cast("Cameras", show)
+        # What a camera gives comes no faster than people walk.
+        with open_agent(config, Notifier(), cameras=cast("Cameras", show), reload=lambda: None) as agent:
             agent.run(threading.Event())
             health, link, last_bytes = agent.health, agent.publisher.state, resident_bytes()
     finally:
@@ -115,8 +115,26 @@ class _Show:
         self.outages = 0
         self._frames = 0
         self._broker_is_up = False
+        self._is_over = False
+        self._shown = self._frames_shown()
 
-    def frames(self, _stop: threading.Event) -> Iterator[Frame]:
+    @property
+    def feeds(self) -> dict[str, _Show]:
+        return {"camera": self}
+
+    def follow(self, _configs: object) -> None:
+        """It is followed already."""
+
+    def wait(self, _timeout_seconds: float) -> Frame | None:
+        """The next frame; None at the end."""
+        frame = next(self._shown, None)
+        self._is_over = frame is None
+        return frame
+
+    def state(self) -> FeedState:
+        return FeedState("camera", is_open=True, reason="", finished=self._is_over)
+
+    def _frames_shown(self) -> Iterator[Frame]:
         told_at = time.monotonic()
         for frame in _on_one_clock(self._recordings):
             self.at, self._frames = frame.taken_at, frame.index
@@ -131,8 +149,8 @@ class _Show:
             if self.at >= self._seconds:
                 return
 
-    def states(self) -> tuple[()]:
-        return ()
+    def states(self) -> tuple[FeedState, ...]:
+        return (self.state(),)
 
     def _turn_broker(self) -> None:
         """Every other stretch without a broker, beginning with one that has it."""

@@ -1,0 +1,113 @@
+"""The worker: what does one camera show, and what does it add up to?
+
+    newest frame -> pipeline -> recorder, and the result to the main thread
+
+A thread a camera: cameras use all cores, and one that blocks holds no other up. No disk, socket or broker is waited for
+here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import queue
+
+    from edge_agent.alerts.recorder import Recorder
+    from edge_agent.alerts.timeline import Timelines
+    from edge_agent.camera.feed import CameraFeed
+    from edge_agent.domain import Frame, Outcome, Resolved
+    from edge_agent.pauses import Pauses
+    from edge_agent.pipeline import Pipeline
+
+# How soon the word to stop is heard while no frame comes.
+STOP_CHECK_SECONDS = 0.1
+# A main thread that has not taken so many does not run; frames would fill the memory.
+MOST_RESULTS = 50
+CLOSE_SECONDS = 1.0
+"""A frame takes less on any machine that can be used at all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameResult:
+    """What became of a frame; `outcome` is None where its camera was paused."""
+
+    frame: Frame
+    outcome: Outcome | None
+
+
+class Worker:
+    """Takes the newest frames of one camera through its pipeline. Pipeline and timelines are its thread's alone."""
+
+    def __init__(
+        self,
+        feed: CameraFeed,
+        pipeline: Pipeline,
+        timelines: Timelines,
+        *,
+        pauses: Pauses,
+        recorder: Recorder,
+        results: queue.SimpleQueue[FrameResult],
+    ) -> None:
+        """Take the parts; nothing happens before `start`. `results` is read by the main thread."""
+        self._feed, self._pipeline, self._timelines = feed, pipeline, timelines
+        self._pauses, self._recorder, self._results = pauses, recorder, results
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"worker {feed.state().name}", daemon=True)
+        self.failure: Exception | None = None
+        """The bug that ended the thread, for the main thread to raise."""
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still watches: a recording comes to an end."""
+        return self._thread.is_alive()
+
+    def ask_to_stop(self) -> None:
+        """Tell the thread to end behind this frame; does not wait."""
+        self._stop.set()
+
+    def close(self, *, timeout_seconds: float = CLOSE_SECONDS) -> None:
+        """End the thread; one that hangs in a frame is left behind."""
+        self.ask_to_stop()
+        self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                frame = self._feed.wait(STOP_CHECK_SECONDS)
+                if frame is not None:
+                    self._give(FrameResult(frame, self._watch(frame)))
+                elif self._feed.state().finished:
+                    return
+        # A bug belongs to whoever supervises, and would be lost in this thread.
+        except Exception as error:  # noqa: BLE001
+            self.failure = error
+
+    def _watch(self, frame: Frame) -> Outcome | None:
+        """Take a frame through the pipeline, unless nobody is to be watched there."""
+        if self._pauses.is_paused(frame.camera, at=time.monotonic()):
+            # Now, and not when the pause is over: a resolution hours later would tell a duration that nobody watched.
+            self._record_resolved(self._pipeline.look_away(frame))
+            return None
+        outcome = self._pipeline.process(frame)
+        self._timelines.observe(outcome)
+        for alert in outcome.alerts:
+            self._recorder.record_alert(alert, self._timelines.up_to(alert, at=frame.taken_at))
+        self._record_resolved(outcome.resolved)
+        return outcome
+
+    def _record_resolved(self, resolved: tuple[Resolved, ...]) -> None:
+        for one in resolved:
+            self._recorder.record_resolved(one, self._timelines.since(one))
+
+    def _give(self, result: FrameResult) -> None:
+        """Hand a result to the main thread, for figures and whoever looks on."""
+        if self._results.qsize() < MOST_RESULTS:
+            self._results.put(result)

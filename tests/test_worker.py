@@ -1,0 +1,198 @@
+"""A worker takes the newest frames of its camera through its pipeline, and nothing holds it up."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from edge_agent.alerts.crops import Crops
+from edge_agent.alerts.store import AlertStore
+from edge_agent.alerts.timeline import Timelines
+from edge_agent.camera.cameras import Cameras
+from edge_agent.camera.feed import FeedState
+from edge_agent.config import CameraConfig
+from edge_agent.domain import Resolved
+from edge_agent.messages.ids import uuid7
+from edge_agent.mqtt.publisher import Publisher
+from edge_agent.pauses import Pauses
+from edge_agent.worker import MOST_RESULTS, FrameResult, Worker
+from tests.alerts.test_recorder import Hanging, Recording, wait_until
+from tests.mqtt.brokers import ScriptedBroker
+from tests.mqtt.samples import DEVICE
+from tests.test_pipeline import Faces, a_pipeline
+from tests.values import NOON, a_frame, a_track, an_alert
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.domain import Frame, Outcome
+
+
+class Frames:
+    """A feed of these frames, which then comes to its end."""
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self._frames = frames
+
+    def wait(self, _timeout_seconds: float) -> Frame | None:
+        return self._frames.pop(0) if self._frames else None
+
+    def state(self) -> FeedState:
+        return FeedState("door", finished=not self._frames)
+
+
+class Recorder:
+    """Remembers what it was to record."""
+
+    def __init__(self) -> None:
+        self.alerts: list[Any] = []
+        self.resolved: list[Any] = []
+
+    def record_alert(self, alert: Any, timeline: Any) -> None:
+        self.alerts.append((alert, timeline))
+
+    def record_resolved(self, resolved: Any, later: Any) -> None:
+        self.resolved.append((resolved, later))
+
+
+class Alerting:
+    """A pipeline that alerts in every frame, or in the first; what it alerted is resolved by a pause."""
+
+    def __init__(self, *, always: bool = False) -> None:
+        self._pipeline = a_pipeline(Faces())
+        self._always, self._frames = always, 0
+
+    def process(self, frame: Frame) -> Outcome:
+        self._frames += 1
+        alerts = (replace(an_alert(), id=uuid7(NOON)),) if self._always or self._frames == 1 else ()
+        return replace(self._pipeline.process(frame), alerts=alerts)
+
+    def look_away(self, _frame: Frame) -> tuple[Resolved, ...]:
+        return (Resolved(uuid7(NOON), a_track(), "without_mask", "left", NOON, NOON, 0.0),)
+
+
+def a_worker(folder: Path, feed: Any, **parts: Any) -> tuple[Worker, queue.SimpleQueue[FrameResult]]:
+    given: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
+    known = {
+        "pipeline": Alerting(),
+        "timelines": Timelines(violation_llr=6.8, compliant_llr=-2.3, margin_fraction=0.4),
+        "pauses": Pauses(folder / "pauses.json", at=0.0, when=NOON),
+        "recorder": Recorder(),
+        "results": given,
+        **parts,
+    }
+    return Worker(feed, **known), given
+
+
+def frames(count: int) -> list[Frame]:
+    return [a_frame(step / 10) for step in range(count)]
+
+
+def run(worker: Worker) -> None:
+    worker.start()
+    wait_until(lambda: not worker.is_alive)
+
+
+def test_every_frame_is_given_and_what_is_found_is_recorded_with_how_the_evidence_went(tmp_path):
+    recorder = Recorder()
+    worker, given = a_worker(tmp_path, Frames(frames(3)), recorder=recorder)
+
+    run(worker)
+
+    assert [given.get().frame.taken_at for _ in range(given.qsize())] == [0.0, 0.1, 0.2]
+    ((_, timeline),) = recorder.alerts
+    assert (timeline.violation_llr, timeline.compliant_llr) == (6.8, -2.3)
+
+
+def test_a_pause_resolves_what_was_alerted_at_once_and_not_when_it_is_over(tmp_path):
+    recorder = Recorder()
+    pauses = Pauses(tmp_path / "pauses.json", at=0.0, when=NOON)
+    pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
+    worker, given = a_worker(tmp_path, Frames(frames(1)), pauses=pauses, recorder=recorder)
+
+    run(worker)
+
+    assert [resolved.reason for resolved, _ in recorder.resolved] == ["left"]
+    assert given.get().outcome is None
+    assert recorder.alerts == []
+
+
+def test_a_bug_ends_the_worker_and_is_kept_for_whoever_supervises(tmp_path):
+    worker, _ = a_worker(tmp_path, Frames(frames(1)), pipeline=None)
+
+    run(worker)
+
+    assert isinstance(worker.failure, AttributeError)
+
+
+def test_a_main_thread_that_hangs_fills_no_memory(tmp_path):
+    worker, given = a_worker(tmp_path, Frames(frames(MOST_RESULTS + 20)))
+
+    run(worker)
+
+    assert given.qsize() == MOST_RESULTS
+
+
+class Ticking:
+    """A camera that gives a picture every few milliseconds, or blocks in its read until it is released."""
+
+    position_seconds = None
+
+    def __init__(self, blocks: threading.Event | None) -> None:
+        self._blocks = blocks
+
+    def read(self) -> Any:
+        if self._blocks is not None:
+            self._blocks.wait(30.0)
+        time.sleep(0.002)
+        return np.zeros((12, 16, 3), np.uint8)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+@pytest.mark.parametrize("trouble", ["camera", "disk", "broker"])
+def test_a_camera_that_blocks_a_disk_that_hangs_and_a_broker_that_is_silent_delay_no_other_camera(tmp_path, trouble):
+    released = threading.Event()
+    store = AlertStore(tmp_path / "alerts.sqlite", boot_id="b")
+    disk = Hanging(Crops(tmp_path / "crops", jpeg_quality=90)) if trouble == "disk" else None
+    recording = Recording(store, tmp_path, **({"pictures": disk} if disk else {}))
+    with ExitStack() as stack:
+        stack.callback(store.close)
+        stack.callback(recording.recorder.close, timeout_seconds=5.0)
+        stack.callback(released.set)
+        if disk:
+            stack.callback(disk.released.set)
+        if trouble == "broker":
+            # It takes the connection and says nothing.
+            broker = stack.enter_context(ScriptedBroker(lambda _level: b""))
+            publisher = Publisher(store, broker.config(), DEVICE)
+            publisher.start()
+            stack.callback(publisher.close, drain_seconds=0.0)
+        recording.recorder.start()
+        blocks = released if trouble == "camera" else None
+        cameras = stack.enter_context(
+            Cameras(opener=lambda config, _stop: Ticking(blocks if config.source == "yard" else None))
+        )
+        cameras.follow({name: CameraConfig(source=name) for name in ("yard", "door")})
+        workers = []
+        for name in ("yard", "door"):
+            pipeline = Alerting(always=name == "yard")
+            workers.append(a_worker(tmp_path, cameras.feeds[name], pipeline=pipeline, recorder=recording.recorder))
+            workers[-1][0].start()
+            stack.callback(workers[-1][0].close)
+        _, given = workers[1]
+        given.get(timeout=10.0)
+
+        looks = [given.get(timeout=5.0).frame.taken_at for _ in range(100)]
+
+    slowest = max(later - earlier for earlier, later in itertools.pairwise(looks))
+    assert slowest < 1.0
