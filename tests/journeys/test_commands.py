@@ -396,7 +396,7 @@ def test_any_name_of_a_source_and_of_the_state_folder_is_taken_as_it_stands(tmp_
 
     assert done.returncode == 0, done.stderr
     assert "1 frames in" in done.stdout
-    assert (tmp_path / "state: it's #1" / "maskwatch" / "demo" / "outbox.sqlite").exists()
+    assert (tmp_path / "state: it's #1" / "maskwatch" / "demo" / "alerts.sqlite").exists()
 
 
 @pytest.mark.parametrize("device", ["#", "a/b", "+a", ""])
