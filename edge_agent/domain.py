@@ -171,7 +171,7 @@ class Reading:
 class Verdict:
     """What a track's readings add up to.
 
-    `evidence` is a log-likelihood ratio (natural logarithm); positive speaks for a violation. `label`, `score`,
+    `llr` is a log-likelihood ratio (natural logarithm); positive speaks for a violation. `label`, `score`,
     `readings` and `best`, the clearest of them, are those of the readings that speak for the decision.
     """
 
@@ -180,7 +180,7 @@ class Verdict:
     label: Label
     score: float
     readings: int
-    evidence: float
+    llr: float
     best: Reading
 
 
@@ -228,7 +228,7 @@ class Crop:
 class Outcome:
     """What one frame led to: everybody who was seen, what was read of them, and what a person is to be told."""
 
-    looked: bool
+    analysed: bool
     tracks: tuple[Track, ...]
     readings: tuple[Reading, ...]
     verdicts: tuple[Verdict, ...]

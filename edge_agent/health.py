@@ -38,7 +38,7 @@ class Health:
         self._silence_seconds = silence_seconds
         self._last_frame_at: dict[str, float] = {}
         self.frames = 0
-        self.looked = 0
+        self.analysed = 0
         self.faces = 0
         self.readings = 0
         self.alerts = 0
@@ -49,14 +49,14 @@ class Health:
         """Count one frame."""
         self._last_frame_at[camera] = at
         self.frames += 1
-        self.looked += outcome.looked
+        self.analysed += outcome.analysed
         self.faces += len(outcome.tracks)
         self.readings += len(outcome.readings)
         self.alerts += len(outcome.alerts)
         for stage, seconds in outcome.stage_seconds.items():
             self._stage_seconds[stage] += seconds
             self._latencies[stage].add(seconds)
-        if outcome.looked:
+        if outcome.analysed:
             self._latencies["frame"].add(sum(outcome.stage_seconds.values()))
 
     def passed_over(self, camera: str, *, at: float) -> None:

@@ -16,9 +16,9 @@ from edge_agent.vision.quality import face_quality
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from edge_agent.decision.evidence import Evidence
+    from edge_agent.decision.liveness import LivenessFilter
     from edge_agent.decision.rules import Rules
-    from edge_agent.decision.stillness import Stillness
+    from edge_agent.decision.sequential_test import SequentialTest
     from edge_agent.decision.tracker import Tracker
     from edge_agent.vision.faces import FaceFinder
     from edge_agent.vision.frame_rate import FrameRate
@@ -37,14 +37,14 @@ class Pipeline:
         faces: FaceFinder,
         tracker: Tracker,
         masks: MaskReader,
-        evidence: Evidence,
-        stillness: Stillness,
+        sequential_test: SequentialTest,
+        liveness: LivenessFilter,
         rules: Rules,
         margin_fraction: float,
     ) -> None:
         """`margin_fraction` of the face is kept around it in the cutout of a reading."""
         self.rate, self.motion, self.faces, self.tracker = rate, motion, faces, tracker
-        self.masks, self.evidence, self.stillness, self.rules = masks, evidence, stillness, rules
+        self.masks, self.sequential_test, self.liveness, self.rules = masks, sequential_test, liveness, rules
         self.margin_fraction = margin_fraction
 
     def process(self, frame: Frame) -> Outcome:
@@ -54,23 +54,23 @@ class Pipeline:
 
         # A person standing still stops moving but has not left: the gate stays
         # open for as long as somebody is being followed, and does not learn them.
-        looked = self.rate.wants(at) and (self.tracker.is_following or self.motion.sees_change(frame))
+        analysed = self.rate.wants(at) and (self.tracker.is_following or self.motion.sees_change(frame))
         watch.lap("motion")
-        faces = self.faces.find(frame.image) if looked else []
+        faces = self.faces.find(frame.image) if analysed else []
         watch.lap("faces")
         tracks = self.tracker.update(faces, at=at, when=when)
         wanted = (self._read(frame, track, tracks) for track in tracks if self._wants_reading(track, at))
         readings = [reading for reading in wanted if reading is not None]
         watch.lap("masks")
         following = self.tracker.following
-        verdicts = self.evidence.weigh(readings, following=following)
-        still = self.stillness.watch(readings, following=following)
+        verdicts = self.sequential_test.update(readings, following=following)
+        still = self.liveness.update(readings, following=following)
         seen = {track.id for track in tracks}
         events = self.rules.judge(verdicts, seen=seen, still=still, following=following, at=at, when=when)
         watch.lap("decision")
 
         return Outcome(
-            looked,
+            analysed,
             tuple(tracks),
             tuple(readings),
             tuple(verdicts),
@@ -83,8 +83,8 @@ class Pipeline:
         """Forget everybody without a look at the picture; whoever was alerted has left, as far as is known."""
         nobody: frozenset[int] = frozenset()
         self.tracker.forget_everybody()
-        self.evidence.weigh((), following=nobody)
-        self.stillness.watch((), following=nobody)
+        self.sequential_test.update((), following=nobody)
+        self.liveness.update((), following=nobody)
         events = self.rules.judge(
             (), seen=nobody, still=nobody, following=nobody, at=frame.taken_at, when=frame.taken_when
         )
@@ -92,8 +92,8 @@ class Pipeline:
 
     def _wants_reading(self, track: Track, at: float) -> bool:
         # An alert waits no longer than it must for knowing whether it is a person.
-        waits = self.rules.is_to_alert(track) and self.stillness.is_unsure_of(track)
-        return waits or self.evidence.wants_reading(track, at=at)
+        waits = self.rules.is_to_alert(track) and self.liveness.is_unsure_of(track)
+        return waits or self.sequential_test.wants_reading(track, at=at)
 
     def _read(self, frame: Frame, track: Track, tracks: Sequence[Track]) -> Reading | None:
         """Read one face, and keep a copy of it: the frame is gone when the verdict falls. None where it is no face."""

@@ -167,7 +167,7 @@ class Reports:
             uptime_seconds=round(at - self._began_at),
             counts=Counts(
                 frames=health.frames,
-                looked=health.looked,
+                analysed=health.analysed,
                 faces=health.faces,
                 readings=health.readings,
                 alerts=health.alerts,

@@ -19,9 +19,9 @@ from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
 from edge_agent.console import open_console
-from edge_agent.decision.evidence import Evidence
+from edge_agent.decision.liveness import LivenessFilter
 from edge_agent.decision.rules import Rules
-from edge_agent.decision.stillness import Stillness
+from edge_agent.decision.sequential_test import SequentialTest
 from edge_agent.decision.tracker import Tracker
 from edge_agent.errors import UnavailableError
 from edge_agent.governor import Governor
@@ -291,8 +291,8 @@ def build_pipeline(
         faces=finder,
         tracker=Tracker(config.tracking, camera=called or name),
         masks=reader,
-        evidence=Evidence(config.verdicts, violations=rules.violations, thresholds=reader.card.thresholds),
-        stillness=Stillness(margin_fraction=config.evidence.margin_fraction),
+        sequential_test=SequentialTest(config.verdicts, violations=rules.violations, thresholds=reader.card.thresholds),
+        liveness=LivenessFilter(margin_fraction=config.evidence.margin_fraction),
         rules=Rules(rules, new_id=uuid7),
         margin_fraction=config.evidence.margin_fraction,
     )
@@ -301,8 +301,8 @@ def build_pipeline(
 def collect_timelines(config: Config, pipeline: Pipeline) -> Timelines:
     """What collects the evidence of everybody at a camera, with the thresholds of its pipeline."""
     return Timelines(
-        violation_llr=pipeline.evidence.violation_nats,
-        compliant_llr=pipeline.evidence.compliant_nats,
+        violation_llr=pipeline.sequential_test.violation_llr,
+        compliant_llr=pipeline.sequential_test.compliant_llr,
         margin_fraction=config.evidence.margin_fraction,
     )
 

@@ -17,9 +17,9 @@ def a_frame_that_took(seconds: float) -> Outcome:
     return _outcome({"faces": seconds})
 
 
-def _outcome(stage_seconds: dict[str, float], *, looked: bool = True, people: int = 0) -> Outcome:
+def _outcome(stage_seconds: dict[str, float], *, analysed: bool = True, people: int = 0) -> Outcome:
     return Outcome(
-        looked=looked,
+        analysed=analysed,
         tracks=tuple(a_track(number) for number in range(people)),
         readings=(a_reading(),) if people else (),
         verdicts=(),
@@ -60,9 +60,9 @@ def test_frames_of_a_paused_camera_move_and_are_not_counted():
 def test_everything_is_counted_and_stages_are_averaged_over_all_frames():
     health = Health(silence_seconds=5.0)
     health.saw("door", an_outcome(), at=1.0)
-    health.saw("door", _outcome({"motion": 0.003, "faces": 0.0}, looked=False), at=2.0)
+    health.saw("door", _outcome({"motion": 0.003, "faces": 0.0}, analysed=False), at=2.0)
 
-    assert (health.frames, health.looked, health.faces, health.readings, health.alerts) == (2, 1, 3, 1, 1)
+    assert (health.frames, health.analysed, health.faces, health.readings, health.alerts) == (2, 1, 3, 1, 1)
     assert health.stages_ms == {"motion": 2.0, "faces": 5.0}
 
 
@@ -92,7 +92,7 @@ def test_latencies_are_those_since_they_were_begun_anew():
 def test_a_stage_that_was_skipped_does_not_make_it_look_quick():
     health = Health(silence_seconds=5.0)
     for _ in range(99):
-        health.saw("door", _outcome({"faces": 1e-6}, looked=False), at=0.0)
+        health.saw("door", _outcome({"faces": 1e-6}, analysed=False), at=0.0)
     health.saw("door", a_frame_that_took(0.020), at=0.0)
 
     assert health.latencies()["faces"].p50_ms == pytest.approx(20, rel=0.05)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_agent.config import MotionConfig, RulesConfig, TrackingConfig, VerdictsConfig
-from edge_agent.decision.evidence import Evidence
+from edge_agent.decision.liveness import LivenessFilter
 from edge_agent.decision.rules import Rules
-from edge_agent.decision.stillness import Stillness
+from edge_agent.decision.sequential_test import SequentialTest
 from edge_agent.decision.tracker import Tracker
 from edge_agent.domain import LABELS, Box
 from edge_agent.messages.ids import uuid7
@@ -56,8 +56,8 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
         faces=faces,
         tracker=Tracker(TrackingConfig(forget_seconds=1.0), camera="door"),
         masks=masks or Masks(),  # type: ignore[arg-type]
-        evidence=Evidence(VerdictsConfig(), violations=("without_mask", "mask_worn_incorrectly")),
-        stillness=Stillness(margin_fraction=0.5),
+        sequential_test=SequentialTest(VerdictsConfig(), violations=("without_mask", "mask_worn_incorrectly")),
+        liveness=LivenessFilter(margin_fraction=0.5),
         # What these eyes see never moves.
         rules=Rules(RulesConfig(ignore_pictures=False), new_id=uuid7),
         margin_fraction=0.5,
@@ -78,7 +78,7 @@ def test_a_still_frame_is_not_looked_at():
 
     outcome = pipeline.process(a_frame(0.1))
 
-    assert not outcome.looked
+    assert not outcome.analysed
     assert eyes.looked_at == 1
 
 
@@ -87,7 +87,7 @@ def test_a_change_in_the_picture_is_looked_at():
     pipeline = a_pipeline(eyes)
     pipeline.process(a_frame(0.0))
 
-    assert pipeline.process(a_frame(0.1, brightness=90)).looked
+    assert pipeline.process(a_frame(0.1, brightness=90)).analysed
     assert eyes.looked_at == 2
 
 
@@ -95,9 +95,9 @@ def test_frames_that_come_faster_than_asked_for_are_not_looked_at():
     eyes = Faces(a_face())
     pipeline = a_pipeline(eyes, frames_per_second=10.0)
 
-    looked = [pipeline.process(a_frame(step / 30)).looked for step in range(30)]
+    analysed = [pipeline.process(a_frame(step / 30)).analysed for step in range(30)]
 
-    assert looked == [True, False, False] * 10
+    assert analysed == [True, False, False] * 10
 
 
 def test_a_person_who_stands_still_is_looked_at_for_as_long_as_they_are_followed():
@@ -105,7 +105,7 @@ def test_a_person_who_stands_still_is_looked_at_for_as_long_as_they_are_followed
     pipeline = a_pipeline(eyes)
 
     for step in range(20):
-        assert pipeline.process(a_frame(step / 10)).looked
+        assert pipeline.process(a_frame(step / 10)).analysed
 
 
 def test_a_person_without_a_mask_gives_one_alert_and_its_end_when_they_have_left():

@@ -65,9 +65,7 @@ class Timelines:
         """Add what was read in one frame."""
         for reading, verdict in zip(outcome.readings, outcome.verdicts, strict=True):
             points = self._points.setdefault(reading.track.id, [])
-            points.append(
-                TimelinePoint(reading.taken_at, verdict.evidence, reading.label, reading.score, reading.quality)
-            )
+            points.append(TimelinePoint(reading.taken_at, verdict.llr, reading.label, reading.score, reading.quality))
             if len(points) > MOST_POINTS:
                 # The whole time at half the detail, and not the last of it alone.
                 del points[1::2]

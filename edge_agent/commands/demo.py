@@ -50,7 +50,7 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
             waiting = agent.store.count()
         health = agent.health
         print(
-            f"\n{health.frames} frames in {seconds:.1f} s, faces looked for in {health.looked}, "
+            f"\n{health.frames} frames in {seconds:.1f} s, faces looked for in {health.analysed}, "
             f"{health.readings} readings, {health.alerts} alerts raised, {subscriber.received} received over MQTT, "
             f"{waiting} waiting\ncrops: {config.crops_folder}"
         )

@@ -17,7 +17,7 @@ from edge_agent.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge_agent.decision.evidence import Evidence
+    from edge_agent.decision.sequential_test import SequentialTest
     from edge_agent.domain import Outcome, Reading, Verdict
 
 DIGITS = 4
@@ -38,7 +38,7 @@ class _Story:
 class Explanation:
     """Listens to the path of one recording. Owned by one thread."""
 
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(self, evidence: SequentialTest) -> None:
         """`evidence` is that of the pipeline which is explained."""
         self._evidence = evidence
         self._stories: dict[int, _Story] = {}
@@ -50,7 +50,7 @@ class Explanation:
             story.last_seen_seconds = at
             story.seen += 1
         for reading, verdict in zip(outcome.readings, outcome.verdicts, strict=True):
-            self._stories[reading.track.id].read.append((reading, verdict, self._evidence.nats(reading)))
+            self._stories[reading.track.id].read.append((reading, verdict, self._evidence.llr(reading)))
         for alert in outcome.alerts:
             self._stories[alert.verdict.track.id].events.append(Moment(at, f"alert: {alert.verdict.label}"))
         for resolved in outcome.resolved:
@@ -75,10 +75,10 @@ class Explanation:
             ) from error
 
     def as_json(self) -> dict[str, Any]:
-        """Every track with its readings, in nats: positive speaks for a violation."""
+        """Every track with its readings, in llr: positive speaks for a violation."""
         return {
-            "violation_nats": round(self._evidence.violation_nats, DIGITS),
-            "compliant_nats": round(self._evidence.compliant_nats, DIGITS),
+            "violation_llr": round(self._evidence.violation_llr, DIGITS),
+            "compliant_llr": round(self._evidence.compliant_llr, DIGITS),
             "tracks": [
                 {
                     "track": number,
@@ -97,20 +97,20 @@ class Explanation:
         return plot(
             panels,
             title=name,
-            violation_nats=self._evidence.violation_nats,
-            compliant_nats=self._evidence.compliant_nats,
+            violation_llr=self._evidence.violation_llr,
+            compliant_llr=self._evidence.compliant_llr,
         )
 
 
-def _as_json(reading: Reading, verdict: Verdict, nats: float) -> dict[str, Any]:
+def _as_json(reading: Reading, verdict: Verdict, llr: float) -> dict[str, Any]:
     return {
         "at_seconds": round(reading.taken_at, 3),
         "box": list(reading.track.face.box.as_ints()),
         "label": reading.label,
         "scores": {label: round(score, DIGITS) for label, score in reading.scores.items()},
         "quality": round(reading.quality, DIGITS),
-        "nats": round(nats, DIGITS),
-        "evidence": round(verdict.evidence, DIGITS),
+        "llr": round(llr, DIGITS),
+        "evidence": round(verdict.llr, DIGITS),
         "decision": verdict.decision,
     }
 
@@ -123,7 +123,7 @@ def _panel(number: int, story: _Story) -> Panel:
         subtitle=f"{said}; seen in {story.seen} frames, read in {len(story.read)}",
         seen=(story.first_seen_seconds, story.last_seen_seconds),
         readings=tuple(
-            (reading.taken_at, reading.label, reading.quality, verdict.evidence, verdict.decision)
+            (reading.taken_at, reading.label, reading.quality, verdict.llr, verdict.decision)
             for reading, verdict, _ in story.read
         ),
         events=tuple(story.events),

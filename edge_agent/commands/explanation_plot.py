@@ -49,7 +49,7 @@ GROUNDS: dict[Decision, Colour] = {
     "compliant": (253, 241, 222),
     "undecided": (247, 247, 247),
 }
-HEADROOM_NATS = 2.6
+HEADROOM_LLR = 2.6
 """Above the threshold of a violation, for the evidence beyond it; below that of a mask, half as much."""
 
 
@@ -74,18 +74,18 @@ class Panel:
     shown_label: Label | None
 
 
-def plot(panels: Sequence[Panel], *, title: str, violation_nats: float, compliant_nats: float) -> Image:
+def plot(panels: Sequence[Panel], *, title: str, violation_llr: float, compliant_llr: float) -> Image:
     """Draw all panels above one axis of time: (height, 1280, 3) BGR."""
     drawn = list(panels[:MOST_PANELS])
     sheet = _Sheet(
         height_px=HEAD_PX + PANEL_PX * max(len(drawn), 1) + FOOT_PX,
         seconds=_span(drawn),
-        nats=(compliant_nats - HEADROOM_NATS / 2, violation_nats + HEADROOM_NATS),
+        llr=(compliant_llr - HEADROOM_LLR / 2, violation_llr + HEADROOM_LLR),
     )
     rest = f", the first {MOST_PANELS} of {len(panels)} tracks" if len(panels) > MOST_PANELS else ""
     sheet.write(f"{title}{rest}", (LEFT_PX, 22), size=0.6, colour=INK, weight=2)
     sheet.write(
-        "evidence in nats, up: no mask or worn wrongly, down: mask; bars: readings, taller where the face shows more",
+        "evidence in llr, up: no mask or worn wrongly, down: mask; bars: readings, taller where the face shows more",
         (LEFT_PX, 42),
         size=0.42,
         colour=FAINT,
@@ -93,7 +93,7 @@ def plot(panels: Sequence[Panel], *, title: str, violation_nats: float, complian
     if not drawn:
         sheet.write("nobody was seen", (LEFT_PX, HEAD_PX + 40), size=0.5, colour=FAINT)
     for number, panel in enumerate(drawn):
-        _draw_panel(sheet, panel, top=HEAD_PX + number * PANEL_PX, thresholds=(compliant_nats, violation_nats))
+        _draw_panel(sheet, panel, top=HEAD_PX + number * PANEL_PX, thresholds=(compliant_llr, violation_llr))
     _draw_times(sheet, HEAD_PX + PANEL_PX * max(len(drawn), 1))
     _draw_legend(sheet)
     return sheet.finished()
@@ -182,17 +182,17 @@ def _step(least: float) -> float:
 class _Sheet:
     """Paper, with the scales of time and evidence. Pixels are those of the finished picture."""
 
-    def __init__(self, *, height_px: int, seconds: tuple[float, float], nats: tuple[float, float]) -> None:
+    def __init__(self, *, height_px: int, seconds: tuple[float, float], llr: tuple[float, float]) -> None:
         self._image = np.full((height_px * SCALE, WIDTH_PX * SCALE, 3), PAPER, np.uint8)
-        self.seconds, self._nats = seconds, nats
+        self.seconds, self._llr = seconds, llr
 
     def x(self, at: float) -> float:
         begin, end = self.seconds
         return LEFT_PX + (at - begin) / (end - begin) * (WIDTH_PX - RIGHT_PX - LEFT_PX)
 
-    def y(self, nats: float, top: int) -> float:
-        low, high = self._nats
-        return top + (high - min(max(nats, low), high)) / (high - low) * CURVE_PX
+    def y(self, llr: float, top: int) -> float:
+        low, high = self._llr
+        return top + (high - min(max(llr, low), high)) / (high - low) * CURVE_PX
 
     def line(self, start: Point, end: Point, *, colour: Colour, width: float = 1.0, dashed: bool = False) -> None:
         if dashed:

@@ -57,7 +57,7 @@ def replay(options: argparse.Namespace) -> int:
     for video in options.videos:
         # Somebody in the last frame of one recording has nothing to do with the first of the next.
         pipeline = build_pipeline(config, name, finder, reader, called=video.stem)
-        explanation = Explanation(pipeline.evidence) if options.explain else None
+        explanation = Explanation(pipeline.sequential_test) if options.explain else None
         try:
             for frame in recorded_frames(video, camera=video.stem):
                 outcome = pipeline.process(frame)
@@ -112,7 +112,7 @@ def _print_summary(health: Health, seconds: float, *, as_json: bool) -> None:
         "frames": health.frames,
         "fps": round(health.frames / seconds, 1),
         "alerts": health.alerts,
-        "looked": health.looked,
+        "analysed": health.analysed,
         "faces": health.faces,
         "readings": health.readings,
         "faces_per_reading": round(health.faces / health.readings, 1) if health.readings else None,

@@ -60,7 +60,7 @@ class Figures:
         """Count a frame."""
         counts = self._cameras[frame.camera]
         counts.frames += 1
-        counts.looked += outcome.looked
+        counts.looked += outcome.analysed
         counts.faces += len(outcome.tracks)
         counts.readings += len(outcome.readings)
         for alert in outcome.alerts:

@@ -71,7 +71,7 @@ class Live:
     def saw(self, frame: Frame, outcome: Outcome) -> None:
         """Take note of a frame and of who was seen in it."""
         newest = self._newest.get(frame.camera)
-        if not outcome.looked:
+        if not outcome.analysed:
             # Frames in between have nobody in them because nobody looked: boxes would flicker.
             if newest is not None and newest.faces and frame.taken_at - newest.frame.taken_at < HELD_SECONDS:
                 return

@@ -21,7 +21,7 @@ class Counts(Part):
     """Since the agent's start."""
 
     frames: Count = Field(description="Frames that went through the path")
-    looked: Count = Field(description="Of these, those in which faces were looked for")
+    analysed: Count = Field(description="Of these, those in which faces were looked for")
     faces: Count = Field(description="Faces found in them")
     readings: Count = Field(description="Masks classified")
     alerts: Count

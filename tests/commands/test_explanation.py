@@ -12,8 +12,8 @@ import pytest
 from edge_agent.commands.explanation import Explanation
 from edge_agent.commands.explanation_plot import ALERT, LINES, MOST_PANELS, PANEL_PX, SHOWN_PX
 from edge_agent.config import RulesConfig, VerdictsConfig
-from edge_agent.decision.evidence import Evidence
 from edge_agent.decision.rules import Rules
+from edge_agent.decision.sequential_test import SequentialTest
 from edge_agent.domain import Alert, Label, Outcome
 from edge_agent.errors import ConfigError
 from edge_agent.messages.ids import uuid7
@@ -26,14 +26,14 @@ BARE: Label = "without_mask"
 def an_explanation(*, tracks: int = 1, frames: int = 12) -> Explanation:
     """Everybody bare, for a bit more than a second."""
     rules = Rules(RulesConfig(), new_id=uuid7)
-    evidence = Evidence(VerdictsConfig(), violations=(BARE,))
+    evidence = SequentialTest(VerdictsConfig(), violations=(BARE,))
     explanation = Explanation(evidence)
     for step in range(frames):
         at = step / 10
         people = [a_track(number + 1) for number in range(tracks)]
         readings = [a_reading(BARE, 0.99, track=track, at=at) for track in people]
         following = {track.id for track in people}
-        verdicts = evidence.weigh(readings, following=following)
+        verdicts = evidence.update(readings, following=following)
         events = rules.judge(verdicts, seen=following, still=set(), following=following, at=at, when=NOON)
         alerts = tuple(event for event in events if isinstance(event, Alert))
         explanation.saw(Outcome(True, tuple(people), tuple(readings), tuple(verdicts), alerts, (), {}), at=at)
@@ -50,11 +50,11 @@ def test_every_reading_is_there_with_what_it_added_up_to(tmp_path):
     told = json.loads((tmp_path / "new" / "door.json").read_text(encoding="utf-8"))
     (track,) = told["tracks"]
     assert (track["track"], track["frames"], len(track["readings"])) == (1, 12, 12)
-    assert told["violation_nats"] == pytest.approx(math.log(0.9 / 0.001), abs=1e-3)
+    assert told["violation_llr"] == pytest.approx(math.log(0.9 / 0.001), abs=1e-3)
     decided = next(one for one in track["readings"] if one["decision"] == "violation")
-    assert decided["evidence"] >= told["violation_nats"]
+    assert decided["evidence"] >= told["violation_llr"]
     assert track["events"] == [{"at_seconds": decided["at_seconds"], "event": "alert: without_mask"}]
-    assert set(decided) == {"at_seconds", "box", "label", "scores", "quality", "nats", "evidence", "decision"}
+    assert set(decided) == {"at_seconds", "box", "label", "scores", "quality", "llr", "evidence", "decision"}
 
 
 def test_the_picture_shows_evidence_readings_and_the_alert(tmp_path):

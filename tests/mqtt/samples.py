@@ -69,7 +69,7 @@ def figures() -> Figures:
     machine = dict.fromkeys(MachineFigures.model_fields)
     return Figures(
         uptime_seconds=1,
-        counts=Counts(frames=10, looked=5, faces=3, readings=2, alerts=1),
+        counts=Counts(frames=10, analysed=5, faces=3, readings=2, alerts=1),
         alerts_today=4,
         frames_per_second=9.98765,
         latencies_ms={"faces": Latency(p50=1.0, p95=2.0, p99=3.0)},

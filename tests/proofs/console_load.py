@@ -176,10 +176,10 @@ def _take_turn(agent: AgentProcess, subscriber: Subscriber, crowd: subprocess.Po
     ]
     first, last = figures[0], figures[-1]
     seconds = (_when(last) - _when(first)).total_seconds()
-    frames, looked = ((last["counts"][name] - first["counts"][name]) / seconds for name in ("frames", "looked"))
-    turn = Turn(is_crowded, began_when, ended_when, round(frames, 3), round(looked, 3), answers)
+    frames, analysed = ((last["counts"][name] - first["counts"][name]) / seconds for name in ("frames", "analysed"))
+    turn = Turn(is_crowded, began_when, ended_when, round(frames, 3), round(analysed, 3), answers)
     kind = "crowded" if is_crowded else "quiet"
-    sys.stderr.write(f"{kind}: {frames:.2f} frames and {looked:.2f} looked at a second {answers}\n")
+    sys.stderr.write(f"{kind}: {frames:.2f} frames and {analysed:.2f} looked at a second {answers}\n")
     return turn
 
 

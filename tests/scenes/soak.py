@@ -94,7 +94,7 @@ def soak(recordings: Sequence[Path], *, folder: Path, seconds: float, settings: 
     return {
         "video_seconds": round(show.at, 1),
         "frames": health.frames,
-        "looked": health.looked,
+        "analysed": health.analysed,
         "alerts": health.alerts,
         "sent": link.sent,
         "waiting": link.waiting,

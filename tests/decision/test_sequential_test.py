@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.config import VerdictsConfig
-from edge_agent.decision.evidence import HELD_NATS, MOST_NATS, Evidence
+from edge_agent.decision.sequential_test import HELD_LLR, MAX_LLR, SequentialTest
 from edge_agent.domain import LABELS, Label, Reading, Verdict
 from tests.values import a_face, a_reading, a_track
 
@@ -23,8 +23,8 @@ BARE: Label = "without_mask"
 MASKED: Label = "with_mask"
 
 
-def some_evidence(**settings) -> Evidence:
-    return Evidence(VerdictsConfig(**settings), violations=BOTH)
+def a_test(**settings) -> SequentialTest:
+    return SequentialTest(VerdictsConfig(**settings), violations=BOTH)
 
 
 def reading(label: str, score: float = 0.99, *, at: float = 0.0, quality: float = 1.0) -> Reading:
@@ -32,14 +32,14 @@ def reading(label: str, score: float = 0.99, *, at: float = 0.0, quality: float 
 
 
 def verdicts(
-    evidence: Evidence, labels: Iterable[str], *, per_second: float, since: float = 0.0, quality: float = 1.0
+    test: SequentialTest, labels: Iterable[str], *, per_second: float, since: float = 0.0, quality: float = 1.0
 ) -> list[Verdict]:
     """Read as the pipeline does: every frame of so many a second, where a reading is wanted."""
     given = []
     for number, label in enumerate(labels):
         at = since + number / per_second
-        if evidence.wants_reading(a_track(), at=at):
-            given += evidence.weigh([reading(label, at=at, quality=quality)], following={1})
+        if test.wants_reading(a_track(), at=at):
+            given += test.update([reading(label, at=at, quality=quality)], following={1})
     return given
 
 
@@ -50,8 +50,8 @@ def first(found: Sequence[Verdict], decision: str) -> float:
 
 @pytest.mark.parametrize("per_second", [1, 2, 5, 10, 30])
 def test_a_bare_face_is_a_violation_after_a_second_or_less_whatever_the_frame_rate(per_second):
-    evidence = some_evidence()
-    found = verdicts(evidence, [BARE] * 3 * per_second, per_second=per_second)
+    test = a_test()
+    found = verdicts(test, [BARE] * 3 * per_second, per_second=per_second)
 
     times = [reading_number / per_second for reading_number in range(len(found))]
     decided_at = next(at for at, verdict in zip(times, found, strict=True) if verdict.decision == "violation")
@@ -61,10 +61,10 @@ def test_a_bare_face_is_a_violation_after_a_second_or_less_whatever_the_frame_ra
 
 @pytest.mark.parametrize("per_second", [2, 5, 10, 30])
 def test_a_mask_taken_off_is_seen_within_two_seconds(per_second):
-    evidence = some_evidence()
-    verdicts(evidence, [MASKED] * 10 * per_second, per_second=per_second)
+    test = a_test()
+    verdicts(test, [MASKED] * 10 * per_second, per_second=per_second)
 
-    found = verdicts(evidence, [BARE] * (2 * per_second + 1), per_second=per_second, since=10.0)
+    found = verdicts(test, [BARE] * (2 * per_second + 1), per_second=per_second, since=10.0)
 
     assert found[-1].decision == "violation"
 
@@ -72,43 +72,43 @@ def test_a_mask_taken_off_is_seen_within_two_seconds(per_second):
 @pytest.mark.parametrize("per_second", [2, 5, 10, 30])
 def test_one_bad_frame_is_no_violation_wherever_it_comes(per_second):
     for place in range(per_second):
-        evidence = some_evidence()
+        test = a_test()
         labels = [MASKED] * 3 * per_second
         labels[place] = BARE
 
-        assert "violation" not in {verdict.decision for verdict in verdicts(evidence, labels, per_second=per_second)}
+        assert "violation" not in {verdict.decision for verdict in verdicts(test, labels, per_second=per_second)}
 
 
 @pytest.mark.parametrize("per_second", [2, 5, 10, 30])
 def test_a_hand_before_the_mouth_for_a_second_does_not_end_a_violation(per_second):
-    evidence = some_evidence()
-    verdicts(evidence, [BARE] * 5 * per_second, per_second=per_second)
+    test = a_test()
+    verdicts(test, [BARE] * 5 * per_second, per_second=per_second)
 
-    found = verdicts(evidence, [MASKED] * per_second + [BARE] * 3 * per_second, per_second=per_second, since=5.0)
+    found = verdicts(test, [MASKED] * per_second + [BARE] * 3 * per_second, per_second=per_second, since=5.0)
 
     assert {verdict.decision for verdict in found} == {"violation"}
 
 
 def test_a_mask_put_on_is_seen():
-    evidence = some_evidence()
-    verdicts(evidence, [BARE] * 30, per_second=10)
+    test = a_test()
+    verdicts(test, [BARE] * 30, per_second=10)
 
-    assert verdicts(evidence, [MASKED] * 40, per_second=10, since=3.0)[-1].decision == "compliant"
+    assert verdicts(test, [MASKED] * 40, per_second=10, since=3.0)[-1].decision == "compliant"
 
 
 def test_readings_that_contradict_each_other_decide_no_violation():
-    found = verdicts(some_evidence(), [MASKED, BARE] * 50, per_second=10)
+    found = verdicts(a_test(), [MASKED, BARE] * 50, per_second=10)
 
     assert "violation" not in {verdict.decision for verdict in found}
 
 
 def test_readings_that_hardly_say_anything_never_add_up_to_a_violation():
-    evidence = some_evidence()
+    test = a_test()
     # Nearly even, as two labels of the three speak for a violation.
     scores: dict[Label, float] = {MASKED: 0.3, BARE: 0.4, "mask_worn_incorrectly": 0.3}
     decisions = set()
     for number in range(1000):
-        (verdict,) = evidence.weigh([replace(reading(BARE, at=number / 10), scores=scores)], following={1})
+        (verdict,) = test.update([replace(reading(BARE, at=number / 10), scores=scores)], following={1})
         decisions.add(verdict.decision)
 
     assert decisions == {"undecided"}
@@ -117,41 +117,39 @@ def test_readings_that_hardly_say_anything_never_add_up_to_a_violation():
 def test_thirty_frames_a_second_say_hardly_more_than_two():
     sums = {}
     for per_second in (2, 30):
-        evidence = some_evidence(false_alarm_fraction=1e-9, fading_seconds=3600)
-        sums[per_second] = verdicts(evidence, [BARE] * (per_second + 1), per_second=per_second)[-1].evidence
+        test = a_test(false_alarm_fraction=1e-9, fading_seconds=3600)
+        sums[per_second] = verdicts(test, [BARE] * (per_second + 1), per_second=per_second)[-1].llr
 
     assert sums[30] / sums[2] < 1.4
 
 
 def test_a_reading_of_half_the_quality_adds_half_the_evidence():
-    evidence = [
-        some_evidence().weigh([reading(BARE, quality=quality)], following={1})[0].evidence for quality in (1.0, 0.5)
-    ]
+    test = [a_test().update([reading(BARE, quality=quality)], following={1})[0].llr for quality in (1.0, 0.5)]
 
-    assert evidence == [MOST_NATS, MOST_NATS / 2]
+    assert test == [MAX_LLR, MAX_LLR / 2]
 
 
 def test_no_single_reading_is_a_violation_however_easily_one_is_called():
-    evidence = some_evidence(false_alarm_fraction=0.4, miss_fraction=0.001)
+    test = a_test(false_alarm_fraction=0.4, miss_fraction=0.001)
 
-    (verdict,) = evidence.weigh([reading(BARE, 1.0)], following={1})
+    (verdict,) = test.update([reading(BARE, 1.0)], following={1})
 
     assert verdict.decision == "undecided"
 
 
 def test_scores_at_the_thresholds_of_the_card_say_nothing():
     thresholds: dict[Label, float] = {MASKED: 0.8, BARE: 0.15, "mask_worn_incorrectly": 0.05}
-    evidence = Evidence(VerdictsConfig(), violations=BOTH, thresholds=thresholds)
+    test = SequentialTest(VerdictsConfig(), violations=BOTH, thresholds=thresholds)
 
-    assert evidence.nats(replace(reading(BARE), scores=thresholds)) == pytest.approx(0, abs=1e-6)
-    assert evidence.nats(replace(reading(BARE), scores={**thresholds, MASKED: 0.7, BARE: 0.25})) > 0
+    assert test.llr(replace(reading(BARE), scores=thresholds)) == pytest.approx(0, abs=1e-6)
+    assert test.llr(replace(reading(BARE), scores={**thresholds, MASKED: 0.7, BARE: 0.25})) > 0
 
 
 def test_the_thresholds_are_those_of_wald():
-    evidence = some_evidence(false_alarm_fraction=0.01, miss_fraction=0.05)
+    test = a_test(false_alarm_fraction=0.01, miss_fraction=0.05)
 
-    assert evidence.violation_nats == pytest.approx(math.log(0.95 / 0.01))
-    assert evidence.compliant_nats == pytest.approx(math.log(0.05 / 0.99))
+    assert test.violation_llr == pytest.approx(math.log(0.95 / 0.01))
+    assert test.compliant_llr == pytest.approx(math.log(0.05 / 0.99))
 
 
 def test_the_test_errs_no_more_often_than_it_was_told_to():
@@ -161,14 +159,14 @@ def test_the_test_errs_no_more_often_than_it_was_told_to():
     random = np.random.default_rng(7)
     wrong = 0
     for _ in range(2000):
-        evidence = some_evidence(false_alarm_fraction=0.05, miss_fraction=0.05, fading_seconds=3600)
+        test = a_test(false_alarm_fraction=0.05, miss_fraction=0.05, fading_seconds=3600)
         decision, at = "undecided", 0.0
         while decision == "undecided":
             # Two unit-variance Gaussians two apart: the ratio of x is 2x; a masked face has its mean at -1.
-            nats = 2 * (random.normal() - 1)
-            share = 1 / (1 + math.exp(-nats))
+            llr = 2 * (random.normal() - 1)
+            share = 1 / (1 + math.exp(-llr))
             one = replace(reading(BARE, at=at), scores={MASKED: 1 - share, BARE: share})
-            decision = evidence.weigh([one], following={1})[0].decision
+            decision = test.update([one], following={1})[0].decision
             at += 10.0
         wrong += decision == "violation"
 
@@ -176,65 +174,65 @@ def test_the_test_errs_no_more_often_than_it_was_told_to():
 
 
 def test_a_decided_track_is_read_only_now_and_then_and_doubt_asks_at_once():
-    evidence = some_evidence(recheck_seconds=0.5)
-    read = verdicts(evidence, [MASKED] * 100, per_second=10)
+    test = a_test(recheck_seconds=0.5)
+    read = verdicts(test, [MASKED] * 100, per_second=10)
     assert len(read) == 20
 
-    evidence.weigh([reading(BARE, at=10.0)], following={1})
+    test.update([reading(BARE, at=10.0)], following={1})
 
-    assert evidence.wants_reading(a_track(), at=10.1)
+    assert test.wants_reading(a_track(), at=10.1)
 
 
 def test_everybody_is_read_in_every_frame_where_that_is_asked_for():
-    assert len(verdicts(some_evidence(recheck_seconds=0), [MASKED] * 100, per_second=10)) == 100
+    assert len(verdicts(a_test(recheck_seconds=0), [MASKED] * 100, per_second=10)) == 100
 
 
 def test_both_kinds_of_violation_count_together_and_the_heavier_one_names_the_verdict():
     labels = ["mask_worn_incorrectly", BARE, BARE, BARE, BARE, BARE]
 
-    last = verdicts(some_evidence(), labels, per_second=5)[-1]
+    last = verdicts(a_test(), labels, per_second=5)[-1]
 
     assert (last.decision, last.label) == ("violation", BARE)
 
 
 def test_the_verdict_shows_the_clearest_reading_and_not_the_last():
-    evidence = some_evidence()
+    test = a_test()
     shown = []
     for number, (width, quality) in enumerate(((30, 1.0), (90, 1.0), (60, 1.0), (90, 0.4))):
         track = a_track(face=a_face(width=width))
         one = a_reading("without_mask", 0.99, track=track, at=number / 5, quality=quality)
-        shown.append(evidence.weigh([one], following={1})[0].best)
+        shown.append(test.update([one], following={1})[0].best)
 
     assert [one.track.face.box.width_px for one in shown] == [30, 90, 90, 90]
     assert shown[-1].quality == 1.0
 
 
 def test_a_second_violation_is_shown_by_its_own_readings():
-    evidence = some_evidence()
-    verdicts(evidence, [BARE] * 20, per_second=10)
-    verdicts(evidence, [MASKED] * 40, per_second=10, since=2.0)
+    test = a_test()
+    verdicts(test, [BARE] * 20, per_second=10)
+    verdicts(test, [MASKED] * 40, per_second=10, since=2.0)
 
-    last = verdicts(evidence, [BARE] * 20, per_second=10, since=6.0)[-1]
+    last = verdicts(test, [BARE] * 20, per_second=10, since=6.0)[-1]
 
     assert last.decision == "violation"
     assert last.best.taken_at >= 6.0
 
 
 def test_what_was_read_of_people_who_left_is_forgotten():
-    evidence = some_evidence()
-    verdicts(evidence, [BARE] * 3, per_second=5)
-    evidence.weigh([], following=set())
+    test = a_test()
+    verdicts(test, [BARE] * 3, per_second=5)
+    test.update([], following=set())
 
-    (after,) = verdicts(evidence, [BARE], per_second=5, since=1.0)
+    (after,) = verdicts(test, [BARE], per_second=5, since=1.0)
 
     assert (after.readings, after.decision) == (1, "undecided")
 
 
 def test_a_camera_that_counts_every_label_as_a_violation_sees_nothing_else():
-    everything = Evidence(VerdictsConfig(), violations=LABELS)
+    everything = SequentialTest(VerdictsConfig(), violations=LABELS)
 
-    assert everything.nats(reading(MASKED)) > 0
-    assert Evidence(VerdictsConfig(), violations=["mask_worn_incorrectly"]).nats(reading(BARE)) < 0
+    assert everything.llr(reading(MASKED)) > 0
+    assert SequentialTest(VerdictsConfig(), violations=["mask_worn_incorrectly"]).llr(reading(BARE)) < 0
 
 
 some_readings = st.lists(
@@ -245,33 +243,33 @@ some_readings = st.lists(
 @given(some_readings)
 def test_evidence_agrees_with_a_sum_over_all_readings(ballot: list[tuple[Label, float, float, float]]):
     """The model: every reading's ratio, quality, novelty and age, added up from the beginning each time."""
-    evidence = some_evidence()
+    test = a_test()
     at, before, total = 0.0, None, 0.0
     for label, score, pause, quality in ballot:
         at += pause
         one = reading(label, score, at=at, quality=quality)
-        (verdict,) = evidence.weigh([one], following={1})
+        (verdict,) = test.update([one], following={1})
         novelty = 1.0 if before is None else (1 - math.exp(-pause / 0.3)) / (1 + math.exp(-pause / 0.3))
         total = total * math.exp(-(at - (before if before is not None else at)) / 5.0)
-        total += quality * novelty * evidence.nats(one)
-        total = min(max(total, evidence.compliant_nats), evidence.violation_nats + HELD_NATS)
+        total += quality * novelty * test.llr(one)
+        total = min(max(total, test.compliant_llr), test.violation_llr + HELD_LLR)
         before = at
 
-        assert verdict.evidence == pytest.approx(total, abs=1e-9)
+        assert verdict.llr == pytest.approx(total, abs=1e-9)
 
 
 @given(some_readings)
 def test_a_verdict_names_a_label_of_its_own_side_and_shows_a_reading_of_it(
     ballot: list[tuple[Label, float, float, float]],
 ):
-    evidence = some_evidence()
+    test = a_test()
     at = 0.0
     for count, (label, score, pause, quality) in enumerate(ballot, 1):
         at += pause
-        (verdict,) = evidence.weigh([reading(label, score, at=at, quality=quality)], following={1})
+        (verdict,) = test.update([reading(label, score, at=at, quality=quality)], following={1})
 
         assert 1 <= verdict.readings <= count
         assert 0 <= verdict.score <= 1
-        assert (evidence.nats(verdict.best) >= 0) == (verdict.label in BOTH)
+        assert (test.llr(verdict.best) >= 0) == (verdict.label in BOTH)
         if verdict.decision != "undecided":
             assert (verdict.label in BOTH) == (verdict.decision == "violation")

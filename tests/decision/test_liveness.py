@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.decision.stillness import Stillness
+from edge_agent.decision.liveness import LivenessFilter
 from edge_agent.domain import Box, Face, Frame, Image, Reading, Track
 from tests.faces import COLLINS, HOPPER, Portrait, face_box, scene, street
 from tests.values import NOON
@@ -61,12 +61,12 @@ def swaying(at: float) -> float:
 
 
 def seconds_until_alive(*, frames_per_second: float, camera: Camera, begin: float = 0.0, size: float = SIZE) -> float:
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     width_px = face_box(HOPPER, scale=size).width_px
     for step in range(round(4 * frames_per_second)):
         at = step / frames_per_second
         image, box = hung(HOPPER, x=80 + width_px * swaying(begin + at), size=size)
-        if not stillness.watch([camera.read(image, box, at=at)], following={1}):
+        if not liveness.update([camera.read(image, box, at=at)], following={1}):
             return at
     return float("inf")
 
@@ -90,14 +90,14 @@ HAND = [0.9, 0.5, 0.8, 0.3, 0.7, 1.0, 0.6]
 
 @pytest.mark.parametrize(("frames_per_second", "seconds"), [(1, 3.0), (2, 1.5), (5, 1.6)])
 def test_a_person_with_a_hand_before_the_face_lives_at_few_frames_a_second(frames_per_second, seconds):
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     answers = {}
     for step in range(round(seconds * frames_per_second) + 1):
         at = step / frames_per_second
         image, box = hung(HOPPER, x=80 + face_box(HOPPER, scale=SIZE).width_px * swaying(at))
         seen = behind(HAND[step % len(HAND)], image, box)
-        answers[at] = stillness.watch([camera.read(seen, box, at=at)], following={1})
+        answers[at] = liveness.update([camera.read(seen, box, at=at)], following={1})
 
     assert answers[max(answers)] == frozenset()
     assert all(answer == {1} for at, answer in answers.items() if at < 1.5)
@@ -106,52 +106,52 @@ def test_a_person_with_a_hand_before_the_face_lives_at_few_frames_a_second(frame
 @pytest.mark.parametrize("frames_per_second", [1, 2, 5, 10])
 @pytest.mark.parametrize("track_is_new", [False, True])
 def test_a_picture_that_was_seen_still_once_does_not_live_by_hands_before_it(frames_per_second, track_is_new):
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     image, box = hung(HOPPER)
     seconds_alone = 8 if track_is_new else 1
     for step in range(seconds_alone * frames_per_second + 1):
-        stillness.watch([camera.read(image, box, at=step / frames_per_second)], following={1})
+        liveness.update([camera.read(image, box, at=step / frames_per_second)], following={1})
 
     track = 1
     if track_is_new:
         track = 2
-        stillness.watch([camera.read(image, box, at=20.0, track=2)], following={2})
+        liveness.update([camera.read(image, box, at=20.0, track=2)], following={2})
     for step in range(5 * frames_per_second):
         at = 20.5 + step / frames_per_second
         seen = behind(HAND[step % len(HAND)], image, box)
-        assert stillness.watch([camera.read(seen, box, at=at, track=track)], following={track}) == {track}
+        assert liveness.update([camera.read(seen, box, at=at, track=track)], following={track}) == {track}
 
 
 @pytest.mark.parametrize("frames_per_second", [1, 2, 10])
 def test_a_picture_in_the_dark_does_not_live_by_noise(frames_per_second):
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera(noise=12.0)
     image, box = hung(HOPPER)
     dark = (20 + image * 0.15).astype(np.uint8)
 
     for step in range(8 * frames_per_second):
         reading = camera.read(dark, box, at=step / frames_per_second)
-        assert stillness.watch([reading], following={1}) == {1}
+        assert liveness.update([reading], following={1}) == {1}
 
 
 def test_a_person_who_walks_lives_at_the_third_reading():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     answers = []
     for step in range(3):
         image, box = hung(HOPPER, x=60 + 20 * step)
-        answers.append(stillness.watch([camera.read(image, box, at=0.5 * step)], following={1}))
+        answers.append(liveness.update([camera.read(image, box, at=0.5 * step)], following={1}))
 
     assert answers == [{1}, {1}, frozenset()]
 
 
 def test_a_frame_every_five_seconds_is_enough_to_live_at_the_third():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
 
     answers = [
-        stillness.watch([camera.read(*hung(HOPPER, x=80 + 2 * step), at=5.0 * step)], following={1})
+        liveness.update([camera.read(*hung(HOPPER, x=80 + 2 * step), at=5.0 * step)], following={1})
         for step in range(3)
     ]
 
@@ -159,15 +159,15 @@ def test_a_frame_every_five_seconds_is_enough_to_live_at_the_third():
 
 
 def test_a_person_who_rocks_from_side_to_side_lives_at_two_frames_a_second():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     readings = [camera.read(*hung(HOPPER, x=80 + 10 * (step % 2)), at=0.5 * step) for step in range(3)]
 
-    assert [stillness.watch([one], following={1}) for one in readings] == [{1}, {1}, frozenset()]
+    assert [liveness.update([one], following={1}) for one in readings] == [{1}, {1}, frozenset()]
 
 
 def test_a_person_who_comes_straight_on_lives_at_the_third_reading():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     readings = []
     for step, size in enumerate([0.2, 0.27, 0.36]):
@@ -176,11 +176,11 @@ def test_a_person_who_comes_straight_on_lives_at_the_third_reading():
         image, box = hung(HOPPER, x=160 - middle[0], y=90 - middle[1], size=size)
         readings.append(camera.read(image, box, at=0.5 * step))
 
-    assert [stillness.watch([one], following={1}) for one in readings] == [{1}, {1}, frozenset()]
+    assert [liveness.update([one], following={1}) for one in readings] == [{1}, {1}, frozenset()]
 
 
 def test_whoever_walks_lives_also_where_light_and_blur_make_every_picture_another():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     random = np.random.default_rng(5)
     readings = []
     for step in range(3):
@@ -189,18 +189,18 @@ def test_whoever_walks_lives_also_where_light_and_blur_make_every_picture_anothe
             shown(np.asarray(blurred, np.uint8), Box(50 + 20 * step, 40, 90 + 20 * step, 90), at=0.5 * step)
         )
 
-    assert [stillness.watch([one], following={1}) for one in readings] == [{1}, {1}, frozenset()]
+    assert [liveness.update([one], following={1}) for one in readings] == [{1}, {1}, frozenset()]
 
 
 def test_who_has_shown_life_may_stand_as_still_as_they_like():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     for step in range(2):
-        stillness.watch([camera.read(*hung(HOPPER, x=60 + 20 * step), at=0.5 * step)], following={1})
+        liveness.update([camera.read(*hung(HOPPER, x=60 + 20 * step), at=0.5 * step)], following={1})
     image, box = hung(HOPPER, x=100)
-    stillness.watch([camera.read(image, box, at=1.0)], following={1})
+    liveness.update([camera.read(image, box, at=1.0)], following={1})
 
-    later = [stillness.watch([camera.read(image, box, at=2.0 + 0.1 * step)], following={1}) for step in range(100)]
+    later = [liveness.update([camera.read(image, box, at=2.0 + 0.1 * step)], following={1}) for step in range(100)]
 
     assert set(later) == {frozenset()}
 
@@ -208,7 +208,7 @@ def test_who_has_shown_life_may_stand_as_still_as_they_like():
 @pytest.mark.parametrize("who", [HOPPER, COLLINS])
 @pytest.mark.parametrize("frames_per_second", [2, 10])
 def test_a_picture_never_lives_in_spite_of_noise_flicker_and_compression(who, frames_per_second):
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera(noise=8.0)
     image, box = hung(who)
 
@@ -217,11 +217,11 @@ def test_a_picture_never_lives_in_spite_of_noise_flicker_and_compression(who, fr
         _, jpeg = cv2.imencode(".jpg", camera.picture(image, gain=gain, offset=offset), [cv2.IMWRITE_JPEG_QUALITY, 60])
         seen = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)
         at = step / frames_per_second
-        assert stillness.watch([shown(seen, camera.found(box), at=at)], following={1}) == {1}
+        assert liveness.update([shown(seen, camera.found(box), at=at)], following={1}) == {1}
 
 
 def test_people_who_pass_in_front_do_not_make_a_picture_live():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     for step in range(60):
         at = step / 5
@@ -235,104 +235,104 @@ def test_people_who_pass_in_front_do_not_make_a_picture_live():
         )
         covered = max(0.0, min(box.x2, other.x2) - max(box.x1, other.x1)) / box.width_px
         readings = [] if covered > 0.5 else [camera.read(image, box, at=at)]
-        assert stillness.watch(readings, following={1}) == {1}
+        assert liveness.update(readings, following={1}) == {1}
 
 
 def test_a_picture_is_remembered_when_its_track_was_lost():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     image, box = hung(HOPPER)
     for step in range(70):
-        stillness.watch([camera.read(image, box, at=step / 10)], following={1})
-    stillness.watch([], following=set())
+        liveness.update([camera.read(image, box, at=step / 10)], following={1})
+    liveness.update([], following=set())
 
     again = camera.read(image, box, at=600.0, track=2)
 
-    assert stillness.watch([again], following={2}) == {2}
-    assert not stillness.is_unsure_of(again.track)
+    assert liveness.update([again], following={2}) == {2}
+    assert not liveness.is_unsure_of(again.track)
 
 
 def test_a_person_before_a_picture_is_no_picture():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     image, box = hung(HOPPER)
     for step in range(70):
-        stillness.watch([camera.read(image, box, at=step / 10)], following={1})
+        liveness.update([camera.read(image, box, at=step / 10)], following={1})
 
     answers = []
     for step in range(20):
         at = 20 + step / 10
         image, box = hung(COLLINS, x=80 + 40 * swaying(at))
-        answers.append(stillness.watch([camera.read(image, box, at=at, track=2)], following={2}))
+        answers.append(liveness.update([camera.read(image, box, at=at, track=2)], following={2}))
 
     assert answers[-1] == frozenset()
 
 
 def test_a_track_that_goes_over_to_a_picture_is_the_picture():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     poster, place = hung(HOPPER)
     for step in range(70):
-        stillness.watch([camera.read(poster, place, at=step / 10)], following={1})
+        liveness.update([camera.read(poster, place, at=step / 10)], following={1})
     answers = []
     for step in range(5):
         image, box = hung(COLLINS, x=20 + 10 * step)
-        answers.append(stillness.watch([camera.read(image, box, at=10 + step / 10, track=2)], following={1, 2}))
+        answers.append(liveness.update([camera.read(image, box, at=10 + step / 10, track=2)], following={1, 2}))
 
     assert answers[-1] == {1}
-    assert stillness.watch([camera.read(poster, place, at=11.0, track=2)], following={1, 2}) == {1, 2}
+    assert liveness.update([camera.read(poster, place, at=11.0, track=2)], following={1, 2}) == {1, 2}
 
 
 def test_one_knock_against_the_camera_is_no_life():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     before, after = hung(HOPPER), hung(HOPPER, x=81.5)
     for step in range(60):
         at = step / 10
         image, box = before if at < 2 else after
-        assert stillness.watch([camera.read(image, box, at=at)], following={1}) == {1}
+        assert liveness.update([camera.read(image, box, at=at)], following={1}) == {1}
 
 
 def test_a_picture_that_hangs_till_the_evening_is_remembered_as_it_looks_by_then():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     image, box = hung(HOPPER)
     # That of a window's bars, which grows darker.
     shadow = (np.arange(WIDTH_PX) // 12 % 2)[np.newaxis, :, np.newaxis]
     for step in range(10):
-        stillness.watch([camera.read(image, box, at=float(step))], following={1})
+        liveness.update([camera.read(image, box, at=float(step))], following={1})
     for minute in range(1, 120):
         # Its track is lost and found all the time, and read too rarely to learn anything anew.
         darker = (image * (1 - 0.3 * minute / 120) * (1 - 0.6 * shadow * minute / 120)).astype(np.uint8)
         found = camera.read(darker, box, at=60.0 * minute, track=minute)
-        assert stillness.watch([found], following={minute}) == {minute}
-        assert not stillness.is_unsure_of(found.track)
+        assert liveness.update([found], following={minute}) == {minute}
+        assert not liveness.is_unsure_of(found.track)
 
 
 def test_a_covered_lens_shows_nothing_that_lives():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     black = np.zeros_like(street())
 
     for step in range(50):
-        assert stillness.watch([shown(black, Box(10, 10, 50, 60), at=step / 10)], following={1}) == {1}
+        assert liveness.update([shown(black, Box(10, 10, 50, 60), at=step / 10)], following={1}) == {1}
 
 
 def test_a_face_that_reaches_out_of_the_frame_is_watched_alike():
-    stillness = Stillness(margin_fraction=0.0)
+    liveness = LivenessFilter(margin_fraction=0.0)
     image, _ = hung(HOPPER)
 
     readings = [shown(image, Box(-15, -10, 30, 45), at=step / 10) for step in range(80)]
 
-    assert {stillness.watch([reading], following={1}) for reading in readings} == {frozenset({1})}
-    assert not stillness.is_unsure_of(readings[-1].track)
+    assert {liveness.update([reading], following={1}) for reading in readings} == {frozenset({1})}
+    assert not liveness.is_unsure_of(readings[-1].track)
 
 
 def test_whoever_is_gone_is_forgotten():
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     image, box = hung(HOPPER)
-    stillness.watch([shown(image, box, at=0.0)], following={1})
+    liveness.update([shown(image, box, at=0.0)], following={1})
 
-    assert stillness.watch([], following=set()) == frozenset()
+    assert liveness.update([], following=set()) == frozenset()
 
 
 @settings(max_examples=15)
@@ -346,7 +346,7 @@ def test_whoever_is_gone_is_forgotten():
     seed=st.integers(0, 1000),
 )
 def test_no_change_of_light_makes_a_still_thing_live(light, noise, seed):
-    stillness = Stillness(margin_fraction=MARGIN)
+    liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera(noise=noise, seed=seed)
     image, box = hung(COLLINS)
     # Away from black and white: what is cut off there is no longer the same picture.
@@ -355,4 +355,4 @@ def test_no_change_of_light_makes_a_still_thing_live(light, noise, seed):
     for step, (gain, offset, lean) in enumerate(light):
         lit = np.clip(image * (1 + lean * slope), 0, 255).astype(np.uint8)
         seen = shown(camera.picture(lit, gain=gain, offset=offset), camera.found(box), at=step / 5)
-        assert stillness.watch([seen], following={1}) == {1}
+        assert liveness.update([seen], following={1}) == {1}

@@ -1,4 +1,4 @@
-"""Stillness: is this face a picture on a wall, or does it live?
+"""LivenessFilter: is this face a picture on a wall, or does it live?
 
 In: the readings of one frame. Out: the tracks that may be a picture. Pure: pixels come in with the readings.
 
@@ -154,7 +154,7 @@ class _Place:
     seen_at: float
 
 
-class Stillness:
+class LivenessFilter:
     """Remembers what each track looked like, and where things are. One per camera, owned by one thread."""
 
     def __init__(self, *, margin_fraction: float) -> None:
@@ -168,7 +168,7 @@ class Stillness:
         watched = self._watched.get(track.id)
         return watched is None or not (watched.lives or watched.is_thing)
 
-    def watch(self, readings: Sequence[Reading], *, following: AbstractSet[int]) -> frozenset[int]:
+    def update(self, readings: Sequence[Reading], *, following: AbstractSet[int]) -> frozenset[int]:
         """Look at the readings of a frame and name the tracks that have shown no life yet, or are where a thing was.
 
         `following` names the tracks that still live; the others are forgotten, but not the places of things.

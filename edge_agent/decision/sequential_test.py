@@ -1,6 +1,6 @@
-"""Evidence: what do the readings of a track add up to?
+"""Sequential test: what do the readings of a track add up to?
 
-In: the readings of one frame. Out: one verdict for each, UNDECIDED until the evidence suffices. Pure: time comes in
+In: the readings of one frame. Out: one verdict for each, UNDECIDED until the test decides. Pure: time comes in
 with the readings. docs/deciding.md tells how evidence is added, faded and decided.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config import VerdictsConfig
 
-MOST_NATS = 4.0
+MAX_LLR = 4.0
 """What one reading can say: odds of 55 to 1. The shipped reader errs on 4 % of the validation faces (most of about
 22 px) and on 0.1 % of the training faces of 24 px and more, yet claims odds of 300 to 1 for half of either."""
 SHARE_OF_ONE = 0.75
@@ -27,7 +27,7 @@ SHARE_OF_ONE = 0.75
 CORRELATION_SECONDS = 0.3
 """Readings of one person say little new before: within stretches of the three reference videos that show one thing,
 the autocorrelation of their ratios is 0.48 after 0.05 s, 0.37 after this time, 0.2 after twice as long."""
-HELD_NATS = 2.0
+HELD_LLR = 2.0
 """Evidence beyond the threshold of a violation that is kept: a hand before the mouth is read as a mask, and only
 after 1.5 s of it a person counts as masked."""
 LOWEST_WEIGHT = 1e-6
@@ -36,8 +36,8 @@ SLACK_SECONDS = 0.001
 """Times are binary fractions: from 0.2 s to 0.7 s it is 0.49999999999999994 s."""
 
 
-class Evidence:
-    """Adds up what was read of each track. One per camera, owned by one thread."""
+class SequentialTest:
+    """Wald's sequential test of each track: log-likelihood ratios add up. One per camera, owned by one thread."""
 
     def __init__(
         self,
@@ -55,11 +55,11 @@ class Evidence:
         self._violations = frozenset(violations)
         # The thresholds that keep both error rates: Wald, Sequential Tests of Statistical Hypotheses, 1945.
         false_alarms, misses = config.false_alarm_fraction, config.miss_fraction
-        self.violation_nats = math.log((1 - misses) / false_alarms)
+        self.violation_llr = math.log((1 - misses) / false_alarms)
         """Evidence from which on a track is a violation."""
-        self.compliant_nats = math.log(misses / (1 - false_alarms))
+        self.compliant_llr = math.log(misses / (1 - false_alarms))
         """Evidence, negative, down from which a track is compliant."""
-        self._most_nats = min(MOST_NATS, SHARE_OF_ONE * self.violation_nats)
+        self._max_llr = min(MAX_LLR, SHARE_OF_ONE * self.violation_llr)
         self._ledgers: dict[int, _Ledger] = {}
 
     def wants_reading(self, track: Track, *, at: float) -> bool:
@@ -73,7 +73,7 @@ class Evidence:
             return True
         return at - ledger.read_at >= self._config.recheck_seconds - SLACK_SECONDS
 
-    def weigh(self, readings: Sequence[Reading], *, following: AbstractSet[int]) -> list[Verdict]:
+    def update(self, readings: Sequence[Reading], *, following: AbstractSet[int]) -> list[Verdict]:
         """Add readings to their tracks and say what each of these tracks is by now.
 
         `following` names the tracks that still live; what was read of all others is forgotten.
@@ -82,7 +82,7 @@ class Evidence:
             del self._ledgers[gone]
         return [self._verdict(reading) for reading in readings]
 
-    def nats(self, reading: Reading) -> float:
+    def llr(self, reading: Reading) -> float:
         """The log-likelihood ratio of one reading alone; positive speaks for a violation.
 
         The reader's prior is taken out: by the thresholds of its card, scores as high as these say nothing.
@@ -92,33 +92,33 @@ class Evidence:
         for label, score in reading.scores.items():
             scores[label in self._violations] += score
             thresholds[label in self._violations] += self._thresholds.get(label, even)
-        nats = math.log(scores[True] / scores[False] * thresholds[False] / thresholds[True])
+        llr = math.log(scores[True] / scores[False] * thresholds[False] / thresholds[True])
         # Where one side has no label at all, the other has nothing to speak against.
         if LEAST_SHARE in thresholds:
-            nats = math.copysign(self._most_nats, thresholds[True] - thresholds[False])
-        return min(max(nats, -self._most_nats), self._most_nats)
+            llr = math.copysign(self._max_llr, thresholds[True] - thresholds[False])
+        return min(max(llr, -self._max_llr), self._max_llr)
 
     def _verdict(self, reading: Reading) -> Verdict:
         ledger = self._ledgers.setdefault(reading.track.id, _Ledger(reading.taken_at))
-        nats = self.nats(reading)
+        llr = self.llr(reading)
         weight = reading.quality * ledger.novelty(reading.taken_at)
-        faded = ledger.nats * math.exp(-(reading.taken_at - ledger.read_at) / self._config.fading_seconds)
-        ledger.nats = min(max(faded + weight * nats, self.compliant_nats), self.violation_nats + HELD_NATS)
+        faded = ledger.llr * math.exp(-(reading.taken_at - ledger.read_at) / self._config.fading_seconds)
+        ledger.llr = min(max(faded + weight * llr, self.compliant_llr), self.violation_llr + HELD_LLR)
         ledger.read_at = reading.taken_at
-        ledger.side(against=nats >= 0).add(reading)
+        ledger.side(against=llr >= 0).add(reading)
         self._decide(ledger)
         return _verdict(ledger, reading.track, self._violations)
 
     def _decide(self, ledger: _Ledger) -> None:
         """Decided is decided until the evidence has come all the way to the other threshold."""
-        if ledger.nats >= self.violation_nats:
+        if ledger.llr >= self.violation_llr:
             ledger.decision = "violation"
             # A mask put on later is to be shown and counted by itself.
             ledger.compliant = _Side()
-        elif ledger.nats <= self.compliant_nats:
+        elif ledger.llr <= self.compliant_llr:
             ledger.decision = "compliant"
             ledger.violation = _Side()
-        ledger.is_in_doubt = self.compliant_nats < ledger.nats < self.violation_nats
+        ledger.is_in_doubt = self.compliant_llr < ledger.llr < self.violation_llr
 
 
 @dataclass(slots=True)
@@ -149,7 +149,7 @@ class _Ledger:
     """What is known of one track."""
 
     read_at: float
-    nats: float = 0.0
+    llr: float = 0.0
     decision: Decision = "undecided"
     is_in_doubt: bool = True
     """Whether the evidence has left the threshold at which the decision fell."""
@@ -171,7 +171,7 @@ class _Ledger:
 
 
 def _verdict(ledger: _Ledger, track: Track, violations: AbstractSet[Label]) -> Verdict:
-    against = ledger.decision == "violation" or (ledger.decision == "undecided" and ledger.nats >= 0)
+    against = ledger.decision == "violation" or (ledger.decision == "undecided" and ledger.llr >= 0)
     if not ledger.side(against=against).readings:
         against = not against
     side = ledger.side(against=against)
@@ -183,7 +183,7 @@ def _verdict(ledger: _Ledger, track: Track, violations: AbstractSet[Label]) -> V
         label=label,
         score=min(side.scores[label] / side.weight, 1.0),
         readings=side.readings,
-        evidence=ledger.nats,
+        llr=ledger.llr,
         best=side.best[label],
     )
 
