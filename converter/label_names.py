@@ -11,25 +11,79 @@ from typing import TYPE_CHECKING
 from edge_agent.domain import LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from edge_agent.domain import Label
 
 _SPELLINGS: dict[Label, tuple[str, ...]] = {
-    "with_mask": ("withmask", "mask", "masked", "maskon", "wearingmask", "wearingamask", "facemask"),
-    "without_mask": ("withoutmask", "nomask", "unmasked", "maskoff", "notwearingmask", "nofacemask", "notmask"),
+    "with_mask": (
+        "withmask",
+        "withfacemask",
+        "mask",
+        "masked",
+        "maskon",
+        "hasmask",
+        "yesmask",
+        "wearingmask",
+        "wearingamask",
+        "facemask",
+        "correctmask",
+        "maskcorrect",
+        "maskworncorrectly",
+        "maskweared",
+    ),
+    "without_mask": (
+        "withoutmask",
+        "withoutfacemask",
+        "nomask",
+        "facenomask",
+        "unmasked",
+        "maskoff",
+        "maskless",
+        "barefaced",
+        "notwearingmask",
+        "notwearingamask",
+        "nofacemask",
+        "notmask",
+        "notmasked",
+    ),
     "mask_worn_incorrectly": (
         "maskwornincorrectly",
+        "maskwornincorrect",
+        "incorrect",
+        "incorrectly",
+        "incorrectmaskwearing",
+        "incorrectlyworn",
         "maskwearedincorrect",
         "incorrectmask",
         "incorrectlymasked",
         "maskincorrect",
         "wrongmask",
+        "maskwrong",
+        "partialmask",
+        "maskunderface",
+        "chinmask",
         "improper",
         "impropermask",
     ),
 }
 """Lower case, letters only."""
+
+_NO_LABELS = (
+    "background",
+    "backgroundnoise",
+    "ignore",
+    "noface",
+    "nobody",
+    "noperson",
+    "none",
+    "nothing",
+    "notsure",
+    "other",
+    "uncertain",
+    "unclear",
+    "unknown",
+    "unsure",
+)
+"""Outputs that say nothing of a mask."""
 
 
 def label_of(name: str) -> Label | None:
@@ -38,8 +92,6 @@ def label_of(name: str) -> Label | None:
     return next((label for label in LABELS if letters in _SPELLINGS[label]), None)
 
 
-def labels_of(names: Iterable[str]) -> tuple[Label, ...]:
-    """Our labels for several names; empty where one is not obvious or two mean the same."""
-    labels = [label_of(name) for name in names]
-    known = tuple(label for label in labels if label is not None)
-    return known if len(set(known)) == len(labels) else ()
+def is_no_label(name: str) -> bool:
+    """Whether a name is a usual one for what says nothing of a mask, as "background" or "uncertain"."""
+    return re.sub(r"[^a-z]", "", name.lower()) in _NO_LABELS

@@ -126,7 +126,7 @@ def measure_keras(path: Path, *, seconds: float) -> Cost:
     Raises:
         ModelError: a SavedModel that is no Keras model any more has no `predict`.
     """
-    from converter.masks.keras_models import load_model
+    from converter.masks.loading import load_model
     from converter.silence import quiet_tensorflow
 
     started = time.perf_counter()
@@ -134,7 +134,7 @@ def measure_keras(path: Path, *, seconds: float) -> Cost:
     load_ms = (time.perf_counter() - started) * 1000
     if not hasattr(loaded.keeps, "predict"):
         raise ModelError(f"{path}: has no predict; give the Keras file that it was exported from")
-    face = np.zeros((1, loaded.height_px or 224, loaded.width_px or 224, 3), np.float32)
+    face = np.zeros([side or (1 if index == 0 else 224) for index, side in enumerate(loaded.shape)], np.float32)
     with quiet_tensorflow():
         return _cost(lambda: loaded.keeps.predict(face, verbose=0), load_ms, seconds=seconds)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from converter.progress import with_progress
+from converter.progress import with_progress, working
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Image
 
-Format: TypeAlias = Literal["int8", "float32", "float16", "dynamic"]
+Format: TypeAlias = Literal["int8", "int16", "float16", "float32", "dynamic"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 def run_converter(
-    converter: Any, form: Format, *, samples: Callable[[], Iterator[list[NDArray[Any]]]], name: str
+    converter: Any, form: Format, *, name: str, samples: Callable[[], Iterator[list[NDArray[Any]]]] | None = None
 ) -> bytes:
     """Let one of TensorFlow's converters write a format; `samples` gives the values that int8 learns its ranges from.
 
@@ -39,6 +39,12 @@ def run_converter(
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             # Or its dense layers come out in a version that tflite-runtime 2.14 does not know.
             converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
+        case "int16":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = samples
+            converter.target_spec.supported_ops = [
+                tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+            ]
         case "int8":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = samples
@@ -46,7 +52,8 @@ def run_converter(
             converter.inference_input_type = tf.uint8
             converter.inference_output_type = tf.uint8
     try:
-        return bytes(converter.convert())
+        with working(f"converting to {form}"):
+            return bytes(converter.convert())
     # TensorFlow raises a dozen classes here, some private.
     except Exception as error:
         raise ModelError(

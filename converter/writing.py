@@ -11,14 +11,28 @@ from typing import TYPE_CHECKING
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 
-def write_together(files: Mapping[Path, bytes]) -> None:
+def refuse_to_overwrite(targets: Iterable[Path]) -> None:
+    """Keep what is there.
+
+    Raises:
+        ConfigError: one of the files is there.
+    """
+    there = [str(path) for path in targets if path.exists()]
+    if there:
+        raise ConfigError(
+            f"{', '.join(there)}: there already; --overwrite puts the new one in its place, --name beside it"
+        )
+
+
+def write_together(files: Mapping[Path, bytes], *, prove: Callable[[], None] = lambda: None) -> None:
     """Put all files in place, or leave what was there before untouched.
 
-    Everything is written beside its target and on the disk before the first name changes.
+    Everything is written beside its target and on the disk before the first name changes. What was there before is
+    kept as `.bak` until `prove`, which reads the new files, has returned.
 
     Raises:
         ConfigError: the folder cannot be written, or the disk is full.
@@ -28,7 +42,7 @@ def write_together(files: Mapping[Path, bytes]) -> None:
         for target, content in files.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             _write_durably(drafts[target], content)
-        _rename_all(drafts)
+        _rename_all(drafts, prove)
     except OSError as error:
         what = error.strerror or str(error)
         folder = next(iter(files)).parent
@@ -49,9 +63,9 @@ def _write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _rename_all(drafts: Mapping[Path, Path]) -> None:
-    """Rename every draft; when one rename fails, the earlier ones are taken back."""
-    previous = {target: target.with_name(f".{target.name}.{os.getpid()}.previous") for target in drafts}
+def _rename_all(drafts: Mapping[Path, Path], prove: Callable[[], None]) -> None:
+    """Rename every draft; when a rename or the proof fails, all are taken back."""
+    previous = {target: target.with_name(f"{target.name}.bak") for target in drafts}
     done: list[Path] = []
     try:
         for target in drafts:
@@ -60,7 +74,8 @@ def _rename_all(drafts: Mapping[Path, Path]) -> None:
         for target, draft in drafts.items():
             draft.replace(target)
             done.append(target)
-    except OSError:
+        prove()
+    except BaseException:
         for target in done:
             _take_back(target, previous[target])
         raise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from converter.commands.faces.evaluate import add_detector_options, evaluate_detectors_of
 from converter.commands.masks.evaluate import evaluate_classifiers
-from converter.commands.options import add_command, add_face_options, add_keras_options, labels_of
+from converter.commands.options import add_command, add_face_options, add_source_options, labels_of
 from converter.model_kind import CASCADE, is_detector
 from edge_agent.errors import ConfigError
 from edge_agent.vision.tflite import RuntimeChoice
@@ -49,7 +49,7 @@ def add_to(commands: Any) -> None:
         help="the float model that the others were made from: exit with 3 when recall of without_mask falls by more "
         "than 1 point, or labels stand in the wrong order",
     )
-    add_keras_options(parser)
+    add_source_options(parser)
     parser.add_argument("--runtime", choices=get_args(RuntimeChoice), default="auto", help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
     add_detector_options(parser)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from converter.labelled_faces import faces_of_scenes, labelled_faces_in
-from converter.masks.float_models import PIXEL_RANGES, PixelRange, Told
+from converter.masks.outputs import IGNORE, StatedLabels, parse_labels
+from converter.masks.preprocessing import COLOURS, PIXEL_RANGES
+from converter.masks.stated import Stated
 from edge_agent.domain import LABELS, Label
 
 if TYPE_CHECKING:
@@ -30,39 +32,47 @@ def add_command(
     return parser
 
 
-def add_keras_options(parser: argparse.ArgumentParser) -> None:
-    """Add what a Keras file itself does not always say."""
-    parser.add_argument(
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a float model itself does not always say."""
+    group = parser.add_argument_group("of the float model (default: what its file says, else found by trials)")
+    group.add_argument(
         "--labels",
-        type=labels_of,
-        default=(),
+        type=parse_labels,
+        default=StatedLabels(),
         metavar="A,B[,C]",
-        help=f"what the Keras model's outputs mean, in their order: {', '.join(LABELS)}",
+        help=f"what its outputs mean, in their order, or by their names, as 'Com Mascara=with_mask,...': "
+        f"{', '.join(LABELS)}, or {IGNORE}",
     )
-    parser.add_argument(
+    group.add_argument(
         "--pixels",
-        choices=("detect", *PIXEL_RANGES),
-        default="detect",
-        help="range of the pixels that the Keras model was trained on, before any scaling layer of its own "
-        "(default: detect, by such a layer; -1..1 where there is none)",
+        choices=PIXEL_RANGES,
+        help="range of the pixels that it was trained on, before any scaling layer of its own",
     )
-    parser.add_argument(
+    group.add_argument("--colours", choices=COLOURS, help="order of the colours that it was trained on")
+    group.add_argument(
+        "--means", type=numbers, metavar="A,B,C", help="taken from each channel, in the units of --pixels"
+    )
+    group.add_argument("--std", type=numbers, metavar="A,B,C", help="then divides each channel")
+    group.add_argument(
         "--margin",
         type=fraction,
         metavar="FRACTION",
-        help="margin around the face that the Keras model was trained with, as a fraction of the face "
-        "(default: what run.json beside the model says, or 0)",
+        help="margin around the face that it was trained with, as a fraction of the face (default: what "
+        "run.json beside it says, or 0)",
     )
-    parser.add_argument(
-        "--size", type=int, metavar="PX", help="side of the input, where the Keras model leaves it open"
+    group.add_argument(
+        "--size", type=int, metavar="PX", help="side of the input, where the model leaves it open and no layer tells"
     )
 
 
-def told_of(options: argparse.Namespace) -> Told:
-    """What the options of `add_keras_options` say."""
-    return Told(
+def stated_by(options: argparse.Namespace) -> Stated:
+    """What the options of `add_source_options` say."""
+    return Stated(
         labels=options.labels,
-        pixels=None if options.pixels == "detect" else cast("PixelRange", options.pixels),
+        pixels=options.pixels,
+        colours=options.colours,
+        means=options.means,
+        deviations=options.std,
         margin_fraction=options.margin,
         size_px=options.size,
     )
@@ -104,6 +114,14 @@ def labels_of(text: str) -> tuple[Label, ...]:
     if unknown or len(set(names)) != len(names) or not names:
         raise argparse.ArgumentTypeError(f"'{text}': give different labels of {', '.join(LABELS)}, separated by commas")
     return tuple(cast("Label", name) for name in names)
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Parse `103.939,116.779,123.68`."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}': give numbers, separated by commas") from error
 
 
 def share_above_zero(text: str) -> float:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from converter.masks.float_models import FloatModel
+    from converter.masks.networks import Network
     from edge_agent.domain import Label
 
 FEWEST_PICTURES = 20
@@ -59,21 +59,33 @@ def choose_calibration_faces(
     return chosen
 
 
-def read_calibration_set(place: Path, chosen: Sequence[LabelledFace], model: FloatModel) -> CalibrationSet:
-    """Read the chosen faces of a place as the model sees them.
+def read_calibration_set(place: Path, chosen: Sequence[LabelledFace], network: Network) -> CalibrationSet:
+    """Read the chosen faces of a place as a network sees them.
 
     Raises:
         ConfigError: fewer than FEWEST_PICTURES can be read.
     """
     unreadable: list[str] = []
-    pixels, labels = [], []
-    progress = with_progress(opened(chosen, unreadable=unreadable), total=len(chosen), what="reading pictures")
-    for face, image in progress:
-        region = face.region(image, margin_fraction=model.margin_fraction)
-        pixels.append(face_pixels(image, region, width_px=model.width_px, height_px=model.height_px))
-        labels.append(face.label)
+    pixels, labels = read_pixels(chosen, network, unreadable=unreadable)
     _check_number(len(pixels), place, "that can be read")
-    return CalibrationSet(np.stack(pixels), tuple(labels), tuple(unreadable))
+    return CalibrationSet(pixels, labels, tuple(unreadable))
+
+
+def read_pixels(
+    faces: Sequence[LabelledFace], network: Network, *, unreadable: list[str] | None = None
+) -> tuple[NDArray[np.uint8], tuple[Label | None, ...]]:
+    """The pixels of faces as a network sees them, (faces, height, width, 3), RGB, and their labels.
+
+    What cannot be read is left out, and added to `unreadable`.
+    """
+    pixels, labels = [np.zeros((0, network.height_px, network.width_px, 3), np.uint8)], []
+    found = opened(faces, unreadable=[] if unreadable is None else unreadable)
+    for face, image in with_progress(found, total=len(faces), what="reading pictures"):
+        region = face.region(image, margin_fraction=network.margin_fraction)
+        one = face_pixels(image, region, width_px=network.width_px, height_px=network.height_px)
+        pixels.append(one[np.newaxis])
+        labels.append(face.label)
+    return np.concatenate(pixels), tuple(labels)
 
 
 def _check_number(count: int, place: Path, which: str) -> None:

@@ -1,25 +1,35 @@
-"""Candidates: how is a model read, whether it is a Keras file or a TFLite file with its card?
+"""Candidates: how is a model read, whether it is a float file or a TFLite file with its card?
 
-Both look at the same pixels, cut and scaled by the device's code; a TFLite file is opened as the device opens it.
+Both look at the same pixels, cut and scaled by the device's code; a TFLite file is opened as the device opens it. A
+float file is preprocessed as the first card says that its source was, and held against labelled faces either way.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from converter.masks.float_models import NOTHING_TOLD, FloatModel, Told, open_float_model
+from converter.masks.calibration import read_pixels, spread
+from converter.masks.choices import Choices, choose
+from converter.masks.float_models import FloatModel, settled
+from converter.masks.networks import open_network
+from converter.masks.outputs import StatedLabels
+from converter.masks.stated import NOTHING_STATED, Stated
 from converter.model_kind import TFLITE_SUFFIX
 from converter.silence import quiet_tensorflow
-from edge_agent.vision.card import read_card
+from edge_agent.vision.card import MaskCard, read_card
 from edge_agent.vision.masks import open_mask_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from converter.labelled_faces import LabelledFace
     from edge_agent.domain import Box, Image, Label
     from edge_agent.vision.tflite import RuntimeChoice
+
+MOST_TRIED = 160
+"""Of the faces that judge, so many show whether a float file is preprocessed rightly."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +37,7 @@ class Candidate:
     """A model to be judged.
 
     `scores` gives the probability of every label for a region of a picture, `decide` the label that is read
-    from all or some of these.
+    from all or some of these. `choices` are those of a float file.
     """
 
     path: Path
@@ -36,28 +46,60 @@ class Candidate:
     margin_fraction: float
     scores: Callable[[Image, Box], Mapping[Label, float]]
     decide: Callable[[Mapping[Label, float]], Label]
+    choices: Choices | None = None
 
 
 def open_candidates(
-    paths: Sequence[Path], told: Told = NOTHING_TOLD, *, runtime: RuntimeChoice = "auto"
+    paths: Sequence[Path],
+    stated: Stated = NOTHING_STATED,
+    *,
+    faces: Sequence[LabelledFace] = (),
+    runtime: RuntimeChoice = "auto",
 ) -> list[Candidate]:
-    """Open models of either kind, in the order given.
+    """Open models of either kind, in the order given; `faces` are those that float files are tried on.
 
-    A Keras file that says nothing of its labels and its margin borrows them from the first card: what is compared
-    with a converted model is mostly what it was made from.
+    A float file that says nothing of itself borrows from the first card: what is compared with a converted model is
+    mostly what it was made from.
 
     Raises:
         ModelError: a model is missing, damaged, or does not fit its card.
-        ConfigError: nobody says what the outputs of a Keras file mean.
+        ConfigError: nobody says what the outputs of a float file mean.
+        GateError: a float file reads the faces clearly better in another way than it was read for the card.
     """
     cards = [read_card(path) for path in paths if path.suffix == TFLITE_SUFFIX]
-    borrowed = Told(labels=cards[0].labels, margin_fraction=cards[0].margin_fraction) if cards else NOTHING_TOLD
+    said = _with_card(stated, cards[0]) if cards else stated
     return [
-        _of_classifier(path, runtime)
-        if path.suffix == TFLITE_SUFFIX
-        else _of_float(open_float_model(path, told, otherwise=borrowed))
+        _of_classifier(path, runtime) if path.suffix == TFLITE_SUFFIX else _of_float(_opened(path, said, faces))
         for path in paths
     ]
+
+
+def _with_card(stated: Stated, card: MaskCard) -> Stated:
+    """What is stated, completed by what a card says of its source."""
+    source = card.source
+    if stated != replace(NOTHING_STATED, margin_fraction=stated.margin_fraction, size_px=stated.size_px):
+        return replace(stated, margin_fraction=stated.margin_fraction or card.margin_fraction)
+    labels = StatedLabels(tuple(source.get("outputs", card.labels)))
+    margin = card.margin_fraction if stated.margin_fraction is None else stated.margin_fraction
+    borrowed = replace(stated, labels=labels, margin_fraction=margin, by=f"as the card of {card.name} says")
+    if not source:
+        return borrowed
+    return replace(
+        borrowed,
+        pixels=source["pixels"],
+        colours=source["colours"],
+        means=tuple(source["means"]),
+        deviations=tuple(source["std"]),
+    )
+
+
+def _opened(path: Path, stated: Stated, faces: Sequence[LabelledFace]) -> FloatModel:
+    network = open_network(path, stated)
+    if len(stated.labels.outputs) not in {0, max(network.outputs, 2)}:
+        # A card of another model says nothing of this one.
+        stated = replace(stated, labels=StatedLabels())
+    pixels, labels = read_pixels(spread([face for face in faces if face.label], most=MOST_TRIED), network)
+    return settled(network, choose(network, stated, pixels, labels))
 
 
 def _of_classifier(path: Path, runtime: RuntimeChoice) -> Candidate:
@@ -68,7 +110,9 @@ def _of_classifier(path: Path, runtime: RuntimeChoice) -> Candidate:
 
 
 def _of_float(model: FloatModel) -> Candidate:
-    return Candidate(model.path, "keras", model.labels, model.margin_fraction, model.scores, _likeliest)
+    return Candidate(
+        model.path, "keras", model.labels, model.margin_fraction, model.scores, _likeliest, choices=model.choices
+    )
 
 
 def _likeliest(scores: Mapping[Label, float]) -> Label:

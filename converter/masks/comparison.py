@@ -1,4 +1,4 @@
-"""Comparison: how far is a converted model from the float model that it was made from?"""
+"""Comparison: how do a converted model and the one that it was made from read the same pictures?"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from converter.masks.metrics import Share
 from converter.progress import with_progress
 from converter.silence import quiet_tensorflow
 from edge_agent.domain import Box
@@ -14,30 +15,82 @@ from edge_agent.vision.masks import MaskReader
 from edge_agent.vision.tflite import open_interpreter
 
 if TYPE_CHECKING:
-    from converter.masks.calibration import CalibrationSet
-    from converter.masks.float_models import FloatModel
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from edge_agent.domain import Image, Label
     from edge_agent.vision.card import MaskCard
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """Scores of every label for every picture, (pictures, labels), without temperature and thresholds."""
+
+    labels: tuple[Label, ...]
+    scores: NDArray[np.float64]
+
+    def right(self, truths: Sequence[Label | None]) -> Share:
+        """How many pictures are read right, of those whose label is known and one of these."""
+        read = self.scores.argmax(axis=1)
+        known = [(index, truth) for index, truth in enumerate(truths) if truth in self.labels]
+        return Share(sum(self.labels[read[index]] == truth for index, truth in known), len(known))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """On how many of the pictures both read the same label, and how far any score of theirs is apart."""
+    """Two models on the same pictures; `source` is what `converted` was made from."""
 
-    same: int
-    pictures: int
-    largest_score_difference: float
+    source: Answers
+    converted: Answers
+    truths: tuple[Label | None, ...]
+
+    @property
+    def pictures(self) -> int:
+        """How many were read."""
+        return len(self.source.scores)
+
+    @property
+    def same(self) -> int:
+        """On how many both read the same label."""
+        return int((self.source.scores.argmax(axis=1) == self.converted.scores.argmax(axis=1)).sum())
+
+    @property
+    def agreement(self) -> float:
+        """The share of these."""
+        return self.same / self.pictures
+
+    @property
+    def largest_score_difference(self) -> float:
+        """How far any score is apart."""
+        return float(np.abs(self.source.scores - self.converted.scores).max())
+
+    @property
+    def loss(self) -> float:
+        """By how much fewer pictures are read right, as a share; 0 where no labels are known."""
+        before, after = self.source.right(self.truths).value, self.converted.right(self.truths).value
+        return 0.0 if before is None or after is None else before - after
 
 
-def compare(content: bytes, card: MaskCard, model: FloatModel, calibration: CalibrationSet) -> Comparison:
-    """Read every calibration picture with both, without the card's temperature and thresholds."""
+def answers_of(
+    scores: Callable[[Image, Box], Mapping[Label, float]],
+    pixels: NDArray[np.uint8],
+    labels: tuple[Label, ...],
+    *,
+    what: str,
+) -> Answers:
+    """Read every picture, (pictures, height, width, 3), RGB, with one model."""
+    whole = Box(0, 0, pixels.shape[2], pixels.shape[1])
+    rows = []
+    for picture in with_progress(pixels, total=len(pixels), what=what):
+        found = scores(np.ascontiguousarray(picture[:, :, ::-1]), whole)
+        rows.append([found[label] for label in labels])
+    return Answers(labels, np.array(rows, np.float64))
+
+
+def answers_of_converted(content: bytes, card: MaskCard, pixels: NDArray[np.uint8]) -> Answers:
+    """Read every picture with a converted model, by the device's own code."""
     bare = card.model_copy(update={"temperature": 1.0, "thresholds": {}})
     with quiet_tensorflow():
         classifier = MaskReader(open_interpreter(content, name=card.name), bare, name=card.name)
-    whole = Box(0, 0, model.width_px, model.height_px)
-    same, furthest = 0, 0.0
-    for pixels in with_progress(calibration.pixels, total=len(calibration.pixels), what="comparing"):
-        image = np.ascontiguousarray(pixels[:, :, ::-1])
-        of_model, of_classifier = model.scores(image, whole), classifier.scores(image, whole)
-        same += max(of_model, key=of_model.__getitem__) == max(of_classifier, key=of_classifier.__getitem__)
-        furthest = max(furthest, *(abs(of_model[label] - of_classifier[label]) for label in model.labels))
-    return Comparison(same, len(calibration.pixels), furthest)
+    return answers_of(classifier.scores, pixels, card.labels, what="reading with the converted model")

@@ -36,6 +36,7 @@ class Judged:
         return {
             "path": str(self.candidate.path),
             "runtime": self.candidate.runtime,
+            **({"choices": self.candidate.choices.as_json()} if self.candidate.choices else {}),
             **self.metrics.as_json(),
             "bands": {
                 sort: {name: metrics.as_json() for name, metrics in bands.items()} for sort, bands in self.bands.items()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_MODULES_OF_KERAS = ("keras", "tf_keras", "tensorflow", "builtins")
+_MODULES_OF_KERAS = ("keras", "Keras", "tf_keras", "tensorflow", "builtins")
 
 
 def refuse_foreign_code(config: str, path: Path) -> None:
@@ -33,6 +33,9 @@ def refuse_foreign_code(config: str, path: Path) -> None:
                 f"{path}: has a Lambda layer, a program that loading would run; put a layer of Keras in its place, "
                 "or export the model where it was made: model.export(folder)"
             )
+        registered = part.get("registered_name")
+        if isinstance(registered, str) and ">" in registered and registered.split(">")[0] not in _MODULES_OF_KERAS:
+            raise ModelError(layer_of_its_own(path, str(name)))
         module = part.get("module")
         if isinstance(module, str) and module.split(".")[0] not in _MODULES_OF_KERAS:
             raise ModelError(layer_of_its_own(path, str(name)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converter.drawn_faces import as_png, drawn_faces
-from converter.masks.float_models import PIXEL_SCALES
+from converter.masks.preprocessing import PIXEL_SCALES
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import Golden, InputCard, MaskCard, OutputCard
@@ -50,9 +50,10 @@ def make_card(content: bytes, model: FloatModel, *, name: str, metrics: Mapping[
         input=_input_card(interpreter, model),
         output=_output_card(interpreter),
         margin_fraction=model.margin_fraction,
-        training_data=list(model.training_data),
+        training_data=list(model.network.training_data),
+        source={"file": model.path.name, "kind": model.network.kind} | model.choices.as_json(),
         metrics=dict(metrics),
-        versions=_versions(model),
+        versions=versions_with(model.network.kind),
         # Placeholders until the model has spoken.
         golden=tuple(Golden(picture=as_png(face), scores=[0.0] * len(model.labels)) for face in drawn_faces()),
     )
@@ -120,14 +121,15 @@ def _first_working(content: bytes, *, name: str) -> Interpreter:
 
 def _input_card(interpreter: Interpreter, model: FloatModel) -> InputCard:
     tensor = interpreter.inputs[0]
-    scale, zero_point = PIXEL_SCALES[model.pixels]
+    scale, zero_point = PIXEL_SCALES[model.card_pixels]
     if tensor.dtype.name == "uint8" and np.isclose(tensor.scale, scale, rtol=1e-5):
         # The middle of 0..255 lies between two steps; the tensor's own zero point keeps the way in a plain copy.
         zero_point = float(tensor.zero_point)
     return InputCard.model_validate(
         {
-            "width": model.width_px,
-            "height": model.height_px,
+            "width": model.network.width_px,
+            "height": model.network.height_px,
+            "colour_order": model.card_colours,
             "dtype": tensor.dtype.name,
             "scale": scale,
             "zero_point": zero_point,
@@ -141,8 +143,9 @@ def _output_card(interpreter: Interpreter) -> OutputCard:
     return OutputCard.model_validate({"dtype": tensor.dtype.name, **quantized})
 
 
-def _versions(model: FloatModel) -> dict[str, str]:
-    versions = {"model": model.kind, "python": platform.python_version()}
+def versions_with(kind: str) -> dict[str, str]:
+    """The versions of everything that made a model of this kind."""
+    versions = {"model": kind, "python": platform.python_version()}
     for distribution in _DISTRIBUTIONS:
         try:
             versions[distribution] = importlib.metadata.version(distribution)

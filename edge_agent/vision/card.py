@@ -88,6 +88,9 @@ class MaskCard(_Part):
         "the threshold a find is rejected and not read",
     )
     training_data: list[str] = Field(default_factory=list)
+    source: dict[str, Any] = Field(
+        default_factory=dict, description="The model that it was made from, and how pixels were put into that one"
+    )
     metrics: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     golden: tuple[Golden, ...] = Field(min_length=1)

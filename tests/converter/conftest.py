@@ -66,7 +66,7 @@ def convert(faces: Path, tmp_path: Path) -> Callable[..., int]:
 
     def run(model: Path, *arguments: str, labels: str = "with_mask,without_mask", calibration: Path = faces) -> int:
         told = ("--labels", labels) if labels else ()
-        places = ("--calibration", str(calibration), "--output", str(tmp_path / "out"))
+        places = ("--calibration", str(calibration), "--output", str(tmp_path / "out"), "--overwrite")
         return main(["convert", str(model), *told, *places, *arguments])
 
     return run

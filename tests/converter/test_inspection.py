@@ -7,7 +7,9 @@ import pytest
 
 from converter.inspection import inspect_model
 from converter.masks.conversion import to_tflite
-from converter.masks.float_models import Told, open_float_model
+from converter.masks.float_models import open_float_model
+from converter.masks.outputs import StatedLabels
+from converter.masks.stated import Stated
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
 
@@ -23,7 +25,7 @@ def inspected(keras_3, tmp_path_factory):
         with quiet_tensorflow():
             ends = (keras_3.layers.GlobalAveragePooling2D(), keras_3.layers.Dense(2, activation="softmax"))
             keras_3.Sequential([keras_3.Input((16, 20, 3)), *layers, *ends]).save(path)
-        model = open_float_model(path, Told(labels=("with_mask", "without_mask")))
+        model = open_float_model(path, Stated(labels=StatedLabels(("with_mask", "without_mask"))))
         pixels = np.random.default_rng(1).integers(0, 256, (4, 16, 20, 3), dtype=np.uint8)
         return inspect_model(to_tflite(model, form, pixels=pixels), name="a")
 

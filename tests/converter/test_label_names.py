@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from converter.label_names import label_of, labels_of
+from converter.label_names import is_no_label, label_of
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,6 @@ def test_a_name_is_known_by_its_letters(name, label):
     assert label_of(name) == label
 
 
-def test_names_are_taken_together_or_not_at_all():
-    assert labels_of(["0 No mask", "1 Mask"]) == ("without_mask", "with_mask")
-    assert labels_of(["0 mask", "1 Class 2"]) == ()
-    assert labels_of(["0 mask", "1 with mask"]) == ()
+@pytest.mark.parametrize(("name", "is_none"), [("Background Noise", True), ("2 uncertain", True), ("mask", False)])
+def test_what_says_nothing_of_a_mask_is_known(name, is_none):
+    assert is_no_label(name) is is_none

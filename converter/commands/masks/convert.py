@@ -2,37 +2,115 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from converter.commands.options import told_of
+from converter.commands.options import stated_by
 from converter.labelled_faces import validation_faces
 from converter.masks.calibration import choose_calibration_faces, read_calibration_set
 from converter.masks.card_fitting import fitted_aloud
-from converter.masks.comparison import compare
-from converter.masks.conversion import to_tflite
-from converter.masks.float_models import open_float_model
-from converter.masks.plausibility import check_order_of_labels, settled_pixels
-from converter.masks.proof import make_card, prove
-from converter.progress import say
-from converter.writing import write_together
+from converter.masks.choices import choose, described
+from converter.masks.comparison import answers_of
+from converter.masks.float_models import settled
+from converter.masks.making import Made, best_of, make, make_others, refuse_ruined, side_by_side
+from converter.masks.networks import open_network
+from converter.masks.report import write_report
+from converter.model_kind import TFLITE_SUFFIX
+from converter.progress import say, working
+from converter.silence import quiet_tensorflow
+from converter.writing import refuse_to_overwrite, write_together
 from edge_agent.errors import ConfigError
 from edge_agent.vision.card import card_path
+from edge_agent.vision.masks import open_mask_reader
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from converter.labelled_faces import LabelledFace
     from converter.masks.calibration import CalibrationSet
+    from converter.masks.choices import Choices
     from converter.masks.float_models import FloatModel
-    from edge_agent.vision.card import MaskCard
+    from converter.masks.networks import Network
+    from converter.tflite_conversion import Format
 
 
 RUN_FACES = "faces.json"
 """Beside the model of a training run: what it learnt from and what judged it, as COCO."""
+BEST: Literal["best"] = "best"
+MORE_PICTURES = 2
+"""So many times as many pictures are tried where int8 loses too much."""
 
 
 def convert_classifier(options: argparse.Namespace) -> int:
     """Convert, prove in every runtime, and only then write."""
+    place, validation = _places(options)
+    # Before the model, which takes a while to load: a mistyped folder shall not be told after that.
+    chosen = choose_calibration_faces(place, most=options.pictures, apart_from=validation)
+    say(f"loading {options.model}")
+    with working("loading"):
+        network = open_network(options.model, stated_by(options))
+    name = options.name or network.name
+    if not options.overwrite:
+        refuse_to_overwrite(_targets(options, name))
+    calibration = read_calibration_set(place, chosen, network)
+    for sentence in calibration.unreadable:
+        say(f"left out: {sentence}")
+    choices = choose(network, stated_by(options), calibration.pixels, calibration.labels, force=options.force)
+    _describe(network, choices)
+    model = settled(network, choices)
+
+    def more() -> CalibrationSet:
+        faces = choose_calibration_faces(place, most=options.pictures * MORE_PICTURES, apart_from=validation)
+        return read_calibration_set(place, faces, network) if len(faces) > len(chosen) else calibration
+
+    made = _make_all(options, model, name, calibration, more)
+    files = _files(made, options, name, validation)
+    models = [path for path in files if path.suffix == TFLITE_SUFFIX]
+    if options.report:
+        files |= write_report(options.report, made[0], calibration, choices, model)
+    write_together(files, prove=lambda: _open_all(models))
+    for target in files:
+        print(target)
+    return 0
+
+
+def _make_all(
+    options: argparse.Namespace,
+    model: FloatModel,
+    name: str,
+    calibration: CalibrationSet,
+    more: Callable[[], CalibrationSet],
+) -> list[Made]:
+    """Every format that is wanted, or the best; what loses too much is set beside what else there is."""
+    source = answers_of(model.scores, calibration.pixels, model.labels, what="reading with the float model")
+    wants_best = BEST in options.formats
+
+    def make_one(form: Format, pictures: CalibrationSet = calibration) -> Made:
+        say(f"converting to {form}")
+        made = make(model, form, name=name, calibration=pictures, shown=calibration, source=source)
+        _describe_made(made)
+        return made
+
+    forms: tuple[Format, ...] = ("int8",) if wants_best else options.formats
+    made = [make_one(form) for form in forms]
+    others = []
+    if any(one.form == "int8" and (one.loss_is_worth_naming or (wants_best and not one.is_good)) for one in made):
+        others = make_others(made[0], make_one, calibration, more())
+        say(f"{made[0].title} loses some of what its source reads; '--format best' takes the smallest good one:")
+        for line in side_by_side([*made, *others]):
+            say(f"  {line}")
+    if wants_best:
+        made = [best_of([*made, *others])]
+        say(f"best: {made[0].title}")
+    if not options.force:
+        for one in made:
+            refuse_ruined(one, others)
+    return made
+
+
+def _places(options: argparse.Namespace) -> tuple[Path, Sequence[LabelledFace]]:
+    """Where calibration pictures are, and the faces for validation."""
     of_run = options.model / RUN_FACES
     given = of_run if of_run.is_file() else None
     calibration_place, validation_place = options.calibration or given, options.validation or given
@@ -40,49 +118,61 @@ def convert_classifier(options: argparse.Namespace) -> int:
         raise ConfigError("--calibration: needed, a folder of faces that int8 learns its ranges from")
     if options.false_alarms is not None and validation_place is None:
         raise ConfigError("--false-alarms: needs --validation, faces to count false alarms on")
-    validation = validation_faces(validation_place) if validation_place else []
-    # Before the model, which takes a while to load: a mistyped folder shall not be told after that.
-    chosen = choose_calibration_faces(calibration_place, most=options.pictures, apart_from=validation)
-    say(f"loading {options.model}")
-    model = open_float_model(options.model, told_of(options))
-    calibration = read_calibration_set(calibration_place, chosen, model)
-    for sentence in calibration.unreadable:
-        say(f"left out: {sentence}")
-    model = settled_pixels(model, calibration)
-    check_order_of_labels(model, calibration)
-    _describe(model)
-    name = options.name or model.name
+    return calibration_place, validation_faces(validation_place) if validation_place else []
+
+
+def _targets(options: argparse.Namespace, name: str) -> list[Path]:
+    models = [_target(options, name, form) for form in options.formats]
+    return [path for model in models for path in (model, card_path(model))]
+
+
+def _target(options: argparse.Namespace, name: str, form: str) -> Path:
+    """What the agent loads by default is int8, or the best; other formats have theirs in their name."""
+    plain = form == "int8" or BEST in options.formats
+    folder: Path = options.output
+    return folder / (f"{name}.tflite" if plain else f"{name}.{form}.tflite")
+
+
+def _files(
+    made: Sequence[Made], options: argparse.Namespace, name: str, validation: Sequence[LabelledFace]
+) -> dict[Path, bytes]:
     files: dict[Path, bytes] = {}
-    for form in options.formats:
-        say(f"converting to {form}")
-        content = to_tflite(model, form, pixels=calibration.pixels)
-        card = make_card(content, model, name=name, metrics={"format": form, "calibration_pictures": len(calibration)})
+    for one in made:
+        card = one.card
         if validation:
-            card = fitted_aloud(card, content, validation, false_alarm_fraction=options.false_alarms)
-        _prove_aloud(content, card, model, calibration)
-        target = options.output / (f"{name}.tflite" if form == "int8" else f"{name}.{form}.tflite")
-        files |= {target: content, card_path(target): card.to_json().encode()}
-    write_together(files)
-    for target in files:
-        print(target)
-    return 0
+            card = fitted_aloud(card, one.content, validation, false_alarm_fraction=options.false_alarms)
+        target = _target(options, name, one.form)
+        files |= {target: one.content, card_path(target): card.to_json().encode()}
+    return files
 
 
-def _prove_aloud(content: bytes, card: MaskCard, model: FloatModel, calibration: CalibrationSet) -> None:
-    proof = prove(content, card)
-    say(f"{len(content)} bytes, runs in {' and '.join(proof.proven)}")
-    for runtime in proof.missing:
+def _open_all(models: Sequence[Path]) -> None:
+    """Load what was written as a device does."""
+    with quiet_tensorflow():
+        for path in models:
+            open_mask_reader(path)
+
+
+def _describe(network: Network, choices: Choices) -> None:
+    say(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
+    for line in described(choices):
+        say(line)
+    if choices.right is None:
+        say(
+            "nothing could be checked: the calibration pictures have no labels; put them into folders named after the "
+            "labels, with_mask/ and without_mask/, to see how many are read right"
+        )
+
+
+def _describe_made(made: Made) -> None:
+    say(f"{len(made.content)} bytes, runs in {' and '.join(made.proof.proven)}")
+    for runtime in made.proof.missing:
         say(f"not tried in {runtime}, which is not installed here")
-    found = compare(content, card, model, calibration)
+    found = made.comparison
+    before, after = found.source.right(found.truths), found.converted.right(found.truths)
+    if before.of:
+        say(f"reads {after.hits} of {after.of} labelled pictures right, the source model {before.hits}")
     say(
-        f"reads {found.same} of {found.pictures} calibration pictures as the float model does; "
+        f"reads {found.same} of {found.pictures} calibration pictures as the source model does; "
         f"largest difference of a score {found.largest_score_difference:.3f}"
-    )
-
-
-def _describe(model: FloatModel) -> None:
-    assumed = " (assumed: the model has no scaling layer; --pixels says otherwise)" if model.pixels_are_assumed else ""
-    say(
-        f"{model.kind}, {model.width_px}x{model.height_px}, {', '.join(model.labels)}; "
-        f"pixels {model.pixels}{assumed}, margin {model.margin_fraction:g}"
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from converter.commands.options import faces_of, told_of
+from converter.commands.options import faces_of, stated_by
 from converter.errors import GateError
 from converter.masks.candidates import open_candidates
+from converter.masks.choices import described
 from converter.masks.evaluation import Evaluation, Judged, evaluate
 from converter.masks.gate import Verdict, hold_against
 from converter.masks.metrics import Metrics, better_order
@@ -21,7 +22,7 @@ def evaluate_classifiers(options: argparse.Namespace) -> int:
     """Judge, print, and end with 3 where the gate stays closed."""
     faces = faces_of(options)
     against = [options.against] if options.against else []
-    candidates = open_candidates([*options.models, *against], told_of(options), runtime=options.runtime)
+    candidates = open_candidates([*options.models, *against], stated_by(options), faces=faces, runtime=options.runtime)
     evaluation = evaluate(candidates, faces, only=options.only, with_bands=options.scenes is not None)
     for sentence in evaluation.unreadable:
         say(f"left out: {sentence}")
@@ -38,6 +39,8 @@ def evaluate_classifiers(options: argparse.Namespace) -> int:
 def _print_evaluation(evaluation: Evaluation, verdict: Verdict | None) -> None:
     for judged in evaluation.judged:
         print(f"{judged.candidate.path} ({judged.candidate.runtime})")
+        for line in described(judged.candidate.choices) if judged.candidate.choices else ():
+            print(f"  {line}")
         _print_metrics(judged.metrics)
         _print_bands(judged)
         if better_order(judged.metrics):

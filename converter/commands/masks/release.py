@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
     """Judge against the float model, and write only what passes on all faces given."""
     converted = converted_model_of(options.run)
-    candidates = open_candidates([converted, options.run])
+    tests = _tests(options)
+    candidates = open_candidates([converted, options.run], faces=tests[0][1])
     evaluations = []
-    for title, faces in _tests(options):
+    for title, faces in tests:
         say(f"judging on {title}")
         evaluation = evaluate(candidates, faces, with_bands=faces[0].box is not None)
         for sentence in evaluation.unreadable:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from converter.masks.conversion import to_tflite
-from converter.masks.float_models import Told, open_float_model
+from converter.masks.float_models import open_float_model
+from converter.masks.outputs import StatedLabels
+from converter.masks.stated import Stated
 from converter.silence import quiet_tensorflow
 from converter.tflite_conversion import FORMATS
 from edge_agent.errors import ModelError
@@ -15,7 +17,7 @@ from tests.converter.colour_classifier import BLUE, RED, SIDE_PX, colour_classif
 
 pytestmark = pytest.mark.tensorflow
 
-TWO = Told(labels=("with_mask", "without_mask"))
+TWO = Stated(labels=StatedLabels(("with_mask", "without_mask")))
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from converter.masks.float_models import Told, open_float_model
+from converter.masks.float_models import open_float_model
+from converter.masks.outputs import StatedLabels
+from converter.masks.preprocessing import Preprocessing
+from converter.masks.stated import Stated
 from converter.silence import quiet_tensorflow
 from edge_agent.domain import Box
 from edge_agent.errors import ConfigError, ModelError
@@ -12,7 +15,7 @@ from tests.converter.colour_classifier import BLUE, RED, SIDE_PX, colour_classif
 
 pytestmark = pytest.mark.tensorflow
 
-TWO = Told(labels=("with_mask", "without_mask"))
+TWO = Stated(labels=StatedLabels(("with_mask", "without_mask")))
 
 
 @pytest.fixture
@@ -54,7 +57,8 @@ def test_every_ending_gives_probabilities_of_two_labels(a_file, ending):
 def test_a_model_without_scaling_is_assumed_to_take_minus_one_to_one(a_file):
     model = open_float_model(a_file(), TWO)
 
-    assert (model.pixels, model.pixels_are_assumed) == ("-1..1", True)
+    assert model.choices.way == Preprocessing("-1..1", "rgb")
+    assert "assumed, and not checked" in model.choices.reasons["pixels"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +67,8 @@ def test_a_model_without_scaling_is_assumed_to_take_minus_one_to_one(a_file):
 def test_a_scaling_layer_says_which_pixels_it_takes(keras_3, a_file, factor, offset, wanted):
     model = open_float_model(a_file(scaling=keras_3.layers.Rescaling(factor, offset)), TWO)
 
-    assert (model.pixels, model.pixels_are_assumed) == (wanted, False)
+    assert model.choices.way.pixels == wanted
+    assert "found in the file" in model.choices.reasons["pixels"]
     blue, red = scores_of_blue_and_red(model)
     assert blue["with_mask"] > 0.6
     assert red["without_mask"] > 0.6
@@ -74,7 +79,7 @@ def test_preprocess_input_of_keras_2_is_seen(keras_2, tmp_path):
         model = colour_classifier(keras_2, scaling=keras_2.applications.mobilenet_v2.preprocess_input)
         model.save(tmp_path / "a.h5")
 
-    assert open_float_model(tmp_path / "a.h5", TWO).pixels == "0..255"
+    assert open_float_model(tmp_path / "a.h5", TWO).choices.way.pixels == "0..255"
 
 
 def test_a_strange_scaling_has_to_be_explained(keras_3, a_file):
@@ -84,7 +89,7 @@ def test_a_strange_scaling_has_to_be_explained(keras_3, a_file):
         ModelError, match=r"a scaling of its own \(pixel \* 0.3 \+0\).*--pixels -1..1 or 0..1 or 0..255"
     ):
         open_float_model(path, TWO)
-    assert open_float_model(path, Told(labels=TWO.labels, pixels="0..1")).pixels == "0..1"
+    assert open_float_model(path, Stated(labels=TWO.labels, pixels="0..1")).choices.way.pixels == "0..1"
 
 
 def test_a_softmax_over_one_output_is_refused(a_file):
@@ -93,22 +98,13 @@ def test_a_softmax_over_one_output_is_refused(a_file):
 
 
 def test_labels_have_to_be_given(a_file):
-    with pytest.raises(ConfigError, match=r"does not say what its 2 outputs mean; give --labels in their order"):
+    with pytest.raises(ConfigError, match="does not say what its 2 outputs mean; give --labels in their order"):
         open_float_model(a_file())
 
 
 def test_labels_and_outputs_have_to_be_as_many(a_file):
-    with pytest.raises(ConfigError, match=r"its 3 output\(s\) need 3 labels, but --labels names 2"):
+    with pytest.raises(ConfigError, match=r"its 3 output\(s\) need 3 labels, and 2 are named"):
         open_float_model(a_file(units=3), TWO)
-
-
-def test_labels_are_borrowed_only_where_nobody_says_any(a_file):
-    path = a_file()
-    swapped = Told(labels=("without_mask", "with_mask"), margin_fraction=0.2)
-
-    assert open_float_model(path, TWO, otherwise=swapped).labels == TWO.labels
-    assert open_float_model(path, otherwise=swapped).labels == swapped.labels
-    assert open_float_model(path, otherwise=swapped).margin_fraction == 0.2
 
 
 def test_an_open_input_size_has_to_be_said(keras_3, tmp_path):
@@ -120,5 +116,5 @@ def test_an_open_input_size_has_to_be_said(keras_3, tmp_path):
 
     with pytest.raises(ConfigError, match="--size 224"):
         open_float_model(tmp_path / "a.keras", TWO)
-    model = open_float_model(tmp_path / "a.keras", Told(labels=TWO.labels, size_px=SIDE_PX))
-    assert (model.width_px, model.height_px) == (SIDE_PX, SIDE_PX)
+    model = open_float_model(tmp_path / "a.keras", Stated(labels=TWO.labels, size_px=SIDE_PX))
+    assert (model.network.width_px, model.network.height_px) == (SIDE_PX, SIDE_PX)

@@ -1,0 +1,281 @@
+"""Choices: how are pixels put into a network, what do its outputs mean, and how is that known?
+
+What is stated counts, then what the file says, then what trials on labelled pictures show. Where trials show that
+something else reads clearly better than what was stated, or that nothing reads better than chance, that is said in
+place of a model.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from converter.errors import GateError
+from converter.masks.outputs import labels_among, outputs_of
+from converter.masks.preprocessing import Preprocessing, usual_ways
+from converter.masks.trials import FIRST_PICTURES, Trial, orders_of, try_all
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from converter.masks.metrics import Share
+    from converter.masks.networks import Network
+    from converter.masks.outputs import Output
+    from converter.masks.stated import Stated
+    from edge_agent.domain import Label
+
+CLEARLY_BETTER = 0.03
+"""Something else than what was stated must read so many more pictures right, beyond the margin of the trials."""
+MARGIN_CALIBRATION = 0.05
+"""Log losses without a temperature that are as near as this say nothing of where a network is calibrated."""
+FEWEST_LABELLED = 20
+"""Fewer labelled pictures decide nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What was settled. `reasons` say how each is known; `right` is what the network reads right of the trials."""
+
+    way: Preprocessing
+    outputs: tuple[Output, ...]
+    reasons: dict[str, str]
+    right: Share | None
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """What is told apart."""
+        return labels_among(self.outputs)
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in the `source` section of a card."""
+        right = {"right": self.right.hits, "of": self.right.of} if self.right else {}
+        return self.way.as_json() | {"outputs": list(self.outputs), "reasons": self.reasons} | right
+
+
+def described(choices: Choices) -> list[str]:
+    """A line for each choice, with how it is known."""
+    way = choices.way
+    scaling = f"pixels {way.pixels}"
+    scaling += f", means {','.join(f'{mean:g}' for mean in way.means)}" if way.means else ""
+    scaling += f", std {','.join(f'{one:g}' for one in way.deviations)}" if way.deviations else ""
+    return [
+        f"{scaling}: {choices.reasons['pixels']}",
+        f"colours {way.colours}: {choices.reasons['colours']}",
+        f"labels {','.join(choices.outputs)}: {choices.reasons['labels']}",
+    ]
+
+
+def choose(
+    network: Network,
+    stated: Stated,
+    pixels: NDArray[np.uint8],
+    labels: Sequence[Label | None],
+    *,
+    force: bool = False,
+) -> Choices:
+    """Settle preprocessing and labels; `pixels` are RGB pictures of the network's size, `labels` None where unknown.
+
+    Raises:
+        ConfigError: nothing says what the outputs mean, or what is stated contradicts itself or the file.
+        GateError: what is stated, or anything, reads the pictures too badly; not with `force`.
+    """
+    stated_way = _stated_way(network, stated)
+    stated_outputs = _stated_outputs(network, stated)
+    known = {label for label in labels if label is not None}
+    labelled = sum(label is not None for label in labels)
+    if labelled < FEWEST_LABELLED or len(known) < 2:  # noqa: PLR2004  (one label tells nothing apart)
+        return _untried(network, stated, stated_way, stated_outputs)
+    orders = orders_of(network, known) if stated_outputs is None else _reorders(stated_outputs)
+    if not orders:
+        raise ConfigError(_ask_for_labels(network))
+    ways = [way for way in dict.fromkeys((stated_way, *_ways(network))) if way.channels == network.channels]
+    trials = try_all(network, ways, orders, pixels, labels)
+    allowed = [
+        trial
+        for trial in trials
+        if (stated_outputs is None or trial.outputs == stated_outputs)
+        and (trial.way == stated_way or stated.allows(trial.way))
+    ]
+    chosen = _preferred(network, allowed)
+    if not force:
+        _refuse_what_is_wrong(network, chosen, trials)
+    return Choices(chosen.way, chosen.outputs, _reasons(network, stated, chosen, trials), chosen.right)
+
+
+def _stated_way(network: Network, stated: Stated) -> Preprocessing:
+    """What is stated, with what is usual for the rest."""
+    grey = network.channels == 1
+    if stated.colours is not None and (stated.colours == "grey") != grey:
+        raise ConfigError(f"{network.path}: takes {network.channels} channels, which --colours {stated.colours} is not")
+    way = Preprocessing(
+        pixels=stated.pixels or network.pixels or ("0..1" if grey else "-1..1"),
+        colours=stated.colours or ("grey" if grey else "rgb"),
+        means=stated.means or (),
+        deviations=stated.deviations or (),
+    )
+    for option, values in (("--means", way.means), ("--std", way.deviations)):
+        if len(values) not in {0, way.channels}:
+            raise ConfigError(f"{option}: gives {len(values)} numbers, the network takes {way.channels} channels")
+    if any(value <= 0 for value in way.deviations):
+        raise ConfigError("--std: a standard deviation is more than 0")
+    return way
+
+
+def _stated_outputs(network: Network, stated: Stated) -> tuple[Output, ...] | None:
+    """What the outputs mean by what is stated or by the names in the file; None where neither says anything."""
+    outputs = stated.labels.in_order_of(network.output_names, path=network.path)
+    if not outputs and network.output_names:
+        outputs = outputs_of(network.output_names, path=network.path)
+    if not outputs:
+        return None
+    # One output stands for two labels.
+    wanted = max(network.outputs, 2)
+    if len(outputs) != wanted:
+        raise ConfigError(
+            f"{network.path}: its {network.outputs} output(s) need {wanted} labels, and {len(outputs)} are named "
+            f"({', '.join(outputs)}); give one label or 'ignore' per output, in their order"
+        )
+    if len(labels_among(outputs)) < 2:  # noqa: PLR2004
+        raise ConfigError(f"{network.path}: {', '.join(outputs)}: two labels at least are needed to tell them apart")
+    return outputs
+
+
+def _untried(network: Network, stated: Stated, way: Preprocessing, outputs: tuple[Output, ...] | None) -> Choices:
+    if outputs is None:
+        raise ConfigError(_ask_for_labels(network))
+    unknown = "assumed, and not checked: no labelled pictures"
+    return Choices(
+        way,
+        outputs,
+        {
+            "pixels": _said_of_pixels(network, stated) or unknown,
+            "colours": stated.by if stated.colours else unknown,
+            "labels": _said_of_labels(stated),
+        },
+        None,
+    )
+
+
+def _ask_for_labels(network: Network) -> str:
+    return (
+        f"{network.path}: does not say what its {network.outputs} outputs mean; give --labels in their order, as "
+        "with_mask,without_mask, or calibration pictures in folders named after the labels"
+    )
+
+
+def _ways(network: Network) -> tuple[Preprocessing, ...]:
+    return usual_ways(network.channels)
+
+
+def _reorders(outputs: tuple[Output, ...]) -> tuple[tuple[Output, ...], ...]:
+    """The order given first, then every other order of the same labels, what is ignored staying in its place."""
+    labels = labels_among(outputs)
+    orders = [outputs]
+    for order in itertools.permutations(labels):
+        remaining = iter(order)
+        orders.append(tuple(next(remaining) if output in labels else output for output in outputs))
+    return tuple(dict.fromkeys(orders))
+
+
+def _preferred(network: Network, allowed: Sequence[Trial]) -> Trial:
+    """The best; of those that no margin tells apart, what the file says, then what a card can say, then the calibrated.
+
+    A network is calibrated, if at all, for the pixels that it was trained on: elsewhere its scores saturate.
+    """
+    as_good = _as_good_as_the_first(allowed)
+    usual = usual_ways(network.channels)
+    least = min(one.own_loss for one in as_good)
+    return min(
+        as_good,
+        key=lambda one: (
+            network.pixels is not None and one.way.pixels != network.pixels,
+            not one.way.fits_a_card and network.channels > 1,
+            one.own_loss > least + MARGIN_CALIBRATION,
+            usual.index(one.way) if one.way in usual else -1,
+        ),
+    )
+
+
+def _as_good_as_the_first(trials: Sequence[Trial]) -> list[Trial]:
+    """The best of trials, best first, and what no margin tells from it."""
+    return [one for one in trials if len(one.losses) == len(trials[0].losses) and not trials[0].beats(one)]
+
+
+def _nearest(chosen: Trial, trials: Sequence[Trial]) -> Trial:
+    """The first of those that differ least from what was chosen: a person gets as little to change as may be."""
+    return min(trials, key=lambda one: (one.way != chosen.way) * 2 + (one.outputs != chosen.outputs))
+
+
+def _refuse_what_is_wrong(network: Network, chosen: Trial, trials: Sequence[Trial]) -> None:
+    best = _nearest(chosen, _as_good_as_the_first(trials))
+    gain = (best.right.value or 0) - (chosen.right.value or 0)
+    beaten = len(best.losses) != len(chosen.losses) or best.beats(chosen)
+    if beaten and gain >= CLEARLY_BETTER:
+        options = [] if best.way == chosen.way else [best.way.as_options()]
+        wrong_order = best.outputs != chosen.outputs
+        if wrong_order:
+            options.append(f"--labels {','.join(best.outputs)}")
+        what = "its labels stand in the wrong order" if wrong_order else "another preprocessing reads it better"
+        raise GateError(
+            f"{network.path}: reads {chosen.right.hits} of {chosen.right.of} labelled pictures right: {what}, "
+            f"{best.right.hits} of {best.right.of} are right with {' '.join(options)}; give that, or --force"
+        )
+    low, _ = chosen.right.interval or (0.0, 1.0)
+    chance = 1 / len(labels_among(chosen.outputs))
+    if low <= chance:
+        raise GateError(
+            f"{network.path}: reads {chosen.right.hits} of {chosen.right.of} labelled pictures right, which is chance, "
+            f"and no usual preprocessing does better (best: {best.way.as_options()}, {best.right.hits} of "
+            f"{best.right.of}); state what it was trained with (--pixels, --colours, --means, --std, --labels, "
+            "--margin), give pictures of the kind that it was trained on, or --force"
+        )
+
+
+def _said_of_pixels(network: Network, stated: Stated) -> str:
+    if stated.pixels is not None:
+        return stated.by
+    return network.pixels_from if network.pixels is not None else ""
+
+
+def _said_of_labels(stated: Stated) -> str:
+    return stated.by if stated.labels else "found beside the model"
+
+
+def _reasons(network: Network, stated: Stated, chosen: Trial, trials: Sequence[Trial]) -> dict[str, str]:
+    said = {
+        "pixels": _said_of_pixels(network, stated) if chosen.way.pixels == (stated.pixels or network.pixels) else "",
+        "colours": stated.by if stated.colours else "",
+        "labels": "" if not stated.labels and not network.output_names else _said_of_labels(stated),
+    }
+    if network.channels == 1:
+        said["colours"] = "found in the file: it takes one channel"
+    return {
+        what: reason
+        or _by_trial(chosen, next((one for one in trials if _aspect(one, what) != _aspect(chosen, what)), None))
+        for what, reason in said.items()
+    }
+
+
+def _aspect(trial: Trial, what: str) -> tuple[object, ...]:
+    match what:
+        case "pixels":
+            return trial.way.pixels, trial.way.means, trial.way.deviations
+        case "colours":
+            return (trial.way.colours,)
+        case _:
+            return trial.outputs
+
+
+def _by_trial(chosen: Trial, second: Trial | None) -> str:
+    right = f"chosen by trial: {chosen.right.hits} of {chosen.right.of}"
+    if second is None:
+        return right
+    against = f" against {second.right.hits} of {second.right.of}"
+    losses = f", log loss {chosen.loss:.3f} against {second.loss:.3f}"
+    close = len(second.losses) == len(chosen.losses) > FIRST_PICTURES and not chosen.beats(second)
+    return right + against + losses + (" (no difference beyond the margin: both are as good)" if close else "")

@@ -1,0 +1,159 @@
+"""Graphs: how does any TensorFlow function become one that takes a single picture, channels last, as floats?
+
+What an export fixed (a batch, bytes, channels first) is rewritten in the frozen graph, so that the converted model
+has nothing of it left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+
+
+def frozen(call: Callable[[Any], Any], shape: Sequence[int | None], dtype: Any) -> Any:
+    """Trace a function for one input and freeze its weights; every function inside is inlined."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    traced = tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec(shape, dtype, name="pixels"))
+    return convert_variables_to_constants_v2(traced)
+
+
+def one_picture(function: Any, shape: Sequence[int]) -> Any:
+    """A frozen function that takes floats of a shape, (1, height, width, channels), whatever it took before.
+
+    A fixed batch becomes one, bytes become floats of the same value, and layers that work channels first do so last.
+    """
+    import tensorflow as tf
+
+    (taken,), (given,) = function.inputs, function.outputs
+    before = tuple(taken.shape)
+    if before == tuple(shape) and taken.dtype == tf.float32 and not _channels_first(function):
+        return function
+    definition = function.graph.as_graph_def()
+    _forget_shapes(definition)
+    _take_floats(definition, taken.op.name)
+    if before[0] not in {1, None}:
+        _free_of_batch(definition, int(before[0]))
+    definition = _channels_last(definition)
+    moved = len(before) == len(shape) and before[1] == shape[-1] and before[-1] != shape[-1]
+
+    def call(pixels: Any) -> Any:
+        put_in = tf.transpose(pixels, _TO_FIRST) if moved else pixels
+        return tf.graph_util.import_graph_def(
+            definition, input_map={taken.name: put_in}, return_elements=[given.name], name=""
+        )[0]
+
+    return frozen(call, shape, tf.float32)
+
+
+def side_by_layer(function: Any) -> tuple[int, int]:
+    """Height and width of the first picture that a graph makes of an open input, by a Reshape or Resize; 0 for none."""
+    for operation in function.graph.get_operations():
+        if operation.type in {"Reshape", "ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic"}:
+            shape = operation.outputs[0].shape
+            if shape.rank == len(_TO_LAST) and shape[1] and shape[2] and shape[3] in {1, 3}:
+                return int(shape[1]), int(shape[2])
+    return 0, 0
+
+
+def _channels_first(function: Any) -> bool:
+    return any(
+        operation.type != "Placeholder" and _attribute(operation.node_def, "data_format") == b"NCHW"
+        for operation in function.graph.get_operations()
+    )
+
+
+def _attribute(node: Any, name: str) -> bytes:
+    return bytes(node.attr[name].s) if name in node.attr else b""
+
+
+def _forget_shapes(definition: Any) -> None:
+    for node in definition.node:
+        node.attr.pop("_output_shapes", None)
+
+
+def _take_floats(definition: Any, placeholder: str) -> None:
+    """Let what passes bytes of the input on pass floats on, and casts of them be casts of floats, which are nothing."""
+    from tensorflow.core.framework import types_pb2
+
+    given, count = {placeholder}, 0
+    while count < len(given):
+        count = len(given)
+        for node in definition.node:
+            if not node.input or node.input[0].split(":")[0] not in given:
+                continue
+            if node.op == "Cast":
+                node.attr["SrcT"].type = types_pb2.DT_FLOAT
+            elif "T" in node.attr and node.attr["T"].type == types_pb2.DT_UINT8:
+                node.attr["T"].type = types_pb2.DT_FLOAT
+                given.add(node.name)
+
+
+def _free_of_batch(definition: Any, batch: int) -> None:
+    """Where a Reshape names the batch, let it name one."""
+    import tensorflow as tf
+
+    constants = {node.name: node for node in definition.node if node.op == "Const"}
+    for node in definition.node:
+        shape = constants.get(node.input[1].split(":")[0]) if node.op == "Reshape" else None
+        if shape is None:
+            continue
+        values = tf.make_ndarray(shape.attr["value"].tensor)
+        if values.ndim == 1 and values.size and values[0] == batch:
+            changed = np.concatenate([[1], values[1:]]).astype(values.dtype)
+            shape.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(changed))
+
+
+def _reorder(node: Any) -> None:
+    """Let what a node says of its axes be said channels last."""
+    node.attr["data_format"].s = b"NHWC"
+    for name in ("strides", "ksize", "dilations"):
+        if len(values := list(node.attr[name].list.i)) == len(_TO_LAST):
+            node.attr[name].list.i[:] = [values[index] for index in _TO_LAST]
+        elif not values:
+            node.attr.pop(name, None)
+    if pairs := list(node.attr["explicit_paddings"].list.i):
+        node.attr["explicit_paddings"].list.i[:] = [pairs[2 * index + side] for index in _TO_LAST for side in (0, 1)]
+    else:
+        node.attr.pop("explicit_paddings", None)
+
+
+def _channels_last(definition: Any) -> Any:
+    """The same graph with a transposition before and after what works channels first: TFLite knows it last only."""
+    import tensorflow as tf
+    from tensorflow.core.framework import types_pb2
+
+    result = tf.compat.v1.GraphDef()
+    result.versions.CopyFrom(definition.versions)
+    result.library.CopyFrom(definition.library)
+
+    def constant(name: str, values: Sequence[int]) -> None:
+        node = result.node.add(name=name, op="Const")
+        node.attr["dtype"].type = types_pb2.DT_INT32
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.array(values, np.int32)))
+
+    def transposed(name: str, given: str, order: Sequence[int]) -> None:
+        constant(f"{name}/order", order)
+        node = result.node.add(name=name, op="Transpose")
+        node.input.extend([given, f"{name}/order"])
+        node.attr["T"].type = types_pb2.DT_FLOAT
+        node.attr["Tperm"].type = types_pb2.DT_INT32
+
+    for node in definition.node:
+        copy = result.node.add()
+        copy.CopyFrom(node)
+        if _attribute(node, "data_format") != b"NCHW":
+            continue
+        _reorder(copy)
+        transposed(f"{node.name}/last", node.input[0], _TO_LAST)
+        copy.input[0] = f"{node.name}/last"
+        copy.name = f"{node.name}/body"
+        transposed(node.name, f"{node.name}/body", _TO_FIRST)
+    return result

@@ -1,0 +1,34 @@
+"""Loaded model: what does any loader give of a float classifier?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from converter.masks.preprocessing import PixelRange
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A float classifier as its file holds it.
+
+    `call` takes a tensor of `shape`, in which open sides are None, and of `dtype`. `keeps` owns the weights.
+    `output_names`, `pixels` and `margin_fraction` are what the files beside the model say; empty and None where they
+    say nothing.
+    """
+
+    path: Path
+    name: str
+    kind: str
+    call: Callable[[Any], Any]
+    keeps: Any
+    shape: tuple[int | None, ...]
+    dtype: str = "float32"
+    output_names: tuple[str, ...] = ()
+    margin_fraction: float | None = None
+    pixels: PixelRange | None = None
+    training_data: tuple[str, ...] = ()

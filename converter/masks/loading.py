@@ -1,0 +1,160 @@
+"""Loading: which loader opens this model?
+
+Chosen by content. Every loader gives the same `LoadedModel`.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from converter.masks.file_kinds import kind_of, what_an_archive_holds
+from converter.masks.keras_models import (
+    ARCHITECTURE,
+    is_keras_archive,
+    load_architecture,
+    load_hdf5,
+    load_keras_archive,
+    sentence,
+)
+from converter.masks.onnx_models import load_onnx
+from converter.masks.preprocessing import PIXEL_RANGES
+from converter.masks.saved_models import SAVED_MODEL, load_saved_model
+from converter.masks.tfjs_models import is_tfjs, load_tfjs, names_in_metadata
+from converter.model_kind import RUN_FILE
+from edge_agent.errors import ModelError
+
+if TYPE_CHECKING:
+    from converter.masks.loaded_model import LoadedModel
+
+TEACHABLE_MODEL = "keras_model.h5"
+TEACHABLE_SAVED_MODEL = "model.savedmodel"
+TEACHABLE_LABELS = "labels.txt"
+RUN_MODEL = "model.keras"
+
+
+def load_model(path: Path) -> LoadedModel:
+    """Load a float classifier: a file or folder of any kind that `edge-convert convert` takes.
+
+    Raises:
+        ModelError: missing, damaged, with code of its own, or nothing that can be converted.
+    """
+    if path.is_dir():
+        loaded = _load_folder(path)
+    elif path.is_file():
+        loaded = _load_file(path)
+    else:
+        raise ModelError(f"{path}: no such model; give a .keras or HDF5 file, a SavedModel folder or a training run")
+    return _with_run(loaded, path)
+
+
+def _load_folder(path: Path) -> LoadedModel:
+    if (path / SAVED_MODEL).is_file():
+        return load_saved_model(path, said=path)
+    if (path / TEACHABLE_MODEL).is_file() or (path / TEACHABLE_SAVED_MODEL).is_dir():
+        return _load_teachable(path, said=path)
+    if (path / ARCHITECTURE).is_file():
+        return _load_json(path / ARCHITECTURE)
+    models = [path / RUN_MODEL] if (path / RUN_MODEL).is_file() else sorted(path.glob("*.keras"))
+    if len(models) == 1:
+        return _load_file(models[0])
+    raise ModelError(
+        f"{path}: holds {len(models)} .keras files and neither {SAVED_MODEL} nor {TEACHABLE_MODEL} nor {ARCHITECTURE}; "
+        "give the file of the model itself"
+    )
+
+
+def _load_file(path: Path) -> LoadedModel:
+    match kind_of(path):
+        case "hdf5":
+            return load_hdf5(path, said=path)
+        case "json":
+            return _load_json(path)
+        case "onnx":
+            return load_onnx(path)
+        case "zip":
+            return _load_zip(path)
+
+
+def _load_zip(path: Path) -> LoadedModel:
+    try:
+        if is_keras_archive(path):
+            return load_keras_archive(path)
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+            names = archive.namelist()
+            if any(name.startswith((TEACHABLE_MODEL, TEACHABLE_SAVED_MODEL)) for name in names):
+                archive.extractall(folder)
+                return _load_teachable(Path(folder), said=path)
+            if ARCHITECTURE in names:
+                archive.extractall(folder)
+                return replace(_load_json(Path(folder) / ARCHITECTURE), path=path, name=path.stem)
+        raise ModelError(f"{path}: {what_an_archive_holds(path)}")
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ModelError(f"{path}: damaged or cut off: {sentence(error)}; copy or save the model again") from error
+
+
+def _load_json(path: Path) -> LoadedModel:
+    """A description of a model, of Keras or of TensorFlow.js, whose weights lie beside it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: damaged: {error}; copy or save the model again") from error
+    if is_tfjs(content):
+        names = names_in_metadata(path.parent)
+        # Teachable Machine's pixels are always -1..1.
+        return replace(load_tfjs(path, content), output_names=names, pixels="-1..1" if names else None)
+    weights = sorted({*path.parent.glob("*.h5"), *path.parent.glob("*.hdf5")})
+    if len(weights) != 1:
+        raise ModelError(
+            f"{path}: describes a model, whose weights lie in one .h5 file beside it; there are {len(weights)}: "
+            "put what model.save_weights() wrote there, and nothing else"
+        )
+    return load_architecture(path, weights[0])
+
+
+def _load_teachable(folder: Path, *, said: Path) -> LoadedModel:
+    """What teachablemachine.withgoogle.com exports for Keras or as a SavedModel; its pixels are always -1..1."""
+    if (folder / TEACHABLE_MODEL).is_file():
+        loaded = load_hdf5(folder / TEACHABLE_MODEL, said=said)
+    else:
+        loaded = load_saved_model(folder / TEACHABLE_SAVED_MODEL, said=said)
+    kind = f"Teachable Machine, {loaded.kind}"
+    names = read_names(folder / TEACHABLE_LABELS)
+    return replace(loaded, path=said, name=said.stem, kind=kind, output_names=names, pixels="-1..1")
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """The names of outputs in a labels.txt, a line each; empty where there is none."""
+    if not path.is_file():
+        return ()
+    return tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+
+
+def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
+    """Add what a training run wrote beside its model."""
+    run = (path if path.is_dir() else path.parent) / RUN_FILE
+    if not run.is_file():
+        return loaded
+    try:
+        said = json.loads(run.read_text(encoding="utf-8"))
+        labels = tuple(str(label) for label in said["labels"])
+        margin = float(said["margin_fraction"])
+        pixels = said.get("pixels")
+        if pixels is not None and pixels not in PIXEL_RANGES:
+            raise ModelError(f"{run}: says pixels '{pixels}', known are {', '.join(PIXEL_RANGES)}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{run}: not the description of a training run: {error!r}; train again, or take it away"
+        ) from error
+    return replace(
+        loaded,
+        name=str(said.get("name", loaded.name)),
+        output_names=labels,
+        margin_fraction=margin,
+        pixels=pixels,
+        training_data=tuple(str(part) for part in said.get("training_data", ())),
+    )

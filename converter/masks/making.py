@@ -1,0 +1,153 @@
+"""Making: what does one format of a model cost, and which one is worth it?
+
+Every format is made, proven and held against its source on the same pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converter.errors import GateError
+from converter.masks.comparison import Comparison, answers_of_converted
+from converter.masks.conversion import to_tflite
+from converter.masks.proof import Proof, make_card, prove
+from converter.progress import say
+from converter.silence import quiet_tensorflow
+from edge_agent.errors import ModelError
+from edge_agent.vision.tflite import open_interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from converter.masks.calibration import CalibrationSet
+    from converter.masks.comparison import Answers
+    from converter.masks.float_models import FloatModel
+    from converter.tflite_conversion import Format
+    from edge_agent.vision.card import MaskCard
+
+WORTH_NAMING_LOSS, WORTH_NAMING_AGREEMENT = 0.01, 0.98
+"""A format that reads so much less right, or the same so seldom, is set beside the others."""
+BEST_LOSS = 0.005
+"""What `--format best` lets a smaller file cost."""
+RUINED_LOSS = 0.05
+"""Nobody wants a model that reads so much less right than its source."""
+MEASURED_READINGS = 15
+SLOWEST_MS = 60.0
+"""No device that reads several faces a second waits so long on a workstation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """A converted model with its card, how it reads beside its source, and its latency on one thread."""
+
+    form: Format
+    content: bytes
+    card: MaskCard
+    proof: Proof
+    comparison: Comparison
+    latency_ms: float
+
+    @property
+    def title(self) -> str:
+        """The format, and the pictures that int8 learnt its ranges from."""
+        count = self.card.metrics["calibration_pictures"]
+        return f"{self.form} of {count} pictures" if self.form in {"int8", "int16"} else self.form
+
+    @property
+    def loss_is_worth_naming(self) -> bool:
+        """Whether a person should know."""
+        found = self.comparison
+        return found.loss > WORTH_NAMING_LOSS or found.agreement < WORTH_NAMING_AGREEMENT
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it reads as its source does, but for half a point."""
+        return self.comparison.loss <= BEST_LOSS and self.comparison.agreement >= WORTH_NAMING_AGREEMENT
+
+
+def make(
+    model: FloatModel, form: Format, *, name: str, calibration: CalibrationSet, shown: CalibrationSet, source: Answers
+) -> Made:
+    """Convert to one format and prove it; `source` are the model's own answers to the pictures of `shown`.
+
+    Raises:
+        ModelError: TensorFlow cannot convert it, or a runtime cannot run it.
+    """
+    content = to_tflite(model, form, pixels=calibration.pixels)
+    latency_ms = _latency_ms(content, name)
+    if form == "int16" and latency_ms > SLOWEST_MS:
+        raise ModelError(f"int16: {latency_ms:.0f} ms a reading, for want of a fast kernel in the runtimes here")
+    card = make_card(content, model, name=name, metrics={"format": form, "calibration_pictures": len(calibration)})
+    proof = prove(content, card)
+    converted = answers_of_converted(content, card, shown.pixels)
+    return Made(form, content, card, proof, Comparison(source, converted, shown.labels), latency_ms)
+
+
+def make_others(
+    first: Made, make_one: Callable[[Format, CalibrationSet], Made], calibration: CalibrationSet, more: CalibrationSet
+) -> list[Made]:
+    """What else there is, the smaller first, where int8 loses too much; formats that no runtime takes are left out."""
+    attempts: list[tuple[Format, CalibrationSet]] = [("int16", calibration), ("float16", calibration)]
+    if len(more) > len(calibration):
+        attempts.insert(0, ("int8", more))
+    made = []
+    for form, pictures in attempts:
+        if form == first.form and len(pictures) == len(calibration):
+            continue
+        try:
+            made.append(make_one(form, pictures))
+        except ModelError as error:
+            say(f"left out: {error}")
+    return made
+
+
+def best_of(made: Sequence[Made]) -> Made:
+    """The smallest that reads as its source does; the one that loses least where none does."""
+    good = [one for one in made if one.is_good]
+    if good:
+        return min(good, key=lambda one: len(one.content))
+    return min(made, key=lambda one: (one.comparison.loss, -one.comparison.agreement))
+
+
+def side_by_side(made: Sequence[Made]) -> list[str]:
+    """A table: what each reads right, how often as its source, its bytes and its latency."""
+    width = max(len(one.title) for one in made)
+    return [
+        f"{one.title:{width}}  read right {one.comparison.converted.right(one.comparison.truths)!s:22} "
+        f"as the source {one.comparison.agreement:6.1%}  {len(one.content):>9} bytes  {one.latency_ms:7.2f} ms"
+        for one in made
+    ]
+
+
+def refuse_ruined(made: Made, others: Sequence[Made]) -> None:
+    """Hold a format against its source.
+
+    Raises:
+        GateError: it reads far less right.
+    """
+    if made.comparison.loss <= RUINED_LOSS:
+        return
+    best = best_of([made, *others])
+    advice = f"--format {best.form}" if best.form != made.form else "more and more varied calibration pictures"
+    raise GateError(
+        f"{made.card.name}: {made.title} reads {made.comparison.loss:.1%} fewer pictures right than its source; "
+        f"give {advice}, or --force"
+    )
+
+
+def _latency_ms(content: bytes, name: str) -> float:
+    """The median of some readings on one thread."""
+    with quiet_tensorflow():
+        interpreter = open_interpreter(content, name=name)
+    tensor = interpreter.inputs[0]
+    face = np.zeros(tensor.shape, tensor.dtype)
+    times = []
+    for _ in range(MEASURED_READINGS):
+        began = time.perf_counter()
+        interpreter.run(face)
+        times.append(time.perf_counter() - began)
+    return 1000 * float(np.median(times))

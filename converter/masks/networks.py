@@ -1,0 +1,233 @@
+"""Networks: what does a classifier take, and which probabilities does it give, before anything is known of its labels?
+
+Read off its own graph: the size of its input, a scaling at its beginning, a softmax or sigmoid at its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from converter.masks.graph_reading import Ending, ending, first_scaling
+from converter.masks.graphs import frozen, one_picture, side_by_layer
+from converter.masks.keras_models import sentence
+from converter.masks.loading import load_model
+from converter.masks.preprocessing import PIXEL_RANGES, PixelRange
+from converter.silence import quiet_tensorflow
+from converter.tflite_conversion import run_converter
+from edge_agent.errors import ConfigError, ModelError
+from edge_agent.vision.tflite import open_interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from converter.masks.loaded_model import LoadedModel
+    from converter.masks.stated import Stated
+
+_PICTURE_RANK, _PIXELS_RANK = 4, 3
+_OUTPUT_RANK = 2  # batch, labels
+_CHANNELS = (1, 3)
+
+# A factor at the beginning of a graph: down to about -1..1 from 255 steps (1/255 to 1/50, by the spread of
+# ImageNet's colours), or up to it from 0..1 (2, or 1/0.22).
+_FACTORS_OF_BYTES = (1 / 300, 1 / 50)
+_FACTORS_OF_FRACTIONS = (1.5, 8.0)
+# Subtracting more than this without scaling is the mean colour of 0..255.
+_LEAST_MEAN_OF_BYTES = 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A classifier whose preprocessing and labels are still open.
+
+    `probabilities` takes (1, height, width, channels), float32, and gives (outputs,), a share for each output; one
+    output is the probability of the second label. `pixels` is the range that the file says or a layer is made for.
+    `graph` is what is converted: a frozen TensorFlow function, or nothing where it is a TFLite file.
+    """
+
+    path: Path
+    name: str
+    kind: str
+    height_px: int
+    width_px: int
+    channels: int
+    outputs: int
+    probabilities: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+    graph: Any = None
+    output_names: tuple[str, ...] = ()
+    pixels: PixelRange | None = None
+    pixels_from: str = ""
+    margin_fraction: float = 0.0
+    training_data: tuple[str, ...] = ()
+
+
+def open_network(path: Path, stated: Stated) -> Network:
+    """Load a float classifier of any kind.
+
+    Raises:
+        ConfigError: the size of its input is open and nothing says it.
+        ModelError: it cannot be loaded, is no classifier of pictures, or hides the range of its pixels.
+    """
+    loaded = load_model(path)
+    with quiet_tensorflow():
+        bare = _one_picture_of(loaded, stated.size_px)
+        outputs = _checked_outputs(bare, loaded.path)
+        ends_in = ending(bare)
+        if outputs == 1 and ends_in == "probabilities":
+            raise ModelError(
+                f"{path}: a softmax over one output is always 1; train it with a sigmoid, or with two outputs"
+            )
+        _, height, width, channels = (int(side) for side in bare.inputs[0].shape)
+        graph = frozen(_with_probabilities(bare, ends_in, outputs), (1, height, width, channels), "float32")
+        called = _called(graph, str(path))
+    pixels, pixels_from = _range_of(loaded, bare, stated)
+    margin = stated.margin_fraction if stated.margin_fraction is not None else loaded.margin_fraction
+    return Network(
+        path=loaded.path,
+        name=loaded.name,
+        kind=loaded.kind,
+        height_px=height,
+        width_px=width,
+        channels=channels,
+        outputs=outputs,
+        probabilities=called,
+        graph=graph,
+        output_names=loaded.output_names,
+        pixels=pixels,
+        pixels_from=pixels_from,
+        margin_fraction=margin or 0.0,
+        training_data=loaded.training_data,
+    )
+
+
+def _called(graph: Any, name: str) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    """The graph as a function of arrays: in LiteRT, four times as fast, where TFLite has it all."""
+    import tensorflow as tf
+
+    try:
+        content = run_converter(tf.lite.TFLiteConverter.from_concrete_functions([graph]), "float32", name=name)
+        interpreter = open_interpreter(content, name=name)
+    except ModelError:
+        return lambda values: np.asarray(graph(tf.constant(values))[0], np.float64).reshape(-1)
+    return lambda values: interpreter.run(values)[0].astype(np.float64).reshape(-1)
+
+
+def _one_picture_of(loaded: LoadedModel, size_px: int | None) -> Any:
+    """The model as a frozen function of one picture, channels last, as floats."""
+    shape = loaded.shape
+    match len(shape):
+        case rank if rank == _PICTURE_RANK:
+            first = shape[1] in _CHANNELS and shape[3] not in _CHANNELS
+            height, width, channels = (shape[2], shape[3], shape[1]) if first else (shape[1], shape[2], shape[3])
+            if channels not in _CHANNELS:
+                raise ModelError(
+                    f"{loaded.path}: its input {shape} has {channels} channels; a mask classifier takes 3 (colour) or "
+                    "1 (grey)"
+                )
+            height, width = _sides(loaded, height, width, size_px)
+            taken = (shape[0] or 1, *((channels, height, width) if first else (height, width, channels)))
+            return one_picture(frozen(loaded.call, taken, loaded.dtype), (1, height, width, channels))
+        case rank if rank == _PIXELS_RANK and shape[-1] in _CHANNELS:
+            return _of_pixels(loaded, size_px)
+        case _:
+            raise ModelError(
+                f"{loaded.path}: its input has shape {shape}, a mask classifier's has (batch, height, width, 3); "
+                "this is not a classifier of pictures"
+            )
+
+
+def _of_pixels(loaded: LoadedModel, size_px: int | None) -> Any:
+    """A model without a batch, (height, width, channels), or one of rows of pixels, (batch, pixels, channels)."""
+    first, second, channels = loaded.shape
+    height, width = _sides(loaded, None if first in {None, 1} else first, None if second is None else second, size_px)
+    failures = []
+    channels = int(channels or 0)
+    taken = (1, height, width, channels)
+    for shape in ((height, width, channels), (1, height * width, channels)):
+        if any(said not in {None, side} for said, side in zip(loaded.shape, shape, strict=True)):
+            continue
+        try:
+            return one_picture(frozen(_reshaped(loaded, shape), taken, "float32"), taken)
+        # TensorFlow raises a dozen classes where shapes do not fit.
+        except Exception as error:  # noqa: BLE001
+            failures.append(sentence(error))
+    raise ModelError(
+        f"{loaded.path}: its input has shape {loaded.shape}, and no picture of {width}x{height} fits it; state another "
+        f"--size, or export the model with an input of (1, height, width, {channels}) ({'; '.join(failures[:1])})"
+    )
+
+
+def _reshaped(loaded: LoadedModel, shape: tuple[int, ...]) -> Callable[[Any], Any]:
+    import tensorflow as tf
+
+    inner = frozen(loaded.call, shape, loaded.dtype)
+    return lambda pixels: inner(tf.cast(tf.reshape(pixels, shape), loaded.dtype))[0]
+
+
+def _sides(loaded: LoadedModel, height: int | None, width: int | None, size_px: int | None) -> tuple[int, int]:
+    """Height and width: of the input, as stated, or as a layer tells that makes a picture of an open input."""
+    if height and width:
+        return height, width
+    if size_px:
+        return size_px, size_px
+    with_open_sides = frozen(loaded.call, loaded.shape, loaded.dtype)
+    found = side_by_layer(with_open_sides)
+    if all(found):
+        return found
+    raise ConfigError(
+        f"{loaded.path}: leaves the size of its input open, {loaded.shape}; say the one that it was trained at, as "
+        "--size 224"
+    )
+
+
+def _checked_outputs(bare: Any, path: Path) -> int:
+    shape = tuple(bare.outputs[0].shape)
+    if len(shape) == 1 and shape[0]:
+        return int(shape[0])
+    if len(shape) != _OUTPUT_RANK or not shape[1]:
+        raise ModelError(
+            f"{path}: its output has shape {shape}, a mask classifier's has (batch, labels); end the model with a "
+            "pooling and a dense layer"
+        )
+    return int(shape[1])
+
+
+def _with_probabilities(bare: Any, ends_in: Ending, outputs: int) -> Any:
+    import tensorflow as tf
+
+    def call(pixels: Any) -> Any:
+        (raw,) = bare(pixels)
+        raw = tf.cast(tf.reshape(raw, [1, outputs]), tf.float32)
+        if outputs == 1:
+            return raw if ends_in == "sigmoid" else tf.sigmoid(raw)
+        return tf.nn.softmax(raw) if ends_in == "logits" else raw
+
+    return call
+
+
+def _range_of(loaded: LoadedModel, bare: Any, stated: Stated) -> tuple[PixelRange | None, str]:
+    """The range that the file says or a layer is made for, and which of the two; None where neither does."""
+    if loaded.pixels is not None:
+        return loaded.pixels, "found beside the model"
+    if loaded.dtype == "uint8":
+        return "0..255", "found in the file: it takes bytes"
+    factor, offset = first_scaling(bare)
+    if factor == 1.0 and offset == 0.0:
+        return None, ""
+    size = abs(factor)
+    found = f"found in the file: its first layer is a scaling (pixel * {factor:.4g} {offset:+.4g})"
+    if _FACTORS_OF_BYTES[0] <= size <= _FACTORS_OF_BYTES[1] or (size == 1.0 and abs(offset) > _LEAST_MEAN_OF_BYTES):
+        return "0..255", found
+    if _FACTORS_OF_FRACTIONS[0] <= size <= _FACTORS_OF_FRACTIONS[1]:
+        return "0..1", found
+    if stated.pixels is None:
+        raise ModelError(
+            f"{loaded.path}: begins with a scaling of its own (pixel * {factor:.4g} {offset:+.4g}) that fits no usual "
+            f"range; say which pixels it was trained on: --pixels {' or '.join(PIXEL_RANGES)}"
+        )
+    return None, ""

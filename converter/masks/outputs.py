@@ -1,0 +1,127 @@
+"""Outputs: which of our labels does each output of a network mean, and which means none?"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+import numpy as np
+
+from converter.label_names import is_no_label, label_of
+from edge_agent.domain import LABELS, Label
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+Output: TypeAlias = Label | Literal["ignore"]
+IGNORE: Literal["ignore"] = "ignore"
+"""What an output means that says nothing of a mask: "background", "uncertain"."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatedLabels:
+    """What `--labels` says: the outputs in their order, or by the names that the file has for them."""
+
+    outputs: tuple[Output, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def in_order_of(self, names: Sequence[str], *, path: object) -> tuple[Output, ...]:
+        """The outputs in the order of a file's names, if names were given.
+
+        Raises:
+            ConfigError: names are given that the file does not have, or not for all it has.
+        """
+        if not self.names or not names:
+            return self.outputs
+        said = {_plain(name): output for name, output in zip(self.names, self.outputs, strict=True)}
+        plain = [_plain(name) for name in names]
+        if set(said) - set(plain):
+            raise ConfigError(f"{path}: --labels names {', '.join(self.names)}, the file {', '.join(names)}")
+        outputs = [
+            said[name] if name in said else output_of(original) for name, original in zip(plain, names, strict=True)
+        ]
+        if None in outputs:
+            raise ConfigError(unknown_names(path, names))
+        return tuple(output for output in outputs if output is not None)
+
+    def __bool__(self) -> bool:
+        """Whether anything was said."""
+        return bool(self.outputs)
+
+
+def parse_labels(text: str) -> StatedLabels:
+    """Parse `with_mask,without_mask` or `Com Mascara=with_mask,Fundo=ignore`."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    names, outputs = [], []
+    for part in parts:
+        name, equals, label = part.rpartition("=")
+        output = output_of(label)
+        if output is None:
+            raise argparse.ArgumentTypeError(
+                f"'{label}' of '{text}' is none of {', '.join(LABELS)} or {IGNORE}; write one for each output, in "
+                "their order, or NAME=LABEL"
+            )
+        names.append(name if equals else "")
+        outputs.append(output)
+    kept = [output for output in outputs if output != IGNORE]
+    if len(kept) != len(set(kept)) or not kept or (any(names) and not all(names)):
+        raise argparse.ArgumentTypeError(f"'{text}': give different labels of {', '.join(LABELS)}, separated by commas")
+    return StatedLabels(tuple(outputs), tuple(names) if any(names) else ())
+
+
+def output_of(name: str) -> Output | None:
+    """What a usual name means; None where it is not obvious."""
+    return IGNORE if name.strip() == IGNORE or is_no_label(name) else label_of(name)
+
+
+def outputs_of(names: Sequence[str], *, path: object) -> tuple[Output, ...]:
+    """What the names in a file mean, in their order.
+
+    Raises:
+        ConfigError: one of them is not obvious, or two mean the same.
+    """
+    outputs = [output_of(name) for name in names]
+    labels = [output for output in outputs if output != IGNORE]
+    if None in outputs or len(set(labels)) != len(labels):
+        raise ConfigError(unknown_names(path, names))
+    return tuple(cast("list[Output]", outputs))
+
+
+def unknown_names(path: object, names: Sequence[str]) -> str:
+    """How to say what names mean that nobody here knows."""
+    guesses = [output_of(name) or LABELS[number % len(LABELS)] for number, name in enumerate(names)]
+    example = ",".join(f"{name}={guess}" for name, guess in zip(names, guesses, strict=True))
+    return (
+        f"{path}: its outputs are called {', '.join(repr(name) for name in names)}; say what each means, "
+        f"{', '.join(LABELS)} or {IGNORE}, for instance --labels '{example}'"
+    )
+
+
+def labels_among(outputs: Sequence[Output]) -> tuple[Label, ...]:
+    """The labels, in the order of the outputs."""
+    return tuple(output for output in outputs if output != IGNORE)
+
+
+def sharing_out(outputs: Sequence[Output]) -> NDArray[np.float32]:
+    """The matrix, (outputs, labels), that takes probabilities of outputs to those of labels.
+
+    What falls to an ignored output is shared out evenly: a reading that is mostly "uncertain" then says nothing.
+    """
+    labels = labels_among(outputs)
+    matrix = np.zeros((len(outputs), len(labels)), np.float32)
+    for row, output in enumerate(outputs):
+        if output == IGNORE:
+            matrix[row] = 1 / len(labels)
+        else:
+            matrix[row, labels.index(output)] = 1.0
+    return matrix
+
+
+def _plain(name: str) -> str:
+    """A name without the number that Teachable Machine puts before it, in lower case."""
+    head, _, rest = name.strip().partition(" ")
+    return (rest if head.isdecimal() and rest else name).strip().casefold()

@@ -1,0 +1,107 @@
+"""Preprocessing: how do the pixels of a picture become the numbers that a network was trained on?
+
+A card can say a range and an order of colours, and a device then does nothing but resize. What a card cannot say
+(means and deviations of each colour, grey from colour) becomes a fixed 1x1 convolution in front of the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from edge_agent.domain import Image
+
+PixelRange: TypeAlias = Literal["-1..1", "0..1", "0..255"]
+PIXEL_RANGES: tuple[PixelRange, ...] = get_args(PixelRange)
+Colours: TypeAlias = Literal["rgb", "bgr", "grey"]
+COLOURS: tuple[Colours, ...] = get_args(Colours)
+
+PIXEL_SCALES: Mapping[PixelRange, tuple[float, float]] = {
+    "-1..1": (1 / 127.5, 127.5),
+    "0..1": (1 / 255, 0.0),
+    "0..255": (1.0, 0.0),
+}
+"""Real value of one step of a pixel, and the pixel value that means 0."""
+GREY_OF_RGB = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, as OpenCV, Pillow and TensorFlow make grey."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """Value = (pixel in the range of `pixels` - mean) / deviation, in the order of `colours`.
+
+    `means` and `deviations` have a number for each channel, in the units of `pixels`; empty: 0 and 1.
+    """
+
+    pixels: PixelRange = "-1..1"
+    colours: Colours = "rgb"
+    means: tuple[float, ...] = ()
+    deviations: tuple[float, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """What the network takes: 1 or 3."""
+        return 1 if self.colours == "grey" else 3
+
+    @property
+    def fits_a_card(self) -> bool:
+        """Whether a range and an order of colours say all of it."""
+        return self.colours != "grey" and not self.means and not self.deviations
+
+    def kernel(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The convolution from RGB pixels of 0..255: weights (1, 1, 3, channels) and bias (channels,)."""
+        scale, zero_point = PIXEL_SCALES[self.pixels]
+        mixed = {"rgb": np.eye(3), "bgr": np.eye(3)[::-1], "grey": np.array([GREY_OF_RGB])}[self.colours]
+        means = np.array(self.means or (0.0,) * self.channels)
+        deviations = np.array(self.deviations or (1.0,) * self.channels)
+        weights = (mixed * scale / deviations[:, np.newaxis]).T
+        bias = (-zero_point * scale - means) / deviations
+        return weights.reshape(1, 1, 3, self.channels).astype(np.float32), bias.astype(np.float32)
+
+    def values(self, pixels: Image) -> NDArray[np.float32]:
+        """What the network takes for RGB pixels, (height, width, 3): (1, height, width, channels)."""
+        weights, bias = self.kernel()
+        return np.asarray(pixels.astype(np.float32) @ weights[0, 0] + bias, np.float32)[np.newaxis]
+
+    def as_options(self) -> str:
+        """As it is typed."""
+        text = f"--pixels {self.pixels} --colours {self.colours}"
+        text += f" --means {','.join(f'{mean:g}' for mean in self.means)}" if self.means else ""
+        return text + (f" --std {','.join(f'{one:g}' for one in self.deviations)}" if self.deviations else "")
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in the `source` section of a card."""
+        return {
+            "pixels": self.pixels,
+            "colours": self.colours,
+            "means": list(self.means),
+            "std": list(self.deviations),
+        }
+
+
+PER_CHANNEL = (
+    # keras.applications, mode "caffe" (VGG, ResNet): BGR of 0..255 less the means of ImageNet.
+    Preprocessing("0..255", "bgr", (103.939, 116.779, 123.68)),
+    Preprocessing("0..255", "rgb", (123.68, 116.779, 103.939)),
+    # torchvision, and keras.applications, mode "torch" (DenseNet): means and deviations of ImageNet.
+    Preprocessing("0..1", "rgb", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    Preprocessing("0..1", "bgr", (0.406, 0.456, 0.485), (0.225, 0.224, 0.229)),
+)
+"""What is usual for pretrained networks."""
+
+
+def usual_ways(channels: int) -> tuple[Preprocessing, ...]:
+    """Every usual way for a network of 1 or 3 channels, the likeliest first."""
+    if channels == 1:
+        return tuple(Preprocessing(pixels, "grey") for pixels in ("0..1", "-1..1", "0..255"))
+    plain = tuple(
+        Preprocessing(pixels, colours) for colours in ("rgb", "bgr") for pixels in ("-1..1", "0..1", "0..255")
+    )
+    return plain + PER_CHANNEL

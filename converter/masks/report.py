@@ -1,0 +1,93 @@
+"""Report: what does a person see of a conversion? Pictures with both readings, where they differ first."""
+
+from __future__ import annotations
+
+import base64
+import html
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from converter.masks.choices import described
+from converter.masks.making import side_by_side
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from converter.masks.calibration import CalibrationSet
+    from converter.masks.choices import Choices
+    from converter.masks.float_models import FloatModel
+    from converter.masks.making import Made
+    from edge_agent.domain import Label
+
+PAGE = "report.html"
+MOST_SHOWN = 120
+SHOWN_PX = 96
+_STYLE = """
+body{font:15px system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222;background:#fff}
+pre{overflow-x:auto}ul.faces{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:1rem;padding:0}
+ul.faces li{list-style:none}img{width:96px;height:96px;display:block}.differs{outline:3px solid #b30000;
+outline-offset:4px}.wrong{color:#b30000}
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}.wrong{color:#ff8a80}}
+"""
+
+
+def write_report(
+    folder: Path, made: Made, shown: CalibrationSet, choices: Choices, model: FloatModel
+) -> dict[Path, bytes]:
+    """The page of a conversion, ready to be written; pictures are inside it."""
+    found = made.comparison
+    before, after = found.source.right(found.truths), found.converted.right(found.truths)
+    figures = [*described(choices), *side_by_side([made])]
+    if before.of:
+        figures.insert(0, f"read right: source {before}, converted {after}")
+    else:
+        figures.insert(0, "nothing could be checked: the pictures have no labels")
+    pictures = "".join(_picture(index, made, shown) for index in _order(made)[:MOST_SHOWN])
+    title = f"{html.escape(made.card.name)}: {html.escape(made.title)} of {html.escape(model.path.name)}"
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+        f"<h1>{title}</h1><pre>{html.escape(chr(10).join(figures))}</pre>"
+        f"<p>{found.pictures} pictures; the same label for {found.same}. Framed: differs. Red: wrong.</p>"
+        f'<ul class="faces">{pictures}</ul></html>\n'
+    )
+    return {folder / PAGE: page.encode()}
+
+
+def _order(made: Made) -> list[int]:
+    """Read differently first, then by how far the scores are apart."""
+    source, converted = made.comparison.source.scores, made.comparison.converted.scores
+    differs = source.argmax(axis=1) != converted.argmax(axis=1)
+    apart = np.abs(source - converted).max(axis=1)
+    return sorted(range(len(source)), key=lambda index: (not differs[index], -apart[index]))
+
+
+def _picture(index: int, made: Made, shown: CalibrationSet) -> str:
+    found = made.comparison
+    truth = shown.labels[index]
+    readings = []
+    for who, scores in (("source", found.source.scores[index]), ("converted", found.converted.scores[index])):
+        label = found.source.labels[int(scores.argmax())]
+        readings.append((who, label, float(scores.max())))
+    differs = readings[0][1] != readings[1][1]
+    lines = "".join(_reading(who, label, score, truth) for who, label, score in readings)
+    said = f"<div>is {truth}</div>" if truth else ""
+    image = _as_png(shown.pixels[index])
+    return (
+        f'<li><img class="{"differs" if differs else ""}" alt="face {index}" src="data:image/png;base64,{image}">'
+        f"{said}{lines}</li>"
+    )
+
+
+def _reading(who: str, label: Label, score: float, truth: Label | None) -> str:
+    wrong = truth is not None and label != truth
+    return f'<div class="{"wrong" if wrong else ""}">{who}: {label} {score:.2f}</div>'
+
+
+def _as_png(pixels: NDArray[np.uint8]) -> str:
+    scaled = cv2.resize(pixels[:, :, ::-1], (SHOWN_PX, SHOWN_PX), interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".png", scaled)
+    return base64.b64encode(data.tobytes()).decode()

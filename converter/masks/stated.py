@@ -1,0 +1,38 @@
+"""Stated: what does somebody say of a model that it does not say itself?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from converter.masks.outputs import StatedLabels
+
+if TYPE_CHECKING:
+    from converter.masks.preprocessing import Colours, PixelRange, Preprocessing
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """None and empty: nothing. `by` is who says it: a person, or the card of a converted model."""
+
+    labels: StatedLabels = field(default_factory=StatedLabels)
+    pixels: PixelRange | None = None
+    colours: Colours | None = None
+    means: tuple[float, ...] | None = None
+    deviations: tuple[float, ...] | None = None
+    margin_fraction: float | None = None
+    size_px: int | None = None
+    by: str = "stated"
+
+    def allows(self, way: Preprocessing) -> bool:
+        """Whether a way of preprocessing contradicts nothing that was said."""
+        pairs = (
+            (self.pixels, way.pixels),
+            (self.colours, way.colours),
+            (self.means, way.means),
+            (self.deviations, way.deviations),
+        )
+        return all(said is None or said == used for said, used in pairs)
+
+
+NOTHING_STATED = Stated()

@@ -1,0 +1,93 @@
+"""TensorFlow.js: what is in a layers model, a model.json of Keras' own description with shards of weights?"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from converter.masks.foreign_code import refuse_foreign_code
+from converter.masks.keras_models import keras_of, named_errors, of_keras
+from converter.silence import quiet_tensorflow
+from edge_agent.errors import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from converter.masks.loaded_model import LoadedModel
+
+TEACHABLE_METADATA = "metadata.json"
+
+
+def is_tfjs(content: Any) -> bool:
+    """Whether a model.json is of TensorFlow.js."""
+    return isinstance(content, dict) and "weightsManifest" in content
+
+
+def load_tfjs(path: Path, content: Any) -> LoadedModel:
+    """Rebuild a layers model by its model.json and put the weights of the shards beside it in.
+
+    Raises:
+        ModelError: a graph model, a shard is missing or too short, or a layer is unknown.
+    """
+    topology = content.get("modelTopology")
+    if content.get("format") == "graph-model" or not isinstance(topology, dict) or "model_config" not in topology:
+        raise ModelError(
+            f"{path}: a graph model of TensorFlow.js, which has no layers any more; convert what it was made from, or "
+            "export the model as 'tfjs_layers_model'"
+        )
+    configuration = json.dumps(topology["model_config"])
+    refuse_foreign_code(configuration, path)
+    # TensorFlow.js describes layers as Keras 2 does, whatever wrote them; Keras 3 alone says `batch_shape`.
+    version = "3" if '"batch_shape"' in configuration else "2"
+    weights = _weights(path, content["weightsManifest"])
+    with quiet_tensorflow(), named_errors(path):
+        model = keras_of(version).models.model_from_json(configuration)
+        for variable in model.weights:
+            name = str(getattr(variable, "path", variable.name)).split(":")[0]
+            variable.assign(weights[_known_as(name, weights, path)])
+    return of_keras(model, path=path, kind="layers model of TensorFlow.js")
+
+
+def names_in_metadata(folder: Path) -> tuple[str, ...]:
+    """The labels that Teachable Machine writes beside such a model."""
+    try:
+        content = json.loads((folder / TEACHABLE_METADATA).read_text(encoding="utf-8"))
+        return tuple(str(name) for name in content["labels"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+
+
+def _known_as(name: str, weights: dict[str, NDArray[Any]], path: Path) -> str:
+    """The name in the manifest: nested models may or may not stand before the layer."""
+    found = name if name in weights else next((one for one in weights if name.endswith(f"/{one}")), "")
+    found = found or next((one for one in weights if one.endswith(f"/{name}")), "")
+    if not found:
+        raise ModelError(f"{path}: its manifest has no weights {name}; export the model again")
+    return found
+
+
+def _weights(path: Path, manifest: Any) -> dict[str, NDArray[Any]]:
+    weights = {}
+    for group in manifest:
+        try:
+            content = b"".join((path.parent / shard).read_bytes() for shard in group["paths"])
+        except OSError as error:
+            raise ModelError(f"{error.filename}: a shard of {path.name} is missing; copy it beside it") from error
+        at = 0
+        for one in group["weights"]:
+            packed = one.get("quantization")
+            dtype = np.dtype((packed or one)["dtype"])
+            count = math.prod(one["shape"])
+            if at + count * dtype.itemsize > len(content):
+                raise ModelError(f"{path}: its shards are shorter than it says; copy the model again")
+            values = np.frombuffer(content, dtype, count, at).reshape(one["shape"]).astype(np.float32)
+            if packed and "scale" in packed:
+                values = values * np.float32(packed["scale"]) + np.float32(packed["min"])
+            weights[str(one["name"]).split(":")[0]] = values
+            at += count * dtype.itemsize
+    return weights

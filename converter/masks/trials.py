@@ -1,0 +1,166 @@
+"""Trials: which preprocessing and which order of labels make sense of pictures whose labels are known?
+
+Every usual way is tried on labelled pictures and judged by log loss at its best temperature, so that neither a
+network that is too sure nor one that is too timid wins by that. Two ways differ where the mean difference of their
+losses, picture by picture, is beyond the stated margin.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converter.masks.metrics import Share
+from converter.masks.outputs import IGNORE, labels_among, sharing_out
+from converter.progress import with_progress
+from edge_agent.domain import LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from converter.masks.networks import Network
+    from converter.masks.outputs import Output
+    from converter.masks.preprocessing import Preprocessing
+    from edge_agent.domain import Label
+
+FIRST_PICTURES, MOST_PICTURES = 40, 160
+"""All ways are tried on the first, what is left of them on all: seconds for the largest models."""
+MARGIN_ERRORS = 2.0
+"""Two ways differ where their mean difference is so many standard errors from 0: 98 times in 100 not by chance."""
+MARGIN_LOSS = 0.01
+"""And by so much: less changes no reading."""
+LEFT_OUT_ERRORS = 4.0
+"""A way that is so many standard errors behind after the first pictures is not tried on more."""
+TEMPERATURES = np.geomspace(0.25, 64, 25)
+LEAST_PROBABILITY = 1e-6
+MOST_ORDERED_OUTPUTS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """One way with one order of labels, on the pictures of the trials.
+
+    `losses` has one value a picture, at the temperature that suits the way best; `own_loss` is their mean at 1.
+    """
+
+    way: Preprocessing
+    outputs: tuple[Output, ...]
+    losses: NDArray[np.float64]
+    own_loss: float
+    right: Share
+
+    @property
+    def loss(self) -> float:
+        """Mean log loss, natural logarithm."""
+        return float(self.losses.mean())
+
+    def beats(self, other: Trial, *, errors: float = MARGIN_ERRORS) -> bool:
+        """Whether this one is better than another by more than the margin."""
+        differences = other.losses - self.losses
+        error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
+        return float(differences.mean()) > max(MARGIN_LOSS, errors * error)
+
+
+def orders_of(network: Network, among: set[Label]) -> tuple[tuple[Output, ...], ...]:
+    """Every order in which labels may stand for a network whose file says nothing of them; none for many outputs.
+
+    `among` are the labels of the pictures.
+    """
+    count = max(network.outputs, 2)
+    if count > MOST_ORDERED_OUTPUTS:
+        return ()
+    known = tuple(label for label in LABELS if label in among)
+    if len(known) == count:
+        return tuple(itertools.permutations(known))
+    named: tuple[Output, ...] = (*LABELS, IGNORE)
+    return tuple(itertools.permutations(named[:count]))
+
+
+def try_all(
+    network: Network,
+    ways: Sequence[Preprocessing],
+    orders: Sequence[tuple[Output, ...]],
+    pixels: NDArray[np.uint8],
+    labels: Sequence[Label | None],
+) -> list[Trial]:
+    """Try every way with every order on labelled pictures, best first.
+
+    `pixels` is (pictures, height, width, 3), RGB. Ways that are far behind are judged by the first pictures alone and
+    come last.
+    """
+    chosen = _alternating(labels)
+    first, rest = chosen[:FIRST_PICTURES], chosen[FIRST_PICTURES:MOST_PICTURES]
+    given = {way: np.zeros((0, network.outputs)) for way in ways}
+
+    def run(running: Sequence[Preprocessing], indices: Sequence[int]) -> None:
+        pairs = [(way, index) for way in running for index in indices]
+        for way, index in with_progress(pairs, total=len(pairs), what=f"trying {len(running)} ways of preprocessing"):
+            row = network.probabilities(way.values(pixels[index]))
+            given[way] = np.vstack([given[way], row])
+
+    def judge(judged: Sequence[Preprocessing], indices: Sequence[int]) -> list[Trial]:
+        truths = [labels[index] for index in indices]
+        trials = [_judged(way, order, given[way], truths) for way in judged for order in orders]
+        return sorted(trials, key=lambda trial: trial.loss)
+
+    run(ways, first)
+    trials = judge(ways, first)
+    left = list(dict.fromkeys(one.way for one in trials if not trials[0].beats(one, errors=LEFT_OUT_ERRORS)))
+    if not rest:
+        return trials
+    run(left, rest)
+    behind = [trial for trial in trials if trial.way not in left]
+    return judge(left, [*first, *rest]) + behind
+
+
+def _judged(
+    way: Preprocessing,
+    outputs: tuple[Output, ...],
+    given: NDArray[np.float64],
+    truths: Sequence[Label | None],
+) -> Trial:
+    labels = labels_among(outputs)
+    shares = as_labels(given, outputs)
+    indices = np.array([labels.index(truth) if truth in labels else -1 for truth in truths])
+    known = indices >= 0
+    logits = np.log(np.clip(shares, LEAST_PROBABILITY, None))
+    rows = np.arange(len(indices))
+    best = np.full(len(indices), -math.log(LEAST_PROBABILITY))
+    own_loss = math.inf
+    for temperature in (1.0, *TEMPERATURES):
+        scaled = (logits - logits.max(1, keepdims=True)) / temperature
+        scaled = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
+        losses = np.where(known, -scaled[rows, indices], -math.log(LEAST_PROBABILITY))
+        own_loss = float(losses.mean()) if math.isinf(own_loss) else own_loss
+        best = losses if losses.mean() < best.mean() else best
+    right = Share(int((shares.argmax(1) == indices).sum()), len(indices))
+    return Trial(way, outputs, best, own_loss, right)
+
+
+def as_labels(given: NDArray[np.float64], outputs: Sequence[Output]) -> NDArray[np.float64]:
+    """Probabilities of outputs, (pictures, outputs), as those of labels, (pictures, labels), each row summing to 1."""
+    if given.shape[1] == 1:
+        # Keras' two-class convention: the one output is the probability of the second label.
+        given = np.hstack([1 - given, given])
+    shares = given @ sharing_out(outputs)
+    return np.asarray(shares / np.maximum(shares.sum(1, keepdims=True), 1e-12), np.float64)
+
+
+def _alternating(labels: Sequence[Label | None]) -> list[int]:
+    """The pictures that have a label, the labels in turn, evenly over each."""
+    groups = [[index for index, label in enumerate(labels) if label == one] for one in LABELS]
+    return [index for turn in itertools.zip_longest(*map(_spread, groups)) for index in turn if index is not None]
+
+
+def _spread(indices: list[int]) -> list[int]:
+    """The same in an order in which any beginning is spread over the whole."""
+    step = max(1, round(len(indices) * (math.sqrt(5) - 1) / 2))
+    while math.gcd(step, max(1, len(indices))) > 1:
+        step += 1
+    return [indices[number * step % len(indices)] for number in range(len(indices))]

@@ -1,0 +1,179 @@
+"""Preprocessing and labels are settled by what is stated, by the file, and by trials on labelled pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from converter.errors import GateError
+from converter.masks.choices import choose
+from converter.masks.networks import Network
+from converter.masks.outputs import StatedLabels, parse_labels
+from converter.masks.preprocessing import PER_CHANNEL, Preprocessing
+from converter.masks.stated import Stated
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_agent.domain import Label
+
+SIDE_PX = 8
+MASK, BARE = (40, 90, 160), (200, 130, 80)
+"""RGB of a "face" with and without a mask."""
+LABELS: tuple[Label, ...] = ("with_mask", "without_mask")
+TRUTHS = LABELS * 40
+
+
+def pictures():
+    """RGB pictures of either label in turn, of many brightnesses."""
+    random = np.random.default_rng(1)
+    colours = [np.array(MASK if truth == "with_mask" else BARE) for truth in TRUTHS]
+    shades = [np.clip(colour * random.uniform(0.8, 1.15) + random.normal(0, 20, 3), 0, 255) for colour in colours]
+    return np.array([np.full((SIDE_PX, SIDE_PX, 3), shade) for shade in shades], np.uint8)
+
+
+def a_network(way, *, outputs=2, swapped=False, blind=False, **known):
+    """A network that was trained by a way: it holds the mean of each channel against that of either colour."""
+    centres = [way.values(np.full((1, 1, 3), colour, np.uint8)).reshape(-1) * 0.95 for colour in (MASK, BARE)]
+    spread = np.abs(centres[0] - centres[1]).mean()
+
+    def probabilities(values):
+        seen = values.mean(axis=(0, 1, 2))
+        distances = np.array([np.abs(seen - centre).mean() / spread for centre in centres])
+        scores = np.exp(-6 * distances) if not blind else np.ones(2)
+        shares = scores / max(scores.sum(), 1e-12)
+        shares = shares[::-1] if swapped else shares
+        return np.array([shares[1]]) if outputs == 1 else np.append(shares, [0.0] * (outputs - 2))
+
+    return Network(
+        path=Path("a.keras"),
+        name="a",
+        kind="made up",
+        height_px=SIDE_PX,
+        width_px=SIDE_PX,
+        channels=way.channels,
+        outputs=outputs,
+        probabilities=probabilities,
+        **known,
+    )
+
+
+def choose_for(network, stated=None, *, labels=TRUTHS, force=False):
+    return choose(network, stated or Stated(), pictures(), labels, force=force)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        Preprocessing("-1..1", "rgb"),
+        Preprocessing("0..1", "bgr"),
+        Preprocessing("0..255", "rgb"),
+        Preprocessing("0..1", "grey"),
+        PER_CHANNEL[0],
+    ],
+    ids=str,
+)
+def test_the_way_that_a_network_was_trained_by_is_found(way):
+    choices = choose_for(a_network(way), Stated(labels=StatedLabels(LABELS)))
+
+    assert choices.way == way
+    assert choices.right is not None
+    assert choices.right.value > 0.9
+    assert "chosen by trial" in choices.reasons["pixels"]
+    assert choices.reasons["labels"] == "stated"
+
+
+@pytest.mark.parametrize(("outputs", "swapped"), [(2, False), (2, True), (1, False), (1, True)])
+def test_the_order_of_labels_is_found_where_nobody_says_any(outputs, swapped):
+    choices = choose_for(a_network(Preprocessing(), outputs=outputs, swapped=swapped), Stated(colours="rgb"))
+
+    assert choices.labels == (LABELS[::-1] if swapped else LABELS)
+    assert "chosen by trial" in choices.reasons["labels"]
+
+
+def test_labels_in_the_wrong_order_are_refused_with_the_right_one():
+    stated = Stated(labels=StatedLabels(LABELS[::-1]), pixels="-1..1", colours="rgb")
+
+    with pytest.raises(GateError, match="--labels with_mask,without_mask"):
+        choose_for(a_network(Preprocessing()), stated)
+    assert choose_for(a_network(Preprocessing()), stated, force=True).labels == LABELS[::-1]
+
+
+def test_three_labels_in_the_wrong_order_are_refused():
+    stated = Stated(labels=StatedLabels(("mask_worn_incorrectly", *LABELS)), pixels="-1..1", colours="rgb")
+
+    with pytest.raises(GateError, match="--labels with_mask,without_mask,mask_worn_incorrectly"):
+        choose_for(a_network(Preprocessing(), outputs=3), stated)
+
+
+def test_a_stated_range_that_reads_clearly_worse_is_refused_with_the_better_one():
+    stated = Stated(labels=StatedLabels(LABELS), pixels="0..255")
+
+    with pytest.raises(GateError, match=r"--pixels 0\.\.1 --colours bgr"):
+        choose_for(a_network(Preprocessing("0..1", "bgr")), stated)
+
+
+def test_a_network_at_chance_is_refused():
+    with pytest.raises(GateError, match="which is chance"):
+        choose_for(a_network(Preprocessing(), blind=True), Stated(labels=StatedLabels(LABELS)))
+
+
+def test_what_the_file_says_counts_where_trials_tell_no_difference():
+    file = {"pixels": "0..255", "pixels_from": "found in the file"}
+
+    choices = choose_for(a_network(Preprocessing("0..255"), **file), Stated(labels=StatedLabels(LABELS)))
+
+    assert choices.reasons["pixels"] == "found in the file"
+
+
+def test_without_labelled_pictures_nothing_is_said_to_be_checked():
+    network = a_network(Preprocessing("0..1"))
+
+    choices = choose_for(network, Stated(labels=StatedLabels(LABELS)), labels=[None] * len(TRUTHS))
+
+    assert choices.right is None
+    assert "not checked" in choices.reasons["pixels"]
+    with pytest.raises(ConfigError, match="does not say what its 2 outputs mean"):
+        choose_for(network, labels=[None] * len(TRUTHS))
+
+
+def test_an_output_that_means_nothing_is_shared_out():
+    network = a_network(Preprocessing(), outputs=3)
+
+    choices = choose_for(network, Stated(labels=StatedLabels((*LABELS, "ignore"))))
+
+    assert choices.labels == LABELS
+    assert choices.outputs == (*LABELS, "ignore")
+    assert choices.right is not None
+    assert choices.right.value > 0.9
+
+
+def test_names_in_the_file_are_understood_or_asked_for():
+    known = a_network(Preprocessing(), outputs=3, output_names=("0 Mask", "1 No Mask", "2 Background"))
+    assert choose_for(known).outputs == (*LABELS, "ignore")
+
+    foreign = a_network(Preprocessing(), output_names=("0 Com Mascara", "1 Sem Mascara"))
+    with pytest.raises(ConfigError, match=r"'0 Com Mascara', '1 Sem Mascara'; say what each means.*--labels"):
+        choose_for(foreign)
+    said = parse_labels("Sem Mascara=without_mask,Com Mascara=with_mask")
+    assert choose_for(foreign, Stated(labels=said)).labels == LABELS
+
+
+def test_as_many_labels_as_outputs_are_needed():
+    with pytest.raises(ConfigError, match=r"its 2 output\(s\) need 2 labels, and 3 are named"):
+        choose_for(a_network(Preprocessing()), Stated(labels=StatedLabels((*LABELS, "ignore"))))
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        (Stated(colours="grey"), "takes 3 channels"),
+        (Stated(means=(1.0,)), "--means: gives 1 numbers"),
+        (Stated(deviations=(1.0, 0.0, 1.0)), "--std: a standard deviation is more than 0"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(stated, said):
+    with pytest.raises(ConfigError, match=said):
+        choose_for(a_network(Preprocessing()), stated)

@@ -1,0 +1,170 @@
+"""What a classifier takes and gives, however its export fixed it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converter.masks.networks import open_network
+from converter.masks.stated import Stated
+from converter.silence import quiet_tensorflow
+from edge_agent.errors import ConfigError, ModelError
+from tests.converter.colour_classifier import SIDE_PX, colour_classifier
+
+pytestmark = pytest.mark.tensorflow
+
+BLUE = np.full((1, SIDE_PX, SIDE_PX, 3), [-1, 0, 1], np.float32)
+
+
+def exported(tmp_path, function, shape, dtype="float32", owner=None):
+    """A SavedModel of one function with one fixed signature."""
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+        module: Any = tf.Module()
+        module.owner = owner
+        module.serve = tf.function(function, input_signature=[tf.TensorSpec(shape, dtype, name="pixels")])
+        tf.saved_model.save(module, str(tmp_path / "saved"), signatures=module.serve)
+    return tmp_path / "saved"
+
+
+def test_what_is_no_classifier_of_pictures_is_refused(keras_3, tmp_path):
+    layers = keras_3.layers
+    with quiet_tensorflow():
+        numbers = keras_3.Sequential([keras_3.Input((10,)), layers.Dense(2)])
+        infrared = keras_3.Sequential([keras_3.Input((32, 32, 4)), layers.Flatten(), layers.Dense(2)])
+        heatmap = keras_3.Sequential([keras_3.Input((32, 32, 3)), layers.Conv2D(2, 3)])
+        one, two = keras_3.Input((32, 32, 3)), keras_3.Input((32, 32, 3))
+        twins = keras_3.Model([one, two], layers.Dense(2)(layers.Flatten()(one + two)))
+        for name, model in {"numbers": numbers, "infrared": infrared, "heatmap": heatmap, "twins": twins}.items():
+            model.save(tmp_path / f"{name}.keras")
+
+    for name, complaint in {
+        "numbers": r"its input has shape \(None, 10\)",
+        "infrared": "4 channels",
+        "heatmap": r"its output has shape \(1, 30, 30, 2\)",
+        "twins": "has 2 inputs and 1 outputs",
+    }.items():
+        with pytest.raises(ModelError, match=complaint):
+            open_network(tmp_path / f"{name}.keras", Stated())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_a_signature_of_a_fixed_batch_of_floats_or_bytes_takes_one_picture(keras_3, tmp_path, dtype):
+    import tensorflow as tf
+
+    model = colour_classifier(keras_3)
+    path = exported(
+        tmp_path,
+        lambda pixels: model(tf.cast(pixels, tf.float32) / 127.5 - 1.0, training=False),
+        (32, SIDE_PX, SIDE_PX, 3),
+        dtype,
+        owner=model,
+    )
+
+    network = open_network(path, Stated())
+
+    assert network.pixels == "0..255"
+    assert network.graph.inputs[0].shape == (1, SIDE_PX, SIDE_PX, 3)
+    assert network.probabilities(np.round((BLUE + 1) * 127.5)) == pytest.approx(np.asarray(model(BLUE))[0], abs=1e-2)
+
+
+def test_a_batch_that_is_written_into_a_reshape_becomes_one(keras_3, tmp_path):
+    import tensorflow as tf
+
+    model = colour_classifier(keras_3)
+    path = exported(
+        tmp_path,
+        lambda pixels: tf.reshape(model(pixels, training=False), (8, 2)),
+        (8, SIDE_PX, SIDE_PX, 3),
+        owner=model,
+    )
+
+    assert open_network(path, Stated()).probabilities(BLUE) == pytest.approx(np.asarray(model(BLUE))[0], abs=1e-5)
+
+
+def test_channels_first_become_last(keras_3, tmp_path):
+    import tensorflow as tf
+
+    kernel = np.random.default_rng(1).standard_normal((3, 3, 3, 2)).astype(np.float32)
+    layout = {"data_format": "NCHW"}
+
+    def first(pixels):
+        found = tf.nn.conv2d(pixels, kernel, 2, [[0, 0], [0, 0], [1, 1], [1, 0]], **layout)
+        found = tf.nn.relu(tf.nn.bias_add(found, [0.1, -0.2], "NCHW"))
+        return tf.nn.softmax(tf.reduce_mean(tf.nn.max_pool2d(found, 2, 2, "VALID", **layout), [2, 3]))
+
+    def last(pixels):
+        found = tf.nn.conv2d(pixels, kernel, 2, [[0, 0], [1, 1], [1, 0], [0, 0]])
+        found = tf.nn.relu(tf.nn.bias_add(found, [0.1, -0.2]))
+        return tf.nn.softmax(tf.reduce_mean(tf.nn.max_pool2d(found, 2, 2, "VALID"), [1, 2]))
+
+    network = open_network(exported(tmp_path, first, (None, 3, SIDE_PX, SIDE_PX)), Stated())
+
+    picture = np.random.default_rng(2).random((1, SIDE_PX, SIDE_PX, 3)).astype(np.float32)
+    assert (network.height_px, network.width_px, network.channels) == (SIDE_PX, SIDE_PX, 3)
+    assert network.probabilities(picture) == pytest.approx(np.asarray(last(picture))[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(None, None, 3), (SIDE_PX, SIDE_PX, 3)])
+def test_an_input_without_a_batch_is_a_picture(keras_3, tmp_path, shape):
+    import tensorflow as tf
+
+    model = colour_classifier(keras_3)
+    path = exported(
+        tmp_path,
+        lambda pixels: model(tf.reshape(pixels, (1, SIDE_PX, SIDE_PX, 3)), training=False),
+        shape,
+        owner=model,
+    )
+
+    network = open_network(path, Stated())
+
+    assert (network.height_px, network.width_px) == (SIDE_PX, SIDE_PX)
+    assert network.probabilities(BLUE) == pytest.approx(np.asarray(model(BLUE))[0], abs=1e-5)
+
+
+def test_rows_of_pixels_that_a_layer_reshapes_are_a_picture(keras_2, tmp_path):
+    layers = keras_2.layers
+    with quiet_tensorflow():
+        body = colour_classifier(keras_2)
+        model = keras_2.Sequential([layers.Reshape((SIDE_PX, SIDE_PX, 3), input_shape=(None, 3)), body])
+        model.save(tmp_path / "rows", save_format="tf")
+
+    network = open_network(tmp_path / "rows", Stated())
+
+    assert (network.height_px, network.width_px) == (SIDE_PX, SIDE_PX)
+    assert network.probabilities(BLUE)[0] > 0.99
+
+
+def test_an_open_size_is_the_one_that_a_layer_resizes_to(keras_3, tmp_path):
+    layers = keras_3.layers
+    with quiet_tensorflow():
+        keras_3.Sequential(
+            [
+                keras_3.Input((None, None, 3)),
+                layers.Resizing(24, 20),
+                layers.Conv2D(2, 3),
+                layers.GlobalAveragePooling2D(),
+                layers.Dense(2),
+            ]
+        ).save(tmp_path / "a.keras")
+
+    network = open_network(tmp_path / "a.keras", Stated())
+
+    assert (network.height_px, network.width_px) == (24, 20)
+
+
+def test_an_open_size_that_no_layer_tells_has_to_be_said(keras_3, tmp_path):
+    layers = keras_3.layers
+    with quiet_tensorflow():
+        keras_3.Sequential(
+            [keras_3.Input((None, None, 1)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(2)]
+        ).save(tmp_path / "a.keras")
+
+    with pytest.raises(ConfigError, match="--size 224"):
+        open_network(tmp_path / "a.keras", Stated())
+    network = open_network(tmp_path / "a.keras", Stated(size_px=SIDE_PX))
+    assert (network.width_px, network.height_px, network.channels) == (SIDE_PX, SIDE_PX, 1)
