@@ -30,7 +30,7 @@ ARGUMENTS ?=
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # What the device side meets on a machine that takes the newest of everything. OpenCV 5 by name: 4 is allowed, and OpenCV
 # 5 has no cascades, which two of the tests are about.
-NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert cryptography paho-mqtt pillow pydantic pyyaml \
+NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert cryptography paho-mqtt pillow pydantic pyyaml pyzmq \
 	hypothesis jsonschema matplotlib pytest pytest-timeout scikit-image
 
 .PHONY: help run test packages documents fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console \

@@ -49,8 +49,11 @@ if command -v dpkg-query >/dev/null &&
 fi
 
 if [[ $uninstall == yes ]]; then
-    [[ ! -e /etc/systemd/system/edge-agent.service ]] || step systemctl disable --now edge-agent.service
-    step rm -rf /opt/maskwatch /usr/local/bin/edge-agent /etc/systemd/system/edge-agent.service /etc/sysusers.d/maskwatch.conf
+    for service in maskwatch-console edge-agent; do
+        [[ ! -e /etc/systemd/system/$service.service ]] || step systemctl disable --now "$service.service"
+        step rm -f "/etc/systemd/system/$service.service"
+    done
+    step rm -rf /opt/maskwatch /usr/local/bin/edge-agent /etc/sysusers.d/maskwatch.conf
     step systemctl daemon-reload
     echo "kept: /etc/maskwatch and /var/lib/maskwatch; rm -rf them to forget everything"
     exit 0
@@ -80,8 +83,9 @@ if [[ ! -e /etc/maskwatch/config.yaml ]]; then
     step sed -i 's|^state_folder:$|state_folder: /var/lib/maskwatch|' /etc/maskwatch/config.yaml
 fi
 step install -m 644 "$checkout/deploy/edge-agent.service" /etc/systemd/system/edge-agent.service
+step install -m 644 "$checkout/deploy/maskwatch-console.service" /etc/systemd/system/maskwatch-console.service
 step systemctl daemon-reload
 step systemctl enable edge-agent.service
 # Only what runs is started again: a new device has to be told first what to watch.
-step systemctl --no-block try-restart edge-agent.service
-echo "edit /etc/maskwatch/config.yaml, then: systemctl start edge-agent"
+step systemctl --no-block try-restart edge-agent.service maskwatch-console.service
+echo "edit /etc/maskwatch/config.yaml, then: systemctl start edge-agent; for the page: systemctl enable --now maskwatch-console"

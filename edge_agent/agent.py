@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from edge_agent.alerts.recorder import Recorder
     from edge_agent.alerts.store import AlertStore
+    from edge_agent.bridge.server import Bridge
     from edge_agent.camera.cameras import Cameras
     from edge_agent.camera.feed import FeedState
-    from edge_agent.console import Console
     from edge_agent.governor import Governor
     from edge_agent.health import Health
     from edge_agent.mqtt.publisher import Publisher
@@ -54,7 +54,7 @@ class Agent:
         pauses: Pauses,
         reports: Reports,
         orders: Orders,
-        console: Console,
+        bridge: Bridge,
         notifier: Notifier,
     ) -> None:
         """Take the parts; `workers` holds one for each camera, and `results` what they give."""
@@ -62,7 +62,7 @@ class Agent:
         self.recorder, self.store, self.publisher = recorder, store, publisher
         self.health, self.notifier = health, notifier
         self.pauses, self.reports, self.orders = pauses, reports, orders
-        self.governor, self.console = governor, console
+        self.governor, self.bridge = governor, bridge
         self._looked_at = self._overview_at = self._zone_at = float("-inf")
         self._has_watched = False
 
@@ -94,10 +94,10 @@ class Agent:
         at, frame, outcome = time.monotonic(), result.frame, result.outcome
         if outcome is None:
             self.health.passed_over(frame.camera, at=at)
-            self.console.looked_away(frame.camera)
+            self.bridge.forget_frame(frame.camera)
         else:
             self.orders.saw(frame)
-            self.console.saw(frame, outcome)
+            self.bridge.record_frame(frame, outcome)
             self.health.saw(frame.camera, outcome, at=at)
             self.governor.worked(frame.camera, sum(outcome.stage_seconds.values()))
         if not self._has_watched:
@@ -132,13 +132,13 @@ class Agent:
         for message in self.publisher.heard():
             self.reports.hear(message)
             self.orders.hear(message, at=at, when=when)
-        for asked in self.console.heard():
-            asked.answer(self.orders.obey(asked.name, asked.payload, at=at, when=when))
+        for command in self.bridge.commands():
+            command.answer(self.orders.obey(command.name, command.payload, at=at, when=when))
         self.governor.govern(at=at)
         self.reports.tell(at=at, when=when)
-        if self.console.wants_overview and at - self._overview_at >= OVERVIEW_SECONDS:
+        if self.bridge.wants_status and at - self._overview_at >= OVERVIEW_SECONDS:
             self._overview_at = at
-            self.console.tell(self.reports.overview(at=at, when=when, is_watching=self._is_watching(at=at)))
+            self.bridge.update_status(self.reports.overview(at=at, when=when, is_watching=self._is_watching(at=at)))
 
     def _feed_watchdog(self) -> None:
         """Feed the watchdog while frames move; a camera that is away is reopened by its feed, not by a restart.

@@ -473,16 +473,12 @@ class MqttConfig(_Section):
 
 
 class ConsoleConfig(_Section):
-    """A web page and an API on this device."""
+    """The web page and the API of `edge-agent console`."""
 
-    enabled: bool = Field(
-        False,
-        description="Show a page, and answer programs, at http://HOST:PORT; needs pip install 'maskwatch[console]'",
-    )
     host: str = Field(
         "127.0.0.1",
         pattern=r"^[^/\s]+$",
-        description="Address to listen at; any but this machine's own loopback needs password_file or token_file",
+        description="Address to listen at; any but loopback needs password_file or token_file",
     )
     port: int = Field(8080, ge=1, le=65535, description="Port to listen at")
     password_file: FilePath | None = Field(
@@ -494,14 +490,17 @@ class ConsoleConfig(_Section):
     cert_file: FilePath | None = Field(None, description="Certificate of this device, for https; empty: http")
     key_file: FilePath | None = Field(None, description="Key of that certificate")
     largest_upload_bytes: int = Field(
-        20_000_000, ge=10_000, le=1_000_000_000, description="A larger picture or request is refused unread"
+        20_000_000, ge=10_000, le=1_000_000_000, description="Larger uploads are refused unread"
     )
     largest_picture_pixels: int = Field(
-        40_000_000, ge=10_000, le=400_000_000, description="A picture of more pixels is refused before it is unpacked"
+        40_000_000,
+        ge=10_000,
+        le=400_000_000,
+        description="Pictures with more pixels are refused before they are decoded",
     )
-    viewers: int = Field(40, ge=1, le=1000, description="Live pictures and webcams that are served at once")
-    requests_per_second: float = Field(
-        50.0, ge=0.1, le=10_000.0, description="One address may ask so often, pages and API together"
+    max_viewers: int = Field(40, ge=1, le=1000, description="Live pages and webcams that are served at once")
+    max_requests_per_second: float = Field(
+        50.0, ge=0.1, le=10_000.0, description="Requests of one address, pages and API together"
     )
 
     @property
@@ -517,7 +516,7 @@ class ConsoleConfig(_Section):
         wrong = []
         if (self.cert_file is None) != (self.key_file is None):
             wrong.append("cert_file and key_file go together")
-        if self.enabled and not self.is_loopback and self.password_file is None and self.token_file is None:
+        if not self.is_loopback and self.password_file is None and self.token_file is None:
             wrong.append(
                 f"host {self.host} can be reached by others, who would see the cameras: name a password_file or a "
                 "token_file, or set host: 127.0.0.1"
@@ -561,7 +560,10 @@ class Config(_Section):
     evidence: EvidenceConfig = Field(default_factory=EvidenceConfig, description="Crops on disk")
     outbox: OutboxConfig = Field(default_factory=OutboxConfig, description="What waits for the broker")
     mqtt: MqttConfig = Field(default_factory=MqttConfig, description="The broker that alerts go to")
-    console: ConsoleConfig = Field(default_factory=ConsoleConfig, description="A web page and an API on this device")
+    console: ConsoleConfig = Field(
+        default_factory=ConsoleConfig,
+        description="The web page and API of edge-agent console; pip install 'maskwatch[console]'",
+    )
     log: LogConfig = Field(default_factory=LogConfig, description="What the agent says about itself")
 
     @model_validator(mode="after")

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from edge_agent.alerts.store import AlertStore
     from edge_agent.camera.cameras import Cameras
     from edge_agent.config import Config
-    from edge_agent.console import Console
     from edge_agent.governor import Governor
     from edge_agent.health import Health
     from edge_agent.machine import Machine
@@ -58,7 +57,6 @@ class Reports:
         self,
         config: Config,
         *,
-        console: Console,
         cameras: Cameras,
         store: AlertStore,
         recorder: Recorder,
@@ -77,7 +75,7 @@ class Reports:
         self._store, self._recorder = store, recorder
         self._topics = Topics(config.mqtt.topic, self._device)
         self._health, self._machine, self._pauses = health, machine, pauses
-        self._governor, self._console = governor, console
+        self._governor = governor
         self._models, self._versions = models, {**versions, "python": platform.python_version()}
         self._began_at = at
         self._looked_at = float("-inf")
@@ -156,8 +154,6 @@ class Reports:
         yield from self._about_cameras(at=at)
         yield from self._about_delivery(at=at)
         yield from self._about_the_machine()
-        if self._console.trouble:
-            yield Reason(code="console_away", text=f"the console cannot be reached: {self._console.trouble}")
 
     def figures(self, *, at: float, when: datetime) -> Figures:
         """Give all figures; rates and latencies are those since telemetry was last sent."""

@@ -13,12 +13,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from edge_agent.agent import Agent
+from edge_agent.alerts.deletion import delete_alert
+from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.pictures import open_pictures
 from edge_agent.alerts.recorder import Recorder
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
-from edge_agent.console import open_console
+from edge_agent.bridge.protocol import SOCKET_NAME
+from edge_agent.bridge.server import Bridge
 from edge_agent.decision.liveness import LivenessFilter
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.sequential_test import SequentialTest
@@ -48,7 +51,7 @@ from edge_agent.vision.motion import MotionGate
 from edge_agent.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from edge_agent.camera.cameras import Cameras
@@ -76,7 +79,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
     mistakes.
 
     Raises:
-        ConfigError: pictures are to be encrypted and cannot be; the console's password or certificate cannot be read.
+        ConfigError: pictures are to be encrypted and cannot be.
         ModelError: a model or its card is missing or does not fit.
         UnavailableError: the state folder cannot be written, or another agent works there.
     """
@@ -101,7 +104,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         publisher.start()
         stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
         versions = {"maskwatch": version("maskwatch"), "model": reader.card.name, "runtime": reader.runtime}
-        console = stack.enter_context(open_console(config, versions=versions, open_eyes=lambda: open_eyes(config)))
+        bridge = open_bridge(config, stack, versions=versions)
         evidence = config.evidence
         recorder = Recorder(
             store,
@@ -115,7 +118,6 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             sender=sender_of(config, reader),
             keep_days=evidence.keep_days,
             wake=publisher.wake,
-            recorded=console.recorded,
         )
         recorder.start()
         stack.callback(recorder.close, timeout_seconds=RECORD_SECONDS)
@@ -134,7 +136,6 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         )
         reports = Reports(
             config,
-            console=console,
             cameras=cameras,
             store=store,
             recorder=recorder,
@@ -185,7 +186,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 open_finder=lambda: open_eyes(config)[0],
                 reload=reload,
             ),
-            console=console,
+            bridge=bridge,
             notifier=notifier,
         )
 
@@ -196,6 +197,24 @@ def _close(workers: Iterable[Worker]) -> None:
         worker.ask_to_stop()
     for worker in workers:
         worker.close()
+
+
+def open_bridge(config: Config, stack: ExitStack, *, versions: Mapping[str, str]) -> Bridge:
+    """Begin to answer the console's process, which reads the history itself and has the agent change it."""
+    # Another connection than the recorder's: neither waits for the other's lock.
+    history = stack.enter_context(closing(AlertHistory(config.store_file)))
+
+    def delete(alert_id: str) -> bool:
+        return delete_alert(
+            alert_id, history=history, crops_folder=config.crops_folder, publishes_crops=config.mqtt.crops
+        )
+
+    bridge = Bridge(
+        config.state / SOCKET_NAME, cameras=config.cameras, versions=versions, review=history.review, delete=delete
+    )
+    bridge.start()
+    stack.callback(bridge.close)
+    return bridge
 
 
 def _heard_topics(config: Config) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 import time
+from concurrent.futures import Future
 from contextlib import closing
 from datetime import datetime, timezone
 from types import SimpleNamespace
@@ -16,10 +17,9 @@ import pytest
 
 from edge_agent.agent import Agent
 from edge_agent.alerts.store import AlertStore
+from edge_agent.bridge.server import Command
 from edge_agent.camera.feed import FeedState
 from edge_agent.config import GovernorConfig
-from edge_agent.console import Asked
-from edge_agent.console.off import NoConsole
 from edge_agent.governor import Governor
 from edge_agent.health import Health
 from edge_agent.machine import Machine
@@ -108,32 +108,28 @@ class Orders:
         self.frames += 1
 
 
-class Console:
-    """Remembers what it was told, and asks these commands."""
+class Bridge:
+    """Remembers what it was given, and hands over these commands."""
 
-    def __init__(self, *asked: Asked) -> None:
-        self.asked = list(asked)
-        self.wants_overview = True
-        self.seen: list[tuple[Frame, Outcome]] = []
-        self.away: list[str] = []
-        self.alerts: list[str] = []
-        self.overviews: list[Mapping[str, Any]] = []
+    def __init__(self, *commands: Command) -> None:
+        self.waiting = list(commands)
+        self.wants_status = True
+        self.frames: list[Frame] = []
+        self.forgotten: list[str] = []
+        self.statuses: list[Mapping[str, Any]] = []
 
-    def saw(self, frame: Frame, outcome: Outcome) -> None:
-        self.seen.append((frame, outcome))
+    def record_frame(self, frame: Frame, outcome: Outcome) -> None:
+        self.frames.append(frame)
 
-    def looked_away(self, camera: str) -> None:
-        self.away.append(camera)
+    def forget_frame(self, camera: str) -> None:
+        self.forgotten.append(camera)
 
-    def recorded(self, alert_id: str) -> None:
-        self.alerts.append(alert_id)
+    def commands(self) -> list[Command]:
+        waiting, self.waiting = self.waiting, []
+        return waiting
 
-    def heard(self) -> list[Asked]:
-        asked, self.asked = self.asked, []
-        return asked
-
-    def tell(self, overview: Mapping[str, Any]) -> None:
-        self.overviews.append(overview)
+    def update_status(self, status: Mapping[str, Any]) -> None:
+        self.statuses.append(status)
 
 
 class Recorder:
@@ -166,7 +162,7 @@ def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **part
             "pauses": Pauses(tmp_path / "pauses.json", at=0.0, when=NOON),
             "reports": Reports(),
             "orders": Orders(),
-            "console": NoConsole(),
+            "bridge": Bridge(),
             "notifier": Notifier(),
             **parts,
         }
@@ -185,13 +181,13 @@ def results(count: int, *, is_paused: bool = False) -> list[FrameResult]:
 
 
 def test_frames_of_a_paused_camera_are_neither_counted_nor_shown_and_the_agent_is_well(store, tmp_path):
-    orders, console = Orders(), Console()
-    agent = an_agent(store, tmp_path, results(3, is_paused=True), orders=orders, console=console)
+    orders, bridge = Orders(), Bridge()
+    agent = an_agent(store, tmp_path, results(3, is_paused=True), orders=orders, bridge=bridge)
 
     agent.run(threading.Event())
 
-    assert (orders.frames, agent.health.frames, console.seen) == (0, 0, [])
-    assert console.away == ["door"] * 3
+    assert (orders.frames, agent.health.frames, bridge.frames) == (0, 0, [])
+    assert bridge.forgotten == ["door"] * 3
     assert agent.health.frames_move("door", at=time.monotonic())
 
 
@@ -244,33 +240,33 @@ def test_the_watchdog_is_fed_only_while_alerts_could_be_recorded_and_sent(store,
     assert bool(watchdog.fed) == bool(fed)
 
 
-def test_whoever_looks_on_is_shown_each_frame(store, tmp_path):
-    console = Console()
-    agent = an_agent(store, tmp_path, results(3), console=console)
+def test_the_console_is_given_each_frame(store, tmp_path):
+    bridge = Bridge()
+    agent = an_agent(store, tmp_path, results(3), bridge=bridge)
 
     agent.run(threading.Event())
 
-    assert [frame.taken_at for frame, _ in console.seen] == [0.0, 0.1, 0.2]
-    assert console.away == []
+    assert [frame.taken_at for frame in bridge.frames] == [0.0, 0.1, 0.2]
+    assert bridge.forgotten == []
 
 
-def test_how_it_goes_is_told_once_a_second_and_only_to_somebody_who_asks(store, tmp_path):
-    console, nobody = Console(), Console()
-    nobody.wants_overview = False
+def test_the_status_is_made_once_a_second_and_only_for_somebody_who_asks(store, tmp_path):
+    asked, unasked = Bridge(), Bridge()
+    unasked.wants_status = False
 
-    for one in (console, nobody):
-        an_agent(store, tmp_path, results(20), console=one).run(threading.Event())
+    for one in (asked, unasked):
+        an_agent(store, tmp_path, results(20), bridge=one).run(threading.Event())
 
-    assert [list(console.overviews), nobody.overviews] == [[{"is_watching": True}], []]
+    assert [list(asked.statuses), unasked.statuses] == [[{"is_watching": True}], []]
 
 
 def test_a_command_from_the_console_is_obeyed_and_answered(store, tmp_path):
-    answers: list[Mapping[str, Any]] = []
-    console = Console(Asked("pause", b"{}", answers.append))
+    result: Future[Mapping[str, Any]] = Future()
+    bridge = Bridge(Command("pause", b"{}", 1.0, result))
 
-    an_agent(store, tmp_path, results(2), console=console).run(threading.Event())
+    an_agent(store, tmp_path, results(2), bridge=bridge).run(threading.Event())
 
-    assert answers == [{"command": "pause", "payload": b"{}"}]
+    assert result.result(0) == {"command": "pause", "payload": b"{}"}
 
 
 @pytest.mark.parametrize(("age_seconds", "fed"), [(1.0, 1), (60.0, 0)])

@@ -69,20 +69,20 @@ def test_keys_that_contradict_each_other_are_said_to(tmp_path):
 
 
 def test_a_console_that_others_can_reach_needs_a_password_or_a_token(tmp_path):
-    (line,) = complaint(write(tmp_path, "console:\n  enabled: true\n  host: 0.0.0.0\n  cert_file: door.pem\n"))
+    (line,) = complaint(write(tmp_path, "console:\n  host: 0.0.0.0\n  cert_file: door.pem\n"))
 
     assert line == (
         "line 1 console: cert_file and key_file go together; host 0.0.0.0 can be reached by others, who would see the "
         "cameras: name a password_file or a token_file, or set host: 127.0.0.1"
     )
     for key in ("password_file", "token_file"):
-        file = write(tmp_path, f"console: {{enabled: true, host: '::', {key}: secret}}\n")
+        file = write(tmp_path, f"console: {{host: '::', {key}: secret}}\n")
         assert getattr(load_config(file).console, key) == tmp_path / "secret"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_a_console_that_only_this_machine_can_reach_needs_neither(tmp_path, host):
-    assert load_config(write(tmp_path, f"console: {{enabled: true, host: '{host}'}}\n")).console.is_loopback
+    assert load_config(write(tmp_path, f"console: {{host: '{host}'}}\n")).console.is_loopback
 
 
 def test_text_that_yaml_took_for_a_number_is_to_be_quoted(tmp_path):

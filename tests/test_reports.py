@@ -17,7 +17,6 @@ from edge_agent.alerts.store import AlertStore
 from edge_agent.camera.faults import Fault
 from edge_agent.camera.feed import FeedState
 from edge_agent.config import Config
-from edge_agent.console.off import NoConsole
 from edge_agent.health import Health
 from edge_agent.machine import MachineState
 from edge_agent.messages.alert import Model
@@ -51,12 +50,6 @@ class Cameras:
 
     def states(self):
         return self.now
-
-
-class Looked(NoConsole):
-    """A console that may be out of reach."""
-
-    trouble = ""
 
 
 class Publisher:
@@ -112,10 +105,8 @@ class Device:
         self.health = Health(silence_seconds=10.0)
         self.pauses = Pauses(folder / "pauses.json", at=0.0, when=NOON)
         self.at = 0.0
-        self.console = Looked()
         self.reports = Reports(
             config,
-            console=self.console,
             cameras=self.cameras,  # type: ignore[arg-type]
             store=self.store,
             recorder=self.recorder,  # type: ignore[arg-type]
@@ -469,14 +460,3 @@ def test_the_overview_tells_the_rate_at_which_frames_were_taken_in_the_last_seco
 
 def test_a_device_is_ready_once_a_frame_has_come(device):
     assert not device.reports.overview(at=0.0, when=NOON, is_watching=False)["is_ready"]
-
-
-def test_a_console_that_cannot_be_reached_is_told_and_its_return_too(device):
-    device.console.trouble = "127.0.0.1 port 8080: Address already in use; check console.host and console.port"
-    (away,) = device.tick()
-    device.console.trouble = ""
-    (back,) = device.tick()
-
-    assert away["state"] == "degraded"
-    assert [reason["code"] for reason in away["reasons"]] == ["console_away"]
-    assert back["state"] == "online"

@@ -149,7 +149,22 @@ def open_beside(path: Path, *, writes: bool) -> sqlite3.Connection:
     Raises:
         sqlite3.DatabaseError: it cannot be read.
     """
-    uri = f"file:{quote(str(path))}?mode={'rw' if writes else 'ro'}"
+    return _open_as(path, "mode=rw" if writes else "mode=ro", writes=writes)
+
+
+def open_at_rest(path: Path) -> sqlite3.Connection:
+    """Open a file that nobody writes, to read it once: a user who may not write to its folder cannot begin a log there.
+
+    Raises:
+        sqlite3.DatabaseError: it cannot be read, or somebody writes it.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        raise sqlite3.OperationalError("somebody writes it")
+    return _open_as(path, "immutable=1", writes=False)
+
+
+def _open_as(path: Path, how: str, *, writes: bool) -> sqlite3.Connection:
+    uri = f"file:{quote(str(path))}?{how}"
     database = sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         if writes:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
-from edge_agent.alerts.database import is_begun, open_beside, transaction
+from edge_agent.alerts.database import is_begun, open_at_rest, open_beside, transaction
 from edge_agent.alerts.timeline import read_timeline
 from edge_agent.errors import UnavailableError
 
@@ -217,12 +218,28 @@ class AlertHistory:
                     self._inode = _inode(self.file)
                     self._database = open_beside(self.file, writes=not self._only_reads)
                 return work(self._database)
+            except sqlite3.OperationalError as error:
+                self._disconnect()
+                if not self._only_reads:
+                    raise self._unavailable(error) from error
+                return self._do_at_rest(work, error)
             except (sqlite3.DatabaseError, OSError) as error:
                 self._disconnect()
-                raise UnavailableError(
-                    f"{self.file}: the history of alerts cannot be used: {error}; it needs a writable folder with free "
-                    "space: see state_folder"
-                ) from error
+                raise self._unavailable(error) from error
+
+    def _do_at_rest(self, work: Callable[[sqlite3.Connection], Result], why: Exception) -> Result:
+        """Read a file while no agent runs, which may begin to write at any time: so it is opened anew each time."""
+        try:
+            with closing(open_at_rest(self.file)) as database:
+                return work(database)
+        except sqlite3.DatabaseError:
+            raise self._unavailable(why) from why
+
+    def _unavailable(self, error: Exception) -> UnavailableError:
+        return UnavailableError(
+            f"{self.file}: the history of alerts cannot be used: {error}; it needs a writable folder with free "
+            "space: see state_folder"
+        )
 
     def _disconnect(self) -> None:
         if self._database is not None:

@@ -81,14 +81,10 @@ class Recorder:
         sender: Sender,
         keep_days: float,
         wake: Callable[[], None],
-        recorded: Callable[[str], None] = lambda _alert_id: None,
     ) -> None:
-        """Take the parts; entries of the history stay for `keep_days`.
-
-        `wake` is called after each message that was put, `recorded` with the id of each alert that is in the history.
-        """
+        """Take the parts; entries of the history stay for `keep_days`, and `wake` is called after each message."""
         self._store, self._pictures, self._retention, self._sender = store, pictures, retention, sender
-        self._keep_days, self._wake, self._recorded = keep_days, wake, recorded
+        self._keep_days, self._wake = keep_days, wake
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         # A daemon: one that waits for a disk that hangs must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -221,7 +217,6 @@ class Recorder:
             crop.file if crop else "missing",
             extra={"CAMERA": track.camera, "TRACK": track.id, "ALERT_ID": alert.id, "LABEL": message.label},
         )
-        self._recorded(alert.id)
 
     def _record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...]) -> None:
         message = self._sender.resolved(

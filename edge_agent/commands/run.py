@@ -16,7 +16,6 @@ from edge_agent.camera.source import source_kind
 from edge_agent.commands.demo import run_demo
 from edge_agent.commands.options import add_command, configured
 from edge_agent.config import CameraConfig
-from edge_agent.console import check_console
 from edge_agent.errors import AgentError
 from edge_agent.systemd import Notifier
 from edge_agent.wiring import open_agent
@@ -55,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if options.demo:
         return run_demo(options, stop=life.wake)
     notifier = Notifier()
-    config = _configured_whole(options)
+    config = configured(options)
     # The configuration to go back to where the one that was read last does not work; none once it does.
     fallback: Config | None = None
     with Cameras() as followed:
@@ -84,19 +83,8 @@ def _ask_for_reload(options: argparse.Namespace, life: _Life) -> None:
     Raises:
         ConfigError: it has mistakes.
     """
-    _configured_whole(options)
+    configured(options)
     life.ask_for_reload()
-
-
-def _configured_whole(options: argparse.Namespace) -> Config:
-    """Read the configuration and the files of the console: told before a camera is touched, or a good watch ended.
-
-    Raises:
-        ConfigError: it has mistakes; a password, token or certificate cannot be read.
-    """
-    config = configured(options)
-    check_console(config.console)
-    return config
 
 
 def _look_into(camera: CameraConfig) -> None:
@@ -119,7 +107,7 @@ def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Not
             return None
         notifier.reloading()
         try:
-            changed = _configured_whole(options)
+            changed = configured(options)
         except AgentError as error:
             log.error("the configuration stays as it was: %s", error)  # noqa: TRY400  (the message says it all)
             notifier.ready()

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 CropState: TypeAlias = Literal["there", "encrypted", "gone", "none"]
 
 ALERT_ID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-COURSE_DIGITS = 4
+TIMELINE_DIGITS = 4
 
 
 def alert_as_json(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
     """An alert in a list. Looks at the disk for its crop."""
-    message, ended = entry.message, entry.resolved
+    message, resolved = entry.message, entry.resolved
     return {
         "id": entry.id,
         "camera": entry.camera,
@@ -30,27 +30,27 @@ def alert_as_json(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
         "first_seen": message["first_seen"],
         "box": message["box"],
         "frame_size": message["frame_size"],
-        "truth": entry.review,
+        "review": entry.review,
         "is_false_alarm": entry.is_false_alarm,
-        "ended": {key: ended[key] for key in ("when", "reason", "duration_seconds")} if ended else None,
+        "resolved": {key: resolved[key] for key in ("when", "reason", "duration_seconds")} if resolved else None,
         "crop": crop_state(entry, crops_folder),
     }
 
 
 def alert_in_detail(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
-    """An alert with the course of its evidence, and as it was published."""
+    """An alert with its timeline, and as it was published."""
     timeline = entry.timeline()
     return {
         **alert_as_json(entry, crops_folder),
-        "violation_nats": round(timeline.violation_llr, COURSE_DIGITS),
-        "compliant_nats": round(timeline.compliant_llr, COURSE_DIGITS),
-        "course": [
+        "violation_llr": round(timeline.violation_llr, TIMELINE_DIGITS),
+        "compliant_llr": round(timeline.compliant_llr, TIMELINE_DIGITS),
+        "timeline": [
             {
-                "seconds": round(point.seconds, COURSE_DIGITS),
-                "nats": round(point.llr, COURSE_DIGITS),
+                "seconds": round(point.seconds, TIMELINE_DIGITS),
+                "llr": round(point.llr, TIMELINE_DIGITS),
                 "label": point.label,
-                "score": round(point.score, COURSE_DIGITS),
-                "quality": round(point.quality, COURSE_DIGITS),
+                "score": round(point.score, TIMELINE_DIGITS),
+                "quality": round(point.quality, TIMELINE_DIGITS),
             }
             for point in timeline.points
         ],

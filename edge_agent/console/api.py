@@ -11,14 +11,12 @@ from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyCookie, HTTPBearer
 
 from edge_agent.alerts.crops import find_crop
-from edge_agent.alerts.deletion import delete_alert
-from edge_agent.alerts.history import Review as Truth
-from edge_agent.console import models
+from edge_agent.alerts.history import Review
+from edge_agent.bridge.protocol import ChangeReply
+from edge_agent.console import schemas
 from edge_agent.console.alert_view import ALERT_ID_PATTERN, alert_as_json, alert_in_detail
-from edge_agent.console.live import now
-from edge_agent.console.parts import Parts
+from edge_agent.console.context import Context
 from edge_agent.domain import Label
-from edge_agent.errors import CommandError, CropError
 
 LONGEST_COMMAND_BYTES = 4096
 DAY_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
@@ -94,10 +92,10 @@ def problems(**said: str) -> dict[int | str, dict[str, Any]]:
         "_421": "Without a password: asked for by another name than localhost",
         "_422": "A parameter or the body does not fit",
         "_429": "Too many requests, or too many wrong tokens; see Retry-After",
-        "_503": "Too busy, or the watching does not answer; see Retry-After",
+        "_503": "Too busy, or the agent does not answer; see Retry-After",
     }
     return {
-        int(status[1:]): {"model": models.Problem, "description": text}
+        int(status[1:]): {"model": schemas.Problem, "description": text}
         for status, text in sorted({**everywhere, **said}.items())
     }
 
@@ -108,12 +106,12 @@ def bytes_of(*kinds: str, said: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": content, "description": said}}
 
 
-def ways_in(parts: Parts) -> list[Any]:
-    """Describe how to be let in; whether somebody is, the gate has decided long before."""
-    if not parts.access.needs_login:
+def ways_in(context: Context) -> list[Any]:
+    """Describe how to be let in; whether somebody is, the middleware has decided long before."""
+    if not context.auth.needs_login:
         return []
     token = HTTPBearer(auto_error=False, scheme_name="token", description="The line in console.token_file")
-    cookie = parts.access.cookie_name("https" if parts.config.cert_file else "http")
+    cookie = context.auth.cookie_name("https" if context.config.cert_file else "http")
     session = APIKeyCookie(
         name=cookie, auto_error=False, scheme_name="session", description="Of a person who has logged in at /login"
     )
@@ -123,19 +121,19 @@ def ways_in(parts: Parts) -> list[Any]:
 class Api:
     """Answers programs, and the pages' scripts."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, context: Context) -> None:
         """Take what answers are made of."""
-        self._parts = parts
+        self._context = context
 
     def router(self) -> APIRouter:
         """Every path, with what it may answer."""
-        router = APIRouter(prefix="/api/v1", dependencies=ways_in(self._parts))
+        router = APIRouter(prefix="/api/v1", dependencies=ways_in(self._context))
         add = router.add_api_route
         add(
             "/detect",
             self.detect,
             methods=["POST"],
-            response_model=models.Detection,
+            response_model=schemas.Detection,
             responses=problems(_413="Too many bytes", _415="No picture of a kind that is read"),
             summary="Find the faces in a picture and read their masks",
             tags=["pictures"],
@@ -157,7 +155,7 @@ class Api:
             "/status",
             self.status,
             methods=["GET"],
-            response_model=models.Status,
+            response_model=schemas.Status,
             responses=problems(),
             summary="How the device does",
             tags=["device"],
@@ -166,7 +164,7 @@ class Api:
             "/commands/{name}",
             self.command,
             methods=["POST"],
-            response_model=models.Result,
+            response_model=schemas.Result,
             responses=problems(_409="It was refused", _413="Longer than any command"),
             summary="Have a command obeyed, as over MQTT",
             tags=["device"],
@@ -181,7 +179,7 @@ class Api:
             "/alerts",
             self.alerts,
             methods=["GET"],
-            response_model=models.Alerts,
+            response_model=schemas.Alerts,
             responses=problems(),
             summary="List alerts, the newest first",
             tags=["alerts"],
@@ -190,9 +188,9 @@ class Api:
             "/alerts/{alert_id}",
             self.alert,
             methods=["GET"],
-            response_model=models.AlertDetail,
+            response_model=schemas.AlertDetail,
             responses=problems(_404="No such alert"),
-            summary="One alert with its evidence over time",
+            summary="One alert with its timeline",
             tags=["alerts"],
         )
         add(
@@ -219,10 +217,10 @@ class Api:
             tags=["alerts"],
         )
         add(
-            "/alerts/{alert_id}/truth",
-            self.say_truth,
+            "/alerts/{alert_id}/review",
+            self.review,
             methods=["PUT"],
-            response_model=models.Alert,
+            response_model=schemas.Alert,
             responses=problems(_404="No such alert"),
             summary="Say what an alert really shows",
             tags=["alerts"],
@@ -231,7 +229,7 @@ class Api:
             "/days",
             self.days,
             methods=["GET"],
-            response_model=models.Days,
+            response_model=schemas.Days,
             responses=problems(),
             summary="Count alerts by day and label",
             tags=["alerts"],
@@ -239,9 +237,9 @@ class Api:
 
     async def detect(self, request: Request) -> Response:
         """Send a JPEG, PNG, WebP or BMP picture in the form's field `file`, or as base64 in JSON."""
-        with self._parts.uploads.room() as room:
-            content = await self._parts.uploads.picture(request, room)
-            return JSONResponse(await self._parts.eyes.detect(content))
+        with self._context.uploads.room() as room:
+            content = await self._context.uploads.picture(request, room)
+            return JSONResponse(await self._context.inference.detect(content))
 
     async def frame(
         self,
@@ -250,18 +248,18 @@ class Api:
         width_px: Annotated[int, Query(ge=1, le=100_000, description="About so wide; at most 960")] = 960,
     ) -> Response:
         """The newest picture; nothing is drawn or encoded twice, however many ask."""
-        live = self._parts.live
-        if name not in self._parts.cameras:
-            raise HTTPException(404, f"no camera of this name; known are {', '.join(self._parts.cameras)}")
-        sight = live.shown(name, at=now())
-        if sight is None:
+        live = self._context.live
+        if name not in self._context.cameras:
+            raise HTTPException(404, f"no camera of this name; known are {', '.join(self._context.cameras)}")
+        frame = await live.frame(name)
+        if frame is None:
             raise HTTPException(404, "the camera has given no picture yet, or is paused; /api/v1/status says more")
-        shown = await live.picture(sight, width_px=width_px, drawn=drawn)
+        shown = await live.picture(frame, width_px=width_px, drawn=drawn)
         return Response(shown.jpeg, media_type="image/jpeg", headers={"X-Taken": str(shown.head["when"])})
 
     async def status(self) -> Response:
         """Cameras, delivery, figures, and why something is not as it should be."""
-        return JSONResponse(await self._parts.overview())
+        return JSONResponse(await self._context.agent.status())
 
     async def command(self, name: CommandName, request: Request) -> Response:
         """The body is that of the MQTT command (docs/mqtt.md); none asks for the defaults."""
@@ -272,7 +270,7 @@ class Api:
                 raise HTTPException(
                     413, f"a command has {LONGEST_COMMAND_BYTES} bytes at most", {"Connection": "close"}
                 )
-        said = await self._parts.command(name, payload)
+        said = await self._context.agent.command(name, payload)
         match said["state"]:
             case "done":
                 return JSONResponse(said)
@@ -287,22 +285,22 @@ class Api:
         camera: CameraFilter = "",
         label: LabelFilter = "",
         day: Annotated[str, Query(pattern=rf"{DAY_PATTERN}|^$", description="Of this day, as 2026-03-01")] = "",
-        truth: Annotated[
-            Truth | Literal["unjudged"], Query(description="Which a person says show this; empty: any")
+        review: Annotated[
+            Review | Literal["unreviewed"], Query(description="Which a reviewer says show this; empty: any")
         ] = "",
         before: Annotated[str, Query(pattern=rf"{ALERT_ID_PATTERN}|^$", description="Older than this alert")] = "",
         limit: Annotated[int, Query(ge=1, le=MOST_ALERTS, description="So many at most")] = 50,
     ) -> Response:
         """All filters together; a camera that is unknown now may have alerts all the same."""
         return JSONResponse(
-            await self._parts.desk.do(
-                self._find, camera=camera, label=label, day=day, truth=truth, before=before, limit=limit
+            await self._context.worker.do(
+                self._find, camera=camera, label=label, day=day, review=review, before=before, limit=limit
             )
         )
 
     async def alert(self, alert_id: AlertId) -> Response:
         """As it was published, what became of it, and how the evidence grew."""
-        entry = await self._parts.desk.do(self._in_detail, alert_id)
+        entry = await self._context.worker.do(self._in_detail, alert_id)
         return JSONResponse(_known(entry))
 
     async def crop(
@@ -311,26 +309,20 @@ class Api:
         download: Annotated[bool, Query(description="Have a browser save it")] = False,
     ) -> Response:
         """The JPEG, or what age has encrypted for the owner of the key."""
-        kind, content = _known(await self._parts.desk.do(self._crop, alert_id))
+        kind, content = _known(await self._context.worker.do(self._crop, alert_id))
         is_sealed = kind != "image/jpeg"
         name = f"{alert_id}.jpg{'.age' if is_sealed else ''}"
         saved = {"Content-Disposition": f'attachment; filename="{name}"'} if download or is_sealed else {}
         return Response(content, media_type=kind, headers=saved)
 
-    async def say_truth(self, alert_id: AlertId, said: models.TruthRequest) -> Response:
-        """A false alarm shows something else; `edge-agent alerts export` makes a data set of what was said."""
-        return JSONResponse(_known(await self._parts.desk.do(self._say_truth, alert_id, said.truth)))
+    async def review(self, alert_id: AlertId, said: schemas.ReviewRequest) -> Response:
+        """A false alarm shows something else; `edge-agent alerts export` makes a data set of what was reviewed."""
+        _check(await self._context.agent.review(alert_id, said.review))
+        return JSONResponse(_known(await self._context.worker.do(self._in_list, alert_id)))
 
     async def remove(self, alert_id: AlertId) -> Response:
         """What was published already stays where it was published."""
-        try:
-            is_removed = await self._parts.desk.do(self._remove, alert_id)
-        except CommandError as error:
-            raise HTTPException(409, str(error)) from None
-        except CropError as error:
-            raise HTTPException(503, str(error), {"Retry-After": "60"}) from None
-        if not is_removed:
-            raise HTTPException(404, NO_ALERT)
+        _check(await self._context.agent.delete(alert_id))
         return Response(status_code=204)
 
     async def days(
@@ -341,28 +333,30 @@ class Api:
     ) -> Response:
         """Days without an alert are left out."""
         today = datetime.now(timezone.utc).astimezone().date()
-        counts = await self._parts.desk.do(self._parts.history.days, camera=camera, label=label, last=last, today=today)
+        counts = await self._context.worker.do(
+            self._context.history.days, camera=camera, label=label, last=last, today=today
+        )
         return JSONResponse({"days": [{"day": one.day, "label": one.label, "count": one.count} for one in counts]})
 
-    # At the desk: what reads the history or the disk.
+    # By the worker: what reads the history or the disk.
 
-    def _find(self, *, truth: Truth | Literal["unjudged"], limit: int, **filters: str) -> dict[str, Any]:
-        said: Truth | None = "" if truth == "unjudged" else truth or None
-        found = self._parts.history.find(**filters, review=said, limit=limit + 1)
+    def _find(self, *, review: Review | Literal["unreviewed"], limit: int, **filters: str) -> dict[str, Any]:
+        wanted: Review | None = "" if review == "unreviewed" else review or None
+        found = self._context.history.find(**filters, review=wanted, limit=limit + 1)
         shown = found[:limit]
         return {
-            "alerts": [alert_as_json(entry, self._parts.crops_folder) for entry in shown],
+            "alerts": [alert_as_json(entry, self._context.crops_folder) for entry in shown],
             "next": shown[-1].id if len(found) > limit else None,
         }
 
     def _in_detail(self, alert_id: str) -> Mapping[str, Any] | None:
-        entry = self._parts.history.entry(alert_id)
-        return alert_in_detail(entry, self._parts.crops_folder) if entry else None
+        entry = self._context.history.entry(alert_id)
+        return alert_in_detail(entry, self._context.crops_folder) if entry else None
 
     def _crop(self, alert_id: str) -> tuple[str, bytes] | None:
-        if self._parts.history.entry(alert_id) is None:
+        if self._context.history.entry(alert_id) is None:
             return None
-        file = find_crop(self._parts.crops_folder, alert_id)
+        file = find_crop(self._context.crops_folder, alert_id)
         if file is None:
             return None
         try:
@@ -371,16 +365,26 @@ class Api:
             return None
         return ("application/octet-stream" if file.suffix == ".age" else "image/jpeg"), content
 
-    def _remove(self, alert_id: str) -> bool:
-        parts = self._parts
-        return delete_alert(
-            alert_id, history=parts.history, crops_folder=parts.crops_folder, publishes_crops=parts.publishes_crops
-        )
+    def _in_list(self, alert_id: str) -> Mapping[str, Any] | None:
+        entry = self._context.history.entry(alert_id)
+        return alert_as_json(entry, self._context.crops_folder) if entry else None
 
-    def _say_truth(self, alert_id: str, truth: Truth) -> Mapping[str, Any] | None:
-        self._parts.history.review(alert_id, truth)
-        entry = self._parts.history.entry(alert_id)
-        return alert_as_json(entry, self._parts.crops_folder) if entry else None
+
+def _check(reply: ChangeReply) -> None:
+    """See whether the agent has made a change.
+
+    Raises:
+        HTTPException: 404, 409 or 503: it has not.
+    """
+    match reply.state:
+        case "done":
+            return
+        case "missing":
+            raise HTTPException(404, NO_ALERT)
+        case "refused":
+            raise HTTPException(409, reply.reason)
+        case "failed":
+            raise HTTPException(503, reply.reason, {"Retry-After": "60"})
 
 
 def _known(found: T | None) -> T:

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from edge_agent.domain import Label
 
 DAYS_PX = 120
-COURSE_PX = 220
+TIMELINE_PX = 220
 MOST_LINES = 4
 """Lines across a chart: enough to read a value off, few enough to see the bars."""
 BAR_FRACTION = 0.72
 """Of a day's width; the rest keeps bars apart."""
 WORD_EVERY_DAYS = 7
-HEADROOM_NATS = 1.0
+HEADROOM_LLR = 1.0
 """Beyond the evidence and both thresholds, so that no dot lies on the edge."""
 DOT_PX, DOT_GROWTH_PX = 4.0, 5.0
 """Of a reading that showed nothing, and what the clearest has more."""
@@ -165,7 +165,7 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class CourseChart:
+class TimelineChart:
     """Evidence over time with both thresholds; `says` is the whole of it in words."""
 
     says: str
@@ -185,50 +185,50 @@ class Point:
     """A reading and the evidence after it; seconds count from the alert, `quality` is 0..1."""
 
     seconds: float
-    nats: float
+    llr: float
     label: Label
     quality: float
 
 
-def course_chart(
-    points: Sequence[Point], *, violation_nats: float, compliant_nats: float, ended: tuple[float, str] | None
-) -> CourseChart:
-    """Lay out the evidence of an alert; `ended` is when its violation was over, and in which words."""
-    happened = [(0.0, "alert"), *([ended] if ended else [])]
+def timeline_chart(
+    points: Sequence[Point], *, violation_llr: float, compliant_llr: float, resolved: tuple[float, str] | None
+) -> TimelineChart:
+    """Lay out the evidence of an alert; `resolved` is when its violation was over, and in which words."""
+    happened = [(0.0, "alert"), *([resolved] if resolved else [])]
     times = [point.seconds for point in points] + [seconds for seconds, _ in happened]
     first, last = min(times), max(times)
     span = max(last - first, LEAST_SECONDS)
-    nats = [point.nats for point in points]
-    low = min([compliant_nats, *nats]) - HEADROOM_NATS
-    high = max([violation_nats, *nats]) + HEADROOM_NATS
+    llrs = [point.llr for point in points]
+    low = min([compliant_llr, *llrs]) - HEADROOM_LLR
+    high = max([violation_llr, *llrs]) + HEADROOM_LLR
 
     def across(seconds: float) -> float:
         return _px((seconds - first) / span * 100)
 
     def down(value: float) -> float:
-        return _px((high - value) / (high - low) * COURSE_PX)
+        return _px((high - value) / (high - low) * TIMELINE_PX)
 
-    return CourseChart(
-        says=_course_in_words(points, violation_nats=violation_nats, compliant_nats=compliant_nats, ended=ended),
-        height_px=COURSE_PX,
-        violation_y=down(violation_nats),
-        compliant_y=down(compliant_nats),
-        violation_text=f"violation {violation_nats:+.1f}",
-        compliant_text=f"mask {compliant_nats:+.1f}",
+    return TimelineChart(
+        says=_timeline_in_words(points, violation_llr=violation_llr, compliant_llr=compliant_llr, resolved=resolved),
+        height_px=TIMELINE_PX,
+        violation_y=down(violation_llr),
+        compliant_y=down(compliant_llr),
+        violation_text=f"violation {violation_llr:+.1f}",
+        compliant_text=f"mask {compliant_llr:+.1f}",
         lines=tuple(Line(down(value), f"{value:g}") for value in _round_values(low, high, most=MOST_LINES + 1)),
         dots=tuple(
             Dot(
                 across(point.seconds),
-                down(point.nats),
+                down(point.llr),
                 _px(DOT_PX + DOT_GROWTH_PX * point.quality),
                 point.label,
-                f"{point.seconds:+.2f} s: {WORDS[point.label]}, evidence {point.nats:+.2f}",
+                f"{point.seconds:+.2f} s: {WORDS[point.label]}, evidence {point.llr:+.2f}",
             )
             for point in points
         ),
         # One below the other, so that two at nearly the same time stay legible.
         moments=tuple(
-            Moment(across(seconds), COURSE_PX * 0.62 + 16 * number, text)
+            Moment(across(seconds), TIMELINE_PX * 0.62 + 16 * number, text)
             for number, (seconds, text) in enumerate(happened)
         ),
         ticks=tuple(
@@ -237,17 +237,17 @@ def course_chart(
     )
 
 
-def _course_in_words(
-    points: Sequence[Point], *, violation_nats: float, compliant_nats: float, ended: tuple[float, str] | None
+def _timeline_in_words(
+    points: Sequence[Point], *, violation_llr: float, compliant_llr: float, resolved: tuple[float, str] | None
 ) -> str:
     if not points:
         return "No reading was kept."
     first, last = points[0], points[-1]
-    end = f" {ended[1].capitalize()} {ended[0]:.1f} seconds after the alert." if ended else ""
+    end = f" {resolved[1].capitalize()} {resolved[0]:.1f} seconds after the alert." if resolved else ""
     return (
         f"{len(points)} readings from {first.seconds:+.1f} to {last.seconds:+.1f} seconds around the alert. "
-        f"The evidence goes from {first.nats:+.1f} to {last.nats:+.1f}; from {violation_nats:+.1f} on it is a "
-        f"violation, from {compliant_nats:+.1f} down a worn mask.{end}"
+        f"The evidence goes from {first.llr:+.1f} to {last.llr:+.1f}; from {violation_llr:+.1f} on it is a "
+        f"violation, from {compliant_llr:+.1f} down a worn mask.{end}"
     )
 
 

@@ -12,7 +12,7 @@ from edge_agent.vision.annotation import COLOURS, WORDS, write_beside
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edge_agent.console.sight import SeenFace
+    from edge_agent.bridge.protocol import AnnotatedFace
     from edge_agent.domain import Decision, Image
 
 UNREAD = (120, 120, 120)
@@ -31,7 +31,7 @@ def fit(image: Image, *, width_px: int) -> tuple[Image, float]:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), scale
 
 
-def draw(image: Image, faces: Iterable[SeenFace], *, scale: float) -> Image:
+def draw(image: Image, faces: Iterable[AnnotatedFace], *, scale: float) -> Image:
     """Draw into a copy. `scale` is that of the picture against the frame that the boxes are of.
 
     Who is decided has a thick frame, who is not a thin one.
@@ -39,7 +39,7 @@ def draw(image: Image, faces: Iterable[SeenFace], *, scale: float) -> Image:
     drawn = image.copy()
     for face in faces:
         colour = COLOURS[face.label] if face.label else UNREAD
-        x1, y1, x2, y2 = (round(side * scale) for side in (face.box.x1, face.box.y1, face.box.x2, face.box.y2))
+        x1, y1, x2, y2 = (round(side * scale) for side in face.box)
         cv2.rectangle(drawn, (x1, y1), (x2, y2), colour, 1 if face.decision == "undecided" else 3, cv2.LINE_AA)
         words = f" {WORDS[face.label]} {face.score:.0%}" if face.label else ""
         write_beside(drawn, f"#{face.track} {SIGNS[face.decision]}{words}", (x1, y1, y2), colour=colour)

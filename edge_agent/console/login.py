@@ -8,35 +8,35 @@ from urllib.parse import parse_qs, urlencode
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from edge_agent.console.access import set_cookie
+from edge_agent.console.auth import set_cookie
 from edge_agent.console.sessions import is_same
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from edge_agent.console.access import Access, Visitor
+    from edge_agent.console.auth import Auth, Visitor
 
 LARGEST_FORM_BYTES = 8192
 HOME = "/"
 
 
-def routes(access: Access) -> list[Route]:
+def routes(auth: Auth) -> list[Route]:
     """Take the forms of the login page and of the button that logs out."""
 
     async def log_in(request: Request) -> Response:
         form = await _form(request)
         visitor: Visitor = request.state.visitor
         wanted = _own_page(form.get("next", ""))
-        if wait_seconds := access.wait_seconds(visitor):
+        if wait_seconds := auth.wait_seconds(visitor):
             return _again(wanted, problem="wait", seconds=str(wait_seconds))
         if not is_same(form.get("csrf", ""), visitor.csrf):
             return _again(wanted, problem="expired")
-        cookie = access.log_in(visitor, form.get("password", ""))
+        cookie = auth.log_in(visitor, form.get("password", ""))
         if not cookie:
             return _again(wanted, problem="wrong")
         scheme = request.scope["scheme"]
         answer = RedirectResponse(wanted, status_code=303)
-        answer.headers.append("Set-Cookie", set_cookie(access.cookie_name(scheme), cookie, scheme=scheme))
+        answer.headers.append("Set-Cookie", set_cookie(auth.cookie_name(scheme), cookie, scheme=scheme))
         return answer
 
     async def log_out(request: Request) -> Response:
@@ -44,7 +44,7 @@ def routes(access: Access) -> list[Route]:
         visitor: Visitor = request.state.visitor
         # Who is out already, by now perhaps on another page, is only shown where to log in.
         if is_same(form.get("csrf", ""), visitor.csrf):
-            access.sessions.end(visitor.cookie)
+            auth.sessions.end(visitor.cookie)
         return RedirectResponse("/login", status_code=303)
 
     return [Route("/login", log_in, methods=["POST"]), Route("/logout", log_out, methods=["POST"])]

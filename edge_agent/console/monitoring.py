@@ -7,10 +7,11 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from edge_agent.console import models
+from edge_agent.console import schemas
 from edge_agent.console.api import bytes_of, problems, ways_in
-from edge_agent.console.hatch import UnansweredError
-from edge_agent.console.parts import Parts
+from edge_agent.console.client import UnansweredError
+from edge_agent.console.context import Context
+from edge_agent.console.prometheus import metrics_text
 
 TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 """What Prometheus' own library writes unless it is asked for OpenMetrics."""
@@ -19,9 +20,9 @@ TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 class Monitoring:
     """Answers those who look after many devices."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, context: Context) -> None:
         """Take what answers are made of."""
-        self._parts = parts
+        self._context = context
 
     def router(self) -> APIRouter:
         """Every path, with what it may answer."""
@@ -31,7 +32,7 @@ class Monitoring:
             "/health",
             self.health,
             methods=["GET"],
-            response_model=models.Health,
+            response_model=schemas.Health,
             responses=_unless_well("It does not; the reasons say why"),
             summary="Whether the agent does its job",
         )
@@ -39,7 +40,7 @@ class Monitoring:
             "/ready",
             self.ready,
             methods=["GET"],
-            response_model=models.Health,
+            response_model=schemas.Health,
             responses=_unless_well("Not yet"),
             summary="Whether the agent has begun to watch",
         )
@@ -50,14 +51,14 @@ class Monitoring:
             response_class=Response,
             responses={**problems(), **bytes_of("text/plain", said="Prometheus' text format 0.0.4")},
             summary="Figures for Prometheus",
-            dependencies=ways_in(self._parts),
+            dependencies=ways_in(self._context),
         )
         return router
 
     async def health(self) -> Response:
         """200 while what feeds systemd's watchdog holds: frames move, or a camera that is away is being reopened."""
         try:
-            overview = await self._parts.overview()
+            overview = await self._context.agent.status()
         except UnansweredError as error:
             return _told(ok=False, reasons=[str(error)])
         # Codes and not texts: this is for everybody, and says nothing of the cameras.
@@ -66,7 +67,7 @@ class Monitoring:
     async def ready(self) -> Response:
         """200 once the models are loaded and a first frame was seen."""
         try:
-            overview = await self._parts.overview()
+            overview = await self._context.agent.status()
         except UnansweredError as error:
             return _told(ok=False, reasons=[str(error)])
         is_ready = bool(overview["is_ready"])
@@ -75,18 +76,19 @@ class Monitoring:
     async def metrics(self) -> Response:
         """In the text format 0.0.4, which every version of Prometheus reads; names in docs/console.md."""
         try:
-            overview = await self._parts.overview()
+            overview = await self._context.agent.status()
+            metrics = await self._context.agent.metrics()
         except UnansweredError:
-            # That the watching hangs is a figure, too.
-            overview = {}
-        parts = self._parts
-        viewers, encoded = parts.viewers.count, parts.live.encoded
-        text = await parts.desk.do(parts.figures.text, overview, viewers=viewers, encoded=encoded)
+            # That the agent does not answer is a figure, too.
+            overview, metrics = {}, None
+        context = self._context
+        viewers, encoded = context.viewers.count, context.live.encoded
+        text = await context.worker.do(metrics_text, overview, metrics, viewers=viewers, encoded=encoded)
         return Response(text, headers={"Content-Type": TEXT_FORMAT})
 
 
 def _unless_well(said: str) -> dict[int | str, dict[str, Any]]:
-    return {**problems(), 503: {"model": models.Health, "description": said}}
+    return {**problems(), 503: {"model": schemas.Health, "description": said}}
 
 
 def _told(*, ok: bool, reasons: list[str]) -> Response:

@@ -21,26 +21,27 @@ if TYPE_CHECKING:
 
     from starlette.templating import Jinja2Templates
 
-    from edge_agent.alerts.history import AlertHistory, HistoryEntry
-    from edge_agent.alerts.history import Review as Truth
-    from edge_agent.console.parts import Parts
+    from edge_agent.alerts.history import AlertHistory, HistoryEntry, Review
+    from edge_agent.console.context import Context
     from edge_agent.domain import Label
 
-MOST_NEWEST = 12
-"""In the strip of the live page: about two desktops wide."""
 A_PAGE = 24
-"""Full rows of 2, 3, 4, 6 and 8; few enough pictures at once for console.requests_per_second."""
+"""Full rows of 2, 3, 4, 6 and 8; few enough pictures at once for console.max_requests_per_second."""
 CHART_DAYS = 30
 VIOLATIONS: tuple[Label, ...] = ("without_mask", "mask_worn_incorrectly")
-ENDS = {"left": "left the picture", "compliant": "put the mask on"}
-TRUTHS: tuple[tuple[Truth, str, str], ...] = (
+RESOLUTIONS = {"left": "left the picture", "compliant": "put the mask on"}
+REVIEWS: tuple[tuple[Review, str, str], ...] = (
     ("without_mask", "No mask", "nose and mouth bare"),
     ("mask_worn_incorrectly", "Worn wrongly", "nose or mouth bare"),
     ("with_mask", "Mask", "worn well"),
     ("no_face", "No face", "or none to be seen"),
 )
-JUDGEMENTS = (("", "all"), ("unjudged", "not judged yet"), *((value, text.lower()) for value, text, _ in TRUTHS))
-ASKED_TRUTHS: dict[str, Truth] = {"unjudged": "", **{value: value for value, _, _ in TRUTHS}}
+REVIEW_FILTERS = (
+    ("", "all"),
+    ("unreviewed", "not reviewed yet"),
+    *((value, text.lower()) for value, text, _ in REVIEWS),
+)
+WANTED_REVIEWS: dict[str, Review] = {"unreviewed": "", **{value: value for value, _, _ in REVIEWS}}
 ENCRYPTED = "encrypted"
 GONE = "removed meanwhile (evidence.keep_days, keep_bytes)"
 
@@ -52,41 +53,39 @@ class Choice:
     camera: str = ""
     label: str = ""
     day: str = ""
-    truth: str = ""
+    review: str = ""
     before: str = ""
 
     @classmethod
     def read(cls, asked: Mapping[str, str]) -> Choice:
         """Take what an address asks for; a day that is none asks for nothing, for people type addresses too."""
-        keys = {key: asked.get(key, "") for key in ("camera", "label", "truth", "before")}
+        keys = {key: asked.get(key, "") for key in ("camera", "label", "review", "before")}
         return cls(**keys, day=_day(asked.get("day", "")))
 
     def address(self, **changes: str) -> str:
         """The page of alerts with this choice, or with some of it changed."""
-        keys = {"camera": self.camera, "label": self.label, "day": self.day, "truth": self.truth} | changes
+        keys = {"camera": self.camera, "label": self.label, "day": self.day, "review": self.review} | changes
         asked = urlencode({key: value for key, value in keys.items() if value})
         return f"/alerts?{asked}" if asked else "/alerts"
 
     @property
     def is_narrow(self) -> bool:
         """Whether some alerts are left out."""
-        return bool(self.camera or self.label or self.day or self.truth)
+        return bool(self.camera or self.label or self.day or self.review)
 
 
-def router(parts: Parts, templates: Jinja2Templates) -> APIRouter:
-    """Serve the pages. What they look up in the history and on the disk is done at the desk."""
-    _teach(templates, parts.crops_folder)
+def router(context: Context, templates: Jinja2Templates) -> APIRouter:
+    """Serve the pages. What they look up in the history and on the disk is done by the worker."""
+    _add_filters(templates, context.crops_folder)
     pages = APIRouter(include_in_schema=False, default_response_class=Response)
 
     @pages.get("/")
     async def live(request: Request) -> Response:
-        newest = await parts.desk.do(lambda: parts.history.find(limit=MOST_NEWEST))
-        return templates.TemplateResponse(request, "live.html", {"newest": newest})
+        return templates.TemplateResponse(request, "live.html", {"newest": await context.new_alerts.newest()})
 
     @pages.get("/newest")
     async def newest(request: Request) -> Response:
-        entries = await parts.desk.do(lambda: parts.history.find(limit=MOST_NEWEST))
-        return templates.TemplateResponse(request, "newest.html", {"newest": entries})
+        return templates.TemplateResponse(request, "newest.html", {"newest": await context.new_alerts.newest()})
 
     @pages.get("/webcam")
     async def webcam(request: Request) -> Response:
@@ -101,24 +100,24 @@ def router(parts: Parts, templates: Jinja2Templates) -> APIRouter:
             request, "login.html", {"trouble": _trouble(asked), "next": asked.get("next", "")}
         )
 
-    _add_alerts(pages, parts, templates)
+    _add_alerts(pages, context, templates)
     return pages
 
 
-def _add_alerts(pages: APIRouter, parts: Parts, templates: Jinja2Templates) -> None:
+def _add_alerts(pages: APIRouter, context: Context, templates: Jinja2Templates) -> None:
     @pages.get("/alerts")
     async def alerts(request: Request) -> Response:
         choice = Choice.read(request.query_params)
-        context = await parts.desk.do(_gallery, parts.history, parts.cameras, choice)
-        return templates.TemplateResponse(request, "alerts.html", context)
+        values = await context.worker.do(_gallery, context.history, context.cameras, choice)
+        return templates.TemplateResponse(request, "alerts.html", values)
 
     @pages.get("/alerts/{alert_id}")
     async def alert(request: Request, alert_id: str) -> Response:
-        entry = await parts.desk.do(parts.history.entry, alert_id)
+        entry = await context.worker.do(context.history.entry, alert_id)
         if entry is None:
             said = {"head": "No such alert", "says": "It is not kept any more, or never was."}
             return templates.TemplateResponse(request, "error.html", said, status_code=404)
-        return templates.TemplateResponse(request, "alert.html", _one(entry, parts.crops_folder))
+        return templates.TemplateResponse(request, "alert.html", _one(entry, context.crops_folder))
 
 
 def _trouble(asked: Mapping[str, str]) -> str:
@@ -143,7 +142,7 @@ def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) ->
         camera=choice.camera,
         label=choice.label,
         day=choice.day,
-        review=ASKED_TRUTHS.get(choice.truth),
+        review=WANTED_REVIEWS.get(choice.review),
         before=choice.before,
         limit=A_PAGE + 1,
     )
@@ -164,7 +163,7 @@ def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) ->
         # A camera that was renamed keeps its alerts: whoever asks for it sees what is asked for.
         "filter_cameras": list(dict.fromkeys([*cameras, *([choice.camera] if choice.camera else [])])),
         "violations": VIOLATIONS,
-        "truths": JUDGEMENTS,
+        "reviews": REVIEW_FILTERS,
     }
 
 
@@ -185,31 +184,33 @@ def _one(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
     points = [charts.Point(point.seconds, point.llr, point.label, point.quality) for point in timeline.points]
     return {
         "entry": entry,
-        "ended": _end_in_words(entry),
+        "timeline": timeline,
+        "resolved": _resolution_in_words(entry),
         "seen_before": f"{max(seen_seconds, 0):.1f} s",
         "face_size": f"{box_width} x {box_height} px of {frame_width} x {frame_height}",
         # Sorts by camera and time in a folder of many.
         "crop_name": f"{entry.camera}_{entry.when.astimezone():%Y-%m-%d_%H-%M-%S}_{entry.label}{suffix}",
-        "chart": charts.course_chart(
+        "chart": charts.timeline_chart(
             points,
-            violation_nats=timeline.violation_llr,
-            compliant_nats=timeline.compliant_llr,
-            ended=_end(entry),
+            violation_llr=timeline.violation_llr,
+            compliant_llr=timeline.compliant_llr,
+            resolved=_resolution(entry),
         ),
         "labels": LABELS,
-        "truths": TRUTHS,
+        "reviews": REVIEWS,
     }
 
 
-def _end(entry: HistoryEntry) -> tuple[float, str] | None:
+def _resolution(entry: HistoryEntry) -> tuple[float, str] | None:
     if entry.resolved is None:
         return None
-    return float(entry.resolved["duration_seconds"]), ENDS.get(entry.resolved["reason"], entry.resolved["reason"])
+    reason = entry.resolved["reason"]
+    return float(entry.resolved["duration_seconds"]), RESOLUTIONS.get(reason, reason)
 
 
-def _end_in_words(entry: HistoryEntry) -> str:
-    end = _end(entry)
-    return f"{end[1]} after {_duration(end[0])}" if end else ""
+def _resolution_in_words(entry: HistoryEntry) -> str:
+    resolution = _resolution(entry)
+    return f"{resolution[1]} after {_duration(resolution[0])}" if resolution else ""
 
 
 def _duration(seconds: float) -> str:
@@ -240,8 +241,8 @@ def _day(text: str) -> str:
         return ""
 
 
-def _teach(templates: Jinja2Templates, crops_folder: Path) -> None:
-    """Teach the templates the words of this house. Times are those of the device."""
+def _add_filters(templates: Jinja2Templates, crops_folder: Path) -> None:
+    """Add the filters that the templates use. Times are those of the device."""
     filters: dict[str, Callable[..., str]] = {
         "words": lambda label: WORDS.get(label, label.replace("_", " ")),
         "percent": lambda fraction: f"{fraction:.0%}",

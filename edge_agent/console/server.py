@@ -1,8 +1,4 @@
-"""The server: how does the console run beside the watching, in a thread of its own?
-
-A port that is taken or an address that is not there yet costs the console and not the watching: it is said once, shown
-as a reason why the device is degraded, and tried again.
-"""
+"""The server: how are addresses listened at, and the application served there?"""
 
 from __future__ import annotations
 
@@ -10,28 +6,23 @@ import asyncio
 import errno
 import logging
 import socket
-import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from edge_agent.console.breath import breathe, short_turns
-from edge_agent.console.door import Door, Patient
+from edge_agent.console.connection_limits import ConnectionLimits, TimedProtocol
 from edge_agent.console.tls import open_tls
+from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable, Iterator
 
     from starlette.types import ASGIApp
 
     from edge_agent.config import ConsoleConfig
-    from edge_agent.console.hatch import Hatch
-    from edge_agent.console.leisure import Leisure
 
-AGAIN_SECONDS = 10.0
-END_SECONDS = 3.0
-"""Of the five in which SIGTERM is obeyed."""
 GRACE_SECONDS = 1
 """For answers that are on their way."""
 MOST_BESIDE_VIEWERS = 100
@@ -56,22 +47,22 @@ log = logging.getLogger(__name__)
 
 
 class Server:
-    """Serves an application until it is closed. `open` and `close` belong to one thread, all else to its own."""
+    """Serves an application until it is told to end. Owned by the event loop."""
 
-    def __init__(self, app: ASGIApp, config: ConsoleConfig, hatch: Hatch, leisure: Leisure) -> None:
-        """Why nobody can reach it is told through the hatch; `leisure` says how much time there is.
+    def __init__(self, app: ASGIApp, config: ConsoleConfig) -> None:
+        """Take the application and where to serve it.
 
         Raises:
             ConfigError: the certificate or its key cannot be used.
         """
-        self._config, self._hatch, self._leisure = config, hatch, leisure
+        self._config = config
         self._tls = open_tls(config)
-        # What these say of single requests would let anybody fill the log; our own failures are told at the gate.
+        # What these say of single requests would let anybody fill the log; our own failures are told by the middleware.
         for name, least in QUIETER.items():
             logging.getLogger(name).setLevel(least)
         self._uvicorn = uvicorn.Config(
             app,
-            http=Patient,
+            http=TimedProtocol,
             ws="websockets-sansio",
             ws_max_size=min(config.largest_upload_bytes, LARGEST_SOCKET_MESSAGE_BYTES),
             ws_ping_interval=PING_SECONDS,
@@ -88,91 +79,58 @@ class Server:
             timeout_graceful_shutdown=GRACE_SECONDS,
             h11_max_incomplete_event_size=LONGEST_HEADER_BYTES,
         )
-        self._thread = threading.Thread(target=self._run, name="console", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._ending: asyncio.Event | None = None
-        self._is_up = threading.Event()
 
-    def open(self) -> None:
-        """Start the thread; whether it can be reached, the hatch says."""
-        self._thread.start()
-        self._is_up.wait(END_SECONDS)
+    async def serve(self, *, end: asyncio.Event, listening: Callable[[], None]) -> None:
+        """Serve until `end` is set; who is still served then is cut off after a second.
 
-    def close(self) -> None:
-        """End it; who is still served is put out after a second."""
-        if self._loop is not None and self._ending is not None:
-            self._loop.call_soon_threadsafe(self._ending.set)
-        self._thread.join(END_SECONDS)
-        if self._thread.is_alive():
-            log.warning("the console does not end; it is left behind")
+        `listening` is called once the address can be reached.
 
-    def _run(self) -> None:
-        # Of ordinary priority: nearly all that this thread does it does with the interpreter's lock, and where it is
-        # put aside with that, for something else on the machine, the watching waits too. It rests instead (`breath`).
+        Raises:
+            UnavailableError: the address cannot be listened at.
+        """
+        host, port = self._config.host, self._config.port
         try:
-            asyncio.run(self._live())
-        except Exception:
-            log.exception("the console has ended; please report this")
-            self._hatch.trouble = "it has failed; the log says why"
-        finally:
-            self._is_up.set()
-
-    async def _live(self) -> None:
-        self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
-        while not self._ending.is_set():
-            try:
-                listeners = _listen(self._config.host, self._config.port)
-            except OSError as error:
-                self._cannot_listen(error)
-                self._is_up.set()
-                await _wait(self._ending, AGAIN_SECONDS)
-            else:
-                self._hatch.trouble = ""
-                log.info("console: %s", _address(self._config))
-                await self._serve(listeners, self._ending)
-
-    async def _serve(self, listeners: list[socket.socket], ending: asyncio.Event) -> None:
-        server = _Uvicorn(self._uvicorn, listeners, tls=self._tls, viewers=self._config.viewers)
-        work = asyncio.ensure_future(server.serve())
-        breath = asyncio.ensure_future(breathe(self._leisure))
-        with short_turns():
-            self._is_up.set()
-            await ending.wait()
-            breath.cancel()
-            server.should_exit = True
-            await work
-
-    def _cannot_listen(self, error: OSError) -> None:
-        if not self._hatch.trouble:
+            listeners = _listen(host, port)
+        except OSError as error:
             reason = error.strerror or str(error)
-            trouble = f"{self._config.host} port {self._config.port}: {reason}; check console.host and console.port"
-            log.error("the console cannot be reached: %s; tried again every %.0f s", trouble, AGAIN_SECONDS)
-            self._hatch.trouble = trouble
+            raise UnavailableError(f"{host} port {port}: {reason}; check console.host and console.port") from error
+        server = _Uvicorn(self._uvicorn, listeners, tls=self._tls, viewers=self._config.max_viewers)
+        work = asyncio.ensure_future(server.serve())
+        log.info("console: %s", _address(self._config))
+        listening()
+        await end.wait()
+        server.should_exit = True
+        await work
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn behind a door of ours."""
+    """uvicorn behind connection limits of ours."""
 
     def __init__(
         self, config: uvicorn.Config, listeners: list[socket.socket], *, tls: ssl.SSLContext | None, viewers: int
     ) -> None:
         super().__init__(config)
         most = viewers + MOST_BESIDE_VIEWERS
-        self._door = Door(listeners, self._protocol, tls=tls, most=most, most_of_one=most // 2)
+        self._limits = ConnectionLimits(listeners, self._protocol, tls=tls, most=most, most_of_one=most // 2)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the door instead of asyncio's own."""
+        """Accept connections ourselves, instead of by asyncio."""
         await super().startup(sockets=sockets or [])
-        self.servers: list[Any] = [self._door]
-        self._door.open()
+        self.servers: list[Any] = [self._limits]
+        self._limits.open()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let uvicorn see everybody out, and put out who does not go."""
-        asyncio.get_running_loop().call_later(GRACE_SECONDS / 2, self._door.put_out)
+        """Let uvicorn close every connection, and cut off who does not go."""
+        asyncio.get_running_loop().call_later(GRACE_SECONDS / 2, self._limits.abort)
         await super().shutdown(sockets=sockets)
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the command."""
+        yield
+
     def _protocol(self) -> asyncio.Protocol:
-        return Patient(config=self.config, server_state=self.server_state, app_state={})
+        return TimedProtocol(config=self.config, server_state=self.server_state, app_state={})
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
@@ -217,10 +175,3 @@ def _open(listener: socket.socket, address: Any) -> socket.socket:
 def _address(config: ConsoleConfig) -> str:
     host = f"[{config.host}]" if ":" in config.host else config.host
     return f"{'https' if config.cert_file else 'http'}://{host}:{config.port}"
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except asyncio.TimeoutError:
-        return

@@ -16,10 +16,11 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from edge_agent.console.alert_view import alert_as_json
-from edge_agent.console.desk import BusyError
-from edge_agent.console.hatch import UnansweredError
+from edge_agent.console.client import UnansweredError
 from edge_agent.console.live import WIDTHS_PX, now
+from edge_agent.console.new_alerts import since
 from edge_agent.console.uploads import check_kind
+from edge_agent.console.worker import BusyError
 from edge_agent.errors import AgentError
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 
     from starlette.websockets import WebSocket
 
-    from edge_agent.console.access import Visitor
-    from edge_agent.console.parts import Parts
-    from edge_agent.console.sight import Sight
+    from edge_agent.console.auth import Visitor
+    from edge_agent.console.context import Context
 
 OVERVIEW_SECONDS = 1.0
 SEND_SECONDS = 10.0
@@ -43,26 +43,26 @@ LOGGED_OUT, CROWDED, TOO_LONG, NOT_UNDERSTOOD, GOING = 4401, 4429, 1009, 1003, 1
 log = logging.getLogger(__name__)
 
 
-def routes(parts: Parts) -> list[WebSocketRoute]:
-    """Both sockets; the gate has let in who comes here."""
+def routes(context: Context) -> list[WebSocketRoute]:
+    """Both sockets; the middleware has let in who comes here."""
 
     async def live(socket: WebSocket) -> None:
-        with parts.viewers.one_more() as is_room:
+        with context.viewers.one_more() as is_room:
             await socket.accept()
             if not is_room:
                 await socket.close(CROWDED, "too many viewers; close another page")
                 return
-            await _LiveViewer(socket, parts).serve()
-        if not parts.viewers.count:
-            parts.live.forget_pictures()
+            await _LiveViewer(socket, context).serve()
+        if not context.viewers.count:
+            context.live.forget_frames()
 
     async def webcam(socket: WebSocket) -> None:
-        with parts.viewers.one_more() as is_room:
+        with context.viewers.one_more() as is_room:
             await socket.accept()
             if not is_room:
                 await socket.close(CROWDED, "too many viewers; close another page")
                 return
-            await _serve_webcam(socket, parts)
+            await _serve_webcam(socket, context)
 
     return [WebSocketRoute("/live", live), WebSocketRoute("/webcam", webcam)]
 
@@ -78,14 +78,14 @@ class _ClosedError(Exception):
 class _LiveViewer:
     """One page that looks on: one task hears what it says, another sends it what is new."""
 
-    def __init__(self, socket: WebSocket, parts: Parts) -> None:
-        self._socket, self._parts = socket, parts
+    def __init__(self, socket: WebSocket, context: Context) -> None:
+        self._socket, self._context = socket, context
         self._visitor: Visitor = socket.state.visitor
         self._width_px = WIDTHS_PX[-1]
-        # Of each camera that is watched: the number of the sight that was sent last, and whether it was shown.
+        # Of each camera that is watched: the number of the frame that was sent last, and whether it was shown.
         self._sent: dict[str, int] = {}
         self._unshown: set[str] = set()
-        self._alert = parts.hatch.newest_alert
+        self._known_alerts: set[str] | None = None
         self._told: Mapping[str, Any] | None = None
         self._look_at = float("-inf")
 
@@ -105,7 +105,7 @@ class _LiveViewer:
         while True:
             said = _understood(await self._socket.receive())
             if isinstance(watch := said.get("watch"), list):
-                wanted = [name for name in self._parts.cameras if name in watch]
+                wanted = [name for name in self._context.cameras if name in watch]
                 self._sent = {name: self._sent.get(name, 0) for name in wanted}
                 self._unshown &= set(wanted)
             if isinstance(width_px := said.get("width_px"), int):
@@ -118,19 +118,18 @@ class _LiveViewer:
             await self._tell_overview()
             await self._tell_alerts()
             for camera in tuple(self._sent):
-                sight = self._parts.live.shown(camera, at=now())
-                if sight is not None and camera not in self._unshown and sight.number != self._sent.get(camera):
-                    await self._send_picture(camera, sight)
-            await self._parts.live.tick()
+                if camera not in self._unshown:
+                    await self._send_frame(camera)
+            await self._context.live.tick()
 
     async def _tell_overview(self) -> None:
         if now() - self._look_at < OVERVIEW_SECONDS:
             return
         self._look_at = now()
-        if not self._parts.access.still_knows(self._visitor):
+        if not self._context.auth.still_knows(self._visitor):
             raise _ClosedError(LOGGED_OUT, "logged out")
         try:
-            overview = await self._parts.overview()
+            overview = await self._context.agent.status()
         except UnansweredError as error:
             await _send(self._socket, {"error": str(error)})
             return
@@ -139,28 +138,31 @@ class _LiveViewer:
             await _send(self._socket, {"overview": overview})
 
     async def _tell_alerts(self) -> None:
-        for number, alert_id in self._parts.hatch.alerts_since(self._alert):
-            self._alert = number
-            with suppress(BusyError, AgentError):
-                alert = await self._parts.desk.do(_alert, self._parts, alert_id)
-                if alert is not None:
-                    await _send(self._socket, {"alert": alert})
+        with suppress(BusyError):
+            newest = await self._context.new_alerts.newest()
+            for entry in since(newest, self._known_alerts) if self._known_alerts is not None else ():
+                alert = await self._context.worker.do(alert_as_json, entry, self._context.crops_folder)
+                await _send(self._socket, {"alert": alert})
+            self._known_alerts = {entry.id for entry in newest}
 
-    async def _send_picture(self, camera: str, sight: Sight) -> None:
+    async def _send_frame(self, camera: str) -> None:
         try:
-            shown = await self._parts.live.picture(sight, width_px=self._width_px)
-        except BusyError:
+            frame = await self._context.live.frame(camera)
+            if frame is None or frame.number == self._sent.get(camera):
+                return
+            shown = await self._context.live.picture(frame, width_px=self._width_px)
+        except (BusyError, UnansweredError):
             return
         if camera in self._sent:
-            self._sent[camera] = sight.number
+            self._sent[camera] = frame.number
             self._unshown.add(camera)
             await _send(self._socket, shown.message)
 
 
-async def _serve_webcam(socket: WebSocket, parts: Parts) -> None:
+async def _serve_webcam(socket: WebSocket, context: Context) -> None:
     """Answer one picture after the other; while one is looked at, the next waits in the line."""
     visitor: Visitor = socket.state.visitor
-    task = asyncio.ensure_future(_answer_webcam(socket, parts, visitor))
+    task = asyncio.ensure_future(_answer_webcam(socket, context, visitor))
     try:
         await asyncio.wait((task,))
         await _end(socket, task)
@@ -168,24 +170,24 @@ async def _serve_webcam(socket: WebSocket, parts: Parts) -> None:
         task.cancel()
 
 
-async def _answer_webcam(socket: WebSocket, parts: Parts, visitor: Visitor) -> None:
+async def _answer_webcam(socket: WebSocket, context: Context, visitor: Visitor) -> None:
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", GOING))
-        if not parts.access.still_knows(visitor):
+        if not context.auth.still_knows(visitor):
             raise _ClosedError(LOGGED_OUT, "logged out")
         content = message.get("bytes")
         if not content:
             raise _ClosedError(NOT_UNDERSTOOD, "send pictures, as binary messages")
-        await _send(socket, await _looked_at(parts, content))
+        await _send(socket, await _looked_at(context, content))
         await asyncio.sleep(WEBCAM_SECONDS)
 
 
-async def _looked_at(parts: Parts, content: bytes) -> dict[str, Any]:
+async def _looked_at(context: Context, content: bytes) -> dict[str, Any]:
     try:
         check_kind(content)
-        return await parts.eyes.detect(content)
+        return await context.inference.detect(content)
     except BusyError:
         return {"error": "the device has too much to do; it is tried again"}
     except HTTPException as error:
@@ -238,8 +240,3 @@ async def _end(socket: WebSocket, ended: asyncio.Future[None]) -> None:
         if socket.application_state is WebSocketState.CONNECTED:
             with suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(closed.code, closed.reason)
-
-
-def _alert(parts: Parts, alert_id: str) -> dict[str, Any] | None:
-    entry = parts.history.entry(alert_id)
-    return alert_as_json(entry, parts.crops_folder) if entry else None

@@ -27,7 +27,7 @@ ANSWER_SECONDS = 5.0
 def look_at_certificates(config: Config, *, now: datetime) -> Iterator[Finding]:
     """Judge the files of the configuration, and the certificate that the broker shows."""
     mqtt, console = config.mqtt, config.console
-    if console.enabled and console.cert_file is not None:
+    if console.cert_file is not None:
         yield _judge_file("console.cert_file", console.cert_file, now=now)
     if not mqtt.tls:
         return

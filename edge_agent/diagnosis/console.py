@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from edge_agent.console import read_secrets
-from edge_agent.errors import ConfigError, UnavailableError
-from edge_agent.wiring import is_at_work
+from edge_agent.console.auth import read_secrets
+from edge_agent.console.tls import open_tls
+from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
     from edge_agent.config import Config, ConsoleConfig
 
+ANSWER_SECONDS = 3.0
+LARGEST_ANSWER_BYTES = 10_000
 # What the extra installs: see pyproject.toml.
 EXTRA = ("fastapi", "jinja2", "prometheus_client", "python_multipart", "uvicorn", "websockets")
 
 
 def look_at_console(config: Config) -> str:
-    """Say where it is and who may come in.
+    """Say where it is, or would be, and who may come in.
 
     Raises:
-        ConfigError: the extra is missing, or a password, token or certificate cannot be used.
+        ConfigError: a password, token or certificate cannot be used.
         UnavailableError: the address cannot be listened at.
     """
     console = config.console
-    if not console.enabled:
-        return "off (console.enabled: false)"
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
-        raise ConfigError(
-            f"console.enabled: needs an extra that is not here ({', '.join(missing)}); pip install 'maskwatch[console]'"
-        )
+        return f"not installed ({', '.join(missing)}); pip install 'maskwatch[console]' adds it"
     who = _who_may_come_in(console)
-    scheme = _scheme(console)
-    # The port of an agent that runs is its own.
-    if not is_at_work(config.state):
-        _try_to_listen(console)
-    return f"{scheme}://{_bracketed(console.host)}:{console.port}: {who}"
+    scheme = "https" if open_tls(console) else "http"
+    address = f"{scheme}://{_bracketed(console.host)}:{console.port}"
+    if _is_served(console, scheme):
+        return f"{address}: serves {who}"
+    _try_to_listen(console)
+    return f"{address}: not running; it would serve {who}"
+
+
+def _is_served(console: ConsoleConfig, scheme: str) -> bool:
+    """Whether a console of ours answers there already."""
+    # What it shows is not believed but only told from another program.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    line = (
+        HTTPSConnection(console.host, console.port, timeout=ANSWER_SECONDS, context=context)
+        if scheme == "https"
+        else HTTPConnection(console.host, console.port, timeout=ANSWER_SECONDS)
+    )
+    try:
+        line.request("GET", "/health")
+        found = json.loads(line.getresponse().read(LARGEST_ANSWER_BYTES))
+    except (OSError, HTTPException, ValueError):
+        return False
+    finally:
+        line.close()
+    return isinstance(found, dict) and found.keys() == {"ok", "reasons"}
 
 
 def _who_may_come_in(console: ConsoleConfig) -> str:
@@ -48,21 +69,6 @@ def _who_may_come_in(console: ConsoleConfig) -> str:
         *(["programs with the token"] if token else []),
     ]
     return " and ".join(ways) or "everybody on this machine, and nobody else"
-
-
-def _scheme(console: ConsoleConfig) -> str:
-    if console.cert_file is None:
-        return "http"
-    try:
-        # A key with a passphrase is refused, as the console does, and not asked for at a terminal.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(console.cert_file, console.key_file, password=lambda: b"")
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{console.cert_file}, {console.key_file}: no certificate with its key ({error}); check console.cert_file "
-            "and console.key_file (PEM, the key without a passphrase), and who may read them"
-        ) from error
-    return "https"
 
 
 def _try_to_listen(console: ConsoleConfig) -> None:

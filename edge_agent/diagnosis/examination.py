@@ -144,9 +144,7 @@ def _mend_folder(folder: Path, message: str) -> str:
 def _mend_console(console: ConsoleConfig, message: str) -> str:
     if CREDENTIALS in message:
         # As with the broker's password below.
-        return "sudo systemctl start edge-agent"
-    if "pip install" in message:
-        return f"{sys.executable} -m pip install 'maskwatch[console]'"
+        return "sudo systemctl start maskwatch-console"
     for key, file in (("password_file", console.password_file), ("token_file", console.token_file)):
         if f"console.{key}" in message:
             return f"openssl rand -hex 16 | sudo tee {file}"

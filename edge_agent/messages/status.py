@@ -29,7 +29,6 @@ ReasonCode: TypeAlias = Literal[
     "hot",
     "throttled",
     "slowed",
-    "console_away",
     "stopped",
     "connection_lost",
 ]

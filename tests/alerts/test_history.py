@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
 from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta, timezone
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 # A day of the device's own wall clock, whatever zone the tests run in.
 NOON = datetime(2026, 3, 1, 12, 0).astimezone(timezone.utc)
 TODAY = date(2026, 3, 1)
+OTHER_USER, OTHER_GROUP = 65534, 65533
 POINT = TimelinePoint(-0.5, 3.25, "without_mask", 0.9, 0.75)
 TIMELINE = Timeline((POINT,), 6.8, -2.3, (4, 5, 44, 55))
 
@@ -422,3 +425,61 @@ def test_a_clock_that_jumped_between_two_runs_makes_no_entry_older_or_younger(fi
 
     with closing(AlertStore(file, boot_id="another")) as later:
         assert later.sweep(at=0.0, now=NOON + timedelta(days=365 * years), keep_days=30.0) == 0
+
+
+def read_as_another_user(file: Path) -> str:
+    """What somebody of the file's group, who may write nothing, reads: by a process of their own."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if not child:
+        os.setgroups([])
+        os.setgid(OTHER_GROUP)
+        os.setuid(OTHER_USER)
+        try:
+            said = str([entry.id for entry in AlertHistory(file, only_reads=True).find()])
+        except Exception as error:  # noqa: BLE001  (the only way to say why)
+            said = repr(error)
+        os.write(writes, said.encode())
+        os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads) as said_there:
+        said = said_there.read()
+    os.waitpid(child, 0)
+    return said
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that its group may read; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as place:
+        yield Path(place)
+
+
+def share(folder: Path) -> None:
+    folder.chmod(0o750)
+    os.chown(folder, 0, OTHER_GROUP)
+    for file in folder.iterdir():
+        os.chown(file, 0, OTHER_GROUP)
+        file.chmod(0o640)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which root alone can")
+def test_a_user_who_may_only_read_reads_it_while_the_agent_runs_and_after(shared):
+    file = shared / "alerts.sqlite"
+    with closing(AlertStore(file, boot_id=BOOT_ID)) as store:
+        put(store, 1)
+        share(shared)
+        assert read_as_another_user(file) == str([an_id(1)])
+
+    assert read_as_another_user(file) == str([an_id(1)])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which root alone can")
+def test_a_user_who_may_only_read_reads_what_a_killed_agent_left(shared, tmp_path):
+    with closing(AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID)) as store:
+        put(store, 1)
+        for file in tmp_path.glob("alerts.sqlite*"):
+            shutil.copy(file, shared)
+    share(shared)
+
+    assert read_as_another_user(shared / "alerts.sqlite") == str([an_id(1)])

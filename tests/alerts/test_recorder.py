@@ -39,7 +39,7 @@ class Recording:
     """A recorder with its store; `finish` waits until everything that was given to it is recorded."""
 
     def __init__(self, store: AlertStore, folder: Path, **parts: Any) -> None:
-        self.store, self.woken, self.recorded = store, 0, list[str]()
+        self.store, self.woken = store, 0
         self.recorder = Recorder(
             **{
                 "store": store,
@@ -48,7 +48,6 @@ class Recording:
                 "sender": SENDER,
                 "keep_days": 30.0,
                 "wake": self._wake,
-                "recorded": self.recorded.append,
                 **parts,
             }
         )
@@ -93,7 +92,7 @@ def test_an_alert_is_in_outbox_and_history_with_its_crop_on_disk_and_the_publish
 
     messages = recording.finish()
 
-    assert [message["id"] for message in messages] == [alert.id for alert in alerts] == recording.recorded
+    assert [message["id"] for message in messages] == [alert.id for alert in alerts]
     assert [message["sequence"] for message in messages] == [1, 2]
     assert store.crops_of_waiting() == crops_in(tmp_path) == {f"{alert.id}.jpg" for alert in alerts}
     assert recording.woken == 2

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.journeys.agent import EXAMPLE, QUICK, AgentProcess, wait_until
+from tests.journeys.agent import EXAMPLE, QUICK, AgentProcess, ConsoleProcess, wait_until
 from tests.mosquitto import free_port
 from tests.recordings import ffmpeg
 
@@ -106,7 +106,7 @@ def a_visitor(browser: Browser, origin: str, *, is_calm: bool = True, **options:
 
 
 class WatchedDoor(AgentProcess):
-    """An agent with a console, that sees the example recording again and again."""
+    """An agent that sees the example recording again and again, and the console's process beside it."""
 
     def __init__(self, folder: Path, *, cameras: Mapping[str, str], mqtt_port: int, **console: Any) -> None:
         """Take sources by name, the port of a broker, which need not be there, and keys of the section `console`."""
@@ -120,18 +120,29 @@ class WatchedDoor(AgentProcess):
                 **QUICK,
                 "mqtt": {"host": "127.0.0.1", "port": mqtt_port},
                 # A test clicks faster than a person.
-                "console": {"enabled": True, "port": self.port, "requests_per_second": 1000.0, **console},
+                "console": {"port": self.port, "max_requests_per_second": 1000.0, **console},
             },
         )
+        self.console = ConsoleProcess(self.config_file, log_file=folder / "console.log")
+
+    def start(self) -> None:
+        """Start both."""
+        super().start()
+        if self.console.process is None:
+            self.console.start()
 
     def __enter__(self) -> WatchedDoor:
-        """Give it when it has seen its first frame."""
+        """Give it when the agent has seen its first frame."""
         with ExitStack() as undone:
             undone.push(self)
             self.start()
             self.wait_until_ready()
             undone.pop_all()
         return self
+
+    def __exit__(self, *details: object) -> None:
+        self.console.kill()
+        super().__exit__(*details)
 
     def wait_until_ready(self) -> None:
         """Wait for the first frame."""

@@ -1,9 +1,10 @@
-"""A console for tests: a real server on a free port with a real store and real models, and whoever plays the agent."""
+"""A console for tests: a real server on a free port, a real store, real models, and a bridge to a stand-in agent."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,14 @@ import cv2
 import httpx
 
 from edge_agent.alerts.database import history_entry
+from edge_agent.alerts.deletion import delete_alert
+from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timeline, TimelinePoint
+from edge_agent.bridge.protocol import SOCKET_NAME
+from edge_agent.bridge.server import Bridge
 from edge_agent.config import Config
-from edge_agent.console import open_console
+from edge_agent.console.process import serve
 from edge_agent.domain import Frame, Outcome
 from edge_agent.errors import CommandError
 from edge_agent.messages.alert import AlertMessage
@@ -29,11 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edge_agent.console import Asked, Console
+    from edge_agent.bridge.server import Command
     from edge_agent.domain import Image
 
 PASSWORD, TOKEN = "correct horse battery", "staple-of-a-program"
 AGENT_SECONDS = 0.01
+START_SECONDS, END_SECONDS = 30.0, 10.0
+BOOT_ID = "0" * 32
 VERSIONS = {"maskwatch": "0.1.0", "model": "masks", "runtime": "litert", "python": "3"}
 OVERVIEW: dict[str, Any] = {
     "device": "test",
@@ -59,7 +66,7 @@ OVERVIEW: dict[str, Any] = {
     "telemetry": {
         "uptime_seconds": 7,
         "alerts_today": 1,
-        "outbox": {"rows": 2, "bytes": 900, "dropped": {"alert": 0, "resolved": 0, "telemetry": 0}, "sent": 0},
+        "outbox": {"rows": 2, "bytes": 900, "dropped": {"alert": 0, "ended": 0, "telemetry": 0}, "sent": 0},
         "machine": {"temperature_celsius": 51.5, "throttling": [], "disk_free_bytes": 10**9, "memory_bytes": 10**8},
     },
     "is_watching": True,
@@ -68,12 +75,12 @@ OVERVIEW: dict[str, Any] = {
 
 
 class Served:
-    """A console that is open, and the thread that plays the agent."""
+    """A console that serves, and threads that play the agent."""
 
-    def __init__(self, console: Console, config: Config, store: AlertStore) -> None:
-        """`answers` says what becomes of commands; `is_silent` makes the agent hang."""
-        self.console, self.config, self.store = console, config, store
-        self.commands: list[Asked] = []
+    def __init__(self, config: Config, bridge: Bridge, store: AlertStore) -> None:
+        """`state` and `reason` say what becomes of commands; `is_silent` makes the detection loop hang."""
+        self.config, self.bridge, self.store = config, bridge, store
+        self.commands: list[Command] = []
         self.overview = dict(OVERVIEW)
         self.state, self.reason = "done", ""
         self.is_silent = False
@@ -95,54 +102,74 @@ class Served:
         self, image: Image, *, camera: str = "door", at: float = 0.0, index: int = 0, outcome: Outcome | None = None
     ) -> None:
         """Have a camera see this."""
-        self.console.saw(Frame(camera, index, image, at, NOON), outcome or somebody())
+        self.bridge.record_frame(Frame(camera, index, image, at, NOON), outcome or somebody())
 
     def keep_alert(self, *, camera: str = "door", crop: bytes | None = None, is_pending: bool = False) -> str:
-        """Have an alert in the history, with its picture where one is given; the broker has it unless `is_pending`."""
+        """Have an alert in the history, with its crop where one is given; the broker has acknowledged it or not."""
         alert_id = uuid7(datetime.now(timezone.utc))
-        message = an_alert_message(alert_id, camera=camera)
+        picture: dict[str, Any] = {"crop": None, "crop_error": "no picture is kept"}
         if crop is not None:
             folder = self.config.crops_folder
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{alert_id}.jpg").write_bytes(crop)
-            message["crop"] = {"file": str(folder / f"{alert_id}.jpg"), "sha256": "0" * 64, "bytes": len(crop)}
+            picture = {"crop": {"file": str(folder / f"{alert_id}.jpg"), "sha256": "0" * 64, "bytes": len(crop)}}
         points = (
             TimelinePoint(-0.5, 1.5, "without_mask", 0.9, 0.8),
             TimelinePoint(0.0, 7.0, "without_mask", 0.99, 1.0),
         )
+        message = self._alert(alert_id, camera=camera, picture=picture)
         timeline = Timeline(points, 6.8, -2.3, (10, 10, 60, 70))
-        described = AlertMessage.model_validate(message)
-        self.store.put(described, history_entry(described, timeline, now=datetime.now(timezone.utc)))
+        self.store.put(message, history_entry(message, timeline, now=datetime.now(timezone.utc)))
         if not is_pending:
             self.store.remove(alert_id)
-        self.console.recorded(alert_id)
         return alert_id
 
     def close(self) -> None:
-        """End the agent."""
+        """End the stand-in agent."""
         self._stop.set()
         self._thread.join()
+
+    def _alert(self, alert_id: str, *, camera: str, picture: dict[str, Any]) -> AlertMessage:
+        when = datetime.now(timezone.utc)
+        return AlertMessage(
+            id=alert_id,
+            device="test",
+            boot_id=BOOT_ID,
+            sequence=self.store.next_sequence("alert"),
+            camera=camera,
+            label="without_mask",
+            score=0.98,
+            readings=9,
+            suppressed=0,
+            first_seen=when,
+            when=when,
+            clock_synchronised=True,
+            box=(10, 20, 60, 80),
+            frame_size=(640, 360),
+            model={"name": "masks", "sha256": "0" * 64},
+            **picture,
+        )
 
     def _play_the_agent(self) -> None:
         while not self._stop.wait(AGENT_SECONDS):
             if self.is_silent:
                 continue
-            for asked in self.console.heard():
-                self.commands.append(asked)
-                asked.answer(self._result(asked))
-            if self.console.wants_overview:
-                self.console.tell(dict(self.overview))
+            for command in self.bridge.commands():
+                self.commands.append(command)
+                command.answer(self._result(command))
+            if self.bridge.wants_status:
+                self.bridge.update_status(dict(self.overview))
 
-    def _result(self, asked: Asked) -> dict[str, Any]:
+    def _result(self, command: Command) -> dict[str, Any]:
         state, reason = self.state, self.reason
         try:
-            read_command(asked.name, asked.payload)
+            read_command(command.name, command.payload)
         except CommandError as error:
             state, reason = "refused", str(error)
         return {
             "schema": "maskwatch.result/1",
             "device": "test",
-            "command": asked.name,
+            "command": command.name,
             "id": "",
             "state": state,
             "reason": reason,
@@ -151,32 +178,85 @@ class Served:
         }
 
 
-@contextmanager
-def served(folder: Path, **settings: Any) -> Iterator[Served]:
-    """Open a console on loopback; `settings` are those of its section."""
-    console = {"enabled": True, "port": free_port(), "requests_per_second": 10_000.0, **settings}
-    config = Config.model_validate(
+def a_config(folder: Path, **settings: Any) -> Config:
+    """A device with two cameras; `settings` are those of the console's section."""
+    return Config.model_validate(
         {
             "device": {"id": "test"},
             "state_folder": str(folder / "state"),
             "cameras": {"door": {"source": "door.mp4"}, "back": {"source": "back.mp4"}},
-            "console": console,
-            "mqtt": {"crops": True},
+            "console": {"port": free_port(), "max_requests_per_second": 10_000.0, **settings},
         }
     )
-    store = AlertStore(config.store_file, boot_id="test")
-    kept: list[Served] = []
-    with open_console(
-        config,
-        versions=VERSIONS,
-        open_eyes=lambda: open_eyes(config),
-    ) as opened:
-        kept.append(Served(opened, config, store))
+
+
+@contextmanager
+def a_bridge(config: Config) -> Iterator[Bridge]:
+    """The agent's end of the local socket."""
+    config.state.mkdir(parents=True, exist_ok=True)
+    with closing(AlertHistory(config.store_file)) as history:
+        bridge = Bridge(
+            config.state / SOCKET_NAME,
+            cameras=config.cameras,
+            versions=VERSIONS,
+            review=history.review,
+            delete=lambda alert_id: delete_alert(
+                alert_id, history=history, crops_folder=config.crops_folder, publishes_crops=True
+            ),
+        )
+        bridge.start()
         try:
-            yield kept[0]
+            yield bridge
         finally:
-            kept[0].close()
-    store.close()
+            bridge.close()
+
+
+@contextmanager
+def a_console(config: Config) -> Iterator[None]:
+    """The console itself, on an event loop in a thread."""
+    failed: list[BaseException] = []
+    is_up = threading.Event()
+    loop_and_end: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def run() -> None:
+        end = asyncio.Event()
+        loop_and_end.append((asyncio.get_running_loop(), end))
+        await serve(config, version="0.1.0", open_models=lambda: open_eyes(config), end=end, listening=is_up.set)
+
+    def work() -> None:
+        try:
+            asyncio.run(run())
+        except Exception as error:  # noqa: BLE001  (whatever it is, the test that asked gets it)
+            failed.append(error)
+        finally:
+            is_up.set()
+
+    thread = threading.Thread(target=work, name="console")
+    thread.start()
+    assert is_up.wait(START_SECONDS)
+    try:
+        if failed:
+            raise failed[0]
+        yield
+    finally:
+        if loop_and_end and thread.is_alive():
+            loop, end = loop_and_end[0]
+            loop.call_soon_threadsafe(end.set)
+        thread.join(END_SECONDS)
+        assert not thread.is_alive()
+
+
+@contextmanager
+def served(folder: Path, **settings: Any) -> Iterator[Served]:
+    """Open a console on loopback, with a stand-in agent; `settings` are those of its section."""
+    config = a_config(folder, **settings)
+    with closing(AlertStore(config.store_file, boot_id=BOOT_ID)) as store, a_bridge(config) as bridge:
+        kept = Served(config, bridge, store)
+        try:
+            with a_console(config):
+                yield kept
+        finally:
+            kept.close()
 
 
 def secret_files(folder: Path) -> dict[str, str]:
@@ -202,29 +282,3 @@ def somebody(*, looked: bool = True) -> Outcome:
     if not looked:
         return Outcome(looked, (), (), (), (), (), stages)
     return Outcome(looked, (track,), (reading,), (verdict,), (an_alert(track=track),), (), stages)
-
-
-def an_alert_message(alert_id: str, *, camera: str) -> dict[str, Any]:
-    """An alert as it was published, without a crop."""
-    when = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {
-        "schema": "maskwatch.alert/1",
-        "id": alert_id,
-        "device": "test",
-        "boot_id": "0" * 32,
-        "sequence": 1,
-        "camera": camera,
-        "label": "without_mask",
-        "score": 0.98,
-        "readings": 9,
-        "suppressed": 0,
-        "first_seen": when,
-        "when": when,
-        "clock_synchronised": True,
-        "historical": False,
-        "box": [10, 20, 60, 80],
-        "frame_size": [640, 360],
-        "crop": None,
-        "crop_error": "no picture is kept (evidence.picture: none)",
-        "model": {"name": "masks", "sha256": "0" * 64},
-    }

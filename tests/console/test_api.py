@@ -9,12 +9,14 @@ import sys
 from http.client import HTTPConnection
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 
 from edge_agent.domain import Box
-from tests.console.served import jpeg
+from tests.console.served import OVERVIEW, a_bridge, a_config, a_console, jpeg
 from tests.faces import HOPPER, face_box, portrait
+from tests.journeys.agent import wait_until
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
 PATHS_UP = [
@@ -65,6 +67,7 @@ def test_every_kind_is_read_as_base64_too(ask, suffix):
 def test_a_camera_is_seen_as_it_is_and_with_everything_drawn(console, ask):
     assert ask.get("/api/v1/cameras/door/frame.jpg").status_code == 404
     console.show(portrait(HOPPER))
+    wait_until(lambda: ask.get("/api/v1/cameras/door/frame.jpg").status_code == 200, "the frame")
 
     plain, drawn = (ask.get("/api/v1/cameras/door/frame.jpg", params={"drawn": drawn}) for drawn in (False, True))
     small = ask.get("/api/v1/cameras/door/frame.jpg?width_px=1")
@@ -96,15 +99,15 @@ def test_alerts_are_listed_newest_first_and_page_by_page(console, ask):
     assert ask.get("/api/v1/alerts?camera=door&label=with_mask").json() == {"alerts": [], "next": None}
 
 
-def test_an_alert_shows_its_course_and_its_picture(console, ask):
+def test_an_alert_shows_its_timeline_and_its_picture(console, ask):
     alert_id = console.keep_alert(crop=jpeg())
 
     detail = ask.get(f"/api/v1/alerts/{alert_id}").json()
     crop = ask.get(f"/api/v1/alerts/{alert_id}/crop")
     saved = ask.get(f"/api/v1/alerts/{alert_id}/crop?download=true")
 
-    assert [point["nats"] for point in detail["course"]] == [1.5, 7.0]
-    assert (detail["violation_nats"], detail["compliant_nats"]) == (6.8, -2.3)
+    assert [point["llr"] for point in detail["timeline"]] == [1.5, 7.0]
+    assert (detail["violation_llr"], detail["compliant_llr"]) == (6.8, -2.3)
     assert detail["message"]["schema"] == "maskwatch.alert/1"
     assert (detail["crop"], crop.content) == ("there", jpeg())
     assert crop.headers["content-type"] == "image/jpeg"
@@ -112,16 +115,16 @@ def test_an_alert_shows_its_course_and_its_picture(console, ask):
     assert saved.headers["content-disposition"] == f'attachment; filename="{alert_id}.jpg"'
 
 
-def test_what_somebody_says_of_an_alert_is_kept_and_can_be_taken_back(console, ask):
+def test_a_review_is_kept_and_can_be_taken_back(console, ask):
     alert_id = console.keep_alert()
 
-    said = ask.put(f"/api/v1/alerts/{alert_id}/truth", json={"truth": "no_face"}).json()
+    said = ask.put(f"/api/v1/alerts/{alert_id}/review", json={"review": "no_face"}).json()
 
-    assert (said["truth"], said["is_false_alarm"]) == ("no_face", True)
-    assert [one["id"] for one in ask.get("/api/v1/alerts?truth=no_face").json()["alerts"]] == [alert_id]
-    assert ask.get("/api/v1/alerts?truth=unjudged").json()["alerts"] == []
-    assert not ask.put(f"/api/v1/alerts/{alert_id}/truth", json={"truth": ""}).json()["is_false_alarm"]
-    assert len(ask.get("/api/v1/alerts?truth=unjudged").json()["alerts"]) == 1
+    assert (said["review"], said["is_false_alarm"]) == ("no_face", True)
+    assert [one["id"] for one in ask.get("/api/v1/alerts?review=no_face").json()["alerts"]] == [alert_id]
+    assert ask.get("/api/v1/alerts?review=unreviewed").json()["alerts"] == []
+    assert not ask.put(f"/api/v1/alerts/{alert_id}/review", json={"review": ""}).json()["is_false_alarm"]
+    assert len(ask.get("/api/v1/alerts?review=unreviewed").json()["alerts"]) == 1
 
 
 def test_what_is_deleted_is_gone_with_its_picture(console, ask):
@@ -134,13 +137,12 @@ def test_what_is_deleted_is_gone_with_its_picture(console, ask):
     assert list(console.config.crops_folder.iterdir()) == []
 
 
-def test_a_picture_that_is_still_to_be_sent_is_not_deleted(console, ask):
+def test_a_crop_that_is_still_to_be_sent_is_not_deleted(console, ask):
     alert_id = console.keep_alert(crop=jpeg(), is_pending=True)
 
     answer = ask.delete(f"/api/v1/alerts/{alert_id}")
 
     assert answer.status_code == 409
-    assert "still waits" in answer.json()["detail"]
     assert ask.get(f"/api/v1/alerts/{alert_id}/crop").status_code == 200
 
 
@@ -178,6 +180,36 @@ def test_the_status_is_what_the_agent_says(console, ask):
     assert ask.get("/api/v1/status").json() == console.overview
 
 
+def test_without_an_agent_pages_and_uploads_are_served_and_the_rest_says_so(tmp_path):
+    config = a_config(tmp_path)
+    with a_console(config), httpx.Client(base_url=f"http://127.0.0.1:{config.console.port}", timeout=20) as ask:
+        assert ask.get("/").status_code == ask.get("/alerts").status_code == 200
+        # A program has no cookie.
+        ask.cookies.clear()
+        assert ask.get("/api/v1/alerts").json() == {"alerts": [], "next": None}
+        found = ask.post("/api/v1/detect", files={"file": jpeg()})
+        assert found.status_code == 200, found.text
+        assert len(found.json()["faces"]) == 1
+        for answer in (
+            ask.get("/api/v1/status"),
+            ask.get("/api/v1/cameras/door/frame.jpg"),
+            ask.post("/api/v1/commands/pause"),
+            ask.put(f"/api/v1/alerts/{UNKNOWN}/review", json={"review": ""}),
+            ask.delete(f"/api/v1/alerts/{UNKNOWN}"),
+        ):
+            assert answer.status_code == 503
+        assert ask.get("/health").json()["ok"] is False
+        assert "maskwatch_healthy 0.0" in ask.get("/metrics").text
+        # One that comes later is found by itself.
+        with a_bridge(config) as bridge:
+
+            def is_found():
+                bridge.update_status(OVERVIEW)
+                return "maskwatch_build_info" in ask.get("/metrics").text
+
+            wait_until(is_found, "the agent to be found")
+
+
 def test_an_agent_that_hangs_is_told_and_not_waited_for(console, ask):
     assert ask.get("/health").json() == {"ok": True, "reasons": ["camera_away"]}
     console.is_silent = True
@@ -190,7 +222,7 @@ def test_an_agent_that_hangs_is_told_and_not_waited_for(console, ask):
     assert answer.json()["ok"] is False
     assert ask.get("/ready").status_code == 503
     assert ask.get("/api/v1/status").status_code == 503
-    assert "maskwatch_watching 0.0" in ask.get("/metrics").text
+    assert "maskwatch_healthy 0.0" in ask.get("/metrics").text
 
 
 def test_health_and_readiness_tell_the_truth(console, ask):
@@ -251,14 +283,14 @@ def test_no_name_in_a_request_leads_to_a_file(console, ask, name):
         asked("GET", f"/api/v1/alerts/{name}/crop"),
         asked("GET", f"/api/v1/alerts/{alert_id}/{name}/secret"),
         asked("GET", "/api/v1/alerts/..%2fsecret/crop"),
-        asked("PUT", f"/api/v1/alerts/{name}/truth", b'{"truth": "no_face"}'),
-        asked("PUT", f"/api/v1/alerts/{alert_id}/truth", json.dumps({"truth": name})),
+        asked("PUT", f"/api/v1/alerts/{name}/review", b'{"review": "no_face"}'),
+        asked("PUT", f"/api/v1/alerts/{alert_id}/review", json.dumps({"review": name})),
         asked("DELETE", f"/api/v1/alerts/{name}"),
         asked("GET", f"/api/v1/cameras/{name}/frame.jpg"),
         asked("POST", f"/api/v1/commands/{name}"),
         asked("GET", f"/static/{name}"),
         asked("GET", f"/{name}"),
-        *(asked("GET", f"/api/v1/alerts?{key}={name}") for key in ("label", "day", "truth", "before", "limit")),
+        *(asked("GET", f"/api/v1/alerts?{key}={name}") for key in ("label", "day", "review", "before", "limit")),
         *(asked("GET", f"/api/v1/days?{key}={name}") for key in ("label", "last")),
     ]
 
@@ -281,5 +313,5 @@ def test_nothing_that_was_sent_comes_back_in_an_error(ask):
 def test_what_is_unknown_is_not_found(ask):
     assert ask.get(f"/api/v1/alerts/{UNKNOWN}").status_code == 404
     assert ask.get(f"/api/v1/alerts/{UNKNOWN}/crop").status_code == 404
-    assert ask.put(f"/api/v1/alerts/{UNKNOWN}/truth", json={"truth": ""}).status_code == 404
+    assert ask.put(f"/api/v1/alerts/{UNKNOWN}/review", json={"review": ""}).status_code == 404
     assert ask.get("/api/v1/cameras/roof/frame.jpg").json()["detail"].endswith("known are door, back")

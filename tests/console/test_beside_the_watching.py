@@ -1,4 +1,4 @@
-"""The console beside an agent that watches: it starts, changes, fails and ends without costing an alert."""
+"""The console beside an agent that watches: whatever happens to one costs the other nothing."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import json
 import signal
 import socket
 import time
+from contextlib import closing
 from functools import partial
 from typing import Any
 
 import httpx
 import pytest
-import yaml
 from websockets.sync.client import connect
 
+from edge_agent.alerts.history import AlertHistory
 from tests.console.browsing import AGAIN_AND_AGAIN, CAMERA, WatchedDoor
-from tests.journeys.agent import AgentProcess, run_command, wait_until
+from tests.journeys.agent import AgentProcess, ConsoleProcess, run_command, wait_until
 from tests.mosquitto import free_port
 
-# The console steps back behind everything else on a machine that is busy with other tests.
+# On a machine that is busy with other tests.
 get, post = partial(httpx.get, timeout=60), partial(httpx.post, timeout=60)
 
 
@@ -26,6 +27,17 @@ get, post = partial(httpx.get, timeout=60), partial(httpx.post, timeout=60)
 def door(tmp_path):
     with WatchedDoor(tmp_path, cameras={CAMERA: AGAIN_AND_AGAIN}, mqtt_port=free_port()) as watched:
         yield watched
+
+
+def kept_alerts(door):
+    with closing(AlertHistory(door.folder / "state" / "alerts.sqlite", only_reads=True)) as history:
+        return history.find()
+
+
+def has_alerted(door, count):
+    # Heard as the service manager would: else the agent waits to be heard, and says so.
+    assert door.notifications
+    return len(kept_alerts(door)) >= count
 
 
 def alerts(origin):
@@ -49,7 +61,7 @@ def test_what_is_seen_is_shown_and_what_is_alerted_is_told(door):
     assert (camera["name"], camera["is_open"], camera["frame_size"]) == (CAMERA, True, [640, 360])
     assert heard["alert"]["label"] == "without_mask"
     alert = get(f"{door.origin}/api/v1/alerts/{heard['alert']['id']}").json()
-    assert alert["course"]
+    assert alert["timeline"]
     crop = get(f"{door.origin}/api/v1/alerts/{heard['alert']['id']}/crop")
     assert crop.content.startswith(b"\xff\xd8")
     figures = get(f"{door.origin}/metrics").text
@@ -80,79 +92,74 @@ def test_it_ends_within_five_seconds_whoever_looks_on(door):
     silent = socket.create_connection(("127.0.0.1", door.port))
     began = time.monotonic()
 
-    assert door.end(signal.SIGTERM) == 0
+    assert door.console.end() == 0
 
     assert time.monotonic() - began < 5.0
-    assert "Traceback" not in door.log
-    assert "WARNING console" not in door.log
+    assert "Traceback" not in door.console.log
     silent.close()
     for line in lines:
         line.close()
 
 
-def test_a_new_configuration_opens_it_anew(door, tmp_path):
-    config = yaml.safe_load(door.config_file.read_text(encoding="utf-8"))
-    (tmp_path / "token").write_text("a token for programs", encoding="utf-8")
-    port = free_port()
-    config["console"] |= {"port": port, "token_file": str(tmp_path / "token")}
-    door.configure(config)
-    assert door.process is not None
-    door.process.send_signal(signal.SIGHUP)
+def test_a_console_that_is_stopped_or_killed_changes_nothing_in_the_watching(door):
+    line = connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin)
+    line.send(json.dumps({"watch": [CAMERA]}))
+    line.recv(timeout=60)
 
-    def status(**headers):
-        try:
-            return get(f"http://127.0.0.1:{port}/api/v1/status", headers=headers).status_code
-        except httpx.TransportError:
-            return 0
+    for how in (signal.SIGSTOP, signal.SIGKILL):
+        before = len(kept_alerts(door))
+        door.console.process.send_signal(how)
+        # The recording begins anew every nine seconds, with the same people.
+        wait_until(partial(has_alerted, door, before + 2), f"two alerts after {how.name}")
+        assert door.process.poll() is None
+    line.close()
 
-    wait_until(lambda: status() == 401, "the new port, and that it asks for a token")
-    assert status(Authorization="Bearer a token for programs") == 200
-    with pytest.raises(httpx.TransportError):
-        get(f"{door.origin}/health")
-
-    # A token that is gone leaves everything as it was.
-    (tmp_path / "token").unlink()
-    door.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "the configuration stays as it was" in door.log, "the refusal")
-    assert "console.token_file" in door.log
-    assert status(Authorization="Bearer a token for programs") == 200
+    assert "WARNING" not in door.log.partition("alert: ")[2]
+    door.console.process.wait()
+    door.console.start()
+    door.wait_until_ready()
+    assert len(alerts(door.origin)) >= 4
 
 
-def test_a_port_that_is_taken_costs_no_alert(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        config = {
-            "device": {"id": "door-3"},
-            "cameras": {CAMERA: {"source": AGAIN_AND_AGAIN}},
-            "mqtt": {"host": "127.0.0.1", "port": free_port()},
-            "console": {"enabled": True, "port": port},
-        }
-        with AgentProcess(tmp_path, config) as agent:
-            wait_until(lambda: "alert: without_mask" in agent.log, "an alert")
-            assert f"the console cannot be reached: 127.0.0.1 port {port}: Address already in use" in agent.log
-            taken.close()
-            origin = f"http://127.0.0.1:{port}"
-            wait_until(lambda: f"console: {origin}" in agent.log, "the console to come by itself")
-            assert get(f"{origin}/health").json()["ok"]
-            assert alerts(origin)
-            assert agent.log.count("the console cannot be reached") == 1
+def test_an_agent_that_is_killed_is_said_and_found_again(door):
+    door.end(signal.SIGKILL)
+    # What was told within the last second still counts.
+    wait_until(lambda: get(f"{door.origin}/health").status_code == 503, "the end to be noticed")
+    assert get(f"{door.origin}/alerts").status_code == 200
+
+    AgentProcess.start(door)
+
+    door.wait_until_ready()
+    frame = f"{door.origin}/api/v1/cameras/{CAMERA}/frame.jpg"
+    wait_until(lambda: get(frame).status_code == 200, "a picture of the new agent")
+
+
+def test_a_port_that_is_taken_ends_the_console_alone(door):
+    second = ConsoleProcess(door.config_file, log_file=door.folder / "second.log")
+    second.start()
+
+    assert second.process is not None
+    # 75: systemd tries again.
+    assert second.process.wait(timeout=60) == 75
+    assert f"port {door.port}" in second.log
+    assert get(f"{door.origin}/health").json()["ok"]
 
 
 def test_beyond_this_machine_it_does_not_start_without_a_password(tmp_path):
-    (tmp_path / "config.yaml").write_text("console: {enabled: true, host: 0.0.0.0}\n", encoding="utf-8")
+    (tmp_path / "config.yaml").write_text("console: {host: 0.0.0.0}\n", encoding="utf-8")
 
-    done = run_command("run", "--config", tmp_path / "config.yaml")
+    done = run_command("console", "--config", tmp_path / "config.yaml")
 
     assert done.returncode == 78
-    assert "host 0.0.0.0 can be reached by others, who would see the cameras: name a password_file or a" in done.stderr
+    assert "console" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_a_password_that_is_too_short_ends_the_start_with_what_to_do(tmp_path):
     (tmp_path / "password").write_text("1234\n", encoding="utf-8")
-    (tmp_path / "config.yaml").write_text("console: {enabled: true, password_file: password}\n", encoding="utf-8")
+    (tmp_path / "config.yaml").write_text("console: {password_file: password}\n", encoding="utf-8")
 
-    done = run_command("run", "--config", tmp_path / "config.yaml", "--set", f"state_folder={tmp_path / 'state'}")
+    done = run_command("console", "--config", tmp_path / "config.yaml", "--set", f"state_folder={tmp_path / 'state'}")
 
     assert done.returncode == 78
     assert "shorter than 8 characters" in done.stderr

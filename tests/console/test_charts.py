@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_agent.console.charts import COURSE_PX, DAYS_PX, Point, course_chart, days_chart
+from edge_agent.console.charts import DAYS_PX, TIMELINE_PX, Point, days_chart, timeline_chart
 
 if TYPE_CHECKING:
     from edge_agent.domain import Label
@@ -16,12 +16,12 @@ LABELS: tuple[Label, ...] = ("without_mask", "mask_worn_incorrectly")
 DAYS = [date(2026, 11, 25) - timedelta(days=back) for back in reversed(range(30))]
 
 
-def a_course(points, *, ended=None):
-    return course_chart(points, violation_nats=5.3, compliant_nats=-3.9, ended=ended)
+def a_timeline(points, *, resolved=None):
+    return timeline_chart(points, violation_llr=5.3, compliant_llr=-3.9, resolved=resolved)
 
 
-def a_point(seconds, nats, **values):
-    return Point(**{"seconds": seconds, "nats": nats, "label": "without_mask", "quality": 0.5, **values})
+def a_point(seconds, llr, **values):
+    return Point(**{"seconds": seconds, "llr": llr, "label": "without_mask", "quality": 0.5, **values})
 
 
 def test_bars_of_a_day_stand_on_each_other_and_reach_what_the_lines_say():
@@ -74,15 +74,15 @@ def test_the_newest_day_has_a_word_below():
 
 
 def test_evidence_for_a_violation_goes_up_and_crosses_its_threshold():
-    chart = a_course([a_point(-1.0, 0.5), a_point(-0.5, 3.0), a_point(0.0, 5.4)])
+    chart = a_timeline([a_point(-1.0, 0.5), a_point(-0.5, 3.0), a_point(0.0, 5.4)])
 
     heights = [dot.y for dot in chart.dots]
     assert heights == sorted(heights, reverse=True)
-    assert heights[-1] < chart.violation_y < heights[-2] < chart.compliant_y < COURSE_PX
+    assert heights[-1] < chart.violation_y < heights[-2] < chart.compliant_y < TIMELINE_PX
 
 
 def test_the_alert_lies_at_its_time_between_what_was_before_and_after():
-    chart = a_course([a_point(-1.0, 0.5), a_point(3.0, 6.0)], ended=(3.0, "left the picture"))
+    chart = a_timeline([a_point(-1.0, 0.5), a_point(3.0, 6.0)], resolved=(3.0, "left the picture"))
 
     alert, end = chart.moments
     assert (alert.x, alert.text) == (25.0, "alert")
@@ -91,27 +91,27 @@ def test_the_alert_lies_at_its_time_between_what_was_before_and_after():
 
 
 def test_a_single_reading_and_none_are_drawn_without_ado():
-    assert a_course([a_point(0.0, 5.4)]).dots[0].x == 0
-    assert a_course([]).says == "No reading was kept."
+    assert a_timeline([a_point(0.0, 5.4)]).dots[0].x == 0
+    assert a_timeline([]).says == "No reading was kept."
 
 
 def test_a_clearer_face_has_a_larger_dot():
-    blurred, clear = a_course([a_point(-1.0, 0.5, quality=0.1), a_point(0.0, 5.4, quality=0.9)]).dots
+    blurred, clear = a_timeline([a_point(-1.0, 0.5, quality=0.1), a_point(0.0, 5.4, quality=0.9)]).dots
 
     assert clear.size_px > blurred.size_px
 
 
 def test_no_value_lies_outside_however_far_the_evidence_goes():
-    chart = a_course([a_point(-200.0, -9.0), a_point(400.0, 22.0)], ended=(401.5, "put the mask on"))
+    chart = a_timeline([a_point(-200.0, -9.0), a_point(400.0, 22.0)], resolved=(401.5, "put the mask on"))
 
-    assert all(0 <= dot.x <= 100 and 0 <= dot.y <= COURSE_PX for dot in chart.dots)
+    assert all(0 <= dot.x <= 100 and 0 <= dot.y <= TIMELINE_PX for dot in chart.dots)
     assert all(0 <= tick.x <= 100.0 for tick in chart.ticks)
     assert len(chart.ticks) <= 9
     assert not any(line.text == "-0" for line in chart.lines)
 
 
-def test_the_course_is_told_in_words_too():
-    chart = a_course([a_point(-1.0, 0.5), a_point(0.0, 5.4)], ended=(2.25, "left the picture"))
+def test_the_timeline_is_told_in_words_too():
+    chart = a_timeline([a_point(-1.0, 0.5), a_point(0.0, 5.4)], resolved=(2.25, "left the picture"))
 
     assert chart.says == (
         "2 readings from -1.0 to +0.0 seconds around the alert. The evidence goes from +0.5 to +5.4; from +5.3 on it "

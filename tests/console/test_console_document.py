@@ -1,4 +1,4 @@
-"""docs/console.md says what there is: every figure, every path, and the limits by their true numbers."""
+"""docs/console.md says what there is: every figure, every path, every key, and the limits by their true numbers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge_agent.bridge import protocol
+from edge_agent.bridge import server as bridge
+from edge_agent.bridge.protocol import MetricsReply
 from edge_agent.config import ConsoleConfig
-from edge_agent.console import LEAST_CHARACTERS, door, limits, live, server, sessions, uploads
-from edge_agent.console.figures import Figures
+from edge_agent.console import auth, connection_limits, limits, live, server, sessions, uploads
+from edge_agent.console.prometheus import metrics_text
+from edge_agent.metrics import Metrics
 from tests.console.served import OVERVIEW, VERSIONS
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "console.md").read_text(encoding="utf-8")
@@ -18,8 +22,10 @@ SUFFIX = {"counter": "_total", "info": "_info"}
 
 def test_every_figure_is_in_the_table_with_its_labels_and_no_other():
     machine = {"temperature_celsius": 50.0, "memory_bytes": 1, "memory_available_bytes": 1, "disk_free_bytes": 1}
-    overview = {**OVERVIEW, "telemetry": {**OVERVIEW["telemetry"], "machine": machine}}
-    text = Figures(["door"], versions=VERSIONS).text(overview, viewers=0, encoded=0).decode()
+    status = {**OVERVIEW, "telemetry": {**OVERVIEW["telemetry"], "machine": machine}}
+    metrics = Metrics(["door"])
+    reply = MetricsReply(cameras=metrics.cameras(), stages=metrics.stages(), versions=VERSIONS)
+    text = metrics_text(status, reply, viewers=0, encoded=0).decode()
     told = {
         family.name + SUFFIX.get(family.type, ""): {
             label for sample in family.samples for label in sample.labels if label != "le"
@@ -46,23 +52,34 @@ def test_every_path_of_the_api_is_shown(ask):
 
 
 def test_the_numbers_are_the_true_ones():
-    for sentence in (
-        f"{LEAST_CHARACTERS} characters at least",
-        f"another try every {server.AGAIN_SECONDS:.0f} s",
+    text = " ".join(DOCUMENT.split())
+    for number in (
+        f"{auth.LEAST_CHARACTERS} characters",
         f"at most {live.MOST_PER_SECOND} a second",
-        f"At most `viewers` + {server.MOST_BESIDE_VIEWERS}",
-        f"longer than {door.HEAD_SECONDS:.0f} s for a\nhandshake or a header",
-        f"pauses for {door.BODY_SILENCE_SECONDS:.0f} s in a body ({door.BODY_SECONDS:.0f} s in all)",
-        f"reads nothing of an answer for {door.UNREAD_SECONDS:.0f} s",
-        f"closed\nafter {server.PING_SECONDS + server.PONG_SECONDS:.0f} s without an answer",
-        f"after {sessions.IDLE_SECONDS / 3600:.0f} hours without a request",
-        f"after {sessions.LONGEST_SECONDS / 86_400:.0f} days in any case",
+        f"`max_viewers` + {server.MOST_BESIDE_VIEWERS}",
+        f"longer than {connection_limits.HEAD_SECONDS:.0f} s",
+        f"for {connection_limits.BODY_SILENCE_SECONDS:.0f} s in a body ({connection_limits.BODY_SECONDS:.0f} s",
+        f"of an answer for {connection_limits.UNREAD_SECONDS:.0f} s",
+        f"after {server.PING_SECONDS + server.PONG_SECONDS:.0f} s without",
+        f"after {sessions.IDLE_SECONDS / 3600:.0f} hours",
+        f"after {sessions.LONGEST_SECONDS / 86_400:.0f} days",
         f"up to {limits.LONGEST_PAUSE_SECONDS / 60:.0f} minutes",
-        f"make {limits.MISTAKES_OF_ALL:.0f} mistakes at once and then one in {limits.ONE_MORE_SECONDS:.0f} s",
+        f"{limits.MISTAKES_OF_ALL:.0f} mistakes at once and then one in {limits.ONE_MORE_SECONDS:.0f} s",
+        f"replies beyond {bridge.MOST_REPLIES}",
+        f"{protocol.MAX_REQUEST_BYTES // 1024} KB",
+        f"{bridge.MOST_COMMANDS} commands",
     ):
-        assert sentence in DOCUMENT, sentence
-    assert door.HANDSHAKE_SECONDS == door.HEAD_SECONDS
+        assert number in text, number
+    assert connection_limits.HANDSHAKE_SECONDS == connection_limits.HEAD_SECONDS
     assert limits.FREE_MISTAKES == uploads.MOST_HELD == 3, "'after three mistakes', 'three pictures'"
+
+
+def test_the_priority_is_that_of_the_unit():
+    unit = (Path(__file__).parents[2] / "deploy" / "maskwatch-console.service").read_text(encoding="utf-8")
+    for line in ("CPUWeight=10", "Nice=15"):
+        assert f"\n{line}\n" in unit
+        assert f"`{line}`" in DOCUMENT
+    assert "`nice -n 15`" in DOCUMENT
 
 
 def test_every_key_of_the_section_is_named():

@@ -1,71 +1,105 @@
-"""Live: one encoding for all, none for nobody, and nobody of a camera that is paused."""
+"""Live: one frame and one encoding for all, none for nobody."""
 
 import asyncio
 import json
 import struct
-from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from edge_agent.console.desk import Desk
-from edge_agent.console.leisure import Leisure
-from edge_agent.console.live import HELD_SECONDS, MOST_PER_SECOND, Live
-from tests.console.served import somebody
-from tests.values import a_frame
+from edge_agent.bridge.protocol import AnnotatedFace, FrameReply
+from edge_agent.console.client import AgentClient, UnansweredError
+from edge_agent.console.live import MOST_PER_SECOND, Live
+from edge_agent.console.worker import Worker
 
-INTERVAL = 1 / MOST_PER_SECOND
+FACE = AnnotatedFace(box=(100.0, 60.0, 140.0, 110.0), track=7, label="without_mask", score=0.93, decision="violation")
+
+
+class Agent(AgentClient):
+    """Shows a new grey frame at every question, until it is paused or gone."""
+
+    def __init__(self, size=(640, 360)):
+        super().__init__(Path("nowhere"))
+        self.width, self.height = size
+        self.asked, self.number = 0, 0
+        self.is_paused = self.is_gone = False
+
+    async def frame(self, camera, *, after):
+        self.asked += 1
+        if self.is_gone:
+            raise UnansweredError("gone")
+        if self.is_paused:
+            return FrameReply(number=0), b""
+        self.number += 1
+        head = FrameReply(number=self.number, width=self.width, height=self.height, faces=(FACE,))
+        return head, bytes([90]) * (self.width * self.height * 3)
 
 
 @pytest.fixture
-def desk():
-    made = Desk("test", most_waiting=100, leisure=Leisure())
+def worker():
+    made = Worker("test", most_waiting=100)
     yield made
     made.close()
 
 
-@pytest.fixture
-def live(desk):
-    return Live(desk)
+def run(look):
+    return asyncio.run(look())
 
 
-def test_nothing_is_encoded_while_nobody_looks(live):
-    for number in range(100):
-        live.saw(a_frame(number / 10), somebody())
+async def shown(live):
+    frame = await live.frame("door")
+    assert frame is not None
+    return frame
 
-    assert live.encoded == 0
+
+def test_the_agent_is_not_asked_while_nobody_looks(worker):
+    agent = Agent()
+    live = Live(agent, worker)
+
+    run(live.tick)
+
+    assert (agent.asked, live.encoded) == (0, 0)
 
 
-def test_twenty_viewers_are_served_by_one_encoding(live):
-    live.saw(a_frame(0.0, size=(640, 360)), somebody())
+def test_twenty_viewers_are_served_by_one_frame_and_one_encoding(worker):
+    agent = Agent()
+    live = Live(agent, worker)
 
     async def look():
-        sight = live.shown("door", at=0.0)
-        return await asyncio.gather(*(live.picture(sight, width_px=640) for _ in range(20)))
+        frames = await asyncio.gather(*(shown(live) for _ in range(20)))
+        return await asyncio.gather(*(live.picture(frame, width_px=640) for frame in frames))
 
-    pictures = asyncio.run(look())
+    pictures = run(look)
 
-    assert live.encoded == 1
+    assert (agent.asked, live.encoded) == (1, 1)
     assert len({id(picture) for picture in pictures}) == 1
 
 
-def test_all_viewers_together_see_no_more_pictures_a_second_than_one(live):
-    seen = set()
-    for number in range(300):
-        live.saw(a_frame(number / 300), somebody())
-        seen.add(live.shown("door", at=number / 300).number)
-
-    assert MOST_PER_SECOND - 1 <= len(seen) <= MOST_PER_SECOND + 1
-
-
-def test_a_picture_says_who_is_in_it_in_its_own_pixels(live):
-    live.saw(a_frame(0.0, size=(1280, 720), brightness=90), somebody())
+def test_all_viewers_together_see_no_more_frames_a_second_than_one(worker):
+    agent = Agent()
+    live = Live(agent, worker)
 
     async def look():
-        return await live.picture(live.shown("door", at=0.0), width_px=640)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + 1.0
+        while loop.time() < until:
+            await asyncio.gather(*(live.frame("door") for _ in range(3)))
+            await asyncio.sleep(0.01)
 
-    picture = asyncio.run(look())
+    run(look)
+
+    assert agent.asked <= MOST_PER_SECOND + 1
+
+
+def test_a_picture_says_who_is_in_it_in_its_own_pixels(worker):
+    live = Live(Agent(size=(1280, 720)), worker)
+
+    async def look():
+        return await live.picture(await shown(live), width_px=640)
+
+    picture = run(look)
     (length,) = struct.unpack(">I", picture.message[:4])
     head, jpeg = json.loads(picture.message[4 : 4 + length]), picture.message[4 + length :]
 
@@ -76,50 +110,51 @@ def test_a_picture_says_who_is_in_it_in_its_own_pixels(live):
     pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert pixels.shape == (360, 640, 3)
     # The frame around the face is orange, the rest still grey.
-    assert pixels[42, 50].astype(int).ptp() > 60
-    assert pixels[200, 300].astype(int).ptp() < 10
+    assert np.ptp(pixels[42, 50].astype(int)) > 60
+    assert np.ptp(pixels[200, 300].astype(int)) < 10
 
 
-def test_odd_widths_are_not_each_encoded(live):
-    live.saw(a_frame(0.0, size=(1280, 720)), somebody())
+def test_odd_widths_are_not_each_encoded(worker):
+    live = Live(Agent(size=(1280, 720)), worker)
 
     async def look():
-        sight = live.shown("door", at=0.0)
+        frame = await shown(live)
         for width_px in range(1, 2000, 7):
-            await live.picture(sight, width_px=width_px)
+            await live.picture(frame, width_px=width_px)
 
-    asyncio.run(look())
+    run(look)
 
     assert live.encoded == 4
 
 
-def test_what_was_read_of_somebody_stays_until_they_have_left(live):
-    read, seen = somebody(), replace(somebody(), readings=(), verdicts=())
-    live.saw(a_frame(0.0), read)
-    live.saw(a_frame(0.1), seen)
-    (face,) = live.shown("door", at=0.0).faces
-    assert (face.label, face.decision) == ("without_mask", "violation")
+def test_a_paused_camera_shows_nothing(worker):
+    agent = Agent()
+    live = Live(agent, worker)
 
-    live.saw(a_frame(0.2), replace(seen, tracks=()))
-    live.saw(a_frame(0.3), seen)
-    (face,) = live.shown("door", at=1.0).faces
+    async def look():
+        before = await live.frame("door")
+        agent.is_paused = True
+        await asyncio.sleep(1.1 / MOST_PER_SECOND)
+        return before, await live.frame("door")
 
-    assert (face.label, face.decision) == (None, "undecided")
+    before, after = run(look)
 
-
-def test_boxes_do_not_flicker_between_the_frames_that_are_looked_at(live):
-    live.saw(a_frame(0.0), somebody())
-    live.saw(a_frame(0.05), somebody(looked=False))
-    assert live.shown("door", at=0.0).faces
-
-    live.saw(a_frame(HELD_SECONDS + 0.1), somebody(looked=False))
-    assert not live.shown("door", at=2.0).faces
+    assert before is not None
+    assert after is None
 
 
-def test_a_paused_camera_shows_nothing(live):
-    live.saw(a_frame(0.0), somebody())
-    assert live.shown("door", at=0.0) is not None
+def test_an_agent_that_is_gone_is_told_to_everybody_and_looked_for_again(worker):
+    agent = Agent()
+    agent.is_gone = True
+    live = Live(agent, worker)
 
-    live.looked_away("door")
+    async def look():
+        gone = await asyncio.gather(*(live.frame("door") for _ in range(3)), return_exceptions=True)
+        agent.is_gone = False
+        await asyncio.sleep(1.1 / MOST_PER_SECOND)
+        return gone, await live.frame("door")
 
-    assert live.shown("door", at=0.001) is None
+    gone, frame = run(look)
+
+    assert {type(one) for one in gone} == {UnansweredError}
+    assert frame.number == 1

@@ -17,7 +17,7 @@ from tests.console.browsing import (
     a_visitor,
     two_people,
 )
-from tests.journeys.agent import EXAMPLE, PATIENCE_SECONDS, run_command, wait_until
+from tests.journeys.agent import EXAMPLE, run_command, wait_until
 from tests.mosquitto import free_port
 from tests.recordings import ffmpeg
 
@@ -59,10 +59,10 @@ def visitor(browser, door) -> Iterator[Visitor]:
 
 
 def an_alert(visitor: Visitor) -> str:
-    """The address of the newest alert that nobody has judged, once there is one."""
+    """The address of the newest alert that nobody has reviewed, once there is one."""
     page = visitor.see("/")
     page.locator("#newest .alert-card").first.wait_for()
-    visitor.see("/alerts?truth=unjudged")
+    visitor.see("/alerts?review=unreviewed")
     address = page.locator(".gallery .alert-card").first.get_attribute("href")
     assert address
     return address
@@ -167,33 +167,33 @@ def test_a_day_of_the_chart_leads_to_its_alerts(visitor):
 
 def test_a_false_alarm_is_kept_and_goes_to_the_next_training(visitor, door, tmp_path):
     page = visitor.see(an_alert(visitor))
-    expect(page.locator("#truth-state")).to_have_text("not judged yet")
+    expect(page.locator("#review-state")).to_have_text("not reviewed yet")
 
     page.get_by_role("radio", name="Mask worn well").check()
-    page.get_by_role("button", name="Keep judgement").click()
-    expect(page.locator("#truth-state")).to_have_text("false alarm")
+    page.get_by_role("button", name="Save review").click()
+    expect(page.locator("#review-state")).to_have_text("false alarm")
     page.reload()
-    expect(page.locator("#truth-state")).to_have_text("false alarm")
-    visitor.see("/alerts?truth=with_mask")
-    expect(page.locator(".gallery .alert-judged").first).to_have_text("false alarm")
+    expect(page.locator("#review-state")).to_have_text("false alarm")
+    visitor.see("/alerts?review=with_mask")
+    expect(page.locator(".gallery .alert-reviewed").first).to_have_text("false alarm")
 
-    exported = run_command("alerts", "export", tmp_path / "judged", "--config", door.config_file)
+    exported = run_command("alerts", "export", tmp_path / "reviewed", "--config", door.config_file)
     assert exported.returncode == 0, exported.stderr
-    assert len(list((tmp_path / "judged" / "with_mask").iterdir())) == 1
+    assert len(list((tmp_path / "reviewed" / "with_mask").iterdir())) == 1
 
 
 def test_a_judgement_can_be_taken_back(visitor):
     address = an_alert(visitor)
     page = visitor.see(address)
     page.get_by_role("radio", name="No mask").check()
-    page.get_by_role("button", name="Keep judgement").click()
-    expect(page.locator("#truth-state")).to_have_text("confirmed")
+    page.get_by_role("button", name="Save review").click()
+    expect(page.locator("#review-state")).to_have_text("confirmed")
 
     page.get_by_role("button", name="Take it back").click()
 
-    expect(page.locator("#truth-state")).to_have_text("not judged yet")
+    expect(page.locator("#review-state")).to_have_text("not reviewed yet")
     page.reload()
-    expect(page.locator("#truth-state")).to_have_text("not judged yet")
+    expect(page.locator("#review-state")).to_have_text("not reviewed yet")
     expect(page.get_by_role("radio", checked=True)).to_have_count(0)
 
 
@@ -205,7 +205,7 @@ def test_an_alert_shows_its_crop_and_the_evidence_that_led_to_it(visitor):
     assert crop.get_attribute("alt")
     assert page.locator(".chart .dot").count() >= 2
     expect(page.locator(".chart .threshold")).to_have_count(2)
-    expect(page.locator("#course-says")).to_contain_text("from +")
+    expect(page.locator("#timeline-says")).to_contain_text("from +")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename.startswith(f"{CAMERA}_")
@@ -381,12 +381,12 @@ def test_the_keyboard_alone_leads_from_the_start_to_a_judged_alert(visitor):
     page.keyboard.press("Enter")
     page.wait_for_url("**/alerts/*-*")
 
-    tab_to(page, "input[name=truth]")
+    tab_to(page, "input[name=review]")
     page.keyboard.press("ArrowDown")
-    tab_to(page, "#truth button")
+    tab_to(page, "#review button")
     page.keyboard.press("Enter")
 
-    expect(page.locator("#truth-says")).to_contain_text("Kept")
+    expect(page.locator("#review-says")).to_contain_text("Kept")
 
 
 def test_nothing_inline_is_run(browser, door):
@@ -424,9 +424,9 @@ def test_a_page_says_that_the_device_is_gone_and_goes_on_when_it_is_back(browser
         canvas = page.locator(f"[data-camera={CAMERA}] canvas")
         expect(canvas).to_be_visible()
 
-        door.end(seconds=PATIENCE_SECONDS)
+        door.console.end()
         expect(page.get_by_role("alert").filter(has_text="is lost")).to_contain_text("Trying again")
-        door.start()
+        door.console.start()
         door.wait_until_ready()
         page.get_by_role("button", name="Try now").click()
 

@@ -1,48 +1,37 @@
-"""The server: it comes and goes beside the watching, and costs it nothing when it cannot."""
+"""The server: it listens, logs little, and ends at once."""
 
 from __future__ import annotations
 
 import logging
-import os
 import socket
-import threading
 import time
 
 import pytest
 
 from edge_agent.config import ConsoleConfig
-from edge_agent.console.desk import NICENESS
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, UnavailableError
 from tests.console.served import jpeg, served
-from tests.journeys.agent import wait_until
 from tests.mosquitto import free_port
 from tests.mqtt.brokers import make_certificates
 
 
-def test_a_port_that_is_taken_is_told_once_and_costs_the_console_alone(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("edge_agent.console.server.AGAIN_SECONDS", 0.2)
+def test_a_port_that_is_taken_ends_the_start_with_what_to_check(tmp_path):
     port = free_port()
-    with socket.create_server(("127.0.0.1", port)) as taken, served(tmp_path, port=port) as console:
-        wait_until(lambda: console.console.trouble, "the trouble to be told")
-        assert console.console.trouble == (
-            f"127.0.0.1 port {port}: Address already in use; check console.host and console.port"
-        )
-        # Several attempts later nothing more was said.
-        wait_until(lambda: len(caplog.records) >= 1, "the log")
-        taken.close()
-        wait_until(lambda: not console.console.trouble, "the console to come back by itself")
-        with console.client() as ask:
-            assert ask.get("/health").status_code == 200
-
-    errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(errors) == 1
-    assert errors[0].startswith(f"the console cannot be reached: 127.0.0.1 port {port}: Address already in use")
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(UnavailableError, match=rf"127\.0\.0\.1 port {port}: .*console\.port"),
+        served(tmp_path, port=port),
+    ):
+        pass
 
 
 def test_an_address_that_this_machine_has_not_is_told(tmp_path):
     (tmp_path / "token").write_text("a long enough token", encoding="utf-8")
-    with served(tmp_path, host="192.0.2.1", token_file=str(tmp_path / "token")) as console:
-        assert console.console.trouble.startswith("192.0.2.1 port ")
+    with (
+        pytest.raises(UnavailableError, match=r"192\.0\.2\.1 port "),
+        served(tmp_path, host="192.0.2.1", token_file=str(tmp_path / "token")),
+    ):
+        pass
 
 
 def test_it_ends_at_once_although_somebody_is_served(tmp_path):
@@ -58,30 +47,12 @@ def test_it_ends_at_once_although_somebody_is_served(tmp_path):
     silent.close()
     unread.close()
 
-    assert not any(thread.name.startswith("console") for thread in threading.enumerate() if thread.name == "console")
-
 
 def test_it_opens_again_on_the_same_port(tmp_path):
     port = free_port()
     for _ in range(3):
         with served(tmp_path, port=port) as console, console.client() as ask:
             assert ask.get("/health").status_code == 200
-
-
-def test_its_threads_step_back_behind_the_watching(console, ask):
-    ask.post("/api/v1/detect", files={"file": jpeg()})
-    ask.get("/api/v1/alerts")
-    threads = [thread for thread in threading.enumerate() if thread.name.startswith("console")]
-    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-
-    found = {
-        thread.name.partition("_")[0]: os.getpriority(os.PRIO_PROCESS, thread.native_id)
-        for thread in threads
-        if thread.native_id is not None
-    }
-
-    # The loop does all it does with the interpreter's lock: put aside with that, it would keep the watching waiting.
-    assert found == {"console": own, "console-desk": max(own, NICENESS), "console-eyes": max(own, NICENESS)}
 
 
 def test_one_line_is_logged_at_the_start_and_no_more(tmp_path, caplog):
@@ -117,7 +88,7 @@ def test_a_bug_of_ours_is_logged_without_what_was_asked(tmp_path, caplog, monkey
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "camera.local"])  # noqa: S104
 def test_beyond_this_machine_it_wants_a_password_or_a_token(host):
     with pytest.raises(ValueError, match="can be reached by others, who would see the cameras: name a password_file"):
-        ConsoleConfig(enabled=True, host=host)
+        ConsoleConfig(host=host)
 
 
 @pytest.mark.parametrize("key", ["password_file", "token_file"])
@@ -144,7 +115,6 @@ def test_a_certificate_that_cannot_be_used_ends_the_start(tmp_path):
 
 def test_localhost_is_all_of_this_machine_s_addresses_for_itself(tmp_path):
     with served(tmp_path, host="localhost") as console:
-        assert console.console.trouble == ""
         for address in {str(found[4][0]) for found in socket.getaddrinfo("localhost", None)}:
             try:
                 line = socket.create_connection((address, console.config.console.port), timeout=10)

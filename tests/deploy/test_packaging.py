@@ -67,6 +67,8 @@ def test_the_test_on_arm64_says_what_is_missing_and_how_to_get_it(tmp_path):
 
 def test_service_package_and_installer_put_the_program_in_the_same_place():
     assert f"ExecStart={PROGRAM} run" in text("edge-agent.service")
+    assert f"ExecStart={PROGRAM} console" in text("maskwatch-console.service")
+    assert all("maskwatch-console.service" in text(script) for script in ("build-deb", "install.sh"))
     assert f'"$root{PROGRAM}"' in text("build-deb")
     assert f"ln -sfn {PROGRAM} " in text("install.sh")
 
@@ -111,7 +113,8 @@ def test_the_fleets_readme_has_every_variable_of_the_role_and_no_other():
 
 
 def test_the_fleets_secrets_are_those_that_the_service_is_handed():
-    handed = set(re.findall(r"^LoadCredential=([a-z-]+):", text("edge-agent.service"), re.MULTILINE))
+    units = text("edge-agent.service") + text("maskwatch-console.service")
+    handed = set(re.findall(r"^LoadCredential=([a-z-]+):", units, re.MULTILINE))
     written = set(
         re.findall(r"- name: ([a-z]+-[a-z]+)$", text("ansible/roles/maskwatch/tasks/secrets.yml"), re.MULTILINE)
     )

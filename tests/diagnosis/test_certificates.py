@@ -90,12 +90,9 @@ def test_without_tls_there_is_nothing_to_say():
     assert list(look_at_certificates(Config(), now=NOW)) == []
 
 
-def test_the_consoles_certificate_is_judged_where_there_is_a_console(tmp_path):
+def test_the_consoles_certificate_is_judged(tmp_path):
     file = a_certificate(tmp_path, days=1)
-    console = {"enabled": True, "cert_file": file, "key_file": tmp_path / "key"}
+    console = {"cert_file": file, "key_file": tmp_path / "key"}
 
     (finding,) = look_at_certificates(Config.model_validate({"console": console}), now=NOW)
     assert (finding.check, finding.severity) == ("console.cert_file", "warning")
-
-    console["enabled"] = False
-    assert list(look_at_certificates(Config.model_validate({"console": console}), now=NOW)) == []

@@ -107,3 +107,39 @@ class AgentProcess:
             self.process.kill()
             self.process.wait()
         self._notify.close()
+
+
+class ConsoleProcess:
+    """`edge-agent console` on the configuration of an agent."""
+
+    def __init__(self, config_file: Path, *, log_file: Path) -> None:
+        """It is started by `start`."""
+        self.config_file, self.log_file = config_file, log_file
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, niceness: int = 0) -> None:
+        """Start it; what it logs is added to the log of earlier starts."""
+        nice = ["nice", "-n", str(niceness)] if niceness else []
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*nice, sys.executable, "-m", "edge_agent", "console", "--config", str(self.config_file)],
+                stdout=log,
+                stderr=log,
+            )
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and give the exit status."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        return self.process.wait(timeout=PATIENCE_SECONDS)
+
+    def kill(self) -> None:
+        """End what is left of it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    @property
+    def log(self) -> str:
+        """Everything it has logged."""
+        return self.log_file.read_text(encoding="utf-8")

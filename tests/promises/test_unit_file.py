@@ -15,7 +15,8 @@ from edge_agent.errors import ConfigError, ModelError, UnavailableError
 from edge_agent.systemd import FEED_SECONDS, PATIENCE_SECONDS
 from edge_agent.wiring import DRAIN_SECONDS
 
-UNIT_FILE = Path(__file__).parents[2] / "deploy" / "edge-agent.service"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+UNIT_FILE, CONSOLE_UNIT_FILE = DEPLOY / "edge-agent.service", DEPLOY / "maskwatch-console.service"
 MOST_EXPOSED = 2.0
 """What `systemd-analyze security` may say at most; 10 is a service without any walls."""
 
@@ -33,16 +34,16 @@ needs_systemd_analyze = pytest.mark.skipif(
 )
 
 
-def the_unit() -> configparser.ConfigParser:
+def the_unit(file: Path = UNIT_FILE) -> configparser.ConfigParser:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read(UNIT_FILE, encoding="utf-8")
+    unit.read(file, encoding="utf-8")
     return unit
 
 
-def all_values(key: str) -> list[str]:
+def all_values(key: str, file: Path = UNIT_FILE) -> list[str]:
     """What a key that may be given several times says."""
-    return re.findall(rf"^{key}=(.*)$", UNIT_FILE.read_text(encoding="utf-8"), re.MULTILINE)
+    return re.findall(rf"^{key}=(.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 @pytest.fixture
@@ -125,30 +126,58 @@ def test_the_agent_may_ask_whether_the_clock_is_synchronised_and_not_set_it(serv
     assert all_values("CapabilityBoundingSet") == [""]
 
 
-def test_secrets_may_be_missing(service):
-    loaded = {line.split(":")[0] for line in all_values("LoadCredential")}
-    instead = {line.split(":")[0] for line in all_values("SetCredential")}
+@pytest.mark.parametrize(
+    ("file", "secrets"),
+    [
+        (UNIT_FILE, {"mqtt-password", "mqtt-key"}),
+        (CONSOLE_UNIT_FILE, {"console-password", "console-token", "console-key"}),
+    ],
+)
+def test_each_service_is_handed_its_own_secrets_and_they_may_be_missing(file, secrets):
+    loaded = {line.split(":")[0] for line in all_values("LoadCredential", file)}
+    instead = {line.split(":")[0] for line in all_values("SetCredential", file)}
 
-    assert loaded == instead
-    assert loaded == {"mqtt-password", "mqtt-key", "console-password", "console-token", "console-key"}
+    assert loaded == instead == secrets
+
+
+def test_the_console_is_another_user_of_less_weight_without_devices_and_with_nothing_to_write():
+    agent, console = the_unit()["Service"], the_unit(CONSOLE_UNIT_FILE)["Service"]
+
+    assert console["User"] != agent["User"]
+    # What the agent keeps is read, and its socket reached, through the group.
+    assert console["Group"] == agent["Group"]
+    assert (agent["UMask"], console["PrivateDevices"], console["ProtectSystem"]) == ("0027", "yes", "strict")
+    assert int(console["CPUWeight"]) < 100
+    assert int(console["Nice"]) > 0
+    assert not [key for key in console if key.endswith("Directory") or key == "ReadWritePaths"]
+
+
+def test_a_console_whose_port_is_taken_is_started_again_for_as_long_as_it_takes():
+    unit = the_unit(CONSOLE_UNIT_FILE)
+
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+    assert str(UnavailableError.exit_code) not in unit["Service"]["RestartPreventExitStatus"].split()
+    assert " console " in unit["Service"]["ExecStart"]
 
 
 @needs_systemd_analyze
-def test_systemd_finds_little_that_is_exposed():
-    asked = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(UNIT_FILE)]
+@pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE])
+def test_systemd_finds_little_that_is_exposed(file):
+    asked = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(file)]
     said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)
 
-    level = re.search(r"Overall exposure level for edge-agent.service: ([0-9.]+)", said.stdout)
+    level = re.search(rf"Overall exposure level for {file.name}: ([0-9.]+)", said.stdout)
 
     assert level, said.stdout + said.stderr
     assert float(level[1]) <= MOST_EXPOSED
 
 
 @needs_systemd_analyze
-def test_systemd_understands_every_line():
+@pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE])
+def test_systemd_understands_every_line(file):
     # It exits with 0 for a key that it does not know, and says so on stderr only.
-    asked = ["systemd-analyze", "verify", "--man=no", str(UNIT_FILE)]
+    asked = ["systemd-analyze", "verify", "--man=no", str(file)]
     said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
 
-    own = [line for line in said.stderr.splitlines() if "edge-agent" in line]
+    own = [line for line in said.stderr.splitlines() if file.stem in line]
     assert [line for line in own if "is not executable" not in line] == []

@@ -3,8 +3,9 @@
     python -m tests.proofs.console_load --folder FOLDER
 
 A real agent watches the example recording, over and over, with a real broker: at its own speed, and then as fast as it
-can. Quiet and crowded turns alternate, so that whatever else the machine does falls on both. Prints the figures as one
-line of JSON, and ends with 1 where the crowd costs a camera a tenth of its frame rate, or an alert.
+can; the console's process has the niceness of its unit. Quiet and crowded turns alternate, so that whatever else the
+machine does falls on both. Prints the figures as one line of JSON, and ends with 1 where the crowd costs more than
+three hundredths of the frame rate, or an alert.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from edge_agent.alerts.database import history_entry
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timeline, TimelinePoint
 from edge_agent.messages.alert import AlertMessage
-from tests.journeys.agent import EXAMPLE, AgentProcess, wait_until
+from tests.journeys.agent import EXAMPLE, AgentProcess, ConsoleProcess, wait_until
 from tests.journeys.subscriber import Subscriber
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt.samples import a_message
@@ -53,7 +54,9 @@ PATIENCE_SECONDS = 5.0
 """For the last answers of a turn."""
 ENTRIES_BEFORE = 500
 """That the history holds at the start: a page of alerts is then a whole one."""
-MOST_LOST_FRACTION = 0.10
+MOST_LOST_FRACTION = 0.03
+NICENESS = 15
+"""As in deploy/maskwatch-console.service."""
 
 
 @dataclass(slots=True)
@@ -90,10 +93,14 @@ def measure(folder: Path, *, turns: int, viewers: int, requests_per_second: floa
             # It would halve the frames of an agent that has no time left.
             "governor": {"enabled": not is_flat_out},
             "mqtt": {"host": "127.0.0.1", "port": broker.port, "telemetry_seconds": 1.0},
-            "console": {"enabled": True, "port": port},
+            "console": {"port": port},
         }
         _fill_history(folder / "state" / "alerts.sqlite")
-        with AgentProcess(folder, config) as agent, _crowd(port, viewers, requests_per_second) as crowd:
+        with (
+            AgentProcess(folder, config) as agent,
+            _console(agent),
+            _crowd(port, viewers, requests_per_second) as crowd,
+        ):
             wait_until(lambda: (agent.notifications, _is_ready(port))[1], "the console of an agent that watches")
             taken = []
             for number in range(2 * turns):
@@ -129,6 +136,16 @@ def _fill_history(file: Path) -> None:
             assert isinstance(message, AlertMessage)
             store.put(message, history_entry(message, timeline, now=message.when))
             store.remove(message.id)
+
+
+@contextmanager
+def _console(agent: AgentProcess) -> Iterator[None]:
+    console = ConsoleProcess(agent.config_file, log_file=agent.folder / "console.log")
+    console.start(niceness=NICENESS)
+    try:
+        yield
+    finally:
+        console.kill()
 
 
 @contextmanager
@@ -237,10 +254,8 @@ def main() -> int:
         name: measure(options.folder / name, turns=options.turns, times_as_fast=times_as_fast, **load)
         for name, times_as_fast in (("as_a_camera", 1), ("flat_out", FLAT_OUT_TIMES))
     }
-    # Flat out is told and not judged: there whatever else runs on the machine takes from one turn or the other.
-    as_a_camera = figures["as_a_camera"]
-    is_as_fast = min(as_a_camera[name]["ratio"] for name in RATES) > 1 - MOST_LOST_FRACTION
-    holds = is_as_fast and not as_a_camera["alerts_missing"]["crowded"]
+    is_as_fast = min(found[name]["ratio"] for found in figures.values() for name in RATES) >= 1 - MOST_LOST_FRACTION
+    holds = is_as_fast and not figures["as_a_camera"]["alerts_missing"]["crowded"]
     sys.stdout.write(json.dumps({**load, **figures, "holds": holds}) + "\n")
     return 0 if holds else 1
 

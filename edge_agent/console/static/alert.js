@@ -3,34 +3,34 @@
 import { ask } from "./api.js";
 
 const { alert: id, label } = document.querySelector("[data-alert]").dataset;
-const form = document.getElementById("truth");
-const none = document.getElementById("truth-none");
-const says = document.getElementById("truth-says");
+const form = document.getElementById("review");
+const none = document.getElementById("review-none");
+const says = document.getElementById("review-says");
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  keep(new FormData(form).get("truth"));
+  keep(new FormData(form).get("review"));
 });
 none.addEventListener("click", () => keep(""));
 
-async function keep(truth) {
+async function keep(review) {
   try {
-    await ask("PUT", `/api/v1/alerts/${id}/truth`, { truth });
+    await ask("PUT", `/api/v1/alerts/${id}/review`, { review });
   } catch (error) {
     says.textContent = error.message;
     return;
   }
-  const isFalse = truth !== label;
-  const badge = document.querySelector("#truth-state .badge");
-  badge.className = `badge ${!truth ? "" : isFalse ? "warning" : "good"}`;
-  badge.textContent = !truth ? "not judged yet" : isFalse ? "false alarm" : "confirmed";
-  says.textContent = !truth ? "Taken back." : isFalse ? "Kept as a false alarm." : "Kept: the alert was right.";
-  if (!truth) {
+  const isFalse = review !== label;
+  const badge = document.querySelector("#review-state .badge");
+  badge.className = `badge ${!review ? "" : isFalse ? "warning" : "good"}`;
+  badge.textContent = !review ? "not reviewed yet" : isFalse ? "false alarm" : "confirmed";
+  says.textContent = !review ? "Taken back." : isFalse ? "Kept as a false alarm." : "Kept: the alert was right.";
+  if (!review) {
     form.reset();
-    for (const choice of form.elements.truth) choice.checked = false;
+    for (const choice of form.elements.review) choice.checked = false;
     form.querySelector("button").focus();
   }
-  none.hidden = !truth;
+  none.hidden = !review;
 }
 
 const dialog = document.getElementById("remove-dialog");

@@ -239,7 +239,7 @@ function showOverview(overview) {
   showLatencies(latencies);
 }
 
-/** The console is there, but the watching behind it does not answer. */
+/** The console is there, but the agent does not answer. */
 function showUnanswered(error) {
   showDevice("no answer", "bad");
   showReasons([error]);

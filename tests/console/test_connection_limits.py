@@ -11,7 +11,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from edge_agent.console.door import BODY_SILENCE_SECONDS, HANDSHAKE_SECONDS, HEAD_SECONDS, UNREAD_SECONDS
+from edge_agent.console.connection_limits import BODY_SILENCE_SECONDS, HANDSHAKE_SECONDS, HEAD_SECONDS, UNREAD_SECONDS
 from tests.console.served import jpeg, served
 from tests.mqtt.brokers import make_certificates
 
@@ -99,7 +99,7 @@ def test_meanwhile_everybody_else_is_served_on_one_line_too(dawdlers):
 
 
 def test_more_connections_than_there_is_room_for_are_told_so(tmp_path):
-    with served(tmp_path, viewers=1) as console, ExitStack() as stack:
+    with served(tmp_path, max_viewers=1) as console, ExitStack() as stack:
         lines = [stack.enter_context(line_to(console)) for _ in range(120)]
         told = [line.recv(65_536)[:13] for line in lines[101:]]
         assert told == [b"HTTP/1.1 503 "] * 19

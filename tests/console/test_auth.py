@@ -1,4 +1,4 @@
-"""Access: who is let in, and what a page of another site can do: nothing."""
+"""Auth: who is let in, and what a page of another site can do: nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 from starlette.datastructures import Headers
 
 from edge_agent.config import ConsoleConfig
-from edge_agent.console.access import Access, Refusal
+from edge_agent.console.auth import Auth, Refusal
 from edge_agent.console.limits import FREE_MISTAKES
 from edge_agent.console.sessions import IDLE_SECONDS
 from tests.console.served import PASSWORD, TOKEN, served
+from tests.faces import HOPPER, portrait
 
 GUESS = "a guess"
 EVERYTHING = ["/api/v1/status", "/api/v1/alerts", "/api/v1/cameras/door/frame.jpg", "/metrics", "/openapi.json"]
@@ -188,20 +189,20 @@ def test_a_page_must_prove_that_it_is_ours_before_it_changes_anything(browser):
 
 def test_a_session_ends_by_itself(locked):
     now = [0.0]
-    access = Access(ConsoleConfig(), password=PASSWORD, token="", clock=lambda: now[0])
+    auth = Auth(ConsoleConfig(), password=PASSWORD, token="", clock=lambda: now[0])
     headers = Headers({"host": "camera.example"})
-    visitor = access.look(headers, scheme="http", address="192.0.2.1")
+    visitor = auth.look(headers, scheme="http", address="192.0.2.1")
     assert not isinstance(visitor, Refusal)
-    cookie = access.log_in(visitor, PASSWORD)
-    headers = Headers({"host": "camera.example", "cookie": f"other=1; {access.cookie_name('http')}={cookie}"})
+    cookie = auth.log_in(visitor, PASSWORD)
+    headers = Headers({"host": "camera.example", "cookie": f"other=1; {auth.cookie_name('http')}={cookie}"})
 
-    visitor = access.look(headers, scheme="http", address="192.0.2.1")
+    visitor = auth.look(headers, scheme="http", address="192.0.2.1")
     assert not isinstance(visitor, Refusal)
     assert visitor.name == "person"
-    assert access.still_knows(visitor)
+    assert auth.still_knows(visitor)
     now[0] = IDLE_SECONDS + 1
-    assert not access.still_knows(visitor)
-    visitor = access.look(headers, scheme="http", address="192.0.2.1")
+    assert not auth.still_knows(visitor)
+    visitor = auth.look(headers, scheme="http", address="192.0.2.1")
     assert not isinstance(visitor, Refusal)
     assert visitor.name == "nobody"
 
@@ -280,6 +281,28 @@ def test_a_proxy_says_for_whom_it_asks_and_that_it_was_https(locked):
     browser.client.close()
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/v1/status", "/api/v1/cameras/door/frame.jpg", "/alerts", "/metrics", "/health"])
+def test_a_page_of_another_site_reads_nothing_though_no_password_is_set(console, ask, headers, path):
+    console.show(portrait(HOPPER))
+
+    assert ask.get(path, headers=headers).status_code == 403
+
+
+def test_a_link_on_another_site_leads_to_a_page(ask):
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+    assert ask.get("/alerts", headers=headers).status_code == 200
+
+
 # everybody
 
 
@@ -295,7 +318,7 @@ def test_every_answer_forbids_what_a_page_of_ours_does_not_need(console, ask):
 
 
 def test_a_flood_is_told_to_slow_down(tmp_path):
-    with served(tmp_path, requests_per_second=0.1) as console, console.client() as ask:
+    with served(tmp_path, max_requests_per_second=0.1) as console, console.client() as ask:
         first, second = ask.get("/health"), ask.get("/health")
 
         assert (first.status_code, second.status_code) == (200, 429)

@@ -1,4 +1,4 @@
-"""The door: which connections are let in, and which are shown out because they dawdle?
+"""Connection limits: which connections are accepted, and which are closed because they make no headway?
 
 uvicorn alone would hold as many connections as there are, and wait without an end for the rest of a header, or for
 somebody to read what was sent. The agent needs file descriptors for its cameras: a hostile client must not take them.
@@ -43,7 +43,7 @@ FULL = (
 )
 
 
-class Patient(H11Protocol):
+class TimedProtocol(H11Protocol):
     """uvicorn's own, which also knows when it last heard something."""
 
     heard_at = 0.0
@@ -54,8 +54,8 @@ class Patient(H11Protocol):
         super().data_received(data)
 
 
-class Door:
-    """Lets connections in and out. Owned by the event loop."""
+class ConnectionLimits:
+    """Accepts and closes connections. Owned by the event loop."""
 
     def __init__(
         self,
@@ -69,123 +69,126 @@ class Door:
         """At most `most` connections are open at once, of one address beyond loopback `most_of_one`."""
         self._listeners, self._make_protocol, self._tls = listeners, make_protocol, tls
         self._most, self._most_of_one = most, most_of_one
-        self._guests: set[_Guest] = set()
+        self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
-        """Begin to let in."""
+        """Begin to accept."""
         for listener in self._listeners:
-            self._begin(self._let_in(listener))
+            self._begin(self._accept(listener))
         self._begin(self._sweep())
 
     def close(self) -> None:
-        """Let nobody in any more. Who is in, uvicorn sees out."""
+        """Accept nobody any more. Open connections are closed by uvicorn."""
         for task in tuple(self._tasks):
             task.cancel()
         for listener in self._listeners:
             listener.close()
 
     async def wait_closed(self) -> None:
-        """Wait for nobody: who does not go is put out."""
+        """Wait for nobody: who does not go is cut off."""
 
-    def put_out(self) -> None:
+    def abort(self) -> None:
         """End all connections at once."""
-        for guest in self._guests:
-            guest.put_out()
+        for connection in self._connections:
+            connection.abort()
 
     def _begin(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _let_in(self, listener: socket.socket) -> None:
+    async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, peer = await loop.sock_accept(listener)
+                accepted, peer = await loop.sock_accept(listener)
             except OSError:
                 # No descriptor is left, or the client was gone again.
                 await asyncio.sleep(NO_DESCRIPTORS_SECONDS)
                 continue
-            guest = _Guest(connection, neighbourhood(str(peer[0])), since=loop.time())
-            if self._is_full_for(guest.address):
-                guest.turn_away(in_the_clear=self._tls is None)
+            connection = _Connection(accepted, neighbourhood(str(peer[0])), since=loop.time())
+            if self._is_full_for(connection.address):
+                connection.refuse(in_the_clear=self._tls is None)
                 continue
-            self._guests.add(guest)
-            self._begin(self._welcome(guest))
+            self._connections.add(connection)
+            self._begin(self._handshake(connection))
 
     def _is_full_for(self, address: str) -> bool:
         # Nobody counts who has left since the last sweep.
-        self._guests = {guest for guest in self._guests if guest.is_here}
-        if len(self._guests) >= self._most:
+        self._connections = {connection for connection in self._connections if connection.is_open}
+        if len(self._connections) >= self._most:
             return True
         # A proxy on this machine speaks for many.
         is_local = address in ("127.0.0.1", "::1")
-        return not is_local and Counter(guest.address for guest in self._guests)[address] >= self._most_of_one
+        return (
+            not is_local
+            and Counter(connection.address for connection in self._connections)[address] >= self._most_of_one
+        )
 
-    async def _welcome(self, guest: _Guest) -> None:
+    async def _handshake(self, connection: _Connection) -> None:
         loop = asyncio.get_running_loop()
         try:
             transport, _ = await loop.connect_accepted_socket(
                 self._make_protocol,
-                guest.connection,
+                connection.socket,
                 ssl=self._tls,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
             )
         except (OSError, asyncio.TimeoutError):
             # It left, or speaks no TLS that we do: nothing to tell anybody.
-            guest.connection.close()
+            connection.socket.close()
         else:
-            guest.transport = transport
+            connection.transport = transport
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            self._guests = {guest for guest in self._guests if guest.is_here}
-            for guest in self._guests:
-                if guest.dawdles(at=loop.time()):
-                    guest.put_out()
+            self._connections = {connection for connection in self._connections if connection.is_open}
+            for connection in self._connections:
+                if connection.is_stalled(at=loop.time()):
+                    connection.abort()
 
 
-class _Guest:
+class _Connection:
     """A connection, and since when it is as it is."""
 
-    def __init__(self, connection: socket.socket, address: str, *, since: float) -> None:
-        self.connection, self.address = connection, address
+    def __init__(self, accepted: socket.socket, address: str, *, since: float) -> None:
+        self.socket, self.address = accepted, address
         self.transport: asyncio.Transport | None = None
         self._state: tuple[object, ...] = ()
         self._state_at = since
         self._unread_bytes, self._unread_at = 0, since
 
     @property
-    def is_here(self) -> bool:
+    def is_open(self) -> bool:
         """Whether the connection still holds a descriptor."""
-        return self.connection.fileno() >= 0
+        return self.socket.fileno() >= 0
 
-    def turn_away(self, *, in_the_clear: bool) -> None:
+    def refuse(self, *, in_the_clear: bool) -> None:
         """Close a connection before anything of it was read."""
         if in_the_clear:
             with suppress(OSError):
-                self.connection.setblocking(False)
-                self.connection.send(FULL)
-        self.connection.close()
+                self.socket.setblocking(False)
+                self.socket.send(FULL)
+        self.socket.close()
 
-    def put_out(self) -> None:
+    def abort(self) -> None:
         """End it at once, whatever is still to be sent."""
-        if self.transport is not None and self.is_here:
+        if self.transport is not None and self.is_open:
             # The kernel, too, is to throw away what nobody takes.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             self.transport.abort()
 
-    def dawdles(self, *, at: float) -> bool:
+    def is_stalled(self, *, at: float) -> bool:
         """Whether it has made no headway for too long."""
         transport = self.transport
         if transport is None:
             # asyncio looks after the handshake.
             return False
         protocol = transport.get_protocol()
-        http = protocol if isinstance(protocol, Patient) else None
+        http = protocol if isinstance(protocol, TimedProtocol) else None
         # The cycle tells two requests apart between which nobody looked.
         state = (transport.is_closing(), http and http.conn.their_state, http and http.cycle)
         if state != self._state:
@@ -204,7 +207,7 @@ class _Guest:
         return at - self._unread_at > UNREAD_SECONDS
 
 
-def _is_slow(http: Patient, *, since: float, at: float) -> bool:
+def _is_slow(http: TimedProtocol, *, since: float, at: float) -> bool:
     """Whether a request takes too long to come in."""
     match http.conn.their_state:
         case h11.IDLE:

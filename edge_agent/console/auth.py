@@ -1,4 +1,4 @@
-"""Access: who is asking, and may they?
+"""Auth: who is asking, and may they?
 
 People log in with the password and carry a cookie, programs send the token as `Authorization: Bearer`. Where neither
 is set, which is on loopback only, everybody on this machine may; then a page elsewhere must not reach it through
@@ -15,9 +15,11 @@ from urllib.parse import quote
 
 from edge_agent.console.limits import Attempts, Rate, neighbourhood
 from edge_agent.console.sessions import LONGEST_COOKIE, Sessions, is_same, new_cookie
+from edge_agent.password_file import read_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from starlette.datastructures import Headers
 
@@ -30,6 +32,9 @@ FORMS = frozenset({"/login", "/logout"})
 OPEN_PATHS = frozenset({"/health", "/ready", "/login", "/favicon.ico"})
 OPEN_FOLDER = "/static/"
 PROGRAM_PATHS = ("/api/", "/metrics", "/openapi.json")
+
+LEAST_CHARACTERS = 8
+"""Of a password or token."""
 
 Name: TypeAlias = Literal["person", "program", "anybody", "nobody"]
 
@@ -58,7 +63,7 @@ class Refusal:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Access:
+class Auth:
     """Decides on every request. Owned by the event loop; `clock` gives monotonic seconds."""
 
     def __init__(self, config: ConsoleConfig, *, password: str, token: str, clock: Callable[[], float]) -> None:
@@ -66,7 +71,7 @@ class Access:
         self._password, self._token, self._clock = password, token, clock
         self._port = config.port
         self.sessions = Sessions()
-        self._rate = Rate(config.requests_per_second)
+        self._rate = Rate(config.max_requests_per_second)
         self._attempts = Attempts()
 
     @property
@@ -128,7 +133,9 @@ class Access:
         return None
 
     def refuse_origin(self, headers: Headers, *, scheme: str) -> Refusal | None:
-        """Refuse what a page of another site asks for."""
+        """Refuse what a page of another site asks for, be it only to read; a link to a page of ours is none."""
+        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+            return Refusal(403, "a page of another site asks for this")
         origins = headers.getlist("origin")
         if not origins:
             return None
@@ -211,3 +218,16 @@ def _is_loopback(name: str) -> bool:
 
 def _retry_after(seconds: float) -> tuple[str, str]:
     return "Retry-After", str(max(1, round(seconds + 0.5)))
+
+
+def read_secrets(config: ConsoleConfig) -> tuple[str, str]:
+    """Give password and token; empty where none is asked for.
+
+    Raises:
+        ConfigError: one cannot be read, or is too short.
+    """
+    return _secret(config.password_file, "console.password_file"), _secret(config.token_file, "console.token_file")
+
+
+def _secret(file: Path | None, key: str) -> str:
+    return "" if file is None else read_password(file, key=key, least_characters=LEAST_CHARACTERS)

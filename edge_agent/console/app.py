@@ -1,4 +1,4 @@
-"""The web: which application is made of the parts?"""
+"""The app: which web application is made of the context?"""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from edge_agent.console import login, pages, sockets
-from edge_agent.console.access import PROGRAM_PATHS
 from edge_agent.console.api import Api
-from edge_agent.console.desk import BusyError
-from edge_agent.console.gate import Gate
-from edge_agent.console.hatch import UnansweredError
+from edge_agent.console.auth import PROGRAM_PATHS
+from edge_agent.console.client import UnansweredError
+from edge_agent.console.middleware import Middleware
 from edge_agent.console.monitoring import Monitoring
+from edge_agent.console.worker import BusyError
 from edge_agent.errors import ModelError, PictureError, UnavailableError
 
 if TYPE_CHECKING:
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp
 
-    from edge_agent.console.parts import Parts
+    from edge_agent.console.context import Context
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 AGAIN_SECONDS = "2"
 
 
-def build(parts: Parts) -> ASGIApp:
-    """Put everything together, behind the gate."""
+def build(context: Context) -> ASGIApp:
+    """Put everything together, behind the middleware."""
     app = FastAPI(
         title="maskwatch",
-        version=parts.version,
+        version=context.version,
         description="What this device sees, and what it is asked. Errors are JSON with one sentence in `detail`.",
         docs_url=None,
         redoc_url=None,
@@ -51,39 +51,39 @@ def build(parts: Parts) -> ASGIApp:
         # A redirect would lose the body of what was sent.
         redirect_slashes=False,
     )
-    app.include_router(Api(parts).router())
-    app.include_router(Monitoring(parts).router())
-    templates = _templates(parts)
-    app.include_router(pages.router(parts, templates))
-    app.router.routes.extend([*login.routes(parts.access), *sockets.routes(parts), *_static_routes()])
+    app.include_router(Api(context).router())
+    app.include_router(Monitoring(context).router())
+    templates = _templates(context)
+    app.include_router(pages.router(context, templates))
+    app.router.routes.extend([*login.routes(context.auth), *sockets.routes(context), *_static_routes()])
 
-    def tell(request: Request, text: str, status: int, headers: Mapping[str, str] | None) -> Response:
+    def answer(request: Request, text: str, status: int, headers: Mapping[str, str] | None) -> Response:
         """Answer a person with a page, and a program with JSON."""
         is_page = request.method == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
         if is_page and "text/html" in request.headers.get("accept", ""):
-            context = {"head": HTTPStatus(status).phrase, "says": f"{text[:1].upper()}{text[1:]}."}
-            page = templates.TemplateResponse(request, "error.html", context, status, headers)
+            values = {"head": HTTPStatus(status).phrase, "says": f"{text[:1].upper()}{text[1:]}."}
+            page = templates.TemplateResponse(request, "error.html", values, status, headers)
             if again := page.headers.get("Retry-After"):
                 page.headers["Refresh"] = again
             return page
         return JSONResponse({"detail": text}, status, headers)
 
-    async def say_http(request: Request, error: HTTPException) -> Response:
+    async def answer_http(request: Request, error: HTTPException) -> Response:
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             error.headers = {"Allow": _allowed(app, request.url.path) or (error.headers or {}).get("Allow", "")}
-        return tell(request, str(error.detail), error.status_code, error.headers)
+        return answer(request, str(error.detail), error.status_code, error.headers)
 
-    async def say_later(request: Request, error: Exception) -> Response:
+    async def answer_later(request: Request, error: Exception) -> Response:
         text = str(error) or "the device has too much to do; try again"
-        return tell(request, text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": AGAIN_SECONDS})
+        return answer(request, text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": AGAIN_SECONDS})
 
-    app.exception_handler(HTTPException)(say_http)
-    app.exception_handler(RequestValidationError)(_say_invalid)
-    app.exception_handler(PictureError)(_say_picture)
-    app.exception_handler(Exception)(_say_bug)
+    app.exception_handler(HTTPException)(answer_http)
+    app.exception_handler(RequestValidationError)(_answer_invalid)
+    app.exception_handler(PictureError)(_answer_picture)
+    app.exception_handler(Exception)(_answer_bug)
     for kind in (BusyError, UnansweredError, UnavailableError, ModelError):
-        app.exception_handler(kind)(say_later)
-    return Gate(app, access=parts.access)
+        app.exception_handler(kind)(answer_later)
+    return Middleware(app, auth=context.auth)
 
 
 def _static_routes() -> list[BaseRoute]:
@@ -103,32 +103,32 @@ def _allowed(app: FastAPI, path: str) -> str:
     return ""
 
 
-def _templates(parts: Parts) -> Jinja2Templates:
+def _templates(context: Context) -> Jinja2Templates:
     def everywhere(request: Request) -> dict[str, Any]:
         visitor = request.state.visitor
         return {
             "csrf": visitor.csrf,
-            "device": parts.device,
-            "cameras": parts.cameras,
-            "version": parts.version,
-            "needs_login": parts.access.needs_login,
-            "takes_password": parts.access.takes_password,
+            "device": context.device,
+            "cameras": context.cameras,
+            "version": context.version,
+            "needs_login": context.auth.needs_login,
+            "takes_password": context.auth.takes_password,
             "is_logged_in": visitor.name == "person",
         }
 
     return Jinja2Templates(HERE / "templates", context_processors=[everywhere])
 
 
-async def _say_invalid(_request: Request, error: RequestValidationError) -> Response:
+async def _answer_invalid(_request: Request, error: RequestValidationError) -> Response:
     """Say every mistake in one sentence, and nothing of what was sent."""
     said = [f"{'.'.join(map(str, one['loc'][1:])) or 'the body'}: {one['msg']}" for one in error.errors()]
     return JSONResponse({"detail": "; ".join(said)}, 422)
 
 
-async def _say_picture(_request: Request, error: PictureError) -> Response:
+async def _answer_picture(_request: Request, error: PictureError) -> Response:
     return JSONResponse({"detail": str(error)}, 422)
 
 
-async def _say_bug(_request: Request, _error: Exception) -> Response:
-    # The gate has it in the log.
+async def _answer_bug(_request: Request, _error: Exception) -> Response:
+    # The middleware has it in the log.
     return JSONResponse({"detail": "the console failed; its log says why"}, 500)

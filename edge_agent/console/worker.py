@@ -1,10 +1,8 @@
-"""The desk: where is work done that the event loop must not wait for? In one thread, one piece after the other."""
+"""The worker: where is work done that the event loop must not wait for? In one thread, one piece after the other."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -12,34 +10,25 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_agent.console.leisure import Leisure
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
-NICENESS = 10
-"""The watching goes first wherever both want the processor; Linux keeps a niceness for each thread."""
-
 LONGEST_WAIT_SECONDS = 5.0
-"""Who would be done later is refused at once: a page that waits for longer has been left."""
+"""A request that would be done later is refused at once: a page that waits for longer has been left."""
 
 
 class BusyError(Exception):
     """So much is waiting already that more would only wait too; whoever asked may ask again."""
 
 
-class Desk:
-    """A thread that steps back behind the watching. Asked from the event loop only."""
+class Worker:
+    """A thread with a bounded queue. Asked from the event loop only."""
 
-    def __init__(self, name: str, *, most_waiting: int, leisure: Leisure) -> None:
-        """`most_waiting` pieces of work wait or are done at once; what comes beyond is refused.
-
-        After each the thread rests as `leisure` says; whoever waits for it does not.
-        """
-        self._leisure, self._rests_until = leisure, float("-inf")
-        # The thread writes it, the event loop reads it: how long a piece takes with the rest after it.
+    def __init__(self, name: str, *, most_waiting: int) -> None:
+        """`most_waiting` pieces of work wait or are done at once; what comes beyond is refused."""
+        # The thread writes it, the event loop reads it: how long the last piece took.
         self._piece_seconds = 0.0
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=step_back)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._most_waiting = most_waiting
         self._waiting = 0
 
@@ -63,28 +52,14 @@ class Desk:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _work(self, function: Callable[[], T]) -> T:
-        time.sleep(max(0.0, self._rests_until - time.monotonic()))
         began_at = time.monotonic()
         try:
             return function()
         finally:
-            ended_at = time.monotonic()
-            worked_seconds = ended_at - began_at
-            rest_seconds = self._leisure.rest_seconds(worked_seconds, at=ended_at)
-            self._rests_until = ended_at + rest_seconds
-            self._piece_seconds = worked_seconds + rest_seconds
+            self._piece_seconds = time.monotonic() - began_at
 
     def _done(self, work: asyncio.Future[T]) -> None:
         self._waiting -= 1
         if not work.cancelled():
             # Seen, so that asyncio does not complain of an error that nobody waited for.
             work.exception()
-
-
-def step_back() -> None:
-    """Let this thread run only where the watching leaves time."""
-    try:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-    except OSError:
-        # Not allowed in some containers; the agent is then at most as busy as its console.
-        return

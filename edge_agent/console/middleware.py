@@ -1,4 +1,4 @@
-"""The gate: what happens to every request and socket before anything of ours sees it, and to every answer after?"""
+"""The middleware: what happens to every request and socket before the application sees it, and to every answer?"""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
-from edge_agent.console.access import OPEN_FOLDER, SAFE_METHODS, Refusal, Visitor, set_cookie
+from edge_agent.console.auth import OPEN_FOLDER, Refusal, Visitor, set_cookie
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from edge_agent.console.access import Access
+    from edge_agent.console.auth import Auth
 
 SECURITY_HEADERS = {
     # Nothing from elsewhere, nothing inline, no frame around it.
@@ -40,12 +40,12 @@ UNKNOWN_ADDRESS = "unknown"
 log = logging.getLogger(__name__)
 
 
-class Gate:
+class Middleware:
     """Wraps the application. Whoever gets through has a Visitor in `request.state.visitor`."""
 
-    def __init__(self, app: ASGIApp, *, access: Access) -> None:
-        """`access` decides."""
-        self._app, self._access = app, access
+    def __init__(self, app: ASGIApp, *, auth: Auth) -> None:
+        """`auth` decides."""
+        self._app, self._auth = app, auth
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer why not."""
@@ -55,8 +55,8 @@ class Gate:
         found = self._decide(scope)
         cookie = ""
         if isinstance(found, Visitor) and found.name != "program" and not found.cookie:
-            found = self._access.with_cookie(found)
-            cookie = set_cookie(self._access.cookie_name(scope["scheme"]), found.cookie, scheme=scope["scheme"])
+            found = self._auth.with_cookie(found)
+            cookie = set_cookie(self._auth.cookie_name(scope["scheme"]), found.cookie, scheme=scope["scheme"])
         answer = _Answer(send, scope=scope, page_cookie=cookie)
         if isinstance(found, Refusal):
             await _refuse(scope, answer.send, found)
@@ -75,22 +75,21 @@ class Gate:
 
     def _decide(self, scope: Scope) -> Visitor | Refusal:
         """Find the first reason against it. The cheap ones come first: a flood is to cost little."""
-        access, headers, scheme = self._access, Headers(scope=scope), scope["scheme"]
+        auth, headers, scheme = self._auth, Headers(scope=scope), scope["scheme"]
         address = scope["client"][0] if scope.get("client") else UNKNOWN_ADDRESS
-        refusal = access.refuse_crowd(address) or access.refuse_host(headers)
+        refusal = auth.refuse_crowd(address) or auth.refuse_host(headers)
         if refusal is not None:
             return refusal
         is_socket = scope["type"] == "websocket"
         method, path = "GET" if is_socket else scope["method"], scope["path"]
-        visitor = access.look(headers, scheme=scheme, address=address)
+        visitor = auth.look(headers, scheme=scheme, address=address)
         if isinstance(visitor, Refusal):
             return visitor
-        changes = is_socket or method not in SAFE_METHODS
         query = scope["query_string"].decode("latin-1")
         return (
-            (access.refuse_origin(headers, scheme=scheme) if changes else None)
-            or access.refuse_stranger(visitor, method="POST" if is_socket else method, path=path, query=query)
-            or access.refuse_forgery(visitor, headers, method=method, path=path)
+            auth.refuse_origin(headers, scheme=scheme)
+            or auth.refuse_stranger(visitor, method="POST" if is_socket else method, path=path, query=query)
+            or auth.refuse_forgery(visitor, headers, method=method, path=path)
             or visitor
         )
 

@@ -1,10 +1,10 @@
-"""Models: what do answers of the API hold? For its document; the words are those of MQTT and of the command line."""
+"""Schemas: what do answers of the API hold? For its document; the words are those of MQTT and of the command line."""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge_agent.alerts.history import Review as Truth
+from edge_agent.alerts.history import Review
 from edge_agent.domain import Label
 
 
@@ -81,8 +81,8 @@ class Status(BaseModel):
     is_ready: bool = Field(description="Whether a first frame was seen")
 
 
-class Ended(_Answer):
-    """The end of a violation."""
+class Resolved(_Answer):
+    """How and when a violation was over."""
 
     when: str
     reason: Literal["left", "compliant"]
@@ -101,30 +101,30 @@ class Alert(_Answer):
     first_seen: str
     box: tuple[int, int, int, int] = Field(description="The face in pixels of its frame")
     frame_size: tuple[int, int]
-    truth: Truth = Field(description="What a person says it shows; empty: nobody has said")
+    review: Review = Field(description="What a reviewer says it shows; empty: not reviewed")
     is_false_alarm: bool
-    ended: Ended | None
+    resolved: Resolved | None
     crop: Literal["there", "encrypted", "gone", "none"] = Field(
         description="The picture; `gone`: removed by age or size, `none`: none was kept"
     )
 
 
-class CoursePoint(_Answer):
-    """The evidence at one moment."""
+class TimelinePoint(_Answer):
+    """A reading, and the evidence after it."""
 
     seconds: float = Field(description="From the alert on; negative: before it")
-    nats: float = Field(description="Log-likelihood ratio; positive speaks for a violation")
+    llr: float = Field(description="Log-likelihood ratio; positive speaks for a violation")
     label: Label
     score: float
     quality: float
 
 
 class AlertDetail(Alert):
-    """An alert with the course of its evidence."""
+    """An alert with its timeline."""
 
-    violation_nats: float = Field(description="Evidence from which on it is a violation")
-    compliant_nats: float = Field(description="Evidence down from which it is none")
-    course: list[CoursePoint]
+    violation_llr: float = Field(description="Evidence from which on it is a violation")
+    compliant_llr: float = Field(description="Evidence down from which it is none")
+    timeline: list[TimelinePoint]
     message: dict[str, Any] = Field(description="As published: docs/alert.schema.json")
 
 
@@ -149,10 +149,10 @@ class Days(_Answer):
     days: list[DayCount]
 
 
-class TruthRequest(_Answer):
+class ReviewRequest(_Answer):
     """What an alert really shows."""
 
-    truth: Truth = Field(description="Empty: take back what was said")
+    review: Review = Field(description="Empty: take the review back")
 
 
 class Result(BaseModel):

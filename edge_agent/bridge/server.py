@@ -1,0 +1,291 @@
+"""The bridge's server: how does the agent answer the console's process without any thread that watches waiting for it?
+
+One thread of its own answers; it owns the socket. The agent's other threads swap references with it and never wait.
+A console that is stopped or hostile costs no more than the few replies that its line holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zmq
+from pydantic import ValidationError
+
+from edge_agent.bridge.frames import AnnotatedFrames
+from edge_agent.bridge.protocol import (
+    MAX_REQUEST_BYTES,
+    REQUEST,
+    ChangeReply,
+    CommandRequest,
+    DeleteRequest,
+    ErrorReply,
+    FrameReply,
+    FrameRequest,
+    MetricsReply,
+    MetricsRequest,
+    ReviewRequest,
+    StatusRequest,
+    json_of,
+)
+from edge_agent.domain import timestamp
+from edge_agent.errors import AgentError, CommandError
+from edge_agent.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from edge_agent.alerts.history import Review
+    from edge_agent.bridge.protocol import Request
+    from edge_agent.domain import Frame, Outcome
+
+WANTED_SECONDS = 3.0
+"""So long after the last question the agent goes on telling its status: a page asks every second."""
+FRESH_SECONDS = 1.2
+"""It tells once a second; what is older was told before it was asked."""
+STATUS_SECONDS = 1.5
+COMMAND_SECONDS = 10.0
+"""A snapshot on a slow disk takes one or two; an agent that hangs is ended by the watchdog after thirty."""
+MOST_COMMANDS = 10
+"""The agent obeys no more at once anyway."""
+MOST_PENDING = 100
+MOST_REPLIES = 16
+"""That wait for a console which does not read; what comes beyond is dropped."""
+IDLE_SECONDS, PENDING_SECONDS = 0.2, 0.02
+AGAIN_SECONDS = 10.0
+SOCKET_MODE = 0o660
+CLOSING_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command from the console: its name, its payload as over MQTT, and where its result goes."""
+
+    name: str
+    payload: bytes
+    expires_at: float
+    _result: Future[Mapping[str, Any]]
+
+    def answer(self, result: Mapping[str, Any]) -> None:
+        """Give its result; returns at once."""
+        self._result.set_result(result)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A request that is answered later; `reply` gives None until it can be."""
+
+    envelope: tuple[bytes, bytes]
+    reply: Callable[[], bytes | None]
+    until: float
+
+
+class Bridge:
+    """The agent's end. Workers call the first two methods, the main thread the rest of the public ones."""
+
+    def __init__(
+        self,
+        socket_file: Path,
+        *,
+        cameras: Iterable[str],
+        versions: Mapping[str, str],
+        review: Callable[[str, Review], bool],
+        delete: Callable[[str], bool],
+    ) -> None:
+        """`review(alert, label)` and `delete(alert)` change the history of alerts; False: there is no such alert.
+
+        Both are called by the bridge's thread, and raise an AgentError where that cannot be done.
+        """
+        self._socket_file, self._versions = socket_file, dict(versions)
+        self._review, self._delete = review, delete
+        self._frames, self._metrics = AnnotatedFrames(), Metrics(cameras)
+        self._commands: deque[Command] = deque(maxlen=MOST_COMMANDS)
+        self._status: tuple[float, Mapping[str, Any]] | None = None
+        self._asked_at = float("-inf")
+        self._pending: list[_Pending] = []
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="bridge", daemon=True)
+
+    def record_frame(self, frame: Frame, outcome: Outcome) -> None:
+        """Take note of a frame that went through the whole path; nobody writes into it."""
+        self._frames.record(frame, outcome)
+        self._metrics.record(frame.camera, outcome)
+
+    def forget_frame(self, camera: str) -> None:
+        """Show nothing any more of a camera that is paused."""
+        self._frames.forget(camera)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._ends.set()
+        self._thread.join(CLOSING_SECONDS)
+
+    def commands(self) -> Sequence[Command]:
+        """Give the commands that came in since the last call and that somebody still waits for."""
+        found = []
+        with suppress(IndexError):
+            while True:
+                found.append(self._commands.popleft())
+        return [command for command in found if time.monotonic() < command.expires_at]
+
+    @property
+    def wants_status(self) -> bool:
+        """Whether somebody has asked lately how the device is doing."""
+        return time.monotonic() - self._asked_at < WANTED_SECONDS
+
+    def update_status(self, status: Mapping[str, Any]) -> None:
+        """Take note of how the device is doing: what `Reports.overview` gives, which changes no more."""
+        self._status = (time.monotonic(), status)
+
+    # The bridge's thread.
+
+    def _run(self) -> None:
+        trouble = ""
+        while not self._ends.is_set():
+            try:
+                with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
+                    self._open(socket)
+                    trouble = ""
+                    self._serve(socket)
+            except (zmq.ZMQError, OSError) as error:
+                if not trouble:
+                    trouble = str(error)
+                    log.warning("%s: the console cannot reach the agent: %s", self._socket_file, error)
+                self._ends.wait(AGAIN_SECONDS)
+
+    def _open(self, socket: zmq.Socket[bytes]) -> None:
+        socket.linger = 0
+        socket.sndhwm, socket.rcvhwm = MOST_REPLIES, MOST_PENDING
+        socket.maxmsgsize = MAX_REQUEST_BYTES
+        socket.bind(f"ipc://{self._socket_file}")
+        # Its group is the one that the console's user is in.
+        self._socket_file.chmod(SOCKET_MODE)
+
+    def _serve(self, socket: zmq.Socket[bytes]) -> None:
+        while not self._ends.is_set():
+            wait_seconds = PENDING_SECONDS if self._pending else IDLE_SECONDS
+            if socket.poll(round(wait_seconds * 1000)):
+                self._take(socket)
+            self._answer_pending(socket)
+
+    def _take(self, socket: zmq.Socket[bytes]) -> None:
+        parts = socket.recv_multipart()
+        if len(parts) != 3:  # noqa: PLR2004  (who asks, the number of the request, the request)
+            return
+        envelope = parts[0], parts[1]
+        try:
+            request = REQUEST.validate_json(parts[2])
+        except ValidationError:
+            _send(socket, envelope, json_of(ErrorReply(error="not a request of this version's protocol")))
+            return
+        try:
+            self._answer(socket, envelope, request)
+        except Exception:
+            log.exception("a request of the console failed; please report this")
+            _send(socket, envelope, json_of(ErrorReply(error="the agent failed; its log says why")))
+
+    def _answer(self, socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], request: Request) -> None:
+        match request:
+            case FrameRequest():
+                self._send_frame(socket, envelope, request)
+            case StatusRequest():
+                asked_at = self._asked_at = time.monotonic()
+                self._wait(socket, envelope, lambda: self._fresh_status(asked_at), seconds=STATUS_SECONDS)
+            case MetricsRequest():
+                reply = MetricsReply(
+                    cameras=self._metrics.cameras(), stages=self._metrics.stages(), versions=self._versions
+                )
+                _send(socket, envelope, json_of(reply))
+            case CommandRequest():
+                self._queue(socket, envelope, request)
+            case ReviewRequest():
+                _send(socket, envelope, json_of(_changed(lambda: self._review(request.alert, request.review))))
+            case DeleteRequest():
+                _send(socket, envelope, json_of(_changed(lambda: self._delete(request.alert))))
+
+    def _send_frame(self, socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], request: FrameRequest) -> None:
+        newest = self._frames.newest(request.camera)
+        if newest is None:
+            _send(socket, envelope, json_of(FrameReply(number=0)))
+            return
+        frame = newest.frame
+        head = FrameReply(
+            number=newest.number,
+            index=frame.index,
+            when=timestamp(frame.taken_when),
+            width=frame.width_px,
+            height=frame.height_px,
+            faces=newest.faces,
+        )
+        # By reference: the console scales, draws and encodes.
+        pixels = [np.ascontiguousarray(frame.image).data] if newest.number > request.after else []
+        _send(socket, envelope, json_of(head), *pixels)
+
+    def _queue(self, socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], request: CommandRequest) -> None:
+        if len(self._commands) >= MOST_COMMANDS:
+            _send(socket, envelope, json_of(ErrorReply(error="too many commands are waiting; try again")))
+            return
+        result: Future[Mapping[str, Any]] = Future()
+        expires_at = time.monotonic() + COMMAND_SECONDS
+        self._commands.append(Command(request.name, request.payload.encode(), expires_at, result))
+        self._wait(
+            socket, envelope, lambda: json_of(result.result()) if result.done() else None, seconds=COMMAND_SECONDS
+        )
+
+    def _fresh_status(self, asked_at: float) -> bytes | None:
+        told = self._status
+        return json_of(told[1]) if told is not None and asked_at - told[0] < FRESH_SECONDS else None
+
+    def _wait(
+        self,
+        socket: zmq.Socket[bytes],
+        envelope: tuple[bytes, bytes],
+        reply: Callable[[], bytes | None],
+        *,
+        seconds: float,
+    ) -> None:
+        """Answer at once where that can be done, and else by and by."""
+        if (content := reply()) is not None:
+            _send(socket, envelope, content)
+        elif len(self._pending) < MOST_PENDING:
+            self._pending.append(_Pending(envelope, reply, time.monotonic() + seconds))
+
+    def _answer_pending(self, socket: zmq.Socket[bytes]) -> None:
+        left = []
+        for pending in self._pending:
+            if (content := pending.reply()) is not None:
+                _send(socket, pending.envelope, content)
+            elif time.monotonic() < pending.until:
+                left.append(pending)
+            else:
+                _send(socket, pending.envelope, json_of(ErrorReply(error="the detection loop is not responding")))
+        self._pending = left
+
+
+def _send(socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], *parts: bytes | memoryview) -> None:
+    """Send a reply; a console that has gone, or does not read, misses it."""
+    with suppress(zmq.Again):
+        socket.send_multipart([*envelope, *parts], flags=zmq.NOBLOCK, copy=False)
+
+
+def _changed(change: Callable[[], bool]) -> ChangeReply:
+    try:
+        return ChangeReply(state="done" if change() else "missing")
+    except CommandError as error:
+        return ChangeReply(state="refused", reason=str(error))
+    except AgentError as error:
+        return ChangeReply(state="failed", reason=str(error))

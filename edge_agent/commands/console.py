@@ -1,0 +1,55 @@
+"""`edge-agent console`: the web page and the API, beside the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.commands.options import add_command, configured
+from edge_agent.errors import ConfigError
+from edge_agent.systemd import Notifier
+from edge_agent.wiring import open_eyes
+
+if TYPE_CHECKING:
+    import argparse
+
+    from edge_agent.config import Config
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    add_command(
+        commands,
+        "console",
+        console,
+        summary="serve the web page and the API of the agent on this device",
+        example="edge-agent console --set console.port=8081",
+    )
+
+
+def console(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT. Without an agent pages say so, and uploads are analysed all the same."""
+    asyncio.run(_serve(configured(options)))
+    return 0
+
+
+async def _serve(config: Config) -> None:
+    try:
+        # The web framework is an extra.
+        from edge_agent.console.process import serve
+    except ImportError as error:
+        raise ConfigError(f"{error.name} is missing; install it with pip install 'maskwatch[console]'") from error
+    end = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end.set)
+    notifier = Notifier()
+    await serve(
+        config,
+        version=version("maskwatch"),
+        open_models=lambda: open_eyes(config),
+        end=end,
+        listening=notifier.ready,
+    )
+    notifier.stopping()

@@ -1,0 +1,34 @@
+"""Annotated frame: a frame of a camera, and everybody in it, as the agent gave it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from edge_agent.bridge.protocol import AnnotatedFace, FrameReply
+    from edge_agent.domain import Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnnotatedFrame:
+    """`number` tells it from all others; boxes of `faces` are in pixels of `image`."""
+
+    camera: str
+    number: int
+    index: int
+    when: str
+    image: Image
+    faces: tuple[AnnotatedFace, ...]
+
+
+def annotated_frame(camera: str, reply: FrameReply, pixels: bytes) -> AnnotatedFrame:
+    """Put together what came over the socket.
+
+    Raises:
+        ValueError: there are not as many pixels as the reply says.
+    """
+    image = np.frombuffer(pixels, np.uint8).reshape(reply.height, reply.width, 3)
+    return AnnotatedFrame(camera, reply.number, reply.index, reply.when, image, reply.faces)

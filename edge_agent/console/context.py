@@ -1,0 +1,40 @@
+"""The context: what are pages, API, sockets and metrics made of?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.alerts.history import AlertHistory
+    from edge_agent.config import ConsoleConfig
+    from edge_agent.console.auth import Auth
+    from edge_agent.console.client import AgentClient
+    from edge_agent.console.inference import Inference
+    from edge_agent.console.live import Live
+    from edge_agent.console.new_alerts import NewAlerts
+    from edge_agent.console.uploads import Uploads
+    from edge_agent.console.viewers import Viewers
+    from edge_agent.console.worker import Worker
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What answers requests. Used by the event loop; `history`, which only reads, by what the `worker` does alone."""
+
+    config: ConsoleConfig
+    device: str
+    version: str
+    cameras: tuple[str, ...]
+    auth: Auth
+    agent: AgentClient
+    history: AlertHistory
+    crops_folder: Path
+    worker: Worker
+    inference: Inference
+    live: Live
+    new_alerts: NewAlerts
+    uploads: Uploads
+    viewers: Viewers

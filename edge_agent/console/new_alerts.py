@@ -1,0 +1,53 @@
+"""New alerts: which alerts have come since a page was opened?
+
+The history is read once a second for everybody together, and not at all while nobody looks.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from edge_agent.errors import AgentError
+
+if TYPE_CHECKING:
+    from edge_agent.alerts.history import AlertHistory, HistoryEntry
+    from edge_agent.console.worker import Worker
+
+EVERY_SECONDS = 1.0
+MOST_NEWEST = 12
+"""In the strip of the live page: about two desktops wide."""
+
+
+class NewAlerts:
+    """The newest alerts. Owned by the event loop."""
+
+    def __init__(self, history: AlertHistory, worker: Worker) -> None:
+        """`worker` reads the history."""
+        self._history, self._worker = history, worker
+        self._newest: list[HistoryEntry] = []
+        self._read_at = float("-inf")
+
+    async def newest(self) -> list[HistoryEntry]:
+        """The newest alerts, the newest first; none while the history cannot be read.
+
+        Raises:
+            BusyError: too much is waiting.
+        """
+        if time.monotonic() - self._read_at >= EVERY_SECONDS:
+            self._read_at = time.monotonic()
+            try:
+                self._newest = await self._worker.do(self._history.find, limit=MOST_NEWEST)
+            except AgentError:
+                self._newest = []
+        return self._newest
+
+
+def since(newest: list[HistoryEntry], known: set[str]) -> list[HistoryEntry]:
+    """Those that stand before the first known one, the oldest first."""
+    found: list[HistoryEntry] = []
+    for entry in newest:
+        if entry.id in known:
+            break
+        found.append(entry)
+    return found[::-1]

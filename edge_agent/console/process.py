@@ -1,0 +1,68 @@
+"""The process: from a configuration to a console that serves until it is told to end."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from edge_agent.alerts.history import AlertHistory
+from edge_agent.bridge.protocol import SOCKET_NAME
+from edge_agent.console.app import build
+from edge_agent.console.auth import Auth, read_secrets
+from edge_agent.console.client import AgentClient
+from edge_agent.console.context import Context
+from edge_agent.console.inference import Inference
+from edge_agent.console.live import Live, now
+from edge_agent.console.new_alerts import NewAlerts
+from edge_agent.console.server import Server
+from edge_agent.console.uploads import Uploads
+from edge_agent.console.viewers import Viewers
+from edge_agent.console.worker import Worker
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from edge_agent.config import Config
+    from edge_agent.console.inference import OpenModels
+
+MOST_WAITING = 64
+"""Each a few milliseconds; forty viewers of one camera share what is encoded."""
+
+
+async def serve(
+    config: Config, *, version: str, open_models: OpenModels, end: asyncio.Event, listening: Callable[[], None]
+) -> None:
+    """Serve until `end` is set; `listening` is called once the address can be reached.
+
+    Raises:
+        ConfigError: the password, the token or the certificate cannot be used.
+        UnavailableError: the address cannot be listened at.
+    """
+    settings = config.console
+    password, token = read_secrets(settings)
+    with ExitStack() as stack:
+        worker = stack.enter_context(closing(Worker("worker", most_waiting=MOST_WAITING)))
+        inference = stack.enter_context(closing(Inference(open_models, max_pixels=settings.largest_picture_pixels)))
+        history = stack.enter_context(closing(AlertHistory(config.store_file, only_reads=True)))
+        agent = AgentClient(config.state / SOCKET_NAME)
+        context = Context(
+            config=settings,
+            device=config.device.name,
+            version=version,
+            cameras=tuple(config.cameras),
+            auth=Auth(settings, password=password, token=token, clock=now),
+            agent=agent,
+            history=history,
+            crops_folder=config.crops_folder,
+            worker=worker,
+            inference=inference,
+            live=Live(agent, worker),
+            new_alerts=NewAlerts(history, worker),
+            uploads=Uploads(largest_bytes=settings.largest_upload_bytes),
+            viewers=Viewers(settings.max_viewers),
+        )
+        try:
+            await Server(build(context), settings).serve(end=end, listening=listening)
+        finally:
+            await agent.close()

@@ -1,0 +1,102 @@
+"""Metrics: what has each camera's path done since the agent's start? Counters, and a histogram for each stage."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from edge_agent.domain import LABELS, Label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from edge_agent.domain import Outcome
+
+STAGES = ("motion", "faces", "masks", "decision")
+STAGE_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""From a stage of a desktop to the detector of a Raspberry Pi that is hot."""
+SKIPPED_SECONDS = 20e-6
+"""A stage that had nothing to do takes a microsecond or two; it must not make the others look quick."""
+
+
+class CameraMetrics(BaseModel):
+    """Counters of one camera."""
+
+    frames: int
+    analysed: int
+    faces: int
+    classifications: int
+    alerts: dict[Label, int]
+
+
+class StageMetrics(BaseModel):
+    """Durations of one stage: how many within each of STAGE_BUCKETS_SECONDS, one more for all beyond."""
+
+    counts: tuple[int, ...]
+    total_seconds: float
+
+
+@dataclass(slots=True)
+class _Stage:
+    counts: list[int] = field(default_factory=lambda: [0] * (len(STAGE_BUCKETS_SECONDS) + 1))
+    total_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class _Camera:
+    frames: int = 0
+    analysed: int = 0
+    faces: int = 0
+    classifications: int = 0
+    alerts: dict[Label, int] = field(default_factory=lambda: dict.fromkeys(LABELS, 0))
+    stages: dict[str, _Stage] = field(default_factory=lambda: {stage: _Stage() for stage in STAGES})
+
+
+class Metrics:
+    """Counts frames as they pass. The thread of a camera counts its own, another reads: plain numbers, no lock."""
+
+    def __init__(self, cameras: Iterable[str]) -> None:
+        """Every camera is there from the start, with zeros, so that a rate can be made of them at once."""
+        self._cameras = {camera: _Camera() for camera in cameras}
+
+    def record(self, camera: str, outcome: Outcome) -> None:
+        """Count a frame."""
+        counts = self._cameras[camera]
+        counts.frames += 1
+        counts.analysed += outcome.analysed
+        counts.faces += len(outcome.tracks)
+        counts.classifications += len(outcome.readings)
+        for alert in outcome.alerts:
+            counts.alerts[alert.verdict.label] += 1
+        for name, seconds in outcome.stage_seconds.items():
+            if seconds >= SKIPPED_SECONDS:
+                stage = counts.stages[name]
+                stage.counts[bisect_left(STAGE_BUCKETS_SECONDS, seconds)] += 1
+                stage.total_seconds += seconds
+
+    def cameras(self) -> dict[str, CameraMetrics]:
+        """Give the counters of each camera."""
+        return {
+            name: CameraMetrics(
+                frames=camera.frames,
+                analysed=camera.analysed,
+                faces=camera.faces,
+                classifications=camera.classifications,
+                alerts=dict(camera.alerts),
+            )
+            for name, camera in self._cameras.items()
+        }
+
+    def stages(self) -> dict[str, StageMetrics]:
+        """Give the histogram of each stage, over all cameras."""
+        return {name: _together([camera.stages[name] for camera in self._cameras.values()]) for name in STAGES}
+
+
+def _together(stages: list[_Stage]) -> StageMetrics:
+    return StageMetrics(
+        counts=tuple(map(sum, zip(*(stage.counts for stage in stages), strict=True))),
+        total_seconds=sum(stage.total_seconds for stage in stages),
+    )

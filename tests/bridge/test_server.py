@@ -1,0 +1,213 @@
+"""The bridge answers, and whatever the other side does costs the agent nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import zmq
+
+from edge_agent.bridge import server
+from edge_agent.bridge.protocol import (
+    MAX_REQUEST_BYTES,
+    CommandRequest,
+    DeleteRequest,
+    FrameRequest,
+    MetricsRequest,
+    ReviewRequest,
+    StatusRequest,
+)
+from edge_agent.bridge.server import MOST_COMMANDS, Bridge
+from edge_agent.domain import Outcome
+from edge_agent.errors import CommandError, UnavailableError
+from tests.journeys.agent import wait_until
+from tests.values import a_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ANSWER_MS = 20_000
+EMPTY = Outcome(True, (), (), (), (), (), {"faces": 0.01})
+
+
+@pytest.fixture
+def socket_file(tmp_path: Path) -> Path:
+    return tmp_path / "console.sock"
+
+
+@pytest.fixture
+def bridge(socket_file) -> Iterator[Bridge]:
+    def delete(alert_id: str) -> bool:
+        if alert_id == "pending":
+            raise CommandError("still to be sent")
+        return alert_id == "there"
+
+    def review(_alert_id: str, review: str) -> bool:
+        if review == "no_face":
+            raise UnavailableError("the disk is full")
+        return True
+
+    opened = Bridge(socket_file, cameras=["door"], versions={"maskwatch": "1"}, review=review, delete=delete)
+    opened.start()
+    wait_until(socket_file.exists, "the socket")
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def a_line(socket_file) -> Iterator[zmq.Socket[bytes]]:
+    with zmq.Context() as context, closing(context.socket(zmq.DEALER)) as line:
+        line.linger = 0
+        line.connect(f"ipc://{socket_file}")
+        yield line
+
+
+@pytest.fixture
+def line(bridge, socket_file) -> Iterator[zmq.Socket[bytes]]:
+    with a_line(socket_file) as opened:
+        yield opened
+
+
+def ask(line, request, number=b"1"):
+    line.send_multipart([number, request if isinstance(request, bytes) else request.model_dump_json().encode()])
+    return heard(line)
+
+
+def heard(line):
+    assert line.poll(ANSWER_MS)
+    number, head, *pixels = line.recv_multipart()
+    return number, json.loads(head), pixels
+
+
+def test_a_frame_comes_with_its_pixels_once(bridge, line):
+    frame = a_frame(brightness=7)
+    bridge.record_frame(frame, EMPTY)
+
+    _, head, (pixels,) = ask(line, FrameRequest(camera="door"))
+    _, again, nothing = ask(line, FrameRequest(camera="door", after=head["number"]))
+
+    assert (head["width"], head["height"], head["faces"]) == (64, 48, [])
+    assert np.array_equal(np.frombuffer(pixels, np.uint8).reshape(48, 64, 3), frame.image)
+    assert again["number"] == head["number"]
+    assert nothing == []
+
+
+def test_a_camera_that_shows_nothing_has_no_number(bridge, line):
+    bridge.record_frame(a_frame(), EMPTY)
+    bridge.forget_frame("door")
+
+    assert ask(line, FrameRequest(camera="door"))[1]["number"] == 0
+    assert ask(line, FrameRequest(camera="roof"))[1]["number"] == 0
+
+
+def test_the_status_is_asked_for_only_while_somebody_wants_it(bridge, line):
+    assert not bridge.wants_status
+    line.send_multipart([b"1", StatusRequest().model_dump_json().encode()])
+    wait_until(lambda: bridge.wants_status, "the question")
+    bridge.update_status({"status": "online"})
+
+    assert heard(line)[1] == {"status": "online"}
+
+
+def test_a_detection_loop_that_hangs_is_said_to(bridge, line, monkeypatch):
+    monkeypatch.setattr(server, "STATUS_SECONDS", 0.1)
+
+    assert "error" in ask(line, StatusRequest())[1]
+
+
+def test_a_command_is_answered_and_one_that_nobody_waits_for_is_not_obeyed(bridge, line, monkeypatch):
+    line.send_multipart([b"1", CommandRequest(name="pause", payload="{}").model_dump_json().encode()])
+    found: list[server.Command] = []
+
+    def takes_it():
+        found.extend(bridge.commands())
+        return found
+
+    wait_until(takes_it, "the command")
+    found[0].answer({"state": "done"})
+    assert heard(line)[1] == {"state": "done"}
+
+    monkeypatch.setattr(server, "COMMAND_SECONDS", 0.05)
+    assert "error" in ask(line, CommandRequest(name="pause", payload="{}"))[1]
+    assert list(bridge.commands()) == []
+
+
+def test_commands_do_not_pile_up(bridge, line):
+    for number in range(MOST_COMMANDS + 5):
+        line.send_multipart([str(number).encode(), CommandRequest(name="pause", payload="").model_dump_json().encode()])
+    for _ in range(5):
+        assert "error" in heard(line)[1]
+
+    assert len(bridge.commands()) == MOST_COMMANDS
+
+
+def test_changes_say_what_became_of_them(bridge, line):
+    assert ask(line, DeleteRequest(alert="there"))[1]["state"] == "done"
+    assert ask(line, DeleteRequest(alert="gone"))[1]["state"] == "missing"
+    assert ask(line, DeleteRequest(alert="pending"))[1]["state"] == "refused"
+    assert ask(line, ReviewRequest(alert="there", review="with_mask"))[1]["state"] == "done"
+    assert ask(line, ReviewRequest(alert="there", review="no_face"))[1] == {
+        "state": "failed", "reason": "the disk is full"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"", b"{", b"[]", b'{"ask": "shutdown"}', b'{"ask": "review", "alert": "x", "review": "drop table"}',
+     b'{"ask": "frame", "camera": "door", "after": -1}', b"\x80\x04\x95"],
+)  # fmt: skip
+def test_what_is_no_request_is_answered_with_an_error(bridge, line, nonsense):
+    assert "error" in ask(line, nonsense)[1]
+    assert ask(line, MetricsRequest())[1]["cameras"]["door"]["frames"] == 0
+
+
+def test_a_request_that_is_too_large_ends_the_line_and_not_the_bridge(bridge, line, socket_file):
+    line.send_multipart([b"1", bytes(10 * MAX_REQUEST_BYTES)])
+    with a_line(socket_file) as other:
+        assert ask(other, MetricsRequest())[1]["versions"] == {"maskwatch": "1"}
+
+
+def test_one_who_asks_and_never_reads_costs_neither_the_others_nor_memory(bridge, line, socket_file):
+    bridge.record_frame(a_frame(size=(1280, 720)), EMPTY)
+    for number in range(2000):
+        line.send_multipart([str(number).encode(), FrameRequest(camera="door").model_dump_json().encode()])
+    with a_line(socket_file) as other:
+        began = time.monotonic()
+        for _ in range(50):
+            assert ask(other, FrameRequest(camera="door"))[2]
+        assert time.monotonic() - began < 20
+    # What is dropped is gone: far fewer answers than questions were kept for it.
+    answers = 0
+    while line.poll(500):
+        line.recv_multipart()
+        answers += 1
+    assert answers < 1000
+
+
+def test_another_agent_takes_over_the_socket_of_one_that_was_killed(tmp_path, socket_file):
+    socket_file.touch()
+    with closing(
+        Bridge(socket_file, cameras=["door"], versions={}, review=lambda *_: True, delete=lambda _: True)
+    ) as new:
+        new.start()
+        wait_until(lambda: socket_file.stat().st_mode & 0o777 == 0o660, "the socket, open to the group")
+        assert socket_file.is_socket()
+        with a_line(socket_file) as line:
+            assert ask(line, MetricsRequest())[1]["versions"] == {}
+
+
+def test_a_folder_that_takes_no_socket_costs_one_line_in_the_log(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(server, "AGAIN_SECONDS", 0.05)
+    file = tmp_path / "missing" / "console.sock"
+    with closing(Bridge(file, cameras=["door"], versions={}, review=lambda *_: True, delete=lambda _: True)) as bridge:
+        bridge.start()
+        wait_until(lambda: caplog.records, "the line")
+        time.sleep(0.3)
+        assert len(caplog.records) == 1
+        file.parent.mkdir()
+        wait_until(file.exists, "the socket")

@@ -1,0 +1,71 @@
+"""The worker: bounded, and nothing that it did is lost on the way."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from edge_agent.console.worker import BusyError, Worker
+
+
+@pytest.fixture
+def worker():
+    made = Worker("test", most_waiting=3)
+    yield made
+    made.close()
+
+
+def test_what_fails_fails_for_whoever_asked(worker):
+    def fail():
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        asyncio.run(worker.do(fail))
+
+
+def test_more_than_may_wait_is_refused_and_room_is_made_when_work_is_done(worker):
+    gate = threading.Event()
+
+    async def ask():
+        waiting = [asyncio.ensure_future(worker.do(gate.wait)) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await worker.do(gate.wait)
+        gate.set()
+        assert await asyncio.gather(*waiting) == [True] * 3
+        return await worker.do(gate.wait)
+
+    assert asyncio.run(ask())
+
+
+def test_one_who_leaves_still_counts_until_the_work_is_done(worker):
+    gate = threading.Event()
+
+    async def ask():
+        for _ in range(3):
+            waiting = asyncio.ensure_future(worker.do(gate.wait))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await worker.do(gate.wait)
+        gate.set()
+
+    asyncio.run(ask())
+
+
+def test_who_would_have_to_wait_for_long_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr("edge_agent.console.worker.LONGEST_WAIT_SECONDS", 0.05)
+    worker = Worker("test", most_waiting=100)
+
+    async def ask():
+        await worker.do(time.sleep, 0.1)
+        waits = asyncio.ensure_future(worker.do(time.sleep, 0.1))
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await worker.do(time.sleep, 0.1)
+        await waits
+
+    asyncio.run(ask())
+    worker.close()
