@@ -14,8 +14,8 @@ import jsonschema
 import pytest
 
 from edge_agent.alerts.store import AlertStore
-from edge_agent.camera.faults import Fault
 from edge_agent.camera.feed import FeedState
+from edge_agent.camera.health import Fault
 from edge_agent.config import Config
 from edge_agent.health import Health
 from edge_agent.machine import MachineState

@@ -15,8 +15,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from edge_agent.camera import Camera, open_camera
-from edge_agent.camera.faults import Fault, Faults
-from edge_agent.camera.view import as_watched
+from edge_agent.camera.health import CameraHealth, Fault
+from edge_agent.camera.transform import transform
 from edge_agent.domain import Frame
 from edge_agent.errors import CameraError
 
@@ -90,7 +90,7 @@ class CameraFeed:
         self._lost_at: float | None = None
         self._attempts = 0
         self._opened_at: float | None = None
-        self._faults = Faults(config)
+        self._health = CameraHealth(config)
         self._frozen_attempts = 0
         self._reopen_frozen_at = float("-inf")
         # A daemon: one that blocks in a read must not keep the process alive.
@@ -182,7 +182,7 @@ class CameraFeed:
                 if self._stop.wait(begun_at + position_seconds - time.monotonic()):
                     return True
             taken_at = time.monotonic()
-            self._keep(as_watched(image, self._config), taken_at=taken_at)
+            self._keep(transform(image, self._config), taken_at=taken_at)
             # Somebody chose a recording as it is.
             if position_seconds is None and self._is_to_be_reopened(image, at=taken_at):
                 return False
@@ -192,7 +192,7 @@ class CameraFeed:
 
     def _is_to_be_reopened(self, image: Image, *, at: float) -> bool:
         """Say what is wrong with a picture, and whether opening the camera anew may mend it."""
-        self._tell(self._faults.judge(image, at=at))
+        self._tell(self._health.observe(image, at=at))
         if not any(fault.code == "camera_frozen" for fault in self._state.faults):
             self._frozen_attempts = 0
             self._reopen_frozen_at = at
@@ -226,7 +226,7 @@ class CameraFeed:
         for fault in before:
             if fault not in faults:
                 log.info(
-                    "camera %s: is well again; it was so that %s",
+                    "camera %s: recovered (was: %s)",
                     self._state.name,
                     fault.text,
                     extra=self._fields(fault.code),

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import cv2
 
-from edge_agent.camera.chatter import keep_quiet
+from edge_agent.camera.native_logging import silence
 from edge_agent.camera.pixels import as_bgr
 from edge_agent.camera.source import shown_source
 from edge_agent.errors import CameraError
@@ -204,7 +204,7 @@ def plausible_position(stated_seconds: float, *, previous_seconds: float | None,
 
 
 def _open_capture(name: str, backend: int, parameters: Sequence[int] = ()) -> cv2.VideoCapture:
-    keep_quiet()
+    silence()
     try:
         # OpenCV 4.11 crashes on a name that is not UTF-8.
         name.encode()

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
-from edge_agent.camera.framing import JpegStream, PictureStream, RawStream
+from edge_agent.camera.byte_stream import JpegStream, PictureStream, RawStream
 from edge_agent.camera.presets import PACKAGES, command_of
 from edge_agent.camera.source import shown_source, without_secrets
 from edge_agent.errors import CameraError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge_agent.camera.view import as_watched
+from edge_agent.camera.transform import transform
 from edge_agent.config import CameraConfig
 
 # Four by three pixels, each with a number of its own.
@@ -11,11 +11,11 @@ PICTURE = np.repeat(np.arange(12, dtype=np.uint8).reshape(3, 4, 1), 3, axis=2)
 
 
 def numbers(**keys):
-    return as_watched(PICTURE, CameraConfig(**keys))[:, :, 0].tolist()
+    return transform(PICTURE, CameraConfig(**keys))[:, :, 0].tolist()
 
 
 def test_a_picture_that_is_as_it_should_be_is_not_copied():
-    assert as_watched(PICTURE, CameraConfig()) is PICTURE
+    assert transform(PICTURE, CameraConfig()) is PICTURE
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_part_smaller_than_a_pixel_is_one():
 
 
 def test_what_is_watched_can_be_given_to_opencv():
-    image = as_watched(PICTURE, CameraConfig(rotate=90, flip="vertical", region=(0, 0, 0.5, 0.5)))
+    image = transform(PICTURE, CameraConfig(rotate=90, flip="vertical", region=(0, 0, 0.5, 0.5)))
 
     assert image.flags.c_contiguous
     assert image.dtype == np.uint8

@@ -1,4 +1,4 @@
-"""View: which part of a camera's picture is watched, and which way up?"""
+"""Transform: which part of a camera's picture is watched, and which way up?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_C
 _FLIPS = {"horizontal": 1, "vertical": 0}
 
 
-def as_watched(image: Image, config: CameraConfig) -> Image:
+def transform(image: Image, config: CameraConfig) -> Image:
     """Turn, flip and cut a picture, in this order; all that comes behind, alerts included, knows only the result."""
     if config.rotate:
         image = np.asarray(cv2.rotate(image, _TURNS[config.rotate]), np.uint8)

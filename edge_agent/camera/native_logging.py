@@ -1,4 +1,4 @@
-"""Chatter: how are OpenCV and FFmpeg kept from writing to stderr what the agent says itself, once and better?"""
+"""Native logging: how are OpenCV and FFmpeg kept from writing to stderr what the agent says itself, once and better?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FFMPEG_SAYS_NOTHING = "-8"  # AV_LOG_QUIET of libavutil/log.h
 OPENCV_SAYS_NOTHING = 0  # LOG_LEVEL_SILENT
 
 
-def keep_quiet() -> None:
+def silence() -> None:
     """Silence both for this process, unless OPENCV_FFMPEG_LOGLEVEL asks for more.
 
     FFmpeg reads the variable when the first stream or recording is opened, and never again.

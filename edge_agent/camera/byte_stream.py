@@ -1,4 +1,4 @@
-"""Framing: where in a stream of bytes does each picture begin and end? The newest whole one counts."""
+"""Byte stream: where in a stream of bytes does each picture begin and end? The newest whole one counts."""
 
 from __future__ import annotations
 

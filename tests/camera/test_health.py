@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.camera.faults import Faults
+from edge_agent.camera.health import CameraHealth
 from edge_agent.config import CameraConfig
 from tests.recordings import a_picture
 
@@ -27,19 +27,19 @@ def a_room():
 def watch(faults, pictures, *, begin_at=0.0, seconds=0.5):
     """Codes of the faults after each picture."""
     return [
-        [fault.code for fault in faults.judge(picture, at=begin_at + number * seconds)]
+        [fault.code for fault in faults.observe(picture, at=begin_at + number * seconds)]
         for number, picture in enumerate(pictures)
     ]
 
 
 def test_a_picture_that_stays_the_same_to_the_bit_is_frozen_until_one_pixel_changes():
-    faults = Faults(CameraConfig(frozen_seconds=10))
+    faults = CameraHealth(CameraConfig(frozen_seconds=10))
     frozen = noisy(a_room())
     changed = frozen.copy()
     changed[77, 33, 1] ^= 1
 
     seen = watch(faults, [frozen] * 22)
-    after = faults.judge(changed, at=11.0)
+    after = faults.observe(changed, at=11.0)
 
     assert seen.index(["camera_frozen"]) == 20
     assert after == ()
@@ -47,14 +47,14 @@ def test_a_picture_that_stays_the_same_to_the_bit_is_frozen_until_one_pixel_chan
 
 def test_a_still_room_is_not_frozen_by_day_nor_at_night():
     for brightness in (1.0, 0.2, 0.05):
-        faults = Faults(CameraConfig(frozen_seconds=10, covered_seconds=10))
+        faults = CameraHealth(CameraConfig(frozen_seconds=10, covered_seconds=10))
         pictures = (noisy(a_room(), brightness=brightness) for _ in range(120))
 
         assert watch(faults, pictures) == [[]] * 120
 
 
 def test_a_sensor_at_the_end_of_its_scale_is_dark_and_not_frozen():
-    faults = Faults(CameraConfig(frozen_seconds=10, covered_seconds=5))
+    faults = CameraHealth(CameraConfig(frozen_seconds=10, covered_seconds=5))
 
     seen = watch(faults, [np.zeros((120, 160, 3), np.uint8)] * 60)
 
@@ -64,7 +64,7 @@ def test_a_sensor_at_the_end_of_its_scale_is_dark_and_not_frozen():
 
 @pytest.mark.parametrize("brightness", [0, 60, 250], ids=["black", "tape", "dazzled"])
 def test_a_lens_that_is_covered_is_seen_after_a_while_and_when_it_is_over(brightness):
-    faults = Faults(CameraConfig(covered_seconds=10))
+    faults = CameraHealth(CameraConfig(covered_seconds=10))
     covered = np.full((120, 160, 3), float(brightness))
 
     seen = watch(faults, [noisy(a_room())] * 2 + [noisy(covered) for _ in range(40)] + [noisy(a_room())] * 4)
@@ -76,7 +76,7 @@ def test_a_lens_that_is_covered_is_seen_after_a_while_and_when_it_is_over(bright
 
 
 def test_somebody_who_passes_close_to_the_lens_does_not_cover_it():
-    faults = Faults(CameraConfig(covered_seconds=10))
+    faults = CameraHealth(CameraConfig(covered_seconds=10))
     back = np.full((120, 160, 3), 40.0)
     pictures = ([noisy(a_room())] * 4 + [noisy(back)] * 8) * 5
 
@@ -85,17 +85,17 @@ def test_somebody_who_passes_close_to_the_lens_does_not_cover_it():
 
 
 def test_a_size_that_was_not_asked_for_is_said_with_both():
-    faults = Faults(CameraConfig(frame_size=(640, 480)))
+    faults = CameraHealth(CameraConfig(frame_size=(640, 480)))
 
-    (fault,) = faults.judge(a_picture(0), at=0.0)
+    (fault,) = faults.observe(a_picture(0), at=0.0)
 
     assert fault.code == "camera_wrong_size"
     assert fault.text.startswith("gives 160x120 where frame_size asks for 640x480")
-    assert Faults(CameraConfig(frame_size=(160, 120))).judge(a_picture(0), at=0.0) == ()
+    assert CameraHealth(CameraConfig(frame_size=(160, 120))).observe(a_picture(0), at=0.0) == ()
 
 
 def test_nothing_is_told_that_nobody_wants_to_know():
-    faults = Faults(CameraConfig(frozen_seconds=0, covered_seconds=0))
+    faults = CameraHealth(CameraConfig(frozen_seconds=0, covered_seconds=0))
 
     assert watch(faults, [np.zeros((120, 160, 3), np.uint8)] * 20, seconds=1000.0) == [[]] * 20
 
@@ -104,7 +104,7 @@ def test_nothing_is_told_that_nobody_wants_to_know():
 @pytest.mark.parametrize("brightness", [1.0, 0.1, 0.05], ids=["as it is", "a tenth", "a twentieth"])
 @pytest.mark.parametrize("name", ["masked_at_laptop", "unmasked_outdoors", "puts_mask_on_close_up"])
 def test_real_recordings_have_no_fault_by_day_nor_at_night(shared, name, brightness):
-    faults = Faults(CameraConfig(frozen_seconds=1, covered_seconds=1))
+    faults = CameraHealth(CameraConfig(frozen_seconds=1, covered_seconds=1))
     capture = cv2.VideoCapture(str(shared / "videos" / f"{name}.mp4"))
     number = 0
     while True:
@@ -115,5 +115,5 @@ def test_real_recordings_have_no_fault_by_day_nor_at_night(shared, name, brightn
         if brightness < 1 and number % 10:
             continue
         judged = noisy(picture, brightness=brightness) if brightness < 1 else np.asarray(picture, np.uint8)
-        assert faults.judge(judged, at=number / 25) == ()
+        assert faults.observe(judged, at=number / 25) == ()
     assert number > 100

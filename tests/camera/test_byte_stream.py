@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.camera.framing import LARGEST_JPEG_BYTES, JpegStream, RawStream
+from edge_agent.camera.byte_stream import LARGEST_JPEG_BYTES, JpegStream, RawStream
 
 
 def a_jpeg(brightness, *, side_px=32):

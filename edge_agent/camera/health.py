@@ -1,4 +1,4 @@
-"""Faults: does a camera that gives pictures give the right ones?
+"""Health: does a camera that gives pictures give the right ones?
 
 Pure: no clock, no I/O. What gives none at all is seen where pictures are read.
 """
@@ -34,7 +34,7 @@ class Fault:
     text: str
 
 
-class Faults:
+class CameraHealth:
     """Looks at every picture of one live camera, before it is turned or cut. Owned by one thread."""
 
     def __init__(self, config: CameraConfig) -> None:
@@ -45,7 +45,7 @@ class Faults:
         self._looked_at = float("-inf")
         self._nothing_since_at: float | None = None
 
-    def judge(self, image: Image, *, at: float) -> tuple[Fault, ...]:
+    def observe(self, image: Image, *, at: float) -> tuple[Fault, ...]:
         """Return what is wrong with this picture and those before it."""
         self._compare(image, at=at)
         if at - self._looked_at >= LOOK_SECONDS:
