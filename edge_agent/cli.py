@@ -15,6 +15,7 @@ from edge_agent.camera.feed import CAMERA_THREAD
 from edge_agent.commands import alerts, bench, config, console, detect, doctor, models, outbox, replay, run
 from edge_agent.errors import AgentError
 from edge_agent.systemd import log_handler
+from edge_agent.worker import WORKER_THREAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +31,8 @@ log = logging.getLogger(__name__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     status = _run(arguments)
-    if any(thread.name.startswith(CAMERA_THREAD) for thread in threading.enumerate()):
-        # A camera that hangs was left behind. If its read came back while Python shuts down, FFmpeg's
+    if any(thread.name.startswith((CAMERA_THREAD, WORKER_THREAD)) for thread in threading.enumerate()):
+        # A camera or worker that hangs was left behind. If its call came back while Python shuts down, FFmpeg's
         # thread would abort the process; everything of ours is closed by now.
         logging.shutdown()
         sys.stdout.flush()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 STOP_CHECK_SECONDS = 0.1
 # A main thread that has not taken so many does not run; frames would fill the memory.
 MOST_RESULTS = 50
+WORKER_THREAD = "worker "
+"""How the names of these threads begin."""
 CLOSE_SECONDS = 1.0
 """A frame takes less on any machine that can be used at all."""
 
@@ -56,7 +58,7 @@ class Worker:
         self._feed, self._pipeline, self._timelines = feed, pipeline, timelines
         self._pauses, self._recorder, self._results = pauses, recorder, results
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"worker {feed.state().name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=WORKER_THREAD + feed.state().name, daemon=True)
         self.failure: Exception | None = None
         """The bug that ended the thread, for the main thread to raise."""
 

@@ -334,8 +334,7 @@ def test_a_frozen_camera_is_reopened_in_growing_pauses_and_watched_all_the_while
     assert messages == [
         "camera entrance: gives pictures of 64x48",
         "camera entrance: its picture is frozen: the same again and again, to the last bit",
-        "camera entrance: recovered (was: its picture is frozen: the same again and again, "
-        "to the last bit)",
+        "camera entrance: recovered (was: its picture is frozen: the same again and again, to the last bit)",
     ]
 
 
