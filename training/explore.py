@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from edge_agent.domain import LABELS, Box, Image, Label
 from edge_agent.errors import ConfigError, PictureError
-from training.masks.examples import FOLDER_NAMES, Example, list_pictures, read_picture, read_scenes
+from edge_agent.vision.images import read_picture
+from training.masks.examples import FOLDER_NAMES, Example, list_pictures, read_scenes
 from training.masks.jitter import View
 from training.masks.split import duplicate_groups, perceptual_hash
 

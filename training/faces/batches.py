@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_agent.vision.images import read_picture
 from training.faces.augment import Sample, flipped, mosaic, rotated, single, weathered
-from training.masks.examples import read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

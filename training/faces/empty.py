@@ -18,9 +18,10 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_agent.errors import ConfigError, PictureError
+from edge_agent.vision.images import read_picture
 from training.faces.finding import KerasFinder
 from training.faces.network import open_network
-from training.masks.examples import read_ignored, read_picture, read_scenes
+from training.masks.examples import read_ignored, read_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

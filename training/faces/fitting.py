@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from edge_agent.vision.images import read_picture
 from training.faces.batches import Batch, SceneBatches
 from training.faces.finding import KerasFinder
 from training.faces.judge import Finds, report
 from training.faces.network import open_network
-from training.masks.examples import read_picture
 from training.workers import Workers
 
 if TYPE_CHECKING:

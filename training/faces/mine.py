@@ -17,10 +17,11 @@ from tqdm import tqdm
 
 from edge_agent.domain import CLASSES, NO_FACE, Class
 from edge_agent.errors import ConfigError, PictureError
+from edge_agent.vision.images import read_picture
 from training.faces.finding import KerasFinder
 from training.faces.network import open_network
 from training.faces.scenes import overlaps
-from training.masks.examples import list_pictures, read_corrections, read_ignored, read_picture, read_scenes
+from training.masks.examples import list_pictures, read_corrections, read_ignored, read_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from edge_agent.domain import Box
+from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import cut_region, resize
 from training.faces.judge import Finds, match, report
-from training.masks.examples import read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_agent.errors import ConfigError, PictureError
-from training.masks.examples import list_pictures, read_corrections, read_ignored, read_picture, read_scenes
+from edge_agent.vision.images import read_picture
+from training.masks.examples import list_pictures, read_corrections, read_ignored, read_scenes
 from training.masks.split import choose_held_out, duplicate_groups, hashes_apart, perceptual_hash
 
 if TYPE_CHECKING:

@@ -10,12 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
-import cv2
-import numpy as np
 import yaml
 
-from edge_agent.domain import CLASSES, LABELS, Box, Class, Image, Label
-from edge_agent.errors import ConfigError, PictureError
+from edge_agent.domain import CLASSES, LABELS, Box, Class, Label
+from edge_agent.errors import ConfigError
 from training.annotations import MISTAKES_NAMED, read_annotations
 
 if TYPE_CHECKING:
@@ -48,22 +46,6 @@ class Example:
     label: Class
     source: str
     box: Box | None = None
-
-
-def read_picture(path: Path) -> Image:
-    """Read a picture: BGR, uint8.
-
-    Raises:
-        PictureError: the file is missing or no picture.
-    """
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise PictureError(f"{path}: cannot be read: {error.strerror}") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise PictureError(f"{path}: not a picture, or cut off")
-    return np.asarray(image, np.uint8)
 
 
 def list_pictures(folder: Path) -> list[Path]:

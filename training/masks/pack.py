@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from edge_agent.domain import Box, Image
 from edge_agent.errors import ConfigError, PictureError
+from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import cut_region, face_region
-from training.masks.examples import Example, read_picture
+from training.masks.examples import Example
 from training.masks.split import perceptual_hash
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from training.masks.examples import Example
     from training.masks.landmarks import LandmarkFinder
 
 # What the jitter of a box (jitter.py) can reach, with the widest margin a recipe allows.

