@@ -76,10 +76,10 @@ def test_the_numbers_are_the_true_ones():
 
 def test_the_priority_is_that_of_the_unit():
     unit = (Path(__file__).parents[2] / "deploy" / "maskwatch-console.service").read_text(encoding="utf-8")
-    for line in ("CPUWeight=10", "Nice=15"):
+    for line in ("CPUWeight=3", "Nice=19"):
         assert f"\n{line}\n" in unit
         assert f"`{line}`" in DOCUMENT
-    assert "`nice -n 15`" in DOCUMENT
+    assert "`nice -n 19`" in DOCUMENT
 
 
 def test_every_key_of_the_section_is_named():

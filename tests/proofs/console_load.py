@@ -55,7 +55,7 @@ PATIENCE_SECONDS = 5.0
 ENTRIES_BEFORE = 500
 """That the history holds at the start: a page of alerts is then a whole one."""
 MOST_LOST_FRACTION = 0.03
-NICENESS = 15
+NICENESS = 19
 """As in deploy/maskwatch-console.service."""
 
 
