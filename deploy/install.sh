@@ -80,7 +80,7 @@ if [[ ! -e /etc/maskwatch/config.yaml ]]; then
     step install -m 640 -o root -g maskwatch /dev/null /etc/maskwatch/config.yaml
     step sh -c '/opt/maskwatch/bin/edge-agent config --config /dev/null >/etc/maskwatch/config.yaml'
     # What a person runs and what the service runs look into the same folder.
-    step sed -i 's|^state_folder:$|state_folder: /var/lib/maskwatch|' /etc/maskwatch/config.yaml
+    step sed -i 's|^state_dir:$|state_dir: /var/lib/maskwatch|' /etc/maskwatch/config.yaml
 fi
 step install -m 644 "$checkout/deploy/edge-agent.service" /etc/systemd/system/edge-agent.service
 step install -m 644 "$checkout/deploy/maskwatch-console.service" /etc/systemd/system/maskwatch-console.service

@@ -111,11 +111,11 @@ class RulesConfig(_Section):
     violations: tuple[Label, ...] = Field(
         ("without_mask", "mask_worn_incorrectly"), min_length=1, description="Labels that are alerted"
     )
-    smallest_face_px: int = Field(24, ge=8, le=2000, description="Smaller faces are followed but never alerted")
-    ignore_polygons: tuple[Polygon, ...] = Field(
+    min_face_px: int = Field(24, ge=8, le=2000, description="Smaller faces are followed but never alerted")
+    exclusion_zones: tuple[Polygon, ...] = Field(
         (), description="Faces whose centre is inside are not alerted; corners [x, y] as shares 0..1 of the picture"
     )
-    ignore_pictures: bool = Field(
+    ignore_static_faces: bool = Field(
         True, description="Faces that stay still to the pixel, as on a poster, are not alerted"
     )
     dwell_seconds: Seconds = Field(0.0, description="Only who has been in view for so long is alerted")
@@ -203,30 +203,30 @@ class CameraConfig(_Section):
     frame_size: FrameSize | None = Field(
         None, description="Width and height that the camera is asked for, such as [1280, 720]; empty: its own"
     )
-    capture_frames_per_second: float = Field(
+    capture_fps: float = Field(
         0.0, ge=0.0, le=240.0, description="Frames a second that the camera is asked for; 0: its own"
     )
     fourcc: str = Field(
         "", pattern=r"^([A-Z0-9]{4})?$", description="Format asked of a V4L2 device: MJPG, YUYV; empty: its own"
     )
-    pixels: Literal["mjpeg", "bgr", "i420", "nv12"] = Field(
+    pixel_format: Literal["mjpeg", "bgr", "i420", "nv12"] = Field(
         "mjpeg", description="What the command of a 'pipe:' writes; all but mjpeg need frame_size"
     )
     rotate: Literal[0, 90, 180, 270] = Field(0, description="Turn the picture clockwise by so many degrees")
     flip: Literal["none", "horizontal", "vertical"] = Field("none", description="Then mirror it, or put it upside down")
-    region: Annotated[tuple[Fraction, Fraction, Fraction, Fraction], AfterValidator(_has_an_area)] = Field(
+    roi: Annotated[tuple[Fraction, Fraction, Fraction, Fraction], AfterValidator(_has_an_area)] = Field(
         (0.0, 0.0, 1.0, 1.0), description="Then watch this part of it alone: left, top, right, bottom as shares 0..1"
     )
-    frames_per_second: float = Field(
+    detect_fps: float = Field(
         10.0,
         ge=0.0,
         le=240.0,
         description="Faces are looked for in no more frames than this; 0: in every one there is time for",
     )
-    silence_seconds: float = Field(
+    read_timeout_seconds: float = Field(
         10.0, gt=0.0, le=600.0, description="A camera that gives no frame for so long is reopened"
     )
-    reopen_seconds: float = Field(
+    max_backoff_seconds: float = Field(
         60.0, ge=1.0, le=3600.0, description="Longest pause between two attempts to reopen a lost camera"
     )
     frozen_seconds: float = Field(
@@ -257,14 +257,18 @@ class CameraConfig(_Section):
 
     @model_validator(mode="after")
     def _raw_frames_have_a_size(self) -> CameraConfig:
-        if self.pixels == "mjpeg":
+        if self.pixel_format == "mjpeg":
             return self
         if (named_source(self.source) or ("", ""))[0] != "pipe":
-            raise ValueError(f"pixels: {self.pixels} is for a source 'pipe:'; all others say themselves what they give")
+            raise ValueError(
+                f"pixel_format: {self.pixel_format} is for a source 'pipe:'; all others say themselves what they give"
+            )
         if self.frame_size is None:
-            raise ValueError(f"pixels: {self.pixels} needs frame_size, for the frames do not say where they end")
-        if self.pixels != "bgr" and any(side % 2 for side in self.frame_size):
-            raise ValueError(f"pixels: {self.pixels} needs a frame_size of even width and height")
+            raise ValueError(
+                f"pixel_format: {self.pixel_format} needs frame_size, for the frames do not say where they end"
+            )
+        if self.pixel_format != "bgr" and any(side % 2 for side in self.frame_size):
+            raise ValueError(f"pixel_format: {self.pixel_format} needs a frame_size of even width and height")
         return self
 
 
@@ -275,33 +279,33 @@ class GovernorConfig(_Section):
         True, description="Halve the frames a second, step by step, on a hot or overloaded machine, and say so"
     )
     hot_celsius: float = Field(80.0, ge=30.0, le=110.0, description="From this temperature on; a Raspberry Pi's is 80")
-    least_frames_per_second: float = Field(2.0, ge=0.1, le=30.0, description="No camera is looked at less often")
+    min_detect_fps: float = Field(2.0, ge=0.1, le=30.0, description="No camera is looked at less often")
 
 
 class MotionConfig(_Section):
     """Whether a frame is worth looking at."""
 
     enabled: bool = Field(True, description="Look for faces only where something changed; false: in every frame")
-    changed_fraction: Fraction = Field(
+    min_changed_fraction: Fraction = Field(
         0.002, description="Share of the picture that has to change; 0.002 is a face of 16 px in 400x300"
     )
 
 
 UNTOLD_MIN_SCORE = 0.6
-"""For finders of others, which bring no card."""
+"""For detectors of others, which bring no card."""
 
 
-SHIPPED_FINDERS = {"accurate": "faces.json", "fast": "faces-fast.json"}
+SHIPPED_DETECTORS = {"accurate": "faces.json", "fast": "faces-fast.json"}
 """The cards in the package's models."""
 
 
 class FacesConfig(_Section):
     """How faces are found."""
 
-    finder: Literal["tflite", "yunet", "ssd", "haar"] = Field(
+    detector: Literal["tflite", "yunet", "ssd", "haar"] = Field(
         "tflite", description="tflite: the project's own; haar needs OpenCV 4, yunet and ssd need a model"
     )
-    size: Literal["accurate", "fast"] = Field(
+    variant: Literal["accurate", "fast"] = Field(
         "accurate",
         description="Which shipped tflite; fast takes half the time and misses more of the small faces",
     )
@@ -312,34 +316,34 @@ class FacesConfig(_Section):
     min_score: Fraction | None = Field(
         None, description="Less sure finds are not looked at; empty: what the card of a tflite says, 0.6 for others"
     )
-    smallest_px: int = Field(
+    min_face_px: int = Field(
         24, ge=8, le=2000, description="Shorter side of the smallest face to look for; a tflite chooses its input by it"
     )
-    longer_side_px: int = Field(
+    input_long_side_px: int = Field(
         640, ge=64, le=4096, description="Longer side to which pictures are scaled for yunet and haar"
     )
 
     @model_validator(mode="after")
     def _has_its_model(self) -> FacesConfig:
-        if self.finder in {"yunet", "ssd"} and self.model is None:
-            raise ValueError(f"finder '{self.finder}' needs the path of its network under 'model'")
+        if self.detector in {"yunet", "ssd"} and self.model is None:
+            raise ValueError(f"detector '{self.detector}' needs the path of its network under 'model'")
         return self
 
     @property
     def card(self) -> Path:
-        """The card of the project's own finder."""
-        return self.model or shipped("models") / SHIPPED_FINDERS[self.size]
+        """The card of the project's own detector."""
+        return self.model or shipped("models") / SHIPPED_DETECTORS[self.variant]
 
     @property
     def network(self) -> Path:
-        """The network of a finder that needs one."""
+        """The network of a detector that needs one."""
         if self.model is None:
-            raise AssertionError(f"checked when it was read: '{self.finder}' has a model")
+            raise AssertionError(f"checked when it was read: '{self.detector}' has a model")
         return self.model
 
     @property
     def least_score(self) -> float:
-        """From which score on a finder without a card gives a face."""
+        """From which score on a detector without a card gives a face."""
         return UNTOLD_MIN_SCORE if self.min_score is None else self.min_score
 
 
@@ -364,19 +368,19 @@ class MasksConfig(_Section):
 class TrackingConfig(_Section):
     """When two faces are the same person."""
 
-    forget_seconds: Seconds = Field(2.0, description="A person not seen for so long has left")
+    lost_timeout_seconds: Seconds = Field(2.0, description="A person not seen for so long has left")
 
 
-class VerdictsConfig(_Section):
+class DecisionConfig(_Section):
     """When the evidence against a person, or for them, suffices."""
 
-    false_alarm_fraction: float = Field(
+    false_positive_rate: float = Field(
         0.001, gt=0.0, le=0.4, description="Share of people with a mask who may be taken for a violation"
     )
-    miss_fraction: float = Field(
+    false_negative_rate: float = Field(
         0.1, gt=0.0, le=0.4, description="Share of violations that may at first be taken for compliant"
     )
-    fading_seconds: float = Field(
+    decay_seconds: float = Field(
         5.0, ge=1.0, le=3600.0, description="Evidence falls to 37 % in this time where nothing is added"
     )
     recheck_seconds: float = Field(
@@ -393,10 +397,10 @@ def _public_key(value: str) -> str:
     return value
 
 
-class EvidenceConfig(_Section):
+class CropsConfig(_Section):
     """Crops on disk."""
 
-    folder: FilePath | None = Field(None, description="Where crops are kept; empty: 'crops' in state_folder")
+    dir: FilePath | None = Field(None, description="Where crops are kept; empty: 'crops' in state_dir")
     margin_fraction: float = Field(0.4, ge=0.0, le=3.0, description="Margin around the face, as a share of its size")
     jpeg_quality: int = Field(90, ge=10, le=100, description="JPEG quality of crops")
     picture: Literal["face", "none"] = Field("face", description="face: keep a crop of each alert; none: no picture")
@@ -416,8 +420,10 @@ class EvidenceConfig(_Section):
 class OutboxConfig(_Section):
     """What waits for the broker; where there is no room, telemetry goes first, then the oldest alert."""
 
-    keep_rows: int = Field(20_000, ge=10, le=1_000_000, description="Messages that wait at most; the rest is dropped")
-    keep_bytes: int = Field(50_000_000, ge=100_000, description="All waiting messages together, without pictures")
+    max_messages: int = Field(
+        20_000, ge=10, le=1_000_000, description="Messages that wait at most; the rest is dropped"
+    )
+    max_bytes: int = Field(50_000_000, ge=100_000, description="All waiting messages together, without pictures")
 
 
 class HomeAssistantConfig(_Section):
@@ -434,7 +440,7 @@ class MqttConfig(_Section):
 
     host: str = Field("localhost", pattern=r"^[^/\s]+$", description="Host name or address of the broker")
     port: int = Field(1883, ge=1, le=65535, description="Its port; 8883 is usual with TLS")
-    topic: str = Field("maskwatch", pattern=r"^[^#+\x00]+$", description="First part of every topic")
+    topic_prefix: str = Field("maskwatch", pattern=r"^[^#+\x00]+$", description="First part of every topic")
     username: str = Field("", description="User at the broker; empty: none")
     password_file: FilePath | None = Field(None, description="File whose first line is the password")
     tls: bool = Field(False, description="Encrypt the connection and check the broker's certificate")
@@ -446,7 +452,7 @@ class MqttConfig(_Section):
     keepalive_seconds: int = Field(
         30, ge=5, le=3600, description="A silent connection is given up after 1.5 times this"
     )
-    crops: bool = Field(False, description="Also publish each crop as JPEG under .../crops/<alert id>")
+    publish_crops: bool = Field(False, description="Also publish each crop as JPEG under .../crops/<alert id>")
     messages_per_second: float = Field(
         20.0, ge=0.1, le=10_000.0, description="What waited during an outage is sent no faster than this"
     )
@@ -456,7 +462,7 @@ class MqttConfig(_Section):
     telemetry_seconds: float = Field(
         60.0, ge=0.0, le=86_400.0, description="Counts, times and temperatures are published this often; 0: never"
     )
-    commands: bool = Field(True, description="Obey .../commands/: pause, resume, snapshot, reload, diagnostics")
+    accept_commands: bool = Field(True, description="Obey .../commands/: pause, resume, snapshot, reload, diagnostics")
     home_assistant: HomeAssistantConfig = Field(
         default_factory=HomeAssistantConfig, description="How the device appears in Home Assistant"
     )
@@ -536,7 +542,7 @@ class Config(_Section):
     """Every key of config.yaml, checked."""
 
     device: DeviceConfig = Field(default_factory=DeviceConfig, description="Who this device is")
-    state_folder: FilePath | None = Field(
+    state_dir: FilePath | None = Field(
         None, description="Alerts and crops; empty: systemd's StateDirectory, else ~/.local/state/maskwatch"
     )
     runtime: Literal["auto", "litert", "tflite-runtime"] = Field(
@@ -553,11 +559,11 @@ class Config(_Section):
     faces: FacesConfig = Field(default_factory=FacesConfig, description="How faces are found")
     masks: MasksConfig = Field(default_factory=MasksConfig, description="How masks are read")
     tracking: TrackingConfig = Field(default_factory=TrackingConfig, description="When two faces are the same person")
-    verdicts: VerdictsConfig = Field(
-        default_factory=VerdictsConfig, description="When the evidence against a person, or for them, suffices"
+    decision: DecisionConfig = Field(
+        default_factory=DecisionConfig, description="When the evidence against a person, or for them, suffices"
     )
     rules: RulesConfig = Field(default_factory=RulesConfig, description="Which verdicts a person is told of, and when")
-    evidence: EvidenceConfig = Field(default_factory=EvidenceConfig, description="Crops on disk")
+    crops: CropsConfig = Field(default_factory=CropsConfig, description="Crops on disk")
     outbox: OutboxConfig = Field(default_factory=OutboxConfig, description="What waits for the broker")
     mqtt: MqttConfig = Field(default_factory=MqttConfig, description="The broker that alerts go to")
     console: ConsoleConfig = Field(
@@ -568,14 +574,14 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _remembers_from_frame_to_frame(self) -> Config:
-        forget_seconds = self.tracking.forget_seconds
+        lost_timeout_seconds = self.tracking.lost_timeout_seconds
         for name, camera in self.cameras.items():
-            rate = camera.frames_per_second
+            rate = camera.detect_fps
             # One reading decides nothing: tracks have to live from one frame to the next.
-            if rate and 1 / rate > forget_seconds:
+            if rate and 1 / rate > lost_timeout_seconds:
                 raise ValueError(
-                    f"cameras.{name}.frames_per_second ({rate:g}) leaves {1 / rate:g} s between frames, and "
-                    f"tracking.forget_seconds ({forget_seconds:g}) is shorter: nobody would ever be alerted"
+                    f"cameras.{name}.detect_fps ({rate:g}) leaves {1 / rate:g} s between frames, and "
+                    f"tracking.lost_timeout_seconds ({lost_timeout_seconds:g}) is shorter: nobody would ever be alerted"
                 )
         return self
 
@@ -585,16 +591,16 @@ class Config(_Section):
         return self.rules.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
 
     @property
-    def least_frames_per_second(self) -> float:
+    def min_detect_fps(self) -> float:
         """How slow the governor may get: tracks have to live from one frame to the next."""
-        forget_seconds = self.tracking.forget_seconds
-        return max(self.governor.least_frames_per_second, 1 / forget_seconds if forget_seconds else 0.0)
+        lost_timeout_seconds = self.tracking.lost_timeout_seconds
+        return max(self.governor.min_detect_fps, 1 / lost_timeout_seconds if lost_timeout_seconds else 0.0)
 
     @property
     def state(self) -> Path:
         """The folder for what must outlive a restart."""
-        if self.state_folder is not None:
-            return self.state_folder
+        if self.state_dir is not None:
+            return self.state_dir
         if systemd := os.environ.get("STATE_DIRECTORY"):
             return Path(systemd.split(":")[0])
         return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "maskwatch"
@@ -602,7 +608,7 @@ class Config(_Section):
     @property
     def crops_folder(self) -> Path:
         """Where crops are kept."""
-        return self.evidence.folder or self.state / "crops"
+        return self.crops.dir or self.state / "crops"
 
     @property
     def store_file(self) -> Path:

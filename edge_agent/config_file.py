@@ -57,7 +57,7 @@ def default_file() -> Path | None:
 def load_config(file: Path | None, *, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration file; without one every key has its default.
 
-    `overrides` are texts such as "faces.finder=yunet" whose value is read as YAML; they go before the file. Relative
+    `overrides` are texts such as "faces.detector=yunet" whose value is read as YAML; they go before the file. Relative
     paths count from the file's folder, those in `overrides` from the working directory.
 
     Raises:

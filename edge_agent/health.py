@@ -33,9 +33,9 @@ class Latency:
 class Health:
     """What happened since the start. Owned by the agent's thread."""
 
-    def __init__(self, *, silence_seconds: float) -> None:
-        """Frames count as moving while the newest is no older than `silence_seconds`."""
-        self._silence_seconds = silence_seconds
+    def __init__(self, *, read_timeout_seconds: float) -> None:
+        """Frames count as moving while the newest is no older than `read_timeout_seconds`."""
+        self._silence_seconds = read_timeout_seconds
         self._last_frame_at: dict[str, float] = {}
         self.frames = 0
         self.analysed = 0

@@ -94,7 +94,7 @@ class Orders:
         self._publisher, self._pauses, self._reports = publisher, pauses, reports
         self._pictures, self._open_finder, self._reload = pictures, open_finder, reload
         self._finder: FaceFinder | None = None
-        self._topics = Topics(config.mqtt.topic, self._device)
+        self._topics = Topics(config.mqtt.topic_prefix, self._device)
         self._commands = self._topics.command("")
         self._newest: dict[str, Frame] = {}
         self._allowance, self._allowance_at = float(MOST_AT_ONCE), 0.0
@@ -215,7 +215,7 @@ class Orders:
         faces = [face.box for face in self._finder.find(frame.image)]
         kept = self._pictures.keep_frame(picture_id, frame, faces=faces)
         if kept is None:
-            raise CommandError("no picture is kept on this device (evidence.picture: none)")
+            raise CommandError("no picture is kept on this device (crops.picture: none)")
         return SnapshotResult(
             camera=camera,
             id=picture_id,
@@ -228,7 +228,7 @@ class Orders:
 
     def _publish_snapshot(self, picture_id: str, file: Path) -> bool:
         """Send the picture where pictures may leave the device at all."""
-        if not self._config.mqtt.crops:
+        if not self._config.mqtt.publish_crops:
             return False
         try:
             picture = file.read_bytes()

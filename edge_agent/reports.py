@@ -73,7 +73,7 @@ class Reports:
         self._config, self._device = config, config.device.name
         self._cameras, self._publisher = cameras, publisher
         self._store, self._recorder = store, recorder
-        self._topics = Topics(config.mqtt.topic, self._device)
+        self._topics = Topics(config.mqtt.topic_prefix, self._device)
         self._health, self._machine, self._pauses = health, machine, pauses
         self._governor = governor
         self._models, self._versions = models, {**versions, "python": platform.python_version()}
@@ -222,8 +222,8 @@ class Reports:
                 yield from (
                     Reason(code=fault.code, text=f"camera {state.name}: {fault.text}") for fault in state.faults
                 )
-        silence_seconds = max(camera.silence_seconds for camera in self._config.cameras.values())
-        if at - self._began_at <= silence_seconds:
+        read_timeout_seconds = max(camera.read_timeout_seconds for camera in self._config.cameras.values())
+        if at - self._began_at <= read_timeout_seconds:
             return
         for state in states:
             if state.is_open and not self._health.frames_move(state.name, at=at):
@@ -255,11 +255,11 @@ class Reports:
 
     def _about_the_machine(self) -> Iterator[Reason]:
         state = self._machine_state
-        evidence = self._config.evidence
-        free_bytes, floor_bytes = state.disk_free_bytes, evidence.keep_free_bytes
-        if evidence.picture != "none" and free_bytes is not None and free_bytes < floor_bytes:
+        crops = self._config.crops
+        free_bytes, floor_bytes = state.disk_free_bytes, crops.keep_free_bytes
+        if crops.picture != "none" and free_bytes is not None and free_bytes < floor_bytes:
             yield Reason(
-                code="disk_full", text=f"less than evidence.keep_free_bytes ({floor_bytes}) is free: no crop is kept"
+                code="disk_full", text=f"less than crops.keep_free_bytes ({floor_bytes}) is free: no crop is kept"
             )
         hot_celsius = self._config.governor.hot_celsius
         if state.temperature_celsius is not None:

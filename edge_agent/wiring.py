@@ -86,8 +86,8 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
     # Each worker has interpreters of its own; the first of them shows whether the models can be used.
     eyes = {name: open_eyes(config) for name in config.cameras}
     _, reader = next(iter(eyes.values()))
-    pictures = open_pictures(config.crops_folder, config.evidence)
-    log.info("masks: %s in %s; faces: %s", reader.card.name, reader.runtime, config.faces.finder)
+    pictures = open_pictures(config.crops_folder, config.crops)
+    log.info("masks: %s in %s; faces: %s", reader.card.name, reader.runtime, config.faces.detector)
     with ExitStack() as stack:
         stack.enter_context(alone_in(config.state))
         store = stack.enter_context(
@@ -95,8 +95,8 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 AlertStore(
                     config.store_file,
                     boot_id=boot_id(),
-                    max_messages=config.outbox.keep_rows,
-                    max_bytes=config.outbox.keep_bytes,
+                    max_messages=config.outbox.max_messages,
+                    max_bytes=config.outbox.max_bytes,
                 )
             )
         )
@@ -105,25 +105,25 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
         versions = {"maskwatch": version("maskwatch"), "model": reader.card.name, "runtime": reader.runtime}
         bridge = open_bridge(config, stack, versions=versions)
-        evidence = config.evidence
+        crops = config.crops
         recorder = Recorder(
             store,
             pictures=pictures,
             retention=Retention(
                 config.crops_folder,
-                keep_days=evidence.keep_days,
-                keep_bytes=evidence.keep_bytes,
-                keep_free_bytes=evidence.keep_free_bytes,
+                keep_days=crops.keep_days,
+                keep_bytes=crops.keep_bytes,
+                keep_free_bytes=crops.keep_free_bytes,
             ),
             sender=sender_of(config, reader),
-            keep_days=evidence.keep_days,
+            keep_days=crops.keep_days,
             wake=publisher.wake,
         )
         recorder.start()
         stack.callback(recorder.close, timeout_seconds=RECORD_SECONDS)
         cameras.follow(config.cameras)
         pipelines = {name: build_pipeline(config, name, *eyes[name]) for name in config.cameras}
-        health = Health(silence_seconds=max(camera.silence_seconds for camera in config.cameras.values()))
+        health = Health(read_timeout_seconds=max(camera.read_timeout_seconds for camera in config.cameras.values()))
         at = time.monotonic()
         pauses = Pauses(config.pauses_file, at=at, when=datetime.now(timezone.utc))
         machine = Machine(config.crops_folder)
@@ -131,7 +131,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             config.governor,
             machine=machine,
             rates={name: pipeline.rate for name, pipeline in pipelines.items()},
-            least_per_second=config.least_frames_per_second,
+            least_per_second=config.min_detect_fps,
             at=at,
         )
         reports = Reports(
@@ -206,7 +206,7 @@ def open_bridge(config: Config, stack: ExitStack, *, versions: Mapping[str, str]
 
     def delete(alert_id: str) -> bool:
         return delete_alert(
-            alert_id, history=history, crops_folder=config.crops_folder, publishes_crops=config.mqtt.crops
+            alert_id, history=history, crops_folder=config.crops_folder, publishes_crops=config.mqtt.publish_crops
         )
 
     bridge = Bridge(
@@ -220,8 +220,8 @@ def open_bridge(config: Config, stack: ExitStack, *, versions: Mapping[str, str]
 def _heard_topics(config: Config) -> list[str]:
     """What the agent listens to: commands, and the birth of Home Assistant."""
     topics = []
-    if config.mqtt.commands:
-        topics.append(Topics(config.mqtt.topic, config.device.name).command("+"))
+    if config.mqtt.accept_commands:
+        topics.append(Topics(config.mqtt.topic_prefix, config.device.name).command("+"))
     if config.mqtt.home_assistant.enabled:
         topics.append(birth_topic(config))
     return topics
@@ -243,17 +243,17 @@ def alone_in(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UnavailableError(
-                f"{folder}: another agent works there; stop it, or give this one a state_folder of its own"
+                f"{folder}: another agent works there; stop it, or give this one a state_dir of its own"
             ) from error
         except OSError as error:
-            log.error("%s: cannot be written: %s; see state_folder", folder, error.strerror)  # noqa: TRY400
+            log.error("%s: cannot be written: %s; see state_dir", folder, error.strerror)  # noqa: TRY400
         yield
 
 
-def is_at_work(state_folder: Path) -> bool:
+def is_at_work(state_dir: Path) -> bool:
     """Whether an agent runs on this state folder now; False where that cannot be seen."""
     try:
-        with (state_folder / "lock").open("rb") as lock:
+        with (state_dir / "lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -290,9 +290,9 @@ def detector_model(config: Config) -> Model | None:
         ModelError: the file cannot be read.
     """
     faces = config.faces
-    if faces.finder == "haar":
+    if faces.detector == "haar":
         return None
-    file = faces.card if faces.finder == "tflite" else faces.network
+    file = faces.card if faces.detector == "tflite" else faces.network
     return Model(name=file.stem, sha256=hashlib.sha256(model_bytes(file)).hexdigest())
 
 
@@ -305,15 +305,15 @@ def build_pipeline(
     """
     rules = config.rules_of(name)
     return Pipeline(
-        rate=FrameRate(config.cameras[name].frames_per_second),
+        rate=FrameRate(config.cameras[name].detect_fps),
         motion=MotionGate(config.motion),
         faces=finder,
         tracker=Tracker(config.tracking, camera=called or name),
         masks=reader,
-        sequential_test=SequentialTest(config.verdicts, violations=rules.violations, thresholds=reader.card.thresholds),
-        liveness=LivenessFilter(margin_fraction=config.evidence.margin_fraction),
+        sequential_test=SequentialTest(config.decision, violations=rules.violations, thresholds=reader.card.thresholds),
+        liveness=LivenessFilter(margin_fraction=config.crops.margin_fraction),
         rules=Rules(rules, new_id=uuid7),
-        margin_fraction=config.evidence.margin_fraction,
+        margin_fraction=config.crops.margin_fraction,
     )
 
 
@@ -322,7 +322,7 @@ def collect_timelines(config: Config, pipeline: Pipeline) -> Timelines:
     return Timelines(
         violation_llr=pipeline.sequential_test.violation_llr,
         compliant_llr=pipeline.sequential_test.compliant_llr,
-        margin_fraction=config.evidence.margin_fraction,
+        margin_fraction=config.crops.margin_fraction,
     )
 
 

@@ -157,7 +157,7 @@ def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **part
             "recorder": Recorder(),
             "store": store,
             "publisher": Publisher(),
-            "health": Health(silence_seconds=5.0),
+            "health": Health(read_timeout_seconds=5.0),
             "governor": a_governor(tmp_path),
             "pauses": Pauses(tmp_path / "pauses.json", at=0.0, when=NOON),
             "reports": Reports(),

@@ -50,15 +50,15 @@ def test_a_key_like_no_other_gets_the_list_of_known_ones(tmp_path):
 def test_several_mistakes_are_reported_together_in_the_order_of_their_lines(tmp_path):
     file = write(
         tmp_path,
-        "faces:\n  finder: yolo\nmqtt:\n  port: abc\nmotoin: {}\nevidence:\n  jpeg_quality: 101\n  keep_days: soon\n",
+        "faces:\n  detector: yolo\nmqtt:\n  port: abc\nmotoin: {}\ncrops:\n  jpeg_quality: 101\n  keep_days: soon\n",
     )
 
     assert complaint(file) == [
-        "line 2 faces.finder: 'yolo' is not one of 'tflite', 'yunet', 'ssd' or 'haar'",
+        "line 2 faces.detector: 'yolo' is not one of 'tflite', 'yunet', 'ssd' or 'haar'",
         "line 4 mqtt.port: 'abc' is not a whole number",
         "line 5 motoin: unknown key; did you mean 'motion'?",
-        "line 7 evidence.jpeg_quality: 101 is more than 100, the most allowed",
-        "line 8 evidence.keep_days: 'soon' is not a number",
+        "line 7 crops.jpeg_quality: 101 is more than 100, the most allowed",
+        "line 8 crops.keep_days: 'soon' is not a number",
     ]
 
 
@@ -134,7 +134,7 @@ def test_set_goes_before_the_file_and_its_mistakes_are_found_too(tmp_path):
 
 def test_relative_paths_count_from_the_folder_of_the_file(tmp_path):
     (tmp_path / "door.mp4").touch()
-    file = write(tmp_path, "state_folder: state\ncameras:\n  a: {source: door.mp4}\n  b: {source: /dev/video0}\n")
+    file = write(tmp_path, "state_dir: state\ncameras:\n  a: {source: door.mp4}\n  b: {source: /dev/video0}\n")
 
     config = load_config(file)
 
@@ -144,9 +144,9 @@ def test_relative_paths_count_from_the_folder_of_the_file(tmp_path):
 
 
 def test_a_finder_that_needs_a_network_says_so(tmp_path):
-    file = write(tmp_path, "faces:\n  finder: yunet\n")
+    file = write(tmp_path, "faces:\n  detector: yunet\n")
 
-    assert complaint(file) == ["line 1 faces: finder 'yunet' needs the path of its network under 'model'"]
+    assert complaint(file) == ["line 1 faces: detector 'yunet' needs the path of its network under 'model'"]
 
 
 def test_a_device_name_that_would_break_a_topic_is_refused(tmp_path):
@@ -157,7 +157,8 @@ def test_a_device_name_that_would_break_a_topic_is_refused(tmp_path):
 
 def test_a_key_or_section_without_a_value_has_its_default(tmp_path):
     file = write(
-        tmp_path, "mqtt:\n  # port: 1884\ndevice: {id: }\ncameras:\n  door: {source: /dev/video1, silence_seconds: }\n"
+        tmp_path,
+        "mqtt:\n  # port: 1884\ndevice: {id: }\ncameras:\n  door: {source: /dev/video1, read_timeout_seconds: }\n",
     )
 
     config = load_config(file, overrides=["faces.min_score="])
@@ -182,8 +183,8 @@ def test_a_value_that_contains_itself_is_explained(tmp_path):
 
 
 def test_crops_cannot_be_kept_for_longer_than_a_calendar_reaches(tmp_path):
-    assert complaint(write(tmp_path, "evidence: {keep_days: .inf}\n")) == [
-        "line 1 evidence.keep_days: inf is more than 36500.0, the most allowed"
+    assert complaint(write(tmp_path, "crops: {keep_days: .inf}\n")) == [
+        "line 1 crops.keep_days: inf is more than 36500.0, the most allowed"
     ]
 
 
@@ -193,21 +194,21 @@ def test_paths_on_the_command_line_count_from_where_the_person_is(tmp_path, monk
     monkeypatch.chdir(here)
     file = write(tmp_path, "masks: {model: a.tflite}\n")
 
-    config = load_config(file, overrides=["evidence.folder=crops", "mqtt.topic=site"])
+    config = load_config(file, overrides=["crops.dir=crops", "mqtt.topic_prefix=site"])
 
     assert config.crops_folder == here / "crops"
     assert config.mask_model == tmp_path / "a.tflite"
-    assert config.mqtt.topic == "site"
+    assert config.mqtt.topic_prefix == "site"
 
 
 def test_a_rate_at_which_everybody_is_forgotten_between_two_frames_is_refused(tmp_path):
-    file = write(tmp_path, "cameras:\n  door: {frames_per_second: 0.2}\n  gate: {frames_per_second: 0}\n")
+    file = write(tmp_path, "cameras:\n  door: {detect_fps: 0.2}\n  gate: {detect_fps: 0}\n")
 
     assert complaint(file) == [
-        "line 1 the file: cameras.door.frames_per_second (0.2) leaves 5 s between frames, and "
-        "tracking.forget_seconds (2) is shorter: nobody would ever be alerted"
+        "line 1 the file: cameras.door.detect_fps (0.2) leaves 5 s between frames, and "
+        "tracking.lost_timeout_seconds (2) is shorter: nobody would ever be alerted"
     ]
-    assert load_config(file, overrides=["tracking.forget_seconds=6"]).cameras["door"].frames_per_second == 0.2
+    assert load_config(file, overrides=["tracking.lost_timeout_seconds=6"]).cameras["door"].detect_fps == 0.2
 
 
 def test_an_agent_that_would_never_alert_is_refused(tmp_path):
@@ -234,7 +235,7 @@ def test_one_label_alone_is_nothing_to_tell_apart(tmp_path):
 
 
 def test_a_secret_key_where_a_public_one_belongs_is_refused_and_not_repeated(tmp_path):
-    file = write(tmp_path, "evidence:\n  encrypt_for: [AGE-SECRET-KEY-1QQQ]\n")
+    file = write(tmp_path, "crops:\n  encrypt_for: [AGE-SECRET-KEY-1QQQ]\n")
 
     (line,) = complaint(file)
     assert "holds a secret key" in line
@@ -242,7 +243,7 @@ def test_a_secret_key_where_a_public_one_belongs_is_refused_and_not_repeated(tmp
 
 
 def test_something_that_is_no_key_at_all_is_told_how_keys_begin(tmp_path):
-    (line,) = complaint(write(tmp_path, "evidence:\n  encrypt_for: [somebody]\n"))
+    (line,) = complaint(write(tmp_path, "crops:\n  encrypt_for: [somebody]\n"))
 
     assert line.endswith("no public key of age: they begin with age1, ssh-ed25519 or ssh-rsa")
 
@@ -250,14 +251,14 @@ def test_something_that_is_no_key_at_all_is_told_how_keys_begin(tmp_path):
 def test_rules_of_a_camera_are_its_own_keys_and_those_of_the_section_for_the_rest(tmp_path):
     file = write(
         tmp_path,
-        "rules: {smallest_face_px: 40, dwell_seconds: 2}\n"
-        "cameras:\n  door: {rules: {smallest_face_px: 24, dwell_seconds: }}\n  gate: {}\n",
+        "rules: {min_face_px: 40, dwell_seconds: 2}\n"
+        "cameras:\n  door: {rules: {min_face_px: 24, dwell_seconds: }}\n  gate: {}\n",
     )
 
     config = load_config(file)
 
     # 24 is the default, and was asked for all the same.
-    assert (config.rules_of("door").smallest_face_px, config.rules_of("door").dwell_seconds) == (24, 2.0)
+    assert (config.rules_of("door").min_face_px, config.rules_of("door").dwell_seconds) == (24, 2.0)
     assert config.rules_of("gate") == config.rules
 
 
@@ -265,18 +266,18 @@ def test_mistakes_in_the_rules_of_a_camera_are_explained_like_those_of_the_secti
     file = write(
         tmp_path,
         "cameras:\n  door:\n    rules:\n      smalest_face_px: 24\n      quiet_hours:\n        - 06:00-07:00\n"
-        "        - at night\n      ignore_polygons:\n        - [[0, 0], [0.5, 0]]\n"
+        "        - at night\n      exclusion_zones:\n        - [[0, 0], [0.5, 0]]\n"
         "        - [[0, 0], [0.5, 1.5], [1, 0]]\n        - [[0, 0], [0.5, 0.5], [1, 1]]\n"
         "      time_zone: Middle/Earth\n",
     )
 
     assert complaint(file) == [
-        "line 4 cameras.door.rules.smalest_face_px: unknown key; did you mean 'smallest_face_px'?",
+        "line 4 cameras.door.rules.smalest_face_px: unknown key; did you mean 'min_face_px'?",
         "line 7 cameras.door.rules.quiet_hours.1: 'at night' is no stretch of time such as 22:00-06:00, "
         "sat,sun 00:00-24:00 or mon-fri 12:00-13:30",
-        "line 9 cameras.door.rules.ignore_polygons.0: has 2 corners; a polygon needs at least 3",
-        "line 10 cameras.door.rules.ignore_polygons.1.1.1: 1.5 is more than 1.0, the most allowed",
-        "line 11 cameras.door.rules.ignore_polygons.2: has all its corners on one line, and so no inside",
+        "line 9 cameras.door.rules.exclusion_zones.0: has 2 corners; a polygon needs at least 3",
+        "line 10 cameras.door.rules.exclusion_zones.1.1.1: 1.5 is more than 1.0, the most allowed",
+        "line 11 cameras.door.rules.exclusion_zones.2: has all its corners on one line, and so no inside",
         "line 12 cameras.door.rules.time_zone: 'Middle/Earth' is no time zone known here; "
         "'timedatectl list-timezones' shows them",
     ]

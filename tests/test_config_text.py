@@ -37,8 +37,8 @@ def test_the_default_configuration_has_no_changes():
 
 def test_of_a_camera_s_own_rules_those_that_are_written_are_shown_also_where_they_are_the_default(tmp_path):
     overrides = [
-        "rules={smallest_face_px: 40, quiet_hours: ['mon-fri 22:00-06:00']}",
-        "cameras={door: {rules: {smallest_face_px: 24, ignore_polygons: [[[0, 0], [0.5, 0], [0, 1]]]}}, gate: {}}",
+        "rules={min_face_px: 40, quiet_hours: ['mon-fri 22:00-06:00']}",
+        "cameras={door: {rules: {min_face_px: 24, exclusion_zones: [[[0, 0], [0.5, 0], [0, 1]]]}}, gate: {}}",
     ]
     config = load_config(None, overrides=overrides)
     file = tmp_path / "config.yaml"
@@ -47,4 +47,4 @@ def test_of_a_camera_s_own_rules_those_that_are_written_are_shown_also_where_the
 
         assert load_config(file) == config
         assert load_config(file).rules_of("door") == config.rules_of("door")
-    assert config != load_config(None, overrides=[*overrides, "cameras.gate.rules.smallest_face_px=24"])
+    assert config != load_config(None, overrides=[*overrides, "cameras.gate.rules.min_face_px=24"])

@@ -151,7 +151,7 @@ def test_a_machine_that_tells_no_temperature_is_judged_by_its_work_alone(tmp_pat
 
 def test_tracks_live_from_one_frame_to_the_next_however_slow_it_gets():
     config = Config.model_validate(
-        {"tracking": {"forget_seconds": 0.2}, "governor": {"least_frames_per_second": 1}, "cameras": {"door": {}}}
+        {"tracking": {"lost_timeout_seconds": 0.2}, "governor": {"min_detect_fps": 1}, "cameras": {"door": {}}}
     )
 
-    assert config.least_frames_per_second == 5.0
+    assert config.min_detect_fps == 5.0

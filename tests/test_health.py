@@ -30,7 +30,7 @@ def _outcome(stage_seconds: dict[str, float], *, analysed: bool = True, people: 
 
 
 def test_frames_move_until_the_newest_is_too_old():
-    health = Health(silence_seconds=5.0)
+    health = Health(read_timeout_seconds=5.0)
     assert not health.frames_move("door", at=0.0)
 
     health.saw("door", an_outcome(), at=10.0)
@@ -40,7 +40,7 @@ def test_frames_move_until_the_newest_is_too_old():
 
 
 def test_each_camera_moves_by_itself():
-    health = Health(silence_seconds=5.0)
+    health = Health(read_timeout_seconds=5.0)
     health.saw("door", an_outcome(), at=10.0)
     health.saw("yard", an_outcome(), at=17.0)
 
@@ -49,7 +49,7 @@ def test_each_camera_moves_by_itself():
 
 
 def test_frames_of_a_paused_camera_move_and_are_not_counted():
-    health = Health(silence_seconds=5.0)
+    health = Health(read_timeout_seconds=5.0)
 
     health.passed_over("door", at=10.0)
 
@@ -58,7 +58,7 @@ def test_frames_of_a_paused_camera_move_and_are_not_counted():
 
 
 def test_everything_is_counted_and_stages_are_averaged_over_all_frames():
-    health = Health(silence_seconds=5.0)
+    health = Health(read_timeout_seconds=5.0)
     health.saw("door", an_outcome(), at=1.0)
     health.saw("door", _outcome({"motion": 0.003, "faces": 0.0}, analysed=False), at=2.0)
 
@@ -67,7 +67,7 @@ def test_everything_is_counted_and_stages_are_averaged_over_all_frames():
 
 
 def test_latencies_are_right_within_five_percent():
-    health = Health(silence_seconds=5.0)
+    health = Health(read_timeout_seconds=5.0)
     for milliseconds in range(1, 1001):
         health.saw("door", a_frame_that_took(milliseconds / 1000), at=0.0)
 
@@ -79,7 +79,7 @@ def test_latencies_are_right_within_five_percent():
 
 
 def test_latencies_are_those_since_they_were_begun_anew():
-    health = Health(silence_seconds=5.0)
+    health = Health(read_timeout_seconds=5.0)
     health.saw("door", a_frame_that_took(9.0), at=0.0)
 
     health.begin_latencies_anew()
@@ -90,7 +90,7 @@ def test_latencies_are_those_since_they_were_begun_anew():
 
 
 def test_a_stage_that_was_skipped_does_not_make_it_look_quick():
-    health = Health(silence_seconds=5.0)
+    health = Health(read_timeout_seconds=5.0)
     for _ in range(99):
         health.saw("door", _outcome({"faces": 1e-6}, analysed=False), at=0.0)
     health.saw("door", a_frame_that_took(0.020), at=0.0)
@@ -99,21 +99,21 @@ def test_a_stage_that_was_skipped_does_not_make_it_look_quick():
 
 
 def test_the_whole_frame_has_its_latency_too():
-    health = Health(silence_seconds=5.0)
+    health = Health(read_timeout_seconds=5.0)
     health.saw("door", an_outcome(), at=0.0)
 
     assert health.latencies()["frame"].p50_ms == pytest.approx(11, rel=0.05)
 
 
 def test_a_duration_beyond_all_measure_still_counts():
-    health = Health(silence_seconds=5.0)
+    health = Health(read_timeout_seconds=5.0)
     health.saw("door", a_frame_that_took(86_400.0), at=0.0)
 
     assert health.latencies()["faces"].p50_ms > 90_000
 
 
 def test_any_number_of_frames_takes_the_same_memory():
-    health = Health(silence_seconds=5.0)
+    health = Health(read_timeout_seconds=5.0)
     outcome = a_frame_that_took(0.01)
     for step in range(1000):
         health.saw("door", outcome, at=float(step))

@@ -88,7 +88,7 @@ class Device:
             publisher=self.publisher,  # type: ignore[arg-type]
             pauses=self.pauses,
             reports=Reports(),  # type: ignore[arg-type]
-            pictures=open_pictures(folder / "crops", self.config.evidence),
+            pictures=open_pictures(folder / "crops", self.config.crops),
             open_finder=lambda: self.finder,
             reload=self._reload,
         )
@@ -172,7 +172,7 @@ def test_a_snapshot_is_kept_with_everybody_in_it_hidden(device):
 
 
 def test_a_snapshot_is_published_where_pictures_may_leave_the_device(tmp_path):
-    device = Device(tmp_path, mqtt={"crops": True})
+    device = Device(tmp_path, mqtt={"publish_crops": True})
     device.see("yard")
 
     result = device.command("snapshot", b'{"camera": "yard"}')["result"]
@@ -201,11 +201,11 @@ def test_there_is_no_snapshot_of_a_camera_that_is_paused(device):
 
 
 def test_there_is_no_snapshot_where_no_picture_is_wanted(tmp_path):
-    device = Device(tmp_path, evidence={"picture": "none"})
+    device = Device(tmp_path, crops={"picture": "none"})
     device.see()
 
-    assert isinstance(open_pictures(tmp_path, device.config.evidence), NoPictures)
-    assert "evidence.picture: none" in device.command("snapshot")["reason"]
+    assert isinstance(open_pictures(tmp_path, device.config.crops), NoPictures)
+    assert "crops.picture: none" in device.command("snapshot")["reason"]
 
 
 def test_a_disk_that_takes_no_picture_fails_the_snapshot_and_says_why(device, tmp_path):
@@ -215,7 +215,7 @@ def test_a_disk_that_takes_no_picture_fails_the_snapshot_and_says_why(device, tm
     answer = device.command("snapshot")
 
     assert answer["state"] == "failed"
-    assert "evidence.folder" in answer["reason"]
+    assert "crops.dir" in answer["reason"]
 
 
 def test_reload_asks_for_what_sighup_does(device):

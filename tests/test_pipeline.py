@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_agent.config import MotionConfig, RulesConfig, TrackingConfig, VerdictsConfig
+from edge_agent.config import DecisionConfig, MotionConfig, RulesConfig, TrackingConfig
 from edge_agent.decision.liveness import LivenessFilter
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.sequential_test import SequentialTest
@@ -54,12 +54,12 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
         rate=FrameRate(frames_per_second),
         motion=MotionGate(MotionConfig()),
         faces=faces,
-        tracker=Tracker(TrackingConfig(forget_seconds=1.0), camera="door"),
+        tracker=Tracker(TrackingConfig(lost_timeout_seconds=1.0), camera="door"),
         masks=masks or Masks(),  # type: ignore[arg-type]
-        sequential_test=SequentialTest(VerdictsConfig(), violations=("without_mask", "mask_worn_incorrectly")),
+        sequential_test=SequentialTest(DecisionConfig(), violations=("without_mask", "mask_worn_incorrectly")),
         liveness=LivenessFilter(margin_fraction=0.5),
         # What these eyes see never moves.
-        rules=Rules(RulesConfig(ignore_pictures=False), new_id=uuid7),
+        rules=Rules(RulesConfig(ignore_static_faces=False), new_id=uuid7),
         margin_fraction=0.5,
     )
 

@@ -102,7 +102,7 @@ class Device:
         self.governor = SimpleNamespace(reason="", rates={"door": FrameRate(10), "yard": FrameRate(0)})
         self.store = AlertStore(folder / "alerts.sqlite", boot_id=BOOT_ID, max_messages=5)
         self.recorder = Recorder(self.store)
-        self.health = Health(silence_seconds=10.0)
+        self.health = Health(read_timeout_seconds=10.0)
         self.pauses = Pauses(folder / "pauses.json", at=0.0, when=NOON)
         self.at = 0.0
         self.reports = Reports(
@@ -220,13 +220,13 @@ def test_a_paused_camera_is_named_and_is_a_reason(device):
 
 
 def test_a_full_disk_is_a_reason(device):
-    device.machine.now = replace(WELL, disk_free_bytes=device.config.evidence.keep_free_bytes - 1)
+    device.machine.now = replace(WELL, disk_free_bytes=device.config.crops.keep_free_bytes - 1)
 
     assert device.reasons() == ["disk_full"]
 
 
 def test_a_full_disk_keeps_no_picture_back_where_none_is_wanted(tmp_path):
-    config = Config.model_validate({**a_config().model_dump(), "evidence": {"picture": "none"}})
+    config = Config.model_validate({**a_config().model_dump(), "crops": {"picture": "none"}})
     with closing(Device(tmp_path, config)) as device:
         device.machine.now = replace(WELL, disk_free_bytes=0)
 

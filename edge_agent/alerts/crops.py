@@ -65,7 +65,7 @@ class Crops:
             write_whole(path, content, mode=FILE_MODE)
         except OSError as error:
             raise CropError(
-                f"{path}: the crop cannot be kept: {error.strerror}; evidence.folder needs to be a writable folder "
+                f"{path}: the crop cannot be kept: {error.strerror}; crops.dir needs to be a writable folder "
                 "with free space"
             ) from error
         return Crop(file=str(path), sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
@@ -74,7 +74,7 @@ class Crops:
         """See that the disk has more room than this: the store needs it for alerts, which matter more."""
         free_bytes = shutil.disk_usage(self.folder).free
         if free_bytes - size_bytes < self._keep_free_bytes:
-            reason = f"{free_bytes} bytes are free and evidence.keep_free_bytes is {self._keep_free_bytes}"
+            reason = f"{free_bytes} bytes are free and crops.keep_free_bytes is {self._keep_free_bytes}"
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {reason}")
 
     def _encoded(self, cutout: Image) -> bytes:

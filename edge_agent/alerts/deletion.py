@@ -28,7 +28,7 @@ def delete_alert(alert_id: str, *, history: AlertHistory, crops_folder: Path, pu
         return False
     if publishes_crops and history.is_pending(alert_id):
         raise CommandError(
-            "the picture of this alert still waits to be sent to the broker (mqtt.crops); delete it once that has it"
+            "the crop of this alert still waits to be sent (mqtt.publish_crops); delete it once the broker has it"
         )
     # The crop first: what remains when the power goes in between can be found, and deleted again.
     crop = find_crop(crops_folder, alert_id)

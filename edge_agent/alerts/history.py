@@ -238,7 +238,7 @@ class AlertHistory:
     def _unavailable(self, error: Exception) -> UnavailableError:
         return UnavailableError(
             f"{self.file}: the history of alerts cannot be used: {error}; it needs a writable folder with free "
-            "space: see state_folder"
+            "space: see state_dir"
         )
 
     def _disconnect(self) -> None:

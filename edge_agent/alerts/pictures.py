@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from edge_agent.config import EvidenceConfig
+    from edge_agent.config import CropsConfig
     from edge_agent.domain import Box, Crop, Frame, Reading
 
 
@@ -59,7 +59,7 @@ class FacePictures:
 Pictures: TypeAlias = FacePictures | NoPictures
 
 
-def open_pictures(folder: Path, config: EvidenceConfig) -> Pictures:
+def open_pictures(folder: Path, config: CropsConfig) -> Pictures:
     """Choose what is kept in a folder, which need not exist yet.
 
     Raises:

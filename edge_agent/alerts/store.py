@@ -49,7 +49,7 @@ HISTORY = "history"
 MOST_BUFFERED = 1000
 """About 1 MB of alerts in memory; a disk that takes none for so long needs somebody to repair it."""
 MOST_ENTRIES = 100_000
-"""Some 200 MB; a device that alerts three thousand times a day reaches it within evidence.keep_days."""
+"""Some 200 MB; a device that alerts three thousand times a day reaches it within crops.keep_days."""
 CHECK_SECONDS = 86_400.0
 """Every page of the history is looked at once after the start, and this often; a full card takes seconds for it."""
 ROOM_AGAIN_FRACTION = 0.9
@@ -452,7 +452,7 @@ class AlertStore:
     def _note_trouble(self, reason: str) -> None:
         trouble = reason and (
             f"{self.path}: the alert store cannot be used: {reason}; messages wait in memory only: they need a "
-            "writable folder with free space: see state_folder"
+            "writable folder with free space: see state_dir"
         )
         if trouble and not self._trouble:
             log.error("%s", trouble)
@@ -466,7 +466,7 @@ class AlertStore:
         if not self._dropped_since_full:
             log.warning(
                 "%s: the outbox is full (%d messages, %d bytes): the oldest are dropped, %s first; see whether the "
-                "broker takes messages, or raise outbox.keep_rows and outbox.keep_bytes",
+                "broker takes messages, or raise outbox.max_messages and outbox.max_bytes",
                 self.path,
                 self.count(),
                 self._bytes,

@@ -52,7 +52,7 @@ def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Ca
         case "stream":
             from edge_agent.camera.opencv import open_stream
 
-            return open_stream(source, silence_seconds=config.silence_seconds)
+            return open_stream(source, read_timeout_seconds=config.read_timeout_seconds)
         case "recording":
             from edge_agent.camera.opencv import Recording
 

@@ -168,7 +168,7 @@ class CameraFeed:
         """Wait before the next attempt, longer each time."""
         if self._opened_at is not None:
             self._attempts = attempts_after(self._attempts, well_seconds=time.monotonic() - self._opened_at)
-        longest_seconds = self._config.reopen_seconds
+        longest_seconds = self._config.max_backoff_seconds
         self._stop.wait(reopen_pause(self._attempts, longest_seconds=longest_seconds, jitter=self._jitter()))
         self._attempts += 1
 

@@ -48,11 +48,11 @@ class LiveCamera:
 
     position_seconds: None = None
 
-    def __init__(self, capture: cv2.VideoCapture, *, shown: str, silence_seconds: float) -> None:
+    def __init__(self, capture: cv2.VideoCapture, *, shown: str, read_timeout_seconds: float) -> None:
         """Read from an open capture; `shown` is how errors call it."""
         self._capture = capture
         self._shown = shown
-        self._silence_seconds = silence_seconds
+        self._silence_seconds = read_timeout_seconds
 
     def read(self) -> Image:
         """Wait for the next picture.
@@ -157,7 +157,7 @@ def open_device(path: str, config: CameraConfig) -> LiveCamera:
     for name, value in device_settings(config):
         # What a driver cannot do it leaves as it was: the feed says where the size is another.
         capture.set(name, value)
-    return LiveCamera(capture, shown=path, silence_seconds=DEVICE_TIMEOUT_SECONDS)
+    return LiveCamera(capture, shown=path, read_timeout_seconds=DEVICE_TIMEOUT_SECONDS)
 
 
 def device_settings(config: CameraConfig) -> list[tuple[int, float]]:
@@ -168,13 +168,13 @@ def device_settings(config: CameraConfig) -> list[tuple[int, float]]:
     if config.frame_size is not None:
         width_px, height_px = config.frame_size
         settings += [(cv2.CAP_PROP_FRAME_WIDTH, width_px), (cv2.CAP_PROP_FRAME_HEIGHT, height_px)]
-    if config.capture_frames_per_second:
-        settings.append((cv2.CAP_PROP_FPS, config.capture_frames_per_second))
+    if config.capture_fps:
+        settings.append((cv2.CAP_PROP_FPS, config.capture_fps))
     # One picture waiting at most: an old one is worth nothing. Drivers that cannot do so keep their own number.
     return [*settings, (cv2.CAP_PROP_BUFFERSIZE, 1)]
 
 
-def open_stream(address: str, *, silence_seconds: float) -> LiveCamera:
+def open_stream(address: str, *, read_timeout_seconds: float) -> LiveCamera:
     """Open a network camera; RTSP goes over TCP, for a lost UDP packet smears the picture until the next key frame.
 
     Raises:
@@ -186,12 +186,12 @@ def open_stream(address: str, *, silence_seconds: float) -> LiveCamera:
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
         int(OPEN_TIMEOUT_SECONDS * 1000),
         cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-        int(silence_seconds * 1000),
+        int(read_timeout_seconds * 1000),
     ]
     capture = _open_capture(address, cv2.CAP_FFMPEG, timeouts)
     if not capture.isOpened():
         raise CameraError(f"{shown_source(address)}: {_why_closed(address)}")
-    return LiveCamera(capture, shown=shown_source(address), silence_seconds=silence_seconds)
+    return LiveCamera(capture, shown=shown_source(address), read_timeout_seconds=read_timeout_seconds)
 
 
 def plausible_position(stated_seconds: float, *, previous_seconds: float | None, frame_seconds: float) -> float:

@@ -23,9 +23,9 @@ class RibbonCamera:
 
     position_seconds: None = None
 
-    def __init__(self, camera: Any, *, shown: str, silence_seconds: float) -> None:
+    def __init__(self, camera: Any, *, shown: str, read_timeout_seconds: float) -> None:
         """`camera` is a started Picamera2; `shown` is how errors call it."""
-        self._camera, self._shown, self._silence_seconds = camera, shown, silence_seconds
+        self._camera, self._shown, self._silence_seconds = camera, shown, read_timeout_seconds
 
     def read(self) -> Image:
         """Wait for the next picture.
@@ -71,11 +71,11 @@ def open_picamera2(config: CameraConfig, *, number: str) -> RibbonCamera:
         camera.configure(
             camera.create_video_configuration(
                 main={"size": config.frame_size or CSI_SIZE, "format": BGR_IN_MEMORY},
-                controls={"FrameRate": config.capture_frames_per_second or CSI_FRAMES_PER_SECOND},
+                controls={"FrameRate": config.capture_fps or CSI_FRAMES_PER_SECOND},
             )
         )
         camera.start()
     except (RuntimeError, OSError) as error:
         camera.close()
         raise CameraError(f"{shown}: does not start ({error}); close other programs that use it") from error
-    return RibbonCamera(camera, shown=shown, silence_seconds=config.silence_seconds)
+    return RibbonCamera(camera, shown=shown, read_timeout_seconds=config.read_timeout_seconds)

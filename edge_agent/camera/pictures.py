@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Image
 
-# A folder says nothing about time. Two a second keeps a person's track alive (tracking.forget_seconds is 2) while
+# A folder says nothing about time. Two a second keeps a person's track alive (tracking.lost_timeout_seconds is 2) while
 # the pictures of a time-lapse are still looked at one by one.
 PICTURES_PER_SECOND = 2.0
 

@@ -56,7 +56,7 @@ class PipeCamera:
         stream: PictureStream,
         *,
         shown: str,
-        silence_seconds: float,
+        read_timeout_seconds: float,
         stop: threading.Event,
     ) -> None:
         """Start the program; `shown` is how errors call it. A read ends soon after `stop` is set.
@@ -65,8 +65,8 @@ class PipeCamera:
             CameraError: there is no such program, or it may not be started.
         """
         self._command, self._stream, self._shown = command, stream, shown
-        self._silence_seconds, self._stop = silence_seconds, stop
-        self._patience_seconds = max(silence_seconds, START_SECONDS)
+        self._silence_seconds, self._stop = read_timeout_seconds, stop
+        self._patience_seconds = max(read_timeout_seconds, START_SECONDS)
         self._said = b""
         self._has_written = False
         try:
@@ -190,14 +190,14 @@ def open_pipe(config: CameraConfig, *, stop: threading.Event) -> PipeCamera:
         CameraError: there is no such program, or it may not be started.
     """
     stream: PictureStream = JpegStream()
-    if config.pixels != "mjpeg" and config.frame_size is not None:
+    if config.pixel_format != "mjpeg" and config.frame_size is not None:
         width_px, height_px = config.frame_size
-        stream = RawStream(config.pixels, width_px=width_px, height_px=height_px)
+        stream = RawStream(config.pixel_format, width_px=width_px, height_px=height_px)
     return PipeCamera(
         command_of(config),
         stream,
         shown=shown_source(config.source),
-        silence_seconds=config.silence_seconds,
+        read_timeout_seconds=config.read_timeout_seconds,
         stop=stop,
     )
 

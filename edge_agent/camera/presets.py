@@ -48,7 +48,7 @@ def _rpicam(config: CameraConfig, options: list[str]) -> list[str]:
     return [
         *("rpicam-vid", "--nopreview", "--timeout", "0", "--codec", "mjpeg", "--flush"),
         *("--width", str(width_px), "--height", str(height_px)),
-        *("--framerate", f"{config.capture_frames_per_second or CSI_FRAMES_PER_SECOND:g}"),
+        *("--framerate", f"{config.capture_fps or CSI_FRAMES_PER_SECOND:g}"),
         *options,
         *("--output", "-"),
     ]
@@ -57,7 +57,7 @@ def _rpicam(config: CameraConfig, options: list[str]) -> list[str]:
 def _jetson_csi(config: CameraConfig, properties: list[str]) -> list[str]:
     """A camera on the ribbon of a Jetson; `properties` are those of nvarguscamerasrc, such as sensor-id=1."""
     width_px, height_px = config.frame_size or CSI_SIZE
-    rate = round(config.capture_frames_per_second or CSI_FRAMES_PER_SECOND)
+    rate = round(config.capture_fps or CSI_FRAMES_PER_SECOND)
     # Leaky: what cannot be handed on at once is old, and dropped.
     return [
         *("gst-launch-1.0", "--quiet", "nvarguscamerasrc", *properties, "!"),
@@ -71,7 +71,7 @@ def _ffmpeg(config: CameraConfig, parameters: list[str]) -> list[str]:
     """Whatever FFmpeg reads: the last parameter is the input, those before are its options."""
     *options, address = parameters
     over_tcp = address.lower().startswith(("rtsp://", "rtsps://")) and "-rtsp_transport" not in options
-    size, rate = config.frame_size, config.capture_frames_per_second
+    size, rate = config.frame_size, config.capture_fps
     return [
         *("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error"),
         *(("-rtsp_transport", "tcp") if over_tcp else ()),

@@ -21,10 +21,10 @@ def transform(image: Image, config: CameraConfig) -> Image:
         image = np.asarray(cv2.rotate(image, _TURNS[config.rotate]), np.uint8)
     if config.flip != "none":
         image = np.asarray(cv2.flip(image, _FLIPS[config.flip]), np.uint8)
-    if config.region != (0.0, 0.0, 1.0, 1.0):
+    if config.roi != (0.0, 0.0, 1.0, 1.0):
         height_px, width_px = image.shape[:2]
-        left, right = _pixels(config.region[0], config.region[2], width_px)
-        top, bottom = _pixels(config.region[1], config.region[3], height_px)
+        left, right = _pixels(config.roi[0], config.roi[2], width_px)
+        top, bottom = _pixels(config.roi[1], config.roi[3], height_px)
         # A copy, for a part would keep the whole alive.
         image = image[top:bottom, left:right].copy()
     return image

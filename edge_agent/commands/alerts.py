@@ -94,7 +94,7 @@ def _tell(exported: Exported, options: argparse.Namespace) -> None:
         print(f"{exported.missing} alerts have no picture any more, or never had one", file=sys.stderr)
     if exported.encrypted:
         print(
-            f"{exported.encrypted} pictures are encrypted, for the owners of the keys in evidence.encrypt_for alone",
+            f"{exported.encrypted} pictures are encrypted, for the owners of the keys in crops.encrypt_for alone",
             file=sys.stderr,
         )
     if not exported.pictures and not options.all:

@@ -89,7 +89,7 @@ def _as_json(
         "temperature_celsius": machine.temperature_celsius,
         "throttling": machine.throttling,
         "source": source,
-        "faces": config.faces.finder,
+        "faces": config.faces.detector,
         "configured": {"runtime": config.runtime, "threads": config.threads, **asdict(path)},
         "candidates": [{**asdict(candidate), "frame_ms": round(candidate.frame_ms, 3)} for candidate in candidates],
         "recommended": {"runtime": best.runtime, "threads": best.threads},

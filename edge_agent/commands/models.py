@@ -32,7 +32,7 @@ def list_models(options: argparse.Namespace) -> int:
     """List what is shipped and what the configuration names; the exit status tells whether every card fits."""
     config = configured(options)
     used = {config.mask_model}
-    if config.faces.finder == "tflite":
+    if config.faces.detector == "tflite":
         used.add(config.faces.card)
     paths = sorted({*_installed(shipped("models")), *used})
     status = 0

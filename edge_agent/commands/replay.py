@@ -49,9 +49,9 @@ def replay(options: argparse.Namespace) -> int:
     if name not in config.cameras:
         raise ConfigError(f"--camera {name}: not configured; known are {', '.join(config.cameras)}")
     finder, reader = open_eyes(config)
-    crops = open_pictures(options.crops, config.evidence) if options.crops else None
+    crops = open_pictures(options.crops, config.crops) if options.crops else None
     printer = _Printer(sender_of(config, reader), crops, as_json=options.json)
-    health = Health(silence_seconds=0.0)
+    health = Health(read_timeout_seconds=0.0)
     status = 0
     began = time.perf_counter()
     for video in options.videos:

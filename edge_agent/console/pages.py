@@ -43,7 +43,7 @@ REVIEW_FILTERS = (
 )
 WANTED_REVIEWS: dict[str, Review] = {"unreviewed": "", **{value: value for value, _, _ in REVIEWS}}
 ENCRYPTED = "encrypted"
-GONE = "removed meanwhile (evidence.keep_days, keep_bytes)"
+GONE = "removed meanwhile (crops.keep_days, keep_bytes)"
 
 
 @dataclass(frozen=True, slots=True)

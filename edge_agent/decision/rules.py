@@ -114,15 +114,15 @@ class Rules:
         """Whether it is a person, near and long enough, at a place that is watched."""
         config, track = self._config, verdict.track
         return (
-            verdict.best.track.face.box.shorter_side_px >= config.smallest_face_px
+            verdict.best.track.face.box.shorter_side_px >= config.min_face_px
             and at - track.first_seen_at >= config.dwell_seconds
-            and not (config.ignore_pictures and track.id in still)
+            and not (config.ignore_static_faces and track.id in still)
             and not self._is_ignored(verdict)
         )
 
     def _is_ignored(self, verdict: Verdict) -> bool:
         (x, y), (width_px, height_px) = verdict.track.face.box.centre, verdict.best.frame_size
-        return any(_is_inside(x / width_px, y / height_px, polygon) for polygon in self._config.ignore_polygons)
+        return any(_is_inside(x / width_px, y / height_px, polygon) for polygon in self._config.exclusion_zones)
 
     def _may_tell(self, at: float, when: datetime) -> bool:
         """Whether quiet hours, cool-down and limit let an alert through."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from edge_agent.config import VerdictsConfig
+    from edge_agent.config import DecisionConfig
 
 MAX_LLR = 4.0
 """What one reading can say: odds of 55 to 1. The shipped reader errs on 4 % of the validation faces (most of about
@@ -41,7 +41,7 @@ class SequentialTest:
 
     def __init__(
         self,
-        config: VerdictsConfig,
+        config: DecisionConfig,
         *,
         violations: Sequence[Label],
         thresholds: Mapping[Label, float] = MappingProxyType({}),
@@ -54,7 +54,7 @@ class SequentialTest:
         self._thresholds = thresholds
         self._violations = frozenset(violations)
         # The thresholds that keep both error rates: Wald, Sequential Tests of Statistical Hypotheses, 1945.
-        false_alarms, misses = config.false_alarm_fraction, config.miss_fraction
+        false_alarms, misses = config.false_positive_rate, config.false_negative_rate
         self.violation_llr = math.log((1 - misses) / false_alarms)
         """Evidence from which on a track is a violation."""
         self.compliant_llr = math.log(misses / (1 - false_alarms))
@@ -102,7 +102,7 @@ class SequentialTest:
         ledger = self._ledgers.setdefault(reading.track.id, _Ledger(reading.taken_at))
         llr = self.llr(reading)
         weight = reading.quality * ledger.novelty(reading.taken_at)
-        faded = ledger.llr * math.exp(-(reading.taken_at - ledger.read_at) / self._config.fading_seconds)
+        faded = ledger.llr * math.exp(-(reading.taken_at - ledger.read_at) / self._config.decay_seconds)
         ledger.llr = min(max(faded + weight * llr, self.compliant_llr), self.violation_llr + HELD_LLR)
         ledger.read_at = reading.taken_at
         ledger.side(against=llr >= 0).add(reading)

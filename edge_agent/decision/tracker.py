@@ -115,7 +115,7 @@ class Tracker:
 
     @property
     def is_following(self) -> bool:
-        """Whether anybody has been seen within `forget_seconds` of the last update."""
+        """Whether anybody has been seen within `lost_timeout_seconds` of the last update."""
         return bool(self._followed)
 
     @property
@@ -129,7 +129,7 @@ class Tracker:
 
     def update(self, faces: Sequence[Face], *, at: float, when: datetime) -> list[Track]:
         """Give each face its track, the old one or a new one, in the order of `faces`."""
-        self._followed = [one for one in self._followed if at - one.seen_at <= self._config.forget_seconds]
+        self._followed = [one for one in self._followed if at - one.seen_at <= self._config.lost_timeout_seconds]
         expected = [one.course.after(max(at - one.seen_at, 0.0)) for one in self._followed]
         partners = _partners(faces, expected)
         seen = []

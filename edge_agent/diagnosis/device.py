@@ -80,13 +80,13 @@ def _memory(machine: MachineState) -> Iterator[Finding]:
 
 
 def _disk(config: Config, machine: MachineState) -> Iterator[Finding]:
-    free_bytes, floor_bytes = machine.disk_free_bytes, config.evidence.keep_free_bytes
+    free_bytes, floor_bytes = machine.disk_free_bytes, config.crops.keep_free_bytes
     if free_bytes is None:
         # The folder is made by the agent; the check of the outbox says where it cannot.
         return
     free = f"{config.state}: {free_bytes / MEGABYTE:.0f} MB are free"
     if free_bytes < floor_bytes:
-        message = f"{free}, less than evidence.keep_free_bytes ({floor_bytes / MEGABYTE:.0f} MB): no crop is kept"
+        message = f"{free}, less than crops.keep_free_bytes ({floor_bytes / MEGABYTE:.0f} MB): no crop is kept"
         yield Finding("disk", "wrong", message, "sudo journalctl --vacuum-size=50M && sudo apt-get clean")
     elif free_bytes < 2 * floor_bytes:
         yield Finding(
@@ -119,7 +119,7 @@ def _heat(machine: MachineState, *, hot_celsius: float) -> Iterator[Finding]:
             "heat",
             "warning",
             f"{celsius} degrees Celsius: the processor slows down from about {hot_celsius:g} on",
-            "give it a heat sink or a fan, or lower cameras.*.frames_per_second",
+            "give it a heat sink or a fan, or lower cameras.*.detect_fps",
         )
     else:
         yield Finding("heat", "ok", f"{celsius} degrees Celsius")
@@ -145,7 +145,7 @@ def _outbox(config: Config) -> Iterator[Finding]:
     except (OSError, UnavailableError):
         # Said by the check of the outbox itself.
         return
-    most, most_bytes = config.outbox.keep_rows, config.outbox.keep_bytes
+    most, most_bytes = config.outbox.max_messages, config.outbox.max_bytes
     if contents.messages > NEARLY_FULL_FRACTION * most or contents.size_bytes > NEARLY_FULL_FRACTION * most_bytes:
         yield Finding(
             "backlog",

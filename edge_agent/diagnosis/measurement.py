@@ -119,9 +119,9 @@ def measure_whole_path(
         ModelError: a model or its card is missing or does not fit.
     """
     name, camera = next(iter(config.cameras.items()))
-    hurried = config.model_copy(update={"cameras": {name: camera.model_copy(update={"frames_per_second": 0.0})}})
+    hurried = config.model_copy(update={"cameras": {name: camera.model_copy(update={"detect_fps": 0.0})}})
     pipeline = build_pipeline(hurried, name, *open_eyes(hurried))
-    health = Health(silence_seconds=0.0)
+    health = Health(read_timeout_seconds=0.0)
     began = time.perf_counter()
     for frame in with_progress(frames):
         health.saw(name, pipeline.process(frame), at=frame.taken_at)

@@ -75,9 +75,9 @@ def _runtime(config: Config) -> str:
 def _faces(config: Config) -> str:
     faces = config.faces
     open_face_finder(faces, runtime=config.runtime, threads=config.threads)
-    if faces.finder == "tflite":
+    if faces.detector == "tflite":
         return f"tflite from {faces.card}; card and golden faces fit"
-    return f"{faces.finder}{f' from {faces.model}' if faces.model else ''}"
+    return f"{faces.detector}{f' from {faces.model}' if faces.model else ''}"
 
 
 def _camera(config: Config, name: str) -> str:
@@ -110,14 +110,14 @@ def _outbox(config: Config) -> str:
 
 
 def _crops(config: Config) -> str:
-    evidence = config.evidence
-    if evidence.picture == "none":
-        return "no picture is kept (evidence.picture: none)"
-    encryption = open_encryption(evidence.encrypt_for)
-    owners = f", for {len(evidence.encrypt_for)} public keys alone" if evidence.encrypt_for else ""
+    kept = config.crops
+    if kept.picture == "none":
+        return "no picture is kept (crops.picture: none)"
+    encryption = open_encryption(kept.encrypt_for)
+    owners = f", for {len(kept.encrypt_for)} public keys alone" if kept.encrypt_for else ""
     if belongs_to_another(config.crops_folder):
         return f"{config.crops_folder}: not tried to write, for it is another user's{owners}"
-    crops = Crops(config.crops_folder, jpeg_quality=evidence.jpeg_quality, encryption=encryption)
+    crops = Crops(config.crops_folder, jpeg_quality=kept.jpeg_quality, encryption=encryption)
     Path(crops.save("check", np.zeros((8, 8, 3), np.uint8)).file).unlink()
     return f"{config.crops_folder}: can be written{owners}"
 

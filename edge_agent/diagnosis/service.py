@@ -78,9 +78,9 @@ def last_journal_lines(count: int) -> str:
 
 def with_state_of(service: Service | None, config: Config) -> Config:
     """Look where the service keeps its state, unless the configuration or the environment names a folder."""
-    if service is None or not service.state_directory or config.state_folder or os.environ.get("STATE_DIRECTORY"):
+    if service is None or not service.state_directory or config.state_dir or os.environ.get("STATE_DIRECTORY"):
         return config
-    return config.model_copy(update={"state_folder": STATE_FOLDERS / service.state_directory.split()[0]})
+    return config.model_copy(update={"state_dir": STATE_FOLDERS / service.state_directory.split()[0]})
 
 
 def look_at_service(service: Service | None) -> Iterator[Finding]:

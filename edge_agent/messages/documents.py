@@ -31,7 +31,7 @@ MESSAGES: dict[str, type[Message]] = {
     "result": ResultMessage,
 }
 TOPICS = Topics("maskwatch", "{device}")
-PICTURE = "JPEG; where evidence.encrypt_for is set, encrypted by age (application/octet-stream)"
+PICTURE = "JPEG; where crops.encrypt_for is set, encrypted by age (application/octet-stream)"
 
 
 def documents() -> dict[str, str]:
@@ -90,8 +90,8 @@ def asyncapi() -> dict[str, Any]:
         "sendAlert": _send("alerts", "Once for each person who wears no mask; at least once over the line"),
         "sendResolved": _send("resolved", "When the person of an alert has left or wears the mask"),
         "sendTelemetry": _send("telemetry", "Once a minute", qos=0),
-        "sendCrop": _send("crops", "Before its alert, where mqtt.crops is true"),
-        "sendSnapshot": _send("snapshots", "On the command snapshot, where mqtt.crops is true"),
+        "sendCrop": _send("crops", "Before its alert, where mqtt.publish_crops is true"),
+        "sendSnapshot": _send("snapshots", "On the command snapshot, where mqtt.publish_crops is true"),
         "obeyCommand": {
             **_send("commands", "Retained commands are refused"),
             "action": "receive",

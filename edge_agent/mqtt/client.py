@@ -143,7 +143,7 @@ class Connection:
         self.in_flight_limit = ANY_NUMBER_IN_FLIGHT
         self.largest_packet_bytes = ANY_PACKET_BYTES
         self._mqtt = mqtt
-        self._device, self._topics = device, Topics(mqtt.topic, device)
+        self._device, self._topics = device, Topics(mqtt.topic_prefix, device)
         self._events: list[Event] = []
         self._welcome: ReasonCode | None = None
         self._granted: dict[int, ReasonCode] = {}

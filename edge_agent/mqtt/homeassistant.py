@@ -49,7 +49,7 @@ def discovery(config: Config, *, version: str) -> Publication:
             "sw_version": version,
         },
         "origin": {"name": "maskwatch", "sw_version": version},
-        "availability_topic": Topics(mqtt.topic, device).status,
+        "availability_topic": Topics(mqtt.topic_prefix, device).status,
         "availability_template": "{{ 'offline' if value_json.state == 'offline' else 'online' }}",
         "qos": 1,
         "components": {
@@ -70,7 +70,7 @@ def _object_id(device: str) -> str:
 
 def _entities(config: Config) -> dict[str, dict[str, Any]]:
     """Every entity by its key. One that is not to be had holds its platform alone, which removes an older one."""
-    mqtt, topics = config.mqtt, Topics(config.mqtt.topic, config.device.name)
+    mqtt, topics = config.mqtt, Topics(config.mqtt.topic_prefix, config.device.name)
     status, telemetry = topics.status, topics.telemetry
     figure = {
         "platform": "sensor",
@@ -149,8 +149,8 @@ def _entities(config: Config) -> dict[str, dict[str, Any]]:
     absent: list[str] = []
     if not mqtt.telemetry_seconds:
         absent += ["alerts_today", "frame_rate", "temperature"]
-    if not mqtt.crops or config.evidence.picture == "none" or config.evidence.encrypt_for:
+    if not mqtt.publish_crops or config.crops.picture == "none" or config.crops.encrypt_for:
         absent.append("last_crop")
-    if not mqtt.commands:
+    if not mqtt.accept_commands:
         absent.append("pause")
     return entities | {key: {"platform": entities[key]["platform"]} for key in absent}

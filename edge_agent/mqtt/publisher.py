@@ -107,7 +107,7 @@ class Publisher:
         """Take the store; `listen_to` names topics (`+` and `#` allowed) to subscribe to at every connection."""
         self._store = store
         self._mqtt = mqtt
-        self._device, self._topics = device, Topics(mqtt.topic, device)
+        self._device, self._topics = device, Topics(mqtt.topic_prefix, device)
         self._timing = timing or Timing()
         self._listen_to = tuple(listen_to)
         self._volatile = VolatileQueue()
@@ -129,7 +129,7 @@ class Publisher:
         self._crop_numbers: set[int] = set()
         self._said_topics: dict[int, str] = {}
         self._mentioned: set[str] = set()
-        self._crops_wanted = mqtt.crops
+        self._crops_wanted = mqtt.publish_crops
         self._connected_at = 0.0
         self._refused_until: dict[str, float] = {}
         self._silent_until: dict[Kind, float] = {}
@@ -203,7 +203,7 @@ class Publisher:
         client_id = f"maskwatch-{self._device}"
         with open_connection(self._mqtt, client_id=client_id, device=self._device) as connection:
             self._connected_at = time.monotonic()
-            self._crops_wanted = self._mqtt.crops
+            self._crops_wanted = self._mqtt.publish_crops
             self._backlog_up_to = self._store.last_position()
             self._state = replace(self._state, connected=True)
             self._volatile.open()
@@ -248,7 +248,7 @@ class Publisher:
 
     def _send_waiting(self, connection: Connection, *, at: float) -> float:
         """Send what may go out now; gives the seconds after which it is worth looking again."""
-        messages_a_row = 2 if self._mqtt.crops else 1
+        messages_a_row = 2 if self._mqtt.publish_crops else 1
         limit = max(1, min(ROWS_IN_FLIGHT, connection.in_flight_limit // messages_a_row))
         for row in self._next_rows(limit, at=at):
             if len(self._in_flight) >= limit:
@@ -366,7 +366,7 @@ class Publisher:
         if self._crops_wanted:
             log.warning(
                 "%s: the broker refuses crops on %s (%s) and gets none until the next connection; give this device "
-                "write access to that topic, or set mqtt.crops: false",
+                "write access to that topic, or set mqtt.publish_crops: false",
                 connection.address,
                 self._topics.crop("+"),
                 refusal,

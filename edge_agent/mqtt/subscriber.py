@@ -51,7 +51,7 @@ def follow_alerts(
     while not stop.is_set():
         try:
             with open_connection(mqtt, client_id=client_id) as connection:
-                connection.subscribe(Topics(mqtt.topic, device).alerts)
+                connection.subscribe(Topics(mqtt.topic_prefix, device).alerts)
                 if said:
                     log.info("%s: connected again", connection.address)
                 said = ""

@@ -28,7 +28,7 @@ class MotionGate:
         self._background: np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None = None
 
     def sees_change(self, frame: Frame) -> bool:
-        """Whether more of the frame than `changed_fraction` differs from the background."""
+        """Whether more of the frame than `min_changed_fraction` differs from the background."""
         if not self._config.enabled:
             return True
         grey = _small_grey(frame.image)
@@ -37,7 +37,7 @@ class MotionGate:
             return True
         change = cv2.absdiff(grey, cv2.convertScaleAbs(self._background))
         cv2.accumulateWeighted(grey, self._background, LEARNING_RATE)
-        return float(np.count_nonzero(change > PIXEL_CHANGE)) / change.size >= self._config.changed_fraction
+        return float(np.count_nonzero(change > PIXEL_CHANGE)) / change.size >= self._config.min_changed_fraction
 
 
 def _small_grey(image: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -75,7 +75,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(tmp_path, cuto
     (tmp_path / "taken").write_text("a file in the place of the folder")
     crops = Crops(tmp_path / folder, jpeg_quality=90)
 
-    with pytest.raises(CropError, match=rf"{tmp_path / folder}/{ALERT_ID}\.jpg: .*evidence\.folder"):
+    with pytest.raises(CropError, match=rf"{tmp_path / folder}/{ALERT_ID}\.jpg: .*crops\.dir"):
         crops.save(ALERT_ID, cutout)
 
 

@@ -314,7 +314,7 @@ def test_a_damaged_file_is_left_to_the_agent(file, history):
     file.parent.mkdir()
     file.write_bytes(b"this is no database " * 500)
 
-    with pytest.raises(UnavailableError, match=r"history of alerts cannot be used: .*see state_folder"):
+    with pytest.raises(UnavailableError, match=r"history of alerts cannot be used: .*see state_dir"):
         history.find()
 
     assert files_set_aside(file) == []

@@ -8,7 +8,7 @@ import pyrage
 import pytest
 
 from edge_agent.alerts.pictures import open_pictures
-from edge_agent.config import EvidenceConfig
+from edge_agent.config import CropsConfig
 from edge_agent.domain import Box, Face, Frame, Reading
 from tests.values import NOON, a_track
 
@@ -43,7 +43,7 @@ def a_reading(bystanders, *, image=None):
 
 
 def kept(tmp_path, reading, **settings):
-    config = EvidenceConfig(jpeg_quality=100, margin_fraction=MARGIN_FRACTION, **settings)
+    config = CropsConfig(jpeg_quality=100, margin_fraction=MARGIN_FRACTION, **settings)
     crop = open_pictures(tmp_path, config).keep_reading(ALERT_ID, reading)
     assert crop is not None
     return crop
@@ -80,7 +80,7 @@ def test_bystanders_may_be_shown_where_the_configuration_says_so(tmp_path):
 def test_everybody_in_a_whole_frame_is_a_bystander(tmp_path):
     frame = Frame("door", 0, noise(200, 100), 0.0, NOON)
 
-    crop = open_pictures(tmp_path, EvidenceConfig(jpeg_quality=100)).keep_frame(
+    crop = open_pictures(tmp_path, CropsConfig(jpeg_quality=100)).keep_frame(
         ALERT_ID, frame, faces=[Box(40, 40, 60, 60)]
     )
 
@@ -91,7 +91,7 @@ def test_everybody_in_a_whole_frame_is_a_bystander(tmp_path):
 
 
 def test_no_picture_at_all_is_kept_where_none_is_wanted(tmp_path):
-    pictures = open_pictures(tmp_path / "crops", EvidenceConfig(picture="none"))
+    pictures = open_pictures(tmp_path / "crops", CropsConfig(picture="none"))
 
     assert pictures.keep_reading(ALERT_ID, a_reading(())) is None
     assert pictures.keep_frame(ALERT_ID, Frame("door", 0, noise(20, 20), 0.0, NOON), faces=[]) is None

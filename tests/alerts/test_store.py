@@ -324,11 +324,11 @@ def test_where_nothing_can_be_kept_on_disk_messages_wait_in_memory_and_the_reaso
 
     store = AlertStore(tmp_path / folder / "alerts.sqlite", boot_id=BOOT_ID)
 
-    assert re.search(r"alerts.sqlite: the alert store cannot be used: .*state_folder", store.trouble)
+    assert re.search(r"alerts.sqlite: the alert store cannot be used: .*state_dir", store.trouble)
     messages = [put(store) for _ in range(3)]
     assert [row.message for row in store.waiting(10)] == messages
     assert store.count() == 3
-    with pytest.raises(UnavailableError, match="state_folder"):
+    with pytest.raises(UnavailableError, match="state_dir"):
         store.crops_of_waiting()
     assert len(caplog.records) == 1
     store.close()

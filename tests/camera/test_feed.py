@@ -256,7 +256,7 @@ def test_a_network_camera_is_followed_over_a_loss_of_power(caplog):
 
 def test_a_network_camera_that_hangs_does_not_keep_anybody_from_leaving():
     with RtspServer() as server:
-        feed = CameraFeed("entrance", CameraConfig(source=server.address(), silence_seconds=3.0))
+        feed = CameraFeed("entrance", CameraConfig(source=server.address(), read_timeout_seconds=3.0))
         feed.start()
         wait_until(lambda: feed.state().frames > 5)
         server.freeze()
@@ -368,7 +368,7 @@ def test_a_recording_may_stand_still(tmp_path):
 
 def test_frames_are_turned_and_cut_before_anybody_sees_them():
     camera = FakeCamera(1, hangs=True)
-    feed = a_feed(Shop(camera), rotate=90, region=(0, 0, 1, 0.5))
+    feed = a_feed(Shop(camera), rotate=90, roi=(0, 0, 1, 0.5))
 
     feed.start()
     wait_until(lambda: feed.state().frames == 1)
@@ -393,7 +393,7 @@ exec ffmpeg -v error -re -f lavfi -i testsrc=size=64x48:rate=25 -f mjpeg -
 """)
     program.chmod(0o755)
     source = f"pipe: {program} rtsp://admin:hunter2@camera/live"
-    feed = CameraFeed("entrance", CameraConfig(source=source, silence_seconds=1.0), jitter=lambda: 0.0)
+    feed = CameraFeed("entrance", CameraConfig(source=source, read_timeout_seconds=1.0), jitter=lambda: 0.0)
 
     with caplog.at_level(logging.INFO):
         feed.start()

@@ -60,7 +60,7 @@ def test_a_device_without_permission_is_refused_with_the_group_to_join():
 
 def test_a_device_is_asked_for_format_size_and_rate_in_this_order():
     """The sizes that it has depend on the format, and the rates on both."""
-    config = CameraConfig(fourcc="MJPG", frame_size=(1280, 720), capture_frames_per_second=15)
+    config = CameraConfig(fourcc="MJPG", frame_size=(1280, 720), capture_fps=15)
 
     names = [name for name, _ in device_settings(config)]
     settings = dict(device_settings(config))
@@ -104,7 +104,7 @@ def test_a_camera_that_loses_power_is_noticed_at_once():
 
 def test_a_camera_that_hangs_is_noticed_after_its_silence():
     with RtspServer() as server:
-        camera = opened(server.address(), silence_seconds=1.0)
+        camera = opened(server.address(), read_timeout_seconds=1.0)
         camera.read()
         server.freeze()
         frozen_at = time.monotonic()

@@ -59,7 +59,7 @@ def opened(source="picamera2", **keys):
 
 
 def test_pictures_come_as_blue_green_red_in_the_size_asked_for(library):
-    camera = opened(frame_size=(64, 48), capture_frames_per_second=5)
+    camera = opened(frame_size=(64, 48), capture_fps=5)
 
     image = camera.read()
     camera.close()
@@ -78,7 +78,7 @@ def test_the_second_camera_has_the_number_one(library):
 
 
 def test_silence_and_then_a_failure_are_losses(library):
-    camera = opened(silence_seconds=0.1)
+    camera = opened(read_timeout_seconds=0.1)
     camera.read()
     camera.read()
 

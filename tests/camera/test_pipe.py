@@ -56,9 +56,7 @@ def test_the_preset_ffmpeg_gives_pictures_at_their_pace():
 
 
 def test_the_preset_ffmpeg_gives_the_size_and_rate_that_are_asked_for():
-    with closing(
-        opened(f"ffmpeg: -re -f lavfi {MOVING}", frame_size=(160, 120), capture_frames_per_second=5)
-    ) as camera:
+    with closing(opened(f"ffmpeg: -re -f lavfi {MOVING}", frame_size=(160, 120), capture_fps=5)) as camera:
         camera.read()
         began_at = time.monotonic()
         images = [camera.read() for _ in range(5)]
@@ -70,7 +68,7 @@ def test_the_preset_ffmpeg_gives_the_size_and_rate_that_are_asked_for():
 @pytest.mark.parametrize(("pixels", "name"), [("bgr", "bgr24"), ("i420", "yuv420p"), ("nv12", "nv12")])
 def test_raw_frames_of_ffmpeg_have_their_colours(pixels, name):
     command = f"ffmpeg -v error -re -f lavfi -i color=red:size=64x48:rate=25 -pix_fmt {name} -f rawvideo -"
-    with closing(opened(f"pipe: {command}", pixels=pixels, frame_size=(64, 48))) as camera:
+    with closing(opened(f"pipe: {command}", pixel_format=pixels, frame_size=(64, 48))) as camera:
         image = camera.read()
 
     assert image.shape == (48, 64, 3)
@@ -141,7 +139,7 @@ sys.stdout.buffer.write(cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1]
 sys.stdout.buffer.flush()
 time.sleep(60)
 """
-    with closing(opened(a_program(code), silence_seconds=0.5)) as camera:
+    with closing(opened(a_program(code), read_timeout_seconds=0.5)) as camera:
         camera.read()
         stalled_at = time.monotonic()
         with pytest.raises(CameraError, match="no picture for 0 s"):
@@ -206,7 +204,7 @@ import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 open({str(tmp_path / "number")!r}, "w").write(str(child.pid))
 """
-    camera = opened(a_program(code), silence_seconds=0.3)
+    camera = opened(a_program(code), read_timeout_seconds=0.3)
     # Its child holds the output open.
     with pytest.raises(CameraError):
         camera.read()

@@ -18,13 +18,13 @@ def test_a_ribbon_camera_of_a_raspberry_pi_needs_its_name_alone():
 
 
 def test_size_rate_and_further_options_go_to_rpicam_vid():
-    words = command("rpicam: --camera 1 --hflip", frame_size=(640, 480), capture_frames_per_second=7.5)
+    words = command("rpicam: --camera 1 --hflip", frame_size=(640, 480), capture_fps=7.5)
 
     assert "--width 640 --height 480 --framerate 7.5 --camera 1 --hflip --output -" in words
 
 
 def test_a_ribbon_camera_of_a_jetson_is_read_by_gstreamer():
-    words = command("jetson-csi: sensor-id=1", frame_size=(1920, 1080), capture_frames_per_second=30)
+    words = command("jetson-csi: sensor-id=1", frame_size=(1920, 1080), capture_fps=30)
 
     assert words.startswith("gst-launch-1.0 --quiet nvarguscamerasrc sensor-id=1 ! ")
     assert "video/x-raw(memory:NVMM),width=1920,height=1080,framerate=30/1" in words
@@ -35,7 +35,7 @@ def test_ffmpeg_takes_options_before_its_input_and_rtsp_over_tcp():
     assert "-rtsp_transport tcp -i rtsp://camera.local/live -map 0:v:0" in command("ffmpeg: rtsp://camera.local/live")
     assert " -rtsp_transport udp -i rtsp://c/live" in command("ffmpeg: -rtsp_transport udp rtsp://c/live")
     assert " -f v4l2 -i /dev/video0 " in command("ffmpeg: -f v4l2 /dev/video0")
-    assert " -s 640x480 -r 5 " in command("ffmpeg: in.ts", frame_size=(640, 480), capture_frames_per_second=5)
+    assert " -s 640x480 -r 5 " in command("ffmpeg: in.ts", frame_size=(640, 480), capture_fps=5)
 
 
 def test_a_command_is_cut_into_words_as_a_shell_would():
@@ -49,10 +49,10 @@ def test_a_command_is_cut_into_words_as_a_shell_would():
         ({"source": "pipe: camera 'door"}, "no closing quotation"),
         ({"source": "ffmpeg"}, "holds no input"),
         ({"source": "picamera2: second"}, "holds more than the camera's number"),
-        ({"source": "pipe: camera", "pixels": "bgr"}, "needs frame_size"),
-        ({"source": "pipe: camera", "pixels": "nv12", "frame_size": (640, 481)}, "even width and height"),
-        ({"source": "rpicam", "pixels": "bgr", "frame_size": (640, 480)}, "is for a source 'pipe:'"),
-        ({"region": (0.5, 0, 0.5, 1)}, "is empty; it is left, top, right, bottom"),
+        ({"source": "pipe: camera", "pixel_format": "bgr"}, "needs frame_size"),
+        ({"source": "pipe: camera", "pixel_format": "nv12", "frame_size": (640, 481)}, "even width and height"),
+        ({"source": "rpicam", "pixel_format": "bgr", "frame_size": (640, 480)}, "is for a source 'pipe:'"),
+        ({"roi": (0.5, 0, 0.5, 1)}, "is empty; it is left, top, right, bottom"),
         ({"rotate": 45}, "0, 90, 180"),
         ({"fourcc": "MJPEG"}, "pattern"),
     ],

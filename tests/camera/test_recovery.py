@@ -13,7 +13,7 @@ from tests.rtsp_server import RtspServer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "cameras.md"
 SEEN_SECONDS = 2.0
-"""After a loss, and beyond `silence_seconds` after a stall."""
+"""After a loss, and beyond `read_timeout_seconds` after a stall."""
 BACK_SECONDS = 15.0
 """After a short loss."""
 
@@ -46,13 +46,13 @@ def test_the_document_states_these_times():
     text = DOCUMENT.read_text(encoding="utf-8")
 
     assert re.search(rf"^\| lost: .* \| {SEEN_SECONDS:g} s \|", text, re.MULTILINE)
-    assert f"`silence_seconds` (10 s) and {SEEN_SECONDS:g} s |" in text
+    assert f"`read_timeout_seconds` (10 s) and {SEEN_SECONDS:g} s |" in text
     assert f"takes {BACK_SECONDS:g} s at most" in text
 
 
 @pytest.mark.parametrize("source", ["{}", "ffmpeg: {}"], ids=["OpenCV", "ffmpeg"])
 def test_a_network_camera_without_power_is_seen_and_watched_again_when_it_is_back(source):
-    with RtspServer() as server, followed(source.format(server.address()), silence_seconds=3.0) as feed:
+    with RtspServer() as server, followed(source.format(server.address()), read_timeout_seconds=3.0) as feed:
         server.kill()
         seconds_until(lambda: not feed.state().is_open, within=SEEN_SECONDS)
         server.start()
@@ -63,7 +63,7 @@ def test_a_network_camera_without_power_is_seen_and_watched_again_when_it_is_bac
 
 @pytest.mark.parametrize("source", ["{}", "ffmpeg: {}"], ids=["OpenCV", "ffmpeg"])
 def test_a_network_camera_that_hangs_is_seen_and_watched_again_when_it_goes_on(source):
-    with RtspServer() as server, followed(source.format(server.address()), silence_seconds=3.0) as feed:
+    with RtspServer() as server, followed(source.format(server.address()), read_timeout_seconds=3.0) as feed:
         server.freeze()
         seconds_until(lambda: not feed.state().is_open, within=3.0 + SEEN_SECONDS)
         server.thaw()

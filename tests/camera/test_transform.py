@@ -31,19 +31,19 @@ def test_it_is_mirrored_or_put_upside_down():
 
 
 def test_a_part_of_it_is_watched_alone():
-    assert numbers(region=(0.5, 0, 1, 0.67)) == [[2, 3], [6, 7]]
+    assert numbers(roi=(0.5, 0, 1, 0.67)) == [[2, 3], [6, 7]]
 
 
 def test_the_part_is_that_of_the_turned_and_flipped_picture():
-    assert numbers(rotate=90, flip="horizontal", region=(0, 0, 0.34, 0.25)) == [[0]]
+    assert numbers(rotate=90, flip="horizontal", roi=(0, 0, 0.34, 0.25)) == [[0]]
 
 
 def test_a_part_smaller_than_a_pixel_is_one():
-    assert numbers(region=(0.999, 0.999, 1, 1)) == [[11]]
+    assert numbers(roi=(0.999, 0.999, 1, 1)) == [[11]]
 
 
 def test_what_is_watched_can_be_given_to_opencv():
-    image = transform(PICTURE, CameraConfig(rotate=90, flip="vertical", region=(0, 0, 0.5, 0.5)))
+    image = transform(PICTURE, CameraConfig(rotate=90, flip="vertical", roi=(0, 0, 0.5, 0.5)))
 
     assert image.flags.c_contiguous
     assert image.dtype == np.uint8

@@ -11,7 +11,7 @@ import pytest
 
 from edge_agent.commands.explanation import Explanation
 from edge_agent.commands.explanation_plot import ALERT, LINES, MOST_PANELS, PANEL_PX, SHOWN_PX
-from edge_agent.config import RulesConfig, VerdictsConfig
+from edge_agent.config import DecisionConfig, RulesConfig
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.sequential_test import SequentialTest
 from edge_agent.domain import Alert, Label, Outcome
@@ -26,7 +26,7 @@ BARE: Label = "without_mask"
 def an_explanation(*, tracks: int = 1, frames: int = 12) -> Explanation:
     """Everybody bare, for a bit more than a second."""
     rules = Rules(RulesConfig(), new_id=uuid7)
-    evidence = SequentialTest(VerdictsConfig(), violations=(BARE,))
+    evidence = SequentialTest(DecisionConfig(), violations=(BARE,))
     explanation = Explanation(evidence)
     for step in range(frames):
         at = step / 10

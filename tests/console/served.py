@@ -183,7 +183,7 @@ def a_config(folder: Path, **settings: Any) -> Config:
     return Config.model_validate(
         {
             "device": {"id": "test"},
-            "state_folder": str(folder / "state"),
+            "state_dir": str(folder / "state"),
             "cameras": {"door": {"source": "door.mp4"}, "back": {"source": "back.mp4"}},
             "console": {"port": free_port(), "max_requests_per_second": 10_000.0, **settings},
         }

@@ -159,7 +159,7 @@ def test_a_password_that_is_too_short_ends_the_start_with_what_to_do(tmp_path):
     (tmp_path / "password").write_text("1234\n", encoding="utf-8")
     (tmp_path / "config.yaml").write_text("console: {password_file: password}\n", encoding="utf-8")
 
-    done = run_command("console", "--config", tmp_path / "config.yaml", "--set", f"state_folder={tmp_path / 'state'}")
+    done = run_command("console", "--config", tmp_path / "config.yaml", "--set", f"state_dir={tmp_path / 'state'}")
 
     assert done.returncode == 78
     assert "shorter than 8 characters" in done.stderr

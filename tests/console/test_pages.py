@@ -39,7 +39,7 @@ def test_a_crop_that_is_gone_encrypted_or_never_was_says_so(console, ask):
     picture.rename(picture.with_suffix(".jpg.age"))
     never = console.keep_alert()
 
-    assert "Removed meanwhile (evidence.keep_days, keep_bytes)." in page(ask, f"/alerts/{gone}")
+    assert "Removed meanwhile (crops.keep_days, keep_bytes)." in page(ask, f"/alerts/{gone}")
     assert "Only the owner of one of the keys" in page(ask, f"/alerts/{sealed}")
     assert ".jpg.age" in page(ask, f"/alerts/{sealed}")
     assert "No picture" in page(ask, f"/alerts/{never}")

@@ -117,7 +117,7 @@ def test_two_people_are_two_alerts():
 
 
 def test_a_face_too_small_to_show_anybody_is_not_alerted_until_it_comes_closer():
-    rules = the_rules(smallest_face_px=30)
+    rules = the_rules(min_face_px=30)
 
     assert turns(rules, "violation", track=a_track(face=a_face(width=20))) == [[]]
     assert turns(rules, "violation", track=a_track(face=a_face(width=40))) == [["alert 1"]]
@@ -131,7 +131,7 @@ def test_what_may_be_a_picture_is_alerted_when_it_shows_life_and_no_verdict_has_
 
 
 def test_pictures_are_alerted_where_that_is_wanted():
-    assert said(judged(the_rules(ignore_pictures=False), *violations(1), still={1})) == ["alert 1"]
+    assert said(judged(the_rules(ignore_static_faces=False), *violations(1), still={1})) == ["alert 1"]
 
 
 def test_only_who_stays_for_the_dwell_time_is_alerted():
@@ -159,14 +159,14 @@ NOTCHED = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.4), (0.2, 0.5), (0.5, 0.6), (0.5, 1.0
     [((40, 180), False), ((300, 100), False), ((250, 180), True), ((330, 180), True), ((640, 360), True)],
 )
 def test_faces_whose_centre_is_in_an_ignored_part_are_not_alerted(centre, is_told):
-    rules = the_rules(ignore_polygons=(NOTCHED,))
+    rules = the_rules(exclusion_zones=(NOTCHED,))
     track = a_track(face=a_face(centre[0] - 20, centre[1] - 25, width=40))
 
     assert bool(judged(rules, a_verdict(track=track))) is is_told
 
 
 def test_who_steps_out_of_an_ignored_part_is_alerted():
-    rules = the_rules(ignore_polygons=(NOTCHED,))
+    rules = the_rules(exclusion_zones=(NOTCHED,))
 
     assert judged(rules, a_verdict(track=a_track(face=a_face(20)))) == []
     assert said(judged(rules, a_verdict(track=a_track(face=a_face(500))))) == ["alert 1"]
@@ -212,7 +212,7 @@ def test_a_crowd_is_alerted_at_the_pace_of_the_limit_and_who_left_meanwhile_is_c
 
 
 def test_who_was_ignored_is_not_counted_as_suppressed():
-    rules = the_rules(smallest_face_px=30)
+    rules = the_rules(min_face_px=30)
     judged(rules, a_verdict(track=a_track(1, face=a_face(width=20))))
 
     (alert,) = judged(rules, a_verdict(track=a_track(2, face=a_face(width=40))), at=1.0, following={2})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.config import VerdictsConfig
+from edge_agent.config import DecisionConfig
 from edge_agent.decision.sequential_test import HELD_LLR, MAX_LLR, SequentialTest
 from edge_agent.domain import LABELS, Label, Reading, Verdict
 from tests.values import a_face, a_reading, a_track
@@ -24,7 +24,7 @@ MASKED: Label = "with_mask"
 
 
 def a_test(**settings) -> SequentialTest:
-    return SequentialTest(VerdictsConfig(**settings), violations=BOTH)
+    return SequentialTest(DecisionConfig(**settings), violations=BOTH)
 
 
 def reading(label: str, score: float = 0.99, *, at: float = 0.0, quality: float = 1.0) -> Reading:
@@ -117,7 +117,7 @@ def test_readings_that_hardly_say_anything_never_add_up_to_a_violation():
 def test_thirty_frames_a_second_say_hardly_more_than_two():
     sums = {}
     for per_second in (2, 30):
-        test = a_test(false_alarm_fraction=1e-9, fading_seconds=3600)
+        test = a_test(false_positive_rate=1e-9, decay_seconds=3600)
         sums[per_second] = verdicts(test, [BARE] * (per_second + 1), per_second=per_second)[-1].llr
 
     assert sums[30] / sums[2] < 1.4
@@ -130,7 +130,7 @@ def test_a_reading_of_half_the_quality_adds_half_the_evidence():
 
 
 def test_no_single_reading_is_a_violation_however_easily_one_is_called():
-    test = a_test(false_alarm_fraction=0.4, miss_fraction=0.001)
+    test = a_test(false_positive_rate=0.4, false_negative_rate=0.001)
 
     (verdict,) = test.update([reading(BARE, 1.0)], following={1})
 
@@ -139,14 +139,14 @@ def test_no_single_reading_is_a_violation_however_easily_one_is_called():
 
 def test_scores_at_the_thresholds_of_the_card_say_nothing():
     thresholds: dict[Label, float] = {MASKED: 0.8, BARE: 0.15, "mask_worn_incorrectly": 0.05}
-    test = SequentialTest(VerdictsConfig(), violations=BOTH, thresholds=thresholds)
+    test = SequentialTest(DecisionConfig(), violations=BOTH, thresholds=thresholds)
 
     assert test.llr(replace(reading(BARE), scores=thresholds)) == pytest.approx(0, abs=1e-6)
     assert test.llr(replace(reading(BARE), scores={**thresholds, MASKED: 0.7, BARE: 0.25})) > 0
 
 
 def test_the_thresholds_are_those_of_wald():
-    test = a_test(false_alarm_fraction=0.01, miss_fraction=0.05)
+    test = a_test(false_positive_rate=0.01, false_negative_rate=0.05)
 
     assert test.violation_llr == pytest.approx(math.log(0.95 / 0.01))
     assert test.compliant_llr == pytest.approx(math.log(0.05 / 0.99))
@@ -159,7 +159,7 @@ def test_the_test_errs_no_more_often_than_it_was_told_to():
     random = np.random.default_rng(7)
     wrong = 0
     for _ in range(2000):
-        test = a_test(false_alarm_fraction=0.05, miss_fraction=0.05, fading_seconds=3600)
+        test = a_test(false_positive_rate=0.05, false_negative_rate=0.05, decay_seconds=3600)
         decision, at = "undecided", 0.0
         while decision == "undecided":
             # Two unit-variance Gaussians two apart: the ratio of x is 2x; a masked face has its mean at -1.
@@ -229,10 +229,10 @@ def test_what_was_read_of_people_who_left_is_forgotten():
 
 
 def test_a_camera_that_counts_every_label_as_a_violation_sees_nothing_else():
-    everything = SequentialTest(VerdictsConfig(), violations=LABELS)
+    everything = SequentialTest(DecisionConfig(), violations=LABELS)
 
     assert everything.llr(reading(MASKED)) > 0
-    assert SequentialTest(VerdictsConfig(), violations=["mask_worn_incorrectly"]).llr(reading(BARE)) < 0
+    assert SequentialTest(DecisionConfig(), violations=["mask_worn_incorrectly"]).llr(reading(BARE)) < 0
 
 
 some_readings = st.lists(

@@ -79,7 +79,7 @@ def test_a_face_missed_for_a_moment_is_the_same_person_where_they_should_have_go
 
 
 def test_a_person_out_of_sight_for_longer_than_forget_seconds_is_somebody_new():
-    tracker = a_tracker(forget_seconds=1.0)
+    tracker = a_tracker(lost_timeout_seconds=1.0)
     ids(tracker, [a_face()], 0.0)
 
     assert ids(tracker, [a_face()], 1.1) == [2]
@@ -87,7 +87,7 @@ def test_a_person_out_of_sight_for_longer_than_forget_seconds_is_somebody_new():
 
 
 def test_the_tracker_follows_until_the_last_person_is_forgotten():
-    tracker = a_tracker(forget_seconds=1.0)
+    tracker = a_tracker(lost_timeout_seconds=1.0)
     follows = [tracker.is_following]
     for faces, at in (([a_face()], 0.0), ([], 0.9), ([], 1.1)):
         ids(tracker, faces, at)

@@ -75,9 +75,9 @@ def test_service_package_and_installer_put_the_program_in_the_same_place():
 
 @pytest.mark.parametrize("script", ["build-deb", "install.sh"])
 def test_the_default_configuration_has_the_line_that_an_installation_changes(script):
-    assert r"s|^state_folder:$|state_folder: /var/lib/maskwatch|" in text(script)
+    assert r"s|^state_dir:$|state_dir: /var/lib/maskwatch|" in text(script)
     lines = (CHECKOUT / "config.yaml").read_text(encoding="utf-8").splitlines()
-    assert lines.count("state_folder:") == 1
+    assert lines.count("state_dir:") == 1
 
 
 def test_every_library_of_the_agent_has_its_version_in_the_package():

@@ -42,7 +42,7 @@ def config(tmp_path) -> Config:
     for name in ("consolepassword66", "consoletoken44"):
         (tmp_path / name.rstrip("64")).write_text(f"{name}\n")
     return Config(
-        state_folder=tmp_path / "state",
+        state_dir=tmp_path / "state",
         cameras={
             "door": {"source": "rtsp://camuser:cam%40pass@camera.local/stream?key=querytoken99"},
             "yard": {"source": "rtsp://camera.local/user=admin_password=pathpass55_channel=1.sdp"},

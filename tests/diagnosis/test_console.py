@@ -31,7 +31,7 @@ def _extra(monkeypatch):
 
 def a_config(folder: Path, **keys: Any) -> Config:
     keys = {"port": free_port(), **keys}
-    return Config.model_validate({"state_folder": folder / "state", "console": keys})
+    return Config.model_validate({"state_dir": folder / "state", "console": keys})
 
 
 def a_secret(folder: Path, text: str = "correct horse\n") -> str:

@@ -27,7 +27,7 @@ WELL = MachineState(
 
 def troubles(tmp_path, *, machine=None, packages=None, **keys):
     """What is not in order, by its name; the clock is the test machine's own."""
-    config = Config(state_folder=tmp_path, **keys)
+    config = Config(state_dir=tmp_path, **keys)
     system = replace(PI, packages={**PI.packages, **(packages or {})})
     found = look_at_device(config, system, replace(WELL, **(machine or {})))
     return {finding.check: finding for finding in found if finding.severity != "ok" and finding.check != "clock"}
@@ -93,7 +93,7 @@ def test_an_outbox_that_is_nearly_full_or_was_damaged_is_told_of(tmp_path):
     outbox.close()
     (tmp_path / "alerts.sqlite.damaged-1").touch()
 
-    found = troubles(tmp_path, outbox={"keep_rows": 10})
+    found = troubles(tmp_path, outbox={"max_messages": 10})
 
     assert set(found) == {"backlog", "set aside"}
     assert "9 messages wait since 20" in found["backlog"].message

@@ -17,7 +17,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 def examined(tmp_path, **keys):
     """What is found with this configuration, by the name of the check."""
     file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump({"state_folder": str(tmp_path / "state"), "mqtt": {"port": free_port()}, **keys}))
+    file.write_text(yaml.safe_dump({"state_dir": str(tmp_path / "state"), "mqtt": {"port": free_port()}, **keys}))
     found = examine(file, overrides=[], now=NOW, root=tmp_path).findings
     return {finding.check: finding for finding in found}
 
@@ -80,7 +80,7 @@ def test_without_a_configuration_that_can_be_read_that_alone_is_told(tmp_path):
 
 def test_a_folder_that_cannot_even_be_looked_at_does_not_end_the_examination(tmp_path):
     # The kernel refuses a name that is so long, to root as well.
-    found = examined(tmp_path, state_folder=str(tmp_path / ("x" * 300)))
+    found = examined(tmp_path, state_dir=str(tmp_path / ("x" * 300)))
 
     assert found["outbox"].severity == "wrong"
     assert "threads" in found

@@ -51,7 +51,7 @@ def test_the_slow_runtime_is_not_taken_for_its_one_thread():
 def test_every_number_of_threads_is_timed_in_every_runtime_on_the_same_pictures(tmp_path):
     images = [np.zeros((180, 320, 3), np.uint8)] * 2
 
-    found = measure_candidates(Config(state_folder=tmp_path), images, with_progress=iter)
+    found = measure_candidates(Config(state_dir=tmp_path), images, with_progress=iter)
 
     assert {one.threads for one in found} == set(range(1, len(os.sched_getaffinity(0)) + 1))
     assert len({(one.runtime, one.threads) for one in found}) == len(found)
@@ -61,7 +61,7 @@ def test_every_number_of_threads_is_timed_in_every_runtime_on_the_same_pictures(
 def test_the_whole_path_is_run_at_the_rate_at_which_it_manages(tmp_path):
     frames = frames_of_recording(EXAMPLE, count=12)
 
-    measured = measure_whole_path(Config(state_folder=tmp_path), frames, with_progress=iter)
+    measured = measure_whole_path(Config(state_dir=tmp_path), frames, with_progress=iter)
 
     assert measured.frames == len(frames) == 12
     assert measured.frames_per_second > 0
@@ -71,7 +71,7 @@ def test_the_whole_path_is_run_at_the_rate_at_which_it_manages(tmp_path):
 
 
 def test_a_camera_gives_its_last_pictures_unless_an_agent_has_it(tmp_path):
-    config = Config(state_folder=tmp_path, cameras={"door": {"source": str(EXAMPLE)}})
+    config = Config(state_dir=tmp_path, cameras={"door": {"source": str(EXAMPLE)}})
 
     assert len(frames_of_camera(config, "door", count=3)) == 3
     with alone_in(tmp_path), pytest.raises(UnavailableError, match="stop it first"):

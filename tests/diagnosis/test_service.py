@@ -84,5 +84,5 @@ def test_the_state_is_looked_for_where_the_service_keeps_it(systemctl, tmp_path,
     systemctl()
 
     assert with_state_of(ask_systemd(), Config()).state == Path("/var/lib/maskwatch")
-    assert with_state_of(ask_systemd(), Config(state_folder=tmp_path)).state == tmp_path
+    assert with_state_of(ask_systemd(), Config(state_dir=tmp_path)).state == tmp_path
     assert with_state_of(None, Config()) == Config()

@@ -21,8 +21,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "street_door.mp4"
 PATIENCE_SECONDS = 140.0
 # For a recording, which passes in its own time also on a machine that is busy: look at little, and decide soon.
 QUICK: dict[str, Any] = {
-    "faces": {"longer_side_px": 400, "smallest_px": 60},
-    "verdicts": {"false_alarm_fraction": 0.01},
+    "faces": {"input_long_side_px": 400, "min_face_px": 60},
+    "decision": {"false_positive_rate": 0.01},
 }
 
 
@@ -50,7 +50,7 @@ class AgentProcess:
         self.config_file = folder / "config.yaml"
         self.log_file = folder / "agent.log"
         self.notify_file = folder / "notify"
-        self.configure({"state_folder": str(folder / "state"), **config})
+        self.configure({"state_dir": str(folder / "state"), **config})
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(self.notify_file))
         self._notify.setblocking(False)

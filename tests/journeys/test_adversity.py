@@ -55,7 +55,7 @@ def test_an_agent_whose_disk_takes_nothing_watches_and_alerts_without_pictures(t
     harm(small_disk)
     with Mosquitto(tmp_path / "broker") as broker, Listener(broker.port) as listener:
         config = {
-            "state_folder": str(small_disk / "state"),
+            "state_dir": str(small_disk / "state"),
             "cameras": {"door": {"source": str(EXAMPLE)}},
             "mqtt": {"host": "127.0.0.1", "port": broker.port},
             **QUICK,

@@ -6,7 +6,7 @@ from tests.journeys.agent import EXAMPLE, run_command
 
 
 def test_the_bench_gives_one_json_line_that_can_be_shared(tmp_path):
-    done = run_command("bench", "--json", "--frames", "2", "--set", f"state_folder={tmp_path}")
+    done = run_command("bench", "--json", "--frames", "2", "--set", f"state_dir={tmp_path}")
 
     assert done.returncode == 0, done.stderr
     (told,) = [json.loads(line) for line in done.stdout.splitlines()]
@@ -18,9 +18,7 @@ def test_the_bench_gives_one_json_line_that_can_be_shared(tmp_path):
 
 def test_the_bench_ends_with_the_lines_for_the_configuration(tmp_path):
     cameras = f"cameras={{door: {{source: {EXAMPLE}}}}}"
-    done = run_command(
-        "bench", "--frames", "2", "--camera", "door", "--set", cameras, "--set", f"state_folder={tmp_path}"
-    )
+    done = run_command("bench", "--frames", "2", "--camera", "door", "--set", cameras, "--set", f"state_dir={tmp_path}")
 
     assert done.returncode == 0, done.stderr
     *_, title, runtime, threads = done.stdout.splitlines()
@@ -31,7 +29,7 @@ def test_the_bench_ends_with_the_lines_for_the_configuration(tmp_path):
 
 
 def test_a_camera_that_is_not_configured_is_refused(tmp_path):
-    done = run_command("bench", "--camera", "yard", "--set", f"state_folder={tmp_path}")
+    done = run_command("bench", "--camera", "yard", "--set", f"state_dir={tmp_path}")
 
     assert done.returncode == 78
     assert "known are camera" in done.stderr

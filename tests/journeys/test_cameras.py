@@ -32,7 +32,7 @@ def a_config(broker: Mosquitto, **cameras: Any) -> dict[str, Any]:
     return {
         "device": {"id": "door"},
         "cameras": cameras,
-        "faces": {"finder": "haar", "longer_side_px": 400, "smallest_px": 60},
+        "faces": {"detector": "haar", "input_long_side_px": 400, "min_face_px": 60},
         "mqtt": {"host": "127.0.0.1", "port": broker.port, "telemetry_seconds": 1},
     }
 

@@ -126,7 +126,7 @@ def test_a_bug_ends_with_its_own_status_and_is_told_apart_from_bad_input(picture
     broken = "import sys, cv2; cv2.CascadeClassifier = None; from edge_agent.cli import main; sys.exit(main())"
 
     done = subprocess.run(
-        [sys.executable, "-c", broken, "detect", "--set", "faces.finder=haar", pictures],
+        [sys.executable, "-c", broken, "detect", "--set", "faces.detector=haar", pictures],
         capture_output=True,
         text=True,
         check=False,
@@ -227,7 +227,7 @@ def test_the_quick_doctor_finds_everything_in_order(tmp_path):
     with Mosquitto(tmp_path / "broker") as broker:
         done = run_command(
             "doctor", "--quick", "--json", "--set", f"cameras={{door: {{source: {EXAMPLE}}}}}", "--set",
-            f"mqtt.port={broker.port}", "--set", "mqtt.host=127.0.0.1", "--set", f"state_folder={tmp_path / 'state'}",
+            f"mqtt.port={broker.port}", "--set", "mqtt.host=127.0.0.1", "--set", f"state_dir={tmp_path / 'state'}",
         )  # fmt: skip
 
     found = {line["check"]: line for line in lines(done.stdout)}
@@ -245,7 +245,7 @@ def test_a_password_of_the_console_that_cannot_be_read_ends_its_start(tmp_path):
 
     done = run_command(
         "console", "--set", f"console.password_file={missing}",
-        "--set", f"state_folder={tmp_path / 'state'}",
+        "--set", f"state_dir={tmp_path / 'state'}",
     )  # fmt: skip
 
     assert done.returncode == 78
@@ -269,7 +269,7 @@ def test_the_quick_doctor_says_all_that_is_wrong_and_what_to_do(tmp_path):
     (tmp_path / "file").touch()
     done = run_command(
         "doctor", "--quick", "--set", "cameras={door: {source: /dev/video97}}", "--set", f"mqtt.port={free_port()}",
-        "--set", f"state_folder={tmp_path / 'file'}", "--set", f"masks.model={tmp_path / 'none.tflite'}",
+        "--set", f"state_dir={tmp_path / 'file'}", "--set", f"masks.model={tmp_path / 'none.tflite'}",
     )  # fmt: skip
 
     wrong = [line for line in done.stdout.splitlines() if line.startswith("WRONG")]
@@ -294,7 +294,7 @@ def test_models_lists_hash_and_labels_and_marks_what_is_used():
 
 
 def test_the_fast_finder_is_a_word_in_the_configuration():
-    done = run_command("models", "--json", "--set", "faces.size=fast")
+    done = run_command("models", "--json", "--set", "faces.variant=fast")
 
     assert done.returncode == 0, done.stderr
     assert {Path(line["path"]).name for line in lines(done.stdout) if line["used"]} == {
@@ -378,7 +378,7 @@ def test_every_command_has_a_help_with_an_example(command):
 )
 def test_the_reference_recordings_give_their_true_alerts(shared, video, alerts):
     done = run_command(
-        "replay", "--json", shared / "videos" / video, "--set", "faces.finder=yunet",
+        "replay", "--json", shared / "videos" / video, "--set", "faces.detector=yunet",
         "--set", f"faces.model={shared / 'weights' / 'face_detection_yunet_2023mar.onnx'}",
     )  # fmt: skip
 
@@ -416,7 +416,7 @@ def test_one_recording_that_cannot_be_read_does_not_keep_the_others_from_being_r
 
 @pytest.mark.parametrize("demo", [["--demo"], []])
 def test_a_recording_that_is_not_there_is_refused_and_not_waited_for(tmp_path, demo):
-    done = run_command("run", *demo, "--source", tmp_path / "typo.mp4", "--set", f"state_folder={tmp_path}")
+    done = run_command("run", *demo, "--source", tmp_path / "typo.mp4", "--set", f"state_dir={tmp_path}")
 
     assert done.returncode == 75
     assert "typo.mp4: No such file or directory; give" in done.stderr

@@ -13,7 +13,7 @@ def test_on_a_device_that_is_well_nothing_is_wrong(tmp_path):
     with Mosquitto(tmp_path / "broker") as broker:
         done = run_command(
             "doctor", "--json", "--set", f"cameras={{door: {{source: {EXAMPLE}}}}}", "--set", "mqtt.host=127.0.0.1",
-            "--set", f"mqtt.port={broker.port}", "--set", f"state_folder={tmp_path / 'state'}",
+            "--set", f"mqtt.port={broker.port}", "--set", f"state_dir={tmp_path / 'state'}",
         )  # fmt: skip
 
     *findings, last = [json.loads(line) for line in done.stdout.splitlines()]
@@ -30,7 +30,7 @@ def test_on_a_device_that_is_well_nothing_is_wrong(tmp_path):
 def test_the_worst_stands_first_and_each_trouble_has_a_command(tmp_path):
     done = run_command(
         "doctor", "--set", "cameras={door: {source: /dev/video97}}", "--set", f"mqtt.port={free_port()}",
-        "--set", f"masks.model={tmp_path / 'none.tflite'}", "--set", f"state_folder={tmp_path / 'state'}",
+        "--set", f"masks.model={tmp_path / 'none.tflite'}", "--set", f"state_dir={tmp_path / 'state'}",
     )  # fmt: skip
 
     _, _, first, *_ = done.stdout.splitlines()
@@ -61,7 +61,7 @@ def test_a_wrong_configuration_is_explained_and_still_bundled_without_its_values
 def test_the_bundle_of_a_device_holds_no_password(tmp_path):
     (tmp_path / "password").write_text("mqttpassword77\n")
     done = run_command(
-        "doctor", "--bundle", tmp_path / "support.tar.gz", "--set", f"state_folder={tmp_path / 'state'}",
+        "doctor", "--bundle", tmp_path / "support.tar.gz", "--set", f"state_dir={tmp_path / 'state'}",
         "--set", f"cameras={{door: {{source: 'rtsp://me:campass88@127.0.0.1:{free_port()}/live'}}}}",
         "--set", "mqtt.username=door", "--set", f"mqtt.password_file={tmp_path / 'password'}",
         "--set", f"mqtt.port={free_port()}",

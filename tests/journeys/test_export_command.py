@@ -28,18 +28,18 @@ def state(tmp_path):
 def test_reviewed_alerts_are_written_and_counted_for_a_person_and_for_a_program(state):
     reviewed = state / "reviewed"
 
-    done = run_command("alerts", "export", reviewed, "--set", f"state_folder={state}")
+    done = run_command("alerts", "export", reviewed, "--set", f"state_dir={state}")
     assert done.stdout == f"{reviewed / 'with_mask'}: 1\n"
     assert (reviewed / "with_mask" / f"{an_id(1)}.png").exists()
 
     # What stands before the word counts too.
-    done = run_command("alerts", "--set", f"state_folder={state}", "--json", "export", reviewed, "--all")
+    done = run_command("alerts", "--set", f"state_dir={state}", "--json", "export", reviewed, "--all")
     pictures = {"with_mask": 1, "without_mask": 1, "mask_worn_incorrectly": 0, "no_face": 0}
     assert json.loads(done.stdout) == {"pictures": pictures, "missing": 0, "encrypted": 0}
 
 
 def test_where_nothing_was_reviewed_it_is_said_what_to_do(tmp_path):
-    done = run_command("alerts", "export", tmp_path / "reviewed", "--set", f"state_folder={tmp_path / 'state'}")
+    done = run_command("alerts", "export", tmp_path / "reviewed", "--set", f"state_dir={tmp_path / 'state'}")
 
     assert done.returncode == 0
     assert "review some on the console's page of alerts" in done.stderr

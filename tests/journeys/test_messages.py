@@ -78,7 +78,7 @@ def a_config(broker: Mosquitto, source: str, **sections: Any) -> dict[str, Any]:
     return {
         "device": {"id": DEVICE},
         "cameras": {"example": {"source": source}},
-        "faces": {"finder": "haar", "longer_side_px": 400, "smallest_px": 60},
+        "faces": {"detector": "haar", "input_long_side_px": 400, "min_face_px": 60},
         "mqtt": mqtt,
         **sections,
     }
@@ -93,7 +93,7 @@ def check(content: dict[str, Any]) -> str:
 
 
 def test_everything_that_is_said_is_as_described(broker, tmp_path, pictures):
-    config = a_config(broker, pictures, mqtt={"crops": True})
+    config = a_config(broker, pictures, mqtt={"publish_crops": True})
     with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config) as agent:
         said = Archive(listener)
         said.wait(lambda: said.on("/resolved"), "an alert and what became of it")
@@ -194,8 +194,8 @@ def test_a_configuration_with_mistakes_is_refused_by_the_command_and_the_agent_w
 
 def test_where_pictures_are_encrypted_none_is_ever_open_on_the_disk_or_at_the_broker(broker, tmp_path):
     owner = pyrage.x25519.Identity.generate()
-    evidence = {"encrypt_for": [str(owner.to_public())]}
-    config = a_config(broker, str(EXAMPLE), mqtt={"crops": True}, evidence=evidence)
+    crops = {"encrypt_for": [str(owner.to_public())]}
+    config = a_config(broker, str(EXAMPLE), mqtt={"publish_crops": True}, crops=crops)
     with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config) as agent:
         said = Archive(listener)
         said.wait(lambda: said.on("/alerts"), "an alert")
@@ -213,7 +213,7 @@ def test_where_pictures_are_encrypted_none_is_ever_open_on_the_disk_or_at_the_br
 
 
 def test_where_no_picture_is_wanted_there_is_none_anywhere(broker, tmp_path):
-    config = a_config(broker, str(EXAMPLE), mqtt={"crops": True}, evidence={"picture": "none"})
+    config = a_config(broker, str(EXAMPLE), mqtt={"publish_crops": True}, crops={"picture": "none"})
     with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config):
         said = Archive(listener)
         said.wait(lambda: said.on("/alerts"), "an alert")
@@ -221,6 +221,6 @@ def test_where_no_picture_is_wanted_there_is_none_anywhere(broker, tmp_path):
 
     check(alert)
     assert alert["crop"] is None
-    assert "evidence.picture: none" in alert["crop_error"]
+    assert "crops.picture: none" in alert["crop_error"]
     assert not any("/crops/" in one.topic for one in said.messages)
     assert not list((tmp_path / "agent" / "state").rglob("*.jpg*"))

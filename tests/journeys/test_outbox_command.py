@@ -20,7 +20,7 @@ def put(tmp_path):
 
 
 def outbox_command(tmp_path, *arguments):
-    return run_command("outbox", "--set", f"state_folder={tmp_path}", *arguments)
+    return run_command("outbox", "--set", f"state_dir={tmp_path}", *arguments)
 
 
 def test_what_waits_is_shown_to_a_person_and_to_a_program(tmp_path, put):

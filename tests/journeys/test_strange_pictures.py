@@ -44,7 +44,7 @@ def strange(tmp_path: Path) -> Path:
 def test_detect_answers_for_pictures_of_every_layout_and_shape(strange, finder):
     (strange / "empty.png").write_bytes(b"")
 
-    done = run_command("detect", "--json", "--set", f"faces.finder={finder}", strange)
+    done = run_command("detect", "--json", "--set", f"faces.detector={finder}", strange)
 
     assert done.returncode == 1, done.stderr
     found = {line["path"].rpartition("/")[2]: line for line in map(json.loads, done.stdout.splitlines())}
@@ -71,7 +71,7 @@ def test_detect_answers_for_pictures_of_every_layout_and_shape(strange, finder):
 def test_a_file_that_is_no_finder_is_refused_with_one_sentence(strange, finder, model, sentence):
     path = shipped("models") / model
 
-    done = run_command("detect", "--set", f"faces.finder={finder}", "--set", f"faces.model={path}", strange)
+    done = run_command("detect", "--set", f"faces.detector={finder}", "--set", f"faces.model={path}", strange)
 
     assert done.returncode == 78
     assert sentence in done.stderr

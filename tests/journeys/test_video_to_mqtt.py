@@ -106,13 +106,13 @@ def test_alerts_that_arise_while_the_broker_is_away_survive_sigkill(broker, tmp_
 
 def test_a_crop_folder_that_cannot_be_written_costs_the_picture_and_not_the_alert(broker, tmp_path):
     (tmp_path / "crops").write_text("a file where a folder should be")
-    config = a_config(broker, evidence={"folder": str(tmp_path / "crops")})
+    config = a_config(broker, crops={"folder": str(tmp_path / "crops")})
     with Subscriber(broker) as subscriber, AgentProcess(tmp_path / "agent", config):
         alert = subscriber.wait_for_alerts(1)[0]
 
     jsonschema.validate(alert, SCHEMA)
     assert alert["crop"] is None
-    assert "evidence.folder" in alert["crop_error"]
+    assert "crops.dir" in alert["crop_error"]
 
 
 def test_a_broker_that_refuses_the_password_is_named_once_and_the_agent_goes_on(tmp_path):
@@ -167,7 +167,7 @@ def test_sighup_takes_a_good_configuration_and_keeps_the_old_one_over_a_bad_one(
         wait_until(lambda: "going on with the old one" in agent.log, "the complaint")
 
         state = str(agent.folder / "state")
-        agent.configure({**config, "state_folder": state, "cameras": {"new": {"source": str(EXAMPLE)}}})
+        agent.configure({**config, "state_dir": state, "cameras": {"new": {"source": str(EXAMPLE)}}})
         agent.process.send_signal(signal.SIGHUP)
         # The recording plays once, in its own time: a busy machine may see only one of its two people long enough.
         assert {alert["camera"] for alert in subscriber.wait_for_alerts(1)} == {"new"}

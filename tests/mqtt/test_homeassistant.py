@@ -76,7 +76,7 @@ def test_the_prefix_can_be_another():
 
 
 def test_only_documented_keys_are_used():
-    _, content = described(mqtt={"crops": True})
+    _, content = described(mqtt={"publish_crops": True})
 
     assert set(content) == SHARED_KEYS
     assert set(content["device"]) == DEVICE_KEYS
@@ -87,7 +87,7 @@ def test_only_documented_keys_are_used():
 
 
 def test_every_entity_has_an_id_of_its_own():
-    ids = [entity["unique_id"] for entity in entities(mqtt={"crops": True}).values()]
+    ids = [entity["unique_id"] for entity in entities(mqtt={"publish_crops": True}).values()]
 
     assert len(set(ids)) == len(ids)
     assert all(one.startswith("maskwatch_front-door_") for one in ids)
@@ -112,13 +112,13 @@ def test_the_event_has_every_label_as_a_type():
     "sections",
     [
         {},
-        {"mqtt": {"crops": True}, "evidence": {"picture": "none"}},
-        {"mqtt": {"crops": True}, "evidence": {"encrypt_for": ["age1x"]}},
+        {"mqtt": {"publish_crops": True}, "crops": {"picture": "none"}},
+        {"mqtt": {"publish_crops": True}, "crops": {"encrypt_for": ["age1x"]}},
     ],
 )
 def test_the_last_crop_is_an_image_only_where_it_is_published_and_can_be_seen(sections):
     assert is_absent(entities(**sections)["last_crop"])
-    assert entities(mqtt={"crops": True})["last_crop"]["image_topic"] == "maskwatch/front-door/crops/+"
+    assert entities(mqtt={"publish_crops": True})["last_crop"]["image_topic"] == "maskwatch/front-door/crops/+"
 
 
 def test_figures_are_entities_only_where_there_is_telemetry():
@@ -136,7 +136,7 @@ def test_the_frame_rate_carries_what_each_camera_was_asked_for_and_reached():
 
 
 def test_the_pause_is_a_switch_only_where_commands_are_obeyed():
-    assert is_absent(entities(mqtt={"commands": False})["pause"])
+    assert is_absent(entities(mqtt={"accept_commands": False})["pause"])
     pause = entities()["pause"]
     assert json.loads(pause["payload_on"]) == {"on": True}
     assert json.loads(pause["payload_off"]) == {"on": False}

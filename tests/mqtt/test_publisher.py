@@ -371,7 +371,7 @@ def test_an_older_broker_gets_alerts_too(store):
 
 def test_crops_are_published_before_their_alert_where_asked_for(broker, store, tmp_path):
     message = put(store, crop=a_crop(tmp_path))
-    with Listener(broker.port) as listener, publishing(store, broker.config(crops=True)):
+    with Listener(broker.port) as listener, publishing(store, broker.config(publish_crops=True)):
         assert listener.take(f"/lobby/crops/{message['id']}").payload == b"a picture"
         assert take_alert(listener)["id"] == message["id"]
         eventually(lambda: store.count() == 0, "the row is removed")
@@ -389,7 +389,7 @@ def test_a_crop_that_is_gone_does_not_hold_up_its_alert(broker, store, tmp_path,
     crop = a_crop(tmp_path)
     Path(crop.file).unlink()
     put(store, crop=crop)
-    with Listener(broker.port) as listener, publishing(store, broker.config(crops=True)):
+    with Listener(broker.port) as listener, publishing(store, broker.config(publish_crops=True)):
         alert = take_alert(listener)
     assert alert["crop"] is None
     assert alert["crop_error"] == f"{crop.file}: the picture is gone from the disk"
@@ -401,7 +401,7 @@ def test_a_crop_that_is_too_large_for_the_broker_does_not_hold_up_its_alert(tmp_
     with (
         Mosquitto(tmp_path / "broker", settings="max_packet_size 10000") as broker,
         Listener(broker.port) as listener,
-        publishing(store, broker.config(crops=True)),
+        publishing(store, broker.config(publish_crops=True)),
     ):
         take_alert(listener)
     assert "too large for the broker, which takes 10000 bytes" in caplog.text
@@ -414,7 +414,7 @@ def test_crops_that_the_access_list_denies_do_not_hold_up_alerts(tmp_path, store
     with (
         Mosquitto(tmp_path / "broker", acl=acl) as broker,
         Listener(broker.port),
-        publishing(store, broker.config(crops=True)) as publisher,
+        publishing(store, broker.config(publish_crops=True)) as publisher,
     ):
         eventually(lambda: store.count() == 0, "alerts are delivered")
         assert publisher.state.reason == ""

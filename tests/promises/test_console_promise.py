@@ -19,7 +19,7 @@ def test_the_agent_imports_nothing_of_the_web(tmp_path):
     (tmp_path / "pictures").mkdir()
     cv2.imwrite(str(tmp_path / "pictures" / "one.jpg"), np.full((120, 160, 3), 128, np.uint8))
     config = {
-        "state_folder": str(tmp_path / "state"),
+        "state_dir": str(tmp_path / "state"),
         "cameras": {"door": {"source": str(tmp_path / "pictures")}},
         "mqtt": {"host": "127.0.0.1", "port": 1},
     }

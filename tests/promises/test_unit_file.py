@@ -62,7 +62,7 @@ def test_the_watchdog_is_more_patient_than_the_camera_and_the_feeding(service):
     seconds = float(service["WatchdogSec"])
 
     assert seconds > 2 * FEED_SECONDS
-    assert seconds > 2 * CameraConfig().silence_seconds
+    assert seconds > 2 * CameraConfig().read_timeout_seconds
 
 
 def test_an_agent_that_hangs_before_it_is_ready_is_not_waited_for_longer_than_one_that_hangs_later(service):

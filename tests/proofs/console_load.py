@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EMPTY_SECONDS = 3.0
-"""Added to the example, so that everybody is forgotten (tracking.forget_seconds) before it begins again."""
+"""Added to the example, so that everybody is forgotten (tracking.lost_timeout_seconds) before it begins again."""
 LOOP_SECONDS = 9.2 + EMPTY_SECONDS
 """Of the example, which shows two violations: one alert each."""
 LONGEST_PAUSE_SECONDS = 10.5
@@ -89,7 +89,7 @@ def measure(folder: Path, *, turns: int, viewers: int, requests_per_second: floa
     with Mosquitto(folder / "broker") as broker, Subscriber(broker) as subscriber:
         config = {
             "device": {"id": "crowded"},
-            "cameras": {"door": {"source": str(recording), **({"frames_per_second": 0} if is_flat_out else {})}},
+            "cameras": {"door": {"source": str(recording), **({"detect_fps": 0} if is_flat_out else {})}},
             # It would halve the frames of an agent that has no time left.
             "governor": {"enabled": not is_flat_out},
             "mqtt": {"host": "127.0.0.1", "port": broker.port, "telemetry_seconds": 1.0},

@@ -102,7 +102,7 @@ def _options() -> argparse.Namespace:
 
 
 def _settings(options: argparse.Namespace) -> list[str]:
-    yunet = ["faces.finder=yunet", f"faces.model={FINDER}"] if options.finder == "yunet" else []
+    yunet = ["faces.detector=yunet", f"faces.model={FINDER}"] if options.finder == "yunet" else []
     return [*yunet, *options.set]
 
 

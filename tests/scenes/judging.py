@@ -97,21 +97,19 @@ class Judgement:
         return not (self.missed or self.late or self.mistaken)
 
 
-def events_of(
-    moments: Sequence[Moment], *, violations: AbstractSet[Label], smallest_face_px: float
-) -> tuple[Event, ...]:
+def events_of(moments: Sequence[Moment], *, violations: AbstractSet[Label], min_face_px: float) -> tuple[Event, ...]:
     """Find who is in violation, from when and until when it can be seen."""
     actors = sorted({one.actor for moment in moments for one in moment.seen})
     events = [
         event
         for actor in actors
-        for event in _events_of_one(moments, actor, violations=violations, smallest_face_px=smallest_face_px)
+        for event in _events_of_one(moments, actor, violations=violations, min_face_px=min_face_px)
     ]
     return tuple(sorted(events, key=lambda event: event.from_second))
 
 
 def _events_of_one(
-    moments: Sequence[Moment], actor: str, *, violations: AbstractSet[Label], smallest_face_px: float
+    moments: Sequence[Moment], actor: str, *, violations: AbstractSet[Label], min_face_px: float
 ) -> list[Event]:
     events: list[Event] = []
     is_open = False
@@ -122,7 +120,7 @@ def _events_of_one(
         if one.label not in violations:
             # The mask is on: whatever comes later is another violation.
             is_open = False
-        elif one.visible_fraction >= VISIBLE_FRACTION and one.box.shorter_side_px >= smallest_face_px:
+        elif one.visible_fraction >= VISIBLE_FRACTION and one.box.shorter_side_px >= min_face_px:
             if is_open and moment.second - events[-1].until_second <= PAUSE_SECONDS:
                 events[-1] = replace(events[-1], until_second=moment.second)
             else:

@@ -45,9 +45,9 @@ class Player:
     """Plays scenes to the agent as it is configured. Owned by one thread."""
 
     def __init__(self, *settings: str) -> None:
-        """Load both models; `settings` are keys of the configuration, such as faces.finder=yunet."""
+        """Load both models; `settings` are keys of the configuration, such as faces.detector=yunet."""
         # Scenes say at which rate their camera works.
-        self.config = load_config(None, overrides=["cameras.camera.frames_per_second=0", *settings])
+        self.config = load_config(None, overrides=["cameras.camera.detect_fps=0", *settings])
         self._finder, self._reader = open_eyes(self.config)
 
     def a_pipeline(self) -> Pipeline:
@@ -63,9 +63,7 @@ class Player:
             when = BEGUN_WHEN + timedelta(seconds=shot.second)
             alerts += _alerts(pipeline, Frame("camera", index, shot.image, shot.second, when))
         rules = self.config.rules
-        events = events_of(
-            moments, violations=frozenset(rules.violations), smallest_face_px=float(rules.smallest_face_px)
-        )
+        events = events_of(moments, violations=frozenset(rules.violations), min_face_px=float(rules.min_face_px))
         assert len(events) == scene.alerts, f"{scene.name}: {scene.alerts} alerts are said to be right, yet {events}"
         return judge(moments, events, alerts)
 

@@ -75,10 +75,10 @@ def soak(recordings: Sequence[Path], *, folder: Path, seconds: float, settings: 
         overrides=[
             f"cameras.camera.source={recordings[0]}",
             # As many as a device looks at, of recordings that have more.
-            "cameras.camera.frames_per_second=10",
-            f"state_folder={folder / 'state'}",
+            "cameras.camera.detect_fps=10",
+            f"state_dir={folder / 'state'}",
             f"mqtt.port={broker.port}",
-            "mqtt.crops=true",
+            "mqtt.publish_crops=true",
             # A minute of video takes a few seconds.
             "mqtt.telemetry_seconds=2",
             *settings,

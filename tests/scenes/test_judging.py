@@ -37,7 +37,7 @@ def masked(since, until, *, actor="she", box=LEFT):
 
 
 def found(*spells):
-    return events_of(moments(*spells), violations=VIOLATIONS, smallest_face_px=24)
+    return events_of(moments(*spells), violations=VIOLATIONS, min_face_px=24)
 
 
 def judged(alerts, *spells):

@@ -24,14 +24,14 @@ def open_face_finder(config: FacesConfig, *, runtime: RuntimeChoice = "auto", th
     Raises:
         ModelError: its network is missing, is no finder, or this OpenCV cannot run it.
     """
-    match config.finder:
+    match config.detector:
         case "tflite":
             from edge_agent.vision.faces.tflite import open_tflite_finder
 
             return open_tflite_finder(
                 config.card,
                 min_score=config.min_score,
-                smallest_px=config.smallest_px,
+                smallest_px=config.min_face_px,
                 runtime=runtime,
                 threads=threads,
             )
@@ -39,7 +39,7 @@ def open_face_finder(config: FacesConfig, *, runtime: RuntimeChoice = "auto", th
             from edge_agent.vision.faces.haar import HaarFinder
 
             return HaarFinder(
-                min_score=config.least_score, smallest_px=config.smallest_px, longer_side_px=config.longer_side_px
+                min_score=config.least_score, smallest_px=config.min_face_px, longer_side_px=config.input_long_side_px
             )
         case "yunet":
             from edge_agent.vision.faces.yunet import YuNetFinder
@@ -47,10 +47,10 @@ def open_face_finder(config: FacesConfig, *, runtime: RuntimeChoice = "auto", th
             return YuNetFinder(
                 config.network,
                 min_score=config.least_score,
-                smallest_px=config.smallest_px,
-                longer_side_px=config.longer_side_px,
+                smallest_px=config.min_face_px,
+                longer_side_px=config.input_long_side_px,
             )
         case "ssd":
             from edge_agent.vision.faces.ssd import SsdFinder
 
-            return SsdFinder(config.network, min_score=config.least_score, smallest_px=config.smallest_px)
+            return SsdFinder(config.network, min_score=config.least_score, smallest_px=config.min_face_px)

@@ -31,12 +31,12 @@ class HaarFinder:
         """
         if not hasattr(cv2, "CascadeClassifier"):
             raise ModelError(
-                f"faces.finder: haar: OpenCV {cv2.__version__} has no cascades; install opencv-python-headless<5, "
+                f"faces.detector: haar: OpenCV {cv2.__version__} has no cascades; install opencv-python-headless<5, "
                 "or choose another finder"
             )
         self._cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / CASCADE))
         if self._cascade.empty():
-            raise ModelError(f"faces.finder: haar: {CASCADE} is missing; reinstall opencv-python-headless")
+            raise ModelError(f"faces.detector: haar: {CASCADE} is missing; reinstall opencv-python-headless")
         self._min_score = min_score
         self._smallest_px = smallest_px
         self._longer_side_px = longer_side_px

@@ -21,11 +21,11 @@ FINDERS = [
     pytest.param("ssd", marks=pytest.mark.reference_data),
 ]
 CONFIGS = {
-    "accurate": FacesConfig(finder="tflite", size="accurate"),
-    "fast": FacesConfig(finder="tflite", size="fast"),
-    "haar": FacesConfig(finder="haar"),
-    "yunet": FacesConfig(finder="yunet", model=SHARED / "weights" / "face_detection_yunet_2023mar.onnx"),
-    "ssd": FacesConfig(finder="ssd", model=SHARED / "weights" / "opencv_face_detector_uint8.pb"),
+    "accurate": FacesConfig(detector="tflite", variant="accurate"),
+    "fast": FacesConfig(detector="tflite", variant="fast"),
+    "haar": FacesConfig(detector="haar"),
+    "yunet": FacesConfig(detector="yunet", model=SHARED / "weights" / "face_detection_yunet_2023mar.onnx"),
+    "ssd": FacesConfig(detector="ssd", model=SHARED / "weights" / "opencv_face_detector_uint8.pb"),
 }
 
 
@@ -69,19 +69,19 @@ def test_boxes_stay_inside_the_picture_and_the_surest_comes_first(finder):
 
 @pytest.mark.skipif(not OPENCV_HAS_CASCADES, reason="OpenCV 5 has no cascades")
 def test_faces_smaller_than_wanted_are_left_out():
-    assert open_face_finder(FacesConfig(finder="haar", smallest_px=300)).find(portrait(COLLINS)) == []
+    assert open_face_finder(FacesConfig(detector="haar", min_face_px=300)).find(portrait(COLLINS)) == []
 
 
 @pytest.mark.skipif(OPENCV_HAS_CASCADES, reason="says what OpenCV 5 answers")
 def test_haar_on_opencv_5_says_what_to_install():
     with pytest.raises(ModelError, match=r"has no cascades; install opencv-python-headless<5"):
-        open_face_finder(FacesConfig(finder="haar"))
+        open_face_finder(FacesConfig(detector="haar"))
 
 
 @pytest.mark.parametrize(("name", "finder"), [("face.onnx", "yunet"), ("face.pb", "ssd")])
 def test_a_missing_network_is_named(tmp_path, name, finder):
     with pytest.raises(ModelError, match=f"{name}: no such model"):
-        open_face_finder(FacesConfig(finder=finder, model=tmp_path / name))
+        open_face_finder(FacesConfig(detector=finder, model=tmp_path / name))
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path):
@@ -89,13 +89,13 @@ def test_a_file_that_is_no_network_is_refused(tmp_path):
         (tmp_path / name).write_bytes(b"not a network at all" * 10)
 
     with pytest.raises(ModelError, match="not a YuNet face finder"):
-        open_face_finder(FacesConfig(finder="yunet", model=tmp_path / "face.onnx"))
+        open_face_finder(FacesConfig(detector="yunet", model=tmp_path / "face.onnx"))
     with pytest.raises(ModelError, match="not the res10 face finder"):
-        open_face_finder(FacesConfig(finder="ssd", model=tmp_path / "face.pb"))
+        open_face_finder(FacesConfig(detector="ssd", model=tmp_path / "face.pb"))
 
 
 def test_ssd_needs_exactly_one_description_beside_its_graph(tmp_path):
     (tmp_path / "face.pb").write_bytes(b"x")
 
     with pytest.raises(ModelError, match=r"needs exactly one \.pbtxt beside it .* found: none"):
-        open_face_finder(FacesConfig(finder="ssd", model=tmp_path / "face.pb"))
+        open_face_finder(FacesConfig(detector="ssd", model=tmp_path / "face.pb"))
