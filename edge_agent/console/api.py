@@ -1,4 +1,4 @@
-"""The API: what may programs ask, and how is it answered?"""
+"""The API: which requests may programs make, and how are they answered?"""
 
 # FastAPI reads the annotations at run time: they stand as they are, not as text.
 
@@ -24,7 +24,7 @@ LONGEST_NAME = 63
 MOST_ALERTS = 200
 MOST_DAYS = 366
 
-NO_ALERT = "no such alert; it may have been removed by its age"
+NO_ALERT = "no such alert; it may have expired"
 
 PICTURE_BODY = {
     "required": True,
@@ -83,31 +83,31 @@ LabelFilter = Annotated[Label | Literal[""], Query(description="With this label;
 CommandName = Literal["pause", "resume", "snapshot", "reload", "diagnostics"]
 
 
-def problems(**said: str) -> dict[int | str, dict[str, Any]]:
-    """Describe the answers that are no answer: those that any request may get, and these (`_404="why"`)."""
+def problems(**more: str) -> dict[int | str, dict[str, Any]]:
+    """Describe error responses: those that any request may get, and these (`_404="why"`)."""
     everywhere = {
         "_400": "The request is malformed",
         "_401": "Not logged in, or a wrong token",
-        "_403": "Asked for by a page of another site, or without its CSRF token",
-        "_421": "Without a password: asked for by another name than localhost",
+        "_403": "Requested by a page of another site, or without the CSRF token",
+        "_421": "Without a password: requested by another name than localhost",
         "_422": "A parameter or the body does not fit",
         "_429": "Too many requests, or too many wrong tokens; see Retry-After",
         "_503": "Too busy, or the agent does not answer; see Retry-After",
     }
     return {
         int(status[1:]): {"model": schemas.Problem, "description": text}
-        for status, text in sorted({**everywhere, **said}.items())
+        for status, text in sorted({**everywhere, **more}.items())
     }
 
 
-def bytes_of(*kinds: str, said: str) -> dict[int | str, dict[str, Any]]:
-    """Describe an answer that is no JSON."""
+def bytes_of(*kinds: str, description: str) -> dict[int | str, dict[str, Any]]:
+    """Describe a response that is not JSON."""
     content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
-    return {200: {"content": content, "description": said}}
+    return {200: {"content": content, "description": description}}
 
 
-def ways_in(context: Context) -> list[Any]:
-    """Describe how to be let in; whether somebody is, the middleware has decided long before."""
+def security(context: Context) -> list[Any]:
+    """Describe the ways to authenticate; the middleware has checked them before."""
     if not context.auth.needs_login:
         return []
     token = HTTPBearer(auto_error=False, scheme_name="token", description="The line in console.token_file")
@@ -119,23 +119,23 @@ def ways_in(context: Context) -> list[Any]:
 
 
 class Api:
-    """Answers programs, and the pages' scripts."""
+    """The endpoints for programs and for the scripts of the pages."""
 
     def __init__(self, context: Context) -> None:
-        """Take what answers are made of."""
+        """Take what requests are answered from."""
         self._context = context
 
     def router(self) -> APIRouter:
         """Every path, with what it may answer."""
-        router = APIRouter(prefix="/api/v1", dependencies=ways_in(self._context))
+        router = APIRouter(prefix="/api/v1", dependencies=security(self._context))
         add = router.add_api_route
         add(
             "/detect",
             self.detect,
             methods=["POST"],
             response_model=schemas.Detection,
-            responses=problems(_413="Too many bytes", _415="No picture of a kind that is read"),
-            summary="Find the faces in a picture and read their masks",
+            responses=problems(_413="Too many bytes", _415="Not a JPEG, PNG, WebP or BMP"),
+            summary="Detect the faces in a picture and classify their masks",
             tags=["pictures"],
             openapi_extra={"requestBody": PICTURE_BODY},
         )
@@ -146,9 +146,9 @@ class Api:
             response_class=Response,
             responses={
                 **problems(_404="No camera of this name, or it gives no picture now"),
-                **bytes_of("image/jpeg", said="What the camera sees"),
+                **bytes_of("image/jpeg", description="What the camera sees"),
             },
-            summary="See what a camera sees",
+            summary="The newest frame of a camera",
             tags=["pictures"],
         )
         add(
@@ -157,7 +157,7 @@ class Api:
             methods=["GET"],
             response_model=schemas.Status,
             responses=problems(),
-            summary="How the device does",
+            summary="Status of the device",
             tags=["device"],
         )
         add(
@@ -165,8 +165,8 @@ class Api:
             self.command,
             methods=["POST"],
             response_model=schemas.Result,
-            responses=problems(_409="It was refused", _413="Longer than any command"),
-            summary="Have a command obeyed, as over MQTT",
+            responses=problems(_409="It was refused", _413="Too long"),
+            summary="Run a command, as over MQTT",
             tags=["device"],
             openapi_extra={"requestBody": COMMAND_BODY},
         )
@@ -209,9 +209,7 @@ class Api:
             response_class=Response,
             responses={
                 **problems(_404="No such alert, or it has no picture any more"),
-                **bytes_of(
-                    "image/jpeg", "application/octet-stream", said="The picture: JPEG, or what age has encrypted"
-                ),
+                **bytes_of("image/jpeg", "application/octet-stream", description="The crop: JPEG, or encrypted by age"),
             },
             summary="The picture of an alert",
             tags=["alerts"],
@@ -222,7 +220,7 @@ class Api:
             methods=["PUT"],
             response_model=schemas.Alert,
             responses=problems(_404="No such alert"),
-            summary="Say what an alert really shows",
+            summary="Review an alert: what does it really show?",
             tags=["alerts"],
         )
         add(
@@ -247,22 +245,22 @@ class Api:
         drawn: Annotated[bool, Query(description="Draw everybody's box, number, reading and verdict")] = False,
         width_px: Annotated[int, Query(ge=1, le=100_000, description="About so wide; at most 960")] = 960,
     ) -> Response:
-        """The newest picture; nothing is drawn or encoded twice, however many ask."""
+        """The newest frame as JPEG; drawn and encoded once, however many ask."""
         live = self._context.live
         if name not in self._context.cameras:
             raise HTTPException(404, f"no camera of this name; known are {', '.join(self._context.cameras)}")
         frame = await live.frame(name)
         if frame is None:
-            raise HTTPException(404, "the camera has given no picture yet, or is paused; /api/v1/status says more")
+            raise HTTPException(404, "the camera has delivered no frame yet, or is paused; see /api/v1/status")
         shown = await live.picture(frame, width_px=width_px, drawn=drawn)
         return Response(shown.jpeg, media_type="image/jpeg", headers={"X-Taken": str(shown.head["when"])})
 
     async def status(self) -> Response:
-        """Cameras, delivery, figures, and why something is not as it should be."""
+        """Cameras, delivery, figures and degraded reasons."""
         return JSONResponse(await self._context.agent.status())
 
     async def command(self, name: CommandName, request: Request) -> Response:
-        """The body is that of the MQTT command (docs/mqtt.md); none asks for the defaults."""
+        """The body is that of the MQTT command (docs/mqtt.md); an empty one means the defaults."""
         payload = b""
         async for chunk in request.stream():
             payload += chunk
@@ -270,14 +268,14 @@ class Api:
                 raise HTTPException(
                     413, f"a command has {LONGEST_COMMAND_BYTES} bytes at most", {"Connection": "close"}
                 )
-        said = await self._context.agent.command(name, payload)
-        match said["state"]:
+        result = await self._context.agent.command(name, payload)
+        match result["state"]:
             case "done":
-                return JSONResponse(said)
+                return JSONResponse(result)
             case "refused":
-                raise HTTPException(409, str(said["reason"]))
+                raise HTTPException(409, str(result["reason"]))
             case _:
-                raise HTTPException(503, str(said["reason"]), {"Retry-After": "10"})
+                raise HTTPException(503, str(result["reason"]), {"Retry-After": "10"})
 
     async def alerts(
         self,
@@ -291,7 +289,7 @@ class Api:
         before: Annotated[str, Query(pattern=rf"{ALERT_ID_PATTERN}|^$", description="Older than this alert")] = "",
         limit: Annotated[int, Query(ge=1, le=MOST_ALERTS, description="So many at most")] = 50,
     ) -> Response:
-        """All filters together; a camera that is unknown now may have alerts all the same."""
+        """Filters are combined; a camera that is no longer configured may still have alerts."""
         return JSONResponse(
             await self._context.worker.do(
                 self._find, camera=camera, label=label, day=day, review=review, before=before, limit=limit
@@ -299,7 +297,7 @@ class Api:
         )
 
     async def alert(self, alert_id: AlertId) -> Response:
-        """As it was published, what became of it, and how the evidence grew."""
+        """As it was published, how it was resolved, and its timeline."""
         entry = await self._context.worker.do(self._in_detail, alert_id)
         return JSONResponse(_known(entry))
 
@@ -308,20 +306,20 @@ class Api:
         alert_id: AlertId,
         download: Annotated[bool, Query(description="Have a browser save it")] = False,
     ) -> Response:
-        """The JPEG, or what age has encrypted for the owner of the key."""
+        """The JPEG, or the file that age has encrypted."""
         kind, content = _known(await self._context.worker.do(self._crop, alert_id))
         is_sealed = kind != "image/jpeg"
         name = f"{alert_id}.jpg{'.age' if is_sealed else ''}"
         saved = {"Content-Disposition": f'attachment; filename="{name}"'} if download or is_sealed else {}
         return Response(content, media_type=kind, headers=saved)
 
-    async def review(self, alert_id: AlertId, said: schemas.ReviewRequest) -> Response:
-        """A false alarm shows something else; `edge-agent alerts export` makes a data set of what was reviewed."""
-        _check(await self._context.agent.review(alert_id, said.review))
+    async def review(self, alert_id: AlertId, request: schemas.ReviewRequest) -> Response:
+        """`edge-agent alerts export` makes a data set of reviewed alerts."""
+        _check(await self._context.agent.review(alert_id, request.review))
         return JSONResponse(_known(await self._context.worker.do(self._in_list, alert_id)))
 
     async def remove(self, alert_id: AlertId) -> Response:
-        """What was published already stays where it was published."""
+        """What was already published is not recalled."""
         _check(await self._context.agent.delete(alert_id))
         return Response(status_code=204)
 

@@ -44,7 +44,7 @@ def build(context: Context) -> ASGIApp:
     app = FastAPI(
         title="maskwatch",
         version=context.version,
-        description="What this device sees, and what it is asked. Errors are JSON with one sentence in `detail`.",
+        description="Live frames, alerts and commands of this device. Errors are JSON with one sentence in `detail`.",
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
@@ -58,10 +58,10 @@ def build(context: Context) -> ASGIApp:
     app.router.routes.extend([*login.routes(context.auth), *sockets.routes(context), *_static_routes()])
 
     def answer(request: Request, text: str, status: int, headers: Mapping[str, str] | None) -> Response:
-        """Answer a person with a page, and a program with JSON."""
+        """Answer a browser with a page, and a program with JSON."""
         is_page = request.method == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
         if is_page and "text/html" in request.headers.get("accept", ""):
-            values = {"head": HTTPStatus(status).phrase, "says": f"{text[:1].upper()}{text[1:]}."}
+            values = {"title": HTTPStatus(status).phrase, "text": f"{text[:1].upper()}{text[1:]}."}
             page = templates.TemplateResponse(request, "error.html", values, status, headers)
             if again := page.headers.get("Retry-After"):
                 page.headers["Refresh"] = again
@@ -74,7 +74,7 @@ def build(context: Context) -> ASGIApp:
         return answer(request, str(error.detail), error.status_code, error.headers)
 
     async def answer_later(request: Request, error: Exception) -> Response:
-        text = str(error) or "the device has too much to do; try again"
+        text = str(error) or "the device is too busy; try again"
         return answer(request, text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": AGAIN_SECONDS})
 
     app.exception_handler(HTTPException)(answer_http)
@@ -87,7 +87,7 @@ def build(context: Context) -> ASGIApp:
 
 
 def _static_routes() -> list[BaseRoute]:
-    """Scripts and style, and the one icon that browsers ask for at the top whatever a page says."""
+    """Scripts and styles, and the icon that browsers request whatever a page names."""
 
     async def favicon(_request: Request) -> Response:
         return FileResponse(STATIC / "favicon.ico")
@@ -120,9 +120,9 @@ def _templates(context: Context) -> Jinja2Templates:
 
 
 async def _answer_invalid(_request: Request, error: RequestValidationError) -> Response:
-    """Say every mistake in one sentence, and nothing of what was sent."""
-    said = [f"{'.'.join(map(str, one['loc'][1:])) or 'the body'}: {one['msg']}" for one in error.errors()]
-    return JSONResponse({"detail": "; ".join(said)}, 422)
+    """Name every mistake in one sentence, and nothing of what was sent."""
+    mistakes = [f"{'.'.join(map(str, one['loc'][1:])) or 'the body'}: {one['msg']}" for one in error.errors()]
+    return JSONResponse({"detail": "; ".join(mistakes)}, 422)
 
 
 async def _answer_picture(_request: Request, error: PictureError) -> Response:

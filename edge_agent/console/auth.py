@@ -81,15 +81,15 @@ class Auth:
 
     @property
     def takes_password(self) -> bool:
-        """Whether people can log in; not where only programs are let in."""
+        """Whether people can log in; not where only a token is set."""
         return bool(self._password)
 
     def cookie_name(self, scheme: str) -> str:
         """The cookie's name: browsers give cookies of one host to all its ports, and `__Host-` to https alone."""
         return f"{'__Host-' if scheme in ('https', 'wss') else ''}maskwatch-{self._port}"
 
-    def look(self, headers: Headers, *, scheme: str, address: str) -> Visitor | Refusal:
-        """Find out who asks; a wrong token is refused, and guessed at only with growing pauses."""
+    def authenticate(self, headers: Headers, *, scheme: str, address: str) -> Visitor | Refusal:
+        """Authenticate a request; wrong tokens are refused with growing pauses."""
         address = neighbourhood(address)
         cookie = self._cookie(headers, scheme)
         csrf = self.sessions.csrf(cookie) if cookie else ""
@@ -108,18 +108,18 @@ class Auth:
         return replace(visitor, cookie=cookie, csrf=self.sessions.csrf(cookie))
 
     def still_knows(self, visitor: Visitor) -> bool:
-        """Whether somebody who came in a while ago would be let in now."""
+        """Whether a visitor who was authenticated before still is."""
         return visitor.name != "person" or self.sessions.holds(visitor.cookie, at=self._clock())
 
-    def refuse_crowd(self, address: str) -> Refusal | None:
-        """Refuse an address that asks too often."""
+    def refuse_rate(self, address: str) -> Refusal | None:
+        """Refuse an address that exceeds its rate."""
         wait_seconds = self._rate.wait_seconds(neighbourhood(address), at=self._clock())
         if not wait_seconds:
             return None
         return Refusal(429, "too many requests from this address; slow down", (_retry_after(wait_seconds),))
 
     def refuse_host(self, headers: Headers) -> Refusal | None:
-        """Refuse names that are not ours: a page elsewhere whose name points here would be let in otherwise."""
+        """Refuse names that are not ours, against DNS rebinding."""
         hosts = headers.getlist("host")
         found = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if found is None:
@@ -144,8 +144,8 @@ class Auth:
             return None
         return Refusal(403, "a page of another site asks for this; behind a proxy, let it hand on Host and scheme")
 
-    def refuse_stranger(self, visitor: Visitor, *, method: str, path: str, query: str) -> Refusal | None:
-        """Refuse who is not in: a page is sent to the login, a program is told."""
+    def refuse_unauthenticated(self, visitor: Visitor, *, method: str, path: str, query: str) -> Refusal | None:
+        """Refuse who is not authenticated: a page is redirected to the login."""
         if visitor.is_in or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
             return None
         if method in SAFE_METHODS and not path.startswith(PROGRAM_PATHS):
@@ -154,7 +154,7 @@ class Auth:
         return Refusal(401, "log in, or send the token as 'Authorization: Bearer'", (("WWW-Authenticate", "Bearer"),))
 
     def refuse_forgery(self, visitor: Visitor, headers: Headers, *, method: str, path: str) -> Refusal | None:
-        """Refuse what changes something and is not known to come from a page of ours, or from a program."""
+        """Refuse changes without a CSRF token, unless a program makes them."""
         if method in SAFE_METHODS or visitor.name == "program" or path in FORMS:
             return None
         # Without a cookie and an origin no browser can be behind it: a program on this machine.

@@ -67,7 +67,7 @@ class Middleware:
         except ClientDisconnect:
             return
         except Exception:
-            # A bug of ours: told once here, with where it was and without what was asked.
+            # A bug: logged once, with where it was and without what was requested.
             log.exception("the console failed at %s; please report this", _route(scope))
             # What is half sent cannot be ended well: the connection is closed.
             if not answer.is_whole:
@@ -77,18 +77,18 @@ class Middleware:
         """Find the first reason against it. The cheap ones come first: a flood is to cost little."""
         auth, headers, scheme = self._auth, Headers(scope=scope), scope["scheme"]
         address = scope["client"][0] if scope.get("client") else UNKNOWN_ADDRESS
-        refusal = auth.refuse_crowd(address) or auth.refuse_host(headers)
+        refusal = auth.refuse_rate(address) or auth.refuse_host(headers)
         if refusal is not None:
             return refusal
         is_socket = scope["type"] == "websocket"
         method, path = "GET" if is_socket else scope["method"], scope["path"]
-        visitor = auth.look(headers, scheme=scheme, address=address)
+        visitor = auth.authenticate(headers, scheme=scheme, address=address)
         if isinstance(visitor, Refusal):
             return visitor
         query = scope["query_string"].decode("latin-1")
         return (
             auth.refuse_origin(headers, scheme=scheme)
-            or auth.refuse_stranger(visitor, method="POST" if is_socket else method, path=path, query=query)
+            or auth.refuse_unauthenticated(visitor, method="POST" if is_socket else method, path=path, query=query)
             or auth.refuse_forgery(visitor, headers, method=method, path=path)
             or visitor
         )

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from edge_agent.console import schemas
-from edge_agent.console.api import bytes_of, problems, ways_in
+from edge_agent.console.api import bytes_of, problems, security
 from edge_agent.console.client import UnansweredError
 from edge_agent.console.context import Context
 from edge_agent.console.prometheus import metrics_text
@@ -18,10 +18,10 @@ TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Monitoring:
-    """Answers those who look after many devices."""
+    """The endpoints for monitoring."""
 
     def __init__(self, context: Context) -> None:
-        """Take what answers are made of."""
+        """Take what requests are answered from."""
         self._context = context
 
     def router(self) -> APIRouter:
@@ -33,7 +33,7 @@ class Monitoring:
             self.health,
             methods=["GET"],
             response_model=schemas.Health,
-            responses=_unless_well("It does not; the reasons say why"),
+            responses=_or_503("It does not; the reasons say why"),
             summary="Whether the agent does its job",
         )
         add(
@@ -41,17 +41,17 @@ class Monitoring:
             self.ready,
             methods=["GET"],
             response_model=schemas.Health,
-            responses=_unless_well("Not yet"),
-            summary="Whether the agent has begun to watch",
+            responses=_or_503("Not yet"),
+            summary="Whether the agent has processed a first frame",
         )
         add(
             "/metrics",
             self.metrics,
             methods=["GET"],
             response_class=Response,
-            responses={**problems(), **bytes_of("text/plain", said="Prometheus' text format 0.0.4")},
+            responses={**problems(), **bytes_of("text/plain", description="Prometheus' text format 0.0.4")},
             summary="Figures for Prometheus",
-            dependencies=ways_in(self._context),
+            dependencies=security(self._context),
         )
         return router
 
@@ -60,18 +60,18 @@ class Monitoring:
         try:
             overview = await self._context.agent.status()
         except UnansweredError as error:
-            return _told(ok=False, reasons=[str(error)])
-        # Codes and not texts: this is for everybody, and says nothing of the cameras.
-        return _told(ok=bool(overview["is_watching"]), reasons=[reason["code"] for reason in overview["reasons"]])
+            return _health(ok=False, reasons=[str(error)])
+        # Codes and not texts: this is open to everybody, and names no camera.
+        return _health(ok=bool(overview["is_watching"]), reasons=[reason["code"] for reason in overview["reasons"]])
 
     async def ready(self) -> Response:
         """200 once the models are loaded and a first frame was seen."""
         try:
             overview = await self._context.agent.status()
         except UnansweredError as error:
-            return _told(ok=False, reasons=[str(error)])
+            return _health(ok=False, reasons=[str(error)])
         is_ready = bool(overview["is_ready"])
-        return _told(ok=is_ready, reasons=[] if is_ready else ["no frame was seen yet"])
+        return _health(ok=is_ready, reasons=[] if is_ready else ["no frame was processed yet"])
 
     async def metrics(self) -> Response:
         """In the text format 0.0.4, which every version of Prometheus reads; names in docs/console.md."""
@@ -87,9 +87,9 @@ class Monitoring:
         return Response(text, headers={"Content-Type": TEXT_FORMAT})
 
 
-def _unless_well(said: str) -> dict[int | str, dict[str, Any]]:
-    return {**problems(), 503: {"model": schemas.Health, "description": said}}
+def _or_503(description: str) -> dict[int | str, dict[str, Any]]:
+    return {**problems(), 503: {"model": schemas.Health, "description": description}}
 
 
-def _told(*, ok: bool, reasons: list[str]) -> Response:
+def _health(*, ok: bool, reasons: list[str]) -> Response:
     return JSONResponse({"ok": ok, "reasons": reasons}, status_code=200 if ok else 503)

@@ -115,8 +115,8 @@ def _add_alerts(pages: APIRouter, context: Context, templates: Jinja2Templates) 
     async def alert(request: Request, alert_id: str) -> Response:
         entry = await context.worker.do(context.history.entry, alert_id)
         if entry is None:
-            said = {"head": "No such alert", "says": "It is not kept any more, or never was."}
-            return templates.TemplateResponse(request, "error.html", said, status_code=404)
+            values = {"title": "No such alert", "text": "It has expired, was deleted, or never existed."}
+            return templates.TemplateResponse(request, "error.html", values, status_code=404)
         return templates.TemplateResponse(request, "alert.html", _one(entry, context.crops_folder))
 
 

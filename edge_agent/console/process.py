@@ -1,4 +1,4 @@
-"""The process: from a configuration to a console that serves until it is told to end."""
+"""The process: from a configuration to a console that serves until it is stopped."""
 
 from __future__ import annotations
 

@@ -119,16 +119,16 @@ def _about_cameras(cameras: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
 def _about_the_machine(telemetry: Mapping[str, Any]) -> Iterator[Metric]:
     yield _gauge("maskwatch_uptime_seconds", "Since the agent's start", telemetry["uptime_seconds"])
     machine = telemetry["machine"]
-    for key, name, said in (
+    for key, name, documentation in (
         ("temperature_celsius", "maskwatch_temperature_celsius", "Of the processor"),
         ("memory_bytes", "maskwatch_memory_bytes", "Memory of the agent"),
         ("memory_available_bytes", "maskwatch_memory_available_bytes", "Memory that the machine has left"),
         ("disk_free_bytes", "maskwatch_disk_free_bytes", "Free on the disk of the crops"),
     ):
         if machine.get(key) is not None:
-            yield _gauge(name, said, machine[key])
+            yield _gauge(name, documentation, machine[key])
     yield _gauge("maskwatch_throttled", "1 while the processor is slowed down", bool(machine.get("throttling")))
 
 
-def _gauge(name: str, said: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, said, value=float(value))
+def _gauge(name: str, documentation: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, documentation, value=float(value))

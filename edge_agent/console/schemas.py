@@ -29,7 +29,7 @@ class DetectedFace(_Answer):
 
 
 class Detection(_Answer):
-    """What is in a picture, as `edge-agent detect --json` says it."""
+    """What is in a picture, as `edge-agent detect --json` prints it."""
 
     width: int = Field(description="Pixels")
     height: int = Field(description="Pixels")
@@ -38,21 +38,21 @@ class Detection(_Answer):
 
 
 class Reason(_Answer):
-    """Why the device does not do its whole job."""
+    """Why the device is degraded."""
 
     code: str
     text: str
 
 
 class CameraStatus(BaseModel):
-    """How a camera does."""
+    """Status of a camera."""
 
     name: str
     is_open: bool
     reason: str = Field(description="Why it is not open")
     paused: bool
     frames: int
-    dropped: int = Field(description="Pictures replaced by newer ones before anybody looked")
+    dropped: int = Field(description="Frames replaced by newer ones before they were processed")
     reopened: int
     frames_per_second: float
     frame_size: tuple[int, int] | None = Field(description="Width and height of its newest frame")
@@ -60,7 +60,7 @@ class CameraStatus(BaseModel):
 
 
 class Delivery(BaseModel):
-    """How alerts go out."""
+    """Connection to the broker."""
 
     connected: bool
     reason: str
@@ -68,7 +68,7 @@ class Delivery(BaseModel):
 
 
 class Status(BaseModel):
-    """How the device does."""
+    """Status of the device."""
 
     device: str
     status: Literal["online", "degraded"]
@@ -101,7 +101,7 @@ class Alert(_Answer):
     first_seen: str
     box: tuple[int, int, int, int] = Field(description="The face in pixels of its frame")
     frame_size: tuple[int, int]
-    review: Review = Field(description="What a reviewer says it shows; empty: not reviewed")
+    review: Review = Field(description="What it shows according to a reviewer; empty: not reviewed")
     is_false_alarm: bool
     resolved: Resolved | None
     crop: Literal["there", "encrypted", "gone", "none"] = Field(

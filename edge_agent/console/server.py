@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 class Server:
-    """Serves an application until it is told to end. Owned by the event loop."""
+    """Serves an application until it is stopped. Owned by the event loop."""
 
     def __init__(self, app: ASGIApp, config: ConsoleConfig) -> None:
         """Take the application and where to serve it.

@@ -76,7 +76,7 @@ class _ClosedError(Exception):
 
 
 class _LiveViewer:
-    """One page that looks on: one task hears what it says, another sends it what is new."""
+    """One live page: one task receives its messages, another sends what is new."""
 
     def __init__(self, socket: WebSocket, context: Context) -> None:
         self._socket, self._context = socket, context
@@ -86,7 +86,7 @@ class _LiveViewer:
         self._sent: dict[str, int] = {}
         self._unshown: set[str] = set()
         self._known_alerts: set[str] | None = None
-        self._told: Mapping[str, Any] | None = None
+        self._sent_overview: Mapping[str, Any] | None = None
         self._look_at = float("-inf")
 
     async def serve(self) -> None:
@@ -103,26 +103,26 @@ class _LiveViewer:
 
     async def _hear(self) -> None:
         while True:
-            said = _understood(await self._socket.receive())
-            if isinstance(watch := said.get("watch"), list):
+            message = _understood(await self._socket.receive())
+            if isinstance(watch := message.get("watch"), list):
                 wanted = [name for name in self._context.cameras if name in watch]
                 self._sent = {name: self._sent.get(name, 0) for name in wanted}
                 self._unshown &= set(wanted)
-            if isinstance(width_px := said.get("width_px"), int):
+            if isinstance(width_px := message.get("width_px"), int):
                 self._width_px = width_px
-            if isinstance(shown := said.get("shown"), str):
+            if isinstance(shown := message.get("shown"), str):
                 self._unshown.discard(shown)
 
     async def _show(self) -> None:
         while True:
-            await self._tell_overview()
-            await self._tell_alerts()
+            await self._send_overview()
+            await self._send_alerts()
             for camera in tuple(self._sent):
                 if camera not in self._unshown:
                     await self._send_frame(camera)
             await self._context.live.tick()
 
-    async def _tell_overview(self) -> None:
+    async def _send_overview(self) -> None:
         if now() - self._look_at < OVERVIEW_SECONDS:
             return
         self._look_at = now()
@@ -133,11 +133,11 @@ class _LiveViewer:
         except UnansweredError as error:
             await _send(self._socket, {"error": str(error)})
             return
-        if overview is not self._told:
-            self._told = overview
+        if overview is not self._sent_overview:
+            self._sent_overview = overview
             await _send(self._socket, {"overview": overview})
 
-    async def _tell_alerts(self) -> None:
+    async def _send_alerts(self) -> None:
         with suppress(BusyError):
             newest = await self._context.new_alerts.newest()
             for entry in since(newest, self._known_alerts) if self._known_alerts is not None else ():
@@ -189,7 +189,7 @@ async def _looked_at(context: Context, content: bytes) -> dict[str, Any]:
         check_kind(content)
         return await context.inference.detect(content)
     except BusyError:
-        return {"error": "the device has too much to do; it is tried again"}
+        return {"error": "the device is too busy; trying again"}
     except HTTPException as error:
         return {"error": error.detail}
     except AgentError as error:
@@ -197,11 +197,11 @@ async def _looked_at(context: Context, content: bytes) -> dict[str, Any]:
 
 
 def _understood(message: Mapping[str, Any]) -> dict[str, Any]:
-    """What a page said, as an object.
+    """Parse a message of a page.
 
     Raises:
         WebSocketDisconnect: it has left.
-        _ClosedError: it says what is none of ours.
+        _ClosedError: it is not one of the protocol.
     """
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", GOING))
@@ -209,12 +209,12 @@ def _understood(message: Mapping[str, Any]) -> dict[str, Any]:
     if text is None or len(text) > LONGEST_TEXT:
         raise _ClosedError(TOO_LONG, f"send JSON of {LONGEST_TEXT} characters at most")
     try:
-        said = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
+        content = None
+    if not isinstance(content, dict):
         raise _ClosedError(NOT_UNDERSTOOD, 'send JSON such as {"watch": ["entrance"]}')
-    return said
+    return content
 
 
 async def _send(socket: WebSocket, content: bytes | Mapping[str, Any]) -> None:

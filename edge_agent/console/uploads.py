@@ -158,10 +158,10 @@ def check_kind(content: bytes) -> None:
 
 def _from_json(body: bytes) -> bytes:
     try:
-        said = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError):
         raise HTTPException(400, "the body is not JSON") from None
-    image = said.get("image") if isinstance(said, dict) else None
+    image = content.get("image") if isinstance(content, dict) else None
     if not isinstance(image, str):
         raise HTTPException(422, "image: missing; give the picture as base64 text")
     # As browsers write it: data:image/jpeg;base64,...

@@ -19,7 +19,7 @@ class Viewers:
 
     @contextmanager
     def one_more(self) -> Iterator[bool]:
-        """Hold a place while somebody looks on; gives whether there is one."""
+        """Hold a place while a page is served; gives whether there is one."""
         if self.count >= self._most:
             yield False
             return

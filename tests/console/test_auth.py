@@ -191,18 +191,18 @@ def test_a_session_ends_by_itself(locked):
     now = [0.0]
     auth = Auth(ConsoleConfig(), password=PASSWORD, token="", clock=lambda: now[0])
     headers = Headers({"host": "camera.example"})
-    visitor = auth.look(headers, scheme="http", address="192.0.2.1")
+    visitor = auth.authenticate(headers, scheme="http", address="192.0.2.1")
     assert not isinstance(visitor, Refusal)
     cookie = auth.log_in(visitor, PASSWORD)
     headers = Headers({"host": "camera.example", "cookie": f"other=1; {auth.cookie_name('http')}={cookie}"})
 
-    visitor = auth.look(headers, scheme="http", address="192.0.2.1")
+    visitor = auth.authenticate(headers, scheme="http", address="192.0.2.1")
     assert not isinstance(visitor, Refusal)
     assert visitor.name == "person"
     assert auth.still_knows(visitor)
     now[0] = IDLE_SECONDS + 1
     assert not auth.still_knows(visitor)
-    visitor = auth.look(headers, scheme="http", address="192.0.2.1")
+    visitor = auth.authenticate(headers, scheme="http", address="192.0.2.1")
     assert not isinstance(visitor, Refusal)
     assert visitor.name == "nobody"
 

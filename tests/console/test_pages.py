@@ -74,7 +74,7 @@ def test_an_address_that_somebody_typed_wrongly_is_a_page_all_the_same(console, 
 
 
 def test_a_person_gets_a_page_where_a_program_gets_json(ask):
-    assert "It is not kept any more" in page(ask, f"/alerts/{NOBODY}", status=404)
+    assert "<h1>No such alert</h1>" in page(ask, f"/alerts/{NOBODY}", status=404)
     assert "Not Found" in page(ask, "/nowhere", status=404)
     assert ask.get("/nowhere").json() == {"detail": "Not Found"}
 
