@@ -126,6 +126,15 @@ def test_the_agent_may_ask_whether_the_clock_is_synchronised_and_not_set_it(serv
     assert all_values("CapabilityBoundingSet") == [""]
 
 
+@pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE])
+def test_the_local_socket_s_library_may_set_the_policy_of_its_threads(file):
+    # It ends the process otherwise. The last line that names a call counts; realtime stays forbidden.
+    lines = all_values("SystemCallFilter", file)
+
+    assert lines.index("sched_setscheduler") > lines.index("~@privileged @resources")
+    assert the_unit(file)["Service"]["RestrictRealtime"] == "yes"
+
+
 @pytest.mark.parametrize(
     ("file", "secrets"),
     [
