@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from edge_agent.bridge.server import Bridge
     from edge_agent.camera.cameras import Cameras
     from edge_agent.camera.feed import FeedState
+    from edge_agent.control import Control
     from edge_agent.governor import Governor
     from edge_agent.health import Health
+    from edge_agent.host.systemd import Notifier
     from edge_agent.mqtt.publisher import Publisher
-    from edge_agent.orders import Orders
     from edge_agent.pauses import Pauses
-    from edge_agent.reports import Reports
-    from edge_agent.systemd import Notifier
+    from edge_agent.status import StatusReporter
     from edge_agent.worker import FrameResult, Worker
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ class Agent:
         health: Health,
         governor: Governor,
         pauses: Pauses,
-        reports: Reports,
-        orders: Orders,
+        reporter: StatusReporter,
+        control: Control,
         bridge: Bridge,
         notifier: Notifier,
     ) -> None:
@@ -61,7 +61,7 @@ class Agent:
         self.cameras, self.workers, self._results = cameras, workers, results
         self.recorder, self.store, self.publisher = recorder, store, publisher
         self.health, self.notifier = health, notifier
-        self.pauses, self.reports, self.orders = pauses, reports, orders
+        self.pauses, self.reporter, self.control = pauses, reporter, control
         self.governor, self.bridge = governor, bridge
         self._looked_at = self._overview_at = self._zone_at = float("-inf")
         self._has_watched = False
@@ -96,7 +96,7 @@ class Agent:
             self.health.passed_over(frame.camera, at=at)
             self.bridge.forget_frame(frame.camera)
         else:
-            self.orders.saw(frame)
+            self.control.saw(frame)
             self.bridge.record_frame(frame, outcome)
             self.health.saw(frame.camera, outcome, at=at)
             self.governor.worked(frame.camera, sum(outcome.stage_seconds.values()))
@@ -130,15 +130,15 @@ class Agent:
         """Obey what came in over MQTT and at the console, and say how it goes."""
         at, when = time.monotonic(), datetime.now(timezone.utc)
         for message in self.publisher.heard():
-            self.reports.hear(message)
-            self.orders.hear(message, at=at, when=when)
+            self.reporter.hear(message)
+            self.control.hear(message, at=at, when=when)
         for command in self.bridge.commands():
-            command.answer(self.orders.obey(command.name, command.payload, at=at, when=when))
+            command.answer(self.control.obey(command.name, command.payload, at=at, when=when))
         self.governor.govern(at=at)
-        self.reports.tell(at=at, when=when)
+        self.reporter.tell(at=at, when=when)
         if self.bridge.wants_status and at - self._overview_at >= OVERVIEW_SECONDS:
             self._overview_at = at
-            self.bridge.update_status(self.reports.overview(at=at, when=when, is_watching=self._is_watching(at=at)))
+            self.bridge.update_status(self.reporter.overview(at=at, when=when, is_watching=self._is_watching(at=at)))
 
     def _feed_watchdog(self) -> None:
         """Feed the watchdog while frames move; a camera that is away is reopened by its feed, not by a restart.

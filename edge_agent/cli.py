@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from edge_agent.camera.feed import CAMERA_THREAD
 from edge_agent.commands import alerts, bench, config, console, detect, doctor, models, outbox, replay, run
 from edge_agent.errors import AgentError
-from edge_agent.systemd import log_handler
+from edge_agent.host.systemd import log_handler
 from edge_agent.worker import WORKER_THREAD
 
 if TYPE_CHECKING:

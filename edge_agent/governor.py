@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edge_agent.config import GovernorConfig
-    from edge_agent.machine import Machine, MachineState
+    from edge_agent.config.model import GovernorConfig
+    from edge_agent.host.stats import HostState, HostStats
     from edge_agent.vision.frame_rate import FrameRate
 
 LOOK_SECONDS = 10.0
@@ -38,7 +38,7 @@ class Governor:
         self,
         config: GovernorConfig,
         *,
-        machine: Machine,
+        machine: HostStats,
         rates: Mapping[str, FrameRate],
         least_per_second: float,
         at: float,
@@ -74,7 +74,7 @@ class Governor:
         elif self._steps and at - max(self._strained_at, self._changed_at) >= FASTER_SECONDS:
             self._go_to(self._steps - 1, self.reason, at=at)
 
-    def _strain(self, state: MachineState, busy_fraction: float) -> str:
+    def _strain(self, state: HostState, busy_fraction: float) -> str:
         """What the machine suffers from; empty where it is well. No figure, so that the words stay the same."""
         if state.temperature_celsius is not None and state.temperature_celsius >= self._config.hot_celsius:
             return f"the processor was {self._config.hot_celsius:g} degrees Celsius or hotter"
@@ -82,7 +82,7 @@ class Governor:
             return f"the machine slows itself down ({', '.join(state.throttling)})"
         return "looking takes all the time there is" if busy_fraction >= OVERLOADED_FRACTION else ""
 
-    def _is_relaxed(self, state: MachineState, busy_fraction: float) -> bool:
+    def _is_relaxed(self, state: HostState, busy_fraction: float) -> bool:
         celsius = state.temperature_celsius
         has_cooled = celsius is None or celsius < self._config.hot_celsius - COOLED_CELSIUS
         return has_cooled and busy_fraction < RELAXED_FRACTION

@@ -22,6 +22,7 @@ from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
 from edge_agent.bridge.protocol import SOCKET_NAME
 from edge_agent.bridge.server import Bridge
+from edge_agent.control import Control
 from edge_agent.decision.liveness import LivenessFilter
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.sequential_test import SequentialTest
@@ -31,7 +32,7 @@ from edge_agent.governor import Governor
 from edge_agent.health import Health
 from edge_agent.host.atomic_files import make_folder
 from edge_agent.host.clock import boot_id
-from edge_agent.machine import Machine
+from edge_agent.host.stats import HostStats
 from edge_agent.messages.alert import Model
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.sender import Sender
@@ -39,10 +40,9 @@ from edge_agent.messages.telemetry import Models
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.homeassistant import birth_topic
 from edge_agent.mqtt.publisher import Publisher
-from edge_agent.orders import Orders
 from edge_agent.pauses import Pauses
 from edge_agent.pipeline import Pipeline
-from edge_agent.reports import Reports
+from edge_agent.status import StatusReporter
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.faces import open_face_finder
 from edge_agent.vision.frame_rate import FrameRate
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.camera.cameras import Cameras
-    from edge_agent.config import Config
-    from edge_agent.systemd import Notifier
+    from edge_agent.config.model import Config
+    from edge_agent.host.systemd import Notifier
     from edge_agent.vision.faces import FaceFinder
     from edge_agent.vision.masks import MaskReader
     from edge_agent.worker import FrameResult
@@ -126,7 +126,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         health = Health(read_timeout_seconds=max(camera.read_timeout_seconds for camera in config.cameras.values()))
         at = time.monotonic()
         pauses = Pauses(config.pauses_file, at=at, when=datetime.now(timezone.utc))
-        machine = Machine(config.crops_folder)
+        machine = HostStats(config.crops_folder)
         governor = Governor(
             config.governor,
             machine=machine,
@@ -134,7 +134,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             least_per_second=config.min_detect_fps,
             at=at,
         )
-        reports = Reports(
+        reporter = StatusReporter(
             config,
             cameras=cameras,
             store=store,
@@ -176,12 +176,12 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             health=health,
             governor=governor,
             pauses=pauses,
-            reports=reports,
-            orders=Orders(
+            reporter=reporter,
+            control=Control(
                 config,
                 publisher=publisher,
                 pauses=pauses,
-                reports=reports,
+                reporter=reporter,
                 pictures=pictures,
                 open_finder=lambda: open_eyes(config)[0],
                 reload=reload,

@@ -10,7 +10,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.config import MqttConfig
+from edge_agent.config.model import MqttConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

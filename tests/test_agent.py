@@ -19,13 +19,13 @@ from edge_agent.agent import Agent
 from edge_agent.alerts.store import AlertStore
 from edge_agent.bridge.server import Command
 from edge_agent.camera.feed import FeedState
-from edge_agent.config import GovernorConfig
+from edge_agent.config.model import GovernorConfig
 from edge_agent.governor import Governor
 from edge_agent.health import Health
-from edge_agent.machine import Machine
+from edge_agent.host.stats import HostStats
+from edge_agent.host.systemd import Notifier
 from edge_agent.mqtt.client import Message
 from edge_agent.pauses import Pauses
-from edge_agent.systemd import Notifier
 from edge_agent.worker import FrameResult
 from tests.test_pipeline import Faces, a_pipeline
 from tests.values import NOON, a_frame
@@ -74,7 +74,7 @@ class Publisher:
         return heard
 
 
-class Reports:
+class StatusReporter:
     """Counts how often they are told."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Reports:
         return {"is_watching": is_watching}
 
 
-class Orders:
+class Control:
     """Remember what they heard and saw."""
 
     def __init__(self) -> None:
@@ -160,8 +160,8 @@ def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **part
             "health": Health(read_timeout_seconds=5.0),
             "governor": a_governor(tmp_path),
             "pauses": Pauses(tmp_path / "pauses.json", at=0.0, when=NOON),
-            "reports": Reports(),
-            "orders": Orders(),
+            "reporter": StatusReporter(),
+            "control": Control(),
             "bridge": Bridge(),
             "notifier": Notifier(),
             **parts,
@@ -170,7 +170,7 @@ def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **part
 
 
 def a_governor(folder: Path) -> Governor:
-    return Governor(GovernorConfig(), machine=Machine(folder), rates={}, least_per_second=2.0, at=0.0)
+    return Governor(GovernorConfig(), machine=HostStats(folder), rates={}, least_per_second=2.0, at=0.0)
 
 
 def results(count: int, *, is_paused: bool = False) -> list[FrameResult]:
@@ -181,12 +181,12 @@ def results(count: int, *, is_paused: bool = False) -> list[FrameResult]:
 
 
 def test_frames_of_a_paused_camera_are_neither_counted_nor_shown_and_the_agent_is_well(store, tmp_path):
-    orders, bridge = Orders(), Bridge()
-    agent = an_agent(store, tmp_path, results(3, is_paused=True), orders=orders, bridge=bridge)
+    control, bridge = Control(), Bridge()
+    agent = an_agent(store, tmp_path, results(3, is_paused=True), control=control, bridge=bridge)
 
     agent.run(threading.Event())
 
-    assert (orders.frames, agent.health.frames, bridge.frames) == (0, 0, [])
+    assert (control.frames, agent.health.frames, bridge.frames) == (0, 0, [])
     assert bridge.forgotten == ["door"] * 3
     assert agent.health.frames_move("door", at=time.monotonic())
 
@@ -194,20 +194,22 @@ def test_frames_of_a_paused_camera_are_neither_counted_nor_shown_and_the_agent_i
 def test_what_comes_in_is_heard_by_everybody(store, tmp_path):
     publisher = Publisher()
     publisher.messages = [Message("maskwatch/device/commands/pause", b"{}")]
-    reports, orders = Reports(), Orders()
+    reporter, control = StatusReporter(), Control()
 
-    an_agent(store, tmp_path, results(1), publisher=publisher, reports=reports, orders=orders).run(threading.Event())
+    an_agent(store, tmp_path, results(1), publisher=publisher, reporter=reporter, control=control).run(
+        threading.Event()
+    )
 
-    assert orders.heard == reports.heard == [Message("maskwatch/device/commands/pause", b"{}")]
-    assert reports.told >= 1
+    assert control.heard == reporter.heard == [Message("maskwatch/device/commands/pause", b"{}")]
+    assert reporter.told >= 1
 
 
 def test_the_status_is_not_made_anew_for_every_frame(store, tmp_path):
-    reports = Reports()
+    reporter = StatusReporter()
 
-    an_agent(store, tmp_path, results(500), reports=reports).run(threading.Event())
+    an_agent(store, tmp_path, results(500), reporter=reporter).run(threading.Event())
 
-    assert reports.told < 50
+    assert reporter.told < 50
 
 
 def test_a_bug_in_a_worker_ends_the_agent(store, tmp_path):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_agent.config import Config, GovernorConfig
+from edge_agent.config.model import Config, GovernorConfig
 from edge_agent.governor import COOLED_CELSIUS, FASTER_SECONDS, LOOK_SECONDS, SLOWER_SECONDS, Governor
-from edge_agent.machine import THROTTLED_FILE, Machine
+from edge_agent.host.stats import THROTTLED_FILE, HostStats
 from edge_agent.vision.frame_rate import FrameRate
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Computer:
         self.at = 0.0
         self.governor = Governor(
             GovernorConfig.model_validate(keys),
-            machine=Machine(root, root=root),
+            machine=HostStats(root, root=root),
             rates={"door": self.rate},
             least_per_second=2.0,
             at=self.at,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_agent.config import DecisionConfig, MotionConfig, RulesConfig, TrackingConfig
+from edge_agent.config.model import DecisionConfig, MotionConfig, RulesConfig, TrackingConfig
 from edge_agent.decision.liveness import LivenessFilter
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.sequential_test import SequentialTest

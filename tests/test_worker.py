@@ -18,7 +18,7 @@ from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
 from edge_agent.camera.cameras import Cameras
 from edge_agent.camera.feed import FeedState
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 from edge_agent.domain import Resolved
 from edge_agent.messages.ids import uuid7
 from edge_agent.mqtt.publisher import Publisher

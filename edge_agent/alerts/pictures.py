@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from edge_agent.config import CropsConfig
+    from edge_agent.config.model import CropsConfig
     from edge_agent.domain import Box, Crop, Frame, Reading
 
 

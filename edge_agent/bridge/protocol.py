@@ -30,7 +30,7 @@ class _Part(BaseModel):
 
 
 class StatusRequest(_Part):
-    """How is the device doing? Answered with the mapping that `Reports.overview` gives."""
+    """How is the device doing? Answered with the mapping that `StatusReporter.overview` gives."""
 
     ask: Literal["status"] = "status"
 

@@ -148,7 +148,7 @@ class Bridge:
         return time.monotonic() - self._asked_at < WANTED_SECONDS
 
     def update_status(self, status: Mapping[str, Any]) -> None:
-        """Take note of how the device is doing: what `Reports.overview` gives, which changes no more."""
+        """Take note of how the device is doing: what `StatusReporter.overview` gives, which changes no more."""
         self._status = (time.monotonic(), status)
 
     # The bridge's thread.

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edge_agent.camera.source import source_kind
-from edge_agent.config import named_source
+from edge_agent.config.model import named_source
 
 if TYPE_CHECKING:
-    from edge_agent.config import CameraConfig
+    from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Image
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from edge_agent.config import CameraConfig
+    from edge_agent.config.model import CameraConfig
 
 
 class Cameras:

@@ -23,7 +23,7 @@ from edge_agent.errors import CameraError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_agent.config import CameraConfig
+    from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Image
 
 # A replugged USB camera is back within a second; each further attempt waits twice as long.

@@ -21,7 +21,7 @@ from edge_agent.errors import CameraError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_agent.config import CameraConfig
+    from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Image
 
 # A camera behind a slow link may take some seconds to send its first key frame.

@@ -11,7 +11,7 @@ from edge_agent.camera.presets import CSI_FRAMES_PER_SECOND, CSI_SIZE
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
-    from edge_agent.config import CameraConfig
+    from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Image
 
 # libcamera names formats by the order in a machine word: in memory, and in NumPy, this is blue, green, red.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
 
-    from edge_agent.config import CameraConfig
+    from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Image
 
 # A program may need this long until its first picture: it looks for the sensor, or connects to a camera.

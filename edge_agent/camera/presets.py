@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from edge_agent.config import named_source
+from edge_agent.config.model import named_source
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
-    from edge_agent.config import CameraConfig
+    from edge_agent.config.model import CameraConfig
 
 PACKAGES = {"rpicam-vid": "rpicam-apps", "gst-launch-1.0": "gstreamer1.0-tools", "ffmpeg": "ffmpeg"}
 """Debian's, by program."""

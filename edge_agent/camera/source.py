@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import unquote
 
-from edge_agent.config import STREAM_SCHEMES, named_source
+from edge_agent.config.model import STREAM_SCHEMES, named_source
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 from edge_agent.alerts.export import Exported, export_faces, reviewed_alerts
 from edge_agent.alerts.history import REVIEWS, AlertHistory
 from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json, with_progress
-from edge_agent.config import NAME_PATTERN
+from edge_agent.config.model import NAME_PATTERN
 from edge_agent.domain import LABELS
 from edge_agent.mqtt.subscriber import follow_alerts
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.camera.source import shown_source
 from edge_agent.commands.options import accept_json, add_command, configured, print_json, with_progress
-from edge_agent.config import shipped
+from edge_agent.config.model import shipped
 from edge_agent.diagnosis.measurement import (
     frames_of_camera,
     frames_of_recording,
@@ -18,14 +18,14 @@ from edge_agent.diagnosis.measurement import (
 )
 from edge_agent.diagnosis.system import look_at_system
 from edge_agent.errors import ConfigError
-from edge_agent.machine import Machine
+from edge_agent.host.stats import HostStats
 from edge_agent.vision.tflite import PREFERENCE
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
     from edge_agent.diagnosis.measurement import Candidate, WholePath
     from edge_agent.domain import Frame
 
@@ -82,7 +82,7 @@ def _frames(config: Config, options: argparse.Namespace) -> tuple[str, list[Fram
 def _as_json(
     config: Config, source: str, path: WholePath, candidates: Sequence[Candidate], best: Candidate
 ) -> dict[str, Any]:
-    machine = Machine(config.state).look()
+    machine = HostStats(config.state).look()
     return {
         "schema": "maskwatch.bench/1",
         "system": asdict(look_at_system()),
@@ -97,7 +97,7 @@ def _as_json(
 
 
 def _print(config: Config, source: str, path: WholePath, candidates: Sequence[Candidate], best: Candidate) -> None:
-    machine = Machine(config.state).look()
+    machine = HostStats(config.state).look()
     print(look_at_system().line)
     memory = f", {path.memory_bytes / MEGABYTE:.0f} MB of memory" if path.memory_bytes else ""
     print(

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.commands.options import add_command, configured
-from edge_agent.config import Config
-from edge_agent.config_text import as_yaml
+from edge_agent.config.model import Config
+from edge_agent.config.render import as_yaml
 
 if TYPE_CHECKING:
     import argparse

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.commands.options import add_command, configured
 from edge_agent.errors import ConfigError
-from edge_agent.systemd import Notifier
+from edge_agent.host.systemd import Notifier
 from edge_agent.wiring import open_eyes
 
 if TYPE_CHECKING:
     import argparse
 
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
 
 
 def add_to(commands: Any) -> None:

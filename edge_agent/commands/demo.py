@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from edge_agent.camera.cameras import Cameras
 from edge_agent.camera.source import shown_source
 from edge_agent.commands.options import alert_line, configured
-from edge_agent.config import shipped
+from edge_agent.config.model import shipped
 from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.host.systemd import Notifier
 from edge_agent.mqtt.subscriber import follow_alerts
-from edge_agent.systemd import Notifier
 from edge_agent.wiring import open_agent
 
 if TYPE_CHECKING:
     import argparse
 
-    from edge_agent.config import Config, MqttConfig
+    from edge_agent.config.model import Config, MqttConfig
 
 EXAMPLE = "street_door.mp4"
 START_SECONDS = 10.0

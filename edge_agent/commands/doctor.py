@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
-from edge_agent.config_file import default_file
+from edge_agent.config.load import default_file
 from edge_agent.diagnosis.bundle import JOURNAL_LINES, write_bundle
 from edge_agent.diagnosis.examination import Examination, examine
 from edge_agent.diagnosis.finding import SEVERITIES, exit_status

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
-from edge_agent.config import shipped
+from edge_agent.config.model import shipped
 from edge_agent.errors import ModelError
 from edge_agent.vision.faces.tflite import open_tflite_finder
 from edge_agent.vision.masks import open_mask_reader

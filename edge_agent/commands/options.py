@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.config_file import default_file, load_config
+from edge_agent.config.load import default_file, load_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
 
 QUIET_SECONDS = 2.0
 REDRAW_SECONDS = 0.2

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from edge_agent.alerts.inspection import Contents
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
 
 NOT_CONFIRMED = 1
 

@@ -15,16 +15,16 @@ from edge_agent.camera.cameras import Cameras
 from edge_agent.camera.source import source_kind
 from edge_agent.commands.demo import run_demo
 from edge_agent.commands.options import add_command, configured
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 from edge_agent.errors import AgentError
-from edge_agent.systemd import Notifier
+from edge_agent.host.systemd import Notifier
 from edge_agent.wiring import open_agent
 
 if TYPE_CHECKING:
     import argparse
 
     from edge_agent.agent import Agent
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote
 
+from edge_agent.config.secrets import read_password
 from edge_agent.console.limits import Attempts, Rate, neighbourhood
 from edge_agent.console.sessions import LONGEST_COOKIE, Sessions, is_same, new_cookie
-from edge_agent.password_file import read_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from starlette.datastructures import Headers
 
-    from edge_agent.config import ConsoleConfig
+    from edge_agent.config.model import ConsoleConfig
 
 HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?P<port>:[0-9]{1,5})?")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -65,7 +65,7 @@ class AgentClient:
         self._status_at = float("-inf")
 
     async def status(self) -> Mapping[str, Any]:
-        """Give the status of the device: what `Reports.overview` says, asked once a second for everybody together.
+        """Give the status of the device: `StatusReporter.overview`, asked once a second for everybody together.
 
         Raises:
             UnansweredError: no agent answers.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.alerts.history import AlertHistory
-    from edge_agent.config import ConsoleConfig
+    from edge_agent.config.model import ConsoleConfig
     from edge_agent.console.auth import Auth
     from edge_agent.console.client import AgentClient
     from edge_agent.console.inference import Inference

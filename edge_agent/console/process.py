@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
     from edge_agent.console.inference import OpenModels
 
 MOST_WAITING = 64

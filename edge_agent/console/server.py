@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from edge_agent.config import ConsoleConfig
+    from edge_agent.config.model import ConsoleConfig
 
 GRACE_SECONDS = 1
 """For answers that are on their way."""

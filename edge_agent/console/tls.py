@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edge_agent.config import ConsoleConfig
+    from edge_agent.config.model import ConsoleConfig
 
 
 def open_tls(config: ConsoleConfig) -> ssl.SSLContext | None:

@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
+from edge_agent.config.quiet_hours import parse_quiet_hours
 from edge_agent.domain import Alert, Resolved, Verdict
-from edge_agent.quiet_hours import parse_quiet_hours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from edge_agent.config import RulesConfig
+    from edge_agent.config.model import RulesConfig
     from edge_agent.domain import Track
 
 LIMIT_SECONDS = 60.0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from edge_agent.config import DecisionConfig
+    from edge_agent.config.model import DecisionConfig
 
 MAX_LLR = 4.0
 """What one reading can say: odds of 55 to 1. The shipped reader errs on 4 % of the validation faces (most of about

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from edge_agent.config import TrackingConfig
+    from edge_agent.config.model import TrackingConfig
 
 PLACE_WIDTHS = 0.12
 """How far a finder's box strays from the face, standard deviation."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.alerts.database import files_set_aside
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.inspection import look_into, waiting_messages
-from edge_agent.config_text import as_yaml
+from edge_agent.config.render import as_yaml
 from edge_agent.diagnosis.secrets import Scrubber, without_secrets
 from edge_agent.errors import UnavailableError
 from edge_agent.host.atomic_files import write_whole
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
     from edge_agent.diagnosis.finding import Finding
     from edge_agent.diagnosis.system import System
-    from edge_agent.machine import MachineState
+    from edge_agent.host.stats import HostState
 
 FOLDER = "maskwatch-support"
 JOURNAL_LINES = 1000
@@ -54,7 +54,7 @@ def write_bundle(
     findings: Sequence[Finding],
     system: System,
     config: Config | None,
-    machine: MachineState | None,
+    machine: HostState | None,
     journal: str,
     when: datetime,
 ) -> None:

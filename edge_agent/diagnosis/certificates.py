@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edge_agent.config import Config, MqttConfig
+    from edge_agent.config.model import Config, MqttConfig
     from edge_agent.diagnosis.finding import Severity
 
 SOON = timedelta(days=30)

@@ -14,7 +14,7 @@ from edge_agent.console.tls import open_tls
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from edge_agent.config import Config, ConsoleConfig
+    from edge_agent.config.model import Config, ConsoleConfig
 
 ANSWER_SECONDS = 3.0
 LARGEST_ANSWER_BYTES = 10_000

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
     from edge_agent.diagnosis.system import System
-    from edge_agent.machine import MachineState
+    from edge_agent.host.stats import HostState
 
 # Models, OpenCV and the pictures of two cameras; measured at 150 MB with one.
 WANTED_MEMORY_BYTES = 200_000_000
@@ -26,7 +26,7 @@ NEARLY_FULL_FRACTION = 0.8
 MEGABYTE = 1_000_000
 
 
-def look_at_device(config: Config, system: System, machine: MachineState) -> Iterator[Finding]:
+def look_at_device(config: Config, system: System, machine: HostState) -> Iterator[Finding]:
     """Judge what the machine said about itself."""
     yield _threads(config.threads, system.cores)
     yield from _packages(config, system.packages)
@@ -67,7 +67,7 @@ def _packages(config: Config, packages: Mapping[str, str]) -> Iterator[Finding]:
         )
 
 
-def _memory(machine: MachineState) -> Iterator[Finding]:
+def _memory(machine: HostState) -> Iterator[Finding]:
     free_bytes = machine.memory_available_bytes
     if free_bytes is None:
         return
@@ -79,7 +79,7 @@ def _memory(machine: MachineState) -> Iterator[Finding]:
         yield Finding("memory", "ok", f"{free} are available")
 
 
-def _disk(config: Config, machine: MachineState) -> Iterator[Finding]:
+def _disk(config: Config, machine: HostState) -> Iterator[Finding]:
     free_bytes, floor_bytes = machine.disk_free_bytes, config.crops.keep_free_bytes
     if free_bytes is None:
         # The folder is made by the agent; the check of the outbox says where it cannot.
@@ -110,7 +110,7 @@ def _clock() -> Finding:
     )
 
 
-def _heat(machine: MachineState, *, hot_celsius: float) -> Iterator[Finding]:
+def _heat(machine: HostState, *, hot_celsius: float) -> Iterator[Finding]:
     celsius = machine.temperature_celsius
     if celsius is None:
         return
@@ -125,7 +125,7 @@ def _heat(machine: MachineState, *, hot_celsius: float) -> Iterator[Finding]:
         yield Finding("heat", "ok", f"{celsius} degrees Celsius")
 
 
-def _power(machine: MachineState) -> Iterator[Finding]:
+def _power(machine: HostState) -> Iterator[Finding]:
     now, since_boot = machine.throttling, machine.throttled_since_boot
     if not now and not since_boot:
         return

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from edge_agent.config import shipped
-from edge_agent.config_file import default_file, load_config
+from edge_agent.config.load import default_file, load_config
+from edge_agent.config.model import shipped
 from edge_agent.diagnosis.certificates import look_at_certificates
 from edge_agent.diagnosis.device import look_at_device
 from edge_agent.diagnosis.finding import Finding, worst_first
@@ -21,13 +21,13 @@ from edge_agent.diagnosis.parts import looks_at_parts
 from edge_agent.diagnosis.service import ask_systemd, look_at_service, with_state_of
 from edge_agent.diagnosis.system import System, look_at_system
 from edge_agent.errors import AgentError, ConfigError
-from edge_agent.machine import Machine, MachineState
+from edge_agent.host.stats import HostState, HostStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-    from edge_agent.config import Config, ConsoleConfig
+    from edge_agent.config.model import Config, ConsoleConfig
 
 # What shows whether a camera is there, for the sources that are programs: see docs/cameras.md.
 PROGRAMS = {
@@ -47,7 +47,7 @@ class Examination:
     findings: Sequence[Finding]
     system: System
     config: Config | None
-    machine: MachineState | None
+    machine: HostState | None
 
 
 def examine(
@@ -71,7 +71,7 @@ def examine(
             *look_at_service(service),
         ]
         return Examination(worst_first(findings), system, None, None)
-    machine = Machine(config.state, root=root).look()
+    machine = HostStats(config.state, root=root).look()
     findings = [Finding("configuration", "ok", str(file or "the defaults"))]
     findings += _look_at_parts(config, tell)
     findings += look_at_groups(config, who_watches(service), root=root)

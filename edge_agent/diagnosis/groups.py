@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_agent.config import named_source
+from edge_agent.config.model import named_source
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
     from edge_agent.diagnosis.service import Service
 
 # What a Raspberry Pi's ribbon camera is: its parts, and the memory that pictures are handed over in.

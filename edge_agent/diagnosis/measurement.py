@@ -18,7 +18,7 @@ from edge_agent.camera.source import shown_source
 from edge_agent.domain import Box, Frame
 from edge_agent.errors import CameraError, UnavailableError
 from edge_agent.health import Health
-from edge_agent.machine import Machine
+from edge_agent.host.stats import HostStats
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.tflite import probe_runtimes
 from edge_agent.wiring import build_pipeline, is_at_work, open_eyes
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
     from edge_agent.domain import Image
     from edge_agent.health import Latency
     from edge_agent.vision.faces import FaceFinder
@@ -126,7 +126,7 @@ def measure_whole_path(
     for frame in with_progress(frames):
         health.saw(name, pipeline.process(frame), at=frame.taken_at)
     seconds = time.perf_counter() - began
-    held_bytes = Machine(config.state).look().memory_bytes
+    held_bytes = HostStats(config.state).look().memory_bytes
     return WholePath(
         frames=health.frames,
         frames_per_second=round(health.frames / seconds, 1),

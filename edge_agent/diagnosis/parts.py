@@ -31,7 +31,7 @@ from edge_agent.wiring import alone_in, is_at_work, open_reader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
 
 
 def looks_at_parts(config: Config) -> list[tuple[str, Callable[[], str]]]:

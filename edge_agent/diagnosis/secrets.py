@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from edge_agent.camera.source import shown_source
 from edge_agent.camera.source import without_secrets as without_secrets_of_command
-from edge_agent.config import named_source
+from edge_agent.config.model import named_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
 
 HIDDEN = "***"
 SHORTEST_VALUE = 4

@@ -14,7 +14,7 @@ from edge_agent.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
 
 UNIT = "edge-agent.service"
 STATE_FOLDERS = Path("/var/lib")

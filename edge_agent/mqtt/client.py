@@ -21,11 +21,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from edge_agent.config.secrets import read_password
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.status import connection_lost, stopped
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.publication import status_publication
-from edge_agent.password_file import read_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from edge_agent.config import MqttConfig
+    from edge_agent.config.model import MqttConfig
     from edge_agent.mqtt.publication import Publication
 
 # A broker on the other side of the world over a phone network answers well within this.

@@ -16,7 +16,7 @@ from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.publication import JPEG, Publication
 
 if TYPE_CHECKING:
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
     from edge_agent.mqtt.client import Message
 
 # What Home Assistant says on `<prefix>/status` when it has started and wants to be told everything again.

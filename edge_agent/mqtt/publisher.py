@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from edge_agent.alerts.store import AlertStore, Row
-    from edge_agent.config import MqttConfig
+    from edge_agent.config.model import MqttConfig
     from edge_agent.messages.message import Kind
 
 ALERTS_AND_RESOLVED: tuple[Kind, ...] = ("alert", "resolved")

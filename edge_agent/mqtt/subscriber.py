@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator
 
-    from edge_agent.config import MqttConfig
+    from edge_agent.config.model import MqttConfig
 
 # How soon a wish to stop is noticed; a person who pressed Ctrl-C takes this for at once.
 TURN_SECONDS = 0.2

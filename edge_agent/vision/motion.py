@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from edge_agent.config import MotionConfig
+    from edge_agent.config.model import MotionConfig
     from edge_agent.domain import Frame, Image
 
 LOOKED_AT_PX = 320

@@ -8,7 +8,7 @@ import pyrage
 import pytest
 
 from edge_agent.alerts.pictures import open_pictures
-from edge_agent.config import CropsConfig
+from edge_agent.config.model import CropsConfig
 from edge_agent.domain import Box, Face, Frame, Reading
 from tests.values import NOON, a_track
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edge_agent.camera.cameras import Cameras
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from tests.recordings import write_recording
 

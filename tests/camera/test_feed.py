@@ -18,7 +18,7 @@ from edge_agent.camera.feed import (
     attempts_after,
     reopen_pause,
 )
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from tests.recordings import ffmpeg, write_recording
 from tests.rtsp_server import RtspServer
@@ -168,7 +168,7 @@ def test_a_thread_left_behind_does_not_keep_the_process_alive():
 import threading
 
 from edge_agent.camera.feed import CameraFeed
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 
 feed = CameraFeed("entrance", CameraConfig(), opener=lambda config, stop: threading.Event().wait())
 feed.start()

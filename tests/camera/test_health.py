@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from edge_agent.camera.health import CameraHealth
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 from tests.recordings import a_picture
 
 RANDOM = np.random.default_rng(7)

@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.camera import open_camera
 from edge_agent.camera.opencv import device_settings, open_device, plausible_position
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from tests.rtsp_server import RtspServer
 
@@ -150,7 +150,7 @@ def test_opencv_and_ffmpeg_keep_quiet(tmp_path):
 import sys
 
 from edge_agent.camera import open_camera
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 for source in sys.argv[1:]:
     try:

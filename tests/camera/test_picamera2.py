@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from edge_agent.camera import open_camera
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 
 LIBRARY = """

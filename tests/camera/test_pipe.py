@@ -13,7 +13,7 @@ import pytest
 
 from edge_agent.camera import open_camera
 from edge_agent.camera.pipe import END_SECONDS
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from tests.rtsp_server import RtspServer
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from edge_agent.camera.presets import command_of
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 
 
 def command(source, **keys):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.camera.feed import CameraFeed
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 from tests.rtsp_server import RtspServer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "cameras.md"

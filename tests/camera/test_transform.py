@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_agent.camera.transform import transform
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 
 # Four by three pixels, each with a number of its own.
 PICTURE = np.repeat(np.arange(12, dtype=np.uint8).reshape(3, 4, 1), 3, axis=2)

@@ -11,7 +11,7 @@ import pytest
 
 from edge_agent.commands.explanation import Explanation
 from edge_agent.commands.explanation_plot import ALERT, LINES, MOST_PANELS, PANEL_PX, SHOWN_PX
-from edge_agent.config import DecisionConfig, RulesConfig
+from edge_agent.config.model import DecisionConfig, RulesConfig
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.sequential_test import SequentialTest
 from edge_agent.domain import Alert, Label, Outcome

@@ -18,7 +18,7 @@ from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timeline, TimelinePoint
 from edge_agent.bridge.protocol import SOCKET_NAME
 from edge_agent.bridge.server import Bridge
-from edge_agent.config import Config
+from edge_agent.config.model import Config
 from edge_agent.console.process import serve
 from edge_agent.domain import Frame, Outcome
 from edge_agent.errors import CommandError

@@ -8,7 +8,7 @@ import re
 import pytest
 from starlette.datastructures import Headers
 
-from edge_agent.config import ConsoleConfig
+from edge_agent.config.model import ConsoleConfig
 from edge_agent.console.auth import Auth, Refusal
 from edge_agent.console.limits import FREE_MISTAKES
 from edge_agent.console.sessions import IDLE_SECONDS

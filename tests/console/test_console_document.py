@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edge_agent.bridge import protocol
 from edge_agent.bridge import server as bridge
 from edge_agent.bridge.protocol import MetricsReply
-from edge_agent.config import ConsoleConfig
+from edge_agent.config.model import ConsoleConfig
 from edge_agent.console import auth, connection_limits, limits, live, server, sessions, uploads
 from edge_agent.console.prometheus import metrics_text
 from edge_agent.metrics import Metrics

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from edge_agent.config import ConsoleConfig
+from edge_agent.config.model import ConsoleConfig
 from edge_agent.errors import ConfigError, UnavailableError
 from tests.console.served import jpeg, served
 from tests.mosquitto import free_port

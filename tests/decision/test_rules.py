@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.config import RulesConfig
+from edge_agent.config.model import RulesConfig
 from edge_agent.decision.rules import Rules
 from edge_agent.domain import Alert, Resolved
 from edge_agent.messages.ids import uuid7

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.config import DecisionConfig
+from edge_agent.config.model import DecisionConfig
 from edge_agent.decision.sequential_test import HELD_LLR, MAX_LLR, SequentialTest
 from edge_agent.domain import LABELS, Label, Reading, Verdict
 from tests.values import a_face, a_reading, a_track

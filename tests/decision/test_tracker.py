@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.config import TrackingConfig
+from edge_agent.config.model import TrackingConfig
 from edge_agent.decision.tracker import Tracker
 from edge_agent.domain import Face
 from tests.values import NOON, a_face

@@ -14,7 +14,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from edge_agent.config import TrackingConfig
+from edge_agent.config.model import TrackingConfig
 from edge_agent.decision.tracker import Tracker
 from edge_agent.domain import Box, Face
 from tests.values import NOON

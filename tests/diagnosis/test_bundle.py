@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from edge_agent.alerts.store import AlertStore
-from edge_agent.config import Config
+from edge_agent.config.model import Config
 from edge_agent.diagnosis.bundle import write_bundle
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.diagnosis.secrets import Scrubber
 from edge_agent.diagnosis.system import look_at_system
 from edge_agent.errors import UnavailableError
-from edge_agent.machine import Machine
+from edge_agent.host.stats import HostStats
 from tests.mqtt.samples import put
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
@@ -55,7 +55,7 @@ def config(tmp_path) -> Config:
 def bundled(tmp_path, config, *, findings=(), journal="") -> dict[str, str]:
     """Write a bundle and give each file's text."""
     path = tmp_path / "support.tar.gz"
-    machine = Machine(tmp_path).look() if config else None
+    machine = HostStats(tmp_path).look() if config else None
     write_bundle(
         path, findings=findings, system=look_at_system(), config=config, machine=machine, journal=journal, when=NOW
     )

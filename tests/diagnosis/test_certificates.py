@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_agent.config import Config, MqttConfig
+from edge_agent.config.model import Config, MqttConfig
 from edge_agent.diagnosis.certificates import expiry, look_at_certificates
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt.brokers import make_certificates

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge_agent.config import Config
+from edge_agent.config.model import Config
 from edge_agent.diagnosis import console
 from edge_agent.diagnosis.console import look_at_console
 from edge_agent.errors import ConfigError, UnavailableError

@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 
 from edge_agent.alerts.store import AlertStore
-from edge_agent.config import Config
+from edge_agent.config.model import Config
 from edge_agent.diagnosis.device import look_at_device
 from edge_agent.diagnosis.system import System
-from edge_agent.machine import MachineState
+from edge_agent.host.stats import HostState
 from tests.mqtt.samples import put
 
 PI = System("Raspberry Pi 4", "Debian", "6.1", "aarch64", 4, "3.11.2", {"numpy": "2.2.6", "ai-edge-litert": "2.3.0"})
-WELL = MachineState(
+WELL = HostState(
     temperature_celsius=50.0,
     throttling=(),
     throttled_since_boot=(),

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from edge_agent.config import Config
+from edge_agent.config.model import Config
 from edge_agent.diagnosis.groups import Watcher, look_at_groups, who_watches
 from edge_agent.diagnosis.service import Service
 

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from edge_agent.config import Config
+from edge_agent.config.model import Config
 from edge_agent.diagnosis.measurement import (
     Candidate,
     Spread,

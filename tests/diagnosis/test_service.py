@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.config import Config
+from edge_agent.config.model import Config
 from edge_agent.diagnosis.service import ask_systemd, last_journal_lines, look_at_service, with_state_of
 
 RUNNING = {

@@ -15,7 +15,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from edge_agent.config import shipped
+from edge_agent.config.model import shipped
 from edge_agent.domain import Box
 from tests.faces import COLLINS, HOPPER, face_box, portrait
 from tests.journeys.agent import EXAMPLE, run_command

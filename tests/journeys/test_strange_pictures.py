@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.config import shipped
+from edge_agent.config.model import shipped
 from tests.faces import COLLINS, portrait
 from tests.journeys.agent import run_command
 

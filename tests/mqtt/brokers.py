@@ -11,7 +11,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.config import MqttConfig
+from edge_agent.config.model import MqttConfig
 from tests.mosquitto import free_port
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge_agent.config import MqttConfig
+from edge_agent.config.model import MqttConfig
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.status import running
 from edge_agent.messages.topics import Topics
@@ -105,7 +105,7 @@ def test_the_broker_says_offline_for_a_device_that_vanishes(broker):
     program = textwrap.dedent(
         """
         import sys, time
-        from edge_agent.config import MqttConfig
+        from edge_agent.config.model import MqttConfig
         from edge_agent.mqtt.client import open_connection
         from edge_agent.mqtt.publication import Publication
         mqtt = MqttConfig(host="127.0.0.1", port=int(sys.argv[1]))

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from edge_agent.config import Config
+from edge_agent.config.model import Config
 from edge_agent.mqtt.homeassistant import discovery
 
 # https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and the page of each platform.

@@ -17,7 +17,7 @@ import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge_agent.alerts.store import AlertStore
-from edge_agent.config import MqttConfig
+from edge_agent.config.model import MqttConfig
 from edge_agent.domain import Crop
 from edge_agent.mqtt.client import Message, open_connection
 from edge_agent.mqtt.publication import Publication
@@ -250,7 +250,7 @@ def test_alerts_of_a_process_that_was_killed_are_sent_by_the_next(tmp_path):
         """
         import sys, time
         from pathlib import Path
-        from edge_agent.config import MqttConfig
+        from edge_agent.config.model import MqttConfig
         from edge_agent.alerts.store import AlertStore
         from edge_agent.mqtt.publisher import Publisher
         from tests.mqtt.samples import BOOT_ID, DEVICE, put

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.config import MqttConfig
+from edge_agent.config.model import MqttConfig
 from edge_agent.errors import ConfigError
 from edge_agent.messages.alert import SCHEMA
 from edge_agent.mqtt.client import open_connection

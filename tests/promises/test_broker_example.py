@@ -14,7 +14,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from edge_agent.config import Config
+from edge_agent.config.model import Config
 from edge_agent.mqtt.client import Message, PubAck, open_connection
 from edge_agent.mqtt.homeassistant import birth_topic, discovery
 from edge_agent.mqtt.publication import Publication
@@ -24,7 +24,7 @@ from tests.mqtt.samples import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edge_agent.config import MqttConfig
+    from edge_agent.config.model import MqttConfig
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "mosquitto"
 CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")

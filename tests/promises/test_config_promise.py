@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from edge_agent.config import Config
-from edge_agent.config_text import as_yaml
+from edge_agent.config.model import Config
+from edge_agent.config.render import as_yaml
 
 CONFIG_FILE = Path(__file__).parents[2] / "config.yaml"
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.config import FacesConfig
+from edge_agent.config.model import FacesConfig
 from edge_agent.domain import Box
 from edge_agent.vision.faces import open_face_finder
 from examples.make_recording import (

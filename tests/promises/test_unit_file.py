@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.config import CameraConfig
+from edge_agent.config.model import CameraConfig
 from edge_agent.errors import ConfigError, ModelError, UnavailableError
-from edge_agent.systemd import FEED_SECONDS, PATIENCE_SECONDS
+from edge_agent.host.systemd import FEED_SECONDS, PATIENCE_SECONDS
 from edge_agent.wiring import DRAIN_SECONDS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -27,7 +27,7 @@ from edge_agent.alerts.recorder import Recorder
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timeline
-from edge_agent.config import MqttConfig
+from edge_agent.config.model import MqttConfig
 from edge_agent.domain import Resolved
 from edge_agent.messages.alert import Model
 from edge_agent.messages.ids import uuid7

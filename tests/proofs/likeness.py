@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.config import Config
+from edge_agent.config.model import Config
 from edge_agent.domain import Box
 from edge_agent.vision.card import GOLDEN_TOLERANCE, read_finder_card
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from edge_agent.camera.replay import recorded_frames
-from edge_agent.config_file import load_config
+from edge_agent.config.load import load_config
 from edge_agent.domain import Box, Frame
 from edge_agent.wiring import build_pipeline, open_eyes
 from tests.scenes.composition import Seen, shots

@@ -24,9 +24,9 @@ import cv2
 
 from edge_agent.camera.feed import FeedState
 from edge_agent.camera.replay import recorded_frames
-from edge_agent.config_file import load_config
+from edge_agent.config.load import load_config
 from edge_agent.domain import Frame
-from edge_agent.systemd import Notifier
+from edge_agent.host.systemd import Notifier
 from edge_agent.wiring import open_agent
 from tests.mosquitto import Mosquitto
 from tests.scenes.__main__ import write_recording

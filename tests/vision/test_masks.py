@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge_agent.config import shipped
+from edge_agent.config.model import shipped
 from edge_agent.domain import Box
 from edge_agent.errors import ModelError
 from edge_agent.vision.masks import MaskReader, open_mask_reader

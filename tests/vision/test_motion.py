@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_agent.config import MotionConfig
+from edge_agent.config.model import MotionConfig
 from edge_agent.vision.motion import MotionGate
 from tests.values import a_frame
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from edge_agent.config import FacesConfig
+    from edge_agent.config.model import FacesConfig
     from edge_agent.domain import Face, Image
     from edge_agent.vision.tflite import RuntimeChoice
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.config import FacesConfig
+from edge_agent.config.model import FacesConfig
 from edge_agent.errors import ModelError
 from edge_agent.vision.faces import FaceFinder, open_face_finder
 from tests.conftest import SHARED

@@ -16,16 +16,16 @@ import pytest
 from edge_agent.alerts.store import AlertStore
 from edge_agent.camera.feed import FeedState
 from edge_agent.camera.health import Fault
-from edge_agent.config import Config
+from edge_agent.config.model import Config
 from edge_agent.health import Health
-from edge_agent.machine import MachineState
+from edge_agent.host.stats import HostState
 from edge_agent.messages.alert import Model
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.telemetry import Models
 from edge_agent.mqtt.client import Message
 from edge_agent.mqtt.publisher import DeliveryState
 from edge_agent.pauses import Pauses
-from edge_agent.reports import Reports
+from edge_agent.status import StatusReporter
 from edge_agent.vision.frame_rate import FrameRate
 from tests.mqtt.samples import SENDER, put
 from tests.values import NOON
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 BOOT_ID = "6c1e2a34-0000-4000-8000-000000000001"
 SCHEMAS = Path(__file__).parents[1] / "docs"
-WELL = MachineState(50.0, (), (), 100_000_000, 1_000_000_000, 10_000_000_000, 1000.0)
+WELL = HostState(50.0, (), (), 100_000_000, 1_000_000_000, 10_000_000_000, 1000.0)
 GIGABYTE = 1_000_000_000
 
 
@@ -89,12 +89,12 @@ class Computer:
     def __init__(self) -> None:
         self.now = WELL
 
-    def look(self) -> MachineState:
+    def look(self) -> HostState:
         return self.now
 
 
 class Device:
-    """Reports with all their parts; `tick` lets them look, a second after the last time."""
+    """StatusReporter with all their parts; `tick` lets them look, a second after the last time."""
 
     def __init__(self, folder: Path, config: Config) -> None:
         self.config = config
@@ -105,7 +105,7 @@ class Device:
         self.health = Health(read_timeout_seconds=10.0)
         self.pauses = Pauses(folder / "pauses.json", at=0.0, when=NOON)
         self.at = 0.0
-        self.reports = Reports(
+        self.reporter = StatusReporter(
             config,
             cameras=self.cameras,  # type: ignore[arg-type]
             store=self.store,
@@ -128,7 +128,7 @@ class Device:
         self.at += seconds
         self.health.passed_over("door", at=self.at)
         before = len(self.publisher.said)
-        self.reports.tell(at=self.at, when=NOON)
+        self.reporter.tell(at=self.at, when=NOON)
         said = [one for one in self.publisher.said[before:] if one.topic == "maskwatch/lobby/status"]
         assert all(one.retain for one in said)
         messages = [json.loads(one.payload) for one in said]
@@ -139,7 +139,7 @@ class Device:
     def reasons(self) -> list[str]:
         """Look, and give the codes of the reasons."""
         self.tick()
-        return [reason.code for reason in self.reports.reasons(at=self.at)]
+        return [reason.code for reason in self.reporter.reasons(at=self.at)]
 
     def discoveries(self) -> int:
         return sum(one.topic.startswith("homeassistant/") for one in self.publisher.said)
@@ -203,11 +203,11 @@ def test_cameras_that_are_open_while_no_frame_goes_through_are_a_reason(device):
     device.tick()
     device.at += 100.0
 
-    assert [reason.code for reason in device.reports.reasons(at=device.at)] == ["no_frames"]
+    assert [reason.code for reason in device.reporter.reasons(at=device.at)] == ["no_frames"]
 
 
 def test_a_device_that_has_only_begun_may_take_its_time_for_the_first_frame(device):
-    assert list(device.reports.reasons(at=5.0)) == []
+    assert list(device.reporter.reasons(at=5.0)) == []
 
 
 def test_a_paused_camera_is_named_and_is_a_reason(device):
@@ -330,7 +330,7 @@ def test_telemetry_is_put_into_the_outbox_by_the_clock_and_is_as_described(devic
 
 
 def test_telemetry_of_a_machine_that_tells_nothing_is_as_described(device):
-    device.machine.now = MachineState(None, (), (), None, None, None, None)
+    device.machine.now = HostState(None, (), (), None, None, None, None)
     for _ in range(61):
         device.tick()
 
@@ -388,7 +388,7 @@ def test_home_assistant_is_told_at_the_start_and_whenever_it_has_started(device)
     assert device.discoveries() == 1
     device.tick()
 
-    device.reports.hear(Message("homeassistant/status", b"online"))
+    device.reporter.hear(Message("homeassistant/status", b"online"))
 
     assert device.discoveries() == 2
     assert [status["state"] for status in device.tick()] == ["online"]
@@ -403,14 +403,14 @@ def test_home_assistant_is_told_at_the_start_and_whenever_it_has_started(device)
     ],
 )
 def test_nothing_else_makes_it_say_what_it_is(device, message):
-    device.reports.hear(message)
+    device.reporter.hear(message)
 
     assert device.discoveries() == 1
 
 
 def test_home_assistant_is_told_nothing_where_it_is_not_wanted(tmp_path):
     with closing(Device(tmp_path, a_config(home_assistant={"enabled": False}))) as device:
-        device.reports.hear(Message("homeassistant/status", b"online"))
+        device.reporter.hear(Message("homeassistant/status", b"online"))
 
         assert device.discoveries() == 0
 
@@ -424,7 +424,7 @@ def test_the_overview_says_everything_at_once_and_nothing_secret(device):
     device.tick()
 
     # As a browser gets it.
-    overview = json.loads(json.dumps(device.reports.overview(at=device.at, when=NOON, is_watching=True)))
+    overview = json.loads(json.dumps(device.reporter.overview(at=device.at, when=NOON, is_watching=True)))
 
     assert (overview["device"], overview["status"], overview["paused"]) == ("lobby", "degraded", ["yard"])
     assert [reason["code"] for reason in overview["reasons"]] == ["paused", "camera_away"]
@@ -453,10 +453,10 @@ def test_the_overview_tells_the_rate_at_which_frames_were_taken_in_the_last_seco
         device.cameras.now = (FeedState("door", is_open=True, reason="", frames=2 * frames, dropped=frames),)
         device.tick()
 
-    (camera,) = device.reports.overview(at=device.at, when=NOON, is_watching=True)["cameras"]
+    (camera,) = device.reporter.overview(at=device.at, when=NOON, is_watching=True)["cameras"]
 
     assert camera["frames_per_second"] == 5.0
 
 
 def test_a_device_is_ready_once_a_frame_has_come(device):
-    assert not device.reports.overview(at=0.0, when=NOON, is_watching=False)["is_ready"]
+    assert not device.reporter.overview(at=0.0, when=NOON, is_watching=False)["is_ready"]

@@ -1,8 +1,8 @@
 """What `edge-agent config` prints is a configuration file itself."""
 
-from edge_agent.config import Config
-from edge_agent.config_file import load_config
-from edge_agent.config_text import as_yaml
+from edge_agent.config.load import load_config
+from edge_agent.config.model import Config
+from edge_agent.config.render import as_yaml
 
 
 def test_what_is_written_reads_back_the_same(tmp_path):

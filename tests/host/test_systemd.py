@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from edge_agent.systemd import Notifier, log_handler
+from edge_agent.host.systemd import Notifier, log_handler
 
 HAS_SYSTEMD_PYTHON = importlib.util.find_spec("systemd") is not None
 

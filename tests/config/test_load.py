@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.config import Config
-from edge_agent.config_file import load_config
+from edge_agent.config.load import load_config
+from edge_agent.config.model import Config
 from edge_agent.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel
 
-from edge_agent.config import CameraRulesConfig, Config
+from edge_agent.config.model import CameraRulesConfig, Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

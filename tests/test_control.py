@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from edge_agent.alerts.pictures import NoPictures, open_pictures
-from edge_agent.config import Config
+from edge_agent.config.model import Config
+from edge_agent.control import MOST_AT_ONCE, ONE_MORE_SECONDS, Control
 from edge_agent.domain import Box, Face, Frame
 from edge_agent.errors import ConfigError
 from edge_agent.messages.status import Reason
 from edge_agent.mqtt.client import Message
 from edge_agent.mqtt.publisher import DeliveryState
-from edge_agent.orders import MOST_AT_ONCE, ONE_MORE_SECONDS, Orders
 from edge_agent.pauses import Pauses
 from tests.mqtt.samples import figures
 from tests.values import NOON
@@ -43,7 +43,7 @@ class Publisher:
         self.said.append(publication)
 
 
-class Reports:
+class StatusReporter:
     """All is well, but for one thing."""
 
     def figures(self, **_: Any) -> Figures:
@@ -65,7 +65,7 @@ class Finder:
 
 
 class Device:
-    """Orders with all their parts."""
+    """Control with all their parts."""
 
     def __init__(self, folder: Path, **sections: Any) -> None:
         self.config = Config.model_validate(
@@ -83,11 +83,11 @@ class Device:
         self.reloads = 0
         self.mistakes = ""
         self.at = 100.0
-        self.orders = Orders(
+        self.control = Control(
             self.config,
             publisher=self.publisher,  # type: ignore[arg-type]
             pauses=self.pauses,
-            reports=Reports(),  # type: ignore[arg-type]
+            reporter=StatusReporter(),  # type: ignore[arg-type]
             pictures=open_pictures(folder / "crops", self.config.crops),
             open_finder=lambda: self.finder,
             reload=self._reload,
@@ -102,13 +102,13 @@ class Device:
         squares = np.kron(np.arange(25 * 50, dtype=np.uint8).reshape(25, 50), np.ones((4, 4), np.uint8))
         image = np.repeat(squares[:, :, None], 3, axis=2)
         frame = Frame(camera, 0, image, self.at if at is None else at, NOON)
-        self.orders.saw(frame)
+        self.control.saw(frame)
         return frame
 
     def command(self, name: str, payload: bytes = b"{}", **more: Any) -> dict[str, Any]:
         """Give a command and read its result."""
         before = len(self.publisher.said)
-        self.orders.hear(Message(f"maskwatch/lobby/commands/{name}", payload, **more), at=self.at, when=NOON)
+        self.control.hear(Message(f"maskwatch/lobby/commands/{name}", payload, **more), at=self.at, when=NOON)
         results = [one for one in self.publisher.said[before:] if one.topic.endswith("/result")]
         assert len(results) == 1
         result: dict[str, Any] = json.loads(results[0].payload)
@@ -263,7 +263,7 @@ def test_a_command_that_the_broker_kept_is_refused_and_does_nothing(device):
 
 def test_what_is_no_command_of_this_device_is_not_for_us(device):
     for topic in ("maskwatch/other/commands/pause", "homeassistant/status", "maskwatch/lobby/alerts"):
-        device.orders.hear(Message(topic, b"{}"), at=device.at, when=NOON)
+        device.control.hear(Message(topic, b"{}"), at=device.at, when=NOON)
 
     assert device.publisher.said == []
 
@@ -275,7 +275,7 @@ def test_a_flood_is_answered_and_logged_once_and_does_nothing(device, caplog):
     said, logged = len(device.publisher.said), len(caplog.records)
 
     for _ in range(1000):
-        device.orders.hear(Message("maskwatch/lobby/commands/pause", b"{}"), at=device.at, when=NOON)
+        device.control.hear(Message("maskwatch/lobby/commands/pause", b"{}"), at=device.at, when=NOON)
 
     assert len(device.publisher.said) == said
     assert len(caplog.records) == logged
@@ -293,7 +293,7 @@ def test_after_a_flood_commands_are_obeyed_again(device):
 
 
 def test_a_command_that_came_another_way_is_obeyed_and_its_result_given_back_and_not_published(device):
-    result = device.orders.obey("pause", b'{"camera": "door", "id": "7"}', at=device.at, when=NOON)
+    result = device.control.obey("pause", b'{"camera": "door", "id": "7"}', at=device.at, when=NOON)
 
     jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker()).validate(result)
     assert (result["state"], result["id"], result["result"]["cameras"]) == ("done", "7", ["door"])
@@ -303,7 +303,7 @@ def test_a_command_that_came_another_way_is_obeyed_and_its_result_given_back_and
 
 @pytest.mark.parametrize(("name", "payload"), [("explode", b"{}"), ("pause", b"[]"), ("pause", b"x" * 5000)])
 def test_a_command_that_came_another_way_is_checked_like_any_other(device, name, payload):
-    result = device.orders.obey(name, payload, at=device.at, when=NOON)
+    result = device.control.obey(name, payload, at=device.at, when=NOON)
 
     assert (result["command"], result["state"]) == (name, "refused")
     assert not device.is_paused()
@@ -312,10 +312,10 @@ def test_a_command_that_came_another_way_is_checked_like_any_other(device, name,
 def test_one_rate_holds_for_commands_of_every_way_and_each_that_waits_for_a_result_gets_one(device, caplog):
     for _ in range(MOST_AT_ONCE // 2):
         device.command("resume")
-        device.orders.obey("resume", b"", at=device.at, when=NOON)
+        device.control.obey("resume", b"", at=device.at, when=NOON)
     logged = len(caplog.records)
 
-    results = [device.orders.obey("pause", b"", at=device.at, when=NOON) for _ in range(5)]
+    results = [device.control.obey("pause", b"", at=device.at, when=NOON) for _ in range(5)]
 
     assert ["too many commands" in result["reason"] for result in results] == [True] * 5
     assert len(caplog.records) == logged + 1
@@ -354,6 +354,6 @@ def test_nobody_makes_the_device_speak_where_it_or_the_broker_speaks_for_itself(
 def test_a_name_that_is_none_is_answered_only_where_its_sender_listens(device):
     for topic in ("here", ""):
         message = Message("maskwatch/lobby/commands/dance", b"{}", response_topic=topic)
-        device.orders.hear(message, at=device.at, when=NOON)
+        device.control.hear(message, at=device.at, when=NOON)
 
     assert [one.topic for one in device.publisher.said] == ["here"]

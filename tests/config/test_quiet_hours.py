@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from edge_agent.quiet_hours import parse_quiet_hours
+from edge_agent.config.quiet_hours import parse_quiet_hours
 
 
 def monday(hour: int, minute: int = 0, *, days_later: int = 0) -> datetime:

@@ -1,4 +1,4 @@
-"""The password file: which password did a person write there, in its first line?
+"""Secrets: which password did a person write there, in its first line?
 
 systemd lays such a file beside the service as well (LoadCredential), readable for it alone.
 """

@@ -1,4 +1,4 @@
-"""Machine: how does the computer do that the agent runs on? Heat, throttling, memory, disk, uptime."""
+"""Stats: how does the computer do that the agent runs on? Heat, throttling, memory, disk, uptime."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KIBIBYTE = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class MachineState:
+class HostState:
     """How the machine does; None for what it does not tell. `throttling` is empty where all is well."""
 
     temperature_celsius: float | None
@@ -29,7 +29,7 @@ class MachineState:
     uptime_seconds: float | None
 
 
-class Machine:
+class HostStats:
     """Reads /sys and /proc; `root` is where they are."""
 
     def __init__(self, folder: Path, *, root: Path = Path("/")) -> None:
@@ -37,10 +37,10 @@ class Machine:
         self._folder = folder
         self._root = root
 
-    def look(self) -> MachineState:
+    def look(self) -> HostState:
         """Look once; takes a millisecond."""
         now, since_boot = self._throttling()
-        return MachineState(
+        return HostState(
             temperature_celsius=self._temperature_celsius(),
             throttling=now,
             throttled_since_boot=since_boot,

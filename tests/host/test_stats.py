@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from edge_agent.machine import Machine
+from edge_agent.host.stats import HostStats
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def root(tmp_path):
 
 
 def test_a_raspberry_pi_says_how_it_does(root):
-    state = Machine(root, root=root).look()
+    state = HostStats(root, root=root).look()
 
     assert state.temperature_celsius == 61.8
     assert state.memory_bytes == 151234 * 1024
@@ -37,7 +37,7 @@ def test_a_raspberry_pi_says_how_it_does(root):
 
 
 def test_what_slows_it_down_now_is_told_from_what_did_since_it_was_switched_on(root):
-    state = Machine(root, root=root).look()
+    state = HostStats(root, root=root).look()
 
     assert state.throttling == ("under_voltage", "throttled")
     assert state.throttled_since_boot == ("under_voltage", "throttled")
@@ -46,11 +46,11 @@ def test_what_slows_it_down_now_is_told_from_what_did_since_it_was_switched_on(r
 def test_the_zone_of_the_processor_is_taken_and_not_the_one_that_always_says_100(root):
     (root / "sys/class/thermal/thermal_zone1/temp").write_text("45000\n")
 
-    assert Machine(root, root=root).look().temperature_celsius == 45.0
+    assert HostStats(root, root=root).look().temperature_celsius == 45.0
 
 
 def test_a_machine_that_tells_nothing_has_nothing_to_report(tmp_path):
-    state = Machine(tmp_path, root=tmp_path).look()
+    state = HostStats(tmp_path, root=tmp_path).look()
 
     assert state.temperature_celsius is None
     assert state.throttling == ()
@@ -59,8 +59,8 @@ def test_a_machine_that_tells_nothing_has_nothing_to_report(tmp_path):
 
 
 def test_the_disk_of_a_folder_that_is_not_made_yet_is_known(tmp_path):
-    assert Machine(tmp_path / "state" / "crops").look().disk_free_bytes == pytest.approx(
-        Machine(tmp_path).look().disk_free_bytes, rel=0.1
+    assert HostStats(tmp_path / "state" / "crops").look().disk_free_bytes == pytest.approx(
+        HostStats(tmp_path).look().disk_free_bytes, rel=0.1
     )
 
 
@@ -68,14 +68,14 @@ def test_a_sensor_that_speaks_nonsense_is_not_believed(root):
     (root / "sys/class/thermal/thermal_zone1/temp").write_text("warm\n")
     (root / "sys/devices/platform/soc/soc:firmware/get_throttled").write_text("perhaps\n")
 
-    state = Machine(root, root=root).look()
+    state = HostStats(root, root=root).look()
 
     assert state.temperature_celsius is None
     assert state.throttling == ()
 
 
 def test_this_very_machine_can_be_asked(tmp_path):
-    state = Machine(tmp_path).look()
+    state = HostStats(tmp_path).look()
 
     assert state.memory_bytes is not None
     assert state.memory_bytes > 10_000_000
@@ -84,4 +84,4 @@ def test_this_very_machine_can_be_asked(tmp_path):
 
 def test_a_folder_that_may_not_be_seen_has_no_free_space_to_tell(tmp_path):
     # Longer than a name may be: the kernel refuses to look, for root as well.
-    assert Machine(tmp_path / ("x" * 300), root=tmp_path).look().disk_free_bytes is None
+    assert HostStats(tmp_path / ("x" * 300), root=tmp_path).look().disk_free_bytes is None

@@ -1,4 +1,4 @@
-"""Reports: what does the device say about itself, and when? Status at every change, telemetry by the clock.
+"""Status: what does the device say about itself, and when? Status at every change, telemetry by the clock.
 
 And to Home Assistant, what it is, whenever that one asks.
 """
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from edge_agent.alerts.recorder import Recorder
     from edge_agent.alerts.store import AlertStore
     from edge_agent.camera.cameras import Cameras
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
     from edge_agent.governor import Governor
     from edge_agent.health import Health
-    from edge_agent.machine import Machine
+    from edge_agent.host.stats import HostStats
     from edge_agent.mqtt.client import Message
     from edge_agent.mqtt.publisher import Publisher
     from edge_agent.pauses import Pauses
@@ -50,7 +50,7 @@ LOOKS_OF_A_RATE = 6
 LOST_SECONDS = 600.0
 
 
-class Reports:
+class StatusReporter:
     """Looks at every part and says how it goes. Owned by the agent's thread."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Reports:
         recorder: Recorder,
         publisher: Publisher,
         health: Health,
-        machine: Machine,
+        machine: HostStats,
         governor: Governor,
         pauses: Pauses,
         models: Models,

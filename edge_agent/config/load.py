@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from edge_agent.config import Config, FilePath
+from edge_agent.config.model import Config, FilePath
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Orders: what is done when a command comes in?
+"""Control: what is done when a command comes in?
 
 A command never ends the agent: whatever goes wrong is answered, logged, and over.
 """
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from edge_agent.alerts.pictures import Pictures
-    from edge_agent.config import Config
+    from edge_agent.config.model import Config
     from edge_agent.domain import Frame
     from edge_agent.messages.command import Request
     from edge_agent.messages.result import CommandResult, State
     from edge_agent.mqtt.client import Message
     from edge_agent.mqtt.publisher import Publisher
     from edge_agent.pauses import Pauses
-    from edge_agent.reports import Reports
+    from edge_agent.status import StatusReporter
     from edge_agent.vision.faces import FaceFinder
 
 Answer: TypeAlias = "tuple[State, str, CommandResult]"
@@ -71,7 +71,7 @@ NEWEST_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
-class Orders:
+class Control:
     """Obeys commands. Owned by the agent's thread."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Orders:
         *,
         publisher: Publisher,
         pauses: Pauses,
-        reports: Reports,
+        reporter: StatusReporter,
         pictures: Pictures,
         open_finder: Callable[[], FaceFinder],
         reload: Callable[[], None],
@@ -91,7 +91,7 @@ class Orders:
         again, and raises a ConfigError where that would not work.
         """
         self._config, self._device = config, config.device.name
-        self._publisher, self._pauses, self._reports = publisher, pauses, reports
+        self._publisher, self._pauses, self._reporter = publisher, pauses, reporter
         self._pictures, self._open_finder, self._reload = pictures, open_finder, reload
         self._finder: FaceFinder | None = None
         self._topics = Topics(config.mqtt.topic_prefix, self._device)
@@ -256,7 +256,7 @@ class Orders:
         link = self._publisher.state
         return DiagnosticsResult(
             config=config,
-            telemetry=self._reports.figures(at=at, when=when),
-            reasons=tuple(self._reports.reasons(at=at)),
+            telemetry=self._reporter.figures(at=at, when=when),
+            reasons=tuple(self._reporter.reasons(at=at)),
             delivery=Delivery(connected=link.connected, reason=link.reason, waiting=link.waiting),
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from edge_agent.config.secrets import read_password
 from edge_agent.errors import ConfigError
-from edge_agent.password_file import read_password
 
 
 def test_the_password_is_the_first_line_with_its_spaces(tmp_path):

@@ -25,10 +25,10 @@ from pydantic import (
     model_validator,
 )
 
+from edge_agent.config.quiet_hours import parse_quiet_hours
 from edge_agent.domain import Label
-from edge_agent.quiet_hours import parse_quiet_hours
 
-INSTALLED = Path(__file__).parent
+INSTALLED = Path(__file__).parents[1]
 CHECKOUT = INSTALLED.parent
 
 

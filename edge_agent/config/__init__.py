@@ -1,0 +1,1 @@
+"""The configuration: what did the person on site ask for?"""
