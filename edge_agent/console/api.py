@@ -17,6 +17,7 @@ from edge_agent.console import schemas
 from edge_agent.console.alert_view import ALERT_ID_PATTERN, alert_as_json, alert_in_detail
 from edge_agent.console.context import Context
 from edge_agent.domain import Label
+from edge_agent.messages.result import ResultMessage
 
 LONGEST_COMMAND_BYTES = 4096
 DAY_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
@@ -164,7 +165,7 @@ class Api:
             "/commands/{name}",
             self.command,
             methods=["POST"],
-            response_model=schemas.Result,
+            response_model=ResultMessage,
             responses=problems(_409="It was refused", _413="Too long"),
             summary="Run a command, as over MQTT",
             tags=["device"],

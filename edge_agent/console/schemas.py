@@ -1,11 +1,15 @@
 """Schemas: what do answers of the API hold? For its document; the words are those of MQTT and of the command line."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge_agent.alerts.history import Review
 from edge_agent.domain import Label
+from edge_agent.messages.alert import AlertMessage
+from edge_agent.messages.result import Delivery
+from edge_agent.messages.status import Reason
+from edge_agent.messages.telemetry import Figures
 
 
 class _Answer(BaseModel):
@@ -37,13 +41,6 @@ class Detection(_Answer):
     elapsed_ms: dict[str, float] = Field(description="How long `faces` and `masks` took")
 
 
-class Reason(_Answer):
-    """Why the device is degraded."""
-
-    code: str
-    text: str
-
-
 class CameraStatus(BaseModel):
     """Status of a camera."""
 
@@ -59,14 +56,6 @@ class CameraStatus(BaseModel):
     faults: list[Reason]
 
 
-class Delivery(BaseModel):
-    """Connection to the broker."""
-
-    connected: bool
-    reason: str
-    waiting: int = Field(description="Messages that wait for the broker")
-
-
 class Status(BaseModel):
     """Status of the device."""
 
@@ -76,7 +65,7 @@ class Status(BaseModel):
     paused: list[str]
     cameras: list[CameraStatus]
     delivery: Delivery
-    telemetry: dict[str, Any] = Field(description="As on MQTT: docs/telemetry.schema.json")
+    telemetry: Figures
     is_watching: bool = Field(description="Whether frames move, or a camera is being reopened")
     is_ready: bool = Field(description="Whether a first frame was seen")
 
@@ -125,7 +114,7 @@ class AlertDetail(Alert):
     violation_llr: float = Field(description="Evidence from which on it is a violation")
     compliant_llr: float = Field(description="Evidence down from which it is none")
     timeline: list[TimelinePoint]
-    message: dict[str, Any] = Field(description="As published: docs/alert.schema.json")
+    message: AlertMessage = Field(description="As published")
 
 
 class Alerts(_Answer):
@@ -153,17 +142,6 @@ class ReviewRequest(_Answer):
     """What an alert really shows."""
 
     review: Review = Field(description="Empty: take the review back")
-
-
-class Result(BaseModel):
-    """What came of a command, as on its MQTT topic `.../result`."""
-
-    state: Literal["done"]
-    command: str
-    id: str
-    reason: str
-    result: dict[str, Any]
-    when: str
 
 
 class Health(_Answer):

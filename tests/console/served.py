@@ -22,9 +22,10 @@ from edge_agent.config.model import Config
 from edge_agent.console.process import serve
 from edge_agent.domain import Frame, Outcome
 from edge_agent.errors import CommandError
-from edge_agent.messages.alert import AlertMessage
+from edge_agent.messages.alert import AlertMessage, Model
 from edge_agent.messages.command import read_command
 from edge_agent.messages.ids import uuid7
+from edge_agent.messages.telemetry import Counts, Figures, Latency, MachineFigures, Models, OutboxFigures
 from edge_agent.wiring import open_eyes
 from tests.faces import HOPPER, portrait
 from tests.mosquitto import free_port
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 PASSWORD, TOKEN = "correct horse battery", "staple-of-a-program"
 AGENT_SECONDS = 0.01
 START_SECONDS, END_SECONDS = 30.0, 10.0
-BOOT_ID = "0" * 32
+BOOT_ID = "00000000-0000-4000-8000-000000000000"
 VERSIONS = {"maskwatch": "0.1.0", "model": "masks", "runtime": "litert", "python": "3"}
 OVERVIEW: dict[str, Any] = {
     "device": "test",
@@ -63,12 +64,26 @@ OVERVIEW: dict[str, Any] = {
         for name in ("door", "back")
     ],
     "delivery": {"connected": False, "reason": "no broker", "waiting": 2},
-    "telemetry": {
-        "uptime_seconds": 7,
-        "alerts_today": 1,
-        "outbox": {"rows": 2, "bytes": 900, "dropped": {"alert": 0, "ended": 0, "telemetry": 0}, "sent": 0},
-        "machine": {"temperature_celsius": 51.5, "throttling": [], "disk_free_bytes": 10**9, "memory_bytes": 10**8},
-    },
+    "telemetry": Figures(
+        uptime_seconds=7,
+        counts=Counts(frames=12, analysed=6, faces=3, readings=3, alerts=1),
+        alerts_today=1,
+        frames_per_second=9.5,
+        latencies_ms={"faces": Latency(p50=5.0, p95=6.0, p99=7.0)},
+        cameras={},
+        outbox=OutboxFigures(rows=2, bytes=900, dropped={"alert": 0, "resolved": 0, "telemetry": 0}, sent=0),
+        machine=MachineFigures(
+            temperature_celsius=51.5,
+            throttling=(),
+            throttled_since_boot=(),
+            memory_bytes=10**8,
+            memory_available_bytes=None,
+            disk_free_bytes=10**9,
+            uptime_seconds=None,
+        ),
+        models=Models(faces=None, masks=Model(name="masks", sha256="0" * 64)),
+        versions=VERSIONS,
+    ).as_json(),
     "is_watching": True,
     "is_ready": True,
 }
