@@ -82,17 +82,17 @@ class Control:
         pauses: Pauses,
         reporter: StatusReporter,
         pictures: Pictures,
-        open_finder: Callable[[], FaceFinder],
+        open_detector: Callable[[], FaceFinder],
         reload: Callable[[], None],
     ) -> None:
         """Take what commands act on.
 
-        `open_finder` loads what finds the faces to hide in a snapshot; `reload` asks for the configuration to be read
+        `open_detector` loads what finds the faces to hide in a snapshot; `reload` asks for the configuration to be read
         again, and raises a ConfigError where that would not work.
         """
         self._config, self._device = config, config.device.name
         self._publisher, self._pauses, self._reporter = publisher, pauses, reporter
-        self._pictures, self._open_finder, self._reload = pictures, open_finder, reload
+        self._pictures, self._open_finder, self._reload = pictures, open_detector, reload
         self._finder: FaceFinder | None = None
         self._topics = Topics(config.mqtt.topic_prefix, self._device)
         self._commands = self._topics.command("")

@@ -50,7 +50,7 @@ class Governor:
         self._worked_seconds: dict[str, float] = defaultdict(float)
         self._steps = 0
         self.reason = ""
-        """Why fewer frames are looked at than asked for; empty while all are."""
+        """Why the detection rate is reduced; empty while it is not."""
 
     def worked(self, camera: str, seconds: float) -> None:
         """Count time that a frame of a camera has taken; each has a thread of its own."""
@@ -80,7 +80,7 @@ class Governor:
             return f"the processor was {self._config.hot_celsius:g} degrees Celsius or hotter"
         if state.throttling:
             return f"the machine slows itself down ({', '.join(state.throttling)})"
-        return "looking takes all the time there is" if busy_fraction >= OVERLOADED_FRACTION else ""
+        return "CPU saturated" if busy_fraction >= OVERLOADED_FRACTION else ""
 
     def _is_relaxed(self, state: HostState, busy_fraction: float) -> bool:
         celsius = state.temperature_celsius
@@ -93,6 +93,6 @@ class Governor:
         for rate in self.rates.values():
             rate.slow_to(0.5**steps, least_per_second=self._least_per_second)
         if not steps:
-            log.info("frames are looked at as often as asked for again")
+            log.info("detection rate restored")
         elif not before:
-            log.warning("fewer frames are looked at, for %s", reason)
+            log.warning("reducing detection rate: %s", reason)

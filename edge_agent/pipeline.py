@@ -34,17 +34,18 @@ class Pipeline:
         *,
         rate: FrameRate,
         motion: MotionGate,
-        faces: FaceFinder,
+        detector: FaceFinder,
         tracker: Tracker,
-        masks: MaskReader,
+        classifier: MaskReader,
         sequential_test: SequentialTest,
         liveness: LivenessFilter,
         rules: Rules,
         margin_fraction: float,
     ) -> None:
         """`margin_fraction` of the face is kept around it in the cutout of a reading."""
-        self.rate, self.motion, self.faces, self.tracker = rate, motion, faces, tracker
-        self.masks, self.sequential_test, self.liveness, self.rules = masks, sequential_test, liveness, rules
+        self.rate, self.motion, self.detector, self.tracker = rate, motion, detector, tracker
+        self.classifier, self.sequential_test = classifier, sequential_test
+        self.liveness, self.rules = liveness, rules
         self.margin_fraction = margin_fraction
 
     def process(self, frame: Frame) -> Outcome:
@@ -56,7 +57,7 @@ class Pipeline:
         # open for as long as somebody is being followed, and does not learn them.
         analysed = self.rate.wants(at) and (self.tracker.is_following or self.motion.sees_change(frame))
         watch.lap("motion")
-        faces = self.faces.find(frame.image) if analysed else []
+        faces = self.detector.find(frame.image) if analysed else []
         watch.lap("faces")
         tracks = self.tracker.update(faces, at=at, when=when)
         wanted = (self._read(frame, track, tracks) for track in tracks if self._wants_reading(track, at))
@@ -66,7 +67,7 @@ class Pipeline:
         verdicts = self.sequential_test.update(readings, following=following)
         still = self.liveness.update(readings, following=following)
         seen = {track.id for track in tracks}
-        events = self.rules.judge(verdicts, seen=seen, still=still, following=following, at=at, when=when)
+        events = self.rules.evaluate(verdicts, seen=seen, still=still, following=following, at=at, when=when)
         watch.lap("decision")
 
         return Outcome(
@@ -85,7 +86,7 @@ class Pipeline:
         self.tracker.forget_everybody()
         self.sequential_test.update((), following=nobody)
         self.liveness.update((), following=nobody)
-        events = self.rules.judge(
+        events = self.rules.evaluate(
             (), seen=nobody, still=nobody, following=nobody, at=frame.taken_at, when=frame.taken_when
         )
         return tuple(event for event in events if isinstance(event, Resolved))
@@ -98,7 +99,7 @@ class Pipeline:
     def _read(self, frame: Frame, track: Track, tracks: Sequence[Track]) -> Reading | None:
         """Read one face, and keep a copy of it: the frame is gone when the verdict falls. None where it is no face."""
         face = track.face
-        read = self.masks.read(frame.image, face.box)
+        read = self.classifier.read(frame.image, face.box)
         if not read.is_face:
             return None
         around = face.box.grown(self.margin_fraction)

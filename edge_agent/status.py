@@ -271,4 +271,4 @@ class StatusReporter:
         if state.throttling:
             yield Reason(code="throttled", text=f"the processor is slowed down: {', '.join(state.throttling)}")
         if self._governor.reason:
-            yield Reason(code="slowed", text=f"fewer frames are looked at than asked for: {self._governor.reason}")
+            yield Reason(code="slowed", text=f"detection rate reduced: {self._governor.reason}")

@@ -84,8 +84,8 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         UnavailableError: the state folder cannot be written, or another agent works there.
     """
     # Each worker has interpreters of its own; the first of them shows whether the models can be used.
-    eyes = {name: open_eyes(config) for name in config.cameras}
-    _, reader = next(iter(eyes.values()))
+    models = {name: open_models(config) for name in config.cameras}
+    _, reader = next(iter(models.values()))
     pictures = open_pictures(config.crops_folder, config.crops)
     log.info("masks: %s in %s; faces: %s", reader.card.name, reader.runtime, config.faces.detector)
     with ExitStack() as stack:
@@ -122,7 +122,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         recorder.start()
         stack.callback(recorder.close, timeout_seconds=RECORD_SECONDS)
         cameras.follow(config.cameras)
-        pipelines = {name: build_pipeline(config, name, *eyes[name]) for name in config.cameras}
+        pipelines = {name: build_pipeline(config, name, *models[name]) for name in config.cameras}
         health = Health(read_timeout_seconds=max(camera.read_timeout_seconds for camera in config.cameras.values()))
         at = time.monotonic()
         pauses = Pauses(config.pauses_file, at=at, when=datetime.now(timezone.utc))
@@ -183,7 +183,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 pauses=pauses,
                 reporter=reporter,
                 pictures=pictures,
-                open_finder=lambda: open_eyes(config)[0],
+                open_detector=lambda: open_models(config)[0],
                 reload=reload,
             ),
             bridge=bridge,
@@ -262,7 +262,7 @@ def is_at_work(state_dir: Path) -> bool:
     return False
 
 
-def open_eyes(config: Config) -> tuple[FaceFinder, MaskReader]:
+def open_models(config: Config) -> tuple[FaceFinder, MaskReader]:
     """Load both models.
 
     Raises:
@@ -273,7 +273,7 @@ def open_eyes(config: Config) -> tuple[FaceFinder, MaskReader]:
 
 
 def open_reader(config: Config) -> MaskReader:
-    """Load the mask reader.
+    """Load the mask classifier.
 
     Raises:
         ModelError: the model or its card is missing or does not fit.
@@ -299,7 +299,7 @@ def detector_model(config: Config) -> Model | None:
 def build_pipeline(
     config: Config, name: str, finder: FaceFinder, reader: MaskReader, *, called: str | None = None
 ) -> Pipeline:
-    """The path of one configured camera; finder and reader are its own.
+    """The path of one configured camera; detector and classifier are its own.
 
     `called` is the camera in its alerts, where that is not its name in the configuration.
     """
@@ -307,9 +307,9 @@ def build_pipeline(
     return Pipeline(
         rate=FrameRate(config.cameras[name].detect_fps),
         motion=MotionGate(config.motion),
-        faces=finder,
+        detector=finder,
         tracker=Tracker(config.tracking, camera=called or name),
-        masks=reader,
+        classifier=reader,
         sequential_test=SequentialTest(config.decision, violations=rules.violations, thresholds=reader.card.thresholds),
         liveness=LivenessFilter(margin_fraction=config.crops.margin_fraction),
         rules=Rules(rules, new_id=uuid7),

@@ -89,7 +89,7 @@ class Device:
             pauses=self.pauses,
             reporter=StatusReporter(),  # type: ignore[arg-type]
             pictures=open_pictures(folder / "crops", self.config.crops),
-            open_finder=lambda: self.finder,
+            open_detector=lambda: self.finder,
             reload=self._reload,
         )
 

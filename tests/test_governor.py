@@ -89,7 +89,7 @@ def test_flags_of_earlier_do_not(computer):
 
 def test_work_without_a_moment_of_rest_slows_down(computer):
     assert computer.passes(SLOWER_SECONDS, busy_fraction=0.97) == 8
-    assert computer.governor.reason == "looking takes all the time there is"
+    assert computer.governor.reason == "CPU saturated"
 
 
 def test_after_a_while_of_coolness_the_frames_come_back_step_by_step(computer):
@@ -129,8 +129,8 @@ def test_it_is_said_once_when_it_begins_and_once_when_it_is_over(computer, caplo
         computer.passes(1000)
 
     assert [record.getMessage() for record in caplog.records] == [
-        "fewer frames are looked at, for the processor was 80 degrees Celsius or hotter",
-        "frames are looked at as often as asked for again",
+        "reducing detection rate: the processor was 80 degrees Celsius or hotter",
+        "detection rate restored",
     ]
 
 

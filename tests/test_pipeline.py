@@ -1,4 +1,4 @@
-"""The path of one frame, with eyes that only count."""
+"""The path of one frame, with models that only count."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
     return Pipeline(
         rate=FrameRate(frames_per_second),
         motion=MotionGate(MotionConfig()),
-        faces=faces,
+        detector=faces,
         tracker=Tracker(TrackingConfig(lost_timeout_seconds=1.0), camera="door"),
-        masks=masks or Masks(),  # type: ignore[arg-type]
+        classifier=masks or Masks(),  # type: ignore[arg-type]
         sequential_test=SequentialTest(DecisionConfig(), violations=("without_mask", "mask_worn_incorrectly")),
         liveness=LivenessFilter(margin_fraction=0.5),
-        # What these eyes see never moves.
+        # What this detector sees never moves.
         rules=Rules(RulesConfig(ignore_static_faces=False), new_id=uuid7),
         margin_fraction=0.5,
     )
@@ -72,28 +72,28 @@ def textured(at: float) -> Frame:
 
 
 def test_a_still_frame_is_not_looked_at():
-    eyes = Faces()
-    pipeline = a_pipeline(eyes)
+    detector = Faces()
+    pipeline = a_pipeline(detector)
     pipeline.process(a_frame(0.0))
 
     outcome = pipeline.process(a_frame(0.1))
 
     assert not outcome.analysed
-    assert eyes.looked_at == 1
+    assert detector.looked_at == 1
 
 
 def test_a_change_in_the_picture_is_looked_at():
-    eyes = Faces()
-    pipeline = a_pipeline(eyes)
+    detector = Faces()
+    pipeline = a_pipeline(detector)
     pipeline.process(a_frame(0.0))
 
     assert pipeline.process(a_frame(0.1, brightness=90)).analysed
-    assert eyes.looked_at == 2
+    assert detector.looked_at == 2
 
 
 def test_frames_that_come_faster_than_asked_for_are_not_looked_at():
-    eyes = Faces(a_face())
-    pipeline = a_pipeline(eyes, frames_per_second=10.0)
+    detector = Faces(a_face())
+    pipeline = a_pipeline(detector, frames_per_second=10.0)
 
     analysed = [pipeline.process(a_frame(step / 30)).analysed for step in range(30)]
 
@@ -101,19 +101,19 @@ def test_frames_that_come_faster_than_asked_for_are_not_looked_at():
 
 
 def test_a_person_who_stands_still_is_looked_at_for_as_long_as_they_are_followed():
-    eyes = Faces(a_face())
-    pipeline = a_pipeline(eyes)
+    detector = Faces(a_face())
+    pipeline = a_pipeline(detector)
 
     for step in range(20):
         assert pipeline.process(a_frame(step / 10)).analysed
 
 
 def test_a_person_without_a_mask_gives_one_alert_and_its_end_when_they_have_left():
-    eyes = Faces(a_face())
-    pipeline = a_pipeline(eyes)
+    detector = Faces(a_face())
+    pipeline = a_pipeline(detector)
 
     outcomes = [pipeline.process(textured(step / 10)) for step in range(20)]
-    eyes.faces = []
+    detector.faces = []
     outcomes += [pipeline.process(textured(step / 10)) for step in range(20, 40)]
 
     (alert,) = [alert for outcome in outcomes for alert in outcome.alerts]

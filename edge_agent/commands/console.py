@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.commands.options import add_command, configured
 from edge_agent.errors import ConfigError
 from edge_agent.host.systemd import Notifier
-from edge_agent.wiring import open_eyes
+from edge_agent.wiring import open_models
 
 if TYPE_CHECKING:
     import argparse
@@ -48,7 +48,7 @@ async def _serve(config: Config) -> None:
     await serve(
         config,
         version=version("maskwatch"),
-        open_models=lambda: open_eyes(config),
+        open_models=lambda: open_models(config),
         end=end,
         listening=notifier.ready,
     )

@@ -14,7 +14,7 @@ from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.annotation import WORDS, annotate
 from edge_agent.vision.detection import detect as look
 from edge_agent.vision.images import SUFFIXES, read_picture
-from edge_agent.wiring import open_eyes
+from edge_agent.wiring import open_models
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
 
 def detect(options: argparse.Namespace) -> int:
     """Look at each picture; an unreadable one gets a line that says so, and the exit status is then 1."""
-    finder, reader = open_eyes(configured(options))
+    finder, reader = open_models(configured(options))
     pictures = picture_paths(options.paths)
     if not pictures:
         folders = ", ".join(map(str, options.paths))

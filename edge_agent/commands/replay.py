@@ -14,7 +14,7 @@ from edge_agent.commands.options import accept_json, add_command, alert_line, co
 from edge_agent.errors import CameraError, ConfigError, CropError
 from edge_agent.health import Health
 from edge_agent.host.clock import is_clock_synchronised
-from edge_agent.wiring import build_pipeline, open_eyes, sender_of
+from edge_agent.wiring import build_pipeline, open_models, sender_of
 
 if TYPE_CHECKING:
     import argparse
@@ -48,7 +48,7 @@ def replay(options: argparse.Namespace) -> int:
     name = options.camera or next(iter(config.cameras))
     if name not in config.cameras:
         raise ConfigError(f"--camera {name}: not configured; known are {', '.join(config.cameras)}")
-    finder, reader = open_eyes(config)
+    finder, reader = open_models(config)
     crops = open_pictures(options.crops, config.crops) if options.crops else None
     printer = _Printer(sender_of(config, reader), crops, as_json=options.json)
     health = Health(read_timeout_seconds=0.0)

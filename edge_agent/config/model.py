@@ -106,29 +106,29 @@ Polygon = Annotated[tuple[Point, ...], AfterValidator(_has_an_inside)]
 
 
 class RulesConfig(_Section):
-    """Which verdicts a person is told of, and when."""
+    """Which violations raise an alert, and when."""
 
     violations: tuple[Label, ...] = Field(
-        ("without_mask", "mask_worn_incorrectly"), min_length=1, description="Labels that are alerted"
+        ("without_mask", "mask_worn_incorrectly"), min_length=1, description="Labels that raise an alert"
     )
-    min_face_px: int = Field(24, ge=8, le=2000, description="Smaller faces are followed but never alerted")
+    min_face_px: int = Field(24, ge=8, le=2000, description="Smaller faces are tracked but raise no alert")
     exclusion_zones: tuple[Polygon, ...] = Field(
-        (), description="Faces whose centre is inside are not alerted; corners [x, y] as shares 0..1 of the picture"
+        (), description="Faces whose centre is inside raise no alert; corners [x, y] as shares 0..1 of the picture"
     )
-    ignore_static_faces: bool = Field(
-        True, description="Faces that stay still to the pixel, as on a poster, are not alerted"
-    )
-    dwell_seconds: Seconds = Field(0.0, description="Only who has been in view for so long is alerted")
+    ignore_static_faces: bool = Field(True, description="Faces that do not move at all, as on a poster, raise no alert")
+    dwell_seconds: Seconds = Field(0.0, description="Time in view before somebody raises an alert")
     quiet_hours: tuple[Annotated[str, AfterValidator(_is_quiet_hours)], ...] = Field(
-        (), description="Nobody is told then: '22:00-06:00', or with days 'sat,sun 00:00-24:00'"
+        (), description="No alerts at these times: '22:00-06:00', or with days 'sat,sun 00:00-24:00'"
     )
-    time_zone: str = Field("", description="Of the quiet hours, such as Europe/Berlin; empty: that of the system")
-    cooldown_seconds: Seconds = Field(0.0, description="After an alert this camera gives no other for so long")
+    time_zone: str = Field(
+        "", description="Time zone of the quiet hours, such as Europe/Berlin; empty: that of the system"
+    )
+    cooldown_seconds: Seconds = Field(0.0, description="Time between two alerts of this camera")
     alerts_per_minute: int = Field(
-        0, ge=0, le=6000, description="This camera gives no more within 60 s, and counts the rest; 0: no limit"
+        0, ge=0, le=6000, description="Alerts of this camera within 60 s at most; the rest is counted; 0: no limit"
     )
     notify_when_resolved: bool = Field(
-        True, description="Also say when somebody who was alerted has left or put the mask on"
+        True, description="Also publish when the person of an alert has left or put the mask on"
     )
 
     @field_validator("time_zone")
@@ -201,39 +201,40 @@ class CameraConfig(_Section):
         description="V4L2 device, rtsp:// or http:// address, video, folder, 'pipe: COMMAND', preset: docs/cameras.md",
     )
     frame_size: FrameSize | None = Field(
-        None, description="Width and height that the camera is asked for, such as [1280, 720]; empty: its own"
+        None, description="Requested width and height, such as [1280, 720]; empty: the camera's own"
     )
-    capture_fps: float = Field(
-        0.0, ge=0.0, le=240.0, description="Frames a second that the camera is asked for; 0: its own"
-    )
+    capture_fps: float = Field(0.0, ge=0.0, le=240.0, description="Requested frames per second; 0: the camera's own")
     fourcc: str = Field(
-        "", pattern=r"^([A-Z0-9]{4})?$", description="Format asked of a V4L2 device: MJPG, YUYV; empty: its own"
+        "", pattern=r"^([A-Z0-9]{4})?$", description="Requested V4L2 pixel format: MJPG, YUYV; empty: the device's own"
     )
     pixel_format: Literal["mjpeg", "bgr", "i420", "nv12"] = Field(
-        "mjpeg", description="What the command of a 'pipe:' writes; all but mjpeg need frame_size"
+        "mjpeg", description="Output format of a 'pipe:' command; all but mjpeg need frame_size"
     )
-    rotate: Literal[0, 90, 180, 270] = Field(0, description="Turn the picture clockwise by so many degrees")
-    flip: Literal["none", "horizontal", "vertical"] = Field("none", description="Then mirror it, or put it upside down")
+    rotate: Literal[0, 90, 180, 270] = Field(0, description="Clockwise rotation in degrees")
+    flip: Literal["none", "horizontal", "vertical"] = Field("none", description="Mirroring, after the rotation")
     roi: Annotated[tuple[Fraction, Fraction, Fraction, Fraction], AfterValidator(_has_an_area)] = Field(
-        (0.0, 0.0, 1.0, 1.0), description="Then watch this part of it alone: left, top, right, bottom as shares 0..1"
+        (0.0, 0.0, 1.0, 1.0), description="Region of interest after that: left, top, right, bottom as shares 0..1"
     )
     detect_fps: float = Field(
         10.0,
         ge=0.0,
         le=240.0,
-        description="Faces are looked for in no more frames than this; 0: in every one there is time for",
+        description="Frames per second in which faces are detected; 0: as many as there is time for",
     )
     read_timeout_seconds: float = Field(
-        10.0, gt=0.0, le=600.0, description="A camera that gives no frame for so long is reopened"
+        10.0, gt=0.0, le=600.0, description="A camera without a frame for this long is reopened"
     )
     max_backoff_seconds: float = Field(
-        60.0, ge=1.0, le=3600.0, description="Longest pause between two attempts to reopen a lost camera"
+        60.0, ge=1.0, le=3600.0, description="Longest pause between two attempts to reopen a camera"
     )
     frozen_seconds: float = Field(
-        60.0, ge=0.0, le=3600.0, description="A live picture that is the same to the bit so long is frozen; 0: never"
+        60.0,
+        ge=0.0,
+        le=3600.0,
+        description="A picture identical to the bit for this long is reported as frozen; 0: never",
     )
     covered_seconds: float = Field(
-        30.0, ge=0.0, le=3600.0, description="A picture without anything in it for so long is covered or dark; 0: never"
+        30.0, ge=0.0, le=3600.0, description="A picture without contrast for this long is reported as covered; 0: never"
     )
     rules: CameraRulesConfig = Field(
         default_factory=CameraRulesConfig, description="Keys of the section 'rules' that differ for this camera"
@@ -273,21 +274,21 @@ class CameraConfig(_Section):
 
 
 class GovernorConfig(_Section):
-    """When fewer frames are looked at than asked for."""
+    """When the detection rate is reduced."""
 
-    enabled: bool = Field(
-        True, description="Halve the frames a second, step by step, on a hot or overloaded machine, and say so"
+    enabled: bool = Field(True, description="Halve the detection rate step by step on a hot or overloaded machine")
+    hot_celsius: float = Field(
+        80.0, ge=30.0, le=110.0, description="Temperature from which the rate is reduced; 80 on a Raspberry Pi"
     )
-    hot_celsius: float = Field(80.0, ge=30.0, le=110.0, description="From this temperature on; a Raspberry Pi's is 80")
-    min_detect_fps: float = Field(2.0, ge=0.1, le=30.0, description="No camera is looked at less often")
+    min_detect_fps: float = Field(2.0, ge=0.1, le=30.0, description="The rate is never reduced below this")
 
 
 class MotionConfig(_Section):
-    """Whether a frame is worth looking at."""
+    """Whether a frame is analysed."""
 
-    enabled: bool = Field(True, description="Look for faces only where something changed; false: in every frame")
+    enabled: bool = Field(True, description="Analyse a frame only where something changed; false: every frame")
     min_changed_fraction: Fraction = Field(
-        0.002, description="Share of the picture that has to change; 0.002 is a face of 16 px in 400x300"
+        0.002, description="Least share of the picture that changed; 0.002 is a face of 16 px in 400x300"
     )
 
 
@@ -300,27 +301,30 @@ SHIPPED_DETECTORS = {"accurate": "faces.json", "fast": "faces-fast.json"}
 
 
 class FacesConfig(_Section):
-    """How faces are found."""
+    """The face detector."""
 
     detector: Literal["tflite", "yunet", "ssd", "haar"] = Field(
         "tflite", description="tflite: the project's own; haar needs OpenCV 4, yunet and ssd need a model"
     )
     variant: Literal["accurate", "fast"] = Field(
         "accurate",
-        description="Which shipped tflite; fast takes half the time and misses more of the small faces",
+        description="Shipped tflite model; fast takes half the time and misses more of the small faces",
     )
     model: FilePath | None = Field(
         None,
         description="Card (.json) of another tflite than those; an .onnx for yunet, the res10 .pb for ssd",
     )
     min_score: Fraction | None = Field(
-        None, description="Less sure finds are not looked at; empty: what the card of a tflite says, 0.6 for others"
+        None, description="Least score of a face; empty: that of the model's card, 0.6 for other detectors"
     )
     min_face_px: int = Field(
-        24, ge=8, le=2000, description="Shorter side of the smallest face to look for; a tflite chooses its input by it"
+        24,
+        ge=8,
+        le=2000,
+        description="Shorter side of the smallest face to detect; a tflite chooses its input size by it",
     )
     input_long_side_px: int = Field(
-        640, ge=64, le=4096, description="Longer side to which pictures are scaled for yunet and haar"
+        640, ge=64, le=4096, description="Longer side to which pictures are scaled down for yunet and haar"
     )
 
     @model_validator(mode="after")
@@ -348,13 +352,13 @@ class FacesConfig(_Section):
 
 
 class MasksConfig(_Section):
-    """How masks are read."""
+    """The mask classifier."""
 
     model: FilePath | None = Field(
         None, description="TFLite model with its card beside it; empty: the one that is shipped"
     )
     labels: tuple[Label, ...] = Field(
-        (), max_length=3, description="Tell only these labels apart, two or three; empty: all that the model knows"
+        (), max_length=3, description="Use only these labels, two or three; empty: all of the model"
     )
 
     @field_validator("labels")
@@ -368,23 +372,21 @@ class MasksConfig(_Section):
 class TrackingConfig(_Section):
     """When two faces are the same person."""
 
-    lost_timeout_seconds: Seconds = Field(2.0, description="A person not seen for so long has left")
+    lost_timeout_seconds: Seconds = Field(2.0, description="A person not seen for this long has left")
 
 
 class DecisionConfig(_Section):
-    """When the evidence against a person, or for them, suffices."""
+    """When the readings of a person suffice for a decision."""
 
     false_positive_rate: float = Field(
-        0.001, gt=0.0, le=0.4, description="Share of people with a mask who may be taken for a violation"
+        0.001, gt=0.0, le=0.4, description="Accepted share of people with a mask taken for a violation (Wald's alpha)"
     )
     false_negative_rate: float = Field(
-        0.1, gt=0.0, le=0.4, description="Share of violations that may at first be taken for compliant"
+        0.1, gt=0.0, le=0.4, description="Accepted share of violations taken for compliant at first (Wald's beta)"
     )
-    decay_seconds: float = Field(
-        5.0, ge=1.0, le=3600.0, description="Evidence falls to 37 % in this time where nothing is added"
-    )
+    decay_seconds: float = Field(5.0, ge=1.0, le=3600.0, description="Time in which evidence decays to 37 %")
     recheck_seconds: float = Field(
-        0.5, ge=0.0, le=60.0, description="A decided person is read again this often; 0: in every frame"
+        0.5, ge=0.0, le=60.0, description="Interval between readings of a decided person; 0: every frame"
     )
 
 
@@ -404,16 +406,14 @@ class CropsConfig(_Section):
     margin_fraction: float = Field(0.4, ge=0.0, le=3.0, description="Margin around the face, as a share of its size")
     jpeg_quality: int = Field(90, ge=10, le=100, description="JPEG quality of crops")
     picture: Literal["face", "none"] = Field("face", description="face: keep a crop of each alert; none: no picture")
-    blur_bystanders: bool = Field(True, description="Make the faces of other people in a picture unrecognisable")
+    blur_bystanders: bool = Field(True, description="Make the faces of other people in a crop unrecognisable")
     encrypt_for: tuple[Annotated[str, AfterValidator(_public_key)], ...] = Field(
         (), description="Encrypt pictures so that only the owners of these age public keys can open them"
     )
-    keep_days: float = Field(
-        30.0, gt=0.0, le=36_500.0, description="Crops older than this are removed, and what is known of their alerts"
-    )
+    keep_days: float = Field(30.0, gt=0.0, le=36_500.0, description="Crops and history older than this are removed")
     keep_bytes: int = Field(500_000_000, ge=1_000_000, description="All crops together; the oldest are removed first")
     keep_free_bytes: int = Field(
-        100_000_000, ge=0, description="Crops leave so much of their disk free; alerts themselves may use it"
+        100_000_000, ge=0, description="Disk space that crops leave free; alerts themselves may use it"
     )
 
 
@@ -421,15 +421,15 @@ class OutboxConfig(_Section):
     """What waits for the broker; where there is no room, telemetry goes first, then the oldest alert."""
 
     max_messages: int = Field(
-        20_000, ge=10, le=1_000_000, description="Messages that wait at most; the rest is dropped"
+        20_000, ge=10, le=1_000_000, description="Most messages that wait; the oldest beyond are dropped and counted"
     )
     max_bytes: int = Field(50_000_000, ge=100_000, description="All waiting messages together, without pictures")
 
 
 class HomeAssistantConfig(_Section):
-    """How the device appears in Home Assistant."""
+    """Home Assistant discovery."""
 
-    enabled: bool = Field(True, description="Describe this device at the broker, so that Home Assistant finds it")
+    enabled: bool = Field(True, description="Publish discovery messages for Home Assistant")
     prefix: str = Field(
         "homeassistant", pattern=r"^[^#+\x00]+$", description="Discovery prefix in Home Assistant's MQTT settings"
     )
@@ -443,28 +443,30 @@ class MqttConfig(_Section):
     topic_prefix: str = Field("maskwatch", pattern=r"^[^#+\x00]+$", description="First part of every topic")
     username: str = Field("", description="User at the broker; empty: none")
     password_file: FilePath | None = Field(None, description="File whose first line is the password")
-    tls: bool = Field(False, description="Encrypt the connection and check the broker's certificate")
+    tls: bool = Field(False, description="Use TLS and verify the broker's certificate")
     ca_file: FilePath | None = Field(
         None, description="Certificate authority of the broker; empty: those of the system"
     )
     cert_file: FilePath | None = Field(None, description="Certificate of this device, where the broker asks for one")
     key_file: FilePath | None = Field(None, description="Key of that certificate")
     keepalive_seconds: int = Field(
-        30, ge=5, le=3600, description="A silent connection is given up after 1.5 times this"
+        30, ge=5, le=3600, description="MQTT keep-alive; a silent connection is closed after 1.5 times this"
     )
     publish_crops: bool = Field(False, description="Also publish each crop as JPEG under .../crops/<alert id>")
     messages_per_second: float = Field(
-        20.0, ge=0.1, le=10_000.0, description="What waited during an outage is sent no faster than this"
+        20.0, ge=0.1, le=10_000.0, description="Rate limit for the backlog after an outage"
     )
     expiry_seconds: int = Field(
-        604_800, ge=0, le=4_294_967_295, description="The broker drops alerts it could not hand on in time; 0: never"
+        604_800, ge=0, le=4_294_967_295, description="MQTT message expiry for alerts, in seconds; 0 disables it"
     )
     telemetry_seconds: float = Field(
-        60.0, ge=0.0, le=86_400.0, description="Counts, times and temperatures are published this often; 0: never"
+        60.0, ge=0.0, le=86_400.0, description="Interval between telemetry messages; 0 disables them"
     )
-    accept_commands: bool = Field(True, description="Obey .../commands/: pause, resume, snapshot, reload, diagnostics")
+    accept_commands: bool = Field(
+        True, description="Accept .../commands/: pause, resume, snapshot, reload, diagnostics"
+    )
     home_assistant: HomeAssistantConfig = Field(
-        default_factory=HomeAssistantConfig, description="How the device appears in Home Assistant"
+        default_factory=HomeAssistantConfig, description="Home Assistant discovery"
     )
 
     @model_validator(mode="after")
@@ -533,7 +535,7 @@ class ConsoleConfig(_Section):
 
 
 class LogConfig(_Section):
-    """What the agent says about itself."""
+    """Logging."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged")
 
@@ -548,21 +550,19 @@ class Config(_Section):
     runtime: Literal["auto", "litert", "tflite-runtime"] = Field(
         "auto", description="TFLite runtime; auto: the first that works"
     )
-    threads: int = Field(1, ge=1, le=16, description="Threads of a model; more than there are free cores is slower")
+    threads: int = Field(1, ge=1, le=16, description="Threads per model; more than there are free cores is slower")
     cameras: dict[Annotated[str, Field(pattern=NAME_PATTERN)], CameraConfig] = Field(
         default_factory=lambda: {"camera": CameraConfig()}, min_length=1, description="Cameras by name"
     )
-    governor: GovernorConfig = Field(
-        default_factory=GovernorConfig, description="When fewer frames are looked at than asked for"
-    )
-    motion: MotionConfig = Field(default_factory=MotionConfig, description="Whether a frame is worth looking at")
-    faces: FacesConfig = Field(default_factory=FacesConfig, description="How faces are found")
-    masks: MasksConfig = Field(default_factory=MasksConfig, description="How masks are read")
+    governor: GovernorConfig = Field(default_factory=GovernorConfig, description="When the detection rate is reduced")
+    motion: MotionConfig = Field(default_factory=MotionConfig, description="Whether a frame is analysed")
+    faces: FacesConfig = Field(default_factory=FacesConfig, description="Face detector")
+    masks: MasksConfig = Field(default_factory=MasksConfig, description="Mask classifier")
     tracking: TrackingConfig = Field(default_factory=TrackingConfig, description="When two faces are the same person")
     decision: DecisionConfig = Field(
-        default_factory=DecisionConfig, description="When the evidence against a person, or for them, suffices"
+        default_factory=DecisionConfig, description="When the readings of a person suffice for a decision"
     )
-    rules: RulesConfig = Field(default_factory=RulesConfig, description="Which verdicts a person is told of, and when")
+    rules: RulesConfig = Field(default_factory=RulesConfig, description="Which violations raise an alert, and when")
     crops: CropsConfig = Field(default_factory=CropsConfig, description="Crops on disk")
     outbox: OutboxConfig = Field(default_factory=OutboxConfig, description="What waits for the broker")
     mqtt: MqttConfig = Field(default_factory=MqttConfig, description="The broker that alerts go to")
@@ -570,7 +570,7 @@ class Config(_Section):
         default_factory=ConsoleConfig,
         description="The web page and API of edge-agent console; pip install 'maskwatch[console]'",
     )
-    log: LogConfig = Field(default_factory=LogConfig, description="What the agent says about itself")
+    log: LogConfig = Field(default_factory=LogConfig, description="Logging")
 
     @model_validator(mode="after")
     def _remembers_from_frame_to_frame(self) -> Config:
@@ -622,7 +622,7 @@ class Config(_Section):
 
     @property
     def mask_model(self) -> Path:
-        """The mask reader to load."""
+        """The mask classifier to load."""
         return self.masks.model or shipped("models") / "masks.tflite"
 
 

@@ -47,7 +47,7 @@ class Rules:
         """Whether a track is in violation and has not been alerted."""
         return track.id in self._violating and track.id not in self._alerted
 
-    def judge(
+    def evaluate(
         self,
         verdicts: Sequence[Verdict],
         *,

@@ -21,7 +21,7 @@ from edge_agent.health import Health
 from edge_agent.host.stats import HostStats
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.tflite import probe_runtimes
-from edge_agent.wiring import build_pipeline, is_at_work, open_eyes
+from edge_agent.wiring import build_pipeline, is_at_work, open_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -120,7 +120,7 @@ def measure_whole_path(
     """
     name, camera = next(iter(config.cameras.items()))
     hurried = config.model_copy(update={"cameras": {name: camera.model_copy(update={"detect_fps": 0.0})}})
-    pipeline = build_pipeline(hurried, name, *open_eyes(hurried))
+    pipeline = build_pipeline(hurried, name, *open_models(hurried))
     health = Health(read_timeout_seconds=0.0)
     began = time.perf_counter()
     for frame in with_progress(frames):
@@ -148,20 +148,20 @@ def measure_candidates(
     """
     runtimes = [probe.runtime for probe in probe_runtimes(model_bytes(config.mask_model)) if probe.works]
     cores = min(len(os.sched_getaffinity(0)), MOST_THREADS)
-    eyes = {
-        (runtime, threads): open_eyes(config.model_copy(update={"runtime": runtime, "threads": threads}))
+    models = {
+        (runtime, threads): open_models(config.model_copy(update={"runtime": runtime, "threads": threads}))
         for runtime in runtimes
         for threads in range(1, cores + 1)
     }
-    times: dict[tuple[RuntimeName, int], list[tuple[float, float]]] = {key: [] for key in eyes}
-    for finder, reader in eyes.values():
+    times: dict[tuple[RuntimeName, int], list[tuple[float, float]]] = {key: [] for key in models}
+    for finder, reader in models.values():
         _look(images[0], finder, reader)  # The first run of a model also prepares it.
-    order = list(eyes)
+    order = list(models)
     for image in with_progress(images):
         # Heat and other programs meet all alike, and none always comes behind the same other.
         order = [*order[1:], order[0]]
         for key in order:
-            times[key].append(_look(image, *eyes[key]))
+            times[key].append(_look(image, *models[key]))
     return [
         Candidate(*key, *(_spread([1000 * pair[part] for pair in measured]) for part in (0, 1)))
         for key, measured in times.items()

@@ -242,7 +242,7 @@ class Connection:
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=version,
-            # Nothing is left at the broker between connections: the outbox knows what is owed. (Version 5 says the
+            # Nothing is left at the broker between connections: the outbox knows what is pending. (Version 5 says the
             # same by a clean start, which is paho's default for the first connection.)
             clean_session=None if version is MQTTProtocolVersion.MQTTv5 else True,
             reconnect_on_failure=False,

@@ -34,7 +34,7 @@ def an_explanation(*, tracks: int = 1, frames: int = 12) -> Explanation:
         readings = [a_reading(BARE, 0.99, track=track, at=at) for track in people]
         following = {track.id for track in people}
         verdicts = evidence.update(readings, following=following)
-        events = rules.judge(verdicts, seen=following, still=set(), following=following, at=at, when=NOON)
+        events = rules.evaluate(verdicts, seen=following, still=set(), following=following, at=at, when=NOON)
         alerts = tuple(event for event in events if isinstance(event, Alert))
         explanation.saw(Outcome(True, tuple(people), tuple(readings), tuple(verdicts), alerts, (), {}), at=at)
     return explanation

@@ -26,7 +26,7 @@ from edge_agent.messages.alert import AlertMessage, Model
 from edge_agent.messages.command import read_command
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.telemetry import Counts, Figures, Latency, MachineFigures, Models, OutboxFigures
-from edge_agent.wiring import open_eyes
+from edge_agent.wiring import open_models
 from tests.faces import HOPPER, portrait
 from tests.mosquitto import free_port
 from tests.values import NOON, a_face, a_reading, a_track, a_verdict, an_alert
@@ -236,7 +236,7 @@ def a_console(config: Config) -> Iterator[None]:
     async def run() -> None:
         end = asyncio.Event()
         loop_and_end.append((asyncio.get_running_loop(), end))
-        await serve(config, version="0.1.0", open_models=lambda: open_eyes(config), end=end, listening=is_up.set)
+        await serve(config, version="0.1.0", open_models=lambda: open_models(config), end=end, listening=is_up.set)
 
     def work() -> None:
         try:

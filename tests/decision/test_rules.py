@@ -37,7 +37,7 @@ def judged(
 ) -> list[Alert | Resolved]:
     """What the rules say `at` seconds after noon in Greenwich; who is followed is seen, unless it is said."""
     when, follow = NOON + timedelta(seconds=at), set(following)
-    return rules.judge(
+    return rules.evaluate(
         verdicts, seen=follow if seen is None else set(seen), still=set(still), following=follow, at=at, when=when
     )
 
@@ -92,7 +92,7 @@ def test_a_clock_that_is_set_changes_no_duration(step):
     rules = the_rules()
     judged(rules, *violations(1), at=3.0)
 
-    (resolved,) = rules.judge((), seen=set(), still=set(), following=set(), at=10.0, when=NOON + step)
+    (resolved,) = rules.evaluate((), seen=set(), still=set(), following=set(), at=10.0, when=NOON + step)
 
     assert isinstance(resolved, Resolved)
     assert resolved.duration_seconds == 7.0

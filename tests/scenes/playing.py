@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edge_agent.camera.replay import recorded_frames
 from edge_agent.config.load import load_config
 from edge_agent.domain import Box, Frame
-from edge_agent.wiring import build_pipeline, open_eyes
+from edge_agent.wiring import build_pipeline, open_models
 from tests.scenes.composition import Seen, shots
 from tests.scenes.judging import Event, Given, Judgement, Moment, events_of, judge
 
@@ -48,7 +48,7 @@ class Player:
         """Load both models; `settings` are keys of the configuration, such as faces.detector=yunet."""
         # Scenes say at which rate their camera works.
         self.config = load_config(None, overrides=["cameras.camera.detect_fps=0", *settings])
-        self._finder, self._reader = open_eyes(self.config)
+        self._finder, self._reader = open_models(self.config)
 
     def a_pipeline(self) -> Pipeline:
         """Somebody in one scene has nothing to do with the next."""
