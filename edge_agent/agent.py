@@ -96,9 +96,9 @@ class Agent:
             self.health.passed_over(frame.camera, at=at)
             self.bridge.forget_frame(frame.camera)
         else:
-            self.control.saw(frame)
+            self.control.observe(frame)
             self.bridge.record_frame(frame, outcome)
-            self.health.saw(frame.camera, outcome, at=at)
+            self.health.record_frame(frame.camera, outcome, at=at)
             self.governor.worked(frame.camera, sum(outcome.stage_seconds.values()))
         if not self._has_watched:
             self._has_watched = True

@@ -100,7 +100,7 @@ class Control:
         self._allowance, self._allowance_at = float(MOST_AT_ONCE), 0.0
         self._is_flooded = False
 
-    def saw(self, frame: Frame) -> None:
+    def observe(self, frame: Frame) -> None:
         """Remember what a camera sees, in case that somebody asks for it."""
         self._newest[frame.camera] = frame
 

@@ -45,7 +45,7 @@ class Health:
         self._stage_seconds: dict[str, float] = defaultdict(float)
         self._latencies: dict[str, _Histogram] = defaultdict(_Histogram)
 
-    def saw(self, camera: str, outcome: Outcome, *, at: float) -> None:
+    def record_frame(self, camera: str, outcome: Outcome, *, at: float) -> None:
         """Count one frame."""
         self._last_frame_at[camera] = at
         self.frames += 1

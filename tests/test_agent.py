@@ -104,7 +104,7 @@ class Control:
     def obey(self, name: str, payload: bytes, *, at: float, when: datetime) -> dict[str, Any]:
         return {"command": name, "payload": payload}
 
-    def saw(self, frame: Frame) -> None:
+    def observe(self, frame: Frame) -> None:
         self.frames += 1
 
 

@@ -102,7 +102,7 @@ class Device:
         squares = np.kron(np.arange(25 * 50, dtype=np.uint8).reshape(25, 50), np.ones((4, 4), np.uint8))
         image = np.repeat(squares[:, :, None], 3, axis=2)
         frame = Frame(camera, 0, image, self.at if at is None else at, NOON)
-        self.control.saw(frame)
+        self.control.observe(frame)
         return frame
 
     def command(self, name: str, payload: bytes = b"{}", **more: Any) -> dict[str, Any]:

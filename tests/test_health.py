@@ -33,7 +33,7 @@ def test_frames_move_until_the_newest_is_too_old():
     health = Health(read_timeout_seconds=5.0)
     assert not health.frames_move("door", at=0.0)
 
-    health.saw("door", an_outcome(), at=10.0)
+    health.record_frame("door", an_outcome(), at=10.0)
 
     assert health.frames_move("door", at=15.0)
     assert not health.frames_move("door", at=15.1)
@@ -41,8 +41,8 @@ def test_frames_move_until_the_newest_is_too_old():
 
 def test_each_camera_moves_by_itself():
     health = Health(read_timeout_seconds=5.0)
-    health.saw("door", an_outcome(), at=10.0)
-    health.saw("yard", an_outcome(), at=17.0)
+    health.record_frame("door", an_outcome(), at=10.0)
+    health.record_frame("yard", an_outcome(), at=17.0)
 
     assert not health.frames_move("door", at=18.0)
     assert health.frames_move("yard", at=18.0)
@@ -59,8 +59,8 @@ def test_frames_of_a_paused_camera_move_and_are_not_counted():
 
 def test_everything_is_counted_and_stages_are_averaged_over_all_frames():
     health = Health(read_timeout_seconds=5.0)
-    health.saw("door", an_outcome(), at=1.0)
-    health.saw("door", _outcome({"motion": 0.003, "faces": 0.0}, analysed=False), at=2.0)
+    health.record_frame("door", an_outcome(), at=1.0)
+    health.record_frame("door", _outcome({"motion": 0.003, "faces": 0.0}, analysed=False), at=2.0)
 
     assert (health.frames, health.analysed, health.faces, health.readings, health.alerts) == (2, 1, 3, 1, 1)
     assert health.stages_ms == {"motion": 2.0, "faces": 5.0}
@@ -69,7 +69,7 @@ def test_everything_is_counted_and_stages_are_averaged_over_all_frames():
 def test_latencies_are_right_within_five_percent():
     health = Health(read_timeout_seconds=5.0)
     for milliseconds in range(1, 1001):
-        health.saw("door", a_frame_that_took(milliseconds / 1000), at=0.0)
+        health.record_frame("door", a_frame_that_took(milliseconds / 1000), at=0.0)
 
     latency = health.latencies()["faces"]
 
@@ -80,11 +80,11 @@ def test_latencies_are_right_within_five_percent():
 
 def test_latencies_are_those_since_they_were_begun_anew():
     health = Health(read_timeout_seconds=5.0)
-    health.saw("door", a_frame_that_took(9.0), at=0.0)
+    health.record_frame("door", a_frame_that_took(9.0), at=0.0)
 
     health.begin_latencies_anew()
     assert health.latencies() == {}
-    health.saw("door", a_frame_that_took(0.01), at=1.0)
+    health.record_frame("door", a_frame_that_took(0.01), at=1.0)
 
     assert health.latencies()["faces"].p99_ms == pytest.approx(10, rel=0.05)
 
@@ -92,22 +92,22 @@ def test_latencies_are_those_since_they_were_begun_anew():
 def test_a_stage_that_was_skipped_does_not_make_it_look_quick():
     health = Health(read_timeout_seconds=5.0)
     for _ in range(99):
-        health.saw("door", _outcome({"faces": 1e-6}, analysed=False), at=0.0)
-    health.saw("door", a_frame_that_took(0.020), at=0.0)
+        health.record_frame("door", _outcome({"faces": 1e-6}, analysed=False), at=0.0)
+    health.record_frame("door", a_frame_that_took(0.020), at=0.0)
 
     assert health.latencies()["faces"].p50_ms == pytest.approx(20, rel=0.05)
 
 
 def test_the_whole_frame_has_its_latency_too():
     health = Health(read_timeout_seconds=5.0)
-    health.saw("door", an_outcome(), at=0.0)
+    health.record_frame("door", an_outcome(), at=0.0)
 
     assert health.latencies()["frame"].p50_ms == pytest.approx(11, rel=0.05)
 
 
 def test_a_duration_beyond_all_measure_still_counts():
     health = Health(read_timeout_seconds=5.0)
-    health.saw("door", a_frame_that_took(86_400.0), at=0.0)
+    health.record_frame("door", a_frame_that_took(86_400.0), at=0.0)
 
     assert health.latencies()["faces"].p50_ms > 90_000
 
@@ -116,10 +116,10 @@ def test_any_number_of_frames_takes_the_same_memory():
     health = Health(read_timeout_seconds=5.0)
     outcome = a_frame_that_took(0.01)
     for step in range(1000):
-        health.saw("door", outcome, at=float(step))
+        health.record_frame("door", outcome, at=float(step))
     tracemalloc.start()
     for step in range(20_000):
-        health.saw("door", outcome, at=float(step))
+        health.record_frame("door", outcome, at=float(step))
     grown, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 

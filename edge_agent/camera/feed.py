@@ -191,7 +191,7 @@ class CameraFeed:
         return True
 
     def _is_to_be_reopened(self, image: Image, *, at: float) -> bool:
-        """Say what is wrong with a picture, and whether opening the camera anew may mend it."""
+        """Say what is wrong with a picture, and whether opening the camera anew may help."""
         self._tell(self._health.observe(image, at=at))
         if not any(fault.code == "camera_frozen" for fault in self._state.faults):
             self._frozen_attempts = 0

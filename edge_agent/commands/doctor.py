@@ -1,4 +1,4 @@
-"""`edge-agent doctor`: what is wrong with this device, and which command mends it?"""
+"""`edge-agent doctor`: what is wrong with this device, and which command fixes it?"""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.config.load import default_file
 from edge_agent.diagnosis.bundle import JOURNAL_LINES, write_bundle
+from edge_agent.diagnosis.checks import checks_of
 from edge_agent.diagnosis.examination import Examination, examine
 from edge_agent.diagnosis.finding import SEVERITIES, exit_status
-from edge_agent.diagnosis.parts import looks_at_parts
 from edge_agent.diagnosis.service import last_journal_lines
 from edge_agent.errors import AgentError, ConfigError
 
@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
         commands,
         "doctor",
         doctor,
-        summary="say what is wrong with this device, the worst first, and which command mends it",
+        summary="say what is wrong with this device, the worst first, and which command fixes it",
         example="edge-agent doctor --bundle support.tar.gz",
     )
     extent = parser.add_mutually_exclusive_group()
@@ -100,7 +100,7 @@ def _quick(options: argparse.Namespace) -> int:
         return error.exit_code
     tell({"check": "configuration", "ok": True, "message": str(file)})
     status = 0
-    for name, look in looks_at_parts(config):
+    for name, look in checks_of(config):
         try:
             found, is_good = look(), True
         except AgentError as error:
@@ -130,8 +130,8 @@ def _print_finding(finding: Finding, check_width: int) -> None:
     indent = " " * len(head)
     lines = [part for line in finding.message.splitlines() for part in _fitted(line, len(head))]
     print(head + f"\n{indent}".join(lines))
-    if finding.mend:
-        print(f"{indent}-> {finding.mend}")
+    if finding.fix:
+        print(f"{indent}-> {finding.fix}")
 
 
 def _fitted(line: str, margin: int) -> list[str]:

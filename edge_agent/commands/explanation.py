@@ -43,7 +43,7 @@ class Explanation:
         self._evidence = evidence
         self._stories: dict[int, _Story] = {}
 
-    def saw(self, outcome: Outcome, *, at: float) -> None:
+    def observe(self, outcome: Outcome, *, at: float) -> None:
         """Note what one frame led to."""
         for track in outcome.tracks:
             story = self._stories.setdefault(track.id, _Story(at, at))

@@ -61,9 +61,9 @@ def replay(options: argparse.Namespace) -> int:
         try:
             for frame in recorded_frames(video, camera=video.stem):
                 outcome = pipeline.process(frame)
-                health.saw(video.stem, outcome, at=frame.taken_at)
+                health.record_frame(video.stem, outcome, at=frame.taken_at)
                 if explanation is not None:
-                    explanation.saw(outcome, at=frame.taken_at)
+                    explanation.observe(outcome, at=frame.taken_at)
                 for alert in outcome.alerts:
                     printer.print(alert, at_seconds=frame.taken_at)
         except CameraError as error:

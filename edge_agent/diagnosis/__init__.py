@@ -1,1 +1,1 @@
-"""The diagnosis: what is wrong with this device, and what mends it?"""
+"""The diagnosis: what is wrong with this device, and what fixes it?"""

@@ -38,7 +38,7 @@ def look_at_certificates(config: Config, *, now: datetime) -> Iterator[Finding]:
     if shown_until is not None:
         address = f"{mqtt.host}:{mqtt.port}"
         yield _judge(
-            "certificate of broker", address, shown_until, now=now, mend="renew the certificate on the broker's machine"
+            "certificate of broker", address, shown_until, now=now, fix="renew the certificate on the broker's machine"
         )
 
 
@@ -63,17 +63,17 @@ def _judge_file(check: str, file: Path, *, now: datetime) -> Finding:
     except ValueError as error:
         message = f"{file}: {error}"
         return Finding(check, "wrong", message, f"openssl x509 -in {file} -noout -text", ConfigError.exit_code)
-    return _judge(check, str(file), until, now=now, mend=f"openssl x509 -in {file} -noout -subject -issuer -dates")
+    return _judge(check, str(file), until, now=now, fix=f"openssl x509 -in {file} -noout -subject -issuer -dates")
 
 
-def _judge(check: str, name: str, until: datetime, *, now: datetime, mend: str) -> Finding:
+def _judge(check: str, name: str, until: datetime, *, now: datetime, fix: str) -> Finding:
     day = f"{until:%Y-%m-%d}"
     if until <= now:
         message = f"{name}: expired on {day}; have it renewed by its authority, or set the clock if that is wrong"
-        return Finding(check, "wrong", message, mend, ConfigError.exit_code)
+        return Finding(check, "wrong", message, fix, ConfigError.exit_code)
     severity: Severity = "warning" if until - now < SOON else "ok"
     left = f"; {(until - now).days} days are left: have it renewed" if severity == "warning" else ""
-    return Finding(check, severity, f"{name}: good until {day}{left}", mend if left else "")
+    return Finding(check, severity, f"{name}: good until {day}{left}", fix if left else "")
 
 
 def _shown_until(mqtt: MqttConfig) -> datetime | None:

@@ -53,8 +53,8 @@ def _packages(config: Config, packages: Mapping[str, str]) -> Iterator[Finding]:
     if "tflite-runtime" in packages and int(numpy.partition(".")[0] or 0) > 1:
         message = f"tflite-runtime {packages['tflite-runtime']} was built for numpy 1 and fails under numpy {numpy}"
         if config.runtime == "tflite-runtime":
-            mend = f"{pip} install 'numpy<2' 'opencv-python-headless<4.12'"
-            yield Finding("packages", "wrong", message, mend, ConfigError.exit_code)
+            fix = f"{pip} install 'numpy<2' 'opencv-python-headless<4.12'"
+            yield Finding("packages", "wrong", message, fix, ConfigError.exit_code)
         else:
             yield Finding("packages", "warning", message, f"{pip} uninstall tflite-runtime")
     others = [name for name in ("opencv-python", "opencv-contrib-python") if name in packages]

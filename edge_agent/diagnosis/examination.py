@@ -1,4 +1,4 @@
-"""The examination: in which order is everything looked at, and what mends each part?"""
+"""The examination: in which order is everything looked at, and what fixes each part?"""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 from edge_agent.config.load import default_file, load_config
 from edge_agent.config.model import shipped
 from edge_agent.diagnosis.certificates import look_at_certificates
+from edge_agent.diagnosis.checks import checks_of
 from edge_agent.diagnosis.device import look_at_device
 from edge_agent.diagnosis.finding import Finding, worst_first
 from edge_agent.diagnosis.groups import look_at_groups, who_watches
-from edge_agent.diagnosis.parts import looks_at_parts
 from edge_agent.diagnosis.service import ask_systemd, look_at_service, with_state_of
 from edge_agent.diagnosis.system import System, look_at_system
 from edge_agent.errors import AgentError, ConfigError
@@ -67,7 +67,7 @@ def examine(
     except ConfigError as error:
         # Everything else depends on it, except whether systemd has already given up.
         findings = [
-            Finding("configuration", "wrong", str(error), _mend_configuration(file, str(error)), error.exit_code),
+            Finding("configuration", "wrong", str(error), _fix_configuration(file, str(error)), error.exit_code),
             *look_at_service(service),
         ]
         return Examination(worst_first(findings), system, None, None)
@@ -82,23 +82,23 @@ def examine(
 
 
 def _look_at_parts(config: Config, tell: Callable[[str], None]) -> Iterator[Finding]:
-    for name, look in looks_at_parts(config):
+    for name, look in checks_of(config):
         tell(name)
         try:
             yield Finding(name, "ok", look())
         except AgentError as error:
-            yield Finding(name, "wrong", str(error), _mend(name, str(error), config), error.exit_code)
+            yield Finding(name, "wrong", str(error), _fix(name, str(error), config), error.exit_code)
         except OSError as error:
             # What the device holds may be closed to whoever asks; all the rest is still to be told.
-            yield Finding(name, "wrong", str(error), _mend(name, str(error), config))
+            yield Finding(name, "wrong", str(error), _fix(name, str(error), config))
 
 
-def _mend(name: str, message: str, config: Config) -> str:  # noqa: PLR0911  (one for each part)
+def _fix(name: str, message: str, config: Config) -> str:  # noqa: PLR0911  (one for each part)
     """The command for a part that is wrong; the message has said what to do in words."""
     if "Permission denied" in message and os.geteuid() != 0:
         return "sudo edge-agent doctor"
     if name.startswith("camera "):
-        return _mend_camera(config.cameras[name.removeprefix("camera ")].source, message)
+        return _fix_camera(config.cameras[name.removeprefix("camera ")].source, message)
     match name:
         case "masks" | "faces":
             folder = config.mask_model.parent if name == "masks" else config.faces.card.parent
@@ -107,20 +107,20 @@ def _mend(name: str, message: str, config: Config) -> str:  # noqa: PLR0911  (on
             return f"{sys.executable} -m pip install ai-edge-litert"
         case "outbox" | "crops" | "history":
             folder = config.crops_folder if name == "crops" else config.state
-            return _mend_folder(folder, message)
+            return _fix_folder(folder, message)
         case "console":
-            return _mend_console(config.console, message)
+            return _fix_console(config.console, message)
         case _:
-            return _mend_broker(config, message)
+            return _fix_broker(config, message)
 
 
-def _mend_configuration(file: Path | None, message: str) -> str:
+def _fix_configuration(file: Path | None, message: str) -> str:
     if "Permission denied" in message and os.geteuid() != 0:
         return "sudo edge-agent doctor"
     return f"sudoedit {file}" if file else "correct what was given with --set"
 
 
-def _mend_camera(source: str, message: str) -> str:
+def _fix_camera(source: str, message: str) -> str:
     if "no permission" in message:
         return f"sudo usermod -aG video {getpass.getuser()}"
     if "gives no pictures" in message:
@@ -135,13 +135,13 @@ def _mend_camera(source: str, message: str) -> str:
     return f"ls -l {shlex.quote(source)}"
 
 
-def _mend_folder(folder: Path, message: str) -> str:
+def _fix_folder(folder: Path, message: str) -> str:
     if "Not a directory" in message or "File exists" in message:
         return f"mv {folder} {folder}.old"
     return f"sudo mkdir -p {folder} && sudo chown -R {getpass.getuser()} {folder}"
 
 
-def _mend_console(console: ConsoleConfig, message: str) -> str:
+def _fix_console(console: ConsoleConfig, message: str) -> str:
     if CREDENTIALS in message:
         # As with the broker's password below.
         return "sudo systemctl start maskwatch-console"
@@ -153,7 +153,7 @@ def _mend_console(console: ConsoleConfig, message: str) -> str:
     return f"ss -tlnp 'sport = :{console.port}'"
 
 
-def _mend_broker(config: Config, message: str) -> str:
+def _fix_broker(config: Config, message: str) -> str:
     mqtt = config.mqtt
     if CREDENTIALS in message:
         # systemd lays them there for as long as the service runs, and for nobody else.

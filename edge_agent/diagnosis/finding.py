@@ -1,4 +1,4 @@
-"""The finding: what was seen of one part, how bad is it, and what mends it?"""
+"""The finding: what was seen of one part, how bad is it, and what fixes it?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WARNED = 1
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the diagnosis; `mend` is the command that helps, or what to do where no command does.
+    """One line of the diagnosis; `fix` is the command that helps, or what to do where no command does.
 
     wrong: the agent cannot do its job, or part of it. warning: it can, for now. `exit_code` tells whether a person must
     act (78) or waiting may help (75); it counts where something is wrong.
@@ -30,7 +30,7 @@ class Finding:
     check: str
     severity: Severity
     message: str
-    mend: str = ""
+    fix: str = ""
     exit_code: int = UnavailableError.exit_code
 
 

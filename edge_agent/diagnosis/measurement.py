@@ -124,7 +124,7 @@ def measure_whole_path(
     health = Health(read_timeout_seconds=0.0)
     began = time.perf_counter()
     for frame in with_progress(frames):
-        health.saw(name, pipeline.process(frame), at=frame.taken_at)
+        health.record_frame(name, pipeline.process(frame), at=frame.taken_at)
     seconds = time.perf_counter() - began
     held_bytes = HostStats(config.state).look().memory_bytes
     return WholePath(

@@ -117,7 +117,7 @@ def _state(service: Service) -> Finding:
             message = f"{UNIT}: is starting and waits for its first frame{told}"
             return Finding("service", "warning", message, f"systemctl status {UNIT}")
         case "failed" if service.exit_code == ConfigError.exit_code:
-            message = f"{UNIT}: gave up, for a person must mend its configuration or model first (exit status 78)"
+            message = f"{UNIT}: gave up, for a person must fix its configuration or model first (exit status 78)"
             return Finding("service", "wrong", message, f"sudo systemctl restart {UNIT}", ConfigError.exit_code)
         case "failed":
             message = f"{UNIT}: failed ({service.result}, exit status {service.exit_code})"

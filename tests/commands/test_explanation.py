@@ -36,7 +36,7 @@ def an_explanation(*, tracks: int = 1, frames: int = 12) -> Explanation:
         verdicts = evidence.update(readings, following=following)
         events = rules.evaluate(verdicts, seen=following, still=set(), following=following, at=at, when=NOON)
         alerts = tuple(event for event in events if isinstance(event, Alert))
-        explanation.saw(Outcome(True, tuple(people), tuple(readings), tuple(verdicts), alerts, (), {}), at=at)
+        explanation.observe(Outcome(True, tuple(people), tuple(readings), tuple(verdicts), alerts, (), {}), at=at)
     return explanation
 
 

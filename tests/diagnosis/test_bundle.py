@@ -94,9 +94,9 @@ def test_what_helps_is_in_it(tmp_path, config):
     put(outbox, "telemetry", alerts_today=3)
     outbox.close()
 
-    files = bundled(tmp_path, config, findings=[Finding("clock", "warning", "wrong", "mend it")])
+    files = bundled(tmp_path, config, findings=[Finding("clock", "warning", "wrong", "fix it")])
 
-    assert json.loads(files["doctor.json"])[0]["mend"] == "mend it"
+    assert json.loads(files["doctor.json"])[0]["fix"] == "fix it"
     assert json.loads(files["outbox.json"])["newest_telemetry"]["alerts_today"] == 3
     assert json.loads(files["history.json"]) == {"alerts": 0, "set_aside": []}
     assert json.loads(files["system.json"])["packages"]["maskwatch"]

@@ -60,7 +60,7 @@ def test_a_certificate_is_judged_by_the_time_that_is_left(tmp_path, days_left, s
     (finding,) = look_at_certificates(Config(mqtt=mqtt), now=as_openssl_reads(file) - timedelta(days=days_left))
 
     assert (finding.check, finding.severity) == ("mqtt.ca_file", severity)
-    assert bool(finding.mend) == (severity != "ok")
+    assert bool(finding.fix) == (severity != "ok")
 
 
 def test_the_certificate_that_a_broker_shows_is_judged_too(tmp_path, certificates):

@@ -60,7 +60,7 @@ def test_each_trouble_of_the_machine_is_told_with_what_mends_it(tmp_path, machin
 
     assert list(found) == [check]
     assert found[check].severity == severity
-    assert found[check].mend
+    assert found[check].fix
 
 
 def test_more_threads_than_cores_are_warned_of(tmp_path):
@@ -69,14 +69,14 @@ def test_more_threads_than_cores_are_warned_of(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("runtime", "severity", "mend"),
+    ("runtime", "severity", "fix"),
     [("auto", "warning", "uninstall tflite-runtime"), ("tflite-runtime", "wrong", "install 'numpy<2'")],
 )
-def test_the_small_runtime_beside_numpy_2_is_told_of(tmp_path, runtime, severity, mend):
+def test_the_small_runtime_beside_numpy_2_is_told_of(tmp_path, runtime, severity, fix):
     found = troubles(tmp_path, packages={"tflite-runtime": "2.14.0"}, runtime=runtime)
 
     assert found["packages"].severity == severity
-    assert mend in found["packages"].mend
+    assert fix in found["packages"].fix
     assert troubles(tmp_path, packages={"tflite-runtime": "2.14.0", "numpy": "1.26.4"}) == {}
 
 
@@ -97,7 +97,7 @@ def test_an_outbox_that_is_nearly_full_or_was_damaged_is_told_of(tmp_path):
 
     assert set(found) == {"backlog", "set aside"}
     assert "9 messages wait since 20" in found["backlog"].message
-    assert "alerts.sqlite.damaged-1" in found["set aside"].mend
+    assert "alerts.sqlite.damaged-1" in found["set aside"].fix
 
 
 def test_a_store_that_was_damaged_is_told_of(tmp_path):

@@ -1,4 +1,4 @@
-"""Each trouble comes with the command that mends it."""
+"""Each trouble comes with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def examined(tmp_path, **keys):
 
 
 @pytest.mark.parametrize(
-    ("source", "mend"),
+    ("source", "fix"),
     [
         ("/dev/video97", "v4l2-ctl --list-devices"),
         ("rtsp://me:secret@127.0.0.1:1/live", "ping -c 3 127.0.0.1"),
         ("/nowhere/door.mp4", "ls -l /nowhere/door.mp4"),
     ],
 )
-def test_a_camera_that_is_away_has_a_command_and_no_password_in_it(tmp_path, source, mend):
+def test_a_camera_that_is_away_has_a_command_and_no_password_in_it(tmp_path, source, fix):
     finding = examined(tmp_path, cameras={"door": {"source": source}})["camera door"]
 
-    assert (finding.severity, finding.exit_code, finding.mend) == ("wrong", 75, mend)
+    assert (finding.severity, finding.exit_code, finding.fix) == ("wrong", 75, fix)
     assert "secret" not in finding.message
 
 
@@ -42,33 +42,33 @@ def test_a_folder_that_cannot_be_made_has_a_command(tmp_path):
 
     found = examined(tmp_path)
 
-    assert found["outbox"].mend.startswith(f"mv {tmp_path / 'state'}")
+    assert found["outbox"].fix.startswith(f"mv {tmp_path / 'state'}")
     assert found["crops"].severity == "wrong"
 
 
 def test_a_model_of_ones_own_that_is_missing_leads_to_those_that_are_there(tmp_path):
     found = examined(tmp_path, masks={"model": str(tmp_path / "none.tflite")})
 
-    assert (found["masks"].mend, found["masks"].exit_code) == ("edge-agent models", 78)
+    assert (found["masks"].fix, found["masks"].exit_code) == ("edge-agent models", 78)
 
 
 def test_a_broker_that_is_away_or_refuses_has_a_command(tmp_path):
     password_file = tmp_path / "password"
     password_file.write_text("not the password\n")
-    assert examined(tmp_path)["broker"].mend == "sudo systemctl enable --now mosquitto"
+    assert examined(tmp_path)["broker"].fix == "sudo systemctl enable --now mosquitto"
 
     with Mosquitto(tmp_path / "broker", users={"door": "the password"}) as broker:
         mqtt = {"host": "127.0.0.1", "port": broker.port, "username": "door", "password_file": str(password_file)}
         found = examined(tmp_path, mqtt=mqtt)
 
-    assert found["broker"].mend == f"sudoedit {password_file}"
+    assert found["broker"].fix == f"sudoedit {password_file}"
 
 
 def test_a_password_that_systemd_lays_there_needs_the_service_to_run(tmp_path):
     file = "/run/credentials/edge-agent.service/of-a-test"
     found = examined(tmp_path, mqtt={"host": "127.0.0.1", "username": "door", "password_file": file})
 
-    assert found["broker"].mend == "sudo systemctl start edge-agent"
+    assert found["broker"].fix == "sudo systemctl start edge-agent"
 
 
 def test_without_a_configuration_that_can_be_read_that_alone_is_told(tmp_path):
@@ -95,4 +95,4 @@ def test_a_console_that_would_not_start_has_a_command(tmp_path):
         assert found.severity == "ok"
     else:
         assert (found.severity, found.exit_code) == ("wrong", 78)
-        assert found.mend == f"openssl rand -hex 16 | sudo tee {tmp_path / 'token'}"
+        assert found.fix == f"openssl rand -hex 16 | sudo tee {tmp_path / 'token'}"

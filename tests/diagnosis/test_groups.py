@@ -50,13 +50,13 @@ def test_a_user_outside_the_group_of_a_camera_is_told_which_to_join(tmp_path, ma
     group = grp.getgrgid(own_group(tmp_path)).gr_name
     assert (finding.check, finding.severity, finding.exit_code) == ("groups", "wrong", 78)
     assert f"maskwatch, who runs the agent, is not in its group {group}" in finding.message
-    assert finding.mend == f"sudo usermod -aG {group} maskwatch && sudo systemctl restart edge-agent"
+    assert finding.fix == f"sudo usermod -aG {group} maskwatch && sudo systemctl restart edge-agent"
 
 
 def test_whoever_runs_it_by_hand_has_to_log_in_again(tmp_path, machine):
     (finding,) = found(tmp_path, replace(STRANGER, is_service=False))
 
-    assert finding.mend.endswith("maskwatch, and log in again")
+    assert finding.fix.endswith("maskwatch, and log in again")
 
 
 def test_a_user_in_the_group_may_open_the_camera(tmp_path, machine):

@@ -43,7 +43,7 @@ def test_a_service_that_runs_is_in_order_and_its_status_is_told(systemctl):
 
 
 @pytest.mark.parametrize(
-    ("properties", "severity", "mend"),
+    ("properties", "severity", "fix"),
     [
         ({"ActiveState": "failed", "ExecMainStatus": "78"}, "wrong", "sudo systemctl restart"),
         ({"ActiveState": "failed", "Result": "watchdog", "ExecMainStatus": "6"}, "wrong", "journalctl"),
@@ -52,13 +52,13 @@ def test_a_service_that_runs_is_in_order_and_its_status_is_told(systemctl):
         ({"LoadState": "bad-setting"}, "wrong", "systemd-analyze verify"),
     ],
 )
-def test_a_service_that_does_not_run_says_why_and_what_to_type(systemctl, properties, severity, mend):
+def test_a_service_that_does_not_run_says_why_and_what_to_type(systemctl, properties, severity, fix):
     systemctl(**properties)
 
     (finding,) = look_at_service(ask_systemd())
 
     assert finding.severity == severity
-    assert mend in finding.mend
+    assert fix in finding.fix
 
 
 def test_restarts_and_a_unit_that_is_not_started_at_boot_are_warned_of(systemctl):
@@ -66,7 +66,7 @@ def test_restarts_and_a_unit_that_is_not_started_at_boot_are_warned_of(systemctl
 
     _, at_boot, restarts = look_at_service(ask_systemd())
 
-    assert at_boot.mend == "sudo systemctl enable edge-agent.service"
+    assert at_boot.fix == "sudo systemctl enable edge-agent.service"
     assert "7 times" in restarts.message
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config
 
 
-def looks_at_parts(config: Config) -> list[tuple[str, Callable[[], str]]]:
+def checks_of(config: Config) -> list[tuple[str, Callable[[], str]]]:
     """Give the name of each part and how to look at it: a sentence where it is well, an AgentError where not."""
     return [
         ("masks", lambda: _masks(config)),
