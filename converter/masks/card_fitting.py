@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from converter.labelled_faces import opened
-from converter.masks.confidence import FEWEST_FACES, fit_temperature, fit_thresholds
+from converter.masks.confidence import (
+    FEWEST_FACES,
+    fit_no_face_threshold,
+    fit_temperature,
+    fit_thresholds,
+)
 from converter.masks.metrics import Metrics, Reading, measure
 from converter.masks.proof import with_golden
 from converter.progress import say, with_progress
@@ -58,14 +63,15 @@ def fit_card(
     progress = with_progress(opened(known, unreadable=unreadable), total=len(known), what="reading faces")
     rows, truths = [], []
     for face, image in progress:
-        scores = classifier.scores(image, face.region(image, margin_fraction=card.margin_fraction))
-        rows.append([scores[label] for label in card.labels])
+        rows.append(classifier.outputs(image, face.region(image, margin_fraction=card.margin_fraction)))
         truths.append(face.label)
     if len(rows) < FEWEST_FACES:
         raise ConfigError(
             f"{card.name}: {len(rows)} faces to fit its card to, {FEWEST_FACES} are needed; give more validation faces"
         )
-    raw, true = np.array(rows), np.array([card.labels.index(truth) for truth in truths if truth is not None])
+    outputs, true = np.array(rows), np.array([card.labels.index(truth) for truth in truths if truth is not None])
+    raw = outputs[:, : len(card.labels)]
+    raw = raw / raw.sum(axis=1, keepdims=True)
     temperature = round(fit_temperature(raw, true), 4)
     scaled = raw ** (1 / temperature)
     scaled /= scaled.sum(axis=1, keepdims=True)
@@ -74,6 +80,10 @@ def fit_card(
         exact = fit_thresholds(scaled, true, labels=card.labels, false_alarm_fraction=false_alarm_fraction)
         thresholds = {label: round(threshold, 4) for label, threshold in exact.items()}
     fitted = card.model_copy(update={"temperature": temperature, "thresholds": thresholds})
+    if card.no_face_threshold is not None:
+        outputs = outputs ** (1 / temperature)
+        no_face = outputs[:, -1] / outputs.sum(axis=1)
+        fitted = fitted.model_copy(update={"no_face_threshold": fit_no_face_threshold(no_face)})
     before, after = _metrics(bare, raw, true), _metrics(fitted, scaled, true)
     fitted = fitted.model_copy(update={"metrics": fitted.metrics | {"validation": after.in_short()}})
     return Fitted(with_golden(fitted, interpreter), before, after, tuple(unreadable))
@@ -92,6 +102,8 @@ def fitted_aloud(
         say(f"left out: {sentence}")
     before, after = fitted.before.calibration_error or 0.0, fitted.after.calibration_error or 0.0
     say(f"temperature {fitted.card.temperature:g}: calibration error {before:.3f} -> {after:.3f}")
+    if fitted.card.no_face_threshold is not None:
+        say(f"threshold of no_face {fitted.card.no_face_threshold:g}")
     for label, threshold in fitted.card.thresholds.items():
         recalls = (fitted.before.recall(label).value or 0.0, fitted.after.recall(label).value or 0.0)
         say(f"threshold of {label} {threshold:g}: recall {recalls[0]:.1%} -> {recalls[1]:.1%}")

@@ -24,6 +24,8 @@ TEMPERATURE_LIMITS = (0.5, 10.0)
 TEMPERATURE_STEP = 1e-3
 THRESHOLD_RATIO_LIMITS = (1 / 9, 9.0)
 """Of two labels: thresholds of 0.1 to 0.9. Some hundreds of faces say nothing about rarer mistakes."""
+REJECTED_FRACTION = 0.005
+"""So many true faces may be taken for none: each is a person whom nobody sees."""
 FEWEST_FACES = 100
 """With fewer, a single mistake moves a share by more than a point."""
 
@@ -81,3 +83,9 @@ def fit_thresholds(
         ratios[label] = float(np.clip(exceeded, *THRESHOLD_RATIO_LIMITS))
     whole = sum(ratios.values())
     return {label: ratio / whole for label, ratio in ratios.items()}
+
+
+def fit_no_face_threshold(no_face: NDArray[np.float64]) -> float:
+    """The probability of `no_face`, 0.5 or more, that few true faces, (faces,), exceed: `REJECTED_FRACTION` of them."""
+    exceeded = np.quantile(no_face, 1 - REJECTED_FRACTION, method="higher")
+    return round(float(np.clip(exceeded, 0.5, 1.0)), 4)

@@ -71,25 +71,14 @@ class MaskReader:
     def read(self, image: Image, box: Box) -> Classification:
         """Classify one find of a detector in a picture."""
         region = face_region(box, margin_fraction=self.card.margin_fraction)
-        return self._classified(self._outputs(image, region))
+        return self._classified(self.outputs(image, region))
 
     def scores(self, image: Image, region: Box) -> Mapping[Label, float]:
         """Probability of every label for what is inside a region, which is scaled to the model's input."""
-        return self._classified(self._outputs(image, region)).scores
+        return self._classified(self.outputs(image, region)).scores
 
-    def no_face(self, image: Image, region: Box) -> float:
-        """Probability that what is inside a region is no face; 0 where the model cannot tell."""
-        return self._classified(self._outputs(image, region)).no_face
-
-    def outputs_of_whole(self, image: Image) -> NDArray[np.float64]:
-        """What every output says of a picture that is one face, as probabilities: shape (outputs,)."""
-        return self._outputs(image, Box(0, 0, image.shape[1], image.shape[0]))
-
-    def scores_of_whole(self, image: Image) -> Mapping[Label, float]:
-        """Probability of every label for a picture that is one face."""
-        return self._classified(self.outputs_of_whole(image)).scores
-
-    def _outputs(self, image: Image, region: Box) -> NDArray[np.float64]:
+    def outputs(self, image: Image, region: Box) -> NDArray[np.float64]:
+        """What every output says of what is inside a region, as probabilities that sum to 1: shape (outputs,)."""
         values = self.card.input
         pixels = face_pixels(
             image, region, width_px=values.width, height_px=values.height, colour_order=values.colour_order
@@ -97,6 +86,14 @@ class MaskReader:
         tensor = pixels if self._table is None else self._table[pixels]
         output = self._interpreter.run(tensor[np.newaxis])[0]
         return probabilities(output, self.card.output, temperature=self.card.temperature)
+
+    def outputs_of_whole(self, image: Image) -> NDArray[np.float64]:
+        """The same for a picture that is one face."""
+        return self.outputs(image, Box(0, 0, image.shape[1], image.shape[0]))
+
+    def scores_of_whole(self, image: Image) -> Mapping[Label, float]:
+        """Probability of every label for a picture that is one face."""
+        return self._classified(self.outputs_of_whole(image)).scores
 
     def _classified(self, outputs: NDArray[np.float64]) -> Classification:
         """The labels that are told apart share what `no_face` leaves."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from converter.masks.confidence import THRESHOLD_RATIO_LIMITS, fit_temperature, fit_thresholds
+from converter.masks.confidence import THRESHOLD_RATIO_LIMITS, fit_no_face_threshold, fit_temperature, fit_thresholds
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,3 +69,11 @@ def test_thresholds_are_read_by_the_card_as_they_were_fitted():
 def test_too_few_masked_faces_cannot_show_a_small_share():
     with pytest.raises(ConfigError, match=r"50 faces with a mask cannot show a share of 0.001; give 1000 or more"):
         fit_thresholds(np.full((50, 2), 0.5), np.zeros(50, np.int64), labels=LABELS[:2], false_alarm_fraction=0.001)
+
+
+def test_few_true_faces_are_rejected_and_never_one_that_is_more_likely_a_face():
+    sure = np.linspace(0.0, 0.4, 1000)
+    doubtful = np.concatenate([np.zeros(900), np.linspace(0.6, 0.99, 100)])
+
+    assert fit_no_face_threshold(sure) == 0.5
+    assert (doubtful > fit_no_face_threshold(doubtful)).sum() <= 5
