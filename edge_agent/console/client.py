@@ -42,8 +42,8 @@ STATUS_SECONDS = 0.9
 """The agent tells it once a second while somebody asks."""
 MOST_WAITING = 100
 RECONNECT_MS = 500
-CONNECT_MS = 200
-"""On one machine it takes a few."""
+CONNECT_MS = 1000
+"""It takes a few on an idle machine."""
 
 
 class UnansweredError(Exception):

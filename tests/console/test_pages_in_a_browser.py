@@ -141,11 +141,11 @@ def test_the_gallery_is_filtered_by_what_is_chosen(visitor):
     expect(page.locator(".gallery > li").first).to_be_visible()
 
     page.get_by_label("Label").select_option("worn wrongly")
-    expect(page.get_by_role("heading", name="No alert fits")).to_be_visible()
+    expect(page.get_by_role("heading", name="No matching alert")).to_be_visible()
     page.get_by_label("Label").select_option("no mask")
     expect(page.locator(".gallery > li").first).to_contain_text("no mask")
     page.get_by_label("Camera").select_option(AWAY)
-    expect(page.get_by_role("heading", name="No alert fits")).to_be_visible()
+    expect(page.get_by_role("heading", name="No matching alert")).to_be_visible()
     page.get_by_role("link", name="Clear").click()
     expect(page.locator(".gallery > li").first).to_be_visible()
 

@@ -230,7 +230,7 @@ function showOverview(overview) {
   fact("sent", grouped(outbox.sent));
   fact("dropped", grouped(Object.values(outbox.dropped).reduce((sum, count) => sum + count, 0)));
   fact("alerts_today", grouped(today));
-  fact("temperature", machine.temperature_celsius === null ? "not told" : `${machine.temperature_celsius.toFixed(1)} °C`);
+  fact("temperature", machine.temperature_celsius === null ? "unknown" : `${machine.temperature_celsius.toFixed(1)} °C`);
   fact("throttling", machine.throttling.length ? machine.throttling.join(", ").replaceAll("_", " ") : "none");
   fact("memory", bytes(machine.memory_bytes));
   fact("disk", bytes(machine.disk_free_bytes));
@@ -303,7 +303,7 @@ function grouped(number) {
 }
 
 function bytes(count) {
-  if (count === null || count === undefined) return "not told";
+  if (count === null || count === undefined) return "unknown";
   const units = ["B", "kB", "MB", "GB", "TB"];
   const power = Math.min(Math.floor(Math.log10(Math.max(count, 1)) / 3), units.length - 1);
   const value = count / 1000 ** power;
