@@ -106,7 +106,7 @@ def test_alerts_that_arise_while_the_broker_is_away_survive_sigkill(broker, tmp_
 
 def test_a_crop_folder_that_cannot_be_written_costs_the_picture_and_not_the_alert(broker, tmp_path):
     (tmp_path / "crops").write_text("a file where a folder should be")
-    config = a_config(broker, crops={"folder": str(tmp_path / "crops")})
+    config = a_config(broker, crops={"dir": str(tmp_path / "crops")})
     with Subscriber(broker) as subscriber, AgentProcess(tmp_path / "agent", config):
         alert = subscriber.wait_for_alerts(1)[0]
 
