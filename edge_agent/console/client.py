@@ -153,6 +153,9 @@ class AgentClient:
                 raise UnansweredError("the agent is not running: start edge-agent")
             await socket.send_multipart([number, request.model_dump_json().encode()])
             return await asyncio.wait_for(reply, seconds)
+        except zmq.ZMQError as error:
+            # Such as a path that is too long for a socket.
+            raise UnansweredError(f"{self._socket_file}: {error}") from error
         except asyncio.TimeoutError:
             raise UnansweredError("the agent does not answer; see its log, and 'edge-agent doctor'") from None
         finally:

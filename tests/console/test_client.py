@@ -1,0 +1,51 @@
+"""The client: whatever is wrong with the agent or its socket, a request ends with the reason."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from edge_agent.bridge.protocol import SOCKET_NAME
+from edge_agent.console import client
+from edge_agent.console.client import AgentClient, UnansweredError
+from tests.console.served import OVERVIEW, a_bridge, a_config
+
+
+def asked(socket_file: Path) -> str:
+    """Why a request for the status came to nothing."""
+
+    async def ask() -> str:
+        agent = AgentClient(socket_file)
+        try:
+            with pytest.raises(UnansweredError) as why:
+                await agent.status()
+        finally:
+            await agent.close()
+        return str(why.value)
+
+    return asyncio.run(ask())
+
+
+def test_no_agent_is_said_within_a_second(tmp_path):
+    assert "not running" in asked(tmp_path / SOCKET_NAME)
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_said(tmp_path):
+    assert "x" * 120 in asked(tmp_path / ("x" * 120) / SOCKET_NAME)
+
+
+def test_many_ask_for_the_status_and_the_agent_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "STATUS_SECONDS", 60.0)
+    config = a_config(tmp_path)
+
+    async def ask() -> list[object]:
+        agent = AgentClient(config.state / SOCKET_NAME)
+        bridge.update_status(OVERVIEW)
+        found = await asyncio.gather(*(agent.status() for _ in range(20)))
+        await agent.close()
+        return [*found]
+
+    with a_bridge(config) as bridge:
+        found = asyncio.run(ask())
+
+    assert len({id(status) for status in found}) == 1
