@@ -21,7 +21,7 @@ from edge_agent.vision.images import read_picture
 from training.faces.batches import Batch, SceneBatches
 from training.faces.finding import KerasFinder
 from training.faces.judge import Finds, report
-from training.faces.network import open_network
+from training.faces.network import merged, open_network
 from training.workers import Workers
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class _Learner:
         import keras
 
         self.network = open_network(recipe.model.weights)
+        if recipe.model.merged_with is not None:
+            other = open_network(recipe.model.merged_with)
+            self.network = merged(self.network, other, share=recipe.model.merged_share)
         self.averaged = keras.models.clone_model(self.network)
         self.averaged.set_weights(self.network.get_weights())
         self.optimizer = keras.optimizers.Adam(

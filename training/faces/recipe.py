@@ -29,6 +29,10 @@ class ModelRecipe(_Part):
     """The network, and what it begins with."""
 
     weights: Path = Field(description=A_FINDER)
+    merged_with: Path | None = Field(
+        None, description="A second one, tuned from the same first weights: the mean of both is begun with"
+    )
+    merged_share: Fraction = Field(0.5, description="Its part in that mean")
 
 
 class StyleRecipe(_Part):
