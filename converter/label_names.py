@@ -67,23 +67,18 @@ _SPELLINGS: dict[Label, tuple[str, ...]] = {
 }
 """Lower case, letters only."""
 
+_NO_FACES = ("background", "backgroundnoise", "noface", "nobody", "noperson", "nothing")
+"""What there is where there is no face."""
+
 _NO_LABELS = (
-    "background",
-    "backgroundnoise",
     "ignore",
-    "noface",
-    "nobody",
-    "noperson",
-    "none",
-    "nothing",
     "notsure",
-    "other",
     "uncertain",
     "unclear",
     "unknown",
     "unsure",
 )
-"""Outputs that say nothing of a mask."""
+"""Outputs that say nothing."""
 
 
 def label_of(name: str) -> Label | None:
@@ -93,5 +88,10 @@ def label_of(name: str) -> Label | None:
 
 
 def is_no_label(name: str) -> bool:
-    """Whether a name is a usual one for what says nothing of a mask, as "background" or "uncertain"."""
+    """Whether a name is a usual one for what says nothing, as "uncertain"."""
     return re.sub(r"[^a-z]", "", name.lower()) in _NO_LABELS
+
+
+def is_no_face(name: str) -> bool:
+    """Whether a name is a usual one for pictures without a face, as "background"."""
+    return re.sub(r"[^a-z]", "", name.lower()) in _NO_FACES

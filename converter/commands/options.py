@@ -10,7 +10,7 @@ from converter.labelled_faces import faces_of_scenes, labelled_faces_in
 from converter.masks.outputs import IGNORE, StatedLabels, parse_labels
 from converter.masks.preprocessing import COLOURS, PIXEL_RANGES
 from converter.masks.stated import Stated
-from edge_agent.domain import LABELS, Label
+from edge_agent.domain import CLASSES, LABELS, Label
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         default=StatedLabels(),
         metavar="A,B[,C]",
         help=f"what its outputs mean, in their order, or by their names, as 'Com Mascara=with_mask,...': "
-        f"{', '.join(LABELS)}, or {IGNORE}",
+        f"{', '.join(CLASSES)}, or {IGNORE}",
     )
     group.add_argument(
         "--pixels",

@@ -35,7 +35,8 @@ class FloatModel:
     """A float classifier as a mask classifier.
 
     `function` is a concrete TensorFlow function with weights frozen into it: float32 (1, height, width, 3) in the range
-    and order of colours that the card will say (`card_pixels`, `card_colours`), to probabilities (1, labels).
+    and order of colours that the card will say (`card_pixels`, `card_colours`), to probabilities (1, labels), and of
+    no face last where that is told.
     """
 
     network: Network
@@ -71,7 +72,7 @@ class FloatModel:
         return ((ordered.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))[np.newaxis]
 
     def outputs(self, pixels: Image) -> NDArray[np.float64]:
-        """What the model itself gives for RGB pixels of its size: probabilities, shape (labels,)."""
+        """What the model itself gives for RGB pixels of its size: probabilities, as `function` gives them."""
         import tensorflow as tf
 
         return np.asarray(self.function(tf.constant(self.values(pixels)))[0], np.float64).reshape(-1)
@@ -81,7 +82,9 @@ class FloatModel:
         size = {"width_px": self.network.width_px, "height_px": self.network.height_px}
         pixels = face_pixels(image, region, **size, colour_order="rgb")
         shares = probabilities(self.outputs(pixels), OutputCard(dtype="float32", scale=1.0), temperature=1.0)
-        return dict(zip(self.labels, shares.tolist(), strict=True))
+        # As the device has it: the labels share what `no_face` leaves.
+        among = shares[: len(self.labels)] / shares[: len(self.labels)].sum()
+        return dict(zip(self.labels, among.tolist(), strict=True))
 
 
 def open_float_model(
@@ -114,7 +117,7 @@ def settled(network: Network, choices: Choices) -> FloatModel:
         if network.outputs == 1:
             # Keras' two-class convention: the one output is the probability of the second label.
             shares = tf.concat([1.0 - shares, shares], axis=1)
-        return shares if np.array_equal(matrix, np.eye(len(matrix))) else tf.matmul(shares, matrix)
+        return shares if np.array_equal(matrix, np.eye(matrix.shape[0], matrix.shape[1])) else tf.matmul(shares, matrix)
 
     with quiet_tensorflow():
         function = frozen(call, (1, network.height_px, network.width_px, 3), "float32")

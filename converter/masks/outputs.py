@@ -1,4 +1,4 @@
-"""Outputs: which of our labels does each output of a network mean, and which means none?"""
+"""Outputs: which of our labels does each output of a network mean, which that there is no face, and which nothing?"""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 
-from converter.label_names import is_no_label, label_of
-from edge_agent.domain import LABELS, Label
+from converter.label_names import is_no_face, is_no_label, label_of
+from edge_agent.domain import CLASSES, LABELS, NO_FACE, Class, Label
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Output: TypeAlias = Label | Literal["ignore"]
+Output: TypeAlias = Class | Literal["ignore"]
 IGNORE: Literal["ignore"] = "ignore"
-"""What an output means that says nothing of a mask: "background", "uncertain"."""
+"""What an output means that says nothing at all: "uncertain"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def parse_labels(text: str) -> StatedLabels:
         output = output_of(label)
         if output is None:
             raise argparse.ArgumentTypeError(
-                f"'{label}' of '{text}' is none of {', '.join(LABELS)} or {IGNORE}; write one for each output, in "
+                f"'{label}' of '{text}' is none of {', '.join(CLASSES)} or {IGNORE}; write one for each output, in "
                 "their order, or NAME=LABEL"
             )
         names.append(name if equals else "")
@@ -75,7 +75,9 @@ def parse_labels(text: str) -> StatedLabels:
 
 def output_of(name: str) -> Output | None:
     """What a usual name means; None where it is not obvious."""
-    return IGNORE if name.strip() == IGNORE or is_no_label(name) else label_of(name)
+    if name.strip() == IGNORE or is_no_label(name):
+        return IGNORE
+    return NO_FACE if is_no_face(name) else label_of(name)
 
 
 def outputs_of(names: Sequence[str], *, path: object) -> tuple[Output, ...]:
@@ -103,21 +105,22 @@ def unknown_names(path: object, names: Sequence[str]) -> str:
 
 def labels_among(outputs: Sequence[Output]) -> tuple[Label, ...]:
     """The labels, in the order of the outputs."""
-    return tuple(output for output in outputs if output != IGNORE)
+    return tuple(output for output in outputs if output not in {IGNORE, NO_FACE})
 
 
 def sharing_out(outputs: Sequence[Output]) -> NDArray[np.float32]:
-    """The matrix, (outputs, labels), that takes probabilities of outputs to those of labels.
+    """The matrix that takes probabilities of outputs to those of labels and, last and where it is told, of no face.
 
     What falls to an ignored output is shared out evenly: a reading that is mostly "uncertain" then says nothing.
     """
     labels = labels_among(outputs)
-    matrix = np.zeros((len(outputs), len(labels)), np.float32)
+    told: tuple[Output, ...] = (*labels, NO_FACE) if NO_FACE in outputs else labels
+    matrix = np.zeros((len(outputs), len(told)), np.float32)
     for row, output in enumerate(outputs):
         if output == IGNORE:
-            matrix[row] = 1 / len(labels)
+            matrix[row, : len(labels)] = 1 / len(labels)
         else:
-            matrix[row, labels.index(output)] = 1.0
+            matrix[row, told.index(output)] = 1.0
     return matrix
 
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converter.drawn_faces import as_png, drawn_faces
+from converter.masks.outputs import sharing_out
 from converter.masks.preprocessing import PIXEL_SCALES
 from converter.silence import quiet_tensorflow
+from edge_agent.domain import NO_FACE
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import Golden, InputCard, MaskCard, OutputCard
 from edge_agent.vision.masks import MaskReader
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from converter.masks.float_models import FloatModel
 
+NO_FACE_THRESHOLD = 0.5
+"""Likelier no face than one."""
 _DISTRIBUTIONS = ("maskwatch", "tensorflow", "keras", "tf_keras", "ai-edge-litert", "tflite-runtime")
 
 
@@ -47,6 +51,7 @@ def make_card(content: bytes, model: FloatModel, *, name: str, metrics: Mapping[
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
         labels=model.labels,
+        no_face_threshold=NO_FACE_THRESHOLD if NO_FACE in model.choices.outputs else None,
         input=_input_card(interpreter, model),
         output=_output_card(interpreter),
         margin_fraction=model.margin_fraction,
@@ -55,7 +60,10 @@ def make_card(content: bytes, model: FloatModel, *, name: str, metrics: Mapping[
         metrics=dict(metrics),
         versions=versions_with(model.network.kind),
         # Placeholders until the model has spoken.
-        golden=tuple(Golden(picture=as_png(face), scores=[0.0] * len(model.labels)) for face in drawn_faces()),
+        golden=tuple(
+            Golden(picture=as_png(face), scores=[0.0] * sharing_out(model.choices.outputs).shape[1])
+            for face in drawn_faces()
+        ),
     )
     return _with_surest(with_golden(card, interpreter))
 
@@ -79,8 +87,8 @@ def with_golden(card: MaskCard, interpreter: Interpreter) -> MaskCard:
     classifier = MaskReader(interpreter, card, name=card.name)
     golden = []
     for one in card.golden:
-        scores = classifier.scores_of_whole(one.image())
-        golden.append(Golden(picture=one.picture, scores=[round(scores[label], 6) for label in card.labels]))
+        outputs = classifier.outputs_of_whole(one.image())
+        golden.append(Golden(picture=one.picture, scores=[round(float(share), 6) for share in outputs]))
     return card.model_copy(update={"golden": tuple(golden)})
 
 

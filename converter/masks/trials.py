@@ -148,7 +148,7 @@ def as_labels(given: NDArray[np.float64], outputs: Sequence[Output]) -> NDArray[
     if given.shape[1] == 1:
         # Keras' two-class convention: the one output is the probability of the second label.
         given = np.hstack([1 - given, given])
-    shares = given @ sharing_out(outputs)
+    shares = (given @ sharing_out(outputs))[:, : len(labels_among(outputs))]
     return np.asarray(shares / np.maximum(shares.sum(1, keepdims=True), 1e-12), np.float64)
 
 

@@ -23,6 +23,6 @@ def test_a_name_is_known_by_its_letters(name, label):
     assert label_of(name) == label
 
 
-@pytest.mark.parametrize(("name", "is_none"), [("Background Noise", True), ("2 uncertain", True), ("mask", False)])
+@pytest.mark.parametrize(("name", "is_none"), [("Background Noise", False), ("2 uncertain", True), ("mask", False)])
 def test_what_says_nothing_of_a_mask_is_known(name, is_none):
     assert is_no_label(name) is is_none

@@ -37,8 +37,8 @@ def test_the_device_reads_with_a_converted_model(converted, runtime):
     classifier = open_mask_reader(converted, runtime=runtime)
 
     assert classifier.runtime == runtime
-    assert classifier.read(coloured(BLUE, seed=99), WHOLE)[0] == "with_mask"
-    assert classifier.read(coloured(RED, seed=99), WHOLE)[0] == "without_mask"
+    assert classifier.read(coloured(BLUE, seed=99), WHOLE).label == "with_mask"
+    assert classifier.read(coloured(RED, seed=99), WHOLE).label == "without_mask"
 
 
 def test_a_model_is_proven_in_what_is_installed_and_the_rest_is_named(colour_model, convert, monkeypatch, capsys):
@@ -107,7 +107,7 @@ def test_a_model_with_its_own_scaling_gets_bytes(keras_3, convert, tmp_path):
 
     classifier = open_mask_reader(tmp_path / "out" / "a.tflite")
     assert (classifier.card.input.scale, classifier.card.input.zero_point) == (1.0, 0.0)
-    assert classifier.read(coloured(RED, seed=5), WHOLE)[0] == "without_mask"
+    assert classifier.read(coloured(RED, seed=5), WHOLE).label == "without_mask"
 
 
 def test_labelled_pictures_tell_which_pixels_a_model_was_trained_on(keras_3, convert, tmp_path, capsys):
@@ -310,7 +310,7 @@ def test_an_unknown_label_is_refused_with_those_that_there_are(colour_model, con
     with pytest.raises(SystemExit) as ended:
         convert(colour_model, labels="cats,dogs")
     assert ended.value.code == 2
-    assert "is none of with_mask, without_mask, mask_worn_incorrectly or ignore" in said(capsys)
+    assert "is none of with_mask, without_mask, mask_worn_incorrectly, no_face or ignore" in said(capsys)
 
 
 @pytest.mark.reference_data
@@ -349,8 +349,8 @@ def test_grey_and_means_of_each_channel_stand_in_front_of_the_network(keras_3, c
     for runtime in RUNTIMES:
         classifier = open_mask_reader(tmp_path / "out" / "grey.tflite", runtime=runtime)
         assert classifier.takes_pixels_as_they_are
-        assert classifier.read(coloured((60, 60, 60), seed=5), WHOLE)[0] == "with_mask"
-        assert classifier.read(coloured((170, 170, 170), seed=5), WHOLE)[0] == "without_mask"
+        assert classifier.read(coloured((60, 60, 60), seed=5), WHOLE).label == "with_mask"
+        assert classifier.read(coloured((170, 170, 170), seed=5), WHOLE).label == "without_mask"
     source = read_card(tmp_path / "out" / "grey.tflite").source
     assert (source["colours"], source["means"], source["std"]) == ("grey", [100.0], [50.0])
     assert source["reasons"]["labels"] == "stated"
@@ -360,11 +360,29 @@ def test_an_output_that_means_nothing_is_not_on_the_card(keras_3, convert, tmp_p
     with quiet_tensorflow():
         colour_classifier(keras_3, units=3).save(tmp_path / "a.keras")
 
-    assert convert(tmp_path / "a.keras", labels="with_mask,without_mask,background") == 0
+    assert convert(tmp_path / "a.keras", labels="with_mask,without_mask,uncertain") == 0
 
     card = read_card(tmp_path / "out" / "a.tflite")
     assert card.labels == ("with_mask", "without_mask")
     assert card.source["outputs"] == ["with_mask", "without_mask", "ignore"]
+
+
+def test_an_output_of_no_face_is_the_last_and_rejects(keras_3, convert, tmp_path):
+    with quiet_tensorflow():
+        colour_classifier(keras_3, units=3).save(tmp_path / "a.keras")
+
+    assert (
+        convert(tmp_path / "a.keras", labels="no_face,without_mask,with_mask", calibration=tmp_path / "nowhere") == 78
+    )
+    write_pictures(tmp_path / "reds", RED, count=30)
+    assert convert(tmp_path / "a.keras", labels="no_face,without_mask,with_mask", calibration=tmp_path / "reds") == 0
+
+    for runtime in RUNTIMES:
+        classifier = open_mask_reader(tmp_path / "out" / "a.tflite", runtime=runtime)
+        assert classifier.card.labels == ("without_mask", "with_mask")
+        assert not classifier.read(coloured(BLUE, seed=5), WHOLE).is_face
+        found = classifier.read(coloured(RED, seed=5), WHOLE)
+        assert (found.is_face, found.label) == (True, "without_mask")
 
 
 def test_what_is_there_is_kept_unless_it_may_be_overwritten(colour_model, faces, tmp_path, capsys):

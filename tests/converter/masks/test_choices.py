@@ -152,7 +152,7 @@ def test_an_output_that_means_nothing_is_shared_out():
 
 def test_names_in_the_file_are_understood_or_asked_for():
     known = a_network(Preprocessing(), outputs=3, output_names=("0 Mask", "1 No Mask", "2 Background"))
-    assert choose_for(known).outputs == (*LABELS, "ignore")
+    assert choose_for(known).outputs == (*LABELS, "no_face")
 
     foreign = a_network(Preprocessing(), output_names=("0 Com Mascara", "1 Sem Mascara"))
     with pytest.raises(ConfigError, match=r"'0 Com Mascara', '1 Sem Mascara'; say what each means.*--labels"):

@@ -20,7 +20,7 @@ from converter.masks.outputs import Output, StatedLabels, parse_labels, sharing_
             "Sim=with_mask,Nao=nomask,Fundo=ignore",
             StatedLabels(("with_mask", "without_mask", "ignore"), ("Sim", "Nao", "Fundo")),
         ),
-        ("with_mask,without_mask,background", StatedLabels(("with_mask", "without_mask", "ignore"))),
+        ("with_mask,without_mask,background", StatedLabels(("with_mask", "without_mask", "no_face"))),
     ],
 )
 def test_labels_are_given_in_order_or_by_name(text, stated):
