@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from converter.commands import bench, calibrate, convert, evaluate, inspect, release, sizes
+from converter.commands import bench, calibrate, card, convert, evaluate, inspect, release, sizes
 from edge_agent.errors import AgentError
 
 if TYPE_CHECKING:
@@ -44,6 +44,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"maskwatch {version('maskwatch')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (convert, evaluate, calibrate, inspect, bench, sizes, release):
+    for command in (convert, card, evaluate, calibrate, inspect, bench, sizes, release):
         command.add_to(commands)
     return parser

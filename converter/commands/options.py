@@ -46,7 +46,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--pixels",
         choices=PIXEL_RANGES,
-        help="range of the pixels that it was trained on, before any scaling layer of its own",
+        help="range of the pixels that it was trained on, before any scaling layer of its own (type --pixels=-1..1)",
     )
     group.add_argument("--colours", choices=COLOURS, help="order of the colours that it was trained on")
     group.add_argument(

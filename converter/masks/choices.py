@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from converter.masks.metrics import Share
     from converter.masks.networks import Network
     from converter.masks.outputs import Output
+    from converter.masks.preprocessing import Colours, PixelRange
     from converter.masks.stated import Stated
     from edge_agent.domain import Label
 
@@ -50,6 +51,16 @@ class Choices:
     def labels(self) -> tuple[Label, ...]:
         """What is told apart."""
         return labels_among(self.outputs)
+
+    @property
+    def card_pixels(self) -> PixelRange:
+        """The range on the card; behind a convolution that does the rest it is bytes as they are."""
+        return self.way.pixels if self.way.fits_a_card else "0..255"
+
+    @property
+    def card_colours(self) -> Colours:
+        """The order of colours on the card."""
+        return self.way.colours if self.way.fits_a_card else "rgb"
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in the `source` section of a card."""

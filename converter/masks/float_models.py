@@ -15,7 +15,7 @@ from converter.masks.choices import Choices, choose
 from converter.masks.graphs import frozen
 from converter.masks.networks import Network, open_network
 from converter.masks.outputs import sharing_out
-from converter.masks.preprocessing import PIXEL_SCALES, Colours, PixelRange
+from converter.masks.preprocessing import PIXEL_SCALES
 from converter.masks.stated import NOTHING_STATED, Stated
 from converter.silence import quiet_tensorflow
 from edge_agent.vision.card import OutputCard
@@ -35,14 +35,12 @@ class FloatModel:
     """A float classifier as a mask classifier.
 
     `function` is a concrete TensorFlow function with weights frozen into it: float32 (1, height, width, 3) in the range
-    and order of colours that the card will say (`card_pixels`, `card_colours`), to probabilities (1, labels), and of
+    and order of colours that the card will say, to probabilities (1, labels), and of
     no face last where that is told.
     """
 
     network: Network
     choices: Choices
-    card_pixels: PixelRange
-    card_colours: Colours
     function: Any
 
     @property
@@ -67,8 +65,8 @@ class FloatModel:
 
     def values(self, pixels: Image) -> NDArray[np.float32]:
         """The input tensor, (1, height, width, 3), for RGB pixels of this model's size."""
-        scale, zero_point = PIXEL_SCALES[self.card_pixels]
-        ordered = pixels[..., ::-1] if self.card_colours == "bgr" else pixels
+        scale, zero_point = PIXEL_SCALES[self.choices.card_pixels]
+        ordered = pixels[..., ::-1] if self.choices.card_colours == "bgr" else pixels
         return ((ordered.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))[np.newaxis]
 
     def outputs(self, pixels: Image) -> NDArray[np.float64]:
@@ -124,7 +122,5 @@ def settled(network: Network, choices: Choices) -> FloatModel:
     return FloatModel(
         network=network,
         choices=choices,
-        card_pixels=way.pixels if way.fits_a_card else "0..255",
-        card_colours=way.colours if way.fits_a_card else "rgb",
         function=function,
     )

@@ -81,7 +81,13 @@ def make(
     latency_ms = _latency_ms(content, name)
     if form == "int16" and latency_ms > SLOWEST_MS:
         raise ModelError(f"int16: {latency_ms:.0f} ms a reading, for want of a fast kernel in the runtimes here")
-    card = make_card(content, model, name=name, metrics={"format": form, "calibration_pictures": len(calibration)})
+    card = make_card(
+        content,
+        model.network,
+        model.choices,
+        name=name,
+        metrics={"format": form, "calibration_pictures": len(calibration)},
+    )
     proof = prove(content, card)
     converted = answers_of_converted(content, card, shown.pixels)
     return Made(form, content, card, proof, Comparison(source, converted, shown.labels), latency_ms)

@@ -228,6 +228,6 @@ def _range_of(loaded: LoadedModel, bare: Any, stated: Stated) -> tuple[PixelRang
     if stated.pixels is None:
         raise ModelError(
             f"{loaded.path}: begins with a scaling of its own (pixel * {factor:.4g} {offset:+.4g}) that fits no usual "
-            f"range; say which pixels it was trained on: --pixels {' or '.join(PIXEL_RANGES)}"
+            f"range; say which pixels it was trained on: --pixels={' or '.join(PIXEL_RANGES)}"
         )
     return None, ""

@@ -95,7 +95,9 @@ def outputs_of(names: Sequence[str], *, path: object) -> tuple[Output, ...]:
 
 def unknown_names(path: object, names: Sequence[str]) -> str:
     """How to say what names mean that nobody here knows."""
-    guesses = [output_of(name) or LABELS[number % len(LABELS)] for number, name in enumerate(names)]
+    known = [output_of(name) for name in names]
+    left = [label for label in LABELS if label not in known]
+    guesses = [output or (left.pop(0) if left else IGNORE) for output in known]
     example = ",".join(f"{name}={guess}" for name, guess in zip(names, guesses, strict=True))
     return (
         f"{path}: its outputs are called {', '.join(repr(name) for name in names)}; say what each means, "

@@ -72,8 +72,9 @@ class Preprocessing:
 
     def as_options(self) -> str:
         """As it is typed."""
-        text = f"--pixels {self.pixels} --colours {self.colours}"
-        text += f" --means {','.join(f'{mean:g}' for mean in self.means)}" if self.means else ""
+        # An equals sign, for -1..1 looks like an option.
+        text = f"--pixels={self.pixels} --colours {self.colours}"
+        text += f" --means={','.join(f'{mean:g}' for mean in self.means)}" if self.means else ""
         return text + (f" --std {','.join(f'{one:g}' for one in self.deviations)}" if self.deviations else "")
 
     def as_json(self) -> dict[str, Any]:

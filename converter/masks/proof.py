@@ -23,7 +23,8 @@ from edge_agent.vision.tflite import Interpreter, RuntimeName, probe_runtimes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from converter.masks.float_models import FloatModel
+    from converter.masks.choices import Choices
+    from converter.masks.networks import Network
 
 NO_FACE_THRESHOLD = 0.5
 """Likelier no face than one."""
@@ -38,7 +39,7 @@ class Proof:
     missing: tuple[RuntimeName, ...]
 
 
-def make_card(content: bytes, model: FloatModel, *, name: str, metrics: Mapping[str, Any]) -> MaskCard:
+def make_card(content: bytes, network: Network, choices: Choices, *, name: str, metrics: Mapping[str, Any]) -> MaskCard:
     """Describe a converted model by what its tensors say, with golden vectors made by running it.
 
     Raises:
@@ -50,19 +51,18 @@ def make_card(content: bytes, model: FloatModel, *, name: str, metrics: Mapping[
         name=name,
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
-        labels=model.labels,
-        no_face_threshold=NO_FACE_THRESHOLD if NO_FACE in model.choices.outputs else None,
-        input=_input_card(interpreter, model),
+        labels=choices.labels,
+        no_face_threshold=NO_FACE_THRESHOLD if NO_FACE in choices.outputs else None,
+        input=_input_card(interpreter, network, choices),
         output=_output_card(interpreter),
-        margin_fraction=model.margin_fraction,
-        training_data=list(model.network.training_data),
-        source={"file": model.path.name, "kind": model.network.kind} | model.choices.as_json(),
+        margin_fraction=network.margin_fraction,
+        training_data=list(network.training_data),
+        source={"file": network.path.name, "kind": network.kind} | choices.as_json(),
         metrics=dict(metrics),
-        versions=versions_with(model.network.kind),
+        versions=versions_with(network.kind),
         # Placeholders until the model has spoken.
         golden=tuple(
-            Golden(picture=as_png(face), scores=[0.0] * sharing_out(model.choices.outputs).shape[1])
-            for face in drawn_faces()
+            Golden(picture=as_png(face), scores=[0.0] * sharing_out(choices.outputs).shape[1]) for face in drawn_faces()
         ),
     )
     return _with_surest(with_golden(card, interpreter))
@@ -127,17 +127,17 @@ def _first_working(content: bytes, *, name: str) -> Interpreter:
     raise ModelError(f"{name}: no runtime of the device can run the converted model ({'; '.join(failures)})")
 
 
-def _input_card(interpreter: Interpreter, model: FloatModel) -> InputCard:
+def _input_card(interpreter: Interpreter, network: Network, choices: Choices) -> InputCard:
     tensor = interpreter.inputs[0]
-    scale, zero_point = PIXEL_SCALES[model.card_pixels]
+    scale, zero_point = PIXEL_SCALES[choices.card_pixels]
     if tensor.dtype.name == "uint8" and np.isclose(tensor.scale, scale, rtol=1e-5):
         # The middle of 0..255 lies between two steps; the tensor's own zero point keeps the way in a plain copy.
         zero_point = float(tensor.zero_point)
     return InputCard.model_validate(
         {
-            "width": model.network.width_px,
-            "height": model.network.height_px,
-            "colour_order": model.card_colours,
+            "width": network.width_px,
+            "height": network.height_px,
+            "colour_order": choices.card_colours,
             "dtype": tensor.dtype.name,
             "scale": scale,
             "zero_point": zero_point,

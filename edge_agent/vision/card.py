@@ -205,7 +205,7 @@ def read_card(model: Path) -> MaskCard:
     except FileNotFoundError as error:
         raise ModelError(
             f"{model}: its card {path.name} is missing; put it back beside the model, "
-            "or convert the model again with 'edge-convert convert'"
+            f"or make one with 'edge-convert card {model}'"
         ) from error
     except ValidationError as error:
         raise ModelError(f"{path}: not a card of a mask reader: {_details(error)}") from error

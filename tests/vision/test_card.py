@@ -62,7 +62,7 @@ def test_a_missing_model_and_a_missing_card_are_named_with_what_to_do(written, t
         read_card(tmp_path / "masks.tflite")
     model = written()
     card_path(model).unlink()
-    with pytest.raises(ModelError, match=r"its card masks\.json is missing; put it back .*'edge-convert convert'"):
+    with pytest.raises(ModelError, match=r"its card masks\.json is missing; put it back .*'edge-convert card"):
         read_card(model)
 
 

@@ -111,7 +111,7 @@ def test_three_labels_in_the_wrong_order_are_refused():
 def test_a_stated_range_that_reads_clearly_worse_is_refused_with_the_better_one():
     stated = Stated(labels=StatedLabels(LABELS), pixels="0..255")
 
-    with pytest.raises(GateError, match=r"--pixels 0\.\.1 --colours bgr"):
+    with pytest.raises(GateError, match=r"--pixels=0\.\.1 --colours bgr"):
         choose_for(a_network(Preprocessing("0..1", "bgr")), stated)
 
 

@@ -1,0 +1,133 @@
+"""`edge-convert card`: how does a TFLite file that somebody else made get its card?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from converter.commands.options import add_command, add_source_options, stated_by
+from converter.labelled_faces import faces_in, faces_of_scenes
+from converter.masks.calibration import MOST_PICTURES, read_pixels, spread
+from converter.masks.choices import choose, described
+from converter.masks.comparison import answers_of_converted
+from converter.masks.proof import make_card, prove
+from converter.masks.tflite_editing import edited
+from converter.masks.tflite_networks import open_tflite_network
+from converter.masks.trials import as_labels
+from converter.model_kind import TFLITE_SUFFIX
+from converter.progress import say, with_progress
+from converter.silence import quiet_tensorflow
+from converter.writing import refuse_to_overwrite, write_together
+from edge_agent.vision.card import card_path
+from edge_agent.vision.masks import open_mask_reader
+
+if TYPE_CHECKING:
+    import argparse
+
+    from numpy.typing import NDArray
+
+    from converter.masks.choices import Choices
+    from converter.masks.comparison import Answers
+    from converter.masks.networks import Network
+
+EDITED = "-for-device"
+"""Behind the name of a file that is not the one that was given."""
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "card",
+        make,
+        summary="write the card of a .tflite mask classifier that exists, from Edge Impulse, Teachable Machine or "
+        "TFLite Model Maker",
+        example="edge-convert card model.tflite --labels mask=with_mask,face=without_mask --calibration faces/",
+    )
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="a .tflite file, or the zip of Teachable Machine with one in it"
+    )
+    add_source_options(parser)
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="PLACE",
+        help="faces in folders named after the labels, or COCO annotations (their train split), on which preprocessing "
+        "and labels are tried",
+    )
+    parser.add_argument(
+        "--pictures", type=int, default=MOST_PICTURES, metavar="N", help="use at most N of them (default: %(default)s)"
+    )
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="where they go (default: beside the model)")
+    parser.add_argument("--name", help="name of the files (default: that of the model)")
+    parser.add_argument("--overwrite", action="store_true", help="put new files in the place of those of the same name")
+    parser.add_argument("--force", action="store_true", help="write the card of a model that reads worse than it could")
+
+
+def make(options: argparse.Namespace) -> int:
+    """Find out what there is to find out, prove it in every runtime, and only then write."""
+    stated = stated_by(options)
+    network, content = open_tflite_network(options.model, stated)
+    pixels, labels = _pictures(options, network)
+    choices = choose(network, stated, pixels, labels, force=options.force)
+    say(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
+    for line in described(choices):
+        say(line)
+    if choices.right is None:
+        say("nothing could be checked: give --calibration, faces in folders named after the labels")
+    made = edited(content, choices.way, choices.outputs, network.outputs)
+    name = options.name or (network.name if made == content else f"{network.name}{EDITED}")
+    target = (options.output or options.model.parent) / f"{name}{TFLITE_SUFFIX}"
+    card = make_card(made, network, choices, name=name, metrics={"format": "as given" if made == content else "edited"})
+    proof = prove(made, card)
+    say(f"runs in {' and '.join(proof.proven)}")
+    if made != content:
+        say(f"{target.name} has in front and behind what a card cannot say: a resize is all that a device does")
+    if len(pixels):
+        by_device = answers_of_converted(made, card, pixels)
+        _compare(_own_answers(network, choices, pixels), by_device, labels)
+    files = {card_path(target): card.to_json().encode()}
+    if not (target.exists() and target.read_bytes() == made):
+        files = {target: made} | files
+    if not options.overwrite:
+        refuse_to_overwrite(files)
+    write_together(files, prove=lambda: _open(target))
+    for path in files:
+        print(path)
+    return 0
+
+
+def _pictures(options: argparse.Namespace, network: Network) -> tuple[NDArray[np.uint8], tuple[Any, ...]]:
+    place = options.calibration
+    if place is None:
+        return np.zeros((0, network.height_px, network.width_px, 3), np.uint8), ()
+    faces = faces_of_scenes(place, split="train") if place.is_file() else faces_in(place)
+    unreadable: list[str] = []
+    found = read_pixels(spread(faces, most=options.pictures), network, unreadable=unreadable)
+    for sentence in unreadable:
+        say(f"left out: {sentence}")
+    return found
+
+
+def _own_answers(network: Network, choices: Choices, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Which label the file itself gives each picture."""
+    rows = with_progress(pixels, total=len(pixels), what="reading with the file")
+    given = np.array([network.probabilities(choices.way.values(one)) for one in rows])
+    return np.asarray(as_labels(given, choices.outputs).argmax(axis=1))
+
+
+def _compare(own: NDArray[np.int64], by_device: Answers, labels: tuple[Any, ...]) -> None:
+    """Say how the device reads with the card, and how often as the file itself."""
+    same = int((own == by_device.scores.argmax(axis=1)).sum())
+    right = by_device.right(labels)
+    if right.of:
+        say(f"reads {right.hits} of {right.of} labelled pictures right")
+    say(f"reads {same} of {len(own)} pictures as the file itself does")
+
+
+def _open(model: Path) -> None:
+    """Load what was written as a device does."""
+    with quiet_tensorflow():
+        open_mask_reader(model)

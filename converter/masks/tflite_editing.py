@@ -1,0 +1,295 @@
+"""TFLite editing: how does a .tflite file get what its card cannot say, without what it was made from?
+
+A fixed 1x1 convolution goes in front (grey from colour, means and deviations), and behind it what makes probabilities
+of labels of its outputs. Floats stay floats, integers integers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from converter.masks.outputs import sharing_out
+from edge_agent.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from converter.masks.graph_reading import Ending
+    from converter.masks.outputs import Output
+    from converter.masks.preprocessing import Preprocessing
+
+PIXELS_SCALE = 1.0
+"""Bytes go in as they are."""
+PROBABILITY_SCALE, PROBABILITY_ZERO_POINT = 1 / 256, -128
+"""What int8 softmax and logistic are bound to."""
+LARGEST_WEIGHT = 127
+_PASSES_ON = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST"}
+
+
+def ending_of(content: bytes) -> Ending:
+    """What the last operator makes of the outputs."""
+    editor = _Editor(content)
+    tensor = editor.graph.outputs[0]
+    while True:
+        operator = next((one for one in editor.graph.operators if tensor in one.outputs), None)
+        if operator is None:
+            return "logits"
+        match editor.name_of(operator):
+            case "SOFTMAX":
+                return "probabilities"
+            case "LOGISTIC":
+                return "sigmoid"
+            case name if name in _PASSES_ON:
+                tensor = operator.inputs[0]
+            case _:
+                return "logits"
+
+
+def edited(content: bytes, way: Preprocessing, outputs: Sequence[Output], number: int) -> bytes:
+    """The same model for what a device does: a resize before it, a probability for each label behind it.
+
+    `number` is how many outputs it has. The bytes come back as they are where nothing is missing.
+
+    Raises:
+        ModelError: its tensors are of a kind that nothing can be put beside.
+    """
+    editor = _Editor(content)
+    matrix, bias = _behind(outputs, number)
+    ends_in = ending_of(content)
+    if way.fits_a_card and ends_in != "logits" and _is_identity(matrix) and number > 1:
+        return content
+    if not way.fits_a_card:
+        editor.put_in_front(way)
+    if ends_in == "logits":
+        editor.put_behind("LOGISTIC" if number == 1 else "SOFTMAX")
+    if number == 1 or not _is_identity(matrix):
+        editor.put_matrix_behind(matrix, bias)
+    return editor.bytes()
+
+
+def _is_identity(matrix: NDArray[np.float32]) -> bool:
+    return bool(np.array_equal(matrix, np.eye(matrix.shape[0], matrix.shape[1])))
+
+
+def _behind(outputs: Sequence[Output], number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The matrix, (outputs, labels), and the bias that make labels of probabilities."""
+    matrix = sharing_out(outputs)
+    if number > 1:
+        return matrix, np.zeros(matrix.shape[1], np.float32)
+    # Of two labels the one output is the probability of the second.
+    return matrix[1:] - matrix[:1], matrix[0]
+
+
+class _Editor:
+    """A model as objects of TFLite's own schema."""
+
+    def __init__(self, content: bytes) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
+        self._schema = schema
+        try:
+            self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+            self.graph = self.model.subgraphs[0]
+        # A damaged flatbuffer points anywhere: whatever that raises means the same.
+        except Exception as error:
+            raise ModelError(f"not a TFLite model, or damaged: {error!r}") from error
+        self._names: Mapping[int, str] = {
+            value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)
+        }
+        # They name tensors that are no inputs and outputs any more.
+        self.model.signatureDefs = []
+
+    def name_of(self, operator: Any) -> str:
+        """The name of a built-in operator."""
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        return self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+    def bytes(self) -> bytes:
+        """The model as a flatbuffer."""
+        import flatbuffers
+
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def put_in_front(self, way: Preprocessing) -> None:
+        """Let the model take RGB bytes of 0..255, which a 1x1 convolution makes what it took."""
+        kernel, bias = way.kernel()
+        weights = kernel.transpose(3, 0, 1, 2)
+        index = int(self.graph.inputs[0])
+        taken = self.graph.tensors[index]
+        shape = [*taken.shape[:3], 3]
+        if taken.type == self._schema.TensorType.FLOAT32:
+            pixels = self._tensor("pixels", shape, taken.type)
+            self._convolve(pixels, weights, bias, index, version=1)
+        else:
+            scale, zero_point = self._scale_of(taken)
+            pixels = self._tensor("pixels", shape, self._schema.TensorType.UINT8, scale=PIXELS_SCALE, zero_point=0)
+            signed = self._tensor(
+                "pixels_int8", shape, self._schema.TensorType.INT8, scale=PIXELS_SCALE, zero_point=-128
+            )
+            result = index
+            if taken.type == self._schema.TensorType.UINT8:
+                result = self._tensor(
+                    "values_int8",
+                    list(taken.shape),
+                    self._schema.TensorType.INT8,
+                    scale=scale,
+                    zero_point=zero_point - 128,
+                )
+                self._operator("QUANTIZE", [result], [index], version=2, first=True)
+            self._convolve(signed, weights, bias, result, version=3)
+            self._operator("QUANTIZE", [pixels], [signed], version=2, first=True)
+        self.graph.inputs = [pixels]
+
+    def put_behind(self, name: str) -> None:
+        """Let a softmax or a logistic follow the output."""
+        options = None
+        if name == "SOFTMAX":
+            options = self._schema.SoftmaxOptionsT()
+            options.beta = 1.0
+        index = self._signed_output()
+        given = self.graph.tensors[index]
+        is_float = given.type == self._schema.TensorType.FLOAT32
+        result = self._probabilities("probabilities", list(given.shape), given.type)
+        self._operator(name, [index], [result], version=1 if is_float else 2, options=options, kind="SoftmaxOptions")
+        self.graph.outputs = [result]
+
+    def put_matrix_behind(self, matrix: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+        """Let a dense layer, (outputs, labels), follow the output."""
+        index = self._signed_output()
+        given = self.graph.tensors[index]
+        shape = [1, matrix.shape[1]]
+        options = self._schema.FullyConnectedOptionsT()
+        if given.type == self._schema.TensorType.FLOAT32:
+            weights, offsets = self._constant("matrix", matrix.T), self._constant("offsets", bias)
+            version = 1
+        else:
+            weights, offsets = self._quantized(matrix.T, bias, self._scale_of(given)[0], axis=None)
+            version = 4
+        result = self._probabilities("labels", shape, given.type)
+        self._operator(
+            "FULLY_CONNECTED",
+            [index, weights, offsets],
+            [result],
+            version=version,
+            options=options,
+            kind="FullyConnectedOptions",
+        )
+        self.graph.outputs = [result]
+
+    def _probabilities(self, name: str, shape: list[int], kind: int) -> int:
+        if kind == self._schema.TensorType.FLOAT32:
+            return self._tensor(name, shape, kind)
+        return self._tensor(name, shape, kind, scale=PROBABILITY_SCALE, zero_point=PROBABILITY_ZERO_POINT)
+
+    def _signed_output(self) -> int:
+        """The output, made int8 where it is uint8: the kernels of that are older than ours need be."""
+        index = int(self.graph.outputs[0])
+        given = self.graph.tensors[index]
+        if given.type != self._schema.TensorType.UINT8:
+            return index
+        scale, zero_point = self._scale_of(given)
+        signed = self._tensor(
+            "output_int8", list(given.shape), self._schema.TensorType.INT8, scale=scale, zero_point=zero_point - 128
+        )
+        self._operator("QUANTIZE", [index], [signed], version=2)
+        return signed
+
+    def _convolve(
+        self, taken: int, weights: NDArray[np.float32], bias: NDArray[np.float32], result: int, *, version: int
+    ) -> None:
+        options = self._schema.Conv2DOptionsT()
+        options.strideW = options.strideH = options.dilationWFactor = options.dilationHFactor = 1
+        if version == 1:
+            inputs = [taken, self._constant("colours", weights), self._constant("offsets", bias)]
+        else:
+            inputs = [taken, *self._quantized(weights, bias, PIXELS_SCALE, axis=0)]
+        self._operator("CONV_2D", inputs, [result], version=version, options=options, kind="Conv2DOptions", first=True)
+
+    def _quantized(
+        self, weights: NDArray[np.float32], bias: NDArray[np.float32], input_scale: float, *, axis: int | None
+    ) -> tuple[int, int]:
+        """Weights as int8, with a scale for each channel or for all, and a bias as int32."""
+        rest = tuple(range(1, weights.ndim))
+        largest = np.abs(weights).max(axis=rest) if axis is not None else np.array([np.abs(weights).max()])
+        scales = np.maximum(largest, 1e-9) / LARGEST_WEIGHT
+        each = scales.reshape(-1, *(1,) * len(rest))
+        steps = np.round(weights / each).astype(np.int8)
+        offsets = np.round(bias / (input_scale * scales)).astype(np.int32)
+        return (
+            self._constant("weights_int8", steps, scales=scales),
+            self._constant("offsets_int32", offsets, scales=input_scale * scales),
+        )
+
+    def _constant(self, name: str, values: NDArray[Any], *, scales: NDArray[Any] | None = None) -> int:
+        buffer = self._schema.BufferT()
+        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+        self.model.buffers.append(buffer)
+        kinds = {"float32": "FLOAT32", "int8": "INT8", "int32": "INT32"}
+        kind = getattr(self._schema.TensorType, kinds[values.dtype.name])
+        index = self._tensor(name, list(values.shape), kind, buffer=len(self.model.buffers) - 1)
+        if scales is not None:
+            self._set_scales(index, scales, np.zeros(len(scales), np.int64))
+        return index
+
+    def _tensor(
+        self, name: str, shape: list[int], kind: int, *, scale: float = 0.0, zero_point: int = 0, buffer: int = 0
+    ) -> int:
+        tensor = self._schema.TensorT()
+        tensor.name, tensor.shape, tensor.type, tensor.buffer = (
+            name.encode(),
+            [int(side) for side in shape],
+            kind,
+            buffer,
+        )
+        tensor.hasRank = True
+        self.graph.tensors.append(tensor)
+        index = len(self.graph.tensors) - 1
+        if scale:
+            self._set_scales(index, np.array([scale]), np.array([zero_point]))
+        return index
+
+    def _set_scales(self, index: int, scales: NDArray[Any], zero_points: NDArray[Any]) -> None:
+        quantization = self._schema.QuantizationParametersT()
+        quantization.scale, quantization.zeroPoint = scales.astype(np.float32), zero_points.astype(np.int64)
+        self.graph.tensors[index].quantization = quantization
+
+    def _scale_of(self, tensor: Any) -> tuple[float, int]:
+        quantization = tensor.quantization
+        if quantization is None or quantization.scale is None or not len(quantization.scale):
+            raise ModelError(
+                "its input or output is of integers without a scale; convert the model that it was made from"
+            )
+        return float(quantization.scale[0]), int(quantization.zeroPoint[0])
+
+    def _operator(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        *,
+        version: int,
+        options: Any = None,
+        kind: str = "",
+        first: bool = False,
+    ) -> None:
+        code = self._schema.OperatorCodeT()
+        code.builtinCode = getattr(self._schema.BuiltinOperator, name)
+        code.deprecatedBuiltinCode = code.builtinCode
+        code.version = version
+        self.model.operatorCodes.append(code)
+        operator = self._schema.OperatorT()
+        operator.opcodeIndex = len(self.model.operatorCodes) - 1
+        operator.inputs, operator.outputs = list(inputs), list(outputs)
+        if options is not None:
+            operator.builtinOptionsType = getattr(self._schema.BuiltinOptions, kind)
+            operator.builtinOptions = options
+        if first:
+            self.graph.operators.insert(0, operator)
+        else:
+            self.graph.operators.append(operator)

@@ -1,0 +1,144 @@
+"""TFLite networks: what does somebody else's .tflite file take and give, as far as it says so itself?"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converter.masks.loading import TEACHABLE_LABELS, read_names
+from converter.masks.networks import Network
+from converter.masks.preprocessing import PIXEL_SCALES
+from converter.masks.tflite_editing import ending_of
+from converter.silence import quiet_tensorflow
+from edge_agent.errors import ModelError
+from edge_agent.vision.tflite import open_interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from converter.masks.preprocessing import PixelRange
+    from converter.masks.stated import Stated
+    from edge_agent.vision.tflite import Interpreter, Tensor
+
+TFLITE_MAGIC = b"TFL3"
+_RANK = 4
+_CHANNELS = (1, 3)
+
+
+def open_tflite_network(path: Path, stated: Stated) -> tuple[Network, bytes]:
+    """Open a .tflite file, or the Teachable Machine zip with one in it; gives its bytes too.
+
+    Raises:
+        ModelError: missing, damaged, or no classifier of single pictures, channels last.
+    """
+    content, names, kind = _content_of(path)
+    with quiet_tensorflow():
+        interpreter = open_interpreter(content, name=str(path))
+    if len(interpreter.inputs) != 1 or len(interpreter.outputs) != 1:
+        raise ModelError(
+            f"{path}: has {len(interpreter.inputs)} inputs and {len(interpreter.outputs)} outputs; a mask classifier "
+            "takes one picture of a face and gives one score per label"
+        )
+    taken, given = interpreter.inputs[0], interpreter.outputs[0]
+    if len(taken.shape) != _RANK or taken.shape[0] != 1 or taken.shape[3] not in _CHANNELS:
+        raise ModelError(
+            f"{path}: its input has shape {tuple(taken.shape)}, a mask classifier's has (1, height, width, 3) or "
+            "(1, height, width, 1); convert the model that it was made from"
+        )
+    pixels = _range_of(taken)
+    network = Network(
+        path=path,
+        name=path.stem,
+        kind=kind,
+        height_px=int(taken.shape[1]),
+        width_px=int(taken.shape[2]),
+        channels=int(taken.shape[3]),
+        outputs=int(np.prod(given.shape)),
+        probabilities=_called(interpreter, content),
+        output_names=names,
+        pixels=pixels,
+        pixels_from="found in the file: the scale of its input" if pixels else "",
+        margin_fraction=stated.margin_fraction or 0.0,
+    )
+    return network, content
+
+
+def _content_of(path: Path) -> tuple[bytes, tuple[str, ...], str]:
+    """The model's bytes, the names of its outputs where files say them, and what it is."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    if content[4:8] == TFLITE_MAGIC:
+        names = _names_inside(content) or _names_beside(path)
+        return content, names, "TFLite"
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            models = [name for name in archive.namelist() if name.endswith(".tflite")]
+            if len(models) == 1:
+                return archive.read(models[0]), _names_in(archive), "Teachable Machine, TFLite"
+    raise ModelError(f"{path}: no TFLite model; other kinds are taken by 'edge-convert convert {path}'")
+
+
+def _names_inside(content: bytes) -> tuple[str, ...]:
+    """TFLite Metadata packs its label file as a zip behind the model."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return _names_in(archive)
+    except zipfile.BadZipFile:
+        return ()
+
+
+def _names_in(archive: zipfile.ZipFile) -> tuple[str, ...]:
+    files = [name for name in archive.namelist() if name.endswith(".txt") and "label" in name.lower()]
+    if not files:
+        return ()
+    lines = archive.read(files[0]).decode("utf-8-sig", "replace").splitlines()
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def _names_beside(path: Path) -> tuple[str, ...]:
+    """`labels.txt` beside the file, or one that is named after it."""
+    for name in (f"{path.stem}_labels.txt", f"{path.stem}.txt", TEACHABLE_LABELS):
+        if names := read_names(path.with_name(name)):
+            return names
+    return ()
+
+
+def _range_of(tensor: Tensor) -> PixelRange | None:
+    """The range that the scale of a quantized input is made for; None for floats."""
+    if not tensor.scale:
+        return None
+    return next(
+        (pixels for pixels, (scale, _) in PIXEL_SCALES.items() if np.isclose(tensor.scale, scale, rtol=0.02)), None
+    )
+
+
+def _called(interpreter: Interpreter, content: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    """The file as a function of real values, to probabilities."""
+    taken, given = interpreter.inputs[0], interpreter.outputs[0]
+    ends_in = ending_of(content)
+
+    def call(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        tensor = values
+        if taken.scale:
+            limits = np.iinfo(taken.dtype)
+            steps = np.round(values / taken.scale + taken.zero_point)
+            tensor = np.clip(steps, limits.min, limits.max).astype(taken.dtype)
+        raw = interpreter.run(tensor.astype(taken.dtype))[0].astype(np.float64).reshape(-1)
+        if given.scale:
+            raw = (raw - given.zero_point) * given.scale
+        if ends_in != "logits":
+            return np.asarray(raw)
+        if len(raw) == 1:
+            return np.asarray(1 / (1 + np.exp(-raw)))
+        shares = np.exp(raw - raw.max())
+        return np.asarray(shares / shares.sum())
+
+    return call

@@ -1,0 +1,160 @@
+"""A TFLite file that somebody else made gets its card, and what a card cannot say in front and behind."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from converter.cli import main
+from converter.silence import quiet_tensorflow
+from edge_agent.domain import Box
+from edge_agent.vision.card import read_card
+from edge_agent.vision.masks import open_mask_reader
+from tests.converter.colour_classifier import BLUE, RED, RUNTIMES, SIDE_PX, colour_classifier, coloured, write_pictures
+
+pytestmark = pytest.mark.tensorflow
+
+WHOLE = Box(0, 0, 48, 48)
+DARK, LIGHT = (60, 60, 60), (170, 170, 170)
+
+
+def tflite(model, *, integers=None, half=False):
+    """A Keras model as others convert it; `integers` is the type of its input and output."""
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
+        if half or integers:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if half:
+            converter.target_spec.supported_types = [tf.float16]
+        if integers:
+            shape = (1, *model.inputs[0].shape[1:])
+            random = np.random.default_rng(1)
+            converter.representative_dataset = lambda: (
+                [np.zeros(shape, np.float32) + random.uniform(-1, 1, shape[-1]).astype(np.float32)] for _ in range(40)
+            )
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = getattr(tf, integers)
+        return bytes(converter.convert())
+
+
+def grey_classifier(keras, activation):
+    """Masked is what is darker than the middle, in grey of -1..1; one output, high where bare."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((SIDE_PX, SIDE_PX, 1)),
+            layers.Conv2D(1, 1),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(1, activation),
+        ]
+    )
+    model.layers[0].set_weights([np.ones((1, 1, 1, 1)), np.zeros(1)])
+    model.layers[-1].set_weights([np.array([[8.0]]), np.zeros(1)])
+    return model
+
+
+@pytest.fixture
+def greys(tmp_path):
+    write_pictures(tmp_path / "greys" / "with_mask", DARK, count=30)
+    write_pictures(tmp_path / "greys" / "without_mask", LIGHT, count=30)
+    return tmp_path / "greys"
+
+
+FORMATS = [{}, {"half": True}, {"integers": "int8"}, {"integers": "uint8"}]
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=str)
+def test_a_file_that_a_card_describes_stays_as_it_is(keras_3, faces, tmp_path, form):
+    path = tmp_path / "a.tflite"
+    path.write_bytes(tflite(colour_classifier(keras_3), **form))
+    before = path.read_bytes()
+
+    assert main(["card", str(path), "--calibration", str(faces), "--colours", "rgb"]) == 0
+
+    assert path.read_bytes() == before
+    assert read_card(path).labels == ("with_mask", "without_mask")
+    for runtime in RUNTIMES:
+        classifier = open_mask_reader(path, runtime=runtime)
+        assert classifier.read(coloured(BLUE, seed=9), WHOLE).label == "with_mask"
+        assert classifier.read(coloured(RED, seed=9), WHOLE).label == "without_mask"
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=str)
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_grey_and_one_output_are_put_in_front_and_behind(keras_3, greys, tmp_path, form, activation):
+    path = tmp_path / "grey.tflite"
+    path.write_bytes(tflite(grey_classifier(keras_3, activation), **form))
+
+    arguments = ("--labels", "with_mask,without_mask", "--pixels=-1..1", "--output", str(tmp_path / "out"))
+    assert main(["card", str(path), "--calibration", str(greys), *arguments]) == 0
+
+    for runtime in RUNTIMES:
+        classifier = open_mask_reader(tmp_path / "out" / "grey-for-device.tflite", runtime=runtime)
+        assert classifier.card.source["colours"] == "grey"
+        assert classifier.takes_pixels_as_they_are is ("integers" in form)
+        dark, light = (classifier.scores_of_whole(coloured(one, seed=9)) for one in (DARK, LIGHT))
+        assert dark["with_mask"] > 0.9
+        assert light["without_mask"] > 0.9
+
+
+def test_an_output_that_is_to_be_ignored_is_shared_out(keras_3, faces, tmp_path):
+    path = tmp_path / "three.tflite"
+    path.write_bytes(tflite(colour_classifier(keras_3, units=3, activation=None), integers="int8"))
+
+    arguments = ("--labels", "with_mask,without_mask,uncertain", "--colours", "rgb", "--output", str(tmp_path / "out"))
+    assert main(["card", str(path), "--calibration", str(faces), *arguments]) == 0
+
+    classifier = open_mask_reader(tmp_path / "out" / "three-for-device.tflite")
+    assert classifier.card.labels == ("with_mask", "without_mask")
+    assert classifier.scores_of_whole(coloured(BLUE, seed=9))["with_mask"] > 0.6
+
+
+def test_names_are_read_from_metadata_beside_and_in_a_teachable_machine_zip(keras_3, faces, tmp_path, capsys):
+    content = tflite(colour_classifier(keras_3))
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("labels.txt", "Com Mascara\nSem Mascara\n")
+    (tmp_path / "inside.tflite").write_bytes(content + packed.getvalue())
+    (tmp_path / "beside.tflite").write_bytes(content)
+    (tmp_path / "beside_labels.txt").write_text("Com Mascara\nSem Mascara\n")
+    with zipfile.ZipFile(tmp_path / "zipped.zip", "w") as archive:
+        archive.writestr("model_unquant.tflite", content)
+        archive.writestr("labels.txt", "0 Com Mascara\n1 Sem Mascara\n")
+
+    for name in ("inside.tflite", "beside.tflite", "zipped.zip"):
+        places = ("--calibration", str(faces), "--colours", "rgb", "--output", str(tmp_path / "out"))
+        assert main(["card", str(tmp_path / name), *places]) == 78
+        assert "Com Mascara=with_mask" in capsys.readouterr().err
+        said = ("--labels", "Sem Mascara=without_mask,Com Mascara=with_mask")
+        assert main(["card", str(tmp_path / name), *places, *said]) == 0
+        assert read_card(tmp_path / "out" / name.replace(".zip", ".tflite")).labels == ("with_mask", "without_mask")
+
+
+def test_without_pictures_nothing_is_said_to_be_checked(keras_3, tmp_path, capsys):
+    path = tmp_path / "a.tflite"
+    path.write_bytes(tflite(colour_classifier(keras_3)))
+
+    assert main(["card", str(path), "--labels", "with_mask,without_mask"]) == 0
+
+    assert "nothing could be checked" in capsys.readouterr().err
+
+
+def test_what_is_no_tflite_file_goes_elsewhere(colour_model, capsys):
+    assert main(["card", str(colour_model)]) == 78
+    assert f"edge-convert convert {colour_model}" in capsys.readouterr().err
+
+
+@pytest.mark.reference_data
+def test_an_edge_impulse_file_is_read_as_its_author_does(shared, tmp_path, capsys):
+    strangers = shared / "keras_models" / "strangers"
+    crops = shared / "data" / "faces" / "crops"
+    arguments = ("--calibration", str(crops / "train"), "--labels", "face=without_mask,mask=with_mask")
+
+    assert main(["card", str(strangers / "16_edge_impulse.tflite"), *arguments, "--output", str(tmp_path)]) == 0
+
+    assert "pixels 0..1: found in the file" in capsys.readouterr().err
