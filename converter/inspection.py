@@ -207,15 +207,20 @@ def _multiply_adds(name: str, inputs: Sequence[TensorFacts], output: TensorFacts
     """Of one operator; filters are (out, height, width, in), depthwise (1, height, width, out), dense (out, in)."""
     match name:
         case "CONV_2D":
-            return math.prod(output.shape) * math.prod(inputs[1].shape[1:])
+            return _values(output) * math.prod(inputs[1].shape[1:])
         case "DEPTHWISE_CONV_2D":
-            return math.prod(output.shape) * math.prod(inputs[1].shape[1:3])
+            return _values(output) * math.prod(inputs[1].shape[1:3])
         case "TRANSPOSE_CONV":
             return math.prod(inputs[2].shape) * math.prod(inputs[1].shape[:3])
         case "FULLY_CONNECTED":
-            return math.prod(output.shape) * inputs[1].shape[1]
+            return _values(output) * inputs[1].shape[1]
         case _:
             return 0
+
+
+def _values(tensor: TensorFacts) -> int:
+    """How many values a tensor has for one picture: an open batch, -1, is one."""
+    return abs(math.prod(tensor.shape))
 
 
 def _obstacle(name: str, tensors: Sequence[TensorFacts]) -> str:

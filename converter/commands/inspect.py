@@ -1,4 +1,4 @@
-"""`edge-convert inspect`: what is inside this .tflite file, or the networks of this detector?"""
+"""`edge-convert inspect`: what is inside this .tflite file, the networks of this detector, or what convert takes?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from converter.commands.options import add_command
 from converter.faces.candidates import DEFAULT_SMALLEST_PX
 from converter.faces.files import detector_card_of, networks_of
 from converter.inspection import EDGE_TPU_MEMORY_BYTES, Inspection, TensorFacts, inspect_model
+from converter.masks.networks import open_network
+from converter.masks.preprocessing import PIXEL_RANGES
+from converter.masks.stated import Stated
+from converter.model_kind import TFLITE_SUFFIX, is_detector
 from converter.silence import quiet_tensorflow
+from converter.tflite_conversion import run_converter
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.faces.tflite import open_tflite_finder
@@ -28,12 +33,23 @@ def add_to(commands: Any) -> None:
         commands,
         "inspect",
         inspect,
-        summary="show tensors, operators, cost and fit of a .tflite file, or of each network of a face detector",
+        summary="show tensors, operators, cost and fit of a .tflite file, of each network of a face detector, or of a "
+        "float model before it is converted",
         example="edge-convert inspect models/masks.tflite",
     )
     parser.add_argument(
-        "model", type=Path, metavar="MODEL", help="a .tflite file, or the card (.json) of a face detector"
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="a .tflite file, the card (.json) of a face detector, or whatever 'edge-convert convert' takes",
     )
+    parser.add_argument(
+        "--size",
+        type=int,
+        metavar="PX",
+        help="side of the input, where a float model leaves it open and no layer tells",
+    )
+    parser.add_argument("--pixels", choices=PIXEL_RANGES, help="range of its pixels, where its own scaling is unusual")
     parser.add_argument("--operators", action="store_true", help="list every operator")
     parser.add_argument(
         "--json", action="store_true", help="print JSON, a line for each network, and nothing else on stdout"
@@ -42,23 +58,50 @@ def add_to(commands: Any) -> None:
 
 def inspect(options: argparse.Namespace) -> int:
     """Show what is there; the exit status tells whether the card fits."""
+    if not (options.model.suffix == TFLITE_SUFFIX or is_detector(options.model)):
+        return _inspect_float(options)
     card_file = detector_card_of(options.model)
     problem = _problem_of_card(options.model, card_file)
     for path in networks_of(options.model):
-        inspection = inspect_model(model_bytes(path), name=str(path))
-        if options.json:
-            totals = {
-                "multiply_adds": inspection.multiply_adds,
-                "parameter_bytes": inspection.parameter_bytes,
-                "operators_on_edge_tpu": inspection.on_edge_tpu,
-                "card": problem or "fits",
-            }
-            print(json.dumps({"path": str(path), **totals, **asdict(inspection)}))
-        else:
-            _print_inspection(path, inspection, each=options.operators)
+        _show(path, inspect_model(model_bytes(path), name=str(path)), {"card": problem or "fits"}, options)
     if not options.json:
         print(f"card: {problem or 'fits'}")
     return ModelError.exit_code if problem else 0
+
+
+def _inspect_float(options: argparse.Namespace) -> int:
+    """Show a float model as TFLite would have it, and what its file says of pixels and outputs."""
+    network = open_network(options.model, Stated(size_px=options.size, pixels=options.pixels))
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([network.graph])
+        content = run_converter(converter, "float32", name=str(options.model))
+    facts = {
+        "kind": network.kind,
+        "input": [network.height_px, network.width_px, network.channels],
+        "output_count": network.outputs,
+        "output_names": list(network.output_names),
+        "pixels": network.pixels,
+    }
+    if not options.json:
+        print(f"{network.kind}, {network.width_px}x{network.height_px}, {network.channels} channel(s)")
+        print(f"outputs: {network.outputs} {', '.join(network.output_names) or '(the file names none)'}")
+        print(f"pixels: {network.pixels or 'the file does not say'} {network.pixels_from}".rstrip())
+    _show(options.model, inspect_model(content, name=str(options.model)), facts, options)
+    return 0
+
+
+def _show(path: Path, inspection: Inspection, facts: dict[str, Any], options: argparse.Namespace) -> None:
+    if not options.json:
+        _print_inspection(path, inspection, each=options.operators)
+        return
+    totals = {
+        "multiply_adds": inspection.multiply_adds,
+        "parameter_bytes": inspection.parameter_bytes,
+        "operators_on_edge_tpu": inspection.on_edge_tpu,
+    }
+    print(json.dumps({"path": str(path), **totals, **facts, **asdict(inspection)}))
 
 
 def _problem_of_card(model: Path, detector_card: Path | None) -> str:

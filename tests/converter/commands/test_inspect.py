@@ -8,6 +8,8 @@ import shutil
 import pytest
 
 from converter.cli import main
+from converter.silence import quiet_tensorflow
+from tests.converter.colour_classifier import colour_classifier
 
 pytestmark = pytest.mark.tensorflow
 
@@ -44,6 +46,25 @@ def test_a_card_that_does_not_fit_is_told_by_text_and_status(converted, tmp_path
     assert "its card a.json is missing" in capsys.readouterr().out
 
 
-def test_a_keras_file_is_refused(colour_model, capsys):
-    assert main(["inspect", str(colour_model)]) == 78
-    assert "not a TFLite model; convert a Keras model first" in capsys.readouterr().err
+def test_a_float_model_is_described_before_it_is_converted(colour_model, capsys):
+    assert main(["inspect", str(colour_model), "--json"]) == 0
+
+    said = json.loads(capsys.readouterr().out)
+    assert said["kind"].startswith(".keras of Keras 3")
+    assert (said["input"], said["output_count"], said["pixels"]) == ([32, 32, 3], 2, None)
+    assert said["multiply_adds"] == 32 * 32 * 2 * 27 + 2 * 2
+
+
+def test_the_cost_of_a_file_with_an_open_batch_is_that_of_one_picture(keras_3, tmp_path, capsys):
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+        content = tf.lite.TFLiteConverter.from_keras_model(colour_classifier(keras_3)).convert()
+    (tmp_path / "a.tflite").write_bytes(content)
+    capsys.readouterr()
+
+    main(["inspect", str(tmp_path / "a.tflite"), "--json"])
+
+    said = json.loads(capsys.readouterr().out)
+    assert said["inputs"][0]["shape"][0] == -1
+    assert said["multiply_adds"] == 32 * 32 * 2 * 27 + 2 * 2

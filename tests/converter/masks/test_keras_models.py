@@ -221,3 +221,79 @@ def test_an_archive_of_something_else_is_named(tmp_path):
 
     with pytest.raises(ModelError, match="an archive without a Keras model"):
         load_model(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("generation", [2, 3])
+@pytest.mark.parametrize("given", ["folder", "model.json", "weights"])
+def test_a_description_and_its_weights_are_loaded_by_either(request, tmp_path, generation, given):
+    keras = request.getfixturevalue(f"keras_{generation}")
+    weights = tmp_path / ("model.weights.h5" if generation == 3 else "model.h5")
+    with quiet_tensorflow():
+        model = colour_classifier(keras)
+        (tmp_path / "model.json").write_text(model.to_json())
+        model.save_weights(weights)
+
+    loaded = load_model({"folder": tmp_path, "model.json": tmp_path / "model.json", "weights": weights}[given])
+
+    assert loaded.kind.startswith(f"model.json and weights of Keras {generation}")
+    blue = np.full((1, SIDE_PX, SIDE_PX, 3), [-1, 0, 1], np.float32)
+    assert float(loaded.call(blue)[0, 0]) > 0.99
+
+
+def test_a_registered_layer_is_named(keras_3, tmp_path):
+    layer = keras_3.saving.register_keras_serializable(package="MyProject", name="Sharpen")(type(own_layer(keras_3)))
+    with quiet_tensorflow():
+        colour_classifier(keras_3, scaling=layer()).save(tmp_path / "a.keras")
+
+    with pytest.raises(ModelError, match="a layer of its own, 'Sharpen'"):
+        load_model(tmp_path / "a.keras")
+
+
+def as_tfjs(model, folder, *, packed=False):
+    """A layers model of TensorFlow.js, as its converter writes it."""
+    shards, entries = b"", []
+    for variable in model.weights:
+        values = np.asarray(variable, np.float32)
+        entry = {"name": variable.name.split(":")[0], "shape": list(values.shape), "dtype": "float32"}
+        if packed:
+            least, step = float(values.min()), float(np.ptp(values)) / 255 or 1.0
+            entry["quantization"] = {"dtype": "uint8", "scale": step, "min": least, "original_dtype": "float32"}
+            values = np.round((values - least) / step).astype(np.uint8)
+        entries.append(entry)
+        shards += values.tobytes()
+    half = len(shards) // 2
+    (folder / "shard1of2.bin").write_bytes(shards[:half])
+    (folder / "shard2of2.bin").write_bytes(shards[half:])
+    content = {
+        "format": "layers-model",
+        "modelTopology": {"keras_version": "2.15.0", "model_config": json.loads(model.to_json())},
+        "weightsManifest": [{"paths": ["shard1of2.bin", "shard2of2.bin"], "weights": entries}],
+    }
+    (folder / "model.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_layers_model_of_tensorflow_js_is_rebuilt(keras_2, tmp_path, packed):
+    with quiet_tensorflow():
+        as_tfjs(colour_classifier(keras_2), tmp_path, packed=packed)
+    (tmp_path / "metadata.json").write_text(json.dumps({"labels": ["Mask", "No Mask"]}))
+
+    loaded = load_model(tmp_path)
+
+    assert (loaded.kind, loaded.output_names, loaded.pixels) == (
+        "layers model of TensorFlow.js",
+        ("Mask", "No Mask"),
+        "-1..1",
+    )
+    blue = np.full((1, SIDE_PX, SIDE_PX, 3), [-1, 0, 1], np.float32)
+    assert float(loaded.call(blue)[0, 0]) > 0.99
+    (tmp_path / "shard2of2.bin").unlink()
+    with pytest.raises(ModelError, match=r"a shard of model\.json is missing"):
+        load_model(tmp_path)
+
+
+def test_a_graph_model_of_tensorflow_js_is_sent_back_to_its_source(tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps({"format": "graph-model", "weightsManifest": []}))
+
+    with pytest.raises(ModelError, match=r"a graph model of TensorFlow\.js"):
+        load_model(tmp_path)
