@@ -94,15 +94,22 @@ def make(
 
 
 def make_others(
-    first: Made, make_one: Callable[[Format, CalibrationSet], Made], calibration: CalibrationSet, more: CalibrationSet
+    make_one: Callable[[Format, CalibrationSet], Made], calibration: CalibrationSet, more: CalibrationSet
 ) -> list[Made]:
-    """What else there is, the smaller first, where int8 loses too much; formats that no runtime takes are left out."""
-    attempts: list[tuple[Format, CalibrationSet]] = [("int16", calibration), ("float16", calibration)]
+    """What else there is, the smaller first, where int8 loses too much; formats that no runtime takes are left out.
+
+    float32 is the last resort.
+    """
+    attempts: list[tuple[Format, CalibrationSet]] = [
+        ("int16", calibration),
+        ("float16", calibration),
+        ("float32", calibration),
+    ]
     if len(more) > len(calibration):
         attempts.insert(0, ("int8", more))
-    made = []
+    made: list[Made] = []
     for form, pictures in attempts:
-        if form == first.form and len(pictures) == len(calibration):
+        if form == "float32" and any(one.is_good for one in made):
             continue
         try:
             made.append(make_one(form, pictures))

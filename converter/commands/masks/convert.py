@@ -96,7 +96,7 @@ def _make_all(
     made = [make_one(form) for form in forms]
     others = []
     if any(one.form == "int8" and (one.loss_is_worth_naming or (wants_best and not one.is_good)) for one in made):
-        others = make_others(made[0], make_one, calibration, more())
+        others = make_others(make_one, calibration, more())
         say(f"{made[0].title} loses some of what its source reads; '--format best' takes the smallest good one:")
         for line in side_by_side([*made, *others]):
             say(f"  {line}")

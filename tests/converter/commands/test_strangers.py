@@ -1,0 +1,208 @@
+"""Models that strangers published read as well as with their authors' own preprocessing, or are refused with a way.
+
+Calibrated on 300 faces of the training part of `crops`, judged on its test part; the authors' preprocessing is written
+here, apart from the converter's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+
+from converter.cli import main
+from converter.labelled_faces import labelled_faces_in
+from converter.silence import quiet_tensorflow
+from edge_agent.vision.images import read_picture
+from edge_agent.vision.masks import open_mask_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.reference_data, pytest.mark.timeout(900)]
+
+LARGEST_DIFFERENCE = 0.01
+WITH, WITHOUT, WRONG = "with_mask", "without_mask", "mask_worn_incorrectly"
+
+
+def sized(image, side_px):
+    """As nearly every author writes it."""
+    return cv2.resize(image, (side_px, side_px)).astype(np.float32)
+
+
+def rgb(image, side_px):
+    return sized(image, side_px)[..., ::-1]
+
+
+def grey(image, side_px):
+    return cv2.cvtColor(sized(image, side_px), cv2.COLOR_BGR2GRAY)[..., np.newaxis]
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A file, how its author prepares a BGR picture, what its outputs mean, and how it is converted."""
+
+    file: str
+    prepare: Callable[[Any], Any]
+    outputs: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+
+
+STRANGERS = [
+    Stranger(
+        "01_bgr_27px_sigmoid.h5",
+        lambda image: sized(image, 27) / 255,
+        (WITHOUT, WITH),
+        ("--labels", f"{WITHOUT},{WITH}"),
+    ),
+    Stranger(
+        "03_three_labels_raw255_64px.h5",
+        lambda image: rgb(image, 64),
+        (WRONG, WITH, WITHOUT),
+        ("--labels", f"{WRONG},{WITH},{WITHOUT}", "--format", "best"),
+    ),
+    Stranger(
+        "04_savedmodel_rank3_input",
+        lambda image: rgb(image, 64).reshape(-1, 3),
+        (WRONG, WITH, WITHOUT),
+        ("--labels", f"{WRONG},{WITH},{WITHOUT}", "--format", "best"),
+    ),
+    Stranger("05_range_0..1_rgb_27px.h5", lambda image: rgb(image, 27) / 255, (WITHOUT, WITH)),
+    Stranger("06_evaluate_assumes_-1..1.keras", lambda image: rgb(image, 100) / 255, (WITH, WITHOUT)),
+    Stranger("07_range_tie_28px.h5", lambda image: rgb(image, 28) / 255, (WITHOUT, WITH)),
+    Stranger("09_grey_150px_sigmoid.h5", lambda image: grey(image, 150) / 255, (WITH, WITHOUT)),
+    Stranger("11_savedmodel_batch32", lambda image: rgb(image, 50) / 255, (WITH, WITHOUT)),
+    Stranger(
+        "14_vgg_preprocess_outside_50px.h5",
+        lambda image: sized(image, 50) - np.array([103.939, 116.779, 123.68]),
+        (WITH, WITHOUT),
+    ),
+    Stranger("18_model_json_and_weights", lambda image: rgb(image, 50) / 255, (WITH, WITHOUT)),
+    Stranger(
+        "20_teachable_machine_int8_loss.zip",
+        lambda image: rgb(image, 224) / 127.5 - 1,
+        (WITH, WITHOUT),
+        ("--format", "best"),
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def strangers(shared_for_module):
+    return shared_for_module / "keras_models" / "strangers"
+
+
+@pytest.fixture(scope="module")
+def crops(shared_for_module):
+    return shared_for_module / "data" / "faces" / "crops"
+
+
+@pytest.fixture(scope="module")
+def judging(crops):
+    """Every kept-apart face: label and BGR picture."""
+    return [(face.label, read_picture(face.path)) for face in labelled_faces_in(crops / "test")]
+
+
+@pytest.fixture(scope="module")
+def shared_for_module(request):
+    from tests.conftest import SHARED
+
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is absent")
+    return SHARED
+
+
+def as_its_author_reads(path: Path) -> Callable[[Any], Any]:
+    """The model of a file as a function of prepared pictures, (pictures, ...), loaded without the converter's help."""
+    import zipfile
+
+    with quiet_tensorflow():
+        import keras
+        import tensorflow as tf
+        import tf_keras
+
+        if path.suffix == ".keras":
+            return keras.models.load_model(path, compile=False).predict_on_batch  # type: ignore[no-any-return]
+        if (path / "model.json").is_file():
+            model = tf_keras.models.model_from_json((path / "model.json").read_text())
+            model.load_weights(path / "model.h5")
+            return model.predict_on_batch  # type: ignore[no-any-return]
+        if path.name.startswith("11"):
+            signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+
+            def in_batches(pictures):
+                padded = np.concatenate([pictures, np.zeros((-len(pictures) % 32, *pictures.shape[1:]), np.float32)])
+                parts = [signature(x=tf.constant(padded[at : at + 32]))["out"] for at in range(0, len(padded), 32)]
+                return np.concatenate(parts)[: len(pictures)]
+
+            return in_batches
+        if path.suffix == ".zip":
+            import tempfile
+
+            with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+                archive.extract("keras_model.h5", folder)
+                return tf_keras.models.load_model(f"{folder}/keras_model.h5", compile=False).predict_on_batch  # type: ignore[no-any-return]
+        import h5py
+
+        version = "2"
+        if path.is_file():
+            with h5py.File(path) as file:
+                version = str(file.attrs["keras_version"])
+        loader = tf_keras if version.startswith("2") else keras
+        return loader.models.load_model(path, compile=False).predict_on_batch  # type: ignore[no-any-return]
+
+
+def right_by_author(stranger, path, judging):
+    predict = as_its_author_reads(path)
+    with quiet_tensorflow():
+        parts = [
+            np.asarray(predict(np.array([stranger.prepare(image) for _, image in judging[at : at + 64]], np.float32)))
+            for at in range(0, len(judging), 64)
+        ]
+    shares = np.concatenate(parts)
+    if shares.shape[1] == 1:
+        shares = np.hstack([1 - shares, shares])
+    read = [stranger.outputs[index] for index in shares.argmax(axis=1)]
+    return sum(one == label for one, (label, _) in zip(read, judging, strict=True)) / len(judging)
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda stranger: stranger.file)
+def test_a_strangers_model_reads_as_with_its_authors_preprocessing(stranger, strangers, crops, judging, tmp_path):
+    path = strangers / stranger.file
+    places = ("--calibration", str(crops / "train"), "--pictures", "300", "--output", str(tmp_path), "--name", "m")
+
+    assert main(["convert", str(path), *stranger.arguments, *places]) == 0
+
+    with quiet_tensorflow():
+        classifier = open_mask_reader(tmp_path / "m.tflite")
+    right = [classifier.card.decide(classifier.scores_of_whole(image)) == label for label, image in judging]
+    author = right_by_author(stranger, path, judging)
+    print(f"{stranger.file}: author {author:.1%}, converted {np.mean(right):.1%}")  # noqa: T201
+    assert np.mean(right) > author - LARGEST_DIFFERENCE
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("13_custom_layer.keras", "a layer of its own, 'Attention'"), ("22_git_lfs_pointer.h5", "a pointer of Git LFS")],
+)
+def test_what_cannot_be_converted_is_refused_with_a_way(strangers, crops, capsys, file, said):
+    places = ("--calibration", str(crops / "train"), "--output", "nowhere")
+
+    assert main(["convert", str(strangers / file), *places]) == 78
+    assert said in capsys.readouterr().err
+
+
+def test_a_gate_does_not_open_against_an_original_that_is_misread(strangers, crops, tmp_path, capsys):
+    path = strangers / "06_evaluate_assumes_-1..1.keras"
+    places = ("--calibration", str(crops / "train"), "--output", str(tmp_path), "--name", "m")
+    assert main(["convert", str(path), "--pixels=-1..1", "--labels", "with_mask,without_mask", *places]) == 3
+    assert main(["convert", str(path), "--pixels=-1..1", "--labels", "with_mask,without_mask", "--force", *places]) == 0
+    capsys.readouterr()
+
+    judged = ("--against", str(path), "--folders", str(crops / "test"))
+    assert main(["evaluate", str(tmp_path / "m.tflite"), *judged]) == 3
+    assert "--pixels=0..1" in capsys.readouterr().err
