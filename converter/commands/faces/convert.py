@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from converter.faces.conversion import InputSize, calibration_pictures, open_trained_detector, to_detector_tflite
 from converter.faces.proof import detector_files, make_detector_card
+from converter.model_kind import CARD_SUFFIX
 from converter.progress import say
-from converter.writing import write_together
+from converter.writing import refuse_to_overwrite, write_together
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,12 +52,14 @@ def convert_detector(options: argparse.Namespace) -> int:
     place: Path | None = options.calibration or (of_run if of_run.is_file() else None)
     if place is None:
         raise ConfigError("--calibration: needed, pictures of scenes that int8 learns its ranges from")
+    name = options.name or detector.name
+    if not options.overwrite:
+        refuse_to_overwrite([options.output / f"{name}{CARD_SUFFIX}"])
     pictures = calibration_pictures(place)
     contents = {}
     for size in options.sizes:
         say(f"converting {size.width}x{size.height}")
         contents[size] = to_detector_tflite(detector, size, pictures)
-    name = options.name or detector.name
     card = make_detector_card(detector, contents, name=name, smallest_px=options.smallest)
     files = detector_files(card, list(contents.values()), folder=options.output)
     write_together(files)

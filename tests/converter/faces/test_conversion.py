@@ -58,6 +58,15 @@ def test_a_model_of_a_run_serves_as_well_as_its_folder(tmp_path, pictures, capsy
     ]
 
 
+def test_a_detector_that_is_there_is_kept_unless_it_may_be_overwritten(tmp_path, converted_detector, capsys):
+    (tmp_path / "faces.json").write_text("a card")
+
+    assert main(["convert", str(converted_detector), "--output", str(tmp_path), "--calibration", str(tmp_path)]) == 78
+
+    assert "faces.json: there already; --overwrite" in capsys.readouterr().err
+    assert (tmp_path / "faces.json").read_text() == "a card"
+
+
 def test_only_runs_of_detectors_are_detectors(tmp_path, converted_detector):
     (tmp_path / "run.json").write_text(json.dumps({"name": "masks", "labels": ["with_mask", "without_mask"]}))
 
