@@ -21,8 +21,8 @@ from converter.drawn_faces import drawn_faces
 from converter.faces.candidates import DEFAULT_LONGER_SIDE_PX, DEFAULT_MIN_SCORE
 from converter.faces.files import detector_card_of
 from edge_agent.errors import AgentError, ModelError
-from edge_agent.vision.card import read_finder_card
-from edge_agent.vision.faces.tflite import TfliteFinder
+from edge_agent.vision.card import read_detector_card
+from edge_agent.vision.detector.tflite import TfliteDetector
 from edge_agent.vision.tflite import Interpreter
 
 if TYPE_CHECKING:
@@ -81,30 +81,30 @@ def measure_detector(card_file: Path, network: str, *, runtime: str, threads: in
         ModelError: the card has no such network.
     """
     started = time.perf_counter()
-    card, contents = read_finder_card(card_file)
+    card, contents = read_detector_card(card_file)
     content = next((one for file, one in zip(card.files, contents, strict=True) if file.file == network), None)
     if content is None:
         raise ModelError(f"{card_file}: names no network {network}")
     alone = card.model_copy(update={"files": tuple(file for file in card.files if file.file == network)})
     interpreter = Interpreter(content, runtime="litert" if runtime == "litert" else "tflite-runtime", threads=threads)
-    detector = TfliteFinder(alone, [interpreter], name=card.name, min_score=card.min_score, smallest_px=1)
+    detector = TfliteDetector(alone, [interpreter], name=card.name, min_score=card.min_score, smallest_px=1)
     load_ms = (time.perf_counter() - started) * 1000
     picture = a_picture_with_faces()
-    return _cost(lambda: detector.find(picture), load_ms, seconds=seconds)
+    return _cost(lambda: detector.detect(picture), load_ms, seconds=seconds)
 
 
 def measure_yunet(path: Path, *, longer_side_px: int, threads: int, seconds: float) -> Cost:
     """Measure OpenCV's YuNet, from the picture to its faces."""
     import cv2
 
-    from edge_agent.vision.faces.yunet import YuNetFinder
+    from edge_agent.vision.detector.yunet import YuNetDetector
 
     cv2.setNumThreads(threads)
     started = time.perf_counter()
-    detector = YuNetFinder(path, min_score=DEFAULT_MIN_SCORE, smallest_px=1, longer_side_px=longer_side_px)
+    detector = YuNetDetector(path, min_score=DEFAULT_MIN_SCORE, smallest_px=1, longer_side_px=longer_side_px)
     load_ms = (time.perf_counter() - started) * 1000
     picture = a_picture_with_faces()
-    return _cost(lambda: detector.find(picture), load_ms, seconds=seconds)
+    return _cost(lambda: detector.detect(picture), load_ms, seconds=seconds)
 
 
 def a_picture_with_faces() -> Image:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from converter.faces.evaluation import DetectorReport
     from converter.masks.evaluation import Evaluation
     from converter.masks.metrics import Metrics
-    from edge_agent.vision.card import FinderCard, MaskCard
+    from edge_agent.vision.card import ClassifierCard, DetectorCard
 
 WRITTEN_BY = "Written by `edge-convert release`; do not edit.\n\n"
 
@@ -45,7 +45,9 @@ LIMITS = """## Limits
 """
 
 
-def classifier_model_card(card: MaskCard, evaluations: Sequence[tuple[str, Evaluation]], *, smallest_px: float) -> str:
+def classifier_model_card(
+    card: ClassifierCard, evaluations: Sequence[tuple[str, Evaluation]], *, smallest_px: float
+) -> str:
     """The text of MODEL_CARD.md; each evaluation has a title and judges the model first, its float original second."""
     parts = [
         f"{PART}{card.name}\n",
@@ -91,7 +93,7 @@ def with_part(text: str, part: str) -> str:
     return "\n\n".join(sorted([*kept, part.rstrip("\n")], key=lambda one: one.partition("\n")[0])) + "\n"
 
 
-def detector_model_card(card: FinderCard, title: str, judged: DetectorReport, original: DetectorReport) -> str:
+def detector_model_card(card: DetectorCard, title: str, judged: DetectorReport, original: DetectorReport) -> str:
     """The part of a face detector, judged beside its float original."""
     parts = [
         f"{PART}{card.name}\n",
@@ -106,7 +108,7 @@ def detector_model_card(card: FinderCard, title: str, judged: DetectorReport, or
     return "\n".join(parts)
 
 
-def _what_detector_is(card: FinderCard) -> str:
+def _what_detector_is(card: DetectorCard) -> str:
     rows = "".join(
         f"| {file.input.width}x{file.input.height} {file.input.colour_order.upper()}, {file.input.dtype} | "
         f"{file.size_bytes} bytes, SHA-256 `{file.sha256}` |\n"
@@ -140,7 +142,7 @@ def _judged_detector(title: str, judged: DetectorReport, original: DetectorRepor
     return "\n".join(lines)
 
 
-def _what_it_is(card: MaskCard) -> str:
+def _what_it_is(card: ClassifierCard) -> str:
     thresholds = ", ".join(f"{label} {threshold:g}" for label, threshold in card.thresholds.items())
     return (
         f"{WRITTEN_BY}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from edge_agent.vision.card import FinderCard
+from edge_agent.vision.card import DetectorCard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TFLITE_SUFFIX, CARD_SUFFIX, ONNX_SUFFIX = ".tflite", ".json", ".onnx"
 RUN_FILE = "run.json"
 """Beside the model of a training run: what must be known to convert it."""
-DETECTOR_KIND = str(FinderCard.model_fields["kind"].default)
+DETECTOR_KIND = str(DetectorCard.model_fields["kind"].default)
 """What cards and run.json call a face detector."""
 CASCADE = "haar"
 """In place of a path: OpenCV 4 ships it."""

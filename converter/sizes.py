@@ -17,7 +17,7 @@ from converter.masks.gate import GUARDED
 from converter.measurement import measured_apart
 from converter.model_kind import RUN_FILE
 from edge_agent.errors import ConfigError
-from edge_agent.vision.card import read_card
+from edge_agent.vision.card import read_classifier_card
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ def size_up(run: Path, model: Path, *, only: Sequence[Label], min_side_px: float
     faces = faces_of_scenes(run / "faces.json", split="validation", source=None, min_side_px=min_side_px)
     (judged,) = evaluate([candidate], faces, only=only).judged
     cost = measured_apart(model, runtime=RUNTIME, threads=1, seconds=seconds)
-    card = read_card(model)
+    card = read_classifier_card(model)
     recall = judged.metrics.recall(GUARDED)
     recipe, network = _origin(run)
     return Sized(recipe, network, card.input.width, card.size_bytes, cost.p50_ms, judged.metrics.accuracy, recall)

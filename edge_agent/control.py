@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from edge_agent.mqtt.publisher import Publisher
     from edge_agent.pauses import Pauses
     from edge_agent.status import StatusReporter
-    from edge_agent.vision.faces import FaceFinder
+    from edge_agent.vision.detector import FaceDetector
 
 Answer: TypeAlias = "tuple[State, str, CommandResult]"
 """What came of a command, why it was not done, and what it gives back."""
@@ -82,7 +82,7 @@ class Control:
         pauses: Pauses,
         reporter: StatusReporter,
         pictures: Pictures,
-        open_detector: Callable[[], FaceFinder],
+        open_detector: Callable[[], FaceDetector],
         reload: Callable[[], None],
     ) -> None:
         """Take what commands act on.
@@ -92,8 +92,8 @@ class Control:
         """
         self._config, self._device = config, config.device.name
         self._publisher, self._pauses, self._reporter = publisher, pauses, reporter
-        self._pictures, self._open_finder, self._reload = pictures, open_detector, reload
-        self._finder: FaceFinder | None = None
+        self._pictures, self._open_detector, self._reload = pictures, open_detector, reload
+        self._detector: FaceDetector | None = None
         self._topics = Topics(config.mqtt.topic_prefix, self._device)
         self._commands = self._topics.command("")
         self._newest: dict[str, Frame] = {}
@@ -209,10 +209,10 @@ class Control:
         if frame is None or at - frame.taken_at > NEWEST_SECONDS:
             raise CommandError(f"camera {camera} has given no picture within {NEWEST_SECONDS:.0f} s")
         picture_id = uuid7(when)
-        if self._finder is None:
+        if self._detector is None:
             # Another than those of the workers, which are theirs alone.
-            self._finder = self._open_finder()
-        faces = [face.box for face in self._finder.find(frame.image)]
+            self._detector = self._open_detector()
+        faces = [face.box for face in self._detector.detect(frame.image)]
         kept = self._pictures.keep_frame(picture_id, frame, faces=faces)
         if kept is None:
             raise CommandError("no picture is kept on this device (crops.picture: none)")

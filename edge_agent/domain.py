@@ -128,7 +128,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face that a finder saw; `score` 0..1 says how sure it is."""
+    """A face that a detector saw; `score` 0..1 says how sure it is."""
 
     box: Box
     score: float

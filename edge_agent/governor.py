@@ -22,7 +22,7 @@ SLOWER_SECONDS = 30.0
 # Longer, so that a machine at its limit does not swing; and cooler by so much.
 FASTER_SECONDS = 120.0
 COOLED_CELSIUS = 5.0
-# Above this share of the time the frames that are looked at are whichever happen to be there.
+# Above this share of the time the frames that are analysed are whichever happen to be there.
 OVERLOADED_FRACTION = 0.95
 # Twice the frames are twice the work; there has to be some room left then.
 RELAXED_FRACTION = 0.4
@@ -61,7 +61,7 @@ class Governor:
         elapsed_seconds = at - self._looked_at
         if not self._config.enabled or elapsed_seconds < LOOK_SECONDS:
             return
-        # The busiest: a camera that is looked at as often as can be is not helped by another that rests.
+        # The busiest: a camera that is analysed as often as can be is not helped by another that rests.
         busy_fraction = max(self._worked_seconds.values(), default=0.0) / elapsed_seconds
         self._looked_at = at
         self._worked_seconds.clear()

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from edge_agent.decision.rules import Rules
     from edge_agent.decision.sequential_test import SequentialTest
     from edge_agent.decision.tracker import Tracker
-    from edge_agent.vision.faces import FaceFinder
+    from edge_agent.vision.classifier import MaskClassifier
+    from edge_agent.vision.detector import FaceDetector
     from edge_agent.vision.frame_rate import FrameRate
-    from edge_agent.vision.masks import MaskReader
     from edge_agent.vision.motion import MotionGate
 
 
@@ -34,9 +34,9 @@ class Pipeline:
         *,
         rate: FrameRate,
         motion: MotionGate,
-        detector: FaceFinder,
+        detector: FaceDetector,
         tracker: Tracker,
-        classifier: MaskReader,
+        classifier: MaskClassifier,
         sequential_test: SequentialTest,
         liveness: LivenessFilter,
         rules: Rules,
@@ -57,7 +57,7 @@ class Pipeline:
         # open for as long as somebody is being followed, and does not learn them.
         analysed = self.rate.wants(at) and (self.tracker.is_following or self.motion.sees_change(frame))
         watch.lap("motion")
-        faces = self.detector.find(frame.image) if analysed else []
+        faces = self.detector.detect(frame.image) if analysed else []
         watch.lap("faces")
         tracks = self.tracker.update(faces, at=at, when=when)
         wanted = (self._read(frame, track, tracks) for track in tracks if self._wants_reading(track, at))
@@ -99,15 +99,15 @@ class Pipeline:
     def _read(self, frame: Frame, track: Track, tracks: Sequence[Track]) -> Reading | None:
         """Read one face, and keep a copy of it: the frame is gone when the verdict falls. None where it is no face."""
         face = track.face
-        read = self.classifier.read(frame.image, face.box)
-        if not read.is_face:
+        classified = self.classifier.classify(frame.image, face.box)
+        if not classified.is_face:
             return None
         around = face.box.grown(self.margin_fraction)
         return Reading(
             track=track,
-            label=read.label,
-            score=read.scores[read.label],
-            scores=read.scores,
+            label=classified.label,
+            score=classified.scores[classified.label],
+            scores=classified.scores,
             taken_at=frame.taken_at,
             taken_when=frame.taken_when,
             frame_size=(frame.width_px, frame.height_px),

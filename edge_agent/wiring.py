@@ -44,9 +44,9 @@ from edge_agent.pauses import Pauses
 from edge_agent.pipeline import Pipeline
 from edge_agent.status import StatusReporter
 from edge_agent.vision.card import model_bytes
-from edge_agent.vision.faces import open_face_finder
+from edge_agent.vision.classifier import open_classifier
+from edge_agent.vision.detector import open_detector
 from edge_agent.vision.frame_rate import FrameRate
-from edge_agent.vision.masks import open_mask_reader
 from edge_agent.vision.motion import MotionGate
 from edge_agent.worker import Worker
 
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from edge_agent.camera.cameras import Cameras
     from edge_agent.config.model import Config
     from edge_agent.host.systemd import Notifier
-    from edge_agent.vision.faces import FaceFinder
-    from edge_agent.vision.masks import MaskReader
+    from edge_agent.vision.classifier import MaskClassifier
+    from edge_agent.vision.detector import FaceDetector
     from edge_agent.worker import FrameResult
 
 log = logging.getLogger(__name__)
@@ -85,9 +85,9 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
     """
     # Each worker has interpreters of its own; the first of them shows whether the models can be used.
     models = {name: open_models(config) for name in config.cameras}
-    _, reader = next(iter(models.values()))
+    _, classifier = next(iter(models.values()))
     pictures = open_pictures(config.crops_folder, config.crops)
-    log.info("masks: %s in %s; faces: %s", reader.card.name, reader.runtime, config.faces.detector)
+    log.info("masks: %s in %s; faces: %s", classifier.card.name, classifier.runtime, config.faces.detector)
     with ExitStack() as stack:
         stack.enter_context(alone_in(config.state))
         store = stack.enter_context(
@@ -103,7 +103,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         publisher = Publisher(store, config.mqtt, device=config.device.name, listen_to=_heard_topics(config))
         publisher.start()
         stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
-        versions = {"maskwatch": version("maskwatch"), "model": reader.card.name, "runtime": reader.runtime}
+        versions = {"maskwatch": version("maskwatch"), "model": classifier.card.name, "runtime": classifier.runtime}
         bridge = open_bridge(config, stack, versions=versions)
         crops = config.crops
         recorder = Recorder(
@@ -115,7 +115,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 keep_bytes=crops.keep_bytes,
                 keep_free_bytes=crops.keep_free_bytes,
             ),
-            sender=sender_of(config, reader),
+            sender=sender_of(config, classifier),
             keep_days=crops.keep_days,
             wake=publisher.wake,
         )
@@ -146,7 +146,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             pauses=pauses,
             models=Models(
                 faces=detector_model(config),
-                masks=Model(name=reader.card.name, sha256=reader.card.sha256),
+                masks=Model(name=classifier.card.name, sha256=classifier.card.sha256),
             ),
             versions=versions,
             at=at,
@@ -262,23 +262,23 @@ def is_at_work(state_dir: Path) -> bool:
     return False
 
 
-def open_models(config: Config) -> tuple[FaceFinder, MaskReader]:
+def open_models(config: Config) -> tuple[FaceDetector, MaskClassifier]:
     """Load both models.
 
     Raises:
         ModelError: a model or its card is missing or does not fit.
     """
-    finder = open_face_finder(config.faces, runtime=config.runtime, threads=config.threads)
-    return finder, open_reader(config)
+    detector = open_detector(config.faces, runtime=config.runtime, threads=config.threads)
+    return detector, open_mask_classifier(config)
 
 
-def open_reader(config: Config) -> MaskReader:
+def open_mask_classifier(config: Config) -> MaskClassifier:
     """Load the mask classifier.
 
     Raises:
         ModelError: the model or its card is missing or does not fit.
     """
-    return open_mask_reader(
+    return open_classifier(
         config.mask_model, runtime=config.runtime, threads=config.threads, labels=config.masks.labels
     )
 
@@ -297,7 +297,7 @@ def detector_model(config: Config) -> Model | None:
 
 
 def build_pipeline(
-    config: Config, name: str, finder: FaceFinder, reader: MaskReader, *, called: str | None = None
+    config: Config, name: str, detector: FaceDetector, classifier: MaskClassifier, *, called: str | None = None
 ) -> Pipeline:
     """The path of one configured camera; detector and classifier are its own.
 
@@ -307,10 +307,12 @@ def build_pipeline(
     return Pipeline(
         rate=FrameRate(config.cameras[name].detect_fps),
         motion=MotionGate(config.motion),
-        detector=finder,
+        detector=detector,
         tracker=Tracker(config.tracking, camera=called or name),
-        classifier=reader,
-        sequential_test=SequentialTest(config.decision, violations=rules.violations, thresholds=reader.card.thresholds),
+        classifier=classifier,
+        sequential_test=SequentialTest(
+            config.decision, violations=rules.violations, thresholds=classifier.card.thresholds
+        ),
         liveness=LivenessFilter(margin_fraction=config.crops.margin_fraction),
         rules=Rules(rules, new_id=uuid7),
         margin_fraction=config.crops.margin_fraction,
@@ -326,10 +328,10 @@ def collect_timelines(config: Config, pipeline: Pipeline) -> Timelines:
     )
 
 
-def sender_of(config: Config, reader: MaskReader) -> Sender:
+def sender_of(config: Config, classifier: MaskClassifier) -> Sender:
     """Who sends the alerts, and which model stands behind them."""
     return Sender(
         device=config.device.name,
         boot_id=boot_id(),
-        model=Model(name=reader.card.name, sha256=reader.card.sha256),
+        model=Model(name=classifier.card.name, sha256=classifier.card.sha256),
     )

@@ -53,12 +53,12 @@ class StatusReporter:
         return [Reason(code="hot", text="warm")]
 
 
-class Finder:
+class Detector:
     """Finds one face; or fails."""
 
     fails = False
 
-    def find(self, _image: Any) -> list[Face]:
+    def detect(self, _image: Any) -> list[Face]:
         if self.fails:
             raise RuntimeError("a bug")
         return [Face(Box(40, 40, 60, 60), 0.9)]
@@ -78,7 +78,7 @@ class Device:
                 **sections,
             }
         )
-        self.publisher, self.finder = Publisher(), Finder()
+        self.publisher, self.detector = Publisher(), Detector()
         self.pauses = Pauses(folder / "pauses.json", at=0.0, when=NOON)
         self.reloads = 0
         self.mistakes = ""
@@ -89,7 +89,7 @@ class Device:
             pauses=self.pauses,
             reporter=StatusReporter(),  # type: ignore[arg-type]
             pictures=open_pictures(folder / "crops", self.config.crops),
-            open_detector=lambda: self.finder,
+            open_detector=lambda: self.detector,
             reload=self._reload,
         )
 
@@ -247,7 +247,7 @@ def test_diagnostics_tell_what_helps_and_no_secret(tmp_path):
 
 def test_a_bug_in_a_command_is_logged_and_answered_and_that_is_all(device, caplog):
     device.see()
-    device.finder.fails = True
+    device.detector.fails = True
 
     answer = device.command("snapshot")
 

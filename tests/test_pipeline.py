@@ -14,8 +14,8 @@ from edge_agent.decision.tracker import Tracker
 from edge_agent.domain import LABELS, Box
 from edge_agent.messages.ids import uuid7
 from edge_agent.pipeline import Pipeline
+from edge_agent.vision.classifier import Classification
 from edge_agent.vision.frame_rate import FrameRate
-from edge_agent.vision.masks import Classification
 from edge_agent.vision.motion import MotionGate
 from tests.values import a_face, a_frame
 
@@ -30,7 +30,7 @@ class Faces:
         self.faces = list(faces)
         self.looked_at = 0
 
-    def find(self, image: Image) -> list[Face]:
+    def detect(self, image: Image) -> list[Face]:
         self.looked_at += 1
         return self.faces
 
@@ -43,7 +43,7 @@ class Masks:
         self.is_face = is_face
         self.read_count = 0
 
-    def read(self, image: Image, box: Box) -> Classification:
+    def classify(self, image: Image, box: Box) -> Classification:
         self.read_count += 1
         scores: dict[Label, float] = dict.fromkeys(LABELS, 0.005)
         return Classification(self.label, {**scores, self.label: 0.99}, is_face=self.is_face)

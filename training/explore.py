@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from edge_agent.domain import LABELS, Box, Image, Label
+from edge_agent.domain import LABELS, Box, Class, Image
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
 from training.masks.examples import FOLDER_NAMES, Example, list_pictures, read_scenes
@@ -38,7 +38,7 @@ class _Look:
 
     sides: dict[int, float] = field(default_factory=dict)
     hashes: dict[Path, NDArray[np.uint8]] = field(default_factory=dict)
-    tiles: dict[Label, list[Image]] = field(default_factory=dict)
+    tiles: dict[Class, list[Image]] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
 
 
@@ -148,7 +148,7 @@ def _duplicates(paths: Sequence[Path], groups: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
-def _write_sheet(tiles: dict[Label, list[Image]], output: Path) -> None:
+def _write_sheet(tiles: dict[Class, list[Image]], output: Path) -> None:
     rows = []
     for label in LABELS:
         of_label = tiles.get(label, [])

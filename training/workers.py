@@ -10,7 +10,7 @@ import os
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import cv2
 
@@ -63,18 +63,18 @@ class Workers(Generic[Batch_co]):
             yield waiting.popleft().result()
 
 
-_source: BatchSource[object] | None = None
+_source: BatchSource[Any] | None = None
 """What this process makes batches of; set once, where it is a worker."""
 
 
-def _begin(source: BatchSource[object]) -> None:
+def _begin(source: BatchSource[Any]) -> None:
     global _source  # noqa: PLW0603  (what a pool gives its processes has no other place)
     _source = source
     # There is a process for each core already.
     cv2.setNumThreads(1)
 
 
-def _make(epoch: int, number: int) -> object:
+def _make(epoch: int, number: int) -> Any:
     if _source is None:
         raise AssertionError("a worker begins with its source")
     return _source.make(epoch, number)

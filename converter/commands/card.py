@@ -21,7 +21,7 @@ from converter.progress import say, with_progress
 from converter.silence import quiet_tensorflow
 from converter.writing import refuse_to_overwrite, write_together
 from edge_agent.vision.card import card_path
-from edge_agent.vision.masks import open_mask_reader
+from edge_agent.vision.classifier import open_classifier
 
 if TYPE_CHECKING:
     import argparse
@@ -130,4 +130,4 @@ def _compare(own: NDArray[np.int64], by_device: Answers, labels: tuple[Any, ...]
 def _open(model: Path) -> None:
     """Load what was written as a device does."""
     with quiet_tensorflow():
-        open_mask_reader(model)
+        open_classifier(model)

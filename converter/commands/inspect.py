@@ -20,8 +20,8 @@ from converter.silence import quiet_tensorflow
 from converter.tflite_conversion import run_converter
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import model_bytes
-from edge_agent.vision.faces.tflite import open_tflite_finder
-from edge_agent.vision.masks import open_mask_reader
+from edge_agent.vision.classifier import open_classifier
+from edge_agent.vision.detector.tflite import open_tflite_detector
 
 if TYPE_CHECKING:
     import argparse
@@ -109,9 +109,9 @@ def _problem_of_card(model: Path, detector_card: Path | None) -> str:
     try:
         with quiet_tensorflow():
             if detector_card is None:
-                open_mask_reader(model)
+                open_classifier(model)
             else:
-                open_tflite_finder(detector_card, min_score=None, smallest_px=DEFAULT_SMALLEST_PX)
+                open_tflite_detector(detector_card, min_score=None, smallest_px=DEFAULT_SMALLEST_PX)
     except ModelError as error:
         return str(error)
     return ""

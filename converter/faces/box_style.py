@@ -14,7 +14,7 @@ from converter.faces.candidates import DetectorCandidate
 from converter.progress import with_progress
 from edge_agent.domain import Box
 from edge_agent.errors import ConfigError
-from edge_agent.vision.faces.scaling import faces_inside
+from edge_agent.vision.detector.scaling import faces_inside
 from edge_agent.vision.images import read_picture
 from training.faces.recipe import StyleRecipe
 from training.faces.scenes import overlaps, styled

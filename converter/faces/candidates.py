@@ -13,16 +13,16 @@ from converter.model_kind import CARD_SUFFIX, CASCADE
 from converter.silence import quiet_tensorflow
 from edge_agent.domain import Box, Face
 from edge_agent.errors import ConfigError
-from edge_agent.vision.card import read_finder_card
-from edge_agent.vision.faces.tflite import choose_input, open_tflite_finder
-from training.faces.finding import KerasFinder
+from edge_agent.vision.card import read_detector_card
+from edge_agent.vision.detector.tflite import choose_input, open_tflite_detector
+from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge_agent.domain import Image
-    from edge_agent.vision.card import FinderCard
+    from edge_agent.vision.card import DetectorCard
     from edge_agent.vision.tflite import RuntimeChoice
 
     Detect: TypeAlias = Callable[[Image], list[Face]]
@@ -62,20 +62,20 @@ def open_detector_candidates(models: Sequence[str], settings: DetectorSettings) 
         ModelError: a detector is missing, damaged, or none.
         ConfigError: nothing says what kind of detector this is.
     """
-    cards = [read_finder_card(Path(model))[0] for model in models if model.endswith(CARD_SUFFIX)]
+    cards = [read_detector_card(Path(model))[0] for model in models if model.endswith(CARD_SUFFIX)]
     return [_opened(model, settings, cards) for model in models]
 
 
-def _opened(model: str, settings: DetectorSettings, cards: Sequence[FinderCard]) -> DetectorCandidate:
+def _opened(model: str, settings: DetectorSettings, cards: Sequence[DetectorCard]) -> DetectorCandidate:
     least = DEFAULT_MIN_SCORE if settings.min_score is None else settings.min_score
     path = Path(model)
     if path.suffix == CARD_SUFFIX:
         with quiet_tensorflow():
-            detector = open_tflite_finder(
+            detector = open_tflite_detector(
                 path, min_score=LEAST_SCORE, smallest_px=settings.smallest_px, runtime=settings.runtime
             )
         own = detector.card.min_score if settings.min_score is None else settings.min_score
-        return DetectorCandidate(model, detector.find, own)
+        return DetectorCandidate(model, detector.detect, own)
     if path.is_dir() or path.suffix == ".keras":
         card = next(iter(cards), None)
         return DetectorCandidate(model, float_detect(path, card, smallest_px=settings.smallest_px), least)
@@ -85,19 +85,19 @@ def _opened(model: str, settings: DetectorSettings, cards: Sequence[FinderCard])
 def _detect_of_others(model: str, settings: DetectorSettings) -> Detect:
     smallest_px, side = settings.smallest_px, settings.longer_side_px
     if model == CASCADE:
-        from edge_agent.vision.faces.haar import HaarFinder
+        from edge_agent.vision.detector.haar import HaarDetector
 
-        return HaarFinder(min_score=LEAST_SCORE, smallest_px=smallest_px, longer_side_px=side).find
+        return HaarDetector(min_score=LEAST_SCORE, smallest_px=smallest_px, longer_side_px=side).detect
     match Path(model).suffix:
         case ".onnx":
-            from edge_agent.vision.faces.yunet import YuNetFinder
+            from edge_agent.vision.detector.yunet import YuNetDetector
 
             # Detections below the smallest face are left to the judge, as those of the project's own detector are.
-            return YuNetFinder(Path(model), min_score=LEAST_SCORE, smallest_px=1, longer_side_px=side).find
+            return YuNetDetector(Path(model), min_score=LEAST_SCORE, smallest_px=1, longer_side_px=side).detect
         case ".pb":
-            from edge_agent.vision.faces.ssd import SsdFinder
+            from edge_agent.vision.detector.ssd import SsdDetector
 
-            return SsdFinder(Path(model), min_score=LEAST_SCORE, smallest_px=1).find
+            return SsdDetector(Path(model), min_score=LEAST_SCORE, smallest_px=1).detect
         case _:
             raise ConfigError(
                 f"{model}: no face detector; give a card (.json), the folder of a run, a YuNet file (.onnx), the res10 "
@@ -105,7 +105,7 @@ def _detect_of_others(model: str, settings: DetectorSettings) -> Detect:
             )
 
 
-def float_detect(run: Path, card: FinderCard | None, *, smallest_px: float) -> Detect:
+def float_detect(run: Path, card: DetectorCard | None, *, smallest_px: float) -> Detect:
     """What the float network of a run finds in the inputs that a card's networks would get.
 
     Raises:
@@ -116,7 +116,7 @@ def float_detect(run: Path, card: FinderCard | None, *, smallest_px: float) -> D
     sizes = [(file.input.width, file.input.height) for file in card.files] if card else list(DEFAULT_SIZES)
     wanted = (card.smallest_px if card else 1.0) / smallest_px
     detectors = {
-        size: KerasFinder(network, longer_px=max(size), shorter_px=min(size), min_score=LEAST_SCORE) for size in sizes
+        size: KerasDetector(network, longer_px=max(size), shorter_px=min(size), min_score=LEAST_SCORE) for size in sizes
     }
 
     def detect(image: Image) -> list[Face]:

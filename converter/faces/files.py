@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from converter.model_kind import CARD_SUFFIX, TFLITE_SUFFIX
 from edge_agent.errors import ModelError
-from edge_agent.vision.card import card_path, read_finder_card
+from edge_agent.vision.card import card_path, read_detector_card
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def networks_of(model: Path) -> list[Path]:
     """
     if model.suffix != CARD_SUFFIX:
         return [model]
-    return [model.parent / file.file for file in read_finder_card(model)[0].files]
+    return [model.parent / file.file for file in read_detector_card(model)[0].files]
 
 
 def _named_by(card: Path) -> list[Path]:

@@ -13,8 +13,8 @@ from converter.drawn_faces import as_png, drawn_faces
 from converter.faces.conversion import InputSize
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
-from edge_agent.vision.card import FinderCard, FinderFile, GoldenFace, InputCard
-from edge_agent.vision.faces.tflite import TfliteFinder
+from edge_agent.vision.card import DetectorCard, DetectorFile, GoldenFace, InputCard
+from edge_agent.vision.detector.tflite import TfliteDetector
 from edge_agent.vision.tflite import open_interpreter, probe_runtimes
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ _DISTRIBUTIONS = ("maskwatch", "tensorflow", "keras", "ai-edge-litert", "tflite-
 
 def make_detector_card(
     detector: TrainedDetector, contents: Mapping[InputSize, bytes], *, name: str, smallest_px: float
-) -> FinderCard:
+) -> DetectorCard:
     """Describe converted networks, with a golden picture in which every runtime finds a face with each of them.
 
     Raises:
         ModelError: no runtime can run one, or one of them finds none of the drawn faces.
     """
-    card = FinderCard(
+    card = DetectorCard(
         name=name,
         files=tuple(_file(content, size, name=name) for size, content in contents.items()),
         strides=detector.strides,
@@ -60,7 +60,7 @@ def make_detector_card(
     raise ModelError(f"{name}: no network finds any of the drawn faces in every runtime; train it longer")
 
 
-def prove_detector(card: FinderCard, contents: Sequence[bytes]) -> None:
+def prove_detector(card: DetectorCard, contents: Sequence[bytes]) -> None:
     """Let every network find the golden face in every runtime that works here.
 
     Raises:
@@ -69,11 +69,11 @@ def prove_detector(card: FinderCard, contents: Sequence[bytes]) -> None:
     with quiet_tensorflow():
         for runtime in _working_runtimes(contents[0], name=card.name):
             interpreters = [open_interpreter(content, name=card.name, runtime=runtime) for content in contents]
-            detector = TfliteFinder(card, interpreters, name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)
+            detector = TfliteDetector(card, interpreters, name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)
             detector.check_golden()
 
 
-def renamed(card: FinderCard, name: str) -> FinderCard:
+def renamed(card: DetectorCard, name: str) -> DetectorCard:
     """The card under another name, and its networks after it."""
     files = tuple(
         file.model_copy(update={"file": _file_name(name, InputSize(file.input.width, file.input.height))})
@@ -82,7 +82,7 @@ def renamed(card: FinderCard, name: str) -> FinderCard:
     return card.model_copy(update={"name": name, "files": files})
 
 
-def detector_files(card: FinderCard, contents: Sequence[bytes], *, folder: Path) -> dict[Path, bytes]:
+def detector_files(card: DetectorCard, contents: Sequence[bytes], *, folder: Path) -> dict[Path, bytes]:
     """The files of a detector, ready to be written together; the card comes first."""
     networks = {folder / file.file: content for file, content in zip(card.files, contents, strict=True)}
     return {folder / f"{card.name}.json": card.to_json().encode(), **networks}
@@ -99,8 +99,8 @@ def _file_name(name: str, size: InputSize) -> str:
     return f"{name}-{size.width}x{size.height}.tflite"
 
 
-def _file(content: bytes, size: InputSize, *, name: str) -> FinderFile:
-    return FinderFile(
+def _file(content: bytes, size: InputSize, *, name: str) -> DetectorFile:
+    return DetectorFile(
         file=_file_name(name, size),
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
@@ -126,8 +126,8 @@ def _golden_pictures() -> Iterator[Image]:
 
 
 def _with_golden(
-    card: FinderCard, contents: Sequence[bytes], picture: Image, runtimes: Sequence[RuntimeName]
-) -> FinderCard | None:
+    card: DetectorCard, contents: Sequence[bytes], picture: Image, runtimes: Sequence[RuntimeName]
+) -> DetectorCard | None:
     """The card with what each network finds in this picture, if every runtime finds the same."""
     files = []
     for file, content in zip(card.files, contents, strict=True):
@@ -147,11 +147,11 @@ def _with_golden(
     return described
 
 
-def _surest(card: FinderCard, content: bytes, runtime: RuntimeName, picture: Image) -> Face | None:
+def _surest(card: DetectorCard, content: bytes, runtime: RuntimeName, picture: Image) -> Face | None:
     """The surest face that the one network of a card finds in a picture."""
     interpreter = open_interpreter(content, name=card.name, runtime=runtime)
-    detector = TfliteFinder(card, [interpreter], name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)
-    return next(iter(detector.find(picture)), None)
+    detector = TfliteDetector(card, [interpreter], name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)
+    return next(iter(detector.detect(picture)), None)
 
 
 def _versions() -> dict[str, str]:

@@ -17,8 +17,8 @@ from converter.masks.outputs import StatedLabels
 from converter.masks.stated import NOTHING_STATED, Stated
 from converter.model_kind import TFLITE_SUFFIX
 from converter.silence import quiet_tensorflow
-from edge_agent.vision.card import MaskCard, read_card
-from edge_agent.vision.masks import open_mask_reader
+from edge_agent.vision.card import ClassifierCard, read_classifier_card
+from edge_agent.vision.classifier import open_classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +66,7 @@ def open_candidates(
         ConfigError: nobody says what the outputs of a float file mean.
         GateError: a float file reads the faces clearly better in another way than it was read for the card.
     """
-    cards = [read_card(path) for path in paths if path.suffix == TFLITE_SUFFIX]
+    cards = [read_classifier_card(path) for path in paths if path.suffix == TFLITE_SUFFIX]
     said = _with_card(stated, cards[0]) if cards else stated
     return [
         _of_classifier(path, runtime) if path.suffix == TFLITE_SUFFIX else _of_float(_opened(path, said, faces))
@@ -74,7 +74,7 @@ def open_candidates(
     ]
 
 
-def _with_card(stated: Stated, card: MaskCard) -> Stated:
+def _with_card(stated: Stated, card: ClassifierCard) -> Stated:
     """What is stated, completed by what a card says of its source."""
     source = card.source
     if stated != replace(NOTHING_STATED, margin_fraction=stated.margin_fraction, size_px=stated.size_px):
@@ -104,7 +104,7 @@ def _opened(path: Path, stated: Stated, faces: Sequence[LabelledFace]) -> FloatM
 
 def _of_classifier(path: Path, runtime: RuntimeChoice) -> Candidate:
     with quiet_tensorflow():
-        classifier = open_mask_reader(path, runtime=runtime)
+        classifier = open_classifier(path, runtime=runtime)
     card = classifier.card
     return Candidate(path, classifier.runtime, card.labels, card.margin_fraction, classifier.scores, card.decide)
 

@@ -23,7 +23,7 @@ from converter.masks.proof import with_golden
 from converter.progress import say, with_progress
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ConfigError
-from edge_agent.vision.masks import MaskReader
+from edge_agent.vision.classifier import MaskClassifier
 from edge_agent.vision.tflite import open_interpreter
 
 if TYPE_CHECKING:
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 
     from converter.labelled_faces import LabelledFace
     from edge_agent.domain import Label
-    from edge_agent.vision.card import MaskCard
+    from edge_agent.vision.card import ClassifierCard
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """A card and what it changed on the faces that it was fitted to."""
 
-    card: MaskCard
+    card: ClassifierCard
     before: Metrics
     after: Metrics
     unreadable: tuple[str, ...]
 
 
 def fit_card(
-    card: MaskCard, content: bytes, faces: Sequence[LabelledFace], *, false_alarm_fraction: float | None
+    card: ClassifierCard, content: bytes, faces: Sequence[LabelledFace], *, false_alarm_fraction: float | None
 ) -> Fitted:
     """Fit the temperature, and the thresholds where a share of false alarms is given, to labelled faces.
 
@@ -57,7 +57,7 @@ def fit_card(
     bare = card.model_copy(update={"temperature": 1.0, "thresholds": {}})
     with quiet_tensorflow():
         interpreter = open_interpreter(content, name=card.name)
-        classifier = MaskReader(interpreter, bare, name=card.name)
+        classifier = MaskClassifier(interpreter, bare, name=card.name)
     unreadable: list[str] = []
     known = [face for face in faces if face.label in card.labels]
     progress = with_progress(opened(known, unreadable=unreadable), total=len(known), what="reading faces")
@@ -90,8 +90,8 @@ def fit_card(
 
 
 def fitted_aloud(
-    card: MaskCard, content: bytes, faces: Sequence[LabelledFace], *, false_alarm_fraction: float | None
-) -> MaskCard:
+    card: ClassifierCard, content: bytes, faces: Sequence[LabelledFace], *, false_alarm_fraction: float | None
+) -> ClassifierCard:
     """Fit a card and tell on stderr what that changed.
 
     Raises:
@@ -110,7 +110,7 @@ def fitted_aloud(
     return fitted.card
 
 
-def _metrics(card: MaskCard, scores: NDArray[np.float64], truths: NDArray[np.int64]) -> Metrics:
+def _metrics(card: ClassifierCard, scores: NDArray[np.float64], truths: NDArray[np.int64]) -> Metrics:
     readings = []
     for row, truth in zip(scores, truths, strict=True):
         shares: dict[Label, float] = dict(zip(card.labels, row.tolist(), strict=True))

@@ -11,7 +11,7 @@ from converter.masks.metrics import Share
 from converter.progress import with_progress
 from converter.silence import quiet_tensorflow
 from edge_agent.domain import Box
-from edge_agent.vision.masks import MaskReader
+from edge_agent.vision.classifier import MaskClassifier
 from edge_agent.vision.tflite import open_interpreter
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_agent.domain import Image, Label
-    from edge_agent.vision.card import MaskCard
+    from edge_agent.vision.card import ClassifierCard
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,9 +88,9 @@ def answers_of(
     return Answers(labels, np.array(rows, np.float64))
 
 
-def answers_of_converted(content: bytes, card: MaskCard, pixels: NDArray[np.uint8]) -> Answers:
+def answers_of_converted(content: bytes, card: ClassifierCard, pixels: NDArray[np.uint8]) -> Answers:
     """Read every picture with a converted model, by the device's own code."""
     bare = card.model_copy(update={"temperature": 1.0, "thresholds": {}})
     with quiet_tensorflow():
-        classifier = MaskReader(open_interpreter(content, name=card.name), bare, name=card.name)
+        classifier = MaskClassifier(open_interpreter(content, name=card.name), bare, name=card.name)
     return answers_of(classifier.scores, pixels, card.labels, what="reading with the converted model")

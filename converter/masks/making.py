@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from converter.masks.comparison import Answers
     from converter.masks.float_models import FloatModel
     from converter.tflite_conversion import Format
-    from edge_agent.vision.card import MaskCard
+    from edge_agent.vision.card import ClassifierCard
 
 WORTH_NAMING_LOSS, WORTH_NAMING_AGREEMENT = 0.01, 0.98
 """A format that reads so much less right, or the same so seldom, is set beside the others."""
@@ -46,7 +46,7 @@ class Made:
 
     form: Format
     content: bytes
-    card: MaskCard
+    card: ClassifierCard
     proof: Proof
     comparison: Comparison
     latency_ms: float

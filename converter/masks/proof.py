@@ -16,8 +16,8 @@ from converter.masks.preprocessing import PIXEL_SCALES
 from converter.silence import quiet_tensorflow
 from edge_agent.domain import NO_FACE
 from edge_agent.errors import ModelError
-from edge_agent.vision.card import Golden, InputCard, MaskCard, OutputCard
-from edge_agent.vision.masks import MaskReader
+from edge_agent.vision.card import ClassifierCard, Golden, InputCard, OutputCard
+from edge_agent.vision.classifier import MaskClassifier
 from edge_agent.vision.tflite import Interpreter, RuntimeName, probe_runtimes
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ class Proof:
     missing: tuple[RuntimeName, ...]
 
 
-def make_card(content: bytes, network: Network, choices: Choices, *, name: str, metrics: Mapping[str, Any]) -> MaskCard:
+def make_card(
+    content: bytes, network: Network, choices: Choices, *, name: str, metrics: Mapping[str, Any]
+) -> ClassifierCard:
     """Describe a converted model by what its tensors say, with golden vectors made by running it.
 
     Raises:
@@ -47,7 +49,7 @@ def make_card(content: bytes, network: Network, choices: Choices, *, name: str, 
     """
     with quiet_tensorflow():
         interpreter = _first_working(content, name=name)
-    card = MaskCard(
+    card = ClassifierCard(
         name=name,
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
@@ -68,7 +70,7 @@ def make_card(content: bytes, network: Network, choices: Choices, *, name: str, 
     return _with_surest(with_golden(card, interpreter))
 
 
-def _with_surest(card: MaskCard) -> MaskCard:
+def _with_surest(card: ClassifierCard) -> ClassifierCard:
     """The card with the picture that is read most surely as each label; labels that none is read as go without.
 
     What a model is unsure of differs between kernels by more than a golden vector may: over faces of the street the
@@ -82,9 +84,9 @@ def _with_surest(card: MaskCard) -> MaskCard:
     return card.model_copy(update={"golden": tuple(surest[read] for read in sorted(surest))})
 
 
-def with_golden(card: MaskCard, interpreter: Interpreter) -> MaskCard:
+def with_golden(card: ClassifierCard, interpreter: Interpreter) -> ClassifierCard:
     """The card with the scores that the model gives for the card's pictures now."""
-    classifier = MaskReader(interpreter, card, name=card.name)
+    classifier = MaskClassifier(interpreter, card, name=card.name)
     golden = []
     for one in card.golden:
         outputs = classifier.outputs_of_whole(one.image())
@@ -92,7 +94,7 @@ def with_golden(card: MaskCard, interpreter: Interpreter) -> MaskCard:
     return card.model_copy(update={"golden": tuple(golden)})
 
 
-def prove(content: bytes, card: MaskCard) -> Proof:
+def prove(content: bytes, card: ClassifierCard) -> Proof:
     """Load and run a model in every runtime of the device that is installed here.
 
     Raises:
@@ -110,7 +112,7 @@ def prove(content: bytes, card: MaskCard) -> Proof:
                     f"{card.name}: {probe.runtime} {probe.version} cannot run the converted model: {probe.failure}; "
                     "choose other --formats"
                 )
-            classifier = MaskReader(Interpreter(content, runtime=probe.runtime, threads=1), card, name=card.name)
+            classifier = MaskClassifier(Interpreter(content, runtime=probe.runtime, threads=1), card, name=card.name)
             classifier.check_golden()
             proven.append(probe.runtime)
     if not proven:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Image
 
 # A folder says nothing about time. Two a second keeps a person's track alive (tracking.lost_timeout_seconds is 2) while
-# the pictures of a time-lapse are still looked at one by one.
+# the pictures of a time-lapse are still analysed one by one.
 PICTURES_PER_SECOND = 2.0
 
 log = logging.getLogger(__name__)

@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
 
 def detect(options: argparse.Namespace) -> int:
     """Look at each picture; an unreadable one gets a line that says so, and the exit status is then 1."""
-    finder, reader = open_models(configured(options))
+    detector, classifier = open_models(configured(options))
     pictures = picture_paths(options.paths)
     if not pictures:
         folders = ", ".join(map(str, options.paths))
@@ -54,7 +54,7 @@ def detect(options: argparse.Namespace) -> int:
             failed += 1
             _print_failure(path, error, as_json=options.json)
             continue
-        seen = look(image, finder, reader)
+        seen = look(image, detector, classifier)
         _print_seen(path, seen, as_json=options.json)
         if options.annotate is not None:
             try:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.config.model import shipped
 from edge_agent.errors import ModelError
-from edge_agent.vision.faces.tflite import open_tflite_finder
-from edge_agent.vision.masks import open_mask_reader
+from edge_agent.vision.classifier import open_classifier
+from edge_agent.vision.detector.tflite import open_tflite_detector
 
 if TYPE_CHECKING:
     import argparse
@@ -50,7 +50,7 @@ def list_models(options: argparse.Namespace) -> int:
 
 
 def _installed(folder: Path) -> set[Path]:
-    """Mask readers by their network, face finders by their card, to which several networks belong."""
+    """Mask classifiers by their network, face detectors by their card, to which several networks belong."""
     cards = {path for path in folder.glob("*.json") if not path.with_suffix(".tflite").is_file()}
     networks = {
         path for path in folder.glob("*.tflite") if not any(path.stem.startswith(f"{card.stem}-") for card in cards)
@@ -59,11 +59,11 @@ def _installed(folder: Path) -> set[Path]:
 
 
 def _described(path: Path, *, is_used: bool) -> dict[str, Any]:
-    return {"path": str(path), "used": is_used, **(_reader(path) if path.suffix == ".tflite" else _finder(path))}
+    return {"path": str(path), "used": is_used, **(_classifier(path) if path.suffix == ".tflite" else _detector(path))}
 
 
-def _finder(path: Path) -> dict[str, Any]:
-    card = open_tflite_finder(path, min_score=None, smallest_px=1.0).card
+def _detector(path: Path) -> dict[str, Any]:
+    card = open_tflite_detector(path, min_score=None, smallest_px=1.0).card
     return {
         "kind": card.kind,
         "name": card.name,
@@ -77,8 +77,8 @@ def _finder(path: Path) -> dict[str, Any]:
     }
 
 
-def _reader(path: Path) -> dict[str, Any]:
-    card = open_mask_reader(path).card
+def _classifier(path: Path) -> dict[str, Any]:
+    card = open_classifier(path).card
     return {
         "kind": card.kind,
         "name": card.name,
@@ -97,7 +97,7 @@ def _print_described(described: dict[str, Any]) -> None:
         return
     name = described["name"]
     print(f"{mark} {described['path']}")
-    if described["kind"] == "face_finder":
+    if described["kind"] == "face_detector":
         sizes = ", ".join(f"{width}x{height}" for width, height in described["inputs"])
         print(f"    {name}: finds faces; {sizes}")
         for file in described["files"]:

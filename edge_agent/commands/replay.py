@@ -48,15 +48,15 @@ def replay(options: argparse.Namespace) -> int:
     name = options.camera or next(iter(config.cameras))
     if name not in config.cameras:
         raise ConfigError(f"--camera {name}: not configured; known are {', '.join(config.cameras)}")
-    finder, reader = open_models(config)
+    detector, classifier = open_models(config)
     crops = open_pictures(options.crops, config.crops) if options.crops else None
-    printer = _Printer(sender_of(config, reader), crops, as_json=options.json)
+    printer = _Printer(sender_of(config, classifier), crops, as_json=options.json)
     health = Health(read_timeout_seconds=0.0)
     status = 0
     began = time.perf_counter()
     for video in options.videos:
         # Somebody in the last frame of one recording has nothing to do with the first of the next.
-        pipeline = build_pipeline(config, name, finder, reader, called=video.stem)
+        pipeline = build_pipeline(config, name, detector, classifier, called=video.stem)
         explanation = Explanation(pipeline.sequential_test) if options.explain else None
         try:
             for frame in recorded_frames(video, camera=video.stem):

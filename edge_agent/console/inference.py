@@ -14,10 +14,10 @@ from edge_agent.vision.images import decode_picture
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_agent.vision.faces import FaceFinder
-    from edge_agent.vision.masks import MaskReader
+    from edge_agent.vision.classifier import MaskClassifier
+    from edge_agent.vision.detector import FaceDetector
 
-    OpenModels: TypeAlias = Callable[[], tuple[FaceFinder, MaskReader]]
+    OpenModels: TypeAlias = Callable[[], tuple[FaceDetector, MaskClassifier]]
 
 MOST_WAITING = 16
 """At 20 to 200 ms a picture, who comes behind so many waits for longer than a program does."""
@@ -30,7 +30,7 @@ class Inference:
         """No picture of more than `max_pixels` is decoded."""
         self._open, self._max_pixels = open_models, max_pixels
         self._worker = Worker("inference", most_waiting=MOST_WAITING)
-        self._models: tuple[FaceFinder, MaskReader] | None = None
+        self._models: tuple[FaceDetector, MaskClassifier] | None = None
 
     async def detect(self, content: bytes) -> dict[str, Any]:
         """Analyse an encoded picture; the answer is that of `edge-agent detect --json`, without the path.

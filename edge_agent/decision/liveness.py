@@ -47,7 +47,7 @@ LEAST_EXPLAINED = 0.8
 """Share of the variance of a grid that the older one, shifted, accounts for where both show one face in full view: at
 least 0.93 for 95 % of the pairs half a second apart, but 0.5 and less while a hand or a passer-by covers it."""
 WALKED_FRACTION = 0.25
-"""Of the face's width: boxes of the finders jump by 0.02 to 0.05 on something that hangs still."""
+"""Of the face's width: boxes of the detectors jump by 0.02 to 0.05 on something that hangs still."""
 GROWN_RATIO = 1.2
 """Nor do they grow or shrink by so much."""
 MOVES_OF_LIFE = 2

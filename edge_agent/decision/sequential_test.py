@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import DecisionConfig
 
 MAX_LLR = 4.0
-"""What one reading can say: odds of 55 to 1. The shipped reader errs on 4 % of the validation faces (most of about
+"""What one reading can say: odds of 55 to 1. The shipped classifier errs on 4 % of the validation faces (most of about
 22 px) and on 0.1 % of the training faces of 24 px and more, yet claims odds of 300 to 1 for half of either."""
 SHARE_OF_ONE = 0.75
 """Of the evidence for a violation: more than this no single reading gives, however the error rates are set."""
@@ -48,7 +48,7 @@ class SequentialTest:
     ) -> None:
         """Labels in `violations` speak for a violation, the others against it.
 
-        `thresholds` are those of the reader's card; a label without one has an even share.
+        `thresholds` are those of the classifier's card; a label without one has an even share.
         """
         self._config = config
         self._thresholds = thresholds
@@ -85,7 +85,7 @@ class SequentialTest:
     def llr(self, reading: Reading) -> float:
         """The log-likelihood ratio of one reading alone; positive speaks for a violation.
 
-        The reader's prior is taken out: by the thresholds of its card, scores as high as these say nothing.
+        The classifier's prior is taken out: by the thresholds of its card, scores as high as these say nothing.
         """
         even = 1.0 / len(reading.scores)
         scores, thresholds = [LEAST_SHARE, LEAST_SHARE], [LEAST_SHARE, LEAST_SHARE]

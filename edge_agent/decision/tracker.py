@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import TrackingConfig
 
 PLACE_WIDTHS = 0.12
-"""How far a finder's box strays from the face, standard deviation."""
+"""How far a detector's box strays from the face, standard deviation."""
 SPEED_WIDTHS_PER_SECOND = 2.5
 """How fast people are who were seen once only, standard deviation: a walker passes at 1 to 6 widths a second."""
 CHANGE_WIDTHS = 2.0

@@ -24,9 +24,9 @@ from edge_agent.errors import CameraError, UnavailableError
 from edge_agent.host.clock import boot_id
 from edge_agent.mqtt.client import try_broker
 from edge_agent.vision.card import model_bytes
-from edge_agent.vision.faces import open_face_finder
+from edge_agent.vision.detector import open_detector
 from edge_agent.vision.tflite import probe_runtimes
-from edge_agent.wiring import alone_in, is_at_work, open_reader
+from edge_agent.wiring import alone_in, is_at_work, open_mask_classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,23 +58,23 @@ def belongs_to_another(folder: Path) -> bool:
 
 
 def _masks(config: Config) -> str:
-    reader = open_reader(config)
-    size = reader.card.input
-    labels = ", ".join(reader.labels)
+    classifier = open_mask_classifier(config)
+    size = classifier.card.input
+    labels = ", ".join(classifier.labels)
     return f"{config.mask_model}: {labels}; {size.width}x{size.height}; card and golden vectors fit"
 
 
 def _runtime(config: Config) -> str:
     """Which runtime is used, and why not another."""
     probes = probe_runtimes(model_bytes(config.mask_model))
-    reader = open_reader(config)
+    classifier = open_mask_classifier(config)
     reasons = [f"{probe.runtime} {probe.version or 'none'} {probe.failure or 'works'}" for probe in probes]
-    return f"{reader.runtime}, as runtime is {config.runtime}: {'; '.join(reasons)}"
+    return f"{classifier.runtime}, as runtime is {config.runtime}: {'; '.join(reasons)}"
 
 
 def _faces(config: Config) -> str:
     faces = config.faces
-    open_face_finder(faces, runtime=config.runtime, threads=config.threads)
+    open_detector(faces, runtime=config.runtime, threads=config.threads)
     if faces.detector == "tflite":
         return f"tflite from {faces.card}; card and golden faces fit"
     return f"{faces.detector}{f' from {faces.model}' if faces.model else ''}"

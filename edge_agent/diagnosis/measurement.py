@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config
     from edge_agent.domain import Image
     from edge_agent.health import Latency
-    from edge_agent.vision.faces import FaceFinder
-    from edge_agent.vision.masks import MaskReader
+    from edge_agent.vision.classifier import MaskClassifier
+    from edge_agent.vision.detector import FaceDetector
     from edge_agent.vision.tflite import RuntimeName
 
 MOST_THREADS = 16
@@ -154,8 +154,8 @@ def measure_candidates(
         for threads in range(1, cores + 1)
     }
     times: dict[tuple[RuntimeName, int], list[tuple[float, float]]] = {key: [] for key in models}
-    for finder, reader in models.values():
-        _look(images[0], finder, reader)  # The first run of a model also prepares it.
+    for detector, classifier in models.values():
+        _look(images[0], detector, classifier)  # The first run of a model also prepares it.
     order = list(models)
     for image in with_progress(images):
         # Heat and other programs meet all alike, and none always comes behind the same other.
@@ -176,12 +176,12 @@ def recommend(candidates: Sequence[Candidate]) -> Candidate:
     return next(candidate for candidate in nearly if candidate.threads == fewest)
 
 
-def _look(image: Image, finder: FaceFinder, reader: MaskReader) -> tuple[float, float]:
+def _look(image: Image, detector: FaceDetector, classifier: MaskClassifier) -> tuple[float, float]:
     """Seconds of a look for faces, and of one reading."""
     began = time.perf_counter()
-    faces = finder.find(image)
+    faces = detector.detect(image)
     found = time.perf_counter()
-    reader.read(image, faces[0].box if faces else _middle(image))
+    classifier.classify(image, faces[0].box if faces else _middle(image))
     return found - began, time.perf_counter() - found
 
 

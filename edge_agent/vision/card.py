@@ -63,11 +63,11 @@ class Golden(_Part):
         return _golden_image(self.picture)
 
 
-class MaskCard(_Part):
-    """The card of a mask reader."""
+class ClassifierCard(_Part):
+    """The card of a mask classifier."""
 
     schema_name: Literal["maskwatch.card/1"] = Field("maskwatch.card/1", alias="schema")
-    kind: Literal["mask_reader"] = "mask_reader"
+    kind: Literal["mask_classifier"] = "mask_classifier"
     name: str = Field(min_length=1)
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the .tflite file")
     size_bytes: int = Field(gt=0)
@@ -98,7 +98,7 @@ class MaskCard(_Part):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
 
     @model_validator(mode="after")
-    def _fits_itself(self) -> MaskCard:
+    def _fits_itself(self) -> ClassifierCard:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels are not distinct: {', '.join(self.labels)}")
         if unknown := set(self.thresholds) - set(self.labels):
@@ -124,14 +124,14 @@ class MaskCard(_Part):
 
 
 class GoldenFace(_Part):
-    """A face that a finder found in the card's picture: x1, y1, x2, y2 in pixels of that picture."""
+    """A face that a detector found in the card's picture: x1, y1, x2, y2 in pixels of that picture."""
 
     box: tuple[float, float, float, float]
     score: Fraction
 
 
-class FinderFile(_Part):
-    """The network of a face finder for one size of input."""
+class DetectorFile(_Part):
+    """The network of a face detector for one size of input."""
 
     file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\.tflite$", description="Beside the card")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the .tflite file")
@@ -140,13 +140,13 @@ class FinderFile(_Part):
     golden: tuple[GoldenFace, ...] = Field(min_length=1, description="What it found in the card's golden picture")
 
 
-class FinderCard(_Part):
-    """The card of a face finder: one network, converted once for each size of input."""
+class DetectorCard(_Part):
+    """The card of a face detector: one network, converted once for each size of input."""
 
     schema_name: Literal["maskwatch.card/1"] = Field("maskwatch.card/1", alias="schema")
-    kind: Literal["face_finder"] = "face_finder"
+    kind: Literal["face_detector"] = "face_detector"
     name: str = Field(min_length=1)
-    files: tuple[FinderFile, ...] = Field(min_length=1, max_length=16)
+    files: tuple[DetectorFile, ...] = Field(min_length=1, max_length=16)
     strides: tuple[Annotated[int, Field(ge=2, le=128)], ...] = Field(
         min_length=1, max_length=8, description="Pixels of the input from one cell to the next, by level"
     )
@@ -162,7 +162,7 @@ class FinderCard(_Part):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
 
     @model_validator(mode="after")
-    def _fits_itself(self) -> FinderCard:
+    def _fits_itself(self) -> DetectorCard:
         for file in self.files:
             width, height = file.input.width, file.input.height
             if any(width % stride or height % stride for stride in self.strides):
@@ -192,7 +192,7 @@ def card_path(model: Path) -> Path:
     return model.with_suffix(".json")
 
 
-def read_card(model: Path) -> MaskCard:
+def read_classifier_card(model: Path) -> ClassifierCard:
     """Read the card beside a .tflite file and hold it against the file's bytes.
 
     Raises:
@@ -201,20 +201,20 @@ def read_card(model: Path) -> MaskCard:
     path = card_path(model)
     content = model_bytes(model)
     try:
-        card = MaskCard.model_validate_json(_text_of(path))
+        card = ClassifierCard.model_validate_json(_text_of(path))
     except FileNotFoundError as error:
         raise ModelError(
             f"{model}: its card {path.name} is missing; put it back beside the model, "
             f"or make one with 'edge-convert card {model}'"
         ) from error
     except ValidationError as error:
-        raise ModelError(f"{path}: not a card of a mask reader: {_details(error)}") from error
+        raise ModelError(f"{path}: not a card of a mask classifier: {_details(error)}") from error
     _check_hash(model, content, sha256=card.sha256, size_bytes=card.size_bytes, card=path)
     return card
 
 
-def read_finder_card(path: Path) -> tuple[FinderCard, list[bytes]]:
-    """Read the card of a face finder and the bytes of its networks, in the card's order.
+def read_detector_card(path: Path) -> tuple[DetectorCard, list[bytes]]:
+    """Read the card of a face detector and the bytes of its networks, in the card's order.
 
     Raises:
         ModelError: the card or a network is missing or damaged, or a SHA-256 differs.
@@ -222,13 +222,13 @@ def read_finder_card(path: Path) -> tuple[FinderCard, list[bytes]]:
     if path.suffix == ".tflite":
         raise ModelError(f"{path}: is a network; give its card (.json), which names one for each size of input")
     try:
-        card = FinderCard.model_validate_json(_text_of(path))
+        card = DetectorCard.model_validate_json(_text_of(path))
     except FileNotFoundError as error:
         raise ModelError(
-            f"{path}: no such card of a face finder; 'edge-agent models' lists what is installed"
+            f"{path}: no such card of a face detector; 'edge-agent models' lists what is installed"
         ) from error
     except ValidationError as error:
-        raise ModelError(f"{path}: not a card of a face finder: {_details(error)}") from error
+        raise ModelError(f"{path}: not a card of a face detector: {_details(error)}") from error
     contents = []
     for file in card.files:
         content = model_bytes(path.parent / file.file)

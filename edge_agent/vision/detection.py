@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edge_agent.domain import Face, Image, Label
-    from edge_agent.vision.faces import FaceFinder
-    from edge_agent.vision.masks import MaskReader
+    from edge_agent.vision.classifier import MaskClassifier
+    from edge_agent.vision.detector import FaceDetector
 
 # Scores are good for three digits, places for a tenth of a pixel; more would only suggest otherwise.
 SCORE_DIGITS, PLACE_DIGITS, ELAPSED_DIGITS = 4, 1, 2
@@ -50,12 +50,12 @@ class Detection:
         }
 
 
-def detect(image: Image, finder: FaceFinder, reader: MaskReader) -> Detection:
+def detect(image: Image, detector: FaceDetector, classifier: MaskClassifier) -> Detection:
     """Find and read every face of a picture (BGR, uint8); what the classifier rejects is none."""
     began = time.perf_counter()
-    faces = finder.find(image)
+    faces = detector.detect(image)
     found = time.perf_counter()
-    readings = [reader.read(image, face.box) for face in faces]
+    readings = [classifier.classify(image, face.box) for face in faces]
     read = time.perf_counter()
     return Detection(
         width_px=image.shape[1],

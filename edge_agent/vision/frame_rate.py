@@ -1,4 +1,4 @@
-"""The frame rate: is this frame due to be looked at, or is it sooner than anybody asked for?"""
+"""The frame rate: is this frame due to be analysed, or is it sooner than anybody asked for?"""
 
 from __future__ import annotations
 

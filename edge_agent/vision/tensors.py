@@ -1,4 +1,4 @@
-"""Tensors: which pixels does the mask reader see, and as which numbers?
+"""Tensors: which pixels does the mask classifier see, and as which numbers?
 
 The device, the training and the converter all call these functions, so that a model meets on the street
 exactly what it was trained and judged on.
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def face_region(box: Box, *, margin_fraction: float) -> Box:
-    """The square around a face that a mask reader looks at.
+    """The square around a face that a mask classifier looks at.
 
-    Finders disagree on how tall a face is more than on where it is: a square keeps the picture from being
+    Detectors disagree on how tall a face is more than on where it is: a square keeps the picture from being
     squeezed. Its side is the longer side of the box plus the margin on both ends; it may reach outside the frame.
     """
     x, y = box.centre

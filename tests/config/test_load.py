@@ -143,7 +143,7 @@ def test_relative_paths_count_from_the_folder_of_the_file(tmp_path):
     assert config.cameras["b"].source == "/dev/video0"
 
 
-def test_a_finder_that_needs_a_network_says_so(tmp_path):
+def test_a_detector_that_needs_a_network_says_so(tmp_path):
     file = write(tmp_path, "faces:\n  detector: yunet\n")
 
     assert complaint(file) == ["line 1 faces: detector 'yunet' needs the path of its network under 'model'"]

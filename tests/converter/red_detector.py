@@ -45,7 +45,7 @@ def a_run(folder: Path, *, threshold: float = 150.0) -> Path:
     red_cells(threshold=threshold).save(folder / "model.keras")
     said = {
         "name": "faces",
-        "kind": "face_finder",
+        "kind": "face_detector",
         "strides": list(STRIDES),
         "training_data": ["street"],
         "validation": {"all": {"ap_50_16px": 0.9}},

@@ -7,12 +7,12 @@ from pathlib import Path
 from converter.data_sources import source_of
 from converter.masks.evaluation import Agreement, Evaluation
 from converter.model_card import classifier_model_card
-from edge_agent.vision.card import Golden, InputCard, MaskCard, OutputCard
+from edge_agent.vision.card import ClassifierCard, Golden, InputCard, OutputCard
 from tests.converter.made_up import LABELS, judged, readings
 
 
 def a_card(**changes):
-    card = MaskCard(
+    card = ClassifierCard(
         name="masks",
         sha256="ab" * 32,
         size_bytes=1234,

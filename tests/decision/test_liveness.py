@@ -37,7 +37,7 @@ def hung(who: Portrait, *, x: float = 80.0, y: float = 20.0, size: float = SIZE)
 
 
 class Camera:
-    """Sees with noise, as a small sensor does, and finds faces a little beside where they are, as finders do."""
+    """Sees with noise, as a small sensor does, and finds faces a little beside where they are, as detectors do."""
 
     def __init__(self, *, noise: float = 4.0, box_jitter_px: float = 0.8, seed: int = 1) -> None:
         self.noise, self.box_jitter_px = noise, box_jitter_px

@@ -55,7 +55,7 @@ def test_a_machine_that_tells_nothing_has_no_trouble(tmp_path):
         ({"throttling": ("soft_temperature_limit",)}, "power", "warning"),
     ],
 )
-def test_each_trouble_of_the_machine_is_told_with_what_mends_it(tmp_path, machine, check, severity):
+def test_each_trouble_of_the_machine_is_told_with_what_fixes_it(tmp_path, machine, check, severity):
     found = troubles(tmp_path, machine=machine)
 
     assert list(found) == [check]

@@ -285,15 +285,15 @@ def test_models_lists_hash_and_labels_and_marks_what_is_used():
     done = run_command("models", "--json")
 
     assert done.returncode == 0, done.stderr
-    finder, reader = [line for line in lines(done.stdout) if line["used"]]
-    assert finder["path"] == str(shipped("models") / "faces.json")
-    assert all(len(file["sha256"]) == 64 for file in finder["files"])
-    assert reader["path"] == str(shipped("models") / "masks.tflite")
-    assert set(reader["labels"]) >= {"with_mask", "without_mask"}
-    assert len(reader["sha256"]) == 64
+    detector, classifier = [line for line in lines(done.stdout) if line["used"]]
+    assert detector["path"] == str(shipped("models") / "faces.json")
+    assert all(len(file["sha256"]) == 64 for file in detector["files"])
+    assert classifier["path"] == str(shipped("models") / "masks.tflite")
+    assert set(classifier["labels"]) >= {"with_mask", "without_mask"}
+    assert len(classifier["sha256"]) == 64
 
 
-def test_the_fast_finder_is_a_word_in_the_configuration():
+def test_the_fast_detector_is_a_word_in_the_configuration():
     done = run_command("models", "--json", "--set", "faces.variant=fast")
 
     assert done.returncode == 0, done.stderr

@@ -40,11 +40,11 @@ def strange(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("finder", ["tflite", pytest.param("haar", marks=NEEDS_CASCADES)])
-def test_detect_answers_for_pictures_of_every_layout_and_shape(strange, finder):
+@pytest.mark.parametrize("detector", ["tflite", pytest.param("haar", marks=NEEDS_CASCADES)])
+def test_detect_answers_for_pictures_of_every_layout_and_shape(strange, detector):
     (strange / "empty.png").write_bytes(b"")
 
-    done = run_command("detect", "--json", "--set", f"faces.detector={finder}", strange)
+    done = run_command("detect", "--json", "--set", f"faces.detector={detector}", strange)
 
     assert done.returncode == 1, done.stderr
     found = {line["path"].rpartition("/")[2]: line for line in map(json.loads, done.stdout.splitlines())}
@@ -58,20 +58,20 @@ def test_detect_answers_for_pictures_of_every_layout_and_shape(strange, finder):
 
 
 @pytest.mark.parametrize(
-    ("finder", "model", "sentence"),
+    ("detector", "model", "sentence"),
     [
-        ("tflite", "masks.json", "not a card of a face finder"),
+        ("tflite", "masks.json", "not a card of a face detector"),
         ("tflite", "masks.tflite", "is a network; give its card (.json)"),
-        ("tflite", "nowhere.json", "no such card of a face finder"),
-        ("yunet", "masks.tflite", "not a YuNet face finder"),
-        ("yunet", "masks.json", "not a YuNet face finder"),
+        ("tflite", "nowhere.json", "no such card of a face detector"),
+        ("yunet", "masks.tflite", "not a YuNet face detector"),
+        ("yunet", "masks.json", "not a YuNet face detector"),
         ("ssd", "masks.tflite", "needs exactly one .pbtxt beside it"),
     ],
 )
-def test_a_file_that_is_no_finder_is_refused_with_one_sentence(strange, finder, model, sentence):
+def test_a_file_that_is_no_detector_is_refused_with_one_sentence(strange, detector, model, sentence):
     path = shipped("models") / model
 
-    done = run_command("detect", "--set", f"faces.detector={finder}", "--set", f"faces.model={path}", strange)
+    done = run_command("detect", "--set", f"faces.detector={detector}", "--set", f"faces.model={path}", strange)
 
     assert done.returncode == 78
     assert sentence in done.stderr

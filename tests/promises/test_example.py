@@ -12,7 +12,7 @@ import pytest
 
 from edge_agent.config.model import FacesConfig
 from edge_agent.domain import Box
-from edge_agent.vision.faces import open_face_finder
+from edge_agent.vision.detector import open_detector
 from examples.make_recording import (
     DURATION_SECONDS,
     EVENTS,
@@ -79,9 +79,9 @@ def test_nobody_is_there_in_the_pause(recorded):
     assert max(differences) < 2
 
 
-def test_the_shipped_finder_sees_most_of_every_crossing(recorded):
-    finder = open_face_finder(FacesConfig())
-    seen = [[face.box for face in finder.find(picture)] for picture in recorded]
+def test_the_shipped_detector_sees_most_of_every_crossing(recorded):
+    detector = open_detector(FacesConfig())
+    seen = [[face.box for face in detector.detect(picture)] for picture in recorded]
     for walk, event in zip(WALKS, events(), strict=True):
         shown = [
             any(box.overlap(Box(*walk.face_box(second))) > 0.4 for box in boxes)

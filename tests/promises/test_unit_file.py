@@ -51,7 +51,7 @@ def service() -> configparser.SectionProxy:
     return the_unit()["Service"]
 
 
-def test_only_what_a_person_must_mend_keeps_the_service_down(service):
+def test_only_what_a_person_must_fix_keeps_the_service_down(service):
     kept_down = set(service["RestartPreventExitStatus"].split())
 
     assert kept_down == {str(ConfigError.exit_code), str(ModelError.exit_code)}

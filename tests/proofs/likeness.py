@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.config.model import Config
 from edge_agent.domain import Box
-from edge_agent.vision.card import GOLDEN_TOLERANCE, read_finder_card
+from edge_agent.vision.card import GOLDEN_TOLERANCE, read_detector_card
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ BOX_TOLERANCE_FRACTION = 0.15
 """Of the face's shorter side, for each edge."""
 
 BOX_TOLERANCE_PX = 2.0
-"""For small faces: about two rounding steps of the finder's int8 outputs."""
+"""For small faces: about two rounding steps of the detector's int8 outputs."""
 
 SCORE_TOLERANCE = GOLDEN_TOLERANCE
 """As for golden vectors, and for the same reason."""
@@ -69,7 +69,7 @@ class Likeness:
 
 
 def likeness(reference: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], *, min_score: float) -> Likeness:
-    """Compare the lines that two machines printed; `min_score` is the face score below which a finder is silent."""
+    """Compare the lines that two machines printed; `min_score` is the face score below which a detector is silent."""
     found = Likeness()
     _compare_pictures(_by_name(reference), _by_name(other), found, min_score)
     _compare_alerts(_alerts(reference), _alerts(other), found)
@@ -113,7 +113,7 @@ def _compare_pictures(
 
 
 def _tell_missing(name: str, face: dict[str, Any], where: str, found: Likeness, min_score: float) -> None:
-    """A face is missing only where a rounding step cannot have taken its score below what a finder tells."""
+    """A face is missing only where a rounding step cannot have taken its score below what a detector tells."""
     if face["face_score"] - min_score > SCORE_TOLERANCE:
         found.troubles.append(f"{name}: the face at {face['box']}, {face['face_score']:.2f} sure, is missing {where}")
 
@@ -169,7 +169,7 @@ def _lines(path: str) -> list[dict[str, Any]]:
 
 def main() -> int:
     """Compare two files."""
-    card, _ = read_finder_card(Config().faces.card)
+    card, _ = read_detector_card(Config().faces.card)
     reference, other = (_lines(path) for path in sys.argv[1:3])
     found = likeness(reference, other, min_score=card.min_score)
     sys.stdout.write(f"{found}\n")

@@ -20,7 +20,7 @@ import cv2
 
 from tests.scenes.casts import CASTS
 from tests.scenes.composition import shots
-from tests.scenes.figures import FINDER, SHARED
+from tests.scenes.figures import DETECTOR, SHARED
 from tests.scenes.playing import RECORDINGS, Player
 from tests.scenes.scripts import scripts_for
 
@@ -90,7 +90,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("-k", dest="words", default="", help="only scenes whose name holds this")
     parser.add_argument("--rate", type=float, help="frames a second of every scene (default: what its script says)")
     parser.add_argument(
-        "--finder", choices=["shipped", "yunet"], default="shipped", help="that of the agent, or YuNet 2023mar by path"
+        "--detector",
+        choices=["shipped", "yunet"],
+        default="shipped",
+        help="that of the agent, or YuNet 2023mar by path",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="set one key of the configuration"
@@ -102,7 +105,7 @@ def _options() -> argparse.Namespace:
 
 
 def _settings(options: argparse.Namespace) -> list[str]:
-    yunet = ["faces.detector=yunet", f"faces.model={FINDER}"] if options.finder == "yunet" else []
+    yunet = ["faces.detector=yunet", f"faces.model={DETECTOR}"] if options.detector == "yunet" else []
     return [*yunet, *options.set]
 
 

@@ -19,7 +19,7 @@ from edge_agent.domain import Box, Image
 from examples.people import Portrait, cut_out
 from examples.people import picture as portrait_picture
 from training.masks.drawing import MaskStyle, draw_mask
-from training.masks.landmarks import LandmarkFinder
+from training.masks.landmarks import LandmarkDetector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 SCENES = SHARED / "data" / "scenes"
-FINDER = SHARED / "weights" / "face_detection_yunet_2023mar.onnx"
+DETECTOR = SHARED / "weights" / "face_detection_yunet_2023mar.onnx"
 
 WORKING_FACE_PX = 110.0
 """Width of a face while it is cut out: finer than it is ever shown, and GrabCut stays quick."""
@@ -45,7 +45,7 @@ PAPER_LEVEL = 222
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Figure:
-    """A person without background: (height, width, 4) BGRA, and the face in it as a finder sees it."""
+    """A person without background: (height, width, 4) BGRA, and the face in it as a detector sees it."""
 
     pixels: Image
     face: Box
@@ -160,8 +160,8 @@ def _annotations() -> Mapping[int, tuple[str, Box]]:
 
 
 @functools.cache
-def _finder() -> LandmarkFinder:
-    return LandmarkFinder(FINDER, min_score=SMALLEST_SCORE)
+def _detector() -> LandmarkDetector:
+    return LandmarkDetector(DETECTOR, min_score=SMALLEST_SCORE)
 
 
 @functools.cache
@@ -183,7 +183,7 @@ def _close_up(annotation: int) -> tuple[Image, FaceLandmarks]:
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     close = cv2.resize(picture[y1:y2, x1:x2], None, fx=scale, fy=scale, interpolation=method)
     annotated = Box(*((value - shift) * scale for value, shift in zip(_corners(face), (x1, y1, x1, y1), strict=True)))
-    found = [one for one in _finder().find(_image(close)) if one.box.overlap(annotated) > 0]
+    found = [one for one in _detector().detect(_image(close)) if one.box.overlap(annotated) > 0]
     if not found:
         raise LookupError(f"annotation {annotation} of {SCENES}: no face is found there")
     return _shared(close), max(found, key=lambda one: one.box.overlap(annotated))

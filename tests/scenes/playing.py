@@ -48,11 +48,11 @@ class Player:
         """Load both models; `settings` are keys of the configuration, such as faces.detector=yunet."""
         # Scenes say at which rate their camera works.
         self.config = load_config(None, overrides=["cameras.camera.detect_fps=0", *settings])
-        self._finder, self._reader = open_models(self.config)
+        self._detector, self._classifier = open_models(self.config)
 
     def a_pipeline(self) -> Pipeline:
         """Somebody in one scene has nothing to do with the next."""
-        return build_pipeline(self.config, "camera", self._finder, self._reader)
+        return build_pipeline(self.config, "camera", self._detector, self._classifier)
 
     def play(self, scene: Scene) -> Judgement:
         """Render a scene, show it to the agent and judge the alerts."""

@@ -100,9 +100,11 @@ def test_synthesise_tells_how_many_it_wrote(tmp_path, shared, capsys):
 
     (tmp_path / "bare").mkdir()
     cv2.imwrite(str(tmp_path / "bare" / "one.png"), cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR))
-    finder = shared / "weights" / "face_detection_yunet_2023mar.onnx"
+    detector = shared / "weights" / "face_detection_yunet_2023mar.onnx"
 
-    status = main(["synthesise", str(tmp_path / "bare"), "--output", str(tmp_path / "drawn"), "--finder", str(finder)])
+    status = main(
+        ["synthesise", str(tmp_path / "bare"), "--output", str(tmp_path / "drawn"), "--detector", str(detector)]
+    )
 
     assert status == 0
     assert "1\n" in capsys.readouterr().out

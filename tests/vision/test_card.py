@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import ModelError
-from edge_agent.vision.card import MaskCard, card_path, read_card
+from edge_agent.vision.card import ClassifierCard, card_path, read_classifier_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ CONTENT = b"what a .tflite file holds"
 def a_card(**changes: Any) -> dict[str, Any]:
     return {
         "schema": "maskwatch.card/1",
-        "kind": "mask_reader",
+        "kind": "mask_classifier",
         "name": "masks",
         "sha256": hashlib.sha256(CONTENT).hexdigest(),
         "size_bytes": len(CONTENT),
@@ -47,9 +47,9 @@ def written(tmp_path: Path) -> Callable[..., Path]:
 
 
 def test_a_card_that_was_written_is_read_back(written):
-    card = read_card(written())
+    card = read_classifier_card(written())
 
-    assert MaskCard.model_validate_json(card.to_json()) == card
+    assert ClassifierCard.model_validate_json(card.to_json()) == card
     assert json.loads(card.to_json())["schema"] == "maskwatch.card/1"
 
 
@@ -59,11 +59,11 @@ def test_the_card_stands_beside_the_model_with_the_same_stem(tmp_path):
 
 def test_a_missing_model_and_a_missing_card_are_named_with_what_to_do(written, tmp_path):
     with pytest.raises(ModelError, match=r"masks\.tflite: no such model; 'edge-agent models' lists"):
-        read_card(tmp_path / "masks.tflite")
+        read_classifier_card(tmp_path / "masks.tflite")
     model = written()
     card_path(model).unlink()
     with pytest.raises(ModelError, match=r"its card masks\.json is missing; put it back .*'edge-convert card"):
-        read_card(model)
+        read_classifier_card(model)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_missing_model_and_a_missing_card_are_named_with_what_to_do(written, t
     [
         ("", "card: Invalid JSON"),
         ('{"schema": "maskwatch.card/1"', "card: Invalid JSON"),
-        ("[]", "not a card of a mask reader"),
+        ("[]", "not a card of a mask classifier"),
         (json.dumps(a_card(schema="maskwatch.card/2")), "schema: Input should be 'maskwatch.card/1'"),
         (json.dumps(a_card(temperature=float("inf"))), "temperature"),
         (json.dumps(a_card(temperature=0)), "temperature: Input should be greater than 0"),
@@ -82,7 +82,7 @@ def test_a_missing_model_and_a_missing_card_are_named_with_what_to_do(written, t
 )  # fmt: skip
 def test_a_damaged_card_is_refused_with_the_key(written, text, complaint):
     with pytest.raises(ModelError, match=complaint):
-        read_card(written(text))
+        read_classifier_card(written(text))
 
 
 def test_a_card_that_is_no_text_is_refused(written):
@@ -90,7 +90,7 @@ def test_a_card_that_is_no_text_is_refused(written):
     card_path(model).write_bytes(b"\xff\xfe\x00")
 
     with pytest.raises(ModelError, match=r"masks\.json: cannot be read"):
-        read_card(model)
+        read_classifier_card(model)
 
 
 def test_a_model_that_was_cut_off_does_not_fit_its_card(written):
@@ -100,17 +100,19 @@ def test_a_model_that_was_cut_off_does_not_fit_its_card(written):
     with pytest.raises(
         ModelError, match=rf"SHA-256 differs from masks\.json \(5 bytes here, {len(CONTENT)} expected\)"
     ):
-        read_card(model)
+        read_classifier_card(model)
 
 
 def test_without_thresholds_the_likeliest_label_is_read(written):
-    card = read_card(written())
+    card = read_classifier_card(written())
 
     assert card.decide({"with_mask": 0.4, "without_mask": 0.35, "mask_worn_incorrectly": 0.25}) == "with_mask"
 
 
 def test_a_label_counts_by_how_far_it_exceeds_its_threshold(written):
-    card = read_card(written(thresholds={"with_mask": 0.6, "without_mask": 0.2, "mask_worn_incorrectly": 0.2}))
+    card = read_classifier_card(
+        written(thresholds={"with_mask": 0.6, "without_mask": 0.2, "mask_worn_incorrectly": 0.2})
+    )
 
     assert card.decide({"with_mask": 0.7, "without_mask": 0.25, "mask_worn_incorrectly": 0.05}) == "without_mask"
     # Among some of the labels, the others' thresholds do not matter.
@@ -123,7 +125,7 @@ def test_golden_pictures_are_pictures(written):
 
     scores = [0.9, 0.05, 0.05]
     texts = [base64.b64encode(png.tobytes()).decode(), "bm8gcGljdHVyZQ==", "?", ""]
-    good, no_picture, no_base64, nothing = read_card(
+    good, no_picture, no_base64, nothing = read_classifier_card(
         written(golden=[{"picture": text, "scores": scores} for text in texts])
     ).golden
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_agent.domain import Box, Face
+from edge_agent.vision.classifier import Classification
 from edge_agent.vision.detection import detect
-from edge_agent.vision.masks import Classification
 
 if TYPE_CHECKING:
     from edge_agent.domain import Image
@@ -19,7 +19,7 @@ PICTURE = np.zeros((48, 64, 3), np.uint8)
 class TwoFaces:
     """Finds a large face and a tiny one."""
 
-    def find(self, image: Image) -> list[Face]:
+    def detect(self, image: Image) -> list[Face]:
         return [Face(Box(1.23, 2.34, 41.0, 44.56), 0.98765), Face(Box(50, 1, 54, 6), 0.61)]
 
 
@@ -29,7 +29,7 @@ class LargeOnesAreBare:
     def __init__(self, *, rejects_small: bool = False) -> None:
         self.rejects_small = rejects_small
 
-    def read(self, image: Image, box: Box) -> Classification:
+    def classify(self, image: Image, box: Box) -> Classification:
         is_large = box.width_px > 20
         bare = 0.987654 if is_large else 0.25
         return Classification(

@@ -1,4 +1,4 @@
-"""Frames are looked at as often as asked for, and no more often."""
+"""Frames are analysed as often as asked for, and no more often."""
 
 import numpy as np
 

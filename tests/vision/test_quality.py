@@ -56,7 +56,7 @@ def test_a_face_cut_off_by_the_edge_of_the_picture_has_half():
     assert face_quality(np.ascontiguousarray(cut), Face(box, 0.9)) == pytest.approx(0.5)
 
 
-def test_a_face_that_the_finder_doubts_and_a_profile_have_less():
+def test_a_face_that_the_detector_doubts_and_a_profile_have_less():
     image, face = a_picture()
     x, _ = face.box.centre
     narrow = Box(x - 0.25 * face.box.height_px, face.box.y1, x + 0.25 * face.box.height_px, face.box.y2)

@@ -1,4 +1,4 @@
-"""The pixels that a mask reader sees are the same everywhere."""
+"""The pixels that a mask classifier sees are the same everywhere."""
 
 import numpy as np
 import pytest

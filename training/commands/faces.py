@@ -1,4 +1,4 @@
-"""`edge-train faces`: how does a recipe become a face finder?"""
+"""`edge-train faces`: how does a recipe become a face detector?"""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def add_to(commands: Any) -> None:
         commands,
         "faces",
         train_faces,
-        summary="train a face finder by a recipe",
-        about="Trains a face finder by a recipe. Started again on the same folder after a kill, it goes on.",
+        summary="train a face detector by a recipe",
+        about="Trains a face detector by a recipe. Started again on the same folder after a kill, it goes on.",
         example="edge-train faces training/recipes/faces/accurate.yaml --output runs/faces",
     )
     add_recipe_options(parser)

@@ -1,4 +1,4 @@
-"""`edge-train masks`: how does a recipe become a mask reader?"""
+"""`edge-train masks`: how does a recipe become a mask classifier?"""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def add_to(commands: Any) -> None:
         commands,
         "masks",
         train_masks,
-        summary="train a mask reader by a recipe",
-        about="Trains a mask reader by a recipe. Started again on the same folder after a kill, it goes on.",
+        summary="train a mask classifier by a recipe",
+        about="Trains a mask classifier by a recipe. Started again on the same folder after a kill, it goes on.",
         example="edge-train masks training/recipes/masks.yaml --output runs/masks",
     )
     add_recipe_options(parser)

@@ -20,13 +20,13 @@ def add_to(commands: Any) -> None:
         draw_masks,
         summary="draw masks on bare faces",
         about="Draws masks on bare faces, worn properly or wrongly, and writes a labelled data set.",
-        example="edge-train synthesise bare_faces --output drawn --finder face_detection_yunet_2023mar.onnx",
+        example="edge-train synthesise bare_faces --output drawn --detector face_detection_yunet_2023mar.onnx",
     )
     parser.add_argument(
         "folder", type=Path, metavar="FOLDER", help="pictures of bare faces, or a COCO file with without_mask"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder")
-    parser.add_argument("--finder", type=Path, required=True, metavar="YUNET.onnx", help="finds faces and landmarks")
+    parser.add_argument("--detector", type=Path, required=True, metavar="YUNET.onnx", help="finds faces and landmarks")
     parser.add_argument("--min-score", type=float, default=0.6, help="of a face, 0..1 (default: 0.6)")
     parser.add_argument("--wrong-share", type=float, default=0.6, help="masks worn wrongly, 0..1 (default: 0.6)")
     parser.add_argument("--most", type=int, default=5000, help="pictures to take at most (default: 5000)")
@@ -35,14 +35,14 @@ def add_to(commands: Any) -> None:
 
 def draw_masks(options: argparse.Namespace) -> int:
     """Draw, and print how many of each label were written."""
-    from training.masks.landmarks import LandmarkFinder
+    from training.masks.landmarks import LandmarkDetector
     from training.masks.synthesise import synthesise
 
-    finder = LandmarkFinder(options.finder, min_score=options.min_score)
+    detector = LandmarkDetector(options.detector, min_score=options.min_score)
     done = synthesise(
         options.folder,
         output=options.output,
-        finder=finder,
+        detector=detector,
         wrong_share=options.wrong_share,
         most=options.most,
         seed=options.seed,

@@ -1,1 +1,1 @@
-"""Training the face finder."""
+"""Training the face detector."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import cv2
 import numpy as np
 
-from edge_agent.vision.faces.letterbox import letterboxed
+from edge_agent.vision.detector.letterbox import letterboxed
 from edge_agent.vision.tensors import resize
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def rotated(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sampl
         return sample
     degrees = random.uniform(-recipe.rotation_degrees, recipe.rotation_degrees)
     height, width = sample.pixels.shape[:2]
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+    turn = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0), np.float64)
     cosine, sine = abs(turn[0, 0]), abs(turn[0, 1])
     # The canvas grows, so that nobody is turned out of the picture.
     grown = (math.ceil(width * cosine + height * sine), math.ceil(width * sine + height * cosine))
@@ -109,7 +109,7 @@ def rotated(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sampl
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ turn[:, :2].T + turn[:, 2]
         halves = (boxes[:, 2:] - boxes[:, :2]) / 2
         around = np.sqrt((halves**2) @ np.array([[cosine, sine], [sine, cosine]]) ** 2)
-        return np.concatenate([centres - around, centres + around], axis=1).astype(np.float32)
+        return np.asarray(np.concatenate([centres - around, centres + around], axis=1), np.float32)
 
     pixels = np.asarray(cv2.warpAffine(sample.pixels, turn, grown), np.uint8)
     return Sample(pixels, turned(sample.faces), turned(sample.ignored))

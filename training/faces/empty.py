@@ -1,7 +1,7 @@
-"""Pictures without people: what must no finder take for a face?
+"""Pictures without people: what must no detector take for a face?
 
-Samples that Python packages bring, drawn textures, and parts of scenes in which neither people nor a finder saw
-a face. One third is for learning, one for choosing a finder's least score, one for reporting what it does: no picture
+Samples that Python packages bring, drawn textures, and parts of scenes in which neither people nor a detector saw
+a face. One third is for learning, one for choosing a detector's least score, one for reporting what it does: no picture
 is in two of them, and scenes to learn from serve the first two, scenes to judge by the last.
 """
 
@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
-from training.faces.finding import KerasFinder
+from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
 from training.masks.examples import read_ignored, read_scenes
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Image
 
     Annotated: TypeAlias = dict[Path, list[tuple[float, float, float, float]]]
-    Find: TypeAlias = Callable[[Image], tuple[NDArray[np.float32], NDArray[np.float32]]]
+    Detect: TypeAlias = Callable[[Image], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 PURPOSES = ("learning", "choosing", "reporting")
 SAMPLES = (
@@ -46,8 +46,8 @@ SUFFIXES = (".png", ".jpg")
 TEXTURES = 60
 """For each purpose: enough for two of every kind at every scale."""
 LEAST_SCORE = 0.2
-"""A place that a finder is even so sure of may hold a face."""
-FINDER_PX = 640
+"""A place that a detector is even so sure of may hold a face."""
+DETECTOR_PX = 640
 MARGIN_FRACTION = 0.5
 """Around a face: hair, neck and the edge of a mask are no background."""
 SMALLEST_SIDE_PX = 96
@@ -63,16 +63,16 @@ class EmptyPictures:
     written: dict[str, dict[str, int]]
 
 
-def write_empty(output: Path, *, scenes: Path, finder: Path, most_scenes: int, seed: int) -> EmptyPictures:
+def write_empty(output: Path, *, scenes: Path, detector: Path, most_scenes: int, seed: int) -> EmptyPictures:
     """Write a folder of PNG files for each purpose.
 
     Raises:
         ConfigError: the folder is not empty, or the scenes are missing.
-        ModelError: the finder is missing or none.
+        ModelError: the detector is missing or none.
     """
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{output}: is not empty; give a new folder")
-    find = KerasFinder(open_network(finder), longer_px=FINDER_PX, shorter_px=FINDER_PX, min_score=LEAST_SCORE)
+    detect = KerasDetector(open_network(detector), longer_px=DETECTOR_PX, shorter_px=DETECTOR_PX, min_score=LEAST_SCORE)
     samples = list(_samples())
     written: dict[str, dict[str, int]] = {}
     learnt, judging = (_annotated(scenes, split) for split in ("train", "test"))
@@ -82,7 +82,7 @@ def write_empty(output: Path, *, scenes: Path, finder: Path, most_scenes: int, s
         kinds = {
             "sample": iter(samples[number :: len(PURPOSES)]),
             "texture": (texture(random, kind) for kind in range(TEXTURES)),
-            "background": islice(_backgrounds(places[purpose], find, random), most_scenes),
+            "background": islice(_backgrounds(places[purpose], detect, random), most_scenes),
         }
         (output / purpose).mkdir(parents=True)
         written[purpose] = {kind: _write(output / purpose, kind, pictures) for kind, pictures in kinds.items()}
@@ -149,21 +149,21 @@ def _every_other(boxes: Annotated, first: int) -> Annotated:
     return {path: boxes[path] for path in sorted(boxes)[first::2]}
 
 
-def _backgrounds(boxes: Annotated, find: Find, random: np.random.Generator) -> Iterator[Image]:
-    """Parts of scenes in which nobody drew a box and the finder sees nothing, a few of each picture."""
+def _backgrounds(boxes: Annotated, detect: Detect, random: np.random.Generator) -> Iterator[Image]:
+    """Parts of scenes in which nobody drew a box and the detector sees nothing, a few of each picture."""
     paths = sorted(boxes)
     for index in tqdm(random.permutation(len(paths)), desc="backgrounds", unit="picture", leave=False):
         try:
             image = read_picture(paths[index])
         except PictureError:
             continue
-        faces = np.concatenate([np.array(boxes[paths[index]], np.float32), find(image)[0]])
+        faces = np.concatenate([np.array(boxes[paths[index]], np.float32), detect(image)[0]])
         for _ in range(PARTS_OF_PICTURE):
             part = background(image, faces, random)
             if part is None:
                 break
             # Once more on the part alone, where a face is larger on the input.
-            if not len(find(part)[0]):
+            if not len(detect(part)[0]):
                 yield part
 
 

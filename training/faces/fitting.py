@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from edge_agent.vision.images import read_picture
 from training.faces.batches import Batch, SceneBatches
-from training.faces.finding import KerasFinder
 from training.faces.judge import Finds, report
+from training.faces.keras_detector import KerasDetector
 from training.faces.network import merged, open_network
 from training.workers import Workers
 
@@ -120,12 +120,12 @@ def _fit(recipe: FaceRecipe, scenes: SceneSet, workers: Workers[Batch], *, folde
     history = _resume(learner, folder)
     if history:
         log.info("continues after epoch %d", len(history))
-    find = KerasFinder(learner.averaged, longer_px=recipe.validation.width, shorter_px=recipe.validation.height)
+    detect = KerasDetector(learner.averaged, longer_px=recipe.validation.width, shorter_px=recipe.validation.height)
     for epoch in range(len(history), recipe.schedule.epochs):
         started = time.monotonic()
         loss = _learn(learner, recipe, workers, epoch=epoch)
         rate = float(learner.optimizer.learning_rate)
-        ap = report(find_all(find, choosing(scenes.judging, recipe)))
+        ap = report(detect_all(detect, choosing(scenes.judging, recipe)))
         row = Epoch(epoch, rate, loss, ap, time.monotonic() - started)
         bands = ", ".join(f"{name} {value:.3f}" for name, value in ap.items())
         log.info("epoch %d: loss %.3f, %s (%.0f s)", epoch, loss, bands, row.seconds)
@@ -138,10 +138,10 @@ def _fit(recipe: FaceRecipe, scenes: SceneSet, workers: Workers[Batch], *, folde
     return history
 
 
-def find_all(find: KerasFinder, scenes: Sequence[Scene]) -> list[Finds]:
-    """What a finder finds in every scene."""
+def detect_all(detect: KerasDetector, scenes: Sequence[Scene]) -> list[Finds]:
+    """What a detector finds in every scene."""
     shown = tqdm(scenes, desc="judging", unit="picture", leave=False)
-    return [Finds(scene, *find(read_picture(scene.path))) for scene in shown]
+    return [Finds(scene, *detect(read_picture(scene.path))) for scene in shown]
 
 
 def choosing(scenes: Sequence[Scene], recipe: FaceRecipe) -> list[Scene]:

@@ -1,4 +1,4 @@
-"""Judging: how well does a finder find the annotated faces?
+"""Judging: how well does a detector find the annotated faces?
 
 Average precision as the area under the precision envelope, over all pictures together. The surest find takes the
 face it overlaps most, each face once. Faces under the size asked for, finds that small, and finds on places to
@@ -31,7 +31,7 @@ BANDS = ((0.5, 16.0), (0.5, 32.0), (0.3, 16.0), (0.3, 32.0))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finds:
-    """What a finder found in one scene: boxes x1, y1, x2, y2 in its pixels (n, 4), scores (n,), surest first."""
+    """What a detector found in one scene: boxes x1, y1, x2, y2 in its pixels (n, 4), scores (n,), surest first."""
 
     scene: Scene
     boxes: Boxes

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from edge_agent.domain import CLASSES, NO_FACE, Class
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
-from training.faces.finding import KerasFinder
+from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
 from training.faces.scenes import overlaps
 from training.masks.examples import list_pictures, read_corrections, read_ignored, read_scenes
@@ -84,8 +84,10 @@ def mine(
     for folder in empty:
         for path in list_pictures(folder):
             of_picture[path], sources[path] = [], folder.name
-    looks = [KerasFinder(open_network(detector), longer_px=a, shorter_px=b, min_score=LEAST_SCORE) for a, b in SIDES_PX]
-    ask = KerasFinder(open_network(teacher), longer_px=TEACHER_PX, shorter_px=TEACHER_PX, min_score=TEACHER_SCORE)
+    looks = [
+        KerasDetector(open_network(detector), longer_px=a, shorter_px=b, min_score=LEAST_SCORE) for a, b in SIDES_PX
+    ]
+    ask = KerasDetector(open_network(teacher), longer_px=TEACHER_PX, shorter_px=TEACHER_PX, min_score=TEACHER_SCORE)
     found: dict[Path, list[Find]] = {}
     nothing = np.zeros((0, 4), np.float32)
     for path in tqdm(sorted(of_picture), desc="finding", unit="picture", leave=False):
@@ -126,7 +128,8 @@ def label_finds(finds: Boxes, faces: Sequence[tuple[Boxes, Class]], *, avoided: 
 
 def _coco(found: dict[Path, list[Find]], sources: dict[Path, str], folder: Path) -> dict[str, Any]:
     numbers = {label: number for number, label in enumerate(CLASSES, 1)}
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for path, finds in found.items():
         number = len(images) + 1
         name = os.path.relpath(path, folder)

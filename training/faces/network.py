@@ -2,7 +2,7 @@
 
 In: float32 BGR 0..255, (n, rows, columns, 3), rows and columns multiples of 32. Out: a dictionary with, for each
 stride, `logits_STRIDE` (n, rows, columns, 2) and `boxes_STRIDE` (n, rows, columns, 4), as
-`edge_agent.vision.faces.decoding` reads them.
+`edge_agent.vision.detector.decoding` reads them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_agent.errors import ModelError
-from edge_agent.vision.faces.decoding import Level
+from edge_agent.vision.detector.decoding import Level
 from training.faces.released import build_released, is_released
 from training.faces.yunet import STRIDES, build_yunet
 
@@ -26,15 +26,15 @@ __all__ = ["STRIDES", "levels_of", "merged", "open_network"]
 
 
 def open_network(file: Path) -> keras.Model:
-    """A network out of a YuNet file (.onnx), of another run (.keras) or of a released finder (its card or network).
+    """A network out of a YuNet file (.onnx), of another run (.keras) or of a released detector (its card or network).
 
     Raises:
-        ModelError: the file is missing or no face finder.
+        ModelError: the file is missing or no face detector.
     """
     import keras
 
     if is_released(file):
-        return _as_finder(build_released(file), file)
+        return _as_detector(build_released(file), file)
     if file.suffix != ".keras":
         return build_yunet(file)
     if not file.is_file():
@@ -44,13 +44,13 @@ def open_network(file: Path) -> keras.Model:
     # Keras raises many classes for a file it cannot read.
     except Exception as error:
         raise ModelError(f"{file}: Keras cannot read it: {str(error)[:200]}") from error
-    return _as_finder(network, file)
+    return _as_detector(network, file)
 
 
-def _as_finder(network: keras.Model, file: Path) -> keras.Model:
+def _as_detector(network: keras.Model, file: Path) -> keras.Model:
     wanted = {f"{kind}_{stride}" for kind in ("logits", "boxes") for stride in STRIDES}
     if not isinstance(network.output, dict) or set(network.output) != wanted:
-        raise ModelError(f"{file}: no face finder: its outputs are not {', '.join(sorted(wanted))}")
+        raise ModelError(f"{file}: no face detector: its outputs are not {', '.join(sorted(wanted))}")
     return network
 
 

@@ -1,4 +1,4 @@
-"""The recipe: what is one training run of a face finder made of?
+"""The recipe: what is one training run of a face detector made of?
 
 A YAML file, every key checked and described; all mistakes are reported together. Paths are relative to the working
 folder, so that a recipe reads the same wherever it lies.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-A_FINDER = "A YuNet file (.onnx), the model.keras of another run, or a released finder (its card or a .tflite)"
+A_DETECTOR = "A YuNet file (.onnx), the model.keras of another run, or a released detector (its card or a .tflite)"
 Side = Annotated[int, Field(ge=64, le=1280, multiple_of=32)]
 
 
@@ -28,7 +28,7 @@ class _Part(BaseModel):
 class ModelRecipe(_Part):
     """The network, and what it begins with."""
 
-    weights: Path = Field(description=A_FINDER)
+    weights: Path = Field(description=A_DETECTOR)
     merged_with: Path | None = Field(
         None, description="A second one, tuned from the same first weights: the mean of both is begun with"
     )
@@ -112,9 +112,9 @@ class AugmentationRecipe(_Part):
 
 
 class TeacherRecipe(_Part):
-    """Another finder, which tells what the annotations do not."""
+    """Another detector, which tells what the annotations do not."""
 
-    finder: Path = Field(description=A_FINDER)
+    detector: Path = Field(description=A_DETECTOR)
     longer_side_px: Side = Field(640, description="Pictures are shown to it at this longer side")
     sure_score: Fraction = Field(0.7, description="In pictures without boxes, finds from here on are faces")
     unsure_score: Fraction = Field(
@@ -124,9 +124,9 @@ class TeacherRecipe(_Part):
 
 
 class DistillationRecipe(_Part):
-    """A finder of the same strides whose answers are learnt beside the annotations."""
+    """A detector of the same strides whose answers are learnt beside the annotations."""
 
-    model: Path = Field(description=A_FINDER)
+    model: Path = Field(description=A_DETECTOR)
     share: float = Field(1.0, gt=0.0, le=10.0, description="Weight against the loss of the annotations")
 
 
@@ -142,7 +142,7 @@ class ScheduleRecipe(_Part):
 
 
 class FaceRecipe(_Part):
-    """One training run of the face finder."""
+    """One training run of the face detector."""
 
     name: str = Field(min_length=1, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Names the run's folder")
     seed: int = Field(1, ge=0)
@@ -157,7 +157,7 @@ class FaceRecipe(_Part):
     @model_validator(mode="after")
     def _fits_itself(self) -> FaceRecipe:
         if self.teacher is None and any(one.pictures for one in self.data):
-            raise ValueError("teacher: needed by data with 'pictures'; give a finder")
+            raise ValueError("teacher: needed by data with 'pictures'; give a detector")
         if not any(one.scenes for one in self.data):
             raise ValueError("data: none has annotations; give at least one with 'scenes', to judge by")
         return self

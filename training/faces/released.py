@@ -1,8 +1,8 @@
 """Released: how does a network that was converted for the device become one that can learn again?
 
-A finder goes out as int8 networks; the checkpoint they were made of may be lost, or was never given. Int8 keeps the
+A detector goes out as int8 networks; the checkpoint they were made of may be lost, or was never given. Int8 keeps the
 shape of a network and, but for rounding, its weights, so that a run can go on from there. The operations are those
-that the finders of this project are made of; what was folded into a convolution stays folded. The bound that a
+that the detectors of this project are made of; what was folded into a convolution stays folded. The bound that a
 converter puts on logits is left out: who learns needs what is beyond.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_agent.errors import ModelError
-from edge_agent.vision.card import read_finder_card
+from edge_agent.vision.card import read_detector_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 CARD_SUFFIX, NETWORK_SUFFIX = ".json", ".tflite"
 KINDS_BY_CHANNELS = {2: "logits", 4: "boxes"}
-"""What the outputs of a finder are, told by their last axis."""
+"""What the outputs of a detector are, told by their last axis."""
 
 
 def is_released(file: Path) -> bool:
-    """Whether a file is a finder's card, or one of its networks."""
+    """Whether a file is a detector's card, or one of its networks."""
     return file.suffix in {CARD_SUFFIX, NETWORK_SUFFIX}
 
 
@@ -38,13 +38,13 @@ def build_released(file: Path) -> keras.Model:
     In and out as `build_yunet`; any size of input.
 
     Raises:
-        ModelError: the file is missing or damaged, or its network has operations that finders do not have.
+        ModelError: the file is missing or damaged, or its network has operations that detectors do not have.
     """
     if file.suffix == CARD_SUFFIX:
-        card, contents = read_finder_card(file)
+        card, contents = read_detector_card(file)
         return _Graph(contents[0], name=str(file.parent / card.files[0].file)).as_keras()
     if not file.is_file():
-        raise ModelError(f"{file}: no such network; give a finder's card (.json) or one of its networks (.tflite)")
+        raise ModelError(f"{file}: no such network; give a detector's card (.json) or one of its networks (.tflite)")
     return _Graph(file.read_bytes(), name=str(file)).as_keras()
 
 
@@ -107,7 +107,7 @@ class _Graph:
             case "CONV_2D" | "DEPTHWISE_CONV_2D":
                 return lambda taken: self._convolved(taken[0], operator, is_depthwise=kind.startswith("DEPTHWISE"))
             case _:
-                raise ModelError(f"{self._name}: {kind} is no operation of a face finder of this project")
+                raise ModelError(f"{self._name}: {kind} is no operation of a face detector of this project")
 
     def _convolved(self, values: Any, operator: Any, *, is_depthwise: bool) -> Any:
         import keras
@@ -148,7 +148,7 @@ class _Graph:
 
         rows, channels = self._shape(number)[1], self._shape(number)[3]
         if channels not in KINDS_BY_CHANNELS:
-            raise ModelError(f"{self._name}: no face finder: an output has {channels} channels")
+            raise ModelError(f"{self._name}: no face detector: an output has {channels} channels")
         name = f"{KINDS_BY_CHANNELS[channels]}_{self._shape(self._graph.inputs[0])[1] // rows}"
         return name, keras.layers.Identity(name=name)(values)
 
@@ -179,7 +179,7 @@ class _Graph:
         # ReLU6 is the bound on logits.
         known = {functions.NONE: None, functions.RELU6: None, functions.RELU: "relu"}
         if options.fusedActivationFunction not in known:
-            raise ModelError(f"{self._name}: an activation other than ReLU is none of a face finder of this project")
+            raise ModelError(f"{self._name}: an activation other than ReLU is none of a face detector of this project")
         return known[options.fusedActivationFunction]
 
     def _padding(self, options: Any) -> str:

@@ -1,4 +1,4 @@
-"""Reports: what does a person look at after a run of the face finder?
+"""Reports: what does a person look at after a run of the face detector?
 
 Curves, and a page of the worst misses and of the surest false finds as pictures; average precision as JSON and text.
 """

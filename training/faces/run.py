@@ -1,4 +1,4 @@
-"""A run: how does a recipe become a face finder with everything that is known of it?
+"""A run: how does a recipe become a face detector with everything that is known of it?
 
 The folder of a run holds model.keras, run.json and scenes.json (what a converter must know), recipe.yaml, history.csv,
 curves.png, misses.png, false_finds.png, report.txt and report.json.
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from edge_agent.errors import ConfigError
-from training.faces.finding import KerasFinder
-from training.faces.fitting import BEST, find_all, fit
+from training.faces.fitting import BEST, detect_all, fit
+from training.faces.keras_detector import KerasDetector
 from training.faces.listing import write_listing
 from training.faces.network import STRIDES, open_network
 from training.faces.reports import draw_false_finds, draw_misses, write_history, write_reports
@@ -49,8 +49,8 @@ def run(recipe: FaceRecipe, *, folder: Path) -> None:
     scenes = _open(recipe, folder)
     history = fit(recipe, scenes, folder=folder)
     network = open_network(folder / BEST)
-    find = KerasFinder(network, longer_px=recipe.validation.width, shorter_px=recipe.validation.height)
-    all_finds = find_all(find, scenes.judging)
+    detect = KerasDetector(network, longer_px=recipe.validation.width, shorter_px=recipe.validation.height)
+    all_finds = detect_all(detect, scenes.judging)
     write_listing(scenes, folder / "scenes.json")
     write_history(history, folder)
     reports = write_reports(all_finds, folder)
@@ -89,10 +89,10 @@ def _claim(folder: Path, recipe: FaceRecipe) -> None:
 
 
 def _summary(recipe: FaceRecipe, reports: dict[str, Any]) -> dict[str, Any]:
-    """What whoever converts the finder must know."""
+    """What whoever converts the detector must know."""
     return {
         "name": recipe.name,
-        "kind": "face_finder",
+        "kind": "face_detector",
         "strides": list(STRIDES),
         "pixels": "0..255",
         "colour_order": "bgr",

@@ -1,4 +1,4 @@
-"""The teacher: which faces does another finder see where nobody drew a box?
+"""The teacher: which faces does another detector see where nobody drew a box?
 
 Its finds are kept in a file beside the run, so that a run that goes on does not ask again.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from training.faces.finding import KerasFinder
+from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
 
 if TYPE_CHECKING:
@@ -27,18 +27,18 @@ ROW = 5
 
 
 class Teacher:
-    """A finder and the file of its finds. Owned by one thread."""
+    """A detector and the file of its finds. Owned by one thread."""
 
     def __init__(self, recipe: TeacherRecipe, *, memory: Path) -> None:
-        """Load the finder and what it has already said.
+        """Load the detector and what it has already said.
 
         Raises:
-            ModelError: the finder is missing or none.
+            ModelError: the detector is missing or none.
         """
         side = recipe.longer_side_px
         # A square: a standing picture is shown as large as a lying one.
-        self._find = KerasFinder(
-            open_network(recipe.finder), longer_px=side, shorter_px=side, min_score=recipe.unsure_score
+        self._detector = KerasDetector(
+            open_network(recipe.detector), longer_px=side, shorter_px=side, min_score=recipe.unsure_score
         )
         self._memory = memory
         self._finds: dict[str, list[list[float]]] = {}
@@ -49,7 +49,7 @@ class Teacher:
         """Boxes (n, 4) and scores (n,) of a picture, in its pixels, surest first."""
         name = str(path)
         if name not in self._finds:
-            boxes, scores = self._find(image)
+            boxes, scores = self._detector(image)
             self._finds[name] = np.concatenate([boxes, scores[:, None]], axis=1).round(3).tolist()
         rows = np.array(self._finds[name], np.float32).reshape(-1, ROW)
         return rows[:, :4], rows[:, 4]

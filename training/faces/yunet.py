@@ -1,4 +1,4 @@
-"""YuNet: how does a published face finder become a Keras network with the same answers?
+"""YuNet: how does a published face detector become a Keras network with the same answers?
 
 YuNet (Apache-2.0, ShiqiYu/libfacedetection.train) is read from an ONNX file by OpenCV, which gives its convolutions
 in the order in which they run; both releases tried, 2023mar and yunet_n, differ only in widths and in whether a
@@ -45,7 +45,7 @@ def read_convolutions(file: Path) -> list[Convolution]:
         ModelError: the file is missing, no ONNX, or no YuNet.
     """
     if not file.is_file():
-        raise ModelError(f"{file}: no such file; give the path of a YuNet face finder (ONNX)")
+        raise ModelError(f"{file}: no such file; give the path of a YuNet face detector (ONNX)")
     try:
         # OpenCV 5 has a second engine beside the one of OpenCV 4, which alone shows its layers.
         engine = [cv2.dnn.ENGINE_CLASSIC] if hasattr(cv2.dnn, "ENGINE_CLASSIC") else []
@@ -59,7 +59,7 @@ def read_convolutions(file: Path) -> list[Convolution]:
         if layer.type == "Convolution"
     ]
     if len(found) not in {PLAIN, SHARED} or found[-1].bias.size != LANDMARK_CHANNELS:
-        raise ModelError(f"{file}: no YuNet face finder: {len(found)} convolutions, not {PLAIN} or {SHARED}")
+        raise ModelError(f"{file}: no YuNet face detector: {len(found)} convolutions, not {PLAIN} or {SHARED}")
     return found
 
 
@@ -67,7 +67,7 @@ def build_yunet(file: Path) -> keras.Model:
     """The network of an ONNX file, in: float32 BGR 0..255, (n, rows, columns, 3), both multiples of 32.
 
     Out: for each stride logits (n, rows, columns, 2) and boxes (n, rows, columns, 4), as
-    `edge_agent.vision.faces.decoding` reads them, in the order `logits_8, boxes_8, logits_16, ...`.
+    `edge_agent.vision.detector.decoding` reads them, in the order `logits_8, boxes_8, logits_16, ...`.
 
     Raises:
         ModelError: the file is missing or no YuNet.

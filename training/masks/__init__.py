@@ -1,1 +1,1 @@
-"""The mask reader: how does a data set become a network that reads masks?"""
+"""The mask classifier: how does a data set become a network that reads masks?"""

@@ -10,7 +10,7 @@ import numpy as np
 from edge_agent.domain import LABELS, Box
 from edge_agent.errors import ConfigError
 from training.masks import examples as faces
-from training.masks.landmarks import LandmarkFinder
+from training.masks.landmarks import LandmarkDetector
 from training.masks.pack import Pack, open_pack
 from training.masks.split import choose_held_out, duplicate_groups, hashes_apart
 
@@ -93,8 +93,8 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
     Raises:
         ConfigError: a source is missing or empty, or one label has no faces on one side of the split.
     """
-    finder = LandmarkFinder(recipe.finder, min_score=FOUND_SCORE) if recipe.finder else None
-    packs = tuple(_open(one, recipe, finder, packs_folder) for one in recipe.data)
+    detector = LandmarkDetector(recipe.detector, min_score=FOUND_SCORE) if recipe.detector else None
+    packs = tuple(_open(one, recipe, detector, packs_folder) for one in recipe.data)
     apart = hashes_apart(recipe.validation.keep_apart, folder=packs_folder)
     sides = _sides(packs, apart, recipe)
     rows, answers, chances, places = [], [], [], []
@@ -126,7 +126,7 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
     return data_set
 
 
-def _open(data: DataRecipe, recipe: MaskRecipe, finder: LandmarkFinder | None, folder: Path) -> Pack:
+def _open(data: DataRecipe, recipe: MaskRecipe, detector: LandmarkDetector | None, folder: Path) -> Pack:
     classes = [one for one in recipe.labels if one in data.labels]
     labels = [one for one in LABELS if one in classes]
     if data.scenes:
@@ -141,11 +141,11 @@ def _open(data: DataRecipe, recipe: MaskRecipe, finder: LandmarkFinder | None, f
         return open_pack(found, folder=folder)
     if data.folders:
         found = faces.from_class_folders(data.folders, source=_name(data.folders), labels=labels)
-        return open_pack(found, folder=folder, finder=finder if data.find else None)
+        return open_pack(found, folder=folder, detector=detector if data.find else None)
     if data.faces is None or data.label is None:
         raise AssertionError("checked by the recipe")
     found = faces.from_one_label(data.faces, label=data.label, source=_name(data.faces))
-    return open_pack(found, folder=folder, finder=finder, every_face=True)
+    return open_pack(found, folder=folder, detector=detector, every_face=True)
 
 
 def _name(folder: Path) -> str:

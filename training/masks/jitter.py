@@ -1,6 +1,6 @@
-"""Jitter: what would another finder and a more distant camera have made of this face?
+"""Jitter: what would another detector and a more distant camera have made of this face?
 
-Works on a face with its surroundings, before the device's own code cuts and scales it: a finder's box is shifted,
+Works on a face with its surroundings, before the device's own code cuts and scales it: a detector's box is shifted,
 scaled and stretched; a distant camera leaves few pixels, and its JPEG fewer details. Taking pixels away from both
 labels alike is what keeps a model from telling them apart by sharpness.
 """
@@ -43,7 +43,7 @@ class View:
 def jittered(
     image: Image, box: Box, *, whole: bool, view: View, recipe: JitterRecipe, random: np.random.Generator
 ) -> Image:
-    """The pixels of a face as some finder and some camera would have given it: (side, side, 3), uint8, RGB."""
+    """The pixels of a face as some detector and some camera would have given it: (side, side, 3), uint8, RGB."""
     image, box = _from_afar(image, box, recipe, random)
     return view.cut(image, _as_found(box, recipe, random), whole=whole)
 

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge_agent.domain import Label
+    from edge_agent.domain import Class
 
 CALIBRATION_BINS = 15
 
@@ -19,7 +19,7 @@ CALIBRATION_BINS = 15
 class Verdicts:
     """What a model said of some faces. `scores` has shape (n, labels), `answers` (n,)."""
 
-    labels: tuple[Label, ...]
+    labels: tuple[Class, ...]
     scores: NDArray[np.float64]
     answers: NDArray[np.int64]
 

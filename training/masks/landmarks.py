@@ -22,7 +22,7 @@ Point: TypeAlias = "NDArray[np.float64]"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceLandmarks:
-    """A face as the finder saw it. Right and left are the person's own, as YuNet counts them."""
+    """A face as the detector saw it. Right and left are the person's own, as YuNet counts them."""
 
     box: Box
     score: float
@@ -33,7 +33,7 @@ class FaceLandmarks:
     mouth_left: Point
 
 
-class LandmarkFinder:
+class LandmarkDetector:
     """YuNet by path. Owned by one thread.
 
     Tight crops are found as well: the picture is looked at with its edge repeated around it, because the
@@ -50,13 +50,13 @@ class LandmarkFinder:
             ModelError: the file is missing or OpenCV cannot read it.
         """
         if not model.is_file():
-            raise ModelError(f"{model}: no such file; give the path of a YuNet face finder (ONNX)")
+            raise ModelError(f"{model}: no such file; give the path of a YuNet face detector (ONNX)")
         try:
-            self._finder = cv2.FaceDetectorYN.create(str(model), "", (320, 320), min_score, 0.3, 50)
+            self._detector = cv2.FaceDetectorYN.create(str(model), "", (320, 320), min_score, 0.3, 50)
         except cv2.error as error:
-            raise ModelError(f"{model}: OpenCV cannot read it as a YuNet face finder: {error}") from error
+            raise ModelError(f"{model}: OpenCV cannot read it as a YuNet face detector: {error}") from error
 
-    def find(self, image: Image) -> list[FaceLandmarks]:
+    def detect(self, image: Image) -> list[FaceLandmarks]:
         """Faces of a picture, the largest first."""
         height, width = image.shape[:2]
         border = round(max(height, width) * self.BORDER_FRACTION)
@@ -64,8 +64,8 @@ class LandmarkFinder:
         scale = self.LONGER_SIDE_PX / max(framed.shape[:2])
         size = (round(framed.shape[1] * scale), round(framed.shape[0] * scale))
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        self._finder.setInputSize(size)
-        _, rows = self._finder.detect(cv2.resize(framed, size, interpolation=method))
+        self._detector.setInputSize(size)
+        _, rows = self._detector.detect(cv2.resize(framed, size, interpolation=method))
         faces = [_face(row.astype(np.float64), scale, border) for row in ([] if rows is None else rows)]  # type: ignore[redundant-expr]  # None where no face is
         return sorted(faces, key=lambda face: -face.box.area_px)
 

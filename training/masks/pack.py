@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.masks.examples import Example
-    from training.masks.landmarks import LandmarkFinder
+    from training.masks.landmarks import LandmarkDetector
 
 # What the jitter of a box (jitter.py) can reach, with the widest margin a recipe allows.
 REACH_FRACTION = 0.75
 # A face of 128 px fills an input of 192 px at a margin of 0.25: more pixels would only be thrown away again.
 LONGEST_FACE_PX = 128
-# Smaller faces that a finder reports in a photograph of people are mostly mistakes.
+# Smaller faces that a detector reports in a photograph of people are mostly mistakes.
 SMALLEST_FOUND_PX = 20
 VERSION = 3
 
@@ -80,11 +80,11 @@ class Pack:
 
 
 def open_pack(
-    examples: Sequence[Example], *, folder: Path, finder: LandmarkFinder | None = None, every_face: bool = False
+    examples: Sequence[Example], *, folder: Path, detector: LandmarkDetector | None = None, every_face: bool = False
 ) -> Pack:
     """Open the pack of these examples, or build it where none is in `folder`.
 
-    An example without a box is the whole picture; with a `finder`, the largest face found in it, or every face
+    An example without a box is the whole picture; with a `detector`, the largest face found in it, or every face
     found with `every_face`. Pictures that cannot be read are listed in the pack and left out.
 
     Raises:
@@ -92,16 +92,16 @@ def open_pack(
     """
     key = hashlib.sha256(
         json.dumps(
-            [VERSION, finder is not None, every_face, [(str(one.path), one.label, str(one.box)) for one in examples]]
+            [VERSION, detector is not None, every_face, [(str(one.path), one.label, str(one.box)) for one in examples]]
         ).encode()
     ).hexdigest()[:16]
     index = folder / f"{examples[0].source}-{key}.npz"
     if not index.is_file():
-        _build(examples, index=index, finder=finder, every_face=every_face)
+        _build(examples, index=index, detector=detector, every_face=every_face)
     return _read(examples, index)
 
 
-def _build(examples: Sequence[Example], *, index: Path, finder: LandmarkFinder | None, every_face: bool) -> None:
+def _build(examples: Sequence[Example], *, index: Path, detector: LandmarkDetector | None, every_face: bool) -> None:
     index.parent.mkdir(parents=True, exist_ok=True)
     numbers, boxes, places, whole, shapes, hashes, unreadable = [], [], [], [], [], [], []
     # Faces of one picture follow each other, so that it is opened once.
@@ -120,7 +120,7 @@ def _build(examples: Sequence[Example], *, index: Path, finder: LandmarkFinder |
             image = opened[1]
             if image is None:
                 continue
-            for box, is_whole in _faces_of(example, image, finder, every_face=every_face):
+            for box, is_whole in _faces_of(example, image, detector, every_face=every_face):
                 pixels, inside = _surroundings(image, box)
                 file.write(np.ascontiguousarray(pixels).tobytes())
                 numbers.append(number)
@@ -150,17 +150,17 @@ def _build(examples: Sequence[Example], *, index: Path, finder: LandmarkFinder |
 
 
 def _faces_of(
-    example: Example, image: Image, finder: LandmarkFinder | None, *, every_face: bool
+    example: Example, image: Image, detector: LandmarkDetector | None, *, every_face: bool
 ) -> list[tuple[Box, bool]]:
     if example.box is not None:
         return [(example.box, False)]
     height, width = image.shape[:2]
-    if finder is None:
+    if detector is None:
         return [(Box(0, 0, width, height), True)]
-    found = [face.box for face in finder.find(image) if face.box.shorter_side_px >= SMALLEST_FOUND_PX]
+    found = [face.box for face in detector.detect(image) if face.box.shorter_side_px >= SMALLEST_FOUND_PX]
     if every_face:
         return [(box, False) for box in found]
-    # A finder that sees nothing in a picture of one face has most often missed a covered one.
+    # A detector that sees nothing in a picture of one face has most often missed a covered one.
     return [(found[0], False)] if found else [(Box(0, 0, width, height), True)]
 
 

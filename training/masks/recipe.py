@@ -87,7 +87,7 @@ class DataRecipe(_Part):
         return path
 
     @property
-    def needs_finder(self) -> bool:
+    def needs_detector(self) -> bool:
         """Whether faces have to be looked for."""
         return self.find or self.faces is not None
 
@@ -109,7 +109,7 @@ class ValidationRecipe(_Part):
 
 
 class JitterRecipe(_Part):
-    """How a finder's box and a camera's distance vary."""
+    """How a detector's box and a camera's distance vary."""
 
     shift_fraction: float = Field(0.05, ge=0.0, le=0.3, description="Standard deviation of a box's place")
     scale_fraction: float = Field(0.12, ge=0.0, le=0.5, description="Standard deviation of the logarithm of its size")
@@ -173,7 +173,7 @@ class ScheduleRecipe(_Part):
 
 
 class MaskRecipe(_Part):
-    """One training run of the mask reader."""
+    """One training run of the mask classifier."""
 
     name: str = Field(min_length=1, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Names the run's folder")
     seed: int = Field(1, ge=0)
@@ -184,7 +184,7 @@ class MaskRecipe(_Part):
     class_weights: Literal["balanced", "none"] | dict[Class, Annotated[float, Field(gt=0.0)]] = Field(
         "balanced", description="Weight of each label in the loss; balanced: as if all labels were as frequent"
     )
-    finder: Path | None = Field(None, description="A YuNet face finder (ONNX), where faces have to be looked for")
+    detector: Path | None = Field(None, description="A YuNet face detector (ONNX), where faces have to be looked for")
     model: ModelRecipe = ModelRecipe()
     data: tuple[DataRecipe, ...] = Field(min_length=1)
     validation: ValidationRecipe = ValidationRecipe()
@@ -199,8 +199,8 @@ class MaskRecipe(_Part):
             raise ValueError(f"labels: {', '.join(self.labels)} are not distinct")
         if NO_FACE in self.labels[:-1]:
             raise ValueError("labels: 'no_face' comes last")
-        if self.finder is None and any(one.needs_finder for one in self.data):
-            raise ValueError("finder: needed by data with 'find' or 'faces'; give the path of a YuNet model (ONNX)")
+        if self.detector is None and any(one.needs_detector for one in self.data):
+            raise ValueError("detector: needed by data with 'find' or 'faces'; give the path of a YuNet model (ONNX)")
         return self
 
 

@@ -42,7 +42,7 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
 
     Raises:
         ConfigError: the data do not suffice, or the folder holds a run of another recipe.
-        ModelError: weights, finder or teacher are missing or do not fit.
+        ModelError: weights, detector or teacher are missing or do not fit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, recipe)

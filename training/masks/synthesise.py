@@ -25,7 +25,7 @@ from training.masks.examples import Example, list_pictures, read_scenes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from training.masks.landmarks import FaceLandmarks, LandmarkFinder
+    from training.masks.landmarks import FaceLandmarks, LandmarkDetector
 
 # What the jitter of a box and the widest margin reach.
 MARGIN_FRACTION = 0.75
@@ -50,7 +50,7 @@ class Synthesised:
 
 
 def synthesise(
-    folder: Path, *, output: Path, finder: LandmarkFinder, wrong_share: float, most: int, seed: int
+    folder: Path, *, output: Path, detector: LandmarkDetector, wrong_share: float, most: int, seed: int
 ) -> Synthesised:
     """Draw a mask on the largest bare face of every picture below a folder and write the data set.
 
@@ -76,7 +76,7 @@ def synthesise(
         except PictureError as error:
             unreadable.append(str(error))
             continue
-        faces = [face for face in finder.find(image) if face.box.shorter_side_px >= SMALLEST_FACE_PX]
+        faces = [face for face in detector.detect(image) if face.box.shorter_side_px >= SMALLEST_FACE_PX]
         if not faces:
             without_face += 1
             continue

@@ -13,7 +13,7 @@ from converter.labelled_faces import faces_in
 from converter.progress import say, with_progress
 from converter.writing import write_together
 from edge_agent.errors import ConfigError
-from edge_agent.vision.card import read_finder_card
+from edge_agent.vision.card import read_detector_card
 from edge_agent.vision.images import read_picture
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def calibrate_detector(options: argparse.Namespace) -> int:
         raise ConfigError(
             "a face detector needs --scenes and --empty: what it has to find, and what it must not take for one"
         )
-    card, _ = read_finder_card(options.model)
+    card, _ = read_detector_card(options.model)
     (candidate,) = open_detector_candidates([str(options.model)], DetectorSettings())
     scenes = scenes_of(options.scenes, split=options.split, source=options.source)
     found = [

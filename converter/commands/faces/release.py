@@ -15,13 +15,13 @@ from converter.model_kind import CARD_SUFFIX
 from converter.progress import say
 from converter.writing import write_together
 from edge_agent.errors import ConfigError
-from edge_agent.vision.card import read_finder_card
+from edge_agent.vision.card import read_detector_card
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from edge_agent.vision.card import FinderCard
+    from edge_agent.vision.card import DetectorCard
 
 DEFAULT_NAME = "faces"
 KINDS_OF_JSON = ("run.json", "report.json", "taught.json", "scenes.json")
@@ -33,7 +33,7 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     if options.scenes is None:
         raise ConfigError("nothing to judge on; give --scenes, with pictures that the detector never learnt from")
     card_file = _converted_card(options.run)
-    card, contents = read_finder_card(card_file)
+    card, contents = read_detector_card(card_file)
     title = f"{options.source or 'scenes'}, split {options.split}"
     say(f"judging on {title}")
     settings = DetectorSettings()
@@ -76,7 +76,7 @@ def _networks(card_file: Path) -> set[Path]:
     """The networks of the detector that is replaced: in other sizes they would stay behind."""
     if not card_file.is_file():
         return set()
-    card: FinderCard = read_finder_card(card_file)[0]
+    card: DetectorCard = read_detector_card(card_file)[0]
     return {card_file.parent / file.file for file in card.files}
 
 

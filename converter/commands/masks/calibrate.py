@@ -8,7 +8,7 @@ from converter.commands.options import faces_of
 from converter.masks.card_fitting import fitted_aloud
 from converter.masks.proof import prove
 from converter.writing import write_together
-from edge_agent.vision.card import card_path, model_bytes, read_card
+from edge_agent.vision.card import card_path, model_bytes, read_classifier_card
 
 if TYPE_CHECKING:
     import argparse
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def calibrate_classifier(options: argparse.Namespace) -> int:
     """Fit the card, prove it in every runtime, and only then write it."""
-    card, content = read_card(options.model), model_bytes(options.model)
+    card, content = read_classifier_card(options.model), model_bytes(options.model)
     fitted = fitted_aloud(card, content, faces_of(options), false_alarm_fraction=options.false_alarms)
     prove(content, fitted)
     write_together({card_path(options.model): fitted.to_json().encode()})

@@ -20,7 +20,7 @@ from converter.silence import quiet_tensorflow
 from converter.writing import refuse_to_overwrite, write_together
 from edge_agent.errors import ConfigError
 from edge_agent.vision.card import card_path
-from edge_agent.vision.masks import open_mask_reader
+from edge_agent.vision.classifier import open_classifier
 
 if TYPE_CHECKING:
     import argparse
@@ -150,7 +150,7 @@ def _open_all(models: Sequence[Path]) -> None:
     """Load what was written as a device does."""
     with quiet_tensorflow():
         for path in models:
-            open_mask_reader(path)
+            open_classifier(path)
 
 
 def _describe(network: Network, choices: Choices) -> None:

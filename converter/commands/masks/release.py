@@ -17,7 +17,7 @@ from converter.model_kind import TFLITE_SUFFIX
 from converter.progress import say
 from converter.writing import write_together
 from edge_agent.errors import ConfigError
-from edge_agent.vision.card import MaskCard, card_path, model_bytes, read_card
+from edge_agent.vision.card import ClassifierCard, card_path, model_bytes, read_classifier_card
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +41,7 @@ def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
         evaluations.append((title, evaluation))
     name = options.name or converted.stem
     content = model_bytes(converted)
-    card = _judged_card(read_card(converted), name, evaluations)
+    card = _judged_card(read_classifier_card(converted), name, evaluations)
     prove(content, card)
     target = options.models / f"{name}{TFLITE_SUFFIX}"
     part = classifier_model_card(card, evaluations, smallest_px=MIN_SIDE_PX)
@@ -74,7 +74,7 @@ def _tests(options: argparse.Namespace) -> list[tuple[str, list[LabelledFace]]]:
     return tests
 
 
-def _judged_card(card: MaskCard, name: str, evaluations: list[tuple[str, Evaluation]]) -> MaskCard:
+def _judged_card(card: ClassifierCard, name: str, evaluations: list[tuple[str, Evaluation]]) -> ClassifierCard:
     judged = {title: _in_short(evaluation) for title, evaluation in evaluations}
     return card.model_copy(update={"name": name, "metrics": card.metrics | {"judged": judged}})
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from converter.cli import main
-from edge_agent.vision.card import read_card
-from edge_agent.vision.masks import open_mask_reader
+from edge_agent.vision.card import read_classifier_card
+from edge_agent.vision.classifier import open_classifier
 from tests.converter.colour_classifier import BLUE, RED, RUNTIMES, coloured, write_pictures
 
 pytestmark = pytest.mark.tensorflow
@@ -38,7 +38,7 @@ def hard_faces(tmp_path):
 def test_a_model_that_is_too_sure_becomes_as_sure_as_it_is_right(model, hard_faces, capsys):
     assert main(["calibrate", str(model), "--folders", str(hard_faces)]) == 0
 
-    card = read_card(model)
+    card = read_classifier_card(model)
     assert card.temperature > 1.5
     assert card.thresholds == {}
     assert card.metrics["validation"]["calibration_error"] < 0.02
@@ -46,12 +46,12 @@ def test_a_model_that_is_too_sure_becomes_as_sure_as_it_is_right(model, hard_fac
 
 
 def test_the_device_uses_the_fitted_card(model, hard_faces):
-    before = open_mask_reader(model).scores_of_whole(coloured(BLUE, seed=1))["with_mask"]
+    before = open_classifier(model).scores_of_whole(coloured(BLUE, seed=1))["with_mask"]
 
     main(["calibrate", str(model), "--folders", str(hard_faces)])
 
     for runtime in RUNTIMES:
-        after = open_mask_reader(model, runtime=runtime).scores_of_whole(coloured(BLUE, seed=1))["with_mask"]
+        after = open_classifier(model, runtime=runtime).scores_of_whole(coloured(BLUE, seed=1))["with_mask"]
         assert after == pytest.approx(0.9, abs=0.02)
         assert after < before
 
@@ -59,7 +59,7 @@ def test_the_device_uses_the_fitted_card(model, hard_faces):
 def test_thresholds_are_chosen_for_a_share_of_false_alarms(model, hard_faces):
     assert main(["calibrate", str(model), "--folders", str(hard_faces), "--false-alarms", "0.2"]) == 0
 
-    card = read_card(model)
+    card = read_classifier_card(model)
     assert sum(card.thresholds.values()) == pytest.approx(1.0, abs=1e-3)
     # A fifth of the masked faces may be called bare: the threshold falls to its limit.
     assert card.thresholds["without_mask"] == pytest.approx(0.1)

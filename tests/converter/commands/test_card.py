@@ -11,8 +11,8 @@ import pytest
 from converter.cli import main
 from converter.silence import quiet_tensorflow
 from edge_agent.domain import Box
-from edge_agent.vision.card import read_card
-from edge_agent.vision.masks import open_mask_reader
+from edge_agent.vision.card import read_classifier_card
+from edge_agent.vision.classifier import open_classifier
 from tests.converter.colour_classifier import BLUE, RED, RUNTIMES, SIDE_PX, colour_classifier, coloured, write_pictures
 
 pytestmark = pytest.mark.tensorflow
@@ -77,11 +77,11 @@ def test_a_file_that_a_card_describes_stays_as_it_is(keras_3, faces, tmp_path, f
     assert main(["card", str(path), "--calibration", str(faces), "--colours", "rgb"]) == 0
 
     assert path.read_bytes() == before
-    assert read_card(path).labels == ("with_mask", "without_mask")
+    assert read_classifier_card(path).labels == ("with_mask", "without_mask")
     for runtime in RUNTIMES:
-        classifier = open_mask_reader(path, runtime=runtime)
-        assert classifier.read(coloured(BLUE, seed=9), WHOLE).label == "with_mask"
-        assert classifier.read(coloured(RED, seed=9), WHOLE).label == "without_mask"
+        classifier = open_classifier(path, runtime=runtime)
+        assert classifier.classify(coloured(BLUE, seed=9), WHOLE).label == "with_mask"
+        assert classifier.classify(coloured(RED, seed=9), WHOLE).label == "without_mask"
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=str)
@@ -94,7 +94,7 @@ def test_grey_and_one_output_are_put_in_front_and_behind(keras_3, greys, tmp_pat
     assert main(["card", str(path), "--calibration", str(greys), *arguments]) == 0
 
     for runtime in RUNTIMES:
-        classifier = open_mask_reader(tmp_path / "out" / "grey-for-device.tflite", runtime=runtime)
+        classifier = open_classifier(tmp_path / "out" / "grey-for-device.tflite", runtime=runtime)
         assert classifier.card.source["colours"] == "grey"
         assert classifier.takes_pixels_as_they_are is ("integers" in form)
         dark, light = (classifier.scores_of_whole(coloured(one, seed=9)) for one in (DARK, LIGHT))
@@ -109,7 +109,7 @@ def test_an_output_that_is_to_be_ignored_is_shared_out(keras_3, faces, tmp_path)
     arguments = ("--labels", "with_mask,without_mask,uncertain", "--colours", "rgb", "--output", str(tmp_path / "out"))
     assert main(["card", str(path), "--calibration", str(faces), *arguments]) == 0
 
-    classifier = open_mask_reader(tmp_path / "out" / "three-for-device.tflite")
+    classifier = open_classifier(tmp_path / "out" / "three-for-device.tflite")
     assert classifier.card.labels == ("with_mask", "without_mask")
     assert classifier.scores_of_whole(coloured(BLUE, seed=9))["with_mask"] > 0.6
 
@@ -132,7 +132,10 @@ def test_names_are_read_from_metadata_beside_and_in_a_teachable_machine_zip(kera
         assert "Com Mascara=with_mask" in capsys.readouterr().err
         said = ("--labels", "Sem Mascara=without_mask,Com Mascara=with_mask")
         assert main(["card", str(tmp_path / name), *places, *said]) == 0
-        assert read_card(tmp_path / "out" / name.replace(".zip", ".tflite")).labels == ("with_mask", "without_mask")
+        assert read_classifier_card(tmp_path / "out" / name.replace(".zip", ".tflite")).labels == (
+            "with_mask",
+            "without_mask",
+        )
 
 
 def test_without_pictures_nothing_is_said_to_be_checked(keras_3, tmp_path, capsys):

@@ -14,8 +14,8 @@ import pytest
 from converter.cli import main
 from converter.silence import quiet_tensorflow
 from edge_agent.domain import Box
-from edge_agent.vision.card import read_card
-from edge_agent.vision.masks import open_mask_reader
+from edge_agent.vision.card import read_classifier_card
+from edge_agent.vision.classifier import open_classifier
 from tests.converter.colour_classifier import (
     BLUE,
     RED,
@@ -34,11 +34,11 @@ WHOLE = Box(0, 0, 48, 48)
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_device_reads_with_a_converted_model(converted, runtime):
-    classifier = open_mask_reader(converted, runtime=runtime)
+    classifier = open_classifier(converted, runtime=runtime)
 
     assert classifier.runtime == runtime
-    assert classifier.read(coloured(BLUE, seed=99), WHOLE).label == "with_mask"
-    assert classifier.read(coloured(RED, seed=99), WHOLE).label == "without_mask"
+    assert classifier.classify(coloured(BLUE, seed=99), WHOLE).label == "with_mask"
+    assert classifier.classify(coloured(RED, seed=99), WHOLE).label == "without_mask"
 
 
 def test_a_model_is_proven_in_what_is_installed_and_the_rest_is_named(colour_model, convert, monkeypatch, capsys):
@@ -52,7 +52,7 @@ def test_a_model_is_proven_in_what_is_installed_and_the_rest_is_named(colour_mod
 
 
 def test_pixels_go_into_an_int8_model_as_they_are(converted):
-    classifier = open_mask_reader(converted)
+    classifier = open_classifier(converted)
 
     assert classifier.card.input.dtype == "uint8"
     assert classifier.card.input.scale == 1 / 127.5
@@ -61,7 +61,7 @@ def test_pixels_go_into_an_int8_model_as_they_are(converted):
 
 
 def test_the_card_says_what_was_done(converted):
-    card = read_card(converted)
+    card = read_classifier_card(converted)
 
     assert card.name == "colours"
     assert card.labels == ("with_mask", "without_mask")
@@ -94,7 +94,7 @@ def test_a_mobilenet_of_either_generation_becomes_every_format(mobilenet, conver
     dtypes = {"m": "uint8", "m.float32": "float32", "m.float16": "float32", "m.dynamic": "float32"}
     for name, dtype in dtypes.items():
         for runtime in RUNTIMES:
-            classifier = open_mask_reader(tmp_path / "out" / f"{name}.tflite", runtime=runtime)
+            classifier = open_classifier(tmp_path / "out" / f"{name}.tflite", runtime=runtime)
             assert classifier.card.input.dtype == dtype
             assert sum(classifier.scores(coloured(BLUE, seed=1), WHOLE).values()) == pytest.approx(1.0)
 
@@ -105,9 +105,9 @@ def test_a_model_with_its_own_scaling_gets_bytes(keras_3, convert, tmp_path):
 
     assert convert(tmp_path / "a.keras") == 0
 
-    classifier = open_mask_reader(tmp_path / "out" / "a.tflite")
+    classifier = open_classifier(tmp_path / "out" / "a.tflite")
     assert (classifier.card.input.scale, classifier.card.input.zero_point) == (1.0, 0.0)
-    assert classifier.read(coloured(RED, seed=5), WHOLE).label == "without_mask"
+    assert classifier.classify(coloured(RED, seed=5), WHOLE).label == "without_mask"
 
 
 def test_labelled_pictures_tell_which_pixels_a_model_was_trained_on(keras_3, convert, tmp_path, capsys):
@@ -141,14 +141,14 @@ def test_a_card_is_fitted_to_validation_faces_that_are_kept_out_of_calibration(
     arguments = ("--validation", str(faces), "--false-alarms", "0.02")
     assert convert(colour_model, *arguments, calibration=tmp_path / "all") == 0
 
-    card = read_card(tmp_path / "out" / "colours.tflite")
+    card = read_classifier_card(tmp_path / "out" / "colours.tflite")
     assert card.metrics["calibration_pictures"] == 50
     assert card.metrics["validation"]["faces"] == 120
     assert card.temperature != 1.0
     assert sum(card.thresholds.values()) == pytest.approx(1.0, abs=1e-3)
     assert "calibration error" in capsys.readouterr().err
     for runtime in RUNTIMES:
-        open_mask_reader(tmp_path / "out" / "colours.tflite", runtime=runtime)
+        open_classifier(tmp_path / "out" / "colours.tflite", runtime=runtime)
 
 
 def test_a_training_run_brings_its_faces_labels_and_margin(colour_model, faces, tmp_path):
@@ -176,7 +176,7 @@ def test_a_training_run_brings_its_faces_labels_and_margin(colour_model, faces, 
 
     assert main(["convert", str(run), "--output", str(run)]) == 0
 
-    card = read_card(run / "street.tflite")
+    card = read_classifier_card(run / "street.tflite")
     assert card.margin_fraction == 0.2
     assert card.metrics["calibration_pictures"] == 200
     assert card.metrics["validation"]["faces"] == 40 * 3
@@ -193,7 +193,7 @@ def test_unreadable_pictures_among_good_ones_are_listed_and_left_out(colour_mode
     said = capsys.readouterr().err
     assert "with_mask/000.png" in said
     assert "without_mask/001.png" in said
-    assert read_card(tmp_path / "out" / "colours.tflite").metrics["calibration_pictures"] == 118
+    assert read_classifier_card(tmp_path / "out" / "colours.tflite").metrics["calibration_pictures"] == 118
 
 
 @pytest.fixture
@@ -323,7 +323,7 @@ def test_a_strangers_teachable_machine_model_is_converted(shared, tmp_path, caps
 
     tflite = tmp_path / "teachable_machine_mask.tflite"
     for runtime in RUNTIMES:
-        open_mask_reader(tflite, runtime=runtime)
+        open_classifier(tflite, runtime=runtime)
     folders = ("--folders", str(shared / "data/faces/crops/test"), "--json")
     assert main(["evaluate", str(tflite), *folders]) == 0
     (judged,) = json.loads(capsys.readouterr().out)["models"]
@@ -347,11 +347,11 @@ def test_grey_and_means_of_each_channel_stand_in_front_of_the_network(keras_3, c
     assert convert(tmp_path / "grey.keras", *stated, calibration=tmp_path / "greys") == 0
 
     for runtime in RUNTIMES:
-        classifier = open_mask_reader(tmp_path / "out" / "grey.tflite", runtime=runtime)
+        classifier = open_classifier(tmp_path / "out" / "grey.tflite", runtime=runtime)
         assert classifier.takes_pixels_as_they_are
-        assert classifier.read(coloured((60, 60, 60), seed=5), WHOLE).label == "with_mask"
-        assert classifier.read(coloured((170, 170, 170), seed=5), WHOLE).label == "without_mask"
-    source = read_card(tmp_path / "out" / "grey.tflite").source
+        assert classifier.classify(coloured((60, 60, 60), seed=5), WHOLE).label == "with_mask"
+        assert classifier.classify(coloured((170, 170, 170), seed=5), WHOLE).label == "without_mask"
+    source = read_classifier_card(tmp_path / "out" / "grey.tflite").source
     assert (source["colours"], source["means"], source["std"]) == ("grey", [100.0], [50.0])
     assert source["reasons"]["labels"] == "stated"
 
@@ -362,7 +362,7 @@ def test_an_output_that_means_nothing_is_not_on_the_card(keras_3, convert, tmp_p
 
     assert convert(tmp_path / "a.keras", labels="with_mask,without_mask,uncertain") == 0
 
-    card = read_card(tmp_path / "out" / "a.tflite")
+    card = read_classifier_card(tmp_path / "out" / "a.tflite")
     assert card.labels == ("with_mask", "without_mask")
     assert card.source["outputs"] == ["with_mask", "without_mask", "ignore"]
 
@@ -378,10 +378,10 @@ def test_an_output_of_no_face_is_the_last_and_rejects(keras_3, convert, tmp_path
     assert convert(tmp_path / "a.keras", labels="no_face,without_mask,with_mask", calibration=tmp_path / "reds") == 0
 
     for runtime in RUNTIMES:
-        classifier = open_mask_reader(tmp_path / "out" / "a.tflite", runtime=runtime)
+        classifier = open_classifier(tmp_path / "out" / "a.tflite", runtime=runtime)
         assert classifier.card.labels == ("without_mask", "with_mask")
-        assert not classifier.read(coloured(BLUE, seed=5), WHOLE).is_face
-        found = classifier.read(coloured(RED, seed=5), WHOLE)
+        assert not classifier.classify(coloured(BLUE, seed=5), WHOLE).is_face
+        found = classifier.classify(coloured(RED, seed=5), WHOLE)
         assert (found.is_face, found.label) == (True, "without_mask")
 
 
@@ -401,7 +401,7 @@ def test_what_is_there_is_kept_unless_it_may_be_overwritten(colour_model, faces,
 def test_the_best_format_and_a_report_of_it(colour_model, convert, tmp_path):
     assert convert(colour_model, "--format", "best", "--report", str(tmp_path / "report")) == 0
 
-    assert read_card(tmp_path / "out" / "colours.tflite").metrics["format"] == "int8"
+    assert read_classifier_card(tmp_path / "out" / "colours.tflite").metrics["format"] == "int8"
     page = (tmp_path / "report" / "report.html").read_text()
     assert page.count("<li>") == 120
     assert "read right: source" in page

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from converter.cli import main
-from edge_agent.vision.card import read_finder_card
+from edge_agent.vision.card import read_detector_card
 from tests.converter.colour_classifier import HAS_TFLITE_RUNTIME
 from tests.converter.red_detector import a_scene, write_scenes
 
@@ -93,7 +93,7 @@ def test_the_least_score_is_chosen_on_scenes_and_on_pictures_without_people(run,
     assert main(["calibrate", str(card), *places]) == 0
 
     assert capsys.readouterr().out.strip() == str(card)
-    assert 0.75 < read_finder_card(card)[0].min_score <= 0.95
+    assert 0.75 < read_detector_card(card)[0].min_score <= 0.95
 
 
 def test_a_test_split_chooses_nothing(run, scenes, empty, capsys):
@@ -115,7 +115,7 @@ def test_a_detector_is_released_with_its_part_of_the_model_card(run, scenes, tmp
 
     assert release(run, tmp_path, scenes) == 0
 
-    card, _ = read_finder_card(models / "faces.json")
+    card, _ = read_detector_card(models / "faces.json")
     assert [file.file for file in card.files] == ["faces-128x96.tflite", "faces-96x128.tflite"]
     assert card.metrics["judged"]["scenes, split test"]["ap"]["ap_50_16px"] == 1.0
     text = (models / "MODEL_CARD.md").read_text()
@@ -126,7 +126,7 @@ def test_a_detector_is_released_with_its_part_of_the_model_card(run, scenes, tmp
 
 def test_a_second_release_takes_the_place_of_the_first(run, scenes, tmp_path):
     release(run, tmp_path, scenes)
-    card, _ = read_finder_card(run / "faces.json")
+    card, _ = read_detector_card(run / "faces.json")
     (run / "faces.json").write_text(card.model_copy(update={"files": card.files[:1]}).to_json())
 
     assert release(run, tmp_path, scenes) == 0

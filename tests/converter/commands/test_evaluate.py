@@ -11,9 +11,9 @@ import pytest
 
 from converter.cli import main
 from converter.silence import quiet_tensorflow
-from edge_agent.vision.card import read_card
+from edge_agent.vision.card import read_classifier_card
+from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import read_picture
-from edge_agent.vision.masks import open_mask_reader
 from tests.converter.colour_classifier import BLUE, RED, colour_classifier, coloured, write_pictures
 
 pytestmark = pytest.mark.tensorflow
@@ -41,7 +41,7 @@ def test_a_keras_file_and_its_conversion_agree(converted, colour_model, faces, c
 
 def test_the_device_and_the_evaluation_give_the_same_scores(converted, faces, capsys):
     """Confidence is all that calibration error is made of; it must be the device's own."""
-    classifier = open_mask_reader(converted)
+    classifier = open_classifier(converted)
     sure = [max(classifier.scores_of_whole(read_picture(path)).values()) for path in sorted(faces.rglob("*.png"))]
 
     (model,) = evaluated(capsys, converted, "--folders", faces)["models"]
@@ -127,7 +127,7 @@ def blind(converted, tmp_path):
     """A conversion that reads nearly every face as masked, by its thresholds."""
     shutil.copytree(converted.parent, tmp_path / "blind")
     model = tmp_path / "blind" / converted.name
-    card = read_card(model).model_copy(update={"thresholds": {"with_mask": 0.0005, "without_mask": 0.9995}})
+    card = read_classifier_card(model).model_copy(update={"thresholds": {"with_mask": 0.0005, "without_mask": 0.9995}})
     model.with_suffix(".json").write_text(card.to_json())
     return model
 
@@ -142,7 +142,7 @@ def test_the_gate_stays_closed_for_a_model_that_misses_bare_faces(blind, colour_
 def test_the_gate_shows_labels_in_the_wrong_order(converted, colour_model, faces, tmp_path, capsys):
     shutil.copytree(converted.parent, tmp_path / "swapped")
     model = tmp_path / "swapped" / converted.name
-    card = read_card(model).model_copy(update={"labels": ("without_mask", "with_mask")})
+    card = read_classifier_card(model).model_copy(update={"labels": ("without_mask", "with_mask")})
     model.with_suffix(".json").write_text(card.to_json())
 
     assert main(["evaluate", str(model), "--against", str(colour_model), "--folders", str(faces)]) == 3

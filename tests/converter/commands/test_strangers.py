@@ -16,8 +16,8 @@ import pytest
 from converter.cli import main
 from converter.labelled_faces import labelled_faces_in
 from converter.silence import quiet_tensorflow
+from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import read_picture
-from edge_agent.vision.masks import open_mask_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,7 +178,7 @@ def test_a_strangers_model_reads_as_with_its_authors_preprocessing(stranger, str
     assert main(["convert", str(path), *stranger.arguments, *places]) == 0
 
     with quiet_tensorflow():
-        classifier = open_mask_reader(tmp_path / "m.tflite")
+        classifier = open_classifier(tmp_path / "m.tflite")
     right = [classifier.card.decide(classifier.scores_of_whole(image)) == label for label, image in judging]
     author = right_by_author(stranger, path, judging)
     print(f"{stranger.file}: author {author:.1%}, converted {np.mean(right):.1%}")  # noqa: T201

@@ -21,7 +21,7 @@ from converter.faces.files import detector_card_of, networks_of
 from converter.faces.proof import make_detector_card
 from converter.model_kind import is_detector_run
 from edge_agent.errors import ConfigError, ModelError
-from edge_agent.vision.faces.tflite import open_tflite_finder
+from edge_agent.vision.detector.tflite import open_tflite_detector
 from tests.converter.red_detector import FACE, HEIGHT_PX, WIDTH_PX, a_run, a_scene, write_noise
 
 pytestmark = pytest.mark.tensorflow
@@ -38,10 +38,10 @@ def pictures(tmp_path):
 def test_a_run_is_converted_with_a_card_that_the_device_takes(converted_detector):
     card = converted_detector / "faces.json"
 
-    detector = open_tflite_finder(card, min_score=0.5, smallest_px=8)
+    detector = open_tflite_detector(card, min_score=0.5, smallest_px=8)
 
     assert [path.name for path in networks_of(card)] == ["faces-128x96.tflite", "faces-96x128.tflite"]
-    (face,) = detector.find(a_scene())
+    (face,) = detector.detect(a_scene())
     assert face.box.as_ints() == FACE
     assert detector.card.training_data == ["street"]
 

@@ -1,4 +1,4 @@
-"""What do the tests of the face finder share? Drawn scenes with discs for faces, and recipes that take seconds."""
+"""What do the tests of the face detector share? Drawn scenes with discs for faces, and recipes that take seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Image
 
 RELEASED = Path(__file__).parents[3] / "models" / "faces.json"
-"""Learning goes on from the shipped finder."""
+"""Learning goes on from the shipped detector."""
 WIDTH_PX, HEIGHT_PX = 160, 128
 SKIN = (120, 150, 200)
 
@@ -69,7 +69,7 @@ def scenes_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tiny_recipe(scenes_file: Path) -> Callable[..., FaceRecipe]:
-    """The released finder on small canvases, an epoch in seconds; keys given replace its own."""
+    """The released detector on small canvases, an epoch in seconds; keys given replace its own."""
     return partial(a_tiny_recipe, scenes_file)
 
 

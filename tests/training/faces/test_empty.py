@@ -65,7 +65,7 @@ def test_every_purpose_gets_pictures_of_its_own(tmp_path, capsys):
     for image in content["images"][2:]:
         image["split"] = "test"
     scenes.write_text(json.dumps(content))
-    places = ("--scenes", str(scenes), "--finder", str(RELEASED))
+    places = ("--scenes", str(scenes), "--detector", str(RELEASED))
 
     assert main(["empty", str(tmp_path / "empty"), *places, "--most", "2"]) == 0
 
@@ -82,4 +82,4 @@ def test_a_folder_that_is_not_empty_is_not_written_into(tmp_path):
     (tmp_path / "a.png").touch()
 
     with pytest.raises(ConfigError, match="is not empty; give a new folder"):
-        write_empty(tmp_path, scenes=tmp_path / "a.json", finder=tmp_path / "a.onnx", most_scenes=1, seed=1)
+        write_empty(tmp_path, scenes=tmp_path / "a.json", detector=tmp_path / "a.onnx", most_scenes=1, seed=1)

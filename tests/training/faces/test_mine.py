@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,6 +12,10 @@ import pytest
 from tests.training.faces.conftest import RELEASED, write_scenes
 from training.faces.mine import label_finds, mine
 
+if TYPE_CHECKING:
+    from edge_agent.domain import Class
+    from training.faces.mine import Boxes
+
 NOWHERE = np.zeros((0, 4), np.float32)
 
 
@@ -18,7 +23,7 @@ def boxes(*rows):
     return np.array(rows, np.float32).reshape(-1, 4)
 
 
-FACES = [(boxes([0, 0, 40, 40]), "with_mask"), (boxes([100, 0, 140, 40]), "without_mask")]
+FACES: list[tuple[Boxes, Class]] = [(boxes([0, 0, 40, 40]), "with_mask"), (boxes([100, 0, 140, 40]), "without_mask")]
 
 
 def test_a_find_is_the_face_that_it_overlaps_most_with_its_own_box():

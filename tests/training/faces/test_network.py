@@ -35,13 +35,13 @@ def test_a_missing_run_is_refused(tmp_path):
         open_network(tmp_path / "model.keras")
 
 
-def test_a_model_that_is_no_finder_is_refused(tmp_path):
+def test_a_model_that_is_no_detector_is_refused(tmp_path):
     import keras
 
     inputs = keras.Input((4,))
     keras.Model(inputs, keras.layers.Dense(2)(inputs)).save(tmp_path / "model.keras")
 
-    with pytest.raises(ModelError, match="no face finder: its outputs are not boxes_16"):
+    with pytest.raises(ModelError, match="no face detector: its outputs are not boxes_16"):
         open_network(tmp_path / "model.keras")
 
 

@@ -1,4 +1,4 @@
-"""What a recipe of the face finder may ask for."""
+"""What a recipe of the face detector may ask for."""
 
 from __future__ import annotations
 

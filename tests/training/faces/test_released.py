@@ -1,4 +1,4 @@
-"""A released finder becomes a network that can learn, and answers as it did on the device."""
+"""A released detector becomes a network that can learn, and answers as it did on the device."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 from converter.faces.conversion import LOWEST_LOGIT
 from edge_agent.domain import Box
 from edge_agent.errors import ModelError
-from edge_agent.vision.card import read_finder_card
-from edge_agent.vision.faces.tflite import open_tflite_finder
+from edge_agent.vision.card import read_detector_card
+from edge_agent.vision.detector.tflite import open_tflite_detector
 from tests.converter.red_detector import red_cells
 from tests.faces import COLLINS, portrait
 from tests.training.faces.conftest import RELEASED, draw_scene
-from training.faces.finding import KerasFinder
+from training.faces.keras_detector import KerasDetector
 from training.faces.network import STRIDES, open_network
 from training.faces.released import build_released
 
@@ -32,9 +32,9 @@ def as_tflite(network, *, side_px=64):
 
 def test_a_face_is_found_as_the_device_finds_it():
     picture = portrait(COLLINS)
-    on_device = open_tflite_finder(RELEASED, min_score=0.7, smallest_px=24).find(picture)
+    on_device = open_tflite_detector(RELEASED, min_score=0.7, smallest_px=24).detect(picture)
 
-    boxes, scores = KerasFinder(build_released(RELEASED), longer_px=448, shorter_px=352, min_score=0.7)(picture)
+    boxes, scores = KerasDetector(build_released(RELEASED), longer_px=448, shorter_px=352, min_score=0.7)(picture)
 
     assert len(boxes) == len(on_device) == 1
     assert on_device[0].box.overlap(Box(*boxes[0])) > 0.9
@@ -42,7 +42,7 @@ def test_a_face_is_found_as_the_device_finds_it():
 
 
 def test_every_network_of_a_card_has_the_same_weights():
-    networks = [build_released(RELEASED.parent / file.file) for file in read_finder_card(RELEASED)[0].files]
+    networks = [build_released(RELEASED.parent / file.file) for file in read_detector_card(RELEASED)[0].files]
 
     for network in networks[1:]:
         for one, other in zip(networks[0].get_weights(), network.get_weights(), strict=True):
@@ -70,7 +70,7 @@ def test_the_bound_that_int8_puts_on_logits_is_left_out():
 def test_a_network_of_another_kind_is_refused(tmp_path):
     (tmp_path / "red.tflite").write_bytes(as_tflite(red_cells()))
 
-    with pytest.raises(ModelError, match="AVERAGE_POOL_2D is no operation of a face finder"):
+    with pytest.raises(ModelError, match="AVERAGE_POOL_2D is no operation of a face detector"):
         build_released(tmp_path / "red.tflite")
 
 
@@ -83,5 +83,5 @@ def test_a_damaged_network_is_refused(tmp_path, content):
 
 
 def test_a_missing_network_is_refused(tmp_path):
-    with pytest.raises(ModelError, match=r"faces\.tflite: no such network; give a finder's card"):
+    with pytest.raises(ModelError, match=r"faces\.tflite: no such network; give a detector's card"):
         build_released(tmp_path / "faces.tflite")

@@ -65,7 +65,7 @@ def test_a_run_leaves_model_history_and_reports(finished):
     assert {path.name for path in folder.iterdir()} >= WRITTEN
     assert len(history(folder)) == 3
     said = json.loads((folder / "run.json").read_text())
-    assert said["kind"] == "face_finder"
+    assert said["kind"] == "face_detector"
     assert said["training_data"] == ["scenes/annotations.json"]
 
 
@@ -119,7 +119,7 @@ def test_a_run_learns_from_a_teacher_and_from_its_answers(tiny_recipe, tmp_path)
     write_scenes(tmp_path / "photos", count=4)
     recipe = tiny_recipe(
         data=[*tiny_recipe().model_dump(mode="json")["data"], {"pictures": str(tmp_path / "photos")}],
-        teacher={"finder": str(RELEASED), "longer_side_px": 160, "unsure_score": 0.0, "sure_score": 0.01},
+        teacher={"detector": str(RELEASED), "longer_side_px": 160, "unsure_score": 0.0, "sure_score": 0.01},
         distillation={"model": str(RELEASED)},
     )
 

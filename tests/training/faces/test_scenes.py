@@ -68,7 +68,7 @@ def test_a_teacher_tells_where_background_is_not_sure(tiny_recipe, tmp_path):
     def teacher(_image, _path):
         return A_FIND, np.array([0.5], np.float32)
 
-    opened = open_scenes(tiny_recipe(teacher={"finder": "teacher.onnx"}), folder=tmp_path, teacher=teacher)
+    opened = open_scenes(tiny_recipe(teacher={"detector": "teacher.onnx"}), folder=tmp_path, teacher=teacher)
 
     unknown = [scene for scene in opened.learnt if overlaps(A_FIND, scene.faces).max(initial=0.0) == 0]
     assert unknown
@@ -83,7 +83,7 @@ def test_a_find_inside_an_annotated_face_is_no_face_of_its_own(tiny_recipe, tmp_
         return np.concatenate([centres - 2, centres + 2], axis=1), np.full(len(faces), 0.9, np.float32)
 
     scenes = {scene.path: scene for scene in open_scenes(tiny_recipe(), folder=tmp_path).learnt}
-    opened = open_scenes(tiny_recipe(teacher={"finder": "teacher.onnx"}), folder=tmp_path, teacher=teacher)
+    opened = open_scenes(tiny_recipe(teacher={"detector": "teacher.onnx"}), folder=tmp_path, teacher=teacher)
 
     assert all(not len(scene.ignored) for scene in opened.learnt)
 
@@ -96,7 +96,7 @@ def test_a_teacher_finds_the_faces_of_pictures_without_boxes(tiny_recipe, tmp_pa
 
     recipe = tiny_recipe(
         data=[{"scenes": str(scenes_file)}, {"pictures": str(tmp_path / "photos"), "most": 3}],
-        teacher={"finder": "teacher.onnx"},
+        teacher={"detector": "teacher.onnx"},
     )
     opened = open_scenes(recipe, folder=tmp_path, teacher=teacher)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import ModelError
-from edge_agent.vision.faces.decoding import candidates
+from edge_agent.vision.detector.decoding import candidates
 from tests.conftest import SHARED
 from tests.faces import COLLINS, portrait
 from training.faces.network import levels_of
@@ -40,7 +40,7 @@ def test_boxes_and_scores_are_those_of_opencv_before_suppression(name, parameter
 
 
 def test_a_missing_file_says_what_is_wanted(tmp_path):
-    with pytest.raises(ModelError, match=r"no such file; give the path of a YuNet face finder"):
+    with pytest.raises(ModelError, match=r"no such file; give the path of a YuNet face detector"):
         read_convolutions(tmp_path / "yunet.onnx")
 
 

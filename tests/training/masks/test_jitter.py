@@ -1,4 +1,4 @@
-"""Tests of what other finders and more distant cameras do to a face."""
+"""Tests of what other detectors and more distant cameras do to a face."""
 
 from __future__ import annotations
 

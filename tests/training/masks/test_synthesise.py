@@ -1,4 +1,4 @@
-"""Tests of the data set of drawn masks. They need a face finder and so the reference data."""
+"""Tests of the data set of drawn masks. They need a face detector and so the reference data."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from skimage import data
 
 from edge_agent.errors import ConfigError, ModelError
 from training.masks.examples import count_labels, from_class_folders, from_scenes
-from training.masks.landmarks import LandmarkFinder
+from training.masks.landmarks import LandmarkDetector
 from training.masks.synthesise import synthesise
 
 
 @pytest.fixture
-def finder(shared) -> LandmarkFinder:
-    return LandmarkFinder(shared / "weights" / "face_detection_yunet_2023mar.onnx", min_score=0.6)
+def detector(shared) -> LandmarkDetector:
+    return LandmarkDetector(shared / "weights" / "face_detection_yunet_2023mar.onnx", min_score=0.6)
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def bare_faces(tmp_path):
 
 
 @pytest.mark.reference_data
-def test_the_data_set_reads_as_class_folders_and_as_scenes(finder, bare_faces, tmp_path):
+def test_the_data_set_reads_as_class_folders_and_as_scenes(detector, bare_faces, tmp_path):
     output = tmp_path / "drawn"
 
-    done = synthesise(bare_faces, output=output, finder=finder, wrong_share=0.5, most=100, seed=2)
+    done = synthesise(bare_faces, output=output, detector=detector, wrong_share=0.5, most=100, seed=2)
 
     assert sum(done.written.values()) == 8
     assert done.without_face == 1
@@ -51,9 +51,9 @@ def test_the_data_set_reads_as_class_folders_and_as_scenes(finder, bare_faces, t
 
 
 @pytest.mark.reference_data
-def test_the_same_seed_draws_the_same(finder, bare_faces, tmp_path):
+def test_the_same_seed_draws_the_same(detector, bare_faces, tmp_path):
     for name in ("one", "other"):
-        synthesise(bare_faces, output=tmp_path / name, finder=finder, wrong_share=0.5, most=4, seed=2)
+        synthesise(bare_faces, output=tmp_path / name, detector=detector, wrong_share=0.5, most=4, seed=2)
 
     first, second = (sorted((tmp_path / name).rglob("*.jpg")) for name in ("one", "other"))
     assert [path.name for path in first] == [path.name for path in second]
@@ -61,28 +61,28 @@ def test_the_same_seed_draws_the_same(finder, bare_faces, tmp_path):
 
 
 @pytest.mark.reference_data
-def test_a_folder_that_is_not_empty_is_not_written_into(finder, bare_faces):
+def test_a_folder_that_is_not_empty_is_not_written_into(detector, bare_faces):
     with pytest.raises(ConfigError, match="not empty"):
-        synthesise(bare_faces, output=bare_faces, finder=finder, wrong_share=0.5, most=100, seed=1)
+        synthesise(bare_faces, output=bare_faces, detector=detector, wrong_share=0.5, most=100, seed=1)
 
 
 @pytest.mark.reference_data
-def test_pictures_without_a_face_are_told(finder, tmp_path):
+def test_pictures_without_a_face_are_told(detector, tmp_path):
     folder = tmp_path / "coins"
     folder.mkdir()
     cv2.imwrite(str(folder / "coins.png"), data.coins())
 
     with pytest.raises(ConfigError, match="no face of 32 px or more"):
-        synthesise(folder, output=tmp_path / "drawn", finder=finder, wrong_share=0.5, most=100, seed=1)
+        synthesise(folder, output=tmp_path / "drawn", detector=detector, wrong_share=0.5, most=100, seed=1)
 
 
-def test_a_missing_finder_is_told(tmp_path):
+def test_a_missing_detector_is_told(tmp_path):
     with pytest.raises(ModelError, match="no such file"):
-        LandmarkFinder(tmp_path / "none.onnx", min_score=0.6)
+        LandmarkDetector(tmp_path / "none.onnx", min_score=0.6)
 
 
-def test_a_file_that_is_no_finder_is_told(tmp_path):
+def test_a_file_that_is_no_detector_is_told(tmp_path):
     (tmp_path / "some.onnx").write_bytes(b"not a network")
 
     with pytest.raises(ModelError, match="cannot read it"):
-        LandmarkFinder(tmp_path / "some.onnx", min_score=0.6)
+        LandmarkDetector(tmp_path / "some.onnx", min_score=0.6)

@@ -1,4 +1,4 @@
-"""The mask reader: how does this face wear its mask?"""
+"""The mask classifier: how does this face wear its mask?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_agent.domain import Box, Image, Label
 from edge_agent.errors import ModelError
-from edge_agent.vision.card import GOLDEN_TOLERANCE, MaskCard, model_bytes, read_card
+from edge_agent.vision.card import GOLDEN_TOLERANCE, ClassifierCard, model_bytes, read_classifier_card
 from edge_agent.vision.tensors import face_pixels, face_region, input_table, probabilities
 from edge_agent.vision.tflite import Interpreter, RuntimeChoice, open_interpreter
 
@@ -34,10 +34,12 @@ class Classification:
     is_face: bool = True
 
 
-class MaskReader:
+class MaskClassifier:
     """A TFLite classifier with its card. Owned by one thread."""
 
-    def __init__(self, interpreter: Interpreter, card: MaskCard, *, name: str, labels: Sequence[Label] = ()) -> None:
+    def __init__(
+        self, interpreter: Interpreter, card: ClassifierCard, *, name: str, labels: Sequence[Label] = ()
+    ) -> None:
         """Hold the shape of the model against its card. `labels` are told apart; none: all of the card.
 
         Raises:
@@ -68,7 +70,7 @@ class MaskReader:
         """The runtime that the model runs in."""
         return self._interpreter.runtime
 
-    def read(self, image: Image, box: Box) -> Classification:
+    def classify(self, image: Image, box: Box) -> Classification:
         """Classify one find of a detector in a picture."""
         region = face_region(box, margin_fraction=self.card.margin_fraction)
         return self._classified(self.outputs(image, region))
@@ -119,22 +121,22 @@ class MaskReader:
                 )
 
 
-def open_mask_reader(
+def open_classifier(
     model: Path, *, runtime: RuntimeChoice = "auto", threads: int = 1, labels: Sequence[Label] = ()
-) -> MaskReader:
-    """Load a mask reader and its card, and check that they fit each other and this machine.
+) -> MaskClassifier:
+    """Load a mask classifier and its card, and check that they fit each other and this machine.
 
     Raises:
         ModelError: something is missing, damaged or does not fit.
     """
-    card = read_card(model)
+    card = read_classifier_card(model)
     interpreter = open_interpreter(model_bytes(model), name=str(model), runtime=runtime, threads=threads)
-    reader = MaskReader(interpreter, card, name=str(model), labels=labels)
-    reader.check_golden()
-    return reader
+    classifier = MaskClassifier(interpreter, card, name=str(model), labels=labels)
+    classifier.check_golden()
+    return classifier
 
 
-def _check_tensors(interpreter: Interpreter, card: MaskCard, *, name: str) -> None:
+def _check_tensors(interpreter: Interpreter, card: ClassifierCard, *, name: str) -> None:
     taken = interpreter.inputs[0]
     given = interpreter.outputs[0]
     wanted = {

@@ -10,7 +10,7 @@ import numpy as np
 from edge_agent.domain import Box, Face, Image
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import model_bytes
-from edge_agent.vision.faces.scaling import faces_inside, scaled_down
+from edge_agent.vision.detector.scaling import faces_inside, scaled_down
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ ROW = 15
 """x, y, width, height, five landmarks as x, y, score."""
 
 
-class YuNetFinder:
+class YuNetDetector:
     """A YuNet network of any release."""
 
     def __init__(self, model: Path, *, min_score: float, smallest_px: float, longer_side_px: int) -> None:
@@ -49,11 +49,11 @@ class YuNetFinder:
             self._detector.detect(np.zeros((64, 64, 3), np.uint8))
         except cv2.error as error:
             reason = " ".join(str(error.err).split())[:160]
-            raise ModelError(f"{model}: not a YuNet face finder that OpenCV can run: {reason}") from error
+            raise ModelError(f"{model}: not a YuNet face detector that OpenCV can run: {reason}") from error
         self._smallest_px = smallest_px
         self._longer_side_px = longer_side_px
 
-    def find(self, image: Image) -> list[Face]:
+    def detect(self, image: Image) -> list[Face]:
         """Find faces."""
         scaled, back = scaled_down(image, longer_side_px=self._longer_side_px)
         self._detector.setInputSize((scaled.shape[1], scaled.shape[0]))

@@ -1,4 +1,4 @@
-"""Decoding: where are the faces in what a finder's network gives?
+"""Decoding: where are the faces in what a detector's network gives?
 
 The network looks at its input in cells, on levels of 8, 16 and 32 pixels a cell say. A cell gives two logits, for "a
 face's middle is about here" and for "this box is a good one", and a box: the place of its centre from the cell's

@@ -1,4 +1,4 @@
-"""Face finders: where are the faces in this picture?"""
+"""Face detectors: where are the faces in this picture?"""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ if TYPE_CHECKING:
     from edge_agent.vision.tflite import RuntimeChoice
 
 
-class FaceFinder(Protocol):
-    """What every finder can do. Owned by one thread."""
+class FaceDetector(Protocol):
+    """What every detector can do. Owned by one thread."""
 
-    def find(self, image: Image) -> list[Face]:
+    def detect(self, image: Image) -> list[Face]:
         """Find the faces of a BGR picture, surest first, in pixels of that picture and inside it."""
         ...
 
 
-def open_face_finder(config: FacesConfig, *, runtime: RuntimeChoice = "auto", threads: int = 1) -> FaceFinder:
-    """Build the finder that the configuration names; `runtime` and `threads` are for TFLite only.
+def open_detector(config: FacesConfig, *, runtime: RuntimeChoice = "auto", threads: int = 1) -> FaceDetector:
+    """Build the detector that the configuration names; `runtime` and `threads` are for TFLite only.
 
     Raises:
-        ModelError: its network is missing, is no finder, or this OpenCV cannot run it.
+        ModelError: its network is missing, is no detector, or this OpenCV cannot run it.
     """
     match config.detector:
         case "tflite":
-            from edge_agent.vision.faces.tflite import open_tflite_finder
+            from edge_agent.vision.detector.tflite import open_tflite_detector
 
-            return open_tflite_finder(
+            return open_tflite_detector(
                 config.card,
                 min_score=config.min_score,
                 smallest_px=config.min_face_px,
@@ -36,21 +36,21 @@ def open_face_finder(config: FacesConfig, *, runtime: RuntimeChoice = "auto", th
                 threads=threads,
             )
         case "haar":
-            from edge_agent.vision.faces.haar import HaarFinder
+            from edge_agent.vision.detector.haar import HaarDetector
 
-            return HaarFinder(
+            return HaarDetector(
                 min_score=config.least_score, smallest_px=config.min_face_px, longer_side_px=config.input_long_side_px
             )
         case "yunet":
-            from edge_agent.vision.faces.yunet import YuNetFinder
+            from edge_agent.vision.detector.yunet import YuNetDetector
 
-            return YuNetFinder(
+            return YuNetDetector(
                 config.network,
                 min_score=config.least_score,
                 smallest_px=config.min_face_px,
                 longer_side_px=config.input_long_side_px,
             )
         case "ssd":
-            from edge_agent.vision.faces.ssd import SsdFinder
+            from edge_agent.vision.detector.ssd import SsdDetector
 
-            return SsdFinder(config.network, min_score=config.least_score, smallest_px=config.min_face_px)
+            return SsdDetector(config.network, min_score=config.least_score, smallest_px=config.min_face_px)

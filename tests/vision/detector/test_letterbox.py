@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_agent.vision.faces.letterbox import letterboxed
+from edge_agent.vision.detector.letterbox import letterboxed
 
 
 def test_a_picture_fills_one_side_and_the_rest_is_black():

@@ -1,4 +1,4 @@
-"""The shipped mask reader reads real faces, in both runtimes, and no model that does not fit its card is loaded."""
+"""The shipped mask classifier reads real faces, in both runtimes, and no model that does not fit its card is loaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from edge_agent.config.model import shipped
 from edge_agent.domain import Box
 from edge_agent.errors import ModelError
-from edge_agent.vision.masks import MaskReader, open_mask_reader
+from edge_agent.vision.classifier import MaskClassifier, open_classifier
 from edge_agent.vision.tflite import open_interpreter, probe_runtimes
 from tests.faces import COLLINS, HOPPER, face_box, portrait
 
@@ -30,8 +30,8 @@ TFLITE_RUNTIME = pytest.param(
 
 
 @pytest.fixture(params=["litert", TFLITE_RUNTIME])
-def reader(request) -> MaskReader:
-    return open_mask_reader(MODEL, runtime=request.param)
+def classifier(request) -> MaskClassifier:
+    return open_classifier(MODEL, runtime=request.param)
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ def changed(tmp_path: Path) -> Callable[..., Path]:
 @pytest.mark.parametrize("who", [COLLINS, HOPPER])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("scale", [1.0, 0.25])
-def test_real_faces_are_read_right_near_and_far(reader, who, masked, scale):
+def test_real_faces_are_read_right_near_and_far(classifier, who, masked, scale):
     near = portrait(who, masked=masked)
     size = (round(near.shape[1] * scale), round(near.shape[0] * scale))
     import cv2
 
     image = cv2.resize(near, size, interpolation=cv2.INTER_AREA)
 
-    read = reader.read(image, face_box(who, scale=scale))
+    read = classifier.classify(image, face_box(who, scale=scale))
     label, scores = read.label, read.scores
 
     assert label == ("with_mask" if masked else "without_mask")
@@ -67,21 +67,21 @@ def test_real_faces_are_read_right_near_and_far(reader, who, masked, scale):
 
 @pytest.mark.skipif(not HAS_TFLITE_RUNTIME, reason="compares both runtimes; tflite-runtime is not installed here")
 def test_both_runtimes_read_the_same_within_a_rounding_step():
-    readers = [open_mask_reader(MODEL, runtime=runtime) for runtime in ("litert", "tflite-runtime")]
+    classifiers = [open_classifier(MODEL, runtime=runtime) for runtime in ("litert", "tflite-runtime")]
     for who in (COLLINS, HOPPER):
-        first, second = (one.read(portrait(who), face_box(who)).scores for one in readers)
+        first, second = (one.classify(portrait(who), face_box(who)).scores for one in classifiers)
         assert max(abs(first[label] - second[label]) for label in first) < 0.05
 
 
 @pytest.mark.parametrize("box", [Box(-50, -50, 10, 10), Box(600, 600, 700, 700), Box(5, 5, 5, 5), Box(0, 0, 512, 1)])
-def test_a_face_at_or_beyond_the_edge_is_read_without_a_crash(reader, box):
-    scores = reader.read(portrait(COLLINS), box).scores
+def test_a_face_at_or_beyond_the_edge_is_read_without_a_crash(classifier, box):
+    scores = classifier.classify(portrait(COLLINS), box).scores
 
     assert sum(scores.values()) == pytest.approx(1)
 
 
 def test_auto_takes_litert_where_it_works():
-    assert open_mask_reader(MODEL).runtime == "litert"
+    assert open_classifier(MODEL).runtime == "litert"
 
 
 def test_every_runtime_is_probed_by_building_an_interpreter():
@@ -101,7 +101,7 @@ def test_a_runtime_that_is_not_there_is_named_with_what_to_install():
             open_interpreter(broken, name="broken")
     else:
         with pytest.raises(ModelError, match="tflite-runtime: not installed"):
-            open_mask_reader(MODEL, runtime="tflite-runtime")
+            open_classifier(MODEL, runtime="tflite-runtime")
 
 
 def test_a_file_that_is_no_tflite_model_is_refused_before_a_runtime_sees_it():
@@ -122,16 +122,16 @@ def test_a_file_that_is_no_tflite_model_is_refused_before_a_runtime_sees_it():
 )
 def test_a_card_that_does_not_fit_is_refused_with_the_reason(changed, values, complaint):
     with pytest.raises(ModelError, match=complaint):
-        open_mask_reader(changed(**values))
+        open_classifier(changed(**values))
 
 
 def test_a_wrong_colour_order_or_scale_is_found_by_the_golden_vectors(changed):
     values = json.loads(MODEL.with_suffix(".json").read_text(encoding="utf-8"))["input"]
 
     with pytest.raises(ModelError, match="golden vector"):
-        open_mask_reader(changed(input=values | {"colour_order": "bgr"}))
+        open_classifier(changed(input=values | {"colour_order": "bgr"}))
     with pytest.raises(ModelError, match="golden vector"):
-        open_mask_reader(changed(input=values | {"scale": values["scale"] / 255}))
+        open_classifier(changed(input=values | {"scale": values["scale"] / 255}))
 
 
 def test_labels_in_another_order_are_found_by_the_golden_vectors(changed):
@@ -139,46 +139,46 @@ def test_labels_in_another_order_are_found_by_the_golden_vectors(changed):
     golden = [one | {"scores": one["scores"][::-1]} for one in card["golden"]]
 
     with pytest.raises(ModelError, match="golden vector"):
-        open_mask_reader(changed(golden=golden))
+        open_classifier(changed(golden=golden))
 
 
 def test_a_threshold_moves_the_decision_for_its_label(changed):
     image, box = portrait(COLLINS), face_box(COLLINS)
-    eager = open_mask_reader(changed(thresholds={"with_mask": 1e-6}))
+    eager = open_classifier(changed(thresholds={"with_mask": 1e-6}))
 
-    assert open_mask_reader(MODEL).read(image, box).label == "without_mask"
-    assert eager.read(image, box).label == "with_mask"
+    assert open_classifier(MODEL).classify(image, box).label == "without_mask"
+    assert eager.classify(image, box).label == "with_mask"
 
 
 def test_told_to_tell_two_labels_apart_it_shares_the_score_of_the_third_among_them():
     image, box = portrait(COLLINS), face_box(COLLINS)
-    two = open_mask_reader(MODEL, labels=("with_mask", "without_mask"))
+    two = open_classifier(MODEL, labels=("with_mask", "without_mask"))
 
-    read = two.read(image, box)
+    read = two.classify(image, box)
     label, scores = read.label, read.scores
 
     assert label == "without_mask"
     assert list(scores) == ["with_mask", "without_mask"]
     assert sum(scores.values()) == pytest.approx(1)
-    assert open_mask_reader(MODEL).labels == two.card.labels
+    assert open_classifier(MODEL).labels == two.card.labels
 
 
 def test_a_label_that_the_model_does_not_know_is_refused():
-    whole = open_mask_reader(MODEL)
+    whole = open_classifier(MODEL)
     card = whole.card.model_copy(update={"labels": ("with_mask", "without_mask")})
 
     with pytest.raises(ModelError, match="does not know mask_worn_incorrectly; it reads with_mask, without_mask"):
-        MaskReader(whole._interpreter, card, name="two", labels=("with_mask", "mask_worn_incorrectly"))
+        MaskClassifier(whole._interpreter, card, name="two", labels=("with_mask", "mask_worn_incorrectly"))
 
 
-def test_two_readings_of_the_same_face_are_the_same(reader):
+def test_two_readings_of_the_same_face_are_the_same(classifier):
     image, box = portrait(HOPPER), face_box(HOPPER)
 
-    assert reader.read(image, box) == reader.read(image, box)
+    assert classifier.classify(image, box) == classifier.classify(image, box)
 
 
 def test_a_card_with_another_output_scale_is_refused(changed):
     output = json.loads(MODEL.with_suffix(".json").read_text(encoding="utf-8"))["output"]
 
     with pytest.raises(ModelError, match=r"the card does not fit the model: output scale 0\.00390625 against 0\.5"):
-        open_mask_reader(changed(output=output | {"scale": 0.5}))
+        open_classifier(changed(output=output | {"scale": 0.5}))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.vision.faces.decoding import MOST_CANDIDATES, Level, candidates, cell_scores, decode, suppress
+from edge_agent.vision.detector.decoding import MOST_CANDIDATES, Level, candidates, cell_scores, decode, suppress
 
 
 def silent(rows: int = 4, columns: int = 6, stride: int = 8) -> Level:

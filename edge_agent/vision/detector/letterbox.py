@@ -1,4 +1,4 @@
-"""Letter-boxing: how does any picture become the fixed input of a finder?"""
+"""Letter-boxing: how does any picture become the fixed input of a detector?"""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def letterboxed(image: Image, *, width_px: int, height_px: int) -> tuple[Image, 
 
 
 def _scaled(image: Image, scale: float, *, width_px: int, height_px: int) -> Image:
-    """As `resize`, but averages only where it must: a finder finds the same faces, and it takes six times as long."""
+    """As `resize`, but averages only where it must: a detector finds the same faces, and it takes six times as long."""
     if scale < SEES_ALL_SCALE:
         return resize(image, width_px=width_px, height_px=height_px)
     return np.asarray(cv2.resize(image, (width_px, height_px), interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -1,4 +1,4 @@
-"""The project's own finder: it looks at the right size, reads its outputs, and refuses what does not fit."""
+"""The project's own detector: it looks at the right size, reads its outputs, and refuses what does not fit."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 from edge_agent.domain import Box, Image
 from edge_agent.errors import ModelError, PictureError
-from edge_agent.vision.card import FinderCard, FinderFile, GoldenFace, InputCard, read_finder_card
-from edge_agent.vision.faces.tflite import TfliteFinder, choose_input, open_tflite_finder
+from edge_agent.vision.card import DetectorCard, DetectorFile, GoldenFace, InputCard, read_detector_card
+from edge_agent.vision.detector.tflite import TfliteDetector, choose_input, open_tflite_detector
 from edge_agent.vision.tflite import Tensor
 
 STRIDES = (8, 16)
@@ -63,9 +63,9 @@ def a_picture(width: int, height: int, *, face: tuple[int, int] | None) -> Image
 GOLDEN_BOX = (40 - 16.1, 24 - 16.1, 40 + 16.1, 24 + 16.1)
 
 
-def a_card(*sizes: tuple[int, int], smallest_px: float = 16, golden_score: float = 0.99) -> FinderCard:
+def a_card(*sizes: tuple[int, int], smallest_px: float = 16, golden_score: float = 0.99) -> DetectorCard:
     files = [
-        FinderFile(
+        DetectorFile(
             file=f"faces-{width}x{height}.tflite",
             sha256=hashlib.sha256(b"").hexdigest(),
             size_bytes=1,
@@ -74,7 +74,7 @@ def a_card(*sizes: tuple[int, int], smallest_px: float = 16, golden_score: float
         )
         for width, height in sizes
     ]
-    return FinderCard(
+    return DetectorCard(
         name="bright cells",
         files=tuple(files),
         strides=STRIDES,
@@ -83,18 +83,18 @@ def a_card(*sizes: tuple[int, int], smallest_px: float = 16, golden_score: float
     )
 
 
-def a_finder(*sizes: tuple[int, int], smallest_px: float = 8, min_score: float = 0.5, **card: float):
+def a_detector(*sizes: tuple[int, int], smallest_px: float = 8, min_score: float = 0.5, **card: float):
     interpreters: list[Any] = [BrightCells(*size) for size in sizes]
-    finder = TfliteFinder(
+    detector = TfliteDetector(
         a_card(*sizes, **card), interpreters, name="faces.json", min_score=min_score, smallest_px=smallest_px
     )
-    return finder, interpreters
+    return detector, interpreters
 
 
 def test_a_face_is_found_in_pixels_of_the_picture():
-    finder, _ = a_finder((64, 64))
+    detector, _ = a_detector((64, 64))
 
-    faces = finder.find(a_picture(64, 64, face=(32, 16)))
+    faces = detector.detect(a_picture(64, 64, face=(32, 16)))
 
     assert len(faces) == 1
     assert faces[0].box.overlap(Box(*GOLDEN_BOX)) > 0.95
@@ -102,24 +102,24 @@ def test_a_face_is_found_in_pixels_of_the_picture():
 
 
 def test_a_scaled_picture_gives_boxes_in_its_own_pixels():
-    finder, _ = a_finder((64, 64))
+    detector, _ = a_detector((64, 64))
     large = cv2.resize(a_picture(64, 64, face=(32, 16)), (256, 256), interpolation=cv2.INTER_NEAREST)
 
-    assert finder.find(large)[0].box.overlap(Box(*(4 * side for side in GOLDEN_BOX))) > 0.95
+    assert detector.detect(large)[0].box.overlap(Box(*(4 * side for side in GOLDEN_BOX))) > 0.95
 
 
 def test_boxes_stay_inside_the_picture():
-    finder, _ = a_finder((64, 64))
+    detector, _ = a_detector((64, 64))
 
-    box = finder.find(a_picture(64, 64, face=(48, 48)))[0].box
+    box = detector.detect(a_picture(64, 64, face=(48, 48)))[0].box
 
     assert (box.x2, box.y2) == (64, 64)
 
 
 def test_a_face_smaller_than_wanted_is_found_all_the_same():
-    finder, _ = a_finder((64, 64), smallest_px=40)
+    detector, _ = a_detector((64, 64), smallest_px=40)
 
-    assert len(finder.find(a_picture(64, 64, face=(32, 16)))) == 1
+    assert len(detector.detect(a_picture(64, 64, face=(32, 16)))) == 1
 
 
 @pytest.mark.parametrize(
@@ -138,25 +138,25 @@ def test_the_input_is_chosen_by_the_picture_and_the_smallest_face(picture, wante
     assert inputs[choose_input(inputs, picture, wanted_scale)] == chosen
 
 
-def test_the_finder_runs_only_the_network_it_chose():
-    finder, (landscape, portrait) = a_finder((128, 64), (64, 128))
+def test_the_detector_runs_only_the_network_it_chose():
+    detector, (landscape, portrait) = a_detector((128, 64), (64, 128))
 
-    finder.find(a_picture(100, 300, face=None))
+    detector.detect(a_picture(100, 300, face=None))
 
     assert (len(landscape.looked_at), len(portrait.looked_at)) == (0, 1)
 
 
 @pytest.mark.parametrize("shape", [(1, 640), (640, 1), (1, 1), (5, 8000), (3000, 20)])
 def test_a_picture_of_any_shape_is_taken(shape):
-    finder, _ = a_finder((64, 64))
+    detector, _ = a_detector((64, 64))
 
-    assert finder.find(np.zeros((*shape, 3), np.uint8)) == []
+    assert detector.detect(np.zeros((*shape, 3), np.uint8)) == []
 
 
 def test_an_empty_picture_holds_no_face():
-    finder, interpreters = a_finder((64, 64))
+    detector, interpreters = a_detector((64, 64))
 
-    assert finder.find(np.zeros((0, 64, 3), np.uint8)) == []
+    assert detector.detect(np.zeros((0, 64, 3), np.uint8)) == []
     assert not interpreters[0].looked_at
 
 
@@ -172,50 +172,50 @@ def test_an_empty_picture_holds_no_face():
     ids=["grey", "one channel", "four channels", "16 bit", "float"],
 )
 def test_pixels_of_another_layout_are_refused_clearly(pixels):
-    finder, _ = a_finder((64, 64))
+    detector, _ = a_detector((64, 64))
 
     with pytest.raises(PictureError, match="BGR pixels, uint8; these are"):
-        finder.find(pixels)
+        detector.detect(pixels)
 
 
 def test_a_card_for_another_input_is_refused():
     interpreter: Any = BrightCells(64, 32)
 
     with pytest.raises(ModelError, match=r"faces-64x64.tflite: the card does not fit: input \(1, 32, 64, 3\)"):
-        TfliteFinder(a_card((64, 64)), [interpreter], name="faces.json", min_score=0.5, smallest_px=16)
+        TfliteDetector(a_card((64, 64)), [interpreter], name="faces.json", min_score=0.5, smallest_px=16)
 
 
-def test_a_network_with_other_outputs_is_no_finder():
+def test_a_network_with_other_outputs_is_no_detector():
     other: Any = BrightCells(64, 64)
     other.outputs = (tensor(1, (1, 2)),)
 
-    with pytest.raises(ModelError, match=r"no face finder with stride 8: its outputs are \(1, 2\)"):
-        TfliteFinder(a_card((64, 64)), [other], name="faces.json", min_score=0.5, smallest_px=16)
+    with pytest.raises(ModelError, match=r"no face detector with stride 8: its outputs are \(1, 2\)"):
+        TfliteDetector(a_card((64, 64)), [other], name="faces.json", min_score=0.5, smallest_px=16)
 
 
 def test_a_runtime_that_finds_the_golden_face_passes():
-    finder, _ = a_finder((64, 64))
+    detector, _ = a_detector((64, 64))
 
-    finder.check_golden()
+    detector.check_golden()
 
 
 def test_a_runtime_that_scores_the_golden_face_otherwise_is_refused():
-    finder, _ = a_finder((64, 64), golden_score=0.6)
+    detector, _ = a_detector((64, 64), golden_score=0.6)
 
     with pytest.raises(ModelError, match=r"faces-64x64\.tflite does not find the golden face in litert"):
-        finder.check_golden()
+        detector.check_golden()
 
 
 def test_a_missing_card_says_what_to_do(tmp_path):
-    with pytest.raises(ModelError, match="no such card of a face finder; 'edge-agent models'"):
-        open_tflite_finder(tmp_path / "faces.json", min_score=0.6, smallest_px=24)
+    with pytest.raises(ModelError, match="no such card of a face detector; 'edge-agent models'"):
+        open_tflite_detector(tmp_path / "faces.json", min_score=0.6, smallest_px=24)
 
 
-def test_a_card_of_a_mask_reader_is_no_card_of_a_finder(tmp_path):
-    (tmp_path / "faces.json").write_text('{"schema": "maskwatch.card/1", "kind": "mask_reader"}')
+def test_a_card_of_a_mask_classifier_is_no_card_of_a_detector(tmp_path):
+    (tmp_path / "faces.json").write_text('{"schema": "maskwatch.card/1", "kind": "mask_classifier"}')
 
-    with pytest.raises(ModelError, match=r"not a card of a face finder: .*kind: "):
-        read_finder_card(tmp_path / "faces.json")
+    with pytest.raises(ModelError, match=r"not a card of a face detector: .*kind: "):
+        read_detector_card(tmp_path / "faces.json")
 
 
 def test_a_network_that_differs_from_its_card_is_refused(tmp_path):
@@ -223,7 +223,7 @@ def test_a_network_that_differs_from_its_card_is_refused(tmp_path):
     (tmp_path / "faces-64x64.tflite").write_bytes(b"damaged")
 
     with pytest.raises(ModelError, match=r"SHA-256 differs from faces\.json"):
-        read_finder_card(tmp_path / "faces.json")
+        read_detector_card(tmp_path / "faces.json")
 
 
 def test_bytes_that_are_no_network_are_refused(tmp_path):
@@ -231,7 +231,7 @@ def test_bytes_that_are_no_network_are_refused(tmp_path):
     (tmp_path / "faces-64x64.tflite").write_bytes(b"")
 
     with pytest.raises(ModelError, match="not a TFLite model"):
-        open_tflite_finder(tmp_path / "faces.json", min_score=0.6, smallest_px=24)
+        open_tflite_detector(tmp_path / "faces.json", min_score=0.6, smallest_px=24)
 
 
 def test_an_input_that_the_cells_do_not_divide_is_no_card():

@@ -1,4 +1,4 @@
-"""Finding: what does a Keras network find in a picture, treated as the device treats its answers?"""
+"""The Keras detector: what does a network find in a picture, its answers treated as on the device?"""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from edge_agent.vision.faces.decoding import decode
-from edge_agent.vision.faces.letterbox import letterboxed
+from edge_agent.vision.detector.decoding import decode
+from edge_agent.vision.detector.letterbox import letterboxed
 from training.faces.network import levels_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ LEAST_SCORE = 0.02
 """Below this a find says nothing; average precision needs what is above."""
 
 
-class KerasFinder:
+class KerasDetector:
     """A network at one size of input, turned for standing pictures."""
 
     def __init__(

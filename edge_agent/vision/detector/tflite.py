@@ -1,4 +1,4 @@
-"""The project's own finder: a TFLite network with its card, converted for a few sizes of input."""
+"""The project's own detector: a TFLite network with its card, converted for a few sizes of input."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from edge_agent.domain import Box, Face, Image
 from edge_agent.errors import ModelError, PictureError
-from edge_agent.vision.card import GOLDEN_TOLERANCE, FinderCard, InputCard, read_finder_card
-from edge_agent.vision.faces.decoding import BOX_CHANNELS, SCORE_CHANNELS, Level, decode
-from edge_agent.vision.faces.letterbox import fitting_scale, letterboxed
-from edge_agent.vision.faces.scaling import faces_inside
+from edge_agent.vision.card import GOLDEN_TOLERANCE, DetectorCard, InputCard, read_detector_card
+from edge_agent.vision.detector.decoding import BOX_CHANNELS, SCORE_CHANNELS, Level, decode
+from edge_agent.vision.detector.letterbox import fitting_scale, letterboxed
+from edge_agent.vision.detector.scaling import faces_inside
 from edge_agent.vision.tensors import input_table
 from edge_agent.vision.tflite import Interpreter, RuntimeChoice, Tensor, open_interpreter
 
@@ -36,12 +36,12 @@ class Pair:
     boxes: int
 
 
-class TfliteFinder:
+class TfliteDetector:
     """The networks of one card, one for each size of input. Owned by one thread."""
 
     def __init__(
         self,
-        card: FinderCard,
+        card: DetectorCard,
         interpreters: Sequence[Interpreter],
         *,
         name: str,
@@ -65,7 +65,7 @@ class TfliteFinder:
             for file, interpreter in zip(card.files, interpreters, strict=True)
         ]
 
-    def find(self, image: Image) -> list[Face]:
+    def detect(self, image: Image) -> list[Face]:
         """Find faces; an empty picture holds none.
 
         Raises:
@@ -80,7 +80,7 @@ class TfliteFinder:
             return []
         size = (image.shape[1], image.shape[0])
         chosen = choose_input([network.size for network in self._networks], size, self._wanted_scale)
-        return self._networks[chosen].find(image, min_score=self._min_score)
+        return self._networks[chosen].detect(image, min_score=self._min_score)
 
     @property
     def _wanted_scale(self) -> float:
@@ -96,7 +96,7 @@ class TfliteFinder:
         picture = self.card.golden_image()
         for file, network in zip(self.card.files, self._networks, strict=True):
             lowest = min(golden.score for golden in file.golden) - GOLDEN_TOLERANCE
-            found = network.find(picture, min_score=max(lowest, 0.0))
+            found = network.detect(picture, min_score=max(lowest, 0.0))
             for golden in file.golden:
                 if not any(_is_same(face, Box(*golden.box), golden.score) for face in found):
                     raise ModelError(
@@ -127,7 +127,7 @@ class _Network:
         """The runtime that the network runs in."""
         return self._interpreter.runtime
 
-    def find(self, image: Image, *, min_score: float) -> list[Face]:
+    def detect(self, image: Image, *, min_score: float) -> list[Face]:
         """Find the faces of a BGR picture, in pixels of that picture."""
         pixels, back = letterboxed(image, width_px=self._card.width, height_px=self._card.height)
         if self._card.colour_order == "rgb":
@@ -148,14 +148,14 @@ class _Network:
         return faces_inside(found, image)
 
 
-def open_tflite_finder(
+def open_tflite_detector(
     card_file: Path,
     *,
     min_score: float | None,
     smallest_px: float,
     runtime: RuntimeChoice = "auto",
     threads: int = 1,
-) -> TfliteFinder:
+) -> TfliteDetector:
     """Load a card with its networks, and check that they fit each other and this machine.
 
     Without a `min_score` the card's own counts.
@@ -163,15 +163,15 @@ def open_tflite_finder(
     Raises:
         ModelError: something is missing, damaged or does not fit.
     """
-    card, contents = read_finder_card(card_file)
+    card, contents = read_detector_card(card_file)
     interpreters = [
         open_interpreter(content, name=str(card_file.parent / file.file), runtime=runtime, threads=threads)
         for file, content in zip(card.files, contents, strict=True)
     ]
     least = card.min_score if min_score is None else min_score
-    finder = TfliteFinder(card, interpreters, name=str(card_file), min_score=least, smallest_px=smallest_px)
-    finder.check_golden()
-    return finder
+    detector = TfliteDetector(card, interpreters, name=str(card_file), min_score=least, smallest_px=smallest_px)
+    detector.check_golden()
+    return detector
 
 
 def choose_input(inputs: Sequence[tuple[int, int]], image_size: tuple[int, int], wanted_scale: float) -> int:
@@ -190,7 +190,7 @@ def _paired(interpreter: Interpreter, card: InputCard, strides: Sequence[int], *
     """Which output is what, told by the shapes: converters put outputs in any order.
 
     Raises:
-        ModelError: input or outputs are not those of a finder with this card.
+        ModelError: input or outputs are not those of a detector with this card.
     """
     taken = interpreter.inputs[0]
     by_shape = {tensor.shape: number for number, tensor in enumerate(interpreter.outputs)}
@@ -206,7 +206,7 @@ def _paired(interpreter: Interpreter, card: InputCard, strides: Sequence[int], *
         logits, boxes = by_shape.get((*cells, SCORE_CHANNELS)), by_shape.get((*cells, BOX_CHANNELS))
         if logits is None or boxes is None:
             shapes = ", ".join(str(shape) for shape in by_shape)
-            raise ModelError(f"{name}: no face finder with stride {stride}: its outputs are {shapes}; reinstall both")
+            raise ModelError(f"{name}: no face detector with stride {stride}: its outputs are {shapes}; reinstall both")
         pairs.append(Pair(stride, logits, boxes))
     return pairs
 

@@ -10,7 +10,7 @@ import numpy as np
 from edge_agent.domain import Box, Face, Image
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import model_bytes
-from edge_agent.vision.faces.scaling import faces_inside
+from edge_agent.vision.detector.scaling import faces_inside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ ROW = 7
 """picture, class, score, x1, y1, x2, y2 as fractions of the picture."""
 
 
-class SsdFinder:
+class SsdDetector:
     """The res10 network at its fixed input of 300x300."""
 
     def __init__(self, model: Path, *, min_score: float, smallest_px: float) -> None:
@@ -37,12 +37,12 @@ class SsdFinder:
         self._smallest_px = smallest_px
         try:
             self._network = cv2.dnn.readNetFromTensorflow(np.frombuffer(graph, np.uint8), np.frombuffer(text, np.uint8))
-            self.find(np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8))
+            self.detect(np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8))
         except (cv2.error, ValueError) as error:
             reason = " ".join(str(error).split())[:160]
-            raise ModelError(f"{model}: not the res10 face finder: {reason}") from error
+            raise ModelError(f"{model}: not the res10 face detector: {reason}") from error
 
-    def find(self, image: Image) -> list[Face]:
+    def detect(self, image: Image) -> list[Face]:
         """Find faces."""
         height, width = image.shape[:2]
         self._network.setInput(cv2.dnn.blobFromImage(image, 1.0, (INPUT_PX, INPUT_PX), MEAN_BGR))

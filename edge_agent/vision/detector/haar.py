@@ -1,4 +1,4 @@
-"""The cascade that OpenCV 4 ships: a finder without any file of its own. Weak on masked and turned faces."""
+"""The cascade that OpenCV 4 ships: a detector without any file of its own. Weak on masked and turned faces."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_agent.domain import Box, Face, Image
 from edge_agent.errors import ModelError
-from edge_agent.vision.faces.scaling import faces_inside, scaled_down
+from edge_agent.vision.detector.scaling import faces_inside, scaled_down
 
 CASCADE = "haarcascade_frontalface_default.xml"
 SCALE_STEP = 1.2
@@ -20,7 +20,7 @@ EVEN_WEIGHT = 1.0
 WEIGHT_SLOPE = 1.0
 
 
-class HaarFinder:
+class HaarDetector:
     """OpenCV's frontal face cascade on the grey picture."""
 
     def __init__(self, *, min_score: float, smallest_px: float, longer_side_px: int) -> None:
@@ -32,7 +32,7 @@ class HaarFinder:
         if not hasattr(cv2, "CascadeClassifier"):
             raise ModelError(
                 f"faces.detector: haar: OpenCV {cv2.__version__} has no cascades; install opencv-python-headless<5, "
-                "or choose another finder"
+                "or choose another detector"
             )
         self._cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / CASCADE))
         if self._cascade.empty():
@@ -41,7 +41,7 @@ class HaarFinder:
         self._smallest_px = smallest_px
         self._longer_side_px = longer_side_px
 
-    def find(self, image: Image) -> list[Face]:
+    def detect(self, image: Image) -> list[Face]:
         """Find frontal faces."""
         scaled, back = scaled_down(image, longer_side_px=self._longer_side_px)
         grey = cv2.equalizeHist(cv2.cvtColor(scaled, cv2.COLOR_BGR2GRAY))

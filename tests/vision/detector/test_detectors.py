@@ -1,4 +1,4 @@
-"""Every finder finds a real face, and takes every picture that a camera or a person may hand it."""
+"""Every detector finds a real face, and takes every picture that a camera or a person may hand it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 
 from edge_agent.config.model import FacesConfig
 from edge_agent.errors import ModelError
-from edge_agent.vision.faces import FaceFinder, open_face_finder
+from edge_agent.vision.detector import FaceDetector, open_detector
 from tests.conftest import SHARED
 from tests.faces import COLLINS, face_box, portrait
 
 OPENCV_HAS_CASCADES = hasattr(cv2, "CascadeClassifier")
-FINDERS = [
+DETECTORS = [
     pytest.param("accurate"),
     pytest.param("fast"),
     pytest.param("haar", marks=pytest.mark.skipif(not OPENCV_HAS_CASCADES, reason="OpenCV 5 has no cascades")),
@@ -29,37 +29,37 @@ CONFIGS = {
 }
 
 
-@pytest.fixture(params=FINDERS)
-def finder(request) -> FaceFinder:
-    return open_face_finder(CONFIGS[request.param])
+@pytest.fixture(params=DETECTORS)
+def detector(request) -> FaceDetector:
+    return open_detector(CONFIGS[request.param])
 
 
-def test_a_real_face_is_found_where_it_is(finder):
-    faces = finder.find(portrait(COLLINS))
+def test_a_real_face_is_found_where_it_is(detector):
+    faces = detector.detect(portrait(COLLINS))
 
     assert faces[0].box.overlap(face_box(COLLINS)) > 0.4
     assert 0.6 <= faces[0].score <= 1.0
 
 
-def test_a_large_picture_gives_boxes_in_its_own_pixels(finder):
+def test_a_large_picture_gives_boxes_in_its_own_pixels(detector):
     large = cv2.resize(portrait(COLLINS), None, fx=3, fy=3)
 
-    assert finder.find(large)[0].box.overlap(face_box(COLLINS, scale=3)) > 0.4
+    assert detector.detect(large)[0].box.overlap(face_box(COLLINS, scale=3)) > 0.4
 
 
-def test_a_picture_without_people_holds_no_face(finder):
-    assert finder.find(np.full((240, 320, 3), 128, np.uint8)) == []
+def test_a_picture_without_people_holds_no_face(detector):
+    assert detector.detect(np.full((240, 320, 3), 128, np.uint8)) == []
 
 
 @pytest.mark.parametrize("shape", [(1, 640), (640, 1), (1, 1), (5, 8000), (3000, 20)])
-def test_a_picture_of_any_shape_is_taken(finder, shape):
-    assert isinstance(finder.find(np.zeros((*shape, 3), np.uint8)), list)
+def test_a_picture_of_any_shape_is_taken(detector, shape):
+    assert isinstance(detector.detect(np.zeros((*shape, 3), np.uint8)), list)
 
 
-def test_boxes_stay_inside_the_picture_and_the_surest_comes_first(finder):
+def test_boxes_stay_inside_the_picture_and_the_surest_comes_first(detector):
     image = portrait(COLLINS)[70:200, 180:330]  # the face is cut by the left and upper edge
 
-    faces = finder.find(cv2.copyMakeBorder(image, 0, 200, 0, 300, cv2.BORDER_REPLICATE))
+    faces = detector.detect(cv2.copyMakeBorder(image, 0, 200, 0, 300, cv2.BORDER_REPLICATE))
 
     assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
     for face in faces:
@@ -69,33 +69,33 @@ def test_boxes_stay_inside_the_picture_and_the_surest_comes_first(finder):
 
 @pytest.mark.skipif(not OPENCV_HAS_CASCADES, reason="OpenCV 5 has no cascades")
 def test_faces_smaller_than_wanted_are_left_out():
-    assert open_face_finder(FacesConfig(detector="haar", min_face_px=300)).find(portrait(COLLINS)) == []
+    assert open_detector(FacesConfig(detector="haar", min_face_px=300)).detect(portrait(COLLINS)) == []
 
 
 @pytest.mark.skipif(OPENCV_HAS_CASCADES, reason="says what OpenCV 5 answers")
 def test_haar_on_opencv_5_says_what_to_install():
     with pytest.raises(ModelError, match=r"has no cascades; install opencv-python-headless<5"):
-        open_face_finder(FacesConfig(detector="haar"))
+        open_detector(FacesConfig(detector="haar"))
 
 
-@pytest.mark.parametrize(("name", "finder"), [("face.onnx", "yunet"), ("face.pb", "ssd")])
-def test_a_missing_network_is_named(tmp_path, name, finder):
+@pytest.mark.parametrize(("name", "detector"), [("face.onnx", "yunet"), ("face.pb", "ssd")])
+def test_a_missing_network_is_named(tmp_path, name, detector):
     with pytest.raises(ModelError, match=f"{name}: no such model"):
-        open_face_finder(FacesConfig(detector=finder, model=tmp_path / name))
+        open_detector(FacesConfig(detector=detector, model=tmp_path / name))
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path):
     for name in ("face.onnx", "face.pb", "face.pbtxt"):
         (tmp_path / name).write_bytes(b"not a network at all" * 10)
 
-    with pytest.raises(ModelError, match="not a YuNet face finder"):
-        open_face_finder(FacesConfig(detector="yunet", model=tmp_path / "face.onnx"))
-    with pytest.raises(ModelError, match="not the res10 face finder"):
-        open_face_finder(FacesConfig(detector="ssd", model=tmp_path / "face.pb"))
+    with pytest.raises(ModelError, match="not a YuNet face detector"):
+        open_detector(FacesConfig(detector="yunet", model=tmp_path / "face.onnx"))
+    with pytest.raises(ModelError, match="not the res10 face detector"):
+        open_detector(FacesConfig(detector="ssd", model=tmp_path / "face.pb"))
 
 
 def test_ssd_needs_exactly_one_description_beside_its_graph(tmp_path):
     (tmp_path / "face.pb").write_bytes(b"x")
 
     with pytest.raises(ModelError, match=r"needs exactly one \.pbtxt beside it .* found: none"):
-        open_face_finder(FacesConfig(detector="ssd", model=tmp_path / "face.pb"))
+        open_detector(FacesConfig(detector="ssd", model=tmp_path / "face.pb"))
