@@ -15,15 +15,12 @@ import numpy as np
 from training.faces.scenes import Scene, overlaps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from edge_agent.domain import Image
-
     Boxes: TypeAlias = NDArray[np.float32]
     Scores: TypeAlias = NDArray[np.float32]
-    Find: TypeAlias = Callable[[Image], tuple[Boxes, Scores]]
 
 BANDS = ((0.5, 16.0), (0.5, 32.0), (0.3, 16.0), (0.3, 32.0))
 """Overlap (IoU) asked for, and shorter side of the smallest face that counts, in pixels of the picture."""
