@@ -24,7 +24,7 @@ TEMPERATURE_LIMITS = (0.5, 10.0)
 TEMPERATURE_STEP = 1e-3
 THRESHOLD_RATIO_LIMITS = (1 / 9, 9.0)
 """Of two labels: thresholds of 0.1 to 0.9. Some hundreds of faces say nothing about rarer mistakes."""
-REJECTED_FRACTION = 0.005
+REJECTED_FRACTION = 0.01
 """So many true faces may be taken for none: each is a person whom nobody sees."""
 FEWEST_FACES = 100
 """With fewer, a single mistake moves a share by more than a point."""

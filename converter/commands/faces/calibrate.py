@@ -14,10 +14,15 @@ from converter.progress import say, with_progress
 from converter.writing import write_together
 from edge_agent.errors import ConfigError
 from edge_agent.vision.card import read_detector_card
+from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import read_picture
 
 if TYPE_CHECKING:
     import argparse
+
+    from converter.faces.candidates import DetectorCandidate
+    from edge_agent.domain import Image
+    from edge_agent.vision.classifier import MaskClassifier
 
 MAX_FALSE_DETECTIONS = 0.01
 """One in a hundred pictures without people: what the project aims at."""
@@ -36,6 +41,13 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
         metavar="FRACTION",
         help="detections that are allowed for each of them (default: %(default)g)",
     )
+    group.add_argument(
+        "--classifier",
+        type=Path,
+        metavar="MODEL.tflite",
+        help="the classifier behind it: what this rejects as no face is no false detection, and the lowest score that "
+        "--false-detections allows is taken",
+    )
 
 
 def calibrate_detector(options: argparse.Namespace) -> int:
@@ -52,11 +64,14 @@ def calibrate_detector(options: argparse.Namespace) -> int:
         for scene in with_progress(scenes, total=len(scenes), what="detecting")
     ]
     empty = [face.path for face in faces_in(options.empty)]
+    classifier = open_classifier(options.classifier) if options.classifier else None
     in_empty = [
-        [face.score for face in candidate.detect(read_picture(path))]
+        _scores_of_faces(candidate, read_picture(path), classifier)
         for path in with_progress(empty, total=len(empty), what="detecting in pictures without people")
     ]
-    chosen = choose_min_score(found, in_empty, max_false_detections=options.false_detections)
+    chosen = choose_min_score(
+        found, in_empty, max_false_detections=options.false_detections, lowest=classifier is not None
+    )
     say(
         f"from {chosen.min_score:g} on: {chosen.recall:.1%} of the faces found, {chosen.precision:.1%} of the "
         f"detections are annotated faces, {chosen.false_detections_in_empty:.3f} detections in each of {len(empty)} "
@@ -66,3 +81,9 @@ def calibrate_detector(options: argparse.Namespace) -> int:
     write_together({options.model: written.to_json().encode()})
     print(options.model)
     return 0
+
+
+def _scores_of_faces(candidate: DetectorCandidate, image: Image, classifier: MaskClassifier | None) -> list[float]:
+    """The scores of what is taken for a face, by the detector and by the classifier behind it."""
+    found = candidate.detect(image)
+    return [face.score for face in found if classifier is None or classifier.classify(image, face.box).is_face]

@@ -37,3 +37,12 @@ def test_pictures_without_people_raise_the_score_even_where_faces_are_lost():
 
 def test_where_nothing_keeps_to_the_false_detections_the_highest_score_is_taken():
     assert choose_min_score([found(0.99, false_score=0.2)], [[0.99]], max_false_detections=0.01).min_score == SCORES[-1]
+
+
+def test_with_a_classifier_behind_it_the_lowest_score_is_taken_that_the_false_detections_allow():
+    found_low = [found(0.3, false_score=0.25), found(0.9, false_score=0.25)]
+
+    chosen = choose_min_score(found_low, [[0.2], []], max_false_detections=0.01, lowest=True)
+
+    assert 0.2 < chosen.min_score < 0.25
+    assert chosen.recall == 1.0
