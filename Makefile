@@ -83,7 +83,7 @@ proof-crashes: .venv-dev/.installed ## Kill the agent 300 times while a broker c
 proof-lost-writes: .venv-dev/.installed ## Cut the power on an agent at hundreds of moments, with every unsynced write gone
 	.venv-dev/bin/python -m tests.proofs.lost_writes --folder $(PROOF_FOLDER)/lost_writes
 
-proof-console: .venv-dev/.installed ## Measure what twenty viewers and fifty requests a second cost the watching (7 minutes)
+proof-console: .venv-dev/.installed ## Measure what twenty viewers and fifty requests a second cost the detection (7 minutes)
 	.venv-dev/bin/python -m tests.proofs.console_load --folder $(PROOF_FOLDER)/console
 
 documents: .venv-dev/.installed ## Write the JSON Schemas and asyncapi.yaml of the messages to docs/

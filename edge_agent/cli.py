@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe every command."""
     parser = argparse.ArgumentParser(
         prog="edge-agent",
-        description="Watches cameras and tells a person over MQTT when somebody wears no face mask.",
+        description="Detects missing face masks in camera streams and publishes alerts over MQTT.",
         epilog="example: edge-agent run --demo",
     )
     parser.add_argument("--version", action="version", version=f"maskwatch {version('maskwatch')}")

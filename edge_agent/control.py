@@ -166,7 +166,7 @@ class Control:
             return "failed", str(error), Nothing()
         except Exception:
             log.exception("a command failed; please report this")
-            return "failed", "the agent could not do it; its log says why", Nothing()
+            return "failed", "the agent failed to execute it; see its log", Nothing()
 
     def _keeps_to_the_rate(self, at: float) -> bool:
         regained = (at - self._allowance_at) / ONE_MORE_SECONDS
@@ -243,9 +243,9 @@ class Control:
         try:
             self._reload()
         except AgentError as error:
-            log.error("the configuration stays as it was: %s", error)  # noqa: TRY400  (the message says it all)
+            log.error("configuration rejected, keeping the old one: %s", error)  # noqa: TRY400  (the message says it all)
             # What is wrong may quote a password in it: that stays on the device.
-            raise CommandError("the configuration stays as it was: it has mistakes, which the log names") from None
+            raise CommandError("configuration rejected, keeping the old one: see the log for its errors") from None
 
     def _diagnose(self, *, at: float, when: datetime) -> DiagnosticsResult:
         """Give everything that helps, and no secret: addresses of cameras lose user, password and query."""

@@ -76,7 +76,7 @@ class Pauses:
             write_whole(self._file, json.dumps(content).encode(), mode=FILE_MODE)
         except OSError as error:
             if not self._is_stuck:
-                log.warning("%s: pauses are forgotten at the next restart: %s", self._file, error.strerror)
+                log.warning("%s: pauses cannot be saved and end at the next restart: %s", self._file, error.strerror)
             self._is_stuck = True
         else:
             self._is_stuck = False

@@ -251,7 +251,7 @@ def test_a_bug_in_a_command_is_logged_and_answered_and_that_is_all(device, caplo
 
     answer = device.command("snapshot")
 
-    assert (answer["state"], answer["reason"]) == ("failed", "the agent could not do it; its log says why")
+    assert (answer["state"], answer["reason"]) == ("failed", "the agent failed to execute it; see its log")
     assert "a bug" in caplog.text
     assert device.command("resume")["state"] == "done"
 

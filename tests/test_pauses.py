@@ -96,4 +96,4 @@ def test_a_disk_that_takes_nothing_is_said_once_and_the_pause_holds(tmp_path, ca
     pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
 
     assert pauses.is_paused("door", at=1.0)
-    assert caplog.text.count("pauses are forgotten at the next restart") == 1
+    assert caplog.text.count("pauses cannot be saved and end at the next restart") == 1

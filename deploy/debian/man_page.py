@@ -36,7 +36,7 @@ def man_page() -> Iterator[str]:
     """Give the lines of edge-agent(1)."""
     parser = build_parser()
     yield '.TH EDGE\\-AGENT 1 "" maskwatch "User Commands"'
-    yield from (".SH NAME", "edge\\-agent \\- tell over MQTT when somebody wears no face mask")
+    yield from (".SH NAME", "edge\\-agent \\- face mask detection with MQTT alerts")
     yield from (".SH SYNOPSIS", ".B edge\\-agent", "[\\-\\-version] [\\-\\-help] \\fICOMMAND\\fR [\\fIOPTION\\fR]...")
     yield from (".SH DESCRIPTION", _escaped(parser.description or ""))
     yield ".SH COMMANDS"

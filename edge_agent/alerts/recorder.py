@@ -118,7 +118,7 @@ class Recorder:
         """Why nothing is written to the disk for now; empty where all is well."""
         began_at = self._job_began_at
         if began_at is not None and time.monotonic() - began_at > STUCK_SECONDS:
-            return f"{self._store.path.parent}: the disk does not answer"
+            return f"{self._store.path.parent}: the disk is not responding"
         return self._store.trouble
 
     @property
@@ -131,7 +131,7 @@ class Recorder:
         self._jobs.put(None)
         self._thread.join(timeout_seconds)
         if self._thread.is_alive():
-            log.error("the disk does not answer: %d messages are lost", self._jobs.qsize())
+            log.error("the disk is not responding: %d messages are lost", self._jobs.qsize())
 
     def _queue(self, job: _NewAlert | _NewResolution | _NewFigures) -> None:
         if self._jobs.qsize() >= MOST_QUEUED:
@@ -144,7 +144,7 @@ class Recorder:
             is_first = not self._dropped.total()
             self._dropped[kind] += 1
         if is_first:
-            log.error("the disk does not answer, and memory is full: what is found now is dropped and counted")
+            log.error("the disk is not responding and the buffer is full: new messages are dropped and counted")
 
     def _run(self) -> None:
         while True:
@@ -160,7 +160,7 @@ class Recorder:
                 self._record(job)
             # Whatever is wrong with one, the next is recorded.
             except Exception:
-                log.exception("something could not be recorded; please report this")
+                log.exception("recording an event failed; please report this")
                 with self._drop_lock:
                     self._dropped[job.kind] += 1
             self._look_after()
@@ -176,7 +176,7 @@ class Recorder:
                 self._swept_at = at
                 self._sweep()
         except Exception:
-            log.exception("the alert store could not be looked after; please report this")
+            log.exception("maintenance of the alert store failed; please report this")
         self._job_began_at = None
 
     def _record(self, job: _NewAlert | _NewResolution | _NewFigures) -> None:
@@ -249,7 +249,7 @@ class Recorder:
         try:
             return self._pictures.keep_reading(alert.id, alert.verdict.best), ""
         except CropError as error:
-            log.warning("the alert goes out without its crop: %s", error)
+            log.warning("alert published without its crop: %s", error)
             return None, str(error)
 
     def _sweep(self) -> None:

@@ -457,7 +457,7 @@ class AlertStore:
         if trouble and not self._trouble:
             log.error("%s", trouble)
         elif self._trouble and not trouble:
-            log.info("%s: the alert store takes messages again", self.path)
+            log.info("%s: writing to the alert store works again", self.path)
         self._trouble = trouble
 
     def _note_drops(self, dropped: Counter[str]) -> None:

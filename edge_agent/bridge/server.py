@@ -196,7 +196,7 @@ class Bridge:
             self._answer(socket, envelope, request)
         except Exception:
             log.exception("a request of the console failed; please report this")
-            _send(socket, envelope, json_of(ErrorReply(error="the agent failed; its log says why")))
+            _send(socket, envelope, json_of(ErrorReply(error="the agent failed; see its log")))
 
     def _answer(self, socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], request: Request) -> None:
         match request:

@@ -137,7 +137,7 @@ class CameraFeed:
         self.ask_to_stop()
         self._thread.join(timeout_seconds)
         if self._thread.is_alive():
-            log.warning("camera %s: hangs in a read and is left behind", self._state.name)
+            log.warning("camera %s: blocked in a read; its thread is abandoned", self._state.name)
 
     def _run(self) -> None:
         try:
@@ -263,11 +263,11 @@ class CameraFeed:
                 reopened=self._state.reopened + was_lost,
             )
         if self._lost_at is None:
-            log.info("camera %s: gives pictures of %dx%d", self._state.name, width_px, height_px)
+            log.info("camera %s: opened, %dx%d", self._state.name, width_px, height_px)
         else:
             lost_seconds = at - self._lost_at
             log.info(
-                "camera %s: is back after %.0f s, %dx%d",
+                "camera %s: reopened after %.0f s, %dx%d",
                 self._state.name,
                 lost_seconds,
                 width_px,
@@ -283,7 +283,7 @@ class CameraFeed:
         if self._lost_at is None:
             self._lost_at = time.monotonic()
             log.warning(
-                "camera %s: %s; trying again until it is back",
+                "camera %s: %s; retrying",
                 self._state.name,
                 error,
                 extra=self._fields("camera_away"),

@@ -25,7 +25,7 @@ def add_to(commands: Any) -> None:
         commands,
         "alerts",
         follow,
-        summary="subscribe to alerts and print each as it comes, until Ctrl-C; or export those of this device",
+        summary="subscribe to alerts and print them until Ctrl-C; or export the alerts of this device",
         example="edge-agent alerts --set mqtt.host=broker.local --label without_mask --json",
     )
     parser.add_argument("--device", type=_device, help="only alerts of this device (default: of all)")
@@ -41,12 +41,12 @@ def _add_export_to(commands: Any) -> None:
         commands,
         "export",
         export,
-        summary="write the faces of alerts that somebody reviewed in the console into one folder per label",
+        summary="export the faces of reviewed alerts into one folder per label",
         example="edge-agent alerts export reviewed/ --since 2026-03-01",
         is_below=True,
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="gets with_mask/, without_mask/, ... and no_face/")
-    parser.add_argument("--all", action="store_true", help="also alerts that nobody reviewed, by the label they had")
+    parser.add_argument("--all", action="store_true", help="also alerts without a review, by their own label")
     parser.add_argument("--camera", default=argparse.SUPPRESS, help="only alerts of this camera")
     parser.add_argument("--since", type=_day, metavar="DAY", help="only alerts from YYYY-MM-DD on")
     accept_json(parser, is_below=True)

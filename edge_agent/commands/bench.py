@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
         commands,
         "bench",
         bench,
-        summary="measure this device stage by stage, try runtimes and threads side by side, and recommend",
+        summary="measure each stage on this device, compare runtimes and thread counts, and recommend settings",
         example="edge-agent bench --json > raspberry-pi-4.json",
     )
     parser.add_argument("--camera", help="take the pictures with this configured camera (default: the example)")

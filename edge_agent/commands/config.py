@@ -19,7 +19,7 @@ def add_to(commands: Any) -> None:
         commands,
         "config",
         show,
-        summary="print the configuration that is in force: the file, what --set adds, and defaults",
+        summary="print the effective configuration: file, --set and defaults",
         example="edge-agent config --changes --config config.yaml",
     )
     shape = parser.add_mutually_exclusive_group()

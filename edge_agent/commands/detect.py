@@ -29,13 +29,11 @@ def add_to(commands: Any) -> None:
         commands,
         "detect",
         detect,
-        summary="find the faces in pictures and read their masks",
+        summary="detect faces in pictures and classify their masks",
         example="edge-agent detect --annotate seen/ pictures/",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture, or folder of pictures")
-    parser.add_argument(
-        "--annotate", type=Path, metavar="FOLDER", help="draw what was found into copies in this folder"
-    )
+    parser.add_argument("--annotate", type=Path, metavar="FOLDER", help="write annotated copies to this folder")
     accept_json(parser)
 
 

@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
         commands,
         "doctor",
         doctor,
-        summary="say what is wrong with this device, the worst first, and which command fixes it",
+        summary="diagnose this device: findings by severity, each with the command that fixes it",
         example="edge-agent doctor --bundle support.tar.gz",
     )
     extent = parser.add_mutually_exclusive_group()
@@ -54,7 +54,7 @@ def add_to(commands: Any) -> None:
         "--bundle",
         type=Path,
         metavar="FILE.tar.gz",
-        help="also gather findings, configuration, versions and log for somebody who helps; no picture, no password",
+        help="write a support bundle: findings, configuration, versions and log; no pictures, no passwords",
     )
     accept_json(parser)
 

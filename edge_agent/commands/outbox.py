@@ -29,7 +29,7 @@ def add_to(commands: Any) -> None:
         commands,
         "outbox",
         run,
-        summary="show what waits for the broker, also beside a running agent; print or throw away the messages",
+        summary="show, print or purge pending messages; also while the agent is running",
         example="edge-agent outbox --messages > waiting.jsonl",
     )
     action = parser.add_mutually_exclusive_group()
@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
         nargs="+",
         choices=KINDS,
         metavar="KIND",
-        help=f"throw away everything of these kinds ({', '.join(KINDS)}); the agent must not be running",
+        help=f"delete all messages of these kinds ({', '.join(KINDS)}); the agent must not be running",
     )
     parser.add_argument("--yes", action="store_true", help="with --purge: do not ask")
     accept_json(parser)

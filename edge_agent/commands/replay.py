@@ -30,14 +30,14 @@ def add_to(commands: Any) -> None:
         commands,
         "replay",
         replay,
-        summary="run the whole path over recordings, on their own clock",
+        summary="run the whole pipeline on recordings, with their own timestamps",
         example="edge-agent replay --json door.mp4",
     )
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="recording, or folder of pictures")
     parser.add_argument("--camera", help="use the settings of this configured camera (default: the first)")
     parser.add_argument("--crops", type=Path, metavar="FOLDER", help="keep the crop of each alert in this folder")
     parser.add_argument(
-        "--explain", type=Path, metavar="FOLDER", help="draw there what was read of each track, and what it added up to"
+        "--explain", type=Path, metavar="FOLDER", help="write the evidence of each track over time to this folder"
     )
     accept_json(parser)
 

@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
                 # A file that was read again but cannot be worked with must not end a watch that went well.
                 if fallback is None:
                     raise
-                log.error("the new configuration does not work, going on with the old one: %s", error)  # noqa: TRY400
+                log.error("new configuration failed, keeping the old one: %s", error)  # noqa: TRY400
                 config, fallback = fallback, None
                 continue
             config, fallback = changed, config
@@ -109,10 +109,10 @@ def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Not
         try:
             changed = configured(options)
         except AgentError as error:
-            log.error("the configuration stays as it was: %s", error)  # noqa: TRY400  (the message says it all)
+            log.error("configuration rejected, keeping the old one: %s", error)  # noqa: TRY400  (the message says it all)
             notifier.ready()
             continue
-        log.info("configuration read again")
+        log.info("configuration reloaded")
         return changed
 
 

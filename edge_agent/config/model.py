@@ -116,7 +116,7 @@ class RulesConfig(_Section):
         (), description="Faces whose centre is inside raise no alert; corners [x, y] as shares 0..1 of the picture"
     )
     ignore_static_faces: bool = Field(True, description="Faces that do not move at all, as on a poster, raise no alert")
-    dwell_seconds: Seconds = Field(0.0, description="Time in view before somebody raises an alert")
+    dwell_seconds: Seconds = Field(0.0, description="Time in view before a person raises an alert")
     quiet_hours: tuple[Annotated[str, AfterValidator(_is_quiet_hours)], ...] = Field(
         (), description="No alerts at these times: '22:00-06:00', or with days 'sat,sun 00:00-24:00'"
     )

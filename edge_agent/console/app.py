@@ -131,4 +131,4 @@ async def _answer_picture(_request: Request, error: PictureError) -> Response:
 
 async def _answer_bug(_request: Request, _error: Exception) -> Response:
     # The middleware has it in the log.
-    return JSONResponse({"detail": "the console failed; its log says why"}, 500)
+    return JSONResponse({"detail": "the console failed; see its log"}, 500)

@@ -68,21 +68,21 @@ class Notifier:
             return True
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
-                # A service manager that hangs must not make the watching hang.
+                # A service manager that hangs must not block detection.
                 notify.settimeout(wait_seconds)
                 notify.connect(self._address)
                 notify.sendall(message.encode())
         except (TimeoutError, BlockingIOError):
             if self._is_heard:
-                log.warning("systemd does not take what it is told at NOTIFY_SOCKET; told again until it does")
+                log.warning("notification to systemd (NOTIFY_SOCKET) failed; retrying")
             self._is_heard = False
             return False
         except OSError as error:
-            log.warning("systemd does not listen at NOTIFY_SOCKET: %s", error)
+            log.warning("NOTIFY_SOCKET is not reachable: %s", error)
             self._address = ""
             return True
         if not self._is_heard:
-            log.info("systemd takes what it is told again")
+            log.info("notifications to systemd work again")
         self._is_heard = True
         return True
 

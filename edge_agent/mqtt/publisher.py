@@ -179,7 +179,7 @@ class Publisher:
         if not self._thread.is_alive():
             self._waker.close()
         if waiting := self._store.count():
-            log.info("%d messages wait in the outbox until the agent is started again", waiting)
+            log.info("%d messages remain in the outbox until the next start", waiting)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -190,8 +190,8 @@ class Publisher:
             # Delivery must not end for as long as the agent lives, whatever is wrong with it.
             except Exception:
                 if not self._stop.is_set():
-                    log.exception("the publisher failed and starts over; please report this")
-                self._state = replace(self._state, reason="the publisher failed; its log says why")
+                    log.exception("the publisher failed and restarts; please report this")
+                self._state = replace(self._state, reason="the publisher failed; see the log")
             self._state = replace(self._state, connected=False)
             self._volatile.close()
             self._in_flight.clear()
@@ -289,10 +289,10 @@ class Publisher:
         try:
             picture = file.read_bytes()
         except OSError as error:
-            log.warning("%s: the alert goes out without its picture: %s", file, error.strerror)
+            log.warning("%s: alert published without its crop: %s", file, error.strerror)
             return
         if len(picture) + HEADER_BYTES > connection.largest_packet_bytes:
-            log.warning("%s: too large for the broker, which takes %d bytes", file, connection.largest_packet_bytes)
+            log.warning("%s: too large for the broker, whose limit is %d bytes", file, connection.largest_packet_bytes)
             return
         topic = self._topics.crop(row.key)
         kind = JPEG if file.suffix == ".jpg" else BYTES
@@ -327,7 +327,7 @@ class Publisher:
         """All is well as far as MQTT goes, but an alert is for a person."""
         if answer.no_subscribers and sent.kind == "alert":
             self._mention(
-                f"{connection.address}: the broker took an alert and gave it to nobody, since nobody has subscribed to "
+                f"{connection.address}: the broker accepted an alert but has no subscriber for "
                 f"{self._topics.of_kind(sent.kind)}"
             )
 
@@ -398,7 +398,7 @@ class Publisher:
         if self._refused_until or self._acknowledged:
             return
         if self._state.reason:
-            log.info("%s: connected (%s), alerts are delivered", connection.address, connection.protocol)
+            log.info("%s: connected (%s), delivering alerts", connection.address, connection.protocol)
         self._said.clear()
         self._state = replace(self._state, reason="")
         if time.monotonic() - self._connected_at >= self._timing.steady_seconds:

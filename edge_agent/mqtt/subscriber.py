@@ -53,7 +53,7 @@ def follow_alerts(
             with open_connection(mqtt, client_id=client_id) as connection:
                 connection.subscribe(Topics(mqtt.topic_prefix, device).alerts)
                 if said:
-                    log.info("%s: connected again", connection.address)
+                    log.info("%s: reconnected", connection.address)
                 said = ""
                 backoff.reset()
                 if on_connected is not None:
@@ -78,9 +78,9 @@ def _parsed(message: Message) -> dict[str, Any] | None:
         content = json.loads(message.payload)
     except ValueError as error:
         shown = message.payload[:SHOWN_BYTES]
-        log.warning("%s: a message that is no JSON is skipped (%s): %r", message.topic, error, shown)
+        log.warning("%s: skipping a message that is not JSON (%s): %r", message.topic, error, shown)
         return None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        log.warning("%s: a message that is no %s is skipped: %r", message.topic, SCHEMA, message.payload[:SHOWN_BYTES])
+        log.warning("%s: skipping a message that is not %s: %r", message.topic, SCHEMA, message.payload[:SHOWN_BYTES])
         return None
     return content

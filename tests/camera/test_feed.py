@@ -127,10 +127,10 @@ def test_a_lost_camera_is_opened_again_and_both_are_logged_once(caplog):
     assert first.closed == 1
     messages = [record.getMessage() for record in caplog.records]
     assert messages[:2] == [
-        "camera entrance: gives pictures of 16x12",
-        "camera entrance: fake: stopped giving pictures; trying again until it is back",
+        "camera entrance: opened, 16x12",
+        "camera entrance: fake: stopped giving pictures; retrying",
     ]
-    assert messages[2].startswith("camera entrance: is back after ")
+    assert messages[2].startswith("camera entrance: reopened after ")
     # What the journal finds a camera's troubles by.
     fields = [(vars(record)["CAMERA"], vars(record)["REASON"]) for record in caplog.records[1:3]]
     assert fields == [("entrance", "camera_away")] * 2
@@ -159,7 +159,7 @@ def test_a_read_that_blocks_does_not_keep_anybody_from_leaving(caplog):
     feed.close()
 
     assert time.monotonic() - began_at < 2
-    assert caplog.messages == ["camera entrance: hangs in a read and is left behind"]
+    assert caplog.messages == ["camera entrance: blocked in a read; its thread is abandoned"]
     camera.released.set()
 
 
@@ -332,7 +332,7 @@ def test_a_frozen_camera_is_reopened_in_growing_pauses_and_watched_all_the_while
     assert well.reopened == 4
     messages = [record.getMessage() for record in caplog.records]
     assert messages == [
-        "camera entrance: gives pictures of 64x48",
+        "camera entrance: opened, 64x48",
         "camera entrance: its picture is frozen: the same again and again, to the last bit",
         "camera entrance: recovered (was: its picture is frozen: the same again and again, to the last bit)",
     ]

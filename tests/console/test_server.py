@@ -76,7 +76,7 @@ def test_a_bug_of_ours_is_logged_without_what_was_asked(tmp_path, caplog, monkey
         answer = ask.get("/api/v1/alerts?camera=secret")
 
         assert answer.status_code == 500
-        assert answer.json() == {"detail": "the console failed; its log says why"}
+        assert answer.json() == {"detail": "the console failed; see its log"}
         assert ask.get("/health").status_code == 200
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert record.getMessage() == "the console failed at /api/v1/alerts; please report this"

@@ -145,7 +145,7 @@ def test_systemd_hears_ready_after_the_first_frame_then_the_watchdog_then_stoppi
 def test_a_camera_that_is_not_there_is_waited_for_and_never_ready(broker, tmp_path):
     config = a_config(broker, cameras={"door": {"source": "/dev/video97"}})
     with AgentProcess(tmp_path / "agent", config) as agent:
-        wait_until(lambda: "trying again until it is back" in agent.log, "the warning")
+        wait_until(lambda: "; retrying" in agent.log, "the warning")
         wait_until(lambda: any("camera door away" in note for note in agent.notifications), "the status")
         assert "READY=1" not in agent.notifications
         assert agent.end(signal.SIGTERM, seconds=5.0) == 0

@@ -1,4 +1,4 @@
-"""What does a crowd at the console cost the watching? Twenty viewers and fifty requests a second, in turns with nobody.
+"""What does a crowd at the console cost the detection? Twenty viewers, fifty requests a second, in turns with nobody.
 
     python -m tests.proofs.console_load --folder FOLDER
 
@@ -243,7 +243,7 @@ def _is_in(turns: list[Turn], began: datetime, ended: datetime, *, is_crowded: b
 
 def main() -> int:
     """Take the turns and judge."""
-    parser = argparse.ArgumentParser(description="Measure what a crowd at the console costs the watching.")
+    parser = argparse.ArgumentParser(description="Measure what a crowd at the console costs the detection.")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--turns", type=int, default=3, help="of each kind")
     parser.add_argument("--viewers", type=int, default=20)
