@@ -91,16 +91,16 @@ def test_alerts_that_arise_while_the_broker_is_away_survive_sigkill(broker, tmp_
     with AgentProcess(tmp_path / "agent", a_config(broker, cameras=cameras)) as agent:
         wait_until(lambda: waiting(agent) >= 2, "two alerts in the outbox")
         agent.end(signal.SIGKILL)
-        owed = waiting(agent)
+        pending = waiting(agent)
 
         broker.start()
         with Subscriber(broker) as subscriber:
             agent.start()
-            alerts = subscriber.wait_for_alerts(owed)
+            alerts = subscriber.wait_for_alerts(pending)
 
-    ids = [alert["id"] for alert in alerts[:owed]]
-    assert len(set(ids)) == owed >= 2
-    assert [alert["sequence"] for alert in alerts[:owed]] == list(range(1, owed + 1))
+    ids = [alert["id"] for alert in alerts[:pending]]
+    assert len(set(ids)) == pending >= 2
+    assert [alert["sequence"] for alert in alerts[:pending]] == list(range(1, pending + 1))
     assert all(Path(alert["crop"]["file"]).exists() for alert in alerts)
 
 
