@@ -62,6 +62,21 @@ def test_the_continuous_integration_runs_what_a_person_runs():
     assert {"run": "make test"} in workflow["jobs"]["everything"]["steps"]
 
 
+def test_a_commit_is_checked_by_what_a_person_runs():
+    (repository,) = yaml.safe_load(text(".pre-commit-config.yaml"))["repos"]
+    assert [hook["entry"] for hook in repository["hooks"]] == ["make check"]
+
+
+def test_every_pinned_tool_is_one_that_development_needs_and_has_a_version():
+    pinned = re.search(r"^PINNED := (.+)$", text("Makefile"), re.MULTILINE)
+    assert pinned
+    names = {name.lower() for name in pinned.group(1).split()}
+    assert names == set(re.findall(r"^([a-z0-9-]+)==", text("constraints-dev.txt"), re.MULTILINE))
+    development = re.search(r"^dev = \[\n(.*?)^\]", text("pyproject.toml"), re.MULTILINE | re.DOTALL)
+    assert development
+    assert names <= {name.lower() for name in re.findall(r'^  "([A-Za-z0-9-]+)', development.group(1), re.MULTILINE)}
+
+
 def test_what_the_continuous_integration_starts_can_be_started():
     for script in (HOUSE / ".ci").iterdir():
         assert script.stat().st_mode & 0o111, f"{script.name} is not executable"
