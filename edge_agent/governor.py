@@ -79,7 +79,7 @@ class Governor:
         if state.temperature_celsius is not None and state.temperature_celsius >= self._config.hot_celsius:
             return f"the processor was {self._config.hot_celsius:g} degrees Celsius or hotter"
         if state.throttling:
-            return f"the machine slows itself down ({', '.join(state.throttling)})"
+            return f"the processor is throttled ({', '.join(state.throttling)})"
         return "CPU saturated" if busy_fraction >= OVERLOADED_FRACTION else ""
 
     def _is_relaxed(self, state: HostState, busy_fraction: float) -> bool:

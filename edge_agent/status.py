@@ -229,12 +229,12 @@ class StatusReporter:
             if state.is_open and not self._health.frames_move(state.name, at=at):
                 yield Reason(
                     code="no_frames",
-                    text=f"camera {state.name}: is open, but no frame went through the pipeline for long",
+                    text=f"camera {state.name}: is open, but no frame has been processed for a while",
                 )
 
     def _about_delivery(self, *, at: float) -> Iterator[Reason]:
         if self._recorder.trouble:
-            yield Reason(code="outbox_stuck", text=f"messages wait in memory only: {self._recorder.trouble}")
+            yield Reason(code="outbox_stuck", text=f"messages are buffered in memory only: {self._recorder.trouble}")
         if self._store.damage:
             yield Reason(code="outbox_damaged", text=self._store.damage)
         lost = self._lost_messages()
@@ -242,7 +242,7 @@ class StatusReporter:
             self._lost, self._lost_at = lost, at
         if at - self._lost_at < LOST_SECONDS:
             yield Reason(
-                code="outbox_dropping", text="the outbox was full, and alerts were dropped; telemetry says how many"
+                code="outbox_dropping", text="the outbox was full and alerts were dropped; see telemetry for the count"
             )
         link = self._publisher.state
         if link.connected and link.reason:
@@ -259,7 +259,7 @@ class StatusReporter:
         free_bytes, floor_bytes = state.disk_free_bytes, crops.keep_free_bytes
         if crops.picture != "none" and free_bytes is not None and free_bytes < floor_bytes:
             yield Reason(
-                code="disk_full", text=f"less than crops.keep_free_bytes ({floor_bytes}) is free: no crop is kept"
+                code="disk_full", text=f"less than crops.keep_free_bytes ({floor_bytes}) is free: crops are not stored"
             )
         hot_celsius = self._config.governor.hot_celsius
         if state.temperature_celsius is not None:
@@ -269,6 +269,6 @@ class StatusReporter:
                 code="hot", text=f"the processor is, or was just now, {hot_celsius:g} degrees Celsius or hotter"
             )
         if state.throttling:
-            yield Reason(code="throttled", text=f"the processor is slowed down: {', '.join(state.throttling)}")
+            yield Reason(code="throttled", text=f"the processor is throttled: {', '.join(state.throttling)}")
         if self._governor.reason:
             yield Reason(code="slowed", text=f"detection rate reduced: {self._governor.reason}")

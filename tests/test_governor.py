@@ -78,7 +78,7 @@ def test_flags_of_the_firmware_slow_down_and_are_named(computer):
     computer.write(THROTTLED_FILE, "50005")
 
     assert computer.passes(SLOWER_SECONDS) == 8
-    assert computer.governor.reason == "the machine slows itself down (under_voltage, throttled)"
+    assert computer.governor.reason == "the processor is throttled (under_voltage, throttled)"
 
 
 def test_flags_of_earlier_do_not(computer):

@@ -257,7 +257,7 @@ def test_being_slowed_down_is_a_reason_that_names_what_does_it(device):
 
     (status,) = device.tick()
 
-    assert status["reasons"][0] == {"code": "throttled", "text": "the processor is slowed down: under_voltage"}
+    assert status["reasons"][0] == {"code": "throttled", "text": "the processor is throttled: under_voltage"}
 
 
 def test_looking_at_fewer_frames_is_a_reason_that_says_why(device):

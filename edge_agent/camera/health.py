@@ -80,14 +80,14 @@ class CameraHealth:
         seconds = self._config.covered_seconds
         if not seconds or self._nothing_since_at is None or at - self._nothing_since_at < seconds:
             return None
-        return Fault("camera_covered", "its picture shows nothing: the lens is covered, or it is dark")
+        return Fault("camera_covered", "picture has no contrast: the lens is covered, or it is dark")
 
     def _frozen(self, at: float) -> Fault | None:
         seconds = self._config.frozen_seconds
         # Where it is quite dark or bright, a sensor's every pixel may stand at the end of its scale, honestly.
         if not seconds or self._nothing_since_at is not None or at - self._same_since_at < seconds:
             return None
-        return Fault("camera_frozen", "its picture is frozen: the same again and again, to the last bit")
+        return Fault("camera_frozen", "picture frozen: every frame is bit-identical")
 
 
 def _are_same(one: Image, other: Image) -> bool:

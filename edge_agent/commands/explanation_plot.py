@@ -91,7 +91,7 @@ def plot(panels: Sequence[Panel], *, title: str, violation_llr: float, compliant
         colour=FAINT,
     )
     if not drawn:
-        sheet.write("nobody was seen", (LEFT_PX, HEAD_PX + 40), size=0.5, colour=FAINT)
+        sheet.write("no faces detected", (LEFT_PX, HEAD_PX + 40), size=0.5, colour=FAINT)
     for number, panel in enumerate(drawn):
         _draw_panel(sheet, panel, top=HEAD_PX + number * PANEL_PX, thresholds=(compliant_llr, violation_llr))
     _draw_times(sheet, HEAD_PX + PANEL_PX * max(len(drawn), 1))

@@ -127,7 +127,7 @@ def _about_the_machine(telemetry: Mapping[str, Any]) -> Iterator[Metric]:
     ):
         if machine.get(key) is not None:
             yield _gauge(name, documentation, machine[key])
-    yield _gauge("maskwatch_throttled", "1 while the processor is slowed down", bool(machine.get("throttling")))
+    yield _gauge("maskwatch_throttled", "1 while the processor is throttled", bool(machine.get("throttling")))
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

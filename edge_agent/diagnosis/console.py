@@ -68,7 +68,7 @@ def _who_may_come_in(console: ConsoleConfig) -> str:
         *(["people with the password"] if password else []),
         *(["programs with the token"] if token else []),
     ]
-    return " and ".join(ways) or "everybody on this machine, and nobody else"
+    return " and ".join(ways) or "any local user, without a password"
 
 
 def _try_to_listen(console: ConsoleConfig) -> None:

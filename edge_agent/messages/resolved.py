@@ -28,4 +28,6 @@ class ResolvedMessage(QueuedMessage):
         description="left: the person is gone; compliant: the person wears the mask by now"
     )
     began: Timestamp = Field(description="When the alert arose")
-    duration_seconds: float = Field(ge=0, description="How long it lasted, measured with a clock that nobody sets")
+    duration_seconds: float = Field(
+        ge=0, description="How long it lasted, measured with a clock that is never adjusted"
+    )

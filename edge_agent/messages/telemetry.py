@@ -36,7 +36,7 @@ class Latency(Part):
 
 
 class FrameRates(Part):
-    """How far a camera is slowed down; null for every picture that it gives."""
+    """Configured, allowed and reached frame rate of a camera; null: every frame it delivers."""
 
     asked: Rate | None = Field(description="By the configuration")
     allowed: Rate | None = Field(

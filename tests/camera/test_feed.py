@@ -333,8 +333,8 @@ def test_a_frozen_camera_is_reopened_in_growing_pauses_and_watched_all_the_while
     messages = [record.getMessage() for record in caplog.records]
     assert messages == [
         "camera entrance: opened, 64x48",
-        "camera entrance: its picture is frozen: the same again and again, to the last bit",
-        "camera entrance: recovered (was: its picture is frozen: the same again and again, to the last bit)",
+        "camera entrance: picture frozen: every frame is bit-identical",
+        "camera entrance: recovered (was: picture frozen: every frame is bit-identical)",
     ]
 
 

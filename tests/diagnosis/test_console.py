@@ -44,7 +44,7 @@ def test_where_it_is_and_who_may_come_in_is_said(tmp_path):
     secret = a_secret(tmp_path)
 
     assert look_at_console(here) == (
-        "http://127.0.0.1:8123: not running; it would serve everybody on this machine, and nobody else"
+        "http://127.0.0.1:8123: not running; it would serve any local user, without a password"
     )
     everywhere = a_config(tmp_path, host=EVERYWHERE, port=8123, password_file=secret, token_file=secret)
     assert look_at_console(everywhere) == (
@@ -104,7 +104,7 @@ def test_a_console_that_runs_is_told_from_another_program(tmp_path):
     with HTTPServer(("127.0.0.1", 0), Health) as running:
         threading.Thread(target=running.handle_request).start()
 
-        assert ": serves everybody" in look_at_console(a_config(tmp_path, port=running.server_port))
+        assert ": serves any local user" in look_at_console(a_config(tmp_path, port=running.server_port))
 
 
 def test_an_address_of_another_machine_is_told(tmp_path):

@@ -80,7 +80,7 @@ class Camera {
     this.facesShown = shown;
     this.part("faces").replaceChildren(
       ...(faces.length === 0
-        ? [element("li", "soft small", "nobody in view")]
+        ? [element("li", "soft small", "no faces in view")]
         : faces.map(({ track, label, score, decision }) => {
             const item = element("li");
             const read = label ? `${WORDS[label]} ${percent(score)}` : "not read yet";
@@ -98,7 +98,7 @@ class Camera {
     this.part("icon-resume").hidden = !isPaused;
     if (isPaused) {
       this.forgetPicture();
-      this.say("Paused", "Nobody is watched or recorded here until somebody resumes it.", "paused");
+      this.say("Paused", "Detection and recording are off until the camera is resumed.", "paused");
       this.showState("paused");
     }
   }

@@ -167,7 +167,7 @@ function stop() {
   part("stage-says").hidden = false;
   boxes.getContext("2d").clearRect(0, 0, boxes.width, boxes.height);
   delete boxes.dataset.faces;
-  part("found").replaceChildren(element("li", "soft", "nothing looked at yet"));
+  part("found").replaceChildren(element("li", "soft", "nothing analysed yet"));
   part("found-count").textContent = "–";
   for (const name of ["rate", "trip", "faces", "masks", "size"]) part(`pace-${name}`).textContent = "–";
 }
