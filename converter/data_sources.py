@@ -46,10 +46,17 @@ SOURCES = (
     ),
     DataSource("portraits", "portraits with boxes", "github formatcom/tfm-mask-detect", "GPL-3.0 (repository)"),
     DataSource(
-        "rendered",
-        "portraits with a computer-drawn blue mask, many worn wrongly",
-        "MaskedFace-Net pictures in github marellanoc/MaskON",
-        "non-commercial (CC BY-NC-SA), as MaskedFace-Net and its FFHQ pictures",
+        "elsewhere",
+        "press photographs and portraits of all continents, near and turned faces, respirators, visors, scarves",
+        "github jolignier/face-mask-dataset-ilc-2021, vyivanov/ds-masters_hack-1, rxkt/mask-detector-strict, "
+        "karysutariya/Facemask-type-detection",
+        "none stated; stock and press pictures",
+    ),
+    DataSource(
+        "mined",
+        "the same pictures with the boxes of a detector, and what it takes wrongly for a face",
+        "'edge-train mine'",
+        "those of the pictures",
     ),
     DataSource("web", "heads and portraits from the web", "github chandrikadeb7/Face-Mask-Detection", "MIT"),
     DataSource(

@@ -154,7 +154,14 @@ def _what_it_is(card: ClassifierCard) -> str:
         f"| margin around the face | {card.margin_fraction:g} of its longer side on every side |\n"
         f"| calibration temperature | {card.temperature:g} |\n"
         f"| thresholds | {thresholds or 'the likeliest label is read'} |\n"
+        f"| rejected as no face | {_rejection(card)} |\n"
     )
+
+
+def _rejection(card: ClassifierCard) -> str:
+    if card.no_face_threshold is None:
+        return "nothing; it takes everything for a face"
+    return f"above a probability of {card.no_face_threshold:g}"
 
 
 def _data(training_data: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ def add_to(commands: Any) -> None:
         commands,
         "outbox",
         run,
-        summary="show, print or purge pending messages; also while the agent is running",
+        summary="show pending messages, also while the agent is running; print or purge them",
         example="edge-agent outbox --messages > waiting.jsonl",
     )
     action = parser.add_mutually_exclusive_group()

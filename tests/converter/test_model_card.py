@@ -69,4 +69,4 @@ def test_a_source_is_found_by_any_folder_in_its_name():
     assert source_of("faces/web/train").origin == "github chandrikadeb7/Face-Mask-Detection"
     assert source_of("crops/train").terms == "MIT (repository)"
     assert source_of("drawn_web/annotations.json").name == "drawn"
-    assert source_of("rendered").terms.startswith("non-commercial")
+    assert source_of("elsewhere").terms.startswith("none stated")
