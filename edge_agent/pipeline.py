@@ -2,7 +2,7 @@
 
     frame -> rate, motion -> faces -> tracks -> readings -> verdicts -> alerts
 
-It decides and writes nothing: agent.py puts alerts on disk and sends them.
+It decides and writes nothing: the recorder puts alerts on disk, and the publisher sends them.
 """
 
 from __future__ import annotations

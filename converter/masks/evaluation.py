@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from converter.labelled_faces import opened
 from converter.masks.metrics import Metrics, Reading, in_bands, measure
 from converter.progress import with_progress
+from converter.skin_tone import typology_angle
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def evaluate(
             region = face.region(image, margin_fraction=candidate.margin_fraction)
             scores = _among(candidate.scores(image, region), labels)
             read = candidate.decide(scores)
-            reading = Reading(face.label, read, scores[read], face.side_px(image), face.domain, face.pose)
+            angle = typology_angle(image, face.box) if face.box and face.label == "without_mask" else None
+            reading = Reading(face.label, read, scores[read], face.side_px(image), face.domain, face.pose, angle)
             given[number] = _Answer(reading, scores)
     judged = []
     for candidate, labels, given in zip(candidates, judged_labels, answers, strict=True):

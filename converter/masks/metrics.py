@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converter.bands import SIZE_BANDS, banded, size_band
+from converter.skin_tone import THIRDS, thirds_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +36,8 @@ CLEARLY_RIGHT = 0.8
 class Reading:
     """What one model says of one face, against what is true. `score` is that of `read`.
 
-    `domain` and `pose` are what annotations say of the picture and of the face.
+    `domain` and `pose` are what annotations say of the picture and of the face, `skin_angle` is the individual typology
+    angle of a bare face in degrees.
     """
 
     truth: Label
@@ -44,6 +46,7 @@ class Reading:
     side_px: float
     domain: str | None = None
     pose: str | None = None
+    skin_angle: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +139,15 @@ def measure(readings: Sequence[Reading], *, labels: Sequence[Label]) -> Metrics:
 
 
 def in_bands(readings: Sequence[Reading], *, labels: Sequence[Label]) -> dict[str, dict[str, Metrics]]:
-    """The same by the size of the face in pixels, and by domain and pose where annotations say them."""
+    """The same by size of the face in pixels and skin tone, and by domain and pose where annotations say them."""
+    by_skin = banded(
+        zip(readings, thirds_of([one.skin_angle for one in readings]), strict=True), lambda pair: pair[1], order=THIRDS
+    )
     sorts = {
         "size_px": banded(readings, lambda one: size_band(one.side_px), order=SIZE_BANDS),
         "domain": banded(readings, lambda one: one.domain),
         "pose": banded(readings, lambda one: one.pose),
+        "skin": {name: [reading for reading, _ in pairs] for name, pairs in by_skin.items()},
     }
     return {
         sort: {name: measure(inside, labels=labels) for name, inside in bands.items()}
