@@ -41,7 +41,8 @@ LIMITS = """## Limits
 - Scarves, hands, veils and helmets in front of the mouth may be read as masks; clear shields as bare faces.
 - A mask worn wrongly is the hardest label, also for people: expect fewer of these to be found than the others.
 - Age and gender were not annotated, and skin tone is an estimate from the cheeks of bare faces (the rows "skin" above,
-  few faces each): whether it is equally right for everybody is not shown. Try it with the people who will pass your camera.
+  few faces each): whether it is equally right for everybody is not shown. Try it with the people who will pass your
+  camera.
 """
 
 
