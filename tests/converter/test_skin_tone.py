@@ -21,11 +21,11 @@ def test_the_angle_is_that_of_the_colour():
 
 
 def test_lighter_skin_has_a_larger_angle():
-    dark, medium, light = (
-        typology_angle(of_one_colour(bgr), FACE) for bgr in ((50, 70, 100), (100, 140, 190), (180, 205, 235))
-    )
+    shades = ((50, 70, 100), (100, 140, 190), (180, 205, 235))
 
-    assert dark < 0 < medium < light
+    angles = [typology_angle(of_one_colour(bgr), FACE) or 0.0 for bgr in shades]
+
+    assert angles[0] < 0 < angles[1] < angles[2]
 
 
 def test_a_mask_or_hair_around_the_cheeks_changes_nothing():
