@@ -115,8 +115,9 @@ class _LiveViewer:
 
     async def _show(self) -> None:
         while True:
-            await self._send_overview()
+            # First: a page that has heard how the device does hears of every alert from then on.
             await self._send_alerts()
+            await self._send_overview()
             for camera in tuple(self._sent):
                 if camera not in self._unshown:
                     await self._send_frame(camera)

@@ -164,7 +164,7 @@ def test_sighup_takes_a_good_configuration_and_keeps_the_old_one_over_a_bad_one(
 
         agent.configure({**config, "masks": {"model": str(tmp_path / "nowhere.tflite")}})
         agent.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "going on with the old one" in agent.log, "the complaint")
+        wait_until(lambda: "new configuration failed" in agent.log, "the complaint")
 
         state = str(agent.folder / "state")
         agent.configure({**config, "state_dir": state, "cameras": {"new": {"source": str(EXAMPLE)}}})

@@ -41,13 +41,17 @@ def test_a_face_is_found_as_the_device_finds_it():
     assert scores[0] == pytest.approx(on_device[0].score, abs=0.03)
 
 
-def test_every_network_of_a_card_has_the_same_weights():
+def test_every_network_of_a_card_gives_the_same_answers():
     networks = [build_released(RELEASED.parent / file.file) for file in read_detector_card(RELEASED)[0].files]
+    picture = draw_scene(1)[0][None, :64, :64].astype(np.float32)
 
-    for network in networks[1:]:
-        for one, other in zip(networks[0].get_weights(), network.get_weights(), strict=True):
-            # Biases are rounded to the steps of what came in, which differ a little.
-            np.testing.assert_allclose(one, other, atol=0.005)
+    first, *others = (network.predict_on_batch(picture) for network in networks)
+
+    for other in others:
+        for name, values in first.items():
+            # Channels are scaled and biases rounded for each size of input anew; what comes out differs by that alone.
+            apart = np.abs(values - other[name])
+            assert np.median(apart) < 0.05 * np.ptp(values), name
 
 
 def test_real_weights_stay_as_they_are(tmp_path):
