@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_agent.domain import Image
+
     Boxes: TypeAlias = NDArray[np.float32]
 
 SIDES_PX = ((448, 352), (640, 384))
@@ -38,8 +40,12 @@ SAME_FACE = 0.5
 """A find that overlaps an annotated face by so much (IoU) is that face."""
 NOT_THE_FACE = 0.25
 """A find that overlaps no face by more is none, though it may be a part of one. What lies between is left out."""
-TEACHER_PX, TEACHER_SCORE = 640, 0.4
-"""A find that the teacher shares may be a face that nobody annotated."""
+TEACHER_PX = 640
+NEAR_PX = 40.0
+SMALLEST_PX = 24.0
+"""Few people annotate the faces of a background. In pictures with people, a find below this size teaches nothing."""
+TEACHER_SCORE, TEACHER_SCORE_NEAR = 0.1, 0.4
+"""A find that the teacher shares with such a score may be a face without an annotation; from NEAR_PX on the second."""
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +94,11 @@ def mine(
         KerasDetector(open_network(detector), longer_px=a, shorter_px=b, min_score=LEAST_SCORE) for a, b in SIDES_PX
     ]
     ask = KerasDetector(open_network(teacher), longer_px=TEACHER_PX, shorter_px=TEACHER_PX, min_score=TEACHER_SCORE)
+
+    def doubted(image: Image) -> Boxes:
+        boxes, scores = ask(image)
+        return boxes[scores >= np.where(_shorter(boxes) < NEAR_PX, TEACHER_SCORE, TEACHER_SCORE_NEAR)]
+
     found: dict[Path, list[Find]] = {}
     nothing = np.zeros((0, 4), np.float32)
     for path in tqdm(sorted(of_picture), desc="finding", unit="picture", leave=False):
@@ -97,8 +108,11 @@ def mine(
             log.warning("%s", error)
             continue
         finds = np.concatenate([look(image)[0] for look in looks])
-        avoided = np.concatenate([undecided.get(path, nothing), ask(image)[0] if of_picture[path] else nothing])
-        found[path] = label_finds(finds, of_picture[path], avoided=avoided)
+        if not of_picture[path]:
+            found[path] = label_finds(finds, [], avoided=nothing)
+            continue
+        avoided = np.concatenate([undecided.get(path, nothing), doubted(image)])
+        found[path] = label_finds(finds, of_picture[path], avoided=avoided, smallest_px=SMALLEST_PX)
     counts = {name: sum(find.label == name for finds in found.values() for find in finds) for name in CLASSES}
     if not any(counts.values()):
         raise ConfigError(f"{scenes}: the detector finds nothing in its pictures")
@@ -107,14 +121,17 @@ def mine(
     return counts
 
 
-def label_finds(finds: Boxes, faces: Sequence[tuple[Boxes, Class]], *, avoided: Boxes) -> list[Find]:
+def label_finds(
+    finds: Boxes, faces: Sequence[tuple[Boxes, Class]], *, avoided: Boxes, smallest_px: float = 0.0
+) -> list[Find]:
     """What the finds of one picture, (n, 4), are: the face they overlap most, `no_face`, or nothing that is known.
 
-    Each of `faces` is a box, (1, 4), with its label; on `avoided`, (m, 4), nobody knows what is there.
+    Each of `faces` is a box, (1, 4), with its label. What overlaps `avoided`, (m, 4), or has a shorter side below
+    `smallest_px` may be a face without an annotation: it is never `no_face`.
     """
     boxes = np.concatenate([box for box, _ in faces]) if faces else np.zeros((0, 4), np.float32)
     table = overlaps(finds, boxes)
-    unknown = overlaps(finds, avoided).max(axis=1, initial=0.0) > NOT_THE_FACE
+    unknown = (overlaps(finds, avoided).max(axis=1, initial=0.0) > NOT_THE_FACE) | (_shorter(finds) < smallest_px)
     labelled = []
     for box, row, is_unknown in zip(finds, table, unknown, strict=True):
         best = float(row.max(initial=0.0))
@@ -124,6 +141,10 @@ def label_finds(finds: Boxes, faces: Sequence[tuple[Boxes, Class]], *, avoided: 
         elif best <= NOT_THE_FACE and not is_unknown:
             labelled.append(Find((x1, y1, x2, y2), NO_FACE))
     return labelled
+
+
+def _shorter(boxes: Boxes) -> Boxes:
+    return np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
 
 
 def _coco(found: dict[Path, list[Find]], sources: dict[Path, str], folder: Path) -> dict[str, Any]:

@@ -71,3 +71,9 @@ def test_finds_are_written_as_scenes_that_name_the_same_pictures(tmp_path, monke
         "../scenes/001.png",
         "../scenes/002.png",
     ]
+
+
+def test_what_is_small_beside_people_may_be_a_face_without_an_annotation() -> None:
+    assert label_finds(boxes([200, 0, 222, 40]), FACES, avoided=NOWHERE, smallest_px=24.0) == []
+    (find,) = label_finds(boxes([200, 0, 226, 40]), FACES, avoided=NOWHERE, smallest_px=24.0)
+    assert find.label == "no_face"
