@@ -18,15 +18,18 @@ def add_to(commands: Any) -> None:
         "empty",
         write_pictures,
         summary="gather pictures without people",
-        about="Gathers pictures without people: samples of Python packages, drawn textures and parts of "
-        "scenes without a face. Writes three folders: learning and choosing (of the train split), and reporting (of "
-        "the test split).",
+        about="Gathers pictures without people: samples of Python packages, drawn textures, pictures of things and "
+        "animals, and parts of scenes without a face. Writes three folders: learning and choosing (of the train "
+        "split), and reporting (of the test split).",
         example="edge-train empty runs/empty --scenes scenes/annotations.json --detector yunet_n_320_320.onnx",
     )
     parser.add_argument("output", type=Path, metavar="DIR", help="a new folder")
     parser.add_argument("--scenes", type=Path, required=True, metavar="ANNOTATIONS", help="COCO annotations of faces")
     parser.add_argument(
         "--detector", type=Path, required=True, metavar="MODEL", help="finds faces nobody annotated: .onnx or .keras"
+    )
+    parser.add_argument(
+        "--pictures", type=Path, action="append", default=[], metavar="DIR", help="shows no people; repeatable"
     )
     parser.add_argument("--most", type=int, default=250, help="parts of scenes in each folder (default: 250)")
     parser.add_argument("--seed", type=int, default=1)
@@ -37,7 +40,12 @@ def write_pictures(options: argparse.Namespace) -> int:
     from training.faces.empty import write_empty
 
     done = write_empty(
-        options.output, scenes=options.scenes, detector=options.detector, most_scenes=options.most, seed=options.seed
+        options.output,
+        scenes=options.scenes,
+        folders=options.pictures,
+        detector=options.detector,
+        most_scenes=options.most,
+        seed=options.seed,
     )
     for purpose, kinds in done.written.items():
         print(f"{options.output / purpose}: {', '.join(f'{count} {kind}s' for kind, count in kinds.items())}")

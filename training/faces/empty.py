@@ -1,8 +1,9 @@
 """Pictures without people: what must no detector take for a face?
 
-Samples that Python packages bring, drawn textures, and parts of scenes in which neither people nor a detector saw
-a face. One third is for learning, one for choosing a detector's least score, one for reporting what it does: no picture
-is in two of them, and scenes to learn from serve the first two, scenes to judge by the last.
+Samples that Python packages bring, drawn textures, pictures of things and animals, and parts of scenes in which neither
+people nor a detector saw a face. One third is for learning, one for choosing a detector's least score, one for
+reporting what it does: no picture is in two of them, and scenes to learn from serve the first two, scenes to judge by
+the last.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
+from PIL import Image as Pillow
 from tqdm import tqdm
 
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
 from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
-from training.masks.examples import read_ignored, read_scenes
+from training.masks.examples import list_pictures, read_ignored, read_scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -54,6 +56,8 @@ SMALLEST_SIDE_PX = 96
 TRIES = 100
 """Windows that are tried before a picture is given up: crowds have no background."""
 PARTS_OF_PICTURE = 3
+LARGEST_SIDE_PX = 640
+"""Of pictures from folders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +67,27 @@ class EmptyPictures:
     written: dict[str, dict[str, int]]
 
 
-def write_empty(output: Path, *, scenes: Path, detector: Path, most_scenes: int, seed: int) -> EmptyPictures:
+def write_empty(
+    output: Path, *, scenes: Path, folders: Sequence[Path], detector: Path, most_scenes: int, seed: int
+) -> EmptyPictures:
     """Write a folder of PNG files for each purpose.
 
     Raises:
-        ConfigError: the folder is not empty, or the scenes are missing.
+        ConfigError: the folder is not empty, or scenes or folders are missing.
         ModelError: the detector is missing or none.
     """
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{output}: is not empty; give a new folder")
     detect = KerasDetector(open_network(detector), longer_px=DETECTOR_PX, shorter_px=DETECTOR_PX, min_score=LEAST_SCORE)
     samples = list(_samples())
+    things = [path for folder in folders for path in list_pictures(folder)]
     written: dict[str, dict[str, int]] = {}
     learnt, judging = (_annotated(scenes, split) for split in ("train", "test"))
     places = {"learning": _every_other(learnt, 0), "choosing": _every_other(learnt, 1), "reporting": judging}
     for number, purpose in enumerate(PURPOSES):
         random = np.random.default_rng([seed, number])
         kinds = {
+            "thing": on_plain_colour(things[number :: len(PURPOSES)], np.random.default_rng([seed, number, 1])),
             "sample": iter(samples[number :: len(PURPOSES)]),
             "texture": (texture(random, kind) for kind in range(TEXTURES)),
             "background": islice(_backgrounds(places[purpose], detect, random), most_scenes),
@@ -95,6 +103,15 @@ def texture(random: np.random.Generator, kind: int) -> Image:
     height = int(width * random.uniform(0.6, 1.0))
     draw = (_clouds, _stripes, _tiles, _bricks, _discs, _scribbles)[kind % 6]
     return draw(width, height, random)
+
+
+def on_plain_colour(paths: Sequence[Path], random: np.random.Generator) -> Iterator[Image]:
+    """Each picture, 640 px at most, with a colour in the place of what is transparent."""
+    for path in paths:
+        picture = Pillow.open(path).convert("RGBA")
+        picture.thumbnail((LARGEST_SIDE_PX, LARGEST_SIDE_PX))
+        behind = Pillow.new("RGBA", picture.size, (*_colour(random), 255))
+        yield np.asarray(Pillow.alpha_composite(behind, picture).convert("RGB"))[..., ::-1]
 
 
 def background(

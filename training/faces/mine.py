@@ -24,7 +24,7 @@ from training.faces.scenes import overlaps
 from training.masks.examples import list_pictures, read_corrections, read_ignored, read_scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -46,6 +46,8 @@ SMALLEST_PX = 24.0
 """Few people annotate the faces of a background. In pictures with people, a find below this size teaches nothing."""
 TEACHER_SCORE, TEACHER_SCORE_NEAR = 0.1, 0.4
 """A find that the teacher shares with such a score may be a face without an annotation; from NEAR_PX on the second."""
+
+_NOTHING = np.zeros((0, 4), np.float32)
 
 log = logging.getLogger(__name__)
 
@@ -87,38 +89,45 @@ def mine(
         path: np.array([(box.x1, box.y1, box.x2, box.y2) for box in boxes], np.float32)
         for path, boxes in read_ignored(scenes, sources=(), splits=("train",), corrections=changes).items()
     }
-    for folder in empty:
-        for path in list_pictures(folder):
-            of_picture[path], sources[path] = [], folder.name
+    without_people = {path: folder.name for folder in empty for path in list_pictures(folder)}
     looks = [
         KerasDetector(open_network(detector), longer_px=a, shorter_px=b, min_score=LEAST_SCORE) for a, b in SIDES_PX
     ]
-    ask = KerasDetector(open_network(teacher), longer_px=TEACHER_PX, shorter_px=TEACHER_PX, min_score=TEACHER_SCORE)
-
-    def doubted(image: Image) -> Boxes:
-        boxes, scores = ask(image)
-        return boxes[scores >= np.where(_shorter(boxes) < NEAR_PX, TEACHER_SCORE, TEACHER_SCORE_NEAR)]
-
+    doubt = _doubter(teacher)
     found: dict[Path, list[Find]] = {}
-    nothing = np.zeros((0, 4), np.float32)
-    for path in tqdm(sorted(of_picture), desc="finding", unit="picture", leave=False):
+    for path in tqdm(sorted({*of_picture, *without_people}), desc="detecting", unit="picture", leave=False):
         try:
             image = read_picture(path)
         except PictureError as error:
             log.warning("%s", error)
             continue
         finds = np.concatenate([look(image)[0] for look in looks])
-        if not of_picture[path]:
-            found[path] = label_finds(finds, [], avoided=nothing)
-            continue
-        avoided = np.concatenate([undecided.get(path, nothing), doubted(image)])
-        found[path] = label_finds(finds, of_picture[path], avoided=avoided, smallest_px=SMALLEST_PX)
+        if path in of_picture:
+            avoided = np.concatenate([undecided.get(path, _NOTHING), doubt(image)])
+            found[path] = label_finds(finds, of_picture[path], avoided=avoided, smallest_px=SMALLEST_PX)
+        else:
+            found[path] = label_finds(finds, [], avoided=_NOTHING)
     counts = {name: sum(find.label == name for finds in found.values() for find in finds) for name in CLASSES}
     if not any(counts.values()):
         raise ConfigError(f"{scenes}: the detector finds nothing in its pictures")
     output.mkdir(parents=True, exist_ok=True)
-    (output / "annotations.json").write_text(json.dumps(_coco(found, sources, output)), encoding="utf-8")
+    (output / "annotations.json").write_text(
+        json.dumps(_coco(found, sources | without_people, output)), encoding="utf-8"
+    )
     return counts
+
+
+def _doubter(teacher: Path) -> Callable[[Image], Boxes]:
+    """Where a picture may show a face without an annotation, by a teacher."""
+    detector = KerasDetector(
+        open_network(teacher), longer_px=TEACHER_PX, shorter_px=TEACHER_PX, min_score=TEACHER_SCORE
+    )
+
+    def doubted(image: Image) -> Boxes:
+        boxes, scores = detector(image)
+        return boxes[scores >= np.where(_shorter(boxes) < NEAR_PX, TEACHER_SCORE, TEACHER_SCORE_NEAR)]
+
+    return doubted
 
 
 def label_finds(

@@ -12,7 +12,15 @@ import pytest
 from edge_agent.errors import ConfigError
 from tests.training.faces.conftest import RELEASED, write_scenes
 from training.cli import main
-from training.faces.empty import MARGIN_FRACTION, PURPOSES, SMALLEST_SIDE_PX, background, texture, write_empty
+from training.faces.empty import (
+    MARGIN_FRACTION,
+    PURPOSES,
+    SMALLEST_SIDE_PX,
+    background,
+    on_plain_colour,
+    texture,
+    write_empty,
+)
 
 if TYPE_CHECKING:
     from edge_agent.domain import Image
@@ -65,7 +73,11 @@ def test_every_purpose_gets_pictures_of_its_own(tmp_path, capsys):
     for image in content["images"][2:]:
         image["split"] = "test"
     scenes.write_text(json.dumps(content))
-    places = ("--scenes", str(scenes), "--detector", str(RELEASED))
+    things = tmp_path / "things"
+    things.mkdir()
+    for number in range(len(PURPOSES)):
+        cv2.imwrite(str(things / f"{number}.png"), np.full((40, 30, 3), 50 * number, np.uint8))
+    places = ("--scenes", str(scenes), "--detector", str(RELEASED), "--pictures", str(things))
 
     assert main(["empty", str(tmp_path / "empty"), *places, "--most", "2"]) == 0
 
@@ -74,12 +86,26 @@ def test_every_purpose_gets_pictures_of_its_own(tmp_path, capsys):
     assert [line.partition(":")[0] for line in said] == folders
     for purpose in PURPOSES:
         pictures = list((tmp_path / "empty" / purpose).iterdir())
-        assert {path.name.partition("-")[0] for path in pictures} >= {"sample", "texture"}
+        assert {path.name.partition("-")[0] for path in pictures} >= {"sample", "texture", "thing"}
         assert all(cv2.imread(str(path)) is not None for path in pictures)
+
+
+def test_what_is_transparent_gets_a_colour(tmp_path):
+    picture = np.zeros((40, 30, 4), np.uint8)
+    picture[10:20, 10:20] = (0, 0, 255, 255)
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+
+    (drawn,) = on_plain_colour([tmp_path / "a.png"], np.random.default_rng(1))
+
+    assert drawn.shape == (40, 30, 3)
+    assert drawn[15, 15].tolist() == [0, 0, 255]
+    assert drawn[0, 0].tolist() not in ([0, 0, 255], [0, 0, 0])
 
 
 def test_a_folder_that_is_not_empty_is_not_written_into(tmp_path):
     (tmp_path / "a.png").touch()
 
     with pytest.raises(ConfigError, match="is not empty; give a new folder"):
-        write_empty(tmp_path, scenes=tmp_path / "a.json", detector=tmp_path / "a.onnx", most_scenes=1, seed=1)
+        write_empty(
+            tmp_path, scenes=tmp_path / "a.json", folders=(), detector=tmp_path / "a.onnx", most_scenes=1, seed=1
+        )
