@@ -1,6 +1,7 @@
 """Evaluating detectors: how many of the annotated faces does a detector find, and how often does it see one in nothing?
 
-Judged by the same code as a training run, on what the device's own detector gives.
+Judged by the same code as a training run, on what the device's own detector gives; with a classifier behind it, as the
+device decides: what that rejects is no face, and a face counts as read right where its label is the annotated one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from converter.bands import SIZE_BANDS, banded, size_band
 from converter.labelled_faces import faces_of_scenes
 from converter.progress import with_progress
+from edge_agent.domain import LABELS
 from edge_agent.vision.images import read_picture
 from training.faces.judge import Finds, match, report
 from training.faces.scenes import Scene
@@ -27,10 +29,13 @@ if TYPE_CHECKING:
 
     from converter.faces.candidates import DetectorCandidate
     from converter.labelled_faces import LabelledFace
-    from edge_agent.domain import Face
+    from edge_agent.domain import Face, Image, Label
+    from edge_agent.vision.classifier import MaskClassifier
     from training.faces.judge import Match
 
 OVERLAP, SMALLEST_PX = 0.5, 16.0
+SMALLEST_POSED_PX = 48.0
+"""The pose of a smaller face is hard to tell, for annotators too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +60,29 @@ class DetectorReport:
     median_ms: float
     """Of a picture, from its pixels to its faces."""
     bands: dict[str, dict[str, Band]]
-    """By `size_px`, `domain` and `pose`."""
+    """By `size_px`, `domain`, `pose` and `label`."""
+    read_right: float | None = None
+    """Share of the faces that are found and read right; None without a classifier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Faces of one kind: how many there are, and the share of them that is found."""
+    """Faces of one kind: how many there are, and the share of them that is found; with a classifier, and read right."""
 
     faces: int
     recall: float
+    read_right: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What a detector gave for one scene, and which of it the device would hold for faces."""
+
+    scene: AnnotatedScene
+    all: Finds
+    kept: Finds
+    labels: tuple[Label, ...] | None
+    """Of those kept; None without a classifier."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +91,7 @@ class AnnotatedScene(Scene):
 
     domain: str | None = None
     poses: tuple[str | None, ...] = ()
+    labels: tuple[Label | None, ...] = ()
 
 
 def scenes_of(annotations: Path, *, split: str | None, source: str | None) -> list[AnnotatedScene]:
@@ -94,6 +114,7 @@ def scenes_of(annotations: Path, *, split: str | None, source: str | None) -> li
                 chance=0.0,
                 domain=faces[0].domain,
                 poses=tuple(face.pose for face in counting),
+                labels=tuple(face.label for face in counting),
             )
         )
     return scenes
@@ -105,78 +126,124 @@ def _boxes(faces: Iterable[LabelledFace]) -> NDArray[np.float32]:
 
 
 def evaluate_detectors(
-    candidates: Sequence[DetectorCandidate], scenes: Sequence[AnnotatedScene], empty: Sequence[Path]
+    candidates: Sequence[DetectorCandidate],
+    scenes: Sequence[AnnotatedScene],
+    empty: Sequence[Path],
+    *,
+    classifier: MaskClassifier | None = None,
 ) -> list[DetectorReport]:
     """Judge detectors on the same pictures, one after the other on each: what disturbs the clock disturbs all alike.
 
     Raises:
         PictureError: a picture cannot be read.
     """
-    found: list[list[Finds]] = [[] for _ in candidates]
+    detections: list[list[Detections]] = [[] for _ in candidates]
     seconds: list[list[float]] = [[] for _ in candidates]
     for scene in with_progress(scenes, total=len(scenes), what="detecting"):
         image = read_picture(scene.path)
-        for candidate, detections, times in zip(candidates, found, seconds, strict=True):
+        for candidate, of_candidate, times in zip(candidates, detections, seconds, strict=True):
             started = time.perf_counter()
             faces = candidate.detect(image)
             times.append(time.perf_counter() - started)
-            detections.append(detections_in(scene, faces))
+            kept, labels = _kept(candidate, faces, image, classifier)
+            of_candidate.append(Detections(scene, detections_in(scene, faces), detections_in(scene, kept), labels))
     in_empty = [0] * len(candidates)
     for path in with_progress(empty, total=len(empty), what="detecting in pictures without people"):
         image = read_picture(path)
         for number, candidate in enumerate(candidates):
-            in_empty[number] += sum(face.score >= candidate.min_score for face in candidate.detect(image))
+            kept, _ = _kept(candidate, candidate.detect(image), image, classifier)
+            in_empty[number] += len(kept)
     return [
-        _report(candidate, scenes, detections, times, empty_pictures=len(empty), in_empty=count)
-        for candidate, detections, times, count in zip(candidates, found, seconds, in_empty, strict=True)
+        _report(candidate, of_candidate, times, empty_pictures=len(empty), in_empty=count)
+        for candidate, of_candidate, times, count in zip(candidates, detections, seconds, in_empty, strict=True)
     ]
+
+
+def _kept(
+    candidate: DetectorCandidate, faces: Sequence[Face], image: Image, classifier: MaskClassifier | None
+) -> tuple[list[Face], tuple[Label, ...] | None]:
+    """What the device would hold for faces, with their labels."""
+    sure = [face for face in faces if face.score >= candidate.min_score]
+    if classifier is None:
+        return sure, None
+    read = [(face, classifier.classify(image, face.box)) for face in sure]
+    kept = [(face, one.label) for face, one in read if one.is_face]
+    return [face for face, _ in kept], tuple(label for _, label in kept)
 
 
 def _report(
     candidate: DetectorCandidate,
-    scenes: Sequence[AnnotatedScene],
-    found: Sequence[Finds],
+    detections: Sequence[Detections],
     seconds: Sequence[float],
     *,
     empty_pictures: int,
     in_empty: int,
 ) -> DetectorReport:
-    sure = [surer(detections, candidate.min_score) for detections in found]
-    matches = [match(detections, overlap=OVERLAP, smallest_px=SMALLEST_PX) for detections in sure]
-    large = sum(int(one.large.sum()) for one in matches)
+    matches = [match(one.kept, overlap=OVERLAP, smallest_px=SMALLEST_PX) for one in detections]
+    faces = [face for one, matched in zip(detections, matches, strict=True) for face in _judged(one, matched)]
     return DetectorReport(
         name=candidate.name,
-        pictures=len(found),
-        faces=large,
-        ap=report(found),
+        pictures=len(detections),
+        faces=len(faces),
+        ap=report([one.all for one in detections]),
         min_score=candidate.min_score,
-        recall=sum(int((one.found & one.large).sum()) for one in matches) / max(large, 1),
-        false_detections=sum(int((one.counted & ~one.hits).sum()) for one in matches) / max(len(found), 1),
+        recall=_band(faces).recall,
+        false_detections=sum(int((one.counted & ~one.hits).sum()) for one in matches) / max(len(detections), 1),
         empty_pictures=empty_pictures,
         false_detections_in_empty=in_empty / max(empty_pictures, 1),
         median_ms=1000 * float(np.median(seconds)),
-        bands=_bands(scenes, matches),
+        bands=_bands(faces),
+        read_right=_band(faces).read_right,
     )
 
 
-def _bands(scenes: Sequence[AnnotatedScene], matches: Sequence[Match]) -> dict[str, dict[str, Band]]:
-    """How many faces of each kind there are, and the share that is found."""
-    faces = [
-        (size_band(float(min(box[2:] - box[:2]))), scene.domain, pose, bool(found))
-        for scene, one in zip(scenes, matches, strict=True)
-        for box, pose, found, large in zip(scene.faces, scene.poses, one.found, one.large, strict=True)
-        if large
+@dataclass(frozen=True, slots=True)
+class _JudgedFace:
+    size_px: str
+    domain: str | None
+    pose: str | None
+    label: Label | None
+    is_found: bool
+    is_right: bool | None
+
+
+def _judged(detections: Detections, matched: Match) -> list[_JudgedFace]:
+    """The annotated faces of a scene that are large enough to count."""
+    scene = detections.scene
+    sides = (scene.faces[:, 2:] - scene.faces[:, :2]).min(axis=1, initial=np.inf)
+    read: dict[int, Label] = {}
+    if detections.labels is not None:
+        read = {int(face): label for face, label in zip(matched.face_of, detections.labels, strict=True) if face >= 0}
+    return [
+        _JudgedFace(
+            size_px=size_band(float(sides[index])),
+            domain=scene.domain,
+            pose=scene.poses[index] if sides[index] >= SMALLEST_POSED_PX else None,
+            label=scene.labels[index],
+            is_found=bool(matched.found[index]),
+            is_right=None if detections.labels is None else index in read and read[index] == scene.labels[index],
+        )
+        for index in np.flatnonzero(matched.large).tolist()
     ]
+
+
+def _band(faces: Sequence[_JudgedFace]) -> Band:
+    right = [face.is_right for face in faces if face.is_right is not None]
+    return Band(
+        faces=len(faces),
+        recall=sum(face.is_found for face in faces) / max(len(faces), 1),
+        read_right=sum(right) / len(right) if right else None,
+    )
+
+
+def _bands(faces: Sequence[_JudgedFace]) -> dict[str, dict[str, Band]]:
     sorts = {
-        "size_px": banded(faces, lambda face: face[0], order=SIZE_BANDS),
-        "domain": banded(faces, lambda face: face[1]),
-        "pose": banded(faces, lambda face: face[2]),
+        "size_px": banded(faces, lambda face: face.size_px, order=SIZE_BANDS),
+        "domain": banded(faces, lambda face: face.domain),
+        "pose": banded(faces, lambda face: face.pose),
+        "label": banded(faces, lambda face: face.label, order=LABELS),
     }
-    return {
-        sort: {name: Band(len(inside), sum(face[3] for face in inside) / len(inside)) for name, inside in bands.items()}
-        for sort, bands in sorts.items()
-        if bands
-    }
+    return {sort: {name: _band(inside) for name, inside in bands.items()} for sort, bands in sorts.items() if bands}
 
 
 def detections_in(scene: Scene, faces: Sequence[Face]) -> Finds:

@@ -39,6 +39,8 @@ class Finds:
 class Match:
     """What became of the finds and faces of one scene."""
 
+    face_of: NDArray[np.intp]
+    """By find: the face that it is, or -1."""
     hits: NDArray[np.bool_]
     """By find: it is a face that counts."""
     counted: NDArray[np.bool_]
@@ -66,7 +68,7 @@ def match(finds: Finds, *, overlap: float, smallest_px: float) -> Match:
     on_ignored = overlaps(finds.boxes, finds.scene.ignored).max(axis=1, initial=0.0) >= overlap
     hits = is_taken & np.where(is_taken, large[taken] if len(large) else False, False)
     counted = hits | (~is_taken & (_shorter_sides(finds.boxes) >= smallest_px) & ~on_ignored)
-    return Match(hits, counted, ~free, large)
+    return Match(taken, hits, counted, ~free, large)
 
 
 def average_precision(all_finds: Sequence[Finds], *, overlap: float, smallest_px: float) -> float:

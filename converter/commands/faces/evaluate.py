@@ -19,10 +19,11 @@ from converter.faces.candidates import (
     DetectorSettings,
     open_detector_candidates,
 )
-from converter.faces.evaluation import SMALLEST_PX, DetectorReport, evaluate_detectors, scenes_of
+from converter.faces.evaluation import SMALLEST_PX, Band, DetectorReport, evaluate_detectors, scenes_of
 from converter.labelled_faces import faces_in
 from converter.model_kind import CARD_SUFFIX
 from edge_agent.errors import ConfigError
+from edge_agent.vision.classifier import open_classifier
 
 if TYPE_CHECKING:
     import argparse
@@ -36,6 +37,13 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("of face detectors (average precision by overlap and size, times)")
     group.add_argument(
         "--empty", type=Path, metavar="DIR", help="pictures without people, to count false detections in"
+    )
+    group.add_argument(
+        "--classifier",
+        type=Path,
+        metavar="MODEL",
+        help="the mask classifier behind the detectors: what it rejects as no face does not count, and the share of "
+        "faces that are found and read right is printed",
     )
     group.add_argument(
         "--moved",
@@ -78,7 +86,8 @@ def evaluate_detectors_of(options: argparse.Namespace) -> int:
         candidates = [one for candidate in candidates for one in _with_moved(candidate, learnt)]
     # OpenCV takes every core otherwise, and TFLite one.
     cv2.setNumThreads(1)
-    reports = evaluate_detectors(candidates, scenes, empty)
+    classifier = open_classifier(options.classifier) if options.classifier else None
+    reports = evaluate_detectors(candidates, scenes, empty, classifier=classifier)
     if options.json:
         print(json.dumps({"detectors": [asdict(one) for one in reports]}))
     else:
@@ -105,11 +114,16 @@ def _print_table(reports: Sequence[DetectorReport]) -> None:
         at_score = f"{one.min_score:>10.3g}  {one.recall:>6.3f} {one.false_detections:>6.3f}  {in_empty}"
         print(f"{one.name:{width}} {values}  {at_score} {one.median_ms:>7.2f}  {one.median_ms / first.median_ms:>5.2f}")
     print("found: share of the faces; false: detections a picture that are no annotated face; time: against the first")
+    what = "found" if first.read_right is None else "found / found and read right"
     for sort, bands in first.bands.items():
-        print(f"found, by {sort.replace('_px', ' in px')}:")
+        print(f"{what}, by {sort.replace('_px', ' in px')}:")
         for name, band in bands.items():
-            shares = " ".join(f"{one.bands[sort][name].recall:>7.3f}" for one in reports)
-            print(f"  {name:<16} {band.faces:>6} faces {shares}")
+            shares = " ".join(f"{_share(one.bands[sort][name]):>13}" for one in reports)
+            print(f"  {name:<22} {band.faces:>6} faces {shares}")
+
+
+def _share(band: Band) -> str:
+    return f"{band.recall:.3f}" if band.read_right is None else f"{band.recall:.3f} / {band.read_right:.3f}"
 
 
 def _band(name: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from converter.faces.candidates import DetectorCandidate
 from converter.faces.evaluation import Band, evaluate_detectors, scenes_of
 from edge_agent.domain import Box, Face
+from edge_agent.vision.classifier import Classification
 
 WIDTH, HEIGHT = 100, 80
 LEFT, RIGHT = Box(10, 10, 30, 30), Box(60, 10, 90, 45)
@@ -88,16 +89,41 @@ def test_what_lies_on_a_face_that_nobody_can_decide_is_neither_right_nor_wrong(c
     assert (judged.faces, judged.recall, judged.false_detections, judged.ap["ap_50_16px"]) == (2, 1.0, 0.0, 1.0)
 
 
-def test_recall_is_told_by_size_domain_and_pose(coco_file):
+def test_recall_by_size_domain_pose_and_label(coco_file):
     content = json.loads(coco_file.read_text())
     content["images"][0]["domain"] = "press"
-    content["annotations"][0]["pose"] = "profile"
+    content["annotations"][0] |= {"pose": "profile", "bbox": [10, 10, 48, 50]}
+    content["annotations"][1]["pose"] = "frontal"
     coco_file.write_text(json.dumps(content))
 
-    (judged,) = evaluate_detectors([a_detector(Face(LEFT, 0.9))], scenes_of(coco_file, split=None, source=None), [])
+    detector = a_detector(Face(Box(10, 10, 58, 60), 0.9))
+    (judged,) = evaluate_detectors([detector], scenes_of(coco_file, split="train", source=None), [])
 
     assert judged.bands == {
-        "size_px": {"16-24": Band(2, 1.0), "24-32": Band(2, 0.0)},
+        "size_px": {"24-32": Band(1, 0.0), "48-100": Band(1, 1.0)},
         "domain": {"press": Band(2, 0.5)},
         "pose": {"profile": Band(1, 1.0)},
+        "label": {"with_mask": Band(2, 0.5)},
     }
+
+
+class LeftIsMasked:
+    """Reads faces on the left as masked, others as bare, and rejects what lies below."""
+
+    def classify(self, _image, box):
+        label = "with_mask" if box.x1 < WIDTH / 2 else "without_mask"
+        return Classification(label, {label: 1.0}, is_face=box.y1 < HEIGHT / 2)
+
+
+def test_with_a_classifier_faces_count_as_the_device_decides(coco_file, tmp_path):
+    empty = tmp_path / "wall.png"
+    cv2.imwrite(str(empty), np.full((HEIGHT, WIDTH, 3), 99, np.uint8))
+    scenes = scenes_of(coco_file, split="test", source=None)
+
+    detector = a_detector(Face(Box(10, 50, 40, 78), 0.95), Face(LEFT, 0.9), Face(RIGHT, 0.8))
+    (judged,) = evaluate_detectors([detector], scenes, [empty], classifier=LeftIsMasked())
+
+    assert (judged.recall, judged.read_right, judged.false_detections) == (1.0, 0.5, 0.0)
+    assert judged.false_detections_in_empty == 2.0
+    assert judged.bands["size_px"] == {"16-24": Band(1, 1.0, 1.0), "24-32": Band(1, 1.0, 0.0)}
+    assert judged.ap["ap_50_16px"] == pytest.approx(2 / 3), "of the detector alone"
