@@ -48,7 +48,7 @@ def moved(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> DetectorCand
         boxes = styled(_boxes(faces), style).tolist()
         return faces_inside([(Box(*box), face.score) for box, face in zip(boxes, faces, strict=True)], image)
 
-    return DetectorCandidate(f"{candidate.name}, moved", detect, candidate.min_score)
+    return DetectorCandidate(f"{candidate.name}, moved", detect, candidate.min_score, candidate.classifier)
 
 
 def fitted_style(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> StyleRecipe:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Image
     from edge_agent.vision.card import DetectorCard
+    from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.tflite import RuntimeChoice
 
     Detect: TypeAlias = Callable[[Image], list[Face]]
@@ -48,11 +49,15 @@ class DetectorSettings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectorCandidate:
-    """A detector to be judged. `detect` goes down to LEAST_SCORE; detections from `min_score` on are faces."""
+    """A detector to be judged. `detect` goes down to LEAST_SCORE; detections from `min_score` on are faces.
+
+    With a classifier behind it, as on a device, what that rejects is no face.
+    """
 
     name: str
     detect: Detect
     min_score: float
+    classifier: MaskClassifier | None = None
 
 
 def open_detector_candidates(models: Sequence[str], settings: DetectorSettings) -> list[DetectorCandidate]:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from converter.faces.candidates import DetectorCandidate
     from converter.labelled_faces import LabelledFace
     from edge_agent.domain import Face, Image, Label
-    from edge_agent.vision.classifier import MaskClassifier
     from training.faces.judge import Match
 
 OVERLAP, SMALLEST_PX = 0.5, 16.0
@@ -129,8 +128,6 @@ def evaluate_detectors(
     candidates: Sequence[DetectorCandidate],
     scenes: Sequence[AnnotatedScene],
     empty: Sequence[Path],
-    *,
-    classifier: MaskClassifier | None = None,
 ) -> list[DetectorReport]:
     """Judge detectors on the same pictures, one after the other on each: what disturbs the clock disturbs all alike.
 
@@ -145,13 +142,13 @@ def evaluate_detectors(
             started = time.perf_counter()
             faces = candidate.detect(image)
             times.append(time.perf_counter() - started)
-            kept, labels = _kept(candidate, faces, image, classifier)
+            kept, labels = _kept(candidate, faces, image)
             of_candidate.append(Detections(scene, detections_in(scene, faces), detections_in(scene, kept), labels))
     in_empty = [0] * len(candidates)
     for path in with_progress(empty, total=len(empty), what="detecting in pictures without people"):
         image = read_picture(path)
         for number, candidate in enumerate(candidates):
-            kept, _ = _kept(candidate, candidate.detect(image), image, classifier)
+            kept, _ = _kept(candidate, candidate.detect(image), image)
             in_empty[number] += len(kept)
     return [
         _report(candidate, of_candidate, times, empty_pictures=len(empty), in_empty=count)
@@ -160,13 +157,13 @@ def evaluate_detectors(
 
 
 def _kept(
-    candidate: DetectorCandidate, faces: Sequence[Face], image: Image, classifier: MaskClassifier | None
+    candidate: DetectorCandidate, faces: Sequence[Face], image: Image
 ) -> tuple[list[Face], tuple[Label, ...] | None]:
     """What the device would hold for faces, with their labels."""
     sure = [face for face in faces if face.score >= candidate.min_score]
-    if classifier is None:
+    if candidate.classifier is None:
         return sure, None
-    read = [(face, classifier.classify(image, face.box)) for face in sure]
+    read = [(face, candidate.classifier.classify(image, face.box)) for face in sure]
     kept = [(face, one.label) for face, one in read if one.is_face]
     return [face for face, _ in kept], tuple(label for _, label in kept)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 
 from converter.commands.options import fraction
+from converter.faces.band_plot import draw_bands
 from converter.faces.box_style import moved
 from converter.faces.candidates import (
     DEFAULT_LONGER_SIDE_PX,
@@ -41,10 +42,13 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--classifier",
         type=Path,
+        action="append",
+        default=[],
         metavar="MODEL",
-        help="the mask classifier behind the detectors: what it rejects as no face does not count, and the share of "
-        "faces that are found and read right is printed",
+        help="the mask classifier behind the detectors, or once for each of them: what it rejects as no face does not "
+        "count, and the share of faces that are found and read right is printed",
     )
+    group.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the shares by size and by pose as well")
     group.add_argument(
         "--moved",
         action="store_true",
@@ -81,18 +85,29 @@ def evaluate_detectors_of(options: argparse.Namespace) -> int:
     scenes = scenes_of(options.scenes, split=options.split, source=options.source)
     empty = [face.path for face in faces_in(options.empty)] if options.empty else []
     candidates = open_detector_candidates([str(model) for model in options.models], settings)
+    candidates = _with_classifiers(candidates, options.classifier)
     if options.moved:
         learnt = scenes_of(options.scenes, split="train", source=options.source)
         candidates = [one for candidate in candidates for one in _with_moved(candidate, learnt)]
     # OpenCV takes every core otherwise, and TFLite one.
     cv2.setNumThreads(1)
-    classifier = open_classifier(options.classifier) if options.classifier else None
-    reports = evaluate_detectors(candidates, scenes, empty, classifier=classifier)
+    reports = evaluate_detectors(candidates, scenes, empty)
+    if options.plot:
+        draw_bands(reports, options.plot)
     if options.json:
         print(json.dumps({"detectors": [asdict(one) for one in reports]}))
     else:
         _print_table(reports)
     return 0
+
+
+def _with_classifiers(candidates: list[DetectorCandidate], models: Sequence[Path]) -> list[DetectorCandidate]:
+    if not models:
+        return candidates
+    if len(models) not in {1, len(candidates)}:
+        raise ConfigError(f"--classifier: give it once, or once for each of the {len(candidates)} detectors, in order")
+    opened = [open_classifier(model) for model in models] * (len(candidates) // len(models))
+    return [replace(candidate, classifier=one) for candidate, one in zip(candidates, opened, strict=True)]
 
 
 def _with_moved(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> list[DetectorCandidate]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from converter.faces.band_plot import draw_bands
 from converter.faces.candidates import DetectorCandidate
 from converter.faces.evaluation import Band, evaluate_detectors, scenes_of
 from edge_agent.domain import Box, Face
@@ -121,9 +123,13 @@ def test_with_a_classifier_faces_count_as_the_device_decides(coco_file, tmp_path
     scenes = scenes_of(coco_file, split="test", source=None)
 
     detector = a_detector(Face(Box(10, 50, 40, 78), 0.95), Face(LEFT, 0.9), Face(RIGHT, 0.8))
-    (judged,) = evaluate_detectors([detector], scenes, [empty], classifier=LeftIsMasked())
+    (judged,) = evaluate_detectors([replace(detector, classifier=LeftIsMasked())], scenes, [empty])
 
     assert (judged.recall, judged.read_right, judged.false_detections) == (1.0, 0.5, 0.0)
     assert judged.false_detections_in_empty == 2.0
     assert judged.bands["size_px"] == {"16-24": Band(1, 1.0, 1.0), "24-32": Band(1, 1.0, 0.0)}
     assert judged.ap["ap_50_16px"] == pytest.approx(2 / 3), "of the detector alone"
+
+    draw_bands([judged], tmp_path / "bands.png")
+
+    assert cv2.imread(str(tmp_path / "bands.png")).shape[0] > 300

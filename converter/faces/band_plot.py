@@ -1,0 +1,45 @@
+"""Drawing how many faces of each size and pose detectors find, and how many are read right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from converter.faces.evaluation import DetectorReport
+
+SORTS = {"size_px": "shorter side of the face, px", "pose": "pose (faces of 48 px and more)"}
+PERCENT = 100
+
+
+def draw_bands(reports: Sequence[DetectorReport], path: Path) -> None:
+    """Draw the share found, and with a classifier the share found and read right, by size and by pose.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError("--plot: needs matplotlib; pip install 'maskwatch[train]'") from error
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    sorts = [sort for sort in SORTS if sort in reports[0].bands]
+    for axes, sort in zip(figure.subplots(1, len(sorts), sharey=True, squeeze=False)[0], sorts, strict=True):
+        for number, one in enumerate(reports):
+            names = [f"{name}\n({band.faces})" for name, band in one.bands[sort].items()]
+            found = [PERCENT * band.recall for band in one.bands[sort].values()]
+            axes.plot(names, found, marker="o", linestyle=":", color=f"C{number}", label=f"{one.name}: found")
+            right = [PERCENT * band.read_right for band in one.bands[sort].values() if band.read_right is not None]
+            if right:
+                axes.plot(names, right, marker="o", color=f"C{number}", label=f"{one.name}: found and read right")
+        axes.set(xlabel=f"{SORTS[sort]} (number of faces)")
+        axes.grid(alpha=0.3)
+    figure.axes[0].set(ylabel="% of the annotated faces")
+    figure.axes[0].legend(loc="lower right", fontsize=8)
+    figure.savefig(path, dpi=110)
