@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from edge_agent.errors import PictureError
-from edge_agent.vision.images import decode_picture
+from edge_agent.vision.images import decode_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ class JpegStream:
         if content is None:
             return None
         try:
-            return decode_picture(content)
+            return decode_frame(content)
         except PictureError:
             return None
 

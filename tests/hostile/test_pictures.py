@@ -1,0 +1,107 @@
+"""Hostile pictures: each is answered within three seconds and 400 MB, and the picture after it is decoded."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_agent.errors import PictureError
+from edge_agent.vision import decoder
+from edge_agent.vision.decoder import DecoderProcess, decode_untrusted
+from edge_agent.vision.images import decode_picture
+from tests.hostile.pictures import HOSTILE, jpeg, two_headed_jpeg
+
+CHECKOUT = Path(__file__).parents[2]
+LONGEST_SECONDS = 3.0
+MOST_MEGABYTES = 400
+MAX_PIXELS = 40_000_000
+
+
+def test_no_hostile_picture_takes_long_or_much():
+    command = [sys.executable, "-m", "tests.hostile.decoding"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    # Nothing that a library says of a picture reaches the log.
+    assert not done.stderr
+    costs = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [cost["name"] for cost in costs] == list(HOSTILE)
+    assert [cost for cost in costs if cost["seconds"] > LONGEST_SECONDS] == []
+    assert [cost for cost in costs if cost["peak_mb"] > MOST_MEGABYTES] == []
+
+
+@pytest.mark.parametrize("lone", [(0x01,), tuple(range(0xD0, 0xD8)), (0x01, 0xD3, 0x01)])
+def test_a_jpeg_that_two_parsers_read_differently_is_not_decoded_beyond_the_limit(lone):
+    with pytest.raises(PictureError):
+        decode_picture(two_headed_jpeg(*lone), max_pixels=MAX_PIXELS)
+
+
+def test_a_process_that_was_killed_is_replaced():
+    process = DecoderProcess()
+    process.decode(jpeg(), max_pixels=MAX_PIXELS)
+    os.kill(process._process.pid, signal.SIGKILL)
+
+    with pytest.raises(PictureError):
+        process.decode(jpeg(), max_pixels=MAX_PIXELS)
+
+    assert not process.is_usable
+    assert decode_picture(jpeg()).shape == (48, 64, 3)
+
+
+def test_a_process_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr(decoder, "WALL_SECONDS", 0.3)
+    process = DecoderProcess()
+    process.decode(jpeg(), max_pixels=MAX_PIXELS)
+    os.kill(process._process.pid, signal.SIGSTOP)
+
+    with pytest.raises(PictureError):
+        process.decode(jpeg(640, 480), max_pixels=MAX_PIXELS)
+
+    assert not process.is_usable
+
+
+def test_a_process_has_no_more_memory_than_it_may(monkeypatch):
+    process = DecoderProcess()
+    try:
+        process.decode(jpeg(), max_pixels=MAX_PIXELS)
+        limits = Path(f"/proc/{process._process.pid}/limits").read_text(encoding="ascii")
+        status = Path(f"/proc/{process._process.pid}/status").read_text(encoding="ascii")
+    finally:
+        process.close()
+    figures = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if line.startswith("Vm")}
+    allowed = next(int(line.split()[3]) for line in limits.splitlines() if line.startswith("Max address space"))
+
+    assert allowed - int(figures["VmSize"]) * 1024 < decoder.LEAST_MEMORY_BYTES + len(jpeg())
+
+
+def test_a_module_in_the_working_folder_is_not_what_decodes(tmp_path, monkeypatch):
+    (tmp_path / "PIL.py").write_text("raise SystemExit('taken over')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    process = DecoderProcess()
+    try:
+        assert process.decode(jpeg(), max_pixels=MAX_PIXELS).width_px == 64
+    finally:
+        process.close()
+
+
+def test_a_forked_process_leaves_its_parents_decoder_alone():
+    decode_untrusted(jpeg(), max_pixels=MAX_PIXELS)
+
+    child = os.fork()
+    if child == 0:
+        try:
+            decode_untrusted(jpeg(), max_pixels=MAX_PIXELS)
+            decoder.close_decoders()
+        except BaseException:  # noqa: BLE001  (it must not go on as a second test run)
+            os._exit(1)
+        os._exit(0)
+
+    assert os.waitpid(child, 0)[1] == 0
+    assert decode_untrusted(jpeg(), max_pixels=MAX_PIXELS).width_px == 64
