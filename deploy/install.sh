@@ -8,6 +8,8 @@
 #
 # PYTHON=python3.12 chooses another Python, from 3.10 to 3.13.
 set -euo pipefail
+# Whatever the umask of whoever installs: everybody reads the program, and nobody else writes it.
+umask 022
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 
 python=${PYTHON:-python3}
@@ -53,7 +55,7 @@ if [[ $uninstall == yes ]]; then
         [[ ! -e /etc/systemd/system/$service.service ]] || step systemctl disable --now "$service.service"
         step rm -f "/etc/systemd/system/$service.service"
     done
-    step rm -rf /opt/maskwatch /usr/local/bin/edge-agent /etc/sysusers.d/maskwatch.conf
+    step rm -rf /opt/maskwatch /usr/local/bin/edge-agent /etc/sysusers.d/maskwatch.conf /etc/tmpfiles.d/maskwatch.conf
     step systemctl daemon-reload
     echo "kept: /etc/maskwatch and /var/lib/maskwatch; rm -rf them to forget everything"
     exit 0
@@ -67,6 +69,8 @@ command -v systemctl >/dev/null || stop_with "there is no systemd here; run 'edg
 
 step install -D -m 644 "$checkout/deploy/maskwatch.sysusers" /etc/sysusers.d/maskwatch.conf
 step systemd-sysusers /etc/sysusers.d/maskwatch.conf
+step install -D -m 644 "$checkout/deploy/maskwatch.tmpfiles" /etc/tmpfiles.d/maskwatch.conf
+step systemd-tmpfiles --create /etc/tmpfiles.d/maskwatch.conf
 # The system's packages are seen from within: python3-systemd for the journal, python3-picamera2 for a Pi's camera.
 [[ -x /opt/maskwatch/bin/pip ]] || step "$python" -m venv --system-site-packages /opt/maskwatch
 step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --upgrade "${what}[console,encrypt]"

@@ -5,12 +5,14 @@ And to Home Assistant, what it is, whenever that one asks.
 
 from __future__ import annotations
 
+import os
 import platform
 from collections import deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.governor import COOLED_CELSIUS
+from edge_agent.host.stats import has_free_inodes
 from edge_agent.messages.status import Reason, running
 from edge_agent.messages.telemetry import (
     RATE_DIGITS,
@@ -253,14 +255,26 @@ class StatusReporter:
         dropped = self._recorder.dropped()
         return sum(count for kind, count in dropped.items() if kind != "telemetry")
 
-    def _about_the_machine(self) -> Iterator[Reason]:
-        state = self._machine_state
-        crops = self._config.crops
-        free_bytes, floor_bytes = state.disk_free_bytes, crops.keep_free_bytes
-        if crops.picture != "none" and free_bytes is not None and free_bytes < floor_bytes:
+    def _about_crops(self, free_bytes: int | None) -> Iterator[Reason]:
+        folder, floor_bytes = self._config.crops_folder, self._config.crops.keep_free_bytes
+        if free_bytes is not None and free_bytes < floor_bytes:
             yield Reason(
                 code="disk_full", text=f"less than crops.keep_free_bytes ({floor_bytes}) is free: crops are not stored"
             )
+        elif not has_free_inodes(folder):
+            yield Reason(
+                code="disk_full",
+                text=f"the disk of {folder} takes no more files (no inode is free): crops are not stored",
+            )
+        elif self._recorder.is_without_crops or (folder.exists() and not os.access(folder, os.W_OK | os.X_OK)):
+            yield Reason(
+                code="crops_not_kept", text=f"pictures of alerts cannot be kept in {folder}: see 'edge-agent doctor'"
+            )
+
+    def _about_the_machine(self) -> Iterator[Reason]:
+        state = self._machine_state
+        if self._config.crops.picture != "none":
+            yield from self._about_crops(state.disk_free_bytes)
         hot_celsius = self._config.governor.hot_celsius
         if state.temperature_celsius is not None:
             self._is_hot = state.temperature_celsius >= hot_celsius - (COOLED_CELSIUS if self._is_hot else 0.0)

@@ -75,6 +75,8 @@ class Recorder:
         )
         self._store.put(message)
 
+    is_without_crops = False
+
     @property
     def trouble(self) -> str:
         return self._store.trouble
@@ -223,6 +225,27 @@ def test_a_full_disk_is_a_reason(device):
     device.machine.now = replace(WELL, disk_free_bytes=device.config.crops.keep_free_bytes - 1)
 
     assert device.reasons() == ["disk_full"]
+
+
+def test_a_disk_without_an_inode_is_a_reason(device, monkeypatch):
+    monkeypatch.setattr("os.statvfs", lambda _path: SimpleNamespace(f_files=1000, f_favail=0))
+
+    assert device.reasons() == ["disk_full"]
+
+
+def test_a_folder_that_takes_no_pictures_is_a_reason_of_its_own(device, monkeypatch):
+    device.config.crops_folder.mkdir(parents=True)
+    assert device.reasons() == []
+
+    monkeypatch.setattr("os.access", lambda _path, _mode: False)
+
+    assert device.reasons() == ["crops_not_kept"]
+
+
+def test_a_picture_that_could_not_be_kept_is_a_reason(device):
+    device.recorder.is_without_crops = True
+
+    assert device.reasons() == ["crops_not_kept"]
 
 
 def test_a_full_disk_keeps_no_picture_back_where_none_is_wanted(tmp_path):

@@ -158,9 +158,23 @@ def open_at_rest(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.DatabaseError: it cannot be read, or somebody writes it.
     """
-    if path.with_name(f"{path.name}-wal").exists():
+    if is_written(path):
         raise sqlite3.OperationalError("somebody writes it")
     return _open_as(path, "immutable=1", writes=False)
+
+
+def open_to_look(path: Path) -> sqlite3.Connection:
+    """Open a file to read it, beside the agent or at rest, so that nothing is made in its folder.
+
+    Raises:
+        sqlite3.DatabaseError: it cannot be read.
+    """
+    return open_beside(path, writes=False) if is_written(path) else open_at_rest(path)
+
+
+def is_written(path: Path) -> bool:
+    """Whether somebody has the file open to write, or left it so."""
+    return path.with_name(f"{path.name}-wal").exists()
 
 
 def _open_as(path: Path, how: str, *, writes: bool) -> sqlite3.Connection:
@@ -180,8 +194,10 @@ def is_begun(path: Path) -> bool:
     """Whether a file is there and holds anything: one that the agent is just beginning holds nothing yet."""
     if not path.exists():
         return False
+    # Where nobody writes it, to open it must not begin a log: it would belong to whoever looks.
+    how = "mode=ro" if is_written(path) else "immutable=1"
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True)) as database:
             return not _is_empty(database)
     except sqlite3.DatabaseError:
         # What is wrong with it, whoever reads it is told.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
-from edge_agent.alerts.database import is_begun, open_at_rest, open_beside, transaction
+from edge_agent.alerts.database import is_begun, is_written, open_at_rest, open_beside, transaction
 from edge_agent.alerts.timeline import read_timeline
 from edge_agent.errors import UnavailableError
 
@@ -212,28 +212,34 @@ class AlertHistory:
                 if self._database is not None and _inode(self.file) != self._inode:
                     # The agent has set it aside and begun a new one.
                     self._disconnect()
-                if self._database is None:
-                    if not is_begun(self.file):
-                        return None
-                    self._inode = _inode(self.file)
-                    self._database = open_beside(self.file, writes=not self._only_reads)
-                return work(self._database)
+                if self._database is None and not is_begun(self.file):
+                    return None
+                if self._only_reads and not is_written(self.file):
+                    # To open it as one that is written would make files beside it that belong to whoever looks.
+                    return self._do_at_rest(work)
+                return work(self._connected())
             except sqlite3.OperationalError as error:
                 self._disconnect()
                 if not self._only_reads:
                     raise self._unavailable(error) from error
-                return self._do_at_rest(work, error)
+                try:
+                    return self._do_at_rest(work)
+                except sqlite3.DatabaseError:
+                    raise self._unavailable(error) from error
             except (sqlite3.DatabaseError, OSError) as error:
                 self._disconnect()
                 raise self._unavailable(error) from error
 
-    def _do_at_rest(self, work: Callable[[sqlite3.Connection], Result], why: Exception) -> Result:
+    def _connected(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._inode = _inode(self.file)
+            self._database = open_beside(self.file, writes=not self._only_reads)
+        return self._database
+
+    def _do_at_rest(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Read a file while no agent runs, which may begin to write at any time: so it is opened anew each time."""
-        try:
-            with closing(open_at_rest(self.file)) as database:
-                return work(database)
-        except sqlite3.DatabaseError:
-            raise self._unavailable(why) from why
+        with closing(open_at_rest(self.file)) as database:
+            return work(database)
 
     def _unavailable(self, error: Exception) -> UnavailableError:
         return UnavailableError(

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.alerts.database import files_set_aside, is_begun, open_beside
+from edge_agent.alerts.database import files_set_aside, is_begun, open_to_look
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def waiting_messages(path: Path) -> Iterator[dict[str, Any]]:
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     try:
-        with closing(open_beside(path, writes=False)) as database:
+        with closing(open_to_look(path)) as database:
             yield database
     except sqlite3.DatabaseError as error:
         raise UnavailableError(

@@ -91,6 +91,7 @@ class Recorder:
         self._drop_lock = threading.Lock()
         self._dropped: Counter[str] = Counter()
         self._job_began_at: float | None = None
+        self._is_without_crops = False
         self._swept_at = self._tried_at = float("-inf")
 
     def start(self) -> None:
@@ -120,6 +121,11 @@ class Recorder:
         if began_at is not None and time.monotonic() - began_at > STUCK_SECONDS:
             return f"{self._store.path.parent}: the disk is not responding"
         return self._store.trouble
+
+    @property
+    def is_without_crops(self) -> bool:
+        """Whether the crop of the newest alert could not be kept."""
+        return self._is_without_crops
 
     @property
     def is_alive(self) -> bool:
@@ -242,15 +248,21 @@ class Recorder:
     def _save_crop(self, alert: Alert) -> tuple[Crop | None, str]:
         """Keep the crop. A full or read-only disk costs the crop, never the alert."""
         try:
-            return self._pictures.keep_reading(alert.id, alert.verdict.best), ""
+            return self._keep_crop(alert), ""
         except CropError:
             self._sweep()
         # Again, where the disk was full: old crops may have made room.
         try:
-            return self._pictures.keep_reading(alert.id, alert.verdict.best), ""
+            return self._keep_crop(alert), ""
         except CropError as error:
+            self._is_without_crops = True
             log.warning("alert published without its crop: %s", error)
             return None, str(error)
+
+    def _keep_crop(self, alert: Alert) -> Crop | None:
+        crop = self._pictures.keep_reading(alert.id, alert.verdict.best)
+        self._is_without_crops = False
+        return crop
 
     def _sweep(self) -> None:
         """Make room; a crop stays for as long as its alert waits."""

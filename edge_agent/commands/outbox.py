@@ -6,6 +6,7 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.alerts.database import is_begun
 from edge_agent.alerts.inspection import look_into, waiting_messages
 from edge_agent.alerts.store import HISTORY, AlertStore
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
@@ -87,6 +88,9 @@ def _counts(counts: Any) -> str:
 
 
 def _purge(config: Config, options: argparse.Namespace) -> int:
+    if not is_begun(config.store_file):
+        # Nothing is begun here that would belong to whoever purges.
+        return _tell_purged(0, as_json=options.json)
     with alone_in(config.state), closing(AlertStore(config.store_file, boot_id=boot_id())) as store:
         if store.trouble:
             raise UnavailableError(store.trouble)
@@ -95,7 +99,11 @@ def _purge(config: Config, options: argparse.Namespace) -> int:
             print("nothing was thrown away; say yes, or give --yes", file=sys.stderr)
             return NOT_CONFIRMED
         purged = store.purge(*options.purge)
-    if options.json:
+    return _tell_purged(purged, as_json=options.json)
+
+
+def _tell_purged(purged: int, *, as_json: bool) -> int:
+    if as_json:
         print_json({"purged": purged})
     else:
         print(f"{purged} messages were thrown away")

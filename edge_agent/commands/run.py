@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import threading
 from contextlib import closing
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from edge_agent.agent import Agent
     from edge_agent.config.model import Config
 
+OWNER_AND_GROUP = 0o027
+
 log = logging.getLogger(__name__)
 
 
@@ -45,6 +48,8 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Watch until SIGTERM or SIGINT, or until every recording has ended; SIGHUP reads the configuration again."""
+    # As the unit has it: alerts and pictures of people are nothing for everybody on the machine.
+    os.umask(OWNER_AND_GROUP | os.umask(OWNER_AND_GROUP))
     if options.source is not None:
         # JSON is YAML in which any name can be written.
         cameras = {"camera": {"source": options.source}}

@@ -6,30 +6,25 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, closing
-from pathlib import Path
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from edge_agent.alerts.crops import Crops
 from edge_agent.alerts.encryption import open_encryption
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.inspection import look_into
-from edge_agent.alerts.store import AlertStore
 from edge_agent.camera import open_camera
 from edge_agent.camera.source import shown_source
 from edge_agent.diagnosis.console import look_at_console
 from edge_agent.errors import CameraError, UnavailableError
-from edge_agent.host.clock import boot_id
 from edge_agent.mqtt.client import try_broker
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.detector import open_detector
 from edge_agent.vision.tflite import probe_runtimes
-from edge_agent.wiring import alone_in, is_at_work, open_mask_classifier
+from edge_agent.wiring import is_at_work, open_mask_classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from edge_agent.config.model import Config
 
@@ -47,14 +42,6 @@ def checks_of(config: Config) -> list[tuple[str, Callable[[], str]]]:
         ("broker", lambda: try_broker(config.mqtt, config.device.name)),
         ("console", lambda: look_at_console(config)),
     ]
-
-
-def belongs_to_another(folder: Path) -> bool:
-    """Whether root looks at the folder of a service's user: what root wrote there would shut its owner out."""
-    try:
-        return os.geteuid() == 0 and folder.stat().st_uid != 0
-    except OSError:
-        return False
 
 
 def _masks(config: Config) -> str:
@@ -94,32 +81,49 @@ def _camera(config: Config, name: str) -> str:
 
 
 def _outbox(config: Config) -> str:
-    if belongs_to_another(config.state):
-        contents = look_into(config.store_file)
-        return f"{config.store_file}: {contents.messages} messages wait; not tried to write, for it is another user's"
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(alone_in(config.state))
-        except UnavailableError:
-            contents = look_into(config.store_file)
-            return f"{config.store_file}: {contents.messages} messages wait; an agent is at work there"
-        store = stack.enter_context(closing(AlertStore(config.store_file, boot_id=boot_id())))
-        if store.trouble:
-            raise UnavailableError(store.trouble)
-        return f"{config.store_file}: {store.count()} messages wait"
+    contents = look_into(config.store_file)
+    return f"{config.store_file}: {contents.messages} messages wait; {_writable(config.state)}"
 
 
 def _crops(config: Config) -> str:
     kept = config.crops
     if kept.picture == "none":
         return "no picture is kept (crops.picture: none)"
-    encryption = open_encryption(kept.encrypt_for)
+    open_encryption(kept.encrypt_for)
     owners = f", for {len(kept.encrypt_for)} public keys alone" if kept.encrypt_for else ""
-    if belongs_to_another(config.crops_folder):
-        return f"{config.crops_folder}: not tried to write, for it is another user's{owners}"
-    crops = Crops(config.crops_folder, jpeg_quality=kept.jpeg_quality, encryption=encryption)
-    Path(crops.save("check", np.zeros((8, 8, 3), np.uint8)).file).unlink()
-    return f"{config.crops_folder}: can be written{owners}"
+    return f"{config.crops_folder}: {_writable(config.crops_folder)}{owners}"
+
+
+def _writable(folder: Path) -> str:
+    """Say whether the agent can write to a folder, without writing there: what root made would shut its owner out.
+
+    Raises:
+        UnavailableError: it cannot be written.
+    """
+    if not folder.exists():
+        above = next(one for one in folder.parents if one.exists())
+        if not above.is_dir():
+            raise UnavailableError(f"{folder}: Not a directory: {above} is in its place")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise UnavailableError(f"{folder}: cannot be made: Permission denied in {above}")
+        return "not there yet; the agent makes it"
+    if not folder.is_dir():
+        raise UnavailableError(f"{folder}: File exists, and is no folder")
+    if os.geteuid() == 0:
+        return _writable_for_owner(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UnavailableError(f"{folder}: cannot be written: Permission denied")
+    return "can be written"
+
+
+def _writable_for_owner(folder: Path) -> str:
+    """What root, who may write anywhere, sees of a folder: whether the state's owner is also its owner."""
+    owner, keeper = folder.stat().st_uid, folder.parent.stat().st_uid
+    if owner == 0 and keeper != 0:
+        raise UnavailableError(f"{folder}: belongs to root, so that the agent cannot write there")
+    if not os.access(folder, os.W_OK):
+        raise UnavailableError(f"{folder}: cannot be written: the disk is read-only")
+    return "can be written" if owner == 0 else "not tried to write, for it is another user's"
 
 
 def _history(config: Config) -> str:

@@ -138,6 +138,8 @@ def _fix_camera(source: str, message: str) -> str:
 def _fix_folder(folder: Path, message: str) -> str:
     if "Not a directory" in message or "File exists" in message:
         return f"mv {folder} {folder}.old"
+    if "belongs to root" in message:
+        return f"sudo chown --reference={folder.parent} {folder}"
     return f"sudo mkdir -p {folder} && sudo chown -R {getpass.getuser()} {folder}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,9 +94,21 @@ def _number(text: str) -> float | None:
         return None
 
 
+def has_free_inodes(folder: Path) -> bool:
+    """Whether the disk which `folder` is on, or will be on, takes another file; True where it does not count them."""
+    try:
+        status = os.statvfs(_there(folder))
+    except OSError:
+        return True
+    return status.f_files == 0 or status.f_favail > 0
+
+
 def _disk_free_bytes(folder: Path) -> int | None:
     try:
-        there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
-        return shutil.disk_usage(there).free
+        return shutil.disk_usage(_there(folder)).free
     except OSError:
         return None
+
+
+def _there(folder: Path) -> Path:
+    return next((one for one in (folder, *folder.parents) if one.exists()), folder)

@@ -22,6 +22,7 @@ ReasonCode: TypeAlias = Literal[
     "camera_wrong_size",
     "no_frames",
     "disk_full",
+    "crops_not_kept",
     "outbox_stuck",
     "outbox_dropping",
     "outbox_damaged",

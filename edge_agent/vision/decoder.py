@@ -34,6 +34,7 @@ from PIL import (
     MpoImagePlugin,  # noqa: F401
     PngImagePlugin,  # noqa: F401
     TiffImagePlugin,  # noqa: F401
+    UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
 )
 
@@ -118,10 +119,13 @@ def _opened(content: bytes, *, max_pixels: int) -> Image.Image:
     Image.MAX_IMAGE_PIXELS = None
     try:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise ValueError("not a JPEG, PNG, BMP, WebP or TIFF picture; convert it or take it away") from error
     except MemoryError:
         raise
     except Exception as error:
-        raise ValueError("not a JPEG, PNG, BMP, WebP or TIFF picture; convert it or take it away") from error
+        # What the decoder of WebP says where memory ends.
+        raise ValueError("damaged, or takes more memory than a picture of its kind may; save it anew") from error
     _check_size(picture, len(content), max_pixels=max_pixels)
     try:
         picture.load()

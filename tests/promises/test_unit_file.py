@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.config.model import CameraConfig
+from edge_agent.config.model import CameraConfig, ConsoleConfig
+from edge_agent.console.server import MOST_BESIDE_VIEWERS
 from edge_agent.errors import ConfigError, ModelError, UnavailableError
 from edge_agent.host.systemd import FEED_SECONDS, PATIENCE_SECONDS
 from edge_agent.wiring import DRAIN_SECONDS
@@ -159,6 +160,19 @@ def test_the_console_is_another_user_of_less_weight_without_devices_and_with_not
     assert int(console["CPUWeight"]) < 100
     assert int(console["Nice"]) > 0
     assert not [key for key in console if key.endswith("Directory") or key == "ReadWritePaths"]
+
+
+def test_both_services_are_bounded_and_the_console_goes_first():
+    agent, console = the_unit()["Service"], the_unit(CONSOLE_UNIT_FILE)["Service"]
+
+    for key in ("MemoryMax", "TasksMax", "LimitNOFILE", "CPUWeight", "OOMScoreAdjust"):
+        assert agent[key], key
+        assert console[key], key
+    assert int(agent["CPUWeight"]) > 100 * int(console["CPUWeight"])
+    assert int(agent["OOMScoreAdjust"]) < 0 < int(console["OOMScoreAdjust"])
+    # A process that decodes, or gives pictures, may be ended for want of memory without its service.
+    assert agent["OOMPolicy"] == console["OOMPolicy"] == "continue"
+    assert int(console["LimitNOFILE"]) > ConsoleConfig().max_viewers + MOST_BESIDE_VIEWERS
 
 
 def test_a_console_whose_port_is_taken_is_started_again_for_as_long_as_it_takes():

@@ -1,0 +1,101 @@
+"""Files of others: links and names laid where root or the agent will write, and what is left open to everybody."""
+
+from __future__ import annotations
+
+import os
+import stat
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edge_agent.diagnosis.bundle import write_bundle
+from edge_agent.diagnosis.system import look_at_system
+from edge_agent.host.atomic_files import UNFINISHED, write_whole
+from tests.journeys.agent import EXAMPLE, QUICK, AgentProcess, wait_until
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+WRITES = ("ansible.builtin.copy", "ansible.builtin.template", "ansible.builtin.file")
+SHARED_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  (looked for)
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_link_laid_where_a_file_is_begun_is_not_written_into(tmp_path, link):
+    target = tmp_path / "shadow"
+    target.write_bytes(b"root:x")
+    getattr(tmp_path / UNFINISHED.format(name="support.tar.gz"), link)(target)
+
+    write_whole(tmp_path / "support.tar.gz", b"new", mode=0o600)
+
+    assert target.read_bytes() == b"root:x"
+    assert (tmp_path / "support.tar.gz").read_bytes() == b"new"
+
+
+def test_a_bundle_replaces_a_link_and_is_readable_for_its_owner_alone(tmp_path):
+    target = tmp_path / "shadow"
+    target.write_bytes(b"root:x")
+    bundle = tmp_path / "support.tar.gz"
+    bundle.symlink_to(target)
+
+    write_bundle(
+        bundle,
+        findings=[],
+        system=look_at_system(),
+        config=None,
+        machine=None,
+        journal="",
+        when=datetime(2026, 3, 1, tzinfo=timezone.utc),
+    )
+
+    assert target.read_bytes() == b"root:x"
+    assert not bundle.is_symlink()
+    assert stat.S_IMODE(bundle.stat().st_mode) == 0o600
+
+
+def tasks_of(content: Any) -> list[dict[str, Any]]:
+    """Every task in a list of tasks, those in blocks included."""
+    found = []
+    for task in content or []:
+        found.append(task)
+        for key in ("block", "rescue", "always"):
+            found += tasks_of(task.get(key))
+    return found
+
+
+@pytest.mark.parametrize(
+    "file", sorted((DEPLOY / "ansible/roles/maskwatch/tasks").glob("*.yml")), ids=lambda file: file.name
+)
+def test_the_role_writes_nothing_under_a_name_that_a_local_user_could_have_taken(file):
+    text = file.read_text(encoding="utf-8")
+    assert not [folder for folder in SHARED_FOLDERS if f"{folder}/" in text]
+    for task in tasks_of(yaml.safe_load(text)):
+        for module in WRITES:
+            keys = task.get(module, {})
+            if not keys or keys.get("state") == "absent":
+                continue
+            assert "mode" in keys, task["name"]
+            # The preview is written where a person sits, as that person.
+            assert file.name == "preview.yml" or {"owner", "group"} <= keys.keys(), task["name"]
+
+
+@pytest.mark.parametrize("script", ["install.sh", "debian/postinst", "debian/prerm", "debian/postrm"])
+def test_no_script_that_root_runs_writes_where_everybody_may(script):
+    text = (DEPLOY / script).read_text(encoding="utf-8")
+
+    assert not [folder for folder in SHARED_FOLDERS if f" {folder}/" in text or f">{folder}/" in text]
+
+
+def test_what_the_agent_keeps_is_closed_to_others_outside_systemd_too(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with AgentProcess(tmp_path, {"cameras": {"door": {"source": str(EXAMPLE)}}, **QUICK}) as agent:
+            wait_until((tmp_path / "state" / "alerts.sqlite-wal").exists, "the store")
+            agent.end()
+    finally:
+        os.umask(before)
+
+    kept = [path for path in (tmp_path / "state").rglob("*") if not path.is_socket()]
+    assert kept
+    assert [path for path in kept if path.stat().st_mode & 0o007] == []
