@@ -39,7 +39,7 @@ PINNED := hypothesis import-linter mypy pytest pytest-cov pytest-timeout pytest-
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # What the device side meets on a machine that takes the newest of everything. OpenCV 5 by name: 4 is allowed, and OpenCV
 # 5 has no cascades, which two of the tests are about.
-NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert cryptography paho-mqtt pillow pydantic pyyaml pyzmq \
+NEWEST := 'numpy>=2' 'opencv-python-headless>=5' ai-edge-litert av cryptography paho-mqtt pillow pydantic pyyaml pyzmq \
 	hypothesis jsonschema matplotlib pytest pytest-timeout scikit-image
 
 .PHONY: help run check test update-constraints packages documents fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console \

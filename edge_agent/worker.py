@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 STOP_CHECK_SECONDS = 0.1
 # A main thread that has not taken so many does not run; frames would fill the memory.
 MOST_RESULTS = 50
+# A paused camera is seen to be alive this often.
+PAUSED_SECONDS = 1.0
 WORKER_THREAD = "worker "
 """How the names of these threads begin."""
 CLOSE_SECONDS = 1.0
@@ -57,6 +59,8 @@ class Worker:
         """Take the parts; nothing happens before `start`. `results` is read by the main thread."""
         self._feed, self._pipeline, self._timelines = feed, pipeline, timelines
         self._pauses, self._recorder, self._results = pauses, recorder, results
+        self._glance_at = float("-inf")
+        feed.convert_only_what_is_due(self._due_at)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=WORKER_THREAD + feed.state().name, daemon=True)
         self.failure: Exception | None = None
@@ -80,6 +84,10 @@ class Worker:
         self.ask_to_stop()
         self._thread.join(timeout_seconds)
 
+    def _due_at(self) -> float:
+        """From when on a picture is looked at; the camera's thread asks."""
+        return max(self._pipeline.rate.due_at, self._glance_at)
+
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
@@ -95,6 +103,7 @@ class Worker:
     def _watch(self, frame: Frame) -> Outcome | None:
         """Take a frame through the pipeline, unless nobody is to be watched there."""
         if self._pauses.is_paused(frame.camera, at=time.monotonic()):
+            self._glance_at = frame.taken_at + PAUSED_SECONDS
             # Now, and not when the pause is over: a resolution hours later would tell a duration that nobody watched.
             self._record_resolved(self._pipeline.look_away(frame))
             return None

@@ -42,6 +42,9 @@ class Frames:
     def __init__(self, frames: list[Frame]) -> None:
         self._frames = frames
 
+    def convert_only_what_is_due(self, due_at: Any) -> None:
+        """All frames are there already."""
+
     def wait(self, _timeout_seconds: float) -> Frame | None:
         return self._frames.pop(0) if self._frames else None
 
@@ -68,6 +71,7 @@ class Alerting:
 
     def __init__(self, *, always: bool = False) -> None:
         self._pipeline = a_pipeline(Faces())
+        self.rate = self._pipeline.rate
         self._always, self._frames = always, 0
 
     def process(self, frame: Frame) -> Outcome:
@@ -145,14 +149,18 @@ class Ticking:
     """A camera that gives a picture every few milliseconds, or blocks in its read until it is released."""
 
     position_seconds = None
+    age_seconds = 0.0
 
     def __init__(self, blocks: threading.Event | None) -> None:
         self._blocks = blocks
 
-    def read(self) -> Any:
+    def grab(self) -> bool:
         if self._blocks is not None:
             self._blocks.wait(30.0)
         time.sleep(0.002)
+        return True
+
+    def retrieve(self) -> Any:
         return np.zeros((12, 16, 3), np.uint8)
 
     def close(self) -> None:

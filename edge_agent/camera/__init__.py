@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from edge_agent.camera.source import source_kind
 from edge_agent.config.model import named_source
+from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from edge_agent.camera.video import Recording
     from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Image
 
@@ -19,14 +23,27 @@ class Camera(Protocol):
 
     @property
     def position_seconds(self) -> float | None:
-        """Where in the recording the picture read last stands; None for a live camera, which paces itself."""
+        """Where in the recording the picture grabbed last stands; None for a live camera, which paces itself."""
         ...
 
-    def read(self) -> Image | None:
-        """Wait for the next picture: BGR uint8, (height, width, 3). None at the end of a recording or folder.
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the picture grabbed last was taken, as far as the camera tells."""
+        ...
+
+    def grab(self) -> bool:
+        """Wait for the next picture; False at the end of a recording or folder.
 
         Raises:
             CameraError: the source is lost.
+        """
+        ...
+
+    def retrieve(self) -> Image:
+        """Return the picture grabbed last: BGR uint8, (height, width, 3). Costs time, so only where it is wanted.
+
+        Raises:
+            CameraError: it cannot be converted.
         """
         ...
 
@@ -38,7 +55,7 @@ class Camera(Protocol):
 def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Camera:
     """Open what `config.source` names: a V4L2 device, a network address, a recording, a folder, a program's output.
 
-    Where `stop` is set, a read that can be ended ends soon.
+    Where `stop` is set, a grab that can be ended ends soon.
 
     Raises:
         CameraError: it is not there, not allowed, or gives no pictures; the message holds no password.
@@ -46,17 +63,14 @@ def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Ca
     source = config.source
     match source_kind(source):
         case "device":
-            from edge_agent.camera.opencv import open_device
+            from edge_agent.camera.v4l2 import open_device
 
             return open_device(f"/dev/video{source}" if source.isdecimal() else source, config)
         case "stream":
-            from edge_agent.camera.opencv import open_stream
-
-            return open_stream(source, read_timeout_seconds=config.read_timeout_seconds)
+            camera: Camera = _video().StreamCamera(config, stop=stop or threading.Event())
+            return camera
         case "recording":
-            from edge_agent.camera.opencv import Recording
-
-            return Recording(Path(source))
+            return open_recording(Path(source), config)
         case "pictures":
             from edge_agent.camera.pictures import PictureFolder
 
@@ -69,3 +83,24 @@ def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Ca
             from edge_agent.camera.picamera2 import open_picamera2
 
             return open_picamera2(config, number=(named_source(source) or ("", ""))[1])
+
+
+def open_recording(path: Path, config: CameraConfig | None = None) -> Recording:
+    """Open a video file.
+
+    Raises:
+        CameraError: the file is missing, empty, not a video, or holds no frame.
+    """
+    recording: Recording = _video().Recording(path, config)
+    return recording
+
+
+def _video() -> ModuleType:
+    try:
+        from edge_agent.camera import video
+    except ImportError as error:
+        raise CameraError(
+            f"recordings and network streams need PyAV, which cannot be imported ({error}); 'pip install av', or where "
+            "it has no wheel write 'source: \"ffmpeg: ADDRESS\"' (docs/platforms.md)"
+        ) from error
+    return video

@@ -46,9 +46,9 @@ class FeedState:
     """How a camera does.
 
     `reason` says why it is not open, `faults` what is wrong with the pictures of one that is. `frames` counts pictures
-    read and `dropped` those that a newer one replaced before anybody looked; `reopened` counts recoveries and what was
-    tried for a frozen one. `last_frame_at` is monotonic seconds, None before the first. The size is that of what is
-    watched, turned and cut.
+    that came and `dropped` those that were due, but replaced by a newer one before anybody looked; `reopened` counts
+    recoveries and what was tried for a frozen one. `last_frame_at` is monotonic seconds, None before the first. The
+    size is that of what is watched, turned and cut.
     """
 
     name: str
@@ -87,6 +87,7 @@ class CameraFeed:
         self._state = FeedState(name)
         self._newest: Frame | None = None
         self._failure: Exception | None = None
+        self._due_at: Callable[[], float] = _always_due
         self._lost_at: float | None = None
         self._attempts = 0
         self._opened_at: float | None = None
@@ -99,6 +100,10 @@ class CameraFeed:
     def start(self) -> None:
         """Begin to follow the camera."""
         self._thread.start()
+
+    def convert_only_what_is_due(self, due_at: Callable[[], float]) -> None:
+        """Offer no picture that was taken before what this says, monotonic seconds; it is asked for each picture."""
+        self._due_at = due_at
 
     def take(self) -> Frame | None:
         """Return the newest frame, once; None while there is none that was not taken before.
@@ -175,13 +180,17 @@ class CameraFeed:
     def _play(self, camera: Camera) -> bool:
         """Read until the end of a recording, or until told to stop; False where the camera is to be opened anew."""
         begun_at: float | None = None
-        while (image := camera.read()) is not None and not self._stop.is_set():
+        while camera.grab() and not self._stop.is_set():
             if (position_seconds := camera.position_seconds) is not None:
                 # A recording passes as time does: what a camera on site would have shown now.
                 begun_at = time.monotonic() - position_seconds if begun_at is None else begun_at
                 if self._stop.wait(begun_at + position_seconds - time.monotonic()):
                     return True
-            taken_at = time.monotonic()
+            taken_at = time.monotonic() - camera.age_seconds
+            if taken_at < self._due_at():
+                self._pass_over(taken_at=taken_at)
+                continue
+            image = camera.retrieve()
             self._keep(transform(image, self._config), taken_at=taken_at)
             # Somebody chose a recording as it is.
             if position_seconds is None and self._is_to_be_reopened(image, at=taken_at):
@@ -233,6 +242,11 @@ class CameraFeed:
                 )
         with self._arrived:
             self._state = replace(self._state, faults=faults)
+
+    def _pass_over(self, *, taken_at: float) -> None:
+        """Count a picture that nobody wants."""
+        with self._arrived:
+            self._state = replace(self._state, frames=self._state.frames + 1, last_frame_at=taken_at)
 
     def _keep(self, image: Image, *, taken_at: float) -> None:
         """Count a picture and offer it."""
@@ -294,6 +308,11 @@ class CameraFeed:
         with self._arrived:
             self._state = replace(self._state, is_open=False, reason="the recording has ended", finished=True)
             self._arrived.notify_all()
+
+
+def _always_due() -> float:
+    """Every picture is wanted until somebody says otherwise."""
+    return float("-inf")
 
 
 def reopen_pause(

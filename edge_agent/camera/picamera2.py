@@ -22,25 +22,35 @@ class RibbonCamera:
     """A camera that picamera2 has started. Owned by one thread."""
 
     position_seconds: None = None
+    age_seconds = 0.0
 
     def __init__(self, camera: Any, *, shown: str, read_timeout_seconds: float) -> None:
         """`camera` is a started Picamera2; `shown` is how errors call it."""
         self._camera, self._shown, self._silence_seconds = camera, shown, read_timeout_seconds
+        self._grabbed: Image | None = None
 
-    def read(self) -> Image:
-        """Wait for the next picture.
+    def grab(self) -> bool:
+        """Wait for the next picture; always True, for a camera has no end.
 
         Raises:
             CameraError: the camera is lost, or silent for too long.
         """
         try:
-            return as_bgr(self._camera.capture_array("main", wait=False).get_result(timeout=self._silence_seconds))
+            pixels = self._camera.capture_array("main", wait=False).get_result(timeout=self._silence_seconds)
+            self._grabbed = as_bgr(pixels)
         except (TimeoutError, FutureTimeoutError) as error:
             raise CameraError(
                 f"{self._shown}: no picture for {self._silence_seconds:.0f} s; check the camera's ribbon"
             ) from error
         except (RuntimeError, OSError, ValueError) as error:
             raise CameraError(f"{self._shown}: stopped giving pictures ({error}); check the camera's ribbon") from error
+        return True
+
+    def retrieve(self) -> Image:
+        """Return the picture grabbed last."""
+        if self._grabbed is None:
+            raise AssertionError("nothing has been grabbed")
+        return self._grabbed
 
     def close(self) -> None:
         """Let go of the camera."""

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 class PictureFolder:
     """A folder of pictures in name order, played like a recording. Unreadable ones are logged once and skipped."""
 
+    age_seconds = 0.0
+
     def __init__(self, folder: Path) -> None:
         """List the folder and read its first picture, for a folder without any is of no use.
 
@@ -33,6 +35,7 @@ class PictureFolder:
         """
         self._paths = iter(picture_paths([folder]))
         self._read = 0
+        self._grabbed: Image | None = None
         self._first, refused = self._next()
         if self._first is None:
             if refused:
@@ -42,17 +45,23 @@ class PictureFolder:
 
     @property
     def position_seconds(self) -> float:
-        """Where the picture read last would stand in a recording."""
+        """Where the picture grabbed last would stand in a recording."""
         return max(self._read - 1, 0) / PICTURES_PER_SECOND
 
-    def read(self) -> Image | None:
-        """Read the next picture that can be read; None after the last."""
-        image, self._first = self._first, None
-        if image is None:
-            image, refused = self._next()
+    def grab(self) -> bool:
+        """Read the next picture that can be read; False after the last."""
+        self._grabbed, self._first = self._first, None
+        if self._grabbed is None:
+            self._grabbed, refused = self._next()
             _report(refused)
-        self._read += image is not None
-        return image
+        self._read += self._grabbed is not None
+        return self._grabbed is not None
+
+    def retrieve(self) -> Image:
+        """Return the picture grabbed last."""
+        if self._grabbed is None:
+            raise AssertionError("nothing has been grabbed")
+        return self._grabbed
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -49,6 +49,7 @@ class PipeCamera:
     """A program in a process group of its own, without a shell. Owned by one thread."""
 
     position_seconds: None = None
+    age_seconds = 0.0
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class PipeCamera:
         read_timeout_seconds: float,
         stop: threading.Event,
     ) -> None:
-        """Start the program; `shown` is how errors call it. A read ends soon after `stop` is set.
+        """Start the program; `shown` is how errors call it. A grab ends soon after `stop` is set.
 
         Raises:
             CameraError: there is no such program, or it may not be started.
@@ -68,6 +69,7 @@ class PipeCamera:
         self._silence_seconds, self._stop = read_timeout_seconds, stop
         self._patience_seconds = max(read_timeout_seconds, START_SECONDS)
         self._said = b""
+        self._grabbed: Image | None = None
         self._has_written = False
         try:
             self._process = subprocess.Popen(  # noqa: S603  (the command stands in the configuration for this)
@@ -85,8 +87,8 @@ class PipeCamera:
         for end in (self._pictures, self._messages):
             self._waiting.register(end, select.POLLIN)
 
-    def read(self) -> Image:
-        """Wait for the next picture; of those that have come already, the newest.
+    def grab(self) -> bool:
+        """Wait for the next picture; of those that have come already, the newest. Always True: a program has no end.
 
         Raises:
             CameraError: the program has ended, is silent for too long, or is to be stopped.
@@ -98,11 +100,18 @@ class PipeCamera:
             goes_on = self._take_in()
             image = self._stream.newest()
             if image is not None:
+                self._grabbed = image
                 self._patience_seconds = self._silence_seconds
-                return image
+                return True
             if not goes_on:
                 raise CameraError(f"{self._shown}: {self._why_ended()}")
         raise CameraError(f"{self._shown}: {self._why_silent()}")
+
+    def retrieve(self) -> Image:
+        """Return the picture grabbed last."""
+        if self._grabbed is None:
+            raise AssertionError("nothing has been grabbed")
+        return self._grabbed
 
     def close(self) -> None:
         """End the program and whatever it has started."""

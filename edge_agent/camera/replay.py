@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from edge_agent.camera.opencv import Recording
+from edge_agent.camera import open_recording
 from edge_agent.camera.pictures import PictureFolder
 from edge_agent.domain import Frame
 from edge_agent.errors import CameraError
@@ -13,6 +13,8 @@ from edge_agent.errors import CameraError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from edge_agent.camera.video import Recording
 
 
 def recorded_frames(path: Path, *, camera: str) -> Iterator[Frame]:
@@ -28,16 +30,16 @@ def recorded_frames(path: Path, *, camera: str) -> Iterator[Frame]:
         begun_when = datetime.fromtimestamp(path.stat().st_mtime, tz=timezone.utc)
     except OSError as error:
         raise CameraError(f"{path}: {error.strerror}; give a recording or a folder of pictures") from error
-    recording = PictureFolder(path) if path.is_dir() else Recording(path)
+    recording = PictureFolder(path) if path.is_dir() else open_recording(path)
     return _frames(recording, camera=camera, begun_when=begun_when)
 
 
 def _frames(recording: Recording | PictureFolder, *, camera: str, begun_when: datetime) -> Iterator[Frame]:
     try:
         index = 0
-        while (image := recording.read()) is not None:
+        while recording.grab():
             at = recording.position_seconds
-            yield Frame(camera, index, image, taken_at=at, taken_when=begun_when + timedelta(seconds=at))
+            yield Frame(camera, index, recording.retrieve(), taken_at=at, taken_when=begun_when + timedelta(seconds=at))
             index += 1
     finally:
         recording.close()

@@ -43,6 +43,7 @@ FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
+DecoderName = Literal["auto", "software", "v4l2m2m", "cuda", "vaapi", "qsv", "drm"]
 NAMED_SOURCES = ("pipe", "rpicam", "jetson-csi", "ffmpeg", "picamera2")
 """Sources that are programs or libraries: a name, and behind a colon what it needs to know."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
@@ -209,6 +210,16 @@ class CameraConfig(_Section):
     )
     pixel_format: Literal["mjpeg", "bgr", "i420", "nv12"] = Field(
         "mjpeg", description="Output format of a 'pipe:' command; all but mjpeg need frame_size"
+    )
+    decoder: DecoderName = Field(
+        "auto",
+        description="Decoder of a video stream; auto: v4l2m2m where it works, otherwise software",
+    )
+    pixel_aspect_ratio: float = Field(
+        0.0,
+        ge=0.0,
+        le=4.0,
+        description="Width of a pixel by its height, such as 2 for 960x1080 of a 16:9 scene; 0: as the video states",
     )
     rotate: Literal[0, 90, 180, 270] = Field(0, description="Clockwise rotation in degrees")
     flip: Literal["none", "horizontal", "vertical"] = Field("none", description="Mirroring, after the rotation")

@@ -74,9 +74,9 @@ def _camera(config: Config, name: str) -> str:
         # A V4L2 device gives its pictures to one program at a time.
         return f"{shown}: not opened, for an agent is at work; 'systemctl status edge-agent' tells how its cameras do"
     with closing(open_camera(camera)) as opened:
-        image = opened.read()
-    if image is None:
-        raise CameraError(f"{shown}: opens, but holds no picture")
+        if not opened.grab():
+            raise CameraError(f"{shown}: opens, but holds no picture")
+        image = opened.retrieve()
     return f"{shown}: {image.shape[1]}x{image.shape[0]}"
 
 

@@ -94,7 +94,7 @@ def frames_of_camera(config: Config, name: str, *, count: int) -> list[Frame]:
             "('sudo systemctl stop edge-agent'), or measure without --camera"
         )
     with closing(open_camera(camera)) as opened:
-        images = [image for _ in range(FIRST_PICTURES + count) if (image := opened.read()) is not None]
+        images = [opened.retrieve() for _ in range(FIRST_PICTURES + count) if opened.grab()]
     if not images:
         raise CameraError(f"{shown_source(camera.source)}: gives no picture; 'edge-agent doctor' says more")
     when = datetime.now(timezone.utc)

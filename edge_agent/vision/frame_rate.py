@@ -30,6 +30,11 @@ class FrameRate:
         """How many are wanted now, at most; None: every picture."""
         return 1 / self._interval_seconds if self._interval_seconds else None
 
+    @property
+    def due_at(self) -> float:
+        """From when on a picture is wanted: none that was taken before has to be converted. Any thread may ask."""
+        return float("-inf") if self._next_at is None else self._next_at - EARLY_FRACTION * self._interval_seconds
+
     def slow_to(self, share: float, *, least_per_second: float) -> None:
         """Want this share (0..1) of the pictures asked for, but no fewer a second than `least_per_second`; 1: all."""
         if share >= 1:
@@ -40,7 +45,7 @@ class FrameRate:
 
     def wants(self, at: float) -> bool:
         """Return whether the picture taken now is wanted."""
-        if self._next_at is not None and at < self._next_at - EARLY_FRACTION * self._interval_seconds:
+        if at < self.due_at:
             return False
         # From the time it was due, not from now: otherwise a camera's own jitter would add up to a lower rate.
         due_at = at if self._next_at is None else max(self._next_at, at - self._interval_seconds)

@@ -22,15 +22,19 @@ class Ticker:
     """A live camera with a picture every `seconds`; None: it is lost again and again."""
 
     position_seconds = None
+    age_seconds = 0.0
 
     def __init__(self, seconds):
         self.seconds = seconds
         self.is_closed = False
 
-    def read(self):
+    def grab(self):
         if self.seconds is None:
             raise CameraError("fake: silent")
         time.sleep(self.seconds)
+        return True
+
+    def retrieve(self):
         return np.zeros((12, 16, 3), np.uint8)
 
     def close(self):

@@ -28,19 +28,25 @@ class FakeCamera:
     """A live camera that gives its pictures at once, then is lost, or hangs until `released`."""
 
     position_seconds = None
+    age_seconds = 0.0
 
     def __init__(self, pictures, *, hangs=False):
         self.left = list(range(pictures))
         self.hangs = hangs
         self.released = threading.Event()
-        self.closed = 0
+        self.closed = self.retrieved = 0
 
-    def read(self):
+    def grab(self):
         if self.left:
-            return np.full((12, 16, 3), self.left.pop(0), np.uint8)
+            self.picture = np.full((12, 16, 3), self.left.pop(0), np.uint8)
+            return True
         if self.hangs:
             self.released.wait()
         raise CameraError("fake: stopped giving pictures")
+
+    def retrieve(self):
+        self.retrieved += 1
+        return self.picture
 
     def close(self):
         self.closed += 1
@@ -89,6 +95,21 @@ def test_only_the_newest_frame_is_kept_and_given_once():
     assert (state.dropped, state.is_open, state.reason) == (4, True, "")
     assert (state.width_px, state.height_px) == (16, 12)
     assert camera.closed == 1
+
+
+def test_a_picture_that_is_not_due_is_counted_and_never_converted():
+    camera = FakeCamera(5, hangs=True)
+    feed = a_feed(Shop(camera))
+    feed.convert_only_what_is_due(lambda: time.monotonic() + 60.0)
+
+    feed.start()
+    wait_until(lambda: feed.state().frames == 5)
+    state = feed.state()
+    camera.released.set()
+    feed.close()
+
+    assert feed.take() is None
+    assert (camera.retrieved, state.dropped) == (0, 0)
 
 
 def test_a_frame_bears_the_time_at_which_it_came():
@@ -287,12 +308,16 @@ class Film:
     """A live camera whose pictures are chosen from outside."""
 
     position_seconds = None
+    age_seconds = 0.0
 
     def __init__(self, picture):
         self.picture = picture
 
-    def read(self):
+    def grab(self):
         time.sleep(0.005)
+        return True
+
+    def retrieve(self):
         return self.picture()
 
     def close(self):

@@ -7,6 +7,7 @@ import pytest
 from edge_agent.camera import open_camera
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
+from tests.cameras import next_picture
 
 LIBRARY = """
 import numpy as np
@@ -61,7 +62,7 @@ def opened(source="picamera2", **keys):
 def test_pictures_come_as_blue_green_red_in_the_size_asked_for(library):
     camera = opened(frame_size=(64, 48), capture_fps=5)
 
-    image = camera.read()
+    image = next_picture(camera)
     camera.close()
 
     assert image.shape == (48, 64, 3)
@@ -79,13 +80,13 @@ def test_the_second_camera_has_the_number_one(library):
 
 def test_silence_and_then_a_failure_are_losses(library):
     camera = opened(read_timeout_seconds=0.1)
-    camera.read()
-    camera.read()
+    next_picture(camera)
+    next_picture(camera)
 
     with pytest.raises(CameraError, match="picamera2: no picture for 0 s; check the camera's ribbon"):
-        camera.read()
+        next_picture(camera)
     with pytest.raises(CameraError, match=r"stopped giving pictures .camera frontend has timed out"):
-        camera.read()
+        next_picture(camera)
 
 
 @pytest.mark.usefixtures("library")

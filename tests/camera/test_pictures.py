@@ -8,6 +8,7 @@ import pytest
 
 from edge_agent.camera.pictures import PICTURES_PER_SECOND, PictureFolder, picture_paths
 from edge_agent.errors import CameraError
+from tests.cameras import next_picture
 
 
 def write_picture(path, pixels=None):
@@ -36,11 +37,11 @@ def test_a_broken_picture_among_good_ones_is_reported_once_and_skipped(tmp_path,
 
     seen = []
     with caplog.at_level(logging.WARNING):
-        while (image := folder.read()) is not None:
+        while (image := next_picture(folder)) is not None:
             seen.append((int(image[0, 0, 0]), folder.position_seconds))
 
     assert seen == [(1, 0.0), (3, 1 / PICTURES_PER_SECOND), (4, 2 / PICTURES_PER_SECOND)]
-    assert folder.read() is None
+    assert next_picture(folder) is None
     reported = [record.getMessage().split(":")[0] for record in caplog.records]
     assert reported == [str(tmp_path / "0.png"), str(tmp_path / "2.png")]
 

@@ -15,6 +15,7 @@ from edge_agent.camera import open_camera
 from edge_agent.camera.pipe import END_SECONDS
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
+from tests.cameras import next_picture
 from tests.rtsp_server import RtspServer
 
 MOVING = "testsrc=size=320x240:rate=25"
@@ -46,9 +47,9 @@ def wait_until_dead(process_id):
 
 def test_the_preset_ffmpeg_gives_pictures_at_their_pace():
     with closing(opened(f"ffmpeg: -re -f lavfi {MOVING}")) as camera:
-        camera.read()
+        next_picture(camera)
         began_at = time.monotonic()
-        images = [camera.read() for _ in range(25)]
+        images = [next_picture(camera) for _ in range(25)]
         took_seconds = time.monotonic() - began_at
 
     assert {image.shape for image in images} == {(240, 320, 3)}
@@ -57,9 +58,9 @@ def test_the_preset_ffmpeg_gives_pictures_at_their_pace():
 
 def test_the_preset_ffmpeg_gives_the_size_and_rate_that_are_asked_for():
     with closing(opened(f"ffmpeg: -re -f lavfi {MOVING}", frame_size=(160, 120), capture_fps=5)) as camera:
-        camera.read()
+        next_picture(camera)
         began_at = time.monotonic()
-        images = [camera.read() for _ in range(5)]
+        images = [next_picture(camera) for _ in range(5)]
 
     assert images[-1].shape == (120, 160, 3)
     assert time.monotonic() - began_at > 0.6
@@ -69,7 +70,7 @@ def test_the_preset_ffmpeg_gives_the_size_and_rate_that_are_asked_for():
 def test_raw_frames_of_ffmpeg_have_their_colours(pixels, name):
     command = f"ffmpeg -v error -re -f lavfi -i color=red:size=64x48:rate=25 -pix_fmt {name} -f rawvideo -"
     with closing(opened(f"pipe: {command}", pixel_format=pixels, frame_size=(64, 48))) as camera:
-        image = camera.read()
+        image = next_picture(camera)
 
     assert image.shape == (48, 64, 3)
     assert image[20, 30] == pytest.approx([0, 0, 255], abs=6)
@@ -80,7 +81,7 @@ def test_gst_launch_gives_pictures_as_on_a_jetson():
     """The preset but for its sensor, which only a Jetson has."""
     pipeline = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=15/1,format=I420"
     with closing(opened(f"pipe: gst-launch-1.0 --quiet {pipeline} ! jpegenc ! fdsink fd=1")) as camera:
-        images = [camera.read() for _ in range(5)]
+        images = [next_picture(camera) for _ in range(5)]
 
     assert {image.shape for image in images} == {(240, 320, 3)}
 
@@ -95,11 +96,11 @@ sys.stderr.write("written")
 time.sleep(60)
 """
     with closing(opened(a_program(code))) as camera:
-        camera.read()
+        next_picture(camera)
         time.sleep(0.2)
         with closing(opened(a_program(code))) as late:
             time.sleep(3.0)
-            newest = late.read()
+            newest = next_picture(late)
 
     assert newest.mean() == pytest.approx(190, abs=3)
 
@@ -107,7 +108,7 @@ time.sleep(60)
 def test_a_program_that_ends_is_a_loss_with_its_last_words():
     code = "import sys; sys.stderr.write('looking\\nsensor 0 is not there\\n'); sys.exit(3)"
     with closing(opened(a_program(code))) as camera, pytest.raises(CameraError) as raised:
-        camera.read()
+        next_picture(camera)
 
     assert str(raised.value) == (
         f"pipe: {sys.executable}: the program has ended with exit status 3: looking; sensor 0 is not there"
@@ -120,7 +121,7 @@ def test_a_program_that_is_killed_is_a_loss():
         closing(opened(a_program(code))) as camera,
         pytest.raises(CameraError, match="was ended by signal 9; start it by hand to see why"),
     ):
-        camera.read()
+        next_picture(camera)
 
 
 def test_a_program_that_goes_on_without_its_output_is_a_loss():
@@ -129,7 +130,7 @@ def test_a_program_that_goes_on_without_its_output_is_a_loss():
         closing(opened(a_program(code))) as camera,
         pytest.raises(CameraError, match="has closed its output"),
     ):
-        camera.read()
+        next_picture(camera)
 
 
 def test_a_program_that_stalls_is_noticed_after_its_silence():
@@ -140,10 +141,10 @@ sys.stdout.buffer.flush()
 time.sleep(60)
 """
     with closing(opened(a_program(code), read_timeout_seconds=0.5)) as camera:
-        camera.read()
+        next_picture(camera)
         stalled_at = time.monotonic()
         with pytest.raises(CameraError, match="no picture for 0 s"):
-            camera.read()
+            next_picture(camera)
 
     assert 0.4 < time.monotonic() - stalled_at < 2 + END_SECONDS
 
@@ -167,7 +168,7 @@ def test_no_shell_reads_the_command(tmp_path):
         closing(opened(f"pipe: echo hello; touch {tmp_path}/made > {tmp_path}/redirected")) as camera,
         pytest.raises(CameraError, match="has ended"),
     ):
-        camera.read()
+        next_picture(camera)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -207,7 +208,7 @@ open({str(tmp_path / "number")!r}, "w").write(str(child.pid))
     camera = opened(a_program(code), read_timeout_seconds=0.3)
     # Its child holds the output open.
     with pytest.raises(CameraError):
-        camera.read()
+        next_picture(camera)
     camera.close()
 
     wait_until_dead(int((tmp_path / "number").read_text()))
@@ -220,7 +221,7 @@ def test_a_read_that_waits_ends_soon_after_the_word_to_stop():
         timer.start()
         began_at = time.monotonic()
         with pytest.raises(CameraError, match="asked to stop"):
-            camera.read()
+            next_picture(camera)
         timer.join()
 
     assert time.monotonic() - began_at < 1 + END_SECONDS
@@ -229,7 +230,7 @@ def test_a_read_that_waits_ends_soon_after_the_word_to_stop():
 def test_a_program_that_talks_without_end_fills_no_memory_and_is_quoted_in_short():
     code = "import sys\nfor n in range(20000): sys.stderr.write('x' * 500 + str(n) + '\\n')\nsys.exit(1)"
     with closing(opened(a_program(code))) as camera, pytest.raises(CameraError) as raised:
-        camera.read()
+        next_picture(camera)
 
     assert str(raised.value).endswith("x19999")
     assert len(str(raised.value)) < 500
@@ -241,7 +242,7 @@ def test_a_password_in_a_command_is_told_nobody_even_where_the_program_tells_it(
     address = server.address("admin:hunter2")
 
     with closing(opened(source.format(address))) as camera, pytest.raises(CameraError) as raised:
-        camera.read()
+        next_picture(camera)
 
     assert "hunter2" not in str(raised.value)
     assert "Connection refused" in str(raised.value)
@@ -253,4 +254,4 @@ def test_a_network_camera_comes_in_through_ffmpeg():
         RtspServer("admin:hunter2") as server,
         closing(opened(f"ffmpeg: {server.address('admin:hunter2')}")) as camera,
     ):
-        assert camera.read().shape == (240, 320, 3)
+        assert next_picture(camera).shape == (240, 320, 3)

@@ -50,7 +50,7 @@ def test_the_document_states_these_times():
     assert f"takes {BACK_SECONDS:g} s at most" in text
 
 
-@pytest.mark.parametrize("source", ["{}", "ffmpeg: {}"], ids=["OpenCV", "ffmpeg"])
+@pytest.mark.parametrize("source", ["{}", "ffmpeg: {}"], ids=["stream", "ffmpeg"])
 def test_a_network_camera_without_power_is_seen_and_watched_again_when_it_is_back(source):
     with RtspServer() as server, followed(source.format(server.address()), read_timeout_seconds=3.0) as feed:
         server.kill()
@@ -61,7 +61,7 @@ def test_a_network_camera_without_power_is_seen_and_watched_again_when_it_is_bac
         assert feed.state().reopened == 1
 
 
-@pytest.mark.parametrize("source", ["{}", "ffmpeg: {}"], ids=["OpenCV", "ffmpeg"])
+@pytest.mark.parametrize("source", ["{}", "ffmpeg: {}"], ids=["stream", "ffmpeg"])
 def test_a_network_camera_that_hangs_is_seen_and_watched_again_when_it_goes_on(source):
     with RtspServer() as server, followed(source.format(server.address()), read_timeout_seconds=3.0) as feed:
         server.freeze()

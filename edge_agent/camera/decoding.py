@@ -1,0 +1,221 @@
+"""Decoding: how do packets of video become upright pictures with square pixels?
+
+FFmpeg through PyAV: interlaced frames are deinterlaced, stated rotation and sample aspect ratio are applied.
+"""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import av.error
+import av.filter
+import cv2
+import numpy as np
+from av.codec.hwaccel import HWAccel, hwdevices_available
+
+from edge_agent.errors import CameraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    from edge_agent.config.model import DecoderName
+    from edge_agent.domain import Image
+
+# Pixels of honest video are between half as wide and three times as wide as high; beyond, the header is damaged.
+LEAST_ASPECT, MOST_ASPECT = Fraction(1, 3), Fraction(3)
+# What video recorders send without saying that its pixels are not square: half of the width or of the height is left
+# out (2CIF, half D1, 720p and 1080p "lite", 4 and 5 megapixels "lite").
+UNSTATED_ASPECTS = {
+    (704, 288): Fraction(1, 2),
+    (720, 288): Fraction(1, 2),
+    (704, 240): Fraction(1, 2),
+    (720, 240): Fraction(1, 2),
+    (352, 576): Fraction(2),
+    (352, 480): Fraction(2),
+    (640, 720): Fraction(2),
+    (960, 1080): Fraction(2),
+    (1280, 1440): Fraction(2),
+    (1296, 1944): Fraction(2),
+}
+# Up to Full HD one core of a Raspberry Pi 4 keeps up, and each further thread would hold a picture back.
+ONE_THREAD_PIXELS = 1920 * 1088
+# A hardware decoder that has shown nothing for so many packets does not work with this stream.
+PATIENCE_PACKETS = 100
+_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+
+log = logging.getLogger(__name__)
+
+
+class VideoDecoder:
+    """The decoder of one video stream. Owned by one thread."""
+
+    def __init__(self, stream: VideoStream, *, decoder: DecoderName, aspect_ratio: float, shown: str) -> None:
+        """Choose a decoder; `aspect_ratio` is a pixel's width by its height, 0 where the stream is to say so.
+
+        Raises:
+            CameraError: there is no such decoder here.
+        """
+        self._stream, self._aspect_ratio, self._shown = stream, aspect_ratio, shown
+        self._may_fall_back = decoder == "auto"
+        self._context = _open_context(stream, decoder, shown=shown)
+        self._fruitless_packets = 0
+        self._deinterlacer: _Deinterlacer | None = None
+
+    @property
+    def name(self) -> str:
+        """FFmpeg's name of the decoder at work, such as h264 or h264_v4l2m2m."""
+        return self._context.codec.name
+
+    def skip_non_reference(self, is_to_skip: bool) -> None:
+        """Decode only frames that others are predicted from, or all."""
+        self._context.skip_frame = "NONREF" if is_to_skip else "DEFAULT"
+
+    def decode(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
+        """Give the frames that a packet completes; None: those that are left at the end. A damaged one gives none."""
+        try:
+            frames = self._context.decode(packet)
+        except av.error.EOFError:
+            frames = []
+        except (av.error.FFmpegError, ValueError):
+            frames = []
+        self._fruitless_packets = 0 if frames else self._fruitless_packets + 1
+        if self._may_fall_back and self._fruitless_packets >= PATIENCE_PACKETS:
+            self._fall_back()
+        for frame in frames:
+            if self._deinterlacer is None and frame.interlaced_frame:
+                self._deinterlacer = _Deinterlacer()
+            if self._deinterlacer is None:
+                yield frame
+            else:
+                yield from self._deinterlacer.filter(frame)
+        if packet is None and self._deinterlacer is not None:
+            yield from self._deinterlacer.filter(None)
+
+    def picture(self, frame: VideoFrame) -> Image:
+        """Convert a frame to BGR uint8, upright, with square pixels.
+
+        Raises:
+            ValueError: FFmpeg cannot convert this frame.
+        """
+        width_px, height_px = square_size(frame.width, frame.height, self._aspect_of(frame))
+        converted = frame.reformat(width=width_px, height=height_px, format="bgr24", interpolation="BILINEAR")
+        image = np.asarray(converted.to_ndarray(), np.uint8)
+        turn = _TURNS.get(round(frame.rotation) % 360)
+        return image if turn is None else np.asarray(cv2.rotate(image, turn), np.uint8)
+
+    def _aspect_of(self, frame: VideoFrame) -> Fraction:
+        if self._aspect_ratio:
+            return Fraction(self._aspect_ratio).limit_denominator(1000)
+        stated = self._stream.sample_aspect_ratio or self._context.sample_aspect_ratio
+        if stated and stated != 1 and LEAST_ASPECT <= stated <= MOST_ASPECT:
+            return stated
+        return Fraction(1) if stated == 1 else UNSTATED_ASPECTS.get((frame.width, frame.height), Fraction(1))
+
+    def _fall_back(self) -> None:
+        self._may_fall_back = False
+        if self._context is not self._stream.codec_context:
+            log.warning("%s: the decoder %s shows nothing; decoding in software", self._shown, self.name)
+            self._context = _software_context(self._stream)
+
+
+class _Deinterlacer:
+    """FFmpeg's yadif: a frame for each pair of fields, one frame late; progressive frames pass unchanged."""
+
+    def __init__(self) -> None:
+        self._graph: av.filter.Graph | None = None
+        self._layout: tuple[int, int, str] | None = None
+
+    def filter(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
+        """Take a frame in, None at the end, and give those that are done."""
+        if frame is not None:
+            layout = (frame.width, frame.height, frame.format.name)
+            if layout != self._layout:
+                self._graph, self._layout = _yadif(frame), layout
+        if self._graph is None:
+            return
+        self._graph.push(frame)
+        while True:
+            try:
+                filtered: Any = self._graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            yield filtered
+
+
+def square_size(width_px: int, height_px: int, aspect_ratio: Fraction) -> tuple[int, int]:
+    """Return the size at which pixels of this aspect ratio are square: the side that lacks pixels is stretched."""
+    if aspect_ratio >= 1:
+        return round(width_px * aspect_ratio), height_px
+    return width_px, round(height_px / aspect_ratio)
+
+
+def _yadif(frame: VideoFrame) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 90_000)
+    )
+    # Only frames that say so: a camera may send both kinds.
+    graph.link_nodes(source, graph.add("yadif", "deint=interlaced"), graph.add("buffersink")).configure()
+    return graph
+
+
+def _open_context(stream: VideoStream, decoder: DecoderName, *, shown: str) -> VideoCodecContext:
+    match decoder:
+        case "software":
+            return _software_context(stream)
+        case "auto":
+            return _memory_to_memory_context(stream) or _software_context(stream)
+        case "v4l2m2m":
+            context = _memory_to_memory_context(stream)
+        case _:
+            context = _accelerated_context(stream, decoder)
+    if context is None:
+        raise CameraError(
+            f"{shown}: decoder {decoder} cannot decode {stream.codec_context.name} here; set decoder: auto "
+            f"(FFmpeg knows {', '.join(('v4l2m2m', *hwdevices_available()))})"
+        )
+    return context
+
+
+def _software_context(stream: VideoStream) -> VideoCodecContext:
+    context = stream.codec_context
+    if context.width * context.height <= ONE_THREAD_PIXELS:
+        context.thread_type, context.thread_count = "NONE", 1
+    else:
+        context.thread_type = "AUTO"
+    if context.name == "mjpeg":
+        # Otherwise what is damaged comes out as grey or green.
+        context.options = {"err_detect": "explode"}
+    return context
+
+
+def _memory_to_memory_context(stream: VideoStream) -> VideoCodecContext | None:
+    """A codec of the kernel, as on a Raspberry Pi; None where there is none for this stream."""
+    return _another_context(stream, f"{stream.codec_context.name}_v4l2m2m", hwaccel=None)
+
+
+def _accelerated_context(stream: VideoStream, device: str) -> VideoCodecContext | None:
+    if device not in hwdevices_available():
+        return None
+    context = _another_context(stream, stream.codec_context.name, hwaccel=HWAccel(device))
+    return context if context is not None and context.is_hwaccel else None
+
+
+def _another_context(stream: VideoStream, name: str, *, hwaccel: HWAccel | None) -> VideoCodecContext | None:
+    try:
+        context: Any = av.CodecContext.create(name, "r", hwaccel=hwaccel)
+        context.extradata = stream.codec_context.extradata
+        context.width, context.height = stream.codec_context.width, stream.codec_context.height
+        context.open()
+    except (av.error.FFmpegError, ValueError, RuntimeError, NotImplementedError):
+        return None
+    opened: VideoCodecContext = context
+    return opened

@@ -1,0 +1,122 @@
+"""V4L2: how are pictures read from a camera that the kernel knows, such as one on USB?"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+
+from edge_agent.camera.native_logging import silence
+from edge_agent.camera.pixels import as_bgr
+from edge_agent.errors import CameraError
+
+if TYPE_CHECKING:
+    from edge_agent.config.model import CameraConfig
+    from edge_agent.domain import Image
+
+# OpenCV's own, fixed when its library is loaded (OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT).
+READ_TIMEOUT_SECONDS = 10.0
+
+
+class DeviceCamera:
+    """A V4L2 device: pictures come when they come. Owned by one thread."""
+
+    position_seconds: None = None
+    age_seconds = 0.0
+
+    def __init__(self, capture: cv2.VideoCapture, *, shown: str) -> None:
+        """Read from an open capture; `shown` is how errors call it."""
+        self._capture, self._shown = capture, shown
+
+    def grab(self) -> bool:
+        """Wait for the next picture; always True, for a camera has no end.
+
+        Raises:
+            CameraError: the camera is lost, or silent for too long.
+        """
+        asked_at = time.monotonic()
+        is_there = self._capture.grab()
+        waited_seconds = time.monotonic() - asked_at
+        if waited_seconds >= READ_TIMEOUT_SECONDS:
+            raise CameraError(f"{self._shown}: no picture for {waited_seconds:.0f} s; check its power and its cable")
+        if not is_there:
+            raise CameraError(f"{self._shown}: stopped giving pictures; check its power and its cable")
+        return True
+
+    def retrieve(self) -> Image:
+        """Decode the picture grabbed last.
+
+        Raises:
+            CameraError: it is none.
+        """
+        try:
+            _, pixels = self._capture.retrieve()
+            return as_bgr(pixels)
+        # A picture that cannot be decoded is None.
+        except (cv2.error, ValueError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            raise CameraError(f"{self._shown}: gave what is no picture ({reason}); restart it") from error
+
+    def close(self) -> None:
+        """Let go of the camera."""
+        self._capture.release()
+
+
+def open_device(path: str, config: CameraConfig) -> DeviceCamera:
+    """Open a V4L2 device by its path, /dev/video0 or a link such as /dev/v4l/by-id/..., and ask it for what is set.
+
+    Raises:
+        CameraError: it is not there, not allowed, busy, or no camera.
+    """
+    _check_device(Path(path))
+    silence()
+    capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
+    if not capture.isOpened():
+        raise CameraError(
+            f"{path}: is there but gives no pictures; close other programs that use it ('fuser {path}'), "
+            f"or take the next device of the same camera ({_devices()})"
+        )
+    for name, value in device_settings(config):
+        # What a driver cannot do it leaves as it was: the feed says where the size is another.
+        capture.set(name, value)
+    return DeviceCamera(capture, shown=path)
+
+
+def device_settings(config: CameraConfig) -> list[tuple[int, float]]:
+    """What a V4L2 device is to be set to, in order: sizes and rates depend on the format, and rates on the size."""
+    settings: list[tuple[int, float]] = []
+    if config.fourcc:
+        settings.append((cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*config.fourcc)))
+    if config.frame_size is not None:
+        width_px, height_px = config.frame_size
+        settings += [(cv2.CAP_PROP_FRAME_WIDTH, width_px), (cv2.CAP_PROP_FRAME_HEIGHT, height_px)]
+    if config.capture_fps:
+        settings.append((cv2.CAP_PROP_FPS, config.capture_fps))
+    # One picture waiting at most: an old one is worth nothing. Drivers that cannot do so keep their own number.
+    return [*settings, (cv2.CAP_PROP_BUFFERSIZE, 1)]
+
+
+def _check_device(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise CameraError(f"{path}: no such device; {_devices()}") from error
+    if not stat.S_ISCHR(mode):
+        raise CameraError(f"{path}: is not a device; {_devices()}")
+    if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+        raise CameraError(
+            f"{path}: no permission to use it; add this user to the group 'video' "
+            "('sudo usermod -aG video USER') and log in again"
+        )
+
+
+def _devices() -> str:
+    """What to choose from."""
+    found = sorted(str(path) for path in Path("/dev").glob("video*"))
+    if found:
+        return f"there are {', '.join(found)}"
+    return "there is no /dev/video* at all: check the cable, and 'dmesg' for what the kernel says"

@@ -1,0 +1,428 @@
+"""Video: how are the pictures of a recording or of a network stream read?"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import stat
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import av
+import av.error
+
+from edge_agent.camera.decoding import VideoDecoder
+from edge_agent.camera.source import shown_source
+from edge_agent.camera.stream_clock import StreamClock
+from edge_agent.config.model import CameraConfig
+from edge_agent.errors import CameraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    from edge_agent.domain import Image
+
+# A camera behind a slow link may take some seconds to send its first key frame.
+OPEN_TIMEOUT_SECONDS = 10.0
+# Only to learn why a stream did not open; on a local network an answer takes milliseconds.
+PROBE_TIMEOUT_SECONDS = 2.0
+STANDARD_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+# How soon the word to stop is heard while nothing comes.
+STOP_CHECK_SECONDS = 0.1
+# A reader that waits for a camera which hangs is left behind after this, and ends by itself at its timeout.
+CLOSE_SECONDS = 0.3
+# Packets that may wait for the decoder, two seconds of most streams. Where it falls behind so far, what waits is old:
+# decoding goes on with the next key frame.
+MOST_PACKETS = 60
+# Over such a time it is seen whether enough pictures are left where others are skipped.
+SKIP_TRIAL_SECONDS = 2.0
+ENOUGH_FRACTION = 0.95
+
+# What a recording is taken to play at where it states none, or nonsense.
+ASSUMED_FRAMES_PER_SECOND = 25.0
+MOST_FRAMES_PER_SECOND = 1000.0
+# A longer step from one picture to the next is a damaged time stamp, not a gap in the recording.
+LONGEST_STEP_SECONDS = 60.0
+# Sound may outlast the picture by a little; more missing at the end means that the file was cut off.
+CUT_OFF_SECONDS = 0.5
+MICROSECONDS = 1e6
+
+log = logging.getLogger(__name__)
+
+
+class Recording:
+    """A video file, from its first frame to its last. Owned by one thread."""
+
+    age_seconds = 0.0
+
+    def __init__(self, path: Path, config: CameraConfig | None = None) -> None:
+        """Open a file and decode its first frame, for a file without any is of no use.
+
+        Raises:
+            CameraError: the file is missing, empty, not a video, or holds no frame.
+        """
+        self._path = path
+        _check_recording(path)
+        self._container = _open_recording(path)
+        try:
+            stream = _video_stream(self._container, shown=str(path))
+            self._decoder = _decoder(stream, config or CameraConfig(), shown=str(path))
+            self._frame_seconds, self._expected = _stated_length(self._container, stream)
+            self._begins_seconds = float((stream.start_time or 0) * (stream.time_base or 0))
+        except CameraError:
+            self.close()
+            raise
+        self._frames = self._decoded(stream)
+        self._first = next(self._frames, None)
+        if self._first is None:
+            self.close()
+            raise CameraError(f"{path}: holds no frame that can be read; copy it again from where it was recorded")
+        self._grabbed: VideoFrame | None = None
+        self._read = 0
+        self._position_seconds = 0.0
+
+    @property
+    def position_seconds(self) -> float:
+        """Where the frame grabbed last stands in the recording; grows with every frame."""
+        return self._position_seconds
+
+    def grab(self) -> bool:
+        """Decode the next frame; False at the end."""
+        frame, self._first = self._first, None
+        if frame is None:
+            frame = next(self._frames, None)
+        if frame is None:
+            self._warn_where_cut_off()
+            return False
+        self._position_seconds = plausible_position(
+            None if frame.pts is None else frame.time - self._begins_seconds,
+            previous_seconds=self._position_seconds if self._read else None,
+            frame_seconds=self._frame_seconds,
+        )
+        self._grabbed = frame
+        self._read += 1
+        return True
+
+    def retrieve(self) -> Image:
+        """Convert the frame grabbed last.
+
+        Raises:
+            CameraError: it has a layout that is no picture.
+        """
+        return _picture(self._decoder, self._grabbed, shown=str(self._path))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def _decoded(self, stream: VideoStream) -> Iterator[VideoFrame]:
+        try:
+            for packet in self._container.demux(stream):
+                yield from self._decoder.decode(packet if packet.size else None)
+        except av.error.FFmpegError:
+            # What is damaged ends here: whether that is too soon, the stated length tells.
+            yield from self._decoder.decode(None)
+
+    def _warn_where_cut_off(self) -> None:
+        missing_seconds = self._expected * self._frame_seconds - (self._position_seconds + self._frame_seconds)
+        if self._read < self._expected and missing_seconds > CUT_OFF_SECONDS:
+            log.warning(
+                "%s: ended at frame %d of %d; the recording was cut off or is damaged there",
+                self._path,
+                self._read,
+                self._expected,
+            )
+
+
+class StreamCamera:
+    """A network stream: a reader thread takes packets as they come; whoever owns this decodes them."""
+
+    position_seconds: None = None
+
+    def __init__(self, config: CameraConfig, *, stop: threading.Event) -> None:
+        """Connect and find the video. A grab ends soon after `stop` is set.
+
+        Raises:
+            CameraError: it does not answer, refuses, or answers without video.
+        """
+        self._config, self._stop, self._shown = config, stop, shown_source(config.source)
+        self._container = _open_stream(config)
+        self.age_seconds = 0.0
+        """How long ago the picture grabbed last was taken, as far as time stamps tell."""
+        try:
+            stream = _video_stream(self._container, shown=self._shown)
+            self._decoder = _decoder(stream, config, shown=self._shown)
+        except CameraError:
+            self._container.close()
+            raise
+        self._thinning = _Thinning(config.detect_fps)
+        self._clock = StreamClock()
+        self._frames: list[VideoFrame] = []
+        self._grabbed: VideoFrame | None = None
+        self._reader = _Reader(self._container, stream, name=f"reader {self._shown}")
+        self._reader.start()
+
+    def grab(self) -> bool:
+        """Wait for the next picture; always True, for a camera has no end.
+
+        Raises:
+            CameraError: the camera is lost, silent for too long, cannot be decoded, or is to be stopped.
+        """
+        begun_at = time.monotonic()
+        damaged = 0
+        while not self._frames:
+            packet, arrived_at = self._reader.next_packet(self._stop, until=begun_at + self._silence_seconds)
+            if packet is None:
+                raise CameraError(f"{self._shown}: {self._why_lost(damaged)}")
+            damaged += 1
+            self._arrived_at = arrived_at
+            self._decoder.skip_non_reference(self._thinning.is_skipping)
+            self._frames = list(self._decoder.decode(packet))
+        self._grabbed = self._frames.pop(0)
+        now = time.monotonic()
+        self._thinning.count(at=now)
+        stamp_seconds = None if self._grabbed.pts is None else self._grabbed.time
+        taken_at = self._clock.taken_at(stamp_seconds, arrived_at=self._arrived_at)
+        self.age_seconds = max(0.0, now - taken_at)
+        return True
+
+    def retrieve(self) -> Image:
+        """Convert the frame grabbed last.
+
+        Raises:
+            CameraError: it has a layout that is no picture.
+        """
+        return _picture(self._decoder, self._grabbed, shown=self._shown)
+
+    def close(self) -> None:
+        """Let go of the camera; a reader that waits for one that hangs is left behind until its timeout."""
+        self._reader.close()
+
+    @property
+    def _silence_seconds(self) -> float:
+        return self._config.read_timeout_seconds
+
+    def _why_lost(self, damaged: int) -> str:
+        if self._stop.is_set():
+            return "asked to stop"
+        if self._reader.failure:
+            return self._reader.failure
+        if damaged:
+            return (
+                f"sends video that cannot be decoded: {damaged} packets and no picture in "
+                f"{self._silence_seconds:.0f} s; restart the camera, or choose another codec in its settings"
+            )
+        return f"no picture for {self._silence_seconds:.0f} s; check its power and its cable"
+
+
+class _Thinning:
+    """Whether frames that no other is predicted from are skipped: only while enough are left to be analysed."""
+
+    def __init__(self, wanted_per_second: float) -> None:
+        """Zero: every frame is wanted."""
+        self._wanted_per_second = wanted_per_second
+        self.is_skipping = wanted_per_second > 0
+        self._begun_at: float | None = None
+        self._count = 0
+
+    def count(self, *, at: float) -> None:
+        """Count a frame, and end the skipping for good where it has cost too many."""
+        if not self.is_skipping:
+            return
+        if self._begun_at is None:
+            self._begun_at = at
+            return
+        self._count += 1
+        elapsed_seconds = at - self._begun_at
+        if elapsed_seconds >= SKIP_TRIAL_SECONDS:
+            self.is_skipping = self._count / elapsed_seconds >= ENOUGH_FRACTION * self._wanted_per_second
+            self._begun_at, self._count = at, 0
+
+
+class _Reader:
+    """Takes packets from a stream so that nobody else waits for the network. The container is its thread's alone."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, *, name: str) -> None:
+        self._container, self._stream = container, stream
+        self._packets: queue.Queue[tuple[Packet[VideoStream] | None, float]] = queue.Queue()
+        self._is_closed = threading.Event()
+        self._waits_for_key_frame = False
+        self.failure = ""
+        """Why no more packets come; empty while they may."""
+        # A daemon: one that waits for a camera which hangs must not keep the process alive.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def next_packet(self, stop: threading.Event, *, until: float) -> tuple[Packet[VideoStream] | None, float]:
+        """Wait for a packet and say when it came; None once there are none, it is too late, or `stop` is set."""
+        while not stop.is_set() and (left_seconds := until - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                packet, arrived_at = self._packets.get(timeout=min(left_seconds, STOP_CHECK_SECONDS))
+                if self._is_to_be_decoded(packet):
+                    return packet, arrived_at
+        return None, 0.0
+
+    def close(self) -> None:
+        """End the thread, which closes the container."""
+        self._is_closed.set()
+        self._thread.join(CLOSE_SECONDS)
+
+    def _is_to_be_decoded(self, packet: Packet[VideoStream] | None) -> bool:
+        if packet is None:
+            return True
+        if self._packets.qsize() > MOST_PACKETS:
+            self._waits_for_key_frame = True
+        elif packet.is_keyframe:
+            self._waits_for_key_frame = False
+        return not self._waits_for_key_frame
+
+    def _run(self) -> None:
+        try:
+            for packet in self._container.demux(self._stream):
+                if self._is_closed.is_set():
+                    break
+                if packet.size:
+                    self._packets.put((packet, time.monotonic()))
+            self.failure = "stopped giving pictures; check its power and its cable"
+        except av.error.ExitError:
+            # Whoever waits for packets says so.
+            pass
+        except (av.error.FFmpegError, OSError) as error:
+            self.failure = f"stopped giving pictures ({_reason(error)}); check its power and its cable"
+        self._packets.put((None, time.monotonic()))
+        # Not before: while packets are decoded, the stream that they came from must be there.
+        self._is_closed.wait()
+        self._container.close()
+
+
+def plausible_position(stated_seconds: float | None, *, previous_seconds: float | None, frame_seconds: float) -> float:
+    """Return the stated position of a frame, or one frame after the previous where the time stamp is damaged."""
+    if previous_seconds is None:
+        return stated_seconds if stated_seconds is not None and 0 <= stated_seconds <= LONGEST_STEP_SECONDS else 0.0
+    if stated_seconds is not None and 0 < stated_seconds - previous_seconds <= LONGEST_STEP_SECONDS:
+        return stated_seconds
+    return previous_seconds + frame_seconds
+
+
+def _decoder(stream: VideoStream, config: CameraConfig, *, shown: str) -> VideoDecoder:
+    return VideoDecoder(stream, decoder=config.decoder, aspect_ratio=config.pixel_aspect_ratio, shown=shown)
+
+
+def _picture(decoder: VideoDecoder, frame: VideoFrame | None, *, shown: str) -> Image:
+    if frame is None:
+        raise AssertionError("nothing has been grabbed")
+    try:
+        return decoder.picture(frame)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise CameraError(f"{shown}: gave what is no picture ({error}); restart it") from error
+
+
+def _video_stream(container: InputContainer, *, shown: str) -> VideoStream:
+    if not container.streams.video:
+        raise CameraError(f"{shown}: not a video: holds no stream of pictures; give another path")
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise CameraError(f"{shown}: FFmpeg has no decoder for its video; choose H.264, H.265 or MJPEG")
+    return stream
+
+
+def _open_recording(path: Path) -> InputContainer:
+    try:
+        # An absolute path is never taken for one of FFmpeg's protocols, and a playlist must not lead elsewhere.
+        return av.open(str(path.absolute()), "r", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise CameraError(
+            f"{path}: not a video that can be read; an .mp4 that was cut off while it was being written has "
+            "lost its index (the moov atom): copy it again, or record as .mkv or .ts"
+        ) from error
+
+
+def _stated_length(container: InputContainer, stream: VideoStream) -> tuple[float, int]:
+    """Seconds a frame and number of frames, as the file's header states or implies them; 0 frames where it does not."""
+    rate = float(stream.average_rate or 0)
+    frame_seconds = 1 / (rate if 0 < rate <= MOST_FRAMES_PER_SECOND else ASSUMED_FRAMES_PER_SECOND)
+    duration_seconds = (container.duration or 0) / MICROSECONDS
+    return frame_seconds, stream.frames or max(0, round(duration_seconds / frame_seconds))
+
+
+def _check_recording(path: Path) -> None:
+    try:
+        status = path.stat()
+        # Not of a pipe: opening one waits for whoever writes into it.
+        if stat.S_ISREG(status.st_mode):
+            path.open("rb").close()
+    except OSError as error:
+        raise CameraError(f"{path}: {error.strerror}; give the path of a recording that can be read") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise CameraError(f"{path}: not a file; give the path of a recording")
+    if status.st_size == 0:
+        raise CameraError(f"{path}: the file is empty; copy it again from where it was recorded")
+
+
+def _open_stream(config: CameraConfig) -> InputContainer:
+    """Connect; RTSP goes over TCP, for a lost UDP packet smears the picture until the next key frame."""
+    scheme, mark, place = config.source.partition("://")
+    address = f"{scheme.lower()}{mark}{place}"
+    # Sound would only be waited for.
+    options = {"rtsp_transport": "tcp", "allowed_media_types": "video"} if scheme.lower().startswith("rtsp") else {}
+    timeouts = (OPEN_TIMEOUT_SECONDS, config.read_timeout_seconds)
+    begun_at = time.monotonic()
+    try:
+        return av.open(address, "r", options=options, timeout=timeouts, metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        # What FFmpeg makes of the end of its patience depends on where it was.
+        is_late = time.monotonic() - begun_at >= OPEN_TIMEOUT_SECONDS
+        reason = _why_unreachable(address, error) if is_late else _why_closed(address, error)
+        raise CameraError(f"{shown_source(address)}: {reason}") from error
+
+
+def _why_closed(address: str, error: Exception) -> str:
+    """Why a stream did not open, and what to do."""
+    match error:
+        case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
+            return "refuses user or password (401 or 403); check both in the address, with special characters as %40"
+        case av.error.HTTPNotFoundError():
+            return "has no such path (404); check the part of the address behind the host in the camera's manual"
+        case av.error.HTTPServerError():
+            return "answers with an error of its own (5xx), such as too many viewers; close others or restart it"
+        case av.error.HTTPClientError():
+            return "does not accept the request (4xx); check the address in the camera's manual"
+        case av.error.InvalidDataError():
+            return "answers, but with something that is no video; check the path of the address"
+        case _:
+            return _why_unreachable(address, error)
+
+
+def _why_unreachable(address: str, error: Exception) -> str:
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port or STANDARD_PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return "is not a valid address; write rtsp://user:password@host:port/path, with special characters as %40"
+    try:
+        socket.create_connection((host, port), timeout=PROBE_TIMEOUT_SECONDS).close()
+    except OSError as failure:
+        return (
+            f"port {port} cannot be reached ({_reason(failure)}); check the address, the camera's power and the network"
+        )
+    return (
+        f"accepts the connection, but gives no video within {OPEN_TIMEOUT_SECONDS:.0f} s ({_reason(error)}); restart "
+        "the camera, and check that it offers RTSP over TCP"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

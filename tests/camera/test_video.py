@@ -1,0 +1,320 @@
+"""Video: recordings and network streams as people have them."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing, contextmanager
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.camera import open_camera
+from edge_agent.camera.video import plausible_position
+from edge_agent.config.model import CameraConfig
+from edge_agent.errors import CameraError
+from tests.cameras import next_picture
+from tests.recordings import ffmpeg
+from tests.rtsp_server import RtspServer
+
+
+def opened(source, **keys):
+    return open_camera(CameraConfig(source=str(source), **keys))
+
+
+def test_a_stream_plays_at_the_pace_of_its_camera():
+    with RtspServer() as server:
+        camera = opened(server.address())
+        assert camera.position_seconds is None
+        began = time.monotonic()
+        images = [next_picture(camera) for _ in range(25)]
+        camera.close()
+
+    assert all(image is not None and image.shape == (240, 320, 3) for image in images)
+    assert time.monotonic() - began < 3
+
+
+def test_a_camera_that_loses_power_is_noticed_at_once():
+    with RtspServer() as server:
+        camera = opened(server.address())
+        next_picture(camera)
+        server.kill()
+        killed_at = time.monotonic()
+        with pytest.raises(CameraError, match=rf"rtsp://127\.0\.0\.1:{server.port}/live: stopped giving pictures"):
+            read_until_lost(camera)
+        camera.close()
+
+    assert time.monotonic() - killed_at < 2
+
+
+def test_a_camera_that_hangs_is_noticed_after_its_silence():
+    with RtspServer() as server:
+        camera = opened(server.address(), read_timeout_seconds=1.0)
+        next_picture(camera)
+        server.freeze()
+        frozen_at = time.monotonic()
+        with pytest.raises(CameraError, match="no picture for 1 s"):
+            read_until_lost(camera)
+        camera.close()
+
+    assert 0.9 < time.monotonic() - frozen_at < 2.5
+
+
+def test_a_camera_with_a_password_plays_with_it_and_tells_it_nobody():
+    with RtspServer("admin:hunter2") as server:
+        camera = opened(server.address("admin:hunter2"))
+        assert next_picture(camera) is not None
+        camera.close()
+
+        with pytest.raises(CameraError, match="refuses user or password") as raised:
+            opened(server.address("admin:hunter3"))
+
+    assert str(raised.value).startswith(f"rtsp://***@127.0.0.1:{server.port}/live: ")
+    assert "hunter" not in str(raised.value)
+
+
+def test_a_network_camera_that_is_not_there_is_refused_with_the_reason():
+    server = RtspServer()
+
+    with pytest.raises(CameraError, match=rf"port {server.port} cannot be reached \(Connection refused\)") as raised:
+        opened(server.address("admin:hunter2"))
+
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:none/live", "[127.0.0.1/live"])
+def test_an_address_that_is_none_is_refused(place):
+    with pytest.raises(CameraError, match=r"^rtsp://\*\*\*@[^ ]*127\.0\.0\.1[^ ]*/live: is not a valid address"):
+        opened(f"rtsp://admin:hunter2@{place}")
+
+
+def test_opencv_and_ffmpeg_keep_quiet(tmp_path):
+    (tmp_path / "letter.mp4").write_text("Dear Sir or Madam\n" * 100)
+    program = """
+import sys
+
+from edge_agent.camera import open_camera
+from edge_agent.config.model import CameraConfig
+from edge_agent.errors import CameraError
+for source in sys.argv[1:]:
+    try:
+        open_camera(CameraConfig(source=source))
+    except CameraError:
+        continue
+    raise SystemExit(f"{source} opens")
+"""
+    sources = [str(tmp_path / "letter.mp4"), "rtsp://admin:hunter2@127.0.0.1:9/live", "/dev/null"]
+
+    done = subprocess.run([sys.executable, "-c", program, *sources], capture_output=True, text=True, check=True)
+
+    assert done.stdout + done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("stated", "previous", "position"),
+    [
+        (0.0, None, 0.0),
+        (1.4, None, 1.4),
+        (-5.0, None, 0.0),
+        (95000.0, None, 0.0),
+        (None, None, 0.0),
+        (1.04, 1.0, 1.04),
+        (31.0, 1.0, 31.0),
+        (1.0, 1.0, 1.04),
+        (0.0, 1.0, 1.04),
+        (None, 1.0, 1.04),
+        (95000.0, 1.0, 1.04),
+    ],
+)
+def test_a_damaged_time_stamp_is_one_frame_after_the_previous(stated, previous, position):
+    assert plausible_position(stated, previous_seconds=previous, frame_seconds=0.04) == pytest.approx(position)
+
+
+def read_until_lost(camera):
+    """What was on its way still comes."""
+    while True:
+        next_picture(camera)
+
+
+MOVING = ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=2")
+
+
+def pictures_of(path, **keys):
+    with closing(opened(path, **keys)) as camera:
+        pictures = []
+        while (image := next_picture(camera)) is not None:
+            pictures.append(image)
+    return pictures
+
+
+@pytest.mark.parametrize(
+    ("name", "coding"),
+    [
+        ("h264.mp4", ("-c:v", "libx264", "-flags", "+ildct+ilme", "-x264opts", "tff=1")),
+        ("mpeg2.ts", ("-c:v", "mpeg2video", "-q:v", 2, "-flags", "+ildct+ilme", "-top", 1)),
+        ("ffv1.mkv", ("-c:v", "ffv1", "-top", 1)),
+        ("dv.avi", ("-s", "720x576", "-pix_fmt", "yuv420p", "-c:v", "dvvideo")),
+    ],
+)
+def test_interlaced_video_shows_its_pictures(tmp_path, name, coding):
+    path = tmp_path / name
+    # 50 fields a second become 25 frames: what moves is a comb in them.
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=50:duration=1", "-vf", "interlace", *coding, path)
+
+    pictures = pictures_of(path)
+
+    assert 24 <= len(pictures) <= 26
+    assert all(image.mean() > 40 for image in pictures)
+    # Rows differ from their neighbours no more than from the rows after those: no comb.
+    rows = pictures[12].astype(int)
+    assert np.abs(rows[1:-2:2] - rows[2:-1:2]).mean() < 1.2 * np.abs(rows[:-2:2] - rows[2::2]).mean()
+
+
+@pytest.mark.parametrize(
+    ("size", "stated", "key", "shown"),
+    [
+        ("160x240", "2/1", 0, (240, 320)),
+        ("320x120", "1/2", 0, (240, 320)),
+        ("720x576", "16/15", 0, (576, 768)),
+        ("704x288", None, 0, (576, 704)),
+        ("960x1080", None, 0, (1080, 1920)),
+        ("704x288", "1/1", 0, (288, 704)),
+        ("160x240", None, 2.0, (240, 320)),
+        ("160x240", "50/1", 0, (240, 160)),
+    ],
+)
+def test_pixels_that_are_not_square_are_stretched(tmp_path, size, stated, key, shown):
+    path = tmp_path / "anamorphic.mkv"
+    aspect = ("-vf", f"setsar={stated}" if stated else "setsar=0")
+    ffmpeg("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=5:duration=0.4", *aspect, "-c:v", "libx264", path)
+
+    (first, *_) = pictures_of(path, pixel_aspect_ratio=key)
+
+    assert first.shape[:2] == shown
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_a_recording_that_states_its_rotation_is_upright(tmp_path, degrees):
+    plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
+    ffmpeg(*MOVING, "-frames:v", 3, "-c:v", "libx264", "-qp", 0, plain)
+    # A telephone writes what its sensor saw, and by how much to turn it: FFmpeg counts counter-clockwise.
+    ffmpeg("-i", plain, "-c", "copy", "-metadata:s:v:0", f"rotate={degrees}", turned)
+
+    expected = np.rot90(pictures_of(plain)[0], degrees // 90)
+
+    np.testing.assert_array_equal(pictures_of(turned)[0], expected)
+
+
+def test_a_stream_of_damaged_pictures_is_lost_and_not_shown_in_green(tmp_path):
+    whole = [write_jpeg(tmp_path, number) for number in range(3)]
+    damaged = [jpeg[:2000] + b"\xff\xd9" for jpeg in whole]
+
+    with (
+        serving(lambda number: damaged[number % 3]) as address,
+        pytest.raises(CameraError, match=r"cannot be decoded|no video"),
+        closing(opened(address, read_timeout_seconds=1.0)) as camera,
+    ):
+        next_picture(camera)
+
+
+def write_jpeg(folder, number):
+    path = folder / f"{number}.jpg"
+    cv2.imwrite(str(path), np.random.default_rng(number).integers(0, 255, (240, 320, 3), dtype=np.uint8))
+    return path.read_bytes()
+
+
+@contextmanager
+def serving(picture, *, status=200, content_type="multipart/x-mixed-replace; boundary=frame"):
+    """A camera that speaks HTTP; `picture` gives the JPEG of each number."""
+
+    class Camera(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.end_headers()
+            number = 0
+            while status == 200 and content_type.startswith("multipart"):
+                content = picture(number)
+                number += 1
+                try:
+                    self.wfile.write(
+                        b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(content)
+                    )
+                    self.wfile.write(content + b"\r\n")
+                except OSError:
+                    return
+                time.sleep(0.04)
+            self.wfile.write(b"<html><body>Log in</body></html>" * 50)
+
+        def log_message(self, *_):
+            """Tests are quiet."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/video"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_an_mjpeg_stream_plays(tmp_path):
+    whole = [write_jpeg(tmp_path, number) for number in range(3)]
+
+    with serving(lambda number: whole[number % 3]) as address, closing(opened(address)) as camera:
+        shapes = [next_picture(camera).shape for _ in range(5)]
+
+    assert shapes == [(240, 320, 3)] * 5
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(401, "user or password"), (403, "user or password"), (404, "no such path"), (503, "5xx")]
+)
+def test_what_a_camera_refuses_is_told_apart(status, reason):
+    refusing = serving(None, status=status, content_type="text/html")
+    with refusing as address, pytest.raises(CameraError, match=reason):
+        opened(address)
+
+
+def test_a_web_page_is_no_video():
+    with serving(None, content_type="text/html") as address, pytest.raises(CameraError, match="no video"):
+        opened(address)
+
+
+def test_a_host_that_takes_the_connection_and_is_silent_is_told_apart(monkeypatch):
+    monkeypatch.setattr("edge_agent.camera.video.OPEN_TIMEOUT_SECONDS", 0.5)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(CameraError, match="accepts the connection, but gives no video"),
+    ):
+        opened(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/live")
+
+
+def test_a_stop_ends_a_wait_for_a_camera_that_hangs():
+    with RtspServer() as server:
+        stop = threading.Event()
+        camera = open_camera(CameraConfig(source=server.address()), stop)
+        next_picture(camera)
+        server.freeze()
+        threading.Timer(0.5, stop.set).start()
+        began_at = time.monotonic()
+        with pytest.raises(CameraError, match="asked to stop"):
+            read_until_lost(camera)
+        camera.close()
+
+    assert time.monotonic() - began_at < 1.5
+
+
+def test_a_decoder_that_is_not_there_is_refused_with_those_that_are(tmp_path):
+    path = tmp_path / "h264.mp4"
+    ffmpeg(*MOVING, "-c:v", "libx264", path)
+
+    with pytest.raises(CameraError, match=r"decoder qsv cannot decode h264 here.*v4l2m2m"):
+        opened(path, decoder="qsv")
+    assert len(pictures_of(path, decoder="software")) == 50
