@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from edge_agent.camera.feed import CAMERA_THREAD
-from edge_agent.commands import alerts, bench, config, console, detect, doctor, models, outbox, replay, run
+from edge_agent.commands import alerts, bench, config, console, counts, detect, doctor, models, outbox, replay, run
 from edge_agent.errors import AgentError
 from edge_agent.host.systemd import log_handler
 from edge_agent.worker import WORKER_THREAD
@@ -72,6 +72,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"maskwatch {version('maskwatch')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (run, console, detect, replay, doctor, bench, config, outbox, alerts, models):
+    for command in (run, console, detect, replay, doctor, bench, config, outbox, alerts, counts, models):
         command.add_to(commands)
     return parser

@@ -29,6 +29,11 @@ Class: TypeAlias = Label | Literal["no_face"]
 NO_FACE: Literal["no_face"] = "no_face"
 CLASSES: tuple[Class, ...] = (*LABELS, NO_FACE)
 
+CountedAs: TypeAlias = Label | Literal["undecided"]
+"""What a person counts as who has left."""
+
+COUNTED_AS: tuple[CountedAs, ...] = (*LABELS, "undecided")
+
 Decision: TypeAlias = Literal["violation", "compliant", "undecided"]
 
 
@@ -224,9 +229,22 @@ class Crop:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who has left, for the counts: nothing that tells one person from another.
+
+    `changed`: a mask was put on or taken off in view; `counted_as` is then the violation.
+    """
+
+    camera: str
+    counted_as: CountedAs
+    changed: bool
+    when: datetime
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What one frame led to: everybody who was seen, what was read of them, and what a person is to be told."""
+    """What one frame led to: who was seen, what was read of them, what a person is to be told, and who has left."""
 
     analysed: bool
     tracks: tuple[Track, ...]
@@ -235,3 +253,4 @@ class Outcome:
     alerts: tuple[Alert, ...]
     resolved: tuple[Resolved, ...]
     stage_seconds: Mapping[str, float]
+    people: tuple[Person, ...] = ()

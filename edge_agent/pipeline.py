@@ -10,13 +10,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from edge_agent.domain import Alert, Box, Frame, Outcome, Reading, Resolved, Track
+from edge_agent.domain import Alert, Box, Frame, Outcome, Person, Reading, Resolved, Track
 from edge_agent.vision.quality import face_quality
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from edge_agent.decision.liveness import LivenessFilter
+    from edge_agent.decision.people import PeopleCounter
     from edge_agent.decision.rules import Rules
     from edge_agent.decision.sequential_test import SequentialTest
     from edge_agent.decision.tracker import Tracker
@@ -40,12 +42,13 @@ class Pipeline:
         sequential_test: SequentialTest,
         liveness: LivenessFilter,
         rules: Rules,
+        people: PeopleCounter,
         margin_fraction: float,
     ) -> None:
         """`margin_fraction` of the face is kept around it in the cutout of a reading."""
         self.rate, self.motion, self.detector, self.tracker = rate, motion, detector, tracker
         self.classifier, self.sequential_test = classifier, sequential_test
-        self.liveness, self.rules = liveness, rules
+        self.liveness, self.rules, self.people = liveness, rules, people
         self.margin_fraction = margin_fraction
 
     def process(self, frame: Frame) -> Outcome:
@@ -68,6 +71,14 @@ class Pipeline:
         still = self.liveness.update(readings, following=following)
         seen = {track.id for track in tracks}
         events = self.rules.evaluate(verdicts, seen=seen, still=still, following=following, at=at, when=when)
+        people = self.people.update(
+            tracks,
+            verdicts,
+            still=still,
+            following=following,
+            frame_size=(frame.width_px, frame.height_px),
+            when=when,
+        )
         watch.lap("decision")
 
         return Outcome(
@@ -78,10 +89,11 @@ class Pipeline:
             tuple(event for event in events if isinstance(event, Alert)),
             tuple(event for event in events if isinstance(event, Resolved)),
             watch.seconds,
+            people,
         )
 
-    def look_away(self, frame: Frame) -> tuple[Resolved, ...]:
-        """Forget everybody without a look at the picture; whoever was alerted has left, as far as is known."""
+    def look_away(self, frame: Frame) -> Outcome:
+        """Forget everybody without a look at the picture: they have left, as far as is known."""
         nobody: frozenset[int] = frozenset()
         self.tracker.forget_everybody()
         self.sequential_test.update((), following=nobody)
@@ -89,7 +101,12 @@ class Pipeline:
         events = self.rules.evaluate(
             (), seen=nobody, still=nobody, following=nobody, at=frame.taken_at, when=frame.taken_when
         )
-        return tuple(event for event in events if isinstance(event, Resolved))
+        resolved = tuple(event for event in events if isinstance(event, Resolved))
+        return Outcome(False, (), (), (), (), resolved, {}, self.people.everybody_leaves(frame.taken_when))
+
+    def everybody_leaves(self, when: datetime) -> tuple[Person, ...]:
+        """Who is in view at the end of a recording."""
+        return self.people.everybody_leaves(when)
 
     def _wants_reading(self, track: Track, at: float) -> bool:
         # An alert waits no longer than it must for knowing whether it is a person.

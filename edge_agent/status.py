@@ -9,10 +9,13 @@ import os
 import platform
 from collections import deque
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.alerts.people import hour_of
 from edge_agent.governor import COOLED_CELSIUS
 from edge_agent.host.stats import has_free_inodes
+from edge_agent.messages.counts import PeopleCounts
 from edge_agent.messages.status import Reason, running
 from edge_agent.messages.telemetry import (
     RATE_DIGITS,
@@ -50,6 +53,8 @@ LOOK_SECONDS = 1.0
 LOOKS_OF_A_RATE = 6
 # Alerts that were dropped while nobody could be told are worth telling for so long after.
 LOST_SECONDS = 600.0
+# Who left in the last second of an hour is counted before the hour is sent.
+COUNTS_DELAY = timedelta(seconds=5)
 
 
 class StatusReporter:
@@ -80,6 +85,8 @@ class StatusReporter:
         self._governor = governor
         self._models, self._versions = models, {**versions, "python": platform.python_version()}
         self._began_at = at
+        self._began_when: datetime | None = None
+        self._counted_hour = 0
         self._looked_at = float("-inf")
         self._told_at, self._told_frames = at, 0
         self._told_wanted: dict[str, int] = {}
@@ -110,11 +117,23 @@ class StatusReporter:
             self._said = (reasons, paused)
             status = running(self._device, reasons=reasons, paused=paused, when=when)
             self._publisher.say(status_publication(self._topics, status))
+        self._count_people(when)
         if 0 < self._config.mqtt.telemetry_seconds <= at - self._told_at:
             self._recorder.record_telemetry(self.figures(at=at, when=when), when=when)
             self._told_at, self._told_frames = at, self._health.frames
             self._told_wanted = {name: rate.wanted for name, rate in self._governor.rates.items()}
             self._health.begin_latencies_anew()
+
+    def _count_people(self, when: datetime) -> None:
+        """Have the counts of an hour sent when it is over, and at the start those of hours before."""
+        hour = hour_of(when - COUNTS_DELAY)
+        if hour == self._counted_hour:
+            return
+        self._recorder.record_counts(
+            self._config.cameras, since=self._began_when if self._counted_hour else None, when=when
+        )
+        self._counted_hour = hour
+        self._began_when = self._began_when or when
 
     def overview(self, *, at: float, when: datetime, is_watching: bool) -> dict[str, Any]:
         """Say everything at once for whoever looks on: status, cameras, delivery and figures. No secret is in it.
@@ -161,6 +180,8 @@ class StatusReporter:
         """Give all figures; rates and latencies are those since telemetry was last sent."""
         health, rates = self._health, self._governor.rates
         elapsed_seconds = max(at - self._told_at, LOOK_SECONDS)
+        people, people_today = self._store.people(), self._store.people_today(when=when)
+        all_today = sum(people_today.values(), PeopleCounts())
         return Figures(
             uptime_seconds=round(at - self._began_at),
             counts=Counts(
@@ -171,6 +192,8 @@ class StatusReporter:
                 alerts=health.alerts,
             ),
             alerts_today=self._store.alerts_today(when=when),
+            people_today=all_today.people,
+            compliance_today=all_today.compliance,
             frames_per_second=(health.frames - self._told_frames) / elapsed_seconds,
             latencies_ms={
                 stage: Latency(p50=latency.p50_ms, p95=latency.p95_ms, p99=latency.p99_ms)
@@ -188,6 +211,8 @@ class StatusReporter:
                         allowed=rates[state.name].allowed_per_second,
                         reached=(rates[state.name].wanted - self._told_wanted.get(state.name, 0)) / elapsed_seconds,
                     ),
+                    people=people.get(state.name, PeopleCounts()),
+                    people_today=people_today.get(state.name, PeopleCounts()),
                 )
                 for state in self._cameras.states()
             },

@@ -24,6 +24,7 @@ from edge_agent.bridge.protocol import SOCKET_NAME
 from edge_agent.bridge.server import Bridge
 from edge_agent.control import Control
 from edge_agent.decision.liveness import LivenessFilter
+from edge_agent.decision.people import PeopleCounter
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.sequential_test import SequentialTest
 from edge_agent.decision.tracker import Tracker
@@ -117,6 +118,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             ),
             sender=sender_of(config, classifier),
             keep_days=crops.keep_days,
+            keep_counts_days=config.counts.keep_days,
             wake=publisher.wake,
         )
         recorder.start()
@@ -315,6 +317,7 @@ def build_pipeline(
         ),
         liveness=LivenessFilter(margin_fraction=config.crops.margin_fraction),
         rules=Rules(rules, new_id=uuid7),
+        people=PeopleCounter(rules, camera=called or name),
         margin_fraction=config.crops.margin_fraction,
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.recorder import Recorder
     from edge_agent.alerts.timeline import Timelines
     from edge_agent.camera.feed import CameraFeed
-    from edge_agent.domain import Frame, Outcome, Resolved
+    from edge_agent.domain import Frame, Outcome, Person, Resolved
     from edge_agent.pauses import Pauses
     from edge_agent.pipeline import Pipeline
 
@@ -95,6 +96,8 @@ class Worker:
                 if frame is not None:
                     self._give(FrameResult(frame, self._watch(frame)))
                 elif self._feed.state().finished:
+                    # Behind the end of a recording there is nobody.
+                    self._record_people(self._pipeline.everybody_leaves(datetime.now(timezone.utc)))
                     return
         # A bug belongs to whoever supervises, and would be lost in this thread.
         except Exception as error:  # noqa: BLE001
@@ -105,18 +108,25 @@ class Worker:
         if self._pauses.is_paused(frame.camera, at=time.monotonic()):
             self._glance_at = frame.taken_at + PAUSED_SECONDS
             # Now, and not when the pause is over: a resolution hours later would tell a duration that nobody watched.
-            self._record_resolved(self._pipeline.look_away(frame))
+            left = self._pipeline.look_away(frame)
+            self._record_resolved(left.resolved)
+            self._record_people(left.people)
             return None
         outcome = self._pipeline.process(frame)
         self._timelines.observe(outcome)
         for alert in outcome.alerts:
             self._recorder.record_alert(alert, self._timelines.up_to(alert, at=frame.taken_at))
         self._record_resolved(outcome.resolved)
+        self._record_people(outcome.people)
         return outcome
 
     def _record_resolved(self, resolved: tuple[Resolved, ...]) -> None:
         for one in resolved:
             self._recorder.record_resolved(one, self._timelines.since(one))
+
+    def _record_people(self, people: tuple[Person, ...]) -> None:
+        for one in people:
+            self._recorder.record_person(one)
 
     def _give(self, result: FrameResult) -> None:
         """Hand a result to the main thread, for figures and whoever looks on."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from edge_agent.config.model import DecisionConfig, MotionConfig, RulesConfig, TrackingConfig
 from edge_agent.decision.liveness import LivenessFilter
+from edge_agent.decision.people import PeopleCounter
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.sequential_test import SequentialTest
 from edge_agent.decision.tracker import Tracker
@@ -60,6 +61,7 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
         liveness=LivenessFilter(margin_fraction=0.5),
         # What this detector sees never moves.
         rules=Rules(RulesConfig(ignore_static_faces=False), new_id=uuid7),
+        people=PeopleCounter(RulesConfig(ignore_static_faces=False), camera="door"),
         margin_fraction=0.5,
     )
 
@@ -182,10 +184,12 @@ def test_who_was_alerted_has_left_when_nobody_is_to_be_watched_and_is_somebody_n
     alerts = [alert for step in range(20) for alert in pipeline.process(textured(step / 10)).alerts]
     assert len(alerts) == 1
 
-    (resolved,) = pipeline.look_away(textured(2.0))
+    left = pipeline.look_away(textured(2.0))
+    (resolved,) = left.resolved
 
     assert (resolved.track.id, resolved.reason) == (alerts[0].verdict.track.id, "left")
-    assert pipeline.look_away(textured(2.1)) == ()
+    assert [person.counted_as for person in left.people] == ["without_mask"]
+    assert pipeline.look_away(textured(2.1)).resolved == ()
     assert pipeline.process(a_frame(2.2, size=(160, 120))).tracks[0].id != resolved.track.id
 
 

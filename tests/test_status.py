@@ -6,6 +6,7 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from tests.mqtt.samples import SENDER, put
 from tests.values import NOON
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from edge_agent.messages.telemetry import Figures
@@ -68,6 +70,7 @@ class Recorder:
 
     def __init__(self, store: AlertStore) -> None:
         self._store = store
+        self.counted_periods: list[tuple[tuple[str, ...], datetime | None, datetime]] = []
 
     def record_telemetry(self, figures: Figures, *, when: datetime) -> None:
         message = SENDER.telemetry(
@@ -76,6 +79,9 @@ class Recorder:
         self._store.put(message)
 
     is_without_crops = False
+
+    def record_counts(self, cameras: Iterable[str], *, since: datetime | None, when: datetime) -> None:
+        self.counted_periods.append((tuple(cameras), since, when))
 
     @property
     def trouble(self) -> str:
@@ -358,6 +364,19 @@ def test_telemetry_of_a_machine_that_tells_nothing_is_as_described(device):
         device.tick()
 
     check(device.store.waiting(1)[0].message, "telemetry")
+
+
+def test_counts_are_sent_at_the_start_and_when_an_hour_is_over(device):
+    start = NOON.replace(minute=50)
+    for at, minutes in enumerate((0, 5, 10, 10.2, 15, 70.2)):
+        device.reporter.tell(at=float(2 * at), when=start + timedelta(minutes=minutes))
+
+    periods = device.recorder.counted_periods
+    assert [(since, when - start) for _, since, when in periods] == [
+        (None, timedelta(0)),
+        (start, timedelta(minutes=10.2)),
+        (start, timedelta(minutes=70.2)),
+    ]
 
 
 def test_no_telemetry_is_made_where_none_is_wanted(tmp_path):

@@ -19,7 +19,7 @@ from edge_agent.alerts.timeline import Timelines
 from edge_agent.camera.cameras import Cameras
 from edge_agent.camera.feed import FeedState
 from edge_agent.config.model import CameraConfig
-from edge_agent.domain import Resolved
+from edge_agent.domain import Outcome, Person, Resolved
 from edge_agent.messages.ids import uuid7
 from edge_agent.mqtt.publisher import Publisher
 from edge_agent.pauses import Pauses
@@ -31,9 +31,10 @@ from tests.test_pipeline import Faces, a_pipeline
 from tests.values import NOON, a_frame, a_track, an_alert
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
-    from edge_agent.domain import Frame, Outcome
+    from edge_agent.domain import Frame
 
 
 class Frames:
@@ -58,12 +59,16 @@ class Recorder:
     def __init__(self) -> None:
         self.alerts: list[Any] = []
         self.resolved: list[Any] = []
+        self.people: list[Person] = []
 
     def record_alert(self, alert: Any, timeline: Any) -> None:
         self.alerts.append((alert, timeline))
 
     def record_resolved(self, resolved: Any, later: Any) -> None:
         self.resolved.append((resolved, later))
+
+    def record_person(self, person: Person) -> None:
+        self.people.append(person)
 
 
 class Alerting:
@@ -79,8 +84,12 @@ class Alerting:
         alerts = (replace(an_alert(), id=uuid7(NOON)),) if self._always or self._frames == 1 else ()
         return replace(self._pipeline.process(frame), alerts=alerts)
 
-    def look_away(self, _frame: Frame) -> tuple[Resolved, ...]:
-        return (Resolved(uuid7(NOON), a_track(), "without_mask", "left", NOON, NOON, 0.0),)
+    def look_away(self, _frame: Frame) -> Outcome:
+        resolved = Resolved(uuid7(NOON), a_track(), "without_mask", "left", NOON, NOON, 0.0)
+        return Outcome(False, (), (), (), (), (resolved,), {}, self.everybody_leaves(NOON))
+
+    def everybody_leaves(self, when: datetime) -> tuple[Person, ...]:
+        return (Person("door", "without_mask", False, when),)
 
 
 def a_worker(folder: Path, feed: Any, **parts: Any) -> tuple[Worker, queue.SimpleQueue[FrameResult]]:
@@ -125,6 +134,8 @@ def test_a_pause_resolves_what_was_alerted_at_once_and_not_when_it_is_over(tmp_p
     run(worker)
 
     assert [resolved.reason for resolved, _ in recorder.resolved] == ["left"]
+    # At the pause, and at the end of the recording.
+    assert [person.counted_as for person in recorder.people] == 2 * ["without_mask"]
     assert given.get().outcome is None
     assert recorder.alerts == []
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import quote
 
+from edge_agent.alerts.people import COLUMNS as PEOPLE_COLUMNS
+from edge_agent.alerts.people import TABLES as PEOPLE_TABLES
 from edge_agent.alerts.timeline import points_text, timeline_text
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from edge_agent.alerts.people import PeopleRow
     from edge_agent.alerts.timeline import Timeline, TimelinePoint
     from edge_agent.messages.alert import AlertMessage
     from edge_agent.messages.resolved import ResolvedMessage
@@ -78,6 +81,7 @@ TABLES = (
     "CREATE TABLE dropped (kind TEXT PRIMARY KEY, messages INTEGER NOT NULL)",
     "CREATE TABLE alerts_of_day (day TEXT PRIMARY KEY, alerts INTEGER NOT NULL)",
     "CREATE TABLE last_sweep (only INTEGER PRIMARY KEY CHECK (only = 1), swept_when REAL NOT NULL)",
+    *PEOPLE_TABLES,
 )
 OUTBOX_COLUMNS = "position, kind, key, boot_id, put_at, crop_file, message"
 HISTORY_COLUMNS = "position, id, camera, label, day, kept_when, message, timeline, later, resolved, review"
@@ -86,6 +90,8 @@ SMALL_COLUMNS = {
     "dropped": "kind, messages",
     "alerts_of_day": "day, alerts",
     "last_sweep": "swept_when",
+    "people": PEOPLE_COLUMNS,
+    "counts_sent": "period, until",
 }
 
 OutboxRow = tuple[int, str, str, str, float, "str | None", str]
@@ -267,13 +273,21 @@ class Salvage:
     sequences: list[tuple[str, int]]
     dropped: list[tuple[str, int]]
     alerts_of_day: list[tuple[str, int]]
+    people: list[PeopleRow]
+    counts_sent: list[tuple[str, int]]
 
 
 def salvage(damaged: Path, *, boot_id: str) -> Salvage:
     """Read from a damaged file whatever can still be read."""
     outbox: list[OutboxRow] = []
     history: list[HistoryRow] = []
-    small: dict[str, list[Any]] = {"last_sequence": [], "dropped": [], "alerts_of_day": []}
+    small: dict[str, list[Any]] = {
+        "last_sequence": [],
+        "dropped": [],
+        "alerts_of_day": [],
+        "people": [],
+        "counts_sent": [],
+    }
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(damaged, timeout=LOCK_SECONDS)) as database:
         # Reads a file that is shorter than its header says, too.
         database.execute("PRAGMA writable_schema = ON")
@@ -288,7 +302,15 @@ def salvage(damaged: Path, *, boot_id: str) -> Salvage:
     # Where the table of numbers is gone: what waits knows its own.
     numbers = [(row[1], json.loads(row[-1])) for row in outbox]
     own = [(kind, int(message.get("sequence", 0))) for kind, message in numbers if message.get("boot_id") == boot_id]
-    return Salvage(outbox, history, sequences + own, small["dropped"], small["alerts_of_day"])
+    return Salvage(
+        outbox,
+        history,
+        sequences + own,
+        small["dropped"],
+        small["alerts_of_day"],
+        small["people"],
+        small["counts_sent"],
+    )
 
 
 def _read_around_damage(database: sqlite3.Connection, columns: str, table: str) -> list[Any]:

@@ -13,22 +13,23 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, TypeAlias
 
 from edge_agent.alerts.database import history_entry, history_resolution
+from edge_agent.alerts.people import sent_until
 from edge_agent.errors import CropError, UnavailableError
 from edge_agent.host.clock import is_clock_synchronised
 from edge_agent.messages.ids import uuid7
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from edge_agent.alerts.pictures import Pictures
     from edge_agent.alerts.retention import Retention
     from edge_agent.alerts.store import AlertStore
     from edge_agent.alerts.timeline import Timeline, TimelinePoint
-    from edge_agent.domain import Alert, Crop, Resolved
+    from edge_agent.domain import Alert, Crop, Person, Resolved
     from edge_agent.messages.message import Kind
     from edge_agent.messages.sender import Sender
     from edge_agent.messages.telemetry import Figures
@@ -66,7 +67,21 @@ class _NewFigures:
     kind: Kind = "telemetry"
 
 
-_Job: TypeAlias = "_NewAlert | _NewResolution | _NewFigures | None"
+@dataclass(frozen=True, slots=True, eq=False)
+class _NewPerson:
+    person: Person
+    kind: Kind = "counts"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _PeriodOver:
+    cameras: tuple[str, ...]
+    since: datetime | None
+    when: datetime
+    kind: Kind = "counts"
+
+
+_Event: TypeAlias = "_NewAlert | _NewResolution | _NewFigures | _NewPerson | _PeriodOver"
 
 
 class Recorder:
@@ -80,12 +95,13 @@ class Recorder:
         retention: Retention,
         sender: Sender,
         keep_days: float,
+        keep_counts_days: float,
         wake: Callable[[], None],
     ) -> None:
-        """Take the parts; entries of the history stay for `keep_days`, and `wake` is called after each message."""
+        """Take the parts; history and counts of people stay for so many days; `wake` is called after each message."""
         self._store, self._pictures, self._retention, self._sender = store, pictures, retention, sender
-        self._keep_days, self._wake = keep_days, wake
-        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._keep_days, self._keep_counts_days, self._wake = keep_days, keep_counts_days, wake
+        self._jobs: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
         # A daemon: one that waits for a disk that hangs must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._drop_lock = threading.Lock()
@@ -109,6 +125,14 @@ class Recorder:
     def record_telemetry(self, figures: Figures, *, when: datetime) -> None:
         """Make figures durable."""
         self._queue(_NewFigures(figures, when))
+
+    def record_person(self, person: Person) -> None:
+        """Count somebody who has left."""
+        self._queue(_NewPerson(person))
+
+    def record_counts(self, cameras: Iterable[str], *, since: datetime | None, when: datetime) -> None:
+        """Make durable the counts of the hours and days that are over; since `since` also where nobody was counted."""
+        self._queue(_PeriodOver(tuple(cameras), since, when))
 
     def dropped(self) -> dict[str, int]:
         """What was never written or sent for want of room, by kind; the store's counts and one's own."""
@@ -139,7 +163,7 @@ class Recorder:
         if self._thread.is_alive():
             log.error("the disk is not responding: %d messages are lost", self._jobs.qsize())
 
-    def _queue(self, job: _NewAlert | _NewResolution | _NewFigures) -> None:
+    def _queue(self, job: _Event) -> None:
         if self._jobs.qsize() >= MOST_QUEUED:
             self._drop(job.kind)
             return
@@ -185,7 +209,7 @@ class Recorder:
             log.exception("maintenance of the alert store failed; please report this")
         self._job_began_at = None
 
-    def _record(self, job: _NewAlert | _NewResolution | _NewFigures) -> None:
+    def _record(self, job: _Event) -> None:
         match job:
             case _NewAlert():
                 self._record_alert(job.alert, job.timeline)
@@ -200,7 +224,23 @@ class Recorder:
                     clock_synchronised=is_clock_synchronised(),
                 )
                 self._store.put(message)
+            case _NewPerson():
+                self._store.count_person(job.person)
+                return
+            case _PeriodOver():
+                self._record_counts(job)
         self._wake()
+
+    def _record_counts(self, job: _PeriodOver) -> None:
+        for period in self._store.unsent_counts(cameras=job.cameras, since=job.since, now=job.when):
+            message = self._sender.counts(
+                period,
+                id=uuid7(job.when),
+                sequence=self._store.next_sequence("counts"),
+                when=job.when,
+                clock_synchronised=is_clock_synchronised(),
+            )
+            self._store.put(message, sent_until(period.period, int(period.end.timestamp())))
 
     def _record_alert(self, alert: Alert, timeline: Timeline) -> None:
         # Crop first: a row in the outbox must never point at a file that a power
@@ -267,7 +307,9 @@ class Recorder:
     def _sweep(self) -> None:
         """Make room; a crop stays for as long as its alert waits."""
         at, now = time.monotonic(), datetime.now(timezone.utc)
-        self._store.sweep(at=at, now=now, keep_days=self._keep_days)
+        # A clock that may be wrong makes no hour too old.
+        counted_since = now - timedelta(days=self._keep_counts_days) if is_clock_synchronised() else None
+        self._store.sweep(at=at, now=now, keep_days=self._keep_days, people_before=counted_since)
         try:
             waiting = self._store.crops_of_waiting()
         except UnavailableError:

@@ -28,6 +28,16 @@ from edge_agent.alerts.database import (
     transaction,
     unsynced_transaction,
 )
+from edge_agent.alerts.people import (
+    ADD_PEOPLE,
+    beginning_of,
+    by_camera,
+    merged,
+    row_of,
+    rows_between,
+    sent_until,
+    unsent_periods,
+)
 from edge_agent.alerts.retention import step_of_clock
 from edge_agent.errors import UnavailableError
 from edge_agent.host.atomic_files import make_folder
@@ -35,14 +45,17 @@ from edge_agent.host.clock import seconds_since_boot
 from edge_agent.messages.message import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from edge_agent.alerts.database import Change, HistoryRow, OutboxRow
+    from edge_agent.alerts.people import PeopleRow
+    from edge_agent.domain import Person
+    from edge_agent.messages.counts import CountedPeriod, PeopleCounts
     from edge_agent.messages.message import Kind, QueuedMessage
 
 Result = TypeVar("Result")
 
-FIRST_TO_GO: tuple[Kind, ...] = ("telemetry", "resolved", "alert")
+FIRST_TO_GO: tuple[Kind, ...] = ("telemetry", "counts", "resolved", "alert")
 """Where there is no room, the oldest of the first of these kinds goes: an old figure is worth least, an alert most."""
 HISTORY = "history"
 """What is dropped of the history is counted under this name, beside the kinds of messages."""
@@ -96,6 +109,10 @@ class AlertStore:
         self._buffered: dict[str, OutboxRow] = {}
         self._buffered_history: deque[Change] = deque()
         self._salvaged_history: list[HistoryRow] = []
+        self._buffered_people: list[PeopleRow] = []
+        self._people: list[PeopleRow] = []
+        """Since the start, all hours as one."""
+        self._people_of_day: tuple[str, list[PeopleRow]] = ("", [])
         self._alerts_of_day: tuple[str, int] = ("", 0)
         self._last_sweep: tuple[float, datetime] | None = None
         self._checked_at = float("-inf")
@@ -147,6 +164,30 @@ class AlertStore:
                 day = _day(message.when)
                 self._alerts_of_day = day, self._alerts_on(day) + 1
             self._write_buffered()
+
+    def count_person(self, person: Person) -> None:
+        """Count somebody who has left. Durable when this returns, unless there is `trouble`."""
+        day = _day(person.when)
+        with self._lock:
+            row = row_of(person)
+            self._buffered_people = merged([*self._buffered_people, row])
+            self._people = merged([*self._people, (row[0], 0, *row[2:])])
+            self._people_of_day = day, merged([*self._people_on(day), row])
+            self._write_buffered()
+
+    def people(self) -> dict[str, PeopleCounts]:
+        """Who have left since this store was opened, by camera."""
+        return by_camera(self._people)
+
+    def people_today(self, *, when: datetime) -> dict[str, PeopleCounts]:
+        """Who have left since midnight, as the clock on the device's wall has it, by camera; over restarts."""
+        return by_camera(self._people_on(_day(when)))
+
+    def unsent_counts(self, *, cameras: Sequence[str], since: datetime | None, now: datetime) -> list[CountedPeriod]:
+        """The hours and days that are over and not in the outbox yet; none while the disk cannot be read."""
+        with self._lock:
+            found = self._try_disk(lambda database: unsent_periods(database, cameras=cameras, since=since, now=now))
+        return found or []
 
     def write_buffered(self) -> None:
         """Try again to bring to disk what is buffered in memory; does nothing where nothing is."""
@@ -232,13 +273,18 @@ class AlertStore:
             files = [file for (file,) in rows] + [row[5] for row in self._buffered.values() if row[5]]
         return {Path(file).name for file in files}
 
-    def sweep(self, *, at: float, now: datetime, keep_days: float) -> int:
+    def sweep(self, *, at: float, now: datetime, keep_days: float, people_before: datetime | None = None) -> int:
         """Remove entries of the history that are too old or too many, and give how many; find damage to it.
 
-        A clock that was set makes none older. Where the disk does not let us, nothing goes until the next sweep.
+        A clock that was set makes none older. Counts of people from before `people_before` go too. Where the disk does
+        not let us, nothing goes until the next sweep.
         """
+
+        def swept(database: sqlite3.Connection) -> int:
+            return self._sweep(database, at=at, now=now, keep_days=keep_days, people_before=people_before)
+
         with self._lock:
-            removed = self._try_disk(lambda database: self._sweep(database, at=at, now=now, keep_days=keep_days)) or 0
+            removed = self._try_disk(swept) or 0
             if self._is_buffering:
                 # What was salvaged just now.
                 self._write_buffered()
@@ -262,7 +308,11 @@ class AlertStore:
 
     @property
     def _is_buffering(self) -> bool:
-        return bool(self._buffered or self._buffered_history or self._salvaged_history)
+        return bool(self._buffered or self._buffered_history or self._salvaged_history or self._buffered_people)
+
+    def _people_on(self, day: str) -> list[PeopleRow]:
+        counted_day, rows = self._people_of_day
+        return rows if counted_day == day else []
 
     def _alerts_on(self, day: str) -> int:
         counted_day, alerts = self._alerts_of_day
@@ -276,6 +326,7 @@ class AlertStore:
             self._buffered.clear()
             self._buffered_history.clear()
             self._salvaged_history.clear()
+            self._buffered_people = []
             self._dropped_unsaved.clear()
         else:
             victims = self._make_room_in_memory()
@@ -295,6 +346,7 @@ class AlertStore:
                 )
             for statement, values in self._buffered_history:
                 database.execute(statement, values)
+            database.executemany(ADD_PEOPLE, self._buffered_people)
             database.executemany(insert, self._buffered.values())
             # Earlier boots never come back.
             database.execute("DELETE FROM last_sequence WHERE boot_id != ?", (self._boot_id,))
@@ -339,7 +391,15 @@ class AlertStore:
         self._dropped_unsaved.update(kind for kind, _ in victims)
         return victims
 
-    def _sweep(self, database: sqlite3.Connection, *, at: float, now: datetime, keep_days: float) -> int:
+    def _sweep(
+        self,
+        database: sqlite3.Connection,
+        *,
+        at: float,
+        now: datetime,
+        keep_days: float,
+        people_before: datetime | None,
+    ) -> int:
         if at - self._checked_at >= CHECK_SECONDS:
             check_pages(database, "alerts")
             self._checked_at = at
@@ -356,6 +416,8 @@ class AlertStore:
                 f"DELETE FROM alerts WHERE position IN ({surplus})",  # noqa: S608  (a constant)
                 (max(0, count - MOST_ENTRIES),),
             ).rowcount
+            if people_before is not None:
+                database.execute("DELETE FROM people WHERE hour < ?", (people_before.timestamp(),))
             database.execute("INSERT OR REPLACE INTO last_sweep VALUES (1, ?)", (now.timestamp(),))
         self._last_sweep = (at, now)
         return removed
@@ -411,6 +473,10 @@ class AlertStore:
         dropped = Counter(dict(database.execute("SELECT kind, messages FROM dropped").fetchall()))
         self._dropped = dropped + self._dropped_unsaved
         self._take_over_counts(database.execute("SELECT day, alerts FROM alerts_of_day").fetchall())
+        now = datetime.now(timezone.utc)
+        midnight = beginning_of("day", now)
+        unsaved = [row for row in self._buffered_people if row[1] >= midnight.timestamp()]
+        self._people_of_day = _day(now), merged([*rows_between(database, midnight, None), *unsaved])
 
     def _take_over_counts(self, counted: Iterable[tuple[str, int]]) -> None:
         """Go on counting the alerts of the day from what an earlier process has counted."""
@@ -442,6 +508,8 @@ class AlertStore:
         self._go_on_from(0, saved.sequences)
         self._dropped_unsaved = self._dropped or Counter(dict(saved.dropped))
         self._take_over_counts(saved.alerts_of_day)
+        self._buffered_people = merged([*saved.people, *self._buffered_people])
+        self._buffered_history.extend(sent_until(*row) for row in saved.counts_sent)
         self._damage = (
             f"{self.path}: the alert store was damaged ({finding}) and a new one is begun; {len(saved.outbox)} waiting "
             f"messages and {len(saved.history)} alerts of the history were salvaged, others may be found in {aside} "

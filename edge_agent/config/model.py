@@ -428,6 +428,12 @@ class CropsConfig(_Section):
     )
 
 
+class CountsConfig(_Section):
+    """How many people pass, and how many of them wear a mask."""
+
+    keep_days: float = Field(400.0, gt=0.0, le=36_500.0, description="Counts older than this are removed")
+
+
 class OutboxConfig(_Section):
     """What waits for the broker; where there is no room, telemetry goes first, then the oldest alert."""
 
@@ -575,6 +581,7 @@ class Config(_Section):
     )
     rules: RulesConfig = Field(default_factory=RulesConfig, description="Which violations raise an alert, and when")
     crops: CropsConfig = Field(default_factory=CropsConfig, description="Crops on disk")
+    counts: CountsConfig = Field(default_factory=CountsConfig, description="How many people pass")
     outbox: OutboxConfig = Field(default_factory=OutboxConfig, description="What waits for the broker")
     mqtt: MqttConfig = Field(default_factory=MqttConfig, description="The broker that alerts go to")
     console: ConsoleConfig = Field(

@@ -13,6 +13,7 @@ from prometheus_client.core import (
     InfoMetricFamily,
 )
 
+from edge_agent.domain import COUNTED_AS
 from edge_agent.metrics import STAGE_BUCKETS_SECONDS
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _current(status: Mapping[str, Any]) -> Iterator[Metric]:
         yield from _about_the_device(status)
         yield from _about_cameras(status["cameras"])
         yield from _about_the_machine(status["telemetry"])
+        yield _people(status["telemetry"]["cameras"])
 
 
 def _about_the_device(status: Mapping[str, Any]) -> Iterator[Metric]:
@@ -114,6 +116,14 @@ def _about_cameras(cameras: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
             if camera.get(key) is not None:
                 family.add_metric([camera["name"]], float(camera[key]))
     yield from families.values()
+
+
+def _people(cameras: Mapping[str, Mapping[str, Any]]) -> Metric:
+    people = CounterMetricFamily("maskwatch_people", "People who have left", labels=["camera", "label"])
+    for name, camera in cameras.items():
+        for label in COUNTED_AS:
+            people.add_metric([name, label], camera["people"][label])
+    return people
 
 
 def _about_the_machine(telemetry: Mapping[str, Any]) -> Iterator[Metric]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from edge_agent.config.model import RulesConfig
-    from edge_agent.domain import Track
+    from edge_agent.domain import Box, Track
 
 LIMIT_SECONDS = 60.0
 """The minute of `alerts_per_minute`: any 60 seconds, not those of a clock, so that no two bursts meet."""
@@ -117,12 +117,8 @@ class Rules:
             verdict.best.track.face.box.shorter_side_px >= config.min_face_px
             and at - track.first_seen_at >= config.dwell_seconds
             and not (config.ignore_static_faces and track.id in still)
-            and not self._is_ignored(verdict)
+            and not is_excluded(track.face.box, verdict.best.frame_size, config.exclusion_zones)
         )
-
-    def _is_ignored(self, verdict: Verdict) -> bool:
-        (x, y), (width_px, height_px) = verdict.track.face.box.centre, verdict.best.frame_size
-        return any(_is_inside(x / width_px, y / height_px, polygon) for polygon in self._config.exclusion_zones)
 
     def _may_tell(self, at: float, when: datetime) -> bool:
         """Whether quiet hours, cool-down and limit let an alert through."""
@@ -135,6 +131,12 @@ class Rules:
         if config.alerts_per_minute and within >= config.alerts_per_minute:
             return False
         return not any(hours.cover(when.astimezone(self._zone)) for hours in self._quiet_hours)
+
+
+def is_excluded(box: Box, frame_size: tuple[int, int], zones: Sequence[Sequence[tuple[float, float]]]) -> bool:
+    """Whether the centre of a face is inside one of the zones, whose corners are shares 0..1 of the picture."""
+    (x, y), (width_px, height_px) = box.centre, frame_size
+    return any(_is_inside(x / width_px, y / height_px, zone) for zone in zones)
 
 
 def _is_inside(x: float, y: float, polygon: Sequence[tuple[float, float]]) -> bool:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from edge_agent.messages.alert import AlertMessage
 from edge_agent.messages.command import REQUESTS
+from edge_agent.messages.counts import CountsMessage
 from edge_agent.messages.resolved import ResolvedMessage
 from edge_agent.messages.result import ResultMessage
 from edge_agent.messages.status import StatusMessage
@@ -26,6 +27,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 MESSAGES: dict[str, type[Message]] = {
     "alert": AlertMessage,
     "resolved": ResolvedMessage,
+    "counts": CountsMessage,
     "status": StatusMessage,
     "telemetry": TelemetryMessage,
     "result": ResultMessage,
@@ -75,6 +77,7 @@ def asyncapi() -> dict[str, Any]:
         "status": _channel(TOPICS.status, "status"),
         "alerts": _channel(TOPICS.alerts, "alert"),
         "resolved": _channel(TOPICS.resolved, "resolved"),
+        "counts": _channel(TOPICS.counts, "counts"),
         "telemetry": _channel(TOPICS.telemetry, "telemetry"),
         "crops": _channel(TOPICS.crop(alert), "picture", alert={"description": "The id of the alert"}),
         "snapshots": _channel(
@@ -89,6 +92,7 @@ def asyncapi() -> dict[str, Any]:
         ),
         "sendAlert": _send("alerts", "Once for each person who wears no mask; at least once over the line"),
         "sendResolved": _send("resolved", "When the person of an alert has left or wears the mask"),
+        "sendCounts": _send("counts", "When an hour, or a day of the device's clock, is over"),
         "sendTelemetry": _send("telemetry", "Once a minute", qos=0),
         "sendCrop": _send("crops", "Before its alert, where mqtt.publish_crops is true"),
         "sendSnapshot": _send("snapshots", "On the command snapshot, where mqtt.publish_crops is true"),

@@ -27,9 +27,9 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
 
-Kind: TypeAlias = Literal["alert", "resolved", "telemetry"]
+Kind: TypeAlias = Literal["alert", "resolved", "counts", "telemetry"]
 """What waits for the broker on disk."""
-KINDS: tuple[Kind, ...] = ("alert", "resolved", "telemetry")
+KINDS: tuple[Kind, ...] = ("alert", "resolved", "counts", "telemetry")
 
 # Longer than a slow broker takes, shorter than anybody waits to act: older news is history.
 HISTORICAL_AFTER_SECONDS = 10.0

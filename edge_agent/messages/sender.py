@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.messages.alert import AlertMessage, CropFile, Model
+from edge_agent.messages.counts import CountsMessage
 from edge_agent.messages.resolved import ResolvedMessage
 from edge_agent.messages.telemetry import TelemetryMessage
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from edge_agent.domain import Alert, Crop, Resolved
+    from edge_agent.messages.counts import CountedPeriod
     from edge_agent.messages.telemetry import Figures
 
 # Scores are good for three digits; more would only suggest otherwise.
@@ -79,6 +81,29 @@ class Sender:
             when=resolved.when,
             duration_seconds=round(resolved.duration_seconds, DURATION_DIGITS),
             clock_synchronised=clock_synchronised,
+        )
+
+    def counts(
+        self,
+        period: CountedPeriod,
+        *,
+        id: str,  # noqa: A002  (the word of the contract)
+        sequence: int,
+        when: datetime,
+        clock_synchronised: bool,
+    ) -> CountsMessage:
+        """Describe the people of an hour or a day."""
+        return CountsMessage(
+            id=id,
+            device=self.device,
+            boot_id=self.boot_id,
+            sequence=sequence,
+            when=when,
+            clock_synchronised=clock_synchronised,
+            period=period.period,
+            begin=period.begin,
+            end=period.end,
+            cameras=dict(period.cameras),
         )
 
     def telemetry(

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 
 from edge_agent.messages.alert import Model  # noqa: TC001  (pydantic reads it)
+from edge_agent.messages.counts import PeopleCounts  # noqa: TC001  (pydantic reads it)
 from edge_agent.messages.message import Count, Kind, Part, QueuedMessage
 
 SCHEMA: Final = "maskwatch.telemetry/1"
@@ -54,6 +55,8 @@ class CameraFigures(Part):
     dropped: Count = Field(description="Replaced by a newer one before anybody looked")
     reopened: Count
     frames_per_second: FrameRates
+    people: PeopleCounts = Field(description="Who have left since the agent's start")
+    people_today: PeopleCounts = Field(description="Who have left since midnight of the device's clock, over restarts")
 
 
 class OutboxFigures(Part):
@@ -92,6 +95,10 @@ class Figures(Part):
     uptime_seconds: Count = Field(description="Of the agent")
     counts: Counts
     alerts_today: Count = Field(description="Since midnight of the device's clock, over restarts")
+    people_today: Count = Field(description="Who have left since midnight, at all cameras together")
+    compliance_today: float | None = Field(
+        ge=0, le=1, description="Share of them with a mask, worn properly, among those decided; null where nobody was"
+    )
     frames_per_second: Rate = Field(description="Since the last telemetry, all cameras together")
     latencies_ms: dict[str, Latency] = Field(description="Per stage that had work, and of the whole `frame`")
     cameras: dict[str, CameraFigures]

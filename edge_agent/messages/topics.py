@@ -37,6 +37,11 @@ class Topics:
         return f"{self.all}resolved"
 
     @property
+    def counts(self) -> str:
+        """People of each hour and day."""
+        return f"{self.all}counts"
+
+    @property
     def telemetry(self) -> str:
         """Counts, times and temperatures, once a minute."""
         return f"{self.all}telemetry"
@@ -64,5 +69,7 @@ class Topics:
                 return self.alerts
             case "resolved":
                 return self.resolved
+            case "counts":
+                return self.counts
             case "telemetry":
                 return self.telemetry

@@ -106,6 +106,31 @@ def _entities(config: Config) -> dict[str, dict[str, Any]]:
             "state_class": "total_increasing",
             "value_template": "{{ value_json.alerts_today }}",
         },
+        "people_today": {
+            **figure,
+            "name": "People today",
+            "icon": "mdi:account-multiple",
+            "state_class": "total_increasing",
+            "value_template": "{{ value_json.people_today }}",
+            "json_attributes_topic": telemetry,
+            "json_attributes_template": (
+                "{% set all = namespace(people={}) %}{% for name, camera in value_json.cameras.items() %}"
+                "{% set all.people = dict(all.people, **{name: camera.people_today}) %}{% endfor %}"
+                "{{ all.people | to_json }}"
+            ),
+        },
+        "compliance_today": {
+            **figure,
+            "name": "Compliance today",
+            "icon": "mdi:percent",
+            "unit_of_measurement": "%",
+            "state_class": "measurement",
+            # Unknown, and not 0 %, while nobody was decided.
+            "value_template": (
+                "{% if value_json.compliance_today is none %}{{ None }}"
+                "{% else %}{{ (value_json.compliance_today * 100) | round(1) }}{% endif %}"
+            ),
+        },
         "frame_rate": {
             **figure,
             "name": "Frame rate",
@@ -148,7 +173,7 @@ def _entities(config: Config) -> dict[str, dict[str, Any]]:
     }
     absent: list[str] = []
     if not mqtt.telemetry_seconds:
-        absent += ["alerts_today", "frame_rate", "temperature"]
+        absent += ["alerts_today", "people_today", "compliance_today", "frame_rate", "temperature"]
     if not mqtt.publish_crops or config.crops.picture == "none" or config.crops.encrypt_for:
         absent.append("last_crop")
     if not mqtt.accept_commands:

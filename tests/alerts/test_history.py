@@ -344,7 +344,7 @@ def test_changes_that_memory_has_no_room_for_are_counted(file, history):
         store.write_buffered()
 
         assert history.count() == MOST_BUFFERED
-        assert store.dropped() == {"alert": 100, "resolved": 0, "telemetry": 0, HISTORY: 100}
+        assert store.dropped() == {"alert": 100, "resolved": 0, "counts": 0, "telemetry": 0, HISTORY: 100}
 
 
 def test_what_was_delivered_from_memory_is_in_the_history_all_the_same(store, history):

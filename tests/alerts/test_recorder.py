@@ -8,7 +8,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from edge_agent.alerts.pictures import FacePictures
 from edge_agent.alerts.recorder import MOST_QUEUED, Recorder
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.timeline import Timeline, TimelinePoint
-from edge_agent.domain import Resolved
+from edge_agent.domain import Person, Resolved, timestamp
 from edge_agent.messages.ids import uuid7
 from tests.mqtt.samples import SENDER, figures
 from tests.values import NOON, a_frame, an_alert
@@ -47,6 +47,7 @@ class Recording:
                 "retention": Retention(folder / "crops", keep_days=30, keep_bytes=10_000_000),
                 "sender": SENDER,
                 "keep_days": 30.0,
+                "keep_counts_days": 400.0,
                 "wake": self._wake,
                 **parts,
             }
@@ -274,3 +275,16 @@ def wait_until(is_so: Any) -> None:
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_counts_are_sent_once(store, tmp_path):
+    hour = NOON.replace(minute=0)
+    recording = Recording(store, tmp_path)
+    recording.recorder.record_person(Person("door", "with_mask", False, hour))
+    for _ in range(2):
+        recording.recorder.record_counts(["door"], since=None, when=hour + timedelta(hours=1, seconds=5))
+    recording.finish()
+
+    (row,) = store.waiting(10, kinds=["counts"])
+    assert (row.message["period"], row.message["begin"]) == ("hour", timestamp(hour))
+    assert row.message["cameras"]["door"]["with_mask"] == 1

@@ -294,14 +294,14 @@ def test_a_full_outbox_drops_telemetry_first_then_resolved_and_then_the_oldest_a
     ]
     assert [row.message["sequence"] for row in store.waiting(10)] == [3, 4, 5, 6]
     put(store, "telemetry")
-    assert store.dropped() == {"alert": 2, "resolved": 1, "telemetry": 3, "history": 0}
+    assert store.dropped() == {"alert": 2, "resolved": 1, "counts": 0, "telemetry": 3, "history": 0}
     assert len(caplog.records) == 1
     store.remove(*[row.key for row in store.waiting(2)])
     assert caplog.messages[-1].endswith("has room again; 6 messages were dropped")
     store.close()
 
     again = AlertStore(path, boot_id=ANOTHER_BOOT, max_messages=4)
-    assert again.dropped() == {"alert": 2, "resolved": 1, "telemetry": 3, "history": 0}
+    assert again.dropped() == {"alert": 2, "resolved": 1, "counts": 0, "telemetry": 3, "history": 0}
     again.close()
 
 
@@ -365,13 +365,13 @@ def test_memory_is_bounded_while_the_disk_takes_nothing_and_drops_are_on_disk_af
         for _ in range(MOST_BUFFERED + 2):
             put(store)
         assert store.count() == MOST_BUFFERED
-        assert store.dropped() == {"alert": 2, "resolved": 0, "telemetry": 1, "history": 0}
+        assert store.dropped() == {"alert": 2, "resolved": 0, "counts": 0, "telemetry": 1, "history": 0}
     put(store)
     store.close()
 
     again = AlertStore(path, boot_id=BOOT_ID)
     assert again.count() == MOST_BUFFERED + 1
-    assert again.dropped() == {"alert": 2, "resolved": 0, "telemetry": 1, "history": 0}
+    assert again.dropped() == {"alert": 2, "resolved": 0, "counts": 0, "telemetry": 1, "history": 0}
     again.close()
 
 

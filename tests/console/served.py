@@ -24,8 +24,18 @@ from edge_agent.domain import Frame, Outcome
 from edge_agent.errors import CommandError
 from edge_agent.messages.alert import AlertMessage, Model
 from edge_agent.messages.command import read_command
+from edge_agent.messages.counts import PeopleCounts
 from edge_agent.messages.ids import uuid7
-from edge_agent.messages.telemetry import Counts, Figures, Latency, MachineFigures, Models, OutboxFigures
+from edge_agent.messages.telemetry import (
+    CameraFigures,
+    Counts,
+    Figures,
+    FrameRates,
+    Latency,
+    MachineFigures,
+    Models,
+    OutboxFigures,
+)
 from edge_agent.wiring import open_models
 from tests.faces import HOPPER, portrait
 from tests.mosquitto import free_port
@@ -68,9 +78,22 @@ OVERVIEW: dict[str, Any] = {
         uptime_seconds=7,
         counts=Counts(frames=12, analysed=6, faces=3, readings=3, alerts=1),
         alerts_today=1,
+        people_today=4,
+        compliance_today=0.75,
         frames_per_second=9.5,
         latencies_ms={"faces": Latency(p50=5.0, p95=6.0, p99=7.0)},
-        cameras={},
+        cameras={
+            "door": CameraFigures(
+                open=True,
+                paused=False,
+                frames=12,
+                dropped=3,
+                reopened=0,
+                frames_per_second=FrameRates(asked=10.0, allowed=10.0, reached=9.5),
+                people=PeopleCounts(with_mask=3, without_mask=1),
+                people_today=PeopleCounts(with_mask=3, without_mask=1),
+            )
+        },
         outbox=OutboxFigures(rows=2, bytes=900, dropped={"alert": 0, "resolved": 0, "telemetry": 0}, sent=0),
         machine=MachineFigures(
             temperature_celsius=51.5,

@@ -57,6 +57,8 @@ def test_what_is_so_just_now_is_told():
     assert found["maskwatch_camera_up", ("camera", "back")] == 0
     assert found["maskwatch_broker_connected",] == 0
     assert found["maskwatch_outbox_rows",] == 2
+    assert found["maskwatch_people_total", ("camera", "door"), ("label", "with_mask")] == 3
+    assert found["maskwatch_people_total", ("camera", "door"), ("label", "undecided")] == 0
     assert found["maskwatch_temperature_celsius",] == 51.5
     assert found["maskwatch_console_viewers",] == 3
     assert found["maskwatch_console_pictures_encoded_total",] == 17

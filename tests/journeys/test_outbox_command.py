@@ -24,10 +24,10 @@ def outbox_command(tmp_path, *arguments):
 
 
 def test_what_waits_is_shown_to_a_person_and_to_a_program(tmp_path, put):
-    assert "waiting   2 alert, 0 resolved, 1 telemetry" in outbox_command(tmp_path).stdout
+    assert "waiting   2 alert, 0 resolved, 0 counts, 1 telemetry" in outbox_command(tmp_path).stdout
 
     shown = json.loads(outbox_command(tmp_path, "--json").stdout)
-    assert shown["waiting"] == {"alert": 2, "resolved": 0, "telemetry": 1}
+    assert shown["waiting"] == {"alert": 2, "resolved": 0, "counts": 0, "telemetry": 1}
     assert shown["oldest"] == put[0]["when"]
 
 
@@ -47,6 +47,7 @@ def test_chosen_kinds_are_thrown_away_when_confirmed_and_only_then(tmp_path, put
     assert json.loads(outbox_command(tmp_path, "--json").stdout)["waiting"] == {
         "alert": 2,
         "resolved": 0,
+        "counts": 0,
         "telemetry": 0,
     }
 

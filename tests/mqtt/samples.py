@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 import uuid
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from paho.mqtt.properties import Properties
 
 from edge_agent.domain import Alert, Box, Crop, Face, Reading, Resolved, Track, Verdict
 from edge_agent.messages.alert import Model
+from edge_agent.messages.counts import CountedPeriod, PeopleCounts
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.sender import Sender
 from edge_agent.messages.telemetry import (
@@ -71,6 +72,8 @@ def figures() -> Figures:
         uptime_seconds=1,
         counts=Counts(frames=10, analysed=5, faces=3, readings=2, alerts=1),
         alerts_today=4,
+        people_today=5,
+        compliance_today=0.75,
         frames_per_second=9.98765,
         latencies_ms={"faces": Latency(p50=1.0, p95=2.0, p99=3.0)},
         cameras={
@@ -81,6 +84,8 @@ def figures() -> Figures:
                 dropped=2,
                 reopened=1,
                 frames_per_second=FrameRates(asked=10.0, allowed=10 / 3, reached=2.98765),
+                people=PeopleCounts(with_mask=3, without_mask=1, undecided=1, changed=1),
+                people_today=PeopleCounts(with_mask=3, without_mask=1, undecided=1),
             )
         },
         outbox=OutboxFigures(rows=0, bytes=0, dropped={}, sent=0),
@@ -105,6 +110,10 @@ def a_message(
                 uuid7(arose), an_alert(arose).verdict.track, "without_mask", "left", arose, arose, 12.3456
             )
             message = SENDER.resolved(resolved, id=uuid7(arose), **told)
+        case "counts":
+            hour = arose.replace(minute=0, second=0, microsecond=0)
+            people = CountedPeriod("hour", hour - timedelta(hours=1), hour, {"door": PeopleCounts(with_mask=3)})
+            message = SENDER.counts(people, id=uuid7(arose), when=arose, **told)
         case "telemetry":
             message = SENDER.telemetry(figures(), id=uuid7(arose), when=arose, **told)
     return message.model_copy(update=changes)

@@ -70,6 +70,7 @@ def test_asyncapi_and_the_code_have_the_same_topics():
         topics.status,
         topics.alerts,
         topics.resolved,
+        topics.counts,
         topics.telemetry,
         topics.crop("{alert}"),
         topics.snapshot("{snapshot}"),

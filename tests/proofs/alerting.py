@@ -81,6 +81,7 @@ def a_recorder(store: AlertStore, publisher: Publisher, folder: Path, boot_id: s
         retention=Retention(folder / "state" / "crops", keep_days=30, keep_bytes=10**12),
         sender=Sender("lobby", boot_id, Model(name="masks", sha256="0" * 64)),
         keep_days=30.0,
+        keep_counts_days=400.0,
         wake=publisher.wake,
     )
 

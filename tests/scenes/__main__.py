@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +50,8 @@ class Line:
         told = len(judgement.hits) + len(judgement.mistaken)
         lines = [
             f"{'right' if judgement.is_right else 'WRONG'}  {self.name:<34} alerts {told} of {len(judgement.events)}"
-            f"  after {delays or '-':<12} s  false {len(judgement.mistaken)}  ({self.took_seconds:.0f} s)"
+            f"  after {delays or '-':<12} s  false {len(judgement.mistaken)}"
+            f"  people {judgement.counted.total()} of {judgement.people.total()}  ({self.took_seconds:.0f} s)"
         ]
         lines += [
             f"         missed: {event.actor}, visible {event.from_second:.1f}-{event.until_second:.1f} s"
@@ -145,7 +147,17 @@ def _sum_up(lines: Sequence[Line]) -> int:
     right = sum(one.is_right for one in judgements)
     print(f"{right} of {len(lines)} scenes right; {events} violations, {alerts} alerts")
     print(f"precision {precision:.3f} ({hits} of {alerts}), recall within 2 s {recall:.3f} ({on_time} of {events})")
+    people: Counter[str] = sum((one.people for one in judgements), Counter())
+    counted: Counter[str] = sum((one.counted for one in judgements), Counter())
+    print(f"people: {_described(people)}; counted: {_described(counted)}")
     return 0 if precision >= LEAST_PRECISION and recall >= LEAST_RECALL else 1
+
+
+def _described(people: Counter[str]) -> str:
+    """How many there are, and of those decided the share with a mask."""
+    decided = people.total() - people["undecided"]
+    shares = ", ".join(f"{count} {label}" for label, count in sorted(people.items()))
+    return f"{people.total()} ({shares}), compliance {people['with_mask'] / max(decided, 1):.3f}"
 
 
 def _render(options: argparse.Namespace) -> int:

@@ -5,7 +5,8 @@ An event is one person in violation, from the moment it can be seen. Alerts are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ class Judgement:
     events: tuple[Event, ...]
     hits: tuple[Hit, ...]
     mistaken: tuple[tuple[Given, str], ...]
+    people: Counter[str] = field(default_factory=Counter)
+    """Who are really there, by what they count as."""
+    counted: Counter[str] = field(default_factory=Counter)
 
     @property
     def missed(self) -> tuple[Event, ...]:
@@ -95,6 +99,20 @@ class Judgement:
     def is_right(self) -> bool:
         """Every violation alerted once and on time, and nothing else."""
         return not (self.missed or self.late or self.mistaken)
+
+
+def people_of(moments: Sequence[Moment], *, violations: AbstractSet[Label], min_face_px: float) -> Counter[str]:
+    """Who are there with a face large enough to be seen twice, by the worst that they wear."""
+    labels: dict[str, list[Label]] = {}
+    for moment in moments:
+        for one in moment.seen:
+            # Posters have no label.
+            is_visible = one.visible_fraction >= VISIBLE_FRACTION and one.box.shorter_side_px >= min_face_px
+            if one.label is not None and is_visible:
+                labels.setdefault(one.actor, []).append(one.label)
+    return Counter(
+        next((label for label in seen if label in violations), seen[0]) for seen in labels.values() if len(seen) > 1
+    )
 
 
 def events_of(moments: Sequence[Moment], *, violations: AbstractSet[Label], min_face_px: float) -> tuple[Event, ...]:

@@ -5,7 +5,8 @@ The agent's own parts look at every frame, as `edge-agent replay` has them do; m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,12 @@ from edge_agent.config.load import load_config
 from edge_agent.domain import Box, Frame
 from edge_agent.wiring import build_pipeline, open_models
 from tests.scenes.composition import Seen, shots
-from tests.scenes.judging import Event, Given, Judgement, Moment, events_of, judge
+from tests.scenes.judging import Event, Given, Judgement, Moment, events_of, judge, people_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edge_agent.domain import Outcome, Person
     from edge_agent.pipeline import Pipeline
     from tests.scenes.composition import Scene
 
@@ -58,21 +60,30 @@ class Player:
         """Render a scene, show it to the agent and judge the alerts."""
         pipeline = self.a_pipeline()
         moments, alerts = [], []
+        people: list[Person] = []
+        when = BEGUN_WHEN
         for index, shot in enumerate(shots(scene)):
             moments.append(Moment(shot.second, shot.seen))
             when = BEGUN_WHEN + timedelta(seconds=shot.second)
-            alerts += _alerts(pipeline, Frame("camera", index, shot.image, shot.second, when))
-        rules = self.config.rules
-        events = events_of(moments, violations=frozenset(rules.violations), min_face_px=float(rules.min_face_px))
+            outcome = pipeline.process(Frame("camera", index, shot.image, shot.second, when))
+            alerts += _alerts(outcome, at=shot.second)
+            people += outcome.people
+        people += pipeline.everybody_leaves(when)
+        violations, min_face_px = frozenset(self.config.rules.violations), float(self.config.rules.min_face_px)
+        events = events_of(moments, violations=violations, min_face_px=min_face_px)
         assert len(events) == scene.alerts, f"{scene.name}: {scene.alerts} alerts are said to be right, yet {events}"
-        return judge(moments, events, alerts)
+        return replace(
+            judge(moments, events, alerts),
+            people=people_of(moments, violations=violations, min_face_px=min_face_px),
+            counted=Counter(person.counted_as for person in people),
+        )
 
     def watch(self, path: Path, truth: Recorded) -> Judgement:
         """Show a recording to the agent and judge the alerts by when they come."""
         pipeline = self.a_pipeline()
         moments, alerts = [], []
         for frame in recorded_frames(path, camera="camera"):
-            alerts += _alerts(pipeline, frame)
+            alerts += _alerts(pipeline.process(frame), at=frame.taken_at)
             # Where exactly the face is has not been written down: anywhere in the picture.
             reach = float(max(frame.width_px, frame.height_px))
             box = Box(0.0, 0.0, reach, reach)
@@ -81,8 +92,5 @@ class Player:
         return judge(moments, events, alerts)
 
 
-def _alerts(pipeline: Pipeline, frame: Frame) -> list[Given]:
-    return [
-        Given(frame.taken_at, alert.verdict.label, alert.verdict.track.face.box)
-        for alert in pipeline.process(frame).alerts
-    ]
+def _alerts(outcome: Outcome, *, at: float) -> list[Given]:
+    return [Given(at, alert.verdict.label, alert.verdict.track.face.box) for alert in outcome.alerts]

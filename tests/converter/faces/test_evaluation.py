@@ -12,7 +12,7 @@ import pytest
 from converter.faces.band_plot import draw_bands
 from converter.faces.candidates import DetectorCandidate
 from converter.faces.evaluation import Band, evaluate_detectors, scenes_of
-from edge_agent.domain import Box, Face
+from edge_agent.domain import Box, Face, Image, Label
 from edge_agent.vision.classifier import Classification
 
 WIDTH, HEIGHT = 100, 80
@@ -112,8 +112,8 @@ def test_recall_by_size_domain_pose_and_label(coco_file):
 class LeftIsMasked:
     """Reads faces on the left as masked, others as bare, and rejects what lies below."""
 
-    def classify(self, _image, box):
-        label = "with_mask" if box.x1 < WIDTH / 2 else "without_mask"
+    def classify(self, _image: Image, box: Box) -> Classification:
+        label: Label = "with_mask" if box.x1 < WIDTH / 2 else "without_mask"
         return Classification(label, {label: 1.0}, is_face=box.y1 < HEIGHT / 2)
 
 
@@ -123,7 +123,8 @@ def test_with_a_classifier_faces_count_as_the_device_decides(coco_file, tmp_path
     scenes = scenes_of(coco_file, split="test", source=None)
 
     detector = a_detector(Face(Box(10, 50, 40, 78), 0.95), Face(LEFT, 0.9), Face(RIGHT, 0.8))
-    (judged,) = evaluate_detectors([replace(detector, classifier=LeftIsMasked())], scenes, [empty])
+    with_classifier = replace(detector, classifier=LeftIsMasked())  # type: ignore[arg-type]
+    (judged,) = evaluate_detectors([with_classifier], scenes, [empty])
 
     assert (judged.recall, judged.read_right, judged.false_detections) == (1.0, 0.5, 0.0)
     assert judged.false_detections_in_empty == 2.0

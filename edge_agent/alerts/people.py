@@ -1,0 +1,130 @@
+"""People in the store: how many passed each camera in each hour?
+
+A row for each hour, camera and label. No picture, no id and no time of a single person is kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from edge_agent.messages.counts import CountedPeriod, PeopleCounts
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from edge_agent.domain import Person
+
+HOUR_SECONDS = 3600
+PERIODS: tuple[Literal["hour", "day"], ...] = ("hour", "day")
+COLUMNS = "camera, hour, counted_as, people, changed"
+TABLES = (
+    # hour: seconds since 1970 of its beginning.
+    """
+    CREATE TABLE people (
+        camera TEXT NOT NULL,
+        hour INTEGER NOT NULL,
+        counted_as TEXT NOT NULL,
+        people INTEGER NOT NULL,
+        changed INTEGER NOT NULL,
+        PRIMARY KEY (camera, hour, counted_as)
+    )
+    """,
+    # Up to when hours and days have been put into the outbox, in seconds since 1970.
+    "CREATE TABLE counts_sent (period TEXT PRIMARY KEY, until INTEGER NOT NULL)",
+)
+
+ADD_PEOPLE = (
+    f"INSERT INTO people ({COLUMNS}) VALUES (?, ?, ?, ?, ?) "  # noqa: S608  (constants)
+    "ON CONFLICT DO UPDATE SET people = people + excluded.people, changed = changed + excluded.changed"
+)
+
+PeopleRow: TypeAlias = "tuple[str, int, str, int, int]"
+
+
+def hour_of(when: datetime) -> int:
+    """The hour of a time, as in the table."""
+    return int(when.timestamp()) // HOUR_SECONDS * HOUR_SECONDS
+
+
+def row_of(person: Person) -> PeopleRow:
+    """The row of a single person."""
+    return person.camera, hour_of(person.when), person.counted_as, 1, int(person.changed)
+
+
+def merged(rows: Iterable[PeopleRow]) -> list[PeopleRow]:
+    """Rows with those of the same camera, hour and label added up."""
+    people: Counter[tuple[str, int, str]] = Counter()
+    changed: Counter[tuple[str, int, str]] = Counter()
+    for camera, hour, counted_as, count, of_these in rows:
+        people[camera, hour, counted_as] += count
+        changed[camera, hour, counted_as] += of_these
+    return [(*key, count, changed[key]) for key, count in people.items()]
+
+
+def sent_until(period: str, until: int) -> tuple[str, tuple[str, int]]:
+    """Note up to when hours or days are in the outbox; in the same transaction, so that each gets there once."""
+    return (
+        "INSERT INTO counts_sent VALUES (?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
+        (period, until),
+    )
+
+
+def rows_between(database: sqlite3.Connection, begin: datetime | None, end: datetime | None) -> list[PeopleRow]:
+    """The rows of the hours from `begin` up to `end`; None: as far as there are any."""
+    bounds = (begin.timestamp() if begin else 0, end.timestamp() if end else float("inf"))
+    query = f"SELECT {COLUMNS} FROM people WHERE hour >= ? AND hour < ? ORDER BY hour, camera"  # noqa: S608
+    return database.execute(query, bounds).fetchall()
+
+
+def by_camera(rows: Iterable[PeopleRow]) -> dict[str, PeopleCounts]:
+    """Add up rows for each camera."""
+    people: dict[str, Counter[str]] = {}
+    for camera, _, counted_as, count, changed in rows:
+        people.setdefault(camera, Counter()).update({counted_as: count, "changed": changed})
+    return {camera: PeopleCounts.model_validate(counts) for camera, counts in people.items()}
+
+
+def unsent_periods(
+    database: sqlite3.Connection, *, cameras: Sequence[str], since: datetime | None, now: datetime
+) -> list[CountedPeriod]:
+    """The hours and days that are over and not in the outbox yet, oldest first.
+
+    Those in which somebody was counted, and of those since `since` also the others: the agent was there and saw nobody.
+    """
+    done = dict(database.execute("SELECT period, until FROM counts_sent").fetchall())
+    periods = []
+    for period in PERIODS:
+        (last_counted,) = database.execute(
+            "SELECT min(hour) FROM people WHERE hour >= ?", (done.get(period, 0),)
+        ).fetchone()
+        begins = [datetime.fromtimestamp(last_counted, timezone.utc)] if last_counted is not None else []
+        begins += [since] if since is not None else []
+        if not begins:
+            continue
+        begin = beginning_of(period, max(min(begins), datetime.fromtimestamp(done.get(period, 0), timezone.utc)))
+        while (end := following(period, begin)) <= now:
+            counts = by_camera(rows_between(database, begin, end))
+            if counts or (since is not None and begin >= beginning_of(period, since)):
+                named = {camera: counts.get(camera, PeopleCounts()) for camera in {*cameras, *counts}}
+                periods.append(CountedPeriod(period, begin, end, dict(sorted(named.items()))))
+            begin = end
+    return sorted(periods, key=lambda one: one.end)
+
+
+def beginning_of(period: Literal["hour", "day"], when: datetime) -> datetime:
+    """The beginning of the hour, or of the day of the device's clock, that holds a time; aware, UTC."""
+    if period == "hour":
+        return datetime.fromtimestamp(hour_of(when), timezone.utc)
+    midnight = when.astimezone().replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    return midnight.astimezone(timezone.utc)
+
+
+def following(period: Literal["hour", "day"], begin: datetime) -> datetime:
+    """The beginning of the next hour or day; a day may have 23 or 25 hours."""
+    if period == "hour":
+        return begin + timedelta(hours=1)
+    # Noon of the next day, whatever the change to summer time does to midnight.
+    return beginning_of("day", begin + timedelta(hours=36))

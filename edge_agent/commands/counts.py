@@ -1,0 +1,117 @@
+"""`edge-agent counts`: how many people passed, and what share of them wore a mask?"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from datetime import date, datetime, timedelta, timezone
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.alerts.inspection import read_counts
+from edge_agent.alerts.people import by_camera
+from edge_agent.commands.options import accept_json, add_command, configured, print_json
+from edge_agent.domain import COUNTED_AS, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from edge_agent.alerts.people import PeopleRow
+    from edge_agent.messages.counts import PeopleCounts
+
+ALL_CAMERAS = "all cameras"
+COLUMNS = ("people", *COUNTED_AS, "changed")
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "counts",
+        run,
+        summary="show how many people passed, and what share of them wore a mask, also while the agent is running",
+        example="edge-agent counts --by day --since 2026-03-01 --csv > counts.csv",
+    )
+    parser.add_argument(
+        "--by", choices=("hour", "day", "camera"), default="day", help="a row for each (default: %(default)s)"
+    )
+    parser.add_argument("--camera", help="only people at this camera")
+    parser.add_argument("--since", type=_day, metavar="DAY", help="from YYYY-MM-DD on (default: the last 30 days)")
+    parser.add_argument("--until", type=_day, metavar="DAY", help="up to YYYY-MM-DD, that day included")
+    parser.add_argument("--csv", action="store_true", help="print comma-separated values")
+    accept_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the counts, oldest first."""
+    config = configured(options)
+    today = datetime.now().astimezone().date()
+    begin = _midnight(options.since or today - timedelta(days=30))
+    end = _midnight(options.until + timedelta(days=1)) if options.until else None
+    rows = read_counts(config.store_file, begin=begin, end=end)
+    if options.camera:
+        rows = [row for row in rows if row[0] == options.camera]
+    counted = list(_grouped(rows, options.by))
+    if options.json:
+        for name, counts in counted:
+            print_json({options.by: name, **_values(counts), "compliance": counts.compliance})
+    elif options.csv:
+        _print_csv(counted, options.by)
+    else:
+        _print_table(counted, options.by)
+    return 0
+
+
+def _grouped(rows: Iterable[PeopleRow], by: str) -> Iterator[tuple[str, PeopleCounts]]:
+    def name(row: PeopleRow) -> str:
+        when = datetime.fromtimestamp(row[1], timezone.utc)
+        match by:
+            case "camera":
+                return row[0]
+            case "hour":
+                return timestamp(when)
+            case _:
+                return when.astimezone().date().isoformat()
+
+    for key, group in groupby(sorted(rows, key=name), key=name):
+        # All cameras as one.
+        (counts,) = by_camera((ALL_CAMERAS, *row[1:]) for row in group).values()
+        yield key, counts
+
+
+def _values(counts: PeopleCounts) -> dict[str, int]:
+    return {"people": counts.people, **counts.model_dump()}
+
+
+def _print_csv(counted: Iterable[tuple[str, PeopleCounts]], by: str) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([by, *COLUMNS, "compliance"])
+    for name, counts in counted:
+        values = _values(counts)
+        writer.writerow([name, *(values[column] for column in COLUMNS), counts.compliance])
+
+
+def _print_table(counted: list[tuple[str, PeopleCounts]], by: str) -> None:
+    if not counted:
+        print("nobody was counted in this time")
+        return
+    width = max(len(by), *(len(name) for name, _ in counted))
+    headings = [column.replace("mask_worn_incorrectly", "incorrectly") for column in COLUMNS]
+    print(f"{by:{width}}  {'  '.join(f'{heading:>12}' for heading in headings)}  {'compliance':>10}")
+    for name, counts in counted:
+        values = _values(counts)
+        share = "-" if counts.compliance is None else f"{counts.compliance:.1%}"
+        print(f"{name:{width}}  {'  '.join(f'{values[column]:>12}' for column in COLUMNS)}  {share:>10}")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: a day is YYYY-MM-DD, such as 2026-03-01") from error
+
+
+def _midnight(day: date) -> datetime:
+    """The beginning of a day of the device's clock."""
+    return datetime(day.year, day.month, day.day).astimezone()

@@ -1,0 +1,99 @@
+"""People: how many have passed, and how many of them wore a mask?
+
+In: the tracks and verdicts of one frame. Out: each person once, when they have left. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_agent.decision.rules import is_excluded
+from edge_agent.domain import Person
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+    from datetime import datetime
+
+    from edge_agent.config.model import RulesConfig
+    from edge_agent.domain import CountedAs, Label, Track, Verdict
+
+LEAST_SIGHTINGS = 2
+"""A face in a single frame may be anything; a person who walks past is seen in two frames even at two a second."""
+
+
+@dataclass(slots=True)
+class _Passage:
+    """What is known of one track."""
+
+    sightings: int = 0
+    """Frames in which the face was large enough and outside the exclusion zones."""
+    readings: int = 0
+    violation: Label | None = None
+    compliance: Label | None = None
+    is_static: bool = False
+
+    def take(self, verdict: Verdict) -> None:
+        self.readings = verdict.readings
+        if verdict.decision == "violation":
+            self.violation = verdict.label
+        elif verdict.decision == "compliant":
+            self.compliance = verdict.label
+
+    @property
+    def counted_as(self) -> CountedAs:
+        return self.violation or self.compliance or "undecided"
+
+
+class PeopleCounter:
+    """Counts the people of one camera. Owned by one thread.
+
+    As in the rules of the camera, faces that are too small, in an exclusion zone, or static do not count.
+    """
+
+    def __init__(self, config: RulesConfig, *, camera: str) -> None:
+        """Start with nobody in view."""
+        self._config, self._camera = config, camera
+        self._passages: dict[int, _Passage] = {}
+
+    def update(
+        self,
+        tracks: Sequence[Track],
+        verdicts: Sequence[Verdict],
+        *,
+        still: AbstractSet[int],
+        following: AbstractSet[int],
+        frame_size: tuple[int, int],
+        when: datetime,
+    ) -> tuple[Person, ...]:
+        """Take the tracks of a frame, and give who has left since the one before.
+
+        `still` names the tracks that may be pictures on a wall, `following` those that still live. `frame_size` is
+        width and height in pixels.
+        """
+        for track in tracks:
+            passage = self._passages.setdefault(track.id, _Passage())
+            passage.is_static = track.id in still
+            passage.sightings += self._counts_at(track, frame_size)
+        for verdict in verdicts:
+            self._passages.setdefault(verdict.track.id, _Passage()).take(verdict)
+        return self._leave([number for number in self._passages if number not in following], when)
+
+    def everybody_leaves(self, when: datetime) -> tuple[Person, ...]:
+        """Give who is in view as having left: nothing more is seen of them."""
+        return self._leave([*self._passages], when)
+
+    def _leave(self, numbers: Sequence[int], when: datetime) -> tuple[Person, ...]:
+        gone = [self._passages.pop(number) for number in numbers]
+        return tuple(
+            Person(self._camera, one.counted_as, bool(one.violation and one.compliance), when)
+            for one in gone
+            if one.sightings >= LEAST_SIGHTINGS
+            and one.readings
+            and not (one.is_static and self._config.ignore_static_faces)
+        )
+
+    def _counts_at(self, track: Track, frame_size: tuple[int, int]) -> bool:
+        is_large = track.face.box.shorter_side_px >= self._config.min_face_px
+        return is_large and not is_excluded(track.face.box, frame_size, self._config.exclusion_zones)

@@ -1,0 +1,152 @@
+"""People are kept in rows of an hour, over restarts, damage and disks that are away, and are sent once."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from edge_agent.alerts.inspection import read_counts
+from edge_agent.alerts.people import beginning_of, following
+from edge_agent.alerts.store import AlertStore
+from edge_agent.domain import Person
+from edge_agent.messages.counts import PeopleCounts
+
+BOOT = "0f4d3a5e-5b52-4f5e-9d6c-2f6f9d2f9a11"
+HOUR = datetime(2026, 3, 2, 9, tzinfo=timezone.utc)
+
+
+@pytest.fixture(autouse=True)
+def in_utc(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def opened(folder):
+    return closing(AlertStore(folder / "alerts.db", boot_id=BOOT))
+
+
+def a_person(counted_as="with_mask", *, when=HOUR, changed=False, camera="door"):
+    return Person(camera, counted_as, changed, when)
+
+
+def unsent(store, *, now, since=None):
+    return store.unsent_counts(cameras=["door"], since=since, now=now)
+
+
+def test_people_of_an_hour_are_one_row(tmp_path):
+    with opened(tmp_path) as store:
+        for person in (a_person(), a_person(when=HOUR + timedelta(minutes=59)), a_person("without_mask", changed=True)):
+            store.count_person(person)
+        store.count_person(a_person(when=HOUR + timedelta(hours=1)))
+
+    hour = int(HOUR.timestamp())
+    assert read_counts(tmp_path / "alerts.db") == [
+        ("door", hour, "with_mask", 2, 0),
+        ("door", hour, "without_mask", 1, 1),
+        ("door", hour + 3600, "with_mask", 1, 0),
+    ]
+
+
+def test_people_of_today_survive_a_restart(tmp_path):
+    now = datetime.now(timezone.utc)
+    with opened(tmp_path) as store:
+        store.count_person(a_person(when=now))
+    with opened(tmp_path) as store:
+        store.count_person(a_person("without_mask", when=now))
+
+        assert store.people() == {"door": PeopleCounts(without_mask=1)}
+        assert store.people_today(when=now) == {"door": PeopleCounts(with_mask=1, without_mask=1)}
+        assert store.people_today(when=now + timedelta(days=1)) == {}
+
+
+def test_people_counted_while_the_disk_is_away_are_written_when_it_is_back(tmp_path):
+    folder = tmp_path / "state"
+    with opened(folder) as store:
+        store.count_person(a_person())
+        shutil.move(folder, tmp_path / "elsewhere")
+        folder.touch()
+        store._database.close()
+        store._database = None
+        for _ in range(3):
+            store.count_person(a_person())
+        assert store.trouble
+
+        folder.unlink()
+        shutil.move(tmp_path / "elsewhere", folder)
+        store.write_buffered()
+        assert not store.trouble
+
+    assert [row[3] for row in read_counts(folder / "alerts.db")] == [4]
+
+
+def test_people_are_salvaged_from_a_damaged_file(tmp_path):
+    path = tmp_path / "alerts.db"
+    with opened(tmp_path) as store:
+        store.count_person(a_person())
+        for period in unsent(store, now=HOUR + timedelta(hours=1)):
+            assert period.period == "hour"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TABLE dropped")
+
+    with opened(tmp_path) as store:
+        assert store.damage
+        store.count_person(a_person())
+
+    assert read_counts(path) == [("door", int(HOUR.timestamp()), "with_mask", 2, 0)]
+
+
+def test_an_hour_is_to_be_sent_when_it_is_over(tmp_path):
+    with opened(tmp_path) as store:
+        store.count_person(a_person())
+
+        assert unsent(store, now=HOUR + timedelta(minutes=59)) == []
+        (period,) = unsent(store, now=HOUR + timedelta(hours=1))
+
+    assert (period.period, period.begin, period.end) == ("hour", HOUR, HOUR + timedelta(hours=1))
+    assert period.cameras == {"door": PeopleCounts(with_mask=1)}
+
+
+def test_hours_without_people_are_sent_only_where_the_agent_was_there(tmp_path):
+    with opened(tmp_path) as store:
+        store.count_person(a_person())
+        late = HOUR + timedelta(hours=4, minutes=10)
+
+        assert [one.begin.hour for one in unsent(store, now=late)] == [9]
+        since = HOUR + timedelta(hours=2, minutes=30)
+        assert [one.begin.hour for one in unsent(store, now=late, since=since)] == [9, 11, 12]
+
+
+def test_a_day_is_sent_behind_its_last_hour(tmp_path):
+    with opened(tmp_path) as store:
+        store.count_person(a_person(when=HOUR.replace(hour=23)))
+
+        periods = unsent(store, now=HOUR.replace(hour=0) + timedelta(days=1))
+
+    assert [one.period for one in periods] == ["hour", "day"]
+    assert periods[1].begin == HOUR.replace(hour=0)
+
+
+def test_old_counts_go_with_a_sweep(tmp_path):
+    with opened(tmp_path) as store:
+        store.count_person(a_person())
+        store.count_person(a_person(when=HOUR + timedelta(days=2)))
+        store.sweep(at=0.0, now=HOUR, keep_days=30, people_before=HOUR + timedelta(days=1))
+
+    assert [row[1] for row in read_counts(tmp_path / "alerts.db")] == [int((HOUR + timedelta(days=2)).timestamp())]
+
+
+def test_a_day_of_a_change_to_summer_time_has_23_hours(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    begin = beginning_of("day", datetime(2026, 3, 29, 12, tzinfo=timezone.utc))
+
+    assert following("day", begin) - begin == timedelta(hours=23)
+    assert begin.isoformat() == "2026-03-28T23:00:00+00:00"

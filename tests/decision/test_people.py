@@ -1,0 +1,138 @@
+"""Who has left is counted once, by what they wore; what is no passer-by is not counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from edge_agent.config.model import RulesConfig
+from edge_agent.decision.people import PeopleCounter
+from edge_agent.domain import Box, Face, Label, Person
+from tests.values import NOON, a_track, a_verdict
+
+SIZE = (640, 480)
+NOBODY: frozenset[int] = frozenset()
+
+
+class Door:
+    """A counter that is shown frames, half a second apart."""
+
+    def __init__(self, **rules):
+        self.counter = PeopleCounter(RulesConfig(**rules), camera="door")
+        self.when = NOON
+
+    def shows(self, *verdicts, tracks=None, still=NOBODY):
+        tracks = [verdict.track for verdict in verdicts] if tracks is None else tracks
+        self.when += timedelta(seconds=0.5)
+        return self.counter.update(
+            tracks,
+            verdicts,
+            still=still,
+            following=frozenset(track.id for track in tracks),
+            frame_size=SIZE,
+            when=self.when,
+        )
+
+
+def at(verdict, box):
+    return replace(verdict, track=replace(verdict.track, face=Face(box, 0.9)))
+
+
+@pytest.mark.parametrize(
+    ("decisions", "counted_as", "changed"),
+    [
+        (["compliant"], "with_mask", False),
+        (["undecided", "violation"], "without_mask", False),
+        (["undecided"], "undecided", False),
+        (["violation", "compliant"], "without_mask", True),
+        (["compliant", "violation"], "without_mask", True),
+    ],
+)
+def test_a_person_counts_once_by_the_worst_verdict(decisions, counted_as, changed):
+    door = Door()
+    for decision in [*decisions, decisions[-1]]:
+        label: Label = "with_mask" if decision == "compliant" else "without_mask"
+        assert door.shows(a_verdict(decision=decision, label=label)) == ()
+
+    assert door.shows() == (Person("door", counted_as, changed, door.when),)
+    assert door.shows() == ()
+
+
+def test_the_label_of_a_violation_is_the_latest():
+    door = Door()
+    for label in ("mask_worn_incorrectly", "without_mask", "without_mask"):
+        door.shows(a_verdict(decision="violation", label=label))
+
+    (person,) = door.shows()
+
+    assert (person.counted_as, person.changed) == ("without_mask", False)
+
+
+def test_each_of_several_people_counts():
+    door = Door()
+    for _ in range(2):
+        door.shows(
+            a_verdict(decision="compliant", label="with_mask", track=a_track(1)),
+            a_verdict(decision="violation", label="without_mask", track=a_track(2)),
+        )
+
+    assert sorted(person.counted_as for person in door.shows()) == ["with_mask", "without_mask"]
+
+
+def test_a_face_in_one_frame_alone_is_nobody():
+    door = Door()
+    door.shows(a_verdict(decision="undecided"))
+
+    assert door.shows() == ()
+
+
+def test_a_face_that_was_never_read_is_nobody():
+    door = Door()
+    for _ in range(3):
+        door.shows(tracks=[a_track(1)])
+
+    assert door.shows() == ()
+
+
+@pytest.mark.parametrize(
+    ("rules", "people"), [({"min_face_px": 30}, 0), ({"min_face_px": 20}, 1), ({"min_face_px": 21}, 0)]
+)
+def test_too_small_faces_do_not_count(rules, people):
+    door = Door(**rules)
+    for _ in range(2):
+        door.shows(at(a_verdict(decision="violation"), Box(100, 100, 120, 130)))
+
+    assert len(door.shows()) == people
+
+
+def test_exclusion_zones_do_not_count_but_who_also_walks_outside_does():
+    corner = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+    door = Door(exclusion_zones=(corner,))
+    inside, outside = Box(100, 100, 150, 150), Box(400, 100, 450, 150)
+    for box in (inside, inside, inside):
+        door.shows(at(a_verdict(decision="violation"), box))
+    assert door.shows() == ()
+
+    for box in (inside, outside, outside):
+        door.shows(at(a_verdict(decision="violation"), box))
+    assert len(door.shows()) == 1
+
+
+@pytest.mark.parametrize(("ignore", "people"), [(True, 0), (False, 1)])
+def test_static_faces_do_not_count(ignore, people):
+    door = Door(ignore_static_faces=ignore)
+    for _ in range(3):
+        door.shows(a_verdict(decision="violation"), still=frozenset({a_verdict().track.id}))
+
+    assert len(door.shows()) == people
+
+
+def test_at_the_end_everybody_leaves():
+    door = Door()
+    for _ in range(2):
+        door.shows(a_verdict(decision="violation"))
+
+    assert len(door.counter.everybody_leaves(door.when)) == 1
+    assert door.shows() == ()
