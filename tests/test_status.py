@@ -239,13 +239,14 @@ def test_a_disk_without_an_inode_is_a_reason(device, monkeypatch):
     assert device.reasons() == ["disk_full"]
 
 
-def test_a_folder_that_takes_no_pictures_is_a_reason_of_its_own(device, monkeypatch):
-    device.config.crops_folder.mkdir(parents=True)
-    assert device.reasons() == []
+def test_a_folder_that_takes_no_pictures_is_a_reason_of_its_own(tmp_path, monkeypatch):
+    config = Config.model_validate({**a_config().model_dump(), "crops": {"dir": str(tmp_path)}})
+    with closing(Device(tmp_path, config)) as device:
+        assert device.reasons() == []
 
-    monkeypatch.setattr("os.access", lambda _path, _mode: False)
+        monkeypatch.setattr("os.access", lambda _path, _mode: False)
 
-    assert device.reasons() == ["crops_not_kept"]
+        assert device.reasons() == ["crops_not_kept"]
 
 
 def test_a_picture_that_could_not_be_kept_is_a_reason(device):
