@@ -33,7 +33,7 @@ from edge_agent.mqtt.homeassistant import discovery, is_birth
 from edge_agent.mqtt.publication import status_publication
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from edge_agent.alerts.recorder import Recorder
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from edge_agent.mqtt.client import Message
     from edge_agent.mqtt.publisher import Publisher
     from edge_agent.pauses import Pauses
+    from edge_agent.webhooks.delivery import WebhookDelivery
 
 # A person who watches sees a change of status within this; looking costs a millisecond.
 LOOK_SECONDS = 1.0
@@ -74,6 +75,7 @@ class StatusReporter:
         pauses: Pauses,
         models: Models,
         versions: Mapping[str, str],
+        webhooks: Sequence[WebhookDelivery] = (),
         at: float,
     ) -> None:
         """Take the parts to look at; `versions` names those of the software."""
@@ -84,6 +86,7 @@ class StatusReporter:
         self._health, self._machine, self._pauses = health, machine, pauses
         self._governor = governor
         self._models, self._versions = models, {**versions, "python": platform.python_version()}
+        self._webhooks = webhooks
         self._began_at = at
         self._began_when: datetime | None = None
         self._counted_hour = 0
@@ -117,6 +120,7 @@ class StatusReporter:
             self._said = (reasons, paused)
             status = running(self._device, reasons=reasons, paused=paused, when=when)
             self._publisher.say(status_publication(self._topics, status))
+            self._recorder.record_status(status)
         self._count_people(when)
         if 0 < self._config.mqtt.telemetry_seconds <= at - self._told_at:
             self._recorder.record_telemetry(self.figures(at=at, when=when), when=when)
@@ -271,6 +275,9 @@ class StatusReporter:
             yield Reason(
                 code="outbox_dropping", text="the outbox was full and alerts were dropped; see telemetry for the count"
             )
+        for webhook in self._webhooks:
+            if webhook.reason:
+                yield Reason(code="webhook_away", text=f"webhook {webhook.name}: {webhook.reason}")
         link = self._publisher.state
         if link.connected and link.reason:
             yield Reason(code="refused", text=link.reason)

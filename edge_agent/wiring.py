@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.agent import Agent
 from edge_agent.alerts.deletion import delete_alert
+from edge_agent.alerts.events import EventQueue
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.pictures import open_pictures
 from edge_agent.alerts.recorder import Recorder
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from edge_agent.host.systemd import Notifier
     from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.detector import FaceDetector
+    from edge_agent.webhooks.delivery import WebhookDelivery
     from edge_agent.worker import FrameResult
 
 log = logging.getLogger(__name__)
@@ -98,6 +100,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                     boot_id=boot_id(),
                     max_messages=config.outbox.max_messages,
                     max_bytes=config.outbox.max_bytes,
+                    webhooks=[webhook.name for webhook in config.webhooks],
                 )
             )
         )
@@ -105,6 +108,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         publisher.start()
         stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
         versions = {"maskwatch": version("maskwatch"), "model": classifier.card.name, "runtime": classifier.runtime}
+        webhooks = open_webhooks(config, stack)
         bridge = open_bridge(config, stack, versions=versions)
         crops = config.crops
         recorder = Recorder(
@@ -151,6 +155,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 masks=Model(name=classifier.card.name, sha256=classifier.card.sha256),
             ),
             versions=versions,
+            webhooks=webhooks,
             at=at,
         )
         results: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
@@ -191,6 +196,29 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             bridge=bridge,
             notifier=notifier,
         )
+
+
+def open_webhooks(config: Config, stack: ExitStack) -> list[WebhookDelivery]:
+    """Begin to post to the webhooks that are configured; nothing of it is imported while there is none.
+
+    Raises:
+        ConfigError: a secret cannot be read, or is none.
+    """
+    if not config.webhooks:
+        return []
+    from edge_agent.webhooks.delivery import WebhookDelivery
+    from edge_agent.webhooks.post import read_secret
+
+    deliveries = []
+    for number, webhook in enumerate(config.webhooks):
+        secret_file = webhook.secret_file
+        secret = read_secret(secret_file, key=f"webhooks.{number}.secret_file") if secret_file else None
+        queue = EventQueue(config.store_file, webhook=webhook.name, kinds=webhook.events)
+        deliveries.append(WebhookDelivery(webhook.url, queue, name=webhook.name, secret=secret))
+    for delivery in deliveries:
+        delivery.start()
+        stack.callback(delivery.close)
+    return deliveries
 
 
 def _close(workers: Iterable[Worker]) -> None:

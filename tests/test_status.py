@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from edge_agent.messages.status import StatusMessage
     from edge_agent.messages.telemetry import Figures
     from edge_agent.mqtt.publication import Publication
 
@@ -70,6 +71,7 @@ class Recorder:
 
     def __init__(self, store: AlertStore) -> None:
         self._store = store
+        self.statuses: list[StatusMessage] = []
         self.counted_periods: list[tuple[tuple[str, ...], datetime | None, datetime]] = []
 
     def record_telemetry(self, figures: Figures, *, when: datetime) -> None:
@@ -79,6 +81,9 @@ class Recorder:
         self._store.put(message)
 
     is_without_crops = False
+
+    def record_status(self, status: StatusMessage) -> None:
+        self.statuses.append(status)
 
     def record_counts(self, cameras: Iterable[str], *, since: datetime | None, when: datetime) -> None:
         self.counted_periods.append((tuple(cameras), since, when))

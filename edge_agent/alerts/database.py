@@ -82,9 +82,20 @@ TABLES = (
     "CREATE TABLE alerts_of_day (day TEXT PRIMARY KEY, alerts INTEGER NOT NULL)",
     "CREATE TABLE last_sweep (only INTEGER PRIMARY KEY CHECK (only = 1), swept_when REAL NOT NULL)",
     *PEOPLE_TABLES,
+    """
+    CREATE TABLE events (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL UNIQUE,
+        message TEXT NOT NULL
+    )
+    """,
+    # position: up to which event a webhook has taken all.
+    "CREATE TABLE webhook_cursors (webhook TEXT PRIMARY KEY, position INTEGER NOT NULL)",
 )
 OUTBOX_COLUMNS = "position, kind, key, boot_id, put_at, crop_file, message"
 HISTORY_COLUMNS = "position, id, camera, label, day, kept_when, message, timeline, later, resolved, review"
+EVENT_COLUMNS = "position, kind, id, message"
 SMALL_COLUMNS = {
     "last_sequence": "boot_id, kind, sequence",
     "dropped": "kind, messages",
@@ -92,6 +103,8 @@ SMALL_COLUMNS = {
     "last_sweep": "swept_when",
     "people": PEOPLE_COLUMNS,
     "counts_sent": "period, until",
+    "events": EVENT_COLUMNS,
+    "webhook_cursors": "webhook, position",
 }
 
 OutboxRow = tuple[int, str, str, str, float, "str | None", str]
@@ -275,19 +288,15 @@ class Salvage:
     alerts_of_day: list[tuple[str, int]]
     people: list[PeopleRow]
     counts_sent: list[tuple[str, int]]
+    events: list[tuple[int, str, str, str]]
+    webhook_cursors: list[tuple[str, int]]
 
 
 def salvage(damaged: Path, *, boot_id: str) -> Salvage:
     """Read from a damaged file whatever can still be read."""
     outbox: list[OutboxRow] = []
     history: list[HistoryRow] = []
-    small: dict[str, list[Any]] = {
-        "last_sequence": [],
-        "dropped": [],
-        "alerts_of_day": [],
-        "people": [],
-        "counts_sent": [],
-    }
+    small: dict[str, list[Any]] = {name: [] for name in SMALL_COLUMNS if name != "last_sweep"}
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(damaged, timeout=LOCK_SECONDS)) as database:
         # Reads a file that is shorter than its header says, too.
         database.execute("PRAGMA writable_schema = ON")
@@ -310,6 +319,8 @@ def salvage(damaged: Path, *, boot_id: str) -> Salvage:
         small["alerts_of_day"],
         small["people"],
         small["counts_sent"],
+        small["events"],
+        small["webhook_cursors"],
     )
 
 

@@ -7,6 +7,7 @@ In a thread of its own, one after the other, in the order in which it was found.
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import threading
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Alert, Crop, Person, Resolved
     from edge_agent.messages.message import Kind
     from edge_agent.messages.sender import Sender
+    from edge_agent.messages.status import StatusMessage
     from edge_agent.messages.telemetry import Figures
 
 RETRY_SECONDS = 1.0
@@ -81,7 +83,13 @@ class _PeriodOver:
     kind: Kind = "counts"
 
 
-_Event: TypeAlias = "_NewAlert | _NewResolution | _NewFigures | _NewPerson | _PeriodOver"
+@dataclass(frozen=True, slots=True, eq=False)
+class _NewStatus:
+    status: StatusMessage
+    kind: str = "status"
+
+
+_Event: TypeAlias = "_NewAlert | _NewResolution | _NewFigures | _NewPerson | _PeriodOver | _NewStatus"
 
 
 class Recorder:
@@ -126,6 +134,10 @@ class Recorder:
         """Make figures durable."""
         self._queue(_NewFigures(figures, when))
 
+    def record_status(self, status: StatusMessage) -> None:
+        """Keep a change of the status for webhooks; at the broker it is retained, and needs no disk."""
+        self._queue(_NewStatus(status))
+
     def record_person(self, person: Person) -> None:
         """Count somebody who has left."""
         self._queue(_NewPerson(person))
@@ -169,7 +181,7 @@ class Recorder:
             return
         self._jobs.put(job)
 
-    def _drop(self, kind: Kind) -> None:
+    def _drop(self, kind: str) -> None:
         with self._drop_lock:
             is_first = not self._dropped.total()
             self._dropped[kind] += 1
@@ -224,6 +236,9 @@ class Recorder:
                     clock_synchronised=is_clock_synchronised(),
                 )
                 self._store.put(message)
+            case _NewStatus():
+                self._store.put_event("status", uuid7(datetime.now(timezone.utc)), json.dumps(job.status.as_json()))
+                return
             case _NewPerson():
                 self._store.count_person(job.person)
                 return

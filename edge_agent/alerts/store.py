@@ -28,6 +28,7 @@ from edge_agent.alerts.database import (
     transaction,
     unsynced_transaction,
 )
+from edge_agent.alerts.events import EVENT_KINDS, MOST_EVENTS, begin_webhooks, event, salvaged_events
 from edge_agent.alerts.people import (
     ADD_PEOPLE,
     beginning_of,
@@ -89,14 +90,24 @@ class AlertStore:
     and touch neither disk nor lock.
     """
 
-    def __init__(self, path: Path, *, boot_id: str, max_messages: int = 20_000, max_bytes: int = 50_000_000) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        boot_id: str,
+        max_messages: int = 20_000,
+        max_bytes: int = 50_000_000,
+        webhooks: Sequence[str] | None = None,
+    ) -> None:
         """Open the store, or begin one, and let no more than so many messages and bytes wait in it.
 
-        Never fails: `trouble` says why where nothing can be kept on disk for now.
+        What arises is also kept for each of `webhooks`, by name; None leaves those as they are. Never fails: `trouble`
+        says why where nothing can be kept on disk for now.
         """
         self.path = path
         self._boot_id = boot_id
         self._max_messages, self._max_bytes = max_messages, max_bytes
+        self._webhooks = webhooks
         self._lock = threading.Lock()
         # Numbers and positions are given by this process alone; the disk remembers them for the next.
         self._sequence: Counter[str] = Counter()
@@ -157,6 +168,8 @@ class AlertStore:
                 text,
             )
             self._buffered_history += history
+            if self._webhooks and message.kind in EVENT_KINDS:
+                self._buffered_history.append(event(message.kind, message.id, text))
             self._sequence[message.kind] = message.sequence
             self._rows[message.kind] += 1
             self._bytes += len(text)
@@ -164,6 +177,13 @@ class AlertStore:
                 day = _day(message.when)
                 self._alerts_of_day = day, self._alerts_on(day) + 1
             self._write_buffered()
+
+    def put_event(self, kind: str, id: str, message: str) -> None:  # noqa: A002  (the word of the contract)
+        """Keep a message, JSON text, for the webhooks alone. Durable when this returns, unless there is `trouble`."""
+        if self._webhooks:
+            with self._lock:
+                self._buffered_history.append(event(kind, id, message))
+                self._write_buffered()
 
     def count_person(self, person: Person) -> None:
         """Count somebody who has left. Durable when this returns, unless there is `trouble`."""
@@ -418,6 +438,9 @@ class AlertStore:
             ).rowcount
             if people_before is not None:
                 database.execute("DELETE FROM people WHERE hour < ?", (people_before.timestamp(),))
+            database.execute(
+                "DELETE FROM events WHERE position <= (SELECT max(position) FROM events) - ?", (MOST_EVENTS,)
+            )
             database.execute("INSERT OR REPLACE INTO last_sweep VALUES (1, ?)", (now.timestamp(),))
         self._last_sweep = (at, now)
         return removed
@@ -454,6 +477,9 @@ class AlertStore:
         make_folder(self.path.parent)
         database = open_database(self.path)
         try:
+            if self._webhooks is not None:
+                with transaction(database):
+                    begin_webhooks(database, self._webhooks)
             self._read_figures(database)
         except BaseException:
             database.close()
@@ -510,6 +536,7 @@ class AlertStore:
         self._take_over_counts(saved.alerts_of_day)
         self._buffered_people = merged([*saved.people, *self._buffered_people])
         self._buffered_history.extend(sent_until(*row) for row in saved.counts_sent)
+        self._buffered_history.extend(salvaged_events(saved.events, saved.webhook_cursors))
         self._damage = (
             f"{self.path}: the alert store was damaged ({finding}) and a new one is begun; {len(saved.outbox)} waiting "
             f"messages and {len(saved.history)} alerts of the history were salvaged, others may be found in {aside} "

@@ -6,6 +6,7 @@ value, before a camera is touched.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
@@ -13,6 +14,7 @@ import shlex
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -497,6 +499,40 @@ class MqttConfig(_Section):
         return self
 
 
+class WebhookConfig(_Section):
+    """Where alerts are posted to, beside MQTT."""
+
+    url: str = Field(pattern=r"^https?://[^/\s]+", description="Receiver; https unless it is this machine or a lab")
+    secret_file: FilePath | None = Field(
+        None, description="File whose first line signs what is posted: whsec_ and base64; empty: unsigned"
+    )
+    events: tuple[Literal["alert", "resolved", "status"], ...] = Field(
+        ("alert", "resolved", "status"), min_length=1, description="What is posted"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _has_no_password(cls, value: str) -> str:
+        # Never the URL itself: paths and queries of webhooks are secrets, too.
+        try:
+            parts = urlsplit(value)
+            port = parts.port
+        except ValueError as error:
+            raise ValueError("is no URL such as https://host:port/path") from error
+        if "@" in parts.netloc or not parts.hostname or port == 0:
+            raise ValueError(
+                "has to be https://host:port/path without a user or password: sign with secret_file, or put a token "
+                "into the path"
+            )
+        return value
+
+    @property
+    def name(self) -> str:
+        """What stands for it in logs and in the store, without what may be secret: scheme, host and a checksum."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.hostname}#{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
+
+
 class ConsoleConfig(_Section):
     """The web page and the API of `edge-agent console`."""
 
@@ -584,6 +620,7 @@ class Config(_Section):
     counts: CountsConfig = Field(default_factory=CountsConfig, description="How many people pass")
     outbox: OutboxConfig = Field(default_factory=OutboxConfig, description="What waits for the broker")
     mqtt: MqttConfig = Field(default_factory=MqttConfig, description="The broker that alerts go to")
+    webhooks: tuple[WebhookConfig, ...] = Field((), description="Where alerts are posted to, beside MQTT")
     console: ConsoleConfig = Field(
         default_factory=ConsoleConfig,
         description="The web page and API of edge-agent console; pip install 'maskwatch[console]'",

@@ -27,6 +27,7 @@ ReasonCode: TypeAlias = Literal[
     "outbox_dropping",
     "outbox_damaged",
     "refused",
+    "webhook_away",
     "hot",
     "throttled",
     "slowed",

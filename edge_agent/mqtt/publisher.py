@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.errors import AgentError, UnavailableError
+from edge_agent.host.backoff import Backoff
 from edge_agent.messages.message import KINDS, is_historical
 from edge_agent.messages.topics import Topics
-from edge_agent.mqtt.backoff import Backoff
 from edge_agent.mqtt.client import Connection, Message, PubAck, open_connection
 from edge_agent.mqtt.publication import BYTES, JPEG, Publication
 from edge_agent.mqtt.token_bucket import TokenBucket

@@ -8,9 +8,9 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.errors import UnavailableError
+from edge_agent.host.backoff import Backoff
 from edge_agent.messages.alert import SCHEMA
 from edge_agent.messages.topics import Topics
-from edge_agent.mqtt.backoff import Backoff
 from edge_agent.mqtt.client import Connection, Message, open_connection
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-from edge_agent.mqtt.backoff import Backoff
+from edge_agent.host.backoff import Backoff
 
 
 def test_pauses_double_up_to_the_longest_and_are_shortened_by_no_more_than_a_half():

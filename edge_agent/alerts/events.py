@@ -1,0 +1,107 @@
+"""Events: what is still to be posted to webhooks, each of which has a place of its own in one list.
+
+A row for each alert, resolution and status, written in the transaction of the alert itself. What every webhook has
+taken goes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_agent.alerts.database import EVENT_COLUMNS, open_beside, unsynced_transaction
+from edge_agent.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from edge_agent.alerts.database import Change
+    from edge_agent.messages.message import Kind
+
+MOST_EVENTS = 20_000
+"""Some 12 MB; the oldest beyond are dropped for a receiver that is away for longer."""
+
+
+EVENT_KINDS: tuple[Kind, ...] = ("alert", "resolved")
+"""What waits for the broker and for webhooks alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One message, as JSON text, on its way to a webhook."""
+
+    position: int
+    kind: str
+    id: str
+    message: str
+
+
+def event(kind: str, id: str, message: str) -> Change:  # noqa: A002  (the contract's word)
+    """Add an event; a second time it is the same."""
+    return "INSERT OR IGNORE INTO events (kind, id, message) VALUES (?, ?, ?)", (kind, id, message)
+
+
+def salvaged_events(events: Iterable[tuple[int, str, str, str]], cursors: Iterable[tuple[str, int]]) -> list[Change]:
+    """Take over what a damaged store held for webhooks."""
+    return [
+        *((f"INSERT OR IGNORE INTO events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?)", row) for row in events),  # noqa: S608
+        *(
+            ("UPDATE webhook_cursors SET position = ? WHERE webhook = ?", (position, name))
+            for name, position in cursors
+        ),
+    ]
+
+
+class EventQueue:
+    """The events of one webhook, through a connection of its own. Owned by one thread."""
+
+    def __init__(self, path: Path, *, webhook: str, kinds: Sequence[str]) -> None:
+        """Read what the agent's store at `path` holds for a webhook that takes these kinds."""
+        self._path, self._webhook, self._kinds = path, webhook, tuple(kinds)
+
+    def oldest(self) -> Event | None:
+        """The oldest event that it has not taken.
+
+        Raises:
+            UnavailableError: the store cannot be read.
+        """
+        query = (
+            f"SELECT {EVENT_COLUMNS} FROM events "  # noqa: S608  (constants and marks)
+            "WHERE position > (SELECT position FROM webhook_cursors WHERE webhook = ?) "
+            f"AND kind IN ({', '.join('?' * len(self._kinds))}) ORDER BY position LIMIT 1"
+        )
+        try:
+            with closing(open_beside(self._path, writes=False)) as database:
+                row = database.execute(query, (self._webhook, *self._kinds)).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise UnavailableError(f"{self._path}: {error}") from error
+        return Event(*row) if row else None
+
+    def take(self, taken: Event) -> None:
+        """Note that the receiver has an event; costs no sync: after a loss of power it may be posted again.
+
+        Raises:
+            UnavailableError: the store cannot be written.
+        """
+        try:
+            with closing(open_beside(self._path, writes=True)) as database, unsynced_transaction(database):
+                database.execute(
+                    "UPDATE webhook_cursors SET position = max(position, ?) WHERE webhook = ?",
+                    (taken.position, self._webhook),
+                )
+                database.execute("DELETE FROM events WHERE position <= (SELECT min(position) FROM webhook_cursors)")
+        except sqlite3.DatabaseError as error:
+            raise UnavailableError(f"{self._path}: {error}") from error
+
+
+def begin_webhooks(database: sqlite3.Connection, webhooks: Sequence[str]) -> None:
+    """Forget webhooks that are not configured any more; one that is new begins with what arises from now on."""
+    marks = ", ".join("?" * len(webhooks))
+    database.execute(f"DELETE FROM webhook_cursors WHERE webhook NOT IN ({marks})", webhooks)  # noqa: S608  (marks)
+    (last,) = database.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    database.executemany("INSERT OR IGNORE INTO webhook_cursors VALUES (?, ?)", [(one, last) for one in webhooks])
+    if not webhooks:
+        database.execute("DELETE FROM events")

@@ -1,0 +1,87 @@
+"""Delivery: a thread for each webhook, so that a slow receiver delays no other, no alert over MQTT and no camera.
+
+At least once and in order: an event counts as taken when the receiver has answered with a success code.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from edge_agent.errors import UnavailableError
+from edge_agent.host.backoff import Backoff
+from edge_agent.webhooks.post import post, signature
+
+if TYPE_CHECKING:
+    from edge_agent.alerts.events import Event, EventQueue
+
+POLL_SECONDS = 0.5
+"""How soon a new event is noticed; a look costs a fraction of a millisecond."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 300.0
+CLOSE_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class WebhookDelivery:
+    """Posts the events of one webhook."""
+
+    def __init__(self, url: str, queue: EventQueue, *, name: str, secret: bytes | None) -> None:
+        """Take the parts; nothing happens before `start`. `name` stands in the log instead of the URL."""
+        self._url, self._queue, self._secret = url, queue, secret
+        self.name = name
+        self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"webhook {name}", daemon=True)
+        self.reason = ""
+        """Why nothing is delivered for now; empty where all is well."""
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread; one that waits for a receiver is left behind, and posts its event again next time."""
+        self._stop.set()
+        self._thread.join(CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._stop.wait(pause):
+            try:
+                oldest = self._queue.oldest()
+                if oldest is None:
+                    pause = POLL_SECONDS
+                    continue
+                self._post(oldest)
+                self._queue.take(oldest)
+            except UnavailableError as error:
+                pause = self._backoff.take()
+                self._note(str(error))
+            else:
+                pause = 0.0
+                self._backoff.reset()
+                self._note("")
+
+    def _post(self, event: Event) -> None:
+        body, timestamp = event.message.encode(), int(datetime.now(timezone.utc).timestamp())
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "maskwatch",
+            "webhook-id": event.id,
+            "webhook-timestamp": str(timestamp),
+        }
+        if self._secret is not None:
+            headers["webhook-signature"] = signature(self._secret, id=event.id, timestamp=timestamp, body=body)
+        post(self._url, body, headers)
+
+    def _note(self, reason: str) -> None:
+        """Say it once for each outage."""
+        if reason and not self.reason:
+            log.warning("webhook %s: events are kept until it takes them: %s", self.name, reason)
+            self.reason = reason
+        elif self.reason and not reason:
+            log.info("webhook %s: takes events again", self.name)
+            self.reason = ""

@@ -1,0 +1,130 @@
+"""One POST: signed as the Standard Webhooks specification has it, to the address that was meant, and to no other.
+
+https://github.com/standard-webhooks/standard-webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import http.client
+import socket
+import ssl
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from edge_agent.config.secrets import read_password
+from edge_agent.errors import ConfigError, UnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TIMEOUT_SECONDS = 10.0
+"""For each step: connecting, sending, waiting for the answer."""
+SECRET_PREFIX = "whsec_"  # noqa: S105  (how secrets begin)
+LEAST_SECRET_BYTES = 24
+METADATA = tuple(
+    ip_network(network)
+    for network in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32", "192.0.0.192/32")
+)
+"""Link-local addresses, and those at which clouds give credentials away."""
+
+
+def read_secret(file: Path, *, key: str) -> bytes:
+    """The key of the signatures: the first line of a file, `whsec_` and base64.
+
+    Raises:
+        ConfigError: it cannot be read, or is no such secret.
+    """
+    text = read_password(file, key=key)
+    try:
+        secret = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+    except binascii.Error:
+        secret = b""
+    if not text.startswith(SECRET_PREFIX) or len(secret) < LEAST_SECRET_BYTES:
+        raise ConfigError(
+            f"{file}: the first line has to be '{SECRET_PREFIX}' and base64 of {LEAST_SECRET_BYTES} bytes or more "
+            f"({key}); this makes one: echo whsec_$(openssl rand -base64 32)"
+        )
+    return secret
+
+
+def signature(secret: bytes, *, id: str, timestamp: int, body: bytes) -> str:  # noqa: A002  (the specification's word)
+    """The value of `webhook-signature`."""
+    signed = f"{id}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode()
+
+
+def address_of(host: str, port: int) -> str:
+    """The address to connect to. One that a name leads to must not be link-local or a cloud's metadata service.
+
+    Raises:
+        UnavailableError: the name is unknown, or leads only to such addresses.
+    """
+    try:
+        found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError) as error:
+        raise UnavailableError(f"{host}: the name is not known: {error}") from error
+    if _is_address(host):
+        # Named on purpose.
+        return found[0]
+    allowed = [address for address in found if not _is_metadata(address)]
+    if not allowed:
+        raise UnavailableError(
+            f"{host}: leads to {found[0]}, a link-local or metadata address; if that is meant, give the address itself "
+            "as host of the URL"
+        )
+    return allowed[0]
+
+
+def post(url: str, body: bytes, headers: dict[str, str]) -> None:
+    """Send, and have a success code for it. Redirects are not followed: they are no success.
+
+    Raises:
+        UnavailableError: nobody answers, the certificate is wrong, or the answer is no success.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    address = address_of(host, port)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        connection = _connected(parts.scheme, host, port, address)
+        try:
+            connection.request("POST", path, body, headers)
+            status = connection.getresponse().status
+        finally:
+            connection.close()
+    except ssl.SSLCertVerificationError as error:
+        raise UnavailableError(f"{host}: the certificate is not accepted: {error.verify_message}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise UnavailableError(f"{host}: {str(error) or type(error).__name__}") from error
+    if not 200 <= status < 300:  # noqa: PLR2004  (what HTTP calls success)
+        raise UnavailableError(f"{host}: answers {status} {http.client.responses.get(status, '')}".rstrip())
+
+
+def _connected(scheme: str, host: str, port: int, address: str) -> http.client.HTTPConnection:
+    """Connect to this address, whatever the name leads to a moment later; the certificate has to be of the name."""
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+    plain = socket.create_connection((address, port), TIMEOUT_SECONDS)
+    connection.sock = (
+        ssl.create_default_context().wrap_socket(plain, server_hostname=host) if scheme == "https" else plain
+    )
+    return connection
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_metadata(address: str) -> bool:
+    plain = ip_address(address.partition("%")[0])
+    mapped = getattr(plain, "ipv4_mapped", None) or plain
+    return any(mapped in network for network in METADATA if network.version == mapped.version)

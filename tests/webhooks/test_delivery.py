@@ -1,0 +1,233 @@
+"""Webhooks get every event at least once, in order, whatever the receiver does, and nothing else waits for them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from contextlib import closing, contextmanager
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from edge_agent.alerts.events import EventQueue
+from edge_agent.alerts.store import AlertStore
+from edge_agent.config.model import WebhookConfig
+from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.webhooks import delivery as delivery_module
+from edge_agent.webhooks.delivery import WebhookDelivery
+from edge_agent.webhooks.post import address_of, read_secret
+from tests.mqtt.samples import BOOT_ID, eventually, put
+
+SECRET = b"0123456789abcdef0123456789abcdef"
+KINDS = ("alert", "resolved", "status")
+
+
+class Receiver:
+    """A server that remembers what it is posted; `answers` are its next statuses, then 204."""
+
+    def __init__(self):
+        self.posts: list[Any] = []
+        self.answers: list[int] = []
+        self.hangs = threading.Event()
+        self.hangs.set()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                receiver.hangs.wait(30)
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status = receiver.answers.pop(0) if receiver.answers else 204
+                receiver.posts.append((status, dict(self.headers), body, self.path))
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", "/elsewhere")
+                self.end_headers()
+
+            def log_message(self, *_arguments):
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook?token=x"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def taken(self):
+        return [json.loads(body)["id"] for status, _, body, _ in self.posts if status == 204]
+
+    def close(self):
+        self.hangs.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def receiver():
+    with closing(Receiver()) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(delivery_module, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(delivery_module, "FIRST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(delivery_module, "LONGEST_PAUSE_SECONDS", 0.1)
+
+
+def opened(folder, *webhooks):
+    return closing(AlertStore(folder / "alerts.sqlite", boot_id=BOOT_ID, webhooks=webhooks))
+
+
+@contextmanager
+def delivering(folder, url, *, name="hook", kinds=KINDS, secret=SECRET):
+    queue = EventQueue(folder / "alerts.sqlite", webhook=name, kinds=kinds)
+    delivery = WebhookDelivery(url, queue, name=name, secret=secret)
+    delivery.start()
+    try:
+        yield delivery
+    finally:
+        delivery.close()
+
+
+def test_alerts_resolutions_and_status_are_posted_as_they_are(tmp_path, receiver):
+    with opened(tmp_path, "hook") as store:
+        alert = put(store)
+        resolved = put(store, "resolved")
+        put(store, "telemetry")
+        store.put_event("status", "01950000-0000-7000-8000-000000000000", json.dumps({"id": "status"}))
+        with delivering(tmp_path, receiver.url):
+            eventually(lambda: len(receiver.posts) == 3, "three posts")
+
+    assert [json.loads(body) for _, _, body, _ in receiver.posts] == [alert, resolved, {"id": "status"}]
+    assert {path for *_, path in receiver.posts} == {"/hook?token=x"}
+
+
+def test_what_is_posted_is_signed_as_the_specification_has_it(tmp_path, receiver):
+    with opened(tmp_path, "hook") as store:
+        alert = put(store)
+        with delivering(tmp_path, receiver.url):
+            eventually(lambda: receiver.posts, "a post")
+
+    _, headers, body, _ = receiver.posts[0]
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    assert headers["webhook-id"] == alert["id"]
+    assert abs(int(headers["webhook-timestamp"]) - datetime.now(timezone.utc).timestamp()) < 60
+    expected = base64.b64encode(hmac.digest(SECRET, signed, hashlib.sha256)).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+@pytest.mark.parametrize("answers", [[500, 503, 500], [302], [404], [410]])
+def test_what_is_no_success_is_tried_again_and_nothing_passes_it(tmp_path, receiver, answers):
+    receiver.answers = list(answers)
+    with opened(tmp_path, "hook") as store:
+        ids = [put(store)["id"] for _ in range(3)]
+        with delivering(tmp_path, receiver.url) as delivery:
+            eventually(lambda: receiver.taken == ids, "all of them, in order")
+            eventually(lambda: not delivery.reason, "no trouble any more")
+
+    assert len(receiver.posts) == len(ids) + len(answers)
+
+
+def test_events_wait_over_restarts_and_are_posted_once(tmp_path, receiver):
+    with opened(tmp_path, "hook") as store:
+        first = put(store)["id"]
+        with delivering(tmp_path, "http://127.0.0.1:9/") as delivery:
+            eventually(lambda: delivery.reason, "trouble")
+    with opened(tmp_path, "hook") as store:
+        second = put(store)["id"]
+        with delivering(tmp_path, receiver.url):
+            eventually(lambda: len(receiver.posts) == 2, "both")
+    with opened(tmp_path, "hook"), delivering(tmp_path, receiver.url):
+        time.sleep(0.2)
+
+    assert receiver.taken == [first, second]
+
+
+def test_a_receiver_that_hangs_delays_no_other(tmp_path, receiver):
+    with closing(Receiver()) as hanging:
+        hanging.hangs.clear()
+        with opened(tmp_path, "hook", "slow") as store:
+            ids = [put(store)["id"] for _ in range(3)]
+            with delivering(tmp_path, hanging.url, name="slow"), delivering(tmp_path, receiver.url):
+                eventually(lambda: receiver.taken == ids, "all at the other")
+                assert hanging.posts == []
+                assert store.count() == 3, "of the broker's outbox none is gone"
+                hanging.hangs.set()
+                eventually(lambda: hanging.taken == ids, "all at the slow one")
+
+
+def test_each_webhook_takes_its_own_kinds(tmp_path, receiver):
+    with opened(tmp_path, "hook") as store:
+        put(store)
+        resolved = put(store, "resolved")
+        with delivering(tmp_path, receiver.url, kinds=("resolved",)):
+            eventually(lambda: receiver.posts, "a post")
+
+    assert receiver.taken == [resolved["id"]]
+
+
+def test_a_new_webhook_begins_with_what_arises_from_then_on(tmp_path, receiver):
+    with opened(tmp_path, "hook") as store:
+        put(store)
+    with opened(tmp_path, "hook", "new") as store:
+        new = put(store)["id"]
+        with delivering(tmp_path, receiver.url, name="new"):
+            eventually(lambda: receiver.posts, "a post")
+
+    assert receiver.taken == [new]
+
+
+def test_without_webhooks_nothing_is_kept_for_them(tmp_path):
+    with opened(tmp_path, "hook") as store:
+        put(store)
+    with opened(tmp_path) as store:
+        put(store)
+    with opened(tmp_path, "hook"):
+        assert EventQueue(tmp_path / "alerts.sqlite", webhook="hook", kinds=KINDS).oldest() is None
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1%lo", "::ffff:169.254.1.1", "100.100.100.200"])
+def test_names_that_lead_to_metadata_are_refused(monkeypatch, address):
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_arguments, **_more: [(0, 0, 0, "", (address, 80))])
+
+    with pytest.raises(UnavailableError, match="link-local or metadata"):
+        address_of("harmless.example", 80)
+
+
+def test_an_address_that_is_named_is_meant():
+    assert address_of("169.254.1.1", 80) == "169.254.1.1"
+
+
+@pytest.mark.parametrize(
+    "line", ["", "plain-words", "whsec_", "whsec_!!!", "whsec_" + base64.b64encode(b"short").decode()]
+)
+def test_a_secret_that_is_none_is_refused_without_being_shown(tmp_path, line):
+    file = tmp_path / "secret"
+    file.write_text(line)
+
+    with pytest.raises(ConfigError, match="secret_file") as refused:
+        read_secret(file, key="webhooks.0.secret_file")
+    assert line.removeprefix("whsec_") in ("", "!!!") or line not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://example.com/", "https://user:word@example.com/", "https:///path", "https://[::1", "https://a:99999/"]
+)
+def test_a_url_that_cannot_be_posted_to_is_refused_without_being_shown(url):
+    with pytest.raises(ValidationError) as refused:
+        WebhookConfig(url=url)
+
+    assert all("word" not in error["msg"] for error in refused.value.errors())
+
+
+def test_the_name_of_a_webhook_shows_no_secret():
+    webhook = WebhookConfig(url="https://hooks.example.com/services/T000/secret?token=secret")
+
+    assert webhook.name.startswith("https://hooks.example.com#")
+    assert "secret" not in webhook.name
