@@ -93,10 +93,6 @@ class MaskClassifier:
         """The same for a picture that is one face."""
         return self.outputs(image, Box(0, 0, image.shape[1], image.shape[0]))
 
-    def scores_of_whole(self, image: Image) -> Mapping[Label, float]:
-        """Probability of every label for a picture that is one face."""
-        return self._classified(self.outputs_of_whole(image)).scores
-
     def _classified(self, outputs: NDArray[np.float64]) -> Classification:
         """The labels that are told apart share what `no_face` leaves."""
         by_label = dict(zip(self.card.labels, outputs.tolist(), strict=False))

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from edge_agent.domain import Box
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from edge_agent.domain import Image
+    from edge_agent.domain import Image, Label
+    from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.tflite import RuntimeName
 
 SIDE_PX = 32
@@ -31,6 +35,11 @@ def coloured(colour: tuple[int, int, int], *, seed: int, side_px: int = 48) -> I
     """A picture of one colour with noise."""
     noise = np.random.default_rng(seed).integers(-40, 40, (side_px, side_px, 3))
     return np.asarray(np.clip(np.array(colour) + noise, 0, 255), np.uint8)
+
+
+def scores_of_whole(classifier: MaskClassifier, image: Image) -> Mapping[Label, float]:
+    """Probability of every label for a picture that is one face."""
+    return classifier.scores(image, Box(0, 0, image.shape[1], image.shape[0]))
 
 
 def write_pictures(folder: Path, colour: tuple[int, int, int], *, count: int) -> None:

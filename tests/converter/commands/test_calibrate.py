@@ -12,7 +12,7 @@ import pytest
 from converter.cli import main
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
-from tests.converter.colour_classifier import BLUE, RED, RUNTIMES, coloured, write_pictures
+from tests.converter.colour_classifier import BLUE, RED, RUNTIMES, coloured, scores_of_whole, write_pictures
 
 pytestmark = pytest.mark.tensorflow
 
@@ -46,12 +46,12 @@ def test_a_model_that_is_too_sure_becomes_as_sure_as_it_is_right(model, hard_fac
 
 
 def test_the_device_uses_the_fitted_card(model, hard_faces):
-    before = open_classifier(model).scores_of_whole(coloured(BLUE, seed=1))["with_mask"]
+    before = scores_of_whole(open_classifier(model), coloured(BLUE, seed=1))["with_mask"]
 
     main(["calibrate", str(model), "--folders", str(hard_faces)])
 
     for runtime in RUNTIMES:
-        after = open_classifier(model, runtime=runtime).scores_of_whole(coloured(BLUE, seed=1))["with_mask"]
+        after = scores_of_whole(open_classifier(model, runtime=runtime), coloured(BLUE, seed=1))["with_mask"]
         assert after == pytest.approx(0.9, abs=0.02)
         assert after < before
 

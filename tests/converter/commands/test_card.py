@@ -97,7 +97,7 @@ def test_grey_and_one_output_are_put_in_front_and_behind(keras_3, greys, tmp_pat
         classifier = open_classifier(tmp_path / "out" / "grey-for-device.tflite", runtime=runtime)
         assert classifier.card.source["colours"] == "grey"
         assert classifier.takes_pixels_as_they_are is ("integers" in form)
-        dark, light = (classifier.scores_of_whole(coloured(one, seed=9)) for one in (DARK, LIGHT))
+        dark, light = (classifier.scores(coloured(one, seed=9), WHOLE) for one in (DARK, LIGHT))
         assert dark["with_mask"] > 0.9
         assert light["without_mask"] > 0.9
 
@@ -111,7 +111,7 @@ def test_an_output_that_is_to_be_ignored_is_shared_out(keras_3, faces, tmp_path)
 
     classifier = open_classifier(tmp_path / "out" / "three-for-device.tflite")
     assert classifier.card.labels == ("with_mask", "without_mask")
-    assert classifier.scores_of_whole(coloured(BLUE, seed=9))["with_mask"] > 0.6
+    assert classifier.scores(coloured(BLUE, seed=9), WHOLE)["with_mask"] > 0.6
 
 
 def test_names_are_read_from_metadata_beside_and_in_a_teachable_machine_zip(keras_3, faces, tmp_path, capsys):

@@ -14,7 +14,7 @@ from converter.silence import quiet_tensorflow
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import read_picture
-from tests.converter.colour_classifier import BLUE, RED, colour_classifier, coloured, write_pictures
+from tests.converter.colour_classifier import BLUE, RED, colour_classifier, coloured, scores_of_whole, write_pictures
 
 pytestmark = pytest.mark.tensorflow
 
@@ -42,7 +42,7 @@ def test_a_keras_file_and_its_conversion_agree(converted, colour_model, faces, c
 def test_the_device_and_the_evaluation_give_the_same_scores(converted, faces, capsys):
     """Confidence is all that calibration error is made of; it must be the device's own."""
     classifier = open_classifier(converted)
-    sure = [max(classifier.scores_of_whole(read_picture(path)).values()) for path in sorted(faces.rglob("*.png"))]
+    sure = [max(scores_of_whole(classifier, read_picture(path)).values()) for path in sorted(faces.rglob("*.png"))]
 
     (model,) = evaluated(capsys, converted, "--folders", faces)["models"]
 

@@ -18,6 +18,7 @@ from converter.labelled_faces import labelled_faces_in
 from converter.silence import quiet_tensorflow
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import read_picture
+from tests.converter.colour_classifier import scores_of_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,7 +180,7 @@ def test_a_strangers_model_reads_as_with_its_authors_preprocessing(stranger, str
 
     with quiet_tensorflow():
         classifier = open_classifier(tmp_path / "m.tflite")
-    right = [classifier.card.decide(classifier.scores_of_whole(image)) == label for label, image in judging]
+    right = [classifier.card.decide(scores_of_whole(classifier, image)) == label for label, image in judging]
     author = right_by_author(stranger, path, judging)
     print(f"{stranger.file}: author {author:.1%}, converted {np.mean(right):.1%}")  # noqa: T201
     assert np.mean(right) > author - LARGEST_DIFFERENCE
