@@ -38,7 +38,7 @@ LIMITS = """## Limits
 - The smaller the face, the more often it is wrong; the table by size says how much. Below {smallest} px it guesses.
 - It was judged on photographs, mostly in daylight and mostly from the front. Night, fog, infrared and steep angles from
   above are untested.
-- Scarves, hands, veils and helmets in front of the mouth may be read as masks; clear shields as bare faces.
+- Scarves, hands, veils and helmets over the lower face may be read as masks; clear shields as bare faces.
 - A mask worn wrongly is the hardest label, also for people: expect fewer of these to be found than the others.
 - Age and gender were not annotated, and skin tone is an estimate from the cheeks of bare faces (the rows "skin" above,
   few faces each): whether it is equally right for everybody is not shown. Try it with the people who will pass your

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHEEKS = ((0.18, 0.36), (0.64, 0.82))
 """From left to right, as shares of the width of a face; a turned face shows skin in one of them at least."""
 CHEEK_ROWS = (0.45, 0.62)
-"""Between eyes and mouth, as shares of its height."""
+"""Between the pupils and the lips, as shares of its height."""
 THIRDS = ("darkest third", "middle third", "lightest third")
 
 

@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.1
+SUPERVISE_SECONDS = 0.1
 """Commands, the word to stop and a camera that is lost are noticed within this; a person takes it for at once."""
 TIME_ZONE_SECONDS = 10.0
 OVERVIEW_SECONDS = 1.0
-"""Whoever looks on is told how it goes this often."""
+"""Interval at which status and figures are published to the console."""
 
 
 class Agent:
-    """Supervises the workers, keeps figures, and obeys. Owned by the main thread."""
+    """Supervises the workers, keeps figures, and executes commands. Owned by the main thread."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Agent:
         self.health, self.notifier = health, notifier
         self.pauses, self.reporter, self.control = pauses, reporter, control
         self.governor, self.bridge = governor, bridge
-        self._looked_at = self._overview_at = self._zone_at = float("-inf")
+        self._supervised_at = self._overview_at = self._zone_at = float("-inf")
         self._has_watched = False
 
     def run(self, stop: threading.Event) -> None:
@@ -75,13 +75,13 @@ class Agent:
         while not stop.is_set():
             # Asked before: a worker that ends has given everything.
             are_done = not any(worker.is_alive for worker in self.workers.values())
-            result = self._next_result(wait_seconds=0.0 if are_done else LOOK_SECONDS)
+            result = self._next_result(wait_seconds=0.0 if are_done else SUPERVISE_SECONDS)
             if result is not None:
                 self._take(result)
             elif are_done:
                 break
             self._supervise()
-        self._look_after()
+        self._run_periodic_tasks()
 
     def _next_result(self, *, wait_seconds: float) -> FrameResult | None:
         try:
@@ -90,7 +90,7 @@ class Agent:
             return None
 
     def _take(self, result: FrameResult) -> None:
-        """Count a frame and show it to whoever looks on."""
+        """Count a frame and hand it to the console's bridge."""
         at, frame, outcome = time.monotonic(), result.frame, result.outcome
         if outcome is None:
             self.health.passed_over(frame.camera, at=at)
@@ -102,40 +102,40 @@ class Agent:
             self.governor.worked(frame.camera, sum(outcome.stage_seconds.values()))
         if not self._has_watched:
             self._has_watched = True
-            # First: whoever has waited for READY and looks at the status finds one.
+            # First, so that a status exists once READY is sent.
             self.notifier.status(self._status())
             self.notifier.ready()
 
     def _supervise(self) -> None:
-        """Look after everything, a few times a second."""
+        """Raise what has ended a worker, and do the periodic tasks a few times a second."""
         for worker in self.workers.values():
             if worker.failure is not None:
                 raise worker.failure
-        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
-            self._looked_at = time.monotonic()
-            self._look_after()
+        if time.monotonic() - self._supervised_at >= SUPERVISE_SECONDS:
+            self._supervised_at = time.monotonic()
+            self._run_periodic_tasks()
 
-    def _look_after(self) -> None:
+    def _run_periodic_tasks(self) -> None:
         self.notifier.status(self._status())
         if self._has_watched:
             # Again where it was not taken.
             self.notifier.ready()
-        self._listen()
+        self._execute_commands()
         self._feed_watchdog()
         if time.monotonic() - self._zone_at >= TIME_ZONE_SECONDS:
             self._zone_at = time.monotonic()
             follow_time_zone()
 
-    def _listen(self) -> None:
-        """Obey what came in over MQTT and at the console, and say how it goes."""
+    def _execute_commands(self) -> None:
+        """Execute commands from MQTT and the console, and publish the status."""
         at, when = time.monotonic(), datetime.now(timezone.utc)
-        for message in self.publisher.heard():
-            self.reporter.hear(message)
-            self.control.hear(message, at=at, when=when)
+        for message in self.publisher.received():
+            self.reporter.receive(message)
+            self.control.receive(message, at=at, when=when)
         for command in self.bridge.commands():
-            command.answer(self.control.obey(command.name, command.payload, at=at, when=when))
+            command.answer(self.control.execute(command.name, command.payload, at=at, when=when))
         self.governor.govern(at=at)
-        self.reporter.tell(at=at, when=when)
+        self.reporter.report(at=at, when=when)
         if self.bridge.wants_status and at - self._overview_at >= OVERVIEW_SECONDS:
             self._overview_at = at
             self.bridge.update_status(self.reporter.overview(at=at, when=when, is_watching=self._is_watching(at=at)))

@@ -57,10 +57,10 @@ MOST_AT_ONCE = 10
 ONE_MORE_SECONDS = 2.0
 TOO_MANY: Answer = (
     "refused",
-    f"too many commands; one every {ONE_MORE_SECONDS:.0f} s is obeyed, the rest unheard",
+    f"too many commands; one every {ONE_MORE_SECONDS:.0f} s is executed, the rest is dropped",
     Nothing(),
 )
-# A topic of MQTT may be 64 KiB long; nobody's is.
+# A topic of MQTT may be 64 KiB long; real ones are short.
 LONGEST_TOPIC_BYTES = 256
 LONGEST_CORRELATION_BYTES = 256
 # Of a name that is no command's, as much as shows what was meant.
@@ -104,7 +104,7 @@ class Control:
         """Remember what a camera sees, in case that somebody asks for it."""
         self._newest[frame.camera] = frame
 
-    def hear(self, message: Message, *, at: float, when: datetime) -> None:
+    def receive(self, message: Message, *, at: float, when: datetime) -> None:
         """Obey a command that came over MQTT and answer it there; anything else is not for us."""
         if not message.topic.startswith(self._commands):
             return
@@ -115,20 +115,20 @@ class Control:
             # Of a flood the first is answered alone: the line is not to fill up.
             self._answer(message, result)
 
-    def obey(self, name: str, payload: bytes, *, at: float, when: datetime) -> dict[str, Any]:
+    def execute(self, name: str, payload: bytes, *, at: float, when: datetime) -> dict[str, Any]:
         """Obey a command that came another way, under the same checks and the same rate, and give its result."""
         return self._obey_at_a_rate(name, payload, retained=False, at=at, when=when).as_json()
 
     def _answer(self, message: Message, result: ResultMessage) -> None:
-        """Say what came of a command: on its result topic for everybody, and where its sender wants to hear it."""
+        """Publish the result of a command: on its result topic, and on the response topic that its sender names."""
         correlation = message.correlation_data[:LONGEST_CORRELATION_BYTES] if message.correlation_data else None
         # A name that is no command's could name any topic.
         if result.command in REQUESTS:
             topic = self._topics.result(result.command)
-            self._publisher.say(Publication(topic, result.payload(), correlation_data=correlation))
+            self._publisher.publish(Publication(topic, result.payload(), correlation_data=correlation))
         if self._may_answer_on(message.response_topic):
             # At QoS 0: a topic that the broker denies, which anybody may name, must not fill the log.
-            self._publisher.say(
+            self._publisher.publish(
                 Publication(message.response_topic, result.payload(), qos=0, correlation_data=correlation)
             )
 
@@ -236,7 +236,7 @@ class Control:
             raise CropError(f"{file}: cannot be read again: {error.strerror}") from error
         content_type = JPEG if file.suffix == ".jpg" else BYTES
         topic = self._topics.snapshot(picture_id)
-        self._publisher.say(Publication(topic, picture, content_type=content_type))
+        self._publisher.publish(Publication(topic, picture, content_type=content_type))
         return True
 
     def _ask_for_reload(self) -> None:

@@ -24,7 +24,7 @@ Label: TypeAlias = Literal["with_mask", "without_mask", "mask_worn_incorrectly"]
 LABELS: tuple[Label, ...] = ("with_mask", "without_mask", "mask_worn_incorrectly")
 
 Class: TypeAlias = Label | Literal["no_face"]
-"""What a classifier tells apart. `no_face` is what a detector finds that is none: never a label of a reading."""
+"""Classes of a classifier. `no_face` is a false detection: never a label of a reading."""
 
 NO_FACE: Literal["no_face"] = "no_face"
 CLASSES: tuple[Class, ...] = (*LABELS, NO_FACE)
@@ -106,7 +106,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of one camera. Nobody writes into `image`."""
+    """One picture of one camera. `image` is read-only."""
 
     camera: str
     index: int
@@ -191,7 +191,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alert:
-    """Something a person is to be told: this verdict, now.
+    """What is published of a verdict, once.
 
     `id` is a UUID version 7. `suppressed` counts the violations of this camera since its last alert that were over
     before they could be alerted.
@@ -244,7 +244,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What one frame led to: who was seen, what was read of them, what a person is to be told, and who has left."""
+    """What one frame led to: who was seen, what was read of them, what is published, and who has left."""
 
     analysed: bool
     tracks: tuple[Track, ...]

@@ -40,4 +40,4 @@ class CropError(AgentError):
 
 
 class CommandError(AgentError):
-    """A command is not obeyed; whoever sent it is told why, and the agent goes on."""
+    """A command is rejected; the result names the reason, and the agent goes on."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edge_agent.host.stats import HostState, HostStats
     from edge_agent.vision.frame_rate import FrameRate
 
-LOOK_SECONDS = 10.0
+CHECK_SECONDS = 10.0
 # A heat sink shows within half a minute what less work does to it.
 SLOWER_SECONDS = 30.0
 # Longer, so that a machine at its limit does not swing; and cooler by so much.
@@ -46,7 +46,7 @@ class Governor:
         """`rates` are those of the cameras by name, none of which gets slower than `least_per_second`."""
         self._config, self._machine = config, machine
         self.rates, self._least_per_second = rates, least_per_second
-        self._looked_at = self._changed_at = self._strained_at = at
+        self._checked_at = self._changed_at = self._strained_at = at
         self._worked_seconds: dict[str, float] = defaultdict(float)
         self._steps = 0
         self.reason = ""
@@ -58,12 +58,12 @@ class Governor:
 
     def govern(self, *, at: float) -> None:
         """Look at the machine now and then, and change the rates by one step where that is due."""
-        elapsed_seconds = at - self._looked_at
-        if not self._config.enabled or elapsed_seconds < LOOK_SECONDS:
+        elapsed_seconds = at - self._checked_at
+        if not self._config.enabled or elapsed_seconds < CHECK_SECONDS:
             return
         # The busiest: a camera that is analysed as often as can be is not helped by another that rests.
         busy_fraction = max(self._worked_seconds.values(), default=0.0) / elapsed_seconds
-        self._looked_at = at
+        self._checked_at = at
         self._worked_seconds.clear()
         state = self._machine.look()
         strain = self._strain(state, busy_fraction)

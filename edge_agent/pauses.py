@@ -1,4 +1,4 @@
-"""Pauses: which cameras does nobody watch now, also over a restart?"""
+"""Pauses: which cameras are paused, also over a restart?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-# Nobody else needs to know when nobody is watched.
+# Other users need not know when a camera is paused.
 FILE_MODE = 0o600
 
 log = logging.getLogger(__name__)
@@ -60,13 +60,13 @@ class Pauses:
         self._write(at=at, when=when)
 
     def resume(self, cameras: Iterable[str], *, at: float, when: datetime) -> None:
-        """End the pause of cameras; of one that is not paused nothing is said."""
+        """End the pause of cameras; ignores those that are not paused."""
         for camera in cameras:
             self._paused_until.pop(camera, None)
         self._write(at=at, when=when)
 
     def is_paused(self, camera: str, *, at: float) -> bool:
-        """Whether nobody is watched there now."""
+        """Whether the camera is paused now."""
         return at < self._paused_until.get(camera, -math.inf)
 
     def _write(self, *, at: float, when: datetime) -> None:

@@ -92,14 +92,14 @@ class Pipeline:
             people,
         )
 
-    def look_away(self, frame: Frame) -> Outcome:
-        """Forget everybody without a look at the picture: they have left, as far as is known."""
-        nobody: frozenset[int] = frozenset()
+    def skip(self, frame: Frame) -> Outcome:
+        """Drop all tracks without analysing the frame: open alerts are resolved, and people counted, as left."""
+        no_tracks: frozenset[int] = frozenset()
         self.tracker.forget_everybody()
-        self.sequential_test.update((), following=nobody)
-        self.liveness.update((), following=nobody)
+        self.sequential_test.update((), following=no_tracks)
+        self.liveness.update((), following=no_tracks)
         events = self.rules.evaluate(
-            (), seen=nobody, still=nobody, following=nobody, at=frame.taken_at, when=frame.taken_when
+            (), seen=no_tracks, still=no_tracks, following=no_tracks, at=frame.taken_at, when=frame.taken_when
         )
         resolved = tuple(event for event in events if isinstance(event, Resolved))
         return Outcome(False, (), (), (), (), resolved, {}, self.people.everybody_leaves(frame.taken_when))

@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from edge_agent.webhooks.delivery import WebhookDelivery
 
 # A person who watches sees a change of status within this; looking costs a millisecond.
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 # Over so many looks a rate of frames is steady, and still that of now.
 LOOKS_OF_A_RATE = 6
-# Alerts that were dropped while nobody could be told are worth telling for so long after.
+# Alerts dropped while no broker was connected stay in the status for so long.
 LOST_SECONDS = 600.0
 # Who left in the last second of an hour is counted before the hour is sent.
 COUNTS_DELAY = timedelta(seconds=5)
@@ -78,7 +78,7 @@ class StatusReporter:
         webhooks: Sequence[WebhookDelivery] = (),
         at: float,
     ) -> None:
-        """Take the parts to look at; `versions` names those of the software."""
+        """Take the parts to report on; `versions` names those of the software."""
         self._config, self._device = config, config.device.name
         self._cameras, self._publisher = cameras, publisher
         self._store, self._recorder = store, recorder
@@ -90,8 +90,8 @@ class StatusReporter:
         self._began_at = at
         self._began_when: datetime | None = None
         self._counted_hour = 0
-        self._looked_at = float("-inf")
-        self._told_at, self._told_frames = at, 0
+        self._checked_at = float("-inf")
+        self._reported_at, self._told_frames = at, 0
         self._told_wanted: dict[str, int] = {}
         self._said: tuple[list[Reason], list[str]] | None = None
         self._is_hot = False
@@ -100,31 +100,31 @@ class StatusReporter:
         self._machine_state = machine.look()
         self._taken: deque[tuple[float, dict[str, int]]] = deque(maxlen=LOOKS_OF_A_RATE)
         if config.mqtt.home_assistant.enabled:
-            publisher.say(discovery(config, version=self._versions["maskwatch"]))
+            publisher.publish(discovery(config, version=self._versions["maskwatch"]))
 
-    def hear(self, message: Message) -> None:
+    def receive(self, message: Message) -> None:
         """Describe the device again to a Home Assistant that has just started."""
         if self._config.mqtt.home_assistant.enabled and is_birth(self._config, message):
-            self._publisher.say(discovery(self._config, version=self._versions["maskwatch"]))
+            self._publisher.publish(discovery(self._config, version=self._versions["maskwatch"]))
             self._said = None
 
-    def tell(self, *, at: float, when: datetime) -> None:
+    def report(self, *, at: float, when: datetime) -> None:
         """Say the status if it has changed, and telemetry if it is time."""
-        if at - self._looked_at < LOOK_SECONDS:
+        if at - self._checked_at < CHECK_SECONDS:
             return
-        self._looked_at = at
+        self._checked_at = at
         self._machine_state = self._machine.look()
         self._taken.append((at, {state.name: state.frames - state.dropped for state in self._cameras.states()}))
         reasons, paused = list(self.reasons(at=at)), self._paused(at=at)
         if (reasons, paused) != self._said:
             self._said = (reasons, paused)
             status = running(self._device, reasons=reasons, paused=paused, when=when)
-            self._publisher.say(status_publication(self._topics, status))
+            self._publisher.publish(status_publication(self._topics, status))
             self._recorder.record_status(status)
         self._count_people(when)
-        if 0 < self._config.mqtt.telemetry_seconds <= at - self._told_at:
+        if 0 < self._config.mqtt.telemetry_seconds <= at - self._reported_at:
             self._recorder.record_telemetry(self.figures(at=at, when=when), when=when)
-            self._told_at, self._told_frames = at, self._health.frames
+            self._reported_at, self._told_frames = at, self._health.frames
             self._told_wanted = {name: rate.wanted for name, rate in self._governor.rates.items()}
             self._health.begin_latencies_anew()
 
@@ -140,9 +140,9 @@ class StatusReporter:
         self._began_when = self._began_when or when
 
     def overview(self, *, at: float, when: datetime, is_watching: bool) -> dict[str, Any]:
-        """Say everything at once for whoever looks on: status, cameras, delivery and figures. No secret is in it.
+        """Give the whole state for the console: status, cameras, delivery and figures. No secret is in it.
 
-        `is_watching`: what the service manager's watchdog is told. Rates are those of the last seconds.
+        `is_watching`: what the service manager's watchdog is sent. Rates are those of the last seconds.
         """
         reasons, link = list(self.reasons(at=at)), self._publisher.state
         rates = self._frames_per_second()
@@ -183,7 +183,7 @@ class StatusReporter:
     def figures(self, *, at: float, when: datetime) -> Figures:
         """Give all figures; rates and latencies are those since telemetry was last sent."""
         health, rates = self._health, self._governor.rates
-        elapsed_seconds = max(at - self._told_at, LOOK_SECONDS)
+        elapsed_seconds = max(at - self._reported_at, CHECK_SECONDS)
         people, people_today = self._store.people(), self._store.people_today(when=when)
         all_today = sum(people_today.values(), PeopleCounts())
         return Figures(

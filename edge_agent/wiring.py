@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 2.0
-"""What is waiting gets this long to leave at the end: with the cameras' own two seconds, SIGTERM is obeyed in five."""
+"""Time for pending messages at the end: with the cameras' own two seconds, the agent ends within 5 s of SIGTERM."""
 RECORD_SECONDS = 1.0
 """And what was found just now so long to be written; a disk that takes longer does not answer."""
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edge_agent.pauses import Pauses
     from edge_agent.pipeline import Pipeline
 
-# How soon the word to stop is heard while no frame comes.
+# Interval at which a stop is noticed while no frame arrives.
 STOP_CHECK_SECONDS = 0.1
 # A main thread that has not taken so many does not run; frames would fill the memory.
 MOST_RESULTS = 50
@@ -99,16 +99,16 @@ class Worker:
                     # Behind the end of a recording there is nobody.
                     self._record_people(self._pipeline.everybody_leaves(datetime.now(timezone.utc)))
                     return
-        # A bug belongs to whoever supervises, and would be lost in this thread.
+        # A bug is raised in the supervising thread, for it would be lost in this one.
         except Exception as error:  # noqa: BLE001
             self.failure = error
 
     def _watch(self, frame: Frame) -> Outcome | None:
-        """Take a frame through the pipeline, unless nobody is to be watched there."""
+        """Take a frame through the pipeline, unless the camera is paused."""
         if self._pauses.is_paused(frame.camera, at=time.monotonic()):
             self._glance_at = frame.taken_at + PAUSED_SECONDS
-            # Now, and not when the pause is over: a resolution hours later would tell a duration that nobody watched.
-            left = self._pipeline.look_away(frame)
+            # Now, and not when the pause is over: a resolution hours later would state a duration that was not watched.
+            left = self._pipeline.skip(frame)
             self._record_resolved(left.resolved)
             self._record_people(left.people)
             return None
@@ -129,6 +129,6 @@ class Worker:
             self._recorder.record_person(one)
 
     def _give(self, result: FrameResult) -> None:
-        """Hand a result to the main thread, for figures and whoever looks on."""
+        """Hand a result to the main thread, for figures and the console."""
         if self._results.qsize() < MOST_RESULTS:
             self._results.put(result)

@@ -214,7 +214,7 @@ def _put(picture: NDArray[np.float32], layer: Image) -> None:
 
 
 def _draw_door(picture: Image) -> None:
-    """A dark green door with two panels in a stone frame, its number and its bell."""
+    """A dark green door with two panels in a stone frame, its number and its doorbell."""
     stone, wood, line = (158, 170, 176), (60, 74, 34), (40, 50, 22)
     left, right, top = 412, 560, 44
     cv2.rectangle(picture, (left - 16, top - 16), (right + 16, HEIGHT_PX), stone, -1)

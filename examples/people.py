@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.vision.images import decode_picture
+
 Image: TypeAlias = NDArray[np.uint8]
 """Pixels, shape (height, width, 3) BGR or (height, width, 4) BGRA, uint8."""
 
@@ -25,10 +27,6 @@ Point: TypeAlias = tuple[float, float]
 
 MASK_BLUE = (208.0, 186.0, 146.0)
 """The outer side of a surgical mask in an even light, as blue, green, red."""
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-CHUNK_FRAME_BYTES = 12
-"""Length, name and checksum around the content of a chunk of a PNG."""
 
 DETAIL = 4
 """Masks are drawn this much larger and then scaled down, so that their lines are soft."""
@@ -149,21 +147,7 @@ def picture(portrait: Portrait) -> Image:
     file = files(portrait.package) / portrait.file
     if not file.is_file():
         raise FileNotFoundError(f"{portrait.file} is not in {portrait.package}; install maskwatch[dev,train]")
-    content = np.frombuffer(_without_colour_profile(file.read_bytes()), np.uint8)
-    return _shared(cv2.imdecode(content, cv2.IMREAD_COLOR))
-
-
-def _without_colour_profile(picture: bytes) -> bytes:
-    """Leave the profile out of a PNG: OpenCV makes no use of it, and libpng complains about it on stderr."""
-    if not picture.startswith(PNG_SIGNATURE):
-        return picture
-    kept, at = PNG_SIGNATURE, len(PNG_SIGNATURE)
-    while at < len(picture):
-        end = at + CHUNK_FRAME_BYTES + int.from_bytes(picture[at : at + 4], "big")
-        if picture[at + 4 : at + 8] != b"iCCP":
-            kept += picture[at:end]
-        at = end
-    return kept
+    return _shared(decode_picture(file.read_bytes()))
 
 
 @functools.cache

@@ -69,39 +69,39 @@ class Publisher:
     def wake(self) -> None:
         self.woken += 1
 
-    def heard(self) -> list[Message]:
-        heard, self.messages = self.messages, []
-        return heard
+    def received(self) -> list[Message]:
+        received, self.messages = self.messages, []
+        return received
 
 
 class StatusReporter:
-    """Counts how often they are told."""
+    """Counts the reports."""
 
     def __init__(self) -> None:
-        self.told = 0
-        self.heard: list[Message] = []
+        self.reports = 0
+        self.received: list[Message] = []
 
-    def tell(self, *, at: float, when: datetime) -> None:
-        self.told += 1
+    def report(self, *, at: float, when: datetime) -> None:
+        self.reports += 1
 
-    def hear(self, message: Message) -> None:
-        self.heard.append(message)
+    def receive(self, message: Message) -> None:
+        self.received.append(message)
 
     def overview(self, *, at: float, when: datetime, is_watching: bool) -> dict[str, Any]:
         return {"is_watching": is_watching}
 
 
 class Control:
-    """Remember what they heard and saw."""
+    """Records what it receives."""
 
     def __init__(self) -> None:
-        self.heard: list[Message] = []
+        self.received: list[Message] = []
         self.frames = 0
 
-    def hear(self, message: Message, *, at: float, when: datetime) -> None:
-        self.heard.append(message)
+    def receive(self, message: Message, *, at: float, when: datetime) -> None:
+        self.received.append(message)
 
-    def obey(self, name: str, payload: bytes, *, at: float, when: datetime) -> dict[str, Any]:
+    def execute(self, name: str, payload: bytes, *, at: float, when: datetime) -> dict[str, Any]:
         return {"command": name, "payload": payload}
 
     def observe(self, frame: Frame) -> None:
@@ -200,8 +200,8 @@ def test_what_comes_in_is_heard_by_everybody(store, tmp_path):
         threading.Event()
     )
 
-    assert control.heard == reporter.heard == [Message("maskwatch/device/commands/pause", b"{}")]
-    assert reporter.told >= 1
+    assert control.received == reporter.received == [Message("maskwatch/device/commands/pause", b"{}")]
+    assert reporter.reports >= 1
 
 
 def test_the_status_is_not_made_anew_for_every_frame(store, tmp_path):
@@ -209,7 +209,7 @@ def test_the_status_is_not_made_anew_for_every_frame(store, tmp_path):
 
     an_agent(store, tmp_path, results(500), reporter=reporter).run(threading.Event())
 
-    assert reporter.told < 50
+    assert reporter.reports < 50
 
 
 def test_a_bug_in_a_worker_ends_the_agent(store, tmp_path):

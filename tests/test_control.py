@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import jsonschema
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from edge_agent.messages.status import Reason
 from edge_agent.mqtt.client import Message
 from edge_agent.mqtt.publisher import DeliveryState
 from edge_agent.pauses import Pauses
+from edge_agent.vision.images import read_picture
 from tests.mqtt.samples import figures
 from tests.values import NOON
 
@@ -37,10 +37,10 @@ class Publisher:
     state = DeliveryState(connected=True, reason="", waiting=0, sent=0)
 
     def __init__(self) -> None:
-        self.said: list[Publication] = []
+        self.published: list[Publication] = []
 
-    def say(self, publication: Publication) -> None:
-        self.said.append(publication)
+    def publish(self, publication: Publication) -> None:
+        self.published.append(publication)
 
 
 class StatusReporter:
@@ -107,9 +107,9 @@ class Device:
 
     def command(self, name: str, payload: bytes = b"{}", **more: Any) -> dict[str, Any]:
         """Give a command and read its result."""
-        before = len(self.publisher.said)
-        self.control.hear(Message(f"maskwatch/lobby/commands/{name}", payload, **more), at=self.at, when=NOON)
-        results = [one for one in self.publisher.said[before:] if one.topic.endswith("/result")]
+        before = len(self.publisher.published)
+        self.control.receive(Message(f"maskwatch/lobby/commands/{name}", payload, **more), at=self.at, when=NOON)
+        results = [one for one in self.publisher.published[before:] if one.topic.endswith("/result")]
         assert len(results) == 1
         result: dict[str, Any] = json.loads(results[0].payload)
         jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker()).validate(result)
@@ -163,7 +163,7 @@ def test_a_snapshot_is_kept_with_everybody_in_it_hidden(device):
 
     result = device.command("snapshot")["result"]
 
-    shown = cv2.imread(result["file"])
+    shown = read_picture(Path(result["file"]))
     assert shown.shape == frame.image.shape
     assert np.abs(shown[42:58, 42:58].astype(int) - frame.image[42:58, 42:58]).mean() > 5
     assert np.abs(shown[80:, 150:].astype(int) - frame.image[80:, 150:]).mean() < 5
@@ -177,7 +177,7 @@ def test_a_snapshot_is_published_where_pictures_may_leave_the_device(tmp_path):
 
     result = device.command("snapshot", b'{"camera": "yard"}')["result"]
 
-    picture = device.publisher.said[0]
+    picture = device.publisher.published[0]
     assert picture.topic == f"maskwatch/lobby/snapshots/{result['id']}"
     assert picture.payload == Path(result["file"]).read_bytes()
     assert picture.content_type == "image/jpeg"
@@ -263,21 +263,21 @@ def test_a_command_that_the_broker_kept_is_refused_and_does_nothing(device):
 
 def test_what_is_no_command_of_this_device_is_not_for_us(device):
     for topic in ("maskwatch/other/commands/pause", "homeassistant/status", "maskwatch/lobby/alerts"):
-        device.control.hear(Message(topic, b"{}"), at=device.at, when=NOON)
+        device.control.receive(Message(topic, b"{}"), at=device.at, when=NOON)
 
-    assert device.publisher.said == []
+    assert device.publisher.published == []
 
 
 def test_a_flood_is_answered_and_logged_once_and_does_nothing(device, caplog):
     for _ in range(MOST_AT_ONCE):
         device.command("resume")
     assert "too many commands" in device.command("pause")["reason"]
-    said, logged = len(device.publisher.said), len(caplog.records)
+    said, logged = len(device.publisher.published), len(caplog.records)
 
     for _ in range(1000):
-        device.control.hear(Message("maskwatch/lobby/commands/pause", b"{}"), at=device.at, when=NOON)
+        device.control.receive(Message("maskwatch/lobby/commands/pause", b"{}"), at=device.at, when=NOON)
 
-    assert len(device.publisher.said) == said
+    assert len(device.publisher.published) == said
     assert len(caplog.records) == logged
     assert not device.is_paused()
 
@@ -293,17 +293,17 @@ def test_after_a_flood_commands_are_obeyed_again(device):
 
 
 def test_a_command_that_came_another_way_is_obeyed_and_its_result_given_back_and_not_published(device):
-    result = device.control.obey("pause", b'{"camera": "door", "id": "7"}', at=device.at, when=NOON)
+    result = device.control.execute("pause", b'{"camera": "door", "id": "7"}', at=device.at, when=NOON)
 
     jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker()).validate(result)
     assert (result["state"], result["id"], result["result"]["cameras"]) == ("done", "7", ["door"])
     assert device.is_paused()
-    assert device.publisher.said == []
+    assert device.publisher.published == []
 
 
 @pytest.mark.parametrize(("name", "payload"), [("explode", b"{}"), ("pause", b"[]"), ("pause", b"x" * 5000)])
 def test_a_command_that_came_another_way_is_checked_like_any_other(device, name, payload):
-    result = device.control.obey(name, payload, at=device.at, when=NOON)
+    result = device.control.execute(name, payload, at=device.at, when=NOON)
 
     assert (result["command"], result["state"]) == (name, "refused")
     assert not device.is_paused()
@@ -312,10 +312,10 @@ def test_a_command_that_came_another_way_is_checked_like_any_other(device, name,
 def test_one_rate_holds_for_commands_of_every_way_and_each_that_waits_for_a_result_gets_one(device, caplog):
     for _ in range(MOST_AT_ONCE // 2):
         device.command("resume")
-        device.control.obey("resume", b"", at=device.at, when=NOON)
+        device.control.execute("resume", b"", at=device.at, when=NOON)
     logged = len(caplog.records)
 
-    results = [device.control.obey("pause", b"", at=device.at, when=NOON) for _ in range(5)]
+    results = [device.control.execute("pause", b"", at=device.at, when=NOON) for _ in range(5)]
 
     assert ["too many commands" in result["reason"] for result in results] == [True] * 5
     assert len(caplog.records) == logged + 1
@@ -325,7 +325,7 @@ def test_one_rate_holds_for_commands_of_every_way_and_each_that_waits_for_a_resu
 def test_an_mqtt_5_request_is_answered_where_it_wants_with_what_it_carried(device):
     device.command("pause", response_topic="dashboard/answers", correlation_data=b"\x01\x02")
 
-    result, response = device.publisher.said
+    result, response = device.publisher.published
     assert response.topic == "dashboard/answers"
     assert response.payload == result.payload
     assert response.correlation_data == result.correlation_data == b"\x01\x02"
@@ -348,12 +348,12 @@ def test_an_mqtt_5_request_is_answered_where_it_wants_with_what_it_carried(devic
 def test_nobody_makes_the_device_speak_where_it_or_the_broker_speaks_for_itself(device, topic):
     device.command("pause", response_topic=topic)
 
-    assert [one.topic for one in device.publisher.said] == ["maskwatch/lobby/commands/pause/result"]
+    assert [one.topic for one in device.publisher.published] == ["maskwatch/lobby/commands/pause/result"]
 
 
 def test_a_name_that_is_none_is_answered_only_where_its_sender_listens(device):
     for topic in ("here", ""):
         message = Message("maskwatch/lobby/commands/dance", b"{}", response_topic=topic)
-        device.control.hear(message, at=device.at, when=NOON)
+        device.control.receive(message, at=device.at, when=NOON)
 
-    assert [one.topic for one in device.publisher.said] == ["here"]
+    assert [one.topic for one in device.publisher.published] == ["here"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_agent.config.model import Config, GovernorConfig
-from edge_agent.governor import COOLED_CELSIUS, FASTER_SECONDS, LOOK_SECONDS, SLOWER_SECONDS, Governor
+from edge_agent.governor import CHECK_SECONDS, COOLED_CELSIUS, FASTER_SECONDS, SLOWER_SECONDS, Governor
 from edge_agent.host.stats import THROTTLED_FILE, HostStats
 from edge_agent.vision.frame_rate import FrameRate
 
@@ -49,8 +49,8 @@ class Computer:
         """Let time pass, and give the frames a second at its end."""
         until = self.at + seconds
         while self.at < until:
-            self.at += LOOK_SECONDS
-            self.governor.worked("door", busy_fraction * LOOK_SECONDS)
+            self.at += CHECK_SECONDS
+            self.governor.worked("door", busy_fraction * CHECK_SECONDS)
             # Another that has little to do.
             self.governor.worked("yard", 0.01)
             self.governor.govern(at=self.at)
@@ -97,8 +97,8 @@ def test_after_a_while_of_coolness_the_frames_come_back_step_by_step(computer):
     assert computer.passes(2 * SLOWER_SECONDS) == 4
     computer.is_heated_to(80 - COOLED_CELSIUS - 1)
 
-    assert computer.passes(FASTER_SECONDS - 2 * LOOK_SECONDS) == 4
-    assert computer.passes(2 * LOOK_SECONDS) == 8
+    assert computer.passes(FASTER_SECONDS - 2 * CHECK_SECONDS) == 4
+    assert computer.passes(2 * CHECK_SECONDS) == 8
     assert computer.governor.reason != ""
     assert computer.passes(FASTER_SECONDS) == 16
     assert computer.governor.reason == ""
@@ -118,7 +118,7 @@ def test_a_machine_that_has_hardly_cooled_or_has_no_room_stays_slow(computer):
 def test_one_look_at_something_bad_changes_nothing_at_once(computer):
     computer.is_heated_to(85)
 
-    assert computer.passes(LOOK_SECONDS) == 16
+    assert computer.passes(CHECK_SECONDS) == 16
 
 
 def test_it_is_said_once_when_it_begins_and_once_when_it_is_over(computer, caplog):

@@ -184,12 +184,12 @@ def test_who_was_alerted_has_left_when_nobody_is_to_be_watched_and_is_somebody_n
     alerts = [alert for step in range(20) for alert in pipeline.process(textured(step / 10)).alerts]
     assert len(alerts) == 1
 
-    left = pipeline.look_away(textured(2.0))
+    left = pipeline.skip(textured(2.0))
     (resolved,) = left.resolved
 
     assert (resolved.track.id, resolved.reason) == (alerts[0].verdict.track.id, "left")
     assert [person.counted_as for person in left.people] == ["without_mask"]
-    assert pipeline.look_away(textured(2.1)).resolved == ()
+    assert pipeline.skip(textured(2.1)).resolved == ()
     assert pipeline.process(a_frame(2.2, size=(160, 120))).tracks[0].id != resolved.track.id
 
 

@@ -59,11 +59,11 @@ class Publisher:
     """Remembers what was said."""
 
     def __init__(self) -> None:
-        self.said: list[Publication] = []
+        self.published: list[Publication] = []
         self.state = DeliveryState(connected=True, reason="", waiting=0, sent=0)
 
-    def say(self, publication: Publication) -> None:
-        self.said.append(publication)
+    def publish(self, publication: Publication) -> None:
+        self.published.append(publication)
 
 
 class Recorder:
@@ -140,9 +140,9 @@ class Device:
         """Give the statuses that were said meanwhile."""
         self.at += seconds
         self.health.passed_over("door", at=self.at)
-        before = len(self.publisher.said)
-        self.reporter.tell(at=self.at, when=NOON)
-        said = [one for one in self.publisher.said[before:] if one.topic == "maskwatch/lobby/status"]
+        before = len(self.publisher.published)
+        self.reporter.report(at=self.at, when=NOON)
+        said = [one for one in self.publisher.published[before:] if one.topic == "maskwatch/lobby/status"]
         assert all(one.retain for one in said)
         messages = [json.loads(one.payload) for one in said]
         for message in messages:
@@ -155,7 +155,7 @@ class Device:
         return [reason.code for reason in self.reporter.reasons(at=self.at)]
 
     def discoveries(self) -> int:
-        return sum(one.topic.startswith("homeassistant/") for one in self.publisher.said)
+        return sum(one.topic.startswith("homeassistant/") for one in self.publisher.published)
 
 
 def check(message: dict[str, Any], kind: str) -> None:
@@ -436,7 +436,7 @@ def test_home_assistant_is_told_at_the_start_and_whenever_it_has_started(device)
     assert device.discoveries() == 1
     device.tick()
 
-    device.reporter.hear(Message("homeassistant/status", b"online"))
+    device.reporter.receive(Message("homeassistant/status", b"online"))
 
     assert device.discoveries() == 2
     assert [status["state"] for status in device.tick()] == ["online"]
@@ -451,14 +451,14 @@ def test_home_assistant_is_told_at_the_start_and_whenever_it_has_started(device)
     ],
 )
 def test_nothing_else_makes_it_say_what_it_is(device, message):
-    device.reporter.hear(message)
+    device.reporter.receive(message)
 
     assert device.discoveries() == 1
 
 
 def test_home_assistant_is_told_nothing_where_it_is_not_wanted(tmp_path):
     with closing(Device(tmp_path, a_config(home_assistant={"enabled": False}))) as device:
-        device.reporter.hear(Message("homeassistant/status", b"online"))
+        device.reporter.receive(Message("homeassistant/status", b"online"))
 
         assert device.discoveries() == 0
 

@@ -84,7 +84,7 @@ class Alerting:
         alerts = (replace(an_alert(), id=uuid7(NOON)),) if self._always or self._frames == 1 else ()
         return replace(self._pipeline.process(frame), alerts=alerts)
 
-    def look_away(self, _frame: Frame) -> Outcome:
+    def skip(self, _frame: Frame) -> Outcome:
         resolved = Resolved(uuid7(NOON), a_track(), "without_mask", "left", NOON, NOON, 0.0)
         return Outcome(False, (), (), (), (), (resolved,), {}, self.everybody_leaves(NOON))
 

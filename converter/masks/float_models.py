@@ -67,7 +67,7 @@ class FloatModel:
         """The input tensor, (1, height, width, 3), for RGB pixels of this model's size."""
         scale, zero_point = PIXEL_SCALES[self.choices.card_pixels]
         ordered = pixels[..., ::-1] if self.choices.card_colours == "bgr" else pixels
-        return ((ordered.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))[np.newaxis]
+        return np.asarray((ordered.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))[np.newaxis]
 
     def outputs(self, pixels: Image) -> NDArray[np.float64]:
         """What the model itself gives for RGB pixels of its size: probabilities, as `function` gives them."""

@@ -1,1 +1,1 @@
-"""The home of an alert: its crop and its row are on the disk before anybody is told of it."""
+"""The home of an alert: its crop and its row are on the disk before it is published."""

@@ -154,7 +154,7 @@ def open_database(path: Path) -> sqlite3.Connection:
                     database.execute(statement)
                 database.execute(f"PRAGMA user_version = {LAYOUT}")
         _check(database)
-        # Of the history not yet, for to look at every page of it takes seconds on a full card.
+        # Not of the history yet: reading every page of it takes seconds on a full card.
         check_pages(database, "outbox")
     except BaseException:
         database.close()
@@ -172,7 +172,7 @@ def open_beside(path: Path, *, writes: bool) -> sqlite3.Connection:
 
 
 def open_at_rest(path: Path) -> sqlite3.Connection:
-    """Open a file that nobody writes, to read it once: a user who may not write to its folder cannot begin a log there.
+    """Open a file that has no writer, to read it once, also without write access to its folder for a log.
 
     Raises:
         sqlite3.DatabaseError: it cannot be read, or somebody writes it.
@@ -219,7 +219,7 @@ def is_begun(path: Path) -> bool:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True)) as database:
             return not _is_empty(database)
     except sqlite3.DatabaseError:
-        # What is wrong with it, whoever reads it is told.
+        # What is wrong with it is reported by the first read.
         return True
 
 

@@ -1,4 +1,4 @@
-"""Encryption: who can open a picture? Whoever may read the file, or the owners of some public keys alone (age)."""
+"""Encryption: who can open a picture? Every user who may read the file, or only the owners of public keys (age)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class AgeEncryption:
         self._recipients = [_recipient(key, pyrage) for key in public_keys]
 
     def encrypt(self, content: bytes) -> bytes:
-        """Encrypt; nobody on this device can undo it."""
+        """Encrypt; this device holds no key to undo it."""
         return bytes(self._encrypt(content, self._recipients))
 
 

@@ -56,7 +56,7 @@ def reviewed_alerts(
 
 
 def export_faces(entries: Iterable[HistoryEntry], *, crops_folder: Path, into: Path) -> Exported:
-    """Write the face of each alert into the folder of what it really shows; of one that nobody reviewed, of its label.
+    """Write the face of each alert into the folder of its reviewed label; of one without a review, of its label.
 
     Each picture is in one of the folders: what was reviewed anew moves.
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 Review: TypeAlias = Literal["", "with_mask", "without_mask", "mask_worn_incorrectly", "no_face"]
-"""What a person said that the crop of an alert really shows; empty: nobody has said."""
+"""What a reviewer has found the crop of an alert to show; empty: not reviewed."""
 
 REVIEWS: tuple[Review, ...] = get_args(Review)
 COLUMNS = "message, timeline, later, resolved, review"
@@ -88,7 +88,7 @@ class DayCount:
 
 
 class AlertHistory:
-    """The alerts of one device. For any thread, one at a time; whoever must not wait for another opens its own."""
+    """The alerts of one device. For any thread, one at a time; a thread that must not wait opens its own."""
 
     def __init__(self, file: Path, *, only_reads: bool = False) -> None:
         """Name the store's file, which need not be there: without one there are no alerts. Opened at first use.
@@ -113,7 +113,7 @@ class AlertHistory:
     ) -> list[HistoryEntry]:
         """Find entries, newest first; those after the entry `before` (an id) where one is given.
 
-        `review`: None for all of them, empty for those that nobody has reviewed.
+        `review`: None for all of them, empty for those without a review.
 
         Raises:
             UnavailableError: the file cannot be read.

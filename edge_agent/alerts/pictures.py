@@ -1,4 +1,4 @@
-"""Pictures: what of a person may be kept? The face that an alert is about, nobody beside it, or nothing at all."""
+"""Pictures: what of a person may be kept? The face that an alert is about, without bystanders, or nothing at all."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class FacePictures:
         return self._crops.save(picture_id, cutout)
 
     def keep_frame(self, picture_id: str, frame: Frame, *, faces: Iterable[Box]) -> Crop:
-        """Keep a whole frame. Nobody was alerted for it, so everybody in it is a bystander.
+        """Keep a whole frame. It belongs to no alert, so everybody in it is a bystander.
 
         Raises:
             CropError: it cannot be encoded or written; nothing is left behind.

@@ -193,7 +193,7 @@ class Recorder:
             try:
                 job = self._jobs.get(timeout=RETRY_SECONDS)
             except queue.Empty:
-                self._look_after()
+                self._check_store()
                 continue
             if job is None:
                 return
@@ -205,9 +205,9 @@ class Recorder:
                 log.exception("recording an event failed; please report this")
                 with self._drop_lock:
                     self._dropped[job.kind] += 1
-            self._look_after()
+            self._check_store()
 
-    def _look_after(self) -> None:
+    def _check_store(self) -> None:
         """Write what is buffered to a disk that takes it again, and make room, each by the clock."""
         at = self._job_began_at = time.monotonic()
         try:
@@ -328,7 +328,7 @@ class Recorder:
         try:
             waiting = self._store.crops_of_waiting()
         except UnavailableError:
-            # The store has said so. While nobody knows what waits, nothing goes.
+            # The store has logged it. While what is pending is unknown, nothing is deleted.
             return
         try:
             self._retention.sweep(at=at, now=now, waiting=waiting)

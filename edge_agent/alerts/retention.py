@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STAMP = ".swept"
 # A clock that drifts or changes for a leap second is off by less; one that is off by more makes no crop a day older.
 STEP = timedelta(days=1)
-# Nobody switches a watching device off for longer: the clock was set, not waited.
+# No device is switched off for longer: the clock was set, time did not pass.
 LONGEST_OFF = timedelta(days=365)
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def plan_removals(
 ) -> list[StoredCrop]:
     """Choose what goes, oldest first: whatever is too old, then more until the rest fits into `keep_bytes`.
 
-    And until `missing_bytes` are won, which the disk lacks. Crops named in `waiting` belong to alerts that nobody has
+    And until `missing_bytes` are won, which the disk lacks. Crops named in `waiting` belong to alerts no broker has
     seen yet: they stay, though they count.
     """
     oldest_kept = now - timedelta(days=keep_days)
@@ -65,7 +65,7 @@ def plan_removals(
 def step_of_clock(now: datetime, *, last: datetime, elapsed: timedelta | None) -> timedelta:
     """Tell by how much the clock was set since the last sweep; zero where that is within what may be.
 
-    `elapsed` is what a clock that nobody sets has measured since; None where nothing measured, because the agent was
+    `elapsed` is what a clock that is never set has measured since; None where nothing measured, because the agent was
     started in between.
     """
     passed = now - last

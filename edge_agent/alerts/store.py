@@ -65,7 +65,7 @@ MOST_BUFFERED = 1000
 MOST_ENTRIES = 100_000
 """Some 200 MB; a device that alerts three thousand times a day reaches it within crops.keep_days."""
 CHECK_SECONDS = 86_400.0
-"""Every page of the history is looked at once after the start, and this often; a full card takes seconds for it."""
+"""Interval of the integrity check of the history, which also runs after the start; it takes seconds on a full card."""
 ROOM_AGAIN_FRACTION = 0.9
 """An outbox that was full has room again below this share of its bounds; one line for each outage, not for each row."""
 
@@ -283,7 +283,7 @@ class AlertStore:
         """Names (without folder) of the crops that waiting messages refer to.
 
         Raises:
-            UnavailableError: the disk cannot be read, so nobody knows.
+            UnavailableError: the disk cannot be read.
         """
         query = "SELECT crop_file FROM outbox WHERE crop_file IS NOT NULL"
         with self._lock:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # A plot on a phone shows no more; at one reading in half a second, all of the first minute and a half.
 MOST_POINTS = 200
-# Nobody watches so many people at once. What was collected of somebody who has left goes when others come.
+# More people than one device sees at a time. What was collected of somebody who has left goes when others come.
 MOST_TRACKS = 200
 # Log-likelihood ratios, scores and tenths of a millisecond: more digits would only suggest otherwise.
 POINT_DIGITS = 4

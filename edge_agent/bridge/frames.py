@@ -44,7 +44,7 @@ class AnnotatedFrames:
         if outcome.analysed:
             faces = self._faces(frame.camera, outcome)
         elif newest is not None and newest.faces and frame.taken_at - newest.frame.taken_at < HELD_SECONDS:
-            # Frames in between have nobody in them because nobody looked: boxes would flicker.
+            # Frames in between hold no faces because they were not analysed: boxes would flicker.
             return
         else:
             faces = ()

@@ -1,7 +1,7 @@
 """Protocol: what may the console's process ask the agent, and what does it get back?
 
 A request is one line of JSON; a reply is JSON, followed by the pixels of a frame where there is one. Both are checked
-by these models and never unpickled: whoever takes over one of the two processes must not get to run code in the other.
+by these models and never unpickled: a compromise of one of the two processes must not reach the other.
 """
 
 from __future__ import annotations

@@ -50,12 +50,12 @@ if TYPE_CHECKING:
 WANTED_SECONDS = 3.0
 """So long after the last question the agent goes on telling its status: a page asks every second."""
 FRESH_SECONDS = 1.2
-"""It tells once a second; what is older was told before it was asked."""
+"""The agent publishes it once a second; anything older was published before the request."""
 STATUS_SECONDS = 1.5
 COMMAND_SECONDS = 10.0
 """A snapshot on a slow disk takes one or two; an agent that hangs is ended by the watchdog after thirty."""
 MOST_COMMANDS = 10
-"""The agent obeys no more at once anyway."""
+"""The agent executes no more at once anyway."""
 MOST_PENDING = 100
 MOST_REPLIES = 16
 """That wait for a console which does not read; what comes beyond is dropped."""
@@ -117,7 +117,7 @@ class Bridge:
         self._thread = threading.Thread(target=self._run, name="bridge", daemon=True)
 
     def record_frame(self, frame: Frame, outcome: Outcome) -> None:
-        """Take note of a frame that went through the whole path; nobody writes into it."""
+        """Take note of a frame that went through the whole path; it is read-only from then on."""
         self._frames.record(frame, outcome)
         self._metrics.record(frame.camera, outcome)
 
@@ -247,8 +247,8 @@ class Bridge:
         )
 
     def _fresh_status(self, asked_at: float) -> bytes | None:
-        told = self._status
-        return json_of(told[1]) if told is not None and asked_at - told[0] < FRESH_SECONDS else None
+        status = self._status
+        return json_of(status[1]) if status is not None and asked_at - status[0] < FRESH_SECONDS else None
 
     def _wait(
         self,

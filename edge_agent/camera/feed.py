@@ -67,7 +67,7 @@ class FeedState:
 class CameraFeed:
     """Follows one camera in a thread of its own, over every loss, until it is closed or its recording ends.
 
-    The thread alone reads the camera; state and newest frame change under a lock, which nobody holds for long.
+    The thread alone reads the camera; state and newest frame change under a lock, which is never held for long.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class CameraFeed:
     def _run(self) -> None:
         try:
             self._follow()
-        # Not the camera's fault but ours: it belongs to whoever takes frames, and would be lost in this thread.
+        # A bug, not a fault of the camera: raised in the thread that takes frames, for it would be lost in this one.
         except Exception as error:  # noqa: BLE001
             with self._arrived:
                 self._failure = error
@@ -201,7 +201,7 @@ class CameraFeed:
 
     def _is_to_be_reopened(self, image: Image, *, at: float) -> bool:
         """Say what is wrong with a picture, and whether opening the camera anew may help."""
-        self._tell(self._health.observe(image, at=at))
+        self._log_faults(self._health.observe(image, at=at))
         if not any(fault.code == "camera_frozen" for fault in self._state.faults):
             self._frozen_attempts = 0
             self._reopen_frozen_at = at
@@ -224,7 +224,7 @@ class CameraFeed:
         """What the journal keeps beside a line: the reasons are those of the status."""
         return {"CAMERA": self._state.name, "REASON": reason}
 
-    def _tell(self, faults: tuple[Fault, ...]) -> None:
+    def _log_faults(self, faults: tuple[Fault, ...]) -> None:
         """Log each fault when it begins and when it is over."""
         before = self._state.faults
         if faults == before:

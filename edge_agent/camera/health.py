@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NOTHING_LEVELS = 5.0
 SOMETHING_LEVELS = 7.0
 LOOKED_AT = (64, 48)
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 # Of the rows and columns, these are compared first: they differ by the sensor's noise in nearly every frame.
 SAMPLE_STEP = 16
 
@@ -42,14 +42,14 @@ class CameraHealth:
         self._config = config
         self._last: Image | None = None
         self._same_since_at = 0.0
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
         self._nothing_since_at: float | None = None
 
     def observe(self, image: Image, *, at: float) -> tuple[Fault, ...]:
         """Return what is wrong with this picture and those before it."""
         self._compare(image, at=at)
-        if at - self._looked_at >= LOOK_SECONDS:
-            self._looked_at = at
+        if at - self._checked_at >= CHECK_SECONDS:
+            self._checked_at = at
             self._look(image, at=at)
         found = (self._wrong_size(image), self._covered(at), self._frozen(at))
         return tuple(fault for fault in found if fault is not None)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # A program may need this long until its first picture: it looks for the sensor, or connects to a camera.
 START_SECONDS = 10.0
-# How soon the word to stop is heard while nothing comes.
+# Interval at which a stop is noticed while nothing arrives.
 STOP_CHECK_SECONDS = 0.1
 # After SIGTERM a program may put its camera to sleep; then it is killed.
 END_SECONDS = 0.5
@@ -117,10 +117,10 @@ class PipeCamera:
         """End the program and whatever it has started."""
         self._signal(signal.SIGTERM)
         self._has_ended_within(END_SECONDS)
-        # Also where the program itself has ended: its children may live. Nobody else can have the number of the
+        # Also where the program itself has ended: its children may live. No other process can have the number of the
         # group by now, for the program is not yet waited for.
         self._signal(signal.SIGKILL)
-        # One that the kernel does not let go of, as by a driver that hangs, is left behind: nobody could end it.
+        # One that the kernel does not let go of, as by a driver that hangs, is left behind: it cannot be ended.
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_SECONDS)
         for end in (self._process.stdout, self._process.stderr):

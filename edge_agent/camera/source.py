@@ -93,7 +93,7 @@ def _kind_on_disk(source: str) -> SourceKind:
     try:
         mode = Path(source).stat().st_mode
     except (OSError, ValueError) as error:
-        # A camera that is unplugged has no device: whoever opens it knows which others there are.
+        # A camera that is unplugged has no device: opening it names the others.
         if source.startswith("/dev/"):
             return "device"
         reason = getattr(error, "strerror", None) or str(error)

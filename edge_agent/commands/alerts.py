@@ -83,11 +83,11 @@ def export(options: argparse.Namespace) -> int:
         pictures = {label: exported.pictures[label] for label in REVIEWS if label}
         print_json({"pictures": pictures, "missing": exported.missing, "encrypted": exported.encrypted})
     else:
-        _tell(exported, options)
+        _print_summary(exported, options)
     return 0
 
 
-def _tell(exported: Exported, options: argparse.Namespace) -> None:
+def _print_summary(exported: Exported, options: argparse.Namespace) -> None:
     for label, count in sorted(exported.pictures.items()):
         print(f"{options.folder / label}: {count}")
     if exported.missing:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EXAMPLE = "street_door.mp4"
 MEGABYTE = 1_000_000
 SIDE_BY_SIDE_PICTURES = 40
-"""Each is looked at by every candidate; the middle of so many hardly moves from one run to the next."""
+"""Frames that every candidate analyses; the median of so many hardly changes from one run to the next."""
 
 
 def add_to(commands: Any) -> None:

@@ -73,7 +73,7 @@ def _demo_config(options: argparse.Namespace, stack: ExitStack) -> Config:
         broker = _Broker()
         stack.callback(broker.close)
         changes += [f"mqtt.host={broker.host}", f"mqtt.port={broker.port}"]
-        # Alerts of an earlier demo that nobody fetched, and crops, stay apart from those of a real agent.
+        # Undelivered alerts of an earlier demo, and crops, stay apart from those of a real agent.
         changes.append(f"state_dir={json.dumps(str(config.state / 'demo'))}")
     options.set = [*options.set, *changes]
     return configured(options)

@@ -32,7 +32,7 @@ QUICK_MARK_WIDTH = len("WRONG")
 QUICK_CHECK_WIDTH = len("configuration")
 NARROWEST_COLUMNS = 60
 SAID_ON_THE_PAGE = ("edge_agent.camera", "edge_agent.alerts", "edge_agent.mqtt", "edge_agent.wiring")
-"""What these log while they are looked at is a finding."""
+"""What these log during the examination is a finding."""
 
 
 def add_to(commands: Any) -> None:
@@ -66,8 +66,8 @@ def doctor(options: argparse.Namespace) -> int:
     for name in SAID_ON_THE_PAGE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     now = datetime.now(timezone.utc)
-    examination = examine(options.config, overrides=options.set, now=now, tell=_tell_progress)
-    _tell_progress("")
+    examination = examine(options.config, overrides=options.set, now=now, progress=_print_progress)
+    _print_progress("")
     if options.json:
         for finding in examination.findings:
             print_json(asdict(finding))
@@ -90,15 +90,15 @@ def doctor(options: argparse.Namespace) -> int:
 
 def _quick(options: argparse.Namespace) -> int:
     """Look at what the agent needs to start, also after a part has failed; the exit status is that of the first."""
-    tell = print_json if options.json else _print_part
+    report = print_json if options.json else _print_part
     file = options.config or default_file() or "the defaults"
     try:
         config = configured(options)
     except ConfigError as error:
         # Everything else depends on it.
-        tell({"check": "configuration", "ok": False, "message": str(error)})
+        report({"check": "configuration", "ok": False, "message": str(error)})
         return error.exit_code
-    tell({"check": "configuration", "ok": True, "message": str(file)})
+    report({"check": "configuration", "ok": True, "message": str(file)})
     status = 0
     for name, look in checks_of(config):
         try:
@@ -106,7 +106,7 @@ def _quick(options: argparse.Namespace) -> int:
         except AgentError as error:
             found, is_good = str(error), False
             status = status or error.exit_code
-        tell({"check": name, "ok": is_good, "message": found})
+        report({"check": name, "ok": is_good, "message": found})
     return status
 
 
@@ -147,7 +147,7 @@ def _counts(findings: Sequence[Finding]) -> dict[str, int]:
     return {severity: sum(finding.severity == severity for finding in findings) for severity in SEVERITIES}
 
 
-def _tell_progress(name: str) -> None:
-    """Name on a terminal what is being looked at: a camera or a broker may take ten seconds to not answer."""
+def _print_progress(name: str) -> None:
+    """Name on a terminal what is being checked: a camera or a broker may take ten seconds not to answer."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{f'looking at {name} ...' if name else ''}", end="", file=sys.stderr, flush=True)

@@ -32,7 +32,7 @@ def add_command(
 ) -> argparse.ArgumentParser:
     """Add a command with the options that every command has; `--help` ends with the example.
 
-    `is_below` another command: what was said before its name counts, unless it is said again behind it.
+    `is_below` another command: an option before its name counts, unless it is repeated behind it.
     """
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=f"example: {example}"

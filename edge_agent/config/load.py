@@ -165,7 +165,7 @@ def _set(override: str, data: dict[str, Any], lines: dict[KeyPath, int], problem
             below = section[part] = {}
         section = below
     if isinstance(value, str) and _holds_a_path(path):
-        # Whoever types a path means the folder they are in, not that of a file in /etc.
+        # A path on the command line is relative to the current folder, not to that of a file in /etc.
         value = str(Path(value).expanduser().absolute())
     section[path[-1]] = value
     for depth in range(1, len(path) + 1):

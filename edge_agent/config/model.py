@@ -175,7 +175,7 @@ def _check_parameters(name: str, parameters: str) -> None:
     try:
         words = shlex.split(parameters)
     except ValueError as error:
-        raise ValueError(f"the words behind '{name}:' cannot be told apart: {str(error).lower()}") from error
+        raise ValueError(f"the command behind '{name}:' cannot be split into words: {str(error).lower()}") from error
     if name == "pipe" and not words:
         raise ValueError("holds no command; write 'pipe: COMMAND', one that writes pictures to its standard output")
     if name == "picamera2" and parameters and not parameters.isdecimal():
@@ -566,7 +566,7 @@ class ConsoleConfig(_Section):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether nobody but this machine can reach it."""
+        """Whether only this machine can reach it."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
@@ -636,7 +636,7 @@ class Config(_Section):
             if rate and 1 / rate > lost_timeout_seconds:
                 raise ValueError(
                     f"cameras.{name}.detect_fps ({rate:g}) leaves {1 / rate:g} s between frames, and "
-                    f"tracking.lost_timeout_seconds ({lost_timeout_seconds:g}) is shorter: nobody would ever be alerted"
+                    f"tracking.lost_timeout_seconds ({lost_timeout_seconds:g}) is shorter: no track would last"
                 )
         return self
 

@@ -1,4 +1,4 @@
-"""Quiet hours: is this a time of the week at which nobody wants to be told?"""
+"""Quiet hours: is this a time of the week without alerts?"""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?P<port>:[0-9]{1,5})?")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FORMS = frozenset({"/login", "/logout"})
-"""They carry the token for CSRF in a field, and look at it themselves."""
+"""They carry the token for CSRF in a field, and check it themselves."""
 OPEN_PATHS = frozenset({"/health", "/ready", "/login", "/favicon.ico"})
 OPEN_FOLDER = "/static/"
 PROGRAM_PATHS = ("/api/", "/metrics", "/openapi.json")
@@ -36,12 +36,12 @@ PROGRAM_PATHS = ("/api/", "/metrics", "/openapi.json")
 LEAST_CHARACTERS = 8
 """Of a password or token."""
 
-Name: TypeAlias = Literal["person", "program", "anybody", "nobody"]
+Name: TypeAlias = Literal["person", "program", "anonymous", "unauthenticated"]
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks: a person with a cookie, a program with the token, anybody where nothing is set, or nobody we know."""
+    """The client: a person with a cookie, a program with the token, anonymous where no password is set, or neither."""
 
     name: Name
     cookie: str
@@ -51,7 +51,7 @@ class Visitor:
     @property
     def is_in(self) -> bool:
         """Whether they may see anything."""
-        return self.name != "nobody"
+        return self.name != "unauthenticated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +94,13 @@ class Auth:
         cookie = self._cookie(headers, scheme)
         csrf = self.sessions.csrf(cookie) if cookie else ""
         if not self.needs_login:
-            return Visitor("anybody", cookie, csrf, address)
+            return Visitor("anonymous", cookie, csrf, address)
         authorization = headers.get("authorization", "")
         if authorization[:7].lower() == "bearer ":
             return self._program(authorization[7:].strip(), address)
         if cookie and self.sessions.holds(cookie, at=self._clock()):
             return Visitor("person", cookie, csrf, address)
-        return Visitor("nobody", cookie, csrf, address)
+        return Visitor("unauthenticated", cookie, csrf, address)
 
     def with_cookie(self, visitor: Visitor) -> Visitor:
         """Give a visitor without a cookie one that only ties a page to its forms."""
@@ -158,7 +158,7 @@ class Auth:
         if method in SAFE_METHODS or visitor.name == "program" or path in FORMS:
             return None
         # Without a cookie and an origin no browser can be behind it: a program on this machine.
-        if visitor.name == "anybody" and not visitor.cookie and "origin" not in headers:
+        if visitor.name == "anonymous" and not visitor.cookie and "origin" not in headers:
             return None
         if visitor.csrf and is_same(headers.get("x-csrf-token", ""), visitor.csrf):
             return None

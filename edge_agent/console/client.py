@@ -165,7 +165,7 @@ class AgentClient:
         if self._socket is None:
             self._context = zmq.asyncio.Context()
             self._socket = self._context.socket(zmq.DEALER)
-            # Nothing is sent, nor queued, while nobody is connected.
+            # Nothing is sent, nor queued, without a connection.
             self._socket.immediate = True
             self._socket.linger = 0
             self._socket.reconnect_ivl = RECONNECT_MS

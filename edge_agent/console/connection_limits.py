@@ -44,7 +44,7 @@ FULL = (
 
 
 class TimedProtocol(H11Protocol):
-    """uvicorn's own, which also knows when it last heard something."""
+    """uvicorn's own, which also knows when it last received something."""
 
     heard_at = 0.0
 
@@ -79,14 +79,14 @@ class ConnectionLimits:
         self._begin(self._sweep())
 
     def close(self) -> None:
-        """Accept nobody any more. Open connections are closed by uvicorn."""
+        """Accept no more connections. Open connections are closed by uvicorn."""
         for task in tuple(self._tasks):
             task.cancel()
         for listener in self._listeners:
             listener.close()
 
     async def wait_closed(self) -> None:
-        """Wait for nobody: who does not go is cut off."""
+        """Close without waiting: connections that stay open are cut off."""
 
     def abort(self) -> None:
         """End all connections at once."""
@@ -115,7 +115,7 @@ class ConnectionLimits:
             self._begin(self._handshake(connection))
 
     def _is_full_for(self, address: str) -> bool:
-        # Nobody counts who has left since the last sweep.
+        # Clients that have left since the last sweep do not count.
         self._connections = {connection for connection in self._connections if connection.is_open}
         if len(self._connections) >= self._most:
             return True
@@ -177,7 +177,7 @@ class _Connection:
     def abort(self) -> None:
         """End it at once, whatever is still to be sent."""
         if self.transport is not None and self.is_open:
-            # The kernel, too, is to throw away what nobody takes.
+            # The kernel, too, is to drop what is not read.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             self.transport.abort()
 
@@ -189,7 +189,7 @@ class _Connection:
             return False
         protocol = transport.get_protocol()
         http = protocol if isinstance(protocol, TimedProtocol) else None
-        # The cycle tells two requests apart between which nobody looked.
+        # The cycle tells two requests apart between two sweeps.
         state = (transport.is_closing(), http and http.conn.their_state, http and http.cycle)
         if state != self._state:
             self._state, self._state_at = state, at

@@ -15,7 +15,7 @@ MOST_ADDRESSES = 10_000
 LEAST_BURST = 1.0
 
 FREE_MISTAKES = 3
-"""A person mistypes twice and then looks at the keyboard."""
+"""A person mistypes twice and then types with care."""
 LONGEST_PAUSE_SECONDS = 300.0
 FORGIVEN_SECONDS = 900.0
 MISTAKES_OF_ALL = 30.0

@@ -29,7 +29,7 @@ MOST_PER_SECOND = 8
 """Frames of one camera; a person sees that it moves, and a Raspberry Pi encodes so many beside its work."""
 TICK_SECONDS = 1 / (2 * MOST_PER_SECOND)
 WIDTHS_PX = (320, 480, 640, 960)
-"""What is asked for becomes the next of these, so that nobody makes the device encode a hundred sizes."""
+"""What is asked for becomes the next of these, so that the device never encodes a hundred sizes."""
 JPEG_QUALITY = 75
 
 
@@ -104,7 +104,7 @@ class Live:
         return await asyncio.shield(known[1])
 
     def forget_frames(self) -> None:
-        """Let go of everything: nobody looks any more."""
+        """Release everything: no viewer is left."""
         self._cameras.clear()
 
     async def _ask(self, camera: str, known: _Camera) -> None:

@@ -62,7 +62,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _own_page(path: str) -> str:
-    """Where to go after the login: never to another site, whoever wrote the address."""
+    """Where to go after the login: never to another site, whatever the address says."""
     is_ours = path.startswith("/") and not path.startswith(("//", "/\\", "/log"))
     return path if is_ours and path.isprintable() else HOME
 

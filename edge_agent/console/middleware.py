@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Middleware:
-    """Wraps the application. Whoever gets through has a Visitor in `request.state.visitor`."""
+    """Wraps the application. An admitted request has a Visitor in `request.state.visitor`."""
 
     def __init__(self, app: ASGIApp, *, auth: Auth) -> None:
         """`auth` decides."""

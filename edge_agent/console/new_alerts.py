@@ -1,6 +1,6 @@
 """New alerts: which alerts have come since a page was opened?
 
-The history is read once a second for everybody together, and not at all while nobody looks.
+The history is read once a second for all viewers together, and not at all without viewers.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ CHART_DAYS = 30
 VIOLATIONS: tuple[Label, ...] = ("without_mask", "mask_worn_incorrectly")
 RESOLUTIONS = {"left": "left the picture", "compliant": "put the mask on"}
 REVIEWS: tuple[tuple[Review, str, str], ...] = (
-    ("without_mask", "No mask", "nose and mouth bare"),
-    ("mask_worn_incorrectly", "Worn wrongly", "nose or mouth bare"),
+    ("without_mask", "No mask", "nose and lips bare"),
+    ("mask_worn_incorrectly", "Worn wrongly", "nose or lips bare"),
     ("with_mask", "Mask", "worn well"),
     ("no_face", "No face", "or none to be seen"),
 )
@@ -160,7 +160,7 @@ def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) ->
         "newest_address": choice.address(),
         "is_later": bool(choice.before),
         "is_filtered": choice.is_narrow,
-        # A camera that was renamed keeps its alerts: whoever asks for it sees what is asked for.
+        # A camera that was renamed keeps its alerts: a filter by its old name stays selected.
         "filter_cameras": list(dict.fromkeys([*cameras, *([choice.camera] if choice.camera else [])])),
         "violations": VIOLATIONS,
         "reviews": REVIEW_FILTERS,

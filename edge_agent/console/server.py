@@ -57,7 +57,7 @@ class Server:
         """
         self._config = config
         self._tls = open_tls(config)
-        # What these say of single requests would let anybody fill the log; our own failures are told by the middleware.
+        # Their lines on single requests would let a client fill the log; our own failures are logged by the middleware.
         for name, least in QUIETER.items():
             logging.getLogger(name).setLevel(least)
         self._uvicorn = uvicorn.Config(

@@ -63,7 +63,7 @@ class Sessions:
 
 
 def new_cookie() -> str:
-    """Make a cookie that nobody guesses."""
+    """Make a cookie that cannot be guessed."""
     return secrets.token_urlsafe(COOKIE_BYTES)
 
 

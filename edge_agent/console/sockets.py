@@ -115,7 +115,7 @@ class _LiveViewer:
 
     async def _show(self) -> None:
         while True:
-            # First: a page that has heard how the device does hears of every alert from then on.
+            # First: a page that has received the status receives every alert from then on.
             await self._send_alerts()
             await self._send_overview()
             for camera in tuple(self._sent):
@@ -161,7 +161,7 @@ class _LiveViewer:
 
 
 async def _serve_webcam(socket: WebSocket, context: Context) -> None:
-    """Answer one picture after the other; while one is looked at, the next waits in the line."""
+    """Answer one picture after the other; while one is analysed, the next is queued."""
     visitor: Visitor = socket.state.visitor
     task = asyncio.ensure_future(_answer_webcam(socket, context, visitor))
     try:
@@ -181,11 +181,11 @@ async def _answer_webcam(socket: WebSocket, context: Context, visitor: Visitor) 
         content = message.get("bytes")
         if not content:
             raise _ClosedError(NOT_UNDERSTOOD, "send pictures, as binary messages")
-        await _send(socket, await _looked_at(context, content))
+        await _send(socket, await _analysed(context, content))
         await asyncio.sleep(WEBCAM_SECONDS)
 
 
-async def _looked_at(context: Context, content: bytes) -> dict[str, Any]:
+async def _analysed(context: Context, content: bytes) -> dict[str, Any]:
     try:
         check_kind(content)
         return await context.inference.detect(content)

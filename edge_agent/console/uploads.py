@@ -45,7 +45,7 @@ class Uploads:
 
     @contextmanager
     def room(self) -> Iterator[_Room]:
-        """Hold what comes in until it was looked at."""
+        """Hold an upload until it is analysed."""
         room = _Room(self)
         try:
             yield room
@@ -106,7 +106,7 @@ class Uploads:
                 self.take(room, len(chunk))
                 yield chunk
         except ClientDisconnect:
-            # Nobody hears it; it ends the work.
+            # No client is left to receive it; it ends the work.
             raise HTTPException(400, "the upload was cut off; send it again") from None
 
     async def _whole(self, request: Request, room: _Room) -> bytes:

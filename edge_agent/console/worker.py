@@ -18,7 +18,7 @@ LONGEST_WAIT_SECONDS = 5.0
 
 
 class BusyError(Exception):
-    """So much is waiting already that more would only wait too; whoever asked may ask again."""
+    """The queue is full; the client may retry."""
 
 
 class Worker:
@@ -44,7 +44,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._executor, self._work, lambda: function(*arguments, **options))
         work.add_done_callback(self._done)
-        # Whoever asked may be gone before it is done. It counts until then all the same: its memory is held.
+        # The client may be gone before it is done. It counts until then all the same: its memory is held.
         return await asyncio.shield(work)
 
     def close(self) -> None:
@@ -61,5 +61,5 @@ class Worker:
     def _done(self, work: asyncio.Future[T]) -> None:
         self._waiting -= 1
         if not work.cancelled():
-            # Seen, so that asyncio does not complain of an error that nobody waited for.
+            # Retrieved, so that asyncio does not log an exception that was never awaited.
             work.exception()

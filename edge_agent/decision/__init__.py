@@ -1,1 +1,1 @@
-"""Readings become alerts: who is who, what do the readings agree on, who is told? Pure: no clock, threads or I/O."""
+"""Readings become alerts: who is who, what do the readings agree on, what is alerted? No clock, threads or I/O."""

@@ -8,7 +8,7 @@ of its width. So each reading is compared with one up to a second older: by how 
 to give what is seen now, where brightness, contrast and a slope of light across the face may change as they like?
 
 Only what was seen to be still is held back. Where a hand, a mask that comes off or few frames make every comparison a
-change that no shift explains, nobody shows life, but no picture hangs there either: that is a person, too.
+change that no shift explains, there is no sign of life, but no picture hangs there either: that is a person, too.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ RESTLESS_CHANGES = 3
 """What was never still and is so often another than before is no picture: that would show itself between the people who
 pass in front. One change is a lamp or a passer-by, two are one who comes and goes."""
 RESTLESS_SECONDS = 1.5
-"""For so long at least since the first sight: somebody who walks by a picture covers one half of it for 0.5 s."""
+"""For so long at least since it was first seen: somebody who walks by a picture covers one half of it for 0.5 s."""
 PLACE_SECONDS = 5.0
-"""What has not moved for so long is a thing. Nobody in the recordings sat still for more than a second."""
+"""What has not moved for so long is a thing. No person in the recordings sat still for more than a second."""
 PLACE_READINGS = 5
 """And was seen so often meanwhile: reading a track that is decided happens now and then."""
 PLACE_OVERLAP = 0.5
@@ -283,7 +283,8 @@ def _shift(then: Grid, now: Grid, *, begin: tuple[float, float] = (0.0, 0.0)) ->
 
     `begin` is by how many widths of the box right and down the grid of now was taken from that of then.
     """
-    down, right = np.gradient((then + now) / 2)
+    mean = (then + now) / 2
+    down, right = np.gradient(mean, axis=0), np.gradient(mean, axis=1)
     terms = np.stack(
         [part[1:-1, 1:-1].ravel() for part in (right, down, then, np.ones_like(then), RIGHT, DOWN)], axis=1
     )

@@ -1,9 +1,9 @@
-"""The rules: which verdicts is a person told of, and when is it over?
+"""The rules: which verdicts become alerts, and when is an alert resolved?
 
 In: verdicts. Out: at most one alert for each track and violation, and at most one resolution for each alert. Pure.
 
-A violation that may not be alerted yet waits: whoever is still in violation when quiet hours, cool-down or limit let
-them through is alerted then, and whoever left or put the mask on before is counted in the next alert.
+A violation that may not be alerted yet waits: a person still in violation when quiet hours, cool-down or limit let
+it through is alerted then, and one who left or put the mask on before is counted in the next alert.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Rules:
     """Remembers who waits and who has been alerted. One per camera, owned by one thread."""
 
     def __init__(self, config: RulesConfig, *, new_id: Callable[[datetime], str]) -> None:
-        """Start with nobody alerted; `new_id` names each alert by its time."""
+        """Start without alerts; `new_id` names each alert by its time."""
         self._config, self._new_id = config, new_id
         self._quiet_hours = tuple(parse_quiet_hours(text) for text in config.quiet_hours)
         self._zone = config.zone
@@ -66,8 +66,8 @@ class Rules:
             *(self._resolve(gone, "left", at, when) for gone in [*self._violating] if gone not in following),
             *self._take(verdicts, at, when),
         ]
-        told = [one for one in resolved if one is not None and self._config.notify_when_resolved]
-        return [*told, *self._tell(seen, still, at=at, when=when)]
+        published = [one for one in resolved if one is not None and self._config.notify_when_resolved]
+        return [*published, *self._alert(seen, still, at=at, when=when)]
 
     def _take(self, verdicts: Sequence[Verdict], at: float, when: datetime) -> list[Resolved | None]:
         """Note what the tracks are by now."""
@@ -93,14 +93,14 @@ class Rules:
         verdict = alert.verdict
         return Resolved(alert.id, verdict.track, verdict.label, reason, alert.when, when, at - told_at)
 
-    def _tell(self, seen: AbstractSet[int], still: AbstractSet[int], *, at: float, when: datetime) -> list[Alert]:
-        """Alert whoever is in violation, was not told of, and may be by now."""
+    def _alert(self, seen: AbstractSet[int], still: AbstractSet[int], *, at: float, when: datetime) -> list[Alert]:
+        """Alert for each person in violation who has no alert yet and for whom the filters allow one by now."""
         alerts = []
         for number, verdict in self._violating.items():
-            # Whoever is out of sight has perhaps gone: time that passes meanwhile is no time in view.
+            # A person out of view may have left: time that passes meanwhile is no time in view.
             if number in self._alerted or number not in seen or not self._concerns(verdict, still, at):
                 continue
-            if not self._may_tell(at, when):
+            if not self._may_alert(at, when):
                 self._held_back.add(number)
                 continue
             self._held_back.discard(number)
@@ -120,7 +120,7 @@ class Rules:
             and not is_excluded(track.face.box, verdict.best.frame_size, config.exclusion_zones)
         )
 
-    def _may_tell(self, at: float, when: datetime) -> bool:
+    def _may_alert(self, at: float, when: datetime) -> bool:
         """Whether quiet hours, cool-down and limit let an alert through."""
         config = self._config
         while self._told_at and at - self._told_at[0] >= max(LIMIT_SECONDS, config.cooldown_seconds):

@@ -28,7 +28,7 @@ CORRELATION_SECONDS = 0.3
 """Readings of one person say little new before: within stretches of the three reference videos that show one thing,
 the autocorrelation of their ratios is 0.48 after 0.05 s, 0.37 after this time, 0.2 after twice as long."""
 HELD_LLR = 2.0
-"""Evidence beyond the threshold of a violation that is kept: a hand before the mouth is read as a mask, and only
+"""Evidence beyond the threshold of a violation that is kept: a hand over the lips is read as a mask, and only
 after 1.5 s of it a person counts as masked."""
 LOWEST_WEIGHT = 1e-6
 LEAST_SHARE = 1e-9

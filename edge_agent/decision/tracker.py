@@ -107,7 +107,7 @@ class Tracker:
     """Follows the faces of one camera. Owned by one thread."""
 
     def __init__(self, config: TrackingConfig, *, camera: str) -> None:
-        """Start with nobody in sight."""
+        """Start without tracks."""
         self._config = config
         self._camera = camera
         self._followed: list[_Followed] = []
@@ -120,11 +120,11 @@ class Tracker:
 
     @property
     def following(self) -> frozenset[int]:
-        """The ids of all who are followed, also of those out of sight for a moment."""
+        """The ids of all who are followed, also of those out of view for a moment."""
         return frozenset(followed.track.id for followed in self._followed)
 
     def forget_everybody(self) -> None:
-        """Take whoever comes next for somebody new."""
+        """Drop all tracks: the next faces start new ones."""
         self._followed = []
 
     def update(self, faces: Sequence[Face], *, at: float, when: datetime) -> list[Track]:

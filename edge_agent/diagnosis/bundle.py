@@ -61,7 +61,7 @@ def write_bundle(
     """Write the bundle, complete or not at all, readable for its owner alone.
 
     `config` is None where it could not be read: what is wrong with it may quote a password, so that then only the lines
-    and keys of its mistakes are told, and no journal.
+    and keys of its mistakes are reported, and no journal.
 
     Raises:
         UnavailableError: the file cannot be written.

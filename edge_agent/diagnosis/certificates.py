@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge_agent.diagnosis.finding import Severity
 
 SOON = timedelta(days=30)
-"""Whoever renews certificates by hand needs some weeks to come by."""
+"""Renewing certificates by hand takes some weeks' notice."""
 ANSWER_SECONDS = 5.0
 
 

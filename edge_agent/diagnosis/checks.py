@@ -1,6 +1,6 @@
 """The parts: is everything there that the agent needs to start?
 
-`edge-agent doctor --quick` asks these alone; without it the doctor also looks at the device around them.
+`edge-agent doctor --quick` asks these alone; without it the doctor also checks the device around them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def checks_of(config: Config) -> list[tuple[str, Callable[[], str]]]:
-    """Give the name of each part and how to look at it: a sentence where it is well, an AgentError where not."""
+    """Give the name of each part and its check, which returns a sentence or raises an AgentError."""
     return [
         ("masks", lambda: _masks(config)),
         ("runtime", lambda: _runtime(config)),

@@ -44,7 +44,7 @@ def look_at_console(config: Config) -> str:
 
 def _is_served(console: ConsoleConfig, scheme: str) -> bool:
     """Whether a console of ours answers there already."""
-    # What it shows is not believed but only told from another program.
+    # The page is not trusted: it only tells the console from another program.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     line = (

@@ -105,7 +105,7 @@ def _clock() -> Finding:
     return Finding(
         "clock",
         "warning",
-        "nothing keeps the clock right: alerts say clock_synchronised: false, and certificates may look expired",
+        "clock not synchronised: certificates may look expired",
         "sudo timedatectl set-ntp true",
     )
 
@@ -155,9 +155,12 @@ def _outbox(config: Config) -> Iterator[Finding]:
         )
     lost = {kind: count for kind, count in contents.dropped.items() if count and kind != "telemetry"}
     if lost:
-        told = ", ".join(f"{count} of kind {kind}" for kind, count in lost.items())
+        dropped = ", ".join(f"{count} of kind {kind}" for kind, count in lost.items())
         yield Finding(
-            "backlog", "warning", f"the outbox was full, and messages were dropped: {told}", "edge-agent doctor --quick"
+            "backlog",
+            "warning",
+            f"the outbox was full, and messages were dropped: {dropped}",
+            "edge-agent doctor --quick",
         )
 
 

@@ -1,4 +1,4 @@
-"""The examination: in which order is everything looked at, and what fixes each part?"""
+"""The examination: in which order is everything checked, and what fixes each part?"""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def examine(
     overrides: Sequence[str],
     now: datetime,
     root: Path = Path("/"),
-    tell: Callable[[str], None] = lambda _name: None,
+    progress: Callable[[str], None] = lambda _name: None,
 ) -> Examination:
-    """Look at everything, also after something was found wrong; `tell` hears what is looked at next."""
+    """Check everything, also after a failure; `progress` gets the name of the part checked next."""
     system = look_at_system(root=root)
     service = ask_systemd()
     file = file or default_file()
@@ -73,7 +73,7 @@ def examine(
         return Examination(worst_first(findings), system, None, None)
     machine = HostStats(config.state, root=root).look()
     findings = [Finding("configuration", "ok", str(file or "the defaults"))]
-    findings += _look_at_parts(config, tell)
+    findings += _check_parts(config, progress)
     findings += look_at_groups(config, who_watches(service), root=root)
     findings += look_at_certificates(config, now=now)
     findings += look_at_device(config, system, machine)
@@ -81,15 +81,15 @@ def examine(
     return Examination(worst_first(findings), system, config, machine)
 
 
-def _look_at_parts(config: Config, tell: Callable[[str], None]) -> Iterator[Finding]:
+def _check_parts(config: Config, progress: Callable[[str], None]) -> Iterator[Finding]:
     for name, look in checks_of(config):
-        tell(name)
+        progress(name)
         try:
             yield Finding(name, "ok", look())
         except AgentError as error:
             yield Finding(name, "wrong", str(error), _fix(name, str(error), config), error.exit_code)
         except OSError as error:
-            # What the device holds may be closed to whoever asks; all the rest is still to be told.
+            # A folder may be closed to the current user; the rest is still checked.
             yield Finding(name, "wrong", str(error), _fix(name, str(error), config))
 
 
@@ -158,7 +158,7 @@ def _fix_console(console: ConsoleConfig, message: str) -> str:
 def _fix_broker(config: Config, message: str) -> str:
     mqtt = config.mqtt
     if CREDENTIALS in message:
-        # systemd lays them there for as long as the service runs, and for nobody else.
+        # systemd lays them there for as long as the service runs, and for no other user.
         return "sudo systemctl start edge-agent"
     if "password" in message and mqtt.password_file is not None:
         return f"sudoedit {mqtt.password_file}"

@@ -35,7 +35,7 @@ class Finding:
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Order by severity; what is equally bad stays in the order in which it was looked at."""
+    """Order by severity; what is equally bad stays in the order in which it was checked."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 

@@ -1,6 +1,6 @@
 """Groups: may the user that the agent runs as open its cameras?
 
-That root or whoever asks may open them says nothing of the service, which runs as a user of its own.
+That root or the current user may open them proves nothing for the service, which runs as a user of its own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Watcher:
 
 
 def who_watches(service: Service | None) -> Watcher:
-    """The user of the service; whoever asks where there is no service, or its user is missing."""
+    """The user of the service; the current user where there is no service, or its user is missing."""
     if service is not None:
         try:
             entry = pwd.getpwnam(service.user or "root")
@@ -53,7 +53,7 @@ def who_watches(service: Service | None) -> Watcher:
 
 
 def look_at_groups(config: Config, watcher: Watcher, *, root: Path = Path("/")) -> Iterator[Finding]:
-    """Judge every device file of a camera that is there; nothing is said where there is none."""
+    """Judge every device file of a camera that is there; no finding where there is none."""
     files = sorted({file for camera in config.cameras.values() for file in _device_files(camera.source, root)})
     closed = [file for file in files if not _may_open(watcher, file.stat())]
     for file in closed:

@@ -84,7 +84,7 @@ def with_state_of(service: Service | None, config: Config) -> Config:
 
 
 def look_at_service(service: Service | None) -> Iterator[Finding]:
-    """Judge the unit; nothing is said where there is none, for an agent may be started by hand."""
+    """Judge the unit; no finding where there is none, for an agent may be started by hand."""
     if service is None:
         return
     if service.load != "loaded":
@@ -109,12 +109,12 @@ def look_at_service(service: Service | None) -> Iterator[Finding]:
 
 
 def _state(service: Service) -> Finding:
-    told = f": {service.status}" if service.status else ""
+    status = f": {service.status}" if service.status else ""
     match service.active:
         case "active" | "reloading":
-            return Finding("service", "ok", f"{UNIT}: {service.active}{told}")
+            return Finding("service", "ok", f"{UNIT}: {service.active}{status}")
         case "activating":
-            message = f"{UNIT}: is starting and waits for its first frame{told}"
+            message = f"{UNIT}: is starting and waits for its first frame{status}"
             return Finding("service", "warning", message, f"systemctl status {UNIT}")
         case "failed" if service.exit_code == ConfigError.exit_code:
             message = f"{UNIT}: gave up, for a person must fix its configuration or model first (exit status 78)"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Hidden, and of no kind: whoever looks into the folder sees whole files only.
+# Hidden, and without a suffix: a listing of the folder shows whole files only.
 UNFINISHED = ".{name}.unfinished"
 
 

@@ -26,7 +26,7 @@ def boot_id() -> str:
 
 
 def seconds_since_boot() -> float:
-    """Seconds since the machine was started, also while it slept; nobody sets this clock."""
+    """Seconds since the machine was started, also while it slept; this clock is never set."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -19,7 +19,7 @@ KIBIBYTE = 1024
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """How the machine does; None for what it does not tell. `throttling` is empty where all is well."""
+    """Figures of the machine; None for what it does not report. `throttling` is empty where all is well."""
 
     temperature_celsius: float | None
     throttling: tuple[str, ...]

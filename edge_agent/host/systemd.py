@@ -14,7 +14,7 @@ FEED_SECONDS = 1.0
 """The watchdog is fed at most this often; any WatchdogSec of a few seconds is served well."""
 
 SEND_SECONDS = 0.5
-"""For what is said once. What is said again anyway waits for nobody: it stands in the path of a frame."""
+"""For what is sent once. What is repeated anyway never waits: it is in the path of a frame."""
 
 STDERR = 2
 

@@ -1,4 +1,4 @@
-"""The alert: what is told of a person who wears no mask?"""
+"""The alert: what is published of a person who wears no mask?"""
 
 from __future__ import annotations
 

@@ -83,8 +83,8 @@ def read_command(name: str, payload: bytes, *, retained: bool = False) -> Comman
     if name not in REQUESTS:
         raise CommandError(f"no such command; known are {', '.join(REQUESTS)}")
     if retained:
-        # It would be obeyed again at every connection, long after whoever sent it wanted it.
-        raise CommandError("a retained command is not obeyed; send it without the retain flag and clear the topic")
+        # It would be executed again at every connection, long after it was sent.
+        raise CommandError("a retained command is rejected; send it without the retain flag and clear the topic")
     if len(payload) > LARGEST_REQUEST_BYTES:
         raise CommandError(f"{len(payload)} bytes are more than the {LARGEST_REQUEST_BYTES} of a command")
     try:

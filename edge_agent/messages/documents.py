@@ -96,7 +96,7 @@ def asyncapi() -> dict[str, Any]:
         "sendTelemetry": _send("telemetry", "Once a minute", qos=0),
         "sendCrop": _send("crops", "Before its alert, where mqtt.publish_crops is true"),
         "sendSnapshot": _send("snapshots", "On the command snapshot, where mqtt.publish_crops is true"),
-        "obeyCommand": {
+        "receiveCommand": {
             **_send("commands", "Retained commands are refused"),
             "action": "receive",
             "reply": {"channel": {"$ref": "#/channels/results"}},

@@ -1,4 +1,4 @@
-"""Resolved: what is told of an alert whose violation is over?"""
+"""Resolved: what is published of an alert whose violation is over?"""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Sender:
         sequence: int,
         clock_synchronised: bool,
     ) -> ResolvedMessage:
-        """Describe the end of the violation that an alert told of."""
+        """Describe the end of the violation of an alert."""
         return ResolvedMessage(
             id=id,
             alert=resolved.alert_id,

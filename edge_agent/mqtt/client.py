@@ -1,6 +1,6 @@
 """MQTT: how is one connection to the broker made, used and ended?
 
-Version 5, or 3.1.1 where the broker is older. No thread and no reconnecting here: whoever owns the connection drives
+Version 5, or 3.1.1 where the broker is older. No thread and no reconnecting here: the owner of the connection drives
 it with `turn`, and opens another when this one is lost.
 """
 
@@ -61,7 +61,7 @@ SESSION_TAKEN_OVER = 142
 class PubAck:
     """The broker's answer to the publication with this number; `refusal` is empty where it took the message.
 
-    `no_subscribers` where it says that it gave the message to nobody, which MQTT 5 allows it to say.
+    `no_subscribers` where it reports that no client has subscribed, which MQTT 5 allows it to report.
     """
 
     number: int

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config
     from edge_agent.mqtt.client import Message
 
-# What Home Assistant says on `<prefix>/status` when it has started and wants to be told everything again.
+# What Home Assistant says on `<prefix>/status` when it has started and wants every discovery message again.
 BIRTH = b"online"
 # One telemetry message may be late, and one lost; then the figures are called unavailable.
 MISSED_TELEMETRY = 3

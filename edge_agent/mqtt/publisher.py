@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 ALERTS_AND_RESOLVED: tuple[Kind, ...] = ("alert", "resolved")
 # Enough to fill a slow line, few enough that a broker that forgets them is asked for little again.
 ROWS_IN_FLIGHT = 8
-# paho wants to look at its keep-alive about once a second.
+# paho checks its keep-alive about once a second.
 IDLE_SECONDS = 1.0
-# Whoever listens asks several times a second; what floods in beyond this is no command of a person.
-MOST_HEARD = 100
+# The owner polls several times a second; a flood beyond this is no command of a person.
+MAX_RECEIVED = 100
 # A figure that is minutes old is not worth a broker's memory; the next one is on its way.
 TELEMETRY_EXPIRY_SECONDS = 300
 # The header of a publication: topic, properties and the packet's own length.
@@ -90,9 +90,9 @@ class _Sent:
 
 
 class Publisher:
-    """Sends what waits in the outbox, says what is only for now, and hears.
+    """Sends the outbox and volatile messages, and receives from subscribed topics.
 
-    `say` is for any thread; `start`, `wake`, `heard`, `close` and `state` are for the owner's.
+    `publish` is for any thread; `start`, `wake`, `received`, `close` and `state` are for the owner's.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Publisher:
         self._listen_to = tuple(listen_to)
         self._volatile = VolatileQueue()
         # Appending and taking from the left are safe between two threads.
-        self._heard: deque[Message] = deque(maxlen=MOST_HEARD)
+        self._received: deque[Message] = deque(maxlen=MAX_RECEIVED)
         self._waker = Waker()
         self._stop = threading.Event()
         self._stop_at = 0.0
@@ -120,15 +120,15 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         # From here on owned by the thread; the state is a frozen value that it replaces.
         self._state = DeliveryState(connected=False, reason="not connected yet", waiting=0, sent=0)
-        self._said: set[str] = set()
+        self._logged_reasons: set[str] = set()
         self._backoff = Backoff(
             first_seconds=self._timing.first_pause_seconds, longest_seconds=self._timing.longest_pause_seconds
         )
         self._in_flight: dict[int, _Sent] = {}
         self._acknowledged: set[str] = set()
         self._crop_numbers: set[int] = set()
-        self._said_topics: dict[int, str] = {}
-        self._mentioned: set[str] = set()
+        self._volatile_topics: dict[int, str] = {}
+        self._logged: set[str] = set()
         self._crops_wanted = mqtt.publish_crops
         self._connected_at = 0.0
         self._refused_until: dict[str, float] = {}
@@ -151,21 +151,21 @@ class Publisher:
         self._thread.start()
 
     def wake(self) -> None:
-        """Say that something was put into the store."""
+        """Wake the thread: something was put into the store."""
         self._waker.wake()
 
-    def say(self, publication: Publication) -> None:
+    def publish(self, publication: Publication) -> None:
         """Send a message that is not kept on disk.
 
-        With `retain` it is remembered for its topic and said again at every new connection, in the order of the first
+        With `retain` it is remembered for its topic and sent again at every new connection, in the order of the first
         mention; without, it is dropped where there is no connection now.
         """
         self._volatile.put(publication)
         self._waker.wake()
 
-    def heard(self) -> list[Message]:
+    def received(self) -> list[Message]:
         """Take what came in on the topics listened to since the last call, oldest first."""
-        return [self._heard.popleft() for _ in range(len(self._heard))]
+        return [self._received.popleft() for _ in range(len(self._received))]
 
     def close(self, *, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Send what can still be sent in so many seconds, say `offline` and end the thread.
@@ -196,7 +196,7 @@ class Publisher:
             self._volatile.close()
             self._in_flight.clear()
             self._crop_numbers.clear()
-            self._said_topics.clear()
+            self._volatile_topics.clear()
             self._stop.wait(self._backoff.take())
 
     def _connect_and_serve(self) -> None:
@@ -217,12 +217,12 @@ class Publisher:
             except UnavailableError as error:
                 # Alerts matter more than what anybody has to say to the agent. Where the whole connection is lost,
                 # its next turn says so.
-                self._mention(f"nothing is heard on {topic}: {error}")
+                self._log_once(f"cannot subscribe to {topic}: {error}")
 
     def _serve(self, connection: Connection) -> None:
         while True:
             at = time.monotonic()
-            self._say_what_is_to_be_said(connection)
+            self._send_volatile(connection)
             self._forget_acknowledged()
             seconds = self._send_waiting(connection, at=at)
             if not self._in_flight:
@@ -233,18 +233,20 @@ class Publisher:
                 seconds = min(seconds, self._stop_at - at)
             events = connection.turn(seconds, waker=self._waker.fileno())
             self._waker.clear()
-            self._heard.extend(event for event in events if isinstance(event, Message))
+            self._received.extend(event for event in events if isinstance(event, Message))
             self._settle([event for event in events if isinstance(event, PubAck)], connection)
             self._expect_answers(connection)
 
-    def _say_what_is_to_be_said(self, connection: Connection) -> None:
+    def _send_volatile(self, connection: Connection) -> None:
         for publication in self._volatile.take():
             if len(publication.payload) + HEADER_BYTES > connection.largest_packet_bytes:
                 # The broker would hang up on it.
                 limit_bytes = connection.largest_packet_bytes
-                self._mention(f"{connection.address}: what is larger than the broker's {limit_bytes} bytes is not sent")
+                self._log_once(
+                    f"{connection.address}: a message above the broker's limit of {limit_bytes} bytes is dropped"
+                )
             else:
-                self._said_topics[connection.publish(publication)] = publication.topic
+                self._volatile_topics[connection.publish(publication)] = publication.topic
 
     def _send_waiting(self, connection: Connection, *, at: float) -> float:
         """Send what may go out now; gives the seconds after which it is worth looking again."""
@@ -278,7 +280,7 @@ class Publisher:
         self._refused_until = {key: until for key, until in self._refused_until.items() if at < until + patience}
 
     def _send(self, connection: Connection, row: Row, *, at: float) -> None:
-        # The crop first: a broker handles publications in order, so whoever gets the alert has the picture.
+        # The crop first: a broker handles publications in order, so a subscriber that gets the alert has the picture.
         if self._crops_wanted and row.message.get("crop"):
             self._send_crop(connection, row)
         number = connection.publish(publication_of(row, self._mqtt, self._topics))
@@ -306,7 +308,7 @@ class Publisher:
                 if answer.refusal:
                     self._crops_refused(answer.refusal, connection)
                 continue
-            if (topic := self._said_topics.pop(answer.number, None)) is not None:
+            if (topic := self._volatile_topics.pop(answer.number, None)) is not None:
                 self._word_answered(topic, answer.refusal, connection)
                 continue
             sent = self._in_flight.pop(answer.number)
@@ -326,7 +328,7 @@ class Publisher:
     def _look_for_listeners(self, sent: _Sent, answer: PubAck, connection: Connection) -> None:
         """All is well as far as MQTT goes, but an alert is for a person."""
         if answer.no_subscribers and sent.kind == "alert":
-            self._mention(
+            self._log_once(
                 f"{connection.address}: the broker accepted an alert but has no subscriber for "
                 f"{self._topics.of_kind(sent.kind)}"
             )
@@ -336,7 +338,7 @@ class Publisher:
             # Every snapshot has a topic of its own: one word about all of them.
             if topic.startswith(self._topics.snapshot("")):
                 topic = self._topics.snapshot("+")
-            self._mention(
+            self._log_once(
                 f"{connection.address}: the broker refuses {topic} ({refusal}); give this device write access to that "
                 "topic"
             )
@@ -382,16 +384,16 @@ class Publisher:
                 "they are kept and sent again"
             )
 
-    def _mention(self, what: str) -> None:
-        """Say once in the life of the publisher what keeps no alert from being delivered."""
-        if what not in self._mentioned:
+    def _log_once(self, what: str) -> None:
+        """Log once in the life of the publisher what does not keep alerts from being delivered."""
+        if what not in self._logged:
             log.warning("%s", what)
-        self._mentioned.add(what)
+        self._logged.add(what)
 
     def _trouble(self, reason: str) -> None:
-        if reason not in self._said:
+        if reason not in self._logged_reasons:
             log.warning("%s", reason)
-        self._said.add(reason)
+        self._logged_reasons.add(reason)
         self._state = replace(self._state, reason=reason)
 
     def _well(self, connection: Connection) -> None:
@@ -399,7 +401,7 @@ class Publisher:
             return
         if self._state.reason:
             log.info("%s: connected (%s), delivering alerts", connection.address, connection.protocol)
-        self._said.clear()
+        self._logged_reasons.clear()
         self._state = replace(self._state, reason="")
         if time.monotonic() - self._connected_at >= self._timing.steady_seconds:
             self._backoff.reset()
@@ -423,7 +425,7 @@ def publication_of(row: Row, mqtt: MqttConfig, topics: Topics) -> Publication:
 
 
 def _without_lost_crop(message: dict[str, Any]) -> dict[str, Any]:
-    """Say of an alert whose crop is gone that it has none: nobody is to look for a file that is not there."""
+    """Mark an alert whose crop is gone, so that no subscriber looks for a file that is not there."""
     crop = message.get("crop")
     if not crop or Path(crop["file"]).exists():
         return message

@@ -20,7 +20,7 @@ class Waker:
 
     def wake(self) -> None:
         """Wake the thread; never waits."""
-        # Full: it was woken long ago. Closed: nobody polls any more.
+        # Full: it was woken long ago. Closed: no thread polls it any more.
         with suppress(OSError):
             self._waking_end.send(b"!")
 

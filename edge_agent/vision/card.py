@@ -85,7 +85,7 @@ class ClassifierCard(_Part):
     no_face_threshold: Fraction | None = Field(
         None,
         description="Set where the model has one more output, the last: how likely it is that this is no face. Above "
-        "the threshold a find is rejected and not read",
+        "the threshold a detection is rejected and not read",
     )
     training_data: list[str] = Field(default_factory=list)
     source: dict[str, Any] = Field(
@@ -110,7 +110,7 @@ class ClassifierCard(_Part):
 
     @property
     def outputs(self) -> int:
-        """How many the model has: one for each label, and one for `no_face` where it can tell."""
+        """How many the model has: one for each label, and one for `no_face` where it has that output."""
         return len(self.labels) + (self.no_face_threshold is not None)
 
     def decide(self, scores: Mapping[Label, float]) -> Label:

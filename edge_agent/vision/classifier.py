@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What a classifier says of one find.
+    """What a classifier says of one detection.
 
-    `scores` holds one probability per label that is told apart and sums to 1. `no_face` 0..1 is the probability that
-    the find is none; where it is too high `is_face` is false, and the label means nothing.
+    `scores` holds one probability per label in use and sums to 1. `no_face` 0..1 is the probability that
+    the detection is no face; where it is too high `is_face` is false, and the label means nothing.
     """
 
     label: Label
@@ -40,7 +40,7 @@ class MaskClassifier:
     def __init__(
         self, interpreter: Interpreter, card: ClassifierCard, *, name: str, labels: Sequence[Label] = ()
     ) -> None:
-        """Hold the shape of the model against its card. `labels` are told apart; none: all of the card.
+        """Hold the shape of the model against its card. `labels` are those in use; empty: all of the card.
 
         Raises:
             ModelError: shapes, dtypes or number of labels differ from the card, or it lacks one of `labels`.
@@ -71,7 +71,7 @@ class MaskClassifier:
         return self._interpreter.runtime
 
     def classify(self, image: Image, box: Box) -> Classification:
-        """Classify one find of a detector in a picture."""
+        """Classify one detection in a picture."""
         region = face_region(box, margin_fraction=self.card.margin_fraction)
         return self._classified(self.outputs(image, region))
 
@@ -94,7 +94,7 @@ class MaskClassifier:
         return self.outputs(image, Box(0, 0, image.shape[1], image.shape[0]))
 
     def _classified(self, outputs: NDArray[np.float64]) -> Classification:
-        """The labels that are told apart share what `no_face` leaves."""
+        """The labels in use share what `no_face` leaves."""
         by_label = dict(zip(self.card.labels, outputs.tolist(), strict=False))
         total = sum(by_label[label] for label in self.labels)
         scores = {label: by_label[label] / total for label in self.labels}

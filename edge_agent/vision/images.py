@@ -71,7 +71,7 @@ def _content(path: Path) -> bytes:
         OSError: the file cannot be read.
         ValueError: it is empty, too large, or no file.
     """
-    # Opening a pipe would wait for whoever writes into it.
+    # Opening a pipe would wait for its writer.
     if path.exists() and not path.is_file():
         raise ValueError("not a file; give pictures, or folders of pictures")
     with path.open("rb") as file:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def face_region(box: Box, *, margin_fraction: float) -> Box:
-    """The square around a face that a mask classifier looks at.
+    """The square around a face that a mask classifier gets.
 
     Detectors disagree on how tall a face is more than on where it is: a square keeps the picture from being
     squeezed. Its side is the longer side of the box plus the margin on both ends; it may reach outside the frame.

@@ -9,6 +9,7 @@ import pytest
 
 from edge_agent.alerts.crops import Crops
 from edge_agent.errors import CropError
+from edge_agent.vision.images import read_picture
 
 ALERT_ID = "01950000-0000-7000-8000-000000000001"
 
@@ -27,7 +28,7 @@ def test_a_crop_is_a_jpeg_named_by_its_alert(tmp_path, cutout):
     content = Path(crop.file).read_bytes()
     assert crop.sha256 == hashlib.sha256(content).hexdigest()
     assert crop.size_bytes == len(content)
-    shown = cv2.imread(crop.file)
+    shown = read_picture(Path(crop.file))
     assert shown.shape == cutout.shape
     assert np.abs(shown.astype(int) - cutout).mean() < 4
 

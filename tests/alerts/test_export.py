@@ -15,6 +15,7 @@ from edge_agent.alerts.export import export_faces, reviewed_alerts
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.store import AlertStore
 from edge_agent.errors import ConfigError
+from edge_agent.vision.images import read_picture
 from tests.alerts.test_history import NOON, TIMELINE, an_id, put
 from tests.mqtt.samples import BOOT_ID
 
@@ -82,7 +83,7 @@ def test_a_picture_is_the_face_alone(alerts, tmp_path):
 
     exported(alerts, tmp_path)
 
-    face = cv2.imread(str(tmp_path / "reviewed" / "with_mask" / f"{an_id(1)}.png"))
+    face = read_picture(tmp_path / "reviewed" / "with_mask" / f"{an_id(1)}.png")
     assert face.shape == (50, 40, 3)
     assert face.min() > 150
 

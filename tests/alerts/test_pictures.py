@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyrage
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from edge_agent.alerts.pictures import open_pictures
 from edge_agent.config.model import CropsConfig
 from edge_agent.domain import Box, Face, Frame, Reading
+from edge_agent.vision.images import decode_picture, read_picture
 from tests.values import NOON, a_track
 
 ALERT_ID = "01950000-0000-7000-8000-000000000001"
@@ -52,7 +52,7 @@ def kept(tmp_path, reading, **settings):
 def test_a_bystander_is_hidden_and_the_person_who_was_alerted_is_not(tmp_path):
     crop = kept(tmp_path, a_reading((Box(28, 5, 40, 25),)))
 
-    shown = cv2.imread(crop.file)
+    shown = read_picture(Path(crop.file))
     reading = a_reading(())
     hidden = np.s_[6:24, 31:39]
     assert np.abs(shown[hidden].astype(int) - reading.cutout[hidden]).mean() > 30
@@ -63,7 +63,7 @@ def test_a_bystander_is_hidden_and_the_person_who_was_alerted_is_not(tmp_path):
 def test_a_bystander_in_front_of_the_person_does_not_hide_them(tmp_path):
     crop = kept(tmp_path, a_reading((Box(0, 0, 40, 40),)))
 
-    shown = cv2.imread(crop.file)
+    shown = read_picture(Path(crop.file))
     face = np.s_[12:28, 12:28]
     assert np.abs(shown[face].astype(int) - a_reading(()).cutout[face]).mean() < 15
     assert np.abs(shown[2:8, 2:8].astype(int) - a_reading(()).cutout[2:8, 2:8]).mean() > 30
@@ -72,7 +72,7 @@ def test_a_bystander_in_front_of_the_person_does_not_hide_them(tmp_path):
 def test_bystanders_may_be_shown_where_the_configuration_says_so(tmp_path):
     reading = a_reading((Box(0, 0, 40, 40),))
 
-    shown = cv2.imread(kept(tmp_path, reading, blur_bystanders=False).file)
+    shown = read_picture(Path(kept(tmp_path, reading, blur_bystanders=False).file))
 
     assert np.abs(shown.astype(int) - reading.cutout).mean() < 15
 
@@ -85,7 +85,7 @@ def test_everybody_in_a_whole_frame_is_a_bystander(tmp_path):
     )
 
     assert crop is not None
-    shown = cv2.imread(crop.file)
+    shown = read_picture(Path(crop.file))
     assert shown.shape == frame.image.shape
     assert np.abs(shown[42:58, 42:58].astype(int) - frame.image[42:58, 42:58]).mean() > 30
 
@@ -111,7 +111,7 @@ def test_an_encrypted_crop_is_opened_by_its_owner_and_by_nobody_else(tmp_path, o
     assert crop.file == str(tmp_path / f"{ALERT_ID}.jpg.age")
     encrypted = Path(crop.file).read_bytes()
     assert len(encrypted) == crop.size_bytes
-    opened = cv2.imdecode(np.frombuffer(pyrage.decrypt(encrypted, [owner]), np.uint8), cv2.IMREAD_COLOR)
+    opened = decode_picture(pyrage.decrypt(encrypted, [owner]))
     assert opened.shape == reading.cutout.shape
     with pytest.raises(pyrage.DecryptError):
         pyrage.decrypt(encrypted, [pyrage.x25519.Identity.generate()])

@@ -206,7 +206,7 @@ def test_a_rate_at_which_everybody_is_forgotten_between_two_frames_is_refused(tm
 
     assert complaint(file) == [
         "line 1 the file: cameras.door.detect_fps (0.2) leaves 5 s between frames, and "
-        "tracking.lost_timeout_seconds (2) is shorter: nobody would ever be alerted"
+        "tracking.lost_timeout_seconds (2) is shorter: no track would last"
     ]
     assert load_config(file, overrides=["tracking.lost_timeout_seconds=6"]).cameras["door"].detect_fps == 0.2
 

@@ -10,10 +10,10 @@ from http.client import HTTPConnection
 
 import cv2
 import httpx
-import numpy as np
 import pytest
 
 from edge_agent.domain import Box
+from edge_agent.vision.images import decode_picture
 from tests.console.served import OVERVIEW, a_bridge, a_config, a_console, jpeg
 from tests.faces import HOPPER, face_box, portrait
 from tests.journeys.agent import wait_until
@@ -74,7 +74,7 @@ def test_a_camera_is_seen_as_it_is_and_with_everything_drawn(console, ask):
 
     assert plain.headers["content-type"] == "image/jpeg"
     assert plain.headers["cache-control"] == "no-store"
-    pixels = [cv2.imdecode(np.frombuffer(one.content, np.uint8), cv2.IMREAD_COLOR) for one in (plain, drawn, small)]
+    pixels = [decode_picture(one.content) for one in (plain, drawn, small)]
     assert pixels[0].shape == pixels[1].shape == (600, 512, 3)
     assert (pixels[0] != pixels[1]).any()
     assert pixels[2].shape[1] == 320

@@ -204,7 +204,7 @@ def test_a_session_ends_by_itself(locked):
     assert not auth.still_knows(visitor)
     visitor = auth.authenticate(headers, scheme="http", address="192.0.2.1")
     assert not isinstance(visitor, Refusal)
-    assert visitor.name == "nobody"
+    assert visitor.name == "unauthenticated"
 
 
 def test_where_only_programs_are_let_in_no_password_opens(tmp_path):

@@ -5,7 +5,6 @@ import json
 import struct
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -13,6 +12,7 @@ from edge_agent.bridge.protocol import AnnotatedFace, FrameReply
 from edge_agent.console.client import AgentClient, UnansweredError
 from edge_agent.console.live import MOST_PER_SECOND, Live
 from edge_agent.console.worker import Worker
+from edge_agent.vision.images import decode_picture
 
 FACE = AnnotatedFace(box=(100.0, 60.0, 140.0, 110.0), track=7, label="without_mask", score=0.93, decision="violation")
 
@@ -107,7 +107,7 @@ def test_a_picture_says_who_is_in_it_in_its_own_pixels(worker):
     assert head["faces"] == [
         {"box": [50.0, 30.0, 70.0, 55.0], "track": 7, "label": "without_mask", "score": 0.93, "decision": "violation"}
     ]
-    pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    pixels = decode_picture(jpeg)
     assert pixels.shape == (360, 640, 3)
     # The frame around the face is orange, the rest still grey.
     assert np.ptp(pixels[42, 50].astype(int)) > 60

@@ -11,12 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from edge_agent.vision.images import decode_picture
 from tests.console.served import TOKEN, jpeg, served
 from tests.faces import HOPPER, portrait
 
@@ -77,7 +76,7 @@ def test_a_page_gets_a_picture_and_the_next_only_when_it_was_shown(console):
 
     assert (first.head["index"], second.head["index"]) == (1, 8)
     assert first.head["width"] == 320
-    assert cv2.imdecode(np.frombuffer(first.jpeg, np.uint8), cv2.IMREAD_COLOR).shape[1] == 320
+    assert decode_picture(first.jpeg).shape[1] == 320
 
 
 def test_twenty_pages_are_sent_what_was_encoded_once(console, ask):

@@ -17,6 +17,7 @@ import pytest
 
 from edge_agent.config.model import shipped
 from edge_agent.domain import Box
+from edge_agent.vision.images import read_picture
 from tests.faces import COLLINS, HOPPER, face_box, portrait
 from tests.journeys.agent import EXAMPLE, run_command
 from tests.mosquitto import Mosquitto, free_port
@@ -72,7 +73,7 @@ def test_detect_draws_into_copies_and_never_over_an_original(pictures, tmp_path)
     done = run_command("detect", "--annotate", tmp_path / "seen", pictures)
 
     assert done.returncode == 0, done.stderr
-    drawn = cv2.imread(str(tmp_path / "seen" / "pictures" / "bare.jpg"))
+    drawn = read_picture(tmp_path / "seen" / "pictures" / "bare.jpg")
     assert drawn.shape == (512, 512, 3)
     assert (drawn != portrait(COLLINS)).any()
     assert "no mask" in done.stdout
@@ -168,7 +169,7 @@ def test_replay_explains_why_each_person_was_alerted_or_not(tmp_path):
     assert sum(len(track["readings"]) for track in told["tracks"]) == last["summary"]["readings"]
     assert sum(track["frames"] for track in told["tracks"]) == last["summary"]["faces"]
     assert last["summary"]["faces_per_reading"] > 1
-    assert cv2.imread(str(tmp_path / "why" / "street_door.png")).shape[1] == 1280
+    assert read_picture(tmp_path / "why" / "street_door.png").shape[1] == 1280
 
 
 def test_a_crop_that_cannot_be_kept_costs_replay_the_picture_and_not_the_alert(tmp_path):

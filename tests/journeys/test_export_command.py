@@ -6,10 +6,10 @@ import json
 import signal
 from contextlib import closing
 
-import cv2
 import pytest
 
 from edge_agent.alerts.history import AlertHistory
+from edge_agent.vision.images import read_picture
 from tests.alerts.test_export import Alerts, review
 from tests.alerts.test_history import an_id
 from tests.journeys.agent import EXAMPLE, AgentProcess, run_command, wait_until
@@ -74,7 +74,7 @@ def test_what_an_agent_alerted_until_it_was_killed_is_known_and_exported(tmp_pat
     first, last = timeline.points[0], [point for point in timeline.points if point.seconds <= 0.0][-1]
     assert first.llr < timeline.violation_llr <= last.llr
     assert first.seconds < last.seconds == 0.0
-    face = cv2.imread(str(tmp_path / "faces" / "without_mask" / f"{entry.id}.png"))
+    face = read_picture(tmp_path / "faces" / "without_mask" / f"{entry.id}.png")
     x1, y1, x2, y2 = entry.message["box"]
     assert abs(face.shape[1] - (x2 - x1)) <= 1
     assert abs(face.shape[0] - (y2 - y1)) <= 1

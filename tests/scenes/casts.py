@@ -61,7 +61,7 @@ class Cast:
     """The bearded one, looking aside."""
     worn_wrongly: Source | None = None
     coughing: Source | None = None
-    """Masked, a hand before the mouth."""
+    """Masked, a hand over the lips."""
     poster: Source | None = None
     places: tuple[Place, ...] = ()
 

@@ -198,7 +198,7 @@ def _moment(scene: Scene, second: float) -> tuple[NDArray[np.float32], tuple[See
 
 
 def _as_layer(pixels: Image, *, x_px: int = 0, y_px: int = 0) -> _Layer:
-    opacity = pixels[..., 3].astype(np.float32) / 255
+    opacity = pixels[..., 3].astype(np.float32) / np.float32(255)
     return _Layer(pixels[..., :3] * opacity[..., np.newaxis], opacity, x_px, y_px)
 
 

@@ -212,7 +212,7 @@ def it_is_night(cast: Cast) -> Scene:
 
 
 def a_masked_person_coughs_into_a_hand(cast: Cast) -> Scene:
-    """Somebody masked holds a hand before the mouth, twice; another coughs all the time."""
+    """Somebody masked holds a hand over the lips, twice; another coughs all the time."""
     person = _stander("person", (_look(cast.people[2].masked, MASKED),), 14.0, x_px=200, seed=15)
     cougher = _stander("cougher", (_look(_given(cast.coughing), MASKED),), 14.0, x_px=440, seed=16)
     return Scene(
@@ -452,12 +452,12 @@ def _poster(cast: Cast) -> Actor:
 
 
 def _hand_between(cast: Cast, start: float, end: float, *, x_px: float = 320) -> tuple[Actor, ...]:
-    """A hand that comes up before the mouth and goes down again; nothing where there is no picture of one."""
-    below, mouth = HEIGHT_PX + 60, 190
+    """A hand that comes up to the lips and goes down again; nothing where there is no picture of one."""
+    below, lips = HEIGHT_PX + 60, 190
     way = (
         Stop(start, x_px + 30, below, 64),
-        Stop(start + 0.5, x_px, mouth, 66),
-        Stop(end - 0.5, x_px + 4, mouth, 66),
+        Stop(start + 0.5, x_px, lips, 66),
+        Stop(end - 0.5, x_px + 4, lips, 66),
         Stop(end, x_px + 30, below, 64),
     )
     return (Actor("hand", way, (Look(0.0, raised_hand(), None),), seed=60),)

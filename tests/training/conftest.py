@@ -20,7 +20,7 @@ BARE = (120, 150, 200)
 
 
 def a_face(*, covered: bool, seed: int) -> np.ndarray[Any, Any]:
-    """A skin-coloured disc with eyes on a noisy ground, its lower half blue where it is covered: BGR, uint8."""
+    """A skin-coloured disc with pupils on a noisy ground, its lower half blue where it is covered: BGR, uint8."""
     random = np.random.default_rng(seed)
     image = cv2.resize(random.integers(0, 256, (6, 6, 3), np.uint8), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
     centre = (SIDE_PX // 2 + int(random.integers(-3, 4)), SIDE_PX // 2 + int(random.integers(-3, 4)))

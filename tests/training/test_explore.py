@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 
-import cv2
 import pytest
 
 from edge_agent.errors import ConfigError
+from edge_agent.vision.images import read_picture
 from training.explore import explore
 
 
@@ -27,7 +27,7 @@ def test_a_look_counts_faces_sizes_and_duplicates_and_lists_what_cannot_be_read(
 def test_the_sheet_shows_each_label(class_folders, tmp_path):
     explore(class_folders, output=tmp_path / "sheets" / "sheet.png", duplicate_bits=6)
 
-    assert cv2.imread(str(tmp_path / "sheets" / "sheet.png")).shape == (4 * 96, 12 * 96, 3)
+    assert read_picture(tmp_path / "sheets" / "sheet.png").shape == (4 * 96, 12 * 96, 3)
 
 
 def test_a_folder_without_labels_is_told(tmp_path):

@@ -217,7 +217,8 @@ def test_a_secret_that_is_none_is_refused_without_being_shown(tmp_path, line):
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://example.com/", "https://user:hunter2@example.com/", "https:///path", "https://[::1", "https://a:99999/"]
+    "url",
+    ["ftp://example.com/", "https://user:hunter2@example.com/", "https:///path", "https://[::1", "https://a:99999/"],
 )
 def test_a_url_that_cannot_be_posted_to_is_refused_without_being_shown(url):
     with pytest.raises(ValidationError) as refused:

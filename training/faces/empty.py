@@ -200,7 +200,8 @@ def _clouds(width: int, height: int, random: np.random.Generator) -> Image:
     picture = np.zeros((height, width, 3), np.float32)
     for cells in (2, 4, 8, 16, 32, 64):
         noise = random.uniform(0, 255, (cells, cells, 3)).astype(np.float32)
-        picture += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC) / cells ** random.uniform(0, 1)
+        cloud = np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+        picture += cloud / cells ** random.uniform(0, 1)
     return np.asarray(cv2.normalize(picture, np.zeros(0), 0, 255, cv2.NORM_MINMAX), np.float32).astype(np.uint8)
 
 

@@ -194,7 +194,7 @@ def _learn(learner: _Learner, recipe: FaceRecipe, workers: Workers[Batch], *, ep
 def _keep(learner: _Learner, history: tuple[Epoch, ...], folder: Path) -> None:
     """Write the whole state; it counts from the moment the file is replaced."""
     part = folder / f"{STATE}.part"
-    arrays = {f"v{number}": np.asarray(value) for number, value in enumerate(learner.variables())}
+    arrays: dict[str, Any] = {f"v{number}": np.asarray(value) for number, value in enumerate(learner.variables())}
     text = json.dumps([asdict(row) for row in history])
     with part.open("wb") as file:
         np.savez(file, history=np.array(text), **arrays)

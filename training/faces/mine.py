@@ -153,7 +153,7 @@ def label_finds(
 
 
 def _shorter(boxes: Boxes) -> Boxes:
-    return np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+    return np.asarray(np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]), np.float32)
 
 
 def _coco(found: dict[Path, list[Find]], sources: dict[Path, str], folder: Path) -> dict[str, Any]:

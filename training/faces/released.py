@@ -160,7 +160,7 @@ class _Graph:
         values = np.frombuffer(stored.tobytes(), dtype).reshape(tensor.shape)
         quantization = tensor.quantization
         if quantization is None or quantization.scale is None or not len(quantization.scale):
-            return values.astype(np.float32) if dtype.kind == "f" else values
+            return np.asarray(values, np.float32) if dtype.kind == "f" else values
         along = [1] * values.ndim
         if values.ndim:
             along[quantization.quantizedDimension] = -1

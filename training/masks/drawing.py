@@ -1,7 +1,7 @@
 """Drawing: how does a mask look on this face?
 
-A mask is drawn in coordinates of the head: u runs across from the person's right to left, 1 is the distance of the
-eyes; v runs down from the eyes, 1 is the mouth, about 1.65 the chin. Outline, cloth and folds are given there and
+A mask is drawn in coordinates of the head: u runs across from the person's right to left, 1 is the distance between the
+pupils; v runs down from the pupils, 1 is the lips, about 1.65 the chin. Outline, cloth and folds are given there and
 so turn, lean and scale with the head.
 """
 
@@ -28,15 +28,15 @@ CUTS: tuple[Cut, ...] = ("surgical", "cloth", "cup", "scarf")
 Pattern: TypeAlias = Literal["plain", "stripes", "checks", "dots", "flowers", "camouflage", "print"]
 PATTERNS: tuple[Pattern, ...] = ("plain", "stripes", "checks", "dots", "flowers", "camouflage", "print")
 
-# Half the width of a head at the eyes, nose, mouth, jaw and chin, in distances of the eyes; after the proportions
-# of drawn heads (five eyes across, the mouth a third of the way from nose to chin).
+# Half the width of a head at the pupils, nose, lips, jaw and chin, in interpupillary distances; after the proportions
+# of drawn heads (five times the width of an eye across, the lips a third of the way from nose to chin).
 JAW_V = np.array([-0.2, 0.0, 0.5, 1.0, 1.3, 1.55, 1.72, 2.2])
 JAW_U = np.array([1.12, 1.12, 1.06, 0.90, 0.74, 0.50, 0.30, 0.30])
 # How far the middle of the face stands out: it moves this much of the nose's own way when the head turns.
 RIDGE_V = np.array([-0.2, 0.0, 0.3, 0.6, 1.0, 1.65, 2.2])
 RIDGE_U = np.array([0.3, 0.35, 0.7, 1.0, 0.75, 0.55, 0.2])
 
-# Between the eyes and the mouth, in pixels: a face so large needs no finer grid to have soft edges.
+# Between the pupils and the lips, in pixels: a face so large needs no finer grid to have soft edges.
 LARGE_FACE_PX = 200
 SMALLEST_REACH_PX = 2
 # With the nose this far off the middle the ear on that side is out of sight.
@@ -96,20 +96,20 @@ class Head:
     across: Point
     down: Point
     turn: float
-    """How far the nose stands off the middle, in distances of the eyes; negative to the person's right."""
+    """How far the nose stands off the middle, in interpupillary distances; negative to the person's right."""
 
     @classmethod
     def of(cls, face: FaceLandmarks) -> Head:
         """The head behind five landmarks."""
-        eyes = (face.right_eye + face.left_eye) / 2
-        mouth = (face.mouth_right + face.mouth_left) / 2
-        down = mouth - eyes
+        pupils = (face.right_eye + face.left_eye) / 2
+        lips = (face.mouth_right + face.mouth_left) / 2
+        down = lips - pupils
         length = max(float(np.hypot(*down)), 1.0)
         across = np.array([down[1], -down[0]]) / length
-        # Seen from the side the eyes come together, but the head is as wide as before.
+        # Seen from the side the pupils come together, but the head is as wide as before.
         unit = max(float(np.hypot(*(face.left_eye - face.right_eye))), 0.9 * length)
-        turn = float(np.dot(face.nose - eyes, across)) / unit
-        return cls(eyes, across * unit, down, float(np.clip(turn, -0.6, 0.6)))
+        turn = float(np.dot(face.nose - pupils, across)) / unit
+        return cls(pupils, across * unit, down, float(np.clip(turn, -0.6, 0.6)))
 
     def to_pixels(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points of the head in pixels: shape (..., 2)."""

@@ -1,4 +1,4 @@
-"""Landmarks: where are the faces of a picture, with their eyes, nose and mouth?"""
+"""Landmarks: where are the faces of a picture, with pupils, tip of the nose and corners of the lips?"""
 
 from __future__ import annotations
 

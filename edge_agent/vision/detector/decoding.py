@@ -1,6 +1,6 @@
 """Decoding: where are the faces in what a detector's network gives?
 
-The network looks at its input in cells, on levels of 8, 16 and 32 pixels a cell say. A cell gives two logits, for "a
+The network divides its input into cells, on levels such as 8, 16 and 32 pixels a cell. A cell gives two logits, for "a
 face's middle is about here" and for "this box is a good one", and a box: the place of its centre from the cell's
 upper left corner and the logarithms of its sides, all in cells (as YuNet: W. Wu et al., "YuNet: A Tiny
 Millisecond-level Face Detector", 2023). The device and the training both call these functions.

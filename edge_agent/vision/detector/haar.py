@@ -15,7 +15,7 @@ CASCADE = "haarcascade_frontalface_default.xml"
 SCALE_STEP = 1.2
 """Half the time of the usual 1.1 for one face in ten fewer, on the example recording."""
 NEIGHBOURS = 4
-# The cascade's last stage gives an open-ended weight, which only ranks the finds; these spread it over 0..1.
+# The cascade's last stage gives an open-ended weight, which only ranks the detections; these spread it over 0..1.
 EVEN_WEIGHT = 1.0
 WEIGHT_SLOPE = 1.0
 

@@ -1,4 +1,4 @@
-"""Scaling: at what size does a detector look at a picture, and where are its boxes in the original?"""
+"""Scaling: at what size does a detector get a picture, and where are its boxes in the original?"""
 
 from __future__ import annotations
 

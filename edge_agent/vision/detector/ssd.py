@@ -26,7 +26,7 @@ class SsdDetector:
     """The res10 network at its fixed input of 300x300."""
 
     def __init__(self, model: Path, *, min_score: float, smallest_px: float) -> None:
-        """Load the network and look at an empty picture with it; faces count from `smallest_px` of the picture on.
+        """Load the network and try it on an empty picture; faces count from `smallest_px` of the picture on.
 
         Raises:
             ModelError: a file is missing or is no such network.

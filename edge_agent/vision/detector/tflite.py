@@ -187,7 +187,7 @@ def choose_input(inputs: Sequence[tuple[int, int]], image_size: tuple[int, int],
 
 
 def _paired(interpreter: Interpreter, card: InputCard, strides: Sequence[int], *, name: str) -> list[Pair]:
-    """Which output is what, told by the shapes: converters put outputs in any order.
+    """Which output is what, by their shapes: converters put outputs in any order.
 
     Raises:
         ModelError: input or outputs are not those of a detector with this card.

@@ -28,7 +28,7 @@ class YuNetDetector:
     """A YuNet network of any release."""
 
     def __init__(self, model: Path, *, min_score: float, smallest_px: float, longer_side_px: int) -> None:
-        """Load the network and look at an empty picture with it.
+        """Load the network and try it on an empty picture.
 
         Pictures are scaled to this longer side, faces count from `smallest_px` of the picture on.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 
-import cv2
 import pytest
 
 from converter.cli import main
 from converter.masks.metrics import Share
 from converter.sizes import Sized, as_table
 from edge_agent.vision.card import card_path
+from edge_agent.vision.images import read_picture
 
 pytestmark = pytest.mark.tensorflow
 
@@ -27,7 +27,7 @@ def run(converted, faces, tmp_path):
     images, annotations = [], []
     labels = ("with_mask", "without_mask")
     for number, path in enumerate(sorted(faces.rglob("*.png"))):
-        height, width = cv2.imread(str(path)).shape[:2]
+        height, width = read_picture(path).shape[:2]
         images.append({"id": number, "file_name": str(path), "split": "validation"})
         label = labels.index(path.parent.name)
         annotations.append({"id": number, "image_id": number, "category_id": label, "bbox": [0, 0, width, height]})
@@ -54,7 +54,7 @@ def test_a_program_reads_the_same_as_json_and_a_person_sees_it_drawn(run, tmp_pa
     assert (first["recipe"], first["network"]) == ("sizes", "MobileNetV2 0.5")
     assert (first["faces"], first["accuracy"]) == (120, 1.0)
     assert first["p50_ms"] > 0
-    assert cv2.imread(str(plot)).shape[1] == 1100
+    assert read_picture(plot).shape[1] == 1100
 
 
 def test_networks_of_two_recipes_are_told_apart(run, tmp_path, capsys):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import ConfigError
+from edge_agent.vision.images import read_picture
 from tests.training.faces.conftest import write_scenes
 from training.faces.recipe import StyleRecipe
 from training.faces.scenes import open_scenes, overlaps, styled
@@ -48,7 +49,7 @@ def test_near_duplicates_stay_on_one_side(tiny_recipe, scenes_file, tmp_path):
 def test_what_is_like_a_picture_that_judges_elsewhere_is_on_no_side(tiny_recipe, tmp_path, scenes_file):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    image = cv2.imread(str(scenes_file.parent / "003.png"))
+    image = read_picture(scenes_file.parent / "003.png")
     cv2.imwrite(str(elsewhere / "like.jpg"), image)
     validation = {"sources": ["drawn"], "choosing": ["drawn"], "keep_apart": [str(elsewhere)], "duplicate_bits": 4}
 

@@ -46,11 +46,11 @@ def test_pixels_and_head_are_two_names_of_one_place():
 
 
 @pytest.mark.parametrize(
-    ("wearing", "nose", "mouth", "chin"),
+    ("wearing", "nose", "lips", "chin"),
     [("properly", True, True, True), ("nose_free", False, True, True), ("chin_only", False, False, True)],
 )
-def test_a_mask_covers_what_its_wearing_says(wearing, nose, mouth, chin):
-    for v, wanted in ((0.57, nose), (1.02, mouth), (1.55, chin)):
+def test_a_mask_covers_what_its_wearing_says(wearing, nose, lips, chin):
+    for v, wanted in ((0.57, nose), (1.02, lips), (1.55, chin)):
         share = covered(a_face(), wearing, v)
         assert share >= 0.9 if wanted else share <= 0.1, f"v {v}: {share}"
 
