@@ -40,7 +40,7 @@ class Rules:
         """Those of them whom only quiet hours, cool-down or limit have kept from being alerted."""
         self._alerted: dict[int, tuple[Alert, float]] = {}
         """Each alert of these with the monotonic time when it was given."""
-        self._told_at: deque[float] = deque()
+        self._alerted_at: deque[float] = deque()
         self._suppressed = 0
 
     def is_to_alert(self, track: Track) -> bool:
@@ -89,9 +89,9 @@ class Rules:
             self._suppressed += 1
         if number not in self._alerted:
             return None
-        alert, told_at = self._alerted.pop(number)
+        alert, alerted_at = self._alerted.pop(number)
         verdict = alert.verdict
-        return Resolved(alert.id, verdict.track, verdict.label, reason, alert.when, when, at - told_at)
+        return Resolved(alert.id, verdict.track, verdict.label, reason, alert.when, when, at - alerted_at)
 
     def _alert(self, seen: AbstractSet[int], still: AbstractSet[int], *, at: float, when: datetime) -> list[Alert]:
         """Alert for each person in violation who has no alert yet and for whom the filters allow one by now."""
@@ -104,7 +104,7 @@ class Rules:
                 self._held_back.add(number)
                 continue
             self._held_back.discard(number)
-            self._told_at.append(at)
+            self._alerted_at.append(at)
             alerts.append(Alert(self._new_id(when), verdict, when, self._suppressed))
             self._alerted[number] = alerts[-1], at
             self._suppressed = 0
@@ -123,11 +123,11 @@ class Rules:
     def _may_alert(self, at: float, when: datetime) -> bool:
         """Whether quiet hours, cool-down and limit let an alert through."""
         config = self._config
-        while self._told_at and at - self._told_at[0] >= max(LIMIT_SECONDS, config.cooldown_seconds):
-            self._told_at.popleft()
-        if self._told_at and at - self._told_at[-1] < config.cooldown_seconds:
+        while self._alerted_at and at - self._alerted_at[0] >= max(LIMIT_SECONDS, config.cooldown_seconds):
+            self._alerted_at.popleft()
+        if self._alerted_at and at - self._alerted_at[-1] < config.cooldown_seconds:
             return False
-        within = sum(at - told_at < LIMIT_SECONDS for told_at in self._told_at)
+        within = sum(at - alerted_at < LIMIT_SECONDS for alerted_at in self._alerted_at)
         if config.alerts_per_minute and within >= config.alerts_per_minute:
             return False
         return not any(hours.cover(when.astimezone(self._zone)) for hours in self._quiet_hours)

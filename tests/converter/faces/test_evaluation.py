@@ -14,6 +14,7 @@ from converter.faces.candidates import DetectorCandidate
 from converter.faces.evaluation import Band, evaluate_detectors, scenes_of
 from edge_agent.domain import Box, Face, Image, Label
 from edge_agent.vision.classifier import Classification
+from edge_agent.vision.images import read_picture
 
 WIDTH, HEIGHT = 100, 80
 LEFT, RIGHT = Box(10, 10, 30, 30), Box(60, 10, 90, 45)
@@ -133,4 +134,4 @@ def test_with_a_classifier_faces_count_as_the_device_decides(coco_file, tmp_path
 
     draw_bands([judged], tmp_path / "bands.png")
 
-    assert cv2.imread(str(tmp_path / "bands.png")).shape[0] > 300
+    assert read_picture(tmp_path / "bands.png").shape[0] > 300
