@@ -375,7 +375,7 @@ def test_telemetry_of_a_machine_that_tells_nothing_is_as_described(device):
 def test_counts_are_sent_at_the_start_and_when_an_hour_is_over(device):
     start = NOON.replace(minute=50)
     for at, minutes in enumerate((0, 5, 10, 10.2, 15, 70.2)):
-        device.reporter.tell(at=float(2 * at), when=start + timedelta(minutes=minutes))
+        device.reporter.report(at=float(2 * at), when=start + timedelta(minutes=minutes))
 
     periods = device.recorder.counted_periods
     assert [(since, when - start) for _, since, when in periods] == [
