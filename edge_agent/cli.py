@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from edge_agent.camera.feed import CAMERA_THREAD
 from edge_agent.commands import alerts, bench, config, console, counts, detect, doctor, models, outbox, replay, run
 from edge_agent.errors import AgentError
+from edge_agent.foreign_text import safe_lines
 from edge_agent.host.systemd import log_handler
 from edge_agent.worker import WORKER_THREAD
 
@@ -50,7 +51,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         return int(options.action(options))
     except AgentError as error:
-        print(f"edge-agent: {error}", file=sys.stderr)
+        print(safe_lines(f"edge-agent: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED

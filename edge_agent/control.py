@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edge_agent.camera.source import shown_source
-from edge_agent.errors import AgentError, CommandError, CropError
+from edge_agent.errors import AgentError, CommandError, CropError, in_one_line
 from edge_agent.messages.command import (
     REQUESTS,
     DiagnosticsRequest,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from edge_agent.alerts.pictures import Pictures
+    from edge_agent.alerts.retention import Retention
     from edge_agent.config.model import Config
     from edge_agent.domain import Frame
     from edge_agent.messages.command import Request
@@ -82,17 +83,19 @@ class Control:
         pauses: Pauses,
         reporter: StatusReporter,
         pictures: Pictures,
+        snapshots: Retention,
         open_detector: Callable[[], FaceDetector],
         reload: Callable[[], None],
     ) -> None:
-        """Take what commands act on.
+        """Take what commands act on; `pictures` are kept in a folder of their own, within the bounds of `snapshots`.
 
         `open_detector` loads what finds the faces to hide in a snapshot; `reload` asks for the configuration to be read
         again, and raises a ConfigError where that would not work.
         """
         self._config, self._device = config, config.device.name
         self._publisher, self._pauses, self._reporter = publisher, pauses, reporter
-        self._pictures, self._open_detector, self._reload = pictures, open_detector, reload
+        self._pictures, self._snapshots = pictures, snapshots
+        self._open_detector, self._reload = open_detector, reload
         self._detector: FaceDetector | None = None
         self._topics = Topics(config.mqtt.topic_prefix, self._device)
         self._commands = self._topics.command("")
@@ -133,10 +136,13 @@ class Control:
             )
 
     def _may_answer_on(self, topic: str) -> bool:
-        """Whether a sender may choose this topic; never one on which this device, or the broker, speaks for itself."""
-        if not topic or len(topic.encode()) > LONGEST_TOPIC_BYTES or any(mark in topic for mark in "+#\0"):
+        """Whether a sender may choose this topic: below the configured prefix, and none on which a device speaks."""
+        mqtt, prefix = self._config.mqtt, self._config.mqtt.response_prefix
+        if topic.startswith((f"{mqtt.topic_prefix}/", f"{mqtt.home_assistant.prefix}/")):
             return False
-        return not topic.startswith((self._topics.all, "$", f"{self._config.mqtt.home_assistant.prefix}/"))
+        if not prefix or not topic.startswith(f"{prefix}/") or len(topic.encode()) > LONGEST_TOPIC_BYTES:
+            return False
+        return not any(mark in topic for mark in "+#\0")
 
     def _obey_at_a_rate(self, name: str, payload: bytes, *, retained: bool, at: float, when: datetime) -> ResultMessage:
         """Obey a command, unless there were too many; what was not done is logged, of a flood the first alone."""
@@ -216,6 +222,8 @@ class Control:
         kept = self._pictures.keep_frame(picture_id, frame, faces=faces)
         if kept is None:
             raise CommandError("no picture is kept on this device (crops.picture: none)")
+        # At once, for whoever may command may do so without an end.
+        self._snapshots.sweep(at=at, now=when, waiting=frozenset())
         return SnapshotResult(
             camera=camera,
             id=picture_id,
@@ -243,7 +251,7 @@ class Control:
         try:
             self._reload()
         except AgentError as error:
-            log.error("configuration rejected, keeping the old one: %s", error)  # noqa: TRY400  (the message says it all)
+            log.error("configuration rejected, keeping the old one: %s", in_one_line(error))  # noqa: TRY400  (the message says it all)
             # What is wrong may quote a password in it: that stays on the device.
             raise CommandError("configuration rejected, keeping the old one: see the log for its errors") from None
 

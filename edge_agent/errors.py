@@ -41,3 +41,8 @@ class CropError(AgentError):
 
 class CommandError(AgentError):
     """A command is rejected; the result names the reason, and the agent goes on."""
+
+
+def in_one_line(error: AgentError) -> str:
+    """What an error says, for a log: a configuration's mistakes stand on a line each."""
+    return "; ".join(" ".join(line.split()) for line in str(error).splitlines())

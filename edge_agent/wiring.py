@@ -68,6 +68,8 @@ log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 2.0
 """Time for pending messages at the end: with the cameras' own two seconds, the agent ends within 5 s of SIGTERM."""
+SNAPSHOTS_FRACTION = 0.1
+"""Of crops.keep_bytes: pictures that somebody asks for never push out those of alerts."""
 RECORD_SECONDS = 1.0
 """And what was found just now so long to be written; a disk that takes longer does not answer."""
 
@@ -111,13 +113,14 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         webhooks = open_webhooks(config, stack)
         bridge = open_bridge(config, stack, versions=versions)
         crops = config.crops
+        snapshot_bytes = int(crops.keep_bytes * SNAPSHOTS_FRACTION)
         recorder = Recorder(
             store,
             pictures=pictures,
             retention=Retention(
                 config.crops_folder,
                 keep_days=crops.keep_days,
-                keep_bytes=crops.keep_bytes,
+                keep_bytes=crops.keep_bytes - snapshot_bytes,
                 keep_free_bytes=crops.keep_free_bytes,
             ),
             sender=sender_of(config, classifier),
@@ -189,7 +192,8 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 publisher=publisher,
                 pauses=pauses,
                 reporter=reporter,
-                pictures=pictures,
+                pictures=open_pictures(config.snapshots_folder, crops),
+                snapshots=Retention(config.snapshots_folder, keep_days=crops.keep_days, keep_bytes=snapshot_bytes),
                 open_detector=lambda: open_models(config)[0],
                 reload=reload,
             ),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge_agent.alerts.pictures import NoPictures, open_pictures
+from edge_agent.alerts.retention import Retention
 from edge_agent.config.model import Config
 from edge_agent.control import MOST_AT_ONCE, ONE_MORE_SECONDS, Control
 from edge_agent.domain import Box, Face, Frame
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "docs" / "result.schema.json").read_text(encoding="utf-8"))
 TELLTALE = "hunter2"
+SNAPSHOTS_BYTES = 100_000
 
 
 class Publisher:
@@ -68,6 +70,7 @@ class Device:
     """Control with all their parts."""
 
     def __init__(self, folder: Path, **sections: Any) -> None:
+        self.folder = folder
         self.config = Config.model_validate(
             {
                 "device": {"id": "lobby"},
@@ -89,6 +92,7 @@ class Device:
             pauses=self.pauses,
             reporter=StatusReporter(),  # type: ignore[arg-type]
             pictures=open_pictures(folder / "crops", self.config.crops),
+            snapshots=Retention(folder / "crops", keep_days=30.0, keep_bytes=SNAPSHOTS_BYTES),
             open_detector=lambda: self.detector,
             reload=self._reload,
         )
@@ -169,6 +173,17 @@ def test_a_snapshot_is_kept_with_everybody_in_it_hidden(device):
     assert np.abs(shown[80:, 150:].astype(int) - frame.image[80:, 150:]).mean() < 5
     assert result["published"] is False
     assert result["camera"] == "door"
+
+
+def test_snapshots_without_an_end_keep_to_their_share(device):
+    for _ in range(60):
+        device.at += 2.0
+        device.see(at=device.at)
+        assert device.command("snapshot")["state"] == "done"
+
+    kept = list((device.folder / "crops").glob("*.jpg"))
+    assert 0 < sum(file.stat().st_size for file in kept) <= SNAPSHOTS_BYTES
+    assert len(kept) < 60
 
 
 def test_a_snapshot_is_published_where_pictures_may_leave_the_device(tmp_path):
@@ -323,10 +338,10 @@ def test_one_rate_holds_for_commands_of_every_way_and_each_that_waits_for_a_resu
 
 
 def test_an_mqtt_5_request_is_answered_where_it_wants_with_what_it_carried(device):
-    device.command("pause", response_topic="dashboard/answers", correlation_data=b"\x01\x02")
+    device.command("pause", response_topic="maskwatch-responses/dashboard", correlation_data=b"\x01\x02")
 
     result, response = device.publisher.published
-    assert response.topic == "dashboard/answers"
+    assert response.topic == "maskwatch-responses/dashboard"
     assert response.payload == result.payload
     assert response.correlation_data == result.correlation_data == b"\x01\x02"
     assert not result.retain
@@ -336,6 +351,12 @@ def test_an_mqtt_5_request_is_answered_where_it_wants_with_what_it_carried(devic
     "topic",
     [
         "maskwatch/lobby/alerts",
+        "maskwatch/another/alerts",
+        "maskwatch/another/commands/pause",
+        "anywhere/else",
+        "maskwatch-responses",
+        "maskwatch-responses/+",
+        "maskwatch-responses/" + "x" * 300,
         "maskwatch/lobby/commands/reload",
         "homeassistant/device/x/config",
         "$SYS/broker",
@@ -352,8 +373,8 @@ def test_nobody_makes_the_device_speak_where_it_or_the_broker_speaks_for_itself(
 
 
 def test_a_name_that_is_none_is_answered_only_where_its_sender_listens(device):
-    for topic in ("here", ""):
+    for topic in ("maskwatch-responses/here", ""):
         message = Message("maskwatch/lobby/commands/dance", b"{}", response_topic=topic)
         device.control.receive(message, at=device.at, when=NOON)
 
-    assert [one.topic for one in device.publisher.published] == ["here"]
+    assert [one.topic for one in device.publisher.published] == ["maskwatch-responses/here"]

@@ -109,6 +109,7 @@ SMALL_COLUMNS = {
 
 OutboxRow = tuple[int, str, str, str, float, "str | None", str]
 HistoryRow: TypeAlias = "tuple[Any, ...]"
+FileIdentity: TypeAlias = "tuple[tuple[int, int] | None, tuple[int, int] | None]"
 Change: TypeAlias = "tuple[str, tuple[Any, ...]]"
 """A statement with its values."""
 
@@ -275,6 +276,42 @@ def files_set_aside(path: Path) -> list[Path]:
     """The damaged files that were set aside, oldest first."""
     found = path.parent.glob(f"{path.name}.damaged-*")
     return sorted(file for file in found if not file.name.endswith(("-wal", "-shm")))
+
+
+def identity(path: Path) -> FileIdentity:
+    """Which files bear the names of a database and its log: device and inode of each, None where there is none."""
+    return _place(path), _place(path.with_name(f"{path.name}-wal"))
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def copy_whole(database: sqlite3.Connection, path: Path) -> None:
+    """Write everything that an open database holds to another file, also where its own has no name any more.
+
+    Raises:
+        sqlite3.DatabaseError, OSError: it cannot be written.
+    """
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as copy:
+        database.backup(copy)
+        # Without a log beside it, so that to rename the one file is enough.
+        copy.execute("PRAGMA journal_mode = DELETE")
+
+
+def remove_log(path: Path) -> None:
+    """Remove what a database without a name has left: a new one under that name would replay it.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,8 @@ class Retention:
             CropError: the folder cannot be read, or a crop cannot be removed.
         """
         if not self._folder.exists():
+            # The clock may be set before the first crop is there.
+            self._last = (at, now)
             return []
         try:
             self._follow_clock(at=at, now=now)
@@ -139,7 +141,8 @@ class Retention:
         try:
             return _changed_when(stamp.stat()), None
         except OSError:
-            return None, None
+            # The newest crop tells as well when the clock was last what it was.
+            return max((crop.saved_when for crop in self._stored()), default=None), None
 
     def _stored(self) -> list[StoredCrop]:
         found = [(file.name, file.stat()) for file in self._folder.iterdir() if CROP_NAME.match(file.name)]

@@ -21,8 +21,11 @@ from edge_agent.alerts.database import (
     HISTORY_COLUMNS,
     OUTBOX_COLUMNS,
     check_pages,
+    copy_whole,
+    identity,
     is_damage,
     open_database,
+    remove_log,
     salvage,
     set_aside,
     transaction,
@@ -41,14 +44,14 @@ from edge_agent.alerts.people import (
 )
 from edge_agent.alerts.retention import step_of_clock
 from edge_agent.errors import UnavailableError
-from edge_agent.host.atomic_files import make_folder
+from edge_agent.host.atomic_files import make_folder, sync_folder
 from edge_agent.host.clock import seconds_since_boot
 from edge_agent.messages.message import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from edge_agent.alerts.database import Change, HistoryRow, OutboxRow
+    from edge_agent.alerts.database import Change, FileIdentity, HistoryRow, OutboxRow
     from edge_agent.alerts.people import PeopleRow
     from edge_agent.domain import Person
     from edge_agent.messages.counts import CountedPeriod, PeopleCounts
@@ -130,6 +133,7 @@ class AlertStore:
         self._trouble = ""
         self._damage = ""
         self._database: sqlite3.Connection | None = None
+        self._identity: FileIdentity = None, None
         with self._lock:
             self._try_disk(lambda _database: None)
             if self._is_buffering:
@@ -210,10 +214,12 @@ class AlertStore:
         return found or []
 
     def write_buffered(self) -> None:
-        """Try again to bring to disk what is buffered in memory; does nothing where nothing is."""
+        """Try again to bring to disk what is buffered in memory, and see whether the file is still there."""
         with self._lock:
             if self._is_buffering:
                 self._write_buffered()
+            else:
+                self._try_disk(lambda _database: None)
 
     def waiting(self, limit: int, *, after: int = 0, kinds: Iterable[Kind] = KINDS) -> list[Row]:
         """Look at the oldest messages of these kinds whose position is beyond `after`."""
@@ -442,6 +448,8 @@ class AlertStore:
                 "DELETE FROM events WHERE position <= (SELECT max(position) FROM events) - ?", (MOST_EVENTS,)
             )
             database.execute("INSERT OR REPLACE INTO last_sweep VALUES (1, ?)", (now.timestamp(),))
+        # What was deleted, here or by a person, is not to stay in the log.
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self._last_sweep = (at, now)
         return removed
 
@@ -460,8 +468,11 @@ class AlertStore:
         """
         for _ in range(2):
             try:
+                if self._database is not None and identity(self.path) != self._identity:
+                    self._write_anew(self._database)
                 if self._database is None:
                     self._database = self._open()
+                    self._identity = identity(self.path)
                 done = work(self._database)
             except (sqlite3.DatabaseError, OSError) as error:
                 if not is_damage(error):
@@ -518,13 +529,36 @@ class AlertStore:
         for kind, sequence in sequences:
             self._sequence[kind] = max(self._sequence[kind], sequence)
 
+    def _write_anew(self, database: sqlite3.Connection) -> None:
+        """Give the store its file back that somebody has deleted or replaced: what is open still holds everything.
+
+        Raises:
+            sqlite3.DatabaseError, OSError: the disk takes nothing; the open file is kept until it does.
+        """
+        make_folder(self.path.parent)
+        whole = self.path.with_name(f"{self.path.name}.anew")
+        copy_whole(database, whole)
+        database.close()
+        self._database = None
+        another = (
+            f", another in its place is now {set_aside(self.path, when=_now()).name}" if self.path.exists() else ""
+        )
+        remove_log(self.path)
+        whole.replace(self.path)
+        sync_folder(self.path.parent)
+        self._damage = (
+            f"{self.path}: the alert store was deleted or replaced while the agent was running{another}; it was "
+            "written anew and nothing is lost"
+        )
+        log.error("%s", self._damage)
+
     def _set_aside(self, finding: str) -> None:
         """Rename a damaged file, where the disk lets us, and take over what can still be read of it."""
         if self._database is not None:
             self._database.close()
             self._database = None
         try:
-            aside = set_aside(self.path, when=datetime.now(timezone.utc))
+            aside = set_aside(self.path, when=_now())
         except OSError:
             return
         saved = salvage(aside, boot_id=self._boot_id)
@@ -598,6 +632,10 @@ def _delete(database: sqlite3.Connection, keys: Iterable[str]) -> list[tuple[str
             deleted += found.fetchall()
             database.execute("DELETE FROM outbox WHERE key = ?", (key,))
     return deleted
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 def _day(when: datetime) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import secrets
 import select
 import signal
 import subprocess
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from edge_agent.camera.byte_stream import JpegStream, PictureStream, RawStream
@@ -43,6 +45,9 @@ SHOWN_LINES = 3
 # FFmpeg's "[rtsp @ 0x55d0c0ffee40]" is another each time, and the same reason would look like a new one.
 ADDRESS_IN_MEMORY = re.compile(r" @ 0x[0-9a-f]+")
 SHOWN_CHARACTERS = 300
+MARK = "MASKWATCH_PIPE"
+# One that starts others faster than they are ended is left behind after so many.
+MOST_GENERATIONS = 5
 
 
 class PipeCamera:
@@ -71,6 +76,7 @@ class PipeCamera:
         self._said = b""
         self._grabbed: Image | None = None
         self._has_written = False
+        self._mark = secrets.token_hex(16)
         try:
             self._process = subprocess.Popen(  # noqa: S603  (the command stands in the configuration for this)
                 command,
@@ -79,6 +85,8 @@ class PipeCamera:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,
+                # Inherited by whatever it starts, also in another session: so all of it is found at the end.
+                env={**os.environ, MARK: self._mark},
             )
         except (OSError, ValueError) as error:
             raise CameraError(f"{shown}: {_why_not_started(command[0], error)}") from error
@@ -120,6 +128,9 @@ class PipeCamera:
         # Also where the program itself has ended: its children may live. No other process can have the number of the
         # group by now, for the program is not yet waited for.
         self._signal(signal.SIGKILL)
+        for _ in range(MOST_GENERATIONS):
+            if not _kill_marked(self._mark):
+                break
         # One that the kernel does not let go of, as by a driver that hangs, is left behind: it cannot be ended.
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_SECONDS)
@@ -190,6 +201,20 @@ class PipeCamera:
         # A group has the number of the process that it began with.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+
+def _kill_marked(mark: str) -> bool:
+    """Kill every process whose environment has this mark; False where there is none."""
+    found = False
+    wanted = f"{MARK}={mark}".encode()
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            # Gone by now, or another user's.
+            with suppress(OSError):
+                if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(folder.name), signal.SIGKILL)
+                    found = True
+    return found
 
 
 def open_pipe(config: CameraConfig, *, stop: threading.Event) -> PipeCamera:

@@ -11,6 +11,7 @@ import cv2
 from edge_agent.camera.pictures import picture_paths
 from edge_agent.commands.options import accept_json, add_command, configured, print_json, with_progress
 from edge_agent.errors import ConfigError, PictureError
+from edge_agent.foreign_text import safe
 from edge_agent.vision.annotation import WORDS, annotate
 from edge_agent.vision.detection import detect as look
 from edge_agent.vision.images import SUFFIXES, read_picture
@@ -59,7 +60,7 @@ def detect(options: argparse.Namespace) -> int:
                 _save_annotated(path, seen, image, options.annotate)
             except PictureError as error:
                 failed += 1
-                print(error, file=sys.stderr)
+                print(safe(str(error)), file=sys.stderr)
     return PictureError.exit_code if failed else 0
 
 
@@ -68,14 +69,14 @@ def _print_seen(path: Path, seen: Detection, *, as_json: bool) -> None:
         print_json({"path": str(path), **seen.as_json()})
         return
     words = [f"{WORDS[one.label]} {one.score:.0%} at {one.face.box.as_ints()}" for one in seen.faces]
-    print(f"{path}: {'; '.join(words) or 'no face'}")
+    print(safe(f"{path}: {'; '.join(words) or 'no face'}"))
 
 
 def _print_failure(path: Path, error: PictureError, *, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(path), "error": str(error)})
     else:
-        print(f"{path}: {error}", file=sys.stderr)
+        print(safe(f"{path}: {error}"), file=sys.stderr)
 
 
 def _save_annotated(path: Path, seen: Detection, image: Image, folder: Path) -> None:

@@ -19,6 +19,7 @@ from edge_agent.diagnosis.examination import Examination, examine
 from edge_agent.diagnosis.finding import SEVERITIES, exit_status
 from edge_agent.diagnosis.service import last_journal_lines
 from edge_agent.errors import AgentError, ConfigError
+from edge_agent.foreign_text import safe, safe_lines
 
 if TYPE_CHECKING:
     import argparse
@@ -112,7 +113,10 @@ def _quick(options: argparse.Namespace) -> int:
 
 def _print_part(part: Mapping[str, Any]) -> None:
     mark = "ok" if part["ok"] else "WRONG"
-    print(f"{mark.ljust(QUICK_MARK_WIDTH)}  {part['check'].ljust(QUICK_CHECK_WIDTH)}  {part['message']}", flush=True)
+    print(
+        f"{mark.ljust(QUICK_MARK_WIDTH)}  {part['check'].ljust(QUICK_CHECK_WIDTH)}  {safe_lines(part['message'])}",
+        flush=True,
+    )
 
 
 def _print_page(examination: Examination) -> None:
@@ -128,10 +132,10 @@ def _print_page(examination: Examination) -> None:
 def _print_finding(finding: Finding, check_width: int) -> None:
     head = f"{MARKS[finding.severity].ljust(MARK_WIDTH)}  {finding.check.ljust(check_width)}  "
     indent = " " * len(head)
-    lines = [part for line in finding.message.splitlines() for part in _fitted(line, len(head))]
+    lines = [part for line in safe_lines(finding.message).splitlines() for part in _fitted(line, len(head))]
     print(head + f"\n{indent}".join(lines))
     if finding.fix:
-        print(f"{indent}-> {finding.fix}")
+        print(f"{indent}-> {safe(finding.fix)}")
 
 
 def _fitted(line: str, margin: int) -> list[str]:

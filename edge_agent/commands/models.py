@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.config.model import shipped
 from edge_agent.errors import ModelError
+from edge_agent.foreign_text import safe
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.detector.tflite import open_tflite_detector
 
@@ -93,20 +94,19 @@ def _classifier(path: Path) -> dict[str, Any]:
 def _print_described(described: dict[str, Any]) -> None:
     mark = "*" if described["used"] else " "
     if "error" in described:
-        print(f"{mark} {described['error']}")
+        print(safe(f"{mark} {described['error']}"))
         return
-    name = described["name"]
-    print(f"{mark} {described['path']}")
+    # Whoever made a model wrote its card.
+    name = safe(described["name"])
+    print(safe(f"{mark} {described['path']}"))
     if described["kind"] == "face_detector":
         sizes = ", ".join(f"{width}x{height}" for width, height in described["inputs"])
         print(f"    {name}: finds faces; {sizes}")
         for file in described["files"]:
-            print(f"    {file['bytes']} bytes, sha256 {file['sha256']}  {file['path']}")
+            print(safe(f"    {file['bytes']} bytes, sha256 {file['sha256']}  {file['path']}"))
     else:
         width, height = described["input"]
-        print(
-            f"    {described['name']}: {', '.join(described['labels'])}; {width}x{height}, {described['bytes']} bytes"
-        )
+        print(f"    {name}: {', '.join(described['labels'])}; {width}x{height}, {described['bytes']} bytes")
         print(f"    sha256 {described['sha256']}")
     _print_metrics(described["metrics"], indent="    ")
 
@@ -115,12 +115,13 @@ def _print_metrics(metrics: Mapping[str, Any], *, indent: str) -> None:
     """A line for each figure; those that belong together, such as the recall of each label, share one."""
     for name, value in metrics.items():
         if not isinstance(value, dict):
-            print(f"{indent}{name}: {_shown(value)}")
+            print(safe(f"{indent}{name}: {_shown(value)}"))
         elif any(isinstance(part, dict) for part in value.values()):
-            print(f"{indent}{name}:")
+            print(safe(f"{indent}{name}:"))
             _print_metrics(value, indent=indent + "  ")
         else:
-            print(f"{indent}{name}: {', '.join(f'{part} {_shown(figure)}' for part, figure in value.items())}")
+            figures = ", ".join(f"{part} {_shown(figure)}" for part, figure in value.items())
+            print(safe(f"{indent}{name}: {figures}"))
 
 
 def _shown(figure: Any) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.config.load import default_file, load_config
+from edge_agent.foreign_text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,7 +88,7 @@ def print_json(value: object) -> None:
 def alert_line(message: Mapping[str, Any]) -> str:
     """An alert in one line for a person."""
     crop = message["crop"]
-    return (
+    return safe(
         f"{message['when']} {message['device']}/{message['camera']}: {message['label']} "
         f"({message['score']:.0%} over {message['readings']} readings), "
         f"crop {crop['file'] if crop else 'missing: ' + message['crop_error']}"

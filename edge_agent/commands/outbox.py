@@ -11,6 +11,7 @@ from edge_agent.alerts.inspection import look_into, waiting_messages
 from edge_agent.alerts.store import HISTORY, AlertStore
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.errors import UnavailableError
+from edge_agent.foreign_text import safe
 from edge_agent.host.clock import boot_id
 from edge_agent.messages.message import KINDS
 from edge_agent.wiring import alone_in
@@ -77,7 +78,7 @@ def _show(config: Config, contents: Contents, *, as_json: bool) -> None:
     print(f"{config.store_file}")
     print(f"waiting   {_counts(contents.waiting)}, {contents.size_bytes} bytes")
     if contents.oldest is not None:
-        print(f"oldest    {contents.oldest}")
+        print(safe(f"oldest    {contents.oldest}"))
     print(f"dropped   {_counts(contents.dropped)}, for want of room since the store was begun")
     for file in contents.set_aside:
         print(f"damaged   {file}: 'sqlite3 FILE .recover' may still read what was not saved over; then delete it")

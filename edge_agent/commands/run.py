@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from edge_agent.camera.source import source_kind
 from edge_agent.commands.demo import run_demo
 from edge_agent.commands.options import add_command, configured
 from edge_agent.config.model import CameraConfig
-from edge_agent.errors import AgentError
+from edge_agent.errors import AgentError, in_one_line
 from edge_agent.host.systemd import Notifier
 from edge_agent.wiring import open_agent
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config
 
 OWNER_AND_GROUP = 0o027
+RELOAD_SECONDS = 5.0
+"""Models are loaded within two, and then something should be watched."""
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
                 # A file that was read again but cannot be worked with must not end a watch that went well.
                 if fallback is None:
                     raise
-                log.error("new configuration failed, keeping the old one: %s", error)  # noqa: TRY400
+                log.error("new configuration failed, keeping the old one: %s", in_one_line(error))  # noqa: TRY400
                 config, fallback = fallback, None
                 continue
             config, fallback = changed, config
@@ -114,7 +117,7 @@ def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Not
         try:
             changed = configured(options)
         except AgentError as error:
-            log.error("configuration rejected, keeping the old one: %s", error)  # noqa: TRY400  (the message says it all)
+            log.error("configuration rejected, keeping the old one: %s", in_one_line(error))  # noqa: TRY400  (the message says it all)
             notifier.ready()
             continue
         log.info("configuration reloaded")
@@ -122,15 +125,20 @@ def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Not
 
 
 class _Life:
-    """What the signals ask for. `wake` is set for each; the handlers only set flags."""
+    """What the signals ask for. `wake` is set for each; the handlers only set flags.
+
+    A reload begins RELOAD_SECONDS after the one before at the soonest: whoever asks without an end gets one then.
+    """
 
     def __init__(self) -> None:
         self.wake = threading.Event()
         self._ends = False
         self._reloads = False
+        self._reloaded_at = float("-inf")
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
         signal.signal(signal.SIGHUP, self._reload)
+        signal.signal(signal.SIGALRM, self._reload)
 
     def ask_for_reload(self) -> None:
         """Do what SIGHUP does."""
@@ -141,6 +149,7 @@ class _Life:
         if self._ends or not self._reloads:
             return False
         self._reloads = False
+        self._reloaded_at = time.monotonic()
         self.wake.clear()
         # SIGTERM may have come in between.
         return not self._ends
@@ -150,5 +159,9 @@ class _Life:
         self.wake.set()
 
     def _reload(self, *_: object) -> None:
+        left_seconds = self._reloaded_at + RELOAD_SECONDS - time.monotonic()
+        if left_seconds > 0:
+            signal.setitimer(signal.ITIMER_REAL, left_seconds)
+            return
         self._reloads = True
         self.wake.set()

@@ -424,7 +424,11 @@ class CropsConfig(_Section):
         (), description="Encrypt pictures so that only the owners of these age public keys can open them"
     )
     keep_days: float = Field(30.0, gt=0.0, le=36_500.0, description="Crops and history older than this are removed")
-    keep_bytes: int = Field(500_000_000, ge=1_000_000, description="All crops together; the oldest are removed first")
+    keep_bytes: int = Field(
+        500_000_000,
+        ge=1_000_000,
+        description="All crops together, a tenth for snapshots by command; the oldest are removed first",
+    )
     keep_free_bytes: int = Field(
         100_000_000, ge=0, description="Disk space that crops leave free; alerts themselves may use it"
     )
@@ -472,6 +476,9 @@ class MqttConfig(_Section):
         30, ge=5, le=3600, description="MQTT keep-alive; a silent connection is closed after 1.5 times this"
     )
     publish_crops: bool = Field(False, description="Also publish each crop as JPEG under .../crops/<alert id>")
+    publish_crop_paths: bool = Field(
+        False, description="crop.file of an alert as absolute path of this device, not only as name in crops.dir"
+    )
     messages_per_second: float = Field(
         20.0, ge=0.1, le=10_000.0, description="Rate limit for the backlog after an outage"
     )
@@ -484,9 +491,26 @@ class MqttConfig(_Section):
     accept_commands: bool = Field(
         True, description="Accept .../commands/: pause, resume, snapshot, reload, diagnostics"
     )
+    response_prefix: str = Field(
+        "maskwatch-responses",
+        pattern=r"^[^#+\x00$][^#+\x00]*$|^$",
+        description="Response topics that a command may name lie below this; empty: none may be named",
+    )
     home_assistant: HomeAssistantConfig = Field(
         default_factory=HomeAssistantConfig, description="Home Assistant discovery"
     )
+
+    @field_validator("response_prefix")
+    @classmethod
+    def _ends_without_a_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _is_apart_from_what_devices_say(self) -> MqttConfig:
+        taken = (self.topic_prefix, self.home_assistant.prefix)
+        if any(f"{self.response_prefix}/".startswith(f"{prefix}/") for prefix in taken):
+            raise ValueError(f"response_prefix lies below {' or '.join(taken)}, where devices speak; choose another")
+        return self
 
     @model_validator(mode="after")
     def _belongs_together(self) -> MqttConfig:
@@ -664,6 +688,11 @@ class Config(_Section):
     def crops_folder(self) -> Path:
         """Where crops are kept."""
         return self.crops.dir or self.state / "crops"
+
+    @property
+    def snapshots_folder(self) -> Path:
+        """Where pictures are kept that a command asked for."""
+        return self.crops_folder / "snapshots"
 
     @property
     def store_file(self) -> Path:

@@ -134,7 +134,12 @@ class Auth:
 
     def refuse_origin(self, headers: Headers, *, scheme: str) -> Refusal | None:
         """Refuse what a page of another site asks for, be it only to read; a link to a page of ours is none."""
-        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+        # A page at another port of this host is "same-site"; what a person types or bookmarks is "none".
+        is_ours = headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+        is_link = (
+            headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
+        )
+        if not is_ours and not is_link:
             return Refusal(403, "a page of another site asks for this")
         origins = headers.getlist("origin")
         if not origins:
@@ -166,26 +171,26 @@ class Auth:
 
     def wait_seconds(self, visitor: Visitor) -> int:
         """How long until this visitor may try a password again; 0: now."""
-        return self._attempts.wait_seconds(visitor.address, at=self._clock())
+        return self._attempts.wait_seconds(visitor.address, "password", at=self._clock())
 
     def log_in(self, visitor: Visitor, password: str) -> str:
         """Try a password; gives the new cookie, or an empty text where it is wrong."""
         if not self._password or not is_same(password, self._password):
-            self._attempts.was_wrong(visitor.address, at=self._clock())
+            self._attempts.was_wrong(visitor.address, "password", at=self._clock())
             return ""
-        self._attempts.was_right(visitor.address)
+        self._attempts.was_right(visitor.address, "password")
         self.sessions.end(visitor.cookie)
         return self.sessions.begin(at=self._clock())
 
     def _program(self, token: str, address: str) -> Visitor | Refusal:
-        is_right = bool(self._token) and is_same(token, self._token)
-        wait_seconds = self._attempts.wait_seconds(address, at=self._clock())
-        if wait_seconds and not (is_right and self._attempts.knows(address)):
+        wait_seconds = self._attempts.wait_seconds(address, "token", at=self._clock())
+        if wait_seconds:
+            # The right one as well: who is let through while others wait would know that it is right.
             return Refusal(429, "too many wrong tokens or passwords; wait", (_retry_after(wait_seconds),))
-        if is_right:
-            self._attempts.was_right(address)
+        if self._token and is_same(token, self._token):
+            self._attempts.was_right(address, "token")
             return Visitor("program", "", "", address)
-        self._attempts.was_wrong(address, at=self._clock())
+        self._attempts.was_wrong(address, "token", at=self._clock())
         return Refusal(401, "wrong token", (("WWW-Authenticate", 'Bearer error="invalid_token"'),))
 
     def _cookie(self, headers: Headers, scheme: str) -> str:

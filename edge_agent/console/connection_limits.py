@@ -7,6 +7,7 @@ somebody to read what was sent. The agent needs file descriptors for its cameras
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 from collections import Counter
@@ -43,14 +44,30 @@ FULL = (
 )
 
 
+END_OF_HEAD = b"\r\n\r\n"
+BARE_LF = re.compile(rb"(?<!\r)\n")
+ODD_LINES = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 33\r\nConnection: close\r\n\r\n"
+    b"end the lines of a header by CRLF"
+)
+
+
 class TimedProtocol(H11Protocol):
-    """uvicorn's own, which also knows when it last received something."""
+    """uvicorn's own, which also knows when it last received something, and accepts CRLF alone as the end of a line."""
 
     heard_at = 0.0
+    _last_byte = b""
 
     def data_received(self, data: bytes) -> None:
-        """Take note of the time."""
+        """Take note of the time; a proxy in front may read lines that end in LF alone differently (RFC 9112, 2.2)."""
         self.heard_at = self.loop.time()
+        if self.conn.their_state is h11.IDLE:
+            head = (self._last_byte + data).partition(END_OF_HEAD)[0]
+            if BARE_LF.search(head):
+                self.transport.write(ODD_LINES)
+                self.transport.close()
+                return
+        self._last_byte = b"\r" if data.endswith(b"\r") else b""
         super().data_received(data)
 
 

@@ -9,10 +9,13 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
+from typing import Literal, TypeAlias
 
 MOST_ADDRESSES = 10_000
 """A hundred bytes each; the one that was quiet for longest is forgotten first."""
 LEAST_BURST = 1.0
+
+Credential: TypeAlias = Literal["password", "token"]
 
 FREE_MISTAKES = 3
 """A person mistypes twice and then types with care."""
@@ -21,7 +24,7 @@ FORGIVEN_SECONDS = 900.0
 MISTAKES_OF_ALL = 30.0
 """Of all addresses together at once, so that a thousand addresses guess no more than a few ..."""
 ONE_MORE_SECONDS = 2.0
-"""... and then one in so many seconds: 43,000 a day, of at least 94^8 passwords."""
+"""... and then one in so many seconds: 43,000 a day, of at least 94^8 passwords; as many at one that was right."""
 IPV6_NETWORK_BITS = 64
 """A household gets so many addresses that each guess could come from another."""
 
@@ -66,31 +69,54 @@ class _Mistakes:
     last_at: float
 
 
+@dataclass(slots=True)
+class _Budget:
+    """So many mistakes at once, and one more every so often."""
+
+    left: float = MISTAKES_OF_ALL
+    since: float = 0.0
+
+    def wait_seconds(self, at: float) -> float:
+        return max(0.0, (1 - self._left(at)) * ONE_MORE_SECONDS)
+
+    def take(self, at: float) -> None:
+        self.left, self.since = max(self._left(at) - 1, 0.0), at
+
+    def _left(self, at: float) -> float:
+        return min(MISTAKES_OF_ALL, self.left + (at - self.since) / ONE_MORE_SECONDS)
+
+
 class Attempts:
-    """Makes who guesses wait: longer after every mistake. Owned by the event loop."""
+    """Makes who guesses wait: longer after every mistake. Owned by the event loop.
+
+    An address that was right before, with the same credential, has a lane of its own: what others guess elsewhere does
+    not keep it out, and a neighbour at the same address guesses as seldom there as a thousand strangers together.
+    Whether a guess was right never decides whether it has to wait: to be told to wait tells nothing.
+    """
 
     def __init__(self) -> None:
         self._mistakes: OrderedDict[str, _Mistakes] = OrderedDict()
-        self._known: OrderedDict[str, None] = OrderedDict()
-        self._left_of_all, self._since = MISTAKES_OF_ALL, 0.0
+        self._known: OrderedDict[tuple[Credential, str], _Budget] = OrderedDict()
+        self._of_all = _Budget()
 
-    def knows(self, address: str) -> bool:
-        """Whether this address was right before: a neighbour that is wrong all the time must not keep it out."""
-        return address in self._known
-
-    def wait_seconds(self, address: str, *, at: float) -> int:
-        """Whole seconds until this address may try again; 0: now."""
+    def wait_seconds(self, address: str, credential: Credential, *, at: float) -> int:
+        """Whole seconds until this address may try a credential again; 0: now."""
+        lane = self._known.get((credential, address))
+        if lane is not None:
+            return math.ceil(lane.wait_seconds(at))
         made = self._mistakes.get(address)
         pause = 0.0
         if made is not None and made.count >= FREE_MISTAKES:
             pause = made.last_at + min(2.0 ** (made.count - FREE_MISTAKES), LONGEST_PAUSE_SECONDS) - at
-        left = self._left(at)
-        if left < 1:
-            pause = max(pause, (1 - left) * ONE_MORE_SECONDS)
-        return max(0, math.ceil(pause))
+        return max(0, math.ceil(max(pause, self._of_all.wait_seconds(at))))
 
-    def was_wrong(self, address: str, *, at: float) -> None:
+    def was_wrong(self, address: str, credential: Credential, *, at: float) -> None:
         """Count a mistake."""
+        lane = self._known.get((credential, address))
+        if lane is not None:
+            lane.take(at)
+            return
+        self._of_all.take(at)
         made = self._mistakes.get(address)
         if made is None or at - made.last_at > FORGIVEN_SECONDS:
             made = self._mistakes[address] = _Mistakes(0, at)
@@ -98,15 +124,11 @@ class Attempts:
         self._mistakes.move_to_end(address)
         if len(self._mistakes) > MOST_ADDRESSES:
             self._mistakes.popitem(last=False)
-        self._left_of_all, self._since = max(self._left(at) - 1, 0.0), at
 
-    def was_right(self, address: str) -> None:
+    def was_right(self, address: str, credential: Credential) -> None:
         """Forget the mistakes of an address, and remember that it was right."""
         self._mistakes.pop(address, None)
-        self._known[address] = None
-        self._known.move_to_end(address)
+        self._known.setdefault((credential, address), _Budget())
+        self._known.move_to_end((credential, address))
         if len(self._known) > MOST_ADDRESSES:
             self._known.popitem(last=False)
-
-    def _left(self, at: float) -> float:
-        return min(MISTAKES_OF_ALL, self._left_of_all + (at - self._since) / ONE_MORE_SECONDS)

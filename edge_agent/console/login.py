@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edge_agent.console.auth import Auth, Visitor
 
 LARGEST_FORM_BYTES = 8192
+MOST_FIELDS = 20
 HOME = "/"
 
 
@@ -51,13 +52,16 @@ def routes(auth: Auth) -> list[Route]:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Read a small form; one that is too large is as good as empty."""
+    """Read a small form; one that is too large, or has too many fields, is as good as empty."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > LARGEST_FORM_BYTES:
             return {}
-    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        return {}
     return {name: values[0] for name, values in fields.items()}
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import time
+import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from edge_agent.console.auth import OPEN_FOLDER, Refusal, Visitor, set_cookie
@@ -36,6 +39,12 @@ HSTS = "max-age=31536000"
 STATIC_CACHE = "public, max-age=300, stale-while-revalidate=86400"
 """An upgrade of the agent shows within minutes."""
 UNKNOWN_ADDRESS = "unknown"
+UPLOAD_PATH = "/api/v1/detect"
+"""It counts for itself what comes in."""
+LARGEST_BODY_BYTES = 65_536
+TOO_LARGE = Refusal(413, f"a request may have {LARGEST_BODY_BYTES} bytes", (("Connection", "close"),))
+FAILURE_SECONDS = 60.0
+MOST_FAILURES = 1000
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +55,7 @@ class Middleware:
     def __init__(self, app: ASGIApp, *, auth: Auth) -> None:
         """`auth` decides."""
         self._app, self._auth = app, auth
+        self._failures = Failures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer why not."""
@@ -62,13 +72,14 @@ class Middleware:
             await _refuse(scope, answer.send, found)
             return
         scope.setdefault("state", {})["visitor"] = found
+        is_bounded = scope["type"] == "http" and scope["path"] != UPLOAD_PATH
         try:
-            await self._app(scope, receive, answer.send)
+            await self._app(scope, _bounded(receive) if is_bounded else receive, answer.send)
         except ClientDisconnect:
             return
-        except Exception:
-            # A bug: logged once, with where it was and without what was requested.
-            log.exception("the console failed at %s; please report this", _route(scope))
+        except Exception as error:
+            # A bug: logged with where it was and without what was requested.
+            self._failures.note(error, _route(scope), at=time.monotonic())
             # What is half sent cannot be ended well: the connection is closed.
             if not answer.is_whole:
                 raise
@@ -77,7 +88,7 @@ class Middleware:
         """Find the first reason against it. The cheap ones come first: a flood is to cost little."""
         auth, headers, scheme = self._auth, Headers(scope=scope), scope["scheme"]
         address = scope["client"][0] if scope.get("client") else UNKNOWN_ADDRESS
-        refusal = auth.refuse_rate(address) or auth.refuse_host(headers)
+        refusal = auth.refuse_rate(address) or auth.refuse_host(headers) or _refuse_body(scope, headers)
         if refusal is not None:
             return refusal
         is_socket = scope["type"] == "websocket"
@@ -92,6 +103,52 @@ class Middleware:
             or auth.refuse_forgery(visitor, headers, method=method, path=path)
             or visitor
         )
+
+
+class Failures:
+    """Logs bugs: each with its traceback once, and after that a line a minute for all of them. For the event loop."""
+
+    def __init__(self) -> None:
+        """Nothing has failed yet."""
+        self._known: set[tuple[str, str, int]] = set()
+        self._told_at, self._untold = float("-inf"), 0
+
+    def note(self, error: BaseException, route: str, *, at: float) -> None:
+        """Log a failure, or count it."""
+        *_, last = traceback.extract_tb(error.__traceback__) or [traceback.FrameSummary("", 0, "")]
+        place = (type(error).__name__, last.filename, last.lineno or 0)
+        if place not in self._known and len(self._known) < MOST_FAILURES:
+            self._known.add(place)
+            log.error("the console failed at %s; please report this", route, exc_info=error)
+            return
+        self._untold += 1
+        if at - self._told_at >= FAILURE_SECONDS:
+            log.error("the console failed %d more times, the last time at %s", self._untold, route)
+            self._told_at, self._untold = at, 0
+
+
+def _refuse_body(scope: Scope, headers: Headers) -> Refusal | None:
+    """Refuse a body that says itself that it is too long, or says twice how long it is: others read it differently."""
+    stated = headers.getlist("content-length")
+    if stated and headers.getlist("transfer-encoding"):
+        return Refusal(400, "Content-Length and Transfer-Encoding exclude each other", (("Connection", "close"),))
+    is_large = any(one.isdecimal() and int(one[:20]) > LARGEST_BODY_BYTES for one in stated)
+    return TOO_LARGE if is_large and scope["path"] != UPLOAD_PATH else None
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Give what comes in until it is too much."""
+    received_bytes = 0
+
+    async def bounded() -> Message:
+        nonlocal received_bytes
+        message = await receive()
+        received_bytes += len(message.get("body", b""))
+        if received_bytes > LARGEST_BODY_BYTES:
+            raise HTTPException(TOO_LARGE.status, TOO_LARGE.text, dict(TOO_LARGE.headers))
+        return message
+
+    return bounded
 
 
 class _Answer:

@@ -39,7 +39,7 @@ def checks_of(config: Config) -> list[tuple[str, Callable[[], str]]]:
         ("outbox", lambda: _outbox(config)),
         ("crops", lambda: _crops(config)),
         ("history", lambda: _history(config)),
-        ("broker", lambda: try_broker(config.mqtt, config.device.name)),
+        ("broker", lambda: _broker(config)),
         ("console", lambda: look_at_console(config)),
     ]
 
@@ -124,6 +124,15 @@ def _writable_for_owner(folder: Path) -> str:
     if not os.access(folder, os.W_OK):
         raise UnavailableError(f"{folder}: cannot be written: the disk is read-only")
     return "can be written" if owner == 0 else "not tried to write, for it is another user's"
+
+
+def _broker(config: Config) -> str:
+    if config.mqtt.cert_file is not None and is_at_work(config.state):
+        # A broker that names clients by their certificate would end the agent's connection for this one.
+        return (
+            "not tried, for an agent is connected by this certificate; 'systemctl status edge-agent' tells how it does"
+        )
+    return try_broker(config.mqtt, config.device.name)
 
 
 def _history(config: Config) -> str:

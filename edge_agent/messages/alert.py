@@ -15,7 +15,10 @@ SCHEMA: Final = "maskwatch.alert/1"
 class CropFile(Part):
     """The picture of an alert on the device."""
 
-    file: Name = Field(description="Absolute path on the device; ends in .age where it is encrypted")
+    file: Name = Field(
+        description="Name in the folder of crops, or absolute path where mqtt.publish_crop_paths is set; ends in .age "
+        "where it is encrypted"
+    )
     sha256: Sha256
     bytes: int = Field(ge=1)
 

@@ -410,6 +410,8 @@ class Publisher:
 def publication_of(row: Row, mqtt: MqttConfig, topics: Topics) -> Publication:
     """Make the publication of a row as it is sent now: whether it is history, and whether its crop is still there."""
     message = {**_without_lost_crop(row.message), "historical": is_historical(row.waited_seconds)}
+    if message.get("crop") and not mqtt.publish_crop_paths:
+        message["crop"] = {**message["crop"], "file": Path(message["crop"]["file"]).name}
     is_telemetry = row.kind == "telemetry"
     named = [
         ("device", topics.device),
@@ -429,4 +431,4 @@ def _without_lost_crop(message: dict[str, Any]) -> dict[str, Any]:
     crop = message.get("crop")
     if not crop or Path(crop["file"]).exists():
         return message
-    return {**message, "crop": None, "crop_error": f"{crop['file']}: the picture is gone from the disk"}
+    return {**message, "crop": None, "crop_error": f"{Path(crop['file']).name}: the picture is gone from the disk"}

@@ -7,9 +7,11 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from edge_agent.errors import UnavailableError
 from edge_agent.host.backoff import Backoff
-from edge_agent.messages.alert import SCHEMA
+from edge_agent.messages.alert import SCHEMA, AlertMessage
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.client import Connection, Message, open_connection
 
@@ -26,6 +28,8 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
 # Of a message that cannot be read, enough to recognise its sender.
 SHOWN_BYTES = 60
+MOST_TOLD = 100
+"""Topics of which this is logged once; a broker may have any number."""
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +50,7 @@ def follow_alerts(
         ConfigError: the password or a certificate cannot be read.
     """
     client_id = f"maskwatch-alerts-{secrets.token_hex(4)}"
+    told: set[str] = set()
     backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
     said = ""
     while not stop.is_set():
@@ -58,7 +63,7 @@ def follow_alerts(
                 backoff.reset()
                 if on_connected is not None:
                     on_connected()
-                yield from _arriving(connection, stop)
+                yield from _arriving(connection, stop, told)
         except UnavailableError as error:
             if str(error) != said:
                 log.warning("%s", error)
@@ -66,21 +71,33 @@ def follow_alerts(
             stop.wait(backoff.take())
 
 
-def _arriving(connection: Connection, stop: threading.Event) -> Iterator[dict[str, Any]]:
+def _arriving(connection: Connection, stop: threading.Event, told: set[str]) -> Iterator[dict[str, Any]]:
+    """Give what is an alert; of each topic the first message that is none is logged."""
     while not stop.is_set():
         for event in connection.turn(TURN_SECONDS):
-            if isinstance(event, Message) and (alert := _parsed(event)) is not None:
-                yield alert
+            if not isinstance(event, Message):
+                continue
+            try:
+                yield _parsed(event)
+            except ValueError as error:
+                if event.topic not in told and len(told) < MOST_TOLD:
+                    told.add(event.topic)
+                    shown = event.payload[:SHOWN_BYTES]
+                    log.warning("%s: messages that are not %s are skipped (%s): %r", event.topic, SCHEMA, error, shown)
 
 
-def _parsed(message: Message) -> dict[str, Any] | None:
+def _parsed(message: Message) -> dict[str, Any]:
+    """Read an alert.
+
+    Raises:
+        ValueError: it is no JSON, or no alert of this format.
+    """
     try:
-        content = json.loads(message.payload)
-    except ValueError as error:
-        shown = message.payload[:SHOWN_BYTES]
-        log.warning("%s: skipping a message that is not JSON (%s): %r", message.topic, error, shown)
-        return None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        log.warning("%s: skipping a message that is not %s: %r", message.topic, SCHEMA, message.payload[:SHOWN_BYTES])
-        return None
+        content: dict[str, Any] = json.loads(message.payload)
+        AlertMessage.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'the message'}: {first['msg']}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     return content

@@ -95,7 +95,7 @@ def test_who_guesses_tokens_waits_longer_and_longer(locked):
 def test_a_program_that_was_right_before_is_not_kept_out_by_its_neighbour(locked):
     with locked.client(token=GUESS) as ask, locked.client(token=TOKEN) as program:
         assert program.get("/api/v1/status").status_code == 200
-        assert [ask.get("/api/v1/status").status_code for _ in range(5)] == [401] * FREE_MISTAKES + [429] * 2
+        assert [ask.get("/api/v1/status").status_code for _ in range(5)] == [401] * 5
         assert program.get("/api/v1/status").status_code == 200
 
 
@@ -156,7 +156,7 @@ def test_no_login_leads_to_another_site(browser, wanted):
 
 
 def test_a_login_form_of_a_megabyte_is_not_read(browser):
-    assert "problem=expired" in browser.log_in("x" * 1_000_000).headers["location"]
+    assert browser.log_in("x" * 1_000_000).status_code == 413
 
 
 def test_who_logs_out_is_out(browser):

@@ -7,6 +7,7 @@ from edge_agent.console.limits import (
     LONGEST_PAUSE_SECONDS,
     MISTAKES_OF_ALL,
     MOST_ADDRESSES,
+    ONE_MORE_SECONDS,
     Attempts,
     Rate,
     neighbourhood,
@@ -35,7 +36,7 @@ def test_a_million_addresses_are_not_all_remembered():
     rate, attempts = Rate(1.0), Attempts()
     for number in range(MOST_ADDRESSES + 100):
         rate.wait_seconds(f"address {number}", at=0.0)
-        attempts.was_wrong(f"address {number}", at=0.0)
+        attempts.was_wrong(f"address {number}", "token", at=0.0)
 
     assert len(rate._left) == MOST_ADDRESSES
     assert len(attempts._mistakes) == MOST_ADDRESSES
@@ -44,8 +45,8 @@ def test_a_million_addresses_are_not_all_remembered():
 def test_each_mistake_makes_the_pause_longer_up_to_a_limit():
     attempts, at, pauses = Attempts(), 0.0, []
     for _ in range(14):
-        attempts.was_wrong("a", at=at)
-        pauses.append(attempts.wait_seconds("a", at=at))
+        attempts.was_wrong("a", "token", at=at)
+        pauses.append(attempts.wait_seconds("a", "token", at=at))
         # So late that the limit of all addresses together has no say.
         at += 400.0
 
@@ -55,23 +56,47 @@ def test_each_mistake_makes_the_pause_longer_up_to_a_limit():
 def test_a_pause_ends_and_who_was_right_starts_anew():
     attempts = Attempts()
     for _ in range(FREE_MISTAKES + 3):
-        attempts.was_wrong("a", at=0.0)
+        attempts.was_wrong("a", "token", at=0.0)
 
-    assert attempts.wait_seconds("a", at=1.0) == 7
-    assert attempts.wait_seconds("b", at=1.0) == 0
-    assert attempts.wait_seconds("a", at=8.0) == 0
-    attempts.was_right("a")
-    attempts.was_wrong("a", at=8.0)
-    assert attempts.wait_seconds("a", at=8.0) == 0
+    assert attempts.wait_seconds("a", "token", at=1.0) == 7
+    assert attempts.wait_seconds("b", "token", at=1.0) == 0
+    assert attempts.wait_seconds("a", "token", at=8.0) == 0
+    attempts.was_right("a", "token")
+    attempts.was_wrong("a", "token", at=8.0)
+    assert attempts.wait_seconds("a", "token", at=8.0) == 0
 
 
 def test_a_thousand_addresses_guess_no_more_often_than_a_few():
     attempts = Attempts()
     for number in range(int(MISTAKES_OF_ALL)):
-        attempts.was_wrong(f"address {number}", at=0.0)
+        attempts.was_wrong(f"address {number}", "token", at=0.0)
 
-    assert attempts.wait_seconds("yet another", at=0.0) == 2
-    assert attempts.wait_seconds("yet another", at=2.0) == 0
+    assert attempts.wait_seconds("yet another", "token", at=0.0) == 2
+    assert attempts.wait_seconds("yet another", "token", at=2.0) == 0
+
+
+def test_a_flood_of_strangers_does_not_keep_out_who_was_right_before_with_that_credential():
+    attempts = Attempts()
+    attempts.was_right("home", "password")
+    for number in range(1000):
+        attempts.was_wrong(f"address {number}", "password", at=0.0)
+
+    assert attempts.wait_seconds("home", "password", at=0.0) == 0
+    assert attempts.wait_seconds("home", "token", at=0.0) > 0
+    assert attempts.wait_seconds("elsewhere", "password", at=0.0) > 0
+
+
+def test_at_an_address_that_was_right_nobody_guesses_more_often_than_strangers_together():
+    attempts = Attempts()
+    attempts.was_right("home", "token")
+    guesses, at = 0, 0.0
+    while at < 86_400.0:
+        if not attempts.wait_seconds("home", "token", at=at):
+            attempts.was_wrong("home", "token", at=at)
+            guesses += 1
+        at += 0.5
+
+    assert guesses <= 86_400 / ONE_MORE_SECONDS + MISTAKES_OF_ALL
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_both_people_without_a_mask_are_alerted_once_each_with_their_crop(broker
             assert alert["device"] == "test-door"
             assert alert["label"] == "without_mask"
             assert not alert["historical"]
-            crop = Path(alert["crop"]["file"]).read_bytes()
+            crop = (tmp_path / "agent" / "state" / "crops" / alert["crop"]["file"]).read_bytes()
             assert hashlib.sha256(crop).hexdigest() == alert["crop"]["sha256"]
         assert waiting(agent) == 0
         wait_until(lambda: last_state(subscriber) == "offline", "the word offline")
@@ -101,7 +101,7 @@ def test_alerts_that_arise_while_the_broker_is_away_survive_sigkill(broker, tmp_
     ids = [alert["id"] for alert in alerts[:pending]]
     assert len(set(ids)) == pending >= 2
     assert [alert["sequence"] for alert in alerts[:pending]] == list(range(1, pending + 1))
-    assert all(Path(alert["crop"]["file"]).exists() for alert in alerts)
+    assert all((tmp_path / "agent" / "state" / "crops" / alert["crop"]["file"]).exists() for alert in alerts)
 
 
 def test_a_crop_folder_that_cannot_be_written_costs_the_picture_and_not_the_alert(broker, tmp_path):

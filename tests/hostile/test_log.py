@@ -1,0 +1,92 @@
+"""Foreign text: names that would forge lines of a log, or drive a terminal, are shown and not obeyed."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+
+import pytest
+
+from edge_agent.commands.options import alert_line
+from edge_agent.errors import CommandError
+from edge_agent.foreign_text import safe, safe_lines
+from edge_agent.host.systemd import SafeFormatter
+from edge_agent.messages.command import read_command
+from tests.journeys.agent import run_command
+
+FOREIGN = [
+    "door\n12:00:00 ERROR   forged",
+    "door\r\nforged",
+    "\x1b]0;owned\x07\x1b[2J",
+    "\x9b31m",
+    "name\u202egpj.exe",
+    "zero\u200bwidth",
+    "line\u2028separator\u2029",
+    "byte\udce9",
+    "\x00\x08\x7f",
+    "\ue000private\U000e0041tag",
+]
+
+
+@pytest.mark.parametrize("text", FOREIGN, ids=ascii)
+def test_foreign_text_is_one_line_of_what_can_be_seen(text):
+    shown = safe(text)
+
+    assert shown.isprintable()
+    assert shown.encode("utf-8")
+    assert "\\" in shown
+
+
+@pytest.mark.parametrize("text", ["", "door", "caf\xe9 \u95e8 \U0001f6aa", "C:\\new\\table", "100 %"])
+def test_honest_text_stays_as_it_is(text):
+    assert safe(text) == text
+
+
+@pytest.mark.parametrize("text", FOREIGN, ids=ascii)
+def test_no_line_of_the_log_is_begun_by_somebody_else(text):
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    record = logging.LogRecord("edge_agent", logging.WARNING, "", 0, "command %s: %s", (text, text), None)
+    handler.emit(record)
+    try:
+        read_command(text, b"{" + text.encode("utf-8", "backslashreplace"))
+    except CommandError:
+        handler.emit(logging.LogRecord("edge_agent", logging.ERROR, "", 0, "failed", None, sys.exc_info()))
+
+    lines = out.getvalue().rstrip("\n").split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert [line for line in lines if not line.startswith("  ")] == [lines[0], lines[1]]
+
+
+def test_an_error_of_several_lines_keeps_them_and_indents_what_looks_like_a_new_one():
+    assert safe_lines("config.yaml:\n  line 3   x: \x1b[2J\nforged") == "config.yaml:\n  line 3   x: \\x1b[2J\n  forged"
+
+
+def test_an_alert_of_a_hostile_device_is_one_line():
+    message = {
+        "when": "2026\n", "device": "\x1b[2J", "camera": "\u202e", "label": "x\r", "score": 0.5, "readings": 1,
+        "crop": {"file": "a\nb"},
+    }  # fmt: skip
+
+    assert alert_line(message).isprintable()
+
+
+@pytest.mark.parametrize("text", FOREIGN, ids=ascii)
+def test_a_command_of_any_name_is_refused_without_writing_on_the_terminal(text):
+    with pytest.raises(CommandError) as raised:
+        read_command(text, json.dumps({text: text}).encode())
+    assert text not in str(raised.value)
+
+
+def test_a_file_name_is_shown_and_not_obeyed(tmp_path):
+    hostile = tmp_path / "a\n\x1b[2Jforged.png"
+    hostile.write_bytes(b"no picture")
+
+    done = run_command("detect", hostile)
+
+    assert done.returncode == 1
+    assert "\x1b" not in done.stdout + done.stderr
+    assert not [line for line in (done.stdout + done.stderr).splitlines() if "forged" in line and "\\x1b" not in line]

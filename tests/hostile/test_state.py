@@ -1,0 +1,150 @@
+"""Hostile neighbours and honest mistakes: the state is deleted or replaced, and the clock steps, below an agent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import uuid
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from edge_agent.alerts.history import AlertHistory
+from edge_agent.alerts.inspection import waiting_messages
+from edge_agent.alerts.retention import Retention
+from edge_agent.alerts.store import AlertStore
+from tests.mqtt.samples import BOOT_ID, put
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with closing(AlertStore(tmp_path / "state" / "alerts.sqlite", boot_id=BOOT_ID)) as opened:
+        yield opened
+
+
+def delete(path):
+    path.unlink()
+
+
+def delete_with_its_log(path):
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def delete_the_folder(path):
+    shutil.rmtree(path.parent)
+
+
+def move_the_folder(path):
+    path.parent.rename(path.parent.with_name("elsewhere"))
+
+
+def replace_by_another(path):
+    with closing(sqlite3.connect(path.with_name("other"))) as database:
+        database.execute("CREATE TABLE mine (x)")
+    path.with_name("other").replace(path)
+
+
+def replace_by_nothing(path):
+    path.with_name("empty").touch()
+    path.with_name("empty").replace(path)
+
+
+def replace_by_itself_of_before(path):
+    shutil.copy(path, path.with_name("copy"))
+    path.with_name("copy").replace(path)
+
+
+def delete_the_log(path):
+    path.with_name(f"{path.name}-wal").unlink()
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        delete, delete_with_its_log, delete_the_folder, move_the_folder, replace_by_another, replace_by_nothing,
+        replace_by_itself_of_before, delete_the_log,
+    ],
+)  # fmt: skip
+def test_a_store_whose_file_is_taken_away_loses_nothing_and_says_so(store, caplog, attack):
+    before = [put(store) for _ in range(8)]
+    attack(store.path)
+
+    # What the recorder does each second.
+    store.write_buffered()
+    after = put(store)
+
+    assert [row.message for row in store.waiting(100)] == [*before, after]
+    assert "deleted or replaced" in store.damage
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert not store.trouble
+    assert store.count() == 9
+    store.close()
+    with closing(AlertStore(store.path, boot_id=BOOT_ID)) as again:
+        assert [row.message for row in again.waiting(100)] == [*before, after]
+        assert again.next_sequence("alert") == 10
+
+
+def test_who_reads_beside_it_sees_the_file_that_was_written_anew(store):
+    put(store)
+    with closing(AlertHistory(store.path, only_reads=True)) as history:
+        assert history.count() == 0
+        delete(store.path)
+        store.write_buffered()
+        put(store)
+
+        assert history.count() == 0
+    assert len(list(waiting_messages(store.path))) == 2
+
+
+def test_a_store_that_is_in_place_is_left_alone(store, caplog):
+    put(store)
+    for _ in range(50):
+        store.write_buffered()
+        put(store, "telemetry")
+
+    assert (store.damage, store.trouble, caplog.records) == ("", "", [])
+
+
+def put_crop(folder, *, when):
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{uuid.uuid4()}.jpg"
+    file.write_bytes(b"x" * 100)
+    os.utime(file, (when.timestamp(), when.timestamp()))
+    return file
+
+
+@pytest.mark.parametrize("years", [3, 56])
+def test_a_clock_that_steps_before_the_first_crop_makes_none_old(tmp_path, years):
+    wrong = NOW - timedelta(days=365.25 * years)
+    retention = Retention(tmp_path / "crops", keep_days=30, keep_bytes=10**9)
+    assert retention.sweep(at=0.0, now=wrong, waiting=frozenset()) == []
+    crop = put_crop(tmp_path / "crops", when=wrong + timedelta(seconds=60))
+
+    assert retention.sweep(at=600.0, now=NOW, waiting=frozenset()) == []
+    assert crop.exists()
+
+
+@pytest.mark.parametrize("years", [3, 56])
+def test_a_clock_that_steps_while_the_agent_is_off_before_its_first_sweep_makes_none_old(tmp_path, years):
+    crop = put_crop(tmp_path / "crops", when=NOW - timedelta(days=365.25 * years))
+
+    assert (
+        Retention(tmp_path / "crops", keep_days=30, keep_bytes=10**9).sweep(at=5.0, now=NOW, waiting=frozenset()) == []
+    )
+    assert crop.exists()
+
+
+def test_what_was_deleted_is_not_in_the_log_after_the_next_sweep(store):
+    message = put(store)
+    with closing(AlertHistory(store.path)) as history:
+        history.remove(message["id"])
+    store.remove(message["id"])
+    store.sweep(at=1000.0, now=NOW, keep_days=30)
+
+    for path in store.path.parent.iterdir():
+        assert message["id"].encode() not in path.read_bytes(), path
