@@ -1,0 +1,89 @@
+"""Processes: what a camera's program leaves behind is ended, and reloads without an end are paced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from edge_agent.camera.pipe import open_pipe
+from edge_agent.commands.run import RELOAD_SECONDS, _Life
+from edge_agent.config.model import CameraConfig
+from tests.journeys.agent import wait_until
+
+ESCAPES = {
+    "a session of its own": "setsid sleep 300 & wait",
+    "a grandchild whose parent has gone": "setsid sh -c 'setsid sleep 300 &' & sleep 300",
+    "one that ignores what it is told": "setsid sh -c 'trap \"\" TERM HUP INT; sleep 300' & wait",
+}
+
+
+def living(word):
+    """The processes that have a word in their environment."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdecimal() and word.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_no_child_of_a_pipe_survives_it(tmp_path, escape, monkeypatch):
+    word = f"WORD={tmp_path.name}-{os.getpid()}"
+    monkeypatch.setenv(*word.split("="))
+    script = tmp_path / "camera"
+    script.write_text(f"#!/bin/sh\n{ESCAPES[escape]}\n", encoding="utf-8")
+    script.chmod(0o755)
+    camera = open_pipe(CameraConfig(source=f"pipe: {script}"), stop=threading.Event())
+    wait_until(lambda: len(living(word)) >= 2, "the children", seconds=20)
+
+    camera.close()
+
+    wait_until(lambda: living(word) == [], "the end of all children", seconds=5)
+
+
+def test_reloads_without_an_end_are_taken_one_after_the_other():
+    kept = {
+        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
+    }
+    life = _Life()
+    try:
+        taken, began_at = 0, time.monotonic()
+        while time.monotonic() - began_at < RELOAD_SECONDS + 1.0:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.001)
+            taken += life.wake.is_set() and life.takes_reload()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+    # The first at once, one after the pause; none of the thousands is forgotten.
+    assert taken == 2
+
+
+def test_the_last_of_many_reloads_is_not_forgotten(monkeypatch):
+    monkeypatch.setattr("edge_agent.commands.run.RELOAD_SECONDS", 0.3)
+    kept = {
+        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
+    }
+    life = _Life()
+    try:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            if life.wake.wait(0.05):
+                assert life.takes_reload()
+        assert not life.wake.is_set()
+        assert life.wake.wait(2.0)
+        assert life.takes_reload()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        for number, handler in kept.items():
+            signal.signal(number, handler)
