@@ -552,9 +552,9 @@ class WebhookConfig(_Section):
 
     @property
     def name(self) -> str:
-        """What stands for it in logs and in the store, without what may be secret: scheme, host and a checksum."""
+        """What stands for it in logs and in the store, without what may be secret: scheme, host, port, a checksum."""
         parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.hostname}#{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
+        return f"{parts.scheme}://{parts.netloc}#{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
 
 
 class ConsoleConfig(_Section):
