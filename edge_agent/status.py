@@ -16,7 +16,7 @@ from edge_agent.alerts.people import hour_of
 from edge_agent.governor import COOLED_CELSIUS
 from edge_agent.host.stats import has_free_inodes
 from edge_agent.messages.counts import PeopleCounts
-from edge_agent.messages.status import Reason, running
+from edge_agent.messages.status import Reason, running, state_for
 from edge_agent.messages.telemetry import (
     RATE_DIGITS,
     CameraFigures,
@@ -114,7 +114,7 @@ class StatusReporter:
             return
         self._checked_at = at
         self._machine_state = self._machine.look()
-        self._taken.append((at, {state.name: state.frames - state.dropped for state in self._cameras.states()}))
+        self._taken.append((at, {name: rate.wanted for name, rate in self._governor.rates.items()}))
         reasons, paused = list(self.reasons(at=at)), self._paused(at=at)
         if (reasons, paused) != self._said:
             self._said = (reasons, paused)
@@ -148,7 +148,7 @@ class StatusReporter:
         rates = self._frames_per_second()
         return {
             "device": self._device,
-            "status": "degraded" if reasons else "online",
+            "status": state_for(reasons),
             "reasons": [reason.as_json() for reason in reasons],
             "paused": self._paused(at=at),
             "cameras": [
@@ -160,7 +160,10 @@ class StatusReporter:
                     "frames": state.frames,
                     "dropped": state.dropped,
                     "reopened": state.reopened,
-                    "frames_per_second": rates.get(state.name, 0.0),
+                    "frames_per_second": None
+                    if self._pauses.is_paused(state.name, at=at)
+                    else rates.get(state.name, 0.0),
+                    "asked_frames_per_second": self._governor.rates[state.name].asked_per_second,
                     "frame_size": [state.width_px, state.height_px],
                     "paused": self._pauses.is_paused(state.name, at=at),
                 }
@@ -213,7 +216,7 @@ class StatusReporter:
                     frames_per_second=FrameRates(
                         asked=rates[state.name].asked_per_second,
                         allowed=rates[state.name].allowed_per_second,
-                        reached=(rates[state.name].wanted - self._told_wanted.get(state.name, 0)) / elapsed_seconds,
+                        reached=self._reached(state.name, elapsed_seconds, at=at),
                     ),
                     people=people.get(state.name, PeopleCounts()),
                     people_today=people_today.get(state.name, PeopleCounts()),
@@ -231,8 +234,14 @@ class StatusReporter:
             versions=dict(self._versions),
         )
 
+    def _reached(self, name: str, elapsed_seconds: float, *, at: float) -> float | None:
+        """How many frames a second of a camera were analysed since telemetry was last sent; None while it is paused."""
+        if self._pauses.is_paused(name, at=at):
+            return None
+        return (self._governor.rates[name].wanted - self._told_wanted.get(name, 0)) / elapsed_seconds
+
     def _frames_per_second(self) -> dict[str, float]:
-        """How many frames of each camera the agent took lately."""
+        """How many frames of each camera were analysed lately."""
         if len(self._taken) < 2:  # noqa: PLR2004  (a rate has a beginning and an end)
             return {}
         (began_at, before), (ended_at, after) = self._taken[0], self._taken[-1]
@@ -247,7 +256,9 @@ class StatusReporter:
     def _about_cameras(self, *, at: float) -> Iterator[Reason]:
         states = [state for state in self._cameras.states() if not state.finished]
         for state in states:
-            if not state.is_open:
+            if state.is_starting:
+                yield Reason(code="starting", text=f"camera {state.name}: opens for the first time")
+            elif not state.is_open:
                 yield Reason(code="camera_away", text=f"camera {state.name}: {state.reason}")
             else:
                 yield from (

@@ -486,24 +486,44 @@ def test_the_overview_says_everything_at_once_and_nothing_secret(device):
         "dropped": 0,
         "reopened": 0,
         "frames_per_second": 0.0,
+        "asked_frames_per_second": 10.0,
         "frame_size": [640, 360],
         "paused": False,
     }
-    assert (yard["reason"], yard["paused"]) == ("no such device", True)
+    assert (yard["reason"], yard["paused"], yard["frames_per_second"]) == ("no such device", True, None)
     assert overview["delivery"] == {"connected": True, "reason": "", "waiting": 0}
     assert overview["telemetry"]["counts"]["alerts"] == 0
     assert (overview["is_watching"], overview["is_ready"]) == (True, True)
 
 
-def test_the_overview_tells_the_rate_at_which_frames_were_taken_in_the_last_seconds(device):
+def test_the_overview_tells_the_rate_at_which_frames_were_analysed_in_the_last_seconds(device):
+    rate = device.governor.rates["door"]
     for second in range(1, 20):
-        frames = 25 * second if second < 10 else 225 + 5 * (second - 9)
-        device.cameras.now = (FeedState("door", is_open=True, reason="", frames=2 * frames, dropped=frames),)
+        for number in range(9 if second < 10 else 5):
+            rate.wants(second + number / 10)
         device.tick()
 
     (camera,) = device.reporter.overview(at=device.at, when=NOON, is_watching=True)["cameras"]
 
-    assert camera["frames_per_second"] == 5.0
+    assert (camera["frames_per_second"], camera["asked_frames_per_second"]) == (5.0, 10.0)
+
+
+def test_a_camera_that_opens_for_the_first_time_is_no_trouble_yet(device):
+    device.cameras.now = (FeedState("door"), FeedState("yard", is_open=True, reason=""))
+    (starting,) = device.tick()
+    device.cameras.now = (FeedState("door", reason="no such device"), FeedState("yard", is_open=True, reason=""))
+    (away,) = device.tick()
+
+    assert (starting["state"], [reason["code"] for reason in starting["reasons"]]) == ("starting", ["starting"])
+    assert away["state"] == "degraded"
+
+
+def test_a_camera_that_is_paused_has_no_frame_rate(device):
+    device.pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
+    device.tick(60.0)
+
+    (row,) = device.store.waiting(10)
+    assert row.message["cameras"]["door"]["frames_per_second"]["reached"] is None
 
 
 def test_a_device_is_ready_once_a_frame_has_come(device):

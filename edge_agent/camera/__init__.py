@@ -67,8 +67,7 @@ def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Ca
 
             return open_device(f"/dev/video{source}" if source.isdecimal() else source, config)
         case "stream":
-            camera: Camera = _video().StreamCamera(config, stop=stop or threading.Event())
-            return camera
+            return _open_stream(config, stop=stop or threading.Event())
         case "recording":
             return open_recording(Path(source), config)
         case "pictures":
@@ -83,6 +82,17 @@ def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Ca
             from edge_agent.camera.picamera2 import open_picamera2
 
             return open_picamera2(config, number=(named_source(source) or ("", ""))[1])
+
+
+def _open_stream(config: CameraConfig, *, stop: threading.Event) -> Camera:
+    """A network address: what it is over HTTP, its answer tells."""
+    if config.source.lower().startswith("http"):
+        from edge_agent.camera.still import StillCamera, gives_still_pictures
+
+        if gives_still_pictures(config):
+            return StillCamera(config, stop=stop)
+    camera: Camera = _video().StreamCamera(config, stop=stop)
+    return camera
 
 
 def open_recording(path: Path, config: CameraConfig | None = None) -> Recording:

@@ -41,6 +41,9 @@ CAMERA_THREAD = "camera "
 log = logging.getLogger(__name__)
 
 
+NOT_OPENED = "not opened yet"
+
+
 @dataclass(frozen=True, slots=True)
 class FeedState:
     """How a camera does.
@@ -53,7 +56,7 @@ class FeedState:
 
     name: str
     is_open: bool = False
-    reason: str = "not opened yet"
+    reason: str = NOT_OPENED
     frames: int = 0
     dropped: int = 0
     last_frame_at: float | None = None
@@ -62,6 +65,11 @@ class FeedState:
     finished: bool = False
     reopened: int = 0
     faults: tuple[Fault, ...] = ()
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether the first attempt to open it still lasts."""
+        return not self.is_open and self.reason == NOT_OPENED
 
 
 class CameraFeed:

@@ -60,7 +60,7 @@ class CameraHealth:
         self._last = image
 
     def _look(self, image: Image, *, at: float) -> None:
-        levels = _levels(image)
+        levels = contrast_levels(image)
         if levels >= (NOTHING_LEVELS if self._nothing_since_at is None else SOMETHING_LEVELS):
             self._nothing_since_at = None
         elif self._nothing_since_at is None:
@@ -95,7 +95,7 @@ def _are_same(one: Image, other: Image) -> bool:
     return one.shape == other.shape and np.array_equal(one[sample], other[sample]) and np.array_equal(one, other)
 
 
-def _levels(image: Image) -> float:
+def contrast_levels(image: Image) -> float:
     """How many grey levels a picture has; averaging takes most of a sensor's noise away."""
     grey = cv2.cvtColor(cv2.resize(image, LOOKED_AT, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
     darkest, brightest = np.percentile(grey, (1, 99))

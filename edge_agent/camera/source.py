@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import unquote
 
-from edge_agent.config.model import STREAM_SCHEMES, named_source
+from edge_agent.config.model import FFMPEG_SCHEMES, STREAM_SCHEMES, named_source
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ def source_kind(source: str) -> SourceKind:
     if mark:
         if scheme.lower() in STREAM_SCHEMES:
             return "stream"
+        if scheme.lower() in FFMPEG_SCHEMES:
+            raise CameraError(f"{shown_source(source)}: write it as 'ffmpeg: {scheme.lower()}://...'")
+        if scheme.lower() == "file":
+            raise CameraError(f"{shown_source(source)}: write the path alone, without file://")
         known = ", ".join(f"{scheme}://" for scheme in STREAM_SCHEMES)
         raise CameraError(f"{shown_source(source)}: unknown kind of address; known are {known}")
     return "device" if source.isdecimal() else _kind_on_disk(source)

@@ -14,7 +14,7 @@ import shlex
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -45,6 +45,8 @@ FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
+FFMPEG_SCHEMES = ("rtmp", "rtmps", "srt", "rtp", "udp", "tcp")
+"""What the source `ffmpeg:` reads."""
 DecoderName = Literal["auto", "software", "v4l2m2m", "cuda", "vaapi", "qsv", "drm"]
 NAMED_SOURCES = ("pipe", "rpicam", "jetson-csi", "ffmpeg", "picamera2")
 """Sources that are programs or libraries: a name, and behind a colon what it needs to know."""
@@ -184,6 +186,18 @@ def _check_parameters(name: str, parameters: str) -> None:
         raise ValueError("holds no input; write 'ffmpeg: rtsp://...' or another that FFmpeg reads")
 
 
+def _check_scheme(scheme: str, place: str) -> None:
+    """Refuse addresses that are not watched as they are, with the way that works."""
+    if scheme in STREAM_SCHEMES:
+        return
+    if scheme == "file":
+        raise ValueError(f"file:// is not needed for a recording; write its path: {unquote(place)}")
+    if scheme in FFMPEG_SCHEMES:
+        raise ValueError(f'{scheme}:// is read by the program ffmpeg; write "ffmpeg: {scheme}://..."')
+    known = ", ".join(f"{one}://" for one in STREAM_SCHEMES)
+    raise ValueError(f"{scheme}:// is no kind of address that can be watched; known are {known}")
+
+
 def _has_an_area(region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     left, top, right, bottom = region
     if right <= left or bottom <= top:
@@ -260,12 +274,10 @@ class CameraConfig(_Section):
         if named := named_source(source):
             _check_parameters(*named)
             return source
-        scheme, mark, _ = source.partition("://")
+        scheme, mark, place = source.partition("://")
         if mark:
-            if scheme not in STREAM_SCHEMES:
-                known = ", ".join(f"{one}://" for one in STREAM_SCHEMES)
-                raise ValueError(f"{scheme}:// is no kind of address that can be watched; known are {known}")
-            return source
+            _check_scheme(scheme.lower(), place)
+            return f"{scheme.lower()}://{place}"
         beside = _beside_the_file(Path(source), info)
         return str(beside) if beside.exists() else source
 

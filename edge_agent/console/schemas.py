@@ -51,7 +51,8 @@ class CameraStatus(BaseModel):
     frames: int
     dropped: int = Field(description="Frames replaced by newer ones before they were processed")
     reopened: int
-    frames_per_second: float
+    frames_per_second: float | None = Field(description="Analysed in the last seconds; null while paused")
+    asked_frames_per_second: float | None = Field(description="By the configuration; null: every frame")
     frame_size: tuple[int, int] | None = Field(description="Width and height of its newest frame")
     faults: list[Reason]
 
@@ -60,7 +61,7 @@ class Status(BaseModel):
     """Status of the device."""
 
     device: str
-    status: Literal["online", "degraded"]
+    status: Literal["starting", "online", "degraded"]
     reasons: list[Reason]
     paused: list[str]
     cameras: list[CameraStatus]

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from edge_agent.alerts.encryption import open_encryption
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.inspection import look_into
-from edge_agent.camera import open_camera
-from edge_agent.camera.source import shown_source
+from edge_agent.diagnosis.camera import look_at_camera
 from edge_agent.diagnosis.console import look_at_console
-from edge_agent.errors import CameraError, UnavailableError
+from edge_agent.errors import UnavailableError
 from edge_agent.mqtt.client import try_broker
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.detector import open_detector
@@ -27,15 +26,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.config.model import Config
+    from edge_agent.diagnosis.finding import Finding
 
 
-def checks_of(config: Config) -> list[tuple[str, Callable[[], str]]]:
-    """Give the name of each part and its check, which returns a sentence or raises an AgentError."""
+def checks_of(config: Config) -> list[tuple[str, Callable[[], str | Finding]]]:
+    """Give the name of each part and its check, which returns a sentence or raises an AgentError.
+
+    A part that can work and still be no use, such as a camera in the dark, gives a Finding.
+    """
     return [
         ("masks", lambda: _masks(config)),
         ("runtime", lambda: _runtime(config)),
         ("faces", lambda: _faces(config)),
-        *((f"camera {name}", lambda name=name: _camera(config, name)) for name in config.cameras),
+        *((f"camera {name}", lambda name=name: look_at_camera(config, name)) for name in config.cameras),
         ("outbox", lambda: _outbox(config)),
         ("crops", lambda: _crops(config)),
         ("history", lambda: _history(config)),
@@ -65,19 +68,6 @@ def _faces(config: Config) -> str:
     if faces.detector == "tflite":
         return f"tflite from {faces.card}; card and golden faces fit"
     return f"{faces.detector}{f' from {faces.model}' if faces.model else ''}"
-
-
-def _camera(config: Config, name: str) -> str:
-    camera = config.cameras[name]
-    shown = shown_source(camera.source)
-    if camera.source.startswith("/dev/") and is_at_work(config.state):
-        # A V4L2 device gives its pictures to one program at a time.
-        return f"{shown}: not opened, for an agent is at work; 'systemctl status edge-agent' tells how its cameras do"
-    with closing(open_camera(camera)) as opened:
-        if not opened.grab():
-            raise CameraError(f"{shown}: opens, but holds no picture")
-        image = opened.retrieve()
-    return f"{shown}: {image.shape[1]}x{image.shape[0]}"
 
 
 def _outbox(config: Config) -> str:

@@ -85,7 +85,8 @@ def _check_parts(config: Config, progress: Callable[[str], None]) -> Iterator[Fi
     for name, look in checks_of(config):
         progress(name)
         try:
-            yield Finding(name, "ok", look())
+            found = look()
+            yield found if isinstance(found, Finding) else Finding(name, "ok", found)
         except AgentError as error:
             yield Finding(name, "wrong", str(error), _fix(name, str(error), config), error.exit_code)
         except OSError as error:

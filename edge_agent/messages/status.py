@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "maskwatch.status/1"
 
+State: TypeAlias = Literal["starting", "online", "degraded", "offline"]
+
 ReasonCode: TypeAlias = Literal[
+    "starting",
     "paused",
     "camera_away",
     "camera_frozen",
@@ -58,8 +61,9 @@ class StatusMessage(Message):
     schema_name: Literal["maskwatch.status/1"] = Field(
         default=SCHEMA, alias="schema", description="Name and version of this format"
     )
-    state: Literal["online", "degraded", "offline"] = Field(
-        description="online: does its job; degraded: not wholly, see reasons; offline: not there"
+    state: State = Field(
+        description="starting: opens its cameras; online: does its job; degraded: not wholly, see reasons; "
+        "offline: not there"
     )
     reasons: tuple[Reason, ...] = Field(description="Why it is not online; empty where it is")
     paused: tuple[Name, ...] = Field(
@@ -70,9 +74,16 @@ class StatusMessage(Message):
     )
 
 
+def state_for(reasons: Sequence[Reason]) -> Literal["starting", "online", "degraded"]:
+    """Give the state of a device that runs: a camera that opens for the first time is no trouble yet."""
+    if not reasons:
+        return "online"
+    return "starting" if all(reason.code == "starting" for reason in reasons) else "degraded"
+
+
 def running(device: str, *, reasons: Sequence[Reason], paused: Sequence[str], when: datetime) -> StatusMessage:
-    """Say `online`, or `degraded` where there are reasons; `paused` names the cameras that are not watched."""
-    state: Literal["degraded", "online"] = "degraded" if reasons else "online"
+    """Say how a device does for these reasons; `paused` names the cameras that are not watched."""
+    state = state_for(reasons)
     return StatusMessage(device=device, state=state, reasons=tuple(reasons), paused=tuple(paused), when=when)
 
 

@@ -43,7 +43,7 @@ class FrameRates(Part):
     allowed: Rate | None = Field(
         description="By the governor at this moment: less than asked on a hot or overloaded machine"
     )
-    reached: Rate = Field(description="Since the last telemetry; 0 while paused")
+    reached: Rate | None = Field(description="Analysed since the last telemetry; null while paused")
 
 
 class CameraFigures(Part):
@@ -51,8 +51,8 @@ class CameraFigures(Part):
 
     open: bool
     paused: bool
-    frames: Count = Field(description="Pictures read")
-    dropped: Count = Field(description="Replaced by a newer one before anybody looked")
+    frames: Count = Field(description="Pictures that came")
+    dropped: Count = Field(description="Due to be analysed, but replaced by a newer one before anybody looked")
     reopened: Count
     frames_per_second: FrameRates
     people: PeopleCounts = Field(description="Who have left since the agent's start")
@@ -99,7 +99,7 @@ class Figures(Part):
     compliance_today: float | None = Field(
         ge=0, le=1, description="Share of them with a mask, worn properly, among those decided; null where nobody was"
     )
-    frames_per_second: Rate = Field(description="Since the last telemetry, all cameras together")
+    frames_per_second: Rate = Field(description="Analysed since the last telemetry, all cameras together")
     latencies_ms: dict[str, Latency] = Field(description="Per stage that had work, and of the whole `frame`")
     cameras: dict[str, CameraFigures]
     outbox: OutboxFigures

@@ -93,7 +93,7 @@ def _entities(config: Config) -> dict[str, dict[str, Any]]:
             "platform": "sensor",
             "name": "Condition",
             "device_class": "enum",
-            "options": ["online", "degraded", "offline"],
+            "options": ["starting", "online", "degraded", "offline"],
             "state_topic": status,
             "value_template": "{{ value_json.state }}",
             "json_attributes_topic": status,

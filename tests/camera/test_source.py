@@ -69,9 +69,9 @@ def test_an_address_without_its_scheme_is_refused_without_its_password():
 
 def test_an_unknown_address_is_refused_without_its_password():
     with pytest.raises(
-        CameraError, match=r"rtmp://\*\*\*@host/live: unknown kind of address; known are rtsp://"
+        CameraError, match=r"gopher://\*\*\*@host/live: unknown kind of address; known are rtsp://"
     ) as raised:
-        source_kind("rtmp://admin:hunter2@host/live")
+        source_kind("gopher://admin:hunter2@host/live")
 
     assert "hunter2" not in str(raised.value)
 

@@ -274,7 +274,8 @@ def test_an_mjpeg_stream_plays(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [(401, "user or password"), (403, "user or password"), (404, "no such path"), (503, "5xx")]
+    ("status", "reason"),
+    [(401, "user or password"), (403, "user or password"), (404, "no such path"), (503, "error of its own")],
 )
 def test_what_a_camera_refuses_is_told_apart(status, reason):
     refusing = serving(None, status=status, content_type="text/html")

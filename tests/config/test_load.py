@@ -228,6 +228,27 @@ def test_an_address_of_an_unknown_kind_and_a_broker_written_as_an_address_are_re
     assert host.startswith("line 5 mqtt.host: 'mqtt://broker' holds characters that are not allowed")
 
 
+@pytest.mark.parametrize(
+    ("source", "way"),
+    [
+        ("rtmp://10.0.0.9/bcs", "ffmpeg: rtmp://"),
+        ("udp://@:1234", "ffmpeg: udp://"),
+        ("SRT://10.0.0.9:9000", "ffmpeg: srt://"),
+        ("file:///srv/the%20door.mp4", "/srv/the door.mp4"),
+    ],
+)
+def test_an_address_that_is_watched_in_another_way_is_refused_with_that_way(tmp_path, source, way):
+    (line,) = complaint(write(tmp_path, f'cameras:\n  door:\n    source: "{source}"\n'))
+
+    assert way in line
+
+
+def test_schemes_know_no_case(tmp_path):
+    file = write(tmp_path, "cameras:\n  door:\n    source: RTSP://User@10.0.0.9/Stream\n")
+
+    assert load_config(file).cameras["door"].source == "rtsp://User@10.0.0.9/Stream"
+
+
 def test_one_label_alone_is_nothing_to_tell_apart(tmp_path):
     file = write(tmp_path, "masks:\n  labels: [with_mask]\n")
 

@@ -10,6 +10,7 @@ import yaml
 
 from edge_agent.diagnosis.examination import examine
 from tests.mosquitto import Mosquitto, free_port
+from tests.recordings import ffmpeg
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 
@@ -35,6 +36,22 @@ def test_a_camera_that_is_away_has_a_command_and_no_password_in_it(tmp_path, sou
 
     assert (finding.severity, finding.exit_code, finding.fix) == ("wrong", 75, fix)
     assert "secret" not in finding.message
+
+
+@pytest.mark.parametrize(
+    ("pattern", "severity", "moves"), [("testsrc2", "ok", "moving"), ("color=black", "warning", "still")]
+)
+def test_what_is_in_a_camera_s_picture_is_told_and_black_is_not_well(tmp_path, pattern, severity, moves):
+    video = tmp_path / "door.mkv"
+    separator = ":" if "=" in pattern else "="
+    ffmpeg("-f", "lavfi", "-i", f"{pattern}{separator}size=320x240:rate=25:duration=1", "-c:v", "libx264", video)
+
+    finding = examined(tmp_path, cameras={"door": {"source": str(video)}})["camera door"]
+
+    assert finding.severity == severity
+    assert "320x240" in finding.message
+    assert moves in finding.message
+    assert "no faces" in finding.message
 
 
 def test_a_folder_that_cannot_be_made_has_a_command(tmp_path):

@@ -128,7 +128,9 @@ class Camera {
       else this.say("Waiting for a picture", "");
     }
     const [width, height] = state.frame_size ?? [0, 0];
-    this.figure("rate", state.frames_per_second?.toFixed(1));
+    const asked = state.asked_frames_per_second;
+    const analysed = state.frames_per_second?.toFixed(1);
+    this.figure("rate", analysed && asked ? `${analysed} of ${asked}` : analysed);
     this.figure("frames", grouped(state.frames));
     this.figure("dropped", grouped(state.dropped));
     this.figure("reopened", grouped(state.reopened));

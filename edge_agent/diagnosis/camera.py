@@ -1,0 +1,76 @@
+"""The camera: does it open, and is there anything in its picture?"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from edge_agent.camera import open_camera
+from edge_agent.camera.health import NOTHING_LEVELS, contrast_levels
+from edge_agent.camera.source import shown_source
+from edge_agent.camera.transform import transform
+from edge_agent.diagnosis.finding import Finding
+from edge_agent.domain import Frame
+from edge_agent.errors import CameraError
+from edge_agent.vision.detector import open_detector
+from edge_agent.vision.motion import MotionGate
+from edge_agent.wiring import is_at_work
+
+if TYPE_CHECKING:
+    from edge_agent.config.model import Config
+    from edge_agent.domain import Image
+
+# What moves does so within a second, and whoever waits for the doctor waits no longer for each camera.
+LOOK_SECONDS = 1.0
+# Sensors need some pictures to find their exposure; of a recording so many are enough.
+MOST_PICTURES = 30
+
+
+def look_at_camera(config: Config, name: str) -> Finding:
+    """Open a camera for a second and say what is in its picture; a warning where that is nothing.
+
+    Raises:
+        CameraError: it cannot be opened, or gives no picture.
+        ModelError: the face detector cannot be loaded.
+    """
+    camera = config.cameras[name]
+    check, shown = f"camera {name}", shown_source(camera.source)
+    if camera.source.startswith("/dev/") and is_at_work(config.state):
+        # A V4L2 device gives its pictures to one program at a time.
+        told = "not opened, for an agent is at work; 'systemctl status edge-agent' tells how its cameras do"
+        return Finding(check, "ok", f"{shown}: {told}")
+    images = _pictures(config, name)
+    if not images:
+        raise CameraError(f"{shown}: opens, but holds no picture")
+    image = images[-1]
+    levels = contrast_levels(image)
+    faces = len(open_detector(config.faces, runtime=config.runtime, threads=config.threads).detect(image))
+    digest = (
+        f"{shown}: {image.shape[1]}x{image.shape[0]}, brightness {image.mean():.0f} and contrast {levels:.0f} of 255, "
+        f"{'moving' if _moves(config, images) else 'still'}, {faces or 'no'} {'face' if faces == 1 else 'faces'}"
+    )
+    if levels < NOTHING_LEVELS:
+        return Finding(
+            check, "warning", f"{digest}: nothing can be seen", "take the cover off the lens, or light the room"
+        )
+    return Finding(check, "ok", digest)
+
+
+def _pictures(config: Config, name: str) -> list[Image]:
+    camera = config.cameras[name]
+    images: list[Image] = []
+    with closing(open_camera(camera)) as opened:
+        until = time.monotonic() + LOOK_SECONDS
+        while len(images) < MOST_PICTURES and (not images or time.monotonic() < until) and opened.grab():
+            images.append(transform(opened.retrieve(), camera))
+    return images
+
+
+def _moves(config: Config, images: list[Image]) -> bool:
+    gate = MotionGate(config.motion.model_copy(update={"enabled": True}))
+    when = datetime.now(timezone.utc)
+    seen = [gate.sees_change(Frame("", index, image, float(index), when)) for index, image in enumerate(images)]
+    # The first always counts as change.
+    return any(seen[1:])
