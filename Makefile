@@ -40,7 +40,7 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # What a device installs that takes the newest of everything. OpenCV 5 by name, for 4 is allowed as well.
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.txt --editable '.[dev,demo,console]'
 
-.PHONY: help run check test update-constraints packages documents fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console \
+.PHONY: help run check test update-constraints update-requirements packages documents fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console test-hostile \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
 	test-wheel deb test-service test-ansible test-arm64 screenshots example scenes soak clean python
 
@@ -63,6 +63,11 @@ check: .venv-check/.installed ## Check format, code, types, imports and the fast
 test: packages .venv-dev/.installed .venv-opencv5/.installed ## Install what the tests need and check everything
 	$(call side_by_side,format lint imports tests-opencv5 types types-opencv5 test-wheel)
 	@$(MAKE) --no-print-directory tests
+
+update-requirements: .venv-matrix/.installed ## Pin what deploy/install.sh installs, by version and hash, in deploy/requirements.txt
+	@echo 'setuptools>=77' | .venv-matrix/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
+		--no-header --no-annotate --only-binary :all: --extra console --extra encrypt pyproject.toml - \
+		--output-file deploy/requirements.txt
 
 packages: ## Check the Debian packages that the tests need; as root, or with sudo, install what is missing
 	@.ci/debian-packages tests/debian-packages.txt
@@ -100,6 +105,12 @@ proof-lost-writes: .venv-dev/.installed ## Cut the power on an agent at hundreds
 proof-console: .venv-dev/.installed ## Measure what twenty viewers and fifty requests a second cost the detection (7 minutes)
 	.venv-dev/bin/python -m tests.proofs.console_load --folder $(PROOF_FOLDER)/console
 
+# How many of each kind: make test-hostile FUZZ='--pictures 100000 --recordings 500 --models 1000 --messages 10000'
+FUZZ ?= --pictures 20000 --recordings 40 --models 300 --messages 10000
+test-hostile: .venv-dev/.installed ## Attack the parts with hostile pictures, requests, files, names and models, then with mutated ones
+	.venv-dev/bin/pytest --numprocesses $(WORKERS) --dist loadfile tests/hostile
+	.venv-dev/bin/python -m tests.hostile.fuzz $(FUZZ)
+
 update-constraints: .venv-matrix/.installed ## Pin the newest development tools in constraints-dev.txt
 	@printf '%s\n' $(PINNED) | .venv-matrix/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-deps \
 		--no-annotate --custom-compile-command 'make update-constraints' --output-file constraints-dev.txt - >/dev/null
@@ -121,7 +132,8 @@ test-matrix: .venv-matrix/.installed ## Resolve the device side to wheels for ev
 
 wheel: .venv-build/.installed ## Build dist/maskwatch-*.whl
 	@rm -rf build dist
-	@said=$$(.venv-build/bin/python -m build --wheel 2>&1) || { echo "$$said" >&2; exit 1; }
+	@umask 022; export SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)}; \
+	said=$$(.venv-build/bin/python -m build --wheel 2>&1) || { echo "$$said" >&2; exit 1; }
 	@ls dist/*.whl
 
 test-wheel: wheel ## Install the wheel in an empty environment and replay the example with it

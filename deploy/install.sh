@@ -73,9 +73,12 @@ step install -D -m 644 "$checkout/deploy/maskwatch.tmpfiles" /etc/tmpfiles.d/mas
 step systemd-tmpfiles --create /etc/tmpfiles.d/maskwatch.conf
 # The system's packages are seen from within: python3-systemd for the journal, python3-picamera2 for a Pi's camera.
 [[ -x /opt/maskwatch/bin/pip ]] || step "$python" -m venv --system-site-packages /opt/maskwatch
-step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --upgrade "${what}[console,encrypt]"
-# Also where the version is the same: this is how a damaged installation is repaired.
-step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$what"
+# Libraries by their hashes, and none that would run code of its own to be built.
+step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --upgrade --require-hashes --only-binary :all: \
+    --requirement "$checkout/deploy/requirements.txt"
+# Also where the version is the same: this is how a damaged installation is repaired. What builds it is among the libraries.
+step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps --no-build-isolation "$what"
+step chmod -R u=rwX,go=rX /opt/maskwatch
 step ln -sfn /opt/maskwatch/bin/edge-agent /usr/local/bin/edge-agent
 
 step install -d -m 755 /etc/maskwatch

@@ -50,13 +50,15 @@ class JpegStream:
         """Begin empty."""
         self._waiting = bytearray()
         self._newest: bytes | None = None
+        # Where in the waiting JPEG the pixels were searched last: one without an end is not searched anew each time.
+        self._searched = 0
 
     def add(self, chunk: bytes) -> None:
         """Keep the newest whole JPEG, and the beginning of the next, of LARGEST_JPEG_BYTES at most."""
         self._waiting += chunk
         while (begin := self._waiting.find(_START)) >= 0:
             del self._waiting[:begin]
-            end, is_whole = _jpeg_end(self._waiting)
+            end, is_whole, self._searched = _jpeg_end(self._waiting, self._searched)
             if is_whole:
                 self._newest = bytes(self._waiting[:end])
             elif end is None:
@@ -64,6 +66,7 @@ class JpegStream:
                     return
                 end = len(_START)
             del self._waiting[:end]
+            self._searched = 0
         # The last two bytes may be the beginning of the next start.
         del self._waiting[: -len(_START) + 1]
 
@@ -115,20 +118,26 @@ def _converted_by(code: int) -> Callable[[Image], Image]:
     return lambda pixels: np.asarray(cv2.cvtColor(pixels, code), np.uint8)
 
 
-def _jpeg_end(content: bytearray) -> tuple[int | None, bool]:
+def _jpeg_end(content: bytearray, searched: int) -> tuple[int | None, bool, int]:
     """Where the JPEG at the beginning ends, and True; or how much of it is broken, and False; None: not yet known.
 
-    Segment by segment, for the small picture that many cameras put into a segment has an end of its own.
+    Segment by segment, for the small picture that many cameras put into a segment has an end of its own. The last
+    number is how far the pixels of its newest scan were searched, from which the next call goes on.
     """
     position = 2
+    if searched:
+        after = _AFTER_PIXELS.search(content, searched)
+        if after is None:
+            return None, False, max(searched, len(content) - 1)
+        position = after.start()
     while (end := _END.match(content, position)) is None:
         segment = _SEGMENT.match(content, position)
         if segment is None:
-            return (None if len(content) - position < _SHORTEST_SEGMENT_BYTES else position), False
+            return (None if len(content) - position < _SHORTEST_SEGMENT_BYTES else position), False, 0
         position = segment.end(1) + int.from_bytes(segment[2], "big")
         if segment[1] == _START_OF_SCAN:
             after = _AFTER_PIXELS.search(content, position)
             if after is None:
-                return None, False
+                return None, False, max(position, len(content) - 1)
             position = after.start()
-    return end.end(), True
+    return end.end(), True, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 KeyPath: TypeAlias = "tuple[str | int, ...]"
 
 SYSTEM_FILE = Path("/etc/maskwatch/config.yaml")
+MOST_NODES = 100_000
+"""Values of a configuration once aliases are written out: 335 bytes may stand for thousands of millions."""
+HIDDEN = "***"
+# A message may be logged: what lets somebody in is not to be read there.
+SECRET_KEY = re.compile(r"pass(word|wd)?|token|secret|source", re.IGNORECASE)
+CREDENTIALS = re.compile(r"://[^\s/'\"]*@")
 ON_COMMAND_LINE = 0
 """Stands in for the line of a key that was given with --set."""
 
@@ -104,13 +111,16 @@ def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     if data is None:
         return {}, {}
     if not isinstance(data, dict):
-        raise ConfigError(_report(file, [(1, f"holds {data!r} where keys such as 'cameras:' are expected")]))
+        shown = CREDENTIALS.sub(f"://{HIDDEN}@", repr(_short(data)))
+        raise ConfigError(_report(file, [(1, f"holds {shown} where keys such as 'cameras:' are expected")]))
     return data, lines
 
 
 def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is not None and _written_out(root, {}) > MOST_NODES:
+            raise ConfigError(f"{file}: its aliases stand for more than {MOST_NODES} values; write them out")
         return yaml.safe_load(text), {} if root is None else _lines(root, file)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -121,6 +131,22 @@ def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
         raise ConfigError(f"{file}: holds what looks like a date or number and is none ({error}): quote it") from error
     except RecursionError as error:
         raise ConfigError(f"{file}: a value contains itself, or is nested too deeply; write it out") from error
+
+
+def _written_out(node: yaml.Node, counted: dict[int, int]) -> int:
+    """How many values a node stands for once each alias is written out; a node that contains itself has no number.
+
+    Raises:
+        RecursionError: it contains itself, or is nested too deeply.
+    """
+    if id(node) not in counted:
+        below: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            below = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            below = node.value
+        counted[id(node)] = 1 + sum(_written_out(part, counted) for part in below)
+    return counted[id(node)]
 
 
 def _lines(root: yaml.Node, file: Path) -> dict[KeyPath, int]:
@@ -152,8 +178,9 @@ def _set(override: str, data: dict[str, Any], lines: dict[KeyPath, int], problem
     key, equals, text = override.partition("=")
     path = tuple(key.strip().split("."))
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = text if root is not None and _written_out(root, {}) > MOST_NODES else yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
         value = text
     if not equals or not all(path):
         problems.append((ON_COMMAND_LINE, f"--set {override}: has to be KEY=VALUE, such as faces.min_score=0.5"))
@@ -188,8 +215,9 @@ def _explain(detail: ErrorDetails, lines: dict[KeyPath, int]) -> tuple[int, str]
     if detail["type"] == "extra_forbidden":
         return line, f"{_dotted(path)}: unknown key{_suggestion(path)}"
     sentence = SENTENCES.get(detail["type"], detail["msg"] + " (found {value!r})")
-    message = sentence.format(value=_short(detail["input"]), **detail.get("ctx", {}))
-    return line, f"{_dotted(path)}: {message}"
+    value = HIDDEN if any(SECRET_KEY.search(str(part)) for part in path) else _short(detail["input"])
+    message = sentence.format(value=value, **detail.get("ctx", {}))
+    return line, f"{_dotted(path)}: {CREDENTIALS.sub(f'://{HIDDEN}@', message)}"
 
 
 def _suggestion(path: KeyPath) -> str:

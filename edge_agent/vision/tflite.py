@@ -75,10 +75,17 @@ class Interpreter:
         self.outputs = tuple(_tensor(details) for details in self._interpreter.get_output_details())
 
     def run(self, value: NDArray[np.generic]) -> list[NDArray[np.generic]]:
-        """Run the model on its first input (its shape and dtype) and copy every output out."""
-        self._interpreter.set_tensor(self.inputs[0].index, value)
-        self._interpreter.invoke()
-        return [self._interpreter.get_tensor(tensor.index) for tensor in self.outputs]
+        """Run the model on its first input (its shape and dtype) and copy every output out.
+
+        Raises:
+            ModelError: it cannot be run, as one that is damaged where nobody looks before.
+        """
+        try:
+            self._interpreter.set_tensor(self.inputs[0].index, value)
+            self._interpreter.invoke()
+            return [self._interpreter.get_tensor(tensor.index) for tensor in self.outputs]
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"the model cannot be run ({_reason(error)}); reinstall it or convert it again") from error
 
 
 def open_interpreter(content: bytes, *, name: str, runtime: RuntimeChoice = "auto", threads: int = 1) -> Interpreter:

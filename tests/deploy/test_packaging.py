@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,15 @@ def test_bash_completes_commands_and_options(typed, offered):
     )
 
     assert said.stdout.split() == [offered]
+
+
+def test_the_installer_takes_every_library_by_its_hash():
+    required = [*(requires("maskwatch") or ()), "setuptools"]
+    installed = [line for line in required if "extra ==" not in line or re.search("extra == .(console|encrypt)", line)]
+    wanted = {re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower().replace("_", "-") for line in installed}
+    pinned = dict(re.findall(r"^([a-z0-9.-]+)==\S+([^#]*?)(?=^[a-z]|\Z)", text("requirements.txt"), re.MULTILINE))
+
+    assert wanted <= pinned.keys()
+    assert [name for name, hashes in pinned.items() if "--hash=sha256:" not in hashes] == []
+    assert "--require-hashes --only-binary :all:" in text("install.sh")
+    assert "--no-deps --no-build-isolation" in text("install.sh")

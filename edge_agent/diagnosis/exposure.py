@@ -1,0 +1,73 @@
+"""Exposure: which secrets may others on this machine read, or on the network hear?"""
+
+from __future__ import annotations
+
+import stat
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from edge_agent.diagnosis.finding import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from edge_agent.config.model import Config
+
+
+def look_at_exposure(config: Config, *, file: Path | None) -> Iterator[Finding]:
+    """Judge who can read files with secrets, and whether passwords cross a network in the clear."""
+    yield from _readable(config, file)
+    mqtt, console = config.mqtt, config.console
+    if (mqtt.username or mqtt.password_file) and not mqtt.tls and not _is_this_machine(mqtt.host):
+        yield Finding(
+            "exposure",
+            "warning",
+            f"mqtt: the password goes to {mqtt.host} in the clear; set mqtt.tls, and mqtt.port to 8883",
+            "edge-agent config --changes",
+        )
+    if not console.is_loopback and console.cert_file is None:
+        yield Finding(
+            "exposure",
+            "warning",
+            f"console: http at {console.host}: password, token and pictures cross the network in the clear; set "
+            "console.cert_file and key_file, or host: 127.0.0.1 behind a proxy with TLS",
+            "edge-agent config --changes",
+        )
+
+
+def _readable(config: Config, file: Path | None) -> Iterator[Finding]:
+    mqtt, console = config.mqtt, config.console
+    secrets = [
+        ("mqtt.password_file", mqtt.password_file),
+        ("mqtt.key_file", mqtt.key_file),
+        ("console.password_file", console.password_file),
+        ("console.token_file", console.token_file),
+        ("console.key_file", console.key_file),
+    ]
+    if any("@" in camera.source for camera in config.cameras.values()):
+        secrets.append(("the configuration, with a camera's password in it,", file))
+    for key, path in secrets:
+        if path is not None and _mode(path) & stat.S_IROTH:
+            yield Finding(
+                "exposure", "warning", f"{key}: {path} can be read by everybody on this machine", f"chmod o-r {path}"
+            )
+    for folder in dict.fromkeys((config.state, config.crops_folder)):
+        if _mode(folder) & stat.S_IRWXO:
+            message = f"{folder}: alerts and pictures can be read by everybody on this machine"
+            yield Finding("exposure", "warning", message, f"chmod -R o-rwx {folder}")
+
+
+def _mode(path: Path) -> int:
+    """The permissions of a file; none where it is not there, which others tell."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,266 @@
+"""Fuzzing: mutate honest pictures, recordings, models, cards and messages, and see that nothing crashes or hangs.
+
+    python -m tests.hostile.fuzz --pictures 100000 --recordings 500 --models 1000 --messages 10000
+
+Each case is made of its kind and its number alone, so that a failure can be had again: --only models:317. A process of
+its own works through each kind; one that dies or stands still is started again behind the case, which is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.camera import open_camera
+from edge_agent.config.model import CameraConfig, shipped
+from edge_agent.errors import AgentError
+from edge_agent.messages.command import REQUESTS, read_command, request_id
+from edge_agent.mqtt.client import Message
+from edge_agent.mqtt.subscriber import _parsed
+from edge_agent.vision.classifier import open_classifier
+from edge_agent.vision.images import decode_picture
+from tests.hostile.pictures import (
+    animated_webp,
+    apng,
+    black_png,
+    black_webp,
+    bmp,
+    encoded,
+    grey_tiff,
+    jpeg,
+    many_pages,
+    progressive_jpeg,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LONGEST_SECONDS = 3.0
+START_SECONDS = 60.0
+MOST_MEGABYTES = 400
+MAX_PIXELS = 1_000_000
+MOST_FRAMES = 200
+NOW = datetime(2026, 3, 1, tzinfo=timezone.utc)
+ALERT = (
+    b'{"schema": "maskwatch.alert/1", "id": "01950000-0000-7000-8000-000000000001", "device": "lobby", "box": [1, 2]}'
+)
+
+
+def picture_seeds() -> list[bytes]:
+    return [
+        jpeg(),
+        jpeg(progressive=True),
+        progressive_jpeg(64, 48, scans=3),
+        black_png(40, 30),
+        black_png(40, 30, bits=16),
+        apng(16, 16, frames=3),
+        black_webp(32, 32),
+        animated_webp(16, 16, frames=3),
+        bmp(16, 16, data=bytes(768)),
+        bmp(16, 16, compression=1, bits=8, data=b"\x04\x05" * 60),
+        grey_tiff(16, 16, data=bytes(256)),
+        many_pages(3),
+        encoded("TIFF", [_noise()], compression="tiff_lzw"),
+        encoded("JPEG", [_noise()], exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"),
+    ]
+
+
+def _noise() -> Any:
+    from PIL import Image
+
+    return Image.frombytes("RGB", (24, 24), random.Random(1).randbytes(24 * 24 * 3))  # noqa: S311  (repeatable)
+
+
+def mutated(content: bytes, chance: random.Random, *, others: list[bytes]) -> bytes:
+    """Change some bytes, cut, repeat or move a piece, or put a piece of another in."""
+    changed = bytearray(content)
+    for _ in range(chance.choice((1, 1, 2, 4, 16))):
+        if changed:
+            _mutate(changed, chance, others=others)
+    return bytes(changed)
+
+
+def _mutate(changed: bytearray, chance: random.Random, *, others: list[bytes]) -> None:
+    at, size = chance.randrange(len(changed)), chance.choice((1, 2, 4, 16, 256))
+    match chance.randrange(7):
+        case 0:
+            changed[at] = chance.randrange(256)
+        case 1:
+            changed[at : at + size] = chance.choice((b"\xff", b"\0", b"\x7f", b"\x80")) * size
+        case 2:
+            del changed[at : at + size]
+        case 3:
+            changed[at:at] = changed[at : at + size] * chance.choice((1, 2, 50))
+        case 4:
+            other = chance.choice(others)
+            begin = chance.randrange(len(other))
+            changed[at : at + size] = other[begin : begin + size]
+        case 5:
+            del changed[at:]
+        case _:
+            changed[at] ^= 1 << chance.randrange(8)
+
+
+def pictures(folder: Path) -> Callable[[random.Random], None]:
+    seeds = picture_seeds()
+
+    def case(chance: random.Random) -> None:
+        decode_picture(mutated(chance.choice(seeds), chance, others=seeds), max_pixels=MAX_PIXELS)
+
+    return case
+
+
+def recordings(folder: Path) -> Callable[[random.Random], None]:
+    seed = (shipped("examples") / "street_door.mp4").read_bytes()
+    file = folder / "recording.mp4"
+
+    def case(chance: random.Random) -> None:
+        file.write_bytes(mutated(seed, chance, others=[seed]))
+        with closing(open_camera(CameraConfig(source=str(file)))) as camera:
+            for _ in range(MOST_FRAMES):
+                if not camera.grab():
+                    break
+            else:
+                camera.retrieve()
+
+    return case
+
+
+def models(folder: Path) -> Callable[[random.Random], None]:
+    model, card = (shipped("models") / name for name in ("masks.tflite", "masks.json"))
+    tflite, text = model.read_bytes(), card.read_bytes()
+    for name in (model, card):
+        shutil.copy(name, folder)
+
+    def case(chance: random.Random) -> None:
+        is_card = chance.random() < 0.5
+        (folder / model.name).write_bytes(tflite if is_card else mutated(tflite, chance, others=[tflite]))
+        (folder / card.name).write_bytes(mutated(text, chance, others=[text]) if is_card else text)
+        open_classifier(folder / model.name)
+
+    return case
+
+
+def messages(folder: Path) -> Callable[[random.Random], None]:
+    seeds = [b"", b'{"id": "1", "seconds": 600, "camera": "door", "on": false}', b'{"a": [1, {"b": null}]}', ALERT]
+
+    def case(chance: random.Random) -> None:
+        payload = mutated(chance.choice(seeds) or b"{}", chance, others=[*seeds[1:], b"[" * 600, b"\xed\xa0\x80\0"])
+        name = chance.choice([*REQUESTS, mutated(b"pause", chance, others=[ALERT]).decode("utf-8", "surrogateescape")])
+        request_id(payload)
+        with suppress(ValueError):
+            _parsed(Message(f"maskwatch/{name}/alerts", payload))
+        read_command(name, payload, retained=chance.random() < 0.1)
+
+    return case
+
+
+KINDS: dict[str, Callable[[Path], Callable[[random.Random], None]]] = {
+    "pictures": pictures,
+    "recordings": recordings,
+    "models": models,
+    "messages": messages,
+}
+
+
+def work(kind: str, first: int, last: int) -> None:
+    """Go through cases in this process: a line with the number before each."""
+    with tempfile.TemporaryDirectory() as folder:
+        case = KINDS[kind](Path(folder))
+        # The process that decodes is started before anything is timed.
+        decode_picture(jpeg())
+        for number in range(first, last):
+            print(number, flush=True)
+            with suppress(AgentError):
+                case(random.Random(f"{kind}:{number}"))  # noqa: S311  (repeatable)
+        print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, flush=True)
+
+
+def lines_of(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """What a process says, until it ends; one that is silent for too long is killed."""
+    assert process.stdout is not None
+    patience, said = START_SECONDS, b""
+    while True:
+        if not select.select([process.stdout], [], [], patience)[0]:
+            process.kill()
+            yield "hangs"
+            return
+        part = os.read(process.stdout.fileno(), 65_536)
+        if not part:
+            return
+        *whole, said = (said + part).split(b"\n")
+        yield from (line.decode() for line in whole)
+        # Of a recording every frame is read: what must not take longer is one frame.
+        patience = LONGEST_SECONDS * (10 if "recordings" in process.args else 1)  # type: ignore[operator]
+
+
+def run(kind: str, count: int) -> dict[str, Any]:
+    """Go through so many cases of a kind, and give what became of them."""
+    failures, first, peak, began_at = [], 0, 0, time.monotonic()
+    while first < count:
+        command = [sys.executable, "-m", "tests.hostile.fuzz", "--work", kind, str(first), str(count)]
+        number, is_whole = first, False
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            hangs = False
+            for line in lines_of(process):
+                if line.startswith("peak"):
+                    peak, is_whole = max(peak, int(line.split()[1])), True
+                elif line == "hangs":
+                    hangs = True
+                else:
+                    number = int(line)
+            assert process.stderr is not None
+            said = process.stderr.read()[-300:].decode(errors="replace")
+        if is_whole:
+            break
+        failures.append({"case": f"{kind}:{number}", "how": "hangs" if hangs else f"{process.returncode}: {said}"})
+        first = number + 1
+    return {
+        "kind": kind,
+        "cases": count,
+        "seconds": round(time.monotonic() - began_at),
+        "peak_mb": peak,
+        "failures": failures,
+    }
+
+
+def main() -> int:
+    """Fuzz every kind that is asked for; 1 where anything has failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for kind in KINDS:
+        parser.add_argument(f"--{kind}", type=int, default=0)
+    parser.add_argument("--only", metavar="KIND:NUMBER", help="one case, in this process")
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        kind, first, last = options.work
+        work(kind, int(first), int(last))
+        return 0
+    if options.only:
+        kind, number = options.only.split(":")
+        work(kind, int(number), int(number) + 1)
+        return 0
+    has_failed = False
+    for kind in KINDS:
+        if count := getattr(options, kind):
+            found = run(kind, count)
+            has_failed |= bool(found["failures"]) or found["peak_mb"] > MOST_MEGABYTES
+            print(json.dumps(found), flush=True)
+    return int(has_failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

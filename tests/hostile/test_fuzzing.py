@@ -1,0 +1,17 @@
+"""A little of the fuzzing that `make test-hostile` does at length."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hostile.fuzz import KINDS, MOST_MEGABYTES, run
+
+COUNTS = {"pictures": 1000, "recordings": 3, "models": 30, "messages": 2000}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mutations_are_answered_or_refused_and_nothing_else(kind):
+    found = run(kind, COUNTS[kind])
+
+    assert found["failures"] == []
+    assert found["peak_mb"] <= MOST_MEGABYTES
