@@ -13,7 +13,7 @@ from training.faces.judge import match
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from training.faces.judge import Finds
+    from training.faces.judge import SceneDetections
 
 SCORES = tuple(round(float(score), 2) for score in np.arange(0.1, 0.951, 0.01))
 """What may be chosen; below, a detection is noise."""
@@ -27,11 +27,15 @@ class ChosenScore:
     recall: float
     precision: float
     false_detections_in_empty: float
-    """Finds per picture without people."""
+    """SceneDetections per picture without people."""
 
 
 def choose_min_score(
-    found: Sequence[Finds], in_empty: Sequence[Sequence[float]], *, max_false_detections: float, lowest: bool = False
+    found: Sequence[SceneDetections],
+    in_empty: Sequence[Sequence[float]],
+    *,
+    max_false_detections: float,
+    lowest: bool = False,
 ) -> ChosenScore:
     """The score with the best harmonic mean of recall and precision among those with few enough false detections.
 
@@ -45,7 +49,7 @@ def choose_min_score(
     return max(allowed, key=lambda row: 2 * row.recall * row.precision / max(row.recall + row.precision, 1e-9))
 
 
-def _at(score: float, found: Sequence[Finds], in_empty: Sequence[Sequence[float]]) -> ChosenScore:
+def _at(score: float, found: Sequence[SceneDetections], in_empty: Sequence[Sequence[float]]) -> ChosenScore:
     matches = [match(surer(detections, score), overlap=OVERLAP, smallest_px=SMALLEST_PX) for detections in found]
     faces = sum(int(one.large.sum()) for one in matches)
     hits, counted = sum(int(one.hits.sum()) for one in matches), sum(int(one.counted.sum()) for one in matches)

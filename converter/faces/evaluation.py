@@ -18,7 +18,7 @@ from converter.labelled_faces import faces_of_scenes
 from converter.progress import with_progress
 from edge_agent.domain import LABELS
 from edge_agent.vision.images import read_picture
-from training.faces.judge import Finds, match, report
+from training.faces.judge import SceneDetections, match, report
 from training.faces.scenes import Scene
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ class DetectorReport:
     recall: float
     """Share of the faces that are found at that score."""
     false_detections: float
-    """Finds that are no annotated face, per picture, at that score; background faces without annotation count."""
+    """Detections that are no annotated face, per picture, at that score; background faces without annotation count."""
     empty_pictures: int
     false_detections_in_empty: float
-    """Finds per picture without people, at that score; 0 where there are none."""
+    """Detections per picture without people, at that score; 0 where there are none."""
     median_ms: float
     """Of a picture, from its pixels to its faces."""
     bands: dict[str, dict[str, Band]]
@@ -78,8 +78,8 @@ class Detections:
     """What a detector gave for one scene, and which of it the device would hold for faces."""
 
     scene: AnnotatedScene
-    all: Finds
-    kept: Finds
+    all: SceneDetections
+    kept: SceneDetections
     labels: tuple[Label, ...] | None
     """Of those kept; None without a classifier."""
 
@@ -243,14 +243,14 @@ def _bands(faces: Sequence[_JudgedFace]) -> dict[str, dict[str, Band]]:
     return {sort: {name: _band(inside) for name, inside in bands.items()} for sort, bands in sorts.items() if bands}
 
 
-def detections_in(scene: Scene, faces: Sequence[Face]) -> Finds:
+def detections_in(scene: Scene, faces: Sequence[Face]) -> SceneDetections:
     """What was found in a scene, as the judge reads it."""
     boxes = [(face.box.x1, face.box.y1, face.box.x2, face.box.y2) for face in faces]
     scores = [face.score for face in faces]
-    return Finds(scene, np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32))
+    return SceneDetections(scene, np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32))
 
 
-def surer(detections: Finds, min_score: float) -> Finds:
+def surer(detections: SceneDetections, min_score: float) -> SceneDetections:
     """The detections of at least this score."""
     kept = detections.scores >= min_score
-    return Finds(detections.scene, detections.boxes[kept], detections.scores[kept])
+    return SceneDetections(detections.scene, detections.boxes[kept], detections.scores[kept])

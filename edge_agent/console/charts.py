@@ -53,12 +53,12 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class DayColumn:
-    """One day: its bars, what a screen reader says of it, and its word below the axis where it has one."""
+    """One day: its bars, its summary for screen readers, and its word below the axis where it has one."""
 
     day: str
     counts: Mapping[Label, int]
     total: int
-    says: str
+    summary: str
     text: str
     x: float
     width: float
@@ -120,7 +120,7 @@ def _column(
         day=day.isoformat(),
         counts=counts,
         total=total,
-        says=f"{short_day(day)}: {total} {'alert' if total == 1 else 'alerts'}{f' ({parts})' if parts else ''}",
+        summary=f"{short_day(day)}: {total} {'alert' if total == 1 else 'alerts'}{f' ({parts})' if parts else ''}",
         text=short_day(day) if has_word else "",
         x=_px(x),
         width=_px(width),
@@ -144,7 +144,7 @@ class Dot:
     y: float
     size_px: float
     label: Label
-    says: str
+    summary: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +166,9 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class TimelineChart:
-    """Evidence over time with both thresholds; `says` is the whole of it in words."""
+    """Evidence over time with both thresholds; `summary` is the whole of it in words."""
 
-    says: str
+    summary: str
     height_px: int
     violation_y: float
     compliant_y: float
@@ -209,7 +209,7 @@ def timeline_chart(
         return _px((high - value) / (high - low) * TIMELINE_PX)
 
     return TimelineChart(
-        says=_timeline_in_words(points, violation_llr=violation_llr, compliant_llr=compliant_llr, resolved=resolved),
+        summary=_timeline_in_words(points, violation_llr=violation_llr, compliant_llr=compliant_llr, resolved=resolved),
         height_px=TIMELINE_PX,
         violation_y=down(violation_llr),
         compliant_y=down(compliant_llr),

@@ -61,11 +61,6 @@ class MaskClassifier:
         self._table = None if is_identity else table
 
     @property
-    def takes_pixels_as_they_are(self) -> bool:
-        """True where preprocessing is a resize and nothing more."""
-        return self._table is None
-
-    @property
     def runtime(self) -> str:
         """The runtime that the model runs in."""
         return self._interpreter.runtime

@@ -46,9 +46,9 @@ def test_days_without_an_alert_have_no_bar_and_all_lie_inside():
 def test_a_day_says_aloud_what_its_bars_show():
     chart = days_chart(DAYS, {("2026-11-25", "without_mask"): 6, ("2026-11-24", "without_mask"): 1}, labels=LABELS)
 
-    assert chart.days[-1].says == "25 Nov: 6 alerts (6 no mask)"
-    assert chart.days[-2].says == "24 Nov: 1 alert (1 no mask)"
-    assert chart.days[-3].says == "23 Nov: 0 alerts"
+    assert chart.days[-1].summary == "25 Nov: 6 alerts (6 no mask)"
+    assert chart.days[-2].summary == "24 Nov: 1 alert (1 no mask)"
+    assert chart.days[-3].summary == "23 Nov: 0 alerts"
 
 
 def test_no_alert_at_all_is_a_chart_too():
@@ -92,7 +92,7 @@ def test_the_alert_lies_at_its_time_between_what_was_before_and_after():
 
 def test_a_single_reading_and_none_are_drawn_without_ado():
     assert a_timeline([a_point(0.0, 5.4)]).dots[0].x == 0
-    assert a_timeline([]).says == "No reading was kept."
+    assert a_timeline([]).summary == "No reading was kept."
 
 
 def test_a_clearer_face_has_a_larger_dot():
@@ -113,7 +113,7 @@ def test_no_value_lies_outside_however_far_the_evidence_goes():
 def test_the_timeline_is_told_in_words_too():
     chart = a_timeline([a_point(-1.0, 0.5), a_point(0.0, 5.4)], resolved=(2.25, "left the picture"))
 
-    assert chart.says == (
+    assert chart.summary == (
         "2 readings from -1.0 to +0.0 seconds around the alert. The evidence goes from +0.5 to +5.4; from +5.3 on it "
         "is a violation, from -3.9 down a worn mask. Left the picture 2.2 seconds after the alert."
     )

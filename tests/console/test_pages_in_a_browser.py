@@ -104,7 +104,7 @@ def test_a_camera_that_is_away_says_why(visitor):
     page = visitor.see("/")
 
     expect(page.locator(f"[data-camera={AWAY}] [data-state]")).to_have_text("away")
-    expect(page.locator(f"[data-camera={AWAY}] [data-says-why]")).to_contain_text("unplugged")
+    expect(page.locator(f"[data-camera={AWAY}] [data-message-why]")).to_contain_text("unplugged")
     expect(page.locator("#reasons")).to_contain_text(f"camera {AWAY}")
 
 
@@ -115,8 +115,8 @@ def test_an_alert_appears_without_a_reload_and_is_said_aloud(visitor):
 
     waits_for(page, f"document.querySelectorAll('#newest > li').length > {known}")
 
-    expect(page.locator("#newest-says")).to_have_text(f"New alert: no mask at {CAMERA}")
-    assert page.locator("#newest-says").get_attribute("aria-live") == "polite"
+    expect(page.locator("#newest-message")).to_have_text(f"New alert: no mask at {CAMERA}")
+    assert page.locator("#newest-message").get_attribute("aria-live") == "polite"
     assert page.evaluate("window.isTheSamePage")
 
 
@@ -205,7 +205,7 @@ def test_an_alert_shows_its_crop_and_the_evidence_that_led_to_it(visitor):
     assert crop.get_attribute("alt")
     assert page.locator(".chart .dot").count() >= 2
     expect(page.locator(".chart .threshold")).to_have_count(2)
-    expect(page.locator("#timeline-says")).to_contain_text("from +")
+    expect(page.locator("#timeline-message")).to_contain_text("from +")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename.startswith(f"{CAMERA}_")
@@ -240,7 +240,7 @@ def test_the_webcam_page_draws_boxes_into_the_visitors_own_picture(visitor):
     assert drawn(page) > 100
     assert page.evaluate("document.getElementById('video').videoWidth") == 640
     page.get_by_role("button", name="Stop").click()
-    expect(page.locator("#stage-says")).to_be_visible()
+    expect(page.locator("#stage-message")).to_be_visible()
     assert drawn(page) == 0
 
 
@@ -386,7 +386,7 @@ def test_the_keyboard_alone_leads_from_the_start_to_a_judged_alert(visitor):
     tab_to(page, "#review button")
     page.keyboard.press("Enter")
 
-    expect(page.locator("#review-says")).to_contain_text("Kept")
+    expect(page.locator("#review-message")).to_contain_text("Kept")
 
 
 def test_nothing_inline_is_run(browser, door):

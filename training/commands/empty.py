@@ -1,4 +1,4 @@
-"""`edge-train empty`: which pictures without people does a detector learn from, and which judge its false finds?"""
+"""`edge-train empty`: which pictures without people does a detector learn from, and which judge its false alarms?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ def add_to(commands: Any) -> None:
     parser.add_argument("output", type=Path, metavar="DIR", help="a new folder")
     parser.add_argument("--scenes", type=Path, required=True, metavar="ANNOTATIONS", help="COCO annotations of faces")
     parser.add_argument(
-        "--detector", type=Path, required=True, metavar="MODEL", help="finds faces nobody annotated: .onnx or .keras"
+        "--detector",
+        type=Path,
+        required=True,
+        metavar="MODEL",
+        help="finds faces not annotated: .onnx or .keras",
     )
     parser.add_argument(
         "--pictures", type=Path, action="append", default=[], metavar="DIR", help="shows no people; repeatable"

@@ -16,9 +16,9 @@ def add_to(commands: Any) -> None:
     parser = add_command(
         commands,
         "mine",
-        mine_finds,
+        mine_detections,
         summary="label what a detector finds in annotated pictures",
-        about="Runs a face detector over the train split of annotated pictures and writes its finds as a COCO file: "
+        about="Runs a face detector over the train split of annotated pictures, writes its detections as a COCO file: "
         "faces with the detector's own boxes and the annotated label, and what is none as 'no_face' (hard negatives).",
         example="edge-train mine runs/mined --scenes scenes/annotations.json --empty runs/empty/learning "
         "--detector models/faces.json --teacher yunet_n_320_320.onnx",
@@ -33,12 +33,12 @@ def add_to(commands: Any) -> None:
         "--detector", type=Path, required=True, metavar="MODEL", help="a card, .tflite, .keras or YuNet file (.onnx)"
     )
     parser.add_argument(
-        "--teacher", type=Path, required=True, metavar="MODEL", help="finds faces that nobody annotated"
+        "--teacher", type=Path, required=True, metavar="MODEL", help="finds faces without an annotation"
     )
 
 
-def mine_finds(options: argparse.Namespace) -> int:
-    """Write, and print how many finds of each label there are."""
+def mine_detections(options: argparse.Namespace) -> int:
+    """Write, and print how many detections of each label there are."""
     from training.faces.mine import mine
 
     counts = mine(

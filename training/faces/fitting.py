@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from edge_agent.vision.images import read_picture
 from training.faces.batches import Batch, SceneBatches
-from training.faces.judge import Finds, report
+from training.faces.judge import SceneDetections, report
 from training.faces.keras_detector import KerasDetector
 from training.faces.network import merged, open_network
 from training.workers import Workers
@@ -138,10 +138,10 @@ def _fit(recipe: FaceRecipe, scenes: SceneSet, workers: Workers[Batch], *, folde
     return history
 
 
-def detect_all(detect: KerasDetector, scenes: Sequence[Scene]) -> list[Finds]:
+def detect_all(detect: KerasDetector, scenes: Sequence[Scene]) -> list[SceneDetections]:
     """What a detector finds in every scene."""
     shown = tqdm(scenes, desc="judging", unit="picture", leave=False)
-    return [Finds(scene, *detect(read_picture(scene.path))) for scene in shown]
+    return [SceneDetections(scene, *detect(read_picture(scene.path))) for scene in shown]
 
 
 def choosing(scenes: Sequence[Scene], recipe: FaceRecipe) -> list[Scene]:

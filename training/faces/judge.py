@@ -1,7 +1,7 @@
 """Judging: how well does a detector find the annotated faces?
 
-Average precision as the area under the precision envelope, over all pictures together. The surest find takes the
-face it overlaps most, each face once. Faces under the size asked for, finds that small, and finds on places to
+Average precision as the area under the precision envelope, over all pictures together. The surest detection takes the
+face it overlaps most, each face once. Faces under the size asked for, detections that small, and those on places to
 ignore count neither way.
 """
 
@@ -27,7 +27,7 @@ BANDS = ((0.5, 16.0), (0.5, 32.0), (0.3, 16.0), (0.3, 32.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Finds:
+class SceneDetections:
     """What a detector found in one scene: boxes x1, y1, x2, y2 in its pixels (n, 4), scores (n,), surest first."""
 
     scene: Scene
@@ -37,47 +37,49 @@ class Finds:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Match:
-    """What became of the finds and faces of one scene."""
+    """What became of the detections and faces of one scene."""
 
     face_of: NDArray[np.intp]
-    """By find: the face that it is, or -1."""
+    """By detection: the face that it is, or -1."""
     hits: NDArray[np.bool_]
-    """By find: it is a face that counts."""
+    """By detection: it is a face that counts."""
     counted: NDArray[np.bool_]
-    """By find: it counts, either way."""
+    """By detection: it counts, either way."""
     found: NDArray[np.bool_]
     """By face: it was found."""
     large: NDArray[np.bool_]
     """By face: it counts."""
 
 
-def match(finds: Finds, *, overlap: float, smallest_px: float) -> Match:
-    """Match the finds of one scene with its faces."""
-    faces = finds.scene.faces
+def match(detections: SceneDetections, *, overlap: float, smallest_px: float) -> Match:
+    """Match the detections of one scene with its faces."""
+    faces = detections.scene.faces
     large = _shorter_sides(faces) >= smallest_px
-    table = overlaps(finds.boxes, faces)
-    taken = np.full(len(finds.boxes), -1)
+    table = overlaps(detections.boxes, faces)
+    taken = np.full(len(detections.boxes), -1)
     free = np.ones(len(faces), np.bool_)
-    for index in np.argsort(-finds.scores, kind="stable"):
+    for index in np.argsort(-detections.scores, kind="stable"):
         if not free.any():
             break
         best = int(np.argmax(np.where(free, table[index], -1)))
         if table[index, best] >= overlap:
             taken[index], free[best] = best, False
     is_taken = taken >= 0
-    on_ignored = overlaps(finds.boxes, finds.scene.ignored).max(axis=1, initial=0.0) >= overlap
+    on_ignored = overlaps(detections.boxes, detections.scene.ignored).max(axis=1, initial=0.0) >= overlap
     hits = is_taken & np.where(is_taken, large[taken] if len(large) else False, False)
-    counted = hits | (~is_taken & (_shorter_sides(finds.boxes) >= smallest_px) & ~on_ignored)
+    counted = hits | (~is_taken & (_shorter_sides(detections.boxes) >= smallest_px) & ~on_ignored)
     return Match(taken, hits, counted, ~free, large)
 
 
-def average_precision(all_finds: Sequence[Finds], *, overlap: float, smallest_px: float) -> float:
+def average_precision(all_detections: Sequence[SceneDetections], *, overlap: float, smallest_px: float) -> float:
     """0..1; 0 where there is no face that counts."""
-    matches = [match(finds, overlap=overlap, smallest_px=smallest_px) for finds in all_finds]
+    matches = [match(detections, overlap=overlap, smallest_px=smallest_px) for detections in all_detections]
     positives = sum(int(one.large.sum()) for one in matches)
     if not positives:
         return 0.0
-    scores = np.concatenate([finds.scores[one.counted] for finds, one in zip(all_finds, matches, strict=True)])
+    scores = np.concatenate(
+        [detections.scores[one.counted] for detections, one in zip(all_detections, matches, strict=True)]
+    )
     hits = np.concatenate([one.hits[one.counted] for one in matches])[np.argsort(-scores, kind="stable")]
     recalls = np.cumsum(hits) / positives
     precisions = np.cumsum(hits) / np.arange(1, len(hits) + 1)
@@ -85,10 +87,12 @@ def average_precision(all_finds: Sequence[Finds], *, overlap: float, smallest_px
     return float(np.sum(np.diff(np.concatenate([[0.0], recalls])) * envelope))
 
 
-def report(all_finds: Sequence[Finds]) -> dict[str, float]:
+def report(all_detections: Sequence[SceneDetections]) -> dict[str, float]:
     """Average precision in every band, named as `ap_50_16px`."""
     return {
-        f"ap_{round(100 * overlap)}_{smallest:g}px": average_precision(all_finds, overlap=overlap, smallest_px=smallest)
+        f"ap_{round(100 * overlap)}_{smallest:g}px": average_precision(
+            all_detections, overlap=overlap, smallest_px=smallest
+        )
         for overlap, smallest in BANDS
     }
 

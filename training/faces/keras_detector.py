@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Found: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 LEAST_SCORE = 0.02
-"""Below this a find says nothing; average precision needs what is above."""
+"""Below this a detection means nothing; average precision needs what is above."""
 
 
 class KerasDetector:

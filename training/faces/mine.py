@@ -1,7 +1,7 @@
 """Mining: what does a detector find in annotated pictures, and what is it?
 
-A find that overlaps an annotated face is that face, with the detector's own box and its errors: what a classifier will
-be shown on the device. A find that no annotation and no teacher holds for a face is `no_face`, a hard negative.
+A detection that overlaps an annotated face is that face, with the detector's box and its errors: what a classifier will
+be shown on the device. A detection that no annotation and no teacher holds for a face is `no_face`, a hard negative.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ SIDES_PX = ((448, 352), (640, 384))
 """Inputs at which the detector looks: the device's."""
 LEAST_SCORE = 0.2
 SAME_FACE = 0.5
-"""A find that overlaps an annotated face by so much (IoU) is that face."""
+"""A detection that overlaps an annotated face by so much (IoU) is that face."""
 NOT_THE_FACE = 0.25
-"""A find that overlaps no face by more is none, though it may be a part of one. What lies between is left out."""
+"""A detection that overlaps no face by more is none, though it may be a part of one. What lies between is left out."""
 TEACHER_PX = 640
 NEAR_PX = 40.0
 SMALLEST_PX = 24.0
-"""Few people annotate the faces of a background. In pictures with people, a find below this size teaches nothing."""
+"""Few people annotate the faces of a background. In pictures with people, smaller detections teach nothing."""
 TEACHER_SCORE, TEACHER_SCORE_NEAR = 0.1, 0.4
-"""A find that the teacher shares with such a score may be a face without an annotation; from NEAR_PX on the second."""
+"""A detection that the teacher shares with such a score may be a face not annotated; from NEAR_PX on the second."""
 
 _NOTHING = np.zeros((0, 4), np.float32)
 
@@ -53,8 +53,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Find:
-    """One find: its box as x1, y1, x2, y2 in pixels of the picture, and what it is."""
+class Detection:
+    """One detection: its box as x1, y1, x2, y2 in pixels of the picture, and what it is."""
 
     box: tuple[float, float, float, float]
     label: Class
@@ -71,7 +71,7 @@ def mine(
 ) -> dict[Class, int]:
     """Write a COCO file of what a detector finds in the train split of some scenes and in pictures without people.
 
-    Gives the number of finds by label.
+    Gives the number of detections by label.
 
     Raises:
         ConfigError: pictures or annotations are missing, or nothing was found.
@@ -94,20 +94,23 @@ def mine(
         KerasDetector(open_network(detector), longer_px=a, shorter_px=b, min_score=LEAST_SCORE) for a, b in SIDES_PX
     ]
     doubt = _doubter(teacher)
-    found: dict[Path, list[Find]] = {}
+    found: dict[Path, list[Detection]] = {}
     for path in tqdm(sorted({*of_picture, *without_people}), desc="detecting", unit="picture", leave=False):
         try:
             image = read_picture(path)
         except PictureError as error:
             log.warning("%s", error)
             continue
-        finds = np.concatenate([look(image)[0] for look in looks])
+        detections = np.concatenate([look(image)[0] for look in looks])
         if path in of_picture:
             avoided = np.concatenate([undecided.get(path, _NOTHING), doubt(image)])
-            found[path] = label_finds(finds, of_picture[path], avoided=avoided, smallest_px=SMALLEST_PX)
+            found[path] = label_detections(detections, of_picture[path], avoided=avoided, smallest_px=SMALLEST_PX)
         else:
-            found[path] = label_finds(finds, [], avoided=_NOTHING)
-    counts = {name: sum(find.label == name for finds in found.values() for find in finds) for name in CLASSES}
+            found[path] = label_detections(detections, [], avoided=_NOTHING)
+    counts = {
+        name: sum(detection.label == name for detections in found.values() for detection in detections)
+        for name in CLASSES
+    }
     if not any(counts.values()):
         raise ConfigError(f"{scenes}: the detector finds nothing in its pictures")
     output.mkdir(parents=True, exist_ok=True)
@@ -130,25 +133,27 @@ def _doubter(teacher: Path) -> Callable[[Image], Boxes]:
     return doubted
 
 
-def label_finds(
-    finds: Boxes, faces: Sequence[tuple[Boxes, Class]], *, avoided: Boxes, smallest_px: float = 0.0
-) -> list[Find]:
-    """What the finds of one picture, (n, 4), are: the face they overlap most, `no_face`, or nothing that is known.
+def label_detections(
+    detections: Boxes, faces: Sequence[tuple[Boxes, Class]], *, avoided: Boxes, smallest_px: float = 0.0
+) -> list[Detection]:
+    """What the detections of one picture, (n, 4), are: the face they overlap most, `no_face`, or nothing that is known.
 
     Each of `faces` is a box, (1, 4), with its label. What overlaps `avoided`, (m, 4), or has a shorter side below
     `smallest_px` may be a face without an annotation: it is never `no_face`.
     """
     boxes = np.concatenate([box for box, _ in faces]) if faces else np.zeros((0, 4), np.float32)
-    table = overlaps(finds, boxes)
-    unknown = (overlaps(finds, avoided).max(axis=1, initial=0.0) > NOT_THE_FACE) | (_shorter(finds) < smallest_px)
+    table = overlaps(detections, boxes)
+    unknown = (overlaps(detections, avoided).max(axis=1, initial=0.0) > NOT_THE_FACE) | (
+        _shorter(detections) < smallest_px
+    )
     labelled = []
-    for box, row, is_unknown in zip(finds, table, unknown, strict=True):
+    for box, row, is_unknown in zip(detections, table, unknown, strict=True):
         best = float(row.max(initial=0.0))
         x1, y1, x2, y2 = box.tolist()
         if best >= SAME_FACE:
-            labelled.append(Find((x1, y1, x2, y2), faces[int(row.argmax())][1]))
+            labelled.append(Detection((x1, y1, x2, y2), faces[int(row.argmax())][1]))
         elif best <= NOT_THE_FACE and not is_unknown:
-            labelled.append(Find((x1, y1, x2, y2), NO_FACE))
+            labelled.append(Detection((x1, y1, x2, y2), NO_FACE))
     return labelled
 
 
@@ -156,17 +161,17 @@ def _shorter(boxes: Boxes) -> Boxes:
     return np.asarray(np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]), np.float32)
 
 
-def _coco(found: dict[Path, list[Find]], sources: dict[Path, str], folder: Path) -> dict[str, Any]:
+def _coco(found: dict[Path, list[Detection]], sources: dict[Path, str], folder: Path) -> dict[str, Any]:
     numbers = {label: number for number, label in enumerate(CLASSES, 1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for path, finds in found.items():
+    for path, detections in found.items():
         number = len(images) + 1
         name = os.path.relpath(path, folder)
         images.append({"id": number, "file_name": name, "source": sources[path], "split": "train"})
-        for find in finds:
-            x1, y1, x2, y2 = (round(value, 1) for value in find.box)
-            row = {"id": len(annotations) + 1, "image_id": number, "category_id": numbers[find.label]}
+        for detection in detections:
+            x1, y1, x2, y2 = (round(value, 1) for value in detection.box)
+            row = {"id": len(annotations) + 1, "image_id": number, "category_id": numbers[detection.label]}
             annotations.append(row | {"bbox": [x1, y1, round(x2 - x1, 1), round(y2 - y1, 1)]})
     return {
         "categories": [{"id": number, "name": label} for label, number in numbers.items()],

@@ -116,9 +116,9 @@ class TeacherRecipe(_Part):
 
     detector: Path = Field(description=A_DETECTOR)
     longer_side_px: Side = Field(640, description="Pictures are shown to it at this longer side")
-    sure_score: Fraction = Field(0.7, description="In pictures without boxes, finds from here on are faces")
+    sure_score: Fraction = Field(0.7, description="In pictures without boxes, detections from here on are faces")
     unsure_score: Fraction = Field(
-        0.35, description="Finds from here on that are no annotated face are neither learnt nor punished"
+        0.35, description="Detections from here on that are no annotated face are neither learnt nor punished"
     )
     style: StyleRecipe = Field(StyleRecipe(), description="From the style of its boxes to the style that is learnt")
 

@@ -1,6 +1,6 @@
 """Reports: what does a person look at after a run of the face detector?
 
-Curves, and a page of the worst misses and of the surest false finds as pictures; average precision as JSON and text.
+Curves, and a page of the worst misses and of the surest false detections as pictures; average precision.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from edge_agent.domain import Box
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import cut_region, resize
-from training.faces.judge import Finds, match, report
+from training.faces.judge import SceneDetections, match, report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ SHOWN = 48
 COLUMNS = 8
 TILE_PX = 144
 SURROUNDINGS_FRACTION = 1.0
-FACE_COLOUR, FIND_COLOUR = (80, 220, 80), (60, 60, 240)
+FACE_COLOUR, DETECTION_COLOUR = (80, 220, 80), (60, 60, 240)
 STRIP_PX = 16
 
 
@@ -64,11 +64,11 @@ def write_history(history: Sequence[Epoch], folder: Path) -> None:
     figure.savefig(folder / "curves.png", dpi=110)
 
 
-def write_reports(all_finds: Sequence[Finds], folder: Path) -> dict[str, Any]:
+def write_reports(all_detections: Sequence[SceneDetections], folder: Path) -> dict[str, Any]:
     """`report.json` and `report.txt`: all judging scenes together and each source by itself."""
-    reports = {"all": report(all_finds)}
-    for source in sorted({finds.scene.source for finds in all_finds}):
-        reports[source] = report([finds for finds in all_finds if finds.scene.source == source])
+    reports = {"all": report(all_detections)}
+    for source in sorted({detections.scene.source for detections in all_detections}):
+        reports[source] = report([detections for detections in all_detections if detections.scene.source == source])
     lines = [f"{'source':<16}" + "".join(f"{band:>14}" for band in reports["all"])]
     lines += [f"{name:<16}" + "".join(f"{value:>14.4f}" for value in one.values()) for name, one in reports.items()]
     (folder / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -76,31 +76,31 @@ def write_reports(all_finds: Sequence[Finds], folder: Path) -> dict[str, Any]:
     return reports
 
 
-def draw_misses(all_finds: Sequence[Finds], path: Path) -> None:
-    """The faces that were not found, the largest first: annotation green, finds red."""
-    missed: list[tuple[float, Finds, NDArray[np.float32], str]] = []
-    for finds in all_finds:
-        matched = match(finds, overlap=OVERLAP, smallest_px=SMALLEST_PX)
-        for box in finds.scene.faces[matched.large & ~matched.found]:
+def draw_misses(all_detections: Sequence[SceneDetections], path: Path) -> None:
+    """The faces that were not found, the largest first: annotation green, detections red."""
+    missed: list[tuple[float, SceneDetections, NDArray[np.float32], str]] = []
+    for detections in all_detections:
+        matched = match(detections, overlap=OVERLAP, smallest_px=SMALLEST_PX)
+        for box in detections.scene.faces[matched.large & ~matched.found]:
             side = min(box[2] - box[0], box[3] - box[1])
-            missed.append((float(side), finds, box, f"{side:.0f} px"))
+            missed.append((float(side), detections, box, f"{side:.0f} px"))
     _draw_page(missed, path)
 
 
-def draw_false_finds(all_finds: Sequence[Finds], path: Path) -> None:
-    """The finds that are no annotated face, the surest first: annotation green, finds red."""
-    wrong: list[tuple[float, Finds, NDArray[np.float32], str]] = []
-    for finds in all_finds:
-        matched = match(finds, overlap=OVERLAP, smallest_px=SMALLEST_PX)
+def draw_false_detections(all_detections: Sequence[SceneDetections], path: Path) -> None:
+    """The detections that are no annotated face, the surest first: annotation green, detections red."""
+    wrong: list[tuple[float, SceneDetections, NDArray[np.float32], str]] = []
+    for detections in all_detections:
+        matched = match(detections, overlap=OVERLAP, smallest_px=SMALLEST_PX)
         for index in np.flatnonzero(matched.counted & ~matched.hits):
-            score = float(finds.scores[index])
-            wrong.append((score, finds, finds.boxes[index], f"{score:.2f}"))
+            score = float(detections.scores[index])
+            wrong.append((score, detections, detections.boxes[index], f"{score:.2f}"))
     _draw_page(wrong, path)
 
 
-def _draw_page(cases: list[tuple[float, Finds, NDArray[np.float32], str]], path: Path) -> None:
+def _draw_page(cases: list[tuple[float, SceneDetections, NDArray[np.float32], str]], path: Path) -> None:
     worst = sorted(cases, key=lambda case: -case[0])[:SHOWN]
-    tiles = [_tile(finds, box, f"{words} {finds.scene.path.stem}") for _, finds, box, words in worst]
+    tiles = [_tile(detections, box, f"{words} {detections.scene.path.stem}") for _, detections, box, words in worst]
     blank = np.full((TILE_PX + STRIP_PX, TILE_PX, 3), 255, np.uint8)
     tiles += [blank] * (-len(tiles) % COLUMNS or (0 if tiles else COLUMNS))
     rows = [np.hstack(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
@@ -108,15 +108,15 @@ def _draw_page(cases: list[tuple[float, Finds, NDArray[np.float32], str]], path:
     path.write_bytes(data.tobytes())
 
 
-def _tile(finds: Finds, box: NDArray[np.float32], words: str) -> Image:
-    """A box with what is around it; every annotation and every find better than even is drawn."""
+def _tile(detections: SceneDetections, box: NDArray[np.float32], words: str) -> Image:
+    """A box with what is around it; every annotation and every detection better than even is drawn."""
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     half = max(box[2] - box[0], box[3] - box[1]) * (0.5 + SURROUNDINGS_FRACTION)
     region = Box(float(x - half), float(y - half), float(x + half), float(y + half))
-    tile = resize(cut_region(read_picture(finds.scene.path), region), width_px=TILE_PX, height_px=TILE_PX)
+    tile = resize(cut_region(read_picture(detections.scene.path), region), width_px=TILE_PX, height_px=TILE_PX)
     scale = TILE_PX / max(region.width_px, 1.0)
-    sure = [found for found, score in zip(finds.boxes, finds.scores, strict=True) if score >= OVERLAP]
-    for colour, boxes in ((FACE_COLOUR, finds.scene.faces), (FIND_COLOUR, [*sure, box])):
+    sure = [found for found, score in zip(detections.boxes, detections.scores, strict=True) if score >= OVERLAP]
+    for colour, boxes in ((FACE_COLOUR, detections.scene.faces), (DETECTION_COLOUR, [*sure, box])):
         for one in boxes:
             x1, y1, x2, y2 = np.rint((one - np.tile([region.x1, region.y1], 2)) * scale).astype(int).tolist()
             cv2.rectangle(tile, (x1, y1), (x2, y2), colour, 1)

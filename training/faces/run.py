@@ -18,7 +18,7 @@ from training.faces.fitting import BEST, detect_all, fit
 from training.faces.keras_detector import KerasDetector
 from training.faces.listing import write_listing
 from training.faces.network import STRIDES, open_network
-from training.faces.reports import draw_false_finds, draw_misses, write_history, write_reports
+from training.faces.reports import draw_false_detections, draw_misses, write_history, write_reports
 from training.faces.scenes import SceneSet, open_scenes
 from training.faces.teacher import Teacher
 
@@ -50,12 +50,12 @@ def run(recipe: FaceRecipe, *, folder: Path) -> None:
     history = fit(recipe, scenes, folder=folder)
     network = open_network(folder / BEST)
     detect = KerasDetector(network, longer_px=recipe.validation.width, shorter_px=recipe.validation.height)
-    all_finds = detect_all(detect, scenes.judging)
+    all_detections = detect_all(detect, scenes.judging)
     write_listing(scenes, folder / "scenes.json")
     write_history(history, folder)
-    reports = write_reports(all_finds, folder)
-    draw_misses(all_finds, folder / "misses.png")
-    draw_false_finds(all_finds, folder / "false_finds.png")
+    reports = write_reports(all_detections, folder)
+    draw_misses(all_detections, folder / "misses.png")
+    draw_false_detections(all_detections, folder / "false_finds.png")
     summary = json.dumps(_summary(recipe, reports), indent=2)
     (folder / "run.json").write_text(summary + "\n", encoding="utf-8")
     # Last, so that a folder with a model is a finished run.

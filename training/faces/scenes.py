@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     Teacher: TypeAlias = Callable[[Image, Path], tuple[Boxes, NDArray[np.float32]]]
 
 MATCHING_OVERLAP = 0.2
-"""A find of the teacher that overlaps an annotated face by so much (IoU) is that face, whatever its style."""
+"""A detection of the teacher that overlaps an annotated face by so much (IoU) is that face, whatever its style."""
 PART_FRACTION = 0.5
-"""A find of which so much lies inside an annotated face is a part of it, which must not be found."""
+"""A detection of which so much lies inside an annotated face is a part of it, which must not be found."""
 
 _T = TypeVar("_T")
 

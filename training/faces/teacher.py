@@ -1,6 +1,6 @@
 """The teacher: which faces does another detector see where nobody drew a box?
 
-Its finds are kept in a file beside the run, so that a run that goes on does not ask again.
+Its detections are kept in a file beside the run, so that a run that goes on does not ask again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROW = 5
 
 
 class Teacher:
-    """A detector and the file of its finds. Owned by one thread."""
+    """A detector and the file of its detections. Owned by one thread."""
 
     def __init__(self, recipe: TeacherRecipe, *, memory: Path) -> None:
         """Load the detector and what it has already said.
@@ -55,7 +55,7 @@ class Teacher:
         return rows[:, :4], rows[:, 4]
 
     def remember(self) -> None:
-        """Write the file of finds."""
+        """Write the file of detections."""
         part = self._memory.with_suffix(".part")
         part.write_text(json.dumps(self._finds), encoding="utf-8")
         part.replace(self._memory)

@@ -31,11 +31,6 @@ def build_network(recipe: ModelRecipe, *, labels: int) -> keras.Model:
             return _plain_cnn(recipe, labels=labels)
 
 
-def backbone_layers(network: keras.Model) -> list[Any]:
-    """The layers before the head."""
-    return [layer for layer in network.layers if layer.name != HEAD]
-
-
 def _mobilenet(recipe: ModelRecipe, *, labels: int) -> keras.Model:
     import keras
 

@@ -5,7 +5,7 @@ import { ask } from "./api.js";
 const { alert: id, label } = document.querySelector("[data-alert]").dataset;
 const form = document.getElementById("review");
 const none = document.getElementById("review-none");
-const says = document.getElementById("review-says");
+const message = document.getElementById("review-message");
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -17,14 +17,14 @@ async function keep(review) {
   try {
     await ask("PUT", `/api/v1/alerts/${id}/review`, { review });
   } catch (error) {
-    says.textContent = error.message;
+    message.textContent = error.message;
     return;
   }
   const isFalse = review !== label;
   const badge = document.querySelector("#review-state .badge");
   badge.className = `badge ${!review ? "" : isFalse ? "warning" : "good"}`;
   badge.textContent = !review ? "not reviewed yet" : isFalse ? "false alarm" : "confirmed";
-  says.textContent = !review ? "Taken back." : isFalse ? "Kept as a false alarm." : "Kept: the alert was right.";
+  message.textContent = !review ? "Taken back." : isFalse ? "Kept as a false alarm." : "Kept: the alert was right.";
   if (!review) {
     form.reset();
     for (const choice of form.elements.review) choice.checked = false;
@@ -44,7 +44,7 @@ document.getElementById("remove-really").addEventListener("click", async () => {
     await ask("DELETE", `/api/v1/alerts/${id}`);
     location.assign("/alerts");
   } catch (error) {
-    document.getElementById("remove-failed-says").textContent = error.message;
+    document.getElementById("remove-failed-message").textContent = error.message;
     document.getElementById("remove-failed").hidden = false;
   }
 });

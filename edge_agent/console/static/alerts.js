@@ -1,4 +1,4 @@
-// The gallery: a choice filters at once, and alerts that come in meanwhile are told.
+// The gallery: a choice filters at once, and new alerts are announced.
 
 import { Line } from "./line.js";
 import { askAgain } from "./pictures.js";
@@ -25,6 +25,6 @@ line.addEventListener("message", ({ detail }) => {
   if (!detail.alert || !fits(detail.alert)) return;
   count += 1;
   document.getElementById("new-alerts").hidden = false;
-  document.getElementById("new-alerts-says").textContent = count === 1 ? "A new alert has come in." : `${count} new alerts have come in.`;
+  document.getElementById("new-alerts-message").textContent = count === 1 ? "A new alert has come in." : `${count} new alerts have come in.`;
 });
 line.open();

@@ -1,4 +1,4 @@
-// A WebSocket to the device which comes back by itself, with growing pauses, and says on the page when it is lost.
+// A WebSocket to the device which reconnects with exponential backoff, and shows on the page when it is lost.
 
 const FIRST_PAUSE_SECONDS = 1;
 const LONGEST_PAUSE_SECONDS = 30;
@@ -9,7 +9,7 @@ const CROWDED = 4429;
 
 /**
  * Events: `open`; `message` with `detail` (a parsed object, or an ArrayBuffer); `lost`.
- * While the page is not looked at there is no connection, so that nothing is drawn and sent for nobody.
+ * While the page is not looked at there is no connection, so that no picture is drawn and sent for a hidden page.
  */
 export class Line extends EventTarget {
   #path;
@@ -75,7 +75,7 @@ export class Line extends EventTarget {
       this.dispatchEvent(new CustomEvent("message", { detail }));
     });
     socket.addEventListener("close", ({ code, reason }) => {
-      // One that was hung up, or that another has replaced, is missed by nobody.
+      // One that was hung up, or that another has replaced, needs no reconnect.
       if (socket !== this.#socket) return;
       if (code === LOGGED_OUT) location.assign(loginAddress());
       else this.#lost(code === CROWDED ? `${sentence(reason)} ` : "");
@@ -96,7 +96,7 @@ export class Line extends EventTarget {
 
 function say(text) {
   document.getElementById("line-lost").hidden = !text;
-  document.getElementById("line-lost-says").textContent = text;
+  document.getElementById("line-lost-message").textContent = text;
 }
 
 function sentence(text) {

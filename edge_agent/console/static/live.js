@@ -56,7 +56,7 @@ class Camera {
   }
 
   /** Draw a picture; resolves when it is on the screen. */
-  async show(sight, jpeg) {
+  async show(head, jpeg) {
     const picture = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
     if (this.isPaused) return picture.close();
     if (this.canvas.width !== picture.width || this.canvas.height !== picture.height) {
@@ -68,10 +68,10 @@ class Camera {
     picture.close();
     this.canvas.hidden = false;
     this.part("enlarge").hidden = !this.part("stage").requestFullscreen;
-    this.canvas.dataset.index = sight.index;
+    this.canvas.dataset.index = head.index;
     this.hasPicture = true;
-    if (!this.isAway) this.part("says").hidden = true;
-    this.showFaces(sight.faces);
+    if (!this.isAway) this.part("message").hidden = true;
+    this.showFaces(head.faces);
   }
 
   showFaces(faces) {
@@ -124,7 +124,7 @@ class Camera {
       if (!this.hasPicture) this.say("Trouble", state.faults.map(({ text }) => text).join("; "), "away");
     } else {
       this.showState("watching");
-      if (this.hasPicture) this.part("says").hidden = true;
+      if (this.hasPicture) this.part("message").hidden = true;
       else this.say("Waiting for a picture", "");
     }
     const [width, height] = state.frame_size ?? [0, 0];
@@ -149,9 +149,9 @@ class Camera {
   }
 
   say(head, why, icon = "") {
-    this.part("says").hidden = false;
-    this.part("says-head").textContent = head;
-    this.part("says-why").textContent = why;
+    this.part("message").hidden = false;
+    this.part("message-head").textContent = head;
+    this.part("message-why").textContent = why;
     this.part("icon-away").hidden = icon !== "away";
     this.part("icon-paused").hidden = icon !== "paused";
   }
@@ -202,19 +202,19 @@ line.addEventListener("lost", () => {
 line.addEventListener("message", async ({ detail }) => {
   if (detail instanceof ArrayBuffer) {
     const length = new DataView(detail).getUint32(0);
-    const sight = JSON.parse(utf8.decode(new Uint8Array(detail, LENGTH_BYTES, length)));
+    const head = JSON.parse(utf8.decode(new Uint8Array(detail, LENGTH_BYTES, length)));
     try {
-      await cameras.get(sight.camera)?.show(sight, new Uint8Array(detail, LENGTH_BYTES + length));
+      await cameras.get(head.camera)?.show(head, new Uint8Array(detail, LENGTH_BYTES + length));
     } finally {
       // The next one of this camera comes only now: a slow browser gets fewer, and nothing queues up.
-      line.send({ shown: sight.camera });
+      line.send({ shown: head.camera });
     }
   } else if (detail.overview) showOverview(detail.overview);
   else if (detail.error) showUnanswered(detail.error);
   else if (detail.alert) {
     await refreshNewest();
     const { label, camera } = detail.alert;
-    document.getElementById("newest-says").textContent = `New alert: ${WORDS[label]} at ${camera}`;
+    document.getElementById("newest-message").textContent = `New alert: ${WORDS[label]} at ${camera}`;
   }
 });
 

@@ -7,7 +7,7 @@ import { Line } from "./line.js";
 const LONGEST_SIDE_PX = 640;
 const JPEG_QUALITY = 0.85;
 const SECOND_MS = 1000;
-// A screen reader is told at most so often who is seen.
+// Shortest interval between two announcements to screen readers.
 const SAY_EVERY_MS = 4000;
 // Boxes that come later than this would lie beside whoever moves: the frame that they belong to is shown with them.
 const LATE_MS = 150;
@@ -142,7 +142,7 @@ function begin(what, moves) {
   shown = what;
   isMoving = moves;
   answeredAt = [];
-  part("stage-says").hidden = true;
+  part("stage-message").hidden = true;
   part("stop").hidden = false;
   const [width, height] = sizeOf(what);
   stage.style.aspectRatio = `${width} / ${height}`;
@@ -164,7 +164,7 @@ function stop() {
   isAsking = false;
   video.hidden = still.hidden = part("stop").hidden = true;
   part("open").hidden = false;
-  part("stage-says").hidden = false;
+  part("stage-message").hidden = false;
   boxes.getContext("2d").clearRect(0, 0, boxes.width, boxes.height);
   delete boxes.dataset.faces;
   part("found").replaceChildren(element("li", "soft", "nothing analysed yet"));
@@ -252,15 +252,15 @@ function list(faces) {
   if (now - saidAt < SAY_EVERY_MS) return;
   saidAt = now;
   const text = faces.map(({ label }) => WORDS[label]).join(", ") || "no face found";
-  if (part("found-says").textContent !== text) part("found-says").textContent = text;
+  if (part("found-message").textContent !== text) part("found-message").textContent = text;
 }
 
 function sizeOf(what) {
   return what === video ? [video.videoWidth, video.videoHeight] : [what.width, what.height];
 }
 
-function trouble(head = "", says = "") {
+function trouble(head = "", text = "") {
   part("trouble").hidden = !head;
   part("trouble-head").textContent = head;
-  part("trouble-says").textContent = says;
+  part("trouble-message").textContent = text;
 }

@@ -96,7 +96,7 @@ def test_grey_and_one_output_are_put_in_front_and_behind(keras_3, greys, tmp_pat
     for runtime in RUNTIMES:
         classifier = open_classifier(tmp_path / "out" / "grey-for-device.tflite", runtime=runtime)
         assert classifier.card.source["colours"] == "grey"
-        assert classifier.takes_pixels_as_they_are is ("integers" in form)
+        assert (classifier._table is None) is ("integers" in form)
         dark, light = (classifier.scores(coloured(one, seed=9), WHOLE) for one in (DARK, LIGHT))
         assert dark["with_mask"] > 0.9
         assert light["without_mask"] > 0.9

@@ -57,7 +57,7 @@ def test_pixels_go_into_an_int8_model_as_they_are(converted):
     assert classifier.card.input.dtype == "uint8"
     assert classifier.card.input.scale == 1 / 127.5
     assert classifier.card.output.dtype == "uint8"
-    assert classifier.takes_pixels_as_they_are
+    assert classifier._table is None
 
 
 def test_the_card_says_what_was_done(converted):
@@ -348,7 +348,7 @@ def test_grey_and_means_of_each_channel_stand_in_front_of_the_network(keras_3, c
 
     for runtime in RUNTIMES:
         classifier = open_classifier(tmp_path / "out" / "grey.tflite", runtime=runtime)
-        assert classifier.takes_pixels_as_they_are
+        assert classifier._table is None
         assert classifier.classify(coloured((60, 60, 60), seed=5), WHOLE).label == "with_mask"
         assert classifier.classify(coloured((170, 170, 170), seed=5), WHOLE).label == "without_mask"
     source = read_classifier_card(tmp_path / "out" / "grey.tflite").source

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NOTHING = np.zeros((0, 4), np.float32)
 FOUND = Box(100, 40, 140, 100)
 DRAWN = (102.0, 58.0, 138.0, 106.0)
-"""Its centre lies a fifth of the find's height lower; nine tenths as wide, eight tenths as high."""
+"""Its centre lies a fifth of the detection's height lower; nine tenths as wide, eight tenths as high."""
 
 
 def finds(*faces: Face) -> DetectorCandidate:

@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from converter.faces.confidence import SCORES, choose_min_score
-from training.faces.judge import Finds
+from training.faces.judge import SceneDetections
 from training.faces.scenes import Scene
 
 FACE, ELSEWHERE = (10.0, 10.0, 40.0, 40.0), (60.0, 60.0, 90.0, 90.0)
 
 
-def found(face_score: float, *, false_score: float) -> Finds:
+def found(face_score: float, *, false_score: float) -> SceneDetections:
     """A scene with one face, which is found, and something that is none."""
     scene = Scene(Path("scene.png"), "street", np.array([FACE], np.float32), np.zeros((0, 4), np.float32), 0.0)
-    return Finds(scene, np.array([FACE, ELSEWHERE], np.float32), np.array([face_score, false_score], np.float32))
+    return SceneDetections(
+        scene, np.array([FACE, ELSEWHERE], np.float32), np.array([face_score, false_score], np.float32)
+    )
 
 
 def test_the_score_lies_between_faces_and_what_is_none():

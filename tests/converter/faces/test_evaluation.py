@@ -1,4 +1,4 @@
-"""A detector's finds are held against annotations, and against pictures that hold nobody."""
+"""A detector's detections are held against annotations, and against pictures without people."""
 
 from __future__ import annotations
 

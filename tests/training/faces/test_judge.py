@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from training.faces.judge import Finds, average_precision, match
+from training.faces.judge import SceneDetections, average_precision, match
 from training.faces.scenes import Scene
 
 if TYPE_CHECKING:
@@ -18,34 +18,34 @@ NOTHING = np.zeros((0, 4), np.float32)
 FACES = np.array([[0, 0, 20, 20], [40, 0, 60, 20], [80, 0, 90, 10]], np.float32)
 
 
-def finds(
+def detections(
     rows: list[tuple[float, ...]], *, faces: NDArray[np.float32] = FACES, ignored: NDArray[np.float32] = NOTHING
-) -> Finds:
+) -> SceneDetections:
     table = np.array(rows, np.float32).reshape(-1, 5)
-    return Finds(Scene(Path("x.png"), "drawn", faces, ignored, 0.0), table[:, :4], table[:, 4])
+    return SceneDetections(Scene(Path("x.png"), "drawn", faces, ignored, 0.0), table[:, :4], table[:, 4])
 
 
 def test_every_face_found_and_nothing_else_is_one():
-    found = finds([(0, 0, 20, 20, 0.9), (40, 0, 60, 20, 0.8)])
+    found = detections([(0, 0, 20, 20, 0.9), (40, 0, 60, 20, 0.8)])
 
     assert average_precision([found], overlap=0.5, smallest_px=16) == 1.0
 
 
 def test_a_surer_false_find_costs_precision():
-    found = finds([(100, 0, 130, 30, 0.95), (0, 0, 20, 20, 0.9), (40, 0, 60, 20, 0.8)])
+    found = detections([(100, 0, 130, 30, 0.95), (0, 0, 20, 20, 0.9), (40, 0, 60, 20, 0.8)])
 
     assert average_precision([found], overlap=0.5, smallest_px=16) == pytest.approx(2 / 3)
 
 
 def test_a_second_find_of_the_same_face_is_false():
-    found = finds([(0, 0, 20, 20, 0.9), (1, 0, 21, 20, 0.8)])
+    found = detections([(0, 0, 20, 20, 0.9), (1, 0, 21, 20, 0.8)])
 
     assert match(found, overlap=0.5, smallest_px=16).hits.tolist() == [True, False]
     assert average_precision([found], overlap=0.5, smallest_px=16) == pytest.approx(0.5)
 
 
 def test_small_faces_and_small_finds_count_neither_way():
-    found = finds([(80, 0, 90, 10, 0.9), (200, 0, 210, 10, 0.9), (0, 0, 20, 20, 0.8), (40, 0, 60, 20, 0.8)])
+    found = detections([(80, 0, 90, 10, 0.9), (200, 0, 210, 10, 0.9), (0, 0, 20, 20, 0.8), (40, 0, 60, 20, 0.8)])
 
     assert match(found, overlap=0.5, smallest_px=16).counted.tolist() == [False, False, True, True]
     assert average_precision([found], overlap=0.5, smallest_px=16) == 1.0
@@ -53,11 +53,11 @@ def test_small_faces_and_small_finds_count_neither_way():
 
 def test_a_find_on_a_place_to_ignore_counts_neither_way():
     ignored = np.array([[100, 0, 130, 30]], np.float32)
-    found = finds([(100, 0, 130, 30, 0.95), (0, 0, 20, 20, 0.9), (40, 0, 60, 20, 0.8)], ignored=ignored)
+    found = detections([(100, 0, 130, 30, 0.95), (0, 0, 20, 20, 0.9), (40, 0, 60, 20, 0.8)], ignored=ignored)
 
     assert average_precision([found], overlap=0.5, smallest_px=16) == 1.0
 
 
 def test_nothing_found_and_nothing_to_find_are_no_crash():
-    assert average_precision([finds([])], overlap=0.5, smallest_px=16) == 0.0
-    assert average_precision([finds([(0, 0, 20, 20, 0.9)], faces=NOTHING)], overlap=0.5, smallest_px=16) == 0.0
+    assert average_precision([detections([])], overlap=0.5, smallest_px=16) == 0.0
+    assert average_precision([detections([(0, 0, 20, 20, 0.9)], faces=NOTHING)], overlap=0.5, smallest_px=16) == 0.0

@@ -1,4 +1,4 @@
-"""A detector's finds are the faces they overlap, or nobody's."""
+"""Detections are the faces they overlap, or none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.training.faces.conftest import RELEASED, write_scenes
-from training.faces.mine import label_finds, mine
+from training.faces.mine import label_detections, mine
 
 if TYPE_CHECKING:
     from edge_agent.domain import Class
@@ -27,24 +27,24 @@ FACES: list[tuple[Boxes, Class]] = [(boxes([0, 0, 40, 40]), "with_mask"), (boxes
 
 
 def test_a_find_is_the_face_that_it_overlaps_most_with_its_own_box():
-    (find,) = label_finds(boxes([98, 2, 138, 40]), FACES, avoided=NOWHERE)
+    (detection,) = label_detections(boxes([98, 2, 138, 40]), FACES, avoided=NOWHERE)
 
-    assert (find.label, find.box) == ("without_mask", (98, 2, 138, 40))
+    assert (detection.label, detection.box) == ("without_mask", (98, 2, 138, 40))
 
 
 @pytest.mark.parametrize("box", [[200, 0, 240, 40], [10, 20, 25, 35]])
 def test_a_find_beside_every_face_or_on_a_small_part_of_one_is_no_face(box):
-    (find,) = label_finds(boxes(box), FACES, avoided=NOWHERE)
+    (detection,) = label_detections(boxes(box), FACES, avoided=NOWHERE)
 
-    assert find.label == "no_face"
+    assert detection.label == "no_face"
 
 
 def test_a_find_that_is_half_a_face_is_left_out():
-    assert label_finds(boxes([0, 0, 40, 16]), FACES, avoided=NOWHERE) == []
+    assert label_detections(boxes([0, 0, 40, 16]), FACES, avoided=NOWHERE) == []
 
 
 def test_a_find_where_a_face_may_be_that_nobody_annotated_is_left_out():
-    assert label_finds(boxes([200, 0, 240, 40]), FACES, avoided=boxes([202, 0, 240, 42])) == []
+    assert label_detections(boxes([200, 0, 240, 40]), FACES, avoided=boxes([202, 0, 240, 42])) == []
 
 
 @pytest.mark.tensorflow
@@ -74,6 +74,6 @@ def test_finds_are_written_as_scenes_that_name_the_same_pictures(tmp_path, monke
 
 
 def test_what_is_small_beside_people_may_be_a_face_without_an_annotation() -> None:
-    assert label_finds(boxes([200, 0, 222, 40]), FACES, avoided=NOWHERE, smallest_px=24.0) == []
-    (find,) = label_finds(boxes([200, 0, 226, 40]), FACES, avoided=NOWHERE, smallest_px=24.0)
-    assert find.label == "no_face"
+    assert label_detections(boxes([200, 0, 222, 40]), FACES, avoided=NOWHERE, smallest_px=24.0) == []
+    (detection,) = label_detections(boxes([200, 0, 226, 40]), FACES, avoided=NOWHERE, smallest_px=24.0)
+    assert detection.label == "no_face"
