@@ -15,6 +15,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 from edge_agent.alerts.database import is_begun, is_written, open_at_rest, open_beside, transaction
+from edge_agent.alerts.people import rows_between
 from edge_agent.alerts.timeline import read_timeline
 from edge_agent.errors import UnavailableError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from edge_agent.alerts.people import PeopleRow
     from edge_agent.alerts.timeline import Timeline
 
 Result = TypeVar("Result")
@@ -150,6 +152,16 @@ class AlertHistory:
         query = f"SELECT day, label, count(*) FROM alerts{where} GROUP BY day, label ORDER BY day, label"  # noqa: S608
         rows = self._do(lambda database: database.execute(query, (*values, first, today.isoformat())).fetchall())
         return [DayCount(*row) for row in rows or ()]
+
+    def people(self, *, camera: str = "", first: date, last: date) -> list[PeopleRow]:
+        """The people counted on the days from `first` to `last` of the device's clock; `camera` empty: at all.
+
+        Raises:
+            UnavailableError: the file cannot be read.
+        """
+        begin, end = (datetime(day.year, day.month, day.day).astimezone() for day in (first, last + timedelta(days=1)))
+        rows = self._do(lambda database: rows_between(database, begin, end))
+        return [row for row in rows or () if camera in ("", row[0])]
 
     def count(self) -> int:
         """How many entries there are.

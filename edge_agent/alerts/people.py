@@ -5,20 +5,24 @@ A row for each hour, camera and label. No picture, no id and no time of a single
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from edge_agent.domain import COUNTED_AS, timestamp
 from edge_agent.messages.counts import CountedPeriod, PeopleCounts
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from edge_agent.domain import Person
 
 HOUR_SECONDS = 3600
 PERIODS: tuple[Literal["hour", "day"], ...] = ("hour", "day")
+CSV_COLUMNS = ("people", *COUNTED_AS, "changed", "compliance")
 COLUMNS = "camera, hour, counted_as, people, changed"
 TABLES = (
     # hour: seconds since 1970 of its beginning.
@@ -40,6 +44,8 @@ ADD_PEOPLE = (
     f"INSERT INTO people ({COLUMNS}) VALUES (?, ?, ?, ?, ?) "  # noqa: S608  (constants)
     "ON CONFLICT DO UPDATE SET people = people + excluded.people, changed = changed + excluded.changed"
 )
+
+By: TypeAlias = Literal["hour", "day", "camera"]
 
 PeopleRow: TypeAlias = "tuple[str, int, str, int, int]"
 
@@ -85,6 +91,33 @@ def by_camera(rows: Iterable[PeopleRow]) -> dict[str, PeopleCounts]:
     for camera, _, counted_as, count, changed in rows:
         people.setdefault(camera, Counter()).update({counted_as: count, "changed": changed})
     return {camera: PeopleCounts.model_validate(counts) for camera, counts in people.items()}
+
+
+def grouped(rows: Iterable[PeopleRow], by: By) -> dict[str, PeopleCounts]:
+    """Add up rows by day of the device's clock (YYYY-MM-DD), by hour (RFC 3339, UTC) or by camera, in order."""
+    people: dict[str, PeopleCounts] = {}
+    for row in sorted(rows, key=lambda row: row[1]):
+        when = datetime.fromtimestamp(row[1], timezone.utc)
+        key = {"camera": row[0], "hour": timestamp(when), "day": when.astimezone().date().isoformat()}[by]
+        (counts,) = by_camera([row]).values()
+        people[key] = people.get(key, PeopleCounts()) + counts
+    return dict(sorted(people.items()))
+
+
+def as_csv(counted: Mapping[str, PeopleCounts], by: By) -> str:
+    """Groups as comma-separated values, with a line of headings."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([by, *CSV_COLUMNS])
+    for name, counts in counted.items():
+        values = values_of(counts)
+        writer.writerow([name, *(values[column] for column in CSV_COLUMNS)])
+    return text.getvalue()
+
+
+def values_of(counts: PeopleCounts) -> dict[str, int | float | None]:
+    """Counts with their sum and the compliance."""
+    return {"people": counts.people, **counts.model_dump(), "compliance": counts.compliance}
 
 
 def unsent_periods(

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import sys
-from datetime import date, datetime, timedelta, timezone
-from itertools import groupby
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.inspection import read_counts
-from edge_agent.alerts.people import by_camera
+from edge_agent.alerts.people import as_csv, grouped, values_of
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
-from edge_agent.domain import COUNTED_AS, timestamp
+from edge_agent.domain import COUNTED_AS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Mapping
 
-    from edge_agent.alerts.people import PeopleRow
     from edge_agent.messages.counts import PeopleCounts
 
-ALL_CAMERAS = "all cameras"
 COLUMNS = ("people", *COUNTED_AS, "changed")
 
 
@@ -52,55 +47,26 @@ def run(options: argparse.Namespace) -> int:
     rows = read_counts(config.store_file, begin=begin, end=end)
     if options.camera:
         rows = [row for row in rows if row[0] == options.camera]
-    counted = list(_grouped(rows, options.by))
+    counted = grouped(rows, options.by)
     if options.json:
-        for name, counts in counted:
-            print_json({options.by: name, **_values(counts), "compliance": counts.compliance})
+        for name, counts in counted.items():
+            print_json({options.by: name, **values_of(counts)})
     elif options.csv:
-        _print_csv(counted, options.by)
+        print(as_csv(counted, options.by), end="")
     else:
         _print_table(counted, options.by)
     return 0
 
 
-def _grouped(rows: Iterable[PeopleRow], by: str) -> Iterator[tuple[str, PeopleCounts]]:
-    def name(row: PeopleRow) -> str:
-        when = datetime.fromtimestamp(row[1], timezone.utc)
-        match by:
-            case "camera":
-                return row[0]
-            case "hour":
-                return timestamp(when)
-            case _:
-                return when.astimezone().date().isoformat()
-
-    for key, group in groupby(sorted(rows, key=name), key=name):
-        # All cameras as one.
-        (counts,) = by_camera((ALL_CAMERAS, *row[1:]) for row in group).values()
-        yield key, counts
-
-
-def _values(counts: PeopleCounts) -> dict[str, int]:
-    return {"people": counts.people, **counts.model_dump()}
-
-
-def _print_csv(counted: Iterable[tuple[str, PeopleCounts]], by: str) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([by, *COLUMNS, "compliance"])
-    for name, counts in counted:
-        values = _values(counts)
-        writer.writerow([name, *(values[column] for column in COLUMNS), counts.compliance])
-
-
-def _print_table(counted: list[tuple[str, PeopleCounts]], by: str) -> None:
+def _print_table(counted: Mapping[str, PeopleCounts], by: str) -> None:
     if not counted:
         print("nobody was counted in this time")
         return
-    width = max(len(by), *(len(name) for name, _ in counted))
+    width = max(len(by), *map(len, counted))
     headings = [column.replace("mask_worn_incorrectly", "incorrectly") for column in COLUMNS]
     print(f"{by:{width}}  {'  '.join(f'{heading:>12}' for heading in headings)}  {'compliance':>10}")
-    for name, counts in counted:
-        values = _values(counts)
+    for name, counts in counted.items():
+        values = values_of(counts)
         share = "-" if counts.compliance is None else f"{counts.compliance:.1%}"
         print(f"{name:{width}}  {'  '.join(f'{values[column]:>12}' for column in COLUMNS)}  {share:>10}")
 

@@ -3,7 +3,7 @@
 # FastAPI reads the annotations at run time: they stand as they are, not as text.
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response, Security
@@ -12,6 +12,7 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 
 from edge_agent.alerts.crops import find_crop
 from edge_agent.alerts.history import Review
+from edge_agent.alerts.people import By, grouped, values_of
 from edge_agent.bridge.protocol import ChangeReply
 from edge_agent.console import schemas
 from edge_agent.console.alert_view import ALERT_ID_PATTERN, alert_as_json, alert_in_detail
@@ -233,6 +234,15 @@ class Api:
             summary="Count alerts by day and label",
             tags=["alerts"],
         )
+        add(
+            "/counts",
+            self.counts,
+            methods=["GET"],
+            response_model=schemas.PeopleCounted,
+            responses=problems(),
+            summary="Count people by what they wear",
+            tags=["alerts"],
+        )
 
     async def detect(self, request: Request) -> Response:
         """Send a JPEG, PNG, WebP or BMP picture in the form's field `file`, or as base64 in JSON."""
@@ -336,6 +346,19 @@ class Api:
             self._context.history.days, camera=camera, label=label, last=last, today=today
         )
         return JSONResponse({"days": [{"day": one.day, "label": one.label, "count": one.count} for one in counts]})
+
+    async def counts(
+        self,
+        camera: CameraFilter = "",
+        by: Annotated[By, Query(description="A row for each")] = "day",
+        last: Annotated[int, Query(ge=1, le=MOST_DAYS, description="So many days, today included")] = 30,
+    ) -> Response:
+        """People who have left, by day of the device's clock, hour (UTC) or camera; rows without any are left out."""
+        today = datetime.now(timezone.utc).astimezone().date()
+        rows = await self._context.worker.do(
+            self._context.history.people, camera=camera, first=today - timedelta(days=last - 1), last=today
+        )
+        return JSONResponse({"counts": [{"of": key, **values_of(one)} for key, one in grouped(rows, by).items()]})
 
     # By the worker: what reads the history or the disk.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
-    from edge_agent.domain import Label
+    from edge_agent.domain import CountedAs, Label
 
 DAYS_PX = 120
 TIMELINE_PX = 220
@@ -34,6 +34,9 @@ MOST_TICKS = 8
 DIGITS = 2
 
 
+COUNTED_WORDS: Mapping[str, str] = {"undecided": "undecided"} | {str(label): words for label, words in WORDS.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line across with its value at the left."""
@@ -44,19 +47,19 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What one label has of a day's column."""
+    """What one label has of a column."""
 
-    label: Label
+    label: CountedAs
     y: float
     height: float
 
 
 @dataclass(frozen=True, slots=True)
-class DayColumn:
-    """One day: its bars, its summary for screen readers, and its word below the axis where it has one."""
+class Column:
+    """One day or hour: its bars, its summary for screen readers, and its word below the axis where it has one."""
 
-    day: str
-    counts: Mapping[Label, int]
+    key: str
+    counts: Mapping[CountedAs, int]
     total: int
     summary: str
     text: str
@@ -66,48 +69,86 @@ class DayColumn:
     bar_width: float
     middle: float
     bars: tuple[Bar, ...]
+    share: float | None
+    """0..1, drawn as a line over all columns; None: no point."""
+    share_y: float
 
 
 @dataclass(frozen=True, slots=True)
-class DaysChart:
-    """Alerts of each day, stacked by label."""
+class BarsChart:
+    """Counts of days or hours, stacked by label."""
 
     title: str
     height_px: int
     lines: tuple[Line, ...]
-    days: tuple[DayColumn, ...]
+    columns: tuple[Column, ...]
 
 
-def days_chart(days: Sequence[date], counts: Mapping[tuple[str, str], int], *, labels: Sequence[Label]) -> DaysChart:
-    """Lay out a column for each day. `counts` is by ISO day and label, and what it lacks is 0."""
-    totals = {day: sum(counts.get((day.isoformat(), label), 0) for label in labels) for day in days}
-    step = _whole_step(max(totals.values(), default=0))
-    highest = step * max(1, math.ceil(max(totals.values(), default=0) / step))
-    width = 100 / max(len(days), 1)
-    columns = [
-        _column(
-            day,
-            {label: counts.get((day.isoformat(), label), 0) for label in labels},
-            place=(number * width, width),
-            unit_px=DAYS_PX / highest,
-            # Counted from the newest day, which has a word always.
-            has_word=(len(days) - 1 - number) % WORD_EVERY_DAYS == 0,
-        )
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A day or an hour: its key, its name for a sentence, and what may stand below the axis."""
+
+    key: str
+    name: str
+    text: str
+
+
+def days_of(days: Sequence[date]) -> list[Period]:
+    """Days by their ISO date, every seventh with a word, the newest always."""
+    last = len(days) - 1
+    return [
+        Period(day.isoformat(), short_day(day), short_day(day) if (last - number) % WORD_EVERY_DAYS == 0 else "")
         for number, day in enumerate(days)
     ]
-    return DaysChart(
-        title=f"Alerts of the last {len(days)} days: {sum(totals.values())}",
+
+
+def bars_chart(
+    periods: Sequence[Period],
+    counts: Mapping[tuple[str, str], int],
+    *,
+    labels: Sequence[CountedAs],
+    title: str,
+    noun: tuple[str, str],
+    shares: Mapping[str, float] | None = None,
+) -> BarsChart:
+    """Lay out a column for each period. `counts` is by key and label, and what it lacks is 0.
+
+    `noun` is what is counted, one and several; `shares`, 0..1 by key, become a line.
+    """
+    rows = [{label: counts.get((period.key, label), 0) for label in labels} for period in periods]
+    most = max((sum(row.values()) for row in rows), default=0)
+    step = _whole_step(most)
+    highest = step * max(1, math.ceil(most / step))
+    width = 100 / max(len(periods), 1)
+    return BarsChart(
+        title=title,
         height_px=DAYS_PX,
         lines=tuple(
             Line(_px(DAYS_PX - value * DAYS_PX / highest), str(value)) for value in range(0, highest + 1, step)
         ),
-        days=tuple(columns),
+        columns=tuple(
+            _column(
+                period,
+                row,
+                place=(number * width, width),
+                unit_px=DAYS_PX / highest,
+                noun=noun,
+                share=(shares or {}).get(period.key),
+            )
+            for number, (period, row) in enumerate(zip(periods, rows, strict=True))
+        ),
     )
 
 
 def _column(
-    day: date, counts: Mapping[Label, int], *, place: tuple[float, float], unit_px: float, has_word: bool
-) -> DayColumn:
+    period: Period,
+    counts: Mapping[CountedAs, int],
+    *,
+    place: tuple[float, float],
+    unit_px: float,
+    noun: tuple[str, str],
+    share: float | None,
+) -> Column:
     x, width = place
     bars, y = [], float(DAYS_PX)
     for label, count in counts.items():
@@ -115,19 +156,22 @@ def _column(
             y -= count * unit_px
             bars.append(Bar(label, _px(y), _px(count * unit_px)))
     total = sum(counts.values())
-    parts = ", ".join(f"{count} {WORDS[label]}" for label, count in counts.items() if count)
-    return DayColumn(
-        day=day.isoformat(),
+    parts = ", ".join(f"{count} {COUNTED_WORDS[label]}" for label, count in counts.items() if count)
+    with_share = "" if share is None else f", compliance {share:.0%}"
+    return Column(
+        key=period.key,
         counts=counts,
         total=total,
-        summary=f"{short_day(day)}: {total} {'alert' if total == 1 else 'alerts'}{f' ({parts})' if parts else ''}",
-        text=short_day(day) if has_word else "",
+        summary=f"{period.name}: {total} {noun[total != 1]}{f' ({parts})' if parts else ''}{with_share}",
+        text=period.text,
         x=_px(x),
         width=_px(width),
         bar_x=_px(x + width * (1 - BAR_FRACTION) / 2),
         bar_width=_px(width * BAR_FRACTION),
         middle=_px(x + width / 2),
         bars=tuple(bars),
+        share=share,
+        share_y=_px(DAYS_PX * (1 - (share or 0.0))),
     )
 
 

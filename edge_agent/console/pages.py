@@ -10,9 +10,11 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
+from edge_agent.alerts.people import as_csv, beginning_of, following, grouped
 from edge_agent.console import charts
 from edge_agent.console.alert_view import crop_state
-from edge_agent.domain import LABELS
+from edge_agent.domain import COUNTED_AS, LABELS, timestamp
+from edge_agent.messages.counts import PeopleCounts
 from edge_agent.vision.annotation import WORDS
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 A_PAGE = 24
 """Full rows of 2, 3, 4, 6 and 8; few enough pictures at once for console.max_requests_per_second."""
 CHART_DAYS = 30
+EXPORTED_DAYS = 400
 VIOLATIONS: tuple[Label, ...] = ("without_mask", "mask_worn_incorrectly")
 RESOLUTIONS = {"left": "left the picture", "compliant": "put the mask on"}
 REVIEWS: tuple[tuple[Review, str, str], ...] = (
@@ -100,6 +103,24 @@ def router(context: Context, templates: Jinja2Templates) -> APIRouter:
             request, "login.html", {"trouble": _trouble(asked), "next": asked.get("next", "")}
         )
 
+    @pages.get("/counts")
+    async def counts(request: Request) -> Response:
+        camera, day = request.query_params.get("camera", ""), _day(request.query_params.get("day", ""))
+        values = await context.worker.do(_counts, context.history, context.cameras, camera=camera, day=day)
+        return templates.TemplateResponse(request, "counts.html", values)
+
+    @pages.get("/counts.csv")
+    async def counts_as_csv(request: Request) -> Response:
+        today = datetime.now(timezone.utc).astimezone().date()
+        rows = await context.worker.do(
+            context.history.people,
+            camera=request.query_params.get("camera", ""),
+            first=today - timedelta(days=EXPORTED_DAYS),
+            last=today,
+        )
+        headers = {"Content-Disposition": "attachment; filename=counts.csv"}
+        return Response(as_csv(grouped(rows, "hour"), "hour"), media_type="text/csv", headers=headers)
+
     _add_alerts(pages, context, templates)
     return pages
 
@@ -154,7 +175,13 @@ def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) ->
         "asked": choice,
         "entries": entries,
         "how_many": _how_many(len(entries), is_more=len(found) > A_PAGE),
-        "chart": charts.days_chart(days, {(each.day, each.label): each.count for each in counted}, labels=VIOLATIONS),
+        "chart": charts.bars_chart(
+            charts.days_of(days),
+            {(each.day, each.label): each.count for each in counted},
+            labels=VIOLATIONS,
+            title=f"Alerts of the last {CHART_DAYS} days: {sum(each.count for each in counted)}",
+            noun=("alert", "alerts"),
+        ),
         "day_address": lambda day: choice.address(day=day),
         "older_address": choice.address(before=entries[-1].id) if len(found) > A_PAGE else "",
         "newest_address": choice.address(),
@@ -165,6 +192,48 @@ def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) ->
         "violations": VIOLATIONS,
         "reviews": REVIEW_FILTERS,
     }
+
+
+def _counts(history: AlertHistory, cameras: tuple[str, ...], *, camera: str, day: str) -> dict[str, Any]:
+    """Look up who passed in the last days, and in the hours of one of them."""
+    today = datetime.now(timezone.utc).astimezone().date()
+    days = [today - timedelta(days=back) for back in reversed(range(CHART_DAYS))]
+    shown = date.fromisoformat(day) if day else today
+    by_day = grouped(history.people(camera=camera, first=days[0], last=today), "day")
+    by_hour = grouped(history.people(camera=camera, first=shown, last=shown), "hour")
+    midnight = beginning_of("day", datetime(shown.year, shown.month, shown.day, 12).astimezone())
+    starts = [midnight]
+    while (start := starts[-1] + timedelta(hours=1)) < following("day", midnight):
+        starts.append(start)
+    hours = [
+        charts.Period(timestamp(start), f"{start.astimezone():%H:%M}", f"{start.astimezone():%H}" if n % 3 == 0 else "")
+        for n, start in enumerate(starts)
+    ]
+    people = sum(by_day.values(), PeopleCounts())
+    return {
+        "camera": camera,
+        "cameras": list(dict.fromkeys([*cameras, *([camera] if camera else [])])),
+        "labels": COUNTED_AS,
+        "shown": shown.isoformat(),
+        "people": people,
+        "by_day": by_day,
+        "days": _people_chart(charts.days_of(days), by_day, title=f"People of the last {CHART_DAYS} days"),
+        "hours": _people_chart(hours, by_hour, title=f"People of {charts.short_day(shown)} by hour"),
+        # An hour leads nowhere further.
+        "address_of_hour": lambda _key: "#hours-head",
+        "address": lambda key: "/counts?" + urlencode({"day": key} | ({"camera": camera} if camera else {})),
+    }
+
+
+def _people_chart(periods: list[charts.Period], counts: Mapping[str, PeopleCounts], *, title: str) -> charts.BarsChart:
+    return charts.bars_chart(
+        periods,
+        {(key, label): getattr(one, label) for key, one in counts.items() for label in COUNTED_AS},
+        labels=COUNTED_AS,
+        title=title,
+        noun=("person", "people"),
+        shares={key: one.compliance for key, one in counts.items() if one.compliance is not None},
+    )
 
 
 def _how_many(count: int, *, is_more: bool) -> str:

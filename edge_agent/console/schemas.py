@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edge_agent.alerts.history import Review
 from edge_agent.domain import Label
 from edge_agent.messages.alert import AlertMessage
+from edge_agent.messages.message import Count
 from edge_agent.messages.result import Delivery
 from edge_agent.messages.status import Reason
 from edge_agent.messages.telemetry import Figures
@@ -131,6 +132,25 @@ class DayCount(_Answer):
     day: str = Field(description="Of the device's own time zone")
     label: Label
     count: int
+
+
+class PeopleCount(_Answer):
+    """People of a day, an hour or a camera."""
+
+    of: str = Field(description="The day as YYYY-MM-DD, the beginning of the hour, or the camera")
+    people: Count = Field(description="All of them")
+    with_mask: Count
+    without_mask: Count
+    mask_worn_incorrectly: Count
+    undecided: Count
+    changed: Count = Field(description="Of all of these, people whose mask was put on or taken off in view")
+    compliance: float | None = Field(description="Share with a mask among those decided; null where nobody was")
+
+
+class PeopleCounted(_Answer):
+    """Counts, in order."""
+
+    counts: list[PeopleCount]
 
 
 class Days(_Answer):

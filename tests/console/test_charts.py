@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_agent.console.charts import DAYS_PX, TIMELINE_PX, Point, days_chart, timeline_chart
+from edge_agent.console.charts import DAYS_PX, TIMELINE_PX, Point, bars_chart, days_of, timeline_chart
 
 if TYPE_CHECKING:
     from edge_agent.domain import Label
 
 LABELS: tuple[Label, ...] = ("without_mask", "mask_worn_incorrectly")
 DAYS = [date(2026, 11, 25) - timedelta(days=back) for back in reversed(range(30))]
+
+
+def days_chart(days, counts, *, labels):
+    return bars_chart(days_of(days), counts, labels=labels, title="Alerts", noun=("alert", "alerts"))
 
 
 def a_timeline(points, *, resolved=None):
@@ -29,7 +33,7 @@ def test_bars_of_a_day_stand_on_each_other_and_reach_what_the_lines_say():
         DAYS, {("2026-11-25", "without_mask"): 6, ("2026-11-25", "mask_worn_incorrectly"): 2}, labels=LABELS
     )
 
-    without, wrongly = chart.days[-1].bars
+    without, wrongly = chart.columns[-1].bars
     assert without.y + without.height == DAYS_PX
     assert wrongly.y + wrongly.height == without.y
     assert wrongly.y == {line.text: line.y for line in chart.lines}["8"]
@@ -38,17 +42,17 @@ def test_bars_of_a_day_stand_on_each_other_and_reach_what_the_lines_say():
 def test_days_without_an_alert_have_no_bar_and_all_lie_inside():
     chart = days_chart(DAYS, {("2026-11-20", "without_mask"): 1}, labels=LABELS)
 
-    assert [day.day for day in chart.days if day.bars] == ["2026-11-20"]
-    assert chart.days[0].x == 0
-    assert chart.days[-1].x + chart.days[-1].width == pytest.approx(100, abs=0.1)
+    assert [day.key for day in chart.columns if day.bars] == ["2026-11-20"]
+    assert chart.columns[0].x == 0
+    assert chart.columns[-1].x + chart.columns[-1].width == pytest.approx(100, abs=0.1)
 
 
 def test_a_day_says_aloud_what_its_bars_show():
     chart = days_chart(DAYS, {("2026-11-25", "without_mask"): 6, ("2026-11-24", "without_mask"): 1}, labels=LABELS)
 
-    assert chart.days[-1].summary == "25 Nov: 6 alerts (6 no mask)"
-    assert chart.days[-2].summary == "24 Nov: 1 alert (1 no mask)"
-    assert chart.days[-3].summary == "23 Nov: 0 alerts"
+    assert chart.columns[-1].summary == "25 Nov: 6 alerts (6 no mask)"
+    assert chart.columns[-2].summary == "24 Nov: 1 alert (1 no mask)"
+    assert chart.columns[-3].summary == "23 Nov: 0 alerts"
 
 
 def test_no_alert_at_all_is_a_chart_too():
@@ -68,7 +72,7 @@ def test_lines_across_are_few_and_round(highest, step):
 
 
 def test_the_newest_day_has_a_word_below():
-    words = [day.text for day in days_chart(DAYS, {}, labels=LABELS).days if day.text]
+    words = [day.text for day in days_chart(DAYS, {}, labels=LABELS).columns if day.text]
 
     assert words == ["28 Oct", "4 Nov", "11 Nov", "18 Nov", "25 Nov"]
 

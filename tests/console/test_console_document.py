@@ -59,19 +59,19 @@ def test_the_numbers_are_the_true_ones():
         f"`max_viewers` + {server.MOST_BESIDE_VIEWERS}",
         f"longer than {connection_limits.HEAD_SECONDS:.0f} s",
         f"for {connection_limits.BODY_SILENCE_SECONDS:.0f} s in a body ({connection_limits.BODY_SECONDS:.0f} s",
-        f"of an answer for {connection_limits.UNREAD_SECONDS:.0f} s",
-        f"after {server.PING_SECONDS + server.PONG_SECONDS:.0f} s without",
+        f"of a response for {connection_limits.UNREAD_SECONDS:.0f} s",
+        f"a ping within {server.PING_SECONDS + server.PONG_SECONDS:.0f} s",
         f"after {sessions.IDLE_SECONDS / 3600:.0f} hours",
         f"after {sessions.LONGEST_SECONDS / 86_400:.0f} days",
         f"up to {limits.LONGEST_PAUSE_SECONDS / 60:.0f} minutes",
-        f"{limits.MISTAKES_OF_ALL:.0f} mistakes at once and then one in {limits.ONE_MORE_SECONDS:.0f} s",
+        f"{limits.MISTAKES_OF_ALL:.0f} failures at once and then one in {limits.ONE_MORE_SECONDS:.0f} s",
         f"replies beyond {bridge.MOST_REPLIES}",
         f"{protocol.MAX_REQUEST_BYTES // 1024} KB",
         f"{bridge.MOST_COMMANDS} commands",
     ):
         assert number in text, number
     assert connection_limits.HANDSHAKE_SECONDS == connection_limits.HEAD_SECONDS
-    assert limits.FREE_MISTAKES == uploads.MOST_HELD == 3, "'after three mistakes', 'three pictures'"
+    assert limits.FREE_MISTAKES == uploads.MOST_HELD == 3, "'after three failures', 'three pictures'"
 
 
 def test_the_priority_is_that_of_the_unit():

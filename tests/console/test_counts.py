@@ -1,0 +1,68 @@
+"""Who passed is shown by day and by hour, and given as JSON and as CSV."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from edge_agent.domain import Person
+from tests.console.test_pages import page
+
+
+@pytest.fixture
+def now(console):
+    """Today at the console's clock; two people of today, one of yesterday, one at the back door."""
+    now = datetime.now(timezone.utc)
+    for person in (
+        Person("door", "with_mask", False, now),
+        Person("door", "without_mask", False, now),
+        Person("door", "with_mask", False, now - timedelta(days=1)),
+        Person("back", "undecided", False, now),
+    ):
+        console.store.count_person(person)
+    return now
+
+
+def test_the_page_shows_days_and_hours(ask, now):
+    shown = page(ask, "/counts")
+
+    assert "4 people in 30 days, 67% with a mask" in shown
+    today = now.astimezone()
+    assert f"{today.day} {today:%b}: 3 people (1 mask, 1 no mask, 1 undecided), compliance 50%" in shown
+    assert f"{today:%H}:00: 3 people (1 mask, 1 no mask, 1 undecided), compliance 50%" in shown
+    assert '<polyline class="curve share"' in shown
+
+
+def test_the_page_of_one_camera_and_day(ask, now):
+    yesterday = (now - timedelta(days=1)).astimezone().date()
+
+    shown = page(ask, f"/counts?camera=door&day={yesterday}")
+
+    assert "3 people in 30 days" in shown
+    assert f'id="hours-title">People of {yesterday.day} {yesterday:%b} by hour' in shown
+
+
+def test_without_anybody_there_is_a_sentence(ask):
+    assert "nobody was counted in these days" in page(ask, "/counts?day=nonsense&camera=%3Cb%3E")
+
+
+def test_programs_ask_by_day_hour_and_camera(ask, now):
+    by_camera = ask.get("/api/v1/counts", params={"by": "camera"}).json()["counts"]
+    shares = [(one["of"], one["people"], one["compliance"]) for one in by_camera]
+    assert shares == [("back", 1, None), ("door", 3, 0.6667)]
+
+    by_day = ask.get("/api/v1/counts", params={"camera": "door", "last": 1}).json()["counts"]
+    assert [(one["of"], one["with_mask"], one["without_mask"]) for one in by_day] == [
+        (now.astimezone().date().isoformat(), 1, 1)
+    ]
+
+
+def test_a_spreadsheet_gets_hours(ask, now):
+    answer = ask.get("/counts.csv", params={"camera": "door"})
+
+    assert answer.headers["content-type"].startswith("text/csv")
+    first, *rows = answer.text.splitlines()
+    assert first == "hour,people,with_mask,without_mask,mask_worn_incorrectly,undecided,changed,compliance"
+    assert len(rows) == 2
+    assert rows[-1].endswith(",2,1,1,0,0,0,0.5")
