@@ -67,7 +67,7 @@ def test_the_numbers_are_the_true_ones():
         f"{limits.MISTAKES_OF_ALL:.0f} failures at once and then one in {limits.ONE_MORE_SECONDS:.0f} s",
         f"replies beyond {bridge.MOST_REPLIES}",
         f"{protocol.MAX_REQUEST_BYTES // 1024} KB",
-        f"{bridge.MOST_COMMANDS} commands",
+        f"queued commands to {bridge.MOST_COMMANDS}",
     ):
         assert number in text, number
     assert connection_limits.HANDSHAKE_SECONDS == connection_limits.HEAD_SECONDS
