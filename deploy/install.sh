@@ -8,7 +8,7 @@
 #
 # PYTHON=python3.12 chooses another Python, from 3.10 to 3.13.
 set -euo pipefail
-# Whatever the umask of whoever installs: everybody reads the program, and nobody else writes it.
+# Independent of the umask: every user may read the program, only root may write it.
 umask 022
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 

@@ -222,7 +222,7 @@ class Control:
         kept = self._pictures.keep_frame(picture_id, frame, faces=faces)
         if kept is None:
             raise CommandError("no picture is kept on this device (crops.picture: none)")
-        # At once, for whoever may command may do so without an end.
+        # At once, for the number of commands is not limited.
         self._snapshots.sweep(at=at, now=when, waiting=frozenset())
         return SnapshotResult(
             camera=camera,

@@ -96,7 +96,7 @@ class Worker:
                 if frame is not None:
                     self._give(FrameResult(frame, self._watch(frame)))
                 elif self._feed.state().finished:
-                    # Behind the end of a recording there is nobody.
+                    # After the end of a recording no people are in view.
                     self._record_people(self._pipeline.everybody_leaves(datetime.now(timezone.utc)))
                     return
         # A bug is raised in the supervising thread, for it would be lost in this one.

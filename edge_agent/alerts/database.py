@@ -214,7 +214,7 @@ def is_begun(path: Path) -> bool:
     """Whether a file is there and holds anything: one that the agent is just beginning holds nothing yet."""
     if not path.exists():
         return False
-    # Where nobody writes it, to open it must not begin a log: it would belong to whoever looks.
+    # Without a writer, opening it must not create a log, which would belong to the current user.
     how = "mode=ro" if is_written(path) else "immutable=1"
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True)) as database:

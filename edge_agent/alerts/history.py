@@ -227,7 +227,7 @@ class AlertHistory:
                 if self._database is None and not is_begun(self.file):
                     return None
                 if self._only_reads and not is_written(self.file):
-                    # To open it as one that is written would make files beside it that belong to whoever looks.
+                    # Opening it for writing would create files beside it that belong to the current user.
                     return self._do_at_rest(work)
                 return work(self._connected())
             except sqlite3.OperationalError as error:

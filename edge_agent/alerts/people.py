@@ -125,7 +125,7 @@ def unsent_periods(
 ) -> list[CountedPeriod]:
     """The hours and days that are over and not in the outbox yet, oldest first.
 
-    Those in which somebody was counted, and of those since `since` also the others: the agent was there and saw nobody.
+    Those with counts, and since `since` also those without: the agent was running and saw no people.
     """
     done = dict(database.execute("SELECT period, until FROM counts_sent").fetchall())
     periods = []

@@ -143,7 +143,7 @@ class Recorder:
         self._queue(_NewPerson(person))
 
     def record_counts(self, cameras: Iterable[str], *, since: datetime | None, when: datetime) -> None:
-        """Make durable the counts of the hours and days that are over; since `since` also where nobody was counted."""
+        """Make durable the counts of the hours and days that are over; since `since` also counts of zero."""
         self._queue(_PeriodOver(tuple(cameras), since, when))
 
     def dropped(self) -> dict[str, int]:

@@ -252,7 +252,7 @@ class CameraFeed:
             self._state = replace(self._state, faults=faults)
 
     def _pass_over(self, *, taken_at: float) -> None:
-        """Count a picture that nobody wants."""
+        """Count a picture that is dropped."""
         with self._arrived:
             self._state = replace(self._state, frames=self._state.frames + 1, last_frame_at=taken_at)
 

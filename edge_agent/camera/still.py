@@ -110,7 +110,7 @@ class _Login(urllib.request.BaseHandler):
             is_answered = answer is not None
             return answer
         finally:
-            # Otherwise it goes to whoever tries next.
+            # Otherwise the next attempt gets it.
             if is_answered:
                 fp.close()
 

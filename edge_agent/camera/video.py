@@ -145,7 +145,7 @@ class Recording:
 
 
 class StreamCamera:
-    """A network stream: a reader thread takes packets as they come; whoever owns this decodes them."""
+    """A network stream: a reader thread takes packets as they come; the owner decodes them."""
 
     position_seconds: None = None
 
@@ -250,7 +250,7 @@ class _Thinning:
 
 
 class _Reader:
-    """Takes packets from a stream so that nobody else waits for the network. The container is its thread's alone."""
+    """Reads packets from a stream so that no other thread waits for the network. Only its thread uses the container."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, *, name: str) -> None:
         self._container, self._stream = container, stream
@@ -298,7 +298,7 @@ class _Reader:
                     self._packets.put((packet, time.monotonic()))
             self.failure = "stopped giving pictures; check its power and its cable"
         except av.error.ExitError:
-            # Whoever waits for packets says so.
+            # The consumer of the packets reports it.
             pass
         except (av.error.FFmpegError, OSError) as error:
             self.failure = f"stopped giving pictures ({_reason(error)}); check its power and its cable"
@@ -361,7 +361,7 @@ def _stated_length(container: InputContainer, stream: VideoStream) -> tuple[floa
 def _check_recording(path: Path) -> None:
     try:
         status = path.stat()
-        # Not of a pipe: opening one waits for whoever writes into it.
+        # Not of a pipe: opening one waits for its writer.
         if stat.S_ISREG(status.st_mode):
             path.open("rb").close()
     except OSError as error:

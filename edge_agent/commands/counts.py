@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _print_table(counted: Mapping[str, PeopleCounts], by: str) -> None:
     if not counted:
-        print("nobody was counted in this time")
+        print("no people were counted in this period")
         return
     width = max(len(by), *map(len, counted))
     headings = [column.replace("mask_worn_incorrectly", "incorrectly") for column in COLUMNS]

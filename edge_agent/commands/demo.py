@@ -75,7 +75,7 @@ def _demo_config(options: argparse.Namespace, stack: ExitStack) -> Config:
         changes += [f"mqtt.host={broker.host}", f"mqtt.port={broker.port}"]
         # Undelivered alerts of an earlier demo, and crops, stay apart from those of a real agent.
         changes.append(f"state_dir={json.dumps(str(config.state / 'demo'))}")
-    # Whoever looks on sits at this machine.
+    # The viewer is on this machine.
     options.set = [*options.set, *changes, "mqtt.publish_crop_paths=true"]
     return configured(options)
 

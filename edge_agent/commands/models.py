@@ -96,7 +96,7 @@ def _print_described(described: dict[str, Any]) -> None:
     if "error" in described:
         print(safe(f"{mark} {described['error']}"))
         return
-    # Whoever made a model wrote its card.
+    # The author of a model wrote its card.
     name = safe(described["name"])
     print(safe(f"{mark} {described['path']}"))
     if described["kind"] == "face_detector":

@@ -90,7 +90,7 @@ def _counts(counts: Any) -> str:
 
 def _purge(config: Config, options: argparse.Namespace) -> int:
     if not is_begun(config.store_file):
-        # Nothing is begun here that would belong to whoever purges.
+        # No file is created here that would belong to the current user.
         return _tell_purged(0, as_json=options.json)
     with alone_in(config.state), closing(AlertStore(config.store_file, boot_id=boot_id())) as store:
         if store.trouble:

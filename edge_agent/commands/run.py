@@ -127,7 +127,7 @@ def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Not
 class _Life:
     """What the signals ask for. `wake` is set for each; the handlers only set flags.
 
-    A reload begins RELOAD_SECONDS after the one before at the soonest: whoever asks without an end gets one then.
+    A reload begins RELOAD_SECONDS after the one before at the soonest, however many are requested.
     """
 
     def __init__(self) -> None:

@@ -53,7 +53,7 @@ class PeopleCounter:
     """
 
     def __init__(self, config: RulesConfig, *, camera: str) -> None:
-        """Start with nobody in view."""
+        """Start without people in view."""
         self._config, self._camera = config, camera
         self._passages: dict[int, _Passage] = {}
 

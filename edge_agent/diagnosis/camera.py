@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config
     from edge_agent.domain import Image
 
-# What moves does so within a second, and whoever waits for the doctor waits no longer for each camera.
+# Movement shows within a second; the doctor spends no more on each camera.
 LOOK_SECONDS = 1.0
 # Sensors need some pictures to find their exposure; of a recording so many are enough.
 MOST_PICTURES = 30

@@ -26,7 +26,7 @@ class _Request(BaseModel):
 
 
 class PauseRequest(_Request):
-    """Watch nobody; `on: false` resumes, for switches that have one topic only."""
+    """Pause detection; `on: false` resumes, for switches that have one topic only."""
 
     on: bool = Field(True, description="false: resume")
     camera: str = Field("", max_length=63, description="This camera; empty: all of them")

@@ -20,7 +20,7 @@ SHARE_DIGITS = 4
 
 
 class PeopleCounts(Part):
-    """People who have left; each counts once, and whoever took a mask off or put one on counts as the violation."""
+    """People who have left; each counts once, and one who took a mask off or put one on counts as the violation."""
 
     with_mask: Count = 0
     without_mask: Count = 0
@@ -44,7 +44,7 @@ class PeopleCounts(Part):
 
     @property
     def compliance(self) -> float | None:
-        """Share 0..1 of people with a mask, worn properly, among those decided; None where nobody was."""
+        """Share 0..1 of people with a mask, worn properly, among those decided; None where there were none."""
         decided = self.people - self.undecided
         return round(self.with_mask / decided, SHARE_DIGITS) if decided else None
 

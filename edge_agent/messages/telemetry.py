@@ -97,7 +97,9 @@ class Figures(Part):
     alerts_today: Count = Field(description="Since midnight of the device's clock, over restarts")
     people_today: Count = Field(description="Who have left since midnight, at all cameras together")
     compliance_today: float | None = Field(
-        ge=0, le=1, description="Share of them with a mask, worn properly, among those decided; null where nobody was"
+        ge=0,
+        le=1,
+        description="Share of them with a mask, worn properly, among those decided; null where there were none",
     )
     frames_per_second: Rate = Field(description="Analysed since the last telemetry, all cameras together")
     latencies_ms: dict[str, Latency] = Field(description="Per stage that had work, and of the whole `frame`")

@@ -125,7 +125,7 @@ def _entities(config: Config) -> dict[str, dict[str, Any]]:
             "icon": "mdi:percent",
             "unit_of_measurement": "%",
             "state_class": "measurement",
-            # Unknown, and not 0 %, while nobody was decided.
+            # Unknown, and not 0 %, without decided people.
             "value_template": (
                 "{% if value_json.compliance_today is none %}{{ None }}"
                 "{% else %}{{ (value_json.compliance_today * 100) | round(1) }}{% endif %}"

@@ -58,11 +58,11 @@ MEMORY_BYTES_PER_PIXEL = 6
 CPU_SECONDS = 2.0
 """64 megapixels of JPEG take 0.9 s on x86-64."""
 WALL_SECONDS = 2.5
-"""Whoever sent the picture has an answer within three seconds, however busy the machine is."""
+"""The sender of a picture has an answer within three seconds, however busy the machine is."""
 START_SECONDS = 20.0
 """A Raspberry Pi whose processor is taken starts a Python in five."""
 IDLE_SECONDS = 60.0
-"""A process that nobody needs gives its 17 MB back."""
+"""An idle process is ended and frees its 17 MB."""
 LONGEST_REASON_BYTES = 500
 
 _REQUEST = struct.Struct(">QQ")
@@ -171,7 +171,7 @@ def _strips(picture: Image.Image) -> Iterator[bytes]:
 
 
 def serve() -> None:
-    """Decode one picture after the other until nobody asks any more."""
+    """Decode one picture after the other until the requests end."""
     with socket.socket(fileno=0) as asked:
         # Plug-ins of Pillow itself; all others stay out.
         Image.preinit()
@@ -257,7 +257,7 @@ class DecoderProcess:
                 stdout=subprocess.DEVNULL,
                 # Libraries complain of damaged pictures there, which the answer does.
                 stderr=subprocess.DEVNULL,
-                # Ctrl-C is for whoever asks.
+                # Ctrl-C is for the parent process.
                 start_new_session=True,
             )
         self._owner = os.getpid()
@@ -333,7 +333,7 @@ def _process() -> Iterator[DecoderProcess]:
 
 @atexit.register
 def close_decoders() -> None:
-    """End the processes that nobody uses now."""
+    """End the idle processes."""
     with _lock, suppress(IndexError):
         while True:
             _idle.pop().close()

@@ -29,7 +29,7 @@ MAX_PIXELS = 64 * 1024 * 1024
 def read_picture(path: Path) -> Image:
     """Read a JPEG, PNG, BMP, WebP or TIFF as BGR uint8, (height, width, 3), turned upright as its EXIF data say.
 
-    Whoever made it is not trusted: it is decoded in another process, with bounded memory and time.
+    Its author is not trusted: it is decoded in another process, with bounded memory and time.
 
     Raises:
         PictureError: it is missing, empty, too large, cut off or no picture; the message begins with the path.

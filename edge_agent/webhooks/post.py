@@ -84,7 +84,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> None:
     """Send, and have a success code for it. Redirects are not followed: they are no success.
 
     Raises:
-        UnavailableError: nobody answers, the certificate is wrong, or the answer is no success.
+        UnavailableError: no answer, the certificate is wrong, or the answer is no success.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
