@@ -46,6 +46,7 @@ from edge_agent.alerts.retention import step_of_clock
 from edge_agent.errors import UnavailableError
 from edge_agent.host.atomic_files import make_folder, sync_folder
 from edge_agent.host.clock import seconds_since_boot
+from edge_agent.messages.alert import with_crop_name
 from edge_agent.messages.message import KINDS
 
 if TYPE_CHECKING:
@@ -159,7 +160,8 @@ class AlertStore:
         Durable when this returns, unless there is `trouble`.
         """
         crop = getattr(message, "crop", None)
-        text = json.dumps(message.as_json())
+        content = message.as_json()
+        text = json.dumps(content)
         with self._lock:
             self._position += 1
             self._buffered[message.id] = (
@@ -173,7 +175,7 @@ class AlertStore:
             )
             self._buffered_history += history
             if self._webhooks and message.kind in EVENT_KINDS:
-                self._buffered_history.append(event(message.kind, message.id, text))
+                self._buffered_history.append(event(message.kind, message.id, json.dumps(with_crop_name(content))))
             self._sequence[message.kind] = message.sequence
             self._rows[message.kind] += 1
             self._bytes += len(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
@@ -74,3 +75,9 @@ class AlertMessage(QueuedMessage):
         if self.crop is not None:
             del content["crop_error"]
         return content
+
+
+def with_crop_name(content: dict[str, Any]) -> dict[str, Any]:
+    """Give a message as it leaves the device: the name of its picture, and nothing of the folders here."""
+    crop = content.get("crop")
+    return {**content, "crop": {**crop, "file": PurePath(crop["file"]).name}} if crop else content

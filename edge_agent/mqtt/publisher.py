@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.errors import AgentError, UnavailableError
 from edge_agent.host.backoff import Backoff
+from edge_agent.messages.alert import with_crop_name
 from edge_agent.messages.message import KINDS, is_historical
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.client import Connection, Message, PubAck, open_connection
@@ -410,8 +411,8 @@ class Publisher:
 def publication_of(row: Row, mqtt: MqttConfig, topics: Topics) -> Publication:
     """Make the publication of a row as it is sent now: whether it is history, and whether its crop is still there."""
     message = {**_without_lost_crop(row.message), "historical": is_historical(row.waited_seconds)}
-    if message.get("crop") and not mqtt.publish_crop_paths:
-        message["crop"] = {**message["crop"], "file": Path(message["crop"]["file"]).name}
+    if not mqtt.publish_crop_paths:
+        message = with_crop_name(message)
     is_telemetry = row.kind == "telemetry"
     named = [
         ("device", topics.device),

@@ -326,9 +326,10 @@ def _process() -> Iterator[DecoderProcess]:
     try:
         yield process
     finally:
+        # One that was ended is replaced at once: the next picture does not wait for it to start.
+        kept = process if process.is_usable else DecoderProcess()
         with _lock:
-            if process.is_usable:
-                _idle.append(process)
+            _idle.append(kept)
 
 
 @atexit.register

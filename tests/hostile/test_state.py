@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -11,10 +12,12 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from edge_agent.alerts.events import EventQueue
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.inspection import waiting_messages
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.store import AlertStore
+from edge_agent.domain import Crop
 from tests.mqtt.samples import BOOT_ID, put
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -148,3 +151,14 @@ def test_what_was_deleted_is_not_in_the_log_after_the_next_sweep(store):
 
     for path in store.path.parent.iterdir():
         assert message["id"].encode() not in path.read_bytes(), path
+
+
+def test_webhooks_get_the_name_of_a_picture_and_not_the_device_s_folders(tmp_path):
+    crop = Crop(file="/var/lib/maskwatch/crops/x.jpg", sha256="0" * 64, size_bytes=9)
+    with closing(AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID, webhooks=["shop"])) as store:
+        put(store, crop=crop)
+        found = EventQueue(store.path, webhook="shop", kinds=["alert"]).oldest()
+
+        assert found is not None
+        assert json.loads(found.message)["crop"]["file"] == "x.jpg"
+        assert store.waiting(1)[0].message["crop"]["file"] == crop.file
