@@ -91,8 +91,8 @@ class StatusReporter:
         self._began_when: datetime | None = None
         self._counted_hour = 0
         self._checked_at = float("-inf")
-        self._reported_at, self._told_frames = at, 0
-        self._told_wanted: dict[str, int] = {}
+        self._reported_at, self._reported_frames = at, 0
+        self._reported_wanted: dict[str, int] = {}
         self._said: tuple[list[Reason], list[str]] | None = None
         self._is_hot = False
         self._lost = self._lost_messages()
@@ -124,8 +124,8 @@ class StatusReporter:
         self._count_people(when)
         if 0 < self._config.mqtt.telemetry_seconds <= at - self._reported_at:
             self._recorder.record_telemetry(self.figures(at=at, when=when), when=when)
-            self._reported_at, self._told_frames = at, self._health.frames
-            self._told_wanted = {name: rate.wanted for name, rate in self._governor.rates.items()}
+            self._reported_at, self._reported_frames = at, self._health.frames
+            self._reported_wanted = {name: rate.wanted for name, rate in self._governor.rates.items()}
             self._health.begin_latencies_anew()
 
     def _count_people(self, when: datetime) -> None:
@@ -201,7 +201,7 @@ class StatusReporter:
             alerts_today=self._store.alerts_today(when=when),
             people_today=all_today.people,
             compliance_today=all_today.compliance,
-            frames_per_second=(health.frames - self._told_frames) / elapsed_seconds,
+            frames_per_second=(health.frames - self._reported_frames) / elapsed_seconds,
             latencies_ms={
                 stage: Latency(p50=latency.p50_ms, p95=latency.p95_ms, p99=latency.p99_ms)
                 for stage, latency in health.latencies().items()
@@ -238,7 +238,7 @@ class StatusReporter:
         """How many frames a second of a camera were analysed since telemetry was last sent; None while it is paused."""
         if self._pauses.is_paused(name, at=at):
             return None
-        return (self._governor.rates[name].wanted - self._told_wanted.get(name, 0)) / elapsed_seconds
+        return (self._governor.rates[name].wanted - self._reported_wanted.get(name, 0)) / elapsed_seconds
 
     def _frames_per_second(self) -> dict[str, float]:
         """How many frames of each camera were analysed lately."""

@@ -69,7 +69,7 @@ class _Section(BaseModel):
 
 
 class DeviceConfig(_Section):
-    """Who this device is."""
+    """Device."""
 
     id: str = Field("", description="Name of this device in topics and alerts; empty: the host name")
 
@@ -111,7 +111,7 @@ Polygon = Annotated[tuple[Point, ...], AfterValidator(_has_an_inside)]
 
 
 class RulesConfig(_Section):
-    """Which violations raise an alert, and when."""
+    """Alert rules."""
 
     violations: tuple[Label, ...] = Field(
         ("without_mask", "mask_worn_incorrectly"), min_length=1, description="Labels that raise an alert"
@@ -130,7 +130,10 @@ class RulesConfig(_Section):
     )
     cooldown_seconds: Seconds = Field(0.0, description="Time between two alerts of this camera")
     alerts_per_minute: int = Field(
-        0, ge=0, le=6000, description="Alerts of this camera within 60 s at most; the rest is counted; 0: no limit"
+        0,
+        ge=0,
+        le=6000,
+        description="Maximum number of alerts of this camera within 60 s; the rest is counted; 0: no limit",
     )
     notify_when_resolved: bool = Field(
         True, description="Also publish when the person of an alert has left or put the mask on"
@@ -299,7 +302,7 @@ class CameraConfig(_Section):
 
 
 class GovernorConfig(_Section):
-    """When the detection rate is reduced."""
+    """Governor: reduces the detection rate of a hot or overloaded machine."""
 
     enabled: bool = Field(True, description="Halve the detection rate step by step on a hot or overloaded machine")
     hot_celsius: float = Field(
@@ -309,11 +312,11 @@ class GovernorConfig(_Section):
 
 
 class MotionConfig(_Section):
-    """Whether a frame is analysed."""
+    """Motion gate."""
 
     enabled: bool = Field(True, description="Analyse a frame only where something changed; false: every frame")
     min_changed_fraction: Fraction = Field(
-        0.002, description="Least share of the picture that changed; 0.002 is a face of 16 px in 400x300"
+        0.002, description="Minimum share of the picture that changed; 0.002 is a face of 16 px in 400x300"
     )
 
 
@@ -340,7 +343,7 @@ class FacesConfig(_Section):
         description="Card (.json) of another tflite than those; an .onnx for yunet, the res10 .pb for ssd",
     )
     min_score: Fraction | None = Field(
-        None, description="Least score of a face; empty: that of the model's card, 0.6 for other detectors"
+        None, description="Minimum score of a face; empty: that of the model's card, 0.6 for other detectors"
     )
     min_face_px: int = Field(
         24,
@@ -379,9 +382,7 @@ class FacesConfig(_Section):
 class MasksConfig(_Section):
     """The mask classifier."""
 
-    model: FilePath | None = Field(
-        None, description="TFLite model with its card beside it; empty: the one that is shipped"
-    )
+    model: FilePath | None = Field(None, description="TFLite model with its card beside it; empty: the shipped model")
     labels: tuple[Label, ...] = Field(
         (), max_length=3, description="Use only these labels, two or three; empty: all of the model"
     )
@@ -395,13 +396,13 @@ class MasksConfig(_Section):
 
 
 class TrackingConfig(_Section):
-    """When two faces are the same person."""
+    """Tracking."""
 
-    lost_timeout_seconds: Seconds = Field(2.0, description="A person not seen for this long has left")
+    lost_timeout_seconds: Seconds = Field(2.0, description="A person not detected for this long has left")
 
 
 class DecisionConfig(_Section):
-    """When the readings of a person suffice for a decision."""
+    """Decision: sequential test over the readings of a person."""
 
     false_positive_rate: float = Field(
         0.001, gt=0.0, le=0.4, description="Accepted share of people with a mask taken for a violation (Wald's alpha)"
@@ -439,7 +440,7 @@ class CropsConfig(_Section):
     keep_bytes: int = Field(
         500_000_000,
         ge=1_000_000,
-        description="All crops together, a tenth for snapshots by command; the oldest are removed first",
+        description="Maximum size of all crops, a tenth of it for snapshots; the oldest are removed first",
     )
     keep_free_bytes: int = Field(
         100_000_000, ge=0, description="Disk space that crops leave free; alerts themselves may use it"
@@ -447,18 +448,21 @@ class CropsConfig(_Section):
 
 
 class CountsConfig(_Section):
-    """How many people pass, and how many of them wear a mask."""
+    """Counts of people, and how many of them wear a mask."""
 
     keep_days: float = Field(400.0, gt=0.0, le=36_500.0, description="Counts older than this are removed")
 
 
 class OutboxConfig(_Section):
-    """What waits for the broker; where there is no room, telemetry goes first, then the oldest alert."""
+    """Outbox: messages pending delivery; where there is no room, telemetry goes first, then the oldest alert."""
 
     max_messages: int = Field(
-        20_000, ge=10, le=1_000_000, description="Most messages that wait; the oldest beyond are dropped and counted"
+        20_000,
+        ge=10,
+        le=1_000_000,
+        description="Maximum number of pending messages; the oldest beyond are dropped and counted",
     )
-    max_bytes: int = Field(50_000_000, ge=100_000, description="All waiting messages together, without pictures")
+    max_bytes: int = Field(50_000_000, ge=100_000, description="Maximum size of pending messages, without pictures")
 
 
 class HomeAssistantConfig(_Section):
@@ -471,19 +475,19 @@ class HomeAssistantConfig(_Section):
 
 
 class MqttConfig(_Section):
-    """The broker that alerts go to."""
+    """MQTT broker."""
 
-    host: str = Field("localhost", pattern=r"^[^/\s]+$", description="Host name or address of the broker")
-    port: int = Field(1883, ge=1, le=65535, description="Its port; 8883 is usual with TLS")
-    topic_prefix: str = Field("maskwatch", pattern=r"^[^#+\x00]+$", description="First part of every topic")
-    username: str = Field("", description="User at the broker; empty: none")
+    host: str = Field("localhost", pattern=r"^[^/\s]+$", description="Host name or address")
+    port: int = Field(1883, ge=1, le=65535, description="Port; 8883 is usual with TLS")
+    topic_prefix: str = Field("maskwatch", pattern=r"^[^#+\x00]+$", description="Prefix of all topics")
+    username: str = Field("", description="User name; empty: none")
     password_file: FilePath | None = Field(None, description="File whose first line is the password")
     tls: bool = Field(False, description="Use TLS and verify the broker's certificate")
     ca_file: FilePath | None = Field(
         None, description="Certificate authority of the broker; empty: those of the system"
     )
-    cert_file: FilePath | None = Field(None, description="Certificate of this device, where the broker asks for one")
-    key_file: FilePath | None = Field(None, description="Key of that certificate")
+    cert_file: FilePath | None = Field(None, description="Client certificate, if the broker requires one")
+    key_file: FilePath | None = Field(None, description="Private key of the certificate")
     keepalive_seconds: int = Field(
         30, ge=5, le=3600, description="MQTT keep-alive; a silent connection is closed after 1.5 times this"
     )
@@ -536,7 +540,7 @@ class MqttConfig(_Section):
 
 
 class WebhookConfig(_Section):
-    """Where alerts are posted to, beside MQTT."""
+    """Webhooks: alerts by HTTP POST, in addition to MQTT."""
 
     url: str = Field(pattern=r"^https?://[^/\s]+", description="Receiver; https unless it is this machine or a lab")
     secret_file: FilePath | None = Field(
@@ -585,7 +589,7 @@ class ConsoleConfig(_Section):
         None, description="File whose first line programs send as 'Authorization: Bearer', 8 characters at least"
     )
     cert_file: FilePath | None = Field(None, description="Certificate of this device, for https; empty: http")
-    key_file: FilePath | None = Field(None, description="Key of that certificate")
+    key_file: FilePath | None = Field(None, description="Private key of the certificate")
     largest_upload_bytes: int = Field(
         20_000_000, ge=10_000, le=1_000_000_000, description="Larger uploads are refused unread"
     )
@@ -595,9 +599,9 @@ class ConsoleConfig(_Section):
         le=400_000_000,
         description="Pictures with more pixels are refused before they are decoded",
     )
-    max_viewers: int = Field(40, ge=1, le=1000, description="Live pages and webcams that are served at once")
+    max_viewers: int = Field(40, ge=1, le=1000, description="Maximum number of open live pages and webcams")
     max_requests_per_second: float = Field(
-        50.0, ge=0.1, le=10_000.0, description="Requests of one address, pages and API together"
+        50.0, ge=0.1, le=10_000.0, description="Maximum rate of requests from one address, pages and API together"
     )
 
     @property
@@ -626,13 +630,13 @@ class ConsoleConfig(_Section):
 class LogConfig(_Section):
     """Logging."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum level")
 
 
 class Config(_Section):
     """Every key of config.yaml, checked."""
 
-    device: DeviceConfig = Field(default_factory=DeviceConfig, description="Who this device is")
+    device: DeviceConfig = Field(default_factory=DeviceConfig, description="Device")
     state_dir: FilePath | None = Field(
         None, description="Alerts and crops; empty: systemd's StateDirectory, else ~/.local/state/maskwatch"
     )
@@ -643,23 +647,26 @@ class Config(_Section):
     cameras: dict[Annotated[str, Field(pattern=NAME_PATTERN)], CameraConfig] = Field(
         default_factory=lambda: {"camera": CameraConfig()}, min_length=1, description="Cameras by name"
     )
-    governor: GovernorConfig = Field(default_factory=GovernorConfig, description="When the detection rate is reduced")
-    motion: MotionConfig = Field(default_factory=MotionConfig, description="Whether a frame is analysed")
+    governor: GovernorConfig = Field(
+        default_factory=GovernorConfig,
+        description="Governor: reduces the detection rate of a hot or overloaded machine",
+    )
+    motion: MotionConfig = Field(default_factory=MotionConfig, description="Motion gate")
     faces: FacesConfig = Field(default_factory=FacesConfig, description="Face detector")
     masks: MasksConfig = Field(default_factory=MasksConfig, description="Mask classifier")
-    tracking: TrackingConfig = Field(default_factory=TrackingConfig, description="When two faces are the same person")
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig, description="Tracking")
     decision: DecisionConfig = Field(
-        default_factory=DecisionConfig, description="When the readings of a person suffice for a decision"
+        default_factory=DecisionConfig, description="Decision: sequential test over the readings of a person"
     )
-    rules: RulesConfig = Field(default_factory=RulesConfig, description="Which violations raise an alert, and when")
+    rules: RulesConfig = Field(default_factory=RulesConfig, description="Alert rules")
     crops: CropsConfig = Field(default_factory=CropsConfig, description="Crops on disk")
-    counts: CountsConfig = Field(default_factory=CountsConfig, description="How many people pass")
-    outbox: OutboxConfig = Field(default_factory=OutboxConfig, description="What waits for the broker")
-    mqtt: MqttConfig = Field(default_factory=MqttConfig, description="The broker that alerts go to")
-    webhooks: tuple[WebhookConfig, ...] = Field((), description="Where alerts are posted to, beside MQTT")
+    counts: CountsConfig = Field(default_factory=CountsConfig, description="Counts of people")
+    outbox: OutboxConfig = Field(default_factory=OutboxConfig, description="Outbox: messages pending delivery")
+    mqtt: MqttConfig = Field(default_factory=MqttConfig, description="MQTT broker")
+    webhooks: tuple[WebhookConfig, ...] = Field((), description="Webhooks: alerts by HTTP POST, in addition to MQTT")
     console: ConsoleConfig = Field(
         default_factory=ConsoleConfig,
-        description="The web page and API of edge-agent console; pip install 'maskwatch[console]'",
+        description="Web console and API (edge-agent console); pip install 'maskwatch[console]'",
     )
     log: LogConfig = Field(default_factory=LogConfig, description="Logging")
 
