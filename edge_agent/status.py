@@ -289,9 +289,14 @@ class StatusReporter:
         for webhook in self._webhooks:
             if webhook.reason:
                 yield Reason(code="webhook_away", text=f"webhook {webhook.name}: {webhook.reason}")
+        yield from self._about_the_broker()
+
+    def _about_the_broker(self) -> Iterator[Reason]:
         link = self._publisher.state
         if link.connected and link.reason:
             yield Reason(code="refused", text=link.reason)
+        if link.left_out:
+            yield Reason(code="refused", text=f"the broker gets no more: {', '.join(link.left_out)}; see the log")
 
     def _lost_messages(self) -> int:
         """Count what is missed; a figure that was dropped is not."""

@@ -6,13 +6,14 @@ it with `turn`, and opens another when this one is lost.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import select
 import socket
 import ssl
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from edge_agent.config.model import MqttConfig
     from edge_agent.mqtt.publication import Publication
 
+log = logging.getLogger(__name__)
+
 # A broker on the other side of the world over a phone network answers well within this.
 CONNECT_SECONDS = 5.0
 # Nearly every broker does within this; one that does not is asked in another way which version it speaks.
@@ -49,12 +52,18 @@ MQTT_5 = "MQTT 5"
 ANY_NUMBER_IN_FLIGHT = 65535
 ANY_PACKET_BYTES = 268_435_455
 
+# More than any command, birth message or alert has; what is larger is not for us, and is not kept.
+LARGEST_MESSAGE_BYTES = 256 * 1024
+DISCARDED_BYTES = 1024 * 1024
+
 # MQTT 5 reason codes (section 2.4); paho translates those of 3.1.1 into them.
 NO_MATCHING_SUBSCRIBERS = 16
 UNSUPPORTED_VERSION = 132
 BAD_USER_OR_PASSWORD = 134
 NOT_AUTHORISED = 135
 SESSION_TAKEN_OVER = 142
+RETAIN_NOT_SUPPORTED = 154
+QOS_NOT_SUPPORTED = 155
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,29 +92,62 @@ class Message:
 Event: TypeAlias = PubAck | Message
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerLimits:
+    """What a broker cannot do, or dies of: retained messages, and QoS above this."""
+
+    retain: bool = True
+    qos: int = AT_LEAST_ONCE
+
+
 class _OldBrokerError(UnavailableError):
     """The broker did not want MQTT 5; ask again with 3.1.1."""
+
+
+class _LimitedBrokerError(UnavailableError):
+    """The broker takes no will as it was given; ask again within these limits."""
+
+    def __init__(self, message: str, limits: BrokerLimits) -> None:
+        super().__init__(message)
+        self.limits = limits
 
 
 class _SilentBrokerError(UnavailableError):
     """The broker did not answer in time; perhaps it is slow, perhaps it did not understand."""
 
 
-def open_connection(mqtt: MqttConfig, *, client_id: str, device: str = "") -> Connection:
+def open_connection(
+    mqtt: MqttConfig, *, client_id: str, device: str = "", limits: BrokerLimits | None = None
+) -> Connection:
     """Connect to the broker. With a `device`, its status becomes `offline` at the end, also when it vanishes.
+
+    `limits` are those that are known already; what the broker says of others is in those of the connection.
 
     Raises:
         ConfigError: the password or a certificate cannot be read.
         UnavailableError: no broker, or it refuses; the message says which and what to do.
     """
+    limits = limits or BrokerLimits()
+    # It may refuse one limit after the other.
+    for _ in range(2):
+        try:
+            return _open_within(limits, mqtt, client_id=client_id, device=device)
+        except _LimitedBrokerError as error:
+            limits = error.limits
+    return _open_within(limits, mqtt, client_id=client_id, device=device)
+
+
+def _open_within(limits: BrokerLimits, mqtt: MqttConfig, *, client_id: str, device: str) -> Connection:
     version = MQTTProtocolVersion.MQTTv5
     try:
-        return Connection(mqtt, version, client_id=client_id, device=device, answer_seconds=HESITATION_SECONDS)
+        return Connection(
+            mqtt, version, client_id=client_id, device=device, limits=limits, answer_seconds=HESITATION_SECONDS
+        )
     except _OldBrokerError:
         version = MQTTProtocolVersion.MQTTv311
     except _SilentBrokerError:
         version = _spoken_version(mqtt)
-    return Connection(mqtt, version, client_id=client_id, device=device)
+    return Connection(mqtt, version, client_id=client_id, device=device, limits=limits)
 
 
 def try_broker(mqtt: MqttConfig, device: str) -> str:
@@ -130,9 +172,13 @@ class Connection:
         *,
         client_id: str,
         device: str = "",
+        limits: BrokerLimits | None = None,
         answer_seconds: float = CONNECT_SECONDS,
+        has_properties: bool = True,
     ) -> None:
         """Connect with one version of the protocol and wait for the broker's yes.
+
+        Without properties, a broker of 3.1.1 reads an MQTT 5 CONNECT to its end.
 
         Raises:
             ConfigError: the password or a certificate cannot be read.
@@ -142,15 +188,17 @@ class Connection:
         self.protocol = MQTT_5 if version is MQTTProtocolVersion.MQTTv5 else "MQTT 3.1.1"
         self.in_flight_limit = ANY_NUMBER_IN_FLIGHT
         self.largest_packet_bytes = ANY_PACKET_BYTES
+        self.limits = limits or BrokerLimits()
         self._mqtt = mqtt
         self._device, self._topics = device, Topics(mqtt.topic_prefix, device)
         self._events: list[Event] = []
         self._welcome: ReasonCode | None = None
         self._granted: dict[int, ReasonCode] = {}
         self._loss = ""
+        self._has_told_of_large = False
         self._client = self._make_client(version, client_id)
         try:
-            self._connect(version, answer_seconds)
+            self._connect(version, answer_seconds, has_properties=has_properties)
         except BaseException:
             self._hang_up()
             raise
@@ -161,8 +209,8 @@ class Connection:
         return self._client.publish(
             publication.topic,
             publication.payload,
-            qos=publication.qos,
-            retain=publication.retain,
+            qos=min(publication.qos, self.limits.qos),
+            retain=publication.retain and self.limits.retain,
             properties=properties,
         ).mid
 
@@ -233,12 +281,17 @@ class Connection:
         self.close()
 
     @property
+    def is_lost(self) -> bool:
+        """Whether the broker has hung up, or the network has."""
+        return bool(self._loss) or self._client.socket() is None
+
+    @property
     def _user(self) -> str:
         return f"user '{self._mqtt.username}'" if self._mqtt.username else "a client without a user"
 
-    def _make_client(self, version: MQTTProtocolVersion, client_id: str) -> Client:
+    def _make_client(self, version: MQTTProtocolVersion, client_id: str) -> _BoundedClient:
         mqtt = self._mqtt
-        client = Client(
+        client = _BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=version,
@@ -258,7 +311,13 @@ class Connection:
         if self._device:
             will = status_publication(self._topics, connection_lost(self._device))
             properties = _properties(will, PacketTypes.WILLMESSAGE) if self.protocol == MQTT_5 else None
-            client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain, properties=properties)
+            client.will_set(
+                will.topic,
+                will.payload,
+                qos=min(will.qos, self.limits.qos),
+                retain=will.retain and self.limits.retain,
+                properties=properties,
+            )
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -266,9 +325,15 @@ class Connection:
         client.on_message = self._on_message
         return client
 
-    def _connect(self, version: MQTTProtocolVersion, answer_seconds: float) -> None:
+    def _connect(self, version: MQTTProtocolVersion, answer_seconds: float, *, has_properties: bool) -> None:
         try:
-            self._client.connect(self._mqtt.host, self._mqtt.port, keepalive=self._mqtt.keepalive_seconds)
+            properties = None
+            if has_properties and version is MQTTProtocolVersion.MQTTv5:
+                properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # as below
+                properties.MaximumPacketSize = LARGEST_MESSAGE_BYTES
+            self._client.connect(
+                self._mqtt.host, self._mqtt.port, keepalive=self._mqtt.keepalive_seconds, properties=properties
+            )
         except OSError as error:
             raise UnavailableError(f"{self.address}: {_explain(error, self._mqtt)}") from error
         self._wait_for_welcome(version, answer_seconds)
@@ -276,6 +341,10 @@ class Connection:
             return
         if version is MQTTProtocolVersion.MQTTv5 and self._welcome.value == UNSUPPORTED_VERSION:
             raise _OldBrokerError(f"{self.address}: {self._welcome}")
+        if self._welcome.value == RETAIN_NOT_SUPPORTED and self.limits.retain:
+            raise _LimitedBrokerError(f"{self.address}: {self._welcome}", replace(self.limits, retain=False))
+        if self._welcome.value == QOS_NOT_SUPPORTED and self.limits.qos:
+            raise _LimitedBrokerError(f"{self.address}: {self._welcome}", replace(self.limits, qos=0))
         raise UnavailableError(f"{self.address}: {self._explain_refusal(self._welcome)}")
 
     def _wait_for_welcome(self, version: MQTTProtocolVersion, answer_seconds: float) -> None:
@@ -327,8 +396,14 @@ class Connection:
         self, _client: Client, _userdata: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         self._welcome = reason
+        if reason.is_failure:
+            return
         self.in_flight_limit = getattr(properties, "ReceiveMaximum", ANY_NUMBER_IN_FLIGHT)
         self.largest_packet_bytes = getattr(properties, "MaximumPacketSize", ANY_PACKET_BYTES)
+        self.limits = BrokerLimits(
+            retain=self.limits.retain and bool(getattr(properties, "RetainAvailable", 1)),
+            qos=min(self.limits.qos, getattr(properties, "MaximumQoS", AT_LEAST_ONCE)),
+        )
 
     def _on_disconnect(
         self,
@@ -362,6 +437,16 @@ class Connection:
         self._granted[number] = reasons[0]
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        if self._client.has_cut_off:
+            if not self._has_told_of_large:
+                log.warning(
+                    "%s: a message on %s is larger than %d bytes and is ignored, as further ones are",
+                    self.address,
+                    message.topic,
+                    LARGEST_MESSAGE_BYTES,
+                )
+            self._has_told_of_large = True
+            return
         self._events.append(
             Message(
                 message.topic,
@@ -373,12 +458,41 @@ class Connection:
         )
 
 
+class _BoundedClient(Client):
+    """A client that takes in no message larger than LARGEST_MESSAGE_BYTES, whatever the broker sends.
+
+    paho would keep a packet of up to 256 MB in memory. What is beyond the bound is read and dropped where paho reads
+    from its socket, for it has no other place: the beginning of the packet names topic and number, so that it is
+    acknowledged like any other and the broker does not send it again.
+    """
+
+    @property
+    def has_cut_off(self) -> bool:
+        """Whether the packet at hand is one of those."""
+        return bool(self._in_packet["remaining_length"] > LARGEST_MESSAGE_BYTES)
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if not self._in_packet["have_remaining"] or not self.has_cut_off:
+            return super()._sock_recv(bufsize)
+        room = LARGEST_MESSAGE_BYTES - len(self._in_packet["packet"])
+        # The last byte ends the packet and is for paho.
+        if room > 0 or bufsize == 1:
+            return super()._sock_recv(min(bufsize, max(room, 1)))
+        dropped = super()._sock_recv(min(bufsize - 1, DISCARDED_BYTES))
+        if not dropped:
+            return dropped
+        self._in_packet["to_process"] -= len(dropped)
+        # Nothing for now.
+        raise BlockingIOError
+
+
 def _spoken_version(mqtt: MqttConfig) -> MQTTProtocolVersion:
-    # To a broker of 3.1.1, the will and the user of an MQTT 5 CONNECT begin elsewhere: amqtt takes other bytes for
-    # their length and waits for more. Without them it reads to the end and refuses the version.
+    # To a broker of 3.1.1, the properties, the will and the user of an MQTT 5 CONNECT begin elsewhere: amqtt takes
+    # other bytes for their length and waits for more. Without them it reads to the end and refuses the version.
     bare = mqtt.model_copy(update={"username": "", "password_file": None})
     try:
-        Connection(bare, MQTTProtocolVersion.MQTTv5, client_id=f"maskwatch-{secrets.token_hex(4)}").close()
+        client_id = f"maskwatch-{secrets.token_hex(4)}"
+        Connection(bare, MQTTProtocolVersion.MQTTv5, client_id=client_id, has_properties=False).close()
     except _OldBrokerError:
         return MQTTProtocolVersion.MQTTv311
     except _SilentBrokerError:

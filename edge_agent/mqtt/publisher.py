@@ -23,7 +23,7 @@ from edge_agent.host.backoff import Backoff
 from edge_agent.messages.alert import with_crop_name
 from edge_agent.messages.message import KINDS, is_historical
 from edge_agent.messages.topics import Topics
-from edge_agent.mqtt.client import Connection, Message, PubAck, open_connection
+from edge_agent.mqtt.client import BrokerLimits, Connection, Message, PubAck, open_connection
 from edge_agent.mqtt.publication import BYTES, JPEG, Publication
 from edge_agent.mqtt.token_bucket import TokenBucket
 from edge_agent.mqtt.volatile_queue import VolatileQueue
@@ -49,6 +49,11 @@ TELEMETRY_EXPIRY_SECONDS = 300
 HEADER_BYTES = 512
 # Several round trips over a slow line; a stopping agent has 5 s for everything.
 DRAIN_SECONDS = 2.0
+# So often in a row a broker that soon hangs up has to do so on the same thing before that is left out.
+HANG_UPS = 2
+CROPS = "crops"
+RETAIN = "retained messages"
+AT_LEAST_ONCE = "acknowledgement (QoS 1)"
 # Beyond the time to drain: saying `offline`, and a thread that is just inside a system call.
 JOIN_SECONDS = 1.5
 
@@ -81,6 +86,8 @@ class DeliveryState:
     reason: str
     waiting: int
     sent: int
+    left_out: tuple[str, ...] = ()
+    """What the broker cannot do or hangs up on, and gets no more of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,11 @@ class Publisher:
         self._volatile_topics: dict[int, str] = {}
         self._logged: set[str] = set()
         self._crops_wanted = mqtt.publish_crops
+        # What was sent and not yet answered, oldest first, by what it is left out as; empty: it cannot be left out.
+        self._unanswered: dict[int, str] = {}
+        self._asked_for = ""
+        self._hung_up_on: tuple[str, int] = ("", 0)
+        self._left_out: set[str] = set()
         self._connected_at = 0.0
         self._refused_until: dict[str, float] = {}
         self._silent_until: dict[Kind, float] = {}
@@ -188,6 +200,7 @@ class Publisher:
                 self._connect_and_serve()
             except AgentError as error:
                 self._trouble(str(error))
+                self._suspect()
             # Delivery must not end for as long as the agent lives, whatever is wrong with it.
             except Exception:
                 if not self._stop.is_set():
@@ -198,13 +211,22 @@ class Publisher:
             self._in_flight.clear()
             self._crop_numbers.clear()
             self._volatile_topics.clear()
+            self._unanswered.clear()
+            self._asked_for = ""
             self._stop.wait(self._backoff.take())
 
     def _connect_and_serve(self) -> None:
         client_id = f"maskwatch-{self._device}"
-        with open_connection(self._mqtt, client_id=client_id, device=self._device) as connection:
+        known = BrokerLimits(retain=RETAIN not in self._left_out)
+        # A broker that does not answer is not one that hangs up on something.
+        self._connected_at = 0.0
+        with open_connection(self._mqtt, client_id=client_id, device=self._device, limits=known) as connection:
             self._connected_at = time.monotonic()
-            self._crops_wanted = self._mqtt.publish_crops
+            self._crops_wanted = self._mqtt.publish_crops and CROPS not in self._left_out
+            if not connection.limits.retain:
+                self._leave_out(RETAIN, "it does not keep them")
+            if not connection.limits.qos:
+                self._leave_out(AT_LEAST_ONCE, "it has QoS 0 alone: what it loses is lost")
             self._backlog_up_to = self._store.last_position()
             self._state = replace(self._state, connected=True)
             self._volatile.open()
@@ -213,12 +235,18 @@ class Publisher:
 
     def _listen(self, connection: Connection) -> None:
         for topic in self._listen_to:
+            if topic in self._left_out:
+                continue
+            self._asked_for = topic
             try:
                 connection.subscribe(topic)
             except UnavailableError as error:
                 # Alerts matter more than what anybody has to say to the agent. Where the whole connection is lost,
                 # its next turn says so.
                 self._log_once(f"cannot subscribe to {topic}: {error}")
+                if connection.is_lost:
+                    return
+            self._asked_for = ""
 
     def _serve(self, connection: Connection) -> None:
         while True:
@@ -240,6 +268,9 @@ class Publisher:
 
     def _send_volatile(self, connection: Connection) -> None:
         for publication in self._volatile.take():
+            what = self._left_out_as(publication.topic)
+            if what in self._left_out and what != RETAIN:
+                continue
             if len(publication.payload) + HEADER_BYTES > connection.largest_packet_bytes:
                 # The broker would hang up on it.
                 limit_bytes = connection.largest_packet_bytes
@@ -247,7 +278,9 @@ class Publisher:
                     f"{connection.address}: a message above the broker's limit of {limit_bytes} bytes is dropped"
                 )
             else:
-                self._volatile_topics[connection.publish(publication)] = publication.topic
+                number = connection.publish(publication)
+                self._volatile_topics[number] = publication.topic
+                self._unanswered[number] = "" if what in self._left_out else what
 
     def _send_waiting(self, connection: Connection, *, at: float) -> float:
         """Send what may go out now; gives the seconds after which it is worth looking again."""
@@ -286,6 +319,7 @@ class Publisher:
             self._send_crop(connection, row)
         number = connection.publish(publication_of(row, self._mqtt, self._topics))
         self._in_flight[number] = _Sent(row.kind, row.key, at)
+        self._unanswered[number] = ""
 
     def _send_crop(self, connection: Connection, row: Row) -> None:
         file = Path(row.message["crop"]["file"])
@@ -299,11 +333,14 @@ class Publisher:
             return
         topic = self._topics.crop(row.key)
         kind = JPEG if file.suffix == ".jpg" else BYTES
-        self._crop_numbers.add(connection.publish(Publication(topic, picture, content_type=kind)))
+        number = connection.publish(Publication(topic, picture, content_type=kind))
+        self._crop_numbers.add(number)
+        self._unanswered[number] = CROPS
 
     def _settle(self, answers: list[PubAck], connection: Connection) -> None:
         acknowledged = []
         for answer in answers:
+            self._clear_of_suspicion(answer.number)
             if answer.number in self._crop_numbers:
                 self._crop_numbers.remove(answer.number)
                 if answer.refusal:
@@ -384,6 +421,45 @@ class Publisher:
                 f"{connection.address}: the broker takes alerts but does not acknowledge them within {patience:.0f} s; "
                 "they are kept and sent again"
             )
+
+    def _left_out_as(self, topic: str) -> str:
+        """What a message that is not essential is left out as: by its topic, or of the status only that it is kept."""
+        if topic == self._topics.status:
+            return RETAIN
+        return self._topics.snapshot("+") if topic.startswith(self._topics.snapshot("")) else topic
+
+    def _suspect(self) -> None:
+        """After a loss soon after the connection: what may the broker have hung up on?
+
+        RabbitMQ, AWS IoT and HiveMQ hang up on what a client may not do, in the order in which it was sent.
+        """
+        if not self._connected_at or time.monotonic() - self._connected_at > self._timing.steady_seconds:
+            return
+        suspect = self._asked_for or next(iter(self._unanswered.values()), "")
+        if not suspect:
+            return
+        before, times = self._hung_up_on
+        times = times + 1 if suspect == before else 1
+        self._hung_up_on = (suspect, times)
+        # The broker is well, and alerts wait for it.
+        self._backoff.reset()
+        if times >= HANG_UPS:
+            self._hung_up_on = ("", 0)
+            self._leave_out(suspect, "it hangs up on that")
+
+    def _clear_of_suspicion(self, number: int) -> None:
+        """What is answered is nothing that the broker hangs up on."""
+        if self._unanswered.pop(number, "") == self._hung_up_on[0]:
+            self._hung_up_on = ("", 0)
+
+    def _leave_out(self, what: str, why: str) -> None:
+        """Do without something until the next start or reload, and say so once."""
+        if what in self._left_out:
+            return
+        self._left_out.add(what)
+        address = f"{self._mqtt.host}:{self._mqtt.port}"
+        log.warning("%s: the broker gets no %s (%s); give this device access, or turn it off", address, what, why)
+        self._state = replace(self._state, left_out=tuple(sorted(self._left_out)))
 
     def _log_once(self, what: str) -> None:
         """Log once in the life of the publisher what does not keep alerts from being delivered."""

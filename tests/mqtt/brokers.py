@@ -86,6 +86,97 @@ class ScriptedBroker:
             return
 
 
+class StrictBroker:
+    """Hangs up on what a client may not do, as RabbitMQ, AWS IoT and HiveMQ do. `taken` holds (topic, retained)."""
+
+    def __init__(self, allowed: tuple[str, ...], *, takes_retained: bool = True) -> None:
+        """`allowed` begins the topics that may be published and read; the will is not looked at."""
+        self._allowed, self._takes_retained = allowed, takes_retained
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self.taken: list[tuple[str, bool]] = []
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+
+    def config(self, **keys: Any) -> MqttConfig:
+        """A configuration that points to this broker."""
+        return MqttConfig(**{"host": "127.0.0.1", "port": self._server.getsockname()[1], **keys})
+
+    def __enter__(self) -> StrictBroker:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join()
+        for connected in self._open:
+            connected.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connected, _ = self._server.accept()
+            except OSError:
+                return
+            self._open.append(connected)
+            threading.Thread(target=self._serve, args=[connected], daemon=True).start()
+
+    def _serve(self, connected: socket.socket) -> None:
+        try:
+            with connected, connected.makefile("rb") as stream:
+                while head := stream.read(1):
+                    packet = stream.read(_variable_length(stream))
+                    answer = self._answer(head[0], packet)
+                    if answer is None:
+                        connected.shutdown(socket.SHUT_RDWR)
+                        return
+                    connected.sendall(answer)
+        except OSError:
+            return
+
+    def _answer(self, head: int, packet: bytes) -> bytes | None:
+        """What MQTT 5 answers; None: hang up."""
+        match head >> 4:
+            case 1:
+                return WELCOME_5
+            case 3:
+                return self._publication(head, packet)
+            case 8:
+                # The number, no properties, and the topic.
+                is_allowed = self._allows(_text(packet[3:])[0])
+                return b"\x90\x04" + packet[:2] + b"\x00\x01" if is_allowed else None
+            case 12:
+                return b"\xd0\x00"
+            case _:
+                return None
+
+    def _publication(self, head: int, packet: bytes) -> bytes | None:
+        topic, rest = _text(packet)
+        retained = bool(head & 1)
+        if not self._allows(topic) or (retained and not self._takes_retained):
+            return None
+        self.taken.append((topic, retained))
+        return b"\x40\x02" + rest[:2] if head & 6 else b""
+
+    def _allows(self, topic: str) -> bool:
+        return topic.startswith(self._allowed)
+
+
+def _variable_length(stream: Any) -> int:
+    length = shift = 0
+    while True:
+        byte = int(stream.read(1)[0])
+        length |= (byte & 127) << shift
+        shift += 7
+        if not byte & 128:
+            return length
+
+
+def _text(packet: bytes) -> tuple[str, bytes]:
+    end = 2 + int.from_bytes(packet[:2], "big")
+    return packet[2:end].decode(), packet[end:]
+
+
 class Amqtt:
     """amqtt, a broker in Python that speaks only MQTT 3.1.1."""
 

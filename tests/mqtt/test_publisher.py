@@ -3,12 +3,14 @@ import json
 import logging
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from edge_agent.mqtt.client import Message, open_connection
 from edge_agent.mqtt.publication import Publication
 from edge_agent.mqtt.publisher import Publisher, Timing
 from tests.mosquitto import Mosquitto, free_port
-from tests.mqtt.brokers import FIRST_SUBSCRIPTION_DENIED_5, WELCOME_5, Amqtt, ScriptedBroker
+from tests.mqtt.brokers import FIRST_SUBSCRIPTION_DENIED_5, WELCOME_5, Amqtt, ScriptedBroker, StrictBroker
 from tests.mqtt.samples import BOOT_ID, DEVICE, PATIENCE_SECONDS, Listener, eventually, properties_of, put
 
 ROOT = Path(__file__).parents[2]
@@ -452,7 +454,7 @@ def test_what_is_too_large_for_the_broker_is_left_out_and_the_connection_stays(t
         publisher.publish(Publication("maskwatch/lobby/y", b"y"))
 
         assert listener.take("/lobby/y").payload == b"y"
-    assert "the broker's 5000 bytes is not sent" in caplog.text
+    assert "5000 bytes" in caplog.text
 
 
 def test_what_is_said_at_qos_0_without_properties_arrives_without(broker, store):
@@ -613,3 +615,111 @@ def test_what_still_waits_at_the_end_is_said(store, caplog):
         pass
 
     assert caplog.messages[-1] == "1 messages remain in the outbox until the next start"
+
+
+HOME = "homeassistant/device/maskwatch_lobby/config"
+BIRTH, COMMANDS, STATUS = "homeassistant/status", "maskwatch/lobby/commands/+", "maskwatch/lobby/status"
+HANGING_UP = replace(IMPATIENT, steady_seconds=10.0, acknowledge_seconds=5.0)
+
+
+def introduce(publisher):
+    """Say what the agent says at its start."""
+    publisher.publish(Publication(STATUS, b"{}", retain=True))
+    publisher.publish(Publication(HOME, b"{}", retain=True))
+
+
+@pytest.mark.parametrize(
+    ("a_broker", "listen_to", "left_out"),
+    [
+        (lambda: StrictBroker(("maskwatch/lobby/",)), [BIRTH, COMMANDS], {BIRTH, HOME}),
+        (lambda: StrictBroker(("maskwatch/lobby/alerts", STATUS)), [COMMANDS], {COMMANDS, HOME}),
+        (lambda: StrictBroker(("maskwatch/lobby/",), takes_retained=False), [], {"retained messages", HOME}),
+    ],
+)
+def test_a_broker_that_hangs_up_on_what_is_not_essential_gets_alerts_without_it(
+    store, caplog, a_broker, listen_to, left_out
+):
+    put(store)
+    with (
+        a_broker() as strict,
+        publishing(store, strict.config(), timing=HANGING_UP, listen_to=listen_to) as publisher,
+    ):
+        introduce(publisher)
+        eventually(lambda: set(publisher.state.left_out) == left_out, f"{left_out} are left out")
+        eventually(lambda: store.count() == 0, "the alert is sent")
+        eventually(lambda: publisher.state.connected and not publisher.state.reason, "all is well")
+
+    assert ("maskwatch/lobby/alerts", False) in strict.taken
+    assert len([line for line in warnings_in(caplog) if "the broker gets no" in line]) == len(left_out)
+
+
+@pytest.mark.parametrize(
+    ("settings", "left_out"),
+    [("retain_available false", {"retained messages"}), ("max_qos 0", {"acknowledgement (QoS 1)"})],
+)
+def test_a_broker_without_retained_messages_or_qos_1_is_worked_with(tmp_path, store, settings, left_out):
+    put(store)
+    with (
+        Mosquitto(tmp_path / "limited", settings=settings) as limited,
+        Listener(limited.port) as listener,
+        publishing(store, limited.config()) as publisher,
+    ):
+        introduce(publisher)
+        take_alert(listener)
+        eventually(lambda: store.count() == 0, "the alert is sent")
+
+        assert set(publisher.state.left_out) == left_out
+
+
+@pytest.mark.parametrize("level", [5, 4], ids=["MQTT 5", "MQTT 3.1.1"])
+def test_a_message_larger_than_any_command_is_neither_kept_nor_in_the_way(tmp_path, broker, level):
+    program = textwrap.dedent(
+        """
+        import sys, time
+        from pathlib import Path
+        from paho.mqtt.enums import MQTTProtocolVersion
+        from edge_agent.config.model import MqttConfig
+        from edge_agent.alerts.store import AlertStore
+        from edge_agent.mqtt import client
+        from edge_agent.mqtt.publisher import Publisher
+        from tests.mqtt.samples import BOOT_ID, DEVICE, put
+        if sys.argv[3] == "4":
+            def open_old(limits, mqtt, *, client_id, device):
+                return client.Connection(mqtt, MQTTProtocolVersion.MQTTv311, client_id=client_id, device=device)
+            client._open_within = open_old
+        store = AlertStore(Path(sys.argv[1]), boot_id=BOOT_ID)
+        publisher = Publisher(
+            store, MqttConfig(host="127.0.0.1", port=int(sys.argv[2])), DEVICE, listen_to=["maskwatch/lobby/commands/+"]
+        )
+        publisher.start()
+        heard = []
+        while not any(message.payload == b"last" for message in heard):
+            heard += publisher.received()
+            time.sleep(0.05)
+        put(store)
+        publisher.wake()
+        while store.count():
+            time.sleep(0.05)
+        # Not by getrusage, which counts the process that started this one.
+        (peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+        print(peak.split()[1], [len(message.payload) for message in heard], flush=True)
+        publisher.close()
+        """
+    )
+    topic = "maskwatch/lobby/commands/pause"
+    command = [sys.executable, "-c", program, str(tmp_path / "alerts.sqlite"), str(broker.port), str(level)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (
+        Listener(broker.port, topic="nothing") as person,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process,
+    ):
+        person.publish(topic, bytes(150_000_000), retain=True)
+        assert process.stdout
+        while not select.select([process.stdout], [], [], 0.5)[0]:
+            assert process.poll() is None
+            person.publish(topic, b"last")
+        peak_kb, _, heard = process.stdout.readline().partition(" ")
+
+    assert {int(size) for size in heard.strip("[]\n").split(",")} == {4}
+    # As much as it has without (about 80 MB), and not 150 MB more.
+    assert int(peak_kb) < 140_000
