@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from edge_agent.config.model import Config, FilePath
+from edge_agent.config.model import Config, FilePath, at_home
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _section_at(path: KeyPath) -> type[BaseModel] | None:
 def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """The file's values and, for every key in it, the line it stands on."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError(f"{file}: no such file; 'edge-agent config > {file}' writes one to begin from") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -193,7 +193,11 @@ def _set(override: str, data: dict[str, Any], lines: dict[KeyPath, int], problem
         section = below
     if isinstance(value, str) and _holds_a_path(path):
         # A path on the command line is relative to the current folder, not to that of a file in /etc.
-        value = str(Path(value).expanduser().absolute())
+        try:
+            value = str(at_home(Path(value)).absolute())
+        except ValueError as error:
+            problems.append((ON_COMMAND_LINE, f"{key.strip()}: {error}"))
+            return
     section[path[-1]] = value
     for depth in range(1, len(path) + 1):
         lines.setdefault(path[:depth], ON_COMMAND_LINE)

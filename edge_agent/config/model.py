@@ -34,13 +34,39 @@ INSTALLED = Path(__file__).parents[1]
 CHECKOUT = INSTALLED.parent
 
 
+def at_home(path: Path) -> Path:
+    """Write out a `~` at the beginning.
+
+    Raises:
+        ValueError: nobody of that name is known here, or this user has no home.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"'{path}' begins in a home folder that is not known here; write the whole path") from error
+
+
+def _is_a_topic(value: str) -> str:
+    """Refuse what would hide messages from everybody who subscribes as documented."""
+    if value.startswith("/") or value.endswith("/") or "//" in value:
+        raise ValueError(
+            f"'{value}' has an empty level: write it without a slash at either end, and single ones between"
+        )
+    if value.startswith("$"):
+        raise ValueError(f"'{value}' begins with $, which a broker keeps for itself")
+    if any(character.isspace() for character in value):
+        raise ValueError(f"'{value}' holds a space; many programs cannot subscribe to it")
+    return value
+
+
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
     """A relative path counts from the folder of the file that it was written in."""
     folder = (info.context or {}).get("folder")
-    path = path.expanduser()
+    path = at_home(path)
     return folder / path if folder is not None else path
 
 
+TopicPrefix = Annotated[str, Field(pattern=r"^[^#+\x00]+$"), AfterValidator(_is_a_topic)]
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
@@ -83,7 +109,9 @@ class DeviceConfig(_Section):
     @property
     def name(self) -> str:
         """The id, or the host name where none is given."""
-        return self.id or platform.node().split(".")[0] or "maskwatch"
+        # A host may be called what no topic can hold.
+        host = re.sub(r"[^A-Za-z0-9_-]+", "-", platform.node().split(".")[0]).strip("-_")[:63]
+        return self.id or host or "maskwatch"
 
 
 def _has_an_inside(polygon: tuple[Point, ...]) -> tuple[Point, ...]:
@@ -469,9 +497,7 @@ class HomeAssistantConfig(_Section):
     """Home Assistant discovery."""
 
     enabled: bool = Field(True, description="Publish discovery messages for Home Assistant")
-    prefix: str = Field(
-        "homeassistant", pattern=r"^[^#+\x00]+$", description="Discovery prefix in Home Assistant's MQTT settings"
-    )
+    prefix: TopicPrefix = Field("homeassistant", description="Discovery prefix in Home Assistant's MQTT settings")
 
 
 class MqttConfig(_Section):
@@ -479,7 +505,7 @@ class MqttConfig(_Section):
 
     host: str = Field("localhost", pattern=r"^[^/\s]+$", description="Host name or address")
     port: int = Field(1883, ge=1, le=65535, description="Port; 8883 is usual with TLS")
-    topic_prefix: str = Field("maskwatch", pattern=r"^[^#+\x00]+$", description="Prefix of all topics")
+    topic_prefix: TopicPrefix = Field("maskwatch", description="Prefix of all topics")
     username: str = Field("", description="User name; empty: none")
     password_file: FilePath | None = Field(None, description="File whose first line is the password")
     tls: bool = Field(False, description="Use TLS and verify the broker's certificate")
@@ -488,6 +514,12 @@ class MqttConfig(_Section):
     )
     cert_file: FilePath | None = Field(None, description="Client certificate, if the broker requires one")
     key_file: FilePath | None = Field(None, description="Private key of the certificate")
+    key_password_file: FilePath | None = Field(
+        None, description="File whose first line is the passphrase of that key; empty: it has none"
+    )
+    client_id: str = Field(
+        "", pattern=r"^[^#+/\s\x00]*$", description="MQTT client id, if the broker requires one; empty: by device.id"
+    )
     keepalive_seconds: int = Field(
         30, ge=5, le=3600, description="MQTT keep-alive; a silent connection is closed after 1.5 times this"
     )
@@ -520,6 +552,23 @@ class MqttConfig(_Section):
     @classmethod
     def _ends_without_a_slash(cls, value: str) -> str:
         return value.rstrip("/")
+
+    @field_validator("host", mode="before")
+    @classmethod
+    def _is_a_host_alone(cls, value: Any) -> Any:
+        """Take [::1] for ::1, and say where the other parts of an address belong."""
+        if not isinstance(value, str):
+            return value
+        if "://" in value:
+            raise ValueError(
+                f"'{value}' is a whole address; write the host alone, the port as mqtt.port and TLS as mqtt.tls"
+            )
+        if value.startswith("[") and value.endswith("]"):
+            return value[1:-1]
+        host, colon, port = value.rpartition(":")
+        if colon and port.isdecimal() and (":" not in host or host.endswith("]")):
+            raise ValueError(f"'{value}' holds a port; write 'host: \"{host}\"' and 'port: {port}'")
+        return value
 
     @model_validator(mode="after")
     def _is_apart_from_what_devices_say(self) -> MqttConfig:
@@ -671,6 +720,14 @@ class Config(_Section):
     log: LogConfig = Field(default_factory=LogConfig, description="Logging")
 
     @model_validator(mode="after")
+    def _has_a_place_for_its_state(self) -> Config:
+        try:
+            _ = self.state
+        except ValueError as error:
+            raise ValueError(f"state_dir is not given, and this user has no home: {error}") from error
+        return self
+
+    @model_validator(mode="after")
     def _remembers_from_frame_to_frame(self) -> Config:
         lost_timeout_seconds = self.tracking.lost_timeout_seconds
         for name, camera in self.cameras.items():
@@ -701,7 +758,7 @@ class Config(_Section):
             return self.state_dir
         if systemd := os.environ.get("STATE_DIRECTORY"):
             return Path(systemd.split(":")[0])
-        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "maskwatch"
+        return Path(os.environ.get("XDG_STATE_HOME") or at_home(Path("~/.local/state"))) / "maskwatch"
 
     @property
     def crops_folder(self) -> Path:

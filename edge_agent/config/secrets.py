@@ -20,7 +20,7 @@ def read_password(file: Path, *, key: str, least_characters: int = 1) -> str:
         ConfigError: it cannot be read, or is shorter than this.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise ConfigError(
             f"{file}: the password cannot be read: {error.strerror}; check {key} and who may read it"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certifica
 
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.errors import ConfigError
+from edge_agent.mqtt.client import tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,16 +79,11 @@ def _judge(check: str, name: str, until: datetime, *, now: datetime, fix: str) -
 def _shown_until(mqtt: MqttConfig) -> datetime | None:
     """Ask the broker; None where no connection comes about, of which the check of the broker tells."""
     try:
-        context = ssl.create_default_context(cafile=mqtt.ca_file)
-        # As the agent does: see delivery/mqtt.py.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if mqtt.cert_file is not None:
-            context.load_cert_chain(mqtt.cert_file, mqtt.key_file)
         with (
             socket.create_connection((mqtt.host, mqtt.port), timeout=ANSWER_SECONDS) as connected,
-            context.wrap_socket(connected, server_hostname=mqtt.host) as secured,
+            tls_context(mqtt).wrap_socket(connected, server_hostname=mqtt.host) as secured,
         ):
             shown = secured.getpeercert(binary_form=True)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ConfigError):
         return None
     return load_der_x509_certificate(shown).not_valid_after_utc if shown else None

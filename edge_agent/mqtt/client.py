@@ -307,7 +307,7 @@ class Connection:
                 read_password(mqtt.password_file, key="mqtt.password_file") if mqtt.password_file else None,
             )
         if mqtt.tls:
-            client.tls_set_context(_tls_context(mqtt))
+            client.tls_set_context(tls_context(mqtt))
         if self._device:
             will = status_publication(self._topics, connection_lost(self._device))
             properties = _properties(will, PacketTypes.WILLMESSAGE) if self.protocol == MQTT_5 else None
@@ -527,7 +527,12 @@ def _wait_readable(connected: Any, waker: int | None, seconds: float, *, also_wr
     poll.poll(max(0.0, seconds) * 1000)
 
 
-def _tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
+def tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
+    """Make what speaks TLS with the broker.
+
+    Raises:
+        ConfigError: a certificate, a key or its passphrase cannot be read.
+    """
     try:
         context = ssl.create_default_context(cafile=mqtt.ca_file)
     except OSError as error:
@@ -539,13 +544,19 @@ def _tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if mqtt.cert_file is not None:
         try:
-            context.load_cert_chain(mqtt.cert_file, mqtt.key_file)
-        except OSError as error:
+            # Never the question of OpenSSL at a terminal.
+            context.load_cert_chain(mqtt.cert_file, mqtt.key_file, password=lambda: _passphrase(mqtt))
+        except (OSError, ValueError) as error:
+            reason = _reason(error) if isinstance(error, OSError) else str(error)
             raise ConfigError(
-                f"{mqtt.cert_file}, {mqtt.key_file}: not a readable certificate with its key ({_reason(error)}); "
-                "check mqtt.cert_file and mqtt.key_file"
+                f"{mqtt.cert_file}, {mqtt.key_file}: not a readable certificate with its key ({reason}); "
+                "check mqtt.cert_file and mqtt.key_file, and where the key has a passphrase mqtt.key_password_file"
             ) from error
     return context
+
+
+def _passphrase(mqtt: MqttConfig) -> str:
+    return read_password(mqtt.key_password_file, key="mqtt.key_password_file") if mqtt.key_password_file else ""
 
 
 def _explain(error: OSError, mqtt: MqttConfig) -> str:

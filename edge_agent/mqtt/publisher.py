@@ -51,6 +51,9 @@ HEADER_BYTES = 512
 DRAIN_SECONDS = 2.0
 # So often in a row a broker that soon hangs up has to do so on the same thing before that is left out.
 HANG_UPS = 2
+# So many connections lost within such a time are more than a network loses that works otherwise.
+NAMESAKE_LOSSES = 4
+NAMESAKE_SECONDS = 120.0
 CROPS = "crops"
 RETAIN = "retained messages"
 AT_LEAST_ONCE = "acknowledgement (QoS 1)"
@@ -143,6 +146,7 @@ class Publisher:
         self._asked_for = ""
         self._hung_up_on: tuple[str, int] = ("", 0)
         self._left_out: set[str] = set()
+        self._lost_at: deque[float] = deque(maxlen=NAMESAKE_LOSSES)
         self._connected_at = 0.0
         self._refused_until: dict[str, float] = {}
         self._silent_until: dict[Kind, float] = {}
@@ -199,7 +203,7 @@ class Publisher:
             try:
                 self._connect_and_serve()
             except AgentError as error:
-                self._trouble(str(error))
+                self._trouble(self._with_its_namesake(str(error)))
                 self._suspect()
             # Delivery must not end for as long as the agent lives, whatever is wrong with it.
             except Exception:
@@ -216,7 +220,7 @@ class Publisher:
             self._stop.wait(self._backoff.take())
 
     def _connect_and_serve(self) -> None:
-        client_id = f"maskwatch-{self._device}"
+        client_id = self._mqtt.client_id or f"maskwatch-{self._device}"
         known = BrokerLimits(retain=RETAIN not in self._left_out)
         # A broker that does not answer is not one that hangs up on something.
         self._connected_at = 0.0
@@ -427,6 +431,22 @@ class Publisher:
         if topic == self._topics.status:
             return RETAIN
         return self._topics.snapshot("+") if topic.startswith(self._topics.snapshot("")) else topic
+
+    def _with_its_namesake(self, reason: str) -> str:
+        """Add to a loss that another device may have this one's name, where connections are lost again and again.
+
+        A broker ends a connection for the next of the same client id, and some say nothing about it.
+        """
+        at = time.monotonic()
+        if not self._connected_at:
+            return reason
+        self._lost_at.append(at)
+        if len(self._lost_at) < NAMESAKE_LOSSES or at - self._lost_at[0] > NAMESAKE_SECONDS or self._unanswered:
+            return reason
+        return (
+            f"{reason}, again and again soon after connecting: another device may have the same name "
+            f"('{self._device}'); give every device its own device.id"
+        )
 
     def _suspect(self) -> None:
         """After a loss soon after the connection: what may the broker have hung up on?

@@ -225,7 +225,7 @@ def test_an_address_of_an_unknown_kind_and_a_broker_written_as_an_address_are_re
     source, host = complaint(file)
 
     assert source.startswith("line 3 cameras.door.source: ftp:// is no kind of address that can be watched; known are")
-    assert host.startswith("line 5 mqtt.host: 'mqtt://broker' holds characters that are not allowed")
+    assert host.startswith("line 5 mqtt.host: 'mqtt://broker' is a whole address")
 
 
 @pytest.mark.parametrize(
@@ -241,6 +241,55 @@ def test_an_address_that_is_watched_in_another_way_is_refused_with_that_way(tmp_
     (line,) = complaint(write(tmp_path, f'cameras:\n  door:\n    source: "{source}"\n'))
 
     assert way in line
+
+
+@pytest.mark.parametrize("prefix", ["maskwatch/", "/maskwatch", "site//door", "$share/x", "my house"])
+@pytest.mark.parametrize("key", ["topic_prefix: {}", "home_assistant: {{prefix: {}}}"])
+def test_a_topic_that_nobody_would_subscribe_to_is_refused(tmp_path, key, prefix):
+    quoted = f'"{prefix}"'
+    (line,) = complaint(write(tmp_path, f"mqtt:\n  {key.format(quoted)}\n"))
+
+    assert repr(prefix) in line
+
+
+def test_a_broker_s_host_is_understood_in_brackets_and_refused_with_its_port(tmp_path):
+    assert load_config(write(tmp_path, 'mqtt: {host: "[::1]"}\n')).mqtt.host == "::1"
+    assert load_config(write(tmp_path, 'mqtt: {host: "fe80::1"}\n')).mqtt.host == "fe80::1"
+    for host in ("broker.local:8883", "[::1]:1883"):
+        (line,) = complaint(write(tmp_path, f'mqtt: {{host: "{host}"}}\n'))
+        assert "port: " in line
+
+
+def has_no_entry(user):
+    raise KeyError(user)
+
+
+def test_a_home_that_is_not_known_is_a_mistake_with_its_line(tmp_path, monkeypatch):
+    (line,) = complaint(write(tmp_path, "state_dir: ~nobodyhere/x\n"))
+    assert line.startswith("line 1 state_dir: '~nobodyhere/x'")
+
+    with pytest.raises(ConfigError, match="nobodyhere"):
+        load_config(None, overrides=["state_dir=~nobodyhere/x"])
+
+    for name in ("HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", has_no_entry)
+    with pytest.raises(ConfigError, match="state_dir"):
+        load_config(None)
+
+
+@pytest.mark.parametrize(("host", "name"), [("pi+#/1.local", "pi-1"), ("K\u00fcche", "K-che"), ("+", "maskwatch")])
+def test_a_host_s_name_is_made_safe_for_topics(monkeypatch, host, name):
+    monkeypatch.setattr("platform.node", lambda: host)
+
+    assert load_config(None).device.name == name
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("device: {id: door}\n", encoding="utf-8-sig")
+
+    assert load_config(file).device.name == "door"
 
 
 def test_schemes_know_no_case(tmp_path):

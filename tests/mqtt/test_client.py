@@ -15,7 +15,7 @@ from edge_agent.config.model import MqttConfig
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.status import running
 from edge_agent.messages.topics import Topics
-from edge_agent.mqtt.client import Message, PubAck, open_connection, try_broker
+from edge_agent.mqtt.client import Message, PubAck, open_connection, tls_context, try_broker
 from edge_agent.mqtt.publication import Publication, status_publication
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt.brokers import (
@@ -382,3 +382,16 @@ def test_a_certificate_file_that_cannot_be_used_is_named(tmp_path, key):
 
     with pytest.raises(ConfigError, match=f"{files[key]}.*mqtt.{key}"):
         try_broker(mqtt, DEVICE)
+
+
+def test_a_key_with_a_passphrase_is_opened_by_its_file_and_never_asks_at_a_terminal(tmp_path):
+    certificates = make_certificates(tmp_path / "tls")
+    key, password = tmp_path / "client.key", tmp_path / "passphrase"
+    command = ["openssl", "rsa", "-aes128", "-passout", "pass:s3cret", "-in", certificates / "client.key", "-out", key]
+    subprocess.run(command, check=True, capture_output=True)
+    password.write_text("s3cret\n", encoding="utf-8-sig")
+    keys = {"cert_file": certificates / "client.pem", "key_file": key, "tls": True}
+
+    tls_context(MqttConfig(**keys, key_password_file=password))
+    with pytest.raises(ConfigError, match="key_password_file"):
+        tls_context(MqttConfig(**keys))

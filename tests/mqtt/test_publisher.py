@@ -723,3 +723,14 @@ def test_a_message_larger_than_any_command_is_neither_kept_nor_in_the_way(tmp_pa
     assert {int(size) for size in heard.strip("[]\n").split(",")} == {4}
     # As much as it has without (about 80 MB), and not 150 MB more.
     assert int(peak_kb) < 140_000
+
+
+def test_two_devices_of_one_name_are_told_so_where_the_broker_only_hangs_up(tmp_path, store, caplog):
+    """Mosquitto says nothing to MQTT 3.1.1, and old ones nothing at all."""
+    with Mosquitto(tmp_path / "broker") as broker, publishing(store, broker.config()) as publisher:
+        for _ in range(5):
+            eventually(lambda: publisher.state.connected, "connected")
+            broker.kill()
+            eventually(lambda: not publisher.state.connected, "the loss is noticed")
+            broker.start()
+        eventually(lambda: "device.id" in caplog.text, "it is told")
