@@ -1,6 +1,6 @@
-"""Label names: which of our labels does somebody else's name mean?
+"""Label names: which of our labels does a foreign name mean?
 
-Data sets and exports name the same three things in many ways; what is not obvious is left to the person.
+Data sets and exports name the same three labels in many ways; what is not obvious is left to the user.
 """
 
 from __future__ import annotations
@@ -78,20 +78,25 @@ _NO_LABELS = (
     "unknown",
     "unsure",
 )
-"""Outputs that say nothing."""
+"""Outputs that carry no reading."""
 
 
 def label_of(name: str) -> Label | None:
     """Our label for a folder `WithMask` or a line `0 mask`; None where it is not obvious."""
-    letters = re.sub(r"[^a-z]", "", name.lower())
+    letters = _letters(name)
     return next((label for label in LABELS if letters in _SPELLINGS[label]), None)
 
 
 def is_no_label(name: str) -> bool:
-    """Whether a name is a usual one for what says nothing, as "uncertain"."""
-    return re.sub(r"[^a-z]", "", name.lower()) in _NO_LABELS
+    """Whether a name is a usual one for no reading, such as "uncertain"."""
+    return _letters(name) in _NO_LABELS
 
 
 def is_no_face(name: str) -> bool:
-    """Whether a name is a usual one for pictures without a face, as "background"."""
-    return re.sub(r"[^a-z]", "", name.lower()) in _NO_FACES
+    """Whether a name is a usual one for pictures without a face, such as "background"."""
+    return _letters(name) in _NO_FACES
+
+
+def _letters(name: str) -> str:
+    """The letters of any alphabet: those that no spelling has keep a name from being taken for another."""
+    return re.sub(r"[\W\d_]", "", name.casefold())

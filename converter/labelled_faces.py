@@ -27,9 +27,9 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 @dataclass(frozen=True, slots=True)
 class LabelledFace:
-    """One face of a picture. `box` is None where the whole picture is the face, `label` where nobody said.
+    """One face of a picture. `box` is None where the whole picture is the face, `label` where unknown.
 
-    `domain` is the kind of the picture, `pose` that of the face, as annotations say; `ignore`: it counts neither way.
+    `domain` is the kind of the picture, `pose` that of the face, as annotated; `ignore`: it counts neither way.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class LabelledFace:
     ignore: bool = False
 
     def region(self, image: Image, *, margin_fraction: float) -> Box:
-        """What a model looks at: the whole picture, or a square around the box."""
+        """What a model is shown: the whole picture, or a square around the box."""
         if self.box is None:
             return Box(0, 0, image.shape[1], image.shape[0])
         return face_region(self.box, margin_fraction=margin_fraction)
@@ -88,7 +88,7 @@ def faces_in(folder: Path) -> list[LabelledFace]:
         faces += [LabelledFace(path, label) for path in pictures]
     if len({label for label, _ in classes}) == 1:
         raise ConfigError(
-            f"{folder}: pictures of '{classes[0][0]}' only; one label says nothing about telling labels apart: "
+            f"{folder}: pictures of '{classes[0][0]}' only; one label alone distinguishes nothing: "
             "add a folder of another label"
         )
     return faces

@@ -1,7 +1,7 @@
 """Model kind: is this a face detector or a mask classifier?
 
-Commands find out by themselves. A file that cannot be told from a classifier is one: what it lacks is then said by
-whoever opens it.
+Commands detect it by themselves. A file that cannot be distinguished from a classifier counts as one: the loader then
+reports what it lacks.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def is_detector_run(model: Path) -> bool:
 
 
 def _kind_in(path: Path) -> str:
-    """The `kind` that a JSON file says; empty where it says none."""
+    """The `kind` that a JSON file states; empty where it states none."""
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["kind"])
     except (OSError, ValueError, KeyError, TypeError):

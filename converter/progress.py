@@ -1,4 +1,4 @@
-"""Progress: how far is a piece of work of more than two seconds?"""
+"""Progress: how far is a step that takes more than two seconds?"""
 
 from __future__ import annotations
 
@@ -19,35 +19,45 @@ QUIET_SECONDS = 2.0
 
 
 def with_progress(items: Iterable[Item], *, total: int, what: str) -> Iterable[Item]:
-    """Go through items with a bar on stderr, where that is a terminal and the work is not done in a moment."""
-    return tqdm(items, total=total, desc=what, leave=False, delay=QUIET_SECONDS, disable=None)
+    """Iterate with a bar on stderr, or with a line every two seconds where stderr is not a terminal."""
+    if sys.stderr.isatty():
+        return tqdm(items, total=total, desc=what, leave=False, delay=QUIET_SECONDS)
+    return _in_lines(items, total=total, what=what)
+
+
+def _in_lines(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
+    printed_at = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - printed_at >= QUIET_SECONDS:
+            say(f"{what}: {done} of {total}")
+            printed_at = time.monotonic()
+        yield item
 
 
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
-    """Show how long a step without parts of its own has taken, every two seconds, where stderr is a terminal."""
+    """Show on stderr every two seconds how long a step without parts of its own has taken."""
     done = threading.Event()
     stream = sys.stderr
+    before, after = ("\r", "") if stream.isatty() else ("", "\n")
 
     def show() -> None:
         began = time.monotonic()
         while not done.wait(QUIET_SECONDS):
-            stream.write(f"\r{what} ... {time.monotonic() - began:.0f} s")
+            stream.write(f"{before}{what} ... {time.monotonic() - began:.0f} s{after}")
             stream.flush()
-        if time.monotonic() - began > QUIET_SECONDS:
+        if stream.isatty() and time.monotonic() - began > QUIET_SECONDS:
             stream.write("\r\033[K")
 
     thread = threading.Thread(target=show, name="progress", daemon=True)
-    if stream.isatty():
-        thread.start()
+    thread.start()
     try:
         yield
     finally:
         done.set()
-        if thread.ident is not None:
-            thread.join()
+        thread.join()
 
 
 def say(text: str) -> None:
-    """Tell on stderr what is being done; stdout belongs to results."""
+    """Print a message on stderr; stdout is for results."""
     print(text, file=sys.stderr, flush=True)

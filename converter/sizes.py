@@ -61,7 +61,7 @@ def size_up(run: Path, model: Path, *, only: Sequence[Label], min_side_px: float
     """Judge and measure the converted model of a run; `only` these labels, all where it is empty.
 
     Raises:
-        ConfigError: the run does not say its recipe and network, or lists no faces to judge by.
+        ConfigError: the run does not state its recipe and network, or lists no faces to judge by.
         ModelError: the model cannot be opened or measured.
     """
     (candidate,) = open_candidates([model], runtime=RUNTIME)
@@ -141,7 +141,7 @@ def _origin(run: Path) -> tuple[str, str]:
         return str(said["name"]), str(said["network"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{run / RUN_FILE}: does not say of which recipe and network it is; finish the run with 'edge-train masks'"
+            f"{run / RUN_FILE}: does not state its recipe and network; finish the run with 'edge-train masks'"
         ) from error
 
 

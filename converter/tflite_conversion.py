@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from converter.progress import with_progress, working
+from converter.progress import working
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def run_converter(
         ) from error
 
 
-def calibrating(pictures: Iterable[Image], *, total: int) -> Iterator[Image]:
-    """Go through pictures that int8 learns its ranges from, with progress."""
-    for number, picture in enumerate(with_progress(pictures, total=total, what="calibrating")):
+def calibrating(pictures: Iterable[Image]) -> Iterator[Image]:
+    """The pictures that int8 learns its ranges from."""
+    for number, picture in enumerate(pictures):
         shown = picture.copy()
         if number == 0:
             # One black and one white pixel: the range of the input is then that of all pixels there are, and
@@ -73,7 +73,7 @@ def calibrating(pictures: Iterable[Image], *, total: int) -> Iterator[Image]:
 
 
 def _reason(error: Exception) -> str:
-    """Which operations TFLite lacks, where that is what many lines of compiler output say."""
+    """Which operations TFLite lacks, where many lines of compiler output come down to that."""
     text = " ".join(str(error).split())
     lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
     return f"TFLite has no operation {', '.join(lacking)}" if lacking else text[:300]

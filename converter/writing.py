@@ -23,9 +23,7 @@ def refuse_to_overwrite(targets: Iterable[Path]) -> None:
     """
     there = [str(path) for path in targets if path.exists()]
     if there:
-        raise ConfigError(
-            f"{', '.join(there)}: there already; --overwrite puts the new one in its place, --name beside it"
-        )
+        raise ConfigError(f"{', '.join(there)}: exists already; --overwrite replaces it, --name writes another")
 
 
 def write_together(files: Mapping[Path, bytes], *, prove: Callable[[], None] = lambda: None) -> None:

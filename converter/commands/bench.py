@@ -92,7 +92,7 @@ def bench(options: argparse.Namespace) -> int:
     else:
         _print_table(measured)
     if not any(one.cost for one in measured):
-        raise ModelError("nothing could be measured; the table says why")
+        raise ModelError("nothing could be measured; the table shows why")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`edge-convert card`: how does a TFLite file that somebody else made get its card?"""
+"""`edge-convert card`: how does an existing TFLite file get its card?"""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def add_to(commands: Any) -> None:
 
 
 def make(options: argparse.Namespace) -> int:
-    """Find out what there is to find out, prove it in every runtime, and only then write."""
+    """Settle the choices, prove them in every runtime, and only then write."""
     stated = stated_by(options)
     network, content = open_tflite_network(options.model, stated)
     pixels, labels = _pictures(options, network)
@@ -84,7 +84,7 @@ def make(options: argparse.Namespace) -> int:
     proof = prove(made, card)
     say(f"runs in {' and '.join(proof.proven)}")
     if made != content:
-        say(f"{target.name} has in front and behind what a card cannot say: a resize is all that a device does")
+        say(f"{target.name} includes what a card cannot express; the device only resizes")
     if len(pixels):
         by_device = answers_of_converted(made, card, pixels)
         _compare(_own_answers(network, choices, pixels), by_device, labels)
@@ -119,7 +119,7 @@ def _own_answers(network: Network, choices: Choices, pixels: NDArray[np.uint8]) 
 
 
 def _compare(own: NDArray[np.int64], by_device: Answers, labels: tuple[Any, ...]) -> None:
-    """Say how the device reads with the card, and how often as the file itself."""
+    """Report how the device reads with the card, and how often as the file itself."""
     same = int((own == by_device.scores.argmax(axis=1)).sum())
     right = by_device.right(labels)
     if right.of:

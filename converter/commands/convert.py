@@ -37,7 +37,7 @@ def add_to(commands: Any) -> None:
         type=Path,
         metavar="PLACE",
         help="pictures that int8 learns its ranges from: of faces, best in folders named after the labels, or COCO "
-        "annotations (their train split); never those that the model is judged by (default: what a training run says)",
+        "annotations (their train split); never those that judge the model (default: faces.json of a training run)",
     )
     parser.add_argument(
         "--validation",

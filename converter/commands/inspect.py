@@ -41,13 +41,13 @@ def add_to(commands: Any) -> None:
         "model",
         type=Path,
         metavar="MODEL",
-        help="a .tflite file, the card (.json) of a face detector, or whatever 'edge-convert convert' takes",
+        help="a .tflite file, the card (.json) of a face detector, or any kind that 'edge-convert convert' takes",
     )
     parser.add_argument(
         "--size",
         type=int,
         metavar="PX",
-        help="side of the input, where a float model leaves it open and no layer tells",
+        help="side of the input, where a float model leaves it open and no layer shows it",
     )
     parser.add_argument("--pixels", choices=PIXEL_RANGES, help="range of its pixels, where its own scaling is unusual")
     parser.add_argument("--operators", action="store_true", help="list every operator")
@@ -57,7 +57,7 @@ def add_to(commands: Any) -> None:
 
 
 def inspect(options: argparse.Namespace) -> int:
-    """Show what is there; the exit status tells whether the card fits."""
+    """Show what is there; the exit status shows whether the card fits."""
     if not (options.model.suffix == TFLITE_SUFFIX or is_detector(options.model)):
         return _inspect_float(options)
     card_file = detector_card_of(options.model)
@@ -70,7 +70,7 @@ def inspect(options: argparse.Namespace) -> int:
 
 
 def _inspect_float(options: argparse.Namespace) -> int:
-    """Show a float model as TFLite would have it, and what its file says of pixels and outputs."""
+    """Show a float model as TFLite would have it, and what its file states of pixels and outputs."""
     network = open_network(options.model, Stated(size_px=options.size, pixels=options.pixels))
     with quiet_tensorflow():
         import tensorflow as tf
@@ -87,7 +87,7 @@ def _inspect_float(options: argparse.Namespace) -> int:
     if not options.json:
         print(f"{network.kind}, {network.width_px}x{network.height_px}, {network.channels} channel(s)")
         print(f"outputs: {network.outputs} {', '.join(network.output_names) or '(the file names none)'}")
-        print(f"pixels: {network.pixels or 'the file does not say'} {network.pixels_from}".rstrip())
+        print(f"pixels: {network.pixels or 'not stated by the file'} {network.pixels_from}".rstrip())
     _show(options.model, inspect_model(content, name=str(options.model)), facts, options)
     return 0
 

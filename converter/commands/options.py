@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from converter.labelled_faces import LabelledFace
 
 MIN_SIDE_PX = 16.0
-"""Smaller faces tell nobody whether there is a mask."""
+"""On smaller faces a mask cannot be seen."""
 
 
 def add_command(
@@ -33,8 +33,8 @@ def add_command(
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """Add what a float model itself does not always say."""
-    group = parser.add_argument_group("of the float model (default: what its file says, else found by trials)")
+    """Add what a float model itself does not always state."""
+    group = parser.add_argument_group("of the float model (default: what its file states, else found by trials)")
     group.add_argument(
         "--labels",
         type=parse_labels,
@@ -58,15 +58,15 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         type=fraction,
         metavar="FRACTION",
         help="margin around the face that it was trained with, as a fraction of the face (default: what "
-        "run.json beside it says, or 0)",
+        "run.json beside it states, or 0)",
     )
     group.add_argument(
-        "--size", type=int, metavar="PX", help="side of the input, where the model leaves it open and no layer tells"
+        "--size", type=int, metavar="PX", help="side of the input, where the model leaves it open and no layer shows it"
     )
 
 
 def stated_by(options: argparse.Namespace) -> Stated:
-    """What the options of `add_source_options` say."""
+    """The values of the options of `add_source_options`."""
     return Stated(
         labels=options.labels,
         pixels=options.pixels,
@@ -100,7 +100,7 @@ def faces_of(options: argparse.Namespace) -> list[LabelledFace]:
     """The faces that the options of `add_face_options` choose.
 
     Raises:
-        ConfigError: there are none, or they say nothing.
+        ConfigError: there are none, or they have no labels.
     """
     if options.folders:
         return labelled_faces_in(options.folders)

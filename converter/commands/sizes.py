@@ -61,7 +61,7 @@ def add_to(commands: Any) -> None:
 
 def sizes(options: argparse.Namespace) -> int:
     """Judge and measure one run after the other, and print a table."""
-    # All of them first: a run that was not converted shall not be told after minutes.
+    # All of them first: a run that was not converted is reported at once.
     models = [(run, converted_model_of(run)) for run in options.runs]
     found = [
         size_up(run, model, only=options.only, min_side_px=options.min_side, seconds=options.seconds)

@@ -104,7 +104,7 @@ def to_detector_tflite(detector: TrainedDetector, size: InputSize, pictures: Seq
         return (letterboxed(picture, width_px=size.width, height_px=size.height)[0] for picture in pictures)
 
     def samples() -> Iterator[list[Any]]:
-        for pixels in calibrating(shown(), total=len(pictures)):
+        for pixels in calibrating(shown()):
             yield [pixels[np.newaxis].astype(np.float32)]
 
     with quiet_tensorflow(), tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Calibration: which pictures tell an int8 model the ranges of its numbers?
+"""Calibration: from which pictures does an int8 model learn the ranges of its numbers?
 
 The same pictures for the same folder, spread evenly over its labels and its names. They are whole faces, cut and
 scaled by the device's own code.
@@ -32,7 +32,7 @@ MOST_PICTURES = 200
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationSet:
-    """`pixels` is uint8, (pictures, height, width, 3), RGB; `labels` None where nobody said."""
+    """`pixels` is uint8, (pictures, height, width, 3), RGB; `labels` None where unknown."""
 
     pixels: NDArray[np.uint8]
     labels: tuple[Label | None, ...]
@@ -107,7 +107,7 @@ def _without(faces: list[LabelledFace], others: Sequence[LabelledFace]) -> list[
 
 
 def _digest(path: Path) -> bytes:
-    """SHA-256 of a file; empty where it cannot be read, which is said when it is opened as a picture."""
+    """SHA-256 of a file; empty where it cannot be read, which is reported when it is opened as a picture."""
     try:
         return hashlib.sha256(path.read_bytes()).digest()
     except OSError:

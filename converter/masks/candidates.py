@@ -1,7 +1,7 @@
 """Candidates: how is a model read, whether it is a float file or a TFLite file with its card?
 
 Both look at the same pixels, cut and scaled by the device's code; a TFLite file is opened as the device opens it. A
-float file is preprocessed as the first card says that its source was, and held against labelled faces either way.
+float file is preprocessed as the `source` of the first card states, and tried on labelled faces either way.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def open_candidates(
 ) -> list[Candidate]:
     """Open models of either kind, in the order given; `faces` are those that float files are tried on.
 
-    A float file that says nothing of itself borrows from the first card: what is compared with a converted model is
-    mostly what it was made from.
+    A float file that states nothing about itself borrows from the first card: a converted model is mostly compared with
+    its source.
 
     Raises:
         ModelError: a model is missing, damaged, or does not fit its card.
-        ConfigError: nobody says what the outputs of a float file mean.
+        ConfigError: the meaning of a float file's outputs is unknown.
         GateError: a float file reads the faces clearly better in another way than it was read for the card.
     """
     cards = [read_classifier_card(path) for path in paths if path.suffix == TFLITE_SUFFIX]
@@ -75,13 +75,13 @@ def open_candidates(
 
 
 def _with_card(stated: Stated, card: ClassifierCard) -> Stated:
-    """What is stated, completed by what a card says of its source."""
+    """What is stated, completed by the `source` of a card."""
     source = card.source
     if stated != replace(NOTHING_STATED, margin_fraction=stated.margin_fraction, size_px=stated.size_px):
         return replace(stated, margin_fraction=stated.margin_fraction or card.margin_fraction)
     labels = StatedLabels(tuple(source.get("outputs", card.labels)))
     margin = card.margin_fraction if stated.margin_fraction is None else stated.margin_fraction
-    borrowed = replace(stated, labels=labels, margin_fraction=margin, by=f"as the card of {card.name} says")
+    borrowed = replace(stated, labels=labels, margin_fraction=margin, by=f"from the card of {card.name}")
     if not source:
         return borrowed
     return replace(
@@ -96,7 +96,7 @@ def _with_card(stated: Stated, card: ClassifierCard) -> Stated:
 def _opened(path: Path, stated: Stated, faces: Sequence[LabelledFace]) -> FloatModel:
     network = open_network(path, stated)
     if len(stated.labels.outputs) not in {0, max(network.outputs, 2)}:
-        # A card of another model says nothing of this one.
+        # The card is of another model.
         stated = replace(stated, labels=StatedLabels())
     pixels, labels = read_pixels(spread([face for face in faces if face.label], most=MOST_TRIED), network)
     return settled(network, choose(network, stated, pixels, labels))

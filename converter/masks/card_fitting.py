@@ -1,7 +1,7 @@
 """Card fitting: which temperature and which thresholds does a card get?
 
-From faces that are apart from those the model learnt and was quantized with. The golden scores are made anew, as
-they are what the device will say.
+From faces that are apart from those the model learnt and was quantized with. The golden scores are computed again, as
+the device will give them.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def fit_card(
 def fitted_aloud(
     card: ClassifierCard, content: bytes, faces: Sequence[LabelledFace], *, false_alarm_fraction: float | None
 ) -> ClassifierCard:
-    """Fit a card and tell on stderr what that changed.
+    """Fit a card and report on stderr what that changed.
 
     Raises:
         ConfigError: too few faces.

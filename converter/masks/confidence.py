@@ -1,4 +1,4 @@
-"""Confidence: how sure may a classifier say it is, and from which score on does a label count?
+"""Confidence: how sure may a classifier be, and from which score on does a label count?
 
 Both answers come from faces that the model was not trained on, and stand on its card.
 """
@@ -23,9 +23,9 @@ TEMPERATURE_LIMITS = (0.5, 10.0)
 """Faces without a mistake ask for ever more confidence; 0.5 makes 0.99 of 0.9. Beyond 10 a model is just wrong."""
 TEMPERATURE_STEP = 1e-3
 THRESHOLD_RATIO_LIMITS = (1 / 9, 9.0)
-"""Of two labels: thresholds of 0.1 to 0.9. Some hundreds of faces say nothing about rarer mistakes."""
+"""Of two labels: thresholds of 0.1 to 0.9. Some hundreds of faces do not show rarer mistakes."""
 REJECTED_FRACTION = 0.01
-"""So many true faces may be taken for none: each is a person whom nobody sees."""
+"""So many true faces may be taken for none: each is a person who goes unseen."""
 FEWEST_FACES = 100
 """With fewer, a single mistake moves a share by more than a point."""
 
@@ -61,7 +61,7 @@ def fit_thresholds(
     """Thresholds under which at most this share of properly masked faces is read as each other label.
 
     A label is read when its score exceeds its threshold by the largest factor (card.py), so only the thresholds'
-    ratios count: each violation is held against `with_mask` alone. They sum to 1.
+    ratios count: each violation is compared with `with_mask` alone. They sum to 1.
 
     Raises:
         ConfigError: there are too few properly masked faces to measure so small a share.

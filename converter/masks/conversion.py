@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 def to_tflite(model: FloatModel, form: Format, *, pixels: NDArray[np.uint8]) -> bytes:
     """Convert a float model, batch 1; `int8` takes and gives uint8, the others float32.
 
-    `pixels` are the calibration pictures, (pictures, height, width, 3), RGB; only `int8` looks at them.
+    `pixels` are the calibration pictures, (pictures, height, width, 3), RGB; only `int8` and `int16` use them.
 
     Raises:
         ModelError: TensorFlow cannot convert it.
     """
 
     def samples() -> Iterator[list[NDArray[Any]]]:
-        for picture in calibrating(pixels, total=len(pixels)):
+        for picture in calibrating(pixels):
             yield [model.values(picture)]
 
     with quiet_tensorflow():

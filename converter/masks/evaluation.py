@@ -131,9 +131,9 @@ def evaluate(
 def _labels_in_common(candidate: Candidate, faces: Sequence[LabelledFace], only: Sequence[Label]) -> tuple[Label, ...]:
     there = {face.label for face in faces}
     labels = tuple(label for label in candidate.labels if label in there and (not only or label in only))
-    if len(labels) < 2:  # noqa: PLR2004  (one label says nothing about telling labels apart)
+    if len(labels) < 2:  # noqa: PLR2004  (one label alone distinguishes nothing)
         raise ConfigError(
-            f"{candidate.path}: tells {', '.join(candidate.labels)} apart, the faces are of "
+            f"{candidate.path}: distinguishes {', '.join(candidate.labels)}, the faces are of "
             f"{', '.join(sorted(str(label) for label in there))}; judge it on faces of two of its labels at least"
         )
     return labels

@@ -29,7 +29,7 @@ def kind_of(path: Path) -> Kind:
     """What a file is by its content, where it can hold a model.
 
     Raises:
-        ModelError: it cannot, or another command takes it; the message says what it is and what to do.
+        ModelError: it cannot, or another command takes it; the message states what it is and what to do.
     """
     try:
         with path.open("rb") as file:

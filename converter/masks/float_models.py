@@ -1,6 +1,6 @@
 """Float models: how does a network with settled choices answer as a mask classifier?
 
-What a card cannot say of its preprocessing stands as a fixed 1x1 convolution in front, what its outputs mean as a
+What a card cannot express of its preprocessing becomes a fixed 1x1 convolution in front, the meaning of its outputs a
 fixed matrix behind.
 """
 
@@ -35,8 +35,8 @@ class FloatModel:
     """A float classifier as a mask classifier.
 
     `function` is a concrete TensorFlow function with weights frozen into it: float32 (1, height, width, 3) in the range
-    and order of colours that the card will say, to probabilities (1, labels), and of
-    no face last where that is told.
+    and order of colours that the card will state, to probabilities (1, labels), with
+    that of no face last where there is such an output.
     """
 
     network: Network
@@ -50,12 +50,12 @@ class FloatModel:
 
     @property
     def name(self) -> str:
-        """What the files are called unless somebody names them."""
+        """Default name of the files."""
         return self.network.name
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """What is told apart, in the order of the outputs."""
+        """The labels that are distinguished, in the order of the outputs."""
         return self.choices.labels
 
     @property

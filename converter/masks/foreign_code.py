@@ -1,4 +1,4 @@
-"""Foreign code: would loading this model run a program that somebody else wrote?"""
+"""Foreign code: would loading this model run foreign code?"""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def refuse_foreign_code(config: str, path: Path) -> None:
         ModelError: it has, or is no JSON.
     """
     try:
-        told = json.loads(config)
+        description = json.loads(config)
     except ValueError as error:
         raise ModelError(f"{path}: its description is damaged: {error}; copy or save the model again") from error
-    for part in _parts_of(told):
+    for part in _parts_of(description):
         name = part["class_name"]
         if name == "Lambda":
             raise ModelError(
@@ -54,7 +54,7 @@ def _parts_of(config: Any) -> Iterator[dict[str, Any]]:
 
 
 def layer_of_its_own(path: Path, name: str) -> str:
-    """What to tell whoever gave a model with a layer that Keras does not know."""
+    """The message for a model with a layer that Keras does not know."""
     return (
         f"{path}: has a layer of its own, '{name}', that Keras does not know; export the model where that layer is "
         "defined, with model.export(folder), and convert the folder"

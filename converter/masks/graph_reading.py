@@ -1,6 +1,6 @@
-"""Graph reading: what do the beginning and the end of a frozen TensorFlow graph say about a model?
+"""Graph reading: what do the beginning and the end of a frozen TensorFlow graph show about a model?
 
-A scaling at the beginning says which range the pixels have, the last operation whether the outputs are
+A scaling at the beginning shows which range the pixels have, the last operation whether the outputs are
 probabilities. Layers are not asked: the same scaling is a Rescaling layer in one file, two operations of Keras 2
 in the next, and nameless in a SavedModel.
 """
@@ -29,7 +29,21 @@ def ending(function: Any) -> Ending:
         case "Sigmoid":
             return "sigmoid"
         case _:
-            return "logits"
+            return "probabilities" if _sums_to_one(function) else "logits"
+
+
+def _sums_to_one(function: Any) -> bool:
+    """Whether several outputs are probabilities whatever the picture: a softmax that is written out, for example."""
+    import tensorflow as tf
+
+    (pixels,) = function.inputs
+    random = np.random.default_rng(1)
+    for largest in (1, 255):
+        picture = random.uniform(0, largest, pixels.shape).astype(np.float32)
+        values = np.asarray(function(tf.constant(picture))[0], np.float64).reshape(-1)
+        if len(values) == 1 or values.min() < 0 or not np.isclose(values.sum(), 1, atol=1e-3):
+            return False
+    return True
 
 
 def first_scaling(function: Any) -> tuple[float, float]:

@@ -26,7 +26,7 @@ def frozen(call: Callable[[Any], Any], shape: Sequence[int | None], dtype: Any) 
 
 
 def one_picture(function: Any, shape: Sequence[int]) -> Any:
-    """A frozen function that takes floats of a shape, (1, height, width, channels), whatever it took before.
+    """A frozen function that takes floats of a shape, (1, height, width, channels), whatever its input was before.
 
     A fixed batch becomes one, bytes become floats of the same value, and layers that work channels first do so last.
     """
@@ -112,7 +112,7 @@ def _free_of_batch(definition: Any, batch: int) -> None:
 
 
 def _reorder(node: Any) -> None:
-    """Let what a node says of its axes be said channels last."""
+    """Rewrite the attributes of a node that name axes for channels last."""
     node.attr["data_format"].s = b"NHWC"
     for name in ("strides", "ksize", "dilations"):
         if len(values := list(node.attr[name].list.i)) == len(_TO_LAST):

@@ -1,6 +1,6 @@
 """Keras models: which of the two generations of Keras opens this, and as what?
 
-Keras 3 loads no file of Keras 2 and tf_keras none of Keras 3, and suffixes say little (`mask_detector.model` is
+Keras 3 loads no file of Keras 2 and tf_keras none of Keras 3, and suffixes mean little (`mask_detector.model` is
 HDF5), so the loader is chosen by content.
 """
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ARCHITECTURE = "model.json"
+_DESCRIBES_A_MODEL = re.compile(rb'"(class_name|modelTopology)"')
 
 
 def is_keras_archive(path: Path) -> bool:
@@ -48,9 +49,12 @@ def load_hdf5(path: Path, *, said: Path) -> LoadedModel:
         refuse_foreign_code(attributes["model_config"], said)
         version = attributes.get("keras_version", "2")
         return _load_with_keras(path, said=said, version=version, kind=f"HDF5 of Keras {version}")
-    architecture = path.with_name(ARCHITECTURE)
-    if architecture.is_file():
-        return load_architecture(architecture, path)
+    found = architectures_in(path.parent)
+    named = (
+        [one for one in found if same_stem(one, path)] or [one for one in found if one.name == ARCHITECTURE] or found
+    )
+    if len(named) == 1:
+        return load_architecture(named[0], path)
     raise ModelError(
         f"{said}: holds weights without a model; put the {ARCHITECTURE} that model.to_json() gave beside them, or save "
         "the whole model with model.save('masks.keras')"
@@ -87,7 +91,22 @@ def load_architecture(path: Path, weights: Path) -> LoadedModel:
             weights, ".weights.h5" if version.startswith("3") and _is_keras_3(weights) else ".h5"
         ) as file:
             model.load_weights(file)
-    return of_keras(model, path=path, kind=f"{ARCHITECTURE} and weights of Keras {version}")
+    return of_keras(model, path=path, kind=f"JSON and weights of Keras {version}")
+
+
+def architectures_in(folder: Path) -> list[Path]:
+    """The JSON files in a folder that describe a model of Keras or of TensorFlow.js, by their first bytes."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            if _DESCRIBES_A_MODEL.search(file.read(512)):
+                found.append(path)
+    return found
+
+
+def same_stem(description: Path, weights: Path) -> bool:
+    """Whether two files are named after the same model: mask.json and mask.weights.h5."""
+    return description.stem == weights.name.split(".")[0]
 
 
 def keras_of(version: str) -> Any:
@@ -100,7 +119,7 @@ def keras_of(version: str) -> Any:
 
 
 def _load_with_keras(path: Path, *, said: Path, version: str, kind: str) -> LoadedModel:
-    # Keras 3 tells formats apart by suffix, and `mask_detector.model` has none that it knows.
+    # Keras 3 distinguishes formats by suffix, and `mask_detector.model` has none that it knows.
     suffix = ".h5" if kind.startswith("HDF5") else ".keras"
     with quiet_tensorflow(), named_errors(said), _with_suffix(path, suffix) as named:
         model = _in_full_precision(keras_of(version).models.load_model(named, compile=False))
@@ -196,6 +215,6 @@ def _text(value: Any) -> str:
 
 
 def sentence(error: Exception) -> str:
-    """What a foreign error says, on one line."""
+    """The message of a foreign error, on one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines)[:300] or type(error).__name__

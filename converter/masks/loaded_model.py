@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from converter.masks.preprocessing import PixelRange
+    from converter.masks.preprocessing import Colours, PixelRange
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,8 +17,8 @@ class LoadedModel:
     """A float classifier as its file holds it.
 
     `call` takes a tensor of `shape`, in which open sides are None, and of `dtype`. `keeps` owns the weights.
-    `output_names`, `pixels` and `margin_fraction` are what the files beside the model say; empty and None where they
-    say nothing.
+    `output_names`, `pixels`, `colours` and `margin_fraction` are what the files beside the model state; empty and None
+    where they state nothing.
     """
 
     path: Path
@@ -31,4 +31,5 @@ class LoadedModel:
     output_names: tuple[str, ...] = ()
     margin_fraction: float | None = None
     pixels: PixelRange | None = None
+    colours: Colours | None = None
     training_data: tuple[str, ...] = ()

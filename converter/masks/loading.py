@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 from converter.masks.file_kinds import kind_of, what_an_archive_holds
 from converter.masks.keras_models import (
     ARCHITECTURE,
+    architectures_in,
     is_keras_archive,
     load_architecture,
     load_hdf5,
     load_keras_archive,
+    same_stem,
     sentence,
 )
 from converter.masks.onnx_models import load_onnx
-from converter.masks.preprocessing import PIXEL_RANGES
+from converter.masks.preprocessing import COLOURS, PIXEL_RANGES
 from converter.masks.saved_models import SAVED_MODEL, load_saved_model
 from converter.masks.tfjs_models import is_tfjs, load_tfjs, names_in_metadata
 from converter.model_kind import RUN_FILE
@@ -37,16 +39,19 @@ TEACHABLE_LABELS = "labels.txt"
 RUN_MODEL = "model.keras"
 
 
-def load_model(path: Path) -> LoadedModel:
+def load_model(path: Path, *, size_px: int | None = None) -> LoadedModel:
     """Load a float classifier: a file or folder of any kind that `edge-convert convert` takes.
 
+    `size_px` is the side of an input that an ONNX file leaves open; other kinds are loaded with it open.
+
     Raises:
+        ConfigError: an ONNX file leaves the size open, and none is given.
         ModelError: missing, damaged, with code of its own, or nothing that can be converted.
     """
     if path.is_dir():
         loaded = _load_folder(path)
     elif path.is_file():
-        loaded = _load_file(path)
+        loaded = _load_file(path, size_px=size_px)
     else:
         raise ModelError(f"{path}: no such model; give a .keras or HDF5 file, a SavedModel folder or a training run")
     return _with_run(loaded, path)
@@ -62,20 +67,22 @@ def _load_folder(path: Path) -> LoadedModel:
     models = [path / RUN_MODEL] if (path / RUN_MODEL).is_file() else sorted(path.glob("*.keras"))
     if len(models) == 1:
         return _load_file(models[0])
+    if not models and len(described := architectures_in(path)) == 1:
+        return _load_json(described[0])
     raise ModelError(
         f"{path}: holds {len(models)} .keras files and neither {SAVED_MODEL} nor {TEACHABLE_MODEL} nor {ARCHITECTURE}; "
         "give the file of the model itself"
     )
 
 
-def _load_file(path: Path) -> LoadedModel:
+def _load_file(path: Path, *, size_px: int | None = None) -> LoadedModel:
     match kind_of(path):
         case "hdf5":
             return load_hdf5(path, said=path)
         case "json":
             return _load_json(path)
         case "onnx":
-            return load_onnx(path)
+            return load_onnx(path, size_px=size_px)
         case "zip":
             return _load_zip(path)
 
@@ -108,6 +115,8 @@ def _load_json(path: Path) -> LoadedModel:
         # Teachable Machine's pixels are always -1..1.
         return replace(load_tfjs(path, content), output_names=names, pixels="-1..1" if names else None)
     weights = sorted({*path.parent.glob("*.h5"), *path.parent.glob("*.hdf5")})
+    if len(weights) > 1:
+        weights = [one for one in weights if same_stem(path, one)]
     if len(weights) != 1:
         raise ModelError(
             f"{path}: describes a model, whose weights lie in one .h5 file beside it; there are {len(weights)}: "
@@ -145,7 +154,10 @@ def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
         margin = float(said["margin_fraction"])
         pixels = said.get("pixels")
         if pixels is not None and pixels not in PIXEL_RANGES:
-            raise ModelError(f"{run}: says pixels '{pixels}', known are {', '.join(PIXEL_RANGES)}")
+            raise ModelError(f"{run}: states pixels '{pixels}', known are {', '.join(PIXEL_RANGES)}")
+        colours = said.get("colour_order")
+        if colours is not None and colours not in COLOURS:
+            raise ModelError(f"{run}: states colour_order '{colours}', known are {', '.join(COLOURS)}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{run}: not the description of a training run: {error!r}; train again, or take it away"
@@ -156,5 +168,6 @@ def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
         output_names=labels,
         margin_fraction=margin,
         pixels=pixels,
+        colours=colours,
         training_data=tuple(str(part) for part in said.get("training_data", ())),
     )

@@ -1,6 +1,6 @@
 """Making: what does one format of a model cost, and which one is worth it?
 
-Every format is made, proven and held against its source on the same pictures.
+Every format is converted, proven and compared with its source on the same pictures.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from edge_agent.vision.card import ClassifierCard
 
 WORTH_NAMING_LOSS, WORTH_NAMING_AGREEMENT = 0.01, 0.98
-"""A format that reads so much less right, or the same so seldom, is set beside the others."""
+"""A format that reads so much less right, or the same so seldom, is shown beside the others."""
 BEST_LOSS = 0.005
 """What `--format best` lets a smaller file cost."""
 RUINED_LOSS = 0.05
-"""Nobody wants a model that reads so much less right than its source."""
+"""A model that reads so much less right than its source is refused."""
 MEASURED_READINGS = 15
 SLOWEST_MS = 60.0
 """No device that reads several faces a second waits so long on a workstation."""
@@ -59,7 +59,7 @@ class Made:
 
     @property
     def loss_is_worth_naming(self) -> bool:
-        """Whether a person should know."""
+        """Whether the loss is reported."""
         found = self.comparison
         return found.loss > WORTH_NAMING_LOSS or found.agreement < WORTH_NAMING_AGREEMENT
 
@@ -80,7 +80,7 @@ def make(
     content = to_tflite(model, form, pixels=calibration.pixels)
     latency_ms = _latency_ms(content, name)
     if form == "int16" and latency_ms > SLOWEST_MS:
-        raise ModelError(f"int16: {latency_ms:.0f} ms a reading, for want of a fast kernel in the runtimes here")
+        raise ModelError(f"int16: {latency_ms:.0f} ms a reading, the runtimes here have no fast kernel for it")
     card = make_card(
         content,
         model.network,
@@ -137,19 +137,20 @@ def side_by_side(made: Sequence[Made]) -> list[str]:
 
 
 def refuse_ruined(made: Made, others: Sequence[Made]) -> None:
-    """Hold a format against its source.
+    """Compare a format with its source.
 
     Raises:
-        GateError: it reads far less right.
+        GateError: it reads far less right or, where no labels are known, far too many pictures otherwise.
     """
-    if made.comparison.loss <= RUINED_LOSS:
+    found = made.comparison
+    has_labels = found.source.right(found.truths).of > 0
+    lost = found.loss if has_labels else 1 - found.agreement
+    if lost <= RUINED_LOSS:
         return
     best = best_of([made, *others])
     advice = f"--format {best.form}" if best.form != made.form else "more and more varied calibration pictures"
-    raise GateError(
-        f"{made.card.name}: {made.title} reads {made.comparison.loss:.1%} fewer pictures right than its source; "
-        f"give {advice}, or --force"
-    )
+    what = "fewer pictures right than" if has_labels else "of the pictures otherwise than"
+    raise GateError(f"{made.card.name}: {made.title} reads {lost:.1%} {what} its source; give {advice}, or --force")
 
 
 def _latency_ms(content: bytes, name: str) -> float:

@@ -34,9 +34,9 @@ CLEARLY_RIGHT = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one model says of one face, against what is true. `score` is that of `read`.
+    """What one model reads in one face, and the true label. `score` is that of `read`.
 
-    `domain` and `pose` are what annotations say of the picture and of the face, `skin_angle` is the individual typology
+    `domain` and `pose` are annotations of the picture and of the face, `skin_angle` is the individual typology
     angle of a bare face in degrees.
     """
 
@@ -51,7 +51,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """`hits` of `of`; what it says about the next thousand is its interval."""
+    """`hits` of `of`; its interval is what to expect of the next thousand."""
 
     hits: int
     of: int
@@ -89,7 +89,7 @@ class Metrics:
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """What there was to tell apart."""
+        """The labels that were distinguished."""
         return tuple(self.confusion)
 
     @property
@@ -139,7 +139,7 @@ def measure(readings: Sequence[Reading], *, labels: Sequence[Label]) -> Metrics:
 
 
 def in_bands(readings: Sequence[Reading], *, labels: Sequence[Label]) -> dict[str, dict[str, Metrics]]:
-    """The same by size of the face in pixels and skin tone, and by domain and pose where annotations say them."""
+    """The same by size of the face in pixels and skin tone, and by domain and pose where they are annotated."""
     by_skin = banded(
         zip(readings, thirds_of([one.skin_angle for one in readings]), strict=True), lambda pair: pair[1], order=THIRDS
     )

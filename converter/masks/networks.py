@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from converter.masks.loaded_model import LoadedModel
+    from converter.masks.preprocessing import Colours
     from converter.masks.stated import Stated
 
 _PICTURE_RANK, _PIXELS_RANK = 4, 3
@@ -46,7 +47,9 @@ class Network:
     """A classifier whose preprocessing and labels are still open.
 
     `probabilities` takes (1, height, width, channels), float32, and gives (outputs,), a share for each output; one
-    output is the probability of the second label. `pixels` is the range that the file says or a layer is made for.
+    output is the probability of the second label. `pixels` is the range that the file states or a layer is made
+    for, `means` and `deviations` what the file states of each channel, in that range; `pixels_from` says where it does,
+    `colours` is what a run.json states.
     `graph` is what is converted: a frozen TensorFlow function, or nothing where it is a TFLite file.
     """
 
@@ -61,7 +64,10 @@ class Network:
     graph: Any = None
     output_names: tuple[str, ...] = ()
     pixels: PixelRange | None = None
+    means: tuple[float, ...] = ()
+    deviations: tuple[float, ...] = ()
     pixels_from: str = ""
+    colours: Colours | None = None
     margin_fraction: float = 0.0
     training_data: tuple[str, ...] = ()
 
@@ -70,10 +76,10 @@ def open_network(path: Path, stated: Stated) -> Network:
     """Load a float classifier of any kind.
 
     Raises:
-        ConfigError: the size of its input is open and nothing says it.
+        ConfigError: the size of its input is open and not stated.
         ModelError: it cannot be loaded, is no classifier of pictures, or hides the range of its pixels.
     """
-    loaded = load_model(path)
+    loaded = load_model(path, size_px=stated.size_px)
     with quiet_tensorflow():
         bare = _one_picture_of(loaded, stated.size_px)
         outputs = _checked_outputs(bare, loaded.path)
@@ -100,6 +106,7 @@ def open_network(path: Path, stated: Stated) -> Network:
         output_names=loaded.output_names,
         pixels=pixels,
         pixels_from=pixels_from,
+        colours=loaded.colours,
         margin_fraction=margin or 0.0,
         training_data=loaded.training_data,
     )
@@ -170,7 +177,7 @@ def _reshaped(loaded: LoadedModel, shape: tuple[int, ...]) -> Callable[[Any], An
 
 
 def _sides(loaded: LoadedModel, height: int | None, width: int | None, size_px: int | None) -> tuple[int, int]:
-    """Height and width: of the input, as stated, or as a layer tells that makes a picture of an open input."""
+    """Height and width: of the input, as stated, or of a layer that makes a picture of an open input."""
     if height and width:
         return height, width
     if size_px:
@@ -180,7 +187,7 @@ def _sides(loaded: LoadedModel, height: int | None, width: int | None, size_px: 
     if all(found):
         return found
     raise ConfigError(
-        f"{loaded.path}: leaves the size of its input open, {loaded.shape}; say the one that it was trained at, as "
+        f"{loaded.path}: leaves the size of its input open, {loaded.shape}; state the one that it was trained at, as "
         "--size 224"
     )
 
@@ -189,12 +196,13 @@ def _checked_outputs(bare: Any, path: Path) -> int:
     shape = tuple(bare.outputs[0].shape)
     if len(shape) == 1 and shape[0]:
         return int(shape[0])
-    if len(shape) != _OUTPUT_RANK or not shape[1]:
+    # Sides of 1 in the middle are what a convolution in place of a dense layer leaves.
+    if len(shape) < _OUTPUT_RANK or not shape[-1] or set(shape[1:-1]) - {1}:
         raise ModelError(
             f"{path}: its output has shape {shape}, a mask classifier's has (batch, labels); end the model with a "
             "pooling and a dense layer"
         )
-    return int(shape[1])
+    return int(shape[-1])
 
 
 def _with_probabilities(bare: Any, ends_in: Ending, outputs: int) -> Any:
@@ -211,9 +219,9 @@ def _with_probabilities(bare: Any, ends_in: Ending, outputs: int) -> Any:
 
 
 def _range_of(loaded: LoadedModel, bare: Any, stated: Stated) -> tuple[PixelRange | None, str]:
-    """The range that the file says or a layer is made for, and which of the two; None where neither does."""
+    """The range that the file states or a layer is made for, and which of the two; None where unknown."""
     if loaded.pixels is not None:
-        return loaded.pixels, "found beside the model"
+        return loaded.pixels, "found in the files of the model"
     if loaded.dtype == "uint8":
         return "0..255", "found in the file: it takes bytes"
     factor, offset = first_scaling(bare)
@@ -228,6 +236,6 @@ def _range_of(loaded: LoadedModel, bare: Any, stated: Stated) -> tuple[PixelRang
     if stated.pixels is None:
         raise ModelError(
             f"{loaded.path}: begins with a scaling of its own (pixel * {factor:.4g} {offset:+.4g}) that fits no usual "
-            f"range; say which pixels it was trained on: --pixels={' or '.join(PIXEL_RANGES)}"
+            f"range; state which pixels it was trained on: --pixels={' or '.join(PIXEL_RANGES)}"
         )
     return None, ""

@@ -1,6 +1,6 @@
 """ONNX: how does what PyTorch exports become a SavedModel?
 
-By onnx2tf, in a process of its own, as it prints much and takes memory. Its result is held against ONNX Runtime.
+By onnx2tf, in a process of its own, since it prints much and takes memory. Its result is compared with ONNX Runtime.
 `python -m converter.masks.onnx_models MODEL.onnx FOLDER` is that process.
 """
 
@@ -12,34 +12,38 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from converter.masks.saved_models import load_saved_model
-from edge_agent.errors import ModelError
+from edge_agent.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from converter.masks.loaded_model import LoadedModel
 
 PACKAGES = ("onnx2tf", "onnx", "onnxruntime", "onnx_graphsurgeon", "sng4onnx")
+_PICTURE_RANK = 4
 LARGEST_DIFFERENCE = 1e-3
 """Of any output: what float32 in another order of additions leaves."""
 
 
-def load_onnx(path: Path) -> LoadedModel:
-    """Load an ONNX file by way of a SavedModel.
+def load_onnx(path: Path, *, size_px: int | None = None) -> LoadedModel:
+    """Load an ONNX file by way of a SavedModel; `size_px` is the side of an input that it leaves open.
 
     Raises:
-        ModelError: the converter is not installed or cannot take it, or the result answers otherwise.
+        ConfigError: the size of its input is open and not given.
+        ModelError: the converter is not installed or cannot take it, or the result differs from the file.
     """
     missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
         raise ModelError(f"{path}: ONNX needs {', '.join(missing)}; pip install 'maskwatch[onnx]'")
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", __name__, str(path.resolve()), folder]
+        prepared, saved = Path(folder) / "prepared.onnx", Path(folder) / "saved"
+        _prepare(path, prepared, size_px)
+        command = [sys.executable, "-m", __name__, str(prepared), str(saved)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own module)
         if done.returncode:
             lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
@@ -47,12 +51,70 @@ def load_onnx(path: Path) -> LoadedModel:
                 f"{path}: onnx2tf cannot convert it: {lines[-1] if lines else f'ended with {done.returncode}'}; export "
                 "it with a fixed size and batch 1, or save it from Keras"
             )
-        loaded = load_saved_model(Path(folder), said=path)
+        loaded = load_saved_model(saved, said=path)
     return replace(loaded, name=path.stem, kind="ONNX")
 
 
+def _prepare(path: Path, prepared: Path, size_px: int | None) -> None:
+    """Write the same network for one picture of a fixed size, with its weights inside.
+
+    Raises:
+        ConfigError, ModelError: as `load_onnx`.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except DecodeError as error:
+        raise ModelError(f"{path}: damaged or cut off: {error}; export or copy the model again") from error
+    weights = {one.name: one for one in graph.initializer}
+    files = {entry.value for one in graph.initializer for entry in one.external_data if entry.key == "location"}
+    for name in sorted(files):
+        if not (path.parent / name).is_file():
+            raise ModelError(f"{path}: its weights are in {name}, which is missing; copy that file beside it")
+    if _is_in_training_mode(graph.node, weights):
+        raise ModelError(f"{path}: exported in training mode; call model.eval() before torch.onnx.export")
+    model = onnx.load(path)
+    _fix_shapes(path, model.graph, [one for one in model.graph.input if one.name not in weights], size_px)
+    onnx.save(model, prepared)
+
+
+def _fix_shapes(path: Path, graph: Any, inputs: Sequence[Any], size_px: int | None) -> None:
+    """Make the batch 1 and an open size `size_px`."""
+    if len(inputs) != 1:
+        raise ModelError(f"{path}: has {len(inputs)} inputs; a mask classifier takes one picture of a face")
+    sides = inputs[0].type.tensor_type.shape.dim
+    if len(sides) != _PICTURE_RANK:
+        return
+    if size_px is None and not all(side.dim_value for side in sides[1:]):
+        raise ConfigError(
+            f"{path}: leaves the size of its input open; state the one that it was trained at, as --size 224"
+        )
+    for side in sides[1:]:
+        side.dim_value = side.dim_value or size_px
+    for one in (*inputs, *graph.output):
+        one.type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def _is_in_training_mode(nodes: Iterable[Any], weights: Mapping[str, Any]) -> bool:
+    """Whether a dropout or a batch normalization behaves as in training."""
+    from onnx import numpy_helper
+
+    for node in nodes:
+        if node.op_type == "BatchNormalization":
+            flags = [one.i for one in node.attribute if one.name == "training_mode"]
+        elif node.op_type == "Dropout":
+            flags = [numpy_helper.to_array(weights[name]) for name in node.input[2:] if name in weights]
+        else:
+            continue
+        if any(flags):
+            return True
+    return False
+
+
 def to_saved_model(path: Path, folder: Path) -> None:
-    """Convert with onnx2tf and hold the result against ONNX Runtime on one random picture.
+    """Convert with onnx2tf and check the result against ONNX Runtime on a random picture.
 
     Raises:
         ModelError: the two answer differently.
@@ -76,7 +138,9 @@ def to_saved_model(path: Path, folder: Path) -> None:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     ((name, taken),) = signature.structured_input_signature[1].items()
-    picture = np.random.default_rng(1).random(tuple(taken.shape)).astype(taken.dtype.as_numpy_dtype)
+    dtype = taken.dtype.as_numpy_dtype
+    largest = 1 if np.issubdtype(dtype, np.floating) else 255
+    picture = (np.random.default_rng(1).random(tuple(taken.shape)) * largest).astype(dtype)
     wanted_shape = [side if isinstance(side, int) else 0 for side in session.get_inputs()[0].shape]
     first = len(wanted_shape) == picture.ndim and wanted_shape[1] == picture.shape[-1] != wanted_shape[-1]
     (wanted, *_) = session.run(

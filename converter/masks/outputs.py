@@ -1,4 +1,4 @@
-"""Outputs: which of our labels does each output of a network mean, which that there is no face, and which nothing?"""
+"""Outputs: which label does each output of a network mean, which means no face, and which is ignored?"""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 Output: TypeAlias = Class | Literal["ignore"]
 IGNORE: Literal["ignore"] = "ignore"
-"""What an output means that says nothing at all: "uncertain"."""
+"""The meaning of an output without a reading: "uncertain"."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatedLabels:
-    """What `--labels` says: the outputs in their order, or by the names that the file has for them."""
+    """The value of `--labels`: the outputs in their order, or by the names that the file has for them."""
 
     outputs: tuple[Output, ...] = ()
     names: tuple[str, ...] = ()
@@ -37,19 +37,19 @@ class StatedLabels:
         """
         if not self.names or not names:
             return self.outputs
-        said = {_plain(name): output for name, output in zip(self.names, self.outputs, strict=True)}
+        stated = {_plain(name): output for name, output in zip(self.names, self.outputs, strict=True)}
         plain = [_plain(name) for name in names]
-        if set(said) - set(plain):
+        if set(stated) - set(plain):
             raise ConfigError(f"{path}: --labels names {', '.join(self.names)}, the file {', '.join(names)}")
         outputs = [
-            said[name] if name in said else output_of(original) for name, original in zip(plain, names, strict=True)
+            stated[name] if name in stated else output_of(original) for name, original in zip(plain, names, strict=True)
         ]
         if None in outputs:
             raise ConfigError(unknown_names(path, names))
         return tuple(output for output in outputs if output is not None)
 
     def __bool__(self) -> bool:
-        """Whether anything was said."""
+        """Whether anything was stated."""
         return bool(self.outputs)
 
 
@@ -94,13 +94,13 @@ def outputs_of(names: Sequence[str], *, path: object) -> tuple[Output, ...]:
 
 
 def unknown_names(path: object, names: Sequence[str]) -> str:
-    """How to say what names mean that nobody here knows."""
+    """The message that asks what unknown names mean."""
     known = [output_of(name) for name in names]
     left = [label for label in LABELS if label not in known]
     guesses = [output or (left.pop(0) if left else IGNORE) for output in known]
     example = ",".join(f"{name}={guess}" for name, guess in zip(names, guesses, strict=True))
     return (
-        f"{path}: its outputs are called {', '.join(repr(name) for name in names)}; say what each means, "
+        f"{path}: its outputs are called {', '.join(repr(name) for name in names)}; state what each means, "
         f"{', '.join(LABELS)} or {IGNORE}, for instance --labels '{example}'"
     )
 
@@ -111,18 +111,18 @@ def labels_among(outputs: Sequence[Output]) -> tuple[Label, ...]:
 
 
 def sharing_out(outputs: Sequence[Output]) -> NDArray[np.float32]:
-    """The matrix that takes probabilities of outputs to those of labels and, last and where it is told, of no face.
+    """The matrix from probabilities of outputs to those of labels and, last and where there is one, of no face.
 
-    What falls to an ignored output is shared out evenly: a reading that is mostly "uncertain" then says nothing.
+    What falls to an ignored output is shared out evenly: a reading that is mostly "uncertain" then favours no label.
     """
     labels = labels_among(outputs)
-    told: tuple[Output, ...] = (*labels, NO_FACE) if NO_FACE in outputs else labels
-    matrix = np.zeros((len(outputs), len(told)), np.float32)
+    columns: tuple[Output, ...] = (*labels, NO_FACE) if NO_FACE in outputs else labels
+    matrix = np.zeros((len(outputs), len(columns)), np.float32)
     for row, output in enumerate(outputs):
         if output == IGNORE:
             matrix[row, : len(labels)] = 1 / len(labels)
         else:
-            matrix[row, told.index(output)] = 1.0
+            matrix[row, columns.index(output)] = 1.0
     return matrix
 
 

@@ -1,6 +1,6 @@
 """Preprocessing: how do the pixels of a picture become the numbers that a network was trained on?
 
-A card can say a range and an order of colours, and a device then does nothing but resize. What a card cannot say
+A card can express a range and an order of colours, and a device then only resizes. What a card cannot express
 (means and deviations of each colour, grey from colour) becomes a fixed 1x1 convolution in front of the network.
 """
 
@@ -52,7 +52,7 @@ class Preprocessing:
 
     @property
     def fits_a_card(self) -> bool:
-        """Whether a range and an order of colours say all of it."""
+        """Whether a range and an order of colours express all of it."""
         return self.colours != "grey" and not self.means and not self.deviations
 
     def kernel(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

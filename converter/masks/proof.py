@@ -1,4 +1,4 @@
-"""Proof: does the file that was written do, in every runtime of the device, what its card says?"""
+"""Proof: does a converted file work in every runtime of the device as its card states?"""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Proof:
 def make_card(
     content: bytes, network: Network, choices: Choices, *, name: str, metrics: Mapping[str, Any]
 ) -> ClassifierCard:
-    """Describe a converted model by what its tensors say, with golden vectors made by running it.
+    """Describe a converted model by its tensors, with golden vectors made by running it.
 
     Raises:
         ModelError: no runtime can run it.
@@ -62,7 +62,7 @@ def make_card(
         source={"file": network.path.name, "kind": network.kind} | choices.as_json(),
         metrics=dict(metrics),
         versions=versions_with(network.kind),
-        # Placeholders until the model has spoken.
+        # Placeholders until the model has been run.
         golden=tuple(
             Golden(picture=as_png(face), scores=[0.0] * sharing_out(choices.outputs).shape[1]) for face in drawn_faces()
         ),

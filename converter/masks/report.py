@@ -1,4 +1,4 @@
-"""Report: what does a person see of a conversion? Pictures with both readings, where they differ first."""
+"""Report: what does a conversion look like? Pictures with both readings, where they differ first."""
 
 from __future__ import annotations
 

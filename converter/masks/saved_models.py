@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from converter.masks.keras_models import named_errors, of_keras
+from converter.masks.keras_models import named_errors
 from converter.masks.loaded_model import LoadedModel
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
@@ -13,40 +13,59 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SAVED_MODEL = "saved_model.pb"
+SERVING = "serving_default"
+_METADATA_OF_KERAS_2 = "keras_metadata.pb"
 
 
 def load_saved_model(path: Path, *, said: Path) -> LoadedModel:
     """Load a SavedModel folder; `said` is how messages call it.
 
-    Raises:
-        ModelError: damaged, without a signature, or with several inputs or outputs.
-    """
-    if (path / "keras_metadata.pb").is_file():
-        with quiet_tensorflow(), named_errors(said):
-            import tf_keras
+    The graph of a signature is taken, whatever saved it: layers of a project's own are plain operations there.
 
-            model = tf_keras.models.load_model(path, compile=False)
-        return of_keras(model, path=said, kind="SavedModel of Keras 2")
+    Raises:
+        ModelError: damaged, without a signature, with several inputs or outputs, or exported in training mode.
+    """
     with quiet_tensorflow(), named_errors(said):
         import tensorflow as tf
 
         held = tf.saved_model.load(str(path))
-        signatures = held.signatures
-    if not signatures:
+    if not held.signatures:
         raise ModelError(f"{said}: a SavedModel without a signature; export it with model.export(folder)")
-    signature = signatures.get("serving_default") or next(iter(signatures.values()))
+    signature = _signature_of_pictures(held.signatures)
     inputs = signature.structured_input_signature[1]
     outputs = signature.structured_outputs
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(f"{said}: {len(inputs)} inputs and {len(outputs)} outputs; a mask classifier has one of each")
+    if _changes_variables(signature):
+        raise ModelError(
+            f"{said}: exported in training mode: augmentation or dropout changes its answers from one reading to the "
+            "next; export the model without its layers of augmentation, or convert the .keras or HDF5 file"
+        )
     ((given, taken),) = inputs.items()
     ((result, _),) = outputs.items()
     return LoadedModel(
         path=said,
         name=said.stem,
-        kind="SavedModel",
+        kind="SavedModel of Keras 2" if (path / _METADATA_OF_KERAS_2).is_file() else "SavedModel",
         call=lambda pixels: signature(**{given: pixels})[result],
         keeps=held,
         shape=tuple(taken.shape),
         dtype=taken.dtype.name,
     )
+
+
+def _signature_of_pictures(signatures: Any) -> Any:
+    """The default signature, unless another takes numbers where that one takes encoded pictures or examples."""
+    ordered = sorted(signatures.items(), key=lambda item: (item[0] != SERVING, item[0]))
+    return next((one for _, one in ordered if _takes_numbers(one)), ordered[0][1])
+
+
+def _takes_numbers(signature: Any) -> bool:
+    return all(taken.dtype.name != "string" for taken in signature.structured_input_signature[1].values())
+
+
+def _changes_variables(signature: Any) -> bool:
+    """Whether reading a picture writes variables: seeds of augmentation, averages of a batch normalization."""
+    definition = signature.graph.as_graph_def()
+    nodes = (*definition.node, *(node for function in definition.library.function for node in function.node_def))
+    return any(node.op.startswith("Assign") for node in nodes)

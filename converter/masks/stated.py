@@ -1,4 +1,4 @@
-"""Stated: what does somebody say of a model that it does not say itself?"""
+"""Stated: what does the user state about a model that its file does not?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """None and empty: nothing. `by` is who says it: a person, or the card of a converted model."""
+    """None and empty: nothing. `by` is where it comes from: the user, or the card of a converted model."""
 
     labels: StatedLabels = field(default_factory=StatedLabels)
     pixels: PixelRange | None = None

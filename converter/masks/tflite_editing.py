@@ -1,4 +1,4 @@
-"""TFLite editing: how does a .tflite file get what its card cannot say, without what it was made from?
+"""TFLite editing: how does a .tflite file get what its card cannot express, without its source model?
 
 A fixed 1x1 convolution goes in front (grey from colour, means and deviations), and behind it what makes probabilities
 of labels of its outputs. Floats stay floats, integers integers.
@@ -55,7 +55,7 @@ def edited(content: bytes, way: Preprocessing, outputs: Sequence[Output], number
     `number` is how many outputs it has. The bytes come back as they are where nothing is missing.
 
     Raises:
-        ModelError: its tensors are of a kind that nothing can be put beside.
+        ModelError: its tensors are of a kind that cannot be extended.
     """
     editor = _Editor(content)
     matrix, bias = _behind(outputs, number)

@@ -1,8 +1,7 @@
-"""TFLite networks: what does somebody else's .tflite file take and give, as far as it says so itself?"""
+"""TFLite networks: what does a foreign .tflite file take and give, as far as it states?"""
 
 from __future__ import annotations
 
-import io
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from converter.masks.loading import TEACHABLE_LABELS, read_names
 from converter.masks.networks import Network
 from converter.masks.preprocessing import PIXEL_SCALES
 from converter.masks.tflite_editing import ending_of
+from converter.masks.tflite_metadata import names_in_archive, names_in_metadata, normalization_in_metadata
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
 from edge_agent.vision.tflite import open_interpreter
@@ -51,56 +51,54 @@ def open_tflite_network(path: Path, stated: Stated) -> tuple[Network, bytes]:
             f"{path}: its input has shape {tuple(taken.shape)}, a mask classifier's has (1, height, width, 3) or "
             "(1, height, width, 1); convert the model that it was made from"
         )
-    pixels = _range_of(taken)
+    if 1 in taken.shape[1:3]:
+        raise ModelError(
+            f"{path}: leaves the size of its input open; convert the model that it was made from, with the --size that "
+            "it was trained at"
+        )
+    if max(given.shape) != np.prod(given.shape):
+        raise ModelError(
+            f"{path}: its output has shape {tuple(given.shape)}, a mask classifier's has one score per label; this is "
+            "a detector: train a classifier of cropped faces"
+        )
+    channels = int(taken.shape[3])
+    stated_inside = normalization_in_metadata(content, channels=channels)
+    pixels = stated_inside.pixels if stated_inside else _range_of(taken)
+    where = "its TFLite Metadata" if stated_inside else "the scale of its input"
     network = Network(
         path=path,
         name=path.stem,
         kind=kind,
         height_px=int(taken.shape[1]),
         width_px=int(taken.shape[2]),
-        channels=int(taken.shape[3]),
+        channels=channels,
         outputs=int(np.prod(given.shape)),
         probabilities=_called(interpreter, content),
         output_names=names,
         pixels=pixels,
-        pixels_from="found in the file: the scale of its input" if pixels else "",
+        means=stated_inside.means if stated_inside else (),
+        deviations=stated_inside.deviations if stated_inside else (),
+        pixels_from=f"found in the file: {where}" if pixels else "",
         margin_fraction=stated.margin_fraction or 0.0,
     )
     return network, content
 
 
 def _content_of(path: Path) -> tuple[bytes, tuple[str, ...], str]:
-    """The model's bytes, the names of its outputs where files say them, and what it is."""
+    """The model's bytes, the names of its outputs where a file states them, and its kind."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     if content[4:8] == TFLITE_MAGIC:
-        names = _names_inside(content) or _names_beside(path)
+        names = names_in_metadata(content) or _names_beside(path)
         return content, names, "TFLite"
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             models = [name for name in archive.namelist() if name.endswith(".tflite")]
             if len(models) == 1:
-                return archive.read(models[0]), _names_in(archive), "Teachable Machine, TFLite"
+                return archive.read(models[0]), names_in_archive(archive), "Teachable Machine, TFLite"
     raise ModelError(f"{path}: no TFLite model; other kinds are taken by 'edge-convert convert {path}'")
-
-
-def _names_inside(content: bytes) -> tuple[str, ...]:
-    """TFLite Metadata packs its label file as a zip behind the model."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return _names_in(archive)
-    except zipfile.BadZipFile:
-        return ()
-
-
-def _names_in(archive: zipfile.ZipFile) -> tuple[str, ...]:
-    files = [name for name in archive.namelist() if name.endswith(".txt") and "label" in name.lower()]
-    if not files:
-        return ()
-    lines = archive.read(files[0]).decode("utf-8-sig", "replace").splitlines()
-    return tuple(line.strip() for line in lines if line.strip())
 
 
 def _names_beside(path: Path) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ class Trial:
 
 
 def orders_of(network: Network, among: set[Label]) -> tuple[tuple[Output, ...], ...]:
-    """Every order in which labels may stand for a network whose file says nothing of them; none for many outputs.
+    """Every order in which labels may stand for a network whose file does not state them; none for many outputs.
 
     `among` are the labels of the pictures.
     """

@@ -16,6 +16,9 @@ from converter.label_names import is_no_label, label_of
         ("without_mask", "without_mask"),
         ("mask_weared_incorrect", "mask_worn_incorrectly"),
         ("Class 1", None),
+        ("无 mask", None),
+        ("без mask", None),
+        ("Máscara", None),
         ("", None),
     ],
 )

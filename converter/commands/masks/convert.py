@@ -45,7 +45,7 @@ MORE_PICTURES = 2
 def convert_classifier(options: argparse.Namespace) -> int:
     """Convert, prove in every runtime, and only then write."""
     place, validation = _places(options)
-    # Before the model, which takes a while to load: a mistyped folder shall not be told after that.
+    # Before the model, which takes a while to load: a mistyped folder is reported before.
     chosen = choose_calibration_faces(place, most=options.pictures, apart_from=validation)
     say(f"loading {options.model}")
     with working("loading"):
@@ -82,7 +82,7 @@ def _make_all(
     calibration: CalibrationSet,
     more: Callable[[], CalibrationSet],
 ) -> list[Made]:
-    """Every format that is wanted, or the best; what loses too much is set beside what else there is."""
+    """Every format that is wanted, or the best; what loses too much is compared with the alternatives."""
     source = answers_of(model.scores, calibration.pixels, model.labels, what="reading with the float model")
     wants_best = BEST in options.formats
 
@@ -97,7 +97,7 @@ def _make_all(
     others = []
     if any(one.form == "int8" and (one.loss_is_worth_naming or (wants_best and not one.is_good)) for one in made):
         others = make_others(make_one, calibration, more())
-        say(f"{made[0].title} loses some of what its source reads; '--format best' takes the smallest good one:")
+        say(f"{made[0].title} loses accuracy against its source; '--format best' takes the smallest good one:")
         for line in side_by_side([*made, *others]):
             say(f"  {line}")
     if wants_best:
@@ -160,7 +160,7 @@ def _describe(network: Network, choices: Choices) -> None:
     if choices.right is None:
         say(
             "nothing could be checked: the calibration pictures have no labels; put them into folders named after the "
-            "labels, with_mask/ and without_mask/, to see how many are read right"
+            "labels, with_mask/ and without_mask/, to check how many are read right"
         )
 
 

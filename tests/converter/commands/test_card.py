@@ -1,4 +1,4 @@
-"""A TFLite file that somebody else made gets its card, and what a card cannot say in front and behind."""
+"""An existing TFLite file gets its card, and what a card cannot express becomes part of the file."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edge_agent.domain import Box
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
 from tests.converter.colour_classifier import BLUE, RED, RUNTIMES, SIDE_PX, colour_classifier, coloured, write_pictures
+from tests.converter.model_maker import with_metadata
 
 pytestmark = pytest.mark.tensorflow
 
@@ -138,6 +139,34 @@ def test_names_are_read_from_metadata_beside_and_in_a_teachable_machine_zip(kera
         )
 
 
+def test_a_file_of_model_maker_states_its_labels_and_normalization(keras_3, faces, tmp_path, capsys):
+    path = tmp_path / "maker.tflite"
+    content = tflite(colour_classifier(keras_3))
+    path.write_bytes(with_metadata(content, mean=(127.5,), std=(127.5,), labels=("Mask", "No Mask")))
+    before = path.read_bytes()
+
+    assert main(["card", str(path), "--calibration", str(faces)]) == 0
+
+    assert path.read_bytes() == before
+    card = read_classifier_card(path)
+    assert card.labels == ("with_mask", "without_mask")
+    assert card.source["pixels"] == "-1..1"
+    assert card.source["reasons"]["pixels"] == "found in the file: its TFLite Metadata"
+
+
+def test_normalization_of_each_channel_is_put_in_front(keras_3, faces, tmp_path):
+    path = tmp_path / "maker.tflite"
+    mean, std = (124.0, 116.0, 104.0), (58.0, 57.0, 57.5)
+    path.write_bytes(with_metadata(tflite(colour_classifier(keras_3)), mean=mean, std=std))
+
+    arguments = ("--labels", "with_mask,without_mask", "--colours", "rgb", "--output", str(tmp_path / "out"))
+    assert main(["card", str(path), "--calibration", str(faces), *arguments]) == 0
+
+    classifier = open_classifier(tmp_path / "out" / "maker-for-device.tflite")
+    assert (tuple(classifier.card.source["means"]), tuple(classifier.card.source["std"])) == (mean, std)
+    assert classifier.classify(coloured(BLUE, seed=9), WHOLE).label == "with_mask"
+
+
 def test_without_pictures_nothing_is_said_to_be_checked(keras_3, tmp_path, capsys):
     path = tmp_path / "a.tflite"
     path.write_bytes(tflite(colour_classifier(keras_3)))
@@ -150,14 +179,3 @@ def test_without_pictures_nothing_is_said_to_be_checked(keras_3, tmp_path, capsy
 def test_what_is_no_tflite_file_goes_elsewhere(colour_model, capsys):
     assert main(["card", str(colour_model)]) == 78
     assert f"edge-convert convert {colour_model}" in capsys.readouterr().err
-
-
-@pytest.mark.reference_data
-def test_an_edge_impulse_file_is_read_as_its_author_does(shared, tmp_path, capsys):
-    strangers = shared / "keras_models" / "strangers"
-    crops = shared / "data" / "faces" / "crops"
-    arguments = ("--calibration", str(crops / "train"), "--labels", "face=without_mask,mask=with_mask")
-
-    assert main(["card", str(strangers / "16_edge_impulse.tflite"), *arguments, "--output", str(tmp_path)]) == 0
-
-    assert "pixels 0..1: found in the file" in capsys.readouterr().err

@@ -177,7 +177,7 @@ def test_faces_that_a_model_cannot_tell_apart_are_refused(converted, tmp_path, c
     write_pictures(tmp_path / "some" / "mask_worn_incorrectly", BLUE, count=2)
 
     assert main(["evaluate", str(converted), "--folders", str(tmp_path / "some")]) == 78
-    assert "tells with_mask, without_mask apart, the faces are of mask_worn_incorrectly, with_mask" in (
+    assert "distinguishes with_mask, without_mask, the faces are of mask_worn_incorrectly, with_mask" in (
         capsys.readouterr().err
     )
 

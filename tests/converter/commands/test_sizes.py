@@ -91,4 +91,4 @@ def test_a_run_that_does_not_say_its_network_is_told(run, capsys):
     (run / "run.json").write_text("{}")
 
     assert main(["sizes", str(run), "--seconds", "0.05"]) == 78
-    assert "does not say of which recipe and network it is" in capsys.readouterr().err
+    assert "does not state its recipe and network" in capsys.readouterr().err

@@ -45,12 +45,13 @@ def grey(image, side_px):
 
 @dataclass(frozen=True)
 class Stranger:
-    """A file, how its author prepares a BGR picture, what its outputs mean, and how it is converted."""
+    """A file, how its author prepares a BGR picture, what its outputs mean, and how its model and card are made."""
 
     file: str
     prepare: Callable[[Any], Any]
     outputs: tuple[str, ...]
     arguments: tuple[str, ...] = ()
+    command: str = "convert"
 
 
 STRANGERS = [
@@ -81,6 +82,13 @@ STRANGERS = [
         "14_vgg_preprocess_outside_50px.h5",
         lambda image: sized(image, 50) - np.array([103.939, 116.779, 123.68]),
         (WITH, WITHOUT),
+    ),
+    Stranger(
+        "16_edge_impulse.tflite",
+        lambda image: rgb(image, 96) / 255,
+        (WITHOUT, WITH),
+        ("--labels", f"face={WITHOUT},mask={WITH}"),
+        command="card",
     ),
     Stranger("18_model_json_and_weights", lambda image: rgb(image, 50) / 255, (WITH, WITHOUT)),
     Stranger(
@@ -126,6 +134,8 @@ def as_its_author_reads(path: Path) -> Callable[[Any], Any]:
         import tensorflow as tf
         import tf_keras
 
+        if path.suffix == ".tflite":
+            return of_tflite(tf.lite.Interpreter(str(path)))
         if path.suffix == ".keras":
             return keras.models.load_model(path, compile=False).predict_on_batch  # type: ignore[no-any-return]
         if (path / "model.json").is_file():
@@ -157,6 +167,23 @@ def as_its_author_reads(path: Path) -> Callable[[Any], Any]:
         return loader.models.load_model(path, compile=False).predict_on_batch  # type: ignore[no-any-return]
 
 
+def of_tflite(interpreter: Any) -> Callable[[Any], Any]:
+    interpreter.allocate_tensors()
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    scale, zero_point = taken["quantization"]
+
+    def one_by_one(pictures):
+        rows = []
+        for picture in pictures:
+            steps = np.clip(np.round(picture / scale + zero_point), -128, 127).astype(np.int8)
+            interpreter.set_tensor(taken["index"], steps[np.newaxis])
+            interpreter.invoke()
+            rows.append(interpreter.get_tensor(given["index"])[0].astype(np.float32))
+        return rows
+
+    return one_by_one
+
+
 def right_by_author(stranger, path, judging):
     predict = as_its_author_reads(path)
     with quiet_tensorflow():
@@ -176,7 +203,7 @@ def test_a_strangers_model_reads_as_with_its_authors_preprocessing(stranger, str
     path = strangers / stranger.file
     places = ("--calibration", str(crops / "train"), "--pictures", "300", "--output", str(tmp_path), "--name", "m")
 
-    assert main(["convert", str(path), *stranger.arguments, *places]) == 0
+    assert main([stranger.command, str(path), *stranger.arguments, *places]) == 0
 
     with quiet_tensorflow():
         classifier = open_classifier(tmp_path / "m.tflite")

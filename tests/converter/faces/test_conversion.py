@@ -63,7 +63,7 @@ def test_a_detector_that_is_there_is_kept_unless_it_may_be_overwritten(tmp_path,
 
     assert main(["convert", str(converted_detector), "--output", str(tmp_path), "--calibration", str(tmp_path)]) == 78
 
-    assert "faces.json: there already; --overwrite" in capsys.readouterr().err
+    assert "--overwrite" in capsys.readouterr().err
     assert (tmp_path / "faces.json").read_text() == "a card"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,6 +102,26 @@ def test_labels_in_the_wrong_order_are_refused_with_the_right_one():
     assert choose_for(a_network(Preprocessing()), stated, force=True).labels == LABELS[::-1]
 
 
+def test_an_order_that_pictures_leave_open_is_asked_for():
+    # In BGR, with the labels the other way round, a network of colours reads as many right.
+    network = a_network(Preprocessing())
+    mirrored = a_network(Preprocessing(colours="bgr"), swapped=True)
+
+    def both(values):
+        return (network.probabilities(values) + mirrored.probabilities(values)) / 2
+
+    with pytest.raises(GateError, match="state --labels"):
+        choose_for(replace(network, probabilities=both))
+    assert choose_for(replace(network, probabilities=both), force=True).labels in {LABELS, LABELS[::-1]}
+
+
+def test_a_label_that_no_picture_has_is_said_to_be_assumed():
+    choices = choose_for(a_network(Preprocessing(), outputs=3), Stated(colours="rgb"))
+
+    assert choices.outputs == (*LABELS, "mask_worn_incorrectly")
+    assert "mask_worn_incorrectly: assumed" in choices.reasons["labels"]
+
+
 def test_three_labels_in_the_wrong_order_are_refused():
     stated = Stated(labels=StatedLabels(("mask_worn_incorrectly", *LABELS)), pixels="-1..1", colours="rgb")
 
@@ -128,6 +149,15 @@ def test_what_the_file_says_counts_where_trials_tell_no_difference():
     assert choices.reasons["pixels"] == "found in the file"
 
 
+def test_the_colours_of_a_training_run_count():
+    network = a_network(Preprocessing(colours="bgr"), colours="bgr")
+
+    choices = choose(network, Stated(labels=StatedLabels(LABELS)), pictures()[:0], ())
+
+    assert choices.way.colours == "bgr"
+    assert choices.reasons["colours"].startswith("found in the files")
+
+
 def test_without_labelled_pictures_nothing_is_said_to_be_checked():
     network = a_network(Preprocessing("0..1"))
 
@@ -135,7 +165,7 @@ def test_without_labelled_pictures_nothing_is_said_to_be_checked():
 
     assert choices.right is None
     assert "not checked" in choices.reasons["pixels"]
-    with pytest.raises(ConfigError, match="does not say what its 2 outputs mean"):
+    with pytest.raises(ConfigError, match="does not state what its 2 outputs mean"):
         choose_for(network, labels=[None] * len(TRUTHS))
 
 
@@ -155,7 +185,7 @@ def test_names_in_the_file_are_understood_or_asked_for():
     assert choose_for(known).outputs == (*LABELS, "no_face")
 
     foreign = a_network(Preprocessing(), output_names=("0 Com Mascara", "1 Sem Mascara"))
-    with pytest.raises(ConfigError, match=r"'0 Com Mascara', '1 Sem Mascara'; say what each means.*--labels"):
+    with pytest.raises(ConfigError, match=r"'0 Com Mascara', '1 Sem Mascara'.*--labels"):
         choose_for(foreign)
     said = parse_labels("Sem Mascara=without_mask,Com Mascara=with_mask")
     assert choose_for(foreign, Stated(labels=said)).labels == LABELS

@@ -98,7 +98,7 @@ def test_a_softmax_over_one_output_is_refused(a_file):
 
 
 def test_labels_have_to_be_given(a_file):
-    with pytest.raises(ConfigError, match="does not say what its 2 outputs mean; give --labels in their order"):
+    with pytest.raises(ConfigError, match="does not state what its 2 outputs mean; give --labels in their order"):
         open_float_model(a_file())
 
 

@@ -52,12 +52,18 @@ def test_a_graph_without_a_layer_has_no_scaling(frozen):
     assert first_scaling(freeze(lambda pixels: tf.nn.relu6(pixels / 255.0))) == (1.0, 0.0)
 
 
+def written_out_softmax(tf, logits):
+    shares = tf.exp(logits - tf.reduce_max(logits, 1, keepdims=True))
+    return shares / tf.reduce_sum(shares, 1, keepdims=True)
+
+
 @pytest.mark.parametrize(
     ("last", "wanted"),
     [
         (lambda tf, x: tf.identity(tf.nn.softmax(x)), "probabilities"),
         (lambda tf, x: tf.reshape(tf.sigmoid(x), [16, 3]), "sigmoid"),
         (lambda tf, x: x * 2.0, "logits"),
+        (lambda tf, x: written_out_softmax(tf, tf.reduce_mean(x, [1, 2])), "probabilities"),
     ],
 )
 def test_the_last_operation_tells_what_the_outputs_are(frozen, last, wanted):

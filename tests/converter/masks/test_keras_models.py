@@ -129,6 +129,7 @@ def a_run(folder, keras, **changes):
         "labels": ["without_mask", "with_mask"],
         "margin_fraction": 0.25,
         "pixels": "-1..1",
+        "colour_order": "bgr",
         "training_data": ["street"],
     }
     (folder / "run.json").write_text(json.dumps(told | changes))
@@ -142,6 +143,7 @@ def test_a_training_run_says_labels_margin_and_data(keras_3, tmp_path):
     assert loaded.name == "street-035"
     assert loaded.output_names == ("without_mask", "with_mask")
     assert loaded.margin_fraction == 0.25
+    assert (loaded.pixels, loaded.colours) == ("-1..1", "bgr")
     assert loaded.training_data == ("street",)
 
 
@@ -235,7 +237,67 @@ def test_a_description_and_its_weights_are_loaded_by_either(request, tmp_path, g
 
     loaded = load_model({"folder": tmp_path, "model.json": tmp_path / "model.json", "weights": weights}[given])
 
-    assert loaded.kind.startswith(f"model.json and weights of Keras {generation}")
+    assert loaded.kind.startswith(f"JSON and weights of Keras {generation}")
+    blue = np.full((1, SIDE_PX, SIDE_PX, 3), [-1, 0, 1], np.float32)
+    assert float(loaded.call(blue)[0, 0]) > 0.99
+
+
+@pytest.mark.parametrize("given", [".", "mask.json", "mask.h5"])
+def test_a_description_and_its_weights_may_have_any_name(keras_2, tmp_path, given):
+    with quiet_tensorflow():
+        model = colour_classifier(keras_2)
+        (tmp_path / "mask.json").write_text(model.to_json())
+        model.save_weights(tmp_path / "mask.h5")
+        # Beside them other weights, and what is no description of a model.
+        (tmp_path / "classes.json").write_text('{"0": "mask"}')
+        model.save_weights(tmp_path / "last.h5")
+
+    loaded = load_model(tmp_path / given)
+
+    assert (loaded.name, loaded.shape) == ("mask", (None, SIDE_PX, SIDE_PX, 3))
+
+
+def test_a_saved_model_exported_in_training_mode_is_refused(keras_3, tmp_path):
+    layers = keras_3.layers
+    with quiet_tensorflow():
+        inner = colour_classifier(keras_3)
+        # Keras 3 exports these as they are in training.
+        model = keras_3.Sequential([keras_3.Input((SIDE_PX, SIDE_PX, 3)), layers.RandomRotation(0.1), inner])
+        model.export(tmp_path / "exported", verbose=False)
+
+    with pytest.raises(ModelError, match="exported in training mode"):
+        load_model(tmp_path / "exported")
+
+
+def test_the_signature_that_takes_pictures_is_taken(keras_3, tmp_path):
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+        model = colour_classifier(keras_3)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="jpegs")])
+        def encoded(jpegs):
+            return tf.cast(tf.strings.length(jpegs), tf.float32)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, SIDE_PX, SIDE_PX, 3], tf.float32, name="pictures")])
+        def pictures(pictures):
+            return model(pictures)
+
+        signatures = {"serving_default": encoded, "a_pictures": pictures}
+        tf.saved_model.save(model, str(tmp_path / "saved"), signatures=signatures)
+
+    loaded = load_model(tmp_path / "saved")
+
+    assert (loaded.shape, loaded.dtype) == ((None, SIDE_PX, SIDE_PX, 3), "float32")
+
+
+def test_a_saved_model_of_keras_2_with_code_of_its_own_is_a_graph(keras_2, tmp_path):
+    with quiet_tensorflow():
+        colour_classifier(keras_2, scaling=keras_2.layers.Lambda(lambda pixels: pixels * 1.0)).save(tmp_path / "saved")
+
+    loaded = load_model(tmp_path / "saved")
+
+    assert loaded.kind == "SavedModel of Keras 2"
     blue = np.full((1, SIDE_PX, SIDE_PX, 3), [-1, 0, 1], np.float32)
     assert float(loaded.call(blue)[0, 0]) > 0.99
 

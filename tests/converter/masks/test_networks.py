@@ -168,3 +168,15 @@ def test_an_open_size_that_no_layer_tells_has_to_be_said(keras_3, tmp_path):
         open_network(tmp_path / "a.keras", Stated())
     network = open_network(tmp_path / "a.keras", Stated(size_px=SIDE_PX))
     assert (network.width_px, network.height_px, network.channels) == (SIDE_PX, SIDE_PX, 1)
+
+
+def test_a_convolution_may_stand_in_place_of_a_dense_layer(keras_3, tmp_path):
+    layers = keras_3.layers
+    with quiet_tensorflow():
+        convolutions = [layers.Conv2D(4, 3, strides=4), layers.Conv2D(2, SIDE_PX // 4), layers.Softmax()]
+        keras_3.Sequential([keras_3.Input((SIDE_PX, SIDE_PX, 3)), *convolutions]).save(tmp_path / "a.keras")
+
+    network = open_network(tmp_path / "a.keras", Stated())
+
+    assert network.outputs == 2
+    assert network.probabilities(np.zeros((1, SIDE_PX, SIDE_PX, 3), np.float32)).shape == (2,)

@@ -7,7 +7,7 @@ import pytest
 
 from converter.masks.networks import open_network
 from converter.masks.stated import Stated
-from edge_agent.errors import ModelError
+from edge_agent.errors import ConfigError, ModelError
 
 pytestmark = pytest.mark.tensorflow
 
@@ -16,9 +16,8 @@ pytest.importorskip("onnx2tf")
 SIDE_PX = 32
 
 
-@pytest.fixture
-def exported(tmp_path):
-    """A convolution, a depthwise one, a batch normalisation and a dense layer, channels first, batch open."""
+def export(path, *, shape=("batch", 3, SIDE_PX, SIDE_PX), training=False, external=False):
+    """A convolution, a depthwise one, a batch normalisation, a dropout and a dense layer, channels first."""
     random = np.random.default_rng(1)
     names = onnx.helper
 
@@ -29,6 +28,8 @@ def exported(tmp_path):
         *(weights(name, *shape) for name, shape in {"w": (8, 3, 3, 3), "b": (8,), "d": (8, 1, 3, 3)}.items()),
         *(weights(name, 8) for name in ("scale", "offset", "mean")),
         onnx.numpy_helper.from_array(np.ones(8, np.float32), "variance"),
+        onnx.numpy_helper.from_array(np.float32(0.2), "ratio"),
+        onnx.numpy_helper.from_array(np.bool_(training), "training"),
         weights("dense", 2, 8),
     ]
     nodes = [
@@ -38,36 +39,79 @@ def exported(tmp_path):
         names.make_node("BatchNormalization", ["3", "scale", "offset", "mean", "variance"], ["4"]),
         names.make_node("GlobalAveragePool", ["4"], ["5"]),
         names.make_node("Flatten", ["5"], ["6"], axis=1),
-        names.make_node("Gemm", ["6", "dense"], ["y"], transB=1),
+        *([names.make_node("Dropout", ["6", "ratio", "training"], ["7"])] if training else []),
+        names.make_node("Gemm", ["7" if training else "6", "dense"], ["y"], transB=1),
     ]
     kind = onnx.TensorProto.FLOAT
     graph = names.make_graph(
         nodes,
         "classifier",
-        [names.make_tensor_value_info("x", kind, ["batch", 3, SIDE_PX, SIDE_PX])],
-        [names.make_tensor_value_info("y", kind, ["batch", 2])],
+        [names.make_tensor_value_info("x", kind, shape)],
+        [names.make_tensor_value_info("y", kind, [shape[0], 2])],
         constants,
     )
     model = names.make_model(graph, opset_imports=[names.make_opsetid("", 17)])
     model.ir_version = 9
-    onnx.save(model, tmp_path / "masks.onnx")
-    return tmp_path / "masks.onnx"
+    onnx.save(model, path, save_as_external_data=external, location=f"{path.name}.data", size_threshold=0)
 
 
-def test_an_export_of_pytorch_answers_as_in_onnx_runtime(exported):
+def as_in_onnx_runtime(path, picture):
+    """Probabilities of a picture, (1, height, width, 3), by the file itself."""
     import onnxruntime
 
-    network = open_network(exported, Stated())
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (raw,) = session.run(None, {"x": picture.transpose(0, 3, 1, 2)})
+    return (np.exp(raw) / np.exp(raw).sum())[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "external"),
+    [(("batch", 3, SIDE_PX, SIDE_PX), True), (("batch", 3, "height", "width"), False)],
+    ids=["weights beside it", "open size"],
+)
+def test_an_export_of_pytorch_answers_as_in_onnx_runtime(tmp_path, shape, external):
+    path = tmp_path / "masks.onnx"
+    export(path, shape=shape, external=external)
+
+    network = open_network(path, Stated(size_px=SIDE_PX))
 
     assert (network.kind, network.name, network.channels, network.outputs) == ("ONNX", "masks", 3, 2)
     picture = np.random.default_rng(2).random((1, SIDE_PX, SIDE_PX, 3)).astype(np.float32)
-    session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
-    (raw,) = session.run(None, {"x": picture.transpose(0, 3, 1, 2)})
-    assert network.probabilities(picture) == pytest.approx((np.exp(raw) / np.exp(raw).sum())[0], abs=1e-4)
+    assert network.probabilities(picture) == pytest.approx(as_in_onnx_runtime(path, picture), abs=1e-4)
 
 
-def test_a_file_that_is_cut_off_is_named(exported):
-    exported.write_bytes(exported.read_bytes()[:200])
+def test_a_fixed_batch_becomes_one(tmp_path):
+    export(tmp_path / "masks.onnx", shape=(8, 3, SIDE_PX, SIDE_PX))
 
-    with pytest.raises(ModelError, match=r"masks\.onnx: onnx2tf cannot convert it"):
-        open_network(exported, Stated())
+    assert open_network(tmp_path / "masks.onnx", Stated()).outputs == 2
+
+
+def test_an_open_size_has_to_be_stated(tmp_path):
+    export(tmp_path / "masks.onnx", shape=(1, 3, "height", "width"))
+
+    with pytest.raises(ConfigError, match="--size"):
+        open_network(tmp_path / "masks.onnx", Stated())
+
+
+def test_weights_that_lie_in_a_missing_file_are_named(tmp_path):
+    export(tmp_path / "masks.onnx", external=True)
+    (tmp_path / "masks.onnx.data").unlink()
+
+    with pytest.raises(ModelError, match=r"masks\.onnx\.data, which is missing"):
+        open_network(tmp_path / "masks.onnx", Stated())
+
+
+def test_an_export_in_training_mode_is_refused(tmp_path):
+    export(tmp_path / "masks.onnx", training=True)
+
+    with pytest.raises(ModelError, match=r"call model\.eval\(\)"):
+        open_network(tmp_path / "masks.onnx", Stated())
+
+
+def test_a_file_that_is_cut_off_is_named(tmp_path):
+    export(tmp_path / "masks.onnx")
+    content = (tmp_path / "masks.onnx").read_bytes()
+    (tmp_path / "masks.onnx").write_bytes(content[:200])
+
+    with pytest.raises(ModelError, match=r"masks\.onnx: damaged or cut off"):
+        open_network(tmp_path / "masks.onnx", Stated())
