@@ -38,16 +38,15 @@ def _in_lines(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]
 def working(what: str) -> Iterator[None]:
     """Show on stderr every two seconds how long a step without parts of its own has taken."""
     done = threading.Event()
-    stream = sys.stderr
-    before, after = ("\r", "") if stream.isatty() else ("", "\n")
+    on_terminal = sys.stderr.isatty()
+    before, after = ("\r", "") if on_terminal else ("", "\n")
 
     def show() -> None:
         began = time.monotonic()
         while not done.wait(QUIET_SECONDS):
-            stream.write(f"{before}{what} ... {time.monotonic() - began:.0f} s{after}")
-            stream.flush()
-        if stream.isatty() and time.monotonic() - began > QUIET_SECONDS:
-            stream.write("\r\033[K")
+            _write(f"{before}{what} ... {time.monotonic() - began:.0f} s{after}")
+        if on_terminal and time.monotonic() - began > QUIET_SECONDS:
+            _write("\r\033[K")
 
     thread = threading.Thread(target=show, name="progress", daemon=True)
     thread.start()
@@ -56,6 +55,13 @@ def working(what: str) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+def _write(text: str) -> None:
+    # Looked up each time: `quiet_tensorflow` puts another stream there and closes it when it is done.
+    with contextlib.suppress(ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def say(text: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from converter import progress
 
 
@@ -21,11 +24,17 @@ def test_what_is_done_in_a_moment_prints_nothing(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_step_without_parts_prints_how_long_it_takes(capsys, monkeypatch):
-    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.01)
+def test_a_step_prints_how_long_it_takes_while_tensorflow_is_silent():
+    """In a process of its own, whose stderr is a real file descriptor, which is turned away meanwhile."""
+    program = """
+import threading
+from converter import progress
+from converter.silence import quiet_tensorflow
 
-    with progress.working("loading"):
-        while not (printed := capsys.readouterr().err):
-            pass
+progress.QUIET_SECONDS = 0.01
+with progress.working("loading"), quiet_tensorflow():
+    threading.Event().wait(0.5)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert printed.startswith("loading ... 0 s\n")
+    assert done.stderr.startswith("loading ... 0 s\n")
