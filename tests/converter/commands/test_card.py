@@ -176,6 +176,22 @@ def test_without_pictures_nothing_is_said_to_be_checked(keras_3, tmp_path, capsy
     assert "nothing could be checked" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("what", ["--size", "detector"])
+def test_what_no_card_fits_is_refused(keras_3, tmp_path, capsys, what):
+    layers = keras_3.layers
+    side, rest = {
+        "--size": (None, [layers.GlobalAveragePooling2D(), layers.Dense(2)]),
+        "detector": (SIDE_PX, [layers.Conv2D(2, 3, strides=8, padding="same")]),
+    }[what]
+    model = keras_3.Sequential([keras_3.Input((side, side, 3)), *rest])
+    (tmp_path / "a.tflite").write_bytes(tflite(model))
+
+    assert main(["card", str(tmp_path / "a.tflite"), "--labels", "with_mask,without_mask"]) == 78
+
+    assert what in capsys.readouterr().err
+    assert not (tmp_path / "a.json").exists()
+
+
 def test_what_is_no_tflite_file_goes_elsewhere(colour_model, capsys):
     assert main(["card", str(colour_model)]) == 78
     assert f"edge-convert convert {colour_model}" in capsys.readouterr().err
