@@ -147,7 +147,7 @@ class Recorder:
         self._queue(_PeriodOver(tuple(cameras), since, when))
 
     def dropped(self) -> dict[str, int]:
-        """What was never written or sent for want of room, by kind; the store's counts and one's own."""
+        """Messages dropped from full buffers and the outbox, by kind; the store's counts and its own."""
         return {name: count + self._dropped[name] for name, count in self._store.dropped().items()}
 
     @property

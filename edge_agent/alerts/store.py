@@ -280,7 +280,7 @@ class AlertStore:
         return self._bytes
 
     def dropped(self) -> dict[str, int]:
-        """How many messages of each kind, and changes of the history, were dropped for want of room so far."""
+        """How many messages of each kind, and changes of the history, were dropped because of a limit so far."""
         return {name: self._dropped[name] for name in (*KINDS, HISTORY)}
 
     def alerts_today(self, *, when: datetime) -> int:

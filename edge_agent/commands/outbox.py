@@ -76,10 +76,10 @@ def _show(config: Config, contents: Contents, *, as_json: bool) -> None:
         )
         return
     print(f"{config.store_file}")
-    print(f"waiting   {_counts(contents.waiting)}, {contents.size_bytes} bytes")
+    print(f"pending   {_counts(contents.waiting)}, {contents.size_bytes} bytes")
     if contents.oldest is not None:
         print(safe(f"oldest    {contents.oldest}"))
-    print(f"dropped   {_counts(contents.dropped)}, for want of room since the store was begun")
+    print(f"dropped   {_counts(contents.dropped)}, over the limits since the store was created")
     for file in contents.set_aside:
         print(f"damaged   {file}: 'sqlite3 FILE .recover' may still read what was not saved over; then delete it")
 

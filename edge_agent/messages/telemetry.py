@@ -64,7 +64,9 @@ class OutboxFigures(Part):
 
     rows: Count = Field(description="Messages that wait")
     bytes: Count = Field(description="Their size together")
-    dropped: dict[str, Count] = Field(description="Per kind, dropped for want of room since the store was begun")
+    dropped: dict[str, Count] = Field(
+        description="Messages dropped over the limits of the outbox, by kind, since the store was created"
+    )
     sent: Count = Field(description="Acknowledged by the broker since the agent's start")
 
 

@@ -313,7 +313,7 @@ class Publisher:
                     yield row
 
     def _forget_old_refusals(self, at: float) -> None:
-        """What still waits has been sent and refused again by now; anything else was dropped for want of room."""
+        """What still waits has been sent and refused again by now; anything else was dropped from the full outbox."""
         patience = self._timing.refused_row_seconds
         self._refused_until = {key: until for key, until in self._refused_until.items() if at < until + patience}
 

@@ -24,7 +24,7 @@ def outbox_command(tmp_path, *arguments):
 
 
 def test_what_waits_is_shown_to_a_person_and_to_a_program(tmp_path, put):
-    assert "waiting   2 alert, 0 resolved, 0 counts, 1 telemetry" in outbox_command(tmp_path).stdout
+    assert "pending   2 alert, 0 resolved, 0 counts, 1 telemetry" in outbox_command(tmp_path).stdout
 
     shown = json.loads(outbox_command(tmp_path, "--json").stdout)
     assert shown["waiting"] == {"alert": 2, "resolved": 0, "counts": 0, "telemetry": 1}
