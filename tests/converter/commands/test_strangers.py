@@ -52,6 +52,7 @@ class Stranger:
     outputs: tuple[str, ...]
     arguments: tuple[str, ...] = ()
     command: str = "convert"
+    largest_difference: float = LARGEST_DIFFERENCE
 
 
 STRANGERS = [
@@ -89,6 +90,9 @@ STRANGERS = [
         (WITHOUT, WITH),
         ("--labels", f"face={WITHOUT},mask={WITH}"),
         command="card",
+        # The file is unchanged. Resizing as the device does changes what it reads of 28 of the 781 faces, 9 more to
+        # the worse; cv2.INTER_CUBIC and INTER_LANCZOS4 cost 0.6 and 0.9 points too.
+        largest_difference=0.015,
     ),
     Stranger("18_model_json_and_weights", lambda image: rgb(image, 50) / 255, (WITH, WITHOUT)),
     Stranger(
@@ -210,7 +214,7 @@ def test_a_strangers_model_reads_as_with_its_authors_preprocessing(stranger, str
     right = [classifier.card.decide(scores_of_whole(classifier, image)) == label for label, image in judging]
     author = right_by_author(stranger, path, judging)
     print(f"{stranger.file}: author {author:.1%}, converted {np.mean(right):.1%}")  # noqa: T201
-    assert np.mean(right) > author - LARGEST_DIFFERENCE
+    assert np.mean(right) > author - stranger.largest_difference
 
 
 @pytest.mark.parametrize(
