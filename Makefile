@@ -10,9 +10,9 @@ ifndef SIDE_BY_SIDE
 endif
 .DELETE_ON_ERROR:
 
-SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))
 # The first Python that the project supports, unless one is given: make run PYTHON=python3.12
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
 	if $$python -c '$(SUITABLE)' 2>/dev/null; then echo $$python; break; fi; done)
 PYTHON := $(PYTHON)
 
@@ -181,7 +181,7 @@ clean: ## Remove the environments and whatever was built
 
 python:
 	@$(or $(PYTHON),false) -c '$(SUITABLE)' 2>/dev/null || { \
-		echo "Python 3.10 to 3.13 is needed, and $(or $(PYTHON),python3) is none of them;" \
+		echo "Python 3.10 to 3.14 is needed, and $(or $(PYTHON),python3) is none of them;" \
 			"name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }

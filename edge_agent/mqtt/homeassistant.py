@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BIRTH = b"online"
 # One telemetry message may be late, and one lost; then the figures are called unavailable.
 MISSED_TELEMETRY = 3
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (compared with, and not listened at)
 NOT_IN_AN_OBJECT_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -47,18 +48,39 @@ def discovery(config: Config, *, version: str) -> Publication:
             "manufacturer": "maskwatch",
             "model": "Face mask monitor",
             "sw_version": version,
+            **_page(config),
         },
         "origin": {"name": "maskwatch", "sw_version": version},
-        "availability_topic": Topics(mqtt.topic_prefix, device).status,
-        "availability_template": "{{ 'offline' if value_json.state == 'offline' else 'online' }}",
         "qos": 1,
         "components": {
-            key: {"unique_id": f"{object_id}_{key}", **entity} if len(entity) > 1 else entity
+            key: {"unique_id": f"{object_id}_{key}", **entity, **_availability(config, key)}
+            if len(entity) > 1
+            else entity
             for key, entity in _entities(config).items()
         },
     }
     topic = f"{mqtt.home_assistant.prefix}/device/{object_id}/config"
     return Publication(topic, json.dumps(content).encode(), retain=True)
+
+
+def _availability(config: Config, key: str) -> dict[str, str]:
+    """Whether the device is there, for every entity but its condition: that one says `offline`, and why."""
+    if key == "condition":
+        return {}
+    return {
+        "availability_topic": Topics(config.mqtt.topic_prefix, config.device.name).status,
+        "availability_template": "{{ 'offline' if value_json.state == 'offline' else 'online' }}",
+    }
+
+
+def _page(config: Config) -> dict[str, str]:
+    """Where the device's page is, unless only the device itself can open it or its address is any of many."""
+    console = config.console
+    if console.is_loopback or console.host in ANY_ADDRESS:
+        return {}
+    host = f"[{console.host}]" if ":" in console.host else console.host
+    scheme = "https" if console.cert_file else "http"
+    return {"configuration_url": f"{scheme}://{host}:{console.port}/"}
 
 
 def _object_id(device: str) -> str:

@@ -387,7 +387,7 @@ def test_a_certificate_file_that_cannot_be_used_is_named(tmp_path, key):
 def test_a_key_with_a_passphrase_is_opened_by_its_file_and_never_asks_at_a_terminal(tmp_path):
     certificates = make_certificates(tmp_path / "tls")
     key, password = tmp_path / "client.key", tmp_path / "passphrase"
-    command = ["openssl", "rsa", "-aes128", "-passout", "pass:s3cret", "-in", certificates / "client.key", "-out", key]
+    command = ["openssl", "pkey", "-aes128", "-passout", "pass:s3cret", "-in", certificates / "client.key", "-out", key]
     subprocess.run(command, check=True, capture_output=True)
     password.write_text("s3cret\n", encoding="utf-8-sig")
     keys = {"cert_file": certificates / "client.pem", "key_file": key, "tls": True}

@@ -2,17 +2,22 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 
 from edge_agent.config.model import Config
+from edge_agent.messages.alert import SCHEMA
+from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.homeassistant import discovery
 
 # https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and the page of each platform.
 DEVICE_KEYS = {"identifiers", "name", "manufacturer", "model", "sw_version"}
 ORIGIN_KEYS = {"name", "sw_version", "support_url"}
-SHARED_KEYS = {"device", "origin", "components", "availability_topic", "availability_template", "qos"}
-ENTITY_KEYS = {"platform", "unique_id", "name", "icon", "entity_category"}
+SHARED_KEYS = {"device", "origin", "components", "qos"}
+AVAILABILITY = {"availability_topic", "availability_template"}
+ENTITY_KEYS = {"platform", "unique_id", "name", "icon", "entity_category", *AVAILABILITY}
 PLATFORM_KEYS = {
     "event": {"state_topic", "event_types", "value_template"},
     "sensor": {
@@ -93,11 +98,49 @@ def test_every_entity_has_an_id_of_its_own():
     assert all(one.startswith("maskwatch_front-door_") for one in ids)
 
 
-def test_the_device_is_available_while_it_is_online_or_degraded():
-    _, content = described()
+def test_all_but_the_condition_are_unavailable_while_the_device_is_offline():
+    found = entities(mqtt={"publish_crops": True})
+    condition = found.pop("condition")
 
-    assert content["availability_topic"] == "maskwatch/front-door/status"
-    assert content["availability_template"] == "{{ 'offline' if value_json.state == 'offline' else 'online' }}"
+    assert not AVAILABILITY & set(condition)
+    assert {"starting", "offline"} < set(condition["options"])
+    for entity in found.values():
+        assert entity["availability_topic"] == "maskwatch/front-door/status"
+        assert entity["availability_template"] == "{{ 'offline' if value_json.state == 'offline' else 'online' }}"
+
+
+@pytest.mark.parametrize(
+    ("console", "address"),
+    [
+        ({}, None),
+        ({"host": "::", "token_file": "token"}, None),
+        ({"host": "10.0.0.7", "token_file": "token"}, "http://10.0.0.7:8080/"),
+        (
+            {"host": "fd00::7", "port": 443, "token_file": "token", "cert_file": "c", "key_file": "k"},
+            "https://[fd00::7]:443/",
+        ),
+    ],
+)
+def test_the_device_s_page_is_named_where_others_can_open_it(console, address):
+    assert described(console=console)[1]["device"].get("configuration_url") == address
+
+
+def test_the_blueprint_listens_to_new_alerts_alone():
+    class Loader(yaml.SafeLoader):
+        """Knows what Home Assistant's blueprints add to YAML."""
+
+    Loader.add_constructor("!input", lambda loader, node: f"!input {node.value}")
+    file = Path(__file__).parents[2] / "deploy" / "homeassistant" / "maskwatch_alert.yaml"
+    blueprint = yaml.load(file.read_text(), Loader)  # noqa: S506  (a safe loader with one more word)
+
+    inputs = blueprint["blueprint"]["input"]
+    assert inputs["topic"]["default"] == Topics("maskwatch", "+").alerts
+    assert blueprint["triggers"] == [{"trigger": "mqtt", "topic": "!input topic", "qos": 1}]
+    (condition,) = blueprint["conditions"]
+    for part in (SCHEMA, "not trigger.payload_json.historical", "wanted_camera"):
+        assert part in condition["value_template"]
+    assert blueprint["mode"] == "queued"
+    assert set(re.findall(r"!input (\w+)", file.read_text())) == set(inputs)
 
 
 def test_the_event_has_every_label_as_a_type():

@@ -36,8 +36,8 @@ def test_wherever_the_small_runtime_is_installed_its_pins_hold():
     with_it = [row for row in rows() if row[4] != "-"]
     assert [row[1] for row in with_it] == ["3.10", "3.11"]
     for row in with_it:
-        assert row[5].startswith("1."), "tflite-runtime fails under numpy 2"
-        assert row[6].startswith("4.11."), "OpenCV 4.11 is the last for numpy 1"
+        assert row[6].startswith("1."), "tflite-runtime fails under numpy 2"
+        assert row[7].startswith("4.11."), "OpenCV 4.11 is the last for numpy 1"
 
 
 def test_a_package_that_a_system_does_not_get_is_a_dash():

@@ -17,7 +17,7 @@ from pathlib import Path
 HOUSE = Path(__file__).parents[2]
 PAGE = HOUSE / "docs" / "platforms.md"
 BEGIN, END = "<!-- begin: make test-matrix -->\n", "<!-- end: make test-matrix -->\n"
-SHOWN = ("ai-edge-litert", "tflite-runtime", "numpy", "opencv-python-headless", "paho-mqtt", "pydantic")
+SHOWN = ("ai-edge-litert", "tflite-runtime", "av", "numpy", "opencv-python-headless", "paho-mqtt", "pydantic")
 PATIENCE_SECONDS = 300.0
 
 
@@ -46,6 +46,7 @@ PLATFORMS = (
     Platform("Raspberry Pi OS and Debian 12 (Bookworm)", "3.11", "2_36"),
     Platform("Ubuntu 24.04", "3.12", "2_39"),
     Platform("Raspberry Pi OS and Debian 13 (Trixie)", "3.13", "2_40"),
+    Platform("Ubuntu 26.04", "3.14", "2_40"),
 )
 EXTRAS = ("", "tflite-runtime")
 
