@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from converter.faces.evaluation import DetectorReport
 
-SORTS = {"size_px": "shorter side of the face, px", "pose": "pose (faces of 48 px and more)"}
+SORTS = {"size_px": "shorter side of the face, px", "pose": "pose of faces of 48 px and more"}
 PERCENT = 100
 
 
