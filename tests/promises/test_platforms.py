@@ -43,4 +43,4 @@ def test_wherever_the_small_runtime_is_installed_its_pins_hold():
 def test_a_package_that_a_system_does_not_get_is_a_dash():
     resolution = Resolution(PLATFORMS[0], "", {"numpy": "2.0"}, "")
 
-    assert table([resolution]).splitlines()[-1] == "| Ubuntu 22.04, JetPack 6 | 3.10 |  | - | - | 2.0 | - | - | - |"
+    assert table([resolution]).splitlines()[-1] == "| Ubuntu 22.04, JetPack 6 | 3.10 |  | - | - | - | 2.0 | - | - | - |"
