@@ -68,6 +68,7 @@ OVERVIEW: dict[str, Any] = {
             "dropped": 3,
             "reopened": 0,
             "frames_per_second": 9.5,
+            "asked_frames_per_second": 10.0,
             "frame_size": [640, 360],
             "paused": False,
         }
