@@ -23,6 +23,8 @@ KeyPath: TypeAlias = "tuple[str | int, ...]"
 SYSTEM_FILE = Path("/etc/maskwatch/config.yaml")
 MOST_NODES = 100_000
 """Values of a configuration once aliases are written out: 335 bytes may stand for thousands of millions."""
+MOST_NESTED = 100
+"""Levels of a configuration; there are five."""
 HIDDEN = "***"
 # A message may be logged: what lets somebody in is not to be read there.
 SECRET_KEY = re.compile(r"pass(word|wd)?|token|secret|source", re.IGNORECASE)
@@ -133,19 +135,22 @@ def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
         raise ConfigError(f"{file}: a value contains itself, or is nested too deeply; write it out") from error
 
 
-def _written_out(node: yaml.Node, counted: dict[int, int]) -> int:
+def _written_out(node: yaml.Node, counted: dict[int, int], *, depth: int = 0) -> int:
     """How many values a node stands for once each alias is written out; a node that contains itself has no number.
 
     Raises:
         RecursionError: it contains itself, or is nested too deeply.
     """
+    # Not left to the interpreter's own limit, which libraries raise beyond what the stack holds.
+    if depth > MOST_NESTED:
+        raise RecursionError
     if id(node) not in counted:
         below: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):
             below = [part for pair in node.value for part in pair]
         elif isinstance(node, yaml.SequenceNode):
             below = node.value
-        counted[id(node)] = 1 + sum(_written_out(part, counted) for part in below)
+        counted[id(node)] = 1 + sum(_written_out(part, counted, depth=depth + 1) for part in below)
     return counted[id(node)]
 
 

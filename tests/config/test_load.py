@@ -1,5 +1,6 @@
 """A wrong configuration is explained completely, with its places, before a camera is touched."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -177,9 +178,16 @@ def test_what_looks_like_a_date_and_is_none_is_explained(tmp_path):
     assert load_config(None, overrides=["device.id=2026-13-01"]).device.id == "2026-13-01"
 
 
-def test_a_value_that_contains_itself_is_explained(tmp_path):
-    with pytest.raises(ConfigError, match="nested too deeply"):
-        load_config(write(tmp_path, "device: &device\n  id: *device\n"))
+@pytest.mark.parametrize("limit", [1000, 1_000_000], ids=lambda limit: f"limit {limit}")
+def test_a_value_that_contains_itself_is_explained(tmp_path, limit):
+    before = sys.getrecursionlimit()
+    # Some libraries raise it beyond what the stack of a thread holds.
+    sys.setrecursionlimit(limit)
+    try:
+        with pytest.raises(ConfigError, match="nested too deeply"):
+            load_config(write(tmp_path, "device: &device\n  id: *device\n"))
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def test_crops_cannot_be_kept_for_longer_than_a_calendar_reaches(tmp_path):
