@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import AgentError, ConfigError
-from training.commands import empty, explore, faces, masks, mine, synthesise
+from training.commands import empty, explore, faces, masks, merge, mine, synthesise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,9 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edge-train",
         description="Trains the models of maskwatch on a workstation.",
-        epilog="example: edge-train masks training/recipes/masks.yaml --output runs/masks",
+        epilog="example: edge-train masks training/recipes/masks-1.yaml --output runs/masks-1",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (masks, faces, synthesise, empty, mine, explore):
+    for command in (masks, merge, faces, synthesise, empty, mine, explore):
         command.add_to(commands)
     return parser

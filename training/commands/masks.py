@@ -19,7 +19,7 @@ def add_to(commands: Any) -> None:
         train_masks,
         summary="train a mask classifier by a recipe",
         about="Trains a mask classifier by a recipe. Started again on the same folder after a kill, it goes on.",
-        example="edge-train masks training/recipes/masks.yaml --output runs/masks",
+        example="edge-train masks training/recipes/masks-1.yaml --output runs/masks-1",
     )
     add_recipe_options(parser)
     parser.add_argument(

@@ -1,0 +1,67 @@
+"""The mean of two runs, with the validation faces that neither has learnt from."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from edge_agent.errors import ConfigError, ModelError
+from training.cli import main
+from training.masks.merge import merge
+
+pytestmark = pytest.mark.tensorflow
+
+
+def a_run(folder, *, weight, split, units=2):
+    """A complete run of one layer whose weights are all the same; `split` is that of each picture."""
+    import keras
+
+    folder.mkdir()
+    network = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(units)])
+    network.set_weights([np.full_like(one, weight) for one in network.get_weights()])
+    network.save(folder / "last.keras")
+    (folder / "run.json").write_text(json.dumps({"name": folder.name, "training_data": [folder.name]}))
+    images = [{"id": number, "file_name": name, "split": one} for number, (name, one) in enumerate(split.items())]
+    faces = [{"image_id": image["id"]} for image in images]
+    (folder / "faces.json").write_text(json.dumps({"images": images, "annotations": faces}))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path):
+    one = a_run(tmp_path / "one", weight=1.0, split={"a": "validation", "b": "validation", "c": "train"})
+    two = a_run(tmp_path / "two", weight=3.0, split={"a": "validation", "b": "train", "c": "validation"})
+    return one, two
+
+
+def test_weights_are_the_mean_and_validation_is_what_both_kept_apart(runs, tmp_path, capsys):
+    import keras
+
+    output = tmp_path / "both"
+    assert main(["merge", *map(str, runs), "--share", "0.25", "--output", str(output)]) == 0
+
+    assert capsys.readouterr().out == f"{output / 'model.keras'}: 1 validation faces kept apart by both\n"
+    weights = keras.models.load_model(output / "model.keras", compile=False).get_weights()
+    assert all(np.allclose(one, 1.5) for one in weights)
+    summary = json.loads((output / "run.json").read_text())
+    assert (summary["name"], summary["training_data"]) == ("both", ["one", "two"])
+    images = json.loads((output / "faces.json").read_text())["images"]
+    assert {image["file_name"] for image in images if image["split"] == "validation"} == {"a"}
+
+
+def test_runs_of_other_networks_are_refused(runs, tmp_path):
+    other = a_run(tmp_path / "other", weight=0.0, split={"a": "validation"}, units=3)
+
+    with pytest.raises(ModelError, match="another network"):
+        merge(runs[0], other, tmp_path / "both", share=0.5)
+
+
+def test_incomplete_runs_and_full_folders_are_refused(runs, tmp_path):
+    with pytest.raises(ConfigError, match="is not empty"):
+        merge(runs[0], runs[1], runs[0], share=0.5)
+    (runs[1] / "last.keras").unlink()
+    with pytest.raises(ConfigError, match=r"no complete run: last\.keras"):
+        merge(runs[0], runs[1], tmp_path / "both", share=0.5)
+    assert main(["merge", *map(str, runs), "--share", "2", "--output", str(tmp_path / "both")]) == 78

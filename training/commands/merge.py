@@ -1,0 +1,40 @@
+"""`edge-train merge`: are two runs together better than either?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.commands.options import add_command
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "merge",
+        merge_runs,
+        summary="write the mean of the weights of two runs of a mask classifier",
+        about="Writes a run with the mean of the weights of two runs, of which one goes on from the other. Its "
+        "validation faces are those that both runs have kept apart.",
+        example="edge-train merge runs/masks-2 runs/masks-3 --share 0.3 --output runs/masks",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
+    parser.add_argument("other", type=Path, metavar="OTHER", help="folder of a run of the same network")
+    parser.add_argument("--share", type=float, default=0.5, help="part of OTHER in the mean (default: %(default)g)")
+    parser.add_argument("--output", type=Path, required=True, metavar="RUN", help="a new folder")
+
+
+def merge_runs(options: argparse.Namespace) -> int:
+    """Write, and print how many validation faces are left."""
+    from edge_agent.errors import ConfigError
+    from training.masks.merge import merge
+
+    if not 0 <= options.share <= 1:
+        raise ConfigError(f"--share {options.share:g}: has to be between 0 and 1")
+    count = merge(options.run, options.other, options.output, share=options.share)
+    print(f"{options.output / 'model.keras'}: {count} validation faces kept apart by both")
+    return 0
