@@ -16,7 +16,7 @@ from edge_agent.config.load import default_file
 from edge_agent.diagnosis.bundle import JOURNAL_LINES, write_bundle
 from edge_agent.diagnosis.checks import checks_of
 from edge_agent.diagnosis.examination import Examination, examine
-from edge_agent.diagnosis.finding import SEVERITIES, exit_status
+from edge_agent.diagnosis.finding import SEVERITIES, Finding, exit_status
 from edge_agent.diagnosis.service import last_journal_lines
 from edge_agent.errors import AgentError, ConfigError
 from edge_agent.foreign_text import safe, safe_lines
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-    from edge_agent.diagnosis.finding import Finding
 
 MARKS = {"wrong": "WRONG", "warning": "warning", "ok": "ok"}
 MARK_WIDTH = max(map(len, MARKS.values()))
@@ -103,11 +102,13 @@ def _quick(options: argparse.Namespace) -> int:
     status = 0
     for name, look in checks_of(config):
         try:
-            found, is_good = look(), True
+            found = look()
         except AgentError as error:
-            found, is_good = str(error), False
-            status = status or error.exit_code
-        report({"check": name, "ok": is_good, "message": found})
+            found = Finding(name, "wrong", str(error), exit_code=error.exit_code)
+        finding = found if isinstance(found, Finding) else Finding(name, "ok", found)
+        if finding.severity == "wrong":
+            status = status or finding.exit_code
+        report({"check": name, "ok": finding.severity != "wrong", "message": finding.message})
     return status
 
 
