@@ -354,7 +354,7 @@ def test_everything_is_reached_by_the_keyboard_and_the_focus_is_seen(visitor):
     page = visitor.see("/")
     expect(page.locator(f"[data-camera={CAMERA}] canvas")).to_be_visible()
     reached = []
-    for _ in range(8):
+    for _ in range(9):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.innerText.trim() || document.activeElement.id"))
         ring = page.evaluate(
@@ -364,8 +364,8 @@ def test_everything_is_reached_by_the_keyboard_and_the_focus_is_seen(visitor):
         assert ring, f"the focus on {reached[-1]} is not seen"
 
     assert reached[0] == "Skip to the content"
-    assert reached[2:6] == ["Live", "Alerts", "Webcam", "API"]
-    assert reached[6] == "All alerts"
+    assert reached[2:7] == ["Live", "Alerts", "Counts", "Webcam", "API"]
+    assert reached[7] == "All alerts"
 
 
 def test_the_keyboard_alone_leads_from_the_start_to_a_judged_alert(visitor):
