@@ -41,6 +41,8 @@ STANDARD_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 STOP_CHECK_SECONDS = 0.1
 # A reader that waits for a camera which hangs is left behind after this, and ends by itself at its timeout.
 CLOSE_SECONDS = 0.3
+TIMED_OUT_FRACTION = 0.95
+"""A wait of so much of the longest silence has ended by its timeout, and not by a picture."""
 # Packets that may wait for the decoder, two seconds of most streams. Where it falls behind so far, what waits is old:
 # decoding goes on with the next key frame.
 MOST_PACKETS = 60
@@ -169,7 +171,9 @@ class StreamCamera:
         self._clock = StreamClock()
         self._frames: list[VideoFrame] = []
         self._grabbed: VideoFrame | None = None
-        self._reader = _Reader(self._container, stream, name=f"reader {self._shown}")
+        self._reader = _Reader(
+            self._container, stream, name=f"reader {self._shown}", silence_seconds=config.read_timeout_seconds
+        )
         self._reader.start()
 
     def grab(self) -> bool:
@@ -252,8 +256,8 @@ class _Thinning:
 class _Reader:
     """Reads packets from a stream so that no other thread waits for the network. Only its thread uses the container."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, *, name: str) -> None:
-        self._container, self._stream = container, stream
+    def __init__(self, container: InputContainer, stream: VideoStream, *, name: str, silence_seconds: float) -> None:
+        self._container, self._stream, self._silence_seconds = container, stream, silence_seconds
         self._packets: queue.Queue[tuple[Packet[VideoStream] | None, float]] = queue.Queue()
         self._is_closed = threading.Event()
         self._waits_for_key_frame = False
@@ -291,12 +295,17 @@ class _Reader:
 
     def _run(self) -> None:
         try:
+            asked_at = time.monotonic()
             for packet in self._container.demux(self._stream):
-                if self._is_closed.is_set():
-                    break
+                arrived_at = time.monotonic()
                 if packet.size:
-                    self._packets.put((packet, time.monotonic()))
-            self.failure = "stopped giving pictures; check its power and its cable"
+                    self._packets.put((packet, arrived_at))
+                # The rest of a frame that the parser held back comes out when the wait for more has timed out.
+                if self._is_closed.is_set() or arrived_at - asked_at > TIMED_OUT_FRACTION * self._silence_seconds:
+                    break
+                asked_at = arrived_at
+            else:
+                self.failure = "stopped giving pictures; check its power and its cable"
         except av.error.ExitError:
             # The consumer of the packets reports it.
             pass
