@@ -112,7 +112,7 @@ def an_alert_now(number: int) -> Alert:
 
 def live(folder: Path, port: int, boot_id: str, seconds: float) -> None:
     """One life of an agent, unless somebody ends it sooner."""
-    mqtt = MqttConfig(host="127.0.0.1", port=port, messages_per_second=5000)
+    mqtt = MqttConfig(host="127.0.0.1", port=port, messages_per_second=5000, publish_crop_paths=True)
     file = folder / "state" / "alerts.sqlite"
     with closing(TellingStore(file, boot_id=boot_id, max_messages=MAX_MESSAGES)) as store:
         publisher = Publisher(store, mqtt, "lobby", timing=IMPATIENT)

@@ -175,7 +175,7 @@ def kill_whole_agents(folder: Path, port: int, diary: Diary, *, kills: int, chan
     config = {
         "device": {"id": "whole"},
         "cameras": {"door": {"source": str(EXAMPLE)}},
-        "mqtt": {"host": "127.0.0.1", "port": port, "messages_per_second": 1000},
+        "mqtt": {"host": "127.0.0.1", "port": port, "messages_per_second": 1000, "publish_crop_paths": True},
     }
     # From an earlier run in the same folder.
     (folder / "whole" / "notify").unlink(missing_ok=True)
