@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from paho.mqtt.publish import multiple
 
 from tests.journeys.agent import wait_until
 from tests.mosquitto import Mosquitto
+from tests.mqtt.samples import a_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +29,9 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 def an_alert(**values: Any) -> dict[str, Any]:
-    return {
-        "schema": "maskwatch.alert/1", "id": "1", "device": "a", "camera": "front", "label": "without_mask",
-        "score": 0.9, "readings": 5, "when": "2026-03-01T12:00:00.000Z", "crop": None, "crop_error": "disk full",
-    } | values  # fmt: skip
+    alert = a_message("alert", datetime(2026, 3, 1, 12, tzinfo=timezone.utc), sequence=1).as_json()
+    plain = {"device": "a", "camera": "front", "label": "without_mask", "score": 0.9, "readings": 5}
+    return alert | plain | {"crop": None, "crop_error": "disk full"} | values
 
 
 def printed(broker: Mosquitto, *options: str, count: int, sent: list[tuple[str, bytes]]) -> list[str]:
@@ -43,7 +44,10 @@ def printed(broker: Mosquitto, *options: str, count: int, sent: list[tuple[str, 
         wait_until(lambda: "SUBSCRIBE" in broker.log_file.read_text(), "the subscription")
         messages: list[Any] = [{"topic": topic, "payload": payload, "qos": 1} for topic, payload in sent]
         multiple(messages, hostname="127.0.0.1", port=broker.port)
-        out, _ = process.communicate(timeout=30)
+        try:
+            out, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 0
     return out.splitlines()
 
@@ -62,7 +66,7 @@ def test_filters_leave_out_what_is_not_asked_for_and_what_is_no_alert(broker):
         ("maskwatch/b/alerts", json.dumps(an_alert(device="b")).encode()),
         ("maskwatch/a/alerts", json.dumps(an_alert(camera="back")).encode()),
         ("maskwatch/a/alerts", json.dumps(an_alert(label="mask_worn_incorrectly")).encode()),
-        ("maskwatch/a/alerts", json.dumps(an_alert(id="2")).encode()),
+        ("maskwatch/a/alerts", json.dumps(an_alert()).encode()),
     ]
 
     (line,) = printed(broker, "--device", "a", "--camera", "front", "--label", "without_mask", count=1, sent=sent)
