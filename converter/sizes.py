@@ -16,6 +16,7 @@ from converter.masks.evaluation import evaluate
 from converter.masks.gate import GUARDED
 from converter.measurement import measured_apart
 from converter.model_kind import RUN_FILE
+from converter.plotting import new_figure
 from edge_agent.errors import ConfigError
 from edge_agent.vision.card import read_classifier_card
 
@@ -94,13 +95,7 @@ def draw(sizes: Sequence[Sized], path: Path) -> None:
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("--plot: needs matplotlib; pip install 'maskwatch[train]'") from error
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 4.5)
     against_time, against_bytes = figure.subplots(1, 2, sharey=True)
     lines: dict[str, list[Sized]] = {}
     for title, one in _titled(sizes):

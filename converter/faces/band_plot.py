@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_agent.errors import ConfigError
+from converter.plotting import new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +22,7 @@ def draw_bands(reports: Sequence[DetectorReport], path: Path) -> None:
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("--plot: needs matplotlib; pip install 'maskwatch[train]'") from error
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 4.5)
     sorts = [sort for sort in SORTS if sort in reports[0].bands]
     for axes, sort in zip(figure.subplots(1, len(sorts), sharey=True, squeeze=False)[0], sorts, strict=True):
         for number, one in enumerate(reports):

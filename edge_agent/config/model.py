@@ -38,7 +38,7 @@ def at_home(path: Path) -> Path:
     """Write out a `~` at the beginning.
 
     Raises:
-        ValueError: nobody of that name is known here, or this user has no home.
+        ValueError: the user is unknown, or has no home.
     """
     try:
         return path.expanduser()

@@ -144,7 +144,7 @@ class PeopleCount(_Answer):
     mask_worn_incorrectly: Count
     undecided: Count
     changed: Count = Field(description="Of all of these, people whose mask was put on or taken off in view")
-    compliance: float | None = Field(description="Share with a mask among those decided; null where nobody was")
+    compliance: float | None = Field(description="Share with a mask among those decided; null where none was")
 
 
 class PeopleCounted(_Answer):

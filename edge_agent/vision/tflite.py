@@ -78,7 +78,7 @@ class Interpreter:
         """Run the model on its first input (its shape and dtype) and copy every output out.
 
         Raises:
-            ModelError: it cannot be run, as one that is damaged where nobody looks before.
+            ModelError: it cannot be run, as when it is damaged.
         """
         try:
             self._interpreter.set_tensor(self.inputs[0].index, value)

@@ -44,7 +44,7 @@ def test_the_page_of_one_camera_and_day(ask, now):
 
 
 def test_without_anybody_there_is_a_sentence(ask):
-    assert "nobody was counted in these days" in page(ask, "/counts?day=nonsense&camera=%3Cb%3E")
+    assert "no one was counted in these days" in page(ask, "/counts?day=nonsense&camera=%3Cb%3E")
 
 
 def test_programs_ask_by_day_hour_and_camera(ask, now):

@@ -13,7 +13,7 @@ from edge_agent.domain import Box, Face, Label, Person
 from tests.values import NOON, a_track, a_verdict
 
 SIZE = (640, 480)
-NOBODY: frozenset[int] = frozenset()
+NO_TRACKS: frozenset[int] = frozenset()
 
 
 class Door:
@@ -23,7 +23,7 @@ class Door:
         self.counter = PeopleCounter(RulesConfig(**rules), camera="door")
         self.when = NOON
 
-    def shows(self, *verdicts, tracks=None, still=NOBODY):
+    def shows(self, *verdicts, tracks=None, still=NO_TRACKS):
         tracks = [verdict.track for verdict in verdicts] if tracks is None else tracks
         self.when += timedelta(seconds=0.5)
         return self.counter.update(

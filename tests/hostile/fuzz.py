@@ -185,7 +185,7 @@ def work(kind: str, first: int, last: int) -> None:
             print(number, flush=True)
             with suppress(AgentError):
                 case(random.Random(f"{kind}:{number}"))  # noqa: S311  (repeatable)
-        # Of this program alone: what getrusage gives begins with the memory of whoever started it.
+        # Of this program alone: what getrusage gives begins with the memory of its parent.
         status = Path("/proc/self/status").read_text(encoding="ascii")
         print("peak", next(int(line.split()[1]) // 1024 for line in status.splitlines() if "VmHWM" in line), flush=True)
 

@@ -22,7 +22,7 @@ from edge_agent.vision.tflite import open_interpreter
 from tests.hostile.pictures import jpeg
 
 MEGABYTE = 1024 * 1024
-SECRET = "hunter2secret"  # noqa: S105  (nobody's)
+SECRET = "hunter2secret"  # noqa: S105  (made up)
 
 
 def laughs(levels: int) -> str:

@@ -1,4 +1,4 @@
-"""Whoever diagnoses changes nothing: what root made in the state would be closed to the agent."""
+"""Diagnosis changes nothing: what root made in the state would be closed to the agent."""
 
 from __future__ import annotations
 

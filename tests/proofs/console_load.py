@@ -1,4 +1,4 @@
-"""What does a crowd at the console cost the detection? Twenty viewers, fifty requests a second, in turns with nobody.
+"""What does a crowd at the console cost the detection? Twenty viewers, fifty requests a second, in turns with none.
 
     python -m tests.proofs.console_load --folder FOLDER
 
