@@ -17,6 +17,11 @@ _PASSES_BACK = {"Identity", "Cast", "Reshape", "Squeeze"}
 # What learns, and so is no longer a fixed scaling.
 _FIRST_LAYERS = {"Conv2D", "DepthwiseConv2dNative", "MatMul", "FusedBatchNormV3"}
 
+# float32 holds seven digits, of which subtracting two values takes one or two.
+_DIGITS = 5
+# A smaller part of one step of a pixel changes nothing: it is what rounding left of 0.
+_LEAST_OFFSET = 1e-4
+
 
 def ending(function: Any) -> Ending:
     """What the last operation makes of the outputs."""
@@ -49,7 +54,7 @@ def _sums_to_one(function: Any) -> bool:
 def first_scaling(function: Any) -> tuple[float, float]:
     """What happens to a pixel before the first layer, as factor and offset; 1 and 0 where that is nothing of the kind.
 
-    Found by trying: the graph up to its first layer is run on pictures of one value.
+    Found by trying, and rounded: the graph up to its first layer is run on pictures of one value.
     """
     import tensorflow as tf
 
@@ -59,9 +64,10 @@ def first_scaling(function: Any) -> tuple[float, float]:
         return 1.0, 0.0
     beginning = function.prune(pixels, scaled)
     at_zero, at_one, at_two = (_middle(beginning(tf.fill(pixels.shape, value))) for value in (0.0, 1.0, 2.0))
-    if not np.isclose(at_two - at_one, at_one - at_zero, rtol=1e-3, atol=1e-6):
+    factor, offset = at_one - at_zero, at_zero
+    if not np.isclose(at_two - at_one, factor, rtol=1e-3, atol=1e-6):
         return 1.0, 0.0
-    return at_one - at_zero, at_zero
+    return _rounded(factor), _rounded(offset) if abs(offset) > _LEAST_OFFSET * abs(factor) else 0.0
 
 
 def _input_of_first_layer(pixels: Any) -> Any:
@@ -76,6 +82,11 @@ def _input_of_first_layer(pixels: Any) -> Any:
                 seen.add(operation.name)
                 waiting += operation.outputs
     return None
+
+
+def _rounded(value: float) -> float:
+    """What is left of a number without the noise of float32."""
+    return float(f"{value:.{_DIGITS}g}")
 
 
 def _middle(values: Any) -> float:

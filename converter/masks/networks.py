@@ -228,14 +228,15 @@ def _range_of(loaded: LoadedModel, bare: Any, stated: Stated) -> tuple[PixelRang
     if factor == 1.0 and offset == 0.0:
         return None, ""
     size = abs(factor)
-    found = f"found in the file: its first layer is a scaling (pixel * {factor:.4g} {offset:+.4g})"
+    scaling = f"pixel * {factor:g}" + (f" {'-' if offset < 0 else '+'} {abs(offset):g}" if offset else "")
+    found = f"found in the file: its first layer is a scaling ({scaling})"
     if _FACTORS_OF_BYTES[0] <= size <= _FACTORS_OF_BYTES[1] or (size == 1.0 and abs(offset) > _LEAST_MEAN_OF_BYTES):
         return "0..255", found
     if _FACTORS_OF_FRACTIONS[0] <= size <= _FACTORS_OF_FRACTIONS[1]:
         return "0..1", found
     if stated.pixels is None:
         raise ModelError(
-            f"{loaded.path}: begins with a scaling of its own (pixel * {factor:.4g} {offset:+.4g}) that fits no usual "
-            f"range; state which pixels it was trained on: --pixels={' or '.join(PIXEL_RANGES)}"
+            f"{loaded.path}: begins with a scaling of its own ({scaling}) that fits no usual range; "
+            f"state which pixels it was trained on: --pixels={' or '.join(PIXEL_RANGES)}"
         )
     return None, ""

@@ -57,8 +57,8 @@ class Trial:
 
     @property
     def loss(self) -> float:
-        """Mean log loss, natural logarithm."""
-        return float(self.losses.mean())
+        """Mean log loss, natural logarithm; rounding leaves none below 0."""
+        return max(0.0, float(self.losses.mean()))
 
     def beats(self, other: Trial, *, errors: float = MARGIN_ERRORS) -> bool:
         """Whether this one is better than another by more than the margin."""

@@ -46,6 +46,24 @@ def test_a_scaling_is_added_up_to_the_first_layer(frozen, scale, wanted):
     assert first_scaling(function) == pytest.approx(wanted, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("scale", "wanted"),
+    [
+        (lambda x: x * 0.3 - 1e-8, (0.3, 0.0)),
+        (lambda x: x / 255.0 + 1e-9, (0.0039216, 0.0)),
+        (lambda x: x * 1.0000001 - 1e-7, (1.0, 0.0)),
+        (lambda x: -x - 0.0, (-1.0, 0.0)),
+    ],
+    ids=["offset", "fraction", "no scaling", "minus nothing"],
+)
+def test_what_rounding_leaves_is_no_part_of_a_scaling(frozen, scale, wanted):
+    tf, freeze = frozen
+
+    found = first_scaling(freeze(lambda pixels: tf.nn.conv2d(scale(pixels), tf.ones([3, 3, 3, 2]), 1, "SAME")))
+
+    assert [f"{value:g}" for value in found] == [f"{value:g}" for value in wanted]
+
+
 def test_a_graph_without_a_layer_has_no_scaling(frozen):
     tf, freeze = frozen
 
