@@ -19,6 +19,7 @@ from edge_agent.commands.demo import run_demo
 from edge_agent.commands.options import add_command, configured
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import AgentError, in_one_line
+from edge_agent.host.allocator import release_free_memory
 from edge_agent.host.systemd import Notifier
 from edge_agent.wiring import open_agent
 
@@ -75,6 +76,9 @@ def run(options: argparse.Namespace) -> int:
                     if changed is None:
                         followed.ask_to_stop()
                         return 0
+                # Its models first: the next agent loads its own.
+                del agent
+                release_free_memory()
             except AgentError as error:
                 # A file that was read again but cannot be worked with must not end a watch that went well.
                 if fallback is None:
