@@ -30,9 +30,8 @@ fi
 
 work=$(mktemp --directory)
 declare -A leaders=()
-containers=()
 leave() {
-    local status=$? name
+    local status=$? name job
     if [[ $status -ne 0 ]]; then
         for name in "${!leaders[@]}"; do
             leader=${leaders[$name]}
@@ -40,7 +39,10 @@ leave() {
             inside journalctl --unit edge-agent --no-pager --lines 40 >&2 || true
         done
     fi
-    [[ ${#containers[@]} -eq 0 ]] || kill "${containers[@]}" 2>/dev/null || true
+    # Not the containers' own way to end: what listens in one is stopped by it, and then each waits for the other.
+    for job in $(jobs -p); do
+        pkill -KILL --parent "$job" || true
+    done
     wait
     rm -rf "$work"
     exit "$status"
@@ -88,7 +90,6 @@ boot() {
         --machine="$name" --hostname="$name" --directory="$root" --bind-ro="$work/packages:/packages" \
         </dev/null >"$work/boot-$name.log" 2>&1 &
     local container=$!
-    containers+=("$container")
     until_seconds 120 "$name boots a real systemd" has_booted "$container"
     leaders[$name]=$leader
     # What an installer of Debian makes: names, and a person who may become root.
@@ -105,7 +106,6 @@ shut_down() {
         inside systemctl poweroff
     done
     wait
-    containers=()
     leaders=()
 }
 

@@ -103,6 +103,14 @@ def test_the_fleet_gets_the_version_of_this_checkout():
     assert f"./maskwatch_{version[1]}_arm64.deb" in text("README.md")
 
 
+def test_the_runbook_has_every_section_that_the_service_is_tested_by():
+    followed = re.findall(r'\b(?:runbook|block) "([^"$]+)"', text("test-service"))
+    sections = re.findall(r"^## (.+)$", text("README.md"), re.MULTILINE)
+
+    assert followed
+    assert set(followed) <= set(sections)
+
+
 def test_the_fleets_readme_has_every_variable_of_the_role_and_no_other():
     defaults = set(re.findall(r"^(maskwatch_\w+):", text("ansible/roles/maskwatch/defaults/main.yml"), re.MULTILINE))
     described = set(
