@@ -107,8 +107,8 @@ proof-lost-writes: .venv-dev/.installed ## Cut the power on an agent at hundreds
 proof-console: .venv-dev/.installed ## Measure what twenty viewers and fifty requests a second cost the detection (7 minutes)
 	.venv-dev/bin/python -m tests.proofs.console_load --folder $(PROOF_FOLDER)/console
 
-# How many of each kind: make test-hostile FUZZ='--pictures 100000 --recordings 500 --models 1000 --messages 10000'
-FUZZ ?= --pictures 20000 --recordings 40 --models 300 --messages 10000
+# How many of each kind: FUZZ='--pictures 100000 --recordings 500 --models 1000 --messages 10000 --packets 10000'
+FUZZ ?= --pictures 20000 --recordings 40 --models 300 --messages 10000 --packets 10000
 test-hostile: .venv-dev/.installed ## Attack the parts with hostile pictures, requests, files, names and models, then with mutated ones
 	.venv-dev/bin/pytest --numprocesses $(WORKERS) --dist loadfile tests/hostile
 	.venv-dev/bin/python -m tests.hostile.fuzz $(FUZZ)

@@ -11,12 +11,14 @@ import secrets
 import select
 import socket
 import ssl
+import struct
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from paho.mqtt import MQTTException
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -56,12 +58,18 @@ ANY_PACKET_BYTES = 268_435_455
 LARGEST_MESSAGE_BYTES = 256 * 1024
 DISCARDED_BYTES = 1024 * 1024
 
+RAISE_THE_LIMIT = "raise the broker's limit to the size of messages (mosquitto: message_size_limit)"
+
+# What paho's parser meets first in a malformed packet; its versions differ in it.
+MALFORMED_PACKET = (MQTTException, LookupError, ValueError, struct.error)
+
 # MQTT 5 reason codes (section 2.4); paho translates those of 3.1.1 into them.
 NO_MATCHING_SUBSCRIBERS = 16
 UNSUPPORTED_VERSION = 132
 BAD_USER_OR_PASSWORD = 134
 NOT_AUTHORISED = 135
 SESSION_TAKEN_OVER = 142
+PACKET_TOO_LARGE = 149
 RETAIN_NOT_SUPPORTED = 154
 QOS_NOT_SUPPORTED = 155
 
@@ -70,12 +78,14 @@ QOS_NOT_SUPPORTED = 155
 class PubAck:
     """The broker's answer to the publication with this number; `refusal` is empty where it took the message.
 
-    `no_subscribers` where it reports that no client has subscribed, which MQTT 5 allows it to report.
+    `is_too_large` where it refuses for the size of the message. `no_subscribers` where it reports that no client has
+    subscribed, which MQTT 5 allows it to report.
     """
 
     number: int
     refusal: str
     no_subscribers: bool = False
+    is_too_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +203,9 @@ class Connection:
         self._device, self._topics = device, Topics(mqtt.topic_prefix, device)
         self._events: list[Event] = []
         self._welcome: ReasonCode | None = None
-        self._granted: dict[int, ReasonCode] = {}
+        self._granted: dict[int, ReasonCode | None] = {}
         self._loss = ""
-        self._has_told_of_large = False
+        self._has_told_of_ignored = False
         self._client = self._make_client(version, client_id)
         try:
             self._connect(version, answer_seconds, has_properties=has_properties)
@@ -224,6 +234,11 @@ class Connection:
         if not self._wait(lambda: number in self._granted, CONNECT_SECONDS):
             raise UnavailableError(f"{self.address}: the broker does not answer the subscription of {topic}")
         granted = self._granted.pop(number or 0)
+        if granted is None:
+            raise UnavailableError(
+                f"{self.address}: the broker answers the subscription of {topic} without saying whether it is granted; "
+                "report this to its maker"
+            )
         if granted.is_failure:
             raise UnavailableError(
                 f"{self.address}: the broker does not let {self._user} read {topic} ({granted}); "
@@ -238,14 +253,19 @@ class Connection:
         """
         client = self._client
         connected = client.socket()
-        if connected is not None:
+        if connected is not None and not self._loss:
             # What was published at QoS 0 is answered without the broker.
             seconds = 0.0 if self._events else seconds
             _wait_readable(connected, waker, seconds, also_writable=client.want_write())
-            client.loop_read()
-            if client.want_write():
-                client.loop_write()
-            client.loop_misc()
+            try:
+                client.loop_read()
+            except MALFORMED_PACKET as error:
+                self._loss = f"the broker sent what is no packet of {self.protocol} ({type(error).__name__}: {error})"
+                self._hang_up()
+            else:
+                if client.want_write():
+                    client.loop_write()
+                client.loop_misc()
         if not self._events and (self._loss or client.socket() is None):
             raise UnavailableError(f"{self.address}: {self._loss or 'the connection is lost'}")
         events, self._events = self._events, []
@@ -255,7 +275,7 @@ class Connection:
         """Say `offline` where a status is kept, and end the connection as agreed."""
         deadline = time.monotonic() + CLOSE_SECONDS
         with suppress(UnavailableError):
-            if self._device and self._client.socket() is not None:
+            if self._device and not self.is_lost:
                 status = stopped(self._device, when=datetime.now(timezone.utc))
                 goodbye = self.publish(status_publication(self._topics, status))
                 # A socket that is closed with something unread in it is torn down: the broker would lose what was sent
@@ -390,6 +410,8 @@ class Connection:
                 f"not authorised: {self._user} has a wrong password or may not connect; check mqtt.username, "
                 "the file mqtt.password_file and the broker's users"
             )
+        if reason.value == PACKET_TOO_LARGE:
+            return f"the broker refuses the connection: {reason}; {RAISE_THE_LIMIT}"
         return f"the broker refuses the connection: {reason}"
 
     def _on_connect(
@@ -424,7 +446,14 @@ class Connection:
         self, _client: Client, _userdata: Any, number: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         refusal = str(reason) if reason.is_failure else ""
-        self._events.append(PubAck(number, refusal, no_subscribers=reason.value == NO_MATCHING_SUBSCRIBERS))
+        self._events.append(
+            PubAck(
+                number,
+                refusal,
+                no_subscribers=reason.value == NO_MATCHING_SUBSCRIBERS,
+                is_too_large=reason.value == PACKET_TOO_LARGE,
+            )
+        )
 
     def _on_subscribe(
         self,
@@ -434,28 +463,32 @@ class Connection:
         reasons: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
-        self._granted[number] = reasons[0]
+        self._granted[number] = reasons[0] if reasons else None
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            self._ignore("whose topic is not UTF-8")
+            return
         if self._client.has_cut_off:
-            if not self._has_told_of_large:
-                log.warning(
-                    "%s: a message on %s is larger than %d bytes and is ignored, as further ones are",
-                    self.address,
-                    message.topic,
-                    LARGEST_MESSAGE_BYTES,
-                )
-            self._has_told_of_large = True
+            self._ignore(f"on {topic} that is larger than {LARGEST_MESSAGE_BYTES} bytes")
             return
         self._events.append(
             Message(
-                message.topic,
+                topic,
                 bytes(message.payload),
                 retain=message.retain,
                 response_topic=getattr(message.properties, "ResponseTopic", ""),
                 correlation_data=getattr(message.properties, "CorrelationData", None),
             )
         )
+
+    def _ignore(self, which: str) -> None:
+        """Say once for a connection which message is not read."""
+        if not self._has_told_of_ignored:
+            log.warning("%s: a message %s is ignored, as further ones are", self.address, which)
+        self._has_told_of_ignored = True
 
 
 class _BoundedClient(Client):

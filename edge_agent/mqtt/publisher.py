@@ -23,7 +23,7 @@ from edge_agent.host.backoff import Backoff
 from edge_agent.messages.alert import with_crop_name
 from edge_agent.messages.message import KINDS, is_historical
 from edge_agent.messages.topics import Topics
-from edge_agent.mqtt.client import BrokerLimits, Connection, Message, PubAck, open_connection
+from edge_agent.mqtt.client import RAISE_THE_LIMIT, BrokerLimits, Connection, Message, PubAck, open_connection
 from edge_agent.mqtt.publication import BYTES, JPEG, Publication
 from edge_agent.mqtt.token_bucket import TokenBucket
 from edge_agent.mqtt.volatile_queue import VolatileQueue
@@ -52,8 +52,8 @@ DRAIN_SECONDS = 2.0
 # So often in a row a broker that soon hangs up has to do so on the same thing before that is left out.
 HANG_UPS = 2
 # So many connections lost within such a time are more than a network loses that works otherwise.
-NAMESAKE_LOSSES = 4
-NAMESAKE_SECONDS = 120.0
+FREQUENT_LOSSES = 4
+FREQUENT_SECONDS = 120.0
 CROPS = "crops"
 RETAIN = "retained messages"
 AT_LEAST_ONCE = "acknowledgement (QoS 1)"
@@ -146,7 +146,7 @@ class Publisher:
         self._asked_for = ""
         self._hung_up_on: tuple[str, int] = ("", 0)
         self._left_out: set[str] = set()
-        self._lost_at: deque[float] = deque(maxlen=NAMESAKE_LOSSES)
+        self._lost_at: deque[float] = deque(maxlen=FREQUENT_LOSSES)
         self._connected_at = 0.0
         self._refused_until: dict[str, float] = {}
         self._silent_until: dict[Kind, float] = {}
@@ -203,7 +203,7 @@ class Publisher:
             try:
                 self._connect_and_serve()
             except AgentError as error:
-                self._trouble(self._with_its_namesake(str(error)))
+                self._trouble(self._with_its_cause(str(error)))
                 self._suspect()
             # Delivery must not end for as long as the agent lives, whatever is wrong with it.
             except Exception:
@@ -348,14 +348,14 @@ class Publisher:
             if answer.number in self._crop_numbers:
                 self._crop_numbers.remove(answer.number)
                 if answer.refusal:
-                    self._crops_refused(answer.refusal, connection)
+                    self._crops_refused(answer, connection)
                 continue
             if (topic := self._volatile_topics.pop(answer.number, None)) is not None:
-                self._word_answered(topic, answer.refusal, connection)
+                self._word_answered(topic, answer, connection)
                 continue
             sent = self._in_flight.pop(answer.number)
             if answer.refusal:
-                self._row_refused(sent, answer.refusal, connection)
+                self._row_refused(sent, answer, connection)
             else:
                 acknowledged.append(sent.key)
                 self._look_for_listeners(sent, answer, connection)
@@ -375,15 +375,12 @@ class Publisher:
                 f"{self._topics.of_kind(sent.kind)}"
             )
 
-    def _word_answered(self, topic: str, refusal: str, connection: Connection) -> None:
-        if refusal:
+    def _word_answered(self, topic: str, answer: PubAck, connection: Connection) -> None:
+        if answer.refusal:
             # Every snapshot has a topic of its own: one word about all of them.
             if topic.startswith(self._topics.snapshot("")):
                 topic = self._topics.snapshot("+")
-            self._log_once(
-                f"{connection.address}: the broker refuses {topic} ({refusal}); give this device write access to that "
-                "topic"
-            )
+            self._log_once(f"{connection.address}: the broker refuses {topic} ({answer.refusal}); {_remedy(answer)}")
 
     def _forget_acknowledged(self) -> None:
         """Take acknowledged rows out of the outbox; on a full disk they are only not sent again, until it has room."""
@@ -396,35 +393,37 @@ class Publisher:
         else:
             self._acknowledged.clear()
 
-    def _row_refused(self, sent: _Sent, refusal: str, connection: Connection) -> None:
+    def _row_refused(self, sent: _Sent, answer: PubAck, connection: Connection) -> None:
         at = time.monotonic()
         self._silent_until[sent.kind] = at + self._timing.refused_pause_seconds
         self._refused_until[sent.key] = at + self._timing.refused_row_seconds
         what = "alerts" if sent.kind == "alert" else "messages"
         self._trouble(
             f"{connection.address}: the broker refuses {what} on {self._topics.of_kind(sent.kind)} "
-            f"({refusal}); they are kept and tried again: give this device write access to that topic"
+            f"({answer.refusal}); they are kept and tried again: {_remedy(answer)}"
         )
 
-    def _crops_refused(self, refusal: str, connection: Connection) -> None:
+    def _crops_refused(self, answer: PubAck, connection: Connection) -> None:
         if self._crops_wanted:
             log.warning(
-                "%s: the broker refuses crops on %s (%s) and gets none until the next connection; give this device "
-                "write access to that topic, or set mqtt.publish_crops: false",
+                "%s: the broker refuses crops on %s (%s) and gets none until the next connection; %s, or set "
+                "mqtt.publish_crops: false",
                 connection.address,
                 self._topics.crop("+"),
-                refusal,
+                answer.refusal,
+                _remedy(answer),
             )
         self._crops_wanted = False
 
     def _expect_answers(self, connection: Connection) -> None:
-        patience = self._timing.acknowledge_seconds
-        at = time.monotonic()
-        if any(at - sent.at > patience for sent in self._in_flight.values()):
+        if self._is_answer_late(time.monotonic()):
             raise UnavailableError(
-                f"{connection.address}: the broker takes alerts but does not acknowledge them within {patience:.0f} s; "
-                "they are kept and sent again"
+                f"{connection.address}: the broker takes alerts but does not acknowledge them within "
+                f"{self._timing.acknowledge_seconds:.0f} s; they are kept and sent again"
             )
+
+    def _is_answer_late(self, at: float) -> bool:
+        return any(at - sent.at > self._timing.acknowledge_seconds for sent in self._in_flight.values())
 
     def _left_out_as(self, topic: str) -> str:
         """What a message that is not essential is left out as: by its topic, or of the status only that it is kept."""
@@ -432,16 +431,21 @@ class Publisher:
             return RETAIN
         return self._topics.snapshot("+") if topic.startswith(self._topics.snapshot("")) else topic
 
-    def _with_its_namesake(self, reason: str) -> str:
-        """Add to a loss that another device may have this one's name, where connections are lost again and again.
+    def _with_its_cause(self, reason: str) -> str:
+        """Add to a loss what may be behind it, where connections are lost again and again.
 
-        A broker ends a connection for the next of the same client id, and some say nothing about it.
+        A broker ends a connection for the next of the same client id, or for a message that is larger than it takes,
+        and some say nothing about it.
         """
         at = time.monotonic()
         if not self._connected_at:
             return reason
         self._lost_at.append(at)
-        if len(self._lost_at) < NAMESAKE_LOSSES or at - self._lost_at[0] > NAMESAKE_SECONDS or self._unanswered:
+        if len(self._lost_at) < FREQUENT_LOSSES or at - self._lost_at[0] > FREQUENT_SECONDS:
+            return reason
+        if self._in_flight and not self._is_answer_late(at):
+            return f"{reason}, again and again soon after alerts were sent: {RAISE_THE_LIMIT} where it has one"
+        if self._unanswered:
             return reason
         return (
             f"{reason}, again and again soon after connecting: another device may have the same name "
@@ -502,6 +506,10 @@ class Publisher:
         self._state = replace(self._state, reason="")
         if time.monotonic() - self._connected_at >= self._timing.steady_seconds:
             self._backoff.reset()
+
+
+def _remedy(answer: PubAck) -> str:
+    return RAISE_THE_LIMIT if answer.is_too_large else "give this device write access to that topic"
 
 
 def publication_of(row: Row, mqtt: MqttConfig, topics: Topics) -> Publication:

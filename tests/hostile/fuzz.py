@@ -1,6 +1,6 @@
-"""Fuzzing: mutate honest pictures, recordings, models, cards and messages, and see that nothing crashes or hangs.
+"""Fuzzing: mutate honest pictures, recordings, models, messages and a broker's packets, and see that nothing crashes.
 
-    python -m tests.hostile.fuzz --pictures 100000 --recordings 500 --models 1000 --messages 10000
+    python -m tests.hostile.fuzz --pictures 100000 --recordings 500 --models 1000 --messages 10000 --packets 10000
 
 Each case is made of its kind and its number alone, so that a failure can be had again: --only models:317. A process of
 its own works through each kind; one that dies or stands still is started again behind the case, which is told.
@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import random
 import select
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import closing, suppress
 from datetime import datetime, timezone
@@ -24,10 +27,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.camera import open_camera
-from edge_agent.config.model import CameraConfig, shipped
+from edge_agent.config.model import CameraConfig, MqttConfig, shipped
 from edge_agent.errors import AgentError
 from edge_agent.messages.command import REQUESTS, read_command, request_id
-from edge_agent.mqtt.client import Message
+from edge_agent.mqtt.client import Message, open_connection
 from edge_agent.mqtt.subscriber import _parsed
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import decode_picture
@@ -167,16 +170,96 @@ def messages(folder: Path) -> Callable[[random.Random], None]:
     return case
 
 
+# What a broker says by the level of the protocol, 4 for 3.1.1, as type and body; between them stands the length. The
+# first subscription has the number 1.
+BROKER_PACKETS = {
+    5: [
+        (0x20, b"\0\0\x12\x21\0\x0a\x27\0\x01\0\0\x25\1\x24\1\x22\0\x05\x13\0\x1e"),
+        (0x90, b"\0\1\0\1"),
+        (0x32, b"\0\1a\0\7\x0f\x01\1\2\0\0\0\x3c\x08\0\1r\x09\0\1c{}"),
+        (0x30, b"\0\1a\x0a\x26\0\1k\0\1v\x23\0\1{}"),
+        (0x34, b"\0\1a\0\x09\0payload"),
+        (0x62, b"\0\x09\0\0"),
+        (0x40, b"\0\2\x10\7\x1f\0\4text"),
+        (0xD0, b""),
+        (0xE0, b"\x8e\7\x1f\0\4text"),
+    ],
+    4: [
+        (0x20, b"\0\0"),
+        (0x90, b"\0\1\1"),
+        (0x32, b"\0\1a\0\7{}"),
+        (0x34, b"\0\1a\0\x09payload"),
+        (0x62, b"\0\x09"),
+        (0x40, b"\0\2"),
+        (0xD0, b""),
+    ],
+}
+
+
+def packet(head: int, body: bytes) -> bytes:
+    """Put the length of a body, seven bits a byte, before it."""
+    length, left = bytearray(), len(body)
+    while True:
+        left, digit = divmod(left, 128)
+        length.append(digit | (128 if left else 0))
+        if not left:
+            return bytes([head, *length]) + body
+
+
+def broker_packets(folder: Path) -> Callable[[random.Random], None]:
+    said: dict[int, bytes] = {}
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            connected, _ = server.accept()
+            with connected, suppress(OSError):
+                # The level of the protocol stands behind its name.
+                connected.sendall(said[connected.recv(4096).partition(b"MQTT")[2][0]])
+                connected.shutdown(socket.SHUT_WR)
+                while connected.recv(65_536):
+                    pass
+
+    broker = threading.Thread(target=serve, daemon=True)
+    broker.start()
+    mqtt = MqttConfig(host="127.0.0.1", port=server.getsockname()[1])
+
+    def case(chance: random.Random) -> None:
+        for level, packets in BROKER_PACKETS.items():
+            bodies = [body for _, body in packets if body]
+            if chance.random() < 0.5:
+                which = chance.randrange(len(packets))
+                sent = [
+                    packet(head, mutated(body, chance, others=bodies) if number == which else body)
+                    for number, (head, body) in enumerate(packets)
+                ]
+            else:
+                whole = b"".join(packet(*one) for one in packets)
+                sent = [mutated(whole, chance, others=[whole])]
+            said[level] = b"".join(sent)
+        assert broker.is_alive()
+        with open_connection(mqtt, client_id="fuzzed", device="lobby") as connection:
+            connection.subscribe("a")
+            while True:
+                # The broker hangs up behind its last packet.
+                connection.turn(LONGEST_SECONDS)
+
+    return case
+
+
 KINDS: dict[str, Callable[[Path], Callable[[random.Random], None]]] = {
     "pictures": pictures,
     "recordings": recordings,
     "models": models,
     "messages": messages,
+    "packets": broker_packets,
 }
 
 
 def work(kind: str, first: int, last: int) -> None:
     """Go through cases in this process: a line with the number before each."""
+    # Nobody reads what is said of thousands of wrong things before the end.
+    logging.disable()
     with tempfile.TemporaryDirectory() as folder:
         case = KINDS[kind](Path(folder))
         # The process that decodes is started before anything is timed.

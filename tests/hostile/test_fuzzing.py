@@ -6,7 +6,7 @@ import pytest
 
 from tests.hostile.fuzz import KINDS, MOST_MEGABYTES, run
 
-COUNTS = {"pictures": 1000, "recordings": 3, "models": 30, "messages": 2000}
+COUNTS = {"pictures": 1000, "recordings": 3, "models": 30, "messages": 2000, "packets": 1000}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -89,9 +89,14 @@ class ScriptedBroker:
 class StrictBroker:
     """Hangs up on what a client may not do, as RabbitMQ, AWS IoT and HiveMQ do. `taken` holds (topic, retained)."""
 
-    def __init__(self, allowed: tuple[str, ...], *, takes_retained: bool = True) -> None:
-        """`allowed` begins the topics that may be published and read; the will is not looked at."""
-        self._allowed, self._takes_retained = allowed, takes_retained
+    def __init__(
+        self, allowed: tuple[str, ...], *, takes_retained: bool = True, largest_bytes: int = 1_000_000
+    ) -> None:
+        """`allowed` begins the topics that may be published and read; the will is not looked at.
+
+        A publication at QoS 1 that is larger than `largest_bytes` is refused.
+        """
+        self._allowed, self._takes_retained, self._largest_bytes = allowed, takes_retained, largest_bytes
         self._server = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
         self.taken: list[tuple[str, bool]] = []
@@ -155,6 +160,8 @@ class StrictBroker:
         retained = bool(head & 1)
         if not self._allows(topic) or (retained and not self._takes_retained):
             return None
+        if len(packet) > self._largest_bytes:
+            return b"\x40\x03" + rest[:2] + b"\x95"
         self.taken.append((topic, retained))
         return b"\x40\x02" + rest[:2] if head & 6 else b""
 

@@ -28,7 +28,7 @@ from tests.mqtt.brokers import (
     ScriptedBroker,
     make_certificates,
 )
-from tests.mqtt.samples import DEVICE, WHEN, Listener, properties_of
+from tests.mqtt.samples import DEVICE, WHEN, Listener, eventually, properties_of
 
 # OpenSSL's handshake fails inside paho, which leaves the socket to the garbage collector.
 leaves_a_socket = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -214,6 +214,51 @@ def test_a_subscription_that_is_denied_is_named_with_what_to_do():
         connection.subscribe("a/b")
 
 
+def test_a_subscription_that_is_answered_with_nothing_is_not_taken_for_granted():
+    with (
+        ScriptedBroker(lambda _level: WELCOME_5 + b"\x90\x03\x00\x01\x00") as broker,
+        open_connection(broker.config(), client_id="one") as connection,
+        pytest.raises(UnavailableError, match="subscription of a/b"),
+    ):
+        connection.subscribe("a/b")
+
+
+def test_a_topic_that_is_not_utf_8_is_ignored_and_said_once(caplog):
+    # Two at QoS 1, numbered 7 and 8, and an honest one.
+    foreign = b"".join(b"\x32\x08\x00\x02\xff\xfe\x00" + number + b"\x00x" for number in (b"\7", b"\x08"))
+    with (
+        ScriptedBroker(lambda _level: WELCOME_5 + foreign + b"\x30\x05\x00\x01a\x00x") as broker,
+        open_connection(broker.config(), client_id="one") as connection,
+    ):
+        assert turn_until(connection, Message).topic == "a"
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        # Acknowledged, so that it does not come again.
+        acknowledged = b"\x40\x02\x00\7\x40\x02\x00\x08"
+        eventually(lambda: acknowledged in b"".join(broker.received), "both are acknowledged")
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        pytest.param(b"\x40\x01\x00", id="half a number"),
+        pytest.param(b"\x30\x00", id="a publication of nothing"),
+        pytest.param(b"\x30\x04\x00\x09a\x00", id="a topic beyond the end"),
+        pytest.param(b"\x30\x06\x00\x01a\x02\x7f\x00", id="an unknown property"),
+        pytest.param(b"\x90\x01\x00", id="a subscription without a number"),
+        pytest.param(b"\x30\xff\xff\xff\xff\x7f", id="a length of five bytes"),
+    ],
+)
+def test_what_is_no_packet_ends_the_connection_and_nothing_else(packet):
+    with (
+        ScriptedBroker(lambda _level: WELCOME_5 + packet) as broker,
+        open_connection(broker.config(), client_id="one", device=DEVICE) as connection,
+    ):
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match=f"127.0.0.1:{broker.config().port}: "):
+                turn_until(connection, Message)
+        assert connection.is_lost
+
+
 # What `edge-agent doctor` says of each thing that can be wrong.
 
 
@@ -259,6 +304,15 @@ def test_a_broker_that_says_bad_user_or_password():
         pytest.raises(UnavailableError, match=r"wrong user or password.*mqtt\.username"),
     ):
         try_broker(broker.config(), DEVICE)
+
+
+def test_a_broker_that_takes_no_message_as_large_as_the_status(tmp_path):
+    with (
+        Mosquitto(tmp_path, settings="message_size_limit 50") as broker,
+        pytest.raises(UnavailableError, match=r"Packet too large; .*message_size_limit"),
+        open_connection(broker.config(), client_id="one", device=DEVICE),
+    ):
+        pass
 
 
 def test_no_user_where_one_is_wanted(tmp_path):

@@ -363,6 +363,22 @@ def test_a_broker_that_never_acknowledges_gets_the_row_again_and_never_takes_it_
         assert len(warnings_in(caplog)) == 1
 
 
+def test_a_limit_of_the_broker_below_the_size_of_an_alert_is_named(tmp_path, store):
+    put(store)
+    with (
+        Mosquitto(tmp_path / "broker", settings="message_size_limit 400") as broker,
+        publishing(store, broker.config()) as publisher,
+    ):
+        eventually(lambda: "message_size_limit" in publisher.state.reason, "the limit is named")
+
+
+def test_an_alert_that_is_refused_for_its_size_is_no_matter_of_access(store):
+    put(store)
+    with StrictBroker(("",), largest_bytes=400) as broker, publishing(store, broker.config()) as publisher:
+        eventually(lambda: "message_size_limit" in publisher.state.reason, "the limit is named")
+        assert "access" not in publisher.state.reason
+
+
 def test_an_older_broker_gets_alerts_too(store):
     keys = [put(store)["id"] for _ in range(3)]
     with Amqtt() as broker:
