@@ -26,7 +26,7 @@ WORKERS ?= auto
 PYTEST_WORKERS := --numprocesses $(WORKERS) --dist loadfile
 # What `make check` runs: tests without a broker, a camera, a browser or TensorFlow, and without the long simulations.
 FAST_TESTS := tests/alerts tests/config tests/decision/test_rules.py tests/decision/test_sequential_test.py \
-	tests/decision/test_tracker.py tests/host tests/messages tests/vision tests/promises/test_house.py \
+	tests/decision/test_tracker.py tests/fleet/test_messages.py tests/host tests/messages tests/vision tests/promises/test_house.py \
 	tests/promises/test_config_promise.py tests/promises/test_message_documents.py tests/test_domain.py tests/test_governor.py \
 	tests/test_health.py tests/test_pauses.py tests/test_status.py
 # What the scenes are asked: make scenes ARGUMENTS='--cast premiere -k pillar'
@@ -34,11 +34,11 @@ ARGUMENTS ?=
 
 # The tools whose new versions find new mistakes: pinned in constraints-dev.txt. What they need is left free, and so is
 # all that the device side and TensorFlow install, which no one set of versions suits.
-PINNED := hypothesis import-linter mypy pytest pytest-cov pytest-timeout pytest-xdist ruff types-jsonschema types-PyYAML types-tqdm
+PINNED := hypothesis import-linter mypy pytest pytest-cov pytest-timeout pytest-xdist ruff types-jsonschema types-pika-ts types-PyYAML types-tqdm
 
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # What a device installs that takes the newest of everything. OpenCV 5 by name, for 4 is allowed as well.
-NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.txt --editable '.[dev,demo,console]'
+NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.txt --editable '.[dev,demo,fleet]'
 
 .PHONY: help run check test update-constraints update-requirements packages documents fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console test-hostile \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
@@ -127,7 +127,7 @@ types-opencv5: .venv-opencv5/.installed ## Check the types against OpenCV 5 and 
 	.venv-opencv5/bin/mypy --cache-dir .mypy_cache/opencv5
 
 tests-device: .venv-device/.installed ## Run the tests that need no TensorFlow, with what a device installs
-	.venv-device/bin/pytest -m 'not tensorflow' --ignore=tests/converter --ignore=tests/training --ignore=tests/console $(TESTS)
+	.venv-device/bin/pytest -m 'not tensorflow' --ignore=tests/converter --ignore=tests/training --ignore=tests/console --ignore=tests/fleet $(TESTS)
 
 test-matrix: .venv-matrix/.installed ## Resolve the device side to wheels for every supported system; writes docs/platforms.md
 	@.venv-matrix/bin/python -m tests.proofs.platforms
@@ -198,10 +198,10 @@ endef
 	$(call install,.venv,--editable '.[demo]',the device side (a minute the first time))
 
 .venv-dev/.installed: pyproject.toml setup.py constraints-dev.txt | python
-	$(call install,.venv-dev,--constraint constraints-dev.txt --editable '.[dev$(comma)demo$(comma)train$(comma)tflite-runtime$(comma)systemd$(comma)console]',everything with TensorFlow (some minutes the first time))
+	$(call install,.venv-dev,--constraint constraints-dev.txt --editable '.[dev$(comma)demo$(comma)train$(comma)tflite-runtime$(comma)systemd$(comma)fleet]',everything with TensorFlow (some minutes the first time))
 
 .venv-check/.installed: pyproject.toml setup.py constraints-dev.txt | python
-	$(call install,.venv-check,--constraint constraints-dev.txt --editable '.[dev$(comma)demo$(comma)tflite-runtime$(comma)console]',the device side$(comma) the console and the tools (a minute the first time))
+	$(call install,.venv-check,--constraint constraints-dev.txt --editable '.[dev$(comma)demo$(comma)tflite-runtime$(comma)fleet]',the device side$(comma) the console$(comma) the fleet and the tools (a minute the first time))
 
 # The man page and the completion are written from the command line of the agent.
 .venv-build/.installed: pyproject.toml setup.py | python

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 KeyPath: TypeAlias = "tuple[str | int, ...]"
+Model = TypeVar("Model", bound=BaseModel)
 
 SYSTEM_FILE = Path("/etc/maskwatch/config.yaml")
 MOST_NODES = 100_000
@@ -64,6 +65,11 @@ def default_file() -> Path | None:
 
 
 def load_config(file: Path | None, *, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file of the agent, as `load_as` does."""
+    return load_as(Config, file, overrides=overrides)
+
+
+def load_as(model: type[Model], file: Path | None, *, overrides: Sequence[str] = ()) -> Model:
     """Read a configuration file; without one every key has its default.
 
     `overrides` are texts such as "faces.detector=yunet" whose value is read as YAML; they go before the file. Relative
@@ -75,21 +81,21 @@ def load_config(file: Path | None, *, overrides: Sequence[str] = ()) -> Config:
     data, lines = _parse(file) if file is not None else ({}, {})
     problems: list[tuple[int, str]] = []
     for override in overrides:
-        _set(override, data, lines, problems)
+        _set(override, model, data, lines, problems)
     try:
         context = {"folder": file.absolute().parent} if file is not None else None
-        config = Config.model_validate(data, context=context)
+        config: Model | None = model.model_validate(data, context=context)
     except ValidationError as error:
-        problems += [_explain(detail, lines) for detail in error.errors()]
+        problems += [_explain(detail, model, lines) for detail in error.errors()]
         config = None
     if problems or config is None:
         raise ConfigError(_report(file, problems))
     return config
 
 
-def _section_at(path: KeyPath) -> type[BaseModel] | None:
+def _section_at(path: KeyPath, model: type[BaseModel]) -> type[BaseModel] | None:
     """The section at `path`; None where there is none, or where any name may stand."""
-    here: Any = Config
+    here: Any = model
     for part in path:
         if get_origin(here) is dict:
             # Sections below `cameras` are named by the person.
@@ -179,7 +185,13 @@ def _places(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
             yield from _places(value, below)
 
 
-def _set(override: str, data: dict[str, Any], lines: dict[KeyPath, int], problems: list[tuple[int, str]]) -> None:
+def _set(
+    override: str,
+    model: type[BaseModel],
+    data: dict[str, Any],
+    lines: dict[KeyPath, int],
+    problems: list[tuple[int, str]],
+) -> None:
     key, equals, text = override.partition("=")
     path = tuple(key.strip().split("."))
     try:
@@ -196,7 +208,7 @@ def _set(override: str, data: dict[str, Any], lines: dict[KeyPath, int], problem
         if not isinstance(below, dict):
             below = section[part] = {}
         section = below
-    if isinstance(value, str) and _holds_a_path(path):
+    if isinstance(value, str) and _holds_a_path(path, model):
         # A path on the command line is relative to the current folder, not to that of a file in /etc.
         try:
             value = str(at_home(Path(value)).absolute())
@@ -209,28 +221,28 @@ def _set(override: str, data: dict[str, Any], lines: dict[KeyPath, int], problem
     lines[path] = ON_COMMAND_LINE
 
 
-def _holds_a_path(path: KeyPath) -> bool:
-    section = _section_at(path[:-1])
+def _holds_a_path(path: KeyPath, model: type[BaseModel]) -> bool:
+    section = _section_at(path[:-1], model)
     field = section.model_fields.get(str(path[-1])) if section else None
     return field is not None and FilePath in get_args(field.annotation)
 
 
-def _explain(detail: ErrorDetails, lines: dict[KeyPath, int]) -> tuple[int, str]:
+def _explain(detail: ErrorDetails, model: type[BaseModel], lines: dict[KeyPath, int]) -> tuple[int, str]:
     path = tuple(part for part in detail["loc"] if part != "[key]")
     known = path
     while known and known not in lines:
         known = known[:-1]
     line = lines.get(known, 1)
     if detail["type"] == "extra_forbidden":
-        return line, f"{_dotted(path)}: unknown key{_suggestion(path)}"
+        return line, f"{_dotted(path)}: unknown key{_suggestion(path, model)}"
     sentence = SENTENCES.get(detail["type"], detail["msg"] + " (found {value!r})")
     value = HIDDEN if any(SECRET_KEY.search(str(part)) for part in path) else _short(detail["input"])
     message = sentence.format(value=value, **detail.get("ctx", {}))
     return line, f"{_dotted(path)}: {CREDENTIALS.sub(f'://{HIDDEN}@', message)}"
 
 
-def _suggestion(path: KeyPath) -> str:
-    section = _section_at(path[:-1])
+def _suggestion(path: KeyPath, model: type[BaseModel]) -> str:
+    section = _section_at(path[:-1], model)
     candidates = list(section.model_fields) if section else []
     nearest = difflib.get_close_matches(str(path[-1]), candidates, n=1)
     if nearest:

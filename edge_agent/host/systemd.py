@@ -90,8 +90,8 @@ class Notifier:
         return True
 
 
-def log_handler() -> logging.Handler:
-    """The journal where systemd runs the agent and systemd-python is installed; lines on stderr elsewhere.
+def log_handler(program: str = "edge-agent") -> logging.Handler:
+    """The journal where systemd runs the program and systemd-python is installed; lines on stderr elsewhere.
 
     In the journal whatever is logged with `extra` becomes a field where its name is in capitals: CAMERA, ALERT_ID.
     """
@@ -101,7 +101,7 @@ def log_handler() -> logging.Handler:
         except ImportError:
             pass
         else:
-            handler: logging.Handler = JournalHandler(SYSLOG_IDENTIFIER="edge-agent")
+            handler: logging.Handler = JournalHandler(SYSLOG_IDENTIFIER=program)
             # The journal keeps time, severity and module beside the message.
             handler.setFormatter(SafeFormatter("%(message)s"))
             return handler

@@ -1,0 +1,63 @@
+"""AMQP: how is a node of the cluster reached?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pika
+from pika.exceptions import AMQPError
+
+from edge_agent.errors import ConfigError, UnavailableError
+from fleet.management import password, tls_context
+
+if TYPE_CHECKING:
+    from pika.adapters.blocking_connection import BlockingConnection
+
+    from fleet.config import BrokerConfig
+
+CONNECT_SECONDS = 5
+HEARTBEAT_SECONDS = 30
+"""A node that hangs is left after twice this; a worker that waits for the database answers in between."""
+
+
+def connect(config: BrokerConfig) -> BlockingConnection:
+    """Connect to the first node that answers.
+
+    Raises:
+        ConfigError: a password or certificate cannot be read, or the broker refuses the user or has no such host.
+        UnavailableError: no node answers.
+    """
+    credentials = pika.PlainCredentials(config.username, password(config))
+    context = tls_context(config)
+    trouble = ""
+    for host in config.hosts:
+        parameters = pika.ConnectionParameters(
+            host,
+            config.port,
+            config.virtual_host,
+            credentials,
+            heartbeat=HEARTBEAT_SECONDS,
+            socket_timeout=CONNECT_SECONDS,
+            stack_timeout=CONNECT_SECONDS * 2,
+            blocked_connection_timeout=HEARTBEAT_SECONDS * 2,
+            ssl_options=pika.SSLOptions(context, host) if context else None,
+        )
+        try:
+            return pika.BlockingConnection(parameters)
+        except pika.exceptions.ProbableAuthenticationError as error:
+            raise ConfigError(
+                f"{host}:{config.port}: RabbitMQ refuses '{config.username}'; check broker.username and the file "
+                "broker.password_file"
+            ) from error
+        except (AMQPError, OSError) as error:
+            trouble = f"{host}:{config.port}: {_reason(error)}"
+    raise UnavailableError(f"{trouble}; check broker.hosts and broker.port, and whether RabbitMQ runs there")
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, which pika wraps in errors of its own."""
+    found = error
+    while found.args and isinstance(found.args[0], BaseException):
+        found = found.args[0]
+    text = found.strerror if isinstance(found, OSError) else str(found)
+    return " ".join((text or type(found).__name__).split())

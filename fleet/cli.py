@@ -1,0 +1,82 @@
+"""The command line: which command is it, and with which exit status (sysexits.h) does it end?"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.errors import AgentError
+from edge_agent.foreign_text import safe_lines
+from edge_agent.host.systemd import log_handler
+from fleet.commands import dead_letters, doctor, ingest, init
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = "maskwatch-fleet"
+INTERRUPTED = 130
+"""What shells report for Ctrl-C."""
+BUG = 70
+"""EX_SOFTWARE of sysexits.h."""
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = build_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, handlers=[log_handler(PROGRAM)], force=True)
+    # What it says of a lost connection is said again by us, in words.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    try:
+        return int(options.action(options))
+    except AgentError as error:
+        sys.stderr.write(safe_lines(f"{PROGRAM}: {error}") + "\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe, such as `| head`, has seen enough; nothing more may be flushed into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        log.exception("%s failed; please report this", PROGRAM)
+        return BUG
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe every command."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Stores, shows and passes on what many devices report.",
+        epilog=f"example: {PROGRAM} doctor",
+    )
+    parser.add_argument("--version", action="version", version=f"maskwatch {version('maskwatch')}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (ingest, init, doctor, dead_letters):
+        _add(commands, command)
+    return parser
+
+
+def _add(commands: Any, command: Any) -> None:
+    """Add a command with the options that every command has; `--help` ends with its example."""
+    summary = command.SUMMARY
+    parser: argparse.ArgumentParser = commands.add_parser(
+        command.NAME,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"example: {command.EXAMPLE}",
+    )
+    parser.set_defaults(action=command.run)
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="configuration file (default: /etc/maskwatch/fleet.yaml, if there)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set one key, such as ingest.prefetch=100"
+    )
+    command.add_options(parser)

@@ -1,0 +1,44 @@
+"""`maskwatch-fleet dead-letters`: show what could not be stored, or give it another chance."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from edge_agent.foreign_text import safe_lines
+from fleet import amqp
+from fleet.config import load
+from fleet.dead_letters import replay, view
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "dead-letters"
+SUMMARY = "show messages that could not be stored, or replay them"
+EXAMPLE = "maskwatch-fleet dead-letters --replay"
+SHOWN_BYTES = 200
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What to do with them."""
+    parser.add_argument("--replay", action="store_true", help="send all of them once more, as after an upgrade")
+    parser.add_argument("--most", type=int, default=50, metavar="N", help="show so many, oldest first (default: 50)")
+    parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else on stdout")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show or replay."""
+    config = load(options.config, overrides=options.set)
+    with amqp.connect(config.broker) as broker:
+        if options.replay:
+            sent = replay(broker)
+            print(json.dumps({"replayed": sent}) if options.json else f"{sent} dead letters were sent again")
+            return 0
+        for letter in view(broker, prefix=config.topic_prefix, most=options.most):
+            text = letter.body.decode(errors="backslashreplace")
+            reason = letter.reason or "would be stored now, unless the database refuses it; replay it"
+            if options.json:
+                print(json.dumps({"routing_key": letter.routing_key, "reason": letter.reason, "body": text}))
+            else:
+                print(safe_lines(f"{letter.routing_key}: {reason}\n    {text[:SHOWN_BYTES]}"))
+    return 0

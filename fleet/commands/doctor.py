@@ -1,0 +1,35 @@
+"""`maskwatch-fleet doctor`: say what is not as it should be, and what to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from edge_agent.foreign_text import safe
+from fleet.config import load
+from fleet.doctor import examine
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "doctor"
+SUMMARY = "examine brokers, queues, database and certificates"
+EXAMPLE = "maskwatch-fleet doctor --json"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """For programs."""
+    parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else on stdout")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Examine everything; 1 where something failed."""
+    found = examine(load(options.config, overrides=options.set), when=datetime.now(timezone.utc))
+    for finding in found:
+        if options.json:
+            print(json.dumps(asdict(finding)))
+        else:
+            print(safe(f"{finding.state:8} {finding.what}: {finding.text}"))
+    return int(any(finding.state == "failed" for finding in found))

@@ -1,0 +1,33 @@
+"""`maskwatch-fleet ingest`: store what devices send, until SIGTERM. Any number of them run side by side."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from edge_agent.host.systemd import Notifier
+from fleet.config import load
+from fleet.ingest import Worker
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "ingest"
+SUMMARY = "store what devices send, from RabbitMQ to PostgreSQL"
+EXAMPLE = "maskwatch-fleet ingest --config /etc/maskwatch/fleet.yaml"
+
+
+def add_options(_parser: argparse.ArgumentParser) -> None:
+    """None of its own."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ingest until SIGTERM or Ctrl-C."""
+    notifier, stop = Notifier(), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    worker = Worker(load(options.config, overrides=options.set), stop=stop, alive=notifier.alive)
+    worker.run(ready=notifier.ready)
+    notifier.stopping()
+    return 0

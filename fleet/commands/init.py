@@ -1,0 +1,67 @@
+"""`maskwatch-fleet init`: make what the fleet needs at the broker and in the database; what is there stays."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_agent.errors import ConfigError
+from fleet import database
+from fleet.config import load
+from fleet.definitions import definitions
+from fleet.management import Management, admit, make
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "init"
+SUMMARY = "make virtual host, queues, policies and database schema, and admit devices"
+EXAMPLE = "maskwatch-fleet init --devices devices.txt"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which devices, or only print."""
+    parser.add_argument(
+        "--devices",
+        type=Path,
+        metavar="FILE",
+        help="admit the devices of this file, an id a line, by their certificates",
+    )
+    parser.add_argument(
+        "--print-definitions", action="store_true", help="print the definitions for RabbitMQ as JSON, and do nothing"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make everything."""
+    config = load(options.config, overrides=options.set)
+    if options.print_definitions:
+        json.dump(definitions(config), sys.stdout, indent=2)
+        print()
+        return 0
+    devices = _devices(options.devices)
+    management = Management(config.broker)
+    make(config, management)
+    print(f"RabbitMQ: virtual host '{config.broker.virtual_host}' holds the fleet's queues and policies")
+    with database.connect(config.database, application="maskwatch-fleet init") as connection:
+        is_new = database.make_schema(connection)
+        now = datetime.now(timezone.utc)
+        database.maintain(connection, retention_days=config.database.retention_days, when=now)
+        name = connection.info.dbname
+    print(f"PostgreSQL: database '{name}' {'was given' if is_new else 'holds'} schema {database.SCHEMA_VERSION}")
+    if devices:
+        print(f"RabbitMQ: {admit(config, management, devices)} devices are admitted")
+    return 0
+
+
+def _devices(file: Path | None) -> list[str]:
+    if file is None:
+        return []
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}") from error
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]

@@ -1,0 +1,122 @@
+"""The configuration: where are broker and database, and how does the fleet name its sites?
+
+Every key has a default, so an empty file is valid: everything on this machine.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from edge_agent.config.load import load_as
+from edge_agent.config.model import FilePath, TopicPrefix
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SYSTEM_FILE = Path("/etc/maskwatch/fleet.yaml")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatabaseConfig(_Section):
+    """PostgreSQL."""
+
+    conninfo: str = Field(
+        "dbname=maskwatch",
+        description="How libpq finds the database; several hosts and TLS go in here, a password into ~/.pgpass",
+    )
+    retention_days: int = Field(90, ge=1, le=3650, description="Days are dropped when they are older")
+
+
+class BrokerConfig(_Section):
+    """RabbitMQ."""
+
+    hosts: tuple[str, ...] = Field(
+        ("localhost",), min_length=1, description="Nodes of the cluster; any of them will do"
+    )
+    port: int = Field(5672, ge=1, le=65535, description="AMQP port; 5671 is usual with TLS")
+    management_port: int = Field(15672, ge=1, le=65535, description="Port of the management API")
+    virtual_host: str = Field("maskwatch", min_length=1, description="Virtual host that the fleet has for itself")
+    username: str = Field("maskwatch-fleet", min_length=1, description="User of the fleet's own processes")
+    password_file: FilePath | None = Field(None, description="File whose first line is the password; empty: 'guest'")
+    tls: bool = Field(False, description="Use TLS and verify the brokers' certificates")
+    ca_file: FilePath | None = Field(None, description="Certificate authority of the brokers; empty: the system's")
+    cert_file: FilePath | None = Field(None, description="Client certificate, if the brokers require one")
+    key_file: FilePath | None = Field(None, description="Private key of the certificate")
+    max_queue_bytes: int = Field(
+        4_000_000_000, ge=1_000_000, description="A full queue refuses what comes, and devices keep it"
+    )
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> BrokerConfig:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        if not self.tls and (self.ca_file or self.cert_file):
+            raise ValueError("ca_file and cert_file need tls: true")
+        return self
+
+
+class IngestConfig(_Section):
+    """What stores messages."""
+
+    batch_messages: int = Field(500, ge=1, le=10_000, description="Messages of one transaction at most")
+    batch_seconds: float = Field(0.05, ge=0.0, le=10.0, description="A message waits so long for others at most")
+    prefetch: int = Field(1000, ge=1, le=65_535, description="Messages of a queue that are taken before any is stored")
+
+
+class FleetConfig(_Section):
+    """Everything."""
+
+    topic_prefix: TopicPrefix = Field("maskwatch", description="mqtt.topic_prefix of the devices")
+    site_pattern: str = Field(
+        r"^(.+)-[^-]+$",
+        description="The first group of this regular expression is the site in a device's id; a device that does not "
+        "match is a site of its own. The table device_sites goes before it",
+    )
+    publish_crops: bool = Field(False, description="Store pictures that devices publish (mqtt.publish_crops)")
+    database: DatabaseConfig = DatabaseConfig()
+    broker: BrokerConfig = BrokerConfig()
+    ingest: IngestConfig = IngestConfig()
+
+    @field_validator("site_pattern")
+    @classmethod
+    def _has_a_group(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"'{value}' is no regular expression: {error}") from error
+        if not groups:
+            raise ValueError(f"'{value}' has no group; put the part that names the site into parentheses")
+        return value
+
+    @field_validator("topic_prefix")
+    @classmethod
+    def _has_no_dot(cls, value: str) -> str:
+        if "." in value:
+            raise ValueError(f"'{value}' holds a '.', which separates levels at RabbitMQ; choose another prefix")
+        return value
+
+    def site_of(self, device: str) -> str:
+        """The site that a device's id names."""
+        found = re.search(self.site_pattern, device)
+        return (found and found[1]) or device
+
+
+def load(file: Path | None, *, overrides: Sequence[str] = ()) -> FleetConfig:
+    """Read a file, or /etc/maskwatch/fleet.yaml where it is there; without one every key has its default.
+
+    Raises:
+        ConfigError: everything that is wrong, each with line, key and value.
+    """
+    if file is None and SYSTEM_FILE.exists():
+        file = SYSTEM_FILE
+    if file is not None and not file.exists():
+        raise ConfigError(f"{file}: no such file; docs/fleet.md shows one to begin from")
+    return load_as(FleetConfig, file, overrides=overrides)

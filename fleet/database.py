@@ -1,0 +1,135 @@
+"""The database: how is PostgreSQL reached, and does it hold the schema of this version?"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from edge_agent.errors import ConfigError, UnavailableError
+
+if TYPE_CHECKING:
+    from fleet.config import DatabaseConfig
+
+SCHEMA_VERSION = 1
+CONNECT_SECONDS = 5
+# Inserts of a batch take milliseconds: what takes this long waits for something that is gone.
+STATEMENT_SECONDS = 60
+DAYS_BEFORE = 3
+"""Devices come back after an outage with messages of days ago; older ones lie in the default partition."""
+DAYS_AHEAD = 3
+MAINTENANCE_LOCK = 7_301_902
+
+
+def connect(config: DatabaseConfig, *, application: str) -> psycopg.Connection:
+    """Connect, with the schema as search path; autocommit, so that every transaction is written out.
+
+    Raises:
+        ConfigError: the conninfo is no conninfo.
+        UnavailableError: no database answers, or it refuses.
+    """
+    try:
+        return psycopg.connect(
+            config.conninfo,
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS,
+            application_name=application,
+            options=f"-c search_path=maskwatch,public -c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC",
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=30_000,
+        )
+    except psycopg.ProgrammingError as error:
+        raise ConfigError(f"database.conninfo: {one_line(error)}") from error
+    except psycopg.OperationalError as error:
+        raise UnavailableError(f"PostgreSQL: {one_line(error)}; check database.conninfo and the server") from error
+
+
+def open_database(config: DatabaseConfig, *, application: str) -> psycopg.Connection:
+    """Connect to a database that holds the schema of this version.
+
+    Raises:
+        ConfigError: it holds none, or another version's.
+        UnavailableError: no database answers, or it refuses.
+    """
+    connection = connect(config, application=application)
+    try:
+        require_schema(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def require_schema(connection: psycopg.Connection) -> None:
+    """Refuse a database that holds no schema, or another version's.
+
+    Raises:
+        ConfigError: so it is; the message says what to do.
+    """
+    found = schema_version(connection)
+    name = connection.info.dbname
+    if found is None:
+        raise ConfigError(f"database '{name}' holds no schema of the fleet; run 'maskwatch-fleet init'")
+    if found > SCHEMA_VERSION:
+        raise ConfigError(
+            f"database '{name}' has schema {found} and this maskwatch-fleet knows {SCHEMA_VERSION}; upgrade it here, "
+            "as it was on the machine that made the schema"
+        )
+    if found < SCHEMA_VERSION:
+        raise ConfigError(f"database '{name}' has schema {found}; run 'maskwatch-fleet init' to bring it up to date")
+
+
+def schema_version(connection: psycopg.Connection) -> int | None:
+    """The version that the database holds; None where it holds none."""
+    found = connection.execute("select to_regclass('maskwatch.schema_version')").fetchone()
+    if found is None or found[0] is None:
+        return None
+    row = connection.execute("select max(version) from maskwatch.schema_version").fetchone()
+    return int(row[0]) if row and row[0] is not None else None
+
+
+def make_schema(connection: psycopg.Connection) -> bool:
+    """Make the schema where there is none; whether it was made now.
+
+    Raises:
+        ConfigError: there is one of another version.
+        UnavailableError: this user may not make one, or the disk is full.
+    """
+    if schema_version(connection) is not None:
+        require_schema(connection)
+        return False
+    text = files("fleet").joinpath("schema.sql").read_text(encoding="utf-8")
+    try:
+        with connection.transaction():
+            connection.execute(text.encode())
+    except psycopg.Error as error:
+        raise UnavailableError(
+            f"database '{connection.info.dbname}': the schema cannot be made: {one_line(error)}"
+        ) from error
+    return True
+
+
+def maintain(connection: psycopg.Connection, *, retention_days: int, when: datetime) -> int:
+    """Make the partitions of the coming days and drop those beyond the retention; gives how many were dropped.
+
+    Any number of processes may do it: one of them does.
+
+    Raises:
+        psycopg.Error: the database is away, or its disk is full.
+    """
+    today = when.astimezone(timezone.utc).date()
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", [MAINTENANCE_LOCK])
+        first, last = today - timedelta(days=DAYS_BEFORE), today + timedelta(days=DAYS_AHEAD)
+        connection.execute("select make_partitions(%s, %s)", [first, last])
+        dropped = connection.execute("select drop_before(%s)", [today - timedelta(days=retention_days)]).fetchone()
+    return int(dropped[0]) if dropped else 0
+
+
+def one_line(error: psycopg.Error) -> str:
+    """What PostgreSQL said, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

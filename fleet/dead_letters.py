@@ -1,0 +1,83 @@
+"""Dead letters: what could not be stored, why, and how does it get another chance?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pika
+import pika.exceptions
+
+from edge_agent.errors import UnavailableError
+from fleet.definitions import DEAD_LETTERS, EXCHANGE
+from fleet.messages import PoisonError, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was refused."""
+
+    routing_key: str
+    body: bytes
+    reason: str
+    """Why it is refused still; empty where it would be stored now, unless the database refuses it."""
+
+
+def view(broker: BlockingConnection, *, prefix: str, most: int) -> list[DeadLetter]:
+    """Look at the oldest ones, which stay where they are."""
+    channel = broker.channel()
+    found = [
+        DeadLetter(routing_key, body, _reason(routing_key, body, prefix))
+        for _, routing_key, body in _taken(channel, most)
+    ]
+    # What was taken and not acknowledged goes back.
+    channel.close()
+    return found
+
+
+def replay(broker: BlockingConnection) -> int:
+    """Send everything that lies there now once more on the way it came; gives how many.
+
+    Raises:
+        UnavailableError: a queue is full or gone; that message and those behind it stay dead letters.
+    """
+    channel = broker.channel()
+    channel.confirm_delivery()
+    there = channel.queue_declare(DEAD_LETTERS, passive=True).method.message_count
+    sent = 0
+    for tag, routing_key, body in _taken(channel, there):
+        try:
+            channel.basic_publish(EXCHANGE, routing_key, body, _persistent(), mandatory=True)
+        except (pika.exceptions.UnroutableError, pika.exceptions.NackError) as error:
+            raise UnavailableError(
+                f"{sent} dead letters were sent again; the queue for '{routing_key}' is full or not there: try later, "
+                "or run 'maskwatch-fleet init'"
+            ) from error
+        channel.basic_ack(tag)
+        sent += 1
+    return sent
+
+
+def _persistent() -> pika.BasicProperties:
+    return pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent.value)
+
+
+def _taken(channel: BlockingChannel, most: int) -> Iterator[tuple[int, str, bytes]]:
+    for _ in range(most):
+        method, _, body = channel.basic_get(DEAD_LETTERS)
+        if method is None:
+            return
+        yield method.delivery_tag or 0, method.routing_key or "", body or b""
+
+
+def _reason(routing_key: str, body: bytes, prefix: str) -> str:
+    try:
+        read(routing_key, body, prefix=prefix)
+    except PoisonError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,135 @@
+"""The broker's definitions: which queues, policies and permissions does the fleet have at RabbitMQ?
+
+Pure: `management` brings them there, and `doctor` compares.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fleet.config import FleetConfig
+
+EXCHANGE: Final = "amq.topic"
+"""Where the MQTT plug-in publishes (mqtt.exchange)."""
+DEAD_LETTERS: Final = "fleet.dead"
+ALERTS: Final = "fleet.alerts"
+STATE: Final = "fleet.state"
+COUNTS: Final = "fleet.counts"
+PICTURES: Final = "fleet.pictures"
+TELEMETRY: Final = "fleet.telemetry"
+TOPICS: Final = {
+    ALERTS: ("*.alerts", "*.resolved"),
+    STATE: ("*.status", "*.commands.*.result"),
+    COUNTS: ("*.counts",),
+    PICTURES: ("*.crops.*",),
+    TELEMETRY: ("*.telemetry",),
+}
+IN_ORDER = (STATE, TELEMETRY)
+"""One worker at a time takes these: the last word of a device has to stay the last."""
+
+TELEMETRY_SECONDS = 300
+MOST_TELEMETRY = 100_000
+DELIVERY_LIMIT = 100
+"""A worker that dies of a message takes it so often; workers that are killed otherwise are not killed so often."""
+DEVICE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
+
+
+def queues(config: FleetConfig) -> tuple[str, ...]:
+    """The queues that are ingested."""
+    return tuple(name for name in TOPICS if name != PICTURES or config.publish_crops)
+
+
+def definitions(config: FleetConfig) -> dict[str, Any]:
+    """What is imported into the virtual host, in RabbitMQ's own format."""
+    prefix = config.topic_prefix.replace("/", ".")
+    names = queues(config)
+    return {
+        "queues": [_queue(name) for name in (*names, DEAD_LETTERS)],
+        "exchanges": [
+            {
+                "name": DEAD_LETTERS,
+                "type": "fanout",
+                "durable": True,
+                "auto_delete": False,
+                "internal": False,
+                "arguments": {},
+            }
+        ],
+        "bindings": [
+            *(_binding(EXCHANGE, name, f"{prefix}.{topic}") for name in names for topic in TOPICS[name]),
+            _binding(DEAD_LETTERS, DEAD_LETTERS, ""),
+        ],
+        "policies": [
+            _policy("fleet", "|".join(name for name in names if name != TELEMETRY), _kept(config)),
+            _policy("fleet-telemetry", TELEMETRY, _volatile()),
+        ],
+    }
+
+
+def _queue(name: str) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"x-queue-type": "quorum"}
+    if name in IN_ORDER:
+        arguments["x-single-active-consumer"] = True
+    return {"name": name, "durable": True, "auto_delete": False, "arguments": arguments}
+
+
+def _binding(source: str, queue: str, routing_key: str) -> dict[str, Any]:
+    return {
+        "source": source,
+        "destination": queue,
+        "destination_type": "queue",
+        "routing_key": routing_key,
+        "arguments": {},
+    }
+
+
+def _policy(name: str, names: str, definition: dict[str, Any]) -> dict[str, Any]:
+    pattern = "^(" + names.replace(".", r"\.") + ")$"
+    return {"name": name, "pattern": pattern, "apply-to": "queues", "priority": 10, "definition": definition}
+
+
+def _kept(config: FleetConfig) -> dict[str, Any]:
+    """A full queue refuses, and a dead letter leaves its queue when the queue of dead letters has it."""
+    return {
+        "overflow": "reject-publish",
+        "max-length-bytes": config.broker.max_queue_bytes,
+        "dead-letter-exchange": DEAD_LETTERS,
+        "dead-letter-strategy": "at-least-once",
+        "delivery-limit": DELIVERY_LIMIT,
+    }
+
+
+def _volatile() -> dict[str, Any]:
+    return {"overflow": "drop-head", "max-length": MOST_TELEMETRY, "message-ttl": TELEMETRY_SECONDS * 1000}
+
+
+def require_device_id(device: str) -> None:
+    """Refuse what cannot be the id of a device in a fleet.
+
+    Raises:
+        ConfigError: it holds a dot, or what no topic can hold.
+    """
+    if "." in device:
+        raise ConfigError(
+            f"device '{device}': its id holds a '.', which separates levels of a topic at RabbitMQ; choose another "
+            "device.id for a device of a fleet"
+        )
+    if not DEVICE_ID.fullmatch(device):
+        raise ConfigError(f"device '{device}': an id may hold letters, digits, '_' and '-' only, 63 at most")
+
+
+def device_permissions(config: FleetConfig) -> tuple[dict[str, str], dict[str, str]]:
+    """What a device may do at all, and on which topics: write its own, and read nothing.
+
+    `{username}` is the common name of its certificate; it has no character that means something in a pattern.
+    """
+    prefix = re.escape(config.topic_prefix.replace("/", "."))
+    topics = r"(status|alerts|resolved|counts|telemetry|crops\..+|snapshots\..+|commands\.[^.]+\.result)"
+    return (
+        {"configure": "^$", "write": f"^{re.escape(EXCHANGE)}$", "read": "^$"},
+        {"exchange": EXCHANGE, "write": f"^{prefix}\\.{{username}}\\.{topics}$", "read": "^$"},
+    )

@@ -1,0 +1,204 @@
+"""Management: how are definitions brought to RabbitMQ, and what does it say of itself?
+
+RabbitMQ's own HTTP API, by the standard library.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import urllib.error
+import urllib.request
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from edge_agent.config.secrets import read_password
+from edge_agent.errors import ConfigError, UnavailableError
+from fleet.definitions import EXCHANGE, definitions, device_permissions, require_device_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fleet.config import BrokerConfig, FleetConfig
+
+ANSWER_SECONDS = 15.0
+GUEST = "guest"
+
+
+def password(config: BrokerConfig) -> str:
+    """The password of the fleet's own user.
+
+    Raises:
+        ConfigError: its file cannot be read.
+    """
+    return read_password(config.password_file, key="broker.password_file") if config.password_file else GUEST
+
+
+def tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
+    """What speaks TLS with the brokers; None where they speak none.
+
+    Raises:
+        ConfigError: a certificate or key cannot be read.
+    """
+    if not config.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=config.ca_file)
+        if config.cert_file is not None:
+            context.load_cert_chain(config.cert_file, config.key_file)
+    except OSError as error:
+        raise ConfigError(f"broker.ca_file, cert_file, key_file: not readable certificates: {error}") from error
+    return context
+
+
+class Management:
+    """The management API of the first node that answers."""
+
+    def __init__(self, config: BrokerConfig) -> None:
+        """Read password and certificates.
+
+        Raises:
+            ConfigError: one cannot be read.
+        """
+        credentials = f"{config.username}:{password(config)}".encode()
+        self._authorization = f"Basic {base64.b64encode(credentials).decode()}"
+        self._context = tls_context(config)
+        scheme = "https" if config.tls else "http"
+        self._addresses = [f"{scheme}://{host}:{config.management_port}" for host in config.hosts]
+        self._virtual_host = quote(config.virtual_host, safe="")
+
+    def get(self, path: str) -> Any:
+        """Read; `{vhost}` in the path stands for the virtual host. None where there is no such thing.
+
+        Raises:
+            UnavailableError: no node answers, or not as RabbitMQ does.
+            ConfigError: this user may not.
+        """
+        return self._ask("GET", path, None)
+
+    def put(self, path: str, content: dict[str, Any]) -> None:
+        """Write; raises as `get` does."""
+        self._ask("PUT", path, content)
+
+    def post(self, path: str, content: dict[str, Any]) -> None:
+        """Send; raises as `get` does."""
+        self._ask("POST", path, content)
+
+    def _ask(self, method: str, path: str, content: dict[str, Any] | None) -> Any:
+        trouble = ""
+        for address in self._addresses:
+            try:
+                return self._ask_one(f"{address}/api/{path.replace('{vhost}', self._virtual_host)}", method, content)
+            except UnavailableError as error:
+                trouble = str(error)
+        raise UnavailableError(trouble)
+
+    def _ask_one(self, address: str, method: str, content: dict[str, Any] | None) -> Any:
+        body = None if content is None else json.dumps(content).encode()
+        headers = {"Authorization": self._authorization, "Content-Type": "application/json"}
+        request = urllib.request.Request(address, body, headers, method=method)  # noqa: S310  (http, https: see above)
+        try:
+            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=self._context) as answer:  # noqa: S310
+                text = answer.read()
+            return json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            return self._refused(error, address)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise UnavailableError(
+                f"{address}: no answer of RabbitMQ's management API ({reason}); check broker.hosts and "
+                "broker.management_port, and that the plug-in rabbitmq_management is enabled"
+            ) from error
+
+    def _refused(self, error: urllib.error.HTTPError, address: str) -> None:
+        with error:
+            said = error.read().decode(errors="replace")[:300]
+        if error.code == HTTPStatus.NOT_FOUND:
+            return
+        if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise ConfigError(
+                f"{address}: RabbitMQ refuses this user; check broker.username, the file broker.password_file and that "
+                "the user has the tag 'administrator'"
+            )
+        raise UnavailableError(f"{address}: {error.code} {said}")
+
+
+def make(config: FleetConfig, management: Management) -> None:
+    """Make the virtual host with everything in it; what is there stays.
+
+    Raises:
+        UnavailableError: no node answers, or it refuses a definition.
+        ConfigError: this user may not, or what is there is of another kind.
+    """
+    broker = config.broker
+    management.put("vhosts/{vhost}", {"default_queue_type": "quorum"})
+    management.put(
+        f"permissions/{{vhost}}/{quote(broker.username, safe='')}", {"configure": ".*", "write": ".*", "read": ".*"}
+    )
+    wanted = definitions(config)
+    for queue in wanted["queues"]:
+        found = management.get(f"queues/{{vhost}}/{queue['name']}")
+        kind = found and found["arguments"].get("x-queue-type", "classic")
+        if kind and kind != queue["arguments"]["x-queue-type"]:
+            raise ConfigError(
+                f"queue '{queue['name']}' is there and is {kind}; empty and delete it, and run this again"
+            )
+    management.post("definitions/{vhost}", wanted)
+
+
+def admit(config: FleetConfig, management: Management, devices: Iterable[str]) -> int:
+    """Let devices in by their certificates, each to its own topics; gives how many.
+
+    Raises:
+        ConfigError: an id that no device of a fleet can have; nothing was changed then.
+        UnavailableError: no node answers.
+    """
+    ids = list(dict.fromkeys(devices))
+    for device in ids:
+        require_device_id(device)
+    permissions, topics = device_permissions(config)
+    for device in ids:
+        user = management.get(f"users/{device}")
+        if user and (user["tags"] or user["password_hash"]):
+            raise ConfigError(
+                f"device '{device}': RabbitMQ has a user of this name that is no device; choose another id"
+            )
+    for device in ids:
+        # Without a password only the certificate lets it in.
+        management.put(f"users/{device}", {"password_hash": "", "tags": ""})
+        management.put(f"permissions/{{vhost}}/{device}", permissions)
+        management.put(f"topic-permissions/{{vhost}}/{device}", topics)
+    return len(ids)
+
+
+def differences(config: FleetConfig, management: Management) -> list[str]:
+    """What of the definitions is not at the broker, each in words; empty where all is there.
+
+    Raises:
+        UnavailableError: no node answers.
+        ConfigError: this user may not look.
+    """
+    wanted = definitions(config)
+    queues = {one["name"]: one for one in management.get("queues/{vhost}") or []}
+    bindings = {
+        (one["source"], one["destination"], one["routing_key"]) for one in management.get("bindings/{vhost}") or []
+    }
+    policies = {one["name"]: one for one in management.get("policies/{vhost}") or []}
+    found = [f"queue {one['name']} is missing" for one in wanted["queues"] if one["name"] not in queues]
+    found += [
+        f"queue {one['name']} is no quorum queue"
+        for one in wanted["queues"]
+        if one["name"] in queues and queues[one["name"]].get("type") != "quorum"
+    ]
+    found += [
+        f"{one['routing_key'] or EXCHANGE} is not bound to {one['destination']}"
+        for one in wanted["bindings"]
+        if (one["source"], one["destination"], one["routing_key"]) not in bindings
+    ]
+    for one in wanted["policies"]:
+        there = policies.get(one["name"])
+        if there is None or any(there[key] != one[key] for key in ("pattern", "definition")):
+            found.append(f"policy {one['name']} is {'missing' if there is None else 'another'}")
+    return found

@@ -1,0 +1,241 @@
+"""The store: how does a batch of messages become rows, once each however often it comes?
+
+Every function is one statement, idempotent by the id of the message; what it inserts for the first time counts in
+`streams`, so that a gap in the sequences shows. The caller commits, and acknowledges after that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.messages.alert import AlertMessage
+from edge_agent.messages.counts import CountsMessage, PeopleCounts
+from edge_agent.messages.resolved import ResolvedMessage
+from edge_agent.messages.result import ResultMessage
+from edge_agent.messages.status import StatusMessage
+from edge_agent.messages.telemetry import TelemetryMessage
+from fleet.messages import Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from psycopg import Connection
+
+    from edge_agent.messages.message import Message
+    from fleet.messages import Read
+
+NOBODY = PeopleCounts()
+
+# Rows of what is shared by workers are touched in one order, so that no two wait for each other.
+COUNTED = """
+insert into streams as s (device, kind, boot_id, last, received)
+select device, %(kind)s, boot_id, max(sequence), count(*) from stored group by device, boot_id order by device, boot_id
+on conflict (device, kind, boot_id) do update
+set last = greatest(s.last, excluded.last), received = s.received + excluded.received, updated = now()
+"""
+HEARD_SECONDS = 20
+"""A device that sends a lot is written down as heard no more often."""
+
+HEARD = """
+insert into devices as d (device, site)
+select i.device, coalesce(s.site, i.site)
+from unnest(%(device)s::text[], %(site)s::text[]) i(device, site) left join device_sites s using (device)
+order by i.device
+on conflict (device) do update set heard = now(), site = excluded.site
+where d.heard < now() - make_interval(secs => %(seconds)s) or d.site <> excluded.site
+"""
+
+ALERTS = """
+with incoming as (
+    select i.*, d.site from unnest(
+        %(id)s::uuid[], %(device)s::text[], %(camera)s::text[], %(label)s::text[], %(boot_id)s::text[],
+        %(sequence)s::bigint[], %(historical)s::boolean[], %(happened)s::timestamptz[], %(message)s::text[]
+    ) i(id, device, camera, label, boot_id, sequence, historical, happened, message) join devices d using (device)
+), stored as (
+    insert into alerts (id, device, site, camera, label, boot_id, sequence, historical, happened, message)
+    select id, device, site, camera, label, boot_id, sequence, historical, happened, message::jsonb
+    from incoming order by id
+    on conflict do nothing returning device, boot_id, sequence
+)"""
+
+RESOLUTIONS = """
+with incoming as (
+    select * from unnest(
+        %(alert)s::uuid[], %(id)s::uuid[], %(device)s::text[], %(boot_id)s::text[], %(sequence)s::bigint[],
+        %(reason)s::text[], %(happened)s::timestamptz[], %(duration_seconds)s::float8[], %(historical)s::boolean[]
+    ) i(alert, id, device, boot_id, sequence, reason, happened, duration_seconds, historical)
+), stored as (
+    insert into resolutions (alert, id, device, boot_id, sequence, reason, happened, duration_seconds, historical)
+    select alert, id, device, boot_id, sequence, reason, happened, duration_seconds, historical
+    from incoming order by alert
+    on conflict do nothing returning device, boot_id, sequence
+)"""
+
+COUNTS = """
+with incoming as (
+    select i.*, d.site from unnest(
+        %(id)s::uuid[], %(camera)s::text[], %(device)s::text[], %(period)s::text[], %(begins)s::timestamptz[],
+        %(boot_id)s::text[], %(sequence)s::bigint[], %(with_mask)s::int[], %(without_mask)s::int[],
+        %(mask_worn_incorrectly)s::int[], %(undecided)s::int[], %(changed)s::int[]
+    ) i(id, camera, device, period, begins, boot_id, sequence, with_mask, without_mask, mask_worn_incorrectly,
+        undecided, changed) join devices d using (device)
+), inserted as (
+    insert into counts (id, camera, device, site, period, begins, boot_id, sequence, with_mask, without_mask,
+        mask_worn_incorrectly, undecided, changed)
+    select id, camera, device, site, period, begins, boot_id, sequence, with_mask, without_mask,
+        mask_worn_incorrectly, undecided, changed
+    from incoming order by id, camera
+    on conflict do nothing returning device, boot_id, sequence, id
+), stored as (
+    select distinct device, boot_id, sequence, id from inserted
+)"""
+
+PICTURES = """
+insert into pictures (alert, device, picture)
+select * from unnest(%(alert)s::uuid[], %(device)s::text[], %(picture)s::bytea[]) i(alert, device, picture)
+order by alert on conflict do nothing
+"""
+
+STATUS = """
+update devices d set state = i.state, status = i.message::jsonb, status_received = clock_timestamp()
+from unnest(%(device)s::text[], %(state)s::text[], %(message)s::text[]) i(device, state, message)
+where d.device = i.device
+"""
+
+TELEMETRY = """
+update devices d set telemetry = i.message::jsonb, telemetry_received = clock_timestamp()
+from unnest(%(device)s::text[], %(message)s::text[]) i(device, message)
+where d.device = i.device
+"""
+
+RESULTS = """
+insert into command_results (device, command, happened, message)
+select device, command, happened, message::jsonb
+from unnest(%(device)s::text[], %(command)s::text[], %(happened)s::timestamptz[], %(message)s::text[])
+    i(device, command, happened, message)
+on conflict do nothing
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """How messages of one kind are written."""
+
+    model: type
+    text: str
+    rows: Callable[[list[Any]], list[dict[str, Any]]]
+    kind: str = ""
+    """In `streams`; empty for what has no sequence that matters."""
+
+
+def store(connection: Connection, messages: Sequence[Read], *, site_of: Callable[[str], str]) -> None:
+    """Write messages of any kinds, in the order in which they came; in the caller's transaction.
+
+    Raises:
+        psycopg.DataError: PostgreSQL cannot hold one of them.
+        psycopg.OperationalError: the database is away, or its disk is full.
+    """
+    devices = sorted({message.device for message in messages})
+    connection.execute(
+        HEARD, {"device": devices, "site": [site_of(device) for device in devices], "seconds": HEARD_SECONDS}
+    )
+    for statement in STATEMENTS:
+        found = [message for message in messages if isinstance(message, statement.model)]
+        if found:
+            text = statement.text + COUNTED if statement.kind else statement.text
+            connection.execute(text, {**_by_column(statement.rows(found)), "kind": statement.kind})
+
+
+def _by_column(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {}
+    for row in rows:
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+    return columns
+
+
+def _alerts(messages: Sequence[AlertMessage]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": one.id,
+            "device": one.device,
+            "camera": one.camera,
+            "label": one.label,
+            "boot_id": one.boot_id,
+            "sequence": one.sequence,
+            "historical": one.historical,
+            "happened": one.when,
+            "message": _text(one),
+        }
+        for one in messages
+    ]
+
+
+def _resolutions(messages: Sequence[ResolvedMessage]) -> list[dict[str, Any]]:
+    return [
+        {
+            "alert": one.alert,
+            "id": one.id,
+            "device": one.device,
+            "boot_id": one.boot_id,
+            "sequence": one.sequence,
+            "reason": one.reason,
+            "happened": one.when,
+            "duration_seconds": one.duration_seconds,
+            "historical": one.historical,
+        }
+        for one in messages
+    ]
+
+
+def _counts(messages: Sequence[CountsMessage]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": one.id,
+            "camera": camera,
+            "device": one.device,
+            "period": one.period,
+            "begins": one.begin,
+            "boot_id": one.boot_id,
+            "sequence": one.sequence,
+            **dict(people),
+        }
+        for one in messages
+        # An hour without a camera counts in the sequence all the same.
+        for camera, people in (one.cameras or {"": NOBODY}).items()
+    ]
+
+
+def _pictures(messages: Sequence[Picture]) -> list[dict[str, Any]]:
+    return [{"alert": one.alert, "device": one.device, "picture": one.content} for one in messages]
+
+
+def _newest(messages: Sequence[StatusMessage] | Sequence[TelemetryMessage]) -> list[dict[str, Any]]:
+    """Of each device what came last: an update of one row twice in a statement would take either."""
+    last = {one.device: one for one in messages}
+    return [
+        {"device": device, "message": _text(one)} | ({"state": one.state} if hasattr(one, "state") else {})
+        for device, one in sorted(last.items())
+    ]
+
+
+def _results(messages: Sequence[ResultMessage]) -> list[dict[str, Any]]:
+    return [
+        {"device": one.device, "command": one.command, "happened": one.when, "message": _text(one)} for one in messages
+    ]
+
+
+def _text(message: Message) -> str:
+    return message.payload().decode()
+
+
+STATEMENTS = (
+    _Statement(AlertMessage, ALERTS, _alerts, AlertMessage.kind),
+    _Statement(ResolvedMessage, RESOLUTIONS, _resolutions, ResolvedMessage.kind),
+    _Statement(CountsMessage, COUNTS, _counts, CountsMessage.kind),
+    _Statement(Picture, PICTURES, _pictures),
+    _Statement(StatusMessage, STATUS, _newest),
+    _Statement(TelemetryMessage, TELEMETRY, _newest),
+    _Statement(ResultMessage, RESULTS, _results),
+)

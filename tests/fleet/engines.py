@@ -1,0 +1,175 @@
+"""Real engines for tests: Debian's PostgreSQL and RabbitMQ on free ports of the loopback, in a folder of the test."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from fleet.config import FleetConfig
+from tests.mosquitto import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+START_SECONDS = 90.0
+PLUGINS = "rabbitmq_management,rabbitmq_mqtt,rabbitmq_auth_mechanism_ssl"
+# PostgreSQL does not run as root; Debian made this user for it.
+UNPRIVILEGED = "postgres"
+
+
+def _as_unprivileged(command: Sequence[str]) -> list[str]:
+    return ["setpriv", f"--reuid={UNPRIVILEGED}", "--clear-groups", *command] if os.geteuid() == 0 else [*command]
+
+
+class Postgres:
+    """A PostgreSQL server with one database; use it as a context manager."""
+
+    def __init__(self) -> None:
+        # Not pytest's own folder, which it shuts to every other user, and so to the server's.
+        self.folder = Path(tempfile.mkdtemp(prefix="maskwatch-postgres-"))
+        self.port = free_port()
+        self._programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+        self._process: subprocess.Popen[bytes] | None = None
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, UNPRIVILEGED)
+
+    @property
+    def conninfo(self) -> str:
+        """How libpq finds it."""
+        return f"host=127.0.0.1 port={self.port} user=fleet dbname=postgres"
+
+    def __enter__(self) -> Postgres:
+        data = self.folder / "data"
+        command = [self._programs / "initdb", "-D", data, "-U", "fleet", "--auth=trust", "--no-sync", "-E", "UTF8"]
+        subprocess.run(_as_unprivileged([*map(str, command), "--locale=C"]), check=True, capture_output=True)
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "shared_buffers": "32MB"}
+        # The machine stays up: what the server wrote is there when it alone is killed.
+        settings |= {"fsync": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
+        command = [str(self._programs / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
+        command += [f"-c{name}={value}" for name, value in settings.items()]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(_as_unprivileged(command), stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                psycopg.connect(self.conninfo, connect_timeout=2).close()
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+            else:
+                return
+        raise AssertionError((self.folder / "log").read_text())
+
+    def stop(self) -> None:
+        """End it as a power cut of the server would end its connections: at once."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(timeout=20)
+            self._process = None
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def database(self) -> str:
+        """A new empty database; gives its conninfo."""
+        name = f"d{secrets.token_hex(6)}"
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            connection.execute(f"create database {name}")
+        return f"host=127.0.0.1 port={self.port} user=fleet dbname={name}"
+
+
+class RabbitMq:
+    """A node of RabbitMQ with its MQTT and management plug-ins; use it as a context manager."""
+
+    def __init__(self, folder: Path, *, settings: str = "") -> None:
+        self.folder = folder / "rabbitmq"
+        self.folder.mkdir()
+        self.port, self.mqtt_port, self.management_port = free_port(), free_port(), free_port()
+        self.name = f"fleet-{secrets.token_hex(4)}@localhost"
+        (self.folder / "plugins").write_text(f"[{PLUGINS}].")
+        (self.folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            f"mqtt.listeners.tcp.1 = 127.0.0.1:{self.mqtt_port}\n"
+            f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.management_port}\n"
+            "mqtt.vhost = maskwatch\nlog.console = true\nlog.console.level = warning\nlog.file = false\n"
+            f"disk_free_limit.absolute = 100MB\n{settings}"
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> RabbitMq:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start it and wait until its management answers."""
+        home = self.folder
+        environment = {
+            **os.environ,
+            "HOME": str(home),
+            "RABBITMQ_NODENAME": self.name,
+            "RABBITMQ_MNESIA_BASE": str(home / "data"),
+            "RABBITMQ_LOG_BASE": str(home / "log"),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_PID_FILE": str(home / "pid"),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            # Two cores are shared with other tests: threads that wait for work must not turn round and round.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+        }
+        with (home / "log.txt").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["/usr/lib/rabbitmq/bin/rabbitmq-server"],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                cwd=home,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                # It listens for AMQP last.
+                for port in (self.management_port, self.mqtt_port, self.port):
+                    socket.create_connection(("127.0.0.1", port), timeout=2).close()
+            except OSError:
+                time.sleep(0.1)
+            else:
+                return
+        raise AssertionError((home / "log.txt").read_text())
+
+    def kill(self) -> None:
+        """End it without a last word."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(timeout=20)
+            self._process = None
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def config(self, conninfo: str, **keys: Any) -> FleetConfig:
+        """A configuration for this broker and a database."""
+        broker = {
+            "hosts": ["127.0.0.1"],
+            "port": self.port,
+            "management_port": self.management_port,
+            "username": "guest",
+        }
+        return FleetConfig.model_validate({"database": {"conninfo": conninfo}, "broker": broker, **keys})

@@ -1,0 +1,283 @@
+"""Do messages reach the database through a real broker, whatever happens to broker, worker or database?"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pika
+import psycopg
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge_agent.errors import ConfigError, UnavailableError
+from fleet import amqp, dead_letters
+from fleet.cli import main
+from fleet.definitions import ALERTS, DEAD_LETTERS, EXCHANGE, definitions, queues
+from fleet.ingest import Worker
+from fleet.management import Management, admit, differences, make
+from tests.fleet.engines import RabbitMq
+from tests.fleet.samples import alert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from edge_agent.messages.message import Message
+    from fleet.config import FleetConfig
+    from tests.fleet.engines import Postgres
+
+PATIENCE_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
+    with RabbitMq(tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def config(rabbitmq: RabbitMq, connection: psycopg.Connection, conninfo: str) -> FleetConfig:
+    """A fleet with empty queues and an empty database."""
+    config = rabbitmq.config(conninfo)
+    make(config, Management(config.broker))
+    with amqp.connect(config.broker) as broker:
+        channel = broker.channel()
+        for name in (*queues(config), DEAD_LETTERS):
+            channel.queue_purge(name)
+    return config
+
+
+def publish(config: FleetConfig, *sent: tuple[str, bytes]) -> None:
+    with amqp.connect(config.broker) as broker:
+        channel = broker.channel()
+        channel.confirm_delivery()
+        for routing_key, body in sent:
+            channel.basic_publish(EXCHANGE, routing_key, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
+
+
+def sent(*messages: Message) -> list[tuple[str, bytes]]:
+    return [(f"maskwatch.{message.device}.alerts", message.payload()) for message in messages]
+
+
+class Ingesting:
+    """A worker in a thread."""
+
+    def __init__(self, config: FleetConfig) -> None:
+        self._stop = threading.Event()
+        self.worker = Worker(config, stop=self._stop, alive=lambda: None)
+        self._thread = threading.Thread(target=self.worker.run, kwargs={"ready": lambda: None})
+
+    def __enter__(self) -> Worker:
+        self._thread.start()
+        return self.worker
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=PATIENCE_SECONDS)
+        assert not self._thread.is_alive()
+
+
+def eventually(is_so: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ids(conninfo: str) -> list[str]:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        return [row[0] for row in connection.execute("select id::text from maskwatch.alerts order by sequence")]
+
+
+def waiting(config: FleetConfig, queue: str) -> int:
+    """What waits in a queue, and what was taken from it and not acknowledged."""
+    with amqp.connect(config.broker) as broker:
+        return int(broker.channel().queue_declare(queue, passive=True).method.message_count)
+
+
+def test_alerts_are_stored_and_then_leave_their_queue(config: FleetConfig, conninfo: str):
+    alerts = [alert(sequence=number) for number in range(1, 1201)]
+    publish(config, *sent(*alerts))
+
+    with Ingesting(config):
+        eventually(lambda: len(ids(conninfo)) == len(alerts))
+
+    assert ids(conninfo) == [one.id for one in alerts]
+    assert waiting(config, ALERTS) == 0
+
+
+def test_what_comes_again_is_stored_once(config: FleetConfig, conninfo: str):
+    one, two = alert(sequence=1), alert(sequence=2)
+    publish(config, *sent(one, one, two, one))
+
+    with Ingesting(config) as worker:
+        eventually(lambda: worker.stored == 4)
+
+    assert ids(conninfo) == [one.id, two.id]
+
+
+def test_a_device_reaches_the_database_by_mqtt(config: FleetConfig, rabbitmq: RabbitMq, conninfo: str):
+    one = alert()
+    client = Client(CallbackAPIVersion.VERSION2, client_id="maskwatch-hall-1")
+    client.username_pw_set("guest", "guest")
+    client.connect("127.0.0.1", rabbitmq.mqtt_port)
+    client.loop_start()
+    client.publish("maskwatch/hall-1/alerts", one.payload(), qos=1).wait_for_publish(PATIENCE_SECONDS)
+    client.disconnect()
+    client.loop_stop()
+
+    with Ingesting(config):
+        eventually(lambda: ids(conninfo) == [one.id])
+
+
+POISON = {
+    "not JSON": b"\xff\x00",
+    "another device": alert("hall-2").payload(),
+    "a name that no index holds": alert(boot_id="".join(f"{number:x}" for number in range(10_000))).payload(),
+}
+
+
+def test_poison_goes_to_the_dead_letters_and_stops_nothing(config: FleetConfig, conninfo: str):
+    good = [alert(sequence=number) for number in range(1, 4)]
+    bad = [("maskwatch.hall-1.alerts", body) for body in POISON.values()]
+    publish(config, *sent(good[0]), bad[0], *sent(good[1]), bad[1], *sent(good[2]), bad[2])
+
+    with Ingesting(config) as worker:
+        eventually(lambda: len(ids(conninfo)) == len(good))
+        eventually(lambda: waiting(config, DEAD_LETTERS) == len(bad))
+
+    assert worker.dead == len(bad)
+    assert waiting(config, ALERTS) == 0
+    with amqp.connect(config.broker) as broker:
+        letters = dead_letters.view(broker, prefix="maskwatch", most=10)
+    assert [letter.body for letter in letters] == [body for _, body in bad]
+    assert [bool(letter.reason) for letter in letters] == [True, True, False]
+    assert "hall-2" in letters[1].reason
+    assert waiting(config, DEAD_LETTERS) == len(bad)
+
+
+def test_dead_letters_are_replayed_as_they_came(config: FleetConfig, conninfo: str):
+    one = alert()
+    with amqp.connect(config.broker) as broker:
+        broker.channel().basic_publish(DEAD_LETTERS, "maskwatch.hall-1.alerts", one.payload())
+    eventually(lambda: waiting(config, DEAD_LETTERS) == 1)
+
+    with amqp.connect(config.broker) as broker:
+        assert dead_letters.replay(broker) == 1
+
+    with Ingesting(config):
+        eventually(lambda: ids(conninfo) == [one.id])
+    assert waiting(config, DEAD_LETTERS) == 0
+
+
+def test_what_no_queue_takes_stays_a_dead_letter(config: FleetConfig):
+    with amqp.connect(config.broker) as broker:
+        broker.channel().basic_publish(DEAD_LETTERS, "elsewhere.hall-1.alerts", b"{}")
+        eventually(lambda: waiting(config, DEAD_LETTERS) == 1)
+
+        with pytest.raises(UnavailableError):
+            dead_letters.replay(broker)
+
+    eventually(lambda: waiting(config, DEAD_LETTERS) == 1)
+
+
+def test_an_outage_of_the_database_loses_nothing(config: FleetConfig, postgres: Postgres, conninfo: str):
+    alerts = [alert(sequence=number) for number in range(1, 401)]
+    with Ingesting(config) as worker:
+        publish(config, *sent(*alerts[:100]))
+        eventually(lambda: worker.stored == 100)
+        postgres.stop()
+        publish(config, *sent(*alerts[100:]))
+        time.sleep(1.0)
+        postgres.start()
+        eventually(lambda: len(ids(conninfo)) == len(alerts))
+
+    assert ids(conninfo) == [one.id for one in alerts]
+
+
+def test_an_outage_of_the_broker_is_waited_for(config: FleetConfig, conninfo: str):
+    with Ingesting(config) as worker:
+        publish(config, *sent(alert(sequence=1)))
+        eventually(lambda: worker.stored == 1)
+        management = Management(config.broker)
+        for connection in management.get("connections"):
+            management._ask("DELETE", f"connections/{connection['name'].replace(' ', '%20')}", None)
+        publish(config, *sent(alert(sequence=2)))
+        eventually(lambda: len(ids(conninfo)) == 2)
+
+
+def test_a_worker_that_ends_while_the_database_is_away_gives_back_what_it_took(
+    config: FleetConfig, postgres: Postgres, conninfo: str
+):
+    with Ingesting(config) as worker:
+        publish(config, *sent(alert(sequence=1)))
+        eventually(lambda: worker.stored == 1)
+        postgres.stop()
+        publish(config, *sent(alert(sequence=2)))
+        time.sleep(0.5)
+    postgres.start()
+    eventually(lambda: waiting(config, ALERTS) == 1)
+
+    with Ingesting(config):
+        eventually(lambda: len(ids(conninfo)) == 2)
+
+
+def test_a_broker_with_definitions_for_other_names_is_refused(rabbitmq: RabbitMq, connection: Any, conninfo: str):
+    config = rabbitmq.config(conninfo, broker={**rabbitmq.config(conninfo).broker.model_dump(), "virtual_host": "/"})
+
+    with pytest.raises(ConfigError, match="init"):
+        Worker(config, stop=threading.Event(), alive=lambda: None).run(ready=lambda: None)
+    assert any(ALERTS in one for one in differences(config, Management(config.broker)))
+
+
+def test_what_init_makes_doctor_finds(config: FleetConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert differences(config, Management(config.broker)) == []
+    other = config.model_copy(update={"topic_prefix": "other"})
+    assert len(differences(other, Management(config.broker))) == sum(
+        one["source"] == EXCHANGE for one in definitions(other)["bindings"]
+    )
+    file = tmp_path / "fleet.yaml"
+    file.write_text(config.model_dump_json())
+
+    assert main(["init", "--config", str(file)]) == 0
+    capsys.readouterr()
+    assert main(["doctor", "--json", "--config", str(file)]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {one["state"] for one in found if one["what"] == "definitions"} == {"ok"}
+    assert len([one for one in found if one["what"] == "queues"]) == len(queues(config))
+
+
+def test_a_password_that_is_wrong_is_a_matter_for_a_person(config: FleetConfig, tmp_path: Path):
+    password = tmp_path / "password"
+    password.write_text("wrong\n")
+    broker = config.broker.model_copy(update={"password_file": password})
+
+    with pytest.raises(ConfigError, match="password_file"):
+        amqp.connect(broker)
+    with pytest.raises(ConfigError, match="password_file"):
+        Management(broker).get("overview")
+
+
+def test_devices_are_admitted_each_to_its_own_topics(config: FleetConfig):
+    management = Management(config.broker)
+
+    assert admit(config, management, ["hall-1", "hall-2", "hall-1"]) == 2
+
+    (topics,) = management.get("topic-permissions/{vhost}/hall-1")
+    assert "{username}" in topics["write"]
+    assert topics["read"] == "^$"
+    assert management.get("users/hall-1")["password_hash"] == ""
+
+
+@pytest.mark.parametrize("device", ["hall.1", "guest", "", "a/b", "#", "x" * 64, ".*"])
+def test_a_name_that_no_device_can_have_is_refused(config: FleetConfig, device: str):
+    management = Management(config.broker)
+
+    with pytest.raises(ConfigError):
+        admit(config, management, ["hall-9", device])
+
+    assert management.get("users/hall-9") is None

@@ -1,0 +1,55 @@
+"""Which messages can be stored, and whose are they?"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fleet.messages import PoisonError, read
+from tests.fleet.samples import alert
+
+
+def body(**changes: object) -> bytes:
+    return json.dumps({**alert("hall-1").as_json(), **changes}).encode()
+
+
+def test_a_message_is_read_by_its_topic():
+    message = alert("hall-1")
+
+    assert read("maskwatch.hall-1.alerts", message.payload(), prefix="maskwatch") == message
+
+
+def test_a_prefix_of_several_levels_is_taken_off():
+    assert read("site.maskwatch.hall-1.alerts", body(), prefix="site/maskwatch").device == "hall-1"
+
+
+@pytest.mark.parametrize(
+    ("routing_key", "content"),
+    [
+        ("maskwatch.hall-2.alerts", body()),
+        ("maskwatch.hall-1.alerts", b"not JSON"),
+        ("maskwatch.hall-1.alerts", b"[" * 100_000),
+        ("maskwatch.hall-1.alerts", body(sequence=0)),
+        ("maskwatch.hall-1.alerts", body(sequence=2**63)),
+        ("maskwatch.hall-1.alerts", body(surprise=1)),
+        ("maskwatch.hall-1.alerts", body(camera="a\0b")),
+        ("maskwatch.hall-1.alerts", body(id="1")),
+        ("maskwatch.hall-1.alerts", b'{"device": "\xff"}'),
+        ("maskwatch.hall-1.counts", body()),
+        ("maskwatch.hall-1.snapshots.1", b""),
+        ("maskwatch.hall-1", body()),
+        ("maskwatch.hall-1.commands.pause", b"{}"),
+        ("maskwatch.hall-1.crops.1", b"JPEG"),
+        ("elsewhere.hall-1.alerts", body()),
+        ("maskwatch..alerts", body()),
+        ("maskwatch.hall-1.crops." + alert().id, b"x" * 2_000_000),
+    ],
+)
+def test_what_no_device_of_this_name_may_send_is_poison(routing_key: str, content: bytes):
+    with pytest.raises(PoisonError):
+        read(routing_key, content, prefix="maskwatch")
+
+
+def test_a_backslash_before_u0000_is_text():
+    assert read("maskwatch.hall-1.alerts", body(camera="a\\u0000b"), prefix="maskwatch").device == "hall-1"

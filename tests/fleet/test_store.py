@@ -1,0 +1,163 @@
+"""How do messages become rows, once each?"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edge_agent.errors import ConfigError
+from edge_agent.messages.status import connection_lost, running
+from fleet import database
+from fleet.config import DatabaseConfig, FleetConfig
+from fleet.messages import Picture
+from fleet.store import store
+from tests.fleet.samples import BOOT, alert, an_id, counts, now, resolved
+
+if TYPE_CHECKING:
+    import psycopg
+
+SITE_OF = FleetConfig().site_of
+
+
+def put(connection: psycopg.Connection, *messages: Any) -> None:
+    with connection.transaction():
+        store(connection, messages, site_of=SITE_OF)
+
+
+def rows(connection: psycopg.Connection, text: Any) -> list[Any]:
+    return connection.execute(text).fetchall()
+
+
+def test_a_message_that_comes_again_is_stored_once(connection: psycopg.Connection):
+    one, two = alert(sequence=1), alert(sequence=2)
+
+    put(connection, one, two, one)
+    put(connection, two)
+
+    assert rows(connection, "select id::text, sequence from alerts order by sequence") == [(one.id, 1), (two.id, 2)]
+    assert rows(connection, "select kind, boot_id, last, received from streams") == [("alert", BOOT, 2, 2)]
+
+
+def test_a_withheld_sequence_is_a_gap_until_it_comes(connection: psycopg.Connection):
+    first, withheld, third = (alert(sequence=number) for number in (1, 2, 3))
+
+    put(connection, first, third)
+    assert rows(connection, "select device, kind, missing, state from gaps") == [("hall-1", "alert", 1, "lost")]
+
+    connection.execute("""update devices set telemetry = '{"outbox": {"rows": 1}}'""")
+    assert rows(connection, "select state from gaps") == [("on_its_way",)]
+
+    put(connection, withheld)
+    assert rows(connection, "select * from gaps") == []
+
+
+def test_every_kind_of_message_finds_its_table(connection: psycopg.Connection):
+    one = alert()
+    status = running("hall-1", reasons=(), paused=(), when=now())
+    put(connection, one, resolved(one), counts(entrance=7, yard=1), status, Picture("hall-1", one.id, b"\xff\xd8"))
+
+    assert rows(connection, "select site, device, state from devices") == [("hall", "hall-1", "online")]
+    assert rows(connection, "select alert::text, reason from resolutions") == [(one.id, "left")]
+    assert rows(connection, "select camera, with_mask from counts order by camera") == [("entrance", 7), ("yard", 1)]
+    assert rows(connection, "select picture from pictures") == [(b"\xff\xd8",)]
+    assert rows(connection, "select kind, received from streams order by kind") == [
+        ("alert", 1),
+        ("counts", 1),
+        ("resolved", 1),
+    ]
+
+
+def test_hours_in_which_nobody_came_leave_no_gap(connection: psycopg.Connection):
+    put(connection, counts(sequence=1), counts(sequence=2, entrance=1))
+
+    assert rows(connection, "select last, received from streams") == [(2, 2)]
+
+
+def test_of_several_words_of_a_device_the_last_one_stays(connection: psycopg.Connection):
+    put(connection, running("hall-1", reasons=(), paused=(), when=now()), connection_lost("hall-1"))
+
+    assert rows(connection, "select state from devices") == [("offline",)]
+
+
+def test_a_site_by_hand_goes_before_the_one_in_the_id(connection: psycopg.Connection):
+    connection.execute("insert into device_sites values ('hall-1', 'museum')")
+
+    put(connection, alert("hall-1"), alert("yard"))
+
+    assert rows(connection, "select device, site from devices order by device") == [
+        ("hall-1", "museum"),
+        ("yard", "yard"),
+    ]
+    assert rows(connection, "select site from alerts order by site") == [("museum",), ("yard",)]
+
+
+def partition_of(connection: psycopg.Connection, sequence: int) -> str:
+    return str(
+        rows(connection, "select sequence, tableoid::regclass::text from alerts order by sequence")[sequence - 1][1]
+    )
+
+
+def test_messages_lie_in_the_day_of_their_id_and_those_of_a_wrong_clock_apart(connection: psycopg.Connection):
+    today = now()
+
+    put(connection, alert(sequence=1, when=today), alert(sequence=2, when=datetime(1970, 1, 2, tzinfo=timezone.utc)))
+
+    assert partition_of(connection, 1) == f"alerts_{today:%Y%m%d}"
+    assert partition_of(connection, 2) == "alerts_default"
+
+
+def test_a_partition_takes_what_lay_apart_for_its_day(connection: psycopg.Connection):
+    later = now() + timedelta(days=10)
+    put(connection, alert(sequence=1, when=later))
+    assert partition_of(connection, 1) == "alerts_default"
+
+    database.maintain(connection, retention_days=90, when=later)
+
+    assert partition_of(connection, 1) == f"alerts_{later:%Y%m%d}"
+    put(connection, alert(sequence=2, when=later))
+
+
+def test_days_beyond_the_retention_are_dropped(connection: psycopg.Connection):
+    put(connection, alert())
+
+    dropped = database.maintain(connection, retention_days=5, when=now() + timedelta(days=6))
+
+    assert dropped > 0
+    assert rows(connection, "select count(*) from alerts") == [(0,)]
+
+
+def test_the_bounds_of_a_day_are_ids_of_its_first_millisecond(connection: psycopg.Connection):
+    midnight = datetime(2026, 11, 28, tzinfo=timezone.utc)
+    before, after = an_id(midnight - timedelta(milliseconds=1)), an_id(midnight)
+
+    found = connection.execute(
+        "select first_uuid7(%s) > %s::uuid, first_uuid7(%s) <= %s::uuid", [midnight, before, midnight, after]
+    ).fetchone()
+
+    assert found == (True, True)
+
+
+def test_a_schema_is_made_once(conninfo: str):
+    with database.connect(DatabaseConfig(conninfo=conninfo), application="test") as connection:
+        with pytest.raises(ConfigError, match="init"):
+            database.require_schema(connection)
+        assert database.make_schema(connection)
+        assert not database.make_schema(connection)
+        database.require_schema(connection)
+
+
+def test_a_newer_schema_is_refused(connection: psycopg.Connection, conninfo: str):
+    connection.execute("insert into schema_version values (99)")
+
+    with pytest.raises(ConfigError, match="schema 99"):
+        database.open_database(DatabaseConfig(conninfo=conninfo), application="test")
+    with pytest.raises(ConfigError, match="schema 99"):
+        database.make_schema(connection)
+
+
+def test_partitions_may_be_made_for_any_days(connection: psycopg.Connection):
+    connection.execute("select make_partitions(%s, %s)", [date(2020, 1, 1), date(2020, 1, 1)])
+
+    assert rows(connection, "select to_regclass('maskwatch.counts_20200101') is not null") == [(True,)]
