@@ -130,7 +130,7 @@ class Agent:
         """Execute commands from MQTT and the console, and publish the status."""
         at, when = time.monotonic(), datetime.now(timezone.utc)
         for message in self.publisher.received():
-            self.reporter.receive(message)
+            self.reporter.receive(message, at=at)
             self.control.receive(message, at=at, when=when)
         for command in self.bridge.commands():
             command.answer(self.control.execute(command.name, command.payload, at=at, when=when))

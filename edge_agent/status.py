@@ -5,6 +5,8 @@ And to Home Assistant, what it is, whenever that one asks.
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import platform
 from collections import deque
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.people import hour_of
 from edge_agent.governor import COOLED_CELSIUS
+from edge_agent.host.clock import boot_id
 from edge_agent.host.stats import has_free_inodes
 from edge_agent.messages.counts import PeopleCounts
 from edge_agent.messages.status import Reason, running, state_for
@@ -48,12 +51,16 @@ if TYPE_CHECKING:
     from edge_agent.pauses import Pauses
     from edge_agent.webhooks.delivery import WebhookDelivery
 
+log = logging.getLogger(__name__)
+
 # A person who watches sees a change of status within this; looking costs a millisecond.
 CHECK_SECONDS = 1.0
 # Over so many looks a rate of frames is steady, and still that of now.
 LOOKS_OF_A_RATE = 6
 # Alerts dropped while no broker was connected stay in the status for so long.
 LOST_SECONDS = 600.0
+# Another device of the same name speaks at least when it connects, and the two throw each other out again and again.
+NAMESAKE_SECONDS = 600.0
 # Who left in the last second of an hour is counted before the hour is sent.
 COUNTS_DELAY = timedelta(seconds=5)
 
@@ -79,7 +86,7 @@ class StatusReporter:
         at: float,
     ) -> None:
         """Take the parts to report on; `versions` names those of the software."""
-        self._config, self._device = config, config.device.name
+        self._config, self._device, self._boot_id = config, config.device.name, boot_id()
         self._cameras, self._publisher = cameras, publisher
         self._store, self._recorder = store, recorder
         self._topics = Topics(config.mqtt.topic_prefix, self._device)
@@ -97,16 +104,35 @@ class StatusReporter:
         self._is_hot = False
         self._lost = self._lost_messages()
         self._lost_at = float("-inf")
+        self._namesake_at = float("-inf")
         self._machine_state = machine.look()
         self._taken: deque[tuple[float, dict[str, int]]] = deque(maxlen=LOOKS_OF_A_RATE)
         if config.mqtt.home_assistant.enabled:
             publisher.publish(discovery(config, version=self._versions["maskwatch"]))
 
-    def receive(self, message: Message) -> None:
-        """Describe the device again to a Home Assistant that has just started."""
-        if self._config.mqtt.home_assistant.enabled and is_birth(self._config, message):
+    def receive(self, message: Message, *, at: float) -> None:
+        """Describe the device again to a Home Assistant that has just started; notice a device of the same name."""
+        if message.topic == self._topics.status:
+            self._look_for_namesake(message, at=at)
+        elif self._config.mqtt.home_assistant.enabled and is_birth(self._config, message):
             self._publisher.publish(discovery(self._config, version=self._versions["maskwatch"]))
             self._said = None
+            self._publisher.send_unheard()
+
+    def _look_for_namesake(self, message: Message, *, at: float) -> None:
+        """Whether a status of this name is said by another machine. What is retained may be from before a restart."""
+        if message.retain:
+            return
+        try:
+            content = json.loads(message.payload)
+            is_other = content["state"] != "offline" and content["boot_id"] != self._boot_id
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return
+        if not is_other:
+            return
+        if at - self._namesake_at > NAMESAKE_SECONDS:
+            log.warning("another device says a status as '%s'; give every device its own device.id", self._device)
+        self._namesake_at = at
 
     def report(self, *, at: float, when: datetime) -> None:
         """Say the status if it has changed, and telemetry if it is time."""
@@ -118,7 +144,7 @@ class StatusReporter:
         reasons, paused = list(self.reasons(at=at)), self._paused(at=at)
         if (reasons, paused) != self._said:
             self._said = (reasons, paused)
-            status = running(self._device, reasons=reasons, paused=paused, when=when)
+            status = running(self._device, boot_id=self._boot_id, reasons=reasons, paused=paused, when=when)
             self._publisher.publish(status_publication(self._topics, status))
             self._recorder.record_status(status)
         self._count_people(when)
@@ -289,10 +315,15 @@ class StatusReporter:
         for webhook in self._webhooks:
             if webhook.reason:
                 yield Reason(code="webhook_away", text=f"webhook {webhook.name}: {webhook.reason}")
-        yield from self._about_the_broker()
+        yield from self._about_the_broker(at=at)
 
-    def _about_the_broker(self) -> Iterator[Reason]:
+    def _about_the_broker(self, *, at: float) -> Iterator[Reason]:
         link = self._publisher.state
+        if link.has_namesake or at - self._namesake_at < NAMESAKE_SECONDS:
+            yield Reason(
+                code="duplicate_device",
+                text=f"another device uses the name '{self._device}': give every device its own device.id",
+            )
         if link.connected and link.reason:
             yield Reason(code="refused", text=link.reason)
         if link.left_out:

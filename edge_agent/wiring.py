@@ -40,8 +40,9 @@ from edge_agent.messages.ids import uuid7
 from edge_agent.messages.sender import Sender
 from edge_agent.messages.telemetry import Models
 from edge_agent.messages.topics import Topics
-from edge_agent.mqtt.homeassistant import birth_topic
+from edge_agent.mqtt.homeassistant import birth_topic, discovery_topic
 from edge_agent.mqtt.publisher import Publisher
+from edge_agent.mqtt.retained import RetainedTopics
 from edge_agent.pauses import Pauses
 from edge_agent.pipeline import Pipeline
 from edge_agent.status import StatusReporter
@@ -106,7 +107,13 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 )
             )
         )
-        publisher = Publisher(store, config.mqtt, device=config.device.name, listen_to=_heard_topics(config))
+        publisher = Publisher(
+            store,
+            config.mqtt,
+            device=config.device.name,
+            listen_to=subscribed_topics(config),
+            retained=RetainedTopics(config.retained_file, current=retained_topics(config)),
+        )
         publisher.start()
         stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
         versions = {"maskwatch": version("maskwatch"), "model": classifier.card.name, "runtime": classifier.runtime}
@@ -251,13 +258,24 @@ def open_bridge(config: Config, stack: ExitStack, *, versions: Mapping[str, str]
     return bridge
 
 
-def _heard_topics(config: Config) -> list[str]:
-    """What the agent listens to: commands, and the birth of Home Assistant."""
-    topics = []
+def subscribed_topics(config: Config) -> list[str]:
+    """What the agent listens to: commands, the birth of Home Assistant, and who else has its name.
+
+    A device that listens to nothing else need not be let read its status.
+    """
+    own, topics = Topics(config.mqtt.topic_prefix, config.device.name), []
     if config.mqtt.accept_commands:
-        topics.append(Topics(config.mqtt.topic_prefix, config.device.name).command("+"))
+        topics += [own.command("+"), own.status]
     if config.mqtt.home_assistant.enabled:
         topics.append(birth_topic(config))
+    return topics
+
+
+def retained_topics(config: Config) -> list[str]:
+    """What the broker keeps of this device."""
+    topics = [Topics(config.mqtt.topic_prefix, config.device.name).status]
+    if config.mqtt.home_assistant.enabled:
+        topics.append(discovery_topic(config))
     return topics
 
 

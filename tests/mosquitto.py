@@ -82,8 +82,8 @@ class Mosquitto:
         self._settings_file.write_text("\n".join(lines) + "\n")
 
     def config(self, **keys: Any) -> MqttConfig:
-        """A configuration that points to this broker."""
-        return MqttConfig(**{"host": "127.0.0.1", "port": self.port, **keys})
+        """A configuration that points to this broker, where alerts need no subscriber to be delivered."""
+        return MqttConfig(**{"host": "127.0.0.1", "port": self.port, "unheard_hold_seconds": 0, **keys})
 
     def start(self) -> None:
         """Start it and wait until it accepts connections."""

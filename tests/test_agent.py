@@ -84,7 +84,7 @@ class StatusReporter:
     def report(self, *, at: float, when: datetime) -> None:
         self.reports += 1
 
-    def receive(self, message: Message) -> None:
+    def receive(self, message: Message, *, at: float) -> None:
         self.received.append(message)
 
     def overview(self, *, at: float, when: datetime, is_watching: bool) -> dict[str, Any]:

@@ -19,9 +19,11 @@ from edge_agent.camera.feed import FeedState
 from edge_agent.camera.health import Fault
 from edge_agent.config.model import Config
 from edge_agent.health import Health
+from edge_agent.host.clock import boot_id
 from edge_agent.host.stats import HostState
 from edge_agent.messages.alert import Model
 from edge_agent.messages.ids import uuid7
+from edge_agent.messages.status import connection_lost, running
 from edge_agent.messages.telemetry import Models
 from edge_agent.mqtt.client import Message
 from edge_agent.mqtt.publisher import DeliveryState
@@ -61,9 +63,13 @@ class Publisher:
     def __init__(self) -> None:
         self.published: list[Publication] = []
         self.state = DeliveryState(connected=True, reason="", waiting=0, sent=0)
+        self.times_unheard_was_sent = 0
 
     def publish(self, publication: Publication) -> None:
         self.published.append(publication)
+
+    def send_unheard(self) -> None:
+        self.times_unheard_was_sent += 1
 
 
 class Recorder:
@@ -352,6 +358,42 @@ def test_a_broker_that_refuses_alerts_is_a_reason_and_one_that_is_away_cannot_be
     assert device.reasons() == []
 
 
+def status_of(boot, *reasons, when=NOON):
+    return running("lobby", boot_id=boot, reasons=reasons, paused=[], when=when).payload()
+
+
+def test_a_status_that_another_machine_says_under_this_name_is_a_reason_for_a_while(device):
+    device.reporter.receive(Message("maskwatch/lobby/status", status_of(BOOT_ID)), at=device.at)
+    assert device.reasons() == ["duplicate_device"]
+
+    device.at += 600.0
+    assert "duplicate_device" not in device.reasons()
+
+
+def test_connections_that_end_as_by_another_device_of_this_name_are_a_reason(device):
+    device.publisher.state = DeliveryState(connected=True, reason="", waiting=0, sent=0, has_namesake=True)
+
+    assert device.reasons() == ["duplicate_device"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message("maskwatch/lobby/status", status_of(boot_id())),
+        Message("maskwatch/lobby/status", status_of(BOOT_ID), retain=True),
+        Message("maskwatch/lobby/status", connection_lost("lobby", boot_id=BOOT_ID).payload()),
+        Message("maskwatch/lobby/status", b"{"),
+        Message("maskwatch/lobby/status", b"[]"),
+        Message("maskwatch/lobby/status", b""),
+    ],
+    ids=["its own", "from before a restart", "its own last will", "no JSON", "no object", "cleared"],
+)
+def test_no_other_status_is_taken_for_another_device(device, message):
+    device.reporter.receive(message, at=device.at)
+
+    assert device.reasons() == []
+
+
 def test_telemetry_is_put_into_the_outbox_by_the_clock_and_is_as_described(device):
     for _ in range(130):
         device.tick()
@@ -436,9 +478,10 @@ def test_home_assistant_is_told_at_the_start_and_whenever_it_has_started(device)
     assert device.discoveries() == 1
     device.tick()
 
-    device.reporter.receive(Message("homeassistant/status", b"online"))
+    device.reporter.receive(Message("homeassistant/status", b"online"), at=device.at)
 
     assert device.discoveries() == 2
+    assert device.publisher.times_unheard_was_sent == 1
     assert [status["state"] for status in device.tick()] == ["online"]
 
 
@@ -451,14 +494,14 @@ def test_home_assistant_is_told_at_the_start_and_whenever_it_has_started(device)
     ],
 )
 def test_nothing_else_makes_it_say_what_it_is(device, message):
-    device.reporter.receive(message)
+    device.reporter.receive(message, at=device.at)
 
     assert device.discoveries() == 1
 
 
 def test_home_assistant_is_told_nothing_where_it_is_not_wanted(tmp_path):
     with closing(Device(tmp_path, a_config(home_assistant={"enabled": False}))) as device:
-        device.reporter.receive(Message("homeassistant/status", b"online"))
+        device.reporter.receive(Message("homeassistant/status", b"online"), at=device.at)
 
         assert device.discoveries() == 0
 

@@ -533,6 +533,9 @@ class MqttConfig(_Section):
     expiry_seconds: int = Field(
         604_800, ge=0, le=4_294_967_295, description="MQTT message expiry for alerts, in seconds; 0 disables it"
     )
+    unheard_hold_seconds: Seconds = Field(
+        60.0, description="Alerts that nobody has subscribed to are sent again for so long; 0: never (MQTT 5 alone)"
+    )
     telemetry_seconds: float = Field(
         60.0, ge=0.0, le=86_400.0, description="Interval between telemetry messages; 0 disables them"
     )
@@ -774,6 +777,11 @@ class Config(_Section):
     def store_file(self) -> Path:
         """The SQLite file of alerts: their history, what no broker has acknowledged yet, and counters."""
         return self.state / "alerts.sqlite"
+
+    @property
+    def retained_file(self) -> Path:
+        """On which topics a broker may keep something of this device, over a renaming."""
+        return self.state / "retained.json"
 
     @property
     def pauses_file(self) -> Path:

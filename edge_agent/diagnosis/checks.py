@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from edge_agent.alerts.encryption import open_encryption
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.inspection import look_into
+from edge_agent.diagnosis.broker import look_at_broker
 from edge_agent.diagnosis.camera import look_at_camera
 from edge_agent.diagnosis.console import look_at_console
 from edge_agent.errors import UnavailableError
-from edge_agent.mqtt.client import try_broker
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.detector import open_detector
 from edge_agent.vision.tflite import probe_runtimes
-from edge_agent.wiring import is_at_work, open_mask_classifier
+from edge_agent.wiring import open_mask_classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ def checks_of(config: Config) -> list[tuple[str, Callable[[], str | Finding]]]:
         ("outbox", lambda: _outbox(config)),
         ("crops", lambda: _crops(config)),
         ("history", lambda: _history(config)),
-        ("broker", lambda: _broker(config)),
+        ("broker", lambda: look_at_broker(config)),
         ("console", lambda: look_at_console(config)),
     ]
 
@@ -114,15 +114,6 @@ def _writable_for_owner(folder: Path) -> str:
     if not os.access(folder, os.W_OK):
         raise UnavailableError(f"{folder}: cannot be written: the disk is read-only")
     return "can be written" if owner == 0 else "not tried to write, for it is another user's"
-
-
-def _broker(config: Config) -> str:
-    if config.mqtt.cert_file is not None and is_at_work(config.state):
-        # A broker that names clients by their certificate would end the agent's connection for this one.
-        return (
-            "not tried, for an agent is connected by this certificate; 'systemctl status edge-agent' tells how it does"
-        )
-    return try_broker(config.mqtt, config.device.name)
 
 
 def _history(config: Config) -> str:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from edge_agent.messages.alert import AlertMessage
 from edge_agent.messages.command import REQUESTS
 from edge_agent.messages.counts import CountsMessage
+from edge_agent.messages.probe import ProbeMessage
 from edge_agent.messages.resolved import ResolvedMessage
 from edge_agent.messages.result import ResultMessage
 from edge_agent.messages.status import StatusMessage
@@ -31,6 +32,7 @@ MESSAGES: dict[str, type[Message]] = {
     "status": StatusMessage,
     "telemetry": TelemetryMessage,
     "result": ResultMessage,
+    "probe": ProbeMessage,
 }
 TOPICS = Topics("maskwatch", "{device}")
 PICTURE = "JPEG; where crops.encrypt_for is set, encrypted by age (application/octet-stream)"

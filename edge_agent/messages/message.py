@@ -75,7 +75,9 @@ class QueuedMessage(Message):
         description="Whether the device's clock was kept right (NTP) at that moment; if not, the times may be far off"
     )
     historical: bool = Field(
-        default=False, description=f"Sent more than {HISTORICAL_AFTER_SECONDS:.0f} s after it arose, as after an outage"
+        default=False,
+        description=f"Sent more than {HISTORICAL_AFTER_SECONDS:.0f} s after it arose, as after an outage, or again "
+        "because nobody had subscribed",
     )
 
 

@@ -30,6 +30,7 @@ ReasonCode: TypeAlias = Literal[
     "outbox_dropping",
     "outbox_damaged",
     "refused",
+    "duplicate_device",
     "webhook_away",
     "hot",
     "throttled",
@@ -69,6 +70,10 @@ class StatusMessage(Message):
     paused: tuple[Name, ...] = Field(
         default=(), description="Cameras that a command has paused", json_schema_extra={"uniqueItems": True}
     )
+    boot_id: str = Field(
+        description="Which run of the machine; another one beside it is another device of the same name",
+        json_schema_extra={"format": "uuid"},
+    )
     when: Timestamp | None = Field(
         description="Since when; null in the will, which the broker publishes for a device that is gone without a word"
     )
@@ -81,19 +86,23 @@ def state_for(reasons: Sequence[Reason]) -> Literal["starting", "online", "degra
     return "starting" if all(reason.code == "starting" for reason in reasons) else "degraded"
 
 
-def running(device: str, *, reasons: Sequence[Reason], paused: Sequence[str], when: datetime) -> StatusMessage:
+def running(
+    device: str, *, boot_id: str, reasons: Sequence[Reason], paused: Sequence[str], when: datetime
+) -> StatusMessage:
     """Say how a device does for these reasons; `paused` names the cameras that are not watched."""
     state = state_for(reasons)
-    return StatusMessage(device=device, state=state, reasons=tuple(reasons), paused=tuple(paused), when=when)
+    return StatusMessage(
+        device=device, state=state, reasons=tuple(reasons), paused=tuple(paused), boot_id=boot_id, when=when
+    )
 
 
-def stopped(device: str, *, when: datetime) -> StatusMessage:
+def stopped(device: str, *, boot_id: str, when: datetime) -> StatusMessage:
     """Say `offline` because the agent was asked to end."""
     reason = Reason(code="stopped", text="the agent was stopped")
-    return StatusMessage(device=device, state="offline", reasons=(reason,), when=when)
+    return StatusMessage(device=device, state="offline", reasons=(reason,), boot_id=boot_id, when=when)
 
 
-def connection_lost(device: str) -> StatusMessage:
+def connection_lost(device: str, *, boot_id: str) -> StatusMessage:
     """Make the will: what the broker says for a device that is gone without a word. Only the broker knows when."""
     reason = Reason(code="connection_lost", text="the broker has lost the connection to this device")
-    return StatusMessage(device=device, state="offline", reasons=(reason,), when=None)
+    return StatusMessage(device=device, state="offline", reasons=(reason,), boot_id=boot_id, when=None)

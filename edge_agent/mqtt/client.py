@@ -26,6 +26,7 @@ from paho.mqtt.properties import Properties
 
 from edge_agent.config.secrets import read_password
 from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.host.clock import boot_id
 from edge_agent.messages.status import connection_lost, stopped
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.publication import status_publication
@@ -110,6 +111,10 @@ class BrokerLimits:
     qos: int = AT_LEAST_ONCE
 
 
+class TakenOverError(UnavailableError):
+    """Another client of the same id has connected, and the broker says so."""
+
+
 class _OldBrokerError(UnavailableError):
     """The broker did not want MQTT 5; ask again with 3.1.1."""
 
@@ -160,18 +165,6 @@ def _open_within(limits: BrokerLimits, mqtt: MqttConfig, *, client_id: str, devi
     return Connection(mqtt, version, client_id=client_id, device=device, limits=limits)
 
 
-def try_broker(mqtt: MqttConfig, device: str) -> str:
-    """Connect once and describe the broker in one line. Does not disturb a running agent.
-
-    Raises:
-        ConfigError: the password or a certificate cannot be read.
-        UnavailableError: no broker, or it refuses; the message says which and what to do.
-    """
-    # With the agent's own client id the broker would throw the agent out.
-    with open_connection(mqtt, client_id=f"maskwatch-{device}-check-{secrets.token_hex(4)}") as connection:
-        return f"{connection.address} answers ({connection.protocol})"
-
-
 class Connection:
     """A live connection. Owned by one thread."""
 
@@ -205,6 +198,7 @@ class Connection:
         self._welcome: ReasonCode | None = None
         self._granted: dict[int, ReasonCode | None] = {}
         self._loss = ""
+        self._is_taken_over = False
         self._has_told_of_ignored = False
         self._client = self._make_client(version, client_id)
         try:
@@ -267,7 +261,8 @@ class Connection:
                     client.loop_write()
                 client.loop_misc()
         if not self._events and (self._loss or client.socket() is None):
-            raise UnavailableError(f"{self.address}: {self._loss or 'the connection is lost'}")
+            kind = TakenOverError if self._is_taken_over else UnavailableError
+            raise kind(f"{self.address}: {self._loss or 'the connection is lost'}")
         events, self._events = self._events, []
         return events
 
@@ -276,7 +271,7 @@ class Connection:
         deadline = time.monotonic() + CLOSE_SECONDS
         with suppress(UnavailableError):
             if self._device and not self.is_lost:
-                status = stopped(self._device, when=datetime.now(timezone.utc))
+                status = stopped(self._device, boot_id=boot_id(), when=datetime.now(timezone.utc))
                 goodbye = self.publish(status_publication(self._topics, status))
                 # A socket that is closed with something unread in it is torn down: the broker would lose what was sent
                 # last, and publish the will.
@@ -329,7 +324,7 @@ class Connection:
         if mqtt.tls:
             client.tls_set_context(tls_context(mqtt))
         if self._device:
-            will = status_publication(self._topics, connection_lost(self._device))
+            will = status_publication(self._topics, connection_lost(self._device, boot_id=boot_id()))
             properties = _properties(will, PacketTypes.WILLMESSAGE) if self.protocol == MQTT_5 else None
             client.will_set(
                 will.topic,
@@ -436,6 +431,7 @@ class Connection:
         _properties: Properties | None,
     ) -> None:
         if reason.value == SESSION_TAKEN_OVER:
+            self._is_taken_over = True
             self._loss = "another client took the connection over; give every device its own device.id"
         elif flags.is_disconnect_packet_from_server:
             self._loss = f"the broker ended the connection: {reason}"

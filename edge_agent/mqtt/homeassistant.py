@@ -37,9 +37,14 @@ def is_birth(config: Config, message: Message) -> bool:
     return message.topic == birth_topic(config) and message.payload == BIRTH and not message.retain
 
 
+def discovery_topic(config: Config) -> str:
+    """Where this device describes itself, retained."""
+    return f"{config.mqtt.home_assistant.prefix}/device/{_object_id(config.device.name)}/config"
+
+
 def discovery(config: Config, *, version: str) -> Publication:
     """Describe the device and its entities."""
-    device, mqtt = config.device.name, config.mqtt
+    device = config.device.name
     object_id = _object_id(device)
     content = {
         "device": {
@@ -59,8 +64,7 @@ def discovery(config: Config, *, version: str) -> Publication:
             for key, entity in _entities(config).items()
         },
     }
-    topic = f"{mqtt.home_assistant.prefix}/device/{object_id}/config"
-    return Publication(topic, json.dumps(content).encode(), retain=True)
+    return Publication(discovery_topic(config), json.dumps(content).encode(), retain=True)
 
 
 def _availability(config: Config, key: str) -> dict[str, str]:

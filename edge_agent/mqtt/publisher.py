@@ -23,7 +23,15 @@ from edge_agent.host.backoff import Backoff
 from edge_agent.messages.alert import with_crop_name
 from edge_agent.messages.message import KINDS, is_historical
 from edge_agent.messages.topics import Topics
-from edge_agent.mqtt.client import RAISE_THE_LIMIT, BrokerLimits, Connection, Message, PubAck, open_connection
+from edge_agent.mqtt.client import (
+    RAISE_THE_LIMIT,
+    BrokerLimits,
+    Connection,
+    Message,
+    PubAck,
+    TakenOverError,
+    open_connection,
+)
 from edge_agent.mqtt.publication import BYTES, JPEG, Publication
 from edge_agent.mqtt.token_bucket import TokenBucket
 from edge_agent.mqtt.volatile_queue import VolatileQueue
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.store import AlertStore, Row
     from edge_agent.config.model import MqttConfig
     from edge_agent.messages.message import Kind
+    from edge_agent.mqtt.retained import RetainedTopics
 
 ALERTS_AND_RESOLVED: tuple[Kind, ...] = ("alert", "resolved")
 # Enough to fill a slow line, few enough that a broker that forgets them is asked for little again.
@@ -54,6 +63,10 @@ HANG_UPS = 2
 # So many connections lost within such a time are more than a network loses that works otherwise.
 FREQUENT_LOSSES = 4
 FREQUENT_SECONDS = 120.0
+# A broker that hangs up on what is not acknowledged does so within a round trip.
+HANG_UP_SECONDS = 1.0
+# What has not been sent again for so long after its time has been dropped from the full outbox.
+DROPPED_SECONDS = 3600.0
 CROPS = "crops"
 RETAIN = "retained messages"
 AT_LEAST_ONCE = "acknowledgement (QoS 1)"
@@ -79,6 +92,8 @@ class Timing:
     """After a refusal nothing of its kind is sent for so long: most often the whole topic is denied."""
     refused_row_seconds: float = 60.0
     """And the refused row itself lets others go first, in case it is the only one."""
+    unheard_pause_seconds: float = 2.0
+    """An alert that nobody has subscribed to is sent again after this, and then after twice as long each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,8 @@ class DeliveryState:
     sent: int
     left_out: tuple[str, ...] = ()
     """What the broker cannot do or hangs up on, and gets no more of."""
+    has_namesake: bool = False
+    """Whether connections end as they do where another device has the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +115,15 @@ class _Sent:
     kind: Kind
     key: str
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Unheard:
+    """An alert, or its end, that the broker took and had nobody to give to."""
+
+    since: float
+    pause_seconds: float
+    until: float
 
 
 class Publisher:
@@ -114,14 +140,21 @@ class Publisher:
         *,
         timing: Timing | None = None,
         listen_to: Sequence[str] = (),
+        retained: RetainedTopics | None = None,
     ) -> None:
-        """Take the store; `listen_to` names topics (`+` and `#` allowed) to subscribe to at every connection."""
+        """Take the store; `listen_to` names topics (`+` and `#` allowed) to subscribe to at every connection.
+
+        What is stale in `retained` is cleared at the broker.
+        """
         self._store = store
         self._mqtt = mqtt
         self._device, self._topics = device, Topics(mqtt.topic_prefix, device)
         self._timing = timing or Timing()
         self._listen_to = tuple(listen_to)
+        self._retained = retained
         self._volatile = VolatileQueue()
+        for topic in retained.stale if retained else ():
+            self._volatile.put(Publication(topic, b"", retain=True, content_type=""))
         # Appending and taking from the left are safe between two threads.
         self._received: deque[Message] = deque(maxlen=MAX_RECEIVED)
         self._waker = Waker()
@@ -149,6 +182,9 @@ class Publisher:
         self._lost_at: deque[float] = deque(maxlen=FREQUENT_LOSSES)
         self._connected_at = 0.0
         self._refused_until: dict[str, float] = {}
+        self._unheard: dict[str, _Unheard] = {}
+        self._is_heard_again = threading.Event()
+        self._telemetry_at = float("-inf")
         self._silent_until: dict[Kind, float] = {}
         self._pace = TokenBucket(mqtt.messages_per_second)
         self._backlog_up_to = 0
@@ -180,6 +216,11 @@ class Publisher:
         self._volatile.put(publication)
         self._waker.wake()
 
+    def send_unheard(self) -> None:
+        """Send at once what nobody had subscribed to: somebody has now."""
+        self._is_heard_again.set()
+        self._waker.wake()
+
     def received(self) -> list[Message]:
         """Take what came in on the topics listened to since the last call, oldest first."""
         return [self._received.popleft() for _ in range(len(self._received))]
@@ -203,7 +244,7 @@ class Publisher:
             try:
                 self._connect_and_serve()
             except AgentError as error:
-                self._trouble(self._with_its_cause(str(error)))
+                self._trouble(self._with_its_cause(error))
                 self._suspect()
             # Delivery must not end for as long as the agent lives, whatever is wrong with it.
             except Exception:
@@ -246,8 +287,9 @@ class Publisher:
                 connection.subscribe(topic)
             except UnavailableError as error:
                 # Alerts matter more than what anybody has to say to the agent. Where the whole connection is lost,
-                # its next turn says so.
-                self._log_once(f"cannot subscribe to {topic}: {error}")
+                # its next turn says so. A namesake is noticed without its status, too.
+                if topic != self._topics.status:
+                    self._log_once(f"cannot subscribe to {topic}: {error}")
                 if connection.is_lost:
                     return
             self._asked_for = ""
@@ -301,12 +343,18 @@ class Publisher:
     def _next_rows(self, limit: int, *, at: float) -> Iterator[Row]:
         """Give what may be sent, in the order in which it should be."""
         self._forget_old_refusals(at)
+        self._review_unheard(at)
         passed_over = {sent.key for sent in self._in_flight.values()} | self._acknowledged
         passed_over.update(key for key, until in self._refused_until.items() if at < until)
+        passed_over.update(key for key, unheard in self._unheard.items() if at < unheard.until)
         # What is passed over is the oldest: looking past it must still show enough.
         enough = limit + len(passed_over)
         for after, kinds in ((self._backlog_up_to, KINDS), (0, ALERTS_AND_RESOLVED), (0, KINDS)):
-            allowed = [kind for kind in kinds if at >= self._silent_until.get(kind, 0.0)]
+            allowed = [
+                kind
+                for kind in kinds
+                if at >= self._silent_until.get(kind, 0.0) and self._topics.of_kind(kind) not in self._left_out
+            ]
             for row in self._store.waiting(enough, after=after, kinds=allowed):
                 if row.key not in passed_over:
                     passed_over.add(row.key)
@@ -317,13 +365,25 @@ class Publisher:
         patience = self._timing.refused_row_seconds
         self._refused_until = {key: until for key, until in self._refused_until.items() if at < until + patience}
 
+    def _review_unheard(self, at: float) -> None:
+        """Let what nobody had subscribed to go where somebody has, and forget what the full outbox has dropped."""
+        if self._is_heard_again.is_set():
+            self._is_heard_again.clear()
+            self._unheard = {key: replace(unheard, until=at) for key, unheard in self._unheard.items()}
+        longest_seconds = self._mqtt.unheard_hold_seconds + DROPPED_SECONDS
+        self._unheard = {key: one for key, one in self._unheard.items() if at < one.since + longest_seconds}
+
     def _send(self, connection: Connection, row: Row, *, at: float) -> None:
         # The crop first: a broker handles publications in order, so a subscriber that gets the alert has the picture.
         if self._crops_wanted and row.message.get("crop"):
             self._send_crop(connection, row)
-        number = connection.publish(publication_of(row, self._mqtt, self._topics))
+        publication = publication_of(row, self._mqtt, self._topics, is_repeated=row.key in self._unheard)
+        number = connection.publish(publication)
         self._in_flight[number] = _Sent(row.kind, row.key, at)
-        self._unanswered[number] = ""
+        if publication.qos:
+            self._unanswered[number] = "" if row.kind == "alert" else publication.topic
+        else:
+            self._telemetry_at = at
 
     def _send_crop(self, connection: Connection, row: Row) -> None:
         file = Path(row.message["crop"]["file"])
@@ -356,27 +416,62 @@ class Publisher:
             sent = self._in_flight.pop(answer.number)
             if answer.refusal:
                 self._row_refused(sent, answer, connection)
-            else:
+            elif not self._is_held(sent, answer, connection):
                 acknowledged.append(sent.key)
-                self._look_for_listeners(sent, answer, connection)
         if acknowledged:
-            self._acknowledged.update(acknowledged)
-            for key in acknowledged:
-                self._refused_until.pop(key, None)
-            self._state = replace(self._state, sent=self._state.sent + len(acknowledged))
-            self._forget_acknowledged()
+            self._delivered(acknowledged)
             self._well(connection)
 
-    def _look_for_listeners(self, sent: _Sent, answer: PubAck, connection: Connection) -> None:
-        """All is well as far as MQTT goes, but an alert is for a person."""
-        if answer.no_subscribers and sent.kind == "alert":
+    def _delivered(self, keys: list[str]) -> None:
+        self._acknowledged.update(keys)
+        for key in keys:
+            self._refused_until.pop(key, None)
+        self._state = replace(self._state, sent=self._state.sent + len(keys))
+        self._forget_acknowledged()
+
+    def _is_held(self, sent: _Sent, answer: PubAck, connection: Connection) -> bool:
+        """Whether it is to be sent again: all is well as far as MQTT goes, but an alert is for a person.
+
+        After an outage the broker is often back a little before those who subscribe.
+        """
+        if not answer.no_subscribers or sent.kind not in ALERTS_AND_RESOLVED:
+            self._unheard.pop(sent.key, None)
+            return False
+        if sent.kind == "alert":
             self._log_once(
                 f"{connection.address}: the broker accepted an alert but has no subscriber for "
                 f"{self._topics.of_kind(sent.kind)}"
             )
+        at, pause_seconds = time.monotonic(), self._timing.unheard_pause_seconds
+        before = self._unheard.get(sent.key) or _Unheard(at, pause_seconds / 2, at)
+        end = before.since + self._mqtt.unheard_hold_seconds
+        if at >= end:
+            self._unheard.pop(sent.key, None)
+            return False
+        pause_seconds = before.pause_seconds * 2
+        self._unheard[sent.key] = _Unheard(before.since, pause_seconds, min(at + pause_seconds, end))
+        return True
+
+    def _old_topic_answered(self, topic: str, refusal: str) -> None:
+        """Under a name of before nothing is retained any more, or it is another client's to clear."""
+        if refusal:
+            log.warning(
+                "what the broker keeps on %s, from before this device was renamed, cannot be cleared (%s); "
+                "'mosquitto_pub -r -n -t %s' as a user who may does it",
+                topic,
+                refusal,
+                topic,
+            )
+        else:
+            log.info("%s: cleared, for this device has another name now", topic)
+        self._volatile.forget(topic)
+        if self._retained:
+            self._retained.forget(topic)
 
     def _word_answered(self, topic: str, answer: PubAck, connection: Connection) -> None:
-        if answer.refusal:
+        if self._retained and topic in self._retained.stale:
+            self._old_topic_answered(topic, answer.refusal)
+        elif answer.refusal:
             # Every snapshot has a topic of its own: one word about all of them.
             if topic.startswith(self._topics.snapshot("")):
                 topic = self._topics.snapshot("+")
@@ -431,13 +526,16 @@ class Publisher:
             return RETAIN
         return self._topics.snapshot("+") if topic.startswith(self._topics.snapshot("")) else topic
 
-    def _with_its_cause(self, reason: str) -> str:
+    def _with_its_cause(self, error: AgentError) -> str:
         """Add to a loss what may be behind it, where connections are lost again and again.
 
         A broker ends a connection for the next of the same client id, or for a message that is larger than it takes,
         and some say nothing about it.
         """
-        at = time.monotonic()
+        at, reason = time.monotonic(), str(error)
+        if isinstance(error, TakenOverError):
+            self._state = replace(self._state, has_namesake=True)
+            return reason
         if not self._connected_at:
             return reason
         self._lost_at.append(at)
@@ -447,6 +545,7 @@ class Publisher:
             return f"{reason}, again and again soon after alerts were sent: {RAISE_THE_LIMIT} where it has one"
         if self._unanswered:
             return reason
+        self._state = replace(self._state, has_namesake=True)
         return (
             f"{reason}, again and again soon after connecting: another device may have the same name "
             f"('{self._device}'); give every device its own device.id"
@@ -457,10 +556,16 @@ class Publisher:
 
         RabbitMQ, AWS IoT and HiveMQ hang up on what a client may not do, in the order in which it was sent.
         """
-        if not self._connected_at or time.monotonic() - self._connected_at > self._timing.steady_seconds:
+        if not self._connected_at:
             return
-        suspect = self._asked_for or next(iter(self._unanswered.values()), "")
+        suspect, at = "", time.monotonic()
+        if at - self._connected_at <= self._timing.steady_seconds:
+            suspect = self._asked_for or next(iter(self._unanswered.values()), "")
+        if not suspect and not self._unanswered and at - self._telemetry_at <= HANG_UP_SECONDS:
+            # Sent at QoS 0, once a minute: nothing waits for an answer, and the connection was a good one.
+            suspect = self._topics.telemetry
         if not suspect:
+            self._hung_up_on = ("", 0)
             return
         before, times = self._hung_up_on
         times = times + 1 if suspect == before else 1
@@ -469,7 +574,10 @@ class Publisher:
         self._backoff.reset()
         if times >= HANG_UPS:
             self._hung_up_on = ("", 0)
-            self._leave_out(suspect, "it hangs up on that")
+            if self._retained and suspect in self._retained.stale:
+                self._old_topic_answered(suspect, "the broker hangs up on that")
+            else:
+                self._leave_out(suspect, "it hangs up on that")
 
     def _clear_of_suspicion(self, number: int) -> None:
         """What is answered is nothing that the broker hangs up on."""
@@ -481,6 +589,9 @@ class Publisher:
         if what in self._left_out:
             return
         self._left_out.add(what)
+        if what == self._topics.status:
+            # Only its subscription is named so: a namesake is noticed without.
+            return
         address = f"{self._mqtt.host}:{self._mqtt.port}"
         log.warning("%s: the broker gets no %s (%s); give this device access, or turn it off", address, what, why)
         self._state = replace(self._state, left_out=tuple(sorted(self._left_out)))
@@ -504,17 +615,23 @@ class Publisher:
             log.info("%s: connected (%s), delivering alerts", connection.address, connection.protocol)
         self._logged_reasons.clear()
         self._state = replace(self._state, reason="")
-        if time.monotonic() - self._connected_at >= self._timing.steady_seconds:
+        lasted_seconds = time.monotonic() - self._connected_at
+        if lasted_seconds >= self._timing.steady_seconds:
             self._backoff.reset()
+        if lasted_seconds >= FREQUENT_SECONDS and self._state.has_namesake:
+            self._state = replace(self._state, has_namesake=False)
 
 
 def _remedy(answer: PubAck) -> str:
     return RAISE_THE_LIMIT if answer.is_too_large else "give this device write access to that topic"
 
 
-def publication_of(row: Row, mqtt: MqttConfig, topics: Topics) -> Publication:
-    """Make the publication of a row as it is sent now: whether it is history, and whether its crop is still there."""
-    message = {**_without_lost_crop(row.message), "historical": is_historical(row.waited_seconds)}
+def publication_of(row: Row, mqtt: MqttConfig, topics: Topics, *, is_repeated: bool = False) -> Publication:
+    """Make the publication of a row as it is sent now: whether it is history, and whether its crop is still there.
+
+    What is sent again because nobody had subscribed is history.
+    """
+    message = {**_without_lost_crop(row.message), "historical": is_repeated or is_historical(row.waited_seconds)}
     if not mqtt.publish_crop_paths:
         message = with_crop_name(message)
     is_telemetry = row.kind == "telemetry"

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from edge_agent.errors import UnavailableError
 from edge_agent.host.backoff import Backoff
 from edge_agent.messages.alert import SCHEMA, AlertMessage
+from edge_agent.messages.probe import SCHEMA as PROBE
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.client import Connection, Message, open_connection
 
@@ -78,7 +79,9 @@ def _arriving(connection: Connection, stop: threading.Event, told: set[str]) -> 
             if not isinstance(event, Message):
                 continue
             try:
-                yield _parsed(event)
+                content = _parsed(event)
+                if content is not None:
+                    yield content
             except ValueError as error:
                 if event.topic not in told and len(told) < MOST_TOLD:
                     told.add(event.topic)
@@ -86,18 +89,21 @@ def _arriving(connection: Connection, stop: threading.Event, told: set[str]) -> 
                     log.warning("%s: messages that are not %s are skipped (%s): %r", event.topic, SCHEMA, error, shown)
 
 
-def _parsed(message: Message) -> dict[str, Any]:
-    """Read an alert.
+def _parsed(message: Message) -> dict[str, Any] | None:
+    """Read an alert; None: a probe of the doctor.
 
     Raises:
         ValueError: it is no JSON, or no alert of this format.
     """
     try:
-        content: dict[str, Any] = json.loads(message.payload)
+        content: Any = json.loads(message.payload)
+        if isinstance(content, dict) and content.get("schema") == PROBE:
+            return None
         AlertMessage.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'the message'}: {first['msg']}") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    return content
+    alert: dict[str, Any] = content
+    return alert

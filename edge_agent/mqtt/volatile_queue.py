@@ -30,6 +30,11 @@ class VolatileQueue:
             if self._is_open:
                 self._queued.append(publication)
 
+    def forget(self, topic: str) -> None:
+        """Send nothing on this topic at the next connection."""
+        with self._lock:
+            self._retained.pop(topic, None)
+
     def open(self) -> None:
         """There is a connection: queue everything retained, in the order of the first mention."""
         with self._lock:

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from edge_agent.messages.status import Reason, connection_lost, running, stopped
-from tests.mqtt.samples import DEVICE, WHEN
+from tests.mqtt.samples import BOOT_ID, DEVICE, WHEN
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "status.schema.json").read_text(encoding="utf-8"))
 HOT = Reason(code="hot", text="the processor is hot")
@@ -20,18 +20,18 @@ def content(status):
 
 
 def test_a_device_without_a_reason_is_online_and_with_one_degraded():
-    assert content(running(DEVICE, reasons=[], paused=[], when=WHEN))["state"] == "online"
+    assert content(running(DEVICE, boot_id=BOOT_ID, reasons=[], paused=[], when=WHEN))["state"] == "online"
 
-    message = content(running(DEVICE, reasons=[HOT], paused=["door"], when=WHEN))
+    message = content(running(DEVICE, boot_id=BOOT_ID, reasons=[HOT], paused=["door"], when=WHEN))
     assert message["state"] == "degraded"
     assert message["reasons"] == [{"code": "hot", "text": "the processor is hot"}]
     assert message["paused"] == ["door"]
 
 
 def test_a_device_that_was_stopped_is_told_from_one_that_was_lost():
-    assert content(stopped(DEVICE, when=WHEN))["reasons"][0]["code"] == "stopped"
+    assert content(stopped(DEVICE, boot_id=BOOT_ID, when=WHEN))["reasons"][0]["code"] == "stopped"
 
-    will = content(connection_lost(DEVICE))
+    will = content(connection_lost(DEVICE, boot_id=BOOT_ID))
     assert will["reasons"][0]["code"] == "connection_lost"
     # It is made at the connection and published at its end: only the broker knows when.
     assert will["when"] is None
@@ -41,7 +41,7 @@ def test_a_device_that_was_stopped_is_told_from_one_that_was_lost():
     "change", [{"state": "well"}, {"state": "degraded"}, {"reasons": [{"code": "sad", "text": "x"}]}, {"surprise": 1}]
 )
 def test_the_schema_refuses_what_is_never_said(change):
-    message = content(running(DEVICE, reasons=[], paused=[], when=WHEN))
+    message = content(running(DEVICE, boot_id=BOOT_ID, reasons=[], paused=[], when=WHEN))
 
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**message, **change}, SCHEMA)

@@ -15,7 +15,7 @@ from edge_agent.config.model import MqttConfig
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.status import running
 from edge_agent.messages.topics import Topics
-from edge_agent.mqtt.client import Message, PubAck, open_connection, tls_context, try_broker
+from edge_agent.mqtt.client import Message, PubAck, open_connection, tls_context
 from edge_agent.mqtt.publication import Publication, status_publication
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt.brokers import (
@@ -28,7 +28,7 @@ from tests.mqtt.brokers import (
     ScriptedBroker,
     make_certificates,
 )
-from tests.mqtt.samples import DEVICE, WHEN, Listener, eventually, properties_of
+from tests.mqtt.samples import BOOT_ID, DEVICE, WHEN, Listener, eventually, properties_of
 
 # OpenSSL's handshake fails inside paho, which leaves the socket to the garbage collector.
 leaves_a_socket = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -45,15 +45,20 @@ def turn_until(connection, kind):
                 return event
 
 
+def describe(mqtt):
+    with open_connection(mqtt, client_id="one") as connection:
+        return f"{connection.address} answers ({connection.protocol})"
+
+
 def test_a_broker_that_answers_is_described_in_one_line(broker):
-    assert try_broker(broker.config(), DEVICE) == f"127.0.0.1:{broker.port} answers (MQTT 5)"
+    assert describe(broker.config()) == f"127.0.0.1:{broker.port} answers (MQTT 5)"
 
 
 def test_an_older_broker_that_hangs_up_on_mqtt_5_is_spoken_to_in_3_1_1():
     with Amqtt() as broker:
         mqtt = MqttConfig(host="127.0.0.1", port=broker.port)
 
-        assert try_broker(mqtt, DEVICE) == f"127.0.0.1:{broker.port} answers (MQTT 3.1.1)"
+        assert describe(mqtt) == f"127.0.0.1:{broker.port} answers (MQTT 3.1.1)"
 
         with open_connection(mqtt, client_id="one", device=DEVICE) as connection:
             number = connection.publish(Publication("maskwatch/lobby/alerts", b"{}"))
@@ -66,30 +71,20 @@ def test_a_slow_broker_is_still_spoken_to_in_mqtt_5():
         return WELCOME_5
 
     with ScriptedBroker(answer_slowly) as broker:
-        assert try_broker(broker.config(), DEVICE).endswith("answers (MQTT 5)")
+        assert describe(broker.config()).endswith("answers (MQTT 5)")
 
 
 def test_an_older_broker_that_refuses_the_version_is_spoken_to_in_3_1_1():
     with ScriptedBroker(lambda level: UNACCEPTABLE_VERSION_311 if level == 5 else WELCOME_311) as broker:
-        assert try_broker(broker.config(), DEVICE).endswith("answers (MQTT 3.1.1)")
-
-
-def test_checking_the_broker_neither_disturbs_the_agent_nor_touches_its_status(broker):
-    with (
-        open_connection(broker.config(), client_id=f"maskwatch-{DEVICE}", device=DEVICE) as connection,
-        Listener(broker.port) as listener,
-    ):
-        try_broker(broker.config(), DEVICE)
-
-        number = connection.publish(Publication("maskwatch/lobby/alerts", b"{}"))
-        assert turn_until(connection, PubAck) == PubAck(number, "")
-        assert [message.topic for message in listener.rest() if message.topic.endswith("/status")] == []
+        assert describe(broker.config()).endswith("answers (MQTT 3.1.1)")
 
 
 def test_the_status_is_retained_and_goes_offline_at_the_end(broker):
     with open_connection(broker.config(), client_id="one", device=DEVICE) as connection:
         connection.publish(
-            status_publication(Topics("maskwatch", DEVICE), running(DEVICE, reasons=[], paused=[], when=WHEN))
+            status_publication(
+                Topics("maskwatch", DEVICE), running(DEVICE, boot_id=BOOT_ID, reasons=[], paused=[], when=WHEN)
+            )
         )
         with Listener(broker.port) as early:
             assert said(early)["state"] == "online"
@@ -264,12 +259,12 @@ def test_what_is_no_packet_ends_the_connection_and_nothing_else(packet):
 
 def test_an_unknown_name():
     with pytest.raises(UnavailableError, match=r"broker\.invalid:1883: the name is not known; check mqtt\.host"):
-        try_broker(MqttConfig(host="broker.invalid"), DEVICE)
+        describe(MqttConfig(host="broker.invalid"))
 
 
 def test_nobody_listening():
     with pytest.raises(UnavailableError, match=r"refused: no broker listens there; is it running"):
-        try_broker(MqttConfig(host="127.0.0.1", port=free_port()), DEVICE)
+        describe(MqttConfig(host="127.0.0.1", port=free_port()))
 
 
 def test_somebody_listening_who_never_answers():
@@ -277,7 +272,7 @@ def test_somebody_listening_who_never_answers():
         port = mute.getsockname()[1]
         began = time.monotonic()
         with pytest.raises(UnavailableError, match="does not answer; is it a broker"):
-            try_broker(MqttConfig(host="127.0.0.1", port=port), DEVICE)
+            describe(MqttConfig(host="127.0.0.1", port=port))
         assert time.monotonic() - began < 7
 
 
@@ -286,7 +281,7 @@ def test_somebody_listening_who_hangs_up():
         ScriptedBroker(lambda _level: b"") as broker,
         pytest.raises(UnavailableError, match=r"hangs up without an MQTT answer; check mqtt\.port"),
     ):
-        try_broker(broker.config(), DEVICE)
+        describe(broker.config())
 
 
 def test_a_wrong_password(tmp_path):
@@ -294,7 +289,7 @@ def test_a_wrong_password(tmp_path):
     with Mosquitto(tmp_path / "broker", users={"lobby": "secret"}) as broker:
         mqtt = broker.config(username="lobby", password_file=tmp_path / "password")
         with pytest.raises(UnavailableError, match=r"user 'lobby' has a wrong password.*mqtt\.password_file") as raised:
-            try_broker(mqtt, DEVICE)
+            describe(mqtt)
     assert "horse" not in str(raised.value)
 
 
@@ -303,7 +298,7 @@ def test_a_broker_that_says_bad_user_or_password():
         ScriptedBroker(lambda _level: b"\x20\x03\x00\x86\x00") as broker,
         pytest.raises(UnavailableError, match=r"wrong user or password.*mqtt\.username"),
     ):
-        try_broker(broker.config(), DEVICE)
+        describe(broker.config())
 
 
 def test_a_broker_that_takes_no_message_as_large_as_the_status(tmp_path):
@@ -320,7 +315,7 @@ def test_no_user_where_one_is_wanted(tmp_path):
         Mosquitto(tmp_path, users={"lobby": "secret"}) as broker,
         pytest.raises(UnavailableError, match=r"asks for a user; set mqtt\.username"),
     ):
-        try_broker(broker.config(), DEVICE)
+        describe(broker.config())
 
 
 def test_a_right_password_is_read_at_each_connection(tmp_path):
@@ -329,11 +324,11 @@ def test_a_right_password_is_read_at_each_connection(tmp_path):
         mqtt = broker.config(username="lobby", password_file=password_file)
         password_file.write_text("not yet\n")
         with pytest.raises(UnavailableError):
-            try_broker(mqtt, DEVICE)
+            describe(mqtt)
 
         password_file.write_text("pässword with spaces \r\nsecond line\n", encoding="utf-8")
 
-        assert "answers" in try_broker(mqtt, DEVICE)
+        assert "answers" in describe(mqtt)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +342,7 @@ def test_a_password_file_that_cannot_be_used_is_named(tmp_path, content, complai
     mqtt = MqttConfig(host="127.0.0.1", port=free_port(), username="lobby", password_file=password_file)
 
     with pytest.raises(ConfigError, match=f"{password_file}: .*{complaint}"):
-        try_broker(mqtt, DEVICE)
+        describe(mqtt)
 
 
 def test_tls_with_the_right_authority(tmp_path):
@@ -382,12 +377,12 @@ def test_tls_with_a_certificate_of_the_device(tmp_path):
     with Mosquitto(tmp_path / "broker", certificates=certificates, settings="require_certificate true") as broker:
         without = broker.config(tls=True, ca_file=certificates / "ca.pem")
         with pytest.raises(UnavailableError, match=r"mqtt\.cert_file"):
-            try_broker(without, DEVICE)
+            describe(without)
 
         having = without.model_copy(
             update={"cert_file": certificates / "client.pem", "key_file": certificates / "client.key"}
         )
-        assert "answers" in try_broker(having, DEVICE)
+        assert "answers" in describe(having)
 
 
 @leaves_a_socket
@@ -398,7 +393,7 @@ def test_tls_with_an_authority_that_is_not_trusted(tmp_path):
         Mosquitto(tmp_path / "broker", certificates=certificates) as broker,
         pytest.raises(UnavailableError, match=r"certificate is not trusted: .*mqtt\.ca_file"),
     ):
-        try_broker(broker.config(tls=True, ca_file=others / "ca.pem"), DEVICE)
+        describe(broker.config(tls=True, ca_file=others / "ca.pem"))
 
 
 @leaves_a_socket
@@ -408,14 +403,14 @@ def test_tls_with_a_certificate_for_another_name(tmp_path):
         Mosquitto(tmp_path / "broker", certificates=certificates) as broker,
         pytest.raises(UnavailableError, match=r"certificate is not trusted: .*127\.0\.0\.1"),
     ):
-        try_broker(broker.config(tls=True, ca_file=certificates / "ca.pem"), DEVICE)
+        describe(broker.config(tls=True, ca_file=certificates / "ca.pem"))
 
 
 @leaves_a_socket
 def test_tls_on_a_port_without_it(broker, tmp_path):
     certificates = make_certificates(tmp_path / "tls")
     with pytest.raises(UnavailableError, match=r"no TLS connection .* is mqtt\.port the broker's port for TLS\?"):
-        try_broker(broker.config(tls=True, ca_file=certificates / "ca.pem"), DEVICE)
+        describe(broker.config(tls=True, ca_file=certificates / "ca.pem"))
 
 
 def test_no_tls_on_a_port_with_it(tmp_path):
@@ -424,7 +419,7 @@ def test_no_tls_on_a_port_with_it(tmp_path):
         Mosquitto(tmp_path / "broker", certificates=certificates) as broker,
         pytest.raises(UnavailableError, match=r"mqtt\.tls"),
     ):
-        try_broker(broker.config(), DEVICE)
+        describe(broker.config())
 
 
 @pytest.mark.parametrize("key", ["ca_file", "cert_file"])
@@ -435,7 +430,7 @@ def test_a_certificate_file_that_cannot_be_used_is_named(tmp_path, key):
     mqtt = MqttConfig(host="127.0.0.1", port=free_port(), tls=True, key_file=certificates / "client.key", **files)
 
     with pytest.raises(ConfigError, match=f"{files[key]}.*mqtt.{key}"):
-        try_broker(mqtt, DEVICE)
+        describe(mqtt)
 
 
 def test_a_key_with_a_passphrase_is_opened_by_its_file_and_never_asks_at_a_terminal(tmp_path):

@@ -24,8 +24,16 @@ from edge_agent.domain import Crop
 from edge_agent.mqtt.client import Message, open_connection
 from edge_agent.mqtt.publication import Publication
 from edge_agent.mqtt.publisher import Publisher, Timing
+from edge_agent.mqtt.retained import RetainedTopics
 from tests.mosquitto import Mosquitto, free_port
-from tests.mqtt.brokers import FIRST_SUBSCRIPTION_DENIED_5, WELCOME_5, Amqtt, ScriptedBroker, StrictBroker
+from tests.mqtt.brokers import (
+    FIRST_SUBSCRIPTION_DENIED_5,
+    SESSION_TAKEN_OVER_5,
+    WELCOME_5,
+    Amqtt,
+    ScriptedBroker,
+    StrictBroker,
+)
 from tests.mqtt.samples import BOOT_ID, DEVICE, PATIENCE_SECONDS, Listener, eventually, properties_of, put
 
 ROOT = Path(__file__).parents[2]
@@ -315,6 +323,41 @@ def test_alerts_that_nobody_has_subscribed_to_are_told_once(broker, store, caplo
         eventually(lambda: store.count() == 0, "delivered to nobody")
     (line,) = warnings_in(caplog)
     assert "no subscriber for maskwatch/lobby/alerts" in line
+
+
+@pytest.mark.parametrize("is_told", [False, True], ids=["by itself", "when Home Assistant has started"])
+def test_an_alert_that_nobody_has_subscribed_to_is_held_and_sent_again_marked(broker, store, is_told):
+    pause_seconds = 600.0 if is_told else 0.2
+    with publishing(
+        store,
+        broker.config(unheard_hold_seconds=60),
+        timing=replace(IMPATIENT, unheard_pause_seconds=pause_seconds),
+    ) as publisher:
+        sent = put(store)
+        publisher.wake()
+        eventually(lambda: "maskwatch/lobby/alerts" in broker.log_file.read_text(), "the alert is sent")
+        time.sleep(0.1)
+        assert store.count() == 1
+
+        with Listener(broker.port) as listener:
+            if is_told:
+                publisher.send_unheard()
+            assert take_alert(listener) == {**sent, "historical": True}
+            eventually(lambda: store.count() == 0, "delivered")
+            assert listener.rest() == []
+
+
+def test_an_alert_that_nobody_ever_hears_is_held_no_longer_than_configured(broker, store):
+    timing = replace(IMPATIENT, unheard_pause_seconds=0.1)
+    with publishing(store, broker.config(unheard_hold_seconds=0.4), timing=timing) as publisher:
+        put(store)
+        publisher.wake()
+        eventually(lambda: store.count() == 0, "it counts as delivered")
+
+        assert publisher.state.sent == 1
+    sent = broker.log_file.read_text().count("Received PUBLISH")
+    # At 0, 0.1, 0.3 and 0.4 s, and `offline` at the end; a busy machine is late.
+    assert 3 <= sent <= 5
 
 
 def test_a_password_that_cannot_be_read_is_waited_for(tmp_path, store, caplog):
@@ -750,3 +793,70 @@ def test_two_devices_of_one_name_are_told_so_where_the_broker_only_hangs_up(tmp_
             eventually(lambda: not publisher.state.connected, "the loss is noticed")
             broker.start()
         eventually(lambda: "device.id" in caplog.text, "it is told")
+        assert publisher.state.has_namesake
+
+
+def test_two_devices_of_one_name_are_told_so_where_the_broker_says_it(store):
+    with (
+        ScriptedBroker(lambda _level: WELCOME_5 + SESSION_TAKEN_OVER_5) as broker,
+        publishing(store, broker.config()) as publisher,
+    ):
+        eventually(lambda: publisher.state.has_namesake, "it is told")
+
+
+@pytest.mark.parametrize(("refused", "steady_seconds"), [("counts", 10.0), ("telemetry", 0.0)])
+def test_a_broker_that_hangs_up_on_a_kind_of_message_gets_alerts_without_it(store, refused, steady_seconds):
+    """Telemetry goes at QoS 0, which nothing answers, and on a connection that was a good one."""
+    topics = {f"maskwatch/lobby/{name}" for name in ("alerts", "status", "resolved", "counts", "telemetry")}
+    denied = f"maskwatch/lobby/{refused}"
+    timing = replace(HANGING_UP, steady_seconds=steady_seconds)
+    with (
+        StrictBroker(tuple(topics - {denied})) as strict,
+        publishing(store, strict.config(), timing=timing) as publisher,
+    ):
+
+        def is_left_out():
+            # What is written at QoS 0 is gone.
+            if publisher.state.connected and not store.count():
+                put(store, refused)
+                publisher.wake()
+            return publisher.state.left_out == (denied,)
+
+        eventually(is_left_out, "it is left out")
+        put(store, "alert")
+        publisher.wake()
+        eventually(lambda: ("maskwatch/lobby/alerts", False) in strict.taken, "the alert is sent")
+
+
+def test_what_the_broker_keeps_under_an_old_name_is_cleared_once(tmp_path, broker, store):
+    file = tmp_path / "retained.json"
+    RetainedTopics(file, current=["maskwatch/old/status", "homeassistant/device/old/config"])
+    with Listener(broker.port) as before:
+        before.publish("maskwatch/old/status", b"{}", retain=True)
+        before.take("/old/status")
+    retained = RetainedTopics(file, current=[STATUS])
+
+    publisher = Publisher(store, broker.config(), DEVICE, timing=IMPATIENT, retained=retained)
+    publisher.start()
+    eventually(lambda: not retained.stale, "both are cleared")
+    publisher.close()
+
+    with Listener(broker.port) as after:
+        # What is retained comes first.
+        after.publish("nothing", b"")
+        after.take("nothing")
+        assert [message.topic for message in after.rest()] == []
+    assert RetainedTopics(file, current=[STATUS]).stale == []
+
+
+def test_what_another_user_has_to_clear_is_told_once_with_the_command(tmp_path, store, caplog):
+    retained = RetainedTopics(tmp_path / "retained.json", current=["maskwatch/old/status"])
+    retained = RetainedTopics(tmp_path / "retained.json", current=[STATUS])
+    with StrictBroker((STATUS,)) as strict:
+        publisher = Publisher(store, strict.config(), DEVICE, timing=HANGING_UP, retained=retained)
+        publisher.start()
+        eventually(lambda: not retained.stale, "it is given up")
+        publisher.close()
+
+    assert publisher.state.left_out == ()
+    assert "mosquitto_pub -r -n -t maskwatch/old/status" in caplog.text

@@ -77,10 +77,12 @@ def test_alerts_of_one_device_alone_can_be_followed(broker):
 def test_a_message_that_is_no_alert_is_skipped_and_logged(broker, caplog):
     with Follower(broker.config()) as follower:
         assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
+        publish(broker, "maskwatch/lobby/alerts", b'{"schema": "maskwatch.probe/1"}')
         for payload in (b"\xff", b"{", b"[1]", b'{"id": 1}', b'{"schema": "maskwatch.alert/9"}', alert(id=1), alert()):
             publish(broker, "maskwatch/lobby/alerts", payload)
 
         assert follower.alerts.get(timeout=PATIENCE_SECONDS) == WHOLE
+    assert "probe" not in caplog.text
     # Once for the topic, however many there are.
     assert [record.getMessage().startswith("maskwatch/lobby/alerts: ") for record in caplog.records] == [True]
 

@@ -104,7 +104,16 @@ def refusals(broker: Mosquitto, certificates: Path, name: str, *topics: str) -> 
 def test_a_device_writes_its_own_topics(broker, certificates):
     own = [
         f"maskwatch/front-door/{name}"
-        for name in ("status", "alerts", "resolved", "telemetry", "crops/1", "snapshots/1", "commands/pause/result")
+        for name in (
+            "status",
+            "alerts",
+            "resolved",
+            "counts",
+            "telemetry",
+            "crops/1",
+            "snapshots/1",
+            "commands/pause/result",
+        )
     ]
 
     assert set(refusals(broker, certificates, "front-door", *own).values()) == {""}

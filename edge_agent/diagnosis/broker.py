@@ -1,0 +1,209 @@
+"""The broker: does it let this device do all that the agent does?
+
+Will, retained status, QoS 1, and every topic that the agent publishes or subscribes to are tried one after the other,
+each also after the broker has hung up on the one before. Where an agent is connected, it is left alone: its status and
+will are not touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from datetime import datetime, timezone
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.diagnosis.finding import Finding
+from edge_agent.errors import UnavailableError
+from edge_agent.host.clock import boot_id
+from edge_agent.messages.command import REQUESTS
+from edge_agent.messages.ids import uuid7
+from edge_agent.messages.probe import ProbeMessage
+from edge_agent.messages.status import stopped
+from edge_agent.messages.topics import Topics
+from edge_agent.mqtt.client import CONNECT_SECONDS, MQTT_5, Connection, Message, PubAck, open_connection
+from edge_agent.mqtt.homeassistant import discovery
+from edge_agent.mqtt.publication import Publication, status_publication
+from edge_agent.wiring import is_at_work, subscribed_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edge_agent.config.model import Config, MqttConfig
+    from edge_agent.mqtt.client import BrokerLimits
+
+# A retained message follows the answer to the subscription at once.
+RETAINED_SECONDS = 0.5
+TOLD_BY_THE_AGENT = ("refused", "duplicate_device")
+"""Reasons in the status of a running agent that are about its broker."""
+
+
+def look_at_broker(config: Config) -> str | Finding:
+    """Try at the broker what the agent does there.
+
+    Raises:
+        ConfigError: the password or a certificate cannot be read.
+        UnavailableError: no broker, it refuses the connection, or something that the agent does there.
+    """
+    mqtt, device = config.mqtt, config.device.name
+    at_work = is_at_work(config.state)
+    if mqtt.cert_file is not None and at_work:
+        # A broker that names clients by their certificate would end the agent's connection for this one.
+        return (
+            "not tried, for an agent is connected by this certificate; 'systemctl status edge-agent' tells how it does"
+        )
+    own_id = mqtt.client_id or f"maskwatch-{device}"
+    # With the agent's own client id the broker would throw the agent out; one that is configured may be the only one.
+    first_id = own_id if mqtt.client_id and not at_work else f"{own_id}-check-{secrets.token_hex(4)}"
+    topics = Topics(mqtt.topic_prefix, device)
+    with _Visit(mqtt, client_id=first_id) as visit:
+        status = _own_status(visit, topics)
+        troubles = _said_in(status)
+        # Where the lock cannot be looked at, an agent may be at work.
+        is_seen = os.access(config.state, os.X_OK) or not os.access(config.state, os.F_OK)
+        if at_work or not is_seen or status.get("state", "offline") != "offline":
+            troubles += _try_topics(visit, config, topics)
+            return _concluded(visit, troubles, "; an agent is connected, and its status and will are left alone")
+    with _Visit(mqtt, client_id=own_id, device=device) as visit:
+        goodbye = status_publication(topics, stopped(device, boot_id=boot_id(), when=datetime.now(timezone.utc)))
+        troubles += visit.publish(goodbye)
+        troubles += _try_topics(visit, config, topics)
+        return _concluded(visit, troubles, "")
+
+
+class _Visit:
+    """A connection that is opened again where the broker hangs up. Use it as a context manager."""
+
+    def __init__(self, mqtt: MqttConfig, *, client_id: str, device: str = "") -> None:
+        """With a `device` as the agent connects: with a will, and the status `offline` at the end."""
+        self._mqtt, self._client_id, self._device = mqtt, client_id, device
+        self._connection = self._open()
+        self.address, self.protocol = self._connection.address, self._connection.protocol
+
+    def __enter__(self) -> _Visit:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    @property
+    def limits(self) -> BrokerLimits:
+        return self._connection.limits
+
+    def publish(self, publication: Publication) -> list[str]:
+        """Publish, and say what the broker has against it: nothing, or one sentence."""
+        connection = self._open_again()
+        number = connection.publish(publication)
+        deadline = time.monotonic() + CONNECT_SECONDS
+        try:
+            while time.monotonic() < deadline:
+                for event in connection.turn(deadline - time.monotonic()):
+                    if isinstance(event, PubAck) and event.number == number:
+                        return [f"it refuses {publication.topic} ({event.refusal})"] if event.refusal else []
+        except UnavailableError:
+            retained = ", retained" if publication.retain else ""
+            return [f"it hangs up on {publication.topic}{retained}"]
+        return [f"it does not acknowledge {publication.topic}"]
+
+    def subscribe(self, topic: str) -> list[str]:
+        """Subscribe, and say what the broker has against it: nothing, or one sentence."""
+        connection = self._open_again()
+        try:
+            connection.subscribe(topic)
+        except UnavailableError as error:
+            return [f"it hangs up on the subscription of {topic}" if connection.is_lost else str(error)]
+        return []
+
+    def received(self, topic: str, *, seconds: float) -> bytes:
+        """What arrives on a topic within so long; empty: nothing."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for event in self._connection.turn(deadline - time.monotonic()):
+                if isinstance(event, Message) and event.topic == topic:
+                    return event.payload
+        return b""
+
+    def _open(self) -> Connection:
+        return open_connection(self._mqtt, client_id=self._client_id, device=self._device)
+
+    def _open_again(self) -> Connection:
+        if self._connection.is_lost:
+            self._connection.close()
+            self._connection = self._open()
+        return self._connection
+
+
+def _own_status(visit: _Visit, topics: Topics) -> dict[str, Any]:
+    """What the broker keeps as status of the device; empty: nothing, or nothing that may be read."""
+    if visit.subscribe(topics.status):
+        return {}
+    try:
+        content = json.loads(visit.received(topics.status, seconds=RETAINED_SECONDS) or b"{}")
+    except (UnavailableError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _said_in(status: dict[str, Any]) -> list[str]:
+    """What the status says of the device's name and of the broker."""
+    if status.get("state", "offline") == "offline":
+        return []
+    other = status.get("boot_id", boot_id())
+    if other != boot_id():
+        return [
+            f"another device says '{status['state']}' under the name '{status.get('device')}' (boot_id {other}); give "
+            "every device its own device.id, and copies of an SD card their own host name"
+        ]
+    reasons = [reason for reason in status.get("reasons", ()) if isinstance(reason, dict)]
+    return [f"the agent reports: {one.get('text')}" for one in reasons if one.get("code") in TOLD_BY_THE_AGENT]
+
+
+def _try_topics(visit: _Visit, config: Config, topics: Topics) -> list[str]:
+    troubles = []
+    for publication in _publications(config, topics):
+        troubles += visit.publish(publication)
+    # Its own status the agent reads where it may.
+    for topic in sorted({*subscribed_topics(config)} - {topics.status}):
+        troubles += visit.subscribe(topic)
+    return troubles
+
+
+def _publications(config: Config, topics: Topics) -> Iterator[Publication]:
+    """What the agent publishes beside its status: discovery as it is, a probe on every other topic."""
+    mqtt, when = config.mqtt, datetime.now(timezone.utc)
+    if mqtt.home_assistant.enabled:
+        yield discovery(config, version=version("maskwatch"))
+    probed = [topics.alerts, topics.resolved, topics.counts]
+    if mqtt.telemetry_seconds:
+        probed.append(topics.telemetry)
+    if mqtt.publish_crops:
+        probed += [topics.crop(uuid7(when)), topics.snapshot(uuid7(when))]
+    if mqtt.accept_commands:
+        probed += [topics.result(name) for name in REQUESTS]
+    probe = ProbeMessage(device=config.device.name, when=when).payload()
+    for topic in probed:
+        yield Publication(topic, probe)
+
+
+def _concluded(visit: _Visit, troubles: list[str], addition: str) -> str | Finding:
+    """One sentence about a broker that lets the agent do its work, or all that it has against it.
+
+    Raises:
+        UnavailableError: the agent cannot do all that it is configured to.
+    """
+    answers = f"{visit.address} answers ({visit.protocol})"
+    if troubles:
+        raise UnavailableError(
+            f"{answers}, but " + "; ".join(troubles) + "; give this device access, or turn off what it does not need"
+        )
+    lacks = []
+    if not visit.limits.retain:
+        lacks.append("keeps no retained messages: who subscribes later learns no status before it changes")
+    if not visit.limits.qos:
+        lacks.append("has QoS 0 alone: an alert that it loses is lost")
+    if lacks:
+        return Finding("broker", "warning", f"{answers}, but {'; '.join(lacks)}{addition}", "use another broker")
+    silent = "" if visit.protocol == MQTT_5 else "; MQTT 3.1.1 does not tell what its access list denies"
+    return f"{answers} and takes all that the agent does{silent}{addition}"

@@ -1,0 +1,22 @@
+"""The probe: may this device publish here? Subscribers pass over it, by its `schema`."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import ConfigDict, Field
+
+from edge_agent.messages.message import Message, Timestamp
+
+SCHEMA: Final = "maskwatch.probe/1"
+
+
+class ProbeMessage(Message):
+    """What `edge-agent doctor` publishes on every topic of the device to learn whether the broker takes it."""
+
+    model_config = ConfigDict(title="A message without content, by which the doctor tries the access list")
+
+    schema_name: Literal["maskwatch.probe/1"] = Field(
+        default=SCHEMA, alias="schema", description="Name and version of this format"
+    )
+    when: Timestamp = Field(description="When it was sent")

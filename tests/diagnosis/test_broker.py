@@ -1,0 +1,157 @@
+"""The doctor finds at the broker what the agent would, names it, and leaves no trace."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from edge_agent.config.model import Config
+from edge_agent.diagnosis.broker import look_at_broker
+from edge_agent.diagnosis.finding import Finding
+from edge_agent.errors import UnavailableError
+from edge_agent.host.clock import boot_id
+from edge_agent.messages.status import Reason, running
+from edge_agent.messages.topics import Topics
+from edge_agent.mqtt.client import PubAck, open_connection
+from edge_agent.mqtt.publication import Publication, status_publication
+from edge_agent.wiring import alone_in
+from tests.mosquitto import Mosquitto
+from tests.mqtt.brokers import StrictBroker
+from tests.mqtt.samples import BOOT_ID, DEVICE, WHEN, Listener
+
+EVERYTHING = ["status", "alerts", "resolved", "counts", "telemetry", "crops/+", "snapshots/+", "commands/+/result"]
+HOME = "homeassistant/device/maskwatch_lobby/config"
+USERS = {"door": "secret"}
+
+
+@pytest.fixture
+def broker(tmp_path):
+    with Mosquitto(tmp_path / "open") as running_broker:
+        yield running_broker
+
+
+def a_config(tmp_path, mqtt, **keys):
+    return Config.model_validate(
+        {
+            "device": {"id": DEVICE},
+            "state_dir": tmp_path / "state",
+            "mqtt": {**mqtt.model_dump(), "publish_crops": True, **keys},
+        }
+    )
+
+
+def with_acl(tmp_path, *denied):
+    """A broker of one user who may do all that the agent does, but this."""
+    (tmp_path / "password").write_text("secret\n")
+    written = [f"topic write {topic}" for topic in [*(f"maskwatch/{DEVICE}/{name}" for name in EVERYTHING), HOME]]
+    acl = "\n".join(["user door", *(line for line in written if not line.endswith(denied)), ""])
+    return Mosquitto(tmp_path / "broker", users=USERS, acl=acl)
+
+
+def looked_at(tmp_path, broker, **keys):
+    mqtt = broker.config(username="door", password_file=tmp_path / "password")
+    return look_at_broker(a_config(tmp_path, mqtt, **keys))
+
+
+def test_a_broker_that_takes_everything_is_well(tmp_path):
+    with with_acl(tmp_path, "none") as broker:
+        assert "answers (MQTT 5) and takes all" in looked_at(tmp_path, broker)
+
+
+def test_every_topic_of_the_agent_is_tried_and_each_that_is_denied_is_named(tmp_path):
+    own = [f"maskwatch/{DEVICE}/{name}" for name in EVERYTHING]
+    with with_acl(tmp_path, *own, HOME) as broker, pytest.raises(UnavailableError) as told:
+        looked_at(tmp_path, broker)
+
+    named = [*(topic.partition("/+")[0] for topic in own), HOME, "commands/pause/result", "commands/snapshot/result"]
+    assert [topic for topic in named if topic not in str(told.value)] == []
+
+
+@pytest.mark.parametrize("denied", ["alerts", "counts", "telemetry", "crops/+", HOME])
+def test_one_topic_that_is_denied_is_named_alone(tmp_path, denied):
+    with with_acl(tmp_path, denied) as broker, pytest.raises(UnavailableError) as told:
+        looked_at(tmp_path, broker)
+
+    assert str(told.value).count("Not authorized") == 1
+    assert denied.partition("/+")[0] in str(told.value)
+
+
+def test_what_the_device_does_not_need_is_not_tried(tmp_path):
+    less = {"home_assistant": {"enabled": False}, "telemetry_seconds": 0, "accept_commands": False}
+    denied = (HOME, "telemetry", "result", "crops/+", "snapshots/+")
+    with with_acl(tmp_path, *denied) as broker:
+        assert "takes all" in looked_at(tmp_path, broker, **less, publish_crops=False)
+
+
+def test_everything_is_found_where_the_broker_hangs_up_each_time(tmp_path):
+    with StrictBroker((f"maskwatch/{DEVICE}/alerts", f"maskwatch/{DEVICE}/status")) as broker:
+        with pytest.raises(UnavailableError) as told:
+            look_at_broker(a_config(tmp_path, broker.config()))
+
+        assert {topic for topic, _ in broker.taken} == {f"maskwatch/{DEVICE}/{name}" for name in ("alerts", "status")}
+    for name in (HOME, f"maskwatch/{DEVICE}/counts", "homeassistant/status", f"maskwatch/{DEVICE}/commands/+"):
+        assert name in str(told.value)
+
+
+@pytest.mark.parametrize("setting", ["retain_available false", "max_qos 0"])
+def test_a_broker_without_retained_messages_or_qos_1_is_warned_of(tmp_path, setting):
+    with Mosquitto(tmp_path / "limited", settings=setting) as broker:
+        found = look_at_broker(a_config(tmp_path, broker.config()))
+
+    assert isinstance(found, Finding)
+    assert found.severity == "warning"
+
+
+def test_the_status_is_offline_behind_it_and_subscribers_get_probes_that_they_know(tmp_path, broker):
+    with Listener(broker.port) as listener:
+        look_at_broker(a_config(tmp_path, broker.config()))
+
+        assert json.loads(listener.take("/alerts").payload)["schema"] == "maskwatch.probe/1"
+    with Listener(broker.port) as late:
+        status = late.take("/status")
+        assert status.retain
+        assert json.loads(status.payload)["reasons"][0]["code"] == "stopped"
+        assert [message.topic for message in late.rest() if message.topic.startswith("maskwatch/")] == []
+
+
+def say(connection, boot, *reasons):
+    status = running(DEVICE, boot_id=boot, reasons=reasons, paused=[], when=WHEN)
+    return connection.publish(status_publication(Topics("maskwatch", DEVICE), status))
+
+
+@pytest.mark.parametrize("is_locked", [True, False], ids=["of this state folder", "of another"])
+def test_an_agent_that_is_connected_keeps_its_connection_and_its_status(tmp_path, broker, is_locked):
+    config = a_config(tmp_path, broker.config())
+    with open_connection(config.mqtt, client_id=f"maskwatch-{DEVICE}", device=DEVICE) as agent:
+        if not is_locked:
+            say(agent, boot_id())
+        with Listener(broker.port) as listener:
+            if is_locked:
+                with alone_in(config.state):
+                    assert "left alone" in str(look_at_broker(config))
+            else:
+                assert "left alone" in str(look_at_broker(config))
+
+            number = agent.publish(Publication("maskwatch/lobby/alerts", b"{}"))
+            while PubAck(number, "") not in agent.turn(5.0):
+                pass
+            heard = [message for message in listener.rest() if message.topic.endswith("/status")]
+            assert [message for message in heard if not message.retain] == []
+
+
+@pytest.mark.parametrize(
+    ("boot", "reasons", "told"),
+    [
+        (BOOT_ID, [], "another device"),
+        (boot_id(), [Reason(code="refused", text="the broker refuses alerts")], "refuses alerts"),
+    ],
+    ids=["a device of the same name", "what the agent has found"],
+)
+def test_what_the_status_of_the_device_says_is_told(tmp_path, broker, boot, reasons, told):
+    config = a_config(tmp_path, broker.config())
+    with open_connection(config.mqtt, client_id=f"maskwatch-{DEVICE}", device=DEVICE) as agent:
+        say(agent, boot, *reasons)
+        agent.turn(1.0)
+        with pytest.raises(UnavailableError, match=told):
+            look_at_broker(config)
