@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from converter.commands import bench, calibrate, card, convert, evaluate, inspect, release, sizes
 from edge_agent.errors import AgentError
+from edge_agent.foreign_text import safe_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.action(options))
     except AgentError as error:
-        print(f"edge-convert: {error}", file=sys.stderr)
+        print(safe_lines(f"edge-convert: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
+from edge_agent.foreign_text import safe, safe_lines
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -21,7 +23,7 @@ QUIET_SECONDS = 2.0
 def with_progress(items: Iterable[Item], *, total: int, what: str) -> Iterable[Item]:
     """Iterate with a bar on stderr, or with a line every two seconds where stderr is not a terminal."""
     if sys.stderr.isatty():
-        return tqdm(items, total=total, desc=what, leave=False, delay=QUIET_SECONDS)
+        return tqdm(items, total=total, desc=safe(what), leave=False, delay=QUIET_SECONDS)
     return _in_lines(items, total=total, what=what)
 
 
@@ -44,7 +46,7 @@ def working(what: str) -> Iterator[None]:
     def show() -> None:
         began = time.monotonic()
         while not done.wait(QUIET_SECONDS):
-            _write(f"{before}{what} ... {time.monotonic() - began:.0f} s{after}")
+            _write(f"{before}{safe(what)} ... {time.monotonic() - began:.0f} s{after}")
         if on_terminal and time.monotonic() - began > QUIET_SECONDS:
             _write("\r\033[K")
 
@@ -66,4 +68,4 @@ def _write(text: str) -> None:
 
 def say(text: str) -> None:
     """Print a message on stderr; stdout is for results."""
-    print(text, file=sys.stderr, flush=True)
+    print(safe_lines(text), file=sys.stderr, flush=True)

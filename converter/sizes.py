@@ -18,6 +18,7 @@ from converter.measurement import measured_apart
 from converter.model_kind import RUN_FILE
 from converter.plotting import new_figure
 from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import safe
 from edge_agent.vision.card import read_classifier_card
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def as_table(sizes: Sequence[Sized]) -> str:
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {title} | {one.input_px} | {one.size_bytes / 1e6:.2f} MB | {one.p50_ms:.2f} ms | "
+        f"| {safe(title)} | {one.input_px} | {one.size_bytes / 1e6:.2f} MB | {one.p50_ms:.2f} ms | "
         f"{_percent(one.accuracy):.1f} % | {_percent(one.recall):.0f} % |"
         for title, one in _titled(sizes)
     ]

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import AgentError, ConfigError
+from edge_agent.foreign_text import SafeReportFormatter, safe, safe_lines
 from training.commands import empty, explore, faces, masks, merge, mine, synthesise
 
 if TYPE_CHECKING:
@@ -20,18 +21,20 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 78 a file or recipe to correct, 130 interrupted."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(SafeReportFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     # TensorFlow tells its life at start; only its errors matter to a person.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         return int(options.action(options))
     except AgentError as error:
-        print(f"edge-train: {error}", file=sys.stderr)
+        print(safe_lines(f"edge-train: {error}"), file=sys.stderr)
         return error.exit_code
     except OSError as error:
         # HDF5 says what happened, but neither where nor with a number.
         where, what = error.filename or "disk", error.strerror or str(error)
-        print(f"edge-train: {where}: {what}; make room, or choose another folder", file=sys.stderr)
+        print(safe(f"edge-train: {where}: {what}; make room, or choose another folder"), file=sys.stderr)
         return ConfigError.exit_code
     except KeyboardInterrupt:
         print(

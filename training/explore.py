@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from edge_agent.domain import LABELS, Box, Class, Image
 from edge_agent.errors import ConfigError, PictureError
+from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
 from training.masks.examples import FOLDER_NAMES, Example, list_pictures, read_scenes
 from training.masks.jitter import View
@@ -61,7 +62,7 @@ def explore(dataset: Path, *, output: Path | None, duplicate_bits: int) -> str:
         _duplicates(list(look.hashes), groups.tolist()),
     ]
     if look.unreadable:
-        lines = "\n  ".join(look.unreadable[:LISTED])
+        lines = "\n  ".join(map(safe, look.unreadable[:LISTED]))
         parts.append(f"{len(look.unreadable)} pictures cannot be read:\n  {lines}")
     return "\n\n".join(parts)
 
@@ -117,7 +118,7 @@ def _shown(examples: Sequence[Example]) -> set[int]:
 def _counts(examples: Sequence[Example]) -> str:
     counts = Counter((one.source, one.label) for one in examples)
     lines = [f"{'source':<28} {'label':<24} {'faces':>7}"]
-    lines += [f"{source:<28} {label:<24} {count:>7}" for (source, label), count in sorted(counts.items())]
+    lines += [f"{safe(source):<28} {label:<24} {count:>7}" for (source, label), count in sorted(counts.items())]
     return "\n".join(lines)
 
 
@@ -143,7 +144,7 @@ def _duplicates(paths: Sequence[Path], groups: Sequence[int]) -> str:
     lines = [f"{len(paths)} pictures, {extra} of them near-duplicates of others"]
     for group, count in counts.most_common(LISTED):
         if count > 1:
-            members = [path.name for path, one in zip(paths, groups, strict=True) if one == group]
+            members = [safe(path.name) for path, one in zip(paths, groups, strict=True) if one == group]
             lines.append(f"  {count:>4} alike: {', '.join(members[:NAMED])}{' ...' if count > NAMED else ''}")
     return "\n".join(lines)
 

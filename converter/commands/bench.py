@@ -15,6 +15,7 @@ from converter.measurement import Cost, measured_apart
 from converter.model_kind import ONNX_SUFFIX, TFLITE_SUFFIX
 from converter.progress import with_progress
 from edge_agent.errors import ConfigError, ModelError
+from edge_agent.foreign_text import safe
 from edge_agent.vision.tflite import PREFERENCE
 
 if TYPE_CHECKING:
@@ -115,12 +116,13 @@ def _measured(path: Path, runtime: str, threads: int, options: argparse.Namespac
 
 
 def _print_table(measured: list[Measured]) -> None:
-    width = max(len(str(one.path)) for one in measured)
+    names = [safe(str(one.path)) for one in measured]
+    width = max(map(len, names))
     print(f"{'model':{width}}  runtime         threads  p50 ms  p95 ms  load ms  MiB    against")
-    for one in measured:
-        start = f"{one.path!s:{width}}  {one.runtime:14}  {one.threads or '-':>7}"
+    for name, one in zip(names, measured, strict=True):
+        start = f"{name:{width}}  {one.runtime:14}  {one.threads or '-':>7}"
         if one.cost is None:
-            print(f"{start}  {one.failure}")
+            print(f"{start}  {safe(one.failure)}")
             continue
         cost = one.cost
         costs = f"{cost.p50_ms:6.2f}  {cost.p95_ms:6.2f}  {cost.load_ms:7.1f}  {cost.memory_mib:5.0f}"

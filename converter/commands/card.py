@@ -20,6 +20,7 @@ from converter.model_kind import TFLITE_SUFFIX
 from converter.progress import say, with_progress
 from converter.silence import quiet_tensorflow
 from converter.writing import refuse_to_overwrite, write_together
+from edge_agent.foreign_text import safe
 from edge_agent.vision.card import card_path
 from edge_agent.vision.classifier import open_classifier
 
@@ -95,7 +96,7 @@ def make(options: argparse.Namespace) -> int:
         refuse_to_overwrite(files)
     write_together(files, prove=lambda: _open(target))
     for path in files:
-        print(path)
+        print(safe(str(path)))
     return 0
 
 

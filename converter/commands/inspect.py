@@ -19,6 +19,7 @@ from converter.model_kind import TFLITE_SUFFIX, is_detector
 from converter.silence import quiet_tensorflow
 from converter.tflite_conversion import run_converter
 from edge_agent.errors import ModelError
+from edge_agent.foreign_text import safe
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.detector.tflite import open_tflite_detector
@@ -65,7 +66,7 @@ def inspect(options: argparse.Namespace) -> int:
     for path in networks_of(options.model):
         _show(path, inspect_model(model_bytes(path), name=str(path)), {"card": problem or "fits"}, options)
     if not options.json:
-        print(f"card: {problem or 'fits'}")
+        print(safe(f"card: {problem or 'fits'}"))
     return ModelError.exit_code if problem else 0
 
 
@@ -85,9 +86,9 @@ def _inspect_float(options: argparse.Namespace) -> int:
         "pixels": network.pixels,
     }
     if not options.json:
-        print(f"{network.kind}, {network.width_px}x{network.height_px}, {network.channels} channel(s)")
-        print(f"outputs: {network.outputs} {', '.join(network.output_names) or '(the file names none)'}")
-        print(f"pixels: {network.pixels or 'not stated by the file'} {network.pixels_from}".rstrip())
+        print(safe(f"{network.kind}, {network.width_px}x{network.height_px}, {network.channels} channel(s)"))
+        print(safe(f"outputs: {network.outputs} {', '.join(network.output_names) or '(the file names none)'}"))
+        print(safe(f"pixels: {network.pixels or 'not stated by the file'} {network.pixels_from}".rstrip()))
     _show(options.model, inspect_model(content, name=str(options.model)), facts, options)
     return 0
 
@@ -118,12 +119,12 @@ def _problem_of_card(model: Path, detector_card: Path | None) -> str:
 
 
 def _print_inspection(path: Path, inspection: Inspection, *, each: bool) -> None:
-    print(f"{path}: {inspection.size_bytes} bytes, {inspection.parameter_bytes} of them weights")
+    print(safe(f"{path}: {inspection.size_bytes} bytes, {inspection.parameter_bytes} of them weights"))
     for kind, tensors in (("input", inspection.inputs), ("output", inspection.outputs)):
         for tensor in tensors:
-            print(f"{kind}: {tensor.name} {list(tensor.shape)} {tensor.dtype.lower()}{_quantization(tensor)}")
+            print(safe(f"{kind}: {tensor.name} {list(tensor.shape)} {tensor.dtype.lower()}{_quantization(tensor)}"))
     print(f"one reading: {inspection.multiply_adds / 1e6:.1f} million multiply-adds")
-    counts = Counter(operator.name for operator in inspection.operators)
+    counts = Counter(safe(operator.name) for operator in inspection.operators)
     print(
         f"{len(inspection.operators)} operators: {', '.join(f'{count} {name}' for name, count in counts.most_common())}"
     )
@@ -136,7 +137,7 @@ def _print_inspection(path: Path, inspection: Inspection, *, each: bool) -> None
     if each:
         for number, operator in enumerate(inspection.operators):
             print(
-                f"  {number:3} {operator.name:20} -> {operator.output_shape!s:22} "
+                f"  {number:3} {safe(operator.name):20} -> {operator.output_shape!s:22} "
                 f"{operator.multiply_adds:>12} {operator.parameter_bytes:>9} bytes  {operator.weights}"
             )
     _print_edge_tpu(inspection)
@@ -145,7 +146,9 @@ def _print_inspection(path: Path, inspection: Inspection, *, each: bool) -> None
 def _print_edge_tpu(inspection: Inspection) -> None:
     whole = len(inspection.operators)
     print(f"Edge TPU (estimated): takes {inspection.on_edge_tpu} of {whole} operators")
-    obstacles = Counter((operator.name, operator.obstacle) for operator in inspection.operators if operator.obstacle)
+    obstacles = Counter(
+        (safe(operator.name), safe(operator.obstacle)) for operator in inspection.operators if operator.obstacle
+    )
     for (name, obstacle), count in obstacles.items():
         print(f"  {count} {name} fall back to the processor: {obstacle}")
     behind = whole - inspection.on_edge_tpu - sum(obstacles.values())

@@ -7,9 +7,8 @@ import os
 import socket
 import sys
 import time
-from typing import Any
 
-from edge_agent.foreign_text import safe
+from edge_agent.foreign_text import SafeFormatter
 
 log = logging.getLogger(__name__)
 
@@ -109,18 +108,6 @@ def log_handler(program: str = "edge-agent") -> logging.Handler:
     # The journal and a terminal's reader add nothing to a line without a time.
     handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     return handler
-
-
-class SafeFormatter(logging.Formatter):
-    """Every message is one line of characters that can be seen, whatever names are in it; a traceback is indented."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
-        """Give the line."""
-        return safe(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802  (logging's own name)
-        """Give the traceback, in which an error's own message may hold anything."""
-        return "\n".join(f"  {safe(line)}" for line in super().formatException(ei).split("\n"))
 
 
 def _is_the_journal(file: int) -> bool:

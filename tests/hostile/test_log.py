@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import json
 import logging
+import shutil
 import sys
 
 import pytest
 
+from converter.cli import main as convert
 from edge_agent.commands.options import alert_line
+from edge_agent.config.model import shipped
 from edge_agent.errors import CommandError
-from edge_agent.foreign_text import safe, safe_lines
-from edge_agent.host.systemd import SafeFormatter
+from edge_agent.foreign_text import SafeFormatter, SafeReportFormatter, safe, safe_lines
 from edge_agent.messages.command import read_command
+from tests.hostile.pictures import jpeg
 from tests.journeys.agent import run_command
+from training.cli import main as train
 
 FOREIGN = [
     "door\n12:00:00 ERROR   forged",
@@ -90,3 +94,38 @@ def test_a_file_name_is_shown_and_not_obeyed(tmp_path):
     assert done.returncode == 1
     assert "\x1b" not in done.stdout + done.stderr
     assert not [line for line in (done.stdout + done.stderr).splitlines() if "forged" in line and "\\x1b" not in line]
+
+
+def assert_nothing_is_obeyed(said):
+    assert "\x1b" not in said
+    assert [line for line in said.splitlines() if "forged" in line]
+    assert not [line for line in said.splitlines() if line.startswith("forged")]
+
+
+def test_a_hostile_model_name_is_shown_and_not_obeyed_by_edge_convert(tmp_path, capfd):
+    model = tmp_path / "a\nforged\x1b[2J.tflite"
+    shutil.copy(shipped("models") / "masks.tflite", model)
+
+    convert(["inspect", str(model)])
+    convert(["inspect", str(tmp_path / "is not there\nforged\x1b[2J.tflite")])
+
+    assert_nothing_is_obeyed("".join(capfd.readouterr()))
+
+
+def test_hostile_names_in_a_data_set_are_shown_and_not_obeyed_by_edge_train(tmp_path, capfd):
+    folder = tmp_path / "shop\nforged\x1b[2J" / "with_mask"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        (folder / f"{number}\nforged\x1b[2J.jpg").write_bytes(jpeg())
+    (folder / "broken\nforged\x1b[2J.jpg").write_bytes(b"no picture")
+
+    assert train(["explore", str(tmp_path)]) == 0
+    train(["explore", str(folder / "is not there\nforged\x1b[2J")])
+
+    assert_nothing_is_obeyed("".join(capfd.readouterr()))
+
+
+def test_a_report_in_the_log_keeps_its_lines_and_nothing_else():
+    record = logging.LogRecord("training", logging.INFO, "", 0, "%s", ("source  faces\n\x1b[2Jshop  3",), None)
+
+    assert SafeReportFormatter("%(message)s").format(record) == "source  faces\n\\x1b[2Jshop  3"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.foreign_text import safe
 from training.commands.options import add_command
 
 if TYPE_CHECKING:
@@ -52,5 +53,5 @@ def write_pictures(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     for purpose, kinds in done.written.items():
-        print(f"{options.output / purpose}: {', '.join(f'{count} {kind}s' for kind, count in kinds.items())}")
+        print(safe(f"{options.output / purpose}: {', '.join(f'{count} {kind}s' for kind, count in kinds.items())}"))
     return 0

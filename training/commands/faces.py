@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.foreign_text import safe
 from training.commands.options import add_command, add_recipe_options
 
 if TYPE_CHECKING:
@@ -32,5 +33,5 @@ def train_faces(options: argparse.Namespace) -> int:
     recipe = read_recipe(options.recipe, changes=options.changes)
     folder = options.output or Path("runs") / recipe.name
     run(recipe, folder=folder)
-    print(folder / "model.keras")
+    print(safe(str(folder / "model.keras")))
     return 0

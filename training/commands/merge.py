@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.foreign_text import safe
 from training.commands.options import add_command
 
 if TYPE_CHECKING:
@@ -36,5 +37,5 @@ def merge_runs(options: argparse.Namespace) -> int:
     if not 0 <= options.share <= 1:
         raise ConfigError(f"--share {options.share:g}: has to be between 0 and 1")
     count = merge(options.run, options.other, options.output, share=options.share)
-    print(f"{options.output / 'model.keras'}: {count} validation faces kept apart by both")
+    print(safe(f"{options.output / 'model.keras'}: {count} validation faces kept apart by both"))
     return 0

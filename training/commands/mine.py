@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.foreign_text import safe
 from training.commands.options import add_command
 
 if TYPE_CHECKING:
@@ -49,5 +50,7 @@ def mine_detections(options: argparse.Namespace) -> int:
         detector=options.detector,
         teacher=options.teacher,
     )
-    print(f"{options.output / 'annotations.json'}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
+    print(
+        safe(f"{options.output / 'annotations.json'}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
+    )
     return 0

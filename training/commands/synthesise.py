@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.foreign_text import safe
 from training.commands.options import add_command
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ def draw_masks(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     for line in done.unreadable:
-        print(line, file=sys.stderr)
+        print(safe(line), file=sys.stderr)
     if done.without_face:
         print(f"{done.without_face} pictures without a face were left out", file=sys.stderr)
     for label, count in done.written.items():
-        print(f"{label:<24}{count:>7}")
-    print(options.output)
+        print(f"{safe(label):<24}{count:>7}")
+    print(safe(str(options.output)))
     return 0

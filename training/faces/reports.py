@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from edge_agent.domain import Box
+from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import cut_region, resize
 from training.faces.judge import SceneDetections, match, report
@@ -70,7 +71,9 @@ def write_reports(all_detections: Sequence[SceneDetections], folder: Path) -> di
     for source in sorted({detections.scene.source for detections in all_detections}):
         reports[source] = report([detections for detections in all_detections if detections.scene.source == source])
     lines = [f"{'source':<16}" + "".join(f"{band:>14}" for band in reports["all"])]
-    lines += [f"{name:<16}" + "".join(f"{value:>14.4f}" for value in one.values()) for name, one in reports.items()]
+    lines += [
+        f"{safe(name):<16}" + "".join(f"{value:>14.4f}" for value in one.values()) for name, one in reports.items()
+    ]
     (folder / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "report.json").write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
     return reports

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import safe
 from training.faces.fitting import BEST, detect_all, fit
 from training.faces.keras_detector import KerasDetector
 from training.faces.listing import write_listing
@@ -72,7 +73,7 @@ def _open(recipe: FaceRecipe, folder: Path) -> SceneSet:
         teacher.remember()
     log.info("%s", scenes.table())
     if scenes.unreadable:
-        shown = "\n  ".join(scenes.unreadable[:UNREADABLE_SHOWN])
+        shown = "\n  ".join(map(safe, scenes.unreadable[:UNREADABLE_SHOWN]))
         log.warning("%d pictures cannot be read and are left out:\n  %s", len(scenes.unreadable), shown)
     return scenes
 

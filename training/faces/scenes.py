@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_agent.errors import ConfigError, PictureError
+from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
 from training.masks.examples import list_pictures, read_corrections, read_ignored, read_scenes
 from training.masks.split import choose_held_out, duplicate_groups, hashes_apart, perceptual_hash
@@ -67,7 +68,7 @@ class SceneSet:
             learnt = [scene for scene in self.learnt if scene.source == source]
             judging = [scene for scene in self.judging if scene.source == source]
             lines.append(
-                f"{source:<24} {len(learnt):>7} {sum(len(scene.faces) for scene in learnt):>7} "
+                f"{safe(source):<24} {len(learnt):>7} {sum(len(scene.faces) for scene in learnt):>7} "
                 f"{sum(len(scene.ignored) for scene in learnt):>8} {len(judging):>8} "
                 f"{sum(len(scene.faces) for scene in judging):>7}"
             )

@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_agent.domain import LABELS, Box
 from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import safe
 from training.masks import examples as faces
 from training.masks.landmarks import LandmarkDetector
 from training.masks.pack import Pack, open_pack
@@ -80,7 +81,8 @@ class DataSet:
                 example = part.example(row)
                 counts.setdefault((example.source, example.label), [0, 0])[side] += 1
         lines += [
-            f"{source:<28} {label:<22} {one:>7} {other:>8}" for (source, label), (one, other) in sorted(counts.items())
+            f"{safe(source):<28} {safe(label):<22} {one:>7} {other:>8}"
+            for (source, label), (one, other) in sorted(counts.items())
         ]
         if self.kept_apart:
             lines.append(f"{self.kept_apart} faces left out: their picture, or one like it, judges elsewhere")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_agent.foreign_text import safe
 from training.masks.fitting import Epoch
 from training.masks.judge import Verdicts, report_text
 
@@ -54,7 +55,7 @@ def write_reports(verdicts: Verdicts, sources: Sequence[str], folder: Path) -> d
     reports = {"all": verdicts.report()}
     for source in sorted(set(sources)):
         reports[source] = verdicts.part(names == source).report()
-    text = "\n\n".join(report_text(name, report) for name, report in reports.items())
+    text = "\n\n".join(report_text(safe(name), report) for name, report in reports.items())
     (folder / "report.txt").write_text(text + "\n", encoding="utf-8")
     (folder / "report.json").write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
     return reports

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import safe
 from training.masks.batches import plain_pixels
 from training.masks.dataset import DataSet, open_data_set
 from training.masks.fitting import fit, judge, read_state, trained_network
@@ -94,7 +95,7 @@ def _claim(folder: Path, recipe: MaskRecipe) -> None:
 def _tell(data_set: DataSet) -> None:
     log.info("%s", data_set.table())
     if data_set.unreadable:
-        shown = "\n  ".join(data_set.unreadable[:UNREADABLE_SHOWN])
+        shown = "\n  ".join(map(safe, data_set.unreadable[:UNREADABLE_SHOWN]))
         log.warning("%d pictures cannot be read and are left out:\n  %s", len(data_set.unreadable), shown)
 
 

@@ -13,6 +13,7 @@ from converter.labelled_faces import faces_in
 from converter.progress import say, with_progress
 from converter.writing import write_together
 from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import safe
 from edge_agent.vision.card import read_detector_card
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import read_picture
@@ -79,7 +80,7 @@ def calibrate_detector(options: argparse.Namespace) -> int:
     )
     written = card.model_copy(update={"min_score": chosen.min_score})
     write_together({options.model: written.to_json().encode()})
-    print(options.model)
+    print(safe(str(options.model)))
     return 0
 
 

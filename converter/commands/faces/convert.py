@@ -11,6 +11,7 @@ from converter.model_kind import CARD_SUFFIX
 from converter.progress import say
 from converter.writing import refuse_to_overwrite, write_together
 from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ def convert_detector(options: argparse.Namespace) -> int:
     files = detector_files(card, list(contents.values()), folder=options.output)
     write_together(files)
     for path in files:
-        print(path)
+        print(safe(str(path)))
     return 0
 
 

@@ -24,6 +24,7 @@ from converter.faces.evaluation import SMALLEST_PX, Band, DetectorReport, evalua
 from converter.labelled_faces import faces_in
 from converter.model_kind import CARD_SUFFIX
 from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import safe
 from edge_agent.vision.classifier import open_classifier
 
 if TYPE_CHECKING:
@@ -120,21 +121,22 @@ def _print_table(reports: Sequence[DetectorReport]) -> None:
     first = reports[0]
     print(f"{first.pictures} pictures, {first.faces} faces of {SMALLEST_PX:g} px and more", end="")
     print(f", {first.empty_pictures} pictures without people" if first.empty_pictures else "")
-    width = max(len(one.name) for one in reports)
+    width = max(len(safe(one.name)) for one in reports)
     columns = " ".join(f"{_band(name):>10}" for name in first.ap)
     print(f"{'average precision':{width}} {columns}  from score   found  false  in empty      ms   time")
     for one in reports:
         values = " ".join(f"{value:>10.3f}" for value in one.ap.values())
         in_empty = f"{one.false_detections_in_empty:>8.3f}" if one.empty_pictures else f"{'-':>8}"
         at_score = f"{one.min_score:>10.3g}  {one.recall:>6.3f} {one.false_detections:>6.3f}  {in_empty}"
-        print(f"{one.name:{width}} {values}  {at_score} {one.median_ms:>7.2f}  {one.median_ms / first.median_ms:>5.2f}")
+        times = f"{one.median_ms:>7.2f}  {one.median_ms / first.median_ms:>5.2f}"
+        print(f"{safe(one.name):{width}} {values}  {at_score} {times}")
     print("found: share of the faces; false: detections a picture that are no annotated face; time: against the first")
     what = "found" if first.read_right is None else "found / found and read right"
     for sort, bands in first.bands.items():
         print(f"{what}, by {sort.replace('_px', ' in px')}:")
         for name, band in bands.items():
             shares = " ".join(f"{_share(one.bands[sort][name]):>13}" for one in reports)
-            print(f"  {name:<22} {band.faces:>6} faces {shares}")
+            print(f"  {safe(name):<22} {band.faces:>6} faces {shares}")
 
 
 def _share(band: Band) -> str:

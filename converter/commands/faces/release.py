@@ -15,6 +15,7 @@ from converter.model_kind import CARD_SUFFIX
 from converter.progress import say
 from converter.writing import write_together
 from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import safe
 from edge_agent.vision.card import read_detector_card
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     for path in before - set(files):
         path.unlink(missing_ok=True)
     for path in (*files, model_card):
-        print(path)
+        print(safe(str(path)))
     return 0
 
 

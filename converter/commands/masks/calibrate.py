@@ -8,6 +8,7 @@ from converter.commands.options import faces_of
 from converter.masks.card_fitting import fitted_aloud
 from converter.masks.proof import prove
 from converter.writing import write_together
+from edge_agent.foreign_text import safe
 from edge_agent.vision.card import card_path, model_bytes, read_classifier_card
 
 if TYPE_CHECKING:
@@ -20,5 +21,5 @@ def calibrate_classifier(options: argparse.Namespace) -> int:
     fitted = fitted_aloud(card, content, faces_of(options), false_alarm_fraction=options.false_alarms)
     prove(content, fitted)
     write_together({card_path(options.model): fitted.to_json().encode()})
-    print(card_path(options.model))
+    print(safe(str(card_path(options.model))))
     return 0

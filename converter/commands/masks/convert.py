@@ -19,6 +19,7 @@ from converter.progress import say, working
 from converter.silence import quiet_tensorflow
 from converter.writing import refuse_to_overwrite, write_together
 from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import safe
 from edge_agent.vision.card import card_path
 from edge_agent.vision.classifier import open_classifier
 
@@ -71,7 +72,7 @@ def convert_classifier(options: argparse.Namespace) -> int:
         files |= write_report(options.report, made[0], calibration, choices, model)
     write_together(files, prove=lambda: _open_all(models))
     for target in files:
-        print(target)
+        print(safe(str(target)))
     return 0
 
 

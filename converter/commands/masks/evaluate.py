@@ -13,6 +13,7 @@ from converter.masks.evaluation import Evaluation, Judged, evaluate
 from converter.masks.gate import Verdict, hold_against
 from converter.masks.metrics import Metrics, better_order
 from converter.progress import say
+from edge_agent.foreign_text import safe
 
 if TYPE_CHECKING:
     import argparse
@@ -38,9 +39,9 @@ def evaluate_classifiers(options: argparse.Namespace) -> int:
 
 def _print_evaluation(evaluation: Evaluation, verdict: Verdict | None) -> None:
     for judged in evaluation.judged:
-        print(f"{judged.candidate.path} ({judged.candidate.runtime})")
+        print(safe(f"{judged.candidate.path} ({judged.candidate.runtime})"))
         for line in described(judged.candidate.choices) if judged.candidate.choices else ():
-            print(f"  {line}")
+            print(safe(f"  {line}"))
         _print_metrics(judged.metrics)
         _print_bands(judged)
         if better_order(judged.metrics):
@@ -48,11 +49,11 @@ def _print_evaluation(evaluation: Evaluation, verdict: Verdict | None) -> None:
         print()
     for one in evaluation.agreements:
         print(
-            f"{one.first} and {one.second} agree on {one.same} of {one.faces} faces "
+            f"{safe(str(one.first))} and {safe(str(one.second))} agree on {one.same} of {one.faces} faces "
             f"({one.same / max(1, one.faces):.2%}); largest difference of a score {one.largest_score_difference:.3f}"
         )
     if verdict and not verdict.objections:
-        print(f"the gate is open: recall holds against {verdict.against}")
+        print(safe(f"the gate is open: recall holds against {verdict.against}"))
 
 
 def _print_metrics(metrics: Metrics) -> None:
@@ -72,4 +73,5 @@ def _print_bands(judged: Judged) -> None:
         for name, metrics in bands.items():
             known = [label for label in metrics.labels if metrics.recall(label).of]
             recalls = ", ".join(f"{label} {metrics.recall(label)}" for label in known)
-            print(f"  {sort} {name:>{width}}: {metrics.faces} faces, read right {metrics.accuracy}; recall {recalls}")
+            figures = f"{metrics.faces} faces, read right {metrics.accuracy}; recall {recalls}"
+            print(f"  {safe(sort)} {safe(name):>{width}}: {figures}")

@@ -17,6 +17,7 @@ from converter.model_kind import TFLITE_SUFFIX
 from converter.progress import say
 from converter.writing import write_together
 from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import safe
 from edge_agent.vision.card import ClassifierCard, card_path, model_bytes, read_classifier_card
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
     }
     write_together(files)
     for path in files:
-        print(path)
+        print(safe(str(path)))
     return 0
 
 
