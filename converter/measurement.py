@@ -87,8 +87,8 @@ def measure_detector(card_file: Path, network: str, *, runtime: str, threads: in
         raise ModelError(f"{card_file}: names no network {network}")
     alone = card.model_copy(update={"files": tuple(file for file in card.files if file.file == network)})
     interpreter = Interpreter(content, runtime="litert" if runtime == "litert" else "tflite-runtime", threads=threads)
-    detector = TfliteDetector(alone, [interpreter], name=card.name, min_score=card.min_score, smallest_px=1)
     load_ms = (time.perf_counter() - started) * 1000
+    detector = TfliteDetector(alone, [lambda: interpreter], name=card.name, min_score=card.min_score, smallest_px=1)
     picture = a_picture_with_faces()
     return _cost(lambda: detector.detect(picture), load_ms, seconds=seconds)
 

@@ -90,7 +90,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         UnavailableError: the state folder cannot be written, or another agent works there.
     """
     # Each worker has interpreters of its own; the first of them shows whether the models can be used.
-    models = {name: open_models(config) for name in config.cameras}
+    models = {name: open_models(config, checked=number > 0) for number, name in enumerate(config.cameras)}
     _, classifier = next(iter(models.values()))
     pictures = open_pictures(config.crops_folder, config.crops)
     log.info("masks: %s in %s; faces: %s", classifier.card.name, classifier.runtime, config.faces.detector)
@@ -201,7 +201,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 reporter=reporter,
                 pictures=open_pictures(config.snapshots_folder, crops),
                 snapshots=Retention(config.snapshots_folder, keep_days=crops.keep_days, keep_bytes=snapshot_bytes),
-                open_detector=lambda: open_models(config)[0],
+                open_detector=lambda: open_models(config, checked=True)[0],
                 reload=reload,
             ),
             bridge=bridge,
@@ -314,24 +314,28 @@ def is_at_work(state_dir: Path) -> bool:
     return False
 
 
-def open_models(config: Config) -> tuple[FaceDetector, MaskClassifier]:
-    """Load both models.
+def open_models(config: Config, *, checked: bool = False) -> tuple[FaceDetector, MaskClassifier]:
+    """Load both models; `checked` says that they were opened before and their golden vectors held.
 
     Raises:
         ModelError: a model or its card is missing or does not fit.
     """
-    detector = open_detector(config.faces, runtime=config.runtime, threads=config.threads)
-    return detector, open_mask_classifier(config)
+    detector = open_detector(config.faces, runtime=config.runtime, threads=config.threads, checked=checked)
+    return detector, open_mask_classifier(config, checked=checked)
 
 
-def open_mask_classifier(config: Config) -> MaskClassifier:
+def open_mask_classifier(config: Config, *, checked: bool = False) -> MaskClassifier:
     """Load the mask classifier.
 
     Raises:
         ModelError: the model or its card is missing or does not fit.
     """
     return open_classifier(
-        config.mask_model, runtime=config.runtime, threads=config.threads, labels=config.masks.labels
+        config.mask_model,
+        runtime=config.runtime,
+        threads=config.threads,
+        labels=config.masks.labels,
+        checked=checked,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
@@ -68,8 +69,8 @@ def prove_detector(card: DetectorCard, contents: Sequence[bytes]) -> None:
     """
     with quiet_tensorflow():
         for runtime in _working_runtimes(contents[0], name=card.name):
-            interpreters = [open_interpreter(content, name=card.name, runtime=runtime) for content in contents]
-            detector = TfliteDetector(card, interpreters, name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)
+            openers = [partial(open_interpreter, content, name=card.name, runtime=runtime) for content in contents]
+            detector = TfliteDetector(card, openers, name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)
             detector.check_golden()
 
 
@@ -149,8 +150,8 @@ def _with_golden(
 
 def _surest(card: DetectorCard, content: bytes, runtime: RuntimeName, picture: Image) -> Face | None:
     """The surest face that the one network of a card finds in a picture."""
-    interpreter = open_interpreter(content, name=card.name, runtime=runtime)
-    detector = TfliteDetector(card, [interpreter], name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)
+    opener = partial(open_interpreter, content, name=card.name, runtime=runtime)
+    detector = TfliteDetector(card, [opener], name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)
     return next(iter(detector.detect(picture)), None)
 
 

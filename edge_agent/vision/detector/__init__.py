@@ -18,8 +18,12 @@ class FaceDetector(Protocol):
         ...
 
 
-def open_detector(config: FacesConfig, *, runtime: RuntimeChoice = "auto", threads: int = 1) -> FaceDetector:
+def open_detector(
+    config: FacesConfig, *, runtime: RuntimeChoice = "auto", threads: int = 1, checked: bool = False
+) -> FaceDetector:
     """Build the detector that the configuration names; `runtime` and `threads` are for TFLite only.
+
+    `checked`: the same one was opened before, so its golden faces are not looked for again.
 
     Raises:
         ModelError: its network is missing, is no detector, or this OpenCV cannot run it.
@@ -34,6 +38,7 @@ def open_detector(config: FacesConfig, *, runtime: RuntimeChoice = "auto", threa
                 smallest_px=config.min_face_px,
                 runtime=runtime,
                 threads=threads,
+                checked=checked,
             )
         case "haar":
             from edge_agent.vision.detector.haar import HaarDetector

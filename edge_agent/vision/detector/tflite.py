@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from edge_agent.vision.tensors import input_table
 from edge_agent.vision.tflite import Interpreter, RuntimeChoice, Tensor, open_interpreter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,33 +43,30 @@ class TfliteDetector:
     def __init__(
         self,
         card: DetectorCard,
-        interpreters: Sequence[Interpreter],
+        open_interpreters: Sequence[Callable[[], Interpreter]],
         *,
         name: str,
         min_score: float,
         smallest_px: float,
     ) -> None:
-        """Hold the shapes of the networks against the card.
+        """Open nothing yet: a network takes 12 MB, and a camera needs one of them.
 
         `smallest_px` is the shorter side, in pixels of the picture, of the smallest face wanted. It chooses the size of
         the input; smaller faces that are found nevertheless cost nothing and are not kept back.
-
-        Raises:
-            ModelError: shapes or dtypes differ from the card.
         """
         self.card = card
+        self._open_interpreters = tuple(open_interpreters)
         self._name = name
         self._min_score = min_score
         self._smallest_px = smallest_px
-        self._networks = [
-            _Network(file.input, card.strides, interpreter, name=f"{name}: {file.file}")
-            for file, interpreter in zip(card.files, interpreters, strict=True)
-        ]
+        self._sizes = [(file.input.width, file.input.height) for file in card.files]
+        self._networks: dict[int, _Network] = {}
 
     def detect(self, image: Image) -> list[Face]:
         """Find faces; an empty picture holds none.
 
         Raises:
+            ModelError: the network for this size of picture differs from the card.
             PictureError: the pixels are not BGR, uint8.
         """
         if image.dtype != np.uint8 or image.ndim != PICTURE_AXES or image.shape[2] != COLOURS:
@@ -78,9 +76,16 @@ class TfliteDetector:
             )
         if not image.size:
             return []
-        size = (image.shape[1], image.shape[0])
-        chosen = choose_input([network.size for network in self._networks], size, self._wanted_scale)
+        chosen = choose_input(self._sizes, (image.shape[1], image.shape[0]), self._wanted_scale)
+        if chosen not in self._networks:
+            self._networks[chosen] = self._opened(chosen)
         return self._networks[chosen].detect(image, min_score=self._min_score)
+
+    def _opened(self, number: int) -> _Network:
+        file = self.card.files[number]
+        return _Network(
+            file.input, self.card.strides, self._open_interpreters[number](), name=f"{self._name}: {file.file}"
+        )
 
     @property
     def _wanted_scale(self) -> float:
@@ -88,13 +93,14 @@ class TfliteDetector:
         return self.card.smallest_px / self._smallest_px
 
     def check_golden(self) -> None:
-        """Look at the card's picture with every network and hold the faces against those on the card.
+        """Look at the card's picture with every network, one after the other, and hold the faces against the card's.
 
         Raises:
-            ModelError: this runtime finds others.
+            ModelError: shapes or dtypes differ from the card, or this runtime finds other faces.
         """
         picture = self.card.golden_image()
-        for file, network in zip(self.card.files, self._networks, strict=True):
+        for number, file in enumerate(self.card.files):
+            network = self._opened(number)
             lowest = min(golden.score for golden in file.golden) - GOLDEN_TOLERANCE
             found = network.detect(picture, min_score=max(lowest, 0.0))
             for golden in file.golden:
@@ -116,11 +122,6 @@ class _Network:
         table = input_table(card, scale=tensor.scale, zero_point=tensor.zero_point)
         is_identity = table.dtype == np.uint8 and bool(np.array_equal(table, np.arange(256)))
         self._table = None if is_identity else table
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the input in pixels."""
-        return self._card.width, self._card.height
 
     @property
     def runtime(self) -> str:
@@ -155,8 +156,9 @@ def open_tflite_detector(
     smallest_px: float,
     runtime: RuntimeChoice = "auto",
     threads: int = 1,
+    checked: bool = False,
 ) -> TfliteDetector:
-    """Load a card with its networks, and check that they fit each other and this machine.
+    """Load a card with its networks, and check that they fit each other and this machine, unless it was `checked`.
 
     Without a `min_score` the card's own counts.
 
@@ -164,13 +166,14 @@ def open_tflite_detector(
         ModelError: something is missing, damaged or does not fit.
     """
     card, contents = read_detector_card(card_file)
-    interpreters = [
-        open_interpreter(content, name=str(card_file.parent / file.file), runtime=runtime, threads=threads)
+    openers = [
+        partial(open_interpreter, content, name=str(card_file.parent / file.file), runtime=runtime, threads=threads)
         for file, content in zip(card.files, contents, strict=True)
     ]
     least = card.min_score if min_score is None else min_score
-    detector = TfliteDetector(card, interpreters, name=str(card_file), min_score=least, smallest_px=smallest_px)
-    detector.check_golden()
+    detector = TfliteDetector(card, openers, name=str(card_file), min_score=least, smallest_px=smallest_px)
+    if not checked:
+        detector.check_golden()
     return detector
 
 

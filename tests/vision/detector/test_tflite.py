@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import partial
 from typing import Any
 
 import cv2
@@ -83,10 +84,18 @@ def a_card(*sizes: tuple[int, int], smallest_px: float = 16, golden_score: float
     )
 
 
+def itself(interpreter: Any) -> Any:
+    return interpreter
+
+
 def a_detector(*sizes: tuple[int, int], smallest_px: float = 8, min_score: float = 0.5, **card: float):
     interpreters: list[Any] = [BrightCells(*size) for size in sizes]
     detector = TfliteDetector(
-        a_card(*sizes, **card), interpreters, name="faces.json", min_score=min_score, smallest_px=smallest_px
+        a_card(*sizes, **card),
+        [partial(itself, interpreter) for interpreter in interpreters],
+        name="faces.json",
+        min_score=min_score,
+        smallest_px=smallest_px,
     )
     return detector, interpreters
 
@@ -178,19 +187,42 @@ def test_pixels_of_another_layout_are_refused_clearly(pixels):
         detector.detect(pixels)
 
 
+def test_only_the_network_for_the_size_of_the_pictures_is_opened():
+    opened: list[str] = []
+
+    def opener(name: str, interpreter: Any) -> Any:
+        opened.append(name)
+        return interpreter
+
+    detector = TfliteDetector(
+        a_card((64, 64), (128, 64)),
+        [partial(opener, "square", BrightCells(64, 64)), partial(opener, "wide", BrightCells(128, 64))],
+        name="faces.json",
+        min_score=0.5,
+        smallest_px=8,
+    )
+
+    for _ in range(3):
+        detector.detect(a_picture(128, 64, face=(32, 16)))
+
+    assert opened == ["wide"]
+
+
 def test_a_card_for_another_input_is_refused():
     interpreter: Any = BrightCells(64, 32)
+    detector = TfliteDetector(a_card((64, 64)), [lambda: interpreter], name="faces.json", min_score=0.5, smallest_px=16)
 
     with pytest.raises(ModelError, match=r"faces-64x64.tflite: the card does not fit: input \(1, 32, 64, 3\)"):
-        TfliteDetector(a_card((64, 64)), [interpreter], name="faces.json", min_score=0.5, smallest_px=16)
+        detector.check_golden()
 
 
 def test_a_network_with_other_outputs_is_no_detector():
     other: Any = BrightCells(64, 64)
     other.outputs = (tensor(1, (1, 2)),)
+    detector = TfliteDetector(a_card((64, 64)), [lambda: other], name="faces.json", min_score=0.5, smallest_px=16)
 
     with pytest.raises(ModelError, match=r"no face detector with stride 8: its outputs are \(1, 2\)"):
-        TfliteDetector(a_card((64, 64)), [other], name="faces.json", min_score=0.5, smallest_px=16)
+        detector.check_golden()
 
 
 def test_a_runtime_that_finds_the_golden_face_passes():
