@@ -25,23 +25,37 @@ START_SECONDS = 90.0
 PLUGINS = "rabbitmq_management,rabbitmq_mqtt,rabbitmq_auth_mechanism_ssl"
 # PostgreSQL does not run as root; Debian made this user for it.
 UNPRIVILEGED = "postgres"
+HERE = Path("/")
 
 
-def _as_unprivileged(command: Sequence[str]) -> list[str]:
+def _as_unprivileged(command: Sequence[str], *, root: Path = HERE) -> list[str]:
+    if root != HERE:
+        return within(root, command, user=UNPRIVILEGED)
     return ["setpriv", f"--reuid={UNPRIVILEGED}", "--clear-groups", *command] if os.geteuid() == 0 else [*command]
+
+
+def within(root: Path, command: Sequence[str], *, user: str) -> list[str]:
+    """A command in another Debian, with its own processes, which are gone when it is killed, and this network."""
+    script = f'mount -t proc proc {root}/proc && exec chroot --userspec={user} {root} "$@"'
+    return ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "bash", "-c", script, "bash", *command]
 
 
 class Postgres:
     """A PostgreSQL server with one database; use it as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, root: Path = HERE, durable: bool = False) -> None:
+        """Prepare one, of the Debian in `root`; a durable one writes as if the power could be cut."""
         # Not pytest's own folder, which it shuts to every other user, and so to the server's.
-        self.folder = Path(tempfile.mkdtemp(prefix="maskwatch-postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="maskwatch-postgres-", dir=root / "tmp"))
         self.port = free_port()
-        self._programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+        self._root, self._durable = root, durable
+        programs = (root / "usr/lib/postgresql").glob("*/bin")
+        self._programs = HERE / max(programs, key=lambda path: int(path.parent.name)).relative_to(root)
+        self._data = str(HERE / self.folder.relative_to(root) / "data")
         self._process: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
-            shutil.chown(self.folder, UNPRIVILEGED)
+            user = _as_unprivileged(["id", "-u"], root=root)
+            os.chown(self.folder, int(subprocess.run(user, check=True, capture_output=True).stdout), -1)
 
     @property
     def conninfo(self) -> str:
@@ -49,21 +63,22 @@ class Postgres:
         return f"host=127.0.0.1 port={self.port} user=fleet dbname=postgres"
 
     def __enter__(self) -> Postgres:
-        data = self.folder / "data"
-        command = [self._programs / "initdb", "-D", data, "-U", "fleet", "--auth=trust", "--no-sync", "-E", "UTF8"]
-        subprocess.run(_as_unprivileged([*map(str, command), "--locale=C"]), check=True, capture_output=True)
+        command = [str(self._programs / "initdb"), "-D", self._data, "-U", "fleet", "--auth=trust", "--no-sync"]
+        command += ["-E", "UTF8", "--locale=C"]
+        subprocess.run(_as_unprivileged(command, root=self._root), check=True, capture_output=True)
         self.start()
         return self
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "shared_buffers": "32MB"}
-        # The machine stays up: what the server wrote is there when it alone is killed.
-        settings |= {"fsync": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
-        command = [str(self._programs / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
+        if not self._durable:
+            # The machine stays up: what the server wrote is there when it alone is killed.
+            settings |= {"fsync": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
+        command = [str(self._programs / "postgres"), "-D", self._data, "-p", str(self.port)]
         command += [f"-c{name}={value}" for name, value in settings.items()]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(_as_unprivileged(command), stdout=log, stderr=log)
+            self._process = subprocess.Popen(_as_unprivileged(command, root=self._root), stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -75,9 +90,9 @@ class Postgres:
         raise AssertionError((self.folder / "log").read_text())
 
     def stop(self) -> None:
-        """End it as a power cut of the server would end its connections: at once."""
+        """End it at once; in another Debian by killing everything of it."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)
+            self._process.send_signal(signal.SIGQUIT if self._root == HERE else signal.SIGKILL)
             self._process.wait(timeout=20)
             self._process = None
 
@@ -96,63 +111,70 @@ class Postgres:
 class RabbitMq:
     """A node of RabbitMQ with its MQTT and management plug-ins; use it as a context manager."""
 
-    def __init__(self, folder: Path, *, settings: str = "") -> None:
-        self.folder = folder / "rabbitmq"
+    def __init__(self, folder: Path, *, root: Path = HERE, name: str = "", settings: str = "") -> None:
+        """Prepare a node in a folder, which lies in the Debian at `root`; nodes of one cluster have names."""
+        self.folder = folder / f"rabbitmq{name}"
         self.folder.mkdir()
         self.port, self.mqtt_port, self.management_port = free_port(), free_port(), free_port()
-        self.name = f"fleet-{secrets.token_hex(4)}@localhost"
+        self.name = f"{name or 'fleet-' + secrets.token_hex(4)}@localhost"
+        self._root = root
         (self.folder / "plugins").write_text(f"[{PLUGINS}].")
+        # Nodes of a cluster know each other by it.
+        (self.folder / ".erlang.cookie").write_text("MASKWATCHFLEET")
+        (self.folder / ".erlang.cookie").chmod(0o400)
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
-            f"mqtt.listeners.tcp.1 = 127.0.0.1:{self.mqtt_port}\n"
             f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.management_port}\n"
             "mqtt.vhost = maskwatch\nlog.console = true\nlog.console.level = warning\nlog.file = false\n"
-            f"disk_free_limit.absolute = 100MB\n{settings}"
+            f"disk_free_limit.absolute = 100MB\n{settings or f'mqtt.listeners.tcp.1 = 127.0.0.1:{self.mqtt_port}'}\n"
         )
+        self._distribution_port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> RabbitMq:
         self.start()
+        self.wait()
         return self
 
     def start(self) -> None:
-        """Start it and wait until its management answers."""
-        home = self.folder
+        """Start it."""
+        home = str(HERE / self.folder.relative_to(self._root))
         environment = {
-            **os.environ,
-            "HOME": str(home),
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": home,
+            "LC_ALL": "C.UTF-8",
             "RABBITMQ_NODENAME": self.name,
-            "RABBITMQ_MNESIA_BASE": str(home / "data"),
-            "RABBITMQ_LOG_BASE": str(home / "log"),
-            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
-            "RABBITMQ_DIST_PORT": str(free_port()),
-            "RABBITMQ_PID_FILE": str(home / "pid"),
+            "RABBITMQ_MNESIA_BASE": f"{home}/data",
+            "RABBITMQ_LOG_BASE": f"{home}/log",
+            "RABBITMQ_CONFIG_FILE": f"{home}/rabbitmq.conf",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/plugins",
+            "RABBITMQ_DIST_PORT": str(self._distribution_port),
+            "RABBITMQ_PID_FILE": f"{home}/pid",
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             # Two cores are shared with other tests: threads that wait for work must not turn round and round.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
         }
-        with (home / "log.txt").open("ab") as log:
+        command = ["/usr/lib/rabbitmq/bin/rabbitmq-server"]
+        if self._root != HERE:
+            command = within(self._root, command, user="root")
+        with (self.folder / "log.txt").open("ab") as log:
             self._process = subprocess.Popen(
-                ["/usr/lib/rabbitmq/bin/rabbitmq-server"],
-                env=environment,
-                stdout=log,
-                stderr=log,
-                cwd=home,
-                start_new_session=True,
+                command, env=environment, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
             )
+
+    def wait(self) -> None:
+        """Wait until it listens everywhere; for AMQP it does so last."""
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
+        while time.monotonic() < deadline and self._process and self._process.poll() is None:
             try:
-                # It listens for AMQP last.
                 for port in (self.management_port, self.mqtt_port, self.port):
                     socket.create_connection(("127.0.0.1", port), timeout=2).close()
             except OSError:
                 time.sleep(0.1)
             else:
                 return
-        raise AssertionError((home / "log.txt").read_text())
+        raise AssertionError((self.folder / "log.txt").read_text()[-5000:])
 
     def kill(self) -> None:
         """End it without a last word."""

@@ -281,3 +281,26 @@ def test_a_name_that_no_device_can_have_is_refused(config: FleetConfig, device: 
         admit(config, management, ["hall-9", device])
 
     assert management.get("users/hall-9") is None
+
+
+def test_what_simulated_devices_were_acknowledged_is_all_stored(
+    config: FleetConfig, rabbitmq: RabbitMq, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file, password = tmp_path / "fleet.yaml", tmp_path / "password"
+    file.write_text(config.model_dump_json())
+    password.write_text("guest\n")
+    command = ["simulate", "--config", str(file), "--broker", f"127.0.0.1:{rabbitmq.mqtt_port}", "--devices", "20"]
+    command += ["--username", "guest", "--password-file", str(password), "--ledger", str(tmp_path / "ledger")]
+    command += ["--backlog", "10", "--closed-loop", "--seconds", "2", "--reconnect-spread", "0.5", "--json"]
+    # Debian 12's RabbitMQ knows no other.
+    command += ["--mqtt-version", "3.1.1", "--drain-seconds", "60"]
+
+    with Ingesting(config):
+        status = main(command)
+
+    said = capsys.readouterr()
+    assert said.err == ""
+    found = json.loads(said.out)
+    assert (status, found["missing"], found["twice"], found["gaps"], found["waiting"]) == (0, 0, 0, 0, 0)
+    assert found["acknowledged"] == len((tmp_path / "ledger").read_text().splitlines()) > 200
+    assert found["connects"] == 20

@@ -1,0 +1,129 @@
+"""`maskwatch-fleet simulate`: be thousands of devices, and compare what was acknowledged with what was stored."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edge_agent.config.secrets import read_password
+from fleet import database
+from fleet.config import load
+from fleet.simulation.device import Brokers
+from fleet.simulation.ledger import Balance, Ledger, balance
+from fleet.simulation.simulation import Load, Simulation
+
+NAME = "simulate"
+SUMMARY = "be thousands of devices, and compare what brokers acknowledged with what the database holds"
+EXAMPLE = "maskwatch-fleet simulate --devices 2000 --alerts-per-second 60 --seconds 300"
+STORED_WITHIN_SECONDS = 120.0
+"""Workers are given so long for what is in the queues at the end."""
+LOOK_SECONDS = 0.5
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the devices do, and where."""
+    add = parser.add_argument
+    add("--devices", type=int, default=200, metavar="N", help="connections (default: 200)")
+    add("--prefix", default="sim", metavar="TEXT", help="their ids begin so (default: sim)")
+    add("--alerts-per-second", type=float, default=10.0, metavar="N", help="of all together, by chance (default: 10)")
+    add("--closed-loop", action="store_true", help="send a backlog as fast as it is acknowledged, not paced")
+    add("--backlog", type=int, default=0, metavar="N", help="alerts that wait on each, as after an outage (default: 0)")
+    add("--seconds", type=float, default=60.0, metavar="N", help="how long alerts arise (default: 60)")
+    add("--drain-seconds", type=float, default=600.0, metavar="N", help="how long to wait for the rest (default: 600)")
+    add("--reconnect-spread", type=float, default=5.0, metavar="N", help="seconds over which they connect (default: 5)")
+    add(
+        "--broker",
+        action="append",
+        type=_address,
+        metavar="HOST:PORT",
+        help="where they connect (default: localhost:1883); repeat it",
+    )
+    add("--mqtt-version", choices=("5", "3.1.1"), default="5", help="3.1.1 for RabbitMQ before 3.13 (default: 5)")
+    add("--username", default="", metavar="NAME", help="of all, where there are no certificates")
+    add("--password-file", type=Path, metavar="FILE", help="the password, in its first line")
+    add("--certificates", type=Path, metavar="FOLDER", help="ca.pem, and <device>.pem and <device>.key for each: TLS")
+    add("--ledger", type=Path, metavar="FILE", help="write the id of each acknowledged alert there")
+    add("--print-devices", action="store_true", help="print the ids, as for 'init --devices', and do nothing")
+    add("--json", action="store_true", help="print JSON lines and nothing else on stdout")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make load, then compare; 1 where something is missing, twice or out of sequence."""
+    config = load(options.config, overrides=options.set)
+    what = Load(
+        devices=options.devices,
+        prefix=options.prefix,
+        alerts_per_second=options.alerts_per_second,
+        closed_loop=options.closed_loop,
+        backlog=options.backlog,
+        reconnect_spread_seconds=options.reconnect_spread,
+    )
+    if options.print_devices:
+        print("\n".join(what.names()))
+        return 0
+    password = read_password(options.password_file, key="--password-file") if options.password_file else ""
+    brokers = Brokers(
+        addresses=tuple(options.broker or [("localhost", 1883)]),
+        topic_prefix=config.topic_prefix,
+        mqtt_version=options.mqtt_version,
+        username=options.username,
+        password=password,
+        certificates=options.certificates,
+    )
+    ledger = Ledger(options.ledger)
+    with closing(ledger), closing(Simulation(what, brokers, ledger)) as simulation:
+        begin, cpu = time.monotonic(), time.process_time()
+        drained = simulation.run(seconds=options.seconds, drain_seconds=options.drain_seconds, report=_progress)
+        wall, cpu = time.monotonic() - begin, time.process_time() - cpu
+        waiting, tally = simulation.waiting, simulation.tally
+    with database.open_database(config.database, application="maskwatch-fleet simulate") as connection:
+        found = _settled(connection, ledger)
+    delays = sorted(tally.acknowledge_seconds)
+    result: dict[str, Any] = {
+        **asdict(found),
+        "waiting": waiting,
+        "drained_seconds": round(drained, 1),
+        "sent": tally.sent,
+        "connects": tally.connects,
+        "losses": tally.losses,
+        "impatient": tally.impatient,
+        "refused": tally.refused,
+        "acknowledge_p99_seconds": round(delays[int(0.99 * (len(delays) - 1))], 3) if delays else None,
+        "messages_per_second": round(tally.acknowledged / wall, 1),
+        "cpu_seconds": round(cpu, 1),
+    }
+    if options.json:
+        print(json.dumps(result))
+    else:
+        print("\n".join(f"{name.replace('_', ' '):26}{value}" for name, value in result.items()))
+    return int(not found.is_even or waiting > 0)
+
+
+def _settled(connection: Any, ledger: Ledger) -> Balance:
+    """Compare once workers have stored what was acknowledged, or did not in time."""
+    until = time.monotonic() + STORED_WITHIN_SECONDS
+    while True:
+        found = balance(connection, ledger.ids, ledger.devices)
+        if found.is_even or time.monotonic() > until:
+            return found
+        time.sleep(LOOK_SECONDS)
+
+
+def _progress(simulation: Simulation) -> None:
+    if sys.stderr.isatty():
+        tally = simulation.tally
+        text = f"{tally.connects} connects, {tally.acknowledged} acknowledged, {simulation.waiting} waiting"
+        print(f"\r{text} \x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no HOST:PORT")
+    return host, int(port)

@@ -1,0 +1,244 @@
+"""A simulated device: what does it send, and what does it do when the broker is slow or away?
+
+It keeps to what edge_agent.mqtt.publisher does, without a camera: an outbox, a window of messages in flight, patience
+that counts from the last acknowledgement, a paced backlog, and pauses with jitter. paho speaks MQTT.
+"""
+
+from __future__ import annotations
+
+import random
+import ssl
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Literal
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+
+from edge_agent.host.backoff import Backoff
+from edge_agent.messages.alert import AlertMessage, Model
+from edge_agent.messages.ids import uuid7
+from edge_agent.messages.resolved import ResolvedMessage
+from edge_agent.messages.status import connection_lost, running
+from edge_agent.messages.topics import Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edge_agent.messages.message import Message
+    from fleet.simulation.ledger import Ledger
+
+WINDOW = 8
+SLOW_SECONDS = 5.0
+PATIENCE_SECONDS = 120.0
+KEEPALIVE_SECONDS = 60
+WELCOME_SECONDS = 20.0
+"""A node that accepts a connection and says nothing is left after so long."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+MODEL = Model(name="simulated", sha256="0" * 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Brokers:
+    """Where devices connect; each takes one at random, as behind a name with several addresses."""
+
+    addresses: tuple[tuple[str, int], ...]
+    topic_prefix: str = "maskwatch"
+    username: str = ""
+    password: str = ""
+    mqtt_version: Literal["5", "3.1.1"] = "5"
+    certificates: Path | None = None
+    """A folder with ca.pem, and <device>.pem and <device>.key for each."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What all devices together did."""
+
+    sent: int = 0
+    acknowledged: int = 0
+    refused: int = 0
+    connects: int = 0
+    losses: int = 0
+    impatient: int = 0
+    acknowledge_seconds: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _InFlight:
+    message: Message
+    at: float
+
+
+class Device:
+    """One connection. Owned by the simulation's thread, but for `connect`, which may block in another one."""
+
+    def __init__(
+        self, name: str, brokers: Brokers, *, ledger: Ledger, tally: Tally, messages_per_second: float
+    ) -> None:
+        self.name = name
+        self._brokers, self._ledger, self._tally = brokers, ledger, tally
+        self._topics = Topics(brokers.topic_prefix, name)
+        self._boot_id = str(uuid.uuid4())
+        self._sequences = {"alert": 0, "resolved": 0}
+        self._outbox: deque[Message] = deque()
+        self._in_flight: dict[int, _InFlight] = {}
+        self._answered_at = 0.0
+        self._acknowledge_seconds = 0.0
+        self._interval = 1.0 / messages_per_second
+        self._next_at = 0.0
+        self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
+        self.is_connected = False
+        self.connected_at = 0.0
+        """When the connection was made, of which `is_connected` says whether the broker let it in."""
+        self.client = self._make_client()
+
+    @property
+    def waiting(self) -> int:
+        """Messages that no broker has acknowledged."""
+        return len(self._outbox) + len(self._in_flight)
+
+    def arise(self, *, historical: bool = False) -> AlertMessage:
+        """Put an alert into the outbox."""
+        when = datetime.now(timezone.utc)
+        self._sequences["alert"] += 1
+        alert = AlertMessage(
+            id=uuid7(when),
+            device=self.name,
+            boot_id=self._boot_id,
+            sequence=self._sequences["alert"],
+            when=when,
+            clock_synchronised=True,
+            historical=historical,
+            camera="entrance",
+            label="without_mask",
+            score=0.98,
+            readings=9,
+            suppressed=0,
+            first_seen=when,
+            box=(100, 100, 180, 200),
+            frame_size=(1280, 720),
+            crop=None,
+            crop_error="a simulated device has no pictures",
+            model=MODEL,
+        )
+        self._outbox.append(alert)
+        return alert
+
+    def resolve(self, alert: AlertMessage, *, after_seconds: float) -> None:
+        """Put the end of an alert into the outbox."""
+        when = datetime.now(timezone.utc)
+        self._sequences["resolved"] += 1
+        self._outbox.append(
+            ResolvedMessage(
+                id=uuid7(when),
+                alert=alert.id,
+                device=self.name,
+                boot_id=self._boot_id,
+                sequence=self._sequences["resolved"],
+                when=when,
+                clock_synchronised=True,
+                historical=alert.historical,
+                camera=alert.camera,
+                label=alert.label,
+                reason="left",
+                began=alert.when,
+                duration_seconds=after_seconds,
+            )
+        )
+
+    def connect(self) -> bool:
+        """Try to connect; blocks for some seconds at most."""
+        host, port = random.choice(self._brokers.addresses)  # noqa: S311  (nothing secret about it)
+        try:
+            return self.client.connect(host, port, KEEPALIVE_SECONDS) == MQTTErrorCode.MQTT_ERR_SUCCESS
+        except (OSError, ssl.SSLError):
+            return False
+
+    def pause_seconds(self) -> float:
+        """How long to wait before the next attempt."""
+        return self._backoff.take()
+
+    def pump(self, *, at: float) -> float | None:
+        """Send what may go out now; gives when to look again, or None where only an answer changes anything."""
+        if not self.is_connected:
+            return None
+        window = 1 if self._acknowledge_seconds > SLOW_SECONDS else WINDOW
+        while self._outbox and len(self._in_flight) < window:
+            if at < self._next_at:
+                return self._next_at
+            self._next_at = max(self._next_at, at - 1.0) + self._interval
+            message = self._outbox.popleft()
+            topic = self._topics.alerts if isinstance(message, AlertMessage) else self._topics.resolved
+            if not self._in_flight:
+                self._answered_at = at
+            number = self.client.publish(topic, message.payload(), qos=1).mid
+            self._in_flight[number] = _InFlight(message, at)
+            self._tally.sent += 1
+        return None
+
+    def is_out_of_patience(self, *, at: float) -> bool:
+        """Whether the broker has acknowledged nothing, or not even let it in, for too long."""
+        if not self.is_connected:
+            return at - self.connected_at > WELCOME_SECONDS
+        return bool(self._in_flight) and at - self._answered_at > PATIENCE_SECONDS
+
+    def lost(self) -> None:
+        """What was in flight is sent again on the next connection."""
+        if self.is_connected:
+            self._tally.losses += 1
+        self.is_connected = False
+        self._outbox.extendleft(one.message for one in reversed(self._in_flight.values()))
+        self._in_flight.clear()
+        if (connected := self.client.socket()) is not None:
+            connected.close()
+        self.client = self._make_client()
+
+    def acknowledged(self, number: int, *, refusal: bool, at: float) -> None:
+        """Take an answer."""
+        sent = self._in_flight.pop(number, None)
+        if sent is None:
+            return
+        self._answered_at = at
+        self._acknowledge_seconds = at - sent.at
+        if refusal:
+            self._tally.refused += 1
+            self._outbox.appendleft(sent.message)
+            # As a device does: a queue that is full is not emptied by asking at once.
+            self._next_at = at + 10.0
+            return
+        self._tally.acknowledged += 1
+        self._tally.acknowledge_seconds.append(at - sent.at)
+        if isinstance(sent.message, AlertMessage):
+            self._ledger.note(sent.message.id, self.name)
+
+    def welcomed(self) -> None:
+        """The broker let it in."""
+        self.is_connected = True
+        self._tally.connects += 1
+        self._backoff.reset()
+        status = running(self.name, reasons=(), paused=(), when=datetime.now(timezone.utc))
+        self.client.publish(self._topics.status, status.payload(), qos=1, retain=True)
+
+    def _make_client(self) -> Client:
+        version = MQTTProtocolVersion.MQTTv5 if self._brokers.mqtt_version == "5" else MQTTProtocolVersion.MQTTv311
+        client = Client(CallbackAPIVersion.VERSION2, f"maskwatch-{self.name}", protocol=version)
+        client.will_set(self._topics.status, connection_lost(self.name).payload(), qos=1, retain=True)
+        if self._brokers.username:
+            client.username_pw_set(self._brokers.username, self._brokers.password)
+        if (folder := self._brokers.certificates) is not None:
+            context = ssl.create_default_context(cafile=folder / "ca.pem")
+            context.load_cert_chain(folder / f"{self.name}.pem", folder / f"{self.name}.key")
+            client.tls_set_context(context)
+        return client
+
+    def listen(self, *, clock: Callable[[], float], lost: Callable[[], Any]) -> None:
+        """Have the client's answers brought here."""
+        self.client.on_connect = lambda *answer: lost() if answer[3].is_failure else self.welcomed()
+        self.client.on_disconnect = lambda *_: lost()
+        self.client.on_publish = lambda _client, _data, number, reason, _properties: self.acknowledged(
+            number, refusal=reason.is_failure, at=clock()
+        )

@@ -1,0 +1,84 @@
+"""Does the simulation tell what is lost from what is not, through real engines?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge_agent.messages.message import Message
+from fleet.commands import simulate
+from fleet.messages import read
+from fleet.simulation.device import PATIENCE_SECONDS, SLOW_SECONDS, WINDOW, Brokers, Device, Tally
+from fleet.simulation.ledger import Ledger, balance
+from fleet.store import store
+from tests.fleet.samples import alert
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+
+def device() -> Device:
+    made = Device("sim0-0", Brokers((("127.0.0.1", 1),)), ledger=Ledger(), tally=Tally(), messages_per_second=10_000.0)
+    made.is_connected = True
+    return made
+
+
+def test_the_ledger_tells_what_is_missing_and_where_a_gap_is(connection: psycopg.Connection, tmp_path: Path):
+    kept, lost, last = (alert("sim0-0", sequence=number) for number in (1, 2, 3))
+    with connection.transaction():
+        store(connection, [kept, last], site_of=lambda _: "sim0")
+    ledger = Ledger(tmp_path / "ledger")
+    for one in (kept, lost, last):
+        ledger.note(one.id, one.device)
+    ledger.close()
+
+    found = balance(connection, ledger.ids, ledger.devices)
+
+    assert (found.acknowledged, found.missing, found.twice, found.gaps) == (3, 1, 0, 1)
+    assert not found.is_even
+    assert (tmp_path / "ledger").read_text().split()[0] == kept.id
+
+
+def test_what_a_simulated_device_sends_is_what_a_device_may_send():
+    one = device()
+    made = one.arise()
+    one.resolve(made, after_seconds=1.0)
+
+    for message in one._outbox:
+        topic = "alerts" if message is made else "resolved"
+        assert isinstance(read(f"maskwatch.sim0-0.{topic}", message.payload(), prefix="maskwatch"), Message)
+
+
+def test_a_slow_broker_gets_one_message_at_a_time_and_patience():
+    one = device()
+    for _ in range(30):
+        one.arise()
+
+    one.pump(at=100.0)
+    assert len(one._in_flight) == WINDOW
+    for number in list(one._in_flight):
+        one.acknowledged(number, refusal=False, at=100.0 + SLOW_SECONDS + 1)
+    one.pump(at=107.0)
+
+    assert len(one._in_flight) == 1
+    assert not one.is_out_of_patience(at=106.0 + PATIENCE_SECONDS)
+    assert one.is_out_of_patience(at=108.0 + PATIENCE_SECONDS)
+
+
+def test_what_is_in_flight_when_a_connection_is_lost_is_sent_again_in_order():
+    one = device()
+    made = [one.arise() for _ in range(3)]
+    one.pump(at=100.0)
+
+    one.lost()
+
+    assert list(one._outbox) == made
+    assert one.waiting == 3
+
+
+def test_a_hostname_without_a_port_is_refused():
+    with pytest.raises(Exception, match="HOST:PORT"):
+        simulate._address("localhost")
