@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from converter.commands import bench, calibrate, card, convert, evaluate, inspect, release, sizes
+from converter.progress import shown
 from edge_agent.errors import AgentError
 from edge_agent.foreign_text import safe_lines
 
@@ -23,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = build_parser().parse_args(arguments)
     try:
-        return int(options.action(options))
+        with shown("working"):
+            return int(options.action(options))
     except AgentError as error:
         print(safe_lines(f"edge-convert: {error}"), file=sys.stderr)
         return error.exit_code

@@ -17,7 +17,7 @@ from converter.masks.tflite_editing import edited
 from converter.masks.tflite_networks import open_tflite_network
 from converter.masks.trials import as_labels
 from converter.model_kind import TFLITE_SUFFIX
-from converter.progress import say, with_progress
+from converter.progress import say, with_progress, working
 from converter.silence import quiet_tensorflow
 from converter.writing import refuse_to_overwrite, write_together
 from edge_agent.foreign_text import safe
@@ -70,7 +70,8 @@ def add_to(commands: Any) -> None:
 def make(options: argparse.Namespace) -> int:
     """Settle the choices, prove them in every runtime, and only then write."""
     stated = stated_by(options)
-    network, content = open_tflite_network(options.model, stated)
+    with working("loading"):
+        network, content = open_tflite_network(options.model, stated)
     pixels, labels = _pictures(options, network)
     choices = choose(network, stated, pixels, labels, force=options.force)
     say(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
@@ -81,8 +82,10 @@ def make(options: argparse.Namespace) -> int:
     made = edited(content, choices.way, choices.outputs, network.outputs)
     name = options.name or (network.name if made == content else f"{network.name}{EDITED}")
     target = (options.output or options.model.parent) / f"{name}{TFLITE_SUFFIX}"
-    card = make_card(made, network, choices, name=name, metrics={"format": "as given" if made == content else "edited"})
-    proof = prove(made, card)
+    metrics = {"format": "as given" if made == content else "edited"}
+    with working("proving"):
+        card = make_card(made, network, choices, name=name, metrics=metrics)
+        proof = prove(made, card)
     say(f"runs in {' and '.join(proof.proven)}")
     if made != content:
         say(f"{target.name} includes what a card cannot express; the device only resizes")

@@ -15,7 +15,7 @@ from converter.errors import GateError
 from converter.masks.comparison import Comparison, answers_of_converted
 from converter.masks.conversion import to_tflite
 from converter.masks.proof import Proof, make_card, prove
-from converter.progress import say
+from converter.progress import say, working
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
 from edge_agent.vision.tflite import open_interpreter
@@ -78,17 +78,18 @@ def make(
         ModelError: TensorFlow cannot convert it, or a runtime cannot run it.
     """
     content = to_tflite(model, form, pixels=calibration.pixels)
-    latency_ms = _latency_ms(content, name)
-    if form == "int16" and latency_ms > SLOWEST_MS:
-        raise ModelError(f"int16: {latency_ms:.0f} ms a reading, the runtimes here have no fast kernel for it")
-    card = make_card(
-        content,
-        model.network,
-        model.choices,
-        name=name,
-        metrics={"format": form, "calibration_pictures": len(calibration)},
-    )
-    proof = prove(content, card)
+    with working(f"proving {form}"):
+        latency_ms = _latency_ms(content, name)
+        if form == "int16" and latency_ms > SLOWEST_MS:
+            raise ModelError(f"int16: {latency_ms:.0f} ms a reading, the runtimes here have no fast kernel for it")
+        card = make_card(
+            content,
+            model.network,
+            model.choices,
+            name=name,
+            metrics={"format": form, "calibration_pictures": len(calibration)},
+        )
+        proof = prove(content, card)
     converted = answers_of_converted(content, card, shown.pixels)
     return Made(form, content, card, proof, Comparison(source, converted, shown.labels), latency_ms)
 

@@ -1,25 +1,84 @@
-"""Progress is shown without a terminal too: in lines."""
+"""A command is never silent for long, with and without a terminal."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import subprocess
 import sys
+import threading
+
+import pytest
 
 from converter import progress
 
 
-def test_items_are_counted_in_lines(capsys, monkeypatch):
-    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
+class Stderr(io.StringIO):
+    """A stderr on which one can wait for what is written."""
 
-    assert list(progress.with_progress(iter("abc"), total=3, what="reading")) == ["a", "b", "c"]
+    def __init__(self, *, is_terminal: bool) -> None:
+        super().__init__()
+        self.written = threading.Condition()
+        self.is_terminal = is_terminal
 
-    assert capsys.readouterr().err.splitlines() == ["reading: 0 of 3", "reading: 1 of 3", "reading: 2 of 3"]
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+    def write(self, text: str) -> int:
+        with self.written:
+            self.written.notify_all()
+            return super().write(text)
+
+    def waits_for(self, text: str) -> bool:
+        """Whether this is written from now on."""
+        with self.written:
+            start = self.tell()
+            return self.written.wait_for(lambda: text in self.getvalue()[start:], timeout=10)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.01)
+
+
+@contextlib.contextmanager
+def shown(*, on_terminal=False):
+    """The progress of a command, whose stderr is given."""
+    with contextlib.redirect_stderr(Stderr(is_terminal=on_terminal)) as stderr, progress.shown("working"):
+        yield stderr
+
+
+@pytest.mark.usefixtures("impatient")
+def test_items_are_counted_in_lines_even_while_one_takes_long():
+    with shown() as stderr:
+        for number, _ in enumerate(progress.with_progress("ab", total=2, what="reading")):
+            assert stderr.waits_for(f"reading: {number} of 2\n")
+            assert stderr.waits_for(f"reading: {number} of 2\n")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_innermost_step_is_shown_and_what_is_no_step_too():
+    with shown() as stderr:
+        with progress.working("loading"):
+            list(progress.with_progress("ab", total=2, what="reading"))
+            assert stderr.waits_for("loading ... 0 s\n")
+        assert stderr.waits_for("working ... 0 s\n")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_message_takes_the_place_of_the_line_that_a_terminal_rewrites():
+    with shown(on_terminal=True) as stderr:
+        assert stderr.waits_for("\r\033[Kworking ... 0 s")
+        progress.say("done")
+
+    assert "\r\033[Kdone\n" in stderr.getvalue()
 
 
 def test_what_is_done_in_a_moment_prints_nothing(capsys):
-    list(progress.with_progress(range(5), total=5, what="reading"))
-    with progress.working("loading"):
-        pass
+    with progress.shown("working"):
+        list(progress.with_progress(range(5), total=5, what="reading"))
+        with progress.working("loading"):
+            pass
 
     assert capsys.readouterr().err == ""
 
@@ -32,9 +91,9 @@ from converter import progress
 from converter.silence import quiet_tensorflow
 
 progress.QUIET_SECONDS = 0.01
-with progress.working("loading"), quiet_tensorflow():
+with progress.shown("working"), progress.working("loading"), quiet_tensorflow():
     threading.Event().wait(0.5)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert done.stderr.startswith("loading ... 0 s\n")
+    assert "loading ... 0 s\nloading ... 0 s\n" in done.stderr

@@ -47,7 +47,8 @@ def convert_classifier(options: argparse.Namespace) -> int:
     """Convert, prove in every runtime, and only then write."""
     place, validation = _places(options)
     # Before the model, which takes a while to load: a mistyped folder is reported before.
-    chosen = choose_calibration_faces(place, most=options.pictures, apart_from=validation)
+    with working("choosing pictures"):
+        chosen = choose_calibration_faces(place, most=options.pictures, apart_from=validation)
     say(f"loading {options.model}")
     with working("loading"):
         network = open_network(options.model, stated_by(options))
@@ -59,7 +60,8 @@ def convert_classifier(options: argparse.Namespace) -> int:
         say(f"left out: {sentence}")
     choices = choose(network, stated_by(options), calibration.pixels, calibration.labels, force=options.force)
     _describe(network, choices)
-    model = settled(network, choices)
+    with working("preparing"):
+        model = settled(network, choices)
 
     def more() -> CalibrationSet:
         faces = choose_calibration_faces(place, most=options.pictures * MORE_PICTURES, apart_from=validation)
