@@ -1,4 +1,4 @@
-"""Progress: what is a command doing, where it has printed nothing for two seconds?"""
+"""Progress: what is a command doing, where it prints nothing for two seconds?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-QUIET_SECONDS = 2.0
+QUIET_SECONDS = 1.5
+"""Two would be late on a busy machine."""
 
 
 @dataclass(slots=True)
@@ -127,7 +128,9 @@ def with_progress(items: Iterable[Item], *, total: int, what: str) -> Iterable[I
     step = _Step(what, total, has_bar=on_terminal)
     _stderr.steps.append(step)
     try:
-        for item in tqdm(items, total=total, desc=safe(what), leave=False, delay=QUIET_SECONDS, disable=not on_terminal):
+        for item in tqdm(
+            items, total=total, desc=safe(what), leave=False, delay=QUIET_SECONDS, disable=not on_terminal
+        ):
             yield item
             step.done += 1
     finally:

@@ -34,9 +34,9 @@ _PICTURE_RANK, _PIXELS_RANK = 4, 3
 _OUTPUT_RANK = 2  # batch, labels
 _CHANNELS = (1, 3)
 
-# A factor at the beginning of a graph: down to about -1..1 from 255 steps (1/255 to 1/50, by the spread of
+# A factor at the beginning of a graph: down to about -1..1 from 255 steps (1/255 to 1/28, by the spread of
 # ImageNet's colours), or up to it from 0..1 (2, or 1/0.22).
-_FACTORS_OF_BYTES = (1 / 300, 1 / 50)
+_FACTORS_OF_BYTES = (1 / 300, 1 / 20)
 _FACTORS_OF_FRACTIONS = (1.5, 8.0)
 # Subtracting more than this without scaling is the mean colour of 0..255.
 _LEAST_MEAN_OF_BYTES = 2.0

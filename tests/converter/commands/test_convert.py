@@ -356,6 +356,24 @@ def test_grey_and_means_of_each_channel_stand_in_front_of_the_network(keras_3, c
     assert source["reasons"]["labels"] == "stated"
 
 
+def test_an_input_of_512_px_is_converted(keras_3, convert, tmp_path):
+    layers = keras_3.layers
+    with quiet_tensorflow():
+        # What colour_classifier does, of a picture that it scales down itself.
+        pixels = keras_3.Input((512, 512, 3))
+        model = keras_3.Model(pixels, colour_classifier(keras_3)(layers.AveragePooling2D(512 // SIDE_PX)(pixels)))
+        model.save(tmp_path / "a.keras")
+
+    assert convert(tmp_path / "a.keras", "--pictures", "24", "--colours", "rgb") == 0
+
+    card = read_classifier_card(tmp_path / "out" / "a.tflite")
+    assert (card.input.width, card.input.height) == (512, 512)
+    for runtime in RUNTIMES:
+        classifier = open_classifier(tmp_path / "out" / "a.tflite", runtime=runtime)
+        assert classifier.classify(coloured(BLUE, seed=5), WHOLE).label == "with_mask"
+        assert classifier.classify(coloured(RED, seed=5), WHOLE).label == "without_mask"
+
+
 def test_an_output_that_means_nothing_is_not_on_the_card(keras_3, convert, tmp_path):
     with quiet_tensorflow():
         colour_classifier(keras_3, units=3).save(tmp_path / "a.keras")

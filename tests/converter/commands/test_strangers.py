@@ -15,6 +15,7 @@ import pytest
 
 from converter.cli import main
 from converter.labelled_faces import labelled_faces_in
+from converter.masks.calibration import spread
 from converter.silence import quiet_tensorflow
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import read_picture
@@ -45,14 +46,17 @@ def grey(image, side_px):
 
 @dataclass(frozen=True)
 class Stranger:
-    """A file, how its author prepares a BGR picture, what its outputs mean, and how its model and card are made."""
+    """A file, how its author prepares a BGR picture, what its outputs mean, and how its model and card are made.
+
+    `more_faces` of the training part judge as well, where a card is all that was made.
+    """
 
     file: str
     prepare: Callable[[Any], Any]
     outputs: tuple[str, ...]
     arguments: tuple[str, ...] = ()
     command: str = "convert"
-    largest_difference: float = LARGEST_DIFFERENCE
+    more_faces: int = 0
 
 
 STRANGERS = [
@@ -90,9 +94,10 @@ STRANGERS = [
         (WITHOUT, WITH),
         ("--labels", f"face={WITHOUT},mask={WITH}"),
         command="card",
-        # The file is unchanged. Resizing as the device does changes what it reads of 28 of the 781 faces, 9 more to
-        # the worse; cv2.INTER_CUBIC and INTER_LANCZOS4 cost 0.6 and 0.9 points too.
-        largest_difference=0.015,
+        # The file is unchanged. The device averages where its author interpolates, which changes what it reads of
+        # single faces: 1.3 points of 781 faces are by chance more than the 0.9 points of 3,781. Resized by Pillow, as
+        # Edge Impulse Studio does, the file itself reads 0.2 to 1.1 points fewer of them right than on the device.
+        more_faces=3000,
     ),
     Stranger("18_model_json_and_weights", lambda image: rgb(image, 50) / 255, (WITH, WITHOUT)),
     Stranger(
@@ -117,7 +122,11 @@ def crops(shared_for_module):
 @pytest.fixture(scope="module")
 def judging(crops):
     """Every kept-apart face: label and BGR picture."""
-    return [(face.label, read_picture(face.path)) for face in labelled_faces_in(crops / "test")]
+    return read(labelled_faces_in(crops / "test"))
+
+
+def read(faces):
+    return [(face.label, read_picture(face.path)) for face in faces]
 
 
 @pytest.fixture(scope="module")
@@ -211,10 +220,12 @@ def test_a_strangers_model_reads_as_with_its_authors_preprocessing(stranger, str
 
     with quiet_tensorflow():
         classifier = open_classifier(tmp_path / "m.tflite")
+    if stranger.more_faces:
+        judging = judging + read(spread(labelled_faces_in(crops / "train"), most=stranger.more_faces))
     right = [classifier.card.decide(scores_of_whole(classifier, image)) == label for label, image in judging]
     author = right_by_author(stranger, path, judging)
     print(f"{stranger.file}: author {author:.1%}, converted {np.mean(right):.1%}")  # noqa: T201
-    assert np.mean(right) > author - stranger.largest_difference
+    assert np.mean(right) > author - LARGEST_DIFFERENCE
 
 
 @pytest.mark.parametrize(
