@@ -242,9 +242,25 @@ class Person:
     when: datetime
 
 
+Sign: TypeAlias = Label | Literal["compliant", "undecided"]
+"""What a person at the door is shown: the label of their violation, or `compliant`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The person closest to the camera, for a screen or a lamp at the door.
+
+    `is_sure`: the sign is that of a verdict, of somebody who has moved as no picture does.
+    """
+
+    track: int
+    sign: Sign
+    is_sure: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What one frame led to: who was seen, what was read of them, what is published, and who has left."""
+    """What one frame led to: who was seen, what was read of them, what is published, who has left, who is nearest."""
 
     analysed: bool
     tracks: tuple[Track, ...]
@@ -254,3 +270,4 @@ class Outcome:
     resolved: tuple[Resolved, ...]
     stage_seconds: Mapping[str, float]
     people: tuple[Person, ...] = ()
+    nearest: Nearest | None = None

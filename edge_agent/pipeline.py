@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from edge_agent.decision.liveness import LivenessFilter
+    from edge_agent.decision.nearest import NearestPerson
     from edge_agent.decision.people import PeopleCounter
     from edge_agent.decision.rules import Rules
     from edge_agent.decision.sequential_test import SequentialTest
@@ -43,12 +44,13 @@ class Pipeline:
         liveness: LivenessFilter,
         rules: Rules,
         people: PeopleCounter,
+        nearest: NearestPerson,
         margin_fraction: float,
     ) -> None:
         """`margin_fraction` of the face is kept around it in the cutout of a reading."""
         self.rate, self.motion, self.detector, self.tracker = rate, motion, detector, tracker
         self.classifier, self.sequential_test = classifier, sequential_test
-        self.liveness, self.rules, self.people = liveness, rules, people
+        self.liveness, self.rules, self.people, self.nearest = liveness, rules, people, nearest
         self.margin_fraction = margin_fraction
 
     def process(self, frame: Frame) -> Outcome:
@@ -71,13 +73,10 @@ class Pipeline:
         still = self.liveness.update(readings, following=following)
         seen = {track.id for track in tracks}
         events = self.rules.evaluate(verdicts, seen=seen, still=still, following=following, at=at, when=when)
-        people = self.people.update(
-            tracks,
-            verdicts,
-            still=still,
-            following=following,
-            frame_size=(frame.width_px, frame.height_px),
-            when=when,
+        size = frame.width_px, frame.height_px
+        people = self.people.update(tracks, verdicts, still=still, following=following, frame_size=size, when=when)
+        nearest = self.nearest.update(
+            tracks, verdicts, still=still, things=self.liveness.things, following=following, frame_size=size
         )
         watch.lap("decision")
 
@@ -90,6 +89,7 @@ class Pipeline:
             tuple(event for event in events if isinstance(event, Resolved)),
             watch.seconds,
             people,
+            nearest,
         )
 
     def skip(self, frame: Frame) -> Outcome:
@@ -101,6 +101,7 @@ class Pipeline:
         events = self.rules.evaluate(
             (), seen=no_tracks, still=no_tracks, following=no_tracks, at=frame.taken_at, when=frame.taken_when
         )
+        self.nearest.update((), (), still=no_tracks, things=no_tracks, following=no_tracks, frame_size=(1, 1))
         resolved = tuple(event for event in events if isinstance(event, Resolved))
         return Outcome(False, (), (), (), (), resolved, {}, self.people.everybody_leaves(frame.taken_when))
 

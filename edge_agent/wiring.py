@@ -25,6 +25,7 @@ from edge_agent.bridge.protocol import SOCKET_NAME
 from edge_agent.bridge.server import Bridge
 from edge_agent.control import Control
 from edge_agent.decision.liveness import LivenessFilter
+from edge_agent.decision.nearest import NearestPerson
 from edge_agent.decision.people import PeopleCounter
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.sequential_test import SequentialTest
@@ -372,6 +373,7 @@ def build_pipeline(
         liveness=LivenessFilter(margin_fraction=config.crops.margin_fraction),
         rules=Rules(rules, new_id=uuid7),
         people=PeopleCounter(rules, camera=called or name),
+        nearest=NearestPerson(rules),
         margin_fraction=config.crops.margin_fraction,
     )
 

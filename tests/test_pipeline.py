@@ -8,6 +8,7 @@ import numpy as np
 
 from edge_agent.config.model import DecisionConfig, MotionConfig, RulesConfig, TrackingConfig
 from edge_agent.decision.liveness import LivenessFilter
+from edge_agent.decision.nearest import NearestPerson
 from edge_agent.decision.people import PeopleCounter
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.sequential_test import SequentialTest
@@ -62,6 +63,7 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
         # What this detector sees never moves.
         rules=Rules(RulesConfig(ignore_static_faces=False), new_id=uuid7),
         people=PeopleCounter(RulesConfig(ignore_static_faces=False), camera="door"),
+        nearest=NearestPerson(RulesConfig(ignore_static_faces=False)),
         margin_fraction=0.5,
     )
 

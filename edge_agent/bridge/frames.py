@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_agent.bridge.protocol import AnnotatedFace
+from edge_agent.bridge.protocol import AnnotatedFace, PersonSign
 from edge_agent.vision.detection import PLACE_DIGITS, SCORE_DIGITS
 
 if TYPE_CHECKING:
@@ -18,11 +18,12 @@ HELD_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnnotatedFrame:
-    """A frame and everybody in it; `number` tells it from all others."""
+    """A frame, everybody in it, and who is nearest; `number` tells it from all others."""
 
     number: int
     frame: Frame
     faces: tuple[AnnotatedFace, ...]
+    nearest: PersonSign | None
 
 
 class AnnotatedFrames:
@@ -49,7 +50,9 @@ class AnnotatedFrames:
         else:
             faces = ()
             self._known.pop(frame.camera, None)
-        self._newest[frame.camera] = AnnotatedFrame(next(self._numbers), frame, faces)
+        who = outcome.nearest
+        nearest = None if who is None else PersonSign(track=who.track, sign=who.sign)
+        self._newest[frame.camera] = AnnotatedFrame(next(self._numbers), frame, faces, nearest)
 
     def forget(self, camera: str) -> None:
         """Show nothing more of a camera."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from edge_agent.alerts.history import Review
-from edge_agent.domain import Decision, Label
+from edge_agent.domain import Decision, Label, Sign
 from edge_agent.metrics import CameraMetrics, StageMetrics
 
 if TYPE_CHECKING:
@@ -42,11 +42,12 @@ class MetricsRequest(_Part):
 
 
 class FrameRequest(_Part):
-    """What does a camera see? Answered with `FrameReply`, and with pixels where they are newer than `after`."""
+    """What does a camera see? Answered with `FrameReply`, and with its pixels if wanted and newer than `after`."""
 
     ask: Literal["frame"] = "frame"
     camera: str = Field(max_length=63)
     after: int = Field(0, ge=0)
+    pixels: bool = True
 
 
 class CommandRequest(_Part):
@@ -87,6 +88,13 @@ class AnnotatedFace(_Part):
     decision: Decision
 
 
+class PersonSign(_Part):
+    """The person closest to the camera, and what they are to be shown."""
+
+    track: int
+    sign: Sign
+
+
 class FrameReply(_Part):
     """A frame that was analysed, and everybody in it; its pixels follow as BGR uint8, row after row.
 
@@ -100,6 +108,7 @@ class FrameReply(_Part):
     width: int = 0
     height: int = 0
     faces: tuple[AnnotatedFace, ...] = ()
+    nearest: PersonSign | None = None
 
 
 class ChangeReply(_Part):

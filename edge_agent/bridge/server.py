@@ -230,9 +230,11 @@ class Bridge:
             width=frame.width_px,
             height=frame.height_px,
             faces=newest.faces,
+            nearest=newest.nearest,
         )
+        wants_pixels = request.pixels and newest.number > request.after
         # By reference: the console scales, draws and encodes.
-        pixels = [np.ascontiguousarray(frame.image).data] if newest.number > request.after else []
+        pixels = [np.ascontiguousarray(frame.image).data] if wants_pixels else []
         _send(socket, envelope, json_of(head), *pixels)
 
     def _queue(self, socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], request: CommandRequest) -> None:

@@ -679,6 +679,26 @@ class ConsoleConfig(_Section):
         return self
 
 
+Language = Literal["ar", "de", "en", "es", "fr", "it", "ja", "nl", "pl", "pt", "tr", "zh"]
+
+
+class DisplayConfig(_Section):
+    """The page for a screen at the door, served by `edge-agent console` as /display/<camera>."""
+
+    enabled: bool = Field(False, description="Serve /display/<camera> to a screen at the door")
+    picture: Literal["mirrored", "none"] = Field(
+        "mirrored", description="mirrored: people see themselves while they are in view; none: only the sign"
+    )
+    language: Language = Field("en", description="Language of the words; ?lang= of the address comes first")
+    sound: Literal["none", "tone", "speech"] = Field(
+        "none", description="What is heard once for each person and sign; speech needs a voice on the screen's machine"
+    )
+    token_file: FilePath | None = Field(
+        None,
+        description="File whose first line opens displays alone, as /display/<camera>#token=..., 8 characters at least",
+    )
+
+
 class LogConfig(_Section):
     """Logging."""
 
@@ -719,6 +739,9 @@ class Config(_Section):
     console: ConsoleConfig = Field(
         default_factory=ConsoleConfig,
         description="Web console and API (edge-agent console); pip install 'maskwatch[console]'",
+    )
+    display: DisplayConfig = Field(
+        default_factory=DisplayConfig, description="Page for a screen at the door, served by the console"
     )
     log: LogConfig = Field(default_factory=LogConfig, description="Logging")
 

@@ -24,7 +24,7 @@ def _section(section: BaseModel, defaults: BaseModel, indent: str, *, only_chang
     # Of a camera's own rules, what is written counts, also where it is the default: the section may differ.
     is_written = isinstance(section, CameraRulesConfig)
     for key, field in type(section).model_fields.items():
-        value, default = getattr(section, key), getattr(defaults, key)
+        value, default = getattr(section, key), getattr(defaults, key, None)
         if (key not in section.model_fields_set) if is_written else (only_changes and value == default):
             continue
         # Sections stand apart, their keys together.
@@ -46,6 +46,12 @@ def _key(key: str, value: Any, default: Any, indent: str, *, only_changes: bool)
         for name, item in value.items():
             # A camera that only the person knows is compared with a camera as it is by default.
             yield from _key(name, item, type(item)(), indent + "  ", only_changes=only_changes)
+    elif isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
+        yield f"{indent}{key}:"
+        for item in value:
+            # What has no default, such as an address, is always written.
+            yield f"{indent}  -"
+            yield from _section(item, type(item).model_construct(), indent + "    ", only_changes=only_changes)
     else:
         yield f"{indent}{key}: {_scalar(value)}".rstrip()
 

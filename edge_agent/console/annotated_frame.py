@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from edge_agent.bridge.protocol import AnnotatedFace, FrameReply
+    from edge_agent.bridge.protocol import AnnotatedFace, FrameReply, PersonSign
     from edge_agent.domain import Image
 
 
@@ -22,6 +22,7 @@ class AnnotatedFrame:
     when: str
     image: Image
     faces: tuple[AnnotatedFace, ...]
+    nearest: PersonSign | None
 
 
 def annotated_frame(camera: str, reply: FrameReply, pixels: bytes) -> AnnotatedFrame:
@@ -31,4 +32,4 @@ def annotated_frame(camera: str, reply: FrameReply, pixels: bytes) -> AnnotatedF
         ValueError: there are not as many pixels as the reply says.
     """
     image = np.frombuffer(pixels, np.uint8).reshape(reply.height, reply.width, 3)
-    return AnnotatedFrame(camera, reply.number, reply.index, reply.when, image, reply.faces)
+    return AnnotatedFrame(camera, reply.number, reply.index, reply.when, image, reply.faces, reply.nearest)

@@ -55,7 +55,8 @@ def build(context: Context) -> ASGIApp:
     app.include_router(Monitoring(context).router())
     templates = _templates(context)
     app.include_router(pages.router(context, templates))
-    app.router.routes.extend([*login.routes(context.auth), *sockets.routes(context), *_static_routes()])
+    displays = _display_routes(context, templates)
+    app.router.routes.extend([*login.routes(context.auth), *sockets.routes(context), *displays, *_static_routes()])
 
     def answer(request: Request, text: str, status: int, headers: Mapping[str, str] | None) -> Response:
         """Answer a browser with a page, and a program with JSON."""
@@ -84,6 +85,14 @@ def build(context: Context) -> ASGIApp:
     for kind in (BusyError, UnansweredError, UnavailableError, ModelError):
         app.exception_handler(kind)(answer_later)
     return Middleware(app, auth=context.auth)
+
+
+def _display_routes(context: Context, templates: Jinja2Templates) -> list[BaseRoute]:
+    if not context.display.enabled:
+        return []
+    from edge_agent.console import display
+
+    return display.routes(context, templates)
 
 
 def _static_routes() -> list[BaseRoute]:

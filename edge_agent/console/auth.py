@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from starlette.datastructures import Headers
 
-    from edge_agent.config.model import ConsoleConfig
+    from edge_agent.config.model import Config, ConsoleConfig
 
 HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?P<port>:[0-9]{1,5})?")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -31,6 +31,8 @@ FORMS = frozenset({"/login", "/logout"})
 """They carry the token for CSRF in a field, and check it themselves."""
 OPEN_PATHS = frozenset({"/health", "/ready", "/login", "/favicon.ico"})
 OPEN_FOLDER = "/static/"
+DISPLAY_FOLDER = "/display/"
+"""Where displays are enabled, the page is open to all; it shows nothing before its socket has let it in."""
 PROGRAM_PATHS = ("/api/", "/metrics", "/openapi.json")
 
 LEAST_CHARACTERS = 8
@@ -66,9 +68,19 @@ class Refusal:
 class Auth:
     """Decides on every request. Owned by the event loop; `clock` gives monotonic seconds."""
 
-    def __init__(self, config: ConsoleConfig, *, password: str, token: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        config: ConsoleConfig,
+        *,
+        password: str,
+        token: str,
+        display_token: str = "",
+        has_displays: bool = False,
+        clock: Callable[[], float],
+    ) -> None:
         """An empty password or token is none."""
-        self._password, self._token, self._clock = password, token, clock
+        self._password, self._token, self._display_token, self._clock = password, token, display_token, clock
+        self._open_folders = (OPEN_FOLDER, DISPLAY_FOLDER) if has_displays else (OPEN_FOLDER,)
         self._port = config.port
         self.sessions = Sessions()
         self._rate = Rate(config.max_requests_per_second)
@@ -151,7 +163,7 @@ class Auth:
 
     def refuse_unauthenticated(self, visitor: Visitor, *, method: str, path: str, query: str) -> Refusal | None:
         """Refuse who is not authenticated: a page is redirected to the login."""
-        if visitor.is_in or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+        if visitor.is_in or path in OPEN_PATHS or path.startswith(self._open_folders):
             return None
         if method in SAFE_METHODS and not path.startswith(PROGRAM_PATHS):
             wanted = quote(path + (f"?{query}" if query else ""), safe="")
@@ -181,6 +193,22 @@ class Auth:
         self._attempts.was_right(visitor.address, "password")
         self.sessions.end(visitor.cookie)
         return self.sessions.begin(at=self._clock())
+
+    def admits_display(self, visitor: Visitor, token: str) -> bool:
+        """Whether a display is let in: by its own token, which opens nothing else, or where somebody is logged in.
+
+        After wrong tokens the right one has to wait as well, as everywhere.
+        """
+        if visitor.is_in:
+            return True
+        at = self._clock()
+        if self._attempts.wait_seconds(visitor.address, "display", at=at):
+            return False
+        if self._display_token and is_same(token, self._display_token):
+            self._attempts.was_right(visitor.address, "display")
+            return True
+        self._attempts.was_wrong(visitor.address, "display", at=at)
+        return False
 
     def _program(self, token: str, address: str) -> Visitor | Refusal:
         wait_seconds = self._attempts.wait_seconds(address, "token", at=self._clock())
@@ -225,13 +253,27 @@ def _retry_after(seconds: float) -> tuple[str, str]:
     return "Retry-After", str(max(1, round(seconds + 0.5)))
 
 
-def read_secrets(config: ConsoleConfig) -> tuple[str, str]:
-    """Give password and token; empty where none is asked for.
+@dataclass(frozen=True, slots=True)
+class ConsoleSecrets:
+    """What people, programs and displays show to be let in; empty where none is asked for."""
+
+    password: str
+    token: str
+    display_token: str
+
+
+def read_secrets(config: Config) -> ConsoleSecrets:
+    """Read the files that hold them.
 
     Raises:
         ConfigError: one cannot be read, or is too short.
     """
-    return _secret(config.password_file, "console.password_file"), _secret(config.token_file, "console.token_file")
+    console, display = config.console, config.display
+    return ConsoleSecrets(
+        password=_secret(console.password_file, "console.password_file"),
+        token=_secret(console.token_file, "console.token_file"),
+        display_token=_secret(display.token_file if display.enabled else None, "display.token_file"),
+    )
 
 
 def _secret(file: Path | None, key: str) -> str:

@@ -101,6 +101,14 @@ class AgentClient:
         head, *pixels = await self._ask(FrameRequest(camera=camera, after=after))
         return _read(FrameReply, head), pixels[0] if pixels else b""
 
+    async def nearest(self, camera: str) -> FrameReply:
+        """Say who is nearest to a camera, without its picture.
+
+        Raises:
+            UnansweredError: no agent answers.
+        """
+        return _read(FrameReply, (await self._ask(FrameRequest(camera=camera, pixels=False)))[0])
+
     async def command(self, name: str, payload: bytes) -> Mapping[str, Any]:
         """Have a command carried out and give its result, as on the topic `.../result`.
 

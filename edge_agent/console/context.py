@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.alerts.history import AlertHistory
-    from edge_agent.config.model import ConsoleConfig
+    from edge_agent.config.model import ConsoleConfig, DisplayConfig
     from edge_agent.console.auth import Auth
     from edge_agent.console.client import AgentClient
     from edge_agent.console.inference import Inference
@@ -25,6 +25,7 @@ class Context:
     """What answers requests. Used by the event loop; `history`, which only reads, by what the `worker` does alone."""
 
     config: ConsoleConfig
+    display: DisplayConfig
     device: str
     version: str
     cameras: tuple[str, ...]

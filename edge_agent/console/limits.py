@@ -15,7 +15,7 @@ MOST_ADDRESSES = 10_000
 """A hundred bytes each; the one that was quiet for longest is forgotten first."""
 LEAST_BURST = 1.0
 
-Credential: TypeAlias = Literal["password", "token"]
+Credential: TypeAlias = Literal["password", "token", "display"]
 
 FREE_MISTAKES = 3
 """A person mistypes twice and then types with care."""

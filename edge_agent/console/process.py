@@ -40,7 +40,7 @@ async def serve(
         UnavailableError: the address cannot be listened at.
     """
     settings = config.console
-    password, token = read_secrets(settings)
+    secrets = read_secrets(config)
     with ExitStack() as stack:
         worker = stack.enter_context(closing(Worker("worker", most_waiting=MOST_WAITING)))
         inference = stack.enter_context(closing(Inference(open_models, max_pixels=settings.largest_picture_pixels)))
@@ -48,10 +48,18 @@ async def serve(
         agent = AgentClient(config.state / SOCKET_NAME)
         context = Context(
             config=settings,
+            display=config.display,
             device=config.device.name,
             version=version,
             cameras=tuple(config.cameras),
-            auth=Auth(settings, password=password, token=token, clock=now),
+            auth=Auth(
+                settings,
+                password=secrets.password,
+                token=secrets.token,
+                display_token=secrets.display_token,
+                has_displays=config.display.enabled,
+                clock=now,
+            ),
             agent=agent,
             history=history,
             crops_folder=config.crops_folder,

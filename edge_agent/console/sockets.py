@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
@@ -24,7 +24,7 @@ from edge_agent.console.worker import BusyError
 from edge_agent.errors import AgentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping
 
     from starlette.websockets import WebSocket
 
@@ -47,27 +47,44 @@ def routes(context: Context) -> list[WebSocketRoute]:
     """Both sockets; the middleware has let in who comes here."""
 
     async def live(socket: WebSocket) -> None:
-        with context.viewers.one_more() as is_room:
-            await socket.accept()
-            if not is_room:
-                await socket.close(CROWDED, "too many viewers; close another page")
-                return
-            await _LiveViewer(socket, context).serve()
-        if not context.viewers.count:
-            context.live.forget_frames()
+        async with a_place(socket, context) as is_room:
+            if is_room:
+                await _LiveViewer(socket, context).serve()
 
     async def webcam(socket: WebSocket) -> None:
-        with context.viewers.one_more() as is_room:
-            await socket.accept()
-            if not is_room:
-                await socket.close(CROWDED, "too many viewers; close another page")
-                return
-            await _serve_webcam(socket, context)
+        async with a_place(socket, context) as is_room:
+            if is_room:
+                await _serve_webcam(socket, context)
 
     return [WebSocketRoute("/live", live), WebSocketRoute("/webcam", webcam)]
 
 
-class _ClosedError(Exception):
+@asynccontextmanager
+async def a_place(socket: WebSocket, context: Context) -> AsyncIterator[bool]:
+    """Accept a socket and hold one of the places for viewers; gives whether there was one, and closes it if not."""
+    with context.viewers.one_more() as is_room:
+        await socket.accept()
+        if not is_room:
+            await socket.close(CROWDED, "too many viewers; close another page")
+        yield is_room
+    if not context.viewers.count:
+        context.live.forget_frames()
+
+
+async def serve_both(socket: WebSocket, hear: Coroutine[Any, Any, None], show: Coroutine[Any, Any, None]) -> None:
+    """Receive and send until one of the two ends, and close the socket as that one says."""
+    tasks = asyncio.ensure_future(hear), asyncio.ensure_future(show)
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await _end(socket, done.pop())
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+
+
+class ClosedError(Exception):
     """This socket is to be closed, with a code and a reason."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -90,20 +107,11 @@ class _LiveViewer:
         self._look_at = float("-inf")
 
     async def serve(self) -> None:
-        hearing = asyncio.ensure_future(self._hear())
-        showing = asyncio.ensure_future(self._show())
-        try:
-            done, _ = await asyncio.wait((hearing, showing), return_when=asyncio.FIRST_COMPLETED)
-            await _end(self._socket, done.pop())
-        finally:
-            for task in (hearing, showing):
-                task.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
+        await serve_both(self._socket, self._hear(), self._show())
 
     async def _hear(self) -> None:
         while True:
-            message = _understood(await self._socket.receive())
+            message = await receive_json(self._socket)
             if isinstance(watch := message.get("watch"), list):
                 wanted = [name for name in self._context.cameras if name in watch]
                 self._sent = {name: self._sent.get(name, 0) for name in wanted}
@@ -128,22 +136,22 @@ class _LiveViewer:
             return
         self._look_at = now()
         if not self._context.auth.still_knows(self._visitor):
-            raise _ClosedError(LOGGED_OUT, "logged out")
+            raise ClosedError(LOGGED_OUT, "logged out")
         try:
             overview = await self._context.agent.status()
         except UnansweredError as error:
-            await _send(self._socket, {"error": str(error)})
+            await send(self._socket, {"error": str(error)})
             return
         if overview is not self._sent_overview:
             self._sent_overview = overview
-            await _send(self._socket, {"overview": overview})
+            await send(self._socket, {"overview": overview})
 
     async def _send_alerts(self) -> None:
         with suppress(BusyError):
             newest = await self._context.new_alerts.newest()
             for entry in since(newest, self._known_alerts) if self._known_alerts is not None else ():
                 alert = await self._context.worker.do(alert_as_json, entry, self._context.crops_folder)
-                await _send(self._socket, {"alert": alert})
+                await send(self._socket, {"alert": alert})
             self._known_alerts = {entry.id for entry in newest}
 
     async def _send_frame(self, camera: str) -> None:
@@ -157,7 +165,7 @@ class _LiveViewer:
         if camera in self._sent:
             self._sent[camera] = frame.number
             self._unshown.add(camera)
-            await _send(self._socket, shown.message)
+            await send(self._socket, shown.message)
 
 
 async def _serve_webcam(socket: WebSocket, context: Context) -> None:
@@ -177,11 +185,11 @@ async def _answer_webcam(socket: WebSocket, context: Context, visitor: Visitor) 
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", GOING))
         if not context.auth.still_knows(visitor):
-            raise _ClosedError(LOGGED_OUT, "logged out")
+            raise ClosedError(LOGGED_OUT, "logged out")
         content = message.get("bytes")
         if not content:
-            raise _ClosedError(NOT_UNDERSTOOD, "send pictures, as binary messages")
-        await _send(socket, await _analysed(context, content))
+            raise ClosedError(NOT_UNDERSTOOD, "send pictures, as binary messages")
+        await send(socket, await _analysed(context, content))
         await asyncio.sleep(WEBCAM_SECONDS)
 
 
@@ -197,28 +205,29 @@ async def _analysed(context: Context, content: bytes) -> dict[str, Any]:
         return {"error": str(error)}
 
 
-def _understood(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Parse a message of a page.
+async def receive_json(socket: WebSocket) -> dict[str, Any]:
+    """Receive a message of a page.
 
     Raises:
         WebSocketDisconnect: it has left.
-        _ClosedError: it is not one of the protocol.
+        ClosedError: it is not one of the protocol.
     """
+    message = await socket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", GOING))
     text = message.get("text")
     if text is None or len(text) > LONGEST_TEXT:
-        raise _ClosedError(TOO_LONG, f"send JSON of {LONGEST_TEXT} characters at most")
+        raise ClosedError(TOO_LONG, f"send JSON of {LONGEST_TEXT} characters at most")
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise _ClosedError(NOT_UNDERSTOOD, 'send JSON such as {"watch": ["entrance"]}')
+        raise ClosedError(NOT_UNDERSTOOD, 'send JSON such as {"watch": ["entrance"]}')
     return content
 
 
-async def _send(socket: WebSocket, content: bytes | Mapping[str, Any]) -> None:
+async def send(socket: WebSocket, content: bytes | Mapping[str, Any]) -> None:
     """Send, and give up on a client that takes nothing.
 
     Raises:
@@ -237,7 +246,7 @@ async def _end(socket: WebSocket, ended: asyncio.Future[None]) -> None:
         ended.result()
     except WebSocketDisconnect:
         return
-    except _ClosedError as closed:
+    except ClosedError as closed:
         if socket.application_state is WebSocketState.CONNECTED:
             with suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(closed.code, closed.reason)

@@ -168,6 +168,11 @@ class LivenessFilter:
         watched = self._watched.get(track.id)
         return watched is None or not (watched.lives or watched.is_thing)
 
+    @property
+    def things(self) -> frozenset[int]:
+        """The tracks that hang where a thing was seen to be: pictures, for sure."""
+        return frozenset(number for number, watched in self._watched.items() if watched.is_thing)
+
     def update(self, readings: Sequence[Reading], *, following: AbstractSet[int]) -> frozenset[int]:
         """Look at the readings of a frame and name the tracks that have shown no life yet, or are where a thing was.
 

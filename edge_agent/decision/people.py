@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_agent.decision.rules import is_excluded
+from edge_agent.decision.rules import is_watched
 from edge_agent.domain import Person
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class PeopleCounter:
         for track in tracks:
             passage = self._passages.setdefault(track.id, _Passage())
             passage.is_static = track.id in still
-            passage.sightings += self._counts_at(track, frame_size)
+            passage.sightings += is_watched(track.face.box, frame_size, self._config)
         for verdict in verdicts:
             self._passages.setdefault(verdict.track.id, _Passage()).take(verdict)
         return self._leave([number for number in self._passages if number not in following], when)
@@ -93,7 +93,3 @@ class PeopleCounter:
             and one.readings
             and not (one.is_static and self._config.ignore_static_faces)
         )
-
-    def _counts_at(self, track: Track, frame_size: tuple[int, int]) -> bool:
-        is_large = track.face.box.shorter_side_px >= self._config.min_face_px
-        return is_large and not is_excluded(track.face.box, frame_size, self._config.exclusion_zones)

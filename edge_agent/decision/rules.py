@@ -133,6 +133,12 @@ class Rules:
         return not any(hours.cover(when.astimezone(self._zone)) for hours in self._quiet_hours)
 
 
+def is_watched(box: Box, frame_size: tuple[int, int], config: RulesConfig) -> bool:
+    """Whether a face is large enough, and at a place that is watched; `frame_size` is width and height in pixels."""
+    is_large = box.shorter_side_px >= config.min_face_px
+    return is_large and not is_excluded(box, frame_size, config.exclusion_zones)
+
+
 def is_excluded(box: Box, frame_size: tuple[int, int], zones: Sequence[Sequence[tuple[float, float]]]) -> bool:
     """Whether the centre of a face is inside one of the zones, whose corners are shares 0..1 of the picture."""
     (x, y), (width_px, height_px) = box.centre, frame_size

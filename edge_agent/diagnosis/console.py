@@ -33,7 +33,7 @@ def look_at_console(config: Config) -> str:
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         return f"not installed ({', '.join(missing)}); pip install 'maskwatch[console]' adds it"
-    who = _who_may_come_in(console)
+    who = _who_may_come_in(config)
     scheme = "https" if open_tls(console) else "http"
     address = f"{scheme}://{_bracketed(console.host)}:{console.port}"
     if _is_served(console, scheme):
@@ -62,13 +62,14 @@ def _is_served(console: ConsoleConfig, scheme: str) -> bool:
     return isinstance(found, dict) and found.keys() == {"ok", "reasons"}
 
 
-def _who_may_come_in(console: ConsoleConfig) -> str:
-    password, token = read_secrets(console)
+def _who_may_come_in(config: Config) -> str:
+    secrets = read_secrets(config)
     ways = [
-        *(["people with the password"] if password else []),
-        *(["programs with the token"] if token else []),
+        *(["people with the password"] if secrets.password else []),
+        *(["programs with the token"] if secrets.token else []),
     ]
-    return " and ".join(ways) or "any local user, without a password"
+    who = " and ".join(ways) or "any local user, without a password"
+    return f"{who}, and displays with their token" if secrets.display_token else who
 
 
 def _try_to_listen(console: ConsoleConfig) -> None:

@@ -44,6 +44,8 @@ def _readable(config: Config, file: Path | None) -> Iterator[Finding]:
         ("console.password_file", console.password_file),
         ("console.token_file", console.token_file),
         ("console.key_file", console.key_file),
+        ("display.token_file", config.display.token_file),
+        *((f"webhooks.{number}.secret_file", one.secret_file) for number, one in enumerate(config.webhooks)),
     ]
     if any("@" in camera.source for camera in config.cameras.values()):
         secrets.append(("the configuration, with a camera's password in it,", file))

@@ -31,11 +31,18 @@ class Scrubber:
     """Takes the secrets of one configuration out of any text."""
 
     def __init__(self, config: Config) -> None:
-        """Learn the secrets: user, password and query of each camera, the broker's password, and the console's."""
+        """Learn the secrets: those in addresses of cameras and webhooks, and those in files."""
         self._sources = {camera.source: shown_source(camera.source) for camera in config.cameras.values()}
+        self._sources |= {webhook.url: webhook.name for webhook in config.webhooks}
         self._commands = [_words(source) for source in self._sources]
         secrets = {secret for source in self._sources for secret in _secrets_of(source)}
-        for file in (config.mqtt.password_file, config.console.password_file, config.console.token_file):
+        for file in (
+            config.mqtt.password_file,
+            config.console.password_file,
+            config.console.token_file,
+            config.display.token_file,
+            *(webhook.secret_file for webhook in config.webhooks),
+        ):
             secrets |= _lines_of(file) if file is not None else set()
         # The longest first: one may be part of another.
         self._secrets = sorted(secrets, key=len, reverse=True)
@@ -60,7 +67,10 @@ def without_secrets(config: Config) -> Config:
         for name, camera in config.cameras.items()
     }
     username = "(set)" if config.mqtt.username else ""
-    return config.model_copy(update={"cameras": cameras, "mqtt": config.mqtt.model_copy(update={"username": username})})
+    # Whoever has the path or the query of a webhook may post to it.
+    webhooks = tuple(webhook.model_copy(update={"url": webhook.name}) for webhook in config.webhooks)
+    mqtt = config.mqtt.model_copy(update={"username": username})
+    return config.model_copy(update={"cameras": cameras, "mqtt": mqtt, "webhooks": webhooks})
 
 
 def _words(source: str) -> list[str]:

@@ -48,3 +48,14 @@ def test_of_a_camera_s_own_rules_those_that_are_written_are_shown_also_where_the
         assert load_config(file) == config
         assert load_config(file).rules_of("door") == config.rules_of("door")
     assert config != load_config(None, overrides=[*overrides, "cameras.gate.rules.min_face_px=24"])
+
+
+def test_webhooks_are_written_as_they_are_read(tmp_path):
+    config = load_config(
+        None, overrides=["webhooks=[{url: 'https://a.example/x', events: [alert]}, {url: 'http://b'}]"]
+    )
+    file = tmp_path / "config.yaml"
+    for only_changes in (False, True):
+        file.write_text(as_yaml(config, only_changes=only_changes), encoding="utf-8")
+
+        assert load_config(file) == config

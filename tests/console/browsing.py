@@ -108,8 +108,16 @@ def a_visitor(browser: Browser, origin: str, *, is_calm: bool = True, **options:
 class WatchedDoor(AgentProcess):
     """An agent that sees the example recording again and again, and the console's process beside it."""
 
-    def __init__(self, folder: Path, *, cameras: Mapping[str, str], mqtt_port: int, **console: Any) -> None:
-        """Take sources by name, the port of a broker, which need not be there, and keys of the section `console`."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        cameras: Mapping[str, str],
+        mqtt_port: int,
+        display: Mapping[str, Any] | None = None,
+        **console: Any,
+    ) -> None:
+        """Take sources by name, the port of a broker, which need not be there, and keys of `display` and `console`."""
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         super().__init__(
@@ -121,6 +129,7 @@ class WatchedDoor(AgentProcess):
                 "mqtt": {"host": "127.0.0.1", "port": mqtt_port},
                 # A test clicks faster than a person.
                 "console": {"port": self.port, "max_requests_per_second": 1000.0, **console},
+                "display": dict(display or {}),
             },
         )
         self.console = ConsoleProcess(self.config_file, log_file=folder / "console.log")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from edge_agent.bridge.protocol import SOCKET_NAME
 from edge_agent.bridge.server import Bridge
 from edge_agent.config.model import Config
 from edge_agent.console.process import serve
-from edge_agent.domain import Frame, Outcome
+from edge_agent.domain import Frame, Nearest, Outcome
 from edge_agent.errors import CommandError
 from edge_agent.messages.alert import AlertMessage, Model
 from edge_agent.messages.command import read_command
@@ -217,14 +218,15 @@ class Served:
         }
 
 
-def a_config(folder: Path, **settings: Any) -> Config:
-    """A device with two cameras; `settings` are those of the console's section."""
+def a_config(folder: Path, *, display: dict[str, Any] | None = None, **settings: Any) -> Config:
+    """A device with two cameras; `settings` are those of the console's section, `display` of that one."""
     return Config.model_validate(
         {
             "device": {"id": "test"},
             "state_dir": str(folder / "state"),
             "cameras": {"door": {"source": "door.mp4"}, "back": {"source": "back.mp4"}},
             "console": {"port": free_port(), "max_requests_per_second": 10_000.0, **settings},
+            "display": display or {},
         }
     )
 
@@ -310,6 +312,11 @@ def jpeg(image: Image | None = None) -> bytes:
     done, content = cv2.imencode(".jpg", portrait(HOPPER) if image is None else image)
     assert done
     return content.tobytes()
+
+
+def at_the_door(nearest: Nearest | None) -> Outcome:
+    """What a frame led to in which this person is nearest."""
+    return replace(somebody(), nearest=nearest)
 
 
 def somebody(*, looked: bool = True) -> Outcome:

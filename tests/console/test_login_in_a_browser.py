@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -36,7 +36,7 @@ def door(browser, tmp_path_factory) -> Iterator[WatchedDoor]:
     for name, secret in secrets.items():
         (folder / name).write_text(f"{secret}\n")
         (folder / name).chmod(0o600)
-    files = {name: str(folder / name) for name in secrets}
+    files: dict[str, Any] = {name: str(folder / name) for name in secrets}
     with WatchedDoor(folder, cameras={CAMERA: AGAIN_AND_AGAIN}, mqtt_port=free_port(), **files) as running:
         yield running
 

@@ -31,6 +31,9 @@ SECRETS = (
     "brokeruser",
     "consolepassword66",
     "consoletoken44",
+    "displaytoken55",
+    "webhookpath88",
+    "webhooksecret99",
 )
 
 
@@ -39,8 +42,8 @@ def config(tmp_path) -> Config:
     """Cameras and broker with a secret wherever one can be."""
     password_file = tmp_path / "password"
     password_file.write_text("mqttpassword77\n")
-    for name in ("consolepassword66", "consoletoken44"):
-        (tmp_path / name.rstrip("64")).write_text(f"{name}\n")
+    for name in ("consolepassword66", "consoletoken44", "displaytoken55", "webhooksecret99"):
+        (tmp_path / name.rstrip("6495")).write_text(f"{name}\n")
     return Config(
         state_dir=tmp_path / "state",
         cameras={
@@ -49,6 +52,8 @@ def config(tmp_path) -> Config:
         },
         mqtt={"host": "broker.local", "username": "brokeruser", "password_file": password_file},
         console={"password_file": tmp_path / "consolepassword", "token_file": tmp_path / "consoletoken"},
+        display={"enabled": True, "token_file": tmp_path / "displaytoken"},
+        webhooks=[{"url": "https://hooks.example/webhookpath88", "secret_file": tmp_path / "webhooksecret"}],
     )
 
 
@@ -74,7 +79,8 @@ def test_no_planted_secret_is_in_any_file(tmp_path, config):
     journal = (
         f"opening {source}\nthe broker refuses mqttpassword77\npassword=oldpass33 was tried\n"
         "rtsp://camuser:oldpass33@old.camera/ is gone\ncam@pass\n"
-        "somebody typed consolepassword66 and sent consoletoken44"
+        "somebody typed consolepassword66 and sent consoletoken44\n"
+        "displaytoken55 or webhooksecret99 for https://hooks.example/webhookpath88"
     )
     outbox = AlertStore(config.store_file, boot_id="boot")
     put(outbox, "telemetry", versions={"maskwatch": source})

@@ -17,11 +17,14 @@ export class Line extends EventTarget {
   #pauseSeconds = FIRST_PAUSE_SECONDS;
   #again = 0;
   #isWanted = false;
+  #isForPeople;
 
-  constructor(path) {
+  /** `isForPeople`: a session that is over leads to the login, which is no place for a screen without a keyboard. */
+  constructor(path, { isForPeople = true } = {}) {
     super();
     this.#path = path;
-    document.getElementById("line-again").addEventListener("click", () => this.#connect());
+    this.#isForPeople = isForPeople;
+    document.getElementById("line-again")?.addEventListener("click", () => this.#connect());
     document.addEventListener("visibilitychange", () => {
       if (this.#isWanted) document.hidden ? this.#hangUp() : this.#connect();
     });
@@ -77,8 +80,8 @@ export class Line extends EventTarget {
     socket.addEventListener("close", ({ code, reason }) => {
       // One that was hung up, or that another has replaced, needs no reconnect.
       if (socket !== this.#socket) return;
-      if (code === LOGGED_OUT) location.assign(loginAddress());
-      else this.#lost(code === CROWDED ? `${sentence(reason)} ` : "");
+      if (code === LOGGED_OUT && this.#isForPeople) location.assign(loginAddress());
+      else this.#lost(code === CROWDED || code === LOGGED_OUT ? `${sentence(reason)} ` : "");
     });
   }
 
@@ -89,13 +92,15 @@ export class Line extends EventTarget {
     // Some of a second more or less, so that forty viewers do not all come back at once.
     this.#again = setTimeout(() => this.#connect(), (seconds + Math.random() / 2) * SECOND_MS);
     say(`${why}Trying again in ${seconds} s.`);
-    this.dispatchEvent(new Event("lost"));
-    goToLoginIfNeeded();
+    this.dispatchEvent(new CustomEvent("lost", { detail: why.trim() }));
+    if (this.#isForPeople) goToLoginIfNeeded();
   }
 }
 
 function say(text) {
-  document.getElementById("line-lost").hidden = !text;
+  const notice = document.getElementById("line-lost");
+  if (!notice) return;
+  notice.hidden = !text;
   document.getElementById("line-lost-message").textContent = text;
 }
 

@@ -1,0 +1,162 @@
+"""The display: what does the screen at the door show to the person who stands before it?
+
+The sign of whoever is nearest, and their picture where that is wanted. Nothing is kept, and nothing can be done there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from starlette.exceptions import HTTPException
+from starlette.routing import Route, WebSocketRoute
+
+from edge_agent.console.client import UnansweredError
+from edge_agent.console.live import WIDTHS_PX, now
+from edge_agent.console.sockets import LOGGED_OUT, ClosedError, a_place, receive_json, send, serve_both
+from edge_agent.console.worker import BusyError
+from edge_agent.domain import Sign
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+    from starlette.templating import Jinja2Templates
+    from starlette.websockets import WebSocket
+
+    from edge_agent.bridge.protocol import FrameReply
+    from edge_agent.console.auth import Visitor
+    from edge_agent.console.context import Context
+
+WORDS_FILE = Path(__file__).with_name("display_words.json")
+RIGHT_TO_LEFT = frozenset({"ar"})
+FIRST_MESSAGE_SECONDS = 10.0
+STALE_SECONDS = 5.0
+"""A camera whose newest frame stays the same for so long gives none: it may show somebody who has left long ago. The
+slowest camera allowed gives one every two seconds."""
+NO_ACCESS = "this display needs its token at the end of the address, as #token=... (display.token_file)"
+
+Shown: TypeAlias = Sign | Literal["nobody", "away"]
+"""`away`: there is nothing to see, for the agent or the camera does not answer, or the camera is paused."""
+
+
+def routes(context: Context, templates: Jinja2Templates) -> list[BaseRoute]:
+    """The page and its socket, for every camera."""
+    words: Mapping[str, Mapping[str, str]] = json.loads(WORDS_FILE.read_text(encoding="utf-8"))
+
+    async def page(request: Request) -> Response:
+        camera = _camera_of(request, context)
+        language = request.query_params.get("lang") or context.display.language
+        if language not in words:
+            raise HTTPException(400, f"lang: no words in this language; there are {', '.join(words)}")
+        values = {
+            "camera": camera,
+            "language": language,
+            "direction": "rtl" if language in RIGHT_TO_LEFT else "ltr",
+            "words": words[language],
+            "sound": context.display.sound,
+        }
+        return templates.TemplateResponse(request, "display.html", values)
+
+    async def line(socket: WebSocket) -> None:
+        camera = _camera_of(socket, context)
+        async with a_place(socket, context) as is_room:
+            if is_room:
+                await _Screen(socket, context, camera).serve()
+
+    return [Route("/display/{camera}", page), WebSocketRoute("/display/{camera}/line", line)]
+
+
+def _camera_of(asked: Request | WebSocket, context: Context) -> str:
+    camera: str = asked.path_params["camera"]
+    if camera not in context.cameras:
+        raise HTTPException(404, "no camera of this name is configured")
+    return camera
+
+
+class _Screen:
+    """One display: one task receives its messages, another sends what is new."""
+
+    def __init__(self, socket: WebSocket, context: Context, camera: str) -> None:
+        self._socket, self._context, self._camera = socket, context, camera
+        self._visitor: Visitor = socket.state.visitor
+        self._width_px = WIDTHS_PX[-1]
+        self._sent: dict[str, Any] | None = None
+        self._number, self._number_at = 0, float("-inf")
+        self._sent_frame = 0
+        self._is_drawing = False
+        self._is_admitted = asyncio.Event()
+
+    async def serve(self) -> None:
+        await serve_both(self._socket, self._hear(), self._show())
+
+    async def _hear(self) -> None:
+        try:
+            first = await asyncio.wait_for(receive_json(self._socket), FIRST_MESSAGE_SECONDS)
+        except asyncio.TimeoutError:
+            first = {}
+        token = first.get("token")
+        if not self._context.auth.admits_display(self._visitor, token if isinstance(token, str) else ""):
+            raise ClosedError(LOGGED_OUT, NO_ACCESS)
+        self._hear_one(first)
+        self._is_admitted.set()
+        while True:
+            self._hear_one(await receive_json(self._socket))
+
+    def _hear_one(self, message: Mapping[str, Any]) -> None:
+        if isinstance(width_px := message.get("width_px"), int):
+            self._width_px = width_px
+        if message.get("drawn"):
+            self._is_drawing = False
+
+    async def _show(self) -> None:
+        await self._is_admitted.wait()
+        while True:
+            if not self._context.auth.still_knows(self._visitor):
+                raise ClosedError(LOGGED_OUT, NO_ACCESS)
+            await self._send_sign()
+            await self._context.live.tick()
+
+    async def _send_sign(self) -> None:
+        try:
+            reply = await self._context.agent.nearest(self._camera)
+        except UnansweredError:
+            await self._say("away")
+            return
+        if self._is_stale(reply):
+            await self._say("away")
+        elif reply.nearest is None:
+            await self._say("nobody")
+        else:
+            await self._say(reply.nearest.sign, person=reply.nearest.track)
+            if self._context.display.picture == "mirrored" and not self._is_drawing:
+                await self._send_picture()
+
+    def _is_stale(self, reply: FrameReply) -> bool:
+        if not reply.number:
+            return True
+        at = now()
+        if reply.number != self._number:
+            self._number, self._number_at = reply.number, at
+        return at - self._number_at > STALE_SECONDS
+
+    async def _say(self, sign: Shown, *, person: int = 0) -> None:
+        message = {"sign": sign, "person": person}
+        if message != self._sent:
+            self._sent = message
+            await send(self._socket, message)
+
+    async def _send_picture(self) -> None:
+        try:
+            frame = await self._context.live.frame(self._camera)
+            if frame is None or frame.number == self._sent_frame:
+                return
+            picture = await self._context.live.picture(frame, width_px=self._width_px, drawn=False)
+        except (BusyError, UnansweredError):
+            return
+        self._sent_frame, self._is_drawing = frame.number, True
+        await send(self._socket, picture.jpeg)

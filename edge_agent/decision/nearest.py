@@ -1,0 +1,100 @@
+"""Nearest: who stands closest to the camera just now, and what are they to be shown?
+
+In: the tracks and verdicts of one frame. Out: the nearest person, for a screen or a lamp at the door. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_agent.decision.rules import is_watched
+from edge_agent.domain import Nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+
+    from edge_agent.config.model import RulesConfig
+    from edge_agent.domain import Sign, Track, Verdict
+
+CLOSER_RATIO = 1.3
+"""Somebody else is nearer whose face has so many times the area: the boxes of two who stand side by side vary by some
+per cent from frame to frame, and a sign that jumps between them is of use to neither."""
+
+SHOWN_LLR = 3.0
+"""From this evidence on, odds of 20 to 1, a violation is shown before it is decided: a sign that is wrong for a moment
+costs less than an alert, and who stands before it waits."""
+
+
+class NearestPerson:
+    """Keeps an eye on the nearest person of one camera. Owned by one thread.
+
+    As in the rules of the camera, faces that are too small, in an exclusion zone, or static are nobody.
+    """
+
+    def __init__(self, config: RulesConfig) -> None:
+        """Start without people in view."""
+        self._config = config
+        self._signs: dict[int, tuple[Sign, bool]] = {}
+        """What each track is shown, and whether that is decided."""
+        self._nearest: Track | None = None
+
+    def update(
+        self,
+        tracks: Sequence[Track],
+        verdicts: Sequence[Verdict],
+        *,
+        still: AbstractSet[int],
+        things: AbstractSet[int],
+        following: AbstractSet[int],
+        frame_size: tuple[int, int],
+    ) -> Nearest | None:
+        """Take the tracks of a frame, and give the nearest person in view; None where there is nobody.
+
+        `still` names the tracks that have shown no life yet, `things` those that are known to be pictures, `following`
+        those that still live: somebody who was not detected in this frame is still there. `frame_size` is width and
+        height in pixels.
+        """
+        self._signs = {number: sign for number, sign in self._signs.items() if number in following}
+        for verdict in verdicts:
+            # What was shown stays until there is something else to show: doubt would make it flicker.
+            if (sign := _sign_of(verdict)) != "undecided":
+                self._signs[verdict.track.id] = sign, verdict.decision != "undecided"
+        ignored = things if self._config.ignore_static_faces else frozenset()
+        people = [
+            track
+            for track in tracks
+            if track.id not in ignored and is_watched(track.face.box, frame_size, self._config)
+        ]
+        self._nearest = self._choose(people, following - ignored, seen={track.id for track in tracks})
+        if self._nearest is None:
+            return None
+        number = self._nearest.id
+        sign, is_decided = self._signs.get(number, ("undecided", False))
+        return Nearest(number, sign, is_sure=is_decided and number not in still)
+
+    def _choose(self, people: Sequence[Track], there: AbstractSet[int], *, seen: AbstractSet[int]) -> Track | None:
+        nearest = max(people, key=_area, default=None)
+        before = self._nearest
+        if before is None or before.id not in there:
+            return nearest
+        now = next((track for track in people if track.id == before.id), None)
+        if now is None:
+            # Hidden for a moment, unless they are seen where they do not count, or somebody else is in front.
+            return before if nearest is None and before.id not in seen else nearest
+        return nearest if nearest is not None and _area(nearest) > CLOSER_RATIO * _area(now) else now
+
+
+def _sign_of(verdict: Verdict) -> Sign:
+    """What a verdict is shown as; the label of a violation where there is one."""
+    match verdict.decision:
+        case "violation":
+            return verdict.label
+        case "compliant":
+            return "compliant"
+        case "undecided":
+            return verdict.label if verdict.llr >= SHOWN_LLR else "undecided"
+
+
+def _area(track: Track) -> float:
+    return track.face.box.area_px
