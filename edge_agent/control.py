@@ -260,7 +260,10 @@ class Control:
         config = self._config.model_dump(mode="json")
         for camera in config["cameras"].values():
             camera["source"] = shown_source(camera["source"])
-        config["mqtt"]["username"] = "(set)" if config["mqtt"]["username"] else ""
+        mqtt = config["mqtt"]
+        mqtt["username"] = "(set)" if mqtt["username"] else ""
+        mqtt["websocket_path"] = mqtt["websocket_path"].partition("?")[0]
+        mqtt["websocket_headers"] = dict.fromkeys(mqtt["websocket_headers"], "(set)")
         link = self._publisher.state
         return DiagnosticsResult(
             config=config,

@@ -46,9 +46,12 @@ class Mosquitto:
         acl: str | None = None,
         certificates: Path | None = None,
         persistent: bool = False,
+        websockets: bool = False,
         settings: str = "",
     ) -> None:
         """Prepare a broker: `users` with passwords, `acl` lines, a folder with ca.pem, server.pem and server.key.
+
+        One of WebSockets has `plain_port` beside them.
 
         A persistent one knows after `stop` and `start` who had subscribed, and what they have not taken.
         """
@@ -59,7 +62,13 @@ class Mosquitto:
         self._acl_file = folder / "acl"
         self._process: subprocess.Popen[bytes] | None = None
         # The user matters only for root, who would otherwise become one that cannot read the test's folder.
-        lines = [f"listener {self.port} 127.0.0.1", "user root", settings]
+        lines = []
+        if websockets:
+            # mosquitto 2.0.11 ends where it has no listener but these.
+            self.plain_port = free_port()
+            lines += [f"listener {self.plain_port} 127.0.0.1"]
+        lines += [f"listener {self.port} 127.0.0.1", "user root", settings]
+        lines += ["protocol websockets"] if websockets else []
         lines += ["persistence true", f"persistence_location {folder}/"] if persistent else ["persistence false"]
         if users is None:
             lines.append("allow_anonymous true")

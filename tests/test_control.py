@@ -249,7 +249,16 @@ def test_a_configuration_with_mistakes_is_not_taken_and_its_values_stay_on_the_d
 
 
 def test_diagnostics_tell_what_helps_and_no_secret(tmp_path):
-    device = Device(tmp_path, mqtt={"username": TELLTALE, "password_file": str(tmp_path / "password")})
+    device = Device(
+        tmp_path,
+        mqtt={
+            "username": TELLTALE,
+            "password_file": str(tmp_path / "password"),
+            "transport": "websockets",
+            "websocket_path": f"/mqtt?key={TELLTALE}",
+            "websocket_headers": {"Authorization": TELLTALE},
+        },
+    )
     (tmp_path / "password").write_text(TELLTALE)
 
     result = device.command("diagnostics")["result"]

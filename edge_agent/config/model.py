@@ -66,6 +66,8 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
     return folder / path if folder is not None else path
 
 
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+HeaderValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
 TopicPrefix = Annotated[str, Field(pattern=r"^[^#+\x00]+$"), AfterValidator(_is_a_topic)]
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -505,6 +507,18 @@ class MqttConfig(_Section):
 
     host: str = Field("localhost", pattern=r"^[^/\s]+$", description="Host name or address")
     port: int = Field(1883, ge=1, le=65535, description="Port; 8883 is usual with TLS")
+    transport: Literal["tcp", "websockets"] = Field(
+        "tcp", description="websockets where only web ports are open; with tls: wss"
+    )
+    websocket_path: str = Field(
+        "/mqtt", pattern=r"^/[^\s]*$", description="Path of the broker's WebSocket, with its query"
+    )
+    websocket_headers: dict[HeaderName, HeaderValue] = Field(
+        {}, description="Headers of the WebSocket's request, such as {Authorization: Bearer ...}"
+    )
+    alpn: str = Field(
+        "", max_length=255, description="TLS protocol name (ALPN), where the broker tells MQTT by it on port 443"
+    )
     topic_prefix: TopicPrefix = Field("maskwatch", description="Prefix of all topics")
     username: str = Field("", description="User name; empty: none")
     password_file: FilePath | None = Field(None, description="File whose first line is the password")
@@ -586,8 +600,10 @@ class MqttConfig(_Section):
             raise ValueError("password_file is given but username is empty")
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("cert_file and key_file go together")
-        if not self.tls and (self.ca_file or self.cert_file):
-            raise ValueError("ca_file and cert_file need tls: true")
+        if not self.tls and (self.ca_file or self.cert_file or self.alpn):
+            raise ValueError("ca_file, cert_file and alpn need tls: true")
+        if self.transport != "websockets" and self.websocket_headers:
+            raise ValueError("websocket_headers need transport: websockets")
         return self
 
 

@@ -36,6 +36,9 @@ class Scrubber:
         self._sources |= {webhook.url: webhook.name for webhook in config.webhooks}
         self._commands = [_words(source) for source in self._sources]
         secrets = {secret for source in self._sources for secret in _secrets_of(source)}
+        # The last word: behind `Bearer`.
+        secrets |= {value.split()[-1] for value in config.mqtt.websocket_headers.values() if value.strip()}
+        secrets |= {value for _, value in parse_qsl(urlsplit(config.mqtt.websocket_path).query)}
         for file in (
             config.mqtt.password_file,
             config.console.password_file,
@@ -66,10 +69,14 @@ def without_secrets(config: Config) -> Config:
         name: camera.model_copy(update={"source": shown_source(camera.source)})
         for name, camera in config.cameras.items()
     }
-    username = "(set)" if config.mqtt.username else ""
+    hidden = {
+        "username": "(set)" if config.mqtt.username else "",
+        "websocket_path": config.mqtt.websocket_path.partition("?")[0],
+        "websocket_headers": dict.fromkeys(config.mqtt.websocket_headers, "(set)"),
+    }
     # Whoever has the path or the query of a webhook may post to it.
     webhooks = tuple(webhook.model_copy(update={"url": webhook.name}) for webhook in config.webhooks)
-    mqtt = config.mqtt.model_copy(update={"username": username})
+    mqtt = config.mqtt.model_copy(update=hidden)
     return config.model_copy(update={"cameras": cameras, "mqtt": mqtt, "webhooks": webhooks})
 
 

@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from paho.mqtt import MQTTException
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, WebsocketConnectionError, _WebsocketWrapper
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -58,6 +58,8 @@ ANY_PACKET_BYTES = 268_435_455
 # More than any command, birth message or alert has; what is larger is not for us, and is not kept.
 LARGEST_MESSAGE_BYTES = 256 * 1024
 DISCARDED_BYTES = 1024 * 1024
+LENGTH_IN_8_BYTES = 0x7F
+"""Of a WebSocket's frame."""
 
 RAISE_THE_LIMIT = "raise the broker's limit to the size of messages (mosquitto: message_size_limit)"
 
@@ -314,7 +316,9 @@ class Connection:
             # same by a clean start, which is paho's default for the first connection.)
             clean_session=None if version is MQTTProtocolVersion.MQTTv5 else True,
             reconnect_on_failure=False,
+            transport=mqtt.transport,
         )
+        client.ws_set_options(mqtt.websocket_path, mqtt.websocket_headers)
         client.connect_timeout = CONNECT_SECONDS
         if mqtt.username:
             client.username_pw_set(
@@ -349,6 +353,12 @@ class Connection:
             self._client.connect(
                 self._mqtt.host, self._mqtt.port, keepalive=self._mqtt.keepalive_seconds, properties=properties
             )
+        except WebsocketConnectionError as error:
+            self._client.close_unfinished()
+            raise UnavailableError(
+                f"{self.address}: no WebSocket at {self._mqtt.websocket_path.partition('?')[0]}; check mqtt.port, "
+                "mqtt.websocket_path and mqtt.websocket_headers, or set mqtt.transport: tcp"
+            ) from error
         except OSError as error:
             raise UnavailableError(f"{self.address}: {_explain(error, self._mqtt)}") from error
         self._wait_for_welcome(version, answer_seconds)
@@ -495,6 +505,21 @@ class _BoundedClient(Client):
     acknowledged like any other and the broker does not send it again.
     """
 
+    _unfinished: socket.socket | None = None
+
+    def close_unfinished(self) -> None:
+        """Close the connection on which there was no WebSocket; paho forgets it."""
+        if self._unfinished is not None:
+            self._unfinished.close()
+
+    def _create_socket_connection(self) -> socket.socket:
+        self._unfinished = opened = super()._create_socket_connection()
+        return opened
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        self._unfinished = secured = super()._ssl_wrap_socket(tcp_sock)
+        return secured
+
     @property
     def has_cut_off(self) -> bool:
         """Whether the packet at hand is one of those."""
@@ -511,8 +536,24 @@ class _BoundedClient(Client):
         if not dropped:
             return dropped
         self._in_packet["to_process"] -= len(dropped)
+        if isinstance(self._sock, _WebsocketWrapper):
+            _drop_what_was_read(self._sock)
         # Nothing for now.
         raise BlockingIOError
+
+
+def _drop_what_was_read(frame: Any) -> None:
+    """Free the part of a WebSocket's frame that was handed on; paho keeps a frame until its end, however large.
+
+    What is left becomes a frame of its own (RFC 6455, section 5.2: two bytes, and 8 of length; a server masks nothing).
+    """
+    buffer, taken = frame._readbuffer, frame._payload_head  # noqa: SLF001
+    length_bits = buffer[1] & 0x7F if taken else 0
+    # With fewer bits of length it is no large frame.
+    if length_bits == LENGTH_IN_8_BYTES:
+        left = int.from_bytes(buffer[2:10], "big") - taken
+        frame._readbuffer = bytearray([buffer[0], LENGTH_IN_8_BYTES, *left.to_bytes(8, "big")]) + buffer[10 + taken :]  # noqa: SLF001
+        frame._payload_head = 0  # noqa: SLF001
 
 
 def _spoken_version(mqtt: MqttConfig) -> MQTTProtocolVersion:
@@ -547,7 +588,7 @@ def _properties(publication: Publication, packet: int) -> Properties:
 
 def _wait_readable(connected: Any, waker: int | None, seconds: float, *, also_writable: bool) -> None:
     # Decrypted bytes that already lie in the TLS layer do not make the socket readable.
-    if isinstance(connected, ssl.SSLSocket) and connected.pending():
+    if isinstance(connected, (ssl.SSLSocket, _WebsocketWrapper)) and connected.pending():
         return
     poll = select.poll()
     poll.register(connected.fileno(), select.POLLIN | (select.POLLOUT if also_writable else 0))
@@ -571,6 +612,8 @@ def tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
     # Python 3.13 began to refuse authorities without a key usage extension, which most home-made ones lack. A
     # device that is upgraded must not lose its broker for that.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if mqtt.alpn:
+        context.set_alpn_protocols([mqtt.alpn])
     if mqtt.cert_file is not None:
         try:
             # Never the question of OpenSSL at a terminal.

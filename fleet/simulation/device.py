@@ -220,13 +220,15 @@ class Device:
         self.is_connected = True
         self._tally.connects += 1
         self._backoff.reset()
-        status = running(self.name, reasons=(), paused=(), when=datetime.now(timezone.utc))
+        status = running(self.name, boot_id=self._boot_id, reasons=(), paused=(), when=datetime.now(timezone.utc))
         self.client.publish(self._topics.status, status.payload(), qos=1, retain=True)
 
     def _make_client(self) -> Client:
         version = MQTTProtocolVersion.MQTTv5 if self._brokers.mqtt_version == "5" else MQTTProtocolVersion.MQTTv311
         client = Client(CallbackAPIVersion.VERSION2, f"maskwatch-{self.name}", protocol=version)
-        client.will_set(self._topics.status, connection_lost(self.name).payload(), qos=1, retain=True)
+        client.will_set(
+            self._topics.status, connection_lost(self.name, boot_id=self._boot_id).payload(), qos=1, retain=True
+        )
         if self._brokers.username:
             client.username_pw_set(self._brokers.username, self._brokers.password)
         if (folder := self._brokers.certificates) is not None:

@@ -21,6 +21,8 @@ from tests.mqtt.samples import put
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 SECRETS = (
+    "wskey33",
+    "wstoken22",
     "mqttpassword77",
     "camuser",
     "cam%40pass",
@@ -50,7 +52,14 @@ def config(tmp_path) -> Config:
             "door": {"source": "rtsp://camuser:cam%40pass@camera.local/stream?key=querytoken99"},
             "yard": {"source": "rtsp://camera.local/user=admin_password=pathpass55_channel=1.sdp"},
         },
-        mqtt={"host": "broker.local", "username": "brokeruser", "password_file": password_file},
+        mqtt={
+            "host": "broker.local",
+            "username": "brokeruser",
+            "password_file": password_file,
+            "transport": "websockets",
+            "websocket_path": "/mqtt?key=wskey33",
+            "websocket_headers": {"Authorization": "Bearer wstoken22"},
+        },
         console={"password_file": tmp_path / "consolepassword", "token_file": tmp_path / "consoletoken"},
         display={"enabled": True, "token_file": tmp_path / "displaytoken"},
         webhooks=[{"url": "https://hooks.example/webhookpath88", "secret_file": tmp_path / "webhooksecret"}],

@@ -55,7 +55,7 @@ def test_a_withheld_sequence_is_a_gap_until_it_comes(connection: psycopg.Connect
 
 def test_every_kind_of_message_finds_its_table(connection: psycopg.Connection):
     one = alert()
-    status = running("hall-1", reasons=(), paused=(), when=now())
+    status = running("hall-1", boot_id=BOOT, reasons=(), paused=(), when=now())
     put(connection, one, resolved(one), counts(entrance=7, yard=1), status, Picture("hall-1", one.id, b"\xff\xd8"))
 
     assert rows(connection, "select site, device, state from devices") == [("hall", "hall-1", "online")]
@@ -76,7 +76,11 @@ def test_hours_in_which_nobody_came_leave_no_gap(connection: psycopg.Connection)
 
 
 def test_of_several_words_of_a_device_the_last_one_stays(connection: psycopg.Connection):
-    put(connection, running("hall-1", reasons=(), paused=(), when=now()), connection_lost("hall-1"))
+    put(
+        connection,
+        running("hall-1", boot_id=BOOT, reasons=(), paused=(), when=now()),
+        connection_lost("hall-1", boot_id=BOOT),
+    )
 
     assert rows(connection, "select state from devices") == [("offline",)]
 

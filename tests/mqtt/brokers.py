@@ -15,7 +15,7 @@ from edge_agent.config.model import MqttConfig
 from tests.mosquitto import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 CONNECT = 0x10
@@ -29,14 +29,21 @@ UNACCEPTABLE_VERSION_311 = b"\x20\x02\x00\x01"
 class ScriptedBroker:
     """Answers each CONNECT as told and nothing else. `received` holds the bytes that came after CONNECT."""
 
-    def __init__(self, answer: Callable[[int], bytes], *, certificates: Path | None = None) -> None:
-        """`answer` gets the protocol level of CONNECT (5, or 4 for 3.1.1); b"" hangs up. With certificates: TLS."""
+    def __init__(
+        self, answer: Callable[[int], bytes], *, certificates: Path | None = None, alpn: Sequence[str] = ()
+    ) -> None:
+        """`answer` gets the protocol level of CONNECT (5, or 4 for 3.1.1); b"" hangs up. With certificates: TLS.
+
+        `chosen` holds which of the names in `alpn` each client asked for.
+        """
+        self.chosen: list[str | None] = []
         self._answer = answer
         self._server = socket.create_server(("127.0.0.1", 0))
         self._tls = None
         if certificates is not None:
             self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             self._tls.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+            self._tls.set_alpn_protocols(list(alpn))
         self._open: list[socket.socket] = []
         self.connects = 0
         self.received: list[bytes] = []
@@ -65,7 +72,9 @@ class ScriptedBroker:
             except OSError:
                 return
             if self._tls is not None:
-                connected = self._tls.wrap_socket(connected, server_side=True)
+                secured = self._tls.wrap_socket(connected, server_side=True)
+                self.chosen.append(secured.selected_alpn_protocol())
+                connected = secured
             self._open.append(connected)
             threading.Thread(target=self._serve, args=[connected], daemon=True).start()
 

@@ -1,13 +1,21 @@
+import base64
+import hashlib
 import json
 import os
+import re
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+import tracemalloc
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -15,8 +23,9 @@ from edge_agent.config.model import MqttConfig
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.status import running
 from edge_agent.messages.topics import Topics
-from edge_agent.mqtt.client import Message, PubAck, open_connection, tls_context
+from edge_agent.mqtt.client import Connection, Message, PubAck, open_connection, tls_context
 from edge_agent.mqtt.publication import Publication, status_publication
+from edge_agent.mqtt.publisher import Publisher
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt.brokers import (
     FIRST_SUBSCRIPTION_DENIED_5,
@@ -63,6 +72,116 @@ def test_an_older_broker_that_hangs_up_on_mqtt_5_is_spoken_to_in_3_1_1():
         with open_connection(mqtt, client_id="one", device=DEVICE) as connection:
             number = connection.publish(Publication("maskwatch/lobby/alerts", b"{}"))
             assert turn_until(connection, PubAck) == PubAck(number, "")
+
+
+@pytest.mark.parametrize("is_secured", [False, True], ids=["ws", "wss"])
+def test_a_websocket_carries_all_that_tcp_does(tmp_path, is_secured):
+    certificates = make_certificates(tmp_path / "tls") if is_secured else None
+    keys = {"tls": True, "ca_file": tmp_path / "tls" / "ca.pem", "alpn": "mqtt"} if is_secured else {}
+    with Mosquitto(tmp_path / "broker", websockets=True, certificates=certificates) as broker:
+        mqtt = broker.config(transport="websockets", websocket_headers={"Authorization": "Bearer secret"}, **keys)
+        with (
+            open_connection(mqtt, client_id="one", device=DEVICE) as one,
+            open_connection(mqtt, client_id="two") as two,
+        ):
+            two.subscribe("maskwatch/lobby/alerts")
+            for payload in (b"{}", b"x" * 100_000, b"last"):
+                number = one.publish(Publication("maskwatch/lobby/alerts", payload))
+                assert turn_until(one, PubAck) == PubAck(number, "")
+                assert turn_until(two, Message).payload == payload
+
+
+def test_a_large_frame_of_a_websocket_is_neither_kept_nor_in_the_way():
+    """mosquitto sends 40 kB a second over a WebSocket; this broker does not wait."""
+    topic = b"\x00\x05" + b"pause"
+    large = b"\x30" + encoded_length(20_000_007) + topic + bytes(20_000_000)
+    small = b"\x30" + encoded_length(11) + topic + b"last"
+    frames = b"".join(b"\x82\x7f" + struct.pack("!Q", len(part)) + part for part in (WELCOME_311, large, small))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connected, _ = server.accept()
+            with connected:
+                (key,) = re.findall(rb"Sec-WebSocket-Key: (\S+)", connected.recv(4096))
+                accept = base64.b64encode(
+                    hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11", usedforsecurity=False).digest()
+                )
+                head = b"HTTP/1.1 101 OK\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept
+                connected.sendall(head + b"\r\n\r\n")
+                connected.sendall(frames)
+                while connected.recv(4096):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        mqtt = MqttConfig(host="127.0.0.1", port=server.getsockname()[1], transport="websockets")
+        tracemalloc.start()
+        with closing(Connection(mqtt, MQTTProtocolVersion.MQTTv311, client_id="one")) as connection:
+            assert turn_until(connection, Message).payload == b"last"
+        held_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        thread.join()
+
+    assert held_bytes < 10_000_000
+
+
+def encoded_length(length):
+    """Seven bits a byte, the lowest first (MQTT 3.1.1, section 2.2.3)."""
+    encoded = bytearray()
+    while length:
+        encoded.append(length & 127 | (128 if length > 127 else 0))
+        length >>= 7
+    return bytes(encoded)
+
+
+def test_a_port_without_a_websocket_or_another_path_is_named(broker):
+    with pytest.raises(UnavailableError, match=r"no WebSocket at /mqtt; check .*mqtt\.websocket_path"):
+        describe(broker.config(transport="websockets"))
+
+
+def test_what_is_sent_before_mqtt_is_as_configured():
+    requests = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take():
+            connected, _ = server.accept()
+            with connected:
+                requests.append(connected.recv(4096).decode())
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        mqtt = MqttConfig(
+            host="127.0.0.1",
+            port=server.getsockname()[1],
+            transport="websockets",
+            websocket_path="/ws?key=1",
+            websocket_headers={"Authorization": "Bearer secret"},
+        )
+        with pytest.raises(UnavailableError, match="no WebSocket"):
+            describe(mqtt)
+        thread.join()
+
+    assert requests[0].startswith("GET /ws?key=1 HTTP/1.1\r\n")
+    assert "\r\nAuthorization: Bearer secret\r\n" in requests[0]
+
+
+def test_the_name_of_the_protocol_is_told_in_tls(tmp_path):
+    certificates = make_certificates(tmp_path / "tls")
+    chosen = []
+    with ScriptedBroker(lambda _level: WELCOME_5, certificates=certificates, alpn=["other", "x-mqtt"]) as broker:
+        describe(broker.config(tls=True, ca_file=certificates / "ca.pem", alpn="x-mqtt"))
+        chosen += broker.chosen
+
+    assert chosen == ["x-mqtt"]
+
+
+@pytest.mark.parametrize(("configured", "sent"), [("", "maskwatch-lobby"), ("thing-7", "thing-7")])
+def test_the_client_id_is_by_the_device_or_as_configured(broker, store, configured, sent):
+    with closing(Publisher(store, broker.config(client_id=configured), DEVICE)) as publisher:
+        publisher.start()
+        eventually(lambda: publisher.state.connected, "connected")
+
+    assert f" as {sent} (" in broker.log_file.read_text()
 
 
 def test_a_slow_broker_is_still_spoken_to_in_mqtt_5():
