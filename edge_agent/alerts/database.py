@@ -136,13 +136,15 @@ def history_resolution(message: ResolvedMessage, later: Iterable[TimelinePoint])
     return "UPDATE alerts SET resolved = ?, later = ? WHERE id = ?", values
 
 
-def open_database(path: Path) -> sqlite3.Connection:
+def open_database(path: Path, *, lock_seconds: float = LOCK_SECONDS) -> sqlite3.Connection:
     """Open the file, or begin it. For any thread, one at a time; a committed transaction survives the loss of power.
+
+    A lock that another process holds is waited for so long, now and later.
 
     Raises:
         sqlite3.DatabaseError: it cannot be used; `is_damage` tells whether it should be set aside.
     """
-    database = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(path, timeout=lock_seconds, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
@@ -252,6 +254,11 @@ def is_damage(error: Exception) -> bool:
     """Whether an error speaks of the file and not of something that passes (locked, full, read-only)."""
     # sqlite3 raises the class itself for SQLITE_CORRUPT and SQLITE_NOTADB; a table that is gone is a general error.
     return type(error) is sqlite3.DatabaseError or "no such table" in str(error) or "no such column" in str(error)
+
+
+def is_lock(error: Exception) -> bool:
+    """Whether an error speaks of a lock: held by another program, or one that the file system does not have."""
+    return isinstance(error, sqlite3.OperationalError) and "lock" in str(error)
 
 
 def set_aside(path: Path, *, when: datetime) -> Path:

@@ -11,6 +11,7 @@ import json
 import logging
 import sqlite3
 import threading
+import time
 from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -19,11 +20,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from edge_agent.alerts.database import (
     HISTORY_COLUMNS,
+    LOCK_SECONDS,
     OUTBOX_COLUMNS,
     check_pages,
     copy_whole,
     identity,
     is_damage,
+    is_lock,
     open_database,
     remove_log,
     salvage,
@@ -68,6 +71,10 @@ MOST_BUFFERED = 1000
 """About 1 MB of alerts in memory; a disk that takes none for so long needs somebody to repair it."""
 MOST_ENTRIES = 100_000
 """Some 200 MB; a device that alerts three thousand times a day reaches it within crops.keep_days."""
+LOCKED_PAUSE = 6
+"""A lock that was waited for in vain is left alone for so many times that wait: 30 s."""
+BRIEF_FRACTION = 0.04
+"""And then waited for only so long, 0.2 s: whoever holds it may never let it go."""
 CHECK_SECONDS = 86_400.0
 """Interval of the integrity check of the history, which also runs after the start; it takes seconds on a full card."""
 ROOM_AGAIN_FRACTION = 0.9
@@ -102,16 +109,19 @@ class AlertStore:
         max_messages: int = 20_000,
         max_bytes: int = 50_000_000,
         webhooks: Sequence[str] | None = None,
+        lock_seconds: float = LOCK_SECONDS,
     ) -> None:
         """Open the store, or begin one, and let no more than so many messages and bytes wait in it.
 
-        What arises is also kept for each of `webhooks`, by name; None leaves those as they are. Never fails: `trouble`
-        says why where nothing can be kept on disk for now.
+        What arises is also kept for each of `webhooks`, by name; None leaves those as they are. A lock of somebody else
+        is waited for `lock_seconds`. Never fails: `trouble` says why where nothing can be kept on disk for now.
         """
         self.path = path
         self._boot_id = boot_id
         self._max_messages, self._max_bytes = max_messages, max_bytes
         self._webhooks = webhooks
+        self._lock_seconds = lock_seconds
+        self._locked_until = float("-inf")
         self._lock = threading.Lock()
         # Numbers and positions are given by this process alone; the disk remembers them for the next.
         self._sequence: Counter[str] = Counter()
@@ -322,6 +332,8 @@ class AlertStore:
         """Close the file; what could never be brought to disk is lost and said."""
         with self._lock:
             if self._is_buffering:
+                # Once more, also where a lock was left alone.
+                self._locked_until = min(self._locked_until, time.monotonic())
                 self._write_buffered()
             if self._is_buffering:
                 log.error(
@@ -466,8 +478,11 @@ class AlertStore:
     def _try_disk(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
         """Do something with the file; None where that is not possible for now, and `trouble` says why.
 
-        Only what was written ends the trouble: reading goes well on a full disk, too.
+        Only what was written ends the trouble: reading goes well on a full disk, too. After a lock that was waited for
+        in vain the file is left alone for a while: nobody who delivers or records is to wait for it again and again.
         """
+        if time.monotonic() < self._locked_until:
+            return None
         for _ in range(2):
             try:
                 if self._database is not None and identity(self.path) != self._identity:
@@ -476,8 +491,10 @@ class AlertStore:
                     self._database = self._open()
                     self._identity = identity(self.path)
                 done = work(self._database)
+                self._note_lock(is_held=False)
             except (sqlite3.DatabaseError, OSError) as error:
                 if not is_damage(error):
+                    self._note_lock(is_held=is_lock(error))
                     self._note_trouble(_reason(error))
                     return None
                 self._set_aside(_reason(error))
@@ -486,9 +503,21 @@ class AlertStore:
         self._note_trouble("damaged, and again or still so when it was begun anew: the disk is failing")
         return None
 
+    def _note_lock(self, *, is_held: bool) -> None:
+        was_held = self._locked_until > float("-inf")
+        self._locked_until = time.monotonic() + LOCKED_PAUSE * self._lock_seconds if is_held else float("-inf")
+        if self._database is not None and is_held != was_held:
+            self._database.execute(f"PRAGMA busy_timeout = {round(1000 * self._wait_seconds)}")
+
+    @property
+    def _wait_seconds(self) -> float:
+        """How long a lock is waited for now."""
+        is_held = self._locked_until > float("-inf")
+        return self._lock_seconds * BRIEF_FRACTION if is_held else self._lock_seconds
+
     def _open(self) -> sqlite3.Connection:
         make_folder(self.path.parent)
-        database = open_database(self.path)
+        database = open_database(self.path, lock_seconds=self._wait_seconds)
         try:
             if self._webhooks is not None:
                 with transaction(database):
@@ -646,4 +675,6 @@ def _day(when: datetime) -> str:
 
 
 def _reason(error: Exception) -> str:
+    if is_lock(error):
+        return f"{error}: another program holds its lock, or a network share has none; choose a local disk (state_dir)"
     return str(error.strerror) if isinstance(error, OSError) else str(error)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 import uuid
 from collections import Counter
 from contextlib import closing, contextmanager, nullcontext
@@ -511,3 +512,30 @@ TestStoreAgainstAModel = StoreAgainstAModel.TestCase
 TestStoreAgainstAModel.settings = settings(
     max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+def test_a_lock_that_somebody_holds_is_waited_for_once_and_costs_no_message(tmp_path):
+    path = tmp_path / "alerts.sqlite"
+    AlertStore(path, boot_id=BOOT_ID).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN EXCLUSIVE")
+        store = AlertStore(path, boot_id=BOOT_ID, lock_seconds=0.2)
+        sent = [put(store) for _ in range(3)]
+        began_at = time.monotonic()
+        for _ in range(100):
+            assert [row.message["id"] for row in store.waiting(5)] == [message["id"] for message in sent]
+            store.write_buffered()
+        # Once, and not two hundred times 0.2 s.
+        assert time.monotonic() - began_at < 5.0
+        assert "state_dir" in store.trouble
+        assert "lock" in store.trouble
+        somebody.execute("ROLLBACK")
+
+    deadline = time.monotonic() + 10.0
+    while store.trouble and time.monotonic() < deadline:
+        store.write_buffered()
+        time.sleep(0.05)
+    assert store.trouble == ""
+    store.close()
+    with closing(AlertStore(path, boot_id=BOOT_ID)) as again:
+        assert again.count("alert") == 3
