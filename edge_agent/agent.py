@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edge_agent.host.systemd import Notifier
     from edge_agent.mqtt.publisher import Publisher
     from edge_agent.pauses import Pauses
+    from edge_agent.signals.signals import Signals
     from edge_agent.status import StatusReporter
     from edge_agent.worker import FrameResult, Worker
 
@@ -55,6 +56,7 @@ class Agent:
         reporter: StatusReporter,
         control: Control,
         bridge: Bridge,
+        signals: Signals,
         notifier: Notifier,
     ) -> None:
         """Take the parts; `workers` holds one for each camera, and `results` what they give."""
@@ -62,7 +64,7 @@ class Agent:
         self.recorder, self.store, self.publisher = recorder, store, publisher
         self.health, self.notifier = health, notifier
         self.pauses, self.reporter, self.control = pauses, reporter, control
-        self.governor, self.bridge = governor, bridge
+        self.governor, self.bridge, self.signals = governor, bridge, signals
         self._supervised_at = self._overview_at = self._zone_at = float("-inf")
         self._has_watched = False
 
@@ -92,6 +94,7 @@ class Agent:
     def _take(self, result: FrameResult) -> None:
         """Count a frame and hand it to the console's bridge."""
         at, frame, outcome = time.monotonic(), result.frame, result.outcome
+        self.signals.observe(frame.camera, outcome.nearest if outcome else None, at=at)
         if outcome is None:
             self.health.passed_over(frame.camera, at=at)
             self.bridge.forget_frame(frame.camera)
@@ -136,6 +139,7 @@ class Agent:
             command.answer(self.control.execute(command.name, command.payload, at=at, when=when))
         self.governor.govern(at=at)
         self.reporter.report(at=at, when=when)
+        self.signals.update(has_fault=self.reporter.has_fault, at=at)
         if self.bridge.wants_status and at - self._overview_at >= OVERVIEW_SECONDS:
             self._overview_at = at
             self.bridge.update_status(self.reporter.overview(at=at, when=when, is_watching=self._is_watching(at=at)))

@@ -154,6 +154,12 @@ class StatusReporter:
             self._reported_wanted = {name: rate.wanted for name, rate in self._governor.rates.items()}
             self._health.begin_latencies_anew()
 
+    @property
+    def has_fault(self) -> bool:
+        """Whether the status said last holds a reason that nobody has asked for; a start is none."""
+        reasons = self._said[0] if self._said is not None else ()
+        return any(reason.code not in ("paused", "starting") for reason in reasons)
+
     def _count_people(self, when: datetime) -> None:
         """Have the counts of an hour sent when it is over, and at the start those of hours before."""
         hour = hour_of(when - COUNTS_DELAY)

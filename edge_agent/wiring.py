@@ -46,6 +46,7 @@ from edge_agent.mqtt.publisher import Publisher
 from edge_agent.mqtt.retained import RetainedTopics
 from edge_agent.pauses import Pauses
 from edge_agent.pipeline import Pipeline
+from edge_agent.signals.signals import Signals
 from edge_agent.status import StatusReporter
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.classifier import open_classifier
@@ -59,8 +60,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.camera.cameras import Cameras
-    from edge_agent.config.model import Config
+    from edge_agent.config.model import Config, SignalName
     from edge_agent.host.systemd import Notifier
+    from edge_agent.signals.signals import OutputPin
     from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.detector import FaceDetector
     from edge_agent.webhooks.delivery import WebhookDelivery
@@ -119,6 +121,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
         versions = {"maskwatch": version("maskwatch"), "model": classifier.card.name, "runtime": classifier.runtime}
         webhooks = open_webhooks(config, stack)
+        signals = open_signals(config, stack)
         bridge = open_bridge(config, stack, versions=versions)
         crops = config.crops
         snapshot_bytes = int(crops.keep_bytes * SNAPSHOTS_FRACTION)
@@ -206,6 +209,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 reload=reload,
             ),
             bridge=bridge,
+            signals=signals,
             notifier=notifier,
         )
 
@@ -231,6 +235,22 @@ def open_webhooks(config: Config, stack: ExitStack) -> list[WebhookDelivery]:
         delivery.start()
         stack.callback(delivery.close)
     return deliveries
+
+
+def open_signals(config: Config, stack: ExitStack) -> Signals:
+    """Hold the pins that are configured, all of them off; nothing of GPIO is imported while there is none.
+
+    Raises:
+        ConfigError: the library is missing, or pin or chip cannot be used.
+        UnavailableError: another program holds a pin.
+    """
+    outputs = config.signals.outputs
+    pins: Mapping[SignalName, OutputPin] = {}
+    if outputs:
+        from edge_agent.signals.gpio import open_pins
+
+        pins = stack.enter_context(open_pins(config.signals))
+    return Signals({name: (pin, outputs[name].seconds) for name, pin in pins.items()})
 
 
 def _close(workers: Iterable[Worker]) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,14 @@ from edge_agent.alerts.store import AlertStore
 from edge_agent.bridge.server import Command
 from edge_agent.camera.feed import FeedState
 from edge_agent.config.model import GovernorConfig
+from edge_agent.domain import Nearest
 from edge_agent.governor import Governor
 from edge_agent.health import Health
 from edge_agent.host.stats import HostStats
 from edge_agent.host.systemd import Notifier
 from edge_agent.mqtt.client import Message
 from edge_agent.pauses import Pauses
+from edge_agent.signals.signals import Signals
 from edge_agent.worker import FrameResult
 from tests.test_pipeline import Faces, a_pipeline
 from tests.values import NOON, a_frame
@@ -76,6 +79,8 @@ class Publisher:
 
 class StatusReporter:
     """Counts the reports."""
+
+    has_fault = True
 
     def __init__(self) -> None:
         self.reports = 0
@@ -163,6 +168,7 @@ def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **part
             "reporter": StatusReporter(),
             "control": Control(),
             "bridge": Bridge(),
+            "signals": Signals({}),
             "notifier": Notifier(),
             **parts,
         }
@@ -294,3 +300,29 @@ def test_a_time_zone_that_is_changed_is_seen_without_a_restart(store, tmp_path, 
     monkeypatch.setenv("TZ", before) if before else monkeypatch.delenv("TZ")
     time.tzset()
     assert seen == datetime.now(zone).utcoffset()
+
+
+class Lamp:
+    """Remembers whether it was ever on."""
+
+    was_on = False
+
+    def on(self) -> None:
+        self.was_on = True
+
+    def off(self) -> None:
+        """Nothing is to be seen of it."""
+
+
+def test_signals_follow_frames_and_faults(store, tmp_path):
+    lamps = {"compliant": Lamp(), "violation": Lamp(), "fault": Lamp()}
+    signals = Signals({name: (lamp, 1.0) for name, lamp in lamps.items()})  # type: ignore[misc]
+    frames = results(20)
+    nearest = Nearest(1, "compliant", is_sure=True)
+    given = [replace(one, outcome=replace(one.outcome, nearest=nearest)) for one in frames if one.outcome]
+    agent = an_agent(store, tmp_path, given, signals=signals)
+    agent.run(threading.Event())
+    # It has run through its frames in no time: what has lasted since then is due now.
+    signals.update(has_fault=True, at=time.monotonic() + 1.0)
+
+    assert {name for name, lamp in lamps.items() if lamp.was_on} == {"compliant", "fault"}

@@ -695,6 +695,7 @@ class ConsoleConfig(_Section):
         return self
 
 
+SignalName = Literal["violation", "compliant", "fault"]
 Language = Literal["ar", "de", "en", "es", "fr", "it", "ja", "nl", "pl", "pt", "tr", "zh"]
 
 
@@ -713,6 +714,52 @@ class DisplayConfig(_Section):
         None,
         description="File whose first line opens displays alone, as /display/<camera>#token=..., 8 characters at least",
     )
+
+
+class SignalConfig(_Section):
+    """One output: a lamp, a buzzer or a relay."""
+
+    pin: int = Field(ge=0, le=63, description="Number of the GPIO (17 is GPIO17), not that of the place on the header")
+    seconds: float = Field(2.0, ge=0.0, le=3600.0, description="For how long it is on; 0: for as long as it lasts")
+    active_high: bool = Field(True, description="false: on is the low level, as many relay boards have it")
+
+
+class FaultSignalConfig(SignalConfig):
+    """An output that shows a fault of the device."""
+
+    seconds: float = Field(0.0, ge=0.0, le=3600.0, description="For how long it is on; 0: for as long as it lasts")
+
+
+class SignalsConfig(_Section):
+    """Lamp, buzzer or relay at GPIO pins; pip install 'maskwatch[signals]'."""
+
+    violation: SignalConfig | None = Field(
+        None, description="On when the nearest person is in violation, such as {pin: 17, seconds: 2}; empty: none"
+    )
+    compliant: SignalConfig | None = Field(None, description="On when the nearest person wears a mask; empty: none")
+    fault: FaultSignalConfig | None = Field(None, description="On while the device is degraded; empty: none")
+    chip: int | None = Field(
+        None, ge=0, le=63, description="Number N of /dev/gpiochipN; empty: that of the header, on any Raspberry Pi"
+    )
+
+    @property
+    def outputs(self) -> dict[SignalName, SignalConfig]:
+        """Those that are configured."""
+        every: dict[SignalName, SignalConfig | None] = {
+            "violation": self.violation,
+            "compliant": self.compliant,
+            "fault": self.fault,
+        }
+        return {name: one for name, one in every.items() if one is not None}
+
+    @model_validator(mode="after")
+    def _each_has_its_pin(self) -> SignalsConfig:
+        names: dict[int, str] = {}
+        for name, one in self.outputs.items():
+            if one.pin in names:
+                raise ValueError(f"{names[one.pin]} and {name} both have pin {one.pin}; each needs its own")
+            names[one.pin] = name
+        return self
 
 
 class LogConfig(_Section):
@@ -758,6 +805,10 @@ class Config(_Section):
     )
     display: DisplayConfig = Field(
         default_factory=DisplayConfig, description="Page for a screen at the door, served by the console"
+    )
+    signals: SignalsConfig = Field(
+        default_factory=SignalsConfig,
+        description="Lamp, buzzer or relay at GPIO pins; pip install 'maskwatch[signals]'",
     )
     log: LogConfig = Field(default_factory=LogConfig, description="Logging")
 

@@ -15,6 +15,7 @@ from edge_agent.alerts.inspection import look_into
 from edge_agent.diagnosis.broker import look_at_broker
 from edge_agent.diagnosis.camera import look_at_camera
 from edge_agent.diagnosis.console import look_at_console
+from edge_agent.diagnosis.signals import look_at_signals
 from edge_agent.errors import UnavailableError
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.detector import open_detector
@@ -44,6 +45,7 @@ def checks_of(config: Config) -> list[tuple[str, Callable[[], str | Finding]]]:
         ("history", lambda: _history(config)),
         ("broker", lambda: look_at_broker(config)),
         ("console", lambda: look_at_console(config)),
+        *([("signals", lambda: look_at_signals(config.signals))] if config.signals.outputs else []),
     ]
 
 

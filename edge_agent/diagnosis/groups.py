@@ -1,4 +1,4 @@
-"""Groups: may the user that the agent runs as open its cameras?
+"""Groups: may the user that the agent runs as open its cameras, and the pins of its signals?
 
 That root or the current user may open them proves nothing for the service, which runs as a user of its own.
 """
@@ -22,7 +22,7 @@ from edge_agent.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edge_agent.config.model import Config
+    from edge_agent.config.model import Config, SignalsConfig
     from edge_agent.diagnosis.service import Service
 
 # What a Raspberry Pi's ribbon camera is: its parts, and the memory that pictures are handed over in.
@@ -53,8 +53,9 @@ def who_watches(service: Service | None) -> Watcher:
 
 
 def look_at_groups(config: Config, watcher: Watcher, *, root: Path = Path("/")) -> Iterator[Finding]:
-    """Judge every device file of a camera that is there; no finding where there is none."""
-    files = sorted({file for camera in config.cameras.values() for file in _device_files(camera.source, root)})
+    """Judge every device file of a camera or a signal that is there; no finding where there is none."""
+    cameras = {file for camera in config.cameras.values() for file in _device_files(camera.source, root)}
+    files = sorted({*cameras, *_gpio_files(config.signals, root)})
     closed = [file for file in files if not _may_open(watcher, file.stat())]
     for file in closed:
         group = _group_name(file.stat().st_gid)
@@ -79,6 +80,12 @@ def _device_files(source: str, root: Path) -> Iterator[Path]:
     file = Path(f"/dev/video{source}" if source.isdecimal() else source)
     if file.is_relative_to("/dev") and (root / file.relative_to("/")).exists():
         yield root / file.relative_to("/")
+
+
+def _gpio_files(signals: SignalsConfig, root: Path) -> Iterator[Path]:
+    """The chips that signals may be at; none where there is no signal."""
+    if signals.outputs:
+        yield from root.glob("dev/gpiochip*" if signals.chip is None else f"dev/gpiochip{signals.chip}")
 
 
 def _may_open(watcher: Watcher, status: os.stat_result) -> bool:

@@ -1,0 +1,1 @@
+"""Signals: lamp, buzzer and relay at the door, by GPIO."""

@@ -1,0 +1,108 @@
+"""GPIO: how are the pins of this device held and released? Imported only where a signal is configured."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.errors import ConfigError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from edge_agent.config.model import SignalName, SignalsConfig
+    from edge_agent.signals.signals import OutputPin
+
+BUSY = ("busy", "in use")
+DEVICES = Path("/dev")
+DOCUMENT = "docs/signals.md"
+
+
+def open_factory(chip: int | None) -> Any:
+    """Open the chip; None: that of the header. Gives gpiozero's factory of pins, whose `chip` says which it is.
+
+    Raises:
+        ConfigError: the library is missing, the board is unknown, or the chip cannot be opened.
+    """
+    if "LG_WD" not in os.environ:
+        # Read by lgpio when it is imported: it puts a pipe there, else into whatever folder the process is in.
+        os.environ["LG_WD"] = tempfile.mkdtemp(prefix="maskwatch-lgpio-")
+    try:
+        from gpiozero.exc import GPIOZeroError
+        from gpiozero.pins.lgpio import LGPIOFactory
+    except ImportError as error:
+        raise ConfigError(
+            f"signals: {error.name} is missing; install it with pip install 'maskwatch[signals]'"
+        ) from error
+    try:
+        return LGPIOFactory(chip=chip)
+    except GPIOZeroError as error:
+        # It numbers pins by the revision of the board.
+        raise ConfigError(f"signals: gpiozero does not know this board, a Raspberry Pi is needed: {error}") from error
+    # lgpio.error, which is no other kind.
+    except Exception as error:
+        raise ConfigError(f"signals.chip: {_why_closed(chip)}: {error}; see {DOCUMENT}") from error
+
+
+def _why_closed(chip: int | None) -> str:
+    there = sorted(file.name for file in DEVICES.glob("gpiochip*"))
+    if not there:
+        return "there is no GPIO chip here, or the service may not see it"
+    name = f"gpiochip{chip or 0}"
+    if name not in there:
+        return f"there is no {name}; there are {', '.join(there)}"
+    return f"{DEVICES / name} cannot be opened, is the user in the group gpio, and may the service open it?"
+
+
+@contextmanager
+def open_pins(
+    config: SignalsConfig, *, open_factory: Callable[[int | None], Any] = open_factory
+) -> Iterator[Mapping[SignalName, OutputPin]]:
+    """Hold each pin, off, and release all of them, off, in the end.
+
+    Raises:
+        ConfigError: the library is missing, the chip cannot be opened, or has no such pin.
+        UnavailableError: another program holds a pin.
+    """
+    with ExitStack() as stack:
+        factory = open_factory(config.chip)
+        stack.callback(factory.close)
+        pins: dict[SignalName, OutputPin] = {}
+        for name, output in config.outputs.items():
+            pin = _open_pin(name, output.pin, active_high=output.active_high, factory=factory)
+            stack.callback(_release, pin)
+            pins[name] = pin
+        yield pins
+
+
+def _open_pin(name: SignalName, number: int, *, active_high: bool, factory: Any) -> Any:
+    from gpiozero import DigitalOutputDevice
+    from gpiozero.exc import GPIOPinInUse
+
+    try:
+        return DigitalOutputDevice(number, active_high=active_high, initial_value=False, pin_factory=factory)
+    except GPIOPinInUse as error:
+        raise _in_use(name, number, error) from error
+    # lgpio.error, which is no other kind, and what gpiozero says of pins that the board does not have.
+    except Exception as error:
+        if any(word in str(error).lower() for word in BUSY):
+            raise _in_use(name, number, error) from error
+        raise ConfigError(f"signals.{name}.pin: GPIO{number} is no output of this chip: {error}") from error
+
+
+def _in_use(name: SignalName, number: int, error: Exception) -> UnavailableError:
+    return UnavailableError(
+        f"signals.{name}.pin: another program holds GPIO{number}: {error}; 'gpioinfo' tells which; end it, or "
+        "choose another pin"
+    )
+
+
+def _release(pin: Any) -> None:
+    # One that cannot be switched off any more is released all the same.
+    with suppress(Exception):
+        pin.off()
+    with suppress(Exception):
+        pin.close()

@@ -1,0 +1,128 @@
+"""Signals: which lamp, buzzer or relay is on just now?
+
+In: who is nearest to each camera, and whether the device has a fault. Out: pins that are switched. Time comes in as
+`at`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edge_agent.config.model import SignalName
+    from edge_agent.domain import Nearest
+
+DEBOUNCE_SECONDS = 0.3
+"""A sign that lasts for less is none: two frames at ten a second, in which two people changed places."""
+STALE_SECONDS = 5.0
+"""Who was nearest so long ago has left, or the camera is away. The slowest camera allowed gives a frame every two
+seconds."""
+
+log = logging.getLogger(__name__)
+
+
+class OutputPin(Protocol):
+    """One output that can be switched."""
+
+    def on(self) -> None:
+        """Switch it on."""
+
+    def off(self) -> None:
+        """Switch it off."""
+
+
+@dataclass(slots=True)
+class _Shown:
+    """What was seen last at one camera."""
+
+    seen_at: float
+    since: float
+    person: tuple[SignalName, int] | None = None
+    signalled: set[tuple[SignalName, int]] = field(default_factory=set)
+    """Who of those in view has had their signal."""
+
+
+@dataclass(slots=True)
+class _Output:
+    pin: OutputPin
+    seconds: float
+    on_until: float = float("-inf")
+    is_on: bool = False
+    is_broken: bool = False
+
+
+class Signals:
+    """Switches the outputs; without any it does nothing. Owned by the main thread.
+
+    Each person has each signal once, for as long as somebody is in view. A signal of 0 seconds lasts as long as its
+    reason.
+    """
+
+    def __init__(self, outputs: Mapping[SignalName, tuple[OutputPin, float]]) -> None:
+        """Take a pin and its seconds for each signal; all are off."""
+        self._outputs = {name: _Output(pin, seconds) for name, (pin, seconds) in outputs.items()}
+        self._shown: dict[str, _Shown] = {}
+
+    def observe(self, camera: str, nearest: Nearest | None, *, at: float) -> None:
+        """Take note of who is nearest in a frame."""
+        self._note(camera, _person_of(nearest), is_empty=nearest is None, at=at)
+
+    def update(self, *, has_fault: bool, at: float) -> None:
+        """Switch what is due; called several times a second."""
+        self._note("", ("fault", 0) if has_fault else None, is_empty=not has_fault, at=at)
+        lasting: set[SignalName] = set()
+        for camera, shown in [*self._shown.items()]:
+            if at - shown.seen_at > STALE_SECONDS:
+                del self._shown[camera]
+            elif shown.person is not None and at - shown.since >= DEBOUNCE_SECONDS:
+                lasting.add(shown.person[0])
+                self._begin(shown, shown.person, at)
+        for name, output in self._outputs.items():
+            _switch(name, output, is_on=at < output.on_until or (not output.seconds and name in lasting))
+
+    def _note(self, source: str, person: tuple[SignalName, int] | None, *, is_empty: bool, at: float) -> None:
+        shown = self._shown.setdefault(source, _Shown(at, at))
+        shown.seen_at = at
+        if person != shown.person:
+            shown.person, shown.since = person, at
+        if is_empty:
+            shown.signalled.clear()
+
+    def _begin(self, shown: _Shown, person: tuple[SignalName, int], at: float) -> None:
+        if person in shown.signalled:
+            return
+        shown.signalled.add(person)
+        if (output := self._outputs.get(person[0])) is not None and output.seconds:
+            output.on_until = at + output.seconds
+
+
+def _person_of(nearest: Nearest | None) -> tuple[SignalName, int] | None:
+    """Whose signal it is, and which; None where there is nobody, or it is not sure yet."""
+    if nearest is None or not nearest.is_sure:
+        return None
+    match nearest.sign:
+        case "without_mask" | "mask_worn_incorrectly":
+            return "violation", nearest.track
+        case "compliant":
+            return "compliant", nearest.track
+        case "with_mask" | "undecided":
+            return None
+
+
+def _switch(name: SignalName, output: _Output, *, is_on: bool) -> None:
+    if is_on == output.is_on:
+        return
+    output.is_on = is_on
+    try:
+        (output.pin.on if is_on else output.pin.off)()
+    # Whatever the library raises: watching goes on without a lamp.
+    except Exception as error:  # noqa: BLE001
+        if not output.is_broken:
+            log.warning("signal %s: its pin cannot be switched: %s", name, error)
+        output.is_broken = True
+    else:
+        output.is_broken = False

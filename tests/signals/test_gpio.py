@@ -1,0 +1,167 @@
+"""Pins are held and released as gpiozero has it, and each mistake is one clear message."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge_agent.config.load import load_config
+from edge_agent.config.model import Config, SignalsConfig
+from edge_agent.diagnosis.groups import Watcher, look_at_groups
+from edge_agent.diagnosis.signals import look_at_signals
+from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.signals.gpio import open_factory, open_pins
+from edge_agent.wiring import open_signals
+
+pytest.importorskip("gpiozero", reason="needs the extra 'dev': pip install -e '.[dev]'")
+
+from gpiozero.pins.mock import MockFactory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SIM = Path("/sys/kernel/config/gpio-sim")
+CONFIG = SignalsConfig.model_validate({"violation": {"pin": 17}, "fault": {"pin": 22, "active_high": False}})
+
+
+@pytest.fixture
+def factory() -> Iterator[MockFactory]:
+    opened = MockFactory()
+    opened.chip = 0
+    yield opened
+    opened.reset()
+
+
+def levels(factory):
+    return {number: bool(factory.pin(f"GPIO{number}").state) for number in (17, 22)}
+
+
+def test_pins_are_off_at_first_switched_and_off_at_the_end(factory):
+    with open_pins(CONFIG, open_factory=lambda _chip: factory) as pins:
+        assert levels(factory) == {17: False, 22: True}, "low is on at one of them"
+        for pin in pins.values():
+            pin.on()
+        assert levels(factory) == {17: True, 22: False}
+        seen = {number: factory.pin(f"GPIO{number}") for number in (17, 22)}
+    assert [bool(state.state) for state in seen[17].states][-1] is False
+    assert [bool(state.state) for state in seen[22].states][-1] is True
+
+
+def test_without_signals_nothing_is_imported_nor_opened():
+    asks = (
+        "import sys; from contextlib import ExitStack; from edge_agent.config.model import Config; "
+        "from edge_agent.wiring import open_signals; "
+        "open_signals(Config(), ExitStack()).update(has_fault=True, at=1.0); "
+        "sys.exit(bool({'gpiozero', 'lgpio', 'edge_agent.signals.gpio'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", asks], check=False).returncode == 0
+
+
+def test_a_missing_library_is_named_with_what_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gpiozero.pins.lgpio", None)
+
+    with pytest.raises(ConfigError, match=r"maskwatch\[signals\]"), ExitStack() as stack:
+        open_signals(Config.model_validate({"signals": {"violation": {"pin": 17}}}), stack)
+
+
+def test_a_pin_that_the_board_does_not_have_is_a_mistake_of_the_configuration(factory):
+    config = SignalsConfig.model_validate({"violation": {"pin": 60}})
+
+    with pytest.raises(ConfigError, match=r"signals\.violation\.pin: GPIO60"):
+        open_pins(config, open_factory=lambda _chip: factory).__enter__()
+
+
+def test_a_pin_that_another_holds_is_waited_for(factory):
+    from gpiozero import LED
+
+    with LED(17, pin_factory=factory), pytest.raises(UnavailableError, match=r"signals\.violation\.pin.*GPIO17"):
+        open_pins(CONFIG, open_factory=lambda _chip: factory).__enter__()
+
+
+@pytest.mark.parametrize("said", ["GPIO busy", "'GPIO busy'"])
+def test_a_pin_that_another_process_holds_is_waited_for(factory, said):
+    def busy(*_arguments, **_more):
+        raise OSError(said)
+
+    factory.pin_class = busy
+    with pytest.raises(UnavailableError, match="GPIO17"):
+        open_pins(CONFIG, open_factory=lambda _chip: factory).__enter__()
+
+
+def test_a_board_or_chip_that_is_none_is_said_in_one_message():
+    pytest.importorskip("lgpio", reason="needs the extra 'signals'")
+    with pytest.raises(ConfigError, match="signals"):
+        open_factory(63)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["signals.violation={pin: 17}", "signals.fault={pin: 17}"], "violation and fault both have pin 17"),
+        (["signals.violation={pin: 99}"], "signals.violation.pin"),
+        (["signals.violation={seconds: 2}"], "signals.violation.pin"),
+        (["signals.violation={pin: 17, seconds: -1}"], "signals.violation.seconds"),
+        (["signals.alarm={pin: 17}"], "alarm"),
+        (["signals.chip=-1", "signals.violation={pin: 1}"], "signals.chip"),
+    ],
+)
+def test_mistakes_in_the_section_are_told_at_start(overrides, told):
+    with pytest.raises(ConfigError, match=told):
+        load_config(None, overrides=overrides)
+
+
+def test_the_doctor_names_chip_and_pins_and_who_holds_one(factory):
+    free = look_at_signals(CONFIG, open_factory=lambda _chip: factory, holder_of=lambda _chip, _pin: "")
+    assert "/dev/gpiochip0" in free
+    assert "GPIO17" in free
+    assert look_at_signals(CONFIG, open_factory=lambda _chip: factory, holder_of=lambda _chip, _pin: "lg") == free
+    with pytest.raises(UnavailableError, match=r"signals\.violation\.pin: GPIO17 is held by 'w1'"):
+        look_at_signals(CONFIG, open_factory=lambda _chip: factory, holder_of=lambda _chip, _pin: "w1")
+
+
+def test_the_doctor_asks_for_the_group_of_the_chips(tmp_path):
+    (tmp_path / "dev").mkdir()
+    for name in ("gpiochip0", "gpiochip4"):
+        (tmp_path / "dev" / name).touch()
+        (tmp_path / "dev" / name).chmod(0o660)
+    stranger = Watcher("maskwatch", user=54_321, groups=frozenset({54_322}), is_service=True)
+
+    def closed(**signals):
+        config = Config.model_validate({"cameras": {"a": {"source": "x.mp4"}}, "signals": signals})
+        return [finding.message for finding in look_at_groups(config, stranger, root=tmp_path)]
+
+    assert closed() == []
+    assert len(closed(violation={"pin": 17})) == 2
+    assert len(closed(violation={"pin": 17}, chip=4)) == 1
+
+
+@pytest.mark.skipif(not SIM.is_dir(), reason="needs a kernel with gpio-sim: modprobe gpio-sim, as root")
+def test_a_simulated_chip_is_switched_and_released(monkeypatch):
+    from gpiozero.pins.lgpio import LGPIOFactory
+
+    # The revision of a Raspberry Pi 4: by it gpiozero numbers the pins.
+    monkeypatch.setattr(LGPIOFactory, "_get_revision", lambda _self: 0xC03111)
+    device = SIM / "maskwatch"
+    bank = device / "bank0"
+    bank.mkdir(parents=True)
+    try:
+        (bank / "num_lines").write_text("28")
+        (device / "live").write_text("1")
+        chip = (bank / "chip_name").read_text().strip()
+        values = Path("/sys/devices/platform") / (device / "dev_name").read_text().strip() / chip
+        config = CONFIG.model_copy(update={"chip": int(chip.removeprefix("gpiochip"))})
+        with open_pins(config) as pins:
+            pins["violation"].on()
+            assert (values / "sim_gpio17" / "value").read_text().strip() == "1"
+            with pytest.raises(UnavailableError), open_pins(config):
+                pass
+        assert (values / "sim_gpio17" / "value").read_text().strip() == "0"
+    finally:
+        (device / "live").write_text("0")
+        bank.rmdir()
+        device.rmdir()
