@@ -104,8 +104,8 @@ proof-crashes: .venv-dev/.installed ## Kill the agent 300 times while a broker c
 proof-lost-writes: .venv-dev/.installed ## Cut the power on an agent at hundreds of moments, with every unsynced write gone
 	.venv-dev/bin/python -m tests.proofs.lost_writes --folder $(PROOF_FOLDER)/lost_writes
 
-proof-console: .venv-dev/.installed ## Measure what twenty viewers and fifty requests a second cost the detection (7 minutes)
-	.venv-dev/bin/python -m tests.proofs.console_load --folder $(PROOF_FOLDER)/console
+proof-console: .venv-dev/.installed ## Measure what twenty viewers and fifty requests a second cost the detection (7 minutes); ARGUMENTS=--hostile
+	.venv-dev/bin/python -m tests.proofs.console_load --folder $(PROOF_FOLDER)/console $(ARGUMENTS)
 
 # How many of each kind: FUZZ='--pictures 100000 --recordings 500 --models 1000 --messages 10000 --packets 10000'
 FUZZ ?= --pictures 20000 --recordings 40 --models 300 --messages 10000 --packets 10000

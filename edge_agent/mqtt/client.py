@@ -61,6 +61,8 @@ DISCARDED_BYTES = 1024 * 1024
 LENGTH_IN_8_BYTES = 0x7F
 """Of a WebSocket's frame."""
 
+# What OpenSSL's verification says of a certificate for another name, or another address (X509_V_ERR_...).
+OTHER_NAME = (62, 64)
 RAISE_THE_LIMIT = "raise the broker's limit to the size of messages (mosquitto: message_size_limit)"
 
 # What paho's parser meets first in a malformed packet; its versions differ in it.
@@ -640,14 +642,20 @@ def _explain(error: OSError, mqtt: MqttConfig) -> str:
         case TimeoutError():
             return f"no answer within {CONNECT_SECONDS:.0f} s; check mqtt.host, the network and firewalls"
         case ssl.SSLCertVerificationError():
-            return (
-                f"the broker's certificate is not trusted: {error.verify_message}; check mqtt.ca_file, that mqtt.host "
-                "is a name in the certificate, and the clock of this device"
-            )
+            return f"the broker's certificate is not trusted: {error.verify_message}; {_remedy(error)}"
         case ssl.SSLError() | ConnectionResetError() if mqtt.tls:
             return f"no TLS connection ({_reason(error)}); is mqtt.port the broker's port for TLS?"
         case _:
             return f"cannot be reached: {_reason(error)}; check mqtt.host and the network"
+
+
+def _remedy(error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code in OTHER_NAME:
+        return (
+            "set mqtt.host to a name or address in its subjectAltName, or issue it anew with one: a common name (CN) "
+            "alone does not count"
+        )
+    return "check mqtt.ca_file and the clock of this device"
 
 
 def _reason(error: OSError) -> str:

@@ -17,7 +17,7 @@ from edge_agent.mqtt.client import PubAck, open_connection
 from edge_agent.mqtt.publication import Publication, status_publication
 from edge_agent.wiring import alone_in
 from tests.mosquitto import Mosquitto
-from tests.mqtt.brokers import StrictBroker
+from tests.mqtt.brokers import StrictBroker, make_certificates
 from tests.mqtt.samples import BOOT_ID, DEVICE, WHEN, Listener
 
 EVERYTHING = ["status", "alerts", "resolved", "counts", "telemetry", "crops/+", "snapshots/+", "commands/+/result"]
@@ -138,6 +138,23 @@ def test_an_agent_that_is_connected_keeps_its_connection_and_its_status(tmp_path
                 pass
             heard = [message for message in listener.rest() if message.topic.endswith("/status")]
             assert [message for message in heard if not message.retain] == []
+
+
+def test_a_broker_that_names_clients_by_their_certificate_loses_no_agent_to_the_doctor(tmp_path):
+    certificates = make_certificates(tmp_path / "tls")
+    named = "require_certificate true\nuse_identity_as_username true\nuse_username_as_clientid true"
+    with Mosquitto(tmp_path / "broker", certificates=certificates, settings=named) as broker:
+        files = {"cert_file": certificates / "client.pem", "key_file": certificates / "client.key"}
+        config = a_config(tmp_path, broker.config(tls=True, ca_file=certificates / "ca.pem", **files))
+        assert "takes all" in str(look_at_broker(config))
+
+        with open_connection(config.mqtt, client_id=f"maskwatch-{DEVICE}", device=DEVICE) as agent:
+            with alone_in(config.state):
+                assert "not tried" in str(look_at_broker(config))
+
+            number = agent.publish(Publication("maskwatch/lobby/alerts", b"{}"))
+            answers = [event for event in agent.turn(5.0) if isinstance(event, PubAck)]
+            assert [(answer.number, answer.refusal) for answer in answers] == [(number, "")]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 from edge_agent.console.middleware import Failures
 from edge_agent.host.stats import HostStats
 from tests.console.served import PASSWORD, TOKEN, jpeg, secret_files, served
+from tests.hostile.bodies import JSON_BOMBS
 
 MEGABYTE = 1_000_000
 MOST_TAKEN_BYTES = 120 * MEGABYTE
@@ -46,21 +47,6 @@ def memory_bytes(folder):
     taken = HostStats(folder).look().memory_bytes
     assert taken is not None
     return taken
-
-
-JSON_BOMBS = {
-    "small keys": lambda: b"{" + b",".join(b'"%07d":0' % number for number in range(1_500_000)) + b"}",
-    "small keys beside a picture": lambda: (
-        b'{"image":"",' + b",".join(b'"%07d":0' % number for number in range(1_500_000)) + b"}"
-    ),
-    "empty lists": lambda: b'{"image":[' + b"[]," * 6_000_000 + b"[]]}",
-    "numbers": lambda: b"[" + b"1," * 9_000_000 + b"1]",
-    "escapes": lambda: b'{"image":"' + rb"\u00e9" * 3_000_000 + b'"}',
-    "nested": lambda: b"[" * 10_000_000,
-    "nested beside a picture": lambda: b'{"image":"QQ==","a":' + b"[" * 60_000,
-    "one number": lambda: b"1" * 15_000_000,
-    "many pictures": lambda: b"{" + b",".join([b'"image":"QQ=="'] * 1_000_000) + b"}",
-}
 
 
 @pytest.mark.parametrize("kind", JSON_BOMBS)

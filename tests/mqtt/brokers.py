@@ -232,7 +232,10 @@ class Amqtt:
 
 
 def make_certificates(folder: Path, *, name: str = "IP:127.0.0.1") -> Path:
-    """Write ca.pem with ca.key, and server.pem and client.pem with their keys, both signed by it."""
+    """Write ca.pem with ca.key, and server.pem and client.pem with their keys, both signed by it.
+
+    Without a `name` they have a common name alone, the role.
+    """
     folder.mkdir(parents=True, exist_ok=True)
 
     def openssl(*arguments: str) -> None:
@@ -242,7 +245,7 @@ def make_certificates(folder: Path, *, name: str = "IP:127.0.0.1") -> Path:
     openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test authority")
     for role in ("server", "client"):
         openssl("req", *curve, "-keyout", f"{role}.key", "-out", f"{role}.csr", "-subj", f"/CN={role}")
-        (folder / "names").write_text(f"subjectAltName={name}\n")
+        (folder / "names").write_text(f"subjectAltName={name}\n" if name else "")
         openssl(
             "x509",
             "-req",

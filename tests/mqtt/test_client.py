@@ -526,6 +526,16 @@ def test_tls_with_a_certificate_for_another_name(tmp_path):
 
 
 @leaves_a_socket
+def test_tls_with_a_common_name_alone(tmp_path):
+    certificates = make_certificates(tmp_path / "tls", name="")
+    with (
+        Mosquitto(tmp_path / "broker", certificates=certificates) as broker,
+        pytest.raises(UnavailableError, match=r"certificate is not trusted: .*mqtt\.host .*subjectAltName"),
+    ):
+        describe(broker.config(tls=True, ca_file=certificates / "ca.pem", host="localhost"))
+
+
+@leaves_a_socket
 def test_tls_on_a_port_without_it(broker, tmp_path):
     certificates = make_certificates(tmp_path / "tls")
     with pytest.raises(UnavailableError, match=r"no TLS connection .* is mqtt\.port the broker's port for TLS\?"):

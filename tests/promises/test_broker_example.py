@@ -170,6 +170,17 @@ def heard(connection, count: int) -> list[str]:
     return topics
 
 
+def test_a_device_cannot_take_over_the_connection_of_another(broker, certificates):
+    alerts = "maskwatch/front-door/alerts"
+    with open_connection(mqtt_of("front-door", broker, certificates), client_id="maskwatch-front-door") as front:
+        with open_connection(mqtt_of("back-door", broker, certificates), client_id="maskwatch-front-door") as back:
+            back.publish(Publication("maskwatch/back-door/alerts", b"{}"))
+            assert not [event for event in back.turn(5.0) if isinstance(event, PubAck) and event.refusal]
+        number = front.publish(Publication(alerts, b"{}"))
+
+        assert [event for event in front.turn(5.0) if isinstance(event, PubAck)] == [PubAck(number, "")]
+
+
 def test_nobody_comes_in_without_a_certificate(broker, certificates):
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     context = ssl.create_default_context(cafile=certificates / "ca.pem")

@@ -1,6 +1,6 @@
 """What does a crowd at the console cost the detection? Twenty viewers, fifty requests a second, in turns with none.
 
-    python -m tests.proofs.console_load --folder FOLDER
+    python -m tests.proofs.console_load --folder FOLDER [--hostile]
 
 A real agent watches the example recording, over and over, with a real broker: at its own speed, and then as fast as it
 can; the console's process has the niceness of its unit. Quiet and crowded turns alternate, so that whatever else the
@@ -71,7 +71,9 @@ class Turn:
     crowd: dict[str, Any] = field(default_factory=dict)
 
 
-def measure(folder: Path, *, turns: int, viewers: int, requests_per_second: float, times_as_fast: int) -> Any:
+def measure(
+    folder: Path, *, turns: int, viewers: int, requests_per_second: float, is_hostile: bool, times_as_fast: int
+) -> Any:
     """Alternate quiet and crowded turns, and give the figures.
 
     At its own speed the recording leaves time between two frames, as most cameras do. `times_as_fast` as the agent can
@@ -99,7 +101,7 @@ def measure(folder: Path, *, turns: int, viewers: int, requests_per_second: floa
         with (
             AgentProcess(folder, config) as agent,
             _console(agent),
-            _crowd(port, viewers, requests_per_second) as crowd,
+            _crowd(port, viewers, requests_per_second, is_hostile=is_hostile) as crowd,
         ):
             wait_until(lambda: (agent.notifications, _is_ready(port))[1], "the console of an agent that watches")
             taken = []
@@ -149,10 +151,11 @@ def _console(agent: AgentProcess) -> Iterator[None]:
 
 
 @contextmanager
-def _crowd(port: int, viewers: int, requests_per_second: float) -> Iterator[subprocess.Popen[str]]:
+def _crowd(port: int, viewers: int, requests_per_second: float, *, is_hostile: bool) -> Iterator[subprocess.Popen[str]]:
     command = [
         sys.executable, "-m", "tests.proofs.crowd", f"http://127.0.0.1:{port}",
         "--viewers", str(viewers), "--requests-per-second", str(requests_per_second),
+        *(["--hostile"] if is_hostile else []),
     ]  # fmt: skip
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crowd:
         try:
@@ -248,8 +251,13 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=3, help="of each kind")
     parser.add_argument("--viewers", type=int, default=20)
     parser.add_argument("--requests-per-second", type=float, default=50.0)
+    parser.add_argument("--hostile", action="store_true", help="requests that are dear to answer")
     options = parser.parse_args()
-    load = {"viewers": options.viewers, "requests_per_second": options.requests_per_second}
+    load = {
+        "viewers": options.viewers,
+        "requests_per_second": options.requests_per_second,
+        "is_hostile": options.hostile,
+    }
     figures = {
         name: measure(options.folder / name, turns=options.turns, times_as_fast=times_as_fast, **load)
         for name, times_as_fast in (("as_a_camera", 1), ("flat_out", FLAT_OUT_TIMES))

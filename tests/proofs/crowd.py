@@ -2,6 +2,8 @@
 
     python -m tests.proofs.crowd URL --viewers 20 --requests-per-second 50
 
+With `--hostile` they ask what is dear to answer: every hostile picture in turn, and JSON that is dear to parse.
+
 Begins at the line `go` on standard input, rests at `rest` and then says as a line of JSON what it got. A process of its
 own, and the most patient one on the machine: in the field it is somebody else's.
 """
@@ -17,6 +19,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from itertools import cycle
+from typing import Any
 
 import cv2
 import httpx
@@ -24,21 +27,45 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from tests.faces import COLLINS, HOPPER, scene
+from tests.hostile.bodies import JSON_BOMBS
+from tests.hostile.pictures import HOSTILE
 
 LOWEST_PRIORITY = 19
 CONNECTIONS = 20
 PATIENCE_SECONDS = 30.0
 WIDTH_PX = 640
-QUESTIONS = ("/api/v1/detect", "/api/v1/alerts")
+DETECT, ALERTS = "/api/v1/detect", "/api/v1/alerts"
+
+
+def honest_questions() -> list[tuple[str, dict[str, Any]]]:
+    """What programs ask, as path and what is posted there; nothing for what is only read."""
+    picture, _ = scene((COLLINS, True, 0.6, (-20, 40)), (HOPPER, False, 0.3, (300, 180)))
+    return [(DETECT, _upload(cv2.imencode(".jpg", picture)[1].tobytes())), (ALERTS, {})]
+
+
+def hostile_questions() -> list[tuple[str, dict[str, Any]]]:
+    """The same of somebody who wants the console to have no time or memory left."""
+    return [
+        *((DETECT, _upload(picture())) for picture in HOSTILE.values()),
+        *(
+            (DETECT, {"content": body(), "headers": {"Content-Type": "application/json"}})
+            for body in JSON_BOMBS.values()
+        ),
+    ]
+
+
+def _upload(picture: bytes) -> dict[str, Any]:
+    return {"files": {"file": ("picture", picture, "application/octet-stream")}}
 
 
 class Crowd:
     """Viewers and programs that were asked to go."""
 
-    def __init__(self, url: str, *, viewers: int, requests_per_second: float) -> None:
+    def __init__(
+        self, url: str, *, viewers: int, requests_per_second: float, questions: list[tuple[str, dict[str, Any]]]
+    ) -> None:
         self._url, self._viewers, self._pause = url, viewers, 1 / requests_per_second
-        picture, _ = scene((COLLINS, True, 0.6, (-20, 40)), (HOPPER, False, 0.3, (300, 180)))
-        self._picture = cv2.imencode(".jpg", picture)[1].tobytes()
+        self._questions = questions
         self._tasks: list[asyncio.Task[None]] = []
         self._begin()
 
@@ -87,24 +114,21 @@ class Crowd:
         asking: set[asyncio.Task[None]] = set()
         async with httpx.AsyncClient(base_url=self._url, timeout=PATIENCE_SECONDS, limits=limits) as client:
             due = time.monotonic()
-            for question in cycle(QUESTIONS):
-                task = asyncio.ensure_future(self._ask(client, question))
+            for path, posted in cycle(self._questions):
+                task = asyncio.ensure_future(self._ask(client, path, posted))
                 asking.add(task)
                 task.add_done_callback(asking.discard)
                 due += self._pause
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
 
-    async def _ask(self, client: httpx.AsyncClient, question: str) -> None:
+    async def _ask(self, client: httpx.AsyncClient, path: str, posted: dict[str, Any]) -> None:
         began = time.monotonic()
         try:
-            if question.endswith("detect"):
-                answer = await client.post(question, files={"file": ("street.jpg", self._picture, "image/jpeg")})
-            else:
-                answer = await client.get(question)
+            answer = await client.request("POST" if posted else "GET", path, **posted)
         except httpx.HTTPError as error:
-            self.got[f"{question} {type(error).__name__}"] += 1
+            self.got[f"{path} {type(error).__name__}"] += 1
         else:
-            self.got[f"{question} {answer.status_code}"] += 1
+            self.got[f"{path} {answer.status_code}"] += 1
             self.waited_ms.append(1000 * (time.monotonic() - began))
 
 
@@ -124,10 +148,16 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("--viewers", type=int, default=20)
     parser.add_argument("--requests-per-second", type=float, default=50.0)
+    parser.add_argument("--hostile", action="store_true")
     options = parser.parse_args()
     os.nice(LOWEST_PRIORITY)
     with suppress(KeyboardInterrupt, WebSocketException):
-        crowd = Crowd(options.url, viewers=options.viewers, requests_per_second=options.requests_per_second)
+        crowd = Crowd(
+            options.url,
+            viewers=options.viewers,
+            requests_per_second=options.requests_per_second,
+            questions=hostile_questions() if options.hostile else honest_questions(),
+        )
         asyncio.run(obey(crowd))
 
 
