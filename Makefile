@@ -132,14 +132,16 @@ tests-device: .venv-device/.installed ## Run the tests that need no TensorFlow, 
 test-matrix: .venv-matrix/.installed ## Resolve the device side to wheels for every supported system; writes docs/platforms.md
 	@.venv-matrix/bin/python -m tests.proofs.platforms
 
+# The time that is written into a wheel: of the commit, so that whoever builds it gets the same bytes.
+COMMIT_TIME = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 wheel: .venv-build/.installed ## Build dist/maskwatch-*.whl
 	@rm -rf build dist
-	@umask 022; export SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)}; \
+	@umask 022; export $(COMMIT_TIME); \
 	said=$$(.venv-build/bin/python -m build --wheel 2>&1) || { echo "$$said" >&2; exit 1; }
 	@ls dist/*.whl
 
-test-wheel: wheel ## Install the wheel in an empty environment and replay the example with it
-	@.ci/test-wheel dist/*.whl examples/street_door.mp4
+test-wheel: wheel ## Build the wheel twice, install it in an empty environment and replay the example with it
+	@export $(COMMIT_TIME); .ci/test-wheel dist/*.whl examples/street_door.mp4
 
 # What `make deb` builds for: make deb ARCHITECTURES=arm64
 ARCHITECTURES ?= amd64 arm64

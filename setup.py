@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
@@ -27,6 +28,23 @@ class BuildWithModels(build_py):
         examples = package / "examples"
         examples.mkdir(exist_ok=True)
         shutil.copy2(HERE / "examples" / "street_door.mp4", examples)
+        _set_modes(Path(self.build_lib))
 
 
-setup(cmdclass={"build_py": BuildWithModels})
+class ReproducibleWheel(bdist_wheel):
+    """A wheel that is the same for everybody, the licence in it too."""
+
+    def egg2dist(self, egginfo_path: str, distinfo_path: str) -> None:
+        """Write the metadata."""
+        super().egg2dist(egginfo_path, distinfo_path)
+        _set_modes(Path(distinfo_path))
+
+
+def _set_modes(folder: Path) -> None:
+    """The modes of a checkout follow the umask of whoever made it."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.chmod(0o644)
+
+
+setup(cmdclass={"bdist_wheel": ReproducibleWheel, "build_py": BuildWithModels})

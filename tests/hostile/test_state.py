@@ -12,13 +12,15 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from edge_agent.alerts.database import history_entry
 from edge_agent.alerts.events import EventQueue
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.inspection import waiting_messages
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.store import AlertStore
+from edge_agent.alerts.timeline import Timeline
 from edge_agent.domain import Crop
-from tests.mqtt.samples import BOOT_ID, put
+from tests.mqtt.samples import BOOT_ID, a_message, put
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
@@ -142,15 +144,23 @@ def test_a_clock_that_steps_while_the_agent_is_off_before_its_first_sweep_makes_
     assert crop.exists()
 
 
-def test_what_was_deleted_is_not_in_the_log_after_the_next_sweep(store):
-    message = put(store)
-    with closing(AlertHistory(store.path)) as history:
-        history.remove(message["id"])
-    store.remove(message["id"])
-    store.sweep(at=1000.0, now=NOW, keep_days=30)
+def files_that_hold(word, folder):
+    return [file.name for file in folder.iterdir() if word.encode() in file.read_bytes()]
 
-    for path in store.path.parent.iterdir():
-        assert message["id"].encode() not in path.read_bytes(), path
+
+@pytest.mark.parametrize("is_pending", [False, True], ids=["after it was sent", "while it is pending"])
+def test_what_was_deleted_is_neither_in_the_file_nor_in_its_log(store, is_pending):
+    message = a_message("alert", sequence=store.next_sequence("alert"))
+    store.put(message, history_entry(message, Timeline((), 0.0, 0.0, message.box), now=NOW))
+    if not is_pending:
+        store.remove(message.id)
+    with closing(AlertHistory(store.path)) as history:
+        assert history.remove(message.id)
+    if is_pending:
+        store.remove(message.id)
+        store.sweep(at=1000.0, now=NOW, keep_days=30)
+
+    assert files_that_hold(message.id, store.path.parent) == []
 
 
 def test_webhooks_get_the_name_of_a_picture_and_not_the_device_s_folders(tmp_path):
