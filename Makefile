@@ -36,6 +36,8 @@ ARGUMENTS ?=
 # all that the device side and TensorFlow install, which no one set of versions suits.
 PINNED := hypothesis import-linter mypy pytest pytest-cov pytest-timeout pytest-xdist ruff types-jsonschema types-pika-ts types-PyYAML types-tqdm
 
+# The libraries of deploy/install.sh, as it installs them: by their hashes, and none that has to be built.
+PIP_DOWNLOAD := -m pip download --quiet --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # What a device installs that takes the newest of everything. OpenCV 5 by name, for 4 is allowed as well.
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.txt --editable '.[dev,demo,fleet]'
@@ -64,8 +66,9 @@ test: packages .venv-dev/.installed .venv-opencv5/.installed ## Install what the
 	$(call side_by_side,format lint imports tests-opencv5 types types-opencv5 test-wheel)
 	@$(MAKE) --no-print-directory tests
 
+# Later versions of backports-strenum, which LiteRT asks for, are for Python 3.10 alone, and uv reads no upper bounds of Python.
 update-requirements: .venv-matrix/.installed ## Pin what deploy/install.sh installs, by version and hash, in deploy/requirements.txt
-	@echo 'setuptools>=77' | .venv-matrix/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
+	@printf '%s\n' 'setuptools>=77' 'backports-strenum<1.3' | .venv-matrix/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
 		--no-header --no-annotate --only-binary :all: --extra console --extra encrypt pyproject.toml - \
 		--output-file deploy/requirements.txt
 
@@ -152,7 +155,8 @@ HERE = $(shell dpkg --print-architecture)
 test-service: ## Boot a Debian in a container and follow the runbook there: install, watch, break, upgrade, remove (as root)
 	@deploy/container.sh
 	@$(MAKE) --no-print-directory deb ARCHITECTURES=$(HERE)
-	@deploy/test-service dist/*_$(HERE).deb
+	@.venv-build/bin/python $(PIP_DOWNLOAD) --requirement deploy/requirements.txt --dest build/libraries
+	@deploy/test-service dist/*_$(HERE).deb build/libraries
 
 test-ansible: ## Boot two Debians in containers and bring a fleet up by the Ansible role (as root)
 	@deploy/container.sh

@@ -7,9 +7,9 @@
 # The Debian is made once, in MASKWATCH_TEST_ROOT; what a run changes lies in memory and is gone with it.
 
 root=${MASKWATCH_TEST_ROOT:-/var/tmp/maskwatch-debian-12}
-# What a Debian has that somebody installs a service on, the broker of the tests, and what Ansible wants on a device.
+# What a Debian has that somebody installs a service on, the broker of the tests, and what Ansible and install.sh want.
 packages=systemd,systemd-sysv,dbus,python3,python3-systemd,mosquitto,mosquitto-clients,procps,sudo
-packages+=,openssh-server,python3-apt
+packages+=,openssh-server,python3-apt,python3-venv
 user=integrator
 
 name_what_is_missing() {
