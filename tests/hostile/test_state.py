@@ -20,6 +20,7 @@ from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timeline
 from edge_agent.domain import Crop
+from edge_agent.messages.alert import AlertMessage
 from tests.mqtt.samples import BOOT_ID, a_message, put
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -151,6 +152,7 @@ def files_that_hold(word, folder):
 @pytest.mark.parametrize("is_pending", [False, True], ids=["after it was sent", "while it is pending"])
 def test_what_was_deleted_is_neither_in_the_file_nor_in_its_log(store, is_pending):
     message = a_message("alert", sequence=store.next_sequence("alert"))
+    assert isinstance(message, AlertMessage)
     store.put(message, history_entry(message, Timeline((), 0.0, 0.0, message.box), now=NOW))
     if not is_pending:
         store.remove(message.id)
