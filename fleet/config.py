@@ -71,6 +71,29 @@ class IngestConfig(_Section):
     prefetch: int = Field(1000, ge=1, le=65_535, description="Messages of a queue that are taken before any is stored")
 
 
+class WebConfig(_Section):
+    """The pages and the API of `maskwatch-fleet web`."""
+
+    host: str = Field(
+        "127.0.0.1", pattern=r"^[^/\s]+$", description="Address to listen at; every visitor has to log in"
+    )
+    port: int = Field(8090, ge=1, le=65535, description="Port to listen at")
+    cert_file: FilePath | None = Field(None, description="Certificate, for https; empty: http, as behind nginx")
+    key_file: FilePath | None = Field(None, description="Private key of the certificate")
+    token_file: FilePath | None = Field(
+        None,
+        description="File whose first line programs send as 'Authorization: Bearer'; they may look, as Prometheus does",
+    )
+    max_requests_per_second: float = Field(50.0, ge=0.1, le=10_000.0, description="Maximum rate of one address")
+    silent_seconds: float = Field(300.0, ge=1.0, description="A device that sends nothing for so long counts as silent")
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> WebConfig:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        return self
+
+
 class FleetConfig(_Section):
     """Everything."""
 
@@ -84,6 +107,7 @@ class FleetConfig(_Section):
     database: DatabaseConfig = DatabaseConfig()
     broker: BrokerConfig = BrokerConfig()
     ingest: IngestConfig = IngestConfig()
+    web: WebConfig = WebConfig()
 
     @field_validator("site_pattern")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -31,21 +31,25 @@ def connect(config: DatabaseConfig, *, application: str) -> psycopg.Connection:
         UnavailableError: no database answers, or it refuses.
     """
     try:
-        return psycopg.connect(
-            config.conninfo,
-            autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
-            application_name=application,
-            options=f"-c search_path=maskwatch,public -c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC",
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-            tcp_user_timeout=30_000,
-        )
+        return psycopg.connect(config.conninfo, **parameters(application))
     except psycopg.ProgrammingError as error:
         raise ConfigError(f"database.conninfo: {one_line(error)}") from error
     except psycopg.OperationalError as error:
         raise UnavailableError(f"PostgreSQL: {one_line(error)}; check database.conninfo and the server") from error
+
+
+def parameters(application: str) -> dict[str, Any]:
+    """What every connection has: the search path, patience, and autocommit."""
+    return {
+        "autocommit": True,
+        "connect_timeout": CONNECT_SECONDS,
+        "application_name": application,
+        "options": f"-c search_path=maskwatch,public -c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+    }
 
 
 def open_database(config: DatabaseConfig, *, application: str) -> psycopg.Connection:

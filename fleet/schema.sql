@@ -114,6 +114,14 @@ create table command_results (
     primary key (device, command, happened)
 );
 
+-- Who may look (viewer), review (operator) and take pictures away (admin); the password is hashed by scrypt.
+create table users (
+    name text primary key,
+    role text not null check (role in ('viewer', 'operator', 'admin')),
+    password_salt bytea not null,
+    password_hash bytea not null
+);
+
 -- A gap is on its way while the device says that messages wait in its outbox, else it is lost.
 create view gaps as
 select s.device, d.site, s.kind, s.boot_id, s.last - s.received as missing,

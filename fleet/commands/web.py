@@ -1,0 +1,83 @@
+"""`maskwatch-fleet web`: the pages and the API; or add a user to them."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from psycopg_pool import ConnectionPool
+
+from edge_agent.console.server import Server
+from edge_agent.host.systemd import Notifier
+from fleet import database
+from fleet.config import load
+from fleet.web.app import build
+from fleet.web.auth import FleetAuth, console_config
+from fleet.web.users import ROLES, keep_user
+
+if TYPE_CHECKING:
+    import argparse
+
+    from fleet.config import FleetConfig
+
+NAME = "web"
+SUMMARY = "serve pages and API of the fleet, or add a user to them"
+EXAMPLE = "maskwatch-fleet web --user alice --role operator"
+MOST_CONNECTIONS = 8
+"""To the database; a query takes milliseconds."""
+WAIT_SECONDS = 3.0
+FEED_SECONDS = 5.0
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """A user, instead of serving."""
+    parser.add_argument("--user", metavar="NAME", help="add or change this user, whose password is asked for, and end")
+    parser.add_argument("--role", choices=ROLES, default="viewer", help="of that user (default: viewer)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C."""
+    config = load(options.config, overrides=options.set)
+    with database.open_database(config.database, application="maskwatch-fleet web") as connection:
+        if options.user is not None:
+            is_typed = sys.stdin.isatty()
+            password = (
+                getpass.getpass(f"Password of {options.user}: ") if is_typed else sys.stdin.readline().rstrip("\n")
+            )
+            keep_user(connection, options.user, options.role, password)
+            return 0
+    asyncio.run(_serve(config))
+    return 0
+
+
+async def _serve(config: FleetConfig) -> None:
+    end, notifier = asyncio.Event(), Notifier()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end.set)
+    auth = FleetAuth(config.web, clock=time.monotonic)
+    pool = ConnectionPool(
+        config.database.conninfo,
+        kwargs=database.parameters("maskwatch-fleet web"),
+        min_size=1,
+        max_size=MOST_CONNECTIONS,
+        timeout=WAIT_SECONDS,
+        open=False,
+    )
+    pool.open()
+    feeding = asyncio.ensure_future(_feed(notifier))
+    try:
+        await Server(build(config, pool, auth), console_config(config.web)).serve(end=end, listening=notifier.ready)
+    finally:
+        feeding.cancel()
+        notifier.stopping()
+        pool.close()
+
+
+async def _feed(notifier: Notifier) -> None:
+    while True:
+        notifier.alive()
+        await asyncio.sleep(FEED_SECONDS)

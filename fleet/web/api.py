@@ -1,0 +1,164 @@
+"""The API: what do programs ask?
+
+Plain functions: FastAPI runs them in threads, for the database makes them wait.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from starlette.exceptions import HTTPException
+from starlette.responses import Response, StreamingResponse
+
+from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
+from fleet.web import queries
+from fleet.web.context import Admin, AlertQuery, CountsQuery, Database, Operator, Review, clean, hours, or_404
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from psycopg_pool import ConnectionPool
+
+TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+JPEG_MAGIC = b"\xff\xd8"
+
+api = APIRouter()
+
+
+@api.get("/health")
+def health(connection: Database) -> dict[str, bool]:
+    """Whether the database answers."""
+    connection.execute("select 1")
+    return {"ok": True}
+
+
+@api.get("/api/v1/devices")
+def devices(connection: Database, site: str = "", after: str = "") -> dict[str, Any]:
+    """Devices by name, a page at a time."""
+    found = queries.devices(connection, site=clean(site), after=clean(after))
+    is_more = len(found) == queries.DEVICES_A_PAGE
+    return {"devices": found, "after": found[-1]["device"] if is_more else ""}
+
+
+@api.get("/api/v1/gaps")
+def gaps(connection: Database) -> list[dict[str, Any]]:
+    """What is missing in the sequences of devices."""
+    return queries.gaps(connection)
+
+
+@api.get("/api/v1/alerts")
+def alerts(connection: Database, asked: Annotated[AlertQuery, Query()]) -> dict[str, Any]:
+    """Alerts, newest first, a page at a time."""
+    found = queries.alerts(connection, asked.wanted())
+    return {"alerts": found, "before": found[-1]["id"] if len(found) == queries.A_PAGE else ""}
+
+
+@api.get("/api/v1/alerts/{alert_id}")
+def alert(connection: Database, alert_id: Uuid7) -> dict[str, Any]:
+    """One alert with all that is known of it."""
+    return dict(or_404(queries.alert(connection, alert_id)))
+
+
+@api.get("/api/v1/alerts/{alert_id}/crop")
+def crop(connection: Database, alert_id: Uuid7) -> Response:
+    """The picture, where the device publishes them."""
+    content = or_404(queries.picture(connection, alert_id))
+    kind = "image/jpeg" if content.startswith(JPEG_MAGIC) else "application/octet-stream"
+    return Response(content, media_type=kind)
+
+
+@api.put("/api/v1/alerts/{alert_id}/review")
+def review(connection: Database, alert_id: Uuid7, said: Review, name: Operator) -> dict[str, str]:
+    """Say what an alert really shows."""
+    if not queries.review(connection, alert_id, review=said.review, by=name):
+        raise HTTPException(HTTPStatus.NOT_FOUND, "no such alert")
+    return {"review": said.review}
+
+
+@api.get("/api/v1/reviews.zip")
+def reviews(request: Request, _name: Admin) -> Response:
+    """Reviewed pictures in a folder for each class, as for training."""
+    headers = {"Content-Disposition": "attachment; filename=reviews.zip"}
+    return StreamingResponse(_zipped(request.app.state.pool), media_type="application/zip", headers=headers)
+
+
+@api.get("/api/v1/counts")
+def counts(connection: Database, asked: Annotated[CountsQuery, Query()]) -> list[dict[str, Any]]:
+    """People and compliance by site and hour."""
+    return queries.counts(connection, **hours(asked))
+
+
+@api.get("/metrics")
+def metrics(request: Request, connection: Database) -> Response:
+    """Figures for Prometheus."""
+    found = queries.figures(connection, silent_seconds=request.app.state.silent_seconds)
+    return Response(_metrics_text(found), headers={"Content-Type": TEXT_FORMAT})
+
+
+def _zipped(pool: ConnectionPool) -> Iterator[bytes]:
+    """A zip file as it grows: never more than one picture in memory."""
+    out = io.BytesIO()
+    with pool.connection() as connection, zipfile.ZipFile(_Unseekable(out), "w", zipfile.ZIP_STORED) as archive:
+        for kind in queries.REVIEWS:
+            for alert_id, device, content in queries.reviewed_pictures(connection, kind):
+                suffix = ".jpg" if content.startswith(JPEG_MAGIC) else ".jpg.age"
+                archive.writestr(f"{kind}/{device}_{alert_id}{suffix}", content)
+                yield _taken(out)
+    yield _taken(out)
+
+
+class _Unseekable(io.RawIOBase):
+    """What zipfile writes to without going back."""
+
+    def __init__(self, out: io.BytesIO) -> None:
+        super().__init__()
+        self._out = out
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        return self._out.write(content)
+
+
+def _taken(out: io.BytesIO) -> bytes:
+    content = out.getvalue()
+    out.seek(0)
+    out.truncate()
+    return content
+
+
+def _metrics_text(found: Mapping[str, Any]) -> bytes:
+    devices = GaugeMetricFamily("maskwatch_fleet_devices", "Devices by state", labels=["state"])
+    for state, count in (found["states"] or {}).items():
+        devices.add_metric([state], count)
+    missing = GaugeMetricFamily("maskwatch_fleet_missing_messages", "Messages missing in sequences", labels=["state"])
+    for state in ("lost", "on_its_way"):
+        missing.add_metric([state], found[state])
+    families = [
+        devices,
+        missing,
+        GaugeMetricFamily("maskwatch_fleet_silent_devices", "Devices that send nothing", value=found["silent"]),
+        GaugeMetricFamily(
+            "maskwatch_fleet_alerts_last_hour", "Alerts of the last hour", value=found["alerts_of_last_hour"]
+        ),
+    ]
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Families(families))
+    return generate_latest(registry)
+
+
+class _Families:
+    """What was gathered, as Prometheus' registry takes it."""
+
+    def __init__(self, families: list[Any]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Any]:
+        return self._families

@@ -1,0 +1,108 @@
+"""The app: which web application is made of the database?"""
+
+from __future__ import annotations
+
+from datetime import timezone
+from http import HTTPStatus
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.templating import Jinja2Templates
+
+from edge_agent.console import middleware
+from fleet.web.api import api
+from fleet.web.login import login
+from fleet.web.pages import pages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from psycopg_pool import ConnectionPool
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp
+
+    from fleet.config import FleetConfig
+    from fleet.web.auth import FleetAuth
+
+HERE = Path(__file__).parent
+CONSOLE = Path(middleware.__file__).parent
+AGAIN_SECONDS = "5"
+
+
+def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp:
+    """Put everything together, behind the console's middleware."""
+    app = FastAPI(
+        title="maskwatch fleet",
+        version=version("maskwatch"),
+        description="Devices, alerts, counts and reviews of a fleet. Errors are JSON with one sentence in `detail`.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    templates = _templates(auth)
+    app.state.pool, app.state.auth, app.state.templates = pool, auth, templates
+    app.state.silent_seconds = config.web.silent_seconds
+    for router in (api, pages, login):
+        app.include_router(router)
+    app.router.routes.extend(
+        [
+            Mount("/static/fleet", StaticFiles(directory=HERE / "static")),
+            Mount("/static", StaticFiles(directory=CONSOLE / "static")),
+            Route("/favicon.ico", lambda _: RedirectResponse("/static/favicon.ico")),
+        ]
+    )
+
+    def answer(request: Request, text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+        if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/"):
+            values = {"title": HTTPStatus(status).phrase, "text": text}
+            return templates.TemplateResponse(request, "error.html", values, status, headers)
+        return JSONResponse({"detail": text}, status, headers)
+
+    async def answer_http(request: Request, error: HTTPException) -> Response:
+        return answer(request, str(error.detail), error.status_code, error.headers)
+
+    async def answer_invalid(request: Request, error: RequestValidationError) -> Response:
+        mistakes = [f"{'.'.join(map(str, one['loc'][1:])) or 'the body'}: {one['msg']}" for one in error.errors()]
+        return answer(request, "; ".join(mistakes), HTTPStatus.UNPROCESSABLE_ENTITY)
+
+    async def answer_later(request: Request, _error: psycopg.Error) -> Response:
+        text = "the database does not answer; try again"
+        return answer(request, text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": AGAIN_SECONDS})
+
+    app.exception_handler(HTTPException)(answer_http)
+    app.exception_handler(RequestValidationError)(answer_invalid)
+    app.exception_handler(psycopg.OperationalError)(answer_later)
+    return middleware.Middleware(app, auth=auth)
+
+
+def _templates(auth: FleetAuth) -> Jinja2Templates:
+    def everywhere(request: Request) -> dict[str, Any]:
+        visitor = request.state.visitor
+        name, role = auth.person(visitor)
+        return {"csrf": visitor.csrf, "person": name, "role": role, "version": version("maskwatch")}
+
+    folders = [FileSystemLoader(HERE / "templates"), FileSystemLoader(CONSOLE / "templates")]
+    environment = Environment(loader=ChoiceLoader(folders), autoescape=True)
+    environment.filters["words"] = lambda text: text.replace("_", " ")
+    environment.filters["percent"] = lambda fraction: "-" if fraction is None else f"{fraction:.0%}"
+    environment.filters["moment"] = lambda when: f"{when.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+    environment.filters["ago"] = _ago
+    return Jinja2Templates(env=environment, context_processors=[everywhere])
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"

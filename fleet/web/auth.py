@@ -1,0 +1,59 @@
+"""Auth: who is asking, and may they? The console's own, with names and roles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_agent.config.model import ConsoleConfig
+from edge_agent.config.secrets import read_password
+from edge_agent.console.auth import LEAST_CHARACTERS, Auth, Visitor
+from edge_agent.console.sessions import MOST_SESSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet.config import WebConfig
+    from fleet.web.users import Role
+
+
+def console_config(config: WebConfig) -> ConsoleConfig:
+    """What the console's parts read. It may be open to everybody, for everybody has to log in."""
+    return ConsoleConfig.model_construct(**config.model_dump(exclude={"token_file", "silent_seconds"}))
+
+
+class FleetAuth(Auth):
+    """Knows who logged in with which name and role. Owned by the event loop."""
+
+    def __init__(self, config: WebConfig, *, clock: Callable[[], float]) -> None:
+        """Read the token, if there is one.
+
+        Raises:
+            ConfigError: it cannot be read, or is too short.
+        """
+        file = config.token_file
+        token = read_password(file, key="web.token_file", least_characters=LEAST_CHARACTERS) if file else ""
+        super().__init__(console_config(config), password="", token=token, clock=clock)
+        self._people: dict[str, tuple[str, Role]] = {}
+
+    @property
+    def needs_login(self) -> bool:
+        """Always: what is seen here is of many people."""
+        return True
+
+    def begin(self, visitor: Visitor, name: str, role: Role) -> str:
+        """Log somebody in whose password was right; gives the new cookie."""
+        self._attempts.was_right(visitor.address, "password")
+        self.sessions.end(visitor.cookie)
+        cookie = self.sessions.begin(at=self._clock())
+        self._people[cookie] = (name, role)
+        if len(self._people) > MOST_SESSIONS:
+            del self._people[next(iter(self._people))]
+        return cookie
+
+    def was_wrong(self, visitor: Visitor) -> None:
+        """Make who guesses wait."""
+        self._attempts.was_wrong(visitor.address, "password", at=self._clock())
+
+    def person(self, visitor: Visitor) -> tuple[str, Role]:
+        """Name and role; a program may look."""
+        return self._people.get(visitor.cookie, ("", "viewer"))

@@ -1,0 +1,70 @@
+"""Login: how does a person get a session, and end it?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Form, Request
+from starlette.responses import RedirectResponse, Response
+
+from edge_agent.console.auth import set_cookie
+from edge_agent.console.sessions import is_same
+from fleet.web.context import Database  # noqa: TC001  (FastAPI reads it)
+from fleet.web.users import role_of
+
+SEE_OTHER = 303
+
+login = APIRouter(include_in_schema=False, default_response_class=Response)
+
+
+@login.get("/login")
+def page(request: Request) -> Any:
+    """Ask for name and password."""
+    if request.state.visitor.is_in:
+        return RedirectResponse("/", SEE_OTHER)
+    asked = request.query_params
+    values = {"next": asked.get("next", ""), "trouble": asked.get("trouble", "")}
+    return request.app.state.templates.TemplateResponse(request, "login.html", values)
+
+
+@login.post("/login")
+def log_in(
+    request: Request,
+    connection: Database,
+    *,
+    name: Annotated[str, Form()] = "",
+    password: Annotated[str, Form()] = "",
+    csrf: Annotated[str, Form()] = "",
+    wanted: Annotated[str, Form(alias="next")] = "",
+) -> Response:
+    """Compare the password; a wrong one makes the next take longer."""
+    visitor, auth = request.state.visitor, request.app.state.auth
+    # Never to another site, whatever the address says.
+    wanted = wanted if wanted.startswith("/") and not wanted.startswith(("//", "/\\", "/log")) else "/"
+    if auth.wait_seconds(visitor):
+        return _again("wait", wanted)
+    if not is_same(csrf, visitor.csrf):
+        return _again("expired", wanted)
+    role = role_of(connection, name, password)
+    if role is None:
+        auth.was_wrong(visitor)
+        return _again("wrong", wanted)
+    scheme = request.scope["scheme"]
+    answer = RedirectResponse(wanted, SEE_OTHER)
+    cookie = auth.begin(visitor, name, role)
+    answer.headers.append("Set-Cookie", set_cookie(auth.cookie_name(scheme), cookie, scheme=scheme))
+    return answer
+
+
+@login.post("/logout")
+def log_out(request: Request, csrf: Annotated[str, Form()] = "") -> Response:
+    """End the session."""
+    visitor = request.state.visitor
+    if is_same(csrf, visitor.csrf):
+        request.app.state.auth.sessions.end(visitor.cookie)
+    return RedirectResponse("/login", SEE_OTHER)
+
+
+def _again(trouble: str, wanted: str) -> Response:
+    return RedirectResponse(f"/login?{urlencode({'trouble': trouble, 'next': wanted})}", SEE_OTHER)

@@ -1,0 +1,80 @@
+"""The pages: what does a person get to see, and from which template?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
+from fleet.web import queries
+from fleet.web.context import COUNTED_DAYS, AlertQuery, CountsQuery, Database, clean, hours, or_404
+
+LABELS = ("without_mask", "mask_worn_incorrectly")
+REVIEW_WORDS = {
+    "without_mask": "No mask",
+    "mask_worn_incorrectly": "Worn wrongly",
+    "with_mask": "Mask",
+    "no_face": "No face",
+}
+
+pages = APIRouter(include_in_schema=False, default_response_class=Response)
+
+
+@pages.get("/")
+def devices(request: Request, connection: Database, site: str = "", after: str = "") -> Any:
+    """Every device, and how it does."""
+    found = queries.devices(connection, site=clean(site), after=clean(after))
+    values = {
+        "devices": found,
+        "sites": queries.sites(connection),
+        "site": site,
+        "figures": queries.figures(connection, silent_seconds=request.app.state.silent_seconds),
+        "silent_seconds": request.app.state.silent_seconds,
+        "next": urlencode({"site": site, "after": found[-1]["device"]}) if len(found) == queries.DEVICES_A_PAGE else "",
+        "is_later": bool(after),
+    }
+    return request.app.state.templates.TemplateResponse(request, "devices.html", values)
+
+
+@pages.get("/alerts")
+def alerts(request: Request, connection: Database, asked: Annotated[AlertQuery, Query()]) -> Any:
+    """Alerts that match."""
+    found = queries.alerts(connection, asked.wanted())
+    sites = queries.sites(connection)
+    is_more = len(found) == queries.A_PAGE
+    kept = {key: value for key, value in asked.model_dump(mode="json").items() if value and key != "before"}
+    values = {
+        "alerts": found,
+        "asked": asked,
+        "sites": sites,
+        "labels": LABELS,
+        "reviews": REVIEW_WORDS,
+        "next": urlencode({**kept, "before": found[-1]["id"]}) if is_more else "",
+        "first": urlencode(kept),
+        "is_filtered": bool(kept),
+    }
+    return request.app.state.templates.TemplateResponse(request, "alerts.html", values)
+
+
+@pages.get("/alerts/{alert_id}")
+def alert(request: Request, connection: Database, alert_id: Uuid7) -> Any:
+    """One alert, and its review."""
+    found = or_404(queries.alert(connection, alert_id))
+    return request.app.state.templates.TemplateResponse(
+        request, "alert.html", {"alert": found, "reviews": REVIEW_WORDS}
+    )
+
+
+@pages.get("/counts")
+def counts(request: Request, connection: Database, asked: Annotated[CountsQuery, Query()]) -> Any:
+    """People by site and hour."""
+    values = {
+        "hours": queries.counts(connection, **hours(asked)),
+        "sites": queries.sites(connection),
+        "site": asked.site,
+        "days": COUNTED_DAYS,
+    }
+    return request.app.state.templates.TemplateResponse(request, "counts.html", values)

@@ -1,0 +1,187 @@
+"""The queries: what is looked up for a page? Each by an index, a page at a time, whatever the number of alerts.
+
+Pages go on where the last one ended (keyset): nothing is counted and nothing is skipped. Ids sort by time, so a time is
+a bound of the id, and PostgreSQL leaves out the days before and after.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003  (a dataclass of requests)
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+from psycopg.rows import dict_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg import Connection
+
+A_PAGE = 50
+DEVICES_A_PAGE = 200
+REVIEWS = ("without_mask", "mask_worn_incorrectly", "with_mask", "no_face")
+EXPORTED_AT_ONCE = 200
+MOST_HOURS = 24 * 31
+
+DEVICES = """
+select d.device, d.site, d.state, d.heard, extract(epoch from now() - d.heard)::float8 as silent_seconds,
+    d.status -> 'reasons' as reasons,
+    d.telemetry -> 'models' -> 'masks' ->> 'name' as model,
+    d.telemetry -> 'models' -> 'masks' ->> 'sha256' as model_sha256,
+    d.telemetry -> 'versions' ->> 'maskwatch' as version,
+    (d.telemetry -> 'outbox' ->> 'rows')::bigint as waiting,
+    d.telemetry -> 'outbox' -> 'dropped' as dropped,
+    coalesce((select sum(g.missing)::bigint from gaps g where g.device = d.device), 0) as missing
+from devices d
+where (%(site)s = '' or d.site = %(site)s) and d.device > %(after)s
+order by d.device limit %(limit)s
+"""
+
+ONE_ALERT = """
+select a.id::text, a.device, a.site, a.camera, a.label, a.happened, a.received, a.historical, a.message, a.review,
+    a.reviewed_by, a.reviewed, r.reason as resolved, r.duration_seconds,
+    exists (select from pictures p where p.alert = a.id) as has_picture
+from alerts a left join resolutions r on r.alert = a.id
+where a.id = %s::uuid
+"""
+
+COUNTS = """
+select site, begins, sum(with_mask)::int as with_mask, sum(without_mask)::int as without_mask,
+    sum(mask_worn_incorrectly)::int as mask_worn_incorrectly, sum(undecided)::int as undecided,
+    round(sum(with_mask)::numeric / nullif(sum(with_mask + without_mask + mask_worn_incorrectly), 0), 4)::float8
+        as compliance
+from counts
+where period = 'hour' and camera <> '' and begins >= %(since)s and begins < %(until)s
+    and (%(site)s = '' or site = %(site)s)
+group by site, begins order by begins desc, site limit %(limit)s
+"""
+
+FIGURES = """
+select
+    (select jsonb_object_agg(state, n) from (select state, count(*) n from devices group by state) s) as states,
+    (select count(*) from devices where heard < now() - make_interval(secs => %(silent)s)) as silent,
+    (select coalesce(sum(missing), 0)::bigint from gaps where state = 'lost') as lost,
+    (select coalesce(sum(missing), 0)::bigint from gaps where state = 'on_its_way') as on_its_way,
+    (select count(*) from alerts where id >= first_uuid7(now() - interval '1 hour')) as alerts_of_last_hour
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
+    """Which alerts; empty: all. `before` is the last id of the page before."""
+
+    site: str = ""
+    device: str = ""
+    label: str = ""
+    review: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    before: str = ""
+
+
+def alerts_statement(wanted: AlertFilter) -> tuple[sql.Composed, dict[str, Any]]:
+    """Only the conditions that are asked for, so that PostgreSQL sees which index fits."""
+    conditions = {
+        "a.site = %(site)s": wanted.site,
+        "a.device = %(device)s": wanted.device,
+        "a.label = %(label)s": wanted.label,
+        "a.review is null": wanted.review == "unreviewed",
+        "a.review = %(review)s": wanted.review not in ("", "unreviewed"),
+        "a.id >= first_uuid7(%(since)s)": wanted.since,
+        "a.id < first_uuid7(%(until)s)": wanted.until,
+        "a.id < %(before)s::uuid": wanted.before,
+    }
+    asked = [sql.SQL(condition) for condition, is_asked in conditions.items() if is_asked]
+    text = sql.SQL(
+        "select a.id::text, a.device, a.site, a.camera, a.label, a.happened, a.historical, a.review, "
+        "(a.message ->> 'score')::float8 as score, "
+        "exists (select from pictures p where p.alert = a.id) as has_picture "
+        "from alerts a {} {} order by a.id desc limit %(limit)s"
+    ).format(sql.SQL("where" if asked else ""), sql.SQL(" and ").join(asked))
+    keys = ("site", "device", "label", "review", "since", "until", "before")
+    return text, {key: getattr(wanted, key) for key in keys}
+
+
+def alerts(connection: Connection, wanted: AlertFilter, *, limit: int = A_PAGE) -> list[dict[str, Any]]:
+    """A page of alerts, newest first."""
+    text, values = alerts_statement(wanted)
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(text, {**values, "limit": limit}).fetchall()
+
+
+def alert(connection: Connection, alert_id: str) -> dict[str, Any] | None:
+    """One alert with all that is known of it."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(ONE_ALERT, [alert_id]).fetchone()
+
+
+def picture(connection: Connection, alert_id: str) -> bytes | None:
+    """The crop of an alert, as the device published it."""
+    row = connection.execute("select picture from pictures where alert = %s::uuid", [alert_id]).fetchone()
+    return bytes(row[0]) if row else None
+
+
+def review(connection: Connection, alert_id: str, *, review: str, by: str) -> bool:
+    """Write down what an alert really shows, or take it back where `review` is empty; False where there is no alert."""
+    changed = connection.execute(
+        "update alerts set review = nullif(%(review)s, ''), "
+        "reviewed_by = case when %(review)s = '' then null else %(by)s end, "
+        "reviewed = case when %(review)s = '' then null else now() end where id = %(id)s::uuid",
+        {"review": review, "by": by, "id": alert_id},
+    )
+    return changed.rowcount > 0
+
+
+def devices(
+    connection: Connection, *, site: str = "", after: str = "", limit: int = DEVICES_A_PAGE
+) -> list[dict[str, Any]]:
+    """A page of devices, by name."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(DEVICES, {"site": site, "after": after, "limit": limit}).fetchall()
+
+
+def gaps(connection: Connection, *, limit: int = 1000) -> list[dict[str, Any]]:
+    """What is missing, by device, kind and boot."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute("select * from gaps order by device, kind, boot_id limit %s", [limit]).fetchall()
+
+
+def counts(connection: Connection, *, site: str, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    """People and compliance by site and hour, newest first."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        values = {"site": site, "since": since, "until": until, "limit": MOST_HOURS}
+        return cursor.execute(COUNTS, values).fetchall()
+
+
+def sites(connection: Connection) -> list[str]:
+    """Every site that a device is of."""
+    # One look into the index for each, however many devices they have.
+    text = (
+        "with recursive s as (select min(site) site from devices union all "
+        "select (select min(site) from devices d where d.site > s.site) from s where s.site is not null) "
+        "select site from s where site is not null"
+    )
+    return [row[0] for row in connection.execute(text).fetchall()]
+
+
+def figures(connection: Connection, *, silent_seconds: float) -> dict[str, Any]:
+    """What Prometheus is given."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(FIGURES, {"silent": silent_seconds}).fetchone() or {}
+
+
+def reviewed_pictures(connection: Connection, kind: str) -> Iterator[tuple[str, str, bytes]]:
+    """Every reviewed picture of a class: id, device, JPEG."""
+    before = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+    while True:
+        rows = connection.execute(
+            "select a.id::text, a.device, p.picture from alerts a join pictures p on p.alert = a.id "
+            "where a.review = %s and a.id < %s::uuid order by a.id desc limit %s",
+            [kind, before, EXPORTED_AT_ONCE],
+        ).fetchall()
+        for alert_id, device, content in rows:
+            yield alert_id, device, bytes(content)
+        if len(rows) < EXPORTED_AT_ONCE:
+            return
+        before = rows[-1][0]

@@ -1,0 +1,19 @@
+// Review: say what an alert really shows.
+
+import { ask } from "/static/api.js";
+
+const { alert: id } = document.querySelector("[data-alert]").dataset;
+const message = document.getElementById("review-message");
+
+for (const button of document.querySelectorAll("#review [data-review]")) {
+  button.addEventListener("click", async () => {
+    try {
+      await ask("PUT", `/api/v1/alerts/${id}/review`, { review: button.dataset.review });
+    } catch (error) {
+      message.textContent = error.message;
+      return;
+    }
+    document.getElementById("review-state").textContent = button.dataset.review ? button.textContent : "not reviewed yet";
+    message.textContent = button.dataset.review ? "Kept." : "Taken back.";
+  });
+}

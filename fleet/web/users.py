@@ -1,0 +1,53 @@
+"""The users: who may do what, and is that their password?"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from edge_agent.console.auth import LEAST_CHARACTERS
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+Role: TypeAlias = Literal["viewer", "operator", "admin"]
+ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
+SALT_BYTES = 16
+SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**14, 8, 1
+"""RFC 7914's for interactive logins: 16 MB and some 50 ms a try."""
+LONGEST_NAME = 100
+
+
+def keep_user(connection: Connection, name: str, role: Role, password: str) -> None:
+    """Add a user, or change role and password of one.
+
+    Raises:
+        ConfigError: the name is none, or the password too short.
+    """
+    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+        raise ConfigError("a user's name has 1 to 100 characters that can be printed")
+    if len(password) < LEAST_CHARACTERS:
+        raise ConfigError(f"the password has fewer than {LEAST_CHARACTERS} characters, which anybody can guess")
+    salt = secrets.token_bytes(SALT_BYTES)
+    connection.execute(
+        "insert into users values (%s, %s, %s, %s) on conflict (name) do update set role = excluded.role, "
+        "password_salt = excluded.password_salt, password_hash = excluded.password_hash",
+        [name, role, salt, _hashed(password, salt)],
+    )
+
+
+def role_of(connection: Connection, name: str, password: str) -> Role | None:
+    """The role of a user with the right password. Who is unknown takes as long as who is known."""
+    row = connection.execute(
+        "select role, password_salt, password_hash from users where name = %s", [name.replace("\0", "")]
+    ).fetchone()
+    role, salt, expected = row or (None, b"\0" * SALT_BYTES, b"")
+    return role if hmac.compare_digest(_hashed(password, salt), expected) else None
+
+
+def _hashed(password: str, salt: bytes) -> bytes:
+    secret = password.encode("utf-8", "surrogatepass")
+    return hashlib.scrypt(secret, salt=salt, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P)

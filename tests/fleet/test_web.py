@@ -1,0 +1,323 @@
+"""What do people and programs see, and may they?"""
+
+from __future__ import annotations
+
+import io
+import re
+import secrets
+import time
+import zipfile
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from psycopg_pool import ConnectionPool
+
+from edge_agent.messages.status import running
+from fleet import database
+from fleet.config import FleetConfig
+from fleet.messages import Picture
+from fleet.store import store
+from fleet.web.app import build
+from fleet.web.auth import FleetAuth
+from fleet.web.queries import A_PAGE, AlertFilter, alerts_statement
+from fleet.web.users import ROLES, keep_user, role_of
+from tests.fleet.samples import BOOT, alert, counts, now, resolved
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    import psycopg
+
+    from tests.fleet.engines import Postgres
+
+JPEG = b"\xff\xd8\xff picture"
+TOKEN = secrets.token_hex()
+PASSWORD = secrets.token_hex()
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def app(connection: psycopg.Connection, conninfo: str, tmp_path: Path) -> Iterator[Any]:
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    for role in ROLES:
+        keep_user(connection, role, role, PASSWORD)
+    config = FleetConfig.model_validate({"web": {"token_file": token, "max_requests_per_second": 10_000}})
+    with ConnectionPool(conninfo, kwargs=database.parameters("test"), min_size=1, open=True, timeout=3) as pool:
+        yield build(config, pool, FleetAuth(config.web, clock=time.monotonic))
+
+
+@pytest.fixture
+async def program(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A program with the token."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://fleet.test", headers=headers) as client:
+        yield client
+
+
+@pytest.fixture
+async def browser(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A person who has not logged in."""
+    headers = {"Accept": "text/html"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://fleet.test", headers=headers) as client:
+        yield client
+
+
+async def log_in(browser: httpx.AsyncClient, name: str, password: str = PASSWORD) -> httpx.Response:
+    page = await browser.get("/login")
+    csrf = re.findall(r'name="csrf" value="([^"]+)"', page.text)[0]
+    form = {"name": name, "password": password, "csrf": csrf, "next": "/alerts"}
+    answer = await browser.post("/login", data=form)
+    page = await browser.get("/alerts")
+    found = re.findall(r'name="csrf-token" content="([^"]+)"', page.text)
+    browser.headers["X-CSRF-Token"] = found[0] if found else ""
+    return answer
+
+
+def fill(connection: psycopg.Connection) -> list[str]:
+    """Three devices of two sites; gives the ids of the alerts, newest first."""
+    made = [
+        alert(f"{site}-{number}", sequence=sequence, when=now() - timedelta(minutes=sequence))
+        for site, number in (("hall", 1), ("hall", 2), ("yard", 1))
+        for sequence in (1, 2, 4)
+    ]
+    status = running("hall-1", reasons=(), paused=(), boot_id=BOOT, when=now())
+    with connection.transaction():
+        messages: list[Any] = [*made, resolved(made[0]), Picture("hall-1", made[0].id, JPEG), counts(entrance=9), status]
+        store(connection, messages, site_of=FleetConfig().site_of)
+    return sorted((one.id for one in made), reverse=True)
+
+
+async def test_whoever_has_not_logged_in_sees_nothing(browser: httpx.AsyncClient):
+    for page in ("/", "/alerts", "/counts"):
+        assert (await browser.get(page)).headers["location"].startswith("/login?next=")
+    for path in ("/api/v1/alerts", "/api/v1/devices", "/metrics", "/openapi.json"):
+        assert (await browser.get(path)).status_code == 401
+
+
+async def test_a_person_logs_in_with_name_and_password(browser: httpx.AsyncClient):
+    wrong = await log_in(browser, "viewer", "wrong password")
+    assert "trouble=wrong" in wrong.headers["location"]
+
+    right = await log_in(browser, "viewer")
+
+    assert right.headers["location"] == "/alerts"
+    assert (await browser.get("/")).status_code == 200
+
+
+async def test_whoever_guesses_waits(browser: httpx.AsyncClient):
+    answers = [await log_in(browser, "viewer", "wrong password") for _ in range(6)]
+
+    assert "trouble=wait" in answers[-1].headers["location"]
+
+
+@pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("operator", 200), ("admin", 200)])
+async def test_reviews_take_an_operator(
+    browser: httpx.AsyncClient, connection: psycopg.Connection, role: str, status: int
+):
+    newest = fill(connection)[0]
+    await log_in(browser, role)
+
+    answer = await browser.put(f"/api/v1/alerts/{newest}/review", json={"review": "with_mask"})
+
+    assert answer.status_code == status
+    found = connection.execute("select review, reviewed_by from alerts where id = %s", [newest]).fetchone()
+    assert found == (("with_mask", role) if status == 200 else (None, None))
+
+
+async def test_a_review_without_the_pages_token_is_refused(browser: httpx.AsyncClient, connection: psycopg.Connection):
+    newest = fill(connection)[0]
+    await log_in(browser, "operator")
+    del browser.headers["X-CSRF-Token"]
+
+    answer = await browser.put(f"/api/v1/alerts/{newest}/review", json={"review": "with_mask"})
+
+    assert answer.status_code == 403
+
+
+async def test_reviewed_pictures_leave_in_a_folder_for_each_class(
+    browser: httpx.AsyncClient, connection: psycopg.Connection
+):
+    fill(connection)
+    connection.execute("update alerts set review = 'no_face'")
+    await log_in(browser, "operator")
+    assert (await browser.get("/api/v1/reviews.zip")).status_code == 403
+    browser.cookies.clear()
+    await log_in(browser, "admin")
+
+    answer = await browser.get("/api/v1/reviews.zip")
+
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        (name,) = archive.namelist()
+        assert name.startswith("no_face/hall-1_")
+        assert archive.read(name) == JPEG
+
+
+async def test_alerts_are_searched(program: httpx.AsyncClient, connection: psycopg.Connection):
+    ids = fill(connection)
+    connection.execute("update alerts set review = 'with_mask' where id = %s", [ids[0]])
+
+    async def found(**asked: str) -> int:
+        return len((await program.get("/api/v1/alerts", params=asked)).json()["alerts"])
+
+    assert await found() == 9
+    assert await found(site="hall") == 6
+    assert await found(device="yard-1") == 3
+    assert await found(label="mask_worn_incorrectly") == 0
+    assert await found(review="with_mask") == 1
+    assert await found(review="unreviewed", site="") == 8
+    assert await found(since=(now() - timedelta(seconds=150)).isoformat()) == 6
+    assert await found(until=(now() - timedelta(seconds=150)).isoformat()) == 3
+    assert await found(before=ids[3]) == 5
+
+
+async def test_pages_go_on_where_the_last_one_ended(program: httpx.AsyncClient, connection: psycopg.Connection):
+    made = [alert(sequence=number) for number in range(1, 2 * A_PAGE + 11)]
+    with connection.transaction():
+        store(connection, made, site_of=FleetConfig().site_of)
+
+    seen, before = [], ""
+    while True:
+        page = (await program.get("/api/v1/alerts", params={"before": before})).json()
+        seen += [one["id"] for one in page["alerts"]]
+        before = page["before"]
+        if not before:
+            break
+
+    assert seen == sorted((one.id for one in made), reverse=True)
+
+
+async def test_one_alert_shows_its_end_and_its_picture(program: httpx.AsyncClient, connection: psycopg.Connection):
+    fill(connection)
+    (with_picture,) = connection.execute("select alert::text from pictures").fetchone() or ("",)
+
+    found = (await program.get(f"/api/v1/alerts/{with_picture}")).json()
+    picture = await program.get(f"/api/v1/alerts/{with_picture}/crop")
+
+    assert (found["resolved"], found["device"], found["has_picture"]) == ("left", "hall-1", True)
+    assert (picture.headers["content-type"], picture.content) == ("image/jpeg", JPEG)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/alerts/01a21fc2-74c1-715b-8833-ebe5cc99f191", "/api/v1/alerts?before=1"])
+async def test_what_is_not_there_or_no_id_is_said_so(program: httpx.AsyncClient, path: str):
+    answer = await program.get(path)
+
+    assert answer.status_code in (404, 422)
+    assert answer.json()["detail"]
+
+
+async def test_devices_show_state_and_gaps(program: httpx.AsyncClient, connection: psycopg.Connection):
+    fill(connection)
+
+    found = (await program.get("/api/v1/devices", params={"site": "hall"})).json()["devices"]
+
+    assert [(one["device"], one["state"], one["missing"]) for one in found] == [
+        ("hall-1", "online", 1),
+        ("hall-2", "unknown", 1),
+    ]
+    assert len((await program.get("/api/v1/gaps")).json()) == 3
+
+
+async def test_counts_are_summed_by_site_and_hour(program: httpx.AsyncClient, connection: psycopg.Connection):
+    with connection.transaction():
+        messages = [counts("hall-1", entrance=9), counts("hall-2", entrance=1, yard=2), counts("yard-1", entrance=5)]
+        store(connection, messages, site_of=FleetConfig().site_of)
+
+    found = (await program.get("/api/v1/counts")).json()
+
+    assert [(one["site"], one["with_mask"], one["compliance"]) for one in found] == [("hall", 12, 1), ("yard", 5, 1)]
+
+
+async def test_metrics_are_what_prometheus_reads(program: httpx.AsyncClient, connection: psycopg.Connection):
+    fill(connection)
+
+    text = (await program.get("/metrics")).text
+
+    assert 'maskwatch_fleet_devices{state="online"} 1.0' in text
+    assert 'maskwatch_fleet_missing_messages{state="lost"} 3.0' in text
+    assert "maskwatch_fleet_alerts_last_hour 9.0" in text
+
+
+async def test_every_page_shows(browser: httpx.AsyncClient, connection: psycopg.Connection):
+    newest = fill(connection)[0]
+    await log_in(browser, "operator")
+
+    for path in (
+        "/",
+        "/?site=hall",
+        "/alerts",
+        "/alerts?site=hall&device=&label=&review=unreviewed&since=&until=",
+        f"/alerts/{newest}",
+        "/counts",
+        "/static/style.css",
+        "/static/fleet/review.js",
+    ):
+        answer = await browser.get(path)
+        assert answer.status_code == 200, path
+    assert (await browser.get("/alerts/1")).status_code == 422
+    assert (await browser.get("/nowhere")).status_code == 404
+
+
+async def test_a_database_that_is_away_is_said_so(program: httpx.AsyncClient, postgres: Postgres):
+    postgres.stop()
+    try:
+        answer = await program.get("/api/v1/alerts")
+    finally:
+        postgres.start()
+
+    assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+    # The pool tries again with growing pauses.
+    deadline = time.monotonic() + 30.0
+    while (await program.get("/health")).status_code != 200:
+        assert time.monotonic() < deadline
+
+
+async def test_the_openapi_document_names_every_path(program: httpx.AsyncClient):
+    paths = (await program.get("/openapi.json")).json()["paths"]
+
+    assert {"/api/v1/alerts", "/api/v1/devices", "/api/v1/counts", "/api/v1/reviews.zip", "/metrics"} <= set(paths)
+
+
+def test_a_password_is_right_or_not(connection: psycopg.Connection):
+    keep_user(connection, "ann", "operator", PASSWORD)
+    assert role_of(connection, "ann", PASSWORD) == "operator"
+
+    keep_user(connection, "ann", "viewer", "another password")
+
+    assert role_of(connection, "ann", PASSWORD) is None
+    assert role_of(connection, "ann", "another password") == "viewer"
+    assert role_of(connection, "nobody", PASSWORD) is None
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        AlertFilter(),
+        AlertFilter(site="hall"),
+        AlertFilter(device="hall-1"),
+        AlertFilter(site="hall", review="unreviewed"),
+        AlertFilter(review="no_face"),
+        AlertFilter(since=now() - timedelta(days=1), label="without_mask"),
+        AlertFilter(before="01a21fc2-74c1-715b-8833-ebe5cc99f191"),
+    ],
+)
+def test_every_search_of_alerts_goes_by_an_index(connection: psycopg.Connection, wanted: AlertFilter):
+    fill(connection)
+    connection.execute("set enable_seqscan = off")
+    connection.execute("set enable_sort = off")
+    text, values = alerts_statement(wanted)
+
+    plan = connection.execute(b"explain " + text.as_bytes(connection), {**values, "limit": A_PAGE}).fetchall()
+
+    assert not any(re.search(r"\bSort {2}\(|Seq Scan on alerts", line) for (line,) in plan)
