@@ -100,11 +100,11 @@ class Postgres:
         self.stop()
         shutil.rmtree(self.folder)
 
-    def database(self) -> str:
-        """A new empty database; gives its conninfo."""
+    def database(self, *, template: str = "template1") -> str:
+        """A new database, empty unless there is a template; gives its conninfo."""
         name = f"d{secrets.token_hex(6)}"
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
-            connection.execute(f"create database {name}")
+            connection.execute(f"create database {name} template {template}")
         return f"host=127.0.0.1 port={self.port} user=fleet dbname={name}"
 
 

@@ -13,10 +13,13 @@ from fleet import database
 from fleet.config import DatabaseConfig, FleetConfig
 from fleet.messages import Picture
 from fleet.store import store
+
 from tests.fleet.samples import BOOT, alert, an_id, counts, now, resolved
 
 if TYPE_CHECKING:
     import psycopg
+
+    from tests.fleet.engines import Postgres
 
 SITE_OF = FleetConfig().site_of
 
@@ -143,8 +146,8 @@ def test_the_bounds_of_a_day_are_ids_of_its_first_millisecond(connection: psycop
     assert found == (True, True)
 
 
-def test_a_schema_is_made_once(conninfo: str):
-    with database.connect(DatabaseConfig(conninfo=conninfo), application="test") as connection:
+def test_a_schema_is_made_once(postgres: Postgres):
+    with database.connect(DatabaseConfig(conninfo=postgres.database()), application="test") as connection:
         with pytest.raises(ConfigError, match="init"):
             database.require_schema(connection)
         assert database.make_schema(connection)

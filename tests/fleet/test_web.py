@@ -94,7 +94,13 @@ def fill(connection: psycopg.Connection) -> list[str]:
     ]
     status = running("hall-1", reasons=(), paused=(), boot_id=BOOT, when=now())
     with connection.transaction():
-        messages: list[Any] = [*made, resolved(made[0]), Picture("hall-1", made[0].id, JPEG), counts(entrance=9), status]
+        messages: list[Any] = [
+            *made,
+            resolved(made[0]),
+            Picture("hall-1", made[0].id, JPEG),
+            counts(entrance=9),
+            status,
+        ]
         store(connection, messages, site_of=FleetConfig().site_of)
     return sorted((one.id for one in made), reverse=True)
 
