@@ -138,7 +138,8 @@ class Agent:
         for command in self.bridge.commands():
             command.answer(self.control.execute(command.name, command.payload, at=at, when=when))
         self.governor.govern(at=at)
-        self.reporter.report(at=at, when=when)
+        violations = {name: worker.violations for name, worker in self.workers.items()}
+        self.reporter.report(violations, at=at, when=when)
         self.signals.update(has_fault=self.reporter.has_fault, at=at)
         if self.bridge.wants_status and at - self._overview_at >= OVERVIEW_SECONDS:
             self._overview_at = at

@@ -32,8 +32,9 @@ from edge_agent.messages.telemetry import (
     OutboxFigures,
 )
 from edge_agent.messages.topics import Topics
+from edge_agent.messages.violations import ViolationsMessage
 from edge_agent.mqtt.homeassistant import discovery, is_birth
-from edge_agent.mqtt.publication import status_publication
+from edge_agent.mqtt.publication import Publication, status_publication
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -105,19 +106,24 @@ class StatusReporter:
         self._lost = self._lost_messages()
         self._lost_at = float("-inf")
         self._namesake_at = float("-inf")
+        self._violations: dict[str, int] = {}
         self._machine_state = machine.look()
         self._taken: deque[tuple[float, dict[str, int]]] = deque(maxlen=LOOKS_OF_A_RATE)
         if config.mqtt.home_assistant.enabled:
-            publisher.publish(discovery(config, version=self._versions["maskwatch"]))
+            publisher.publish(self._discovery())
 
     def receive(self, message: Message, *, at: float) -> None:
         """Describe the device again to a Home Assistant that has just started; notice a device of the same name."""
         if message.topic == self._topics.status:
             self._look_for_namesake(message, at=at)
         elif self._config.mqtt.home_assistant.enabled and is_birth(self._config, message):
-            self._publisher.publish(discovery(self._config, version=self._versions["maskwatch"]))
+            self._publisher.publish(self._discovery())
             self._said = None
             self._publisher.send_unheard()
+
+    def _discovery(self) -> Publication:
+        has_temperature = self._machine_state.temperature_celsius is not None
+        return discovery(self._config, version=self._versions["maskwatch"], has_temperature=has_temperature)
 
     def _look_for_namesake(self, message: Message, *, at: float) -> None:
         """Whether a status of this name is said by another machine. What is retained may be from before a restart."""
@@ -134,8 +140,11 @@ class StatusReporter:
             log.warning("another device says a status as '%s'; give every device its own device.id", self._device)
         self._namesake_at = at
 
-    def report(self, *, at: float, when: datetime) -> None:
-        """Say the status if it has changed, and telemetry if it is time."""
+    def report(self, violations: Mapping[str, int], *, at: float, when: datetime) -> None:
+        """Say status and violations if they have changed, and telemetry if it is time.
+
+        `violations` holds by camera how many people without a mask are there.
+        """
         if at - self._checked_at < CHECK_SECONDS:
             return
         self._checked_at = at
@@ -147,6 +156,7 @@ class StatusReporter:
             status = running(self._device, boot_id=self._boot_id, reasons=reasons, paused=paused, when=when)
             self._publisher.publish(status_publication(self._topics, status))
             self._recorder.record_status(status)
+        self._say_violations(violations, when=when)
         self._count_people(when)
         if 0 < self._config.mqtt.telemetry_seconds <= at - self._reported_at:
             self._recorder.record_telemetry(self.figures(at=at, when=when), when=when)
@@ -159,6 +169,14 @@ class StatusReporter:
         """Whether the status said last holds a reason that nobody has asked for; a start is none."""
         reasons = self._said[0] if self._said is not None else ()
         return any(reason.code not in ("paused", "starting") for reason in reasons)
+
+    def _say_violations(self, violations: Mapping[str, int], *, when: datetime) -> None:
+        for camera, people in violations.items():
+            if self._violations.get(camera) != people:
+                self._violations[camera] = people
+                message = ViolationsMessage(device=self._device, camera=camera, violations=people, when=when)
+                topic = self._topics.violations(camera)
+                self._publisher.publish(Publication(topic, message.payload(), retain=True))
 
     def _count_people(self, when: datetime) -> None:
         """Have the counts of an hour sent when it is over, and at the start those of hours before."""

@@ -294,7 +294,8 @@ def subscribed_topics(config: Config) -> list[str]:
 
 def retained_topics(config: Config) -> list[str]:
     """What the broker keeps of this device."""
-    topics = [Topics(config.mqtt.topic_prefix, config.device.name).status]
+    own = Topics(config.mqtt.topic_prefix, config.device.name)
+    topics = [own.status, *map(own.violations, config.cameras)]
     if config.mqtt.home_assistant.enabled:
         topics.append(discovery_topic(config))
     return topics

@@ -76,6 +76,11 @@ class Worker:
         """Whether it still watches: a recording comes to an end."""
         return self._thread.is_alive()
 
+    @property
+    def violations(self) -> int:
+        """How many people are at the camera who were alerted and wear no mask; nobody where it has ended."""
+        return self._pipeline.rules.open_alerts if self.is_alive else 0
+
     def ask_to_stop(self) -> None:
         """Tell the thread to end behind this frame; does not wait."""
         self._stop.set()

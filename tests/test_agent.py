@@ -55,6 +55,7 @@ class Worker:
 
     def __init__(self, *, failure: Exception | None = None) -> None:
         self.is_alive = False
+        self.violations = 0
         self.failure = failure
 
 
@@ -86,7 +87,7 @@ class StatusReporter:
         self.reports = 0
         self.received: list[Message] = []
 
-    def report(self, *, at: float, when: datetime) -> None:
+    def report(self, violations: Mapping[str, int], *, at: float, when: datetime) -> None:
         self.reports += 1
 
     def receive(self, message: Message, *, at: float) -> None:

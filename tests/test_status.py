@@ -124,6 +124,7 @@ class Device:
         self.health = Health(read_timeout_seconds=10.0)
         self.pauses = Pauses(folder / "pauses.json", at=0.0, when=NOON)
         self.at = 0.0
+        self.violations = {"door": 0, "yard": 0}
         self.reporter = StatusReporter(
             config,
             cameras=self.cameras,  # type: ignore[arg-type]
@@ -147,7 +148,7 @@ class Device:
         self.at += seconds
         self.health.passed_over("door", at=self.at)
         before = len(self.publisher.published)
-        self.reporter.report(at=self.at, when=NOON)
+        self.reporter.report(self.violations, at=self.at, when=NOON)
         said = [one for one in self.publisher.published[before:] if one.topic == "maskwatch/lobby/status"]
         assert all(one.retain for one in said)
         messages = [json.loads(one.payload) for one in said]
@@ -394,6 +395,29 @@ def test_no_other_status_is_taken_for_another_device(device, message):
     assert device.reasons() == []
 
 
+def test_violations_of_a_camera_are_said_at_the_start_and_at_every_change_and_are_retained(device):
+    for people in (0, 1, 1, 2, 0):
+        device.violations["door"] = people
+        device.tick()
+
+    said = [one for one in device.publisher.published if one.topic == "maskwatch/lobby/cameras/door/violations"]
+    messages = [json.loads(one.payload) for one in said]
+    assert [message["violations"] for message in messages] == [0, 1, 2, 0]
+    assert all(one.retain for one in said)
+    for message in messages:
+        check(message, "violations")
+    assert sum(one.topic == "maskwatch/lobby/cameras/yard/violations" for one in device.publisher.published) == 1
+
+
+@pytest.mark.parametrize("celsius", [50.0, None])
+def test_home_assistant_is_told_of_a_temperature_where_there_is_one(tmp_path, monkeypatch, celsius):
+    monkeypatch.setattr(Computer, "look", lambda _self: replace(WELL, temperature_celsius=celsius))
+    with closing(Device(tmp_path, a_config())) as device:
+        (discovery,) = [one for one in device.publisher.published if one.topic.startswith("homeassistant/")]
+
+        assert ("state_topic" in json.loads(discovery.payload)["components"]["temperature"]) == (celsius is not None)
+
+
 def test_telemetry_is_put_into_the_outbox_by_the_clock_and_is_as_described(device):
     for _ in range(130):
         device.tick()
@@ -417,7 +441,7 @@ def test_telemetry_of_a_machine_that_tells_nothing_is_as_described(device):
 def test_counts_are_sent_at_the_start_and_when_an_hour_is_over(device):
     start = NOON.replace(minute=50)
     for at, minutes in enumerate((0, 5, 10, 10.2, 15, 70.2)):
-        device.reporter.report(at=float(2 * at), when=start + timedelta(minutes=minutes))
+        device.reporter.report({}, at=float(2 * at), when=start + timedelta(minutes=minutes))
 
     periods = device.recorder.counted_periods
     assert [(since, when - start) for _, since, when in periods] == [

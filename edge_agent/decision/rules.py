@@ -43,6 +43,11 @@ class Rules:
         self._alerted_at: deque[float] = deque()
         self._suppressed = 0
 
+    @property
+    def open_alerts(self) -> int:
+        """How many people were alerted, are followed on and are still in violation. For any thread."""
+        return len(self._alerted)
+
     def is_to_alert(self, track: Track) -> bool:
         """Whether a track is in violation and has not been alerted."""
         return track.id in self._violating and track.id not in self._alerted

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.errors import UnavailableError
 from edge_agent.host.clock import boot_id
+from edge_agent.host.stats import HostStats
 from edge_agent.messages.command import REQUESTS
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.probe import ProbeMessage
 from edge_agent.messages.status import stopped
 from edge_agent.messages.topics import Topics
+from edge_agent.messages.violations import ViolationsMessage
 from edge_agent.mqtt.client import CONNECT_SECONDS, MQTT_5, Connection, Message, PubAck, open_connection
 from edge_agent.mqtt.homeassistant import discovery
 from edge_agent.mqtt.publication import Publication, status_publication
@@ -69,6 +71,9 @@ def look_at_broker(config: Config) -> str | Finding:
     with _Visit(mqtt, client_id=own_id, device=device) as visit:
         goodbye = status_publication(topics, stopped(device, boot_id=boot_id(), when=datetime.now(timezone.utc)))
         troubles += visit.publish(goodbye)
+        for camera in config.cameras:
+            nobody = ViolationsMessage(device=device, camera=camera, violations=0, when=datetime.now(timezone.utc))
+            troubles += visit.publish(Publication(topics.violations(camera), nobody.payload(), retain=True))
         troubles += _try_topics(visit, config, topics)
         return _concluded(visit, troubles, "")
 
@@ -174,12 +179,14 @@ def _publications(config: Config, topics: Topics) -> Iterator[Publication]:
     """What the agent publishes beside its status: discovery as it is, a probe on every other topic."""
     mqtt, when = config.mqtt, datetime.now(timezone.utc)
     if mqtt.home_assistant.enabled:
-        yield discovery(config, version=version("maskwatch"))
+        has_temperature = HostStats(config.state).look().temperature_celsius is not None
+        yield discovery(config, version=version("maskwatch"), has_temperature=has_temperature)
     probed = [topics.alerts, topics.resolved, topics.counts]
     if mqtt.telemetry_seconds:
         probed.append(topics.telemetry)
     if mqtt.publish_crops:
         probed += [topics.crop(uuid7(when)), topics.snapshot(uuid7(when))]
+        probed += map(topics.last_crop, config.cameras if mqtt.home_assistant.enabled else ())
     if mqtt.accept_commands:
         probed += [topics.result(name) for name in REQUESTS]
     probe = ProbeMessage(device=config.device.name, when=when).payload()

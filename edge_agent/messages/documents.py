@@ -20,6 +20,7 @@ from edge_agent.messages.result import ResultMessage
 from edge_agent.messages.status import StatusMessage
 from edge_agent.messages.telemetry import TelemetryMessage
 from edge_agent.messages.topics import Topics
+from edge_agent.messages.violations import ViolationsMessage
 
 if TYPE_CHECKING:
     from edge_agent.messages.message import Message
@@ -33,6 +34,7 @@ MESSAGES: dict[str, type[Message]] = {
     "telemetry": TelemetryMessage,
     "result": ResultMessage,
     "probe": ProbeMessage,
+    "violations": ViolationsMessage,
 }
 TOPICS = Topics("maskwatch", "{device}")
 PICTURE = "JPEG; where crops.encrypt_for is set, encrypted by age (application/octet-stream)"
@@ -74,7 +76,7 @@ def command_schema() -> dict[str, Any]:
 
 def asyncapi() -> dict[str, Any]:
     """What the device sends and receives, and how, as AsyncAPI 3."""
-    alert, snapshot, command = "{alert}", "{snapshot}", "{command}"
+    alert, camera, snapshot, command = "{alert}", "{camera}", "{snapshot}", "{command}"
     channels = {
         "status": _channel(TOPICS.status, "status"),
         "alerts": _channel(TOPICS.alerts, "alert"),
@@ -82,6 +84,8 @@ def asyncapi() -> dict[str, Any]:
         "counts": _channel(TOPICS.counts, "counts"),
         "telemetry": _channel(TOPICS.telemetry, "telemetry"),
         "crops": _channel(TOPICS.crop(alert), "picture", alert={"description": "The id of the alert"}),
+        "lastCrops": _channel(TOPICS.last_crop(camera), "picture", camera=_ref("parameters/camera")),
+        "violations": _channel(TOPICS.violations(camera), "violations", camera=_ref("parameters/camera")),
         "snapshots": _channel(
             TOPICS.snapshot(snapshot), "picture", snapshot={"description": "The id in the result of the command"}
         ),
@@ -97,6 +101,8 @@ def asyncapi() -> dict[str, Any]:
         "sendCounts": _send("counts", "When an hour, or a day of the device's clock, is over"),
         "sendTelemetry": _send("telemetry", "Once a minute", qos=0),
         "sendCrop": _send("crops", "Before its alert, where mqtt.publish_crops is true"),
+        "sendLastCrop": _send("lastCrops", "The same, for Home Assistant, unless the alert is historical"),
+        "sendViolations": _send("violations", "When somebody without a mask has come or gone", retain=True),
         "sendSnapshot": _send("snapshots", "On the command snapshot, where mqtt.publish_crops is true"),
         "receiveCommand": {
             **_send("commands", "Retained commands are refused"),
@@ -121,6 +127,7 @@ def asyncapi() -> dict[str, Any]:
         "components": {
             "parameters": {
                 "device": {"description": "The name of the device (device.id, or its host name)"},
+                "camera": {"description": "The name of the camera"},
                 "command": {"description": "The name of the command", "enum": list(REQUESTS)},
             },
             "messages": {**payloads, "picture": {"contentType": "image/jpeg", "description": PICTURE}},

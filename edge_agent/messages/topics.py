@@ -50,6 +50,14 @@ class Topics:
         """The picture of one alert."""
         return f"{self.all}crops/{alert_id}"
 
+    def last_crop(self, camera: str) -> str:
+        """The picture of the newest alert of a camera, for who can follow one topic only."""
+        return f"{self.all}cameras/{camera}/crop"
+
+    def violations(self, camera: str) -> str:
+        """How many people without a mask are at a camera now, retained."""
+        return f"{self.all}cameras/{camera}/violations"
+
     def snapshot(self, snapshot_id: str) -> str:
         """A picture that was asked for by a command."""
         return f"{self.all}snapshots/{snapshot_id}"

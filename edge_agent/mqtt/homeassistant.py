@@ -12,7 +12,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.domain import LABELS
+from edge_agent.messages.alert import SCHEMA as ALERT
+from edge_agent.messages.telemetry import SCHEMA as TELEMETRY
 from edge_agent.messages.topics import Topics
+from edge_agent.messages.violations import SCHEMA as VIOLATIONS
 from edge_agent.mqtt.publication import JPEG, Publication
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ def discovery_topic(config: Config) -> str:
     return f"{config.mqtt.home_assistant.prefix}/device/{_object_id(config.device.name)}/config"
 
 
-def discovery(config: Config, *, version: str) -> Publication:
+def discovery(config: Config, *, version: str, has_temperature: bool) -> Publication:
     """Describe the device and its entities."""
     device = config.device.name
     object_id = _object_id(device)
@@ -61,7 +64,7 @@ def discovery(config: Config, *, version: str) -> Publication:
             key: {"unique_id": f"{object_id}_{key}", **entity, **_availability(config, key)}
             if len(entity) > 1
             else entity
-            for key, entity in _entities(config).items()
+            for key, entity in _entities(config, has_temperature=has_temperature).items()
         },
     }
     return Publication(discovery_topic(config), json.dumps(content).encode(), retain=True)
@@ -94,7 +97,12 @@ def _object_id(device: str) -> str:
     return f"maskwatch_{plain}{told_apart}"
 
 
-def _entities(config: Config) -> dict[str, dict[str, Any]]:
+def _of(schema: str, template: str, *, otherwise: str = "") -> str:
+    """A template of messages of this format alone: a probe of the doctor is none. it has no such keys."""
+    return f"{{% if value_json.schema == '{schema}' %}}{template}{{% else %}}{otherwise}{{% endif %}}"
+
+
+def _entities(config: Config, *, has_temperature: bool) -> dict[str, dict[str, Any]]:
     """Every entity by its key. One that is not to be had holds its platform alone, which removes an older one."""
     mqtt, topics = config.mqtt, Topics(config.mqtt.topic_prefix, config.device.name)
     status, telemetry = topics.status, topics.telemetry
@@ -110,9 +118,10 @@ def _entities(config: Config) -> dict[str, dict[str, Any]]:
             "icon": "mdi:face-mask-outline",
             "state_topic": topics.alerts,
             "event_types": list(LABELS),
-            "value_template": (
+            "value_template": _of(
+                ALERT,
                 "{{ {'event_type': value_json.label, 'camera': value_json.camera, 'score': value_json.score, "
-                "'alert_id': value_json.id, 'when': value_json.when, 'historical': value_json.historical} | to_json }}"
+                "'alert_id': value_json.id, 'when': value_json.when, 'historical': value_json.historical} | to_json }}",
             ),
         },
         "condition": {
@@ -130,19 +139,21 @@ def _entities(config: Config) -> dict[str, dict[str, Any]]:
             "name": "Alerts today",
             "icon": "mdi:counter",
             "state_class": "total_increasing",
-            "value_template": "{{ value_json.alerts_today }}",
+            "value_template": _of(TELEMETRY, "{{ value_json.alerts_today }}"),
         },
         "people_today": {
             **figure,
             "name": "People today",
             "icon": "mdi:account-multiple",
             "state_class": "total_increasing",
-            "value_template": "{{ value_json.people_today }}",
+            "value_template": _of(TELEMETRY, "{{ value_json.people_today }}"),
             "json_attributes_topic": telemetry,
-            "json_attributes_template": (
+            "json_attributes_template": _of(
+                TELEMETRY,
                 "{% set all = namespace(people={}) %}{% for name, camera in value_json.cameras.items() %}"
                 "{% set all.people = dict(all.people, **{name: camera.people_today}) %}{% endfor %}"
-                "{{ all.people | to_json }}"
+                "{{ all.people | to_json }}",
+                otherwise="{}",
             ),
         },
         "compliance_today": {
@@ -152,9 +163,10 @@ def _entities(config: Config) -> dict[str, dict[str, Any]]:
             "unit_of_measurement": "%",
             "state_class": "measurement",
             # Unknown, and not 0 %, without decided people.
-            "value_template": (
+            "value_template": _of(
+                TELEMETRY,
                 "{% if value_json.compliance_today is none %}{{ None }}"
-                "{% else %}{{ (value_json.compliance_today * 100) | round(1) }}{% endif %}"
+                "{% else %}{{ (value_json.compliance_today * 100) | round(1) }}{% endif %}",
             ),
         },
         "frame_rate": {
@@ -164,10 +176,10 @@ def _entities(config: Config) -> dict[str, dict[str, Any]]:
             "unit_of_measurement": "fps",
             "state_class": "measurement",
             "entity_category": "diagnostic",
-            "value_template": "{{ value_json.frames_per_second }}",
+            "value_template": _of(TELEMETRY, "{{ value_json.frames_per_second }}"),
             # Of each camera, among its other figures: asked for, allowed by the governor, reached.
             "json_attributes_topic": telemetry,
-            "json_attributes_template": "{{ value_json.cameras | to_json }}",
+            "json_attributes_template": _of(TELEMETRY, "{{ value_json.cameras | to_json }}", otherwise="{}"),
         },
         "temperature": {
             **figure,
@@ -176,7 +188,7 @@ def _entities(config: Config) -> dict[str, dict[str, Any]]:
             "unit_of_measurement": "°C",
             "state_class": "measurement",
             "entity_category": "diagnostic",
-            "value_template": "{{ value_json.machine.temperature_celsius }}",
+            "value_template": _of(TELEMETRY, "{{ value_json.machine.temperature_celsius }}"),
         },
         "last_crop": {
             "platform": "image",
@@ -199,9 +211,61 @@ def _entities(config: Config) -> dict[str, dict[str, Any]]:
     }
     absent: list[str] = []
     if not mqtt.telemetry_seconds:
-        absent += ["alerts_today", "people_today", "compliance_today", "frame_rate", "temperature"]
+        absent += ["alerts_today", "people_today", "compliance_today", "frame_rate"]
+    if not mqtt.telemetry_seconds or not has_temperature:
+        absent.append("temperature")
     if not mqtt.publish_crops or config.crops.picture == "none" or config.crops.encrypt_for:
         absent.append("last_crop")
     if not mqtt.accept_commands:
         absent.append("pause")
+    for camera in config.cameras:
+        of_camera = _entities_of_camera(topics, camera, figure=figure)
+        entities |= {_key_of(camera, key): entity for key, entity in of_camera.items()}
+        absent += [_key_of(camera, key) for key in of_camera if key in absent]
     return entities | {key: {"platform": entities[key]["platform"]} for key in absent}
+
+
+def _key_of(camera: str, key: str) -> str:
+    return f"camera_{camera}_{key}"
+
+
+def _entities_of_camera(topics: Topics, camera: str, *, figure: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What there is for each camera: the keys are those of the device where both have it."""
+    name = json.dumps(camera)
+    return {
+        "violations": {
+            "platform": "binary_sensor",
+            "name": f"No mask at {camera}",
+            "icon": "mdi:account-alert",
+            "state_topic": topics.violations(camera),
+            "value_template": _of(VIOLATIONS, "{{ 'ON' if value_json.violations else 'OFF' }}"),
+            "json_attributes_topic": topics.violations(camera),
+        },
+        "last_crop": {
+            "platform": "image",
+            "name": f"Last crop at {camera}",
+            "image_topic": topics.last_crop(camera),
+            "content_type": JPEG,
+        },
+        "frame_rate": {
+            **figure,
+            "name": f"Frame rate of {camera}",
+            "icon": "mdi:speedometer",
+            "unit_of_measurement": "fps",
+            "state_class": "measurement",
+            "entity_category": "diagnostic",
+            "value_template": _of(TELEMETRY, f"{{{{ value_json.cameras[{name}].frames_per_second.reached }}}}"),
+        },
+        "pause": {
+            "platform": "switch",
+            "name": f"Pause {camera}",
+            "icon": "mdi:pause-circle",
+            "command_topic": topics.command("pause"),
+            "payload_on": json.dumps({"camera": camera, "on": True}),
+            "payload_off": json.dumps({"camera": camera, "on": False}),
+            "state_topic": topics.status,
+            "value_template": f"{{{{ 'ON' if {name} in value_json.paused else 'OFF' }}}}",
+            "state_on": "ON",
+            "state_off": "OFF",
+        },
+    }

@@ -374,10 +374,11 @@ class Publisher:
         self._unheard = {key: one for key, one in self._unheard.items() if at < one.since + longest_seconds}
 
     def _send(self, connection: Connection, row: Row, *, at: float) -> None:
+        is_repeated = row.key in self._unheard
         # The crop first: a broker handles publications in order, so a subscriber that gets the alert has the picture.
         if self._crops_wanted and row.message.get("crop"):
-            self._send_crop(connection, row)
-        publication = publication_of(row, self._mqtt, self._topics, is_repeated=row.key in self._unheard)
+            self._send_crop(connection, row, is_new=not (is_repeated or is_historical(row.waited_seconds)))
+        publication = publication_of(row, self._mqtt, self._topics, is_repeated=is_repeated)
         number = connection.publish(publication)
         self._in_flight[number] = _Sent(row.kind, row.key, at)
         if publication.qos:
@@ -385,7 +386,7 @@ class Publisher:
         else:
             self._telemetry_at = at
 
-    def _send_crop(self, connection: Connection, row: Row) -> None:
+    def _send_crop(self, connection: Connection, row: Row, *, is_new: bool) -> None:
         file = Path(row.message["crop"]["file"])
         try:
             picture = file.read_bytes()
@@ -400,6 +401,10 @@ class Publisher:
         number = connection.publish(Publication(topic, picture, content_type=kind))
         self._crop_numbers.add(number)
         self._unanswered[number] = CROPS
+        last = self._topics.last_crop(row.message["camera"])
+        if is_new and self._mqtt.home_assistant.enabled and last not in self._left_out:
+            number = connection.publish(Publication(last, picture, content_type=kind))
+            self._volatile_topics[number] = self._unanswered[number] = last
 
     def _settle(self, answers: list[PubAck], connection: Connection) -> None:
         acknowledged = []

@@ -281,3 +281,15 @@ def model_of_ends(episodes: dict[int, str], decisions: dict[int, str], here: Abs
         elif decision == "violation":
             episodes.setdefault(number, "")
     return ended
+
+
+@pytest.mark.parametrize("notify", [True, False])
+def test_open_alerts_are_those_of_people_who_are_there_and_wear_no_mask(notify):
+    rules = the_rules(notify_when_resolved=notify)
+
+    judged(rules, *violations(1, 2))
+    assert rules.open_alerts == 2
+    judged(rules, a_verdict("compliant", track=a_track(1)), at=1.0)
+    assert rules.open_alerts == 1
+    judged(rules, at=2.0, following=())
+    assert rules.open_alerts == 0

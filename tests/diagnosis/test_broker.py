@@ -20,7 +20,10 @@ from tests.mosquitto import Mosquitto
 from tests.mqtt.brokers import StrictBroker, make_certificates
 from tests.mqtt.samples import BOOT_ID, DEVICE, WHEN, Listener
 
-EVERYTHING = ["status", "alerts", "resolved", "counts", "telemetry", "crops/+", "snapshots/+", "commands/+/result"]
+EVERYTHING = [
+    *("status", "alerts", "resolved", "counts", "telemetry", "crops/+", "snapshots/+", "commands/+/result"),
+    *("cameras/+/crop", "cameras/+/violations"),
+]
 HOME = "homeassistant/device/maskwatch_lobby/config"
 USERS = {"door": "secret"}
 
@@ -79,7 +82,7 @@ def test_one_topic_that_is_denied_is_named_alone(tmp_path, denied):
 
 def test_what_the_device_does_not_need_is_not_tried(tmp_path):
     less = {"home_assistant": {"enabled": False}, "telemetry_seconds": 0, "accept_commands": False}
-    denied = (HOME, "telemetry", "result", "crops/+", "snapshots/+")
+    denied = (HOME, "telemetry", "result", "crops/+", "snapshots/+", "cameras/+/crop")
     with with_acl(tmp_path, *denied) as broker:
         assert "takes all" in looked_at(tmp_path, broker, **less, publish_crops=False)
 

@@ -31,6 +31,7 @@ PLATFORM_KEYS = {
         "json_attributes_topic",
         "json_attributes_template",
     },
+    "binary_sensor": {"state_topic", "value_template", "json_attributes_topic"},
     "image": {"image_topic", "content_type"},
     "switch": {
         "command_topic",
@@ -44,9 +45,9 @@ PLATFORM_KEYS = {
 }
 
 
-def described(device="front-door", **sections):
+def described(device="front-door", *, has_temperature=True, **sections):
     config = Config.model_validate({"device": {"id": device}, **sections})
-    publication = discovery(config, version="0.1.0")
+    publication = discovery(config, version="0.1.0", has_temperature=has_temperature)
     return publication, json.loads(publication.payload)
 
 
@@ -184,3 +185,40 @@ def test_the_pause_is_a_switch_only_where_commands_are_obeyed():
     assert json.loads(pause["payload_on"]) == {"on": True}
     assert json.loads(pause["payload_off"]) == {"on": False}
     assert pause["command_topic"] == "maskwatch/front-door/commands/pause"
+
+
+def test_what_a_device_does_not_have_is_no_entity():
+    found = described(has_temperature=False)[1]["components"]
+
+    assert is_absent(found["temperature"])
+    assert not is_absent(found["frame_rate"])
+
+
+def test_every_camera_has_entities_of_its_own():
+    cameras: dict[str, dict[str, str]] = {"door": {}, "yard.2": {}}
+    found = entities(cameras=cameras, mqtt={"publish_crops": True})
+
+    for camera in cameras:
+        pause = found[f"camera_{camera}_pause"]
+        assert json.loads(pause["payload_on"]) == {"camera": camera, "on": True}
+        assert json.loads(pause["payload_off"]) == {"camera": camera, "on": False}
+        assert pause["state_topic"] == "maskwatch/front-door/status"
+        # One fixed topic, without a wildcard.
+        assert found[f"camera_{camera}_last_crop"]["image_topic"] == f"maskwatch/front-door/cameras/{camera}/crop"
+        assert (
+            found[f"camera_{camera}_violations"]["state_topic"] == f"maskwatch/front-door/cameras/{camera}/violations"
+        )
+        assert found[f"camera_{camera}_frame_rate"]["state_topic"] == "maskwatch/front-door/telemetry"
+    less = entities(cameras=cameras, mqtt={"accept_commands": False, "telemetry_seconds": 0})
+    assert all(is_absent(less[f"camera_door_{key}"]) for key in ("pause", "last_crop", "frame_rate"))
+    assert not is_absent(less["camera_door_violations"])
+
+
+def test_a_probe_of_the_doctor_changes_no_entity():
+    """Each template of a topic on which probes come looks at the format first."""
+    for entity in entities(mqtt={"publish_crops": True}).values():
+        if entity.get("state_topic", "").endswith(("/alerts", "/telemetry", "/violations")):
+            assert entity["value_template"].startswith("{% if value_json.schema == 'maskwatch.")
+            assert entity.get("json_attributes_template", "{% if value_json.schema").startswith(
+                "{% if value_json.schema"
+            )

@@ -5,6 +5,7 @@ import os
 import resource
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -438,6 +439,23 @@ def test_crops_are_published_before_their_alert_where_asked_for(broker, store, t
         eventually(lambda: store.count() == 0, "the row is removed")
 
 
+def test_the_newest_crop_of_a_camera_is_also_on_one_fixed_topic_and_an_old_one_is_not(broker, store, tmp_path):
+    crop = a_crop(tmp_path)
+    with Listener(broker.port) as listener:
+        put(store, when=datetime(2025, 1, 1, tzinfo=timezone.utc), crop=crop)
+        with closing(sqlite3.connect(store.path)) as database:
+            database.execute("UPDATE outbox SET put_at = put_at - 60")
+            database.commit()
+        put(store, crop=crop)
+        with publishing(store, broker.config(publish_crops=True)):
+            take_alert(listener)
+            take_alert(listener)
+        fixed = [message for message in listener.rest() if message.topic.endswith("/crop")]
+    log = broker.log_file.read_text()
+    assert log.count("'maskwatch/lobby/cameras/entrance/crop'") == 2  # once in, once out
+    assert [message.retain for message in fixed] in ([], [False])
+
+
 def test_crops_are_not_published_where_not_asked_for(broker, store, tmp_path):
     put(store, crop=a_crop(tmp_path))
     with Listener(broker.port) as listener:
@@ -479,7 +497,8 @@ def test_crops_that_the_access_list_denies_do_not_hold_up_alerts(tmp_path, store
     ):
         eventually(lambda: store.count() == 0, "alerts are delivered")
         assert publisher.state.reason == ""
-    (line,) = warnings_in(caplog)
+    line, of_the_fixed_topic = warnings_in(caplog)
+    assert "cameras/entrance/crop" in of_the_fixed_topic
     assert "refuses crops on maskwatch/lobby/crops/+" in line
 
 

@@ -137,7 +137,7 @@ def test_a_device_writes_nothing_else(broker, certificates, topic):
 
 def test_a_device_may_describe_itself_to_home_assistant(broker, certificates):
     config = Config.model_validate({"device": {"id": "front-door"}})
-    topic = discovery(config, version="0").topic
+    topic = discovery(config, version="0", has_temperature=True).topic
 
     assert refusals(broker, certificates, "front-door", topic) == {topic: ""}
     assert birth_topic(config) == "homeassistant/status"

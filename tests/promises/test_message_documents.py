@@ -73,6 +73,8 @@ def test_asyncapi_and_the_code_have_the_same_topics():
         topics.counts,
         topics.telemetry,
         topics.crop("{alert}"),
+        topics.last_crop("{camera}"),
+        topics.violations("{camera}"),
         topics.snapshot("{snapshot}"),
         topics.command("{command}"),
         topics.result("{command}"),

@@ -1,0 +1,24 @@
+"""Violations: how many people without a mask are at a camera now?"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import ConfigDict, Field
+
+from edge_agent.messages.message import Count, Message, Name, Timestamp
+
+SCHEMA: Final = "maskwatch.violations/1"
+
+
+class ViolationsMessage(Message):
+    """At every change, and 0 at the start, retained. Only worth reading while the device is not offline."""
+
+    model_config = ConfigDict(title="Who is at a camera without a mask, retained below <prefix>/<device>/cameras/")
+
+    schema_name: Literal["maskwatch.violations/1"] = Field(
+        default=SCHEMA, alias="schema", description="Name and version of this format"
+    )
+    camera: Name = Field(description="The camera's name, as in the configuration")
+    violations: Count = Field(description="People who were alerted and have neither left nor put a mask on")
+    when: Timestamp = Field(description="Since when")
