@@ -650,6 +650,9 @@ class ConsoleConfig(_Section):
         description="Address to listen at; any but loopback needs password_file or token_file",
     )
     port: int = Field(8080, ge=1, le=65535, description="Port to listen at")
+    base_path: str = Field(
+        "", description="Path below which a proxy shows the console, such as /maskwatch; empty: none, or as it says"
+    )
     password_file: FilePath | None = Field(
         None, description="File whose first line is the password that people log in with, 8 characters at least"
     )
@@ -671,6 +674,16 @@ class ConsoleConfig(_Section):
     max_requests_per_second: float = Field(
         50.0, ge=0.1, le=10_000.0, description="Maximum rate of requests from one address, pages and API together"
     )
+
+    @field_validator("base_path")
+    @classmethod
+    def _is_a_plain_path(cls, value: str) -> str:
+        value = value.rstrip("/")
+        if value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
+            raise ValueError(
+                f"'{value}' is no path such as /maskwatch: letters, digits, '.', '_', '~' and '-' between /"
+            )
+        return value
 
     @property
     def is_loopback(self) -> bool:

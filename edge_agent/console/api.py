@@ -113,7 +113,7 @@ def security(context: Context) -> list[Any]:
     if not context.auth.needs_login:
         return []
     token = HTTPBearer(auto_error=False, scheme_name="token", description="The line in console.token_file")
-    cookie = context.auth.cookie_name("https" if context.config.cert_file else "http")
+    cookie = context.auth.cookie_name("https" if context.config.cert_file else "http", context.config.base_path)
     session = APIKeyCookie(
         name=cookie, auto_error=False, scheme_name="session", description="Of a person who has logged in at /login"
     )

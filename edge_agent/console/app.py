@@ -18,6 +18,7 @@ from starlette.templating import Jinja2Templates
 from edge_agent.console import login, pages, sockets
 from edge_agent.console.api import Api
 from edge_agent.console.auth import PROGRAM_PATHS
+from edge_agent.console.base_path import BasePath
 from edge_agent.console.client import UnansweredError
 from edge_agent.console.middleware import Middleware
 from edge_agent.console.monitoring import Monitoring
@@ -84,7 +85,7 @@ def build(context: Context) -> ASGIApp:
     app.exception_handler(Exception)(_answer_bug)
     for kind in (BusyError, UnansweredError, UnavailableError, ModelError):
         app.exception_handler(kind)(answer_later)
-    return Middleware(app, auth=context.auth)
+    return BasePath(Middleware(app, auth=context.auth), configured=context.config.base_path)
 
 
 def _display_routes(context: Context, templates: Jinja2Templates) -> list[BaseRoute]:
@@ -116,6 +117,7 @@ def _templates(context: Context) -> Jinja2Templates:
     def everywhere(request: Request) -> dict[str, Any]:
         visitor = request.state.visitor
         return {
+            "base": request.state.base_path,
             "csrf": visitor.csrf,
             "device": context.device,
             "cameras": context.cameras,

@@ -7,6 +7,7 @@ their browser (the names Host and Origin tell).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -96,14 +97,18 @@ class Auth:
         """Whether people can log in; not where only a token is set."""
         return bool(self._password)
 
-    def cookie_name(self, scheme: str) -> str:
-        """The cookie's name: browsers give cookies of one host to all its ports, and `__Host-` to https alone."""
-        return f"{'__Host-' if scheme in ('https', 'wss') else ''}maskwatch-{self._port}"
+    def cookie_name(self, scheme: str, base_path: str = "") -> str:
+        """The cookie's name: browsers give cookies of one host to all its ports, and `__Host-` to https alone.
 
-    def authenticate(self, headers: Headers, *, scheme: str, address: str) -> Visitor | Refusal:
+        Such a cookie is one of the whole host: two devices below paths of one proxy have a name each.
+        """
+        device = f"-{hashlib.sha256(base_path.encode()).hexdigest()[:8]}" if base_path else ""
+        return f"{'__Host-' if scheme in ('https', 'wss') else ''}maskwatch-{self._port}{device}"
+
+    def authenticate(self, headers: Headers, *, scheme: str, address: str, base_path: str = "") -> Visitor | Refusal:
         """Authenticate a request; wrong tokens are refused with growing pauses."""
         address = neighbourhood(address)
-        cookie = self._cookie(headers, scheme)
+        cookie = self._cookie(headers, self.cookie_name(scheme, base_path))
         csrf = self.sessions.csrf(cookie) if cookie else ""
         if not self.needs_login:
             return Visitor("anonymous", cookie, csrf, address)
@@ -156,8 +161,10 @@ class Auth:
         origins = headers.getlist("origin")
         if not origins:
             return None
-        ours = f"{scheme.replace('ws', 'http')}://{headers['host']}".lower()
-        if len(origins) == 1 and origins[0].lower() == ours:
+        # What a proxy says of the address that it was asked at; no page of another site can send these headers.
+        scheme = headers.get("x-forwarded-proto", scheme.replace("ws", "http"))
+        hosts = (headers["host"], headers.get("x-forwarded-host", headers["host"]))
+        if len(origins) == 1 and origins[0].lower() in [f"{scheme}://{host}".lower() for host in hosts]:
             return None
         return Refusal(403, "a page of another site asks for this; behind a proxy, let it hand on Host and scheme")
 
@@ -221,9 +228,8 @@ class Auth:
         self._attempts.was_wrong(address, "token", at=self._clock())
         return Refusal(401, "wrong token", (("WWW-Authenticate", 'Bearer error="invalid_token"'),))
 
-    def _cookie(self, headers: Headers, scheme: str) -> str:
+    def _cookie(self, headers: Headers, name: str) -> str:
         """The cookie of ours; the first where there are several."""
-        name = self.cookie_name(scheme)
         for pair in "; ".join(headers.getlist("cookie")).split(";"):
             key, _, value = pair.strip().partition("=")
             if key == name:

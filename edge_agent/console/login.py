@@ -36,8 +36,9 @@ def routes(auth: Auth) -> list[Route]:
         if not cookie:
             return _again(wanted, problem="wrong")
         scheme = request.scope["scheme"]
+        name = auth.cookie_name(scheme, request.state.base_path)
         answer = RedirectResponse(wanted, status_code=303)
-        answer.headers.append("Set-Cookie", set_cookie(auth.cookie_name(scheme), cookie, scheme=scheme))
+        answer.headers.append("Set-Cookie", set_cookie(name, cookie, scheme=scheme))
         return answer
 
     async def log_out(request: Request) -> Response:

@@ -66,12 +66,13 @@ class Middleware:
         cookie = ""
         if isinstance(found, Visitor) and found.name != "program" and not found.cookie:
             found = self._auth.with_cookie(found)
-            cookie = set_cookie(self._auth.cookie_name(scope["scheme"]), found.cookie, scheme=scope["scheme"])
+            name = self._auth.cookie_name(scope["scheme"], scope["state"]["base_path"])
+            cookie = set_cookie(name, found.cookie, scheme=scope["scheme"])
         answer = _Answer(send, scope=scope, page_cookie=cookie)
         if isinstance(found, Refusal):
             await _refuse(scope, answer.send, found)
             return
-        scope.setdefault("state", {})["visitor"] = found
+        scope["state"]["visitor"] = found
         is_bounded = scope["type"] == "http" and scope["path"] != UPLOAD_PATH
         try:
             await self._app(scope, _bounded(receive) if is_bounded else receive, answer.send)
@@ -93,7 +94,7 @@ class Middleware:
             return refusal
         is_socket = scope["type"] == "websocket"
         method, path = "GET" if is_socket else scope["method"], scope["path"]
-        visitor = auth.authenticate(headers, scheme=scheme, address=address)
+        visitor = auth.authenticate(headers, scheme=scheme, address=address, base_path=scope["state"]["base_path"])
         if isinstance(visitor, Refusal):
             return visitor
         query = scope["query_string"].decode("latin-1")

@@ -1,5 +1,6 @@
 // One alert: say what it really shows, or delete it.
 
+import { addressOf } from "./address.js";
 import { ask } from "./api.js";
 
 const { alert: id, label } = document.querySelector("[data-alert]").dataset;
@@ -42,7 +43,7 @@ document.getElementById("remove").addEventListener("click", () => {
 document.getElementById("remove-really").addEventListener("click", async () => {
   try {
     await ask("DELETE", `/api/v1/alerts/${id}`);
-    location.assign("/alerts");
+    location.assign(addressOf("/alerts"));
   } catch (error) {
     document.getElementById("remove-failed-message").textContent = error.message;
     document.getElementById("remove-failed").hidden = false;

@@ -1,10 +1,12 @@
 // Requests to the API of the device, as the person who is logged in.
 
+import { addressOf } from "./address.js";
+
 /** Ask; gives the parsed answer, or throws an Error whose message is the sentence that the device answered. */
 export async function ask(method, path, body) {
   let answer;
   try {
-    answer = await fetch(path, {
+    answer = await fetch(addressOf(path), {
       method,
       headers: {
         Accept: "application/json",

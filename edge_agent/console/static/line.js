@@ -1,5 +1,7 @@
 // A WebSocket to the device which reconnects with exponential backoff, and shows on the page when it is lost.
 
+import { addressOf, openPage } from "./address.js";
+
 const FIRST_PAUSE_SECONDS = 1;
 const LONGEST_PAUSE_SECONDS = 30;
 const SECOND_MS = 1000;
@@ -65,7 +67,7 @@ export class Line extends EventTarget {
   #connect() {
     clearTimeout(this.#again);
     if (this.#socket && this.#socket.readyState <= WebSocket.OPEN) return;
-    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${this.#path}`);
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${addressOf(this.#path)}`);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
     socket.addEventListener("open", () => {
@@ -111,7 +113,7 @@ function sentence(text) {
 /** A session that is over refuses the socket without a word; a page then leads to the login. */
 async function goToLoginIfNeeded() {
   try {
-    const answer = await fetch("/newest", { redirect: "manual", headers: { Accept: "text/html" } });
+    const answer = await fetch(addressOf("/newest"), { redirect: "manual", headers: { Accept: "text/html" } });
     if (answer.type === "opaqueredirect" || answer.status === 401) location.assign(loginAddress());
   } catch {
     // The device is away, which the page says already.
@@ -119,5 +121,5 @@ async function goToLoginIfNeeded() {
 }
 
 function loginAddress() {
-  return `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+  return addressOf(`/login?next=${encodeURIComponent(openPage())}`);
 }

@@ -1,5 +1,6 @@
 // The live page: pictures, states and figures of the device, and its newest alerts.
 
+import { addressOf } from "./address.js";
 import { ask, element, percent, WORDS } from "./api.js";
 import { Line } from "./line.js";
 import { askAgain } from "./pictures.js";
@@ -277,7 +278,7 @@ function showLatencies(latencies) {
 async function refreshNewest() {
   let page;
   try {
-    const answer = await fetch("/newest", { redirect: "manual" });
+    const answer = await fetch(addressOf("/newest"), { redirect: "manual" });
     if (!answer.ok) return;
     page = await answer.text();
   } catch {
