@@ -42,7 +42,7 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # What a device installs that takes the newest of everything. OpenCV 5 by name, for 4 is allowed as well.
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.txt --editable '.[dev,demo,fleet]'
 
-.PHONY: help run check test update-constraints update-requirements packages documents fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console test-hostile \
+.PHONY: help run check test update-constraints update-requirements packages docs documents freeze fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console test-hostile \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
 	test-wheel deb test-service test-ansible test-arm64 screenshots example scenes soak clean python
 
@@ -123,6 +123,15 @@ update-constraints: .venv-matrix/.installed ## Pin the newest development tools 
 documents: .venv-dev/.installed ## Write the JSON Schemas and asyncapi.yaml of the messages to docs/
 	@.venv-dev/bin/python -m edge_agent.messages.documents docs
 
+docs: .venv-docs/.installed ## Build the documentation site into build/site; every link has to lead somewhere
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet
+	@! grep --recursive --include='*.html' --extended-regexp '<(script|link|img)[^>]+(src|href)="(https?:)?//' build/site || { \
+		echo 'the site loads something from elsewhere' >&2; exit 1; }
+	@echo build/site/index.html
+
+freeze: .venv-dev/.installed ## Write what docs/stability.md promises anew, for a release that may change it
+	@.venv-dev/bin/python -m tests.promises.stability tests/promises/frozen.json
+
 tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures, cameras and console with OpenCV 5, numpy 2 and LiteRT alone
 	.venv-opencv5/bin/pytest --ignore-glob='*_in_a_browser.py' tests/vision tests/camera tests/console
 
@@ -181,7 +190,7 @@ soak: .venv-dev/.installed ## Watch the memory over two hours of video, as fast 
 	@.venv-dev/bin/python -m tests.scenes.soak $(ARGUMENTS)
 
 clean: ## Remove the environments and whatever was built
-	rm -rf .venv .venv-build .venv-check .venv-dev .venv-opencv5 .venv-device .venv-matrix .venv-ansible build dist *.egg-info .coverage
+	rm -rf .venv .venv-build .venv-check .venv-dev .venv-opencv5 .venv-device .venv-matrix .venv-ansible .venv-docs build dist *.egg-info .coverage
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -215,6 +224,9 @@ endef
 
 .venv-ansible/.installed: | python
 	$(call install,.venv-ansible,'ansible-core>=2.16' 'ansible-lint>=24.9',Ansible)
+
+.venv-docs/.installed: pyproject.toml setup.py | python
+	$(call install,.venv-docs,--editable '.[docs]',what builds the documentation site)
 
 .venv-opencv5/.installed: pyproject.toml setup.py constraints-dev.txt | python
 	$(call install,.venv-opencv5,$(NEWEST),the newest packages)

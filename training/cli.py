@@ -20,7 +20,7 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 78 a file or recipe to correct, 130 interrupted."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(SafeReportFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Describe every command."""
     parser = argparse.ArgumentParser(
         prog="edge-train",
         description="Trains the models of maskwatch on a workstation.",

@@ -1,0 +1,47 @@
+"""The documentation site names everything that there is; `make docs` builds it and follows every link."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip("fastapi", reason="the API is not installed: make test")
+pytest.importorskip("tqdm", reason="the workstation's side is not installed: make test")
+pytest.importorskip("pika", reason="the servers' side is not installed: make test")
+
+from docs.site.reference import pages
+from tests.promises.stability import promised
+
+HOUSE = Path(__file__).parents[2]
+
+
+def entries(nav: Any) -> list[str]:
+    """Every page in the navigation of mkdocs.yml."""
+    if isinstance(nav, str):
+        return [nav]
+    return [page for one in (nav.values() if isinstance(nav, dict) else nav) for page in entries(one)]
+
+
+def test_every_document_is_in_the_navigation_and_nothing_else():
+    site = yaml.safe_load((HOUSE / "mkdocs.yml").read_text(encoding="utf-8"))
+    written = {str(path.relative_to(HOUSE / "docs")) for path in (HOUSE / "docs").rglob("*.md")}
+
+    assert sorted(entries(site["nav"])) == sorted(written | {path for path in pages() if path.endswith(".md")})
+
+
+def test_the_reference_names_every_key_message_command_and_path():
+    written, now = pages(), promised()
+    pairs = [
+        ("configuration", '| `mqtt.topic_prefix` | `"maskwatch"` |'),
+        ("configuration", "| `cameras.NAME.rules.min_face_px` |"),
+        ("messages", "| `crop.sha256` |"),
+    ]
+    for page, row in pairs:
+        assert row in written[f"reference/{page}.md"]
+    for line in now["api"]:
+        assert "?" in line or f"## {line}\n" in written["reference/api.md"]
+    for line in now["options"]:
+        assert line.split()[-1] in written[f"reference/{line.split()[0]}.md"]

@@ -1,0 +1,45 @@
+"""What docs/stability.md promises is kept until a major version writes it down anew (`make freeze`)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the API is not installed: make test")
+pytest.importorskip("tqdm", reason="the workstation's side is not installed: make test")
+pytest.importorskip("pika", reason="the servers' side is not installed: make test")
+
+from tests.promises.stability import broken, promised
+
+FROZEN = Path(__file__).parent / "frozen.json"
+
+
+def test_nothing_that_was_promised_is_gone():
+    gone = broken(json.loads(FROZEN.read_text(encoding="utf-8")), promised())
+
+    assert not gone, f"renamed or removed; before 1.0, and in a major version, 'make freeze' and CHANGELOG.md: {gone}"
+
+
+@pytest.mark.parametrize(
+    ("part", "line"),
+    [
+        ("configuration", "config.yaml.mqtt.topic_prefix"),
+        ("configuration", "config.yaml.faces.detector = yunet"),
+        ("configuration", "config.yaml.cameras{}.rules.min_face_px"),
+        ("topics", "maskwatch/{device}/alerts"),
+        ("messages", "alert.boot_id is always there"),
+        ("messages", "alert.label = without_mask"),
+        ("options", "edge-agent replay --json"),
+        ("options", "edge-convert convert --calibration"),
+        ("statuses", "ConfigError 78"),
+        ("api", "GET /api/v1/alerts"),
+    ],
+)
+def test_a_promise_of_each_kind_would_be_missed(part, line):
+    now = promised()
+    without = {**now, part: [one for one in now[part] if one != line]}
+
+    assert broken(now, without) == [f"{part}: {line}"]
+    assert broken(without, now) == []
