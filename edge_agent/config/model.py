@@ -502,9 +502,23 @@ class HomeAssistantConfig(_Section):
     prefix: TopicPrefix = Field("homeassistant", description="Discovery prefix in Home Assistant's MQTT settings")
 
 
+FLEET_DEFAULTS: dict[str, Any] = {
+    "accept_commands": False,
+    "home_assistant": {"enabled": False},
+    "messages_per_second": 2.0,
+    "reconnect_spread_seconds": 30.0,
+}
+"""Ten thousand devices that come back at once bring 20,000 messages a second at most, over half a minute."""
+
+
 class MqttConfig(_Section):
     """MQTT broker."""
 
+    profile: Literal["default", "fleet"] = Field(
+        "default",
+        description="fleet: publish only, for RabbitMQ with many devices; accept_commands and home_assistant are off, "
+        "messages_per_second is 2 and reconnect_spread_seconds 30 unless given",
+    )
     host: str = Field("localhost", pattern=r"^[^/\s]+$", description="Host name or address")
     port: int = Field(1883, ge=1, le=65535, description="Port; 8883 is usual with TLS")
     transport: Literal["tcp", "websockets"] = Field(
@@ -544,6 +558,11 @@ class MqttConfig(_Section):
     messages_per_second: float = Field(
         20.0, ge=0.1, le=10_000.0, description="Rate limit for the backlog after an outage"
     )
+    reconnect_spread_seconds: Seconds = Field(
+        0.0,
+        description="After an outage the first reconnection is at random within so long, so that many devices do not "
+        "come back at once",
+    )
     expiry_seconds: int = Field(
         604_800, ge=0, le=4_294_967_295, description="MQTT message expiry for alerts, in seconds; 0 disables it"
     )
@@ -564,6 +583,25 @@ class MqttConfig(_Section):
     home_assistant: HomeAssistantConfig = Field(
         default_factory=HomeAssistantConfig, description="Home Assistant discovery"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_fleet(cls, values: Any) -> Any:
+        """Give a device of a fleet its own defaults; what is written goes before them."""
+        if isinstance(values, dict) and values.get("profile") == "fleet":
+            return {**FLEET_DEFAULTS, **{key: value for key, value in values.items() if value is not None}}
+        return values
+
+    @model_validator(mode="after")
+    def _only_publishes_in_a_fleet(self) -> MqttConfig:
+        if self.profile == "fleet" and (self.accept_commands or self.home_assistant.enabled):
+            raise ValueError(
+                "profile: fleet publishes only, for a subscription of every device is more than RabbitMQ bears: leave "
+                "accept_commands and home_assistant.enabled false, or set profile: default"
+            )
+        if self.profile == "fleet" and "." in self.topic_prefix:
+            raise ValueError("topic_prefix holds a '.', which separates levels at RabbitMQ; choose another")
+        return self
 
     @field_validator("response_prefix")
     @classmethod
@@ -831,6 +869,15 @@ class Config(_Section):
             _ = self.state
         except ValueError as error:
             raise ValueError(f"state_dir is not given, and this user has no home: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_name_for_its_fleet(self) -> Config:
+        if self.mqtt.profile == "fleet" and "." in self.device.name:
+            raise ValueError(
+                f"device.id '{self.device.name}' holds a '.', which separates levels of a topic at RabbitMQ; with "
+                "mqtt.profile: fleet choose another"
+            )
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import threading
 import time
 from collections import deque
@@ -87,7 +88,12 @@ class Timing:
     steady_seconds: float = 10.0
     """A connection that lasted so long was a good one: pauses begin again with the first."""
     acknowledge_seconds: float = 20.0
-    """A broker that has not acknowledged within this has forgotten; the row is sent again on a new connection."""
+    """A broker that has acknowledged nothing for so long has forgotten; what it has is sent again on a new connection.
+    One that is slow acknowledges one message after the other: to send all of them again would only feed the storm."""
+    forgotten_seconds: float = 300.0
+    """A single message that is not acknowledged within this is forgotten, whatever else is acknowledged."""
+    slow_seconds: float = 5.0
+    """While acknowledgements take longer, one message at a time is in flight."""
     refused_pause_seconds: float = 10.0
     """After a refusal nothing of its kind is sent for so long: most often the whole topic is denied."""
     refused_row_seconds: float = 60.0
@@ -169,6 +175,8 @@ class Publisher:
             first_seconds=self._timing.first_pause_seconds, longest_seconds=self._timing.longest_pause_seconds
         )
         self._in_flight: dict[int, _Sent] = {}
+        self._answered_at = 0.0
+        self._answer_seconds = 0.0
         self._acknowledged: set[str] = set()
         self._crop_numbers: set[int] = set()
         self._volatile_topics: dict[int, str] = {}
@@ -258,7 +266,12 @@ class Publisher:
             self._volatile_topics.clear()
             self._unanswered.clear()
             self._asked_for = ""
-            self._stop.wait(self._backoff.take())
+            self._stop.wait(self._backoff.take() + self._spread_seconds())
+
+    def _spread_seconds(self) -> float:
+        """After a connection that was a good one: all devices have lost the broker in the same moment."""
+        was_good = self._connected_at and time.monotonic() - self._connected_at >= self._timing.steady_seconds
+        return random.uniform(0.0, self._mqtt.reconnect_spread_seconds) if was_good else 0.0  # noqa: S311  (no secret)
 
     def _connect_and_serve(self) -> None:
         client_id = self._mqtt.client_id or f"maskwatch-{self._device}"
@@ -267,6 +280,7 @@ class Publisher:
         self._connected_at = 0.0
         with open_connection(self._mqtt, client_id=client_id, device=self._device, limits=known) as connection:
             self._connected_at = time.monotonic()
+            self._answer_seconds = 0.0
             self._crops_wanted = self._mqtt.publish_crops and CROPS not in self._left_out
             if not connection.limits.retain:
                 self._leave_out(RETAIN, "it does not keep them")
@@ -332,6 +346,8 @@ class Publisher:
         """Send what may go out now; gives the seconds after which it is worth looking again."""
         messages_a_row = 2 if self._mqtt.publish_crops else 1
         limit = max(1, min(ROWS_IN_FLIGHT, connection.in_flight_limit // messages_a_row))
+        if self._is_slow(at):
+            limit = 1
         for row in self._next_rows(limit, at=at):
             if len(self._in_flight) >= limit:
                 break
@@ -356,8 +372,13 @@ class Publisher:
                 if at >= self._silent_until.get(kind, 0.0) and self._topics.of_kind(kind) not in self._left_out
             ]
             for row in self._store.waiting(enough, after=after, kinds=allowed):
-                if row.key not in passed_over:
-                    passed_over.add(row.key)
+                if row.key in passed_over:
+                    continue
+                passed_over.add(row.key)
+                if _has_expired(row):
+                    # As good as delivered: no broker would hand it on.
+                    self._acknowledged.add(row.key)
+                else:
                     yield row
 
     def _forget_old_refusals(self, at: float) -> None:
@@ -419,6 +440,8 @@ class Publisher:
                 self._word_answered(topic, answer, connection)
                 continue
             sent = self._in_flight.pop(answer.number)
+            self._answered_at = time.monotonic()
+            self._answer_seconds = self._answered_at - sent.at
             if answer.refusal:
                 self._row_refused(sent, answer, connection)
             elif not self._is_held(sent, answer, connection):
@@ -523,7 +546,16 @@ class Publisher:
             )
 
     def _is_answer_late(self, at: float) -> bool:
-        return any(at - sent.at > self._timing.acknowledge_seconds for sent in self._in_flight.values())
+        if not self._in_flight:
+            return False
+        oldest = min(sent.at for sent in self._in_flight.values())
+        # What was answered before it was sent says nothing about it.
+        silent_seconds = at - max(oldest, self._answered_at)
+        return silent_seconds > self._timing.acknowledge_seconds or at - oldest > self._timing.forgotten_seconds
+
+    def _is_slow(self, at: float) -> bool:
+        waits = [at - sent.at for sent in self._in_flight.values()]
+        return max([self._answer_seconds, *waits]) > self._timing.slow_seconds
 
     def _left_out_as(self, topic: str) -> str:
         """What a message that is not essential is left out as: by its topic, or of the status only that it is kept."""
@@ -629,6 +661,12 @@ class Publisher:
 
 def _remedy(answer: PubAck) -> str:
     return RAISE_THE_LIMIT if answer.is_too_large else "give this device write access to that topic"
+
+
+def _has_expired(row: Row) -> bool:
+    """Whether a figure is so old that it is not worth sending; `None`: from before the machine was started."""
+    is_old = row.waited_seconds is None or row.waited_seconds > TELEMETRY_EXPIRY_SECONDS
+    return row.kind == "telemetry" and is_old
 
 
 def publication_of(row: Row, mqtt: MqttConfig, topics: Topics, *, is_repeated: bool = False) -> Publication:

@@ -13,7 +13,6 @@ from fleet import database
 from fleet.config import DatabaseConfig, FleetConfig
 from fleet.messages import Picture
 from fleet.store import store
-
 from tests.fleet.samples import BOOT, alert, an_id, counts, now, resolved
 
 if TYPE_CHECKING:

@@ -5,12 +5,15 @@ import os
 import resource
 import select
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
-from contextlib import closing, contextmanager
+from collections import deque
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -684,6 +687,112 @@ def test_what_was_acknowledged_is_sent_once_although_a_full_disk_keeps_it_in_the
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert not [message for message in listener.rest() if message.topic.endswith("/alerts")]
+
+
+SLOW = replace(IMPATIENT, acknowledge_seconds=1.0, slow_seconds=0.2)
+
+
+class SlowBroker:
+    """Takes everything at once and acknowledges a message at a time, in order, with a pause before each."""
+
+    def __init__(self, pause_seconds: float) -> None:
+        self._pause_seconds = pause_seconds
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.connects, self.most_waiting = 0, 0
+        self.in_flight_at_answers: list[int] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+
+    def config(self, **keys):
+        return MqttConfig(host="127.0.0.1", port=self._server.getsockname()[1], **keys)
+
+    def __enter__(self):
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def _accept(self):
+        while True:
+            try:
+                connected, _ = self._server.accept()
+            except OSError:
+                return
+            self.connects += 1
+            threading.Thread(target=self._serve, args=[connected], daemon=True).start()
+
+    def _serve(self, connected):
+        waiting: deque[bytes] = deque()
+        threading.Thread(target=self._answer, args=[connected, waiting], daemon=True).start()
+        with connected.makefile("rb") as stream:
+            while kind := stream.read(1):
+                length, shift = 0, 0
+                while True:
+                    byte = stream.read(1)[0]
+                    length |= (byte & 127) << shift
+                    shift += 7
+                    if byte < 128:
+                        break
+                packet = stream.read(length)
+                if kind[0] == 0x10:
+                    connected.sendall(WELCOME_5)
+                elif kind[0] & 0xF6 == 0x32:
+                    topic_bytes = int.from_bytes(packet[:2], "big")
+                    waiting.append(packet[2 + topic_bytes : 4 + topic_bytes])
+
+    def _answer(self, connected, waiting):
+        with suppress(OSError):
+            while True:
+                time.sleep(self._pause_seconds)
+                if waiting:
+                    self.in_flight_at_answers.append(len(waiting))
+                    connected.sendall(b"\x40\x02" + waiting.popleft())
+
+
+def test_a_broker_that_is_slow_is_not_left_and_gets_one_message_at_a_time(store):
+    for _ in range(10):
+        put(store)
+    with SlowBroker(pause_seconds=0.4) as broker, publishing(store, broker.config(), timing=SLOW):
+        eventually(lambda: store.count() == 0, "everything is acknowledged")
+
+    # Eight are acknowledged one after the other within 3.2 s, in which patience of a second each would have left it.
+    assert broker.connects == 1
+    assert broker.in_flight_at_answers[-2:] == [1, 1]
+
+
+def test_a_figure_that_is_older_than_its_expiry_is_dropped_on_the_device(broker, tmp_path):
+    file = tmp_path / "old.sqlite"
+    with closing(AlertStore(file, boot_id="another start of the machine")) as before:
+        put(before, "telemetry")
+    with closing(AlertStore(file, boot_id=BOOT_ID)) as store:
+        young = put(store, "telemetry")
+        with Listener(broker.port) as listener, publishing(store, broker.config()):
+            eventually(lambda: store.count() == 0, "both are gone")
+
+            assert json.loads(listener.take("/telemetry").payload)["id"] == young["id"]
+            assert not [message for message in listener.rest() if message.topic.endswith("/telemetry")]
+
+
+def test_after_an_outage_the_first_reconnection_is_spread(tmp_path, store, monkeypatch):
+    asked: list[float] = []
+
+    def uniform(_low: float, high: float) -> float:
+        asked.append(high)
+        return 0.0
+
+    monkeypatch.setattr("edge_agent.mqtt.publisher.random.uniform", uniform)
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        publishing(store, broker.config(reconnect_spread_seconds=17.0)) as publisher,
+    ):
+        eventually(lambda: publisher.state.connected, "connected")
+        broker.stop()
+        eventually(lambda: not publisher.state.connected, "lost")
+        broker.start()
+        eventually(lambda: publisher.state.connected, "connected again")
+
+    assert 17.0 in asked
 
 
 def test_what_still_waits_at_the_end_is_said(store, caplog):
