@@ -124,7 +124,7 @@ documents: .venv-dev/.installed ## Write the JSON Schemas and asyncapi.yaml of t
 	@.venv-dev/bin/python -m edge_agent.messages.documents docs
 
 docs: .venv-docs/.installed ## Build the documentation site into build/site; every link has to lead somewhere
-	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build
 	@! grep --recursive --include='*.html' --extended-regexp '<(script|link|img)[^>]+(src|href)="(https?:)?//' build/site || { \
 		echo 'the site loads something from elsewhere' >&2; exit 1; }
 	@echo build/site/index.html

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 import edge_agent.errors
 from converter.cli import build_parser as edge_convert
 from edge_agent.cli import build_parser as edge_agent_parser
-from edge_agent.config.model import Config
+from edge_agent.config.model import Config, ConsoleConfig
 from edge_agent.console.api import Api
 from edge_agent.console.monitoring import Monitoring
 from edge_agent.errors import AgentError
@@ -155,8 +155,8 @@ def _fields(schema: dict[str, Any], definitions: dict[str, Any], prefix: str = "
 
 def openapi() -> dict[str, Any]:
     """The OpenAPI document of a console that has a password."""
-    auth = SimpleNamespace(needs_login=True, cookie_name=lambda _scheme: "maskwatch")
-    context = cast("Context", SimpleNamespace(auth=auth, config=SimpleNamespace(cert_file=None)))
+    auth = SimpleNamespace(needs_login=True, cookie_name=lambda *_: "maskwatch")
+    context = cast("Context", SimpleNamespace(auth=auth, config=ConsoleConfig()))
     app = FastAPI(title="maskwatch", version=version("maskwatch"))
     app.include_router(Api(context).router())
     app.include_router(Monitoring(context).router())
