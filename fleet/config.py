@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -94,6 +94,20 @@ class WebConfig(_Section):
         return self
 
 
+class NotifyConfig(_Section):
+    """What is passed on to people."""
+
+    alertmanagers: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s]+(/[^\s]*)?$")], ...] = Field(
+        ("http://127.0.0.1:9093",),
+        min_length=1,
+        description="Every Alertmanager of the cluster; each is sent everything",
+    )
+    ends_after_seconds: float = Field(
+        3600.0, ge=60.0, le=86_400.0, description="An alert of which no end comes ends for people after so long"
+    )
+    web_url: str = Field("", pattern=r"^(https?://[^\s]+)?$", description="Where people see alerts; empty: no links")
+
+
 class FleetConfig(_Section):
     """Everything."""
 
@@ -108,6 +122,7 @@ class FleetConfig(_Section):
     broker: BrokerConfig = BrokerConfig()
     ingest: IngestConfig = IngestConfig()
     web: WebConfig = WebConfig()
+    notify: NotifyConfig = NotifyConfig()
 
     @field_validator("site_pattern")
     @classmethod

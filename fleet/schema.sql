@@ -47,6 +47,7 @@ create table alerts (
 ) partition by range (id);
 create index alerts_by_site on alerts (site, id);
 create index alerts_by_device on alerts (device, id);
+create index alerts_by_arrival on alerts (received) where not historical;
 create index alerts_by_review on alerts (review, id) where review is not null;
 
 -- What became of alerts, by the alert: it may come before it, from another worker.

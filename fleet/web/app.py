@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from edge_agent.console import middleware
+from edge_agent.console.base_path import BasePath
 from fleet.web.api import api
 from fleet.web.login import login
 from fleet.web.pages import pages
@@ -83,14 +84,21 @@ def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp
     app.exception_handler(HTTPException)(answer_http)
     app.exception_handler(RequestValidationError)(answer_invalid)
     app.exception_handler(psycopg.OperationalError)(answer_later)
-    return middleware.Middleware(app, auth=auth)
+    return BasePath(middleware.Middleware(app, auth=auth), configured="")
 
 
 def _templates(auth: FleetAuth) -> Jinja2Templates:
     def everywhere(request: Request) -> dict[str, Any]:
         visitor = request.state.visitor
         name, role = auth.person(visitor)
-        return {"csrf": visitor.csrf, "person": name, "role": role, "version": version("maskwatch")}
+        base_path = request.state.base_path
+        return {
+            "base_path": base_path,
+            "csrf": visitor.csrf,
+            "person": name,
+            "role": role,
+            "version": version("maskwatch"),
+        }
 
     folders = [FileSystemLoader(HERE / "templates"), FileSystemLoader(CONSOLE / "templates")]
     environment = Environment(loader=ChoiceLoader(folders), autoescape=True)

@@ -33,7 +33,7 @@ def log_in(
     request: Request,
     connection: Database,
     *,
-    name: Annotated[str, Form()] = "",
+    person: Annotated[str, Form(alias="name")] = "",
     password: Annotated[str, Form()] = "",
     csrf: Annotated[str, Form()] = "",
     wanted: Annotated[str, Form(alias="next")] = "",
@@ -46,14 +46,15 @@ def log_in(
         return _again("wait", wanted)
     if not is_same(csrf, visitor.csrf):
         return _again("expired", wanted)
-    role = role_of(connection, name, password)
+    role = role_of(connection, person, password)
     if role is None:
         auth.was_wrong(visitor)
         return _again("wrong", wanted)
     scheme = request.scope["scheme"]
     answer = RedirectResponse(wanted, SEE_OTHER)
-    cookie = auth.begin(visitor, name, role)
-    answer.headers.append("Set-Cookie", set_cookie(auth.cookie_name(scheme), cookie, scheme=scheme))
+    cookie = auth.begin(visitor, person, role)
+    name = auth.cookie_name(scheme, request.state.base_path)
+    answer.headers.append("Set-Cookie", set_cookie(name, cookie, scheme=scheme))
     return answer
 
 

@@ -1,6 +1,6 @@
 // Review: say what an alert really shows.
 
-import { ask } from "/static/api.js";
+import { ask } from "../api.js";
 
 const { alert: id } = document.querySelector("[data-alert]").dataset;
 const message = document.getElementById("review-message");

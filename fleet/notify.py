@@ -1,0 +1,160 @@
+"""Notify: how do people learn of alerts, once each, and of their end?
+
+As Prometheus does: what is so is posted to every Alertmanager again and again, and Alertmanager tells what is new,
+groups it, and knows silences and quiet hours. Nothing is kept here, so that any number of these may run, and be
+killed. What a device sent late (`historical`) is for nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from psycopg.rows import dict_row
+
+from edge_agent.domain import timestamp
+from edge_agent.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from psycopg import Connection
+
+    from fleet.config import NotifyConfig
+
+AGAIN_SECONDS = 60.0
+"""An Alertmanager that was restarted has forgotten everything and is told within this."""
+ENDED_SECONDS = 900.0
+"""As long as Prometheus says of an alert that it is over."""
+AT_ONCE = 500
+ANSWER_SECONDS = 10.0
+ALERT_NAME = "MissingMask"
+
+STATE = """
+select a.id::text, a.site, a.device, a.camera, a.label, a.happened, a.received, r.received as resolved
+from alerts a left join resolutions r on r.alert = a.id
+where not a.historical and a.received > %(since)s and (r.received is null or r.received > %(ended_since)s)
+order by a.received
+"""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What is so of one alert: it began, and has ended or will be taken for ended."""
+
+    id: str
+    is_over: bool
+    content: dict[str, Any]
+
+
+class Notifier:
+    """Posts what is so to every Alertmanager. Owned by one thread; time comes in."""
+
+    def __init__(self, config: NotifyConfig) -> None:
+        self._config = config
+        self._posted: dict[tuple[str, str, bool], float] = {}
+        self._away: set[str] = set()
+
+    def turn(self, connection: Connection, *, when: datetime, at: float) -> int:
+        """Look, and post what is new or was posted long ago; gives how many were posted.
+
+        Raises:
+            psycopg.Error: the database is away.
+            UnavailableError: no Alertmanager takes anything; the next turn posts it again.
+        """
+        found = self.state(connection, when=when)
+        known = {(address, one.id, one.is_over) for address in self._config.alertmanagers for one in found}
+        self._posted = {key: posted_at for key, posted_at in self._posted.items() if key in known}
+        posted, trouble = 0, ""
+        for address in self._config.alertmanagers:
+            due = [
+                one
+                for one in found
+                if at - self._posted.get((address, one.id, one.is_over), float("-inf")) >= AGAIN_SECONDS
+            ]
+            try:
+                for begin in range(0, len(due), AT_ONCE):
+                    some = due[begin : begin + AT_ONCE]
+                    _post(address, [one.content for one in some])
+                    self._posted.update({(address, one.id, one.is_over): at for one in some})
+                    posted += len(some)
+            except UnavailableError as error:
+                trouble = str(error)
+                self._say_away(address, trouble)
+            else:
+                self._say_back(address)
+        if trouble and len(self._away) == len(self._config.alertmanagers):
+            raise UnavailableError(trouble)
+        return posted
+
+    def state(self, connection: Connection, *, when: datetime) -> list[Notification]:
+        """What is so at this moment: alerts that go on, and those that ended a little while ago."""
+        values = {
+            "since": when - timedelta(seconds=self._config.ends_after_seconds + ENDED_SECONDS),
+            "ended_since": when - timedelta(seconds=ENDED_SECONDS),
+        }
+        with connection.cursor(row_factory=dict_row) as cursor:
+            return [self._notification(row) for row in cursor.execute(STATE, values)]
+
+    def _notification(self, row: dict[str, Any]) -> Notification:
+        ends = row["resolved"] or row["received"] + timedelta(seconds=self._config.ends_after_seconds)
+        # A clock gone wrong is no reason to think that an alert will begin next year.
+        begins = min(row["happened"], row["received"])
+        content = {
+            "labels": {
+                "alertname": ALERT_NAME,
+                "site": row["site"],
+                "device": row["device"],
+                "camera": row["camera"],
+                "violation": row["label"],
+                "alert": row["id"],
+            },
+            "annotations": {"summary": f"{row['label'].replace('_', ' ')} at {row['device']}, {row['camera']}"},
+            "startsAt": timestamp(begins),
+            "endsAt": timestamp(ends),
+        }
+        if self._config.web_url:
+            content["generatorURL"] = f"{self._config.web_url.rstrip('/')}/alerts/{row['id']}"
+        return Notification(row["id"], row["resolved"] is not None, content)
+
+    def _say_away(self, address: str, trouble: str) -> None:
+        if address not in self._away:
+            log.warning("%s", trouble)
+        self._away.add(address)
+
+    def _say_back(self, address: str) -> None:
+        if address in self._away:
+            log.info("%s: takes alerts again", address)
+        self._away.discard(address)
+
+
+def _post(address: str, alerts: Sequence[dict[str, Any]]) -> None:
+    """Send alerts to one Alertmanager.
+
+    Raises:
+        UnavailableError: it does not answer, or refuses them.
+    """
+    body = json.dumps(alerts).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{address.rstrip('/')}/api/v2/alerts", body, headers)  # noqa: S310  (see config)
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):  # noqa: S310
+            return
+    except urllib.error.HTTPError as error:
+        with error:
+            said = error.read().decode(errors="replace")[:300]
+        raise UnavailableError(f"{address}: Alertmanager refuses alerts: {error.code} {said}") from error
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise UnavailableError(
+            f"{address}: no answer of Alertmanager ({reason}); alerts are posted when it is back; check "
+            "notify.alertmanagers"
+        ) from error

@@ -1,0 +1,195 @@
+"""Do people get one message for what happens at a site, one for its end, and none for history?"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+import time
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edge_agent.errors import UnavailableError
+from fleet.config import FleetConfig, NotifyConfig
+from fleet.notify import AGAIN_SECONDS, Notifier
+from fleet.store import store
+from tests.fleet.samples import alert, now, resolved
+from tests.mosquitto import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 30.0
+QUIET_SECONDS = 4.0
+"""Two group intervals, and what a turn takes."""
+
+
+class Receiver:
+    """Takes Alertmanager's webhook."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        messages = self.messages
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Keep quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Receiver:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def wait(self, count: int) -> list[dict[str, Any]]:
+        """The messages, once there are so many, and a while later for those that should not come."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while len(self.messages) < count:
+            assert time.monotonic() < deadline, self.messages
+            time.sleep(0.05)
+        time.sleep(QUIET_SECONDS)
+        return self.messages
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as taking:
+        yield taking
+
+
+@pytest.fixture
+def alertmanagers(tmp_path: Path, receiver: Receiver) -> Iterator[list[tuple[str, subprocess.Popen[bytes]]]]:
+    """Two of them that know each other; each with its process."""
+    route = {"receiver": "test", "group_by": ["site"], "group_wait": "2s", "group_interval": "1s"}
+    settings = {
+        "route": {**route, "repeat_interval": "1h"},
+        "receivers": [{"name": "test", "webhook_configs": [{"url": receiver.url, "send_resolved": True}]}],
+    }
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(json.dumps(settings))
+    ports, gossip = [free_port(), free_port()], [free_port(), free_port()]
+    started = []
+    for number in (0, 1):
+        with (tmp_path / f"log{number}").open("wb") as log:
+            command = ["prometheus-alertmanager", f"--config.file={file}", f"--storage.path={tmp_path / str(number)}"]
+            command += [f"--web.listen-address=127.0.0.1:{ports[number]}", "--cluster.peer-timeout=2s"]
+            command += [f"--cluster.listen-address=127.0.0.1:{gossip[number]}", "--cluster.gossip-interval=50ms"]
+            command += [f"--cluster.advertise-address=127.0.0.1:{gossip[number]}", "--cluster.settle-timeout=1s"]
+            command += [f"--cluster.peer=127.0.0.1:{gossip[1 - number]}"]
+            started.append(subprocess.Popen(command, stdout=log, stderr=log))
+    yield [(f"http://127.0.0.1:{port}", process) for port, process in zip(ports, started, strict=True)]
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def put(connection: psycopg.Connection, *messages: Any) -> None:
+    with connection.transaction():
+        store(connection, messages, site_of=FleetConfig().site_of)
+
+
+def post(notifier: Notifier, connection: psycopg.Connection, *, at: float = 0.0) -> int:
+    """Post, as soon as the Alertmanagers listen."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return notifier.turn(connection, when=now(), at=at)
+        except UnavailableError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_a_site_gets_one_message_for_a_hundred_alerts_and_one_for_their_end(
+    connection: psycopg.Connection, alertmanagers: list[tuple[str, subprocess.Popen[bytes]]], receiver: Receiver
+):
+    config = NotifyConfig(alertmanagers=tuple(address for address, _ in alertmanagers), web_url="https://fleet.test/")
+    made = [alert(f"hall-{number}") for number in range(100)]
+    old = [alert(f"yard-{number}", historical=True, when=now() - timedelta(hours=2)) for number in range(100)]
+    put(connection, *made, *old)
+    time.sleep(2.0)
+
+    # Two of them, each telling both, and one of these once more.
+    first, second = Notifier(config), Notifier(config)
+    post(first, connection)
+    post(second, connection)
+    post(first, connection, at=AGAIN_SECONDS)
+    (begun,) = receiver.wait(1)
+
+    assert (begun["status"], begun["commonLabels"]["site"], len(begun["alerts"])) == ("firing", "hall", 100)
+    assert begun["alerts"][0]["generatorURL"].startswith("https://fleet.test/alerts/")
+
+    alertmanagers[1][1].kill()
+    put(connection, *(resolved(one) for one in made))
+    post(first, connection, at=AGAIN_SECONDS)
+    _, ended = receiver.wait(2)
+
+    assert (ended["status"], len(ended["alerts"])) == ("resolved", 100)
+    assert len(receiver.messages) == 2
+
+
+def test_what_was_posted_is_posted_again_only_after_a_while(connection: psycopg.Connection, receiver: Receiver):
+    one = alert()
+    put(connection, one)
+    notifier = Notifier(NotifyConfig(alertmanagers=(receiver.url,)))
+
+    posted = [notifier.turn(connection, when=now(), at=at) for at in (0.0, 5.0, AGAIN_SECONDS)]
+    put(connection, resolved(one))
+    posted += [notifier.turn(connection, when=now(), at=AGAIN_SECONDS + 1)]
+
+    assert posted == [1, 0, 1, 1]
+    ends = [message[0]["endsAt"] for message in receiver.messages]  # type: ignore[index]  # a list, here
+    assert ends[0] == ends[1] > ends[2]
+
+
+def test_an_alert_of_a_clock_gone_wrong_is_passed_on(connection: psycopg.Connection):
+    put(
+        connection,
+        alert("hall-1", when=now() + timedelta(days=400)),
+        alert("hall-2", when=now() - timedelta(days=9000)),
+    )
+
+    found = Notifier(NotifyConfig()).state(connection, when=now())
+
+    assert len(found) == 2
+    assert all(one.content["startsAt"] < one.content["endsAt"] for one in found)
+
+
+def test_an_alert_without_an_end_ends_after_a_while(connection: psycopg.Connection):
+    put(connection, alert())
+    notifier = Notifier(NotifyConfig(ends_after_seconds=60.0))
+
+    assert len(notifier.state(connection, when=now())) == 1
+    assert notifier.state(connection, when=now() + timedelta(hours=1)) == []
+
+
+def test_no_alertmanager_is_said_so_and_nothing_counts_as_posted(connection: psycopg.Connection):
+    put(connection, alert())
+    notifier = Notifier(NotifyConfig(alertmanagers=(f"http://127.0.0.1:{free_port()}",)))
+
+    with pytest.raises(UnavailableError, match=r"notify\.alertmanagers"):
+        notifier.turn(connection, when=now(), at=0.0)
+    assert notifier._posted == {}
+
+
+def test_the_example_is_a_configuration_of_alertmanager():
+    assert shutil.which("amtool")
+    subprocess.run(["amtool", "check-config", ROOT / "deploy/alertmanager/alertmanager.yml"], check=True)
