@@ -29,6 +29,8 @@ FAST_TESTS := tests/alerts tests/config tests/decision/test_rules.py tests/decis
 	tests/decision/test_tracker.py tests/fleet/test_messages.py tests/host tests/messages tests/vision tests/promises/test_house.py \
 	tests/promises/test_config_promise.py tests/promises/test_message_documents.py tests/test_domain.py tests/test_governor.py \
 	tests/test_health.py tests/test_pauses.py tests/test_status.py
+# The version that is worked on after a release.
+NEXT ?=
 # What the scenes are asked: make scenes ARGUMENTS='--cast premiere -k pillar'
 ARGUMENTS ?=
 
@@ -42,7 +44,7 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # What a device installs that takes the newest of everything. OpenCV 5 by name, for 4 is allowed as well.
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.txt --editable '.[dev,demo,fleet]'
 
-.PHONY: help run check test update-constraints update-requirements packages docs documents freeze fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console test-hostile \
+.PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console test-hostile \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
 	test-wheel deb test-service test-ansible test-arm64 screenshots example scenes soak clean python
 
@@ -132,6 +134,21 @@ docs: .venv-docs/.installed ## Build the documentation site into build/site; eve
 freeze: .venv-dev/.installed ## Write what docs/stability.md promises anew, for a release that may change it
 	@.venv-dev/bin/python -m tests.promises.stability tests/promises/frozen.json
 
+release: ## Date the changelog, commit and tag the version, and open the next: make release NEXT=1.2.0
+	@.ci/release '$(NEXT)'
+
+audit: .venv-audit/.installed ## Look for known vulnerabilities in what devices install, and for weak spots in the workflows
+	.venv-audit/bin/pip-audit --disable-pip --require-hashes --requirement deploy/requirements.txt
+	.venv-audit/bin/zizmor --offline .github
+
+sbom: .venv-audit/.installed ## Write dist/maskwatch.cdx.json, what a device installs, as CycloneDX
+	@mkdir -p dist
+	@.venv-audit/bin/cyclonedx-py requirements deploy/requirements.txt --pyproject pyproject.toml --output-reproducible \
+		--output-format JSON --output-file dist/maskwatch.cdx.json
+
+checksums: ## Write dist/SHA256SUMS of what is in dist
+	@cd dist && rm -f SHA256SUMS && sha256sum -- * >SHA256SUMS && cat SHA256SUMS
+
 tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures, cameras and console with OpenCV 5, numpy 2 and LiteRT alone
 	.venv-opencv5/bin/pytest --ignore-glob='*_in_a_browser.py' tests/vision tests/camera tests/console
 
@@ -190,7 +207,7 @@ soak: .venv-dev/.installed ## Watch the memory over two hours of video, as fast 
 	@.venv-dev/bin/python -m tests.scenes.soak $(ARGUMENTS)
 
 clean: ## Remove the environments and whatever was built
-	rm -rf .venv .venv-build .venv-check .venv-dev .venv-opencv5 .venv-device .venv-matrix .venv-ansible .venv-docs build dist *.egg-info .coverage
+	rm -rf .venv .venv-build .venv-check .venv-dev .venv-opencv5 .venv-device .venv-matrix .venv-ansible .venv-audit .venv-docs build dist *.egg-info .coverage
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -227,6 +244,9 @@ endef
 
 .venv-docs/.installed: pyproject.toml setup.py | python
 	$(call install,.venv-docs,--editable '.[docs]',what builds the documentation site)
+
+.venv-audit/.installed: | python
+	$(call install,.venv-audit,'cyclonedx-bom>=7' 'pip-audit>=2.9' 'zizmor>=1.30',what looks for weak spots)
 
 .venv-opencv5/.installed: pyproject.toml setup.py constraints-dev.txt | python
 	$(call install,.venv-opencv5,$(NEWEST),the newest packages)

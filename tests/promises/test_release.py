@@ -1,0 +1,86 @@
+"""One command makes a release: a dated changelog, a commit, a tag, and the next version; or nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+HOUSE = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A repository with what a release changes."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(HOUSE / ".ci" / "release", tmp_path / ".ci")
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.2.0 - unreleased\n\n- new\n\n## 1.1.0 - 2026-01-01\n")
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "begin")
+    return tmp_path
+
+
+def environment():
+    who = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    return {**os.environ, **who, "GIT_CONFIG_GLOBAL": "/dev/null"}
+
+
+def git(folder, *arguments):
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True, env=environment()
+    )
+    return done.stdout
+
+
+def release(folder, *arguments):
+    command = [folder / ".ci" / "release", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment())
+
+
+def test_a_release_is_dated_and_tagged_and_the_next_version_opened(checkout):
+    assert release(checkout, "1.3.0").returncode == 0
+
+    released = git(checkout, "show", "v1.2.0:CHANGELOG.md")
+    assert re.search(r"^## 1\.2\.0 - \d{4}-\d\d-\d\d$", released, re.MULTILINE)
+    assert 'version = "1.2.0"' in git(checkout, "show", "v1.2.0:pyproject.toml")
+    assert re.findall(r"^## (.*)$", (checkout / "CHANGELOG.md").read_text(), re.MULTILINE)[0] == "1.3.0 - unreleased"
+    assert 'version = "1.3.0"' in (checkout / "pyproject.toml").read_text()
+    assert git(checkout, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("wrong", ["", "1.2.0", "1.1.9", "soon", "dirty", "branch", "tagged"])
+def test_what_is_not_ready_is_left_as_it_is(checkout, wrong):
+    if wrong == "dirty":
+        (checkout / "CHANGELOG.md").write_text("nothing")
+    if wrong == "branch":
+        git(checkout, "switch", "--quiet", "--create", "other")
+    if wrong == "tagged":
+        git(checkout, "tag", "v1.2.0")
+    before = git(checkout, "rev-parse", "HEAD"), git(checkout, "status", "--porcelain"), git(checkout, "tag")
+
+    done = release(
+        checkout, *([wrong] if wrong not in {"", "dirty", "branch", "tagged"} else ["1.3.0"] if wrong else [])
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("release: ")
+    after = git(checkout, "rev-parse", "HEAD"), git(checkout, "status", "--porcelain"), git(checkout, "tag")
+    assert after == before
+
+
+def test_every_action_is_pinned_by_its_hash_and_runs_make_targets():
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):(?!=)", (HOUSE / "Makefile").read_text(), re.MULTILINE))
+    for path in (HOUSE / ".github" / "workflows").glob("*.yml"):
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            for step in job["steps"]:
+                assert re.search(r"@[0-9a-f]{40}$", step["uses"]) if "uses" in step else step["run"]
+                chosen = " ".join(job.get("strategy", {}).get("matrix", {}).get("target", []))
+                named = [*re.findall(r"make ([a-z -]+)", step.get("run", "")), chosen]
+                assert {name for one in named for name in one.split()} <= targets
