@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.console.served import OVERVIEW, jpeg, served
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
+PROMETHEUS = GRAFANA.parent / "prometheus"
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is missing (Debian package prometheus)")
 # `instance` and `job` are Prometheus' own words for who was asked.
 ADDED_LABELS = {"instance", "job"}
 
@@ -80,3 +86,66 @@ def test_the_dashboard_names_no_data_source_of_ours(dashboard):
 
     assert sources == {"${DS_PROMETHEUS}"}
     assert [needed["name"] for needed in dashboard["__inputs"]] == ["DS_PROMETHEUS"]
+
+
+def test_every_panel_over_time_has_a_smallest_step_of_four_scrapes(dashboard):
+    over_time = [panel for panel in dashboard["panels"] if panel["type"] in {"timeseries", "state-timeline"}]
+
+    assert {panel["interval"] for panel in over_time} <= {"1m", "5m"}
+    assert "scrape_interval: 15s" in (GRAFANA / "README.md").read_text(encoding="utf-8")
+
+
+def promtool(*arguments: str | Path) -> str:
+    done = subprocess.run([str(PROMTOOL), *map(str, arguments)], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+@needs_promtool
+@pytest.mark.parametrize(
+    ("figures", "shown"),
+    [
+        ({"maskwatch_healthy": 1, "maskwatch_broker_connected": 1}, (1, 1, 1, 0)),
+        ({"up": 0}, (0, 0, 0, 1)),
+        ({"maskwatch_healthy": 0}, (0, 0, 0, 0)),
+        ({"maskwatch_healthy": 1, "maskwatch_degraded_reason": 1, "maskwatch_broker_connected": 0}, (1, 0, 0, 0)),
+    ],
+    ids=["well", "switched off", "a console without an agent", "degraded without a broker"],
+)
+def test_the_panels_of_now_are_right_also_for_a_device_that_is_dead(dashboard, tmp_path, figures, shown):
+    """Beside another that is well, of which the panels must not be."""
+    another = {"maskwatch_healthy": 1, "maskwatch_broker_connected": 1}
+    values = [
+        {"series": f'{name}{{job="maskwatch",instance="{instance}"}}', "values": f"{value}x20"}
+        for instance, of_instance in (("one", figures), ("another", another))
+        for name, value in ({"up": 1} | of_instance).items()
+    ]
+    titles = ("Healthy", "Not degraded", "Broker connected", "Cameras away or devices down")
+    panels = {panel["title"]: panel["targets"][0]["expr"] for panel in dashboard["panels"] if panel["title"] in titles}
+    asked_now = [
+        {
+            "expr": panels[title].replace("$instance", ".*").replace("$camera", ".*"),
+            "eval_time": "2m",
+            "exp_samples": [{"labels": "{}", "value": value}],
+        }
+        for title, value in zip(titles, shown, strict=True)
+    ]
+    file = tmp_path / "panels.yaml"
+    tests = [{"interval": "15s", "input_series": values, "promql_expr_test": asked_now}]
+    file.write_text(yaml.safe_dump({"evaluation_interval": "15s", "tests": tests}))
+
+    assert promtool("test", "rules", file) == ""
+
+
+@needs_promtool
+def test_the_alerting_rules_fire_when_they_should():
+    assert promtool("check", "rules", PROMETHEUS / "maskwatch.rules.yaml") == ""
+    assert promtool("test", "rules", PROMETHEUS / "maskwatch.rules.test.yaml") == ""
+
+
+def test_the_alerting_rules_ask_for_figures_that_are_told_and_each_is_tested(told):
+    rules = yaml.safe_load((PROMETHEUS / "maskwatch.rules.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+    names = {name for rule in rules for name in re.findall(r"\bmaskwatch_\w+", rule["expr"])}
+    tests = (PROMETHEUS / "maskwatch.rules.test.yaml").read_text(encoding="utf-8")
+
+    assert names <= told.keys()
+    assert [rule["alert"] for rule in rules if f"alertname: {rule['alert']}\n        exp_alerts" not in tests] == []
