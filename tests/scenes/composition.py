@@ -106,6 +106,10 @@ class Camera:
     defocus_px: float = 0.0
     jpeg_quality: int = 82
     """As a webcam compresses."""
+    lost_fraction: float = 0.0
+    """So many frames never arrive, at random, as over a bad radio link."""
+    gap_seconds: float = 0.0
+    """And about once a second none arrives for so long."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,8 +149,14 @@ class Shot:
 def shots(scene: Scene) -> Iterator[Shot]:
     """Render a scene, frame after frame."""
     random = np.random.default_rng(len(scene.name) * 1009 + round(scene.seconds * 10))
+    arriving = np.random.default_rng(len(scene.name))
+    gap_until = 0.0
     for index in range(round(scene.seconds * scene.frames_per_second)):
         second = index / scene.frames_per_second
+        if scene.camera.gap_seconds and second >= gap_until and arriving.random() < 1 / scene.frames_per_second:
+            gap_until = second + scene.camera.gap_seconds
+        if second < gap_until or arriving.random() < scene.camera.lost_fraction:
+            continue
         picture, seen = _expose(scene, second)
         yield Shot(second, _develop(picture, scene.camera, second, random), seen)
 

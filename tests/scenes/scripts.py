@@ -336,6 +336,16 @@ def three_bare_people_walk_together(cast: Cast) -> Scene:
     return Scene("together", 10.0, cast.background(5), walkers, alerts=3, frames_per_second=5.0)
 
 
+def frames_are_lost_at_random(cast: Cast) -> Scene:
+    """Of ten frames more than four never arrive; four people pass one after the other, every other of them bare."""
+    return replace(_a_procession(cast, "lost_frames", seed=70), camera=Camera(lost_fraction=0.45))
+
+
+def frames_come_in_bursts(cast: Cast) -> Scene:
+    """About once a second no frame arrives for 0.44 s, and others are lost; four people pass, every other bare."""
+    return replace(_a_procession(cast, "bursts", seed=80), camera=Camera(lost_fraction=0.2, gap_seconds=0.44))
+
+
 def nobody_is_there(cast: Cast) -> Scene:
     """An empty place whose light comes and goes."""
     return Scene(
@@ -363,6 +373,8 @@ FOR_TWO: tuple[Script, ...] = (
     a_pillar_hides_a_bare_person_for_a_second,
     somebody_sits_very_still,
     a_bare_person_stays_for_long,
+    frames_are_lost_at_random,
+    frames_come_in_bursts,
     nobody_is_there,
 )
 """What two people can play."""
@@ -405,6 +417,24 @@ def _walker(
     sides = (WIDTH_PX + OUTSIDE_PX, -OUTSIDE_PX) if leftwards else (-OUTSIDE_PX, WIDTH_PX + OUTSIDE_PX)
     path = (Stop(start, sides[0], y_px, face_px[0]), Stop(end, sides[1], y_px, face_px[1]))
     return Actor(name, path, (look,), seed=seed)
+
+
+def _a_procession(cast: Cast, name: str, *, seed: int) -> Scene:
+    """Four people pass in turn, from either side, each in four seconds, a second apart."""
+    walkers = tuple(
+        _walker(
+            f"{'masked' if index % 2 else 'bare'} {index}",
+            _look(cast.people[index % 2].masked, MASKED) if index % 2 else _look(cast.people[index % 2].bare, BARE),
+            0.3 + 4.0 * index,
+            5.3 + 4.0 * index,
+            face_px=(48 + 4 * index, 52 + 4 * index),
+            y_px=150,
+            seed=seed + index,
+            leftwards=index in (1, 2),
+        )
+        for index in range(4)
+    )
+    return Scene(name, 18.0, cast.background(3), walkers, alerts=2)
 
 
 def _stander(
