@@ -137,7 +137,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             sender=sender_of(config, classifier),
             keep_days=crops.keep_days,
             keep_counts_days=config.counts.keep_days,
-            wake=publisher.wake,
+            wake=lambda: _wake(publisher, webhooks),
         )
         recorder.start()
         stack.callback(recorder.close, timeout_seconds=RECORD_SECONDS)
@@ -235,6 +235,12 @@ def open_webhooks(config: Config, stack: ExitStack) -> list[WebhookDelivery]:
         delivery.start()
         stack.callback(delivery.close)
     return deliveries
+
+
+def _wake(publisher: Publisher, webhooks: Iterable[WebhookDelivery]) -> None:
+    publisher.wake()
+    for webhook in webhooks:
+        webhook.wake()
 
 
 def open_signals(config: Config, stack: ExitStack) -> Signals:
@@ -414,4 +420,6 @@ def sender_of(config: Config, classifier: MaskClassifier) -> Sender:
         device=config.device.name,
         boot_id=boot_id(),
         model=Model(name=classifier.card.name, sha256=classifier.card.sha256),
+        device_title=config.device_title,
+        camera_titles=config.camera_titles,
     )

@@ -238,7 +238,6 @@ class Recorder:
                 self._store.put(message)
             case _NewStatus():
                 self._store.put_event("status", uuid7(datetime.now(timezone.utc)), json.dumps(job.status.as_json()))
-                return
             case _NewPerson():
                 self._store.count_person(job.person)
                 return

@@ -96,10 +96,14 @@ class _Section(BaseModel):
         return {key: value for key, value in values.items() if value is not None or key not in cls.model_fields}
 
 
+Title = Annotated[str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(str.strip)]
+
+
 class DeviceConfig(_Section):
     """Device."""
 
     id: str = Field("", description="Name of this device in topics and alerts; empty: the host name")
+    title: Title = Field("", description="Friendly name, such as Front door of the library; empty: the id")
 
     @field_validator("id")
     @classmethod
@@ -245,6 +249,7 @@ FrameSize = tuple[Annotated[int, Field(ge=16, le=16_384)], Annotated[int, Field(
 class CameraConfig(_Section):
     """One camera."""
 
+    title: Title = Field("", description="Friendly name; empty: the name of the camera")
     source: str = Field(
         "/dev/video0",
         min_length=1,
@@ -892,6 +897,16 @@ class Config(_Section):
                     f"tracking.lost_timeout_seconds ({lost_timeout_seconds:g}) is shorter: no track would last"
                 )
         return self
+
+    @property
+    def device_title(self) -> str:
+        """What people call the device."""
+        return self.device.title or self.device.name
+
+    @property
+    def camera_titles(self) -> dict[str, str]:
+        """What people call each camera."""
+        return {name: camera.title or name for name, camera in self.cameras.items()}
 
     def rules_of(self, camera: str) -> RulesConfig:
         """The rules in force for a configured camera: its own keys, and those of `rules` for the rest."""

@@ -119,8 +119,8 @@ def _templates(context: Context) -> Jinja2Templates:
         return {
             "base": request.state.base_path,
             "csrf": visitor.csrf,
-            "device": context.device,
-            "cameras": context.cameras,
+            "device": context.device_title,
+            "cameras": tuple(context.cameras),
             "version": context.version,
             "needs_login": context.auth.needs_login,
             "takes_password": context.auth.takes_password,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from edge_agent.alerts.history import AlertHistory
@@ -26,9 +27,10 @@ class Context:
 
     config: ConsoleConfig
     display: DisplayConfig
-    device: str
+    device_title: str
     version: str
-    cameras: tuple[str, ...]
+    cameras: Mapping[str, str]
+    """What people call each camera, by its name."""
     auth: Auth
     agent: AgentClient
     history: AlertHistory

@@ -79,7 +79,7 @@ class Choice:
 
 def router(context: Context, templates: Jinja2Templates) -> APIRouter:
     """Serve the pages. What they look up in the history and on the disk is done by the worker."""
-    _add_filters(templates, context.crops_folder)
+    _add_filters(templates, context)
     pages = APIRouter(include_in_schema=False, default_response_class=Response)
 
     @pages.get("/")
@@ -106,7 +106,7 @@ def router(context: Context, templates: Jinja2Templates) -> APIRouter:
     @pages.get("/counts")
     async def counts(request: Request) -> Response:
         camera, day = request.query_params.get("camera", ""), _day(request.query_params.get("day", ""))
-        values = await context.worker.do(_counts, context.history, context.cameras, camera=camera, day=day)
+        values = await context.worker.do(_counts, context.history, tuple(context.cameras), camera=camera, day=day)
         return templates.TemplateResponse(request, "counts.html", values)
 
     @pages.get("/counts.csv")
@@ -129,7 +129,7 @@ def _add_alerts(pages: APIRouter, context: Context, templates: Jinja2Templates) 
     @pages.get("/alerts")
     async def alerts(request: Request) -> Response:
         choice = Choice.read(request.query_params)
-        values = await context.worker.do(_gallery, context.history, context.cameras, choice)
+        values = await context.worker.do(_gallery, context.history, tuple(context.cameras), choice)
         return templates.TemplateResponse(request, "alerts.html", values)
 
     @pages.get("/alerts/{alert_id}")
@@ -310,7 +310,7 @@ def _day(text: str) -> str:
         return ""
 
 
-def _add_filters(templates: Jinja2Templates, crops_folder: Path) -> None:
+def _add_filters(templates: Jinja2Templates, context: Context) -> None:
     """Add the filters that the templates use. Times are those of the device."""
     filters: dict[str, Callable[..., str]] = {
         "words": lambda label: WORDS.get(label, label.replace("_", " ")),
@@ -319,7 +319,9 @@ def _add_filters(templates: Jinja2Templates, crops_folder: Path) -> None:
         "moment": _moment,
         "full_moment": lambda when: f"{charts.short_day(when.astimezone())} {when.astimezone():%Y, %H:%M:%S %Z}",
         "long_day": lambda day: f"{date.fromisoformat(day):%a} {charts.short_day(date.fromisoformat(day))}",
-        "why_no_picture": lambda entry: why_no_picture(entry, crops_folder),
+        "why_no_picture": lambda entry: why_no_picture(entry, context.crops_folder),
+        # A camera that was removed or renamed has its alerts still.
+        "title_of": lambda camera: context.cameras.get(camera, camera),
     }
     templates.env.filters.update(filters)
 

@@ -49,9 +49,9 @@ async def serve(
         context = Context(
             config=settings,
             display=config.display,
-            device=config.device.name,
+            device_title=config.device_title,
             version=version,
-            cameras=tuple(config.cameras),
+            cameras=config.camera_titles,
             auth=Auth(
                 settings,
                 password=secrets.password,

@@ -16,6 +16,7 @@ from edge_agent.diagnosis.broker import look_at_broker
 from edge_agent.diagnosis.camera import look_at_camera
 from edge_agent.diagnosis.console import look_at_console
 from edge_agent.diagnosis.signals import look_at_signals
+from edge_agent.diagnosis.webhooks import look_at_webhook
 from edge_agent.errors import UnavailableError
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.detector import open_detector
@@ -45,6 +46,10 @@ def checks_of(config: Config) -> list[tuple[str, Callable[[], str | Finding]]]:
         ("history", lambda: _history(config)),
         ("broker", lambda: look_at_broker(config)),
         ("console", lambda: look_at_console(config)),
+        *(
+            (f"webhook {webhook.name}", lambda number=number, webhook=webhook: look_at_webhook(webhook, number=number))
+            for number, webhook in enumerate(config.webhooks)
+        ),
         *([("signals", lambda: look_at_signals(config.signals))] if config.signals.outputs else []),
     ]
 

@@ -96,10 +96,12 @@ def _check_parts(config: Config, progress: Callable[[str], None]) -> Iterator[Fi
             yield Finding(name, "wrong", str(error), _fix(name, str(error), config))
 
 
-def _fix(name: str, message: str, config: Config) -> str:  # noqa: PLR0911  (one for each part)
+def _fix(name: str, message: str, config: Config) -> str:  # noqa: C901, PLR0911  (one for each part)
     """The command for a part that is wrong; the message has said what to do in words."""
     if "Permission denied" in message and os.geteuid() != 0:
         return "sudo edge-agent doctor"
+    if name.startswith("webhook "):
+        return _fix_webhook(name.removeprefix("webhook "), message, config)
     if name.startswith("camera "):
         return _fix_camera(config.cameras[name.removeprefix("camera ")].source, message)
     match name:
@@ -113,6 +115,8 @@ def _fix(name: str, message: str, config: Config) -> str:  # noqa: PLR0911  (one
             return _fix_folder(folder, message)
         case "console":
             return _fix_console(config.console, message)
+        case "signals":
+            return _fix_signals(message)
         case _:
             return _fix_broker(config, message)
 
@@ -136,6 +140,19 @@ def _fix_camera(source: str, message: str) -> str:
     if source.startswith("/dev/"):
         return "v4l2-ctl --list-devices"
     return f"ls -l {shlex.quote(source)}"
+
+
+def _fix_webhook(name: str, message: str, config: Config) -> str:
+    webhook = next(one for one in config.webhooks if one.name == name)
+    if "secret_file" in message:
+        return f"echo whsec_$(openssl rand -base64 32) | sudo tee {webhook.secret_file}"
+    return f"getent ahosts {urlsplit(webhook.url).hostname}"
+
+
+def _fix_signals(message: str) -> str:
+    if "maskwatch[signals]" in message:
+        return f"{sys.executable} -m pip install 'maskwatch[signals]'"
+    return "gpioinfo"
 
 
 def _fix_folder(folder: Path, message: str) -> str:

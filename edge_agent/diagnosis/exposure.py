@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from edge_agent.diagnosis.finding import Finding
 
@@ -26,6 +27,15 @@ def look_at_exposure(config: Config, *, file: Path | None) -> Iterator[Finding]:
             f"mqtt: the password goes to {mqtt.host} in the clear; set mqtt.tls, and mqtt.port to 8883",
             "edge-agent config --changes",
         )
+    for webhook in config.webhooks:
+        parts = urlsplit(webhook.url)
+        if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
+            yield Finding(
+                "exposure",
+                "warning",
+                f"webhook {webhook.name}: alerts cross the network in the clear; use https",
+                "edge-agent config --changes",
+            )
     if not console.is_loopback and console.cert_file is None:
         yield Finding(
             "exposure",

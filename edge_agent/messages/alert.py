@@ -51,6 +51,8 @@ class AlertMessage(QueuedMessage):
         default=SCHEMA, alias="schema", description="Name and version of this format"
     )
     camera: Name = Field(description="The camera's name in the configuration")
+    device_title: str = Field(default="", description="What people call the device; its name where it has no title")
+    camera_title: str = Field(default="", description="What people call the camera; its name where it has no title")
     label: Label = Field(description="What the readings of this person agree on")
     score: float = Field(ge=0, le=1, description="How sure, 0 to 1")
     readings: int = Field(ge=1, description="How many frames the mask was classified in")

@@ -23,6 +23,8 @@ class ResolvedMessage(QueuedMessage):
     )
     alert: Uuid7 = Field(description="The `id` of the alert that is over")
     camera: Name = Field(description="The camera's name in the configuration")
+    device_title: str = Field(default="", description="What people call the device; its name where it has no title")
+    camera_title: str = Field(default="", description="What people call the camera; its name where it has no title")
     label: Label = Field(description="What was alerted")
     reason: Literal["left", "compliant"] = Field(
         description="left: the person is gone; compliant: the person wears the mask by now"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.messages.alert import AlertMessage, CropFile, Model
@@ -11,6 +11,7 @@ from edge_agent.messages.resolved import ResolvedMessage
 from edge_agent.messages.telemetry import TelemetryMessage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from edge_agent.domain import Alert, Crop, Resolved
@@ -31,6 +32,9 @@ class Sender:
     device: str
     boot_id: str
     model: Model
+    device_title: str = ""
+    camera_titles: Mapping[str, str] = field(default_factory=dict)
+    """What people call the device and each camera; where there is nothing, its name."""
 
     def alert(
         self, alert: Alert, *, sequence: int, crop: Crop | None, crop_error: str = "", clock_synchronised: bool
@@ -46,6 +50,7 @@ class Sender:
             boot_id=self.boot_id,
             sequence=sequence,
             camera=verdict.track.camera,
+            **self._titles(verdict.track.camera),
             label=verdict.label,
             score=round(verdict.score, SCORE_DIGITS),
             readings=verdict.readings,
@@ -75,6 +80,7 @@ class Sender:
             boot_id=self.boot_id,
             sequence=sequence,
             camera=resolved.track.camera,
+            **self._titles(resolved.track.camera),
             label=resolved.label,
             reason=resolved.reason,
             began=resolved.began_when,
@@ -105,6 +111,12 @@ class Sender:
             end=period.end,
             cameras=dict(period.cameras),
         )
+
+    def _titles(self, camera: str) -> dict[str, str]:
+        return {
+            "device_title": self.device_title or self.device,
+            "camera_title": self.camera_titles.get(camera, camera),
+        }
 
     def telemetry(
         self,

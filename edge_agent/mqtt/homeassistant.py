@@ -52,7 +52,7 @@ def discovery(config: Config, *, version: str, has_temperature: bool) -> Publica
     content = {
         "device": {
             "identifiers": [object_id],
-            "name": device,
+            "name": config.device_title,
             "manufacturer": "maskwatch",
             "model": "Face mask monitor",
             "sw_version": version,
@@ -120,7 +120,8 @@ def _entities(config: Config, *, has_temperature: bool) -> dict[str, dict[str, A
             "event_types": list(LABELS),
             "value_template": _of(
                 ALERT,
-                "{{ {'event_type': value_json.label, 'camera': value_json.camera, 'score': value_json.score, "
+                "{{ {'event_type': value_json.label, 'camera': value_json.camera, "
+                "'camera_title': value_json.camera_title | default(value_json.camera), 'score': value_json.score, "
                 "'alert_id': value_json.id, 'when': value_json.when, 'historical': value_json.historical} | to_json }}",
             ),
         },

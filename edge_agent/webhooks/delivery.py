@@ -17,8 +17,8 @@ from edge_agent.webhooks.post import post, signature
 if TYPE_CHECKING:
     from edge_agent.alerts.events import Event, EventQueue
 
-POLL_SECONDS = 0.5
-"""How soon a new event is noticed; a look costs a fraction of a millisecond."""
+POLL_SECONDS = 30.0
+"""Interval at which the store is looked into all the same: what was buffered while the disk failed wakes nobody."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 300.0
 CLOSE_SECONDS = 1.0
 
@@ -33,7 +33,7 @@ class WebhookDelivery:
         self._url, self._queue, self._secret = url, queue, secret
         self.name = name
         self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
-        self._stop = threading.Event()
+        self._stop, self._news = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"webhook {name}", daemon=True)
         self.reason = ""
         """Why nothing is delivered for now; empty where all is well."""
@@ -42,28 +42,40 @@ class WebhookDelivery:
         """Begin to deliver."""
         self._thread.start()
 
+    def wake(self) -> None:
+        """Look for new events at once; from any thread, returns at once."""
+        self._news.set()
+
     def close(self) -> None:
         """End the thread; one that waits for a receiver is left behind, and posts its event again next time."""
         self._stop.set()
+        self._news.set()
         self._thread.join(CLOSE_SECONDS)
 
+    def deliver_next(self) -> float | None:
+        """Post the oldest event; gives how many seconds to wait before the next, None where there is none."""
+        try:
+            oldest = self._queue.oldest()
+            if oldest is None:
+                return None
+            self._post(oldest)
+            self._queue.take(oldest)
+        except UnavailableError as error:
+            self._note(str(error))
+            return self._backoff.take()
+        self._backoff.reset()
+        self._note("")
+        return 0.0
+
     def _run(self) -> None:
-        pause = 0.0
+        pause: float | None = 0.0
         while not self._stop.wait(pause):
-            try:
-                oldest = self._queue.oldest()
-                if oldest is None:
-                    pause = POLL_SECONDS
-                    continue
-                self._post(oldest)
-                self._queue.take(oldest)
-            except UnavailableError as error:
-                pause = self._backoff.take()
-                self._note(str(error))
-            else:
+            # Before the look: what arises behind it wakes again.
+            self._news.clear()
+            pause = self.deliver_next()
+            if pause is None:
+                self._news.wait(POLL_SECONDS)
                 pause = 0.0
-                self._backoff.reset()
-                self._note("")
 
     def _post(self, event: Event) -> None:
         body, timestamp = event.message.encode(), int(datetime.now(timezone.utc).timestamp())

@@ -58,6 +58,12 @@ def signature(secret: bytes, *, id: str, timestamp: int, body: bytes) -> str:  #
     return "v1," + base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode()
 
 
+def port_of(url: str) -> int:
+    """The port of a URL, or that of its scheme."""
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def address_of(host: str, port: int) -> str:
     """The address to connect to. One that a name leads to must not be link-local or a cloud's metadata service.
 
@@ -88,7 +94,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> None:
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    port = port_of(url)
     address = address_of(host, port)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.console.served import jpeg
+from tests.console.served import jpeg, served
 
 if TYPE_CHECKING:
     import httpx
@@ -102,3 +102,17 @@ def test_scripts_and_style_may_be_cached_and_pages_may_not(ask):
 
 def test_the_icon_is_where_browsers_look_for_it(ask):
     assert ask.get("/favicon.ico").content == ask.get("/static/favicon.ico").content
+
+
+def test_people_read_titles_and_addresses_hold_keys(tmp_path):
+    with served(tmp_path, titles=("Library <3", "Main entrance"), display={"enabled": True}) as console:
+        alert = console.keep_alert()
+        with console.client() as client:
+            for path in ("/", "/alerts", "/counts", f"/alerts/{alert}", "/display/door"):
+                page = client.get(path).text
+                assert "Main entrance" in page, path
+                assert "Library &lt;3" in page or path == "/display/door"
+            assert 'data-camera="door" data-title="Main entrance"' in client.get("/").text
+            assert '<option value="door" selected>Main entrance</option>' in client.get("/alerts?camera=door").text
+            assert '<option value="gone" selected>gone</option>' in client.get("/alerts?camera=gone").text
+            assert client.get("/display/Main%20entrance").status_code == 404

@@ -1,6 +1,7 @@
 """Alerts and what became of them are described as promised; the schemas accept what is sent and nothing else."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -8,7 +9,7 @@ import pytest
 
 from edge_agent.domain import Crop
 from edge_agent.messages.message import is_historical
-from tests.mqtt.samples import BOOT_ID, WHEN, a_message
+from tests.mqtt.samples import BOOT_ID, SENDER, WHEN, a_message, an_alert
 
 DOCS = Path(__file__).parents[2] / "docs"
 CROP = Crop(file="/var/lib/maskwatch/crops/0190.jpg", sha256="a" * 64, size_bytes=8123)
@@ -29,6 +30,8 @@ def test_an_alert_is_described_as_promised():
         "boot_id": BOOT_ID,
         "sequence": 17,
         "camera": "entrance",
+        "device_title": "lobby",
+        "camera_title": "entrance",
         "label": "without_mask",
         "score": 0.9877,
         "readings": 9,
@@ -99,3 +102,12 @@ def test_the_schema_of_resolutions_refuses_what_is_never_sent(change):
 
     with pytest.raises(jsonschema.ValidationError):
         check({**message, **change}, "resolved")
+
+
+def test_titles_are_those_of_the_configuration_and_keys_stay():
+    sender = replace(SENDER, device_title="Library", camera_titles={"entrance": "Main entrance"})
+    message = sender.alert(an_alert(), sequence=1, crop=CROP, clock_synchronised=True).as_json()
+
+    assert (message["device"], message["camera"]) == ("lobby", "entrance")
+    assert (message["device_title"], message["camera_title"]) == ("Library", "Main entrance")
+    check(message)

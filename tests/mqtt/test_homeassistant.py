@@ -75,6 +75,18 @@ def test_names_that_home_assistant_does_not_take_stay_apart():
     assert dotted[1]["device"]["identifiers"] != underlined[1]["device"]["identifiers"]
 
 
+def test_the_title_of_the_device_is_its_name_and_its_key_stays():
+    publication, content = described(device="door-3")
+    config = Config.model_validate({"device": {"id": "door-3", "title": "Library, front door"}})
+    titled = discovery(config, version="0.1.0", has_temperature=True)
+
+    assert content["device"]["name"] == "door-3"
+    assert titled.topic == publication.topic
+    named = json.loads(titled.payload)
+    assert named["device"] == {**content["device"], "name": "Library, front door"}
+    assert named["components"] == content["components"]
+
+
 def test_the_prefix_can_be_another():
     publication, _ = described(mqtt={"home_assistant": {"prefix": "ha"}})
 

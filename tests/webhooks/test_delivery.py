@@ -6,9 +6,10 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -46,7 +47,7 @@ class Receiver:
                 status = receiver.answers.pop(0) if receiver.answers else 204
                 receiver.posts.append((status, dict(self.headers), body, self.path))
                 self.send_response(status)
-                if status == 302:
+                if 300 <= status < 400:
                     self.send_header("Location", "/elsewhere")
                 self.end_headers()
 
@@ -122,7 +123,7 @@ def test_what_is_posted_is_signed_as_the_specification_has_it(tmp_path, receiver
     assert headers["webhook-signature"] == f"v1,{expected}"
 
 
-@pytest.mark.parametrize("answers", [[500, 503, 500], [302], [404], [410]])
+@pytest.mark.parametrize("answers", [[500, 503, 500], [301], [302], [307], [308], [404], [410], [429]])
 def test_what_is_no_success_is_tried_again_and_nothing_passes_it(tmp_path, receiver, answers):
     receiver.answers = list(answers)
     with opened(tmp_path, "hook") as store:
@@ -132,6 +133,7 @@ def test_what_is_no_success_is_tried_again_and_nothing_passes_it(tmp_path, recei
             eventually(lambda: not delivery.reason, "no trouble any more")
 
     assert len(receiver.posts) == len(ids) + len(answers)
+    assert {path for *_, path in receiver.posts} == {"/hook?token=x"}, "no redirect is followed"
 
 
 def test_events_wait_over_restarts_and_are_posted_once(tmp_path, receiver):
@@ -232,3 +234,60 @@ def test_the_name_of_a_webhook_shows_no_secret():
 
     assert webhook.name.startswith("https://hooks.example.com#")
     assert "secret" not in webhook.name
+
+
+def test_a_new_event_is_posted_at_once_without_a_look_every_moment(tmp_path, receiver, monkeypatch):
+    monkeypatch.setattr(delivery_module, "POLL_SECONDS", 3600.0)
+    with opened(tmp_path, "hook") as store, delivering(tmp_path, receiver.url) as delivery:
+        for _ in range(3):
+            new = put(store)["id"]
+            delivery.wake()
+            eventually(lambda new=new: new in receiver.taken, "the new one")  # type: ignore[misc]
+
+
+def test_a_receiver_that_fails_for_an_hour_is_asked_seldom_and_gets_everything_then(tmp_path, receiver, monkeypatch):
+    monkeypatch.setattr(delivery_module, "FIRST_PAUSE_SECONDS", 2.0)
+    monkeypatch.setattr(delivery_module, "LONGEST_PAUSE_SECONDS", 300.0)
+    with opened(tmp_path, "hook") as store:
+        ids = [put(store)["id"] for _ in range(3)]
+        queue = EventQueue(tmp_path / "alerts.sqlite", webhook="hook", kinds=KINDS)
+        delivery = WebhookDelivery(receiver.url, queue, name="hook", secret=None)
+        at, attempts = 0.0, 0
+        while at < 3600.0:
+            receiver.answers = [500]
+            pause = delivery.deliver_next()
+            assert pause
+            assert delivery.reason
+            at, attempts = at + pause, attempts + 1
+        receiver.answers = []
+        while (pause := delivery.deliver_next()) is not None:
+            assert pause == 0.0
+
+    assert receiver.taken == ids
+    assert not delivery.reason
+    assert 12 <= attempts <= 40
+    assert at < 3600.0 + 2 * 300.0
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1", b"\x00\xff\r\n\r\n", b"HTTP/1.1 two hundred\r\n\r\n"])
+def test_a_receiver_that_closes_or_talks_nonsense_has_not_taken_anything(tmp_path, said):
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener, opened(tmp_path, "hook") as store:
+
+        def serve():
+            with suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    client.recv(65_536)
+                    client.sendall(said)
+                    client.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        put(store)
+        queue = EventQueue(tmp_path / "alerts.sqlite", webhook="hook", kinds=KINDS)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        delivery = WebhookDelivery(url, queue, name="hook", secret=None)
+
+        assert delivery.deliver_next()
+        assert delivery.reason
+        assert queue.oldest()
+        listener.shutdown(socket.SHUT_RDWR)

@@ -94,7 +94,7 @@ class Camera {
   showPaused(isPaused) {
     this.isPaused = isPaused;
     this.part("pause-word").textContent = isPaused ? "Resume" : "Pause";
-    this.part("pause").setAttribute("aria-label", `${isPaused ? "Resume" : "Pause"} ${this.name}`);
+    this.part("pause").setAttribute("aria-label", `${isPaused ? "Resume" : "Pause"} ${this.card.dataset.title}`);
     this.part("icon-pause").hidden = isPaused;
     this.part("icon-resume").hidden = !isPaused;
     if (isPaused) {
@@ -215,7 +215,7 @@ line.addEventListener("message", async ({ detail }) => {
   else if (detail.alert) {
     await refreshNewest();
     const { label, camera } = detail.alert;
-    document.getElementById("newest-message").textContent = `New alert: ${WORDS[label]} at ${camera}`;
+    document.getElementById("newest-message").textContent = `New alert: ${WORDS[label]} at ${cameras.get(camera)?.card.dataset.title ?? camera}`;
   }
 });
 

@@ -1,0 +1,25 @@
+"""Webhooks: can each receiver be found, and is there a secret to sign with? Nothing is posted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from edge_agent.webhooks.post import address_of, port_of, read_secret
+
+if TYPE_CHECKING:
+    from edge_agent.config.model import WebhookConfig
+
+
+def look_at_webhook(webhook: WebhookConfig, *, number: int) -> str:
+    """Say where a webhook leads; `number` is its place in the list.
+
+    Raises:
+        ConfigError: its secret cannot be read, or is none.
+        UnavailableError: its name is unknown, or leads to a link-local or metadata address.
+    """
+    if webhook.secret_file is not None:
+        read_secret(webhook.secret_file, key=f"webhooks.{number}.secret_file")
+    address = address_of(urlsplit(webhook.url).hostname or "", port_of(webhook.url))
+    signed = "unsigned" if webhook.secret_file is None else "signed"
+    return f"{webhook.name}: at {address}; {', '.join(webhook.events)}, {signed}"

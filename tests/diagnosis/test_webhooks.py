@@ -1,0 +1,54 @@
+"""The doctor says where each webhook leads, and what keeps it from being signed or found."""
+
+from __future__ import annotations
+
+import base64
+import socket
+
+import pytest
+
+from edge_agent.config.model import Config
+from edge_agent.diagnosis.exposure import look_at_exposure
+from edge_agent.diagnosis.webhooks import look_at_webhook
+from edge_agent.errors import ConfigError, UnavailableError
+
+
+def webhook(**keys):
+    return Config.model_validate({"webhooks": [keys]}).webhooks[0]
+
+
+def test_it_says_where_a_webhook_leads_and_hides_its_path(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("whsec_" + base64.b64encode(b"x" * 32).decode())
+    found = look_at_webhook(webhook(url="http://127.0.0.1:9/hunter2", secret_file=secret, events=["alert"]), number=0)
+
+    assert "127.0.0.1" in found
+    assert "alert, signed" in found
+    assert "hunter2" not in found
+    assert "unsigned" in look_at_webhook(webhook(url="http://127.0.0.1:9/"), number=0)
+
+
+def test_a_secret_that_is_missing_or_none_is_named_with_its_key(tmp_path):
+    for content in (None, "not a secret"):
+        file = tmp_path / "secret"
+        if content:
+            file.write_text(content)
+        with pytest.raises(ConfigError, match=r"webhooks\.3\.secret_file"):
+            look_at_webhook(webhook(url="http://127.0.0.1/", secret_file=file), number=3)
+
+
+def test_names_that_are_unknown_or_lead_to_metadata_are_wrong(monkeypatch):
+    with pytest.raises(UnavailableError, match=r"nowhere\.invalid"):
+        look_at_webhook(webhook(url="https://nowhere.invalid/"), number=0)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("169.254.169.254", 443))])
+    with pytest.raises(UnavailableError, match="link-local or metadata"):
+        look_at_webhook(webhook(url="https://harmless.example/"), number=0)
+
+
+@pytest.mark.parametrize(
+    ("url", "warnings"), [("http://hook.example/", 1), ("https://hook.example/", 0), ("http://127.0.0.1/", 0)]
+)
+def test_alerts_in_the_clear_are_a_warning(url, warnings):
+    found = [one.message for one in look_at_exposure(Config.model_validate({"webhooks": [{"url": url}]}), file=None)]
+
+    assert len([one for one in found if one.startswith("webhook")]) == warnings
