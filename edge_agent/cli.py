@@ -8,19 +8,32 @@ import logging
 import os
 import sys
 import threading
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from edge_agent.camera.feed import CAMERA_THREAD
-from edge_agent.commands import alerts, bench, config, console, counts, detect, doctor, models, outbox, replay, run
 from edge_agent.errors import AgentError
 from edge_agent.foreign_text import safe_lines
 from edge_agent.host.systemd import log_handler
-from edge_agent.worker import WORKER_THREAD
+from edge_agent.host.threads import CAMERA_THREAD, WORKER_THREAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+COMMANDS = (
+    "run",
+    "console",
+    "detect",
+    "replay",
+    "doctor",
+    "bench",
+    "config",
+    "outbox",
+    "alerts",
+    "counts",
+    "models",
+)
+"""Modules of edge_agent.commands in the order of --help."""
 INTERRUPTED = 130
 """What shells report for Ctrl-C."""
 BUG = 70
@@ -43,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = build_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = build_parser(_needed(given[0] if given else "")).parse_args(given)
     logging.basicConfig(level=logging.INFO, handlers=[log_handler()], force=True)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files need not be UTF-8, and a terminal may know fewer characters than a camera's name has.
@@ -64,8 +78,15 @@ def _run(arguments: Sequence[str] | None) -> int:
         return BUG
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Describe every command."""
+def _needed(first: str) -> Sequence[str]:
+    """The commands to describe where this is the first argument: to import all takes longer than most of them."""
+    if first in COMMANDS:
+        return (first,)
+    return () if first == "--version" else COMMANDS
+
+
+def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Describe these commands."""
     parser = argparse.ArgumentParser(
         prog="edge-agent",
         description="Detects missing face masks in camera streams and publishes alerts over MQTT.",
@@ -73,6 +94,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"maskwatch {version('maskwatch')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (run, console, detect, replay, doctor, bench, config, outbox, alerts, counts, models):
-        command.add_to(commands)
+    for name in names:
+        import_module(f"edge_agent.commands.{name}").add_to(commands)
     return parser

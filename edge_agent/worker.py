@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from edge_agent.host.threads import WORKER_THREAD
+
 if TYPE_CHECKING:
     import queue
 
@@ -30,8 +32,6 @@ STOP_CHECK_SECONDS = 0.1
 MOST_RESULTS = 50
 # A paused camera is seen to be alive this often.
 PAUSED_SECONDS = 1.0
-WORKER_THREAD = "worker "
-"""How the names of these threads begin."""
 CLOSE_SECONDS = 1.0
 """A frame takes less on any machine that can be used at all."""
 

@@ -19,6 +19,7 @@ from edge_agent.camera.health import CameraHealth, Fault
 from edge_agent.camera.transform import transform
 from edge_agent.domain import Frame
 from edge_agent.errors import CameraError
+from edge_agent.host.threads import CAMERA_THREAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +35,6 @@ STEADY_SECONDS = 10.0
 LONGEST_FROZEN_PAUSE_SECONDS = 3600.0
 # Leaving takes no longer, even while a read blocks on a camera that hangs.
 CLOSE_SECONDS = 1.5
-
-CAMERA_THREAD = "camera "
-"""How the names of these threads begin."""
 
 log = logging.getLogger(__name__)
 

@@ -425,3 +425,15 @@ def test_a_recording_that_is_not_there_is_refused_and_not_waited_for(tmp_path, d
 
 def test_runtimes_do_not_chatter(pictures):
     assert "XNNPACK" not in run_command("detect", pictures).stderr
+
+
+def test_the_version_is_told_without_the_libraries_that_watching_takes():
+    code = (
+        "import sys; from edge_agent.cli import main\n"
+        "try: main(['--version'])\n"
+        "finally: print([name for name in ('numpy', 'cv2', 'pydantic', 'paho') if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.stdout.splitlines()[1:] == ["[]"]
