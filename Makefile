@@ -44,7 +44,7 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # What a device installs that takes the newest of everything. OpenCV 5 by name, for 4 is allowed as well.
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.txt --editable '.[dev,demo,fleet]'
 
-.PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console test-hostile \
+.PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console bench test-hostile \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
 	test-wheel deb test-service test-ansible test-arm64 screenshots example scenes soak clean python
 
@@ -95,7 +95,7 @@ imports: .venv-dev/.installed ## Check who imports whom
 	.venv-dev/bin/lint-imports
 
 tests: .venv-dev/.installed ## Run the tests, or TESTS=tests/vision
-	.venv-dev/bin/pytest $(PYTEST_WORKERS) $(TESTS)
+	.venv-dev/bin/pytest $(PYTEST_WORKERS) --durations=15 $(TESTS)
 
 # The packages that the fast tests test; what the rest of the suite reaches: PYTEST_ADDOPTS='--cov --cov-fail-under=0' make tests
 COVERED := alerts config host messages vision
@@ -150,7 +150,7 @@ checksums: ## Write dist/SHA256SUMS of what is in dist
 	@cd dist && rm -f SHA256SUMS && sha256sum -- * >SHA256SUMS && cat SHA256SUMS
 
 tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures, cameras and console with OpenCV 5, numpy 2 and LiteRT alone
-	.venv-opencv5/bin/pytest --ignore-glob='*_in_a_browser.py' tests/vision tests/camera tests/console
+	.venv-opencv5/bin/pytest $(PYTEST_WORKERS) --ignore-glob='*_in_a_browser.py' tests/vision tests/camera tests/console
 
 types-opencv5: .venv-opencv5/.installed ## Check the types against OpenCV 5 and numpy 2
 	.venv-opencv5/bin/mypy --cache-dir .mypy_cache/opencv5

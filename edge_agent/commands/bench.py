@@ -1,8 +1,8 @@
-"""`edge-agent bench`: how fast is this device, and with which runtime and threads is it fastest?"""
+"""`edge-agent bench`: how fast is this device, what does the agent hold, and which runtime and threads are best?"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ from edge_agent.config.model import shipped
 from edge_agent.diagnosis.measurement import (
     frames_of_camera,
     frames_of_recording,
+    measure_cameras,
     measure_candidates,
     measure_whole_path,
     recommend,
 )
+from edge_agent.diagnosis.process import measure_start
 from edge_agent.diagnosis.system import look_at_system
 from edge_agent.errors import ConfigError
 from edge_agent.host.stats import HostStats
@@ -23,16 +25,34 @@ from edge_agent.vision.tflite import PREFERENCE
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from edge_agent.config.model import Config
-    from edge_agent.diagnosis.measurement import Candidate, WholePath
+    from edge_agent.diagnosis.measurement import Candidate, SideBySide, WholePath
+    from edge_agent.diagnosis.process import Start
     from edge_agent.domain import Frame
 
 EXAMPLE = "street_door.mp4"
 MEGABYTE = 1_000_000
+DEFAULT_CAMERAS = 4
+MOST_CAMERAS = 32
+WATCH_SECONDS = 10.0
+"""The memory grows no more after it: the example shows four people."""
 SIDE_BY_SIDE_PICTURES = 40
 """Frames that every candidate analyses; the median of so many hardly changes from one run to the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    source: str
+    path: WholePath
+    together: SideBySide
+    start: Start
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def best(self) -> Candidate:
+        """The one to recommend."""
+        return recommend(self.candidates)
 
 
 def add_to(commands: Any) -> None:
@@ -41,11 +61,14 @@ def add_to(commands: Any) -> None:
         commands,
         "bench",
         bench,
-        summary="measure each stage on this device, compare runtimes and thread counts, and recommend settings",
+        summary="measure speed, memory and start on this device, compare runtimes, and recommend settings",
         example="edge-agent bench --json > raspberry-pi-4.json",
     )
     parser.add_argument("--camera", help="take the pictures with this configured camera (default: the example)")
     parser.add_argument("--frames", type=int, default=150, metavar="N", help="frames through the path (default: 150)")
+    parser.add_argument(
+        "--cameras", type=int, default=DEFAULT_CAMERAS, metavar="N", help="cameras side by side (default: 4)"
+    )
     accept_json(parser)
 
 
@@ -54,18 +77,22 @@ def bench(options: argparse.Namespace) -> int:
     config = configured(options)
     if options.frames < 1:
         raise ConfigError(f"--frames {options.frames}: at least 1 is needed")
+    if not 1 <= options.cameras <= MOST_CAMERAS:
+        raise ConfigError(f"--cameras {options.cameras}: 1 to {MOST_CAMERAS} can be measured")
     source, frames = _frames(config, options)
     # First, and alone: the models of the candidates would count as its memory.
     path = measure_whole_path(config, frames, with_progress=partial(with_progress, unit="frames"))
+    together = measure_cameras(config, frames, cameras=options.cameras)
+    start = measure_start(config, shipped("examples") / EXAMPLE, watch_seconds=WATCH_SECONDS)
     chosen = frames[:: max(1, len(frames) // SIDE_BY_SIDE_PICTURES)][:SIDE_BY_SIDE_PICTURES]
     candidates = measure_candidates(
         config, [frame.image for frame in chosen], with_progress=partial(with_progress, unit="pictures side by side")
     )
-    best = recommend(candidates)
+    measured = _Measured(source, path, together, start, tuple(candidates))
     if options.json:
-        print_json(_as_json(config, source, path, candidates, best))
+        print_json(_as_json(config, measured))
     else:
-        _print(config, source, path, candidates, best)
+        _print(config, measured)
     return 0
 
 
@@ -79,42 +106,57 @@ def _frames(config: Config, options: argparse.Namespace) -> tuple[str, list[Fram
     return shown, frames_of_camera(config, options.camera, count=options.frames)
 
 
-def _as_json(
-    config: Config, source: str, path: WholePath, candidates: Sequence[Candidate], best: Candidate
-) -> dict[str, Any]:
+def _as_json(config: Config, measured: _Measured) -> dict[str, Any]:
     machine = HostStats(config.state).look()
     return {
         "schema": "maskwatch.bench/1",
         "system": asdict(look_at_system()),
         "temperature_celsius": machine.temperature_celsius,
         "throttling": machine.throttling,
-        "source": source,
+        "source": measured.source,
         "faces": config.faces.detector,
-        "configured": {"runtime": config.runtime, "threads": config.threads, **asdict(path)},
-        "candidates": [{**asdict(candidate), "frame_ms": round(candidate.frame_ms, 3)} for candidate in candidates],
-        "recommended": {"runtime": best.runtime, "threads": best.threads},
+        "configured": {"runtime": config.runtime, "threads": config.threads, **asdict(measured.path)},
+        "side_by_side": asdict(measured.together),
+        "start": asdict(measured.start),
+        "candidates": [
+            {**asdict(candidate), "frame_ms": round(candidate.frame_ms, 3)} for candidate in measured.candidates
+        ],
+        "recommended": {"runtime": measured.best.runtime, "threads": measured.best.threads},
     }
 
 
-def _print(config: Config, source: str, path: WholePath, candidates: Sequence[Candidate], best: Candidate) -> None:
+def _print(config: Config, measured: _Measured) -> None:
+    path, together, start, best = measured.path, measured.together, measured.start, measured.best
     machine = HostStats(config.state).look()
     print(look_at_system().line)
     memory = f", {path.memory_bytes / MEGABYTE:.0f} MB of memory" if path.memory_bytes else ""
     print(
-        f"\nthe whole path on {source}, as configured (runtime: {config.runtime}, threads: {config.threads}):\n"
+        f"\nthe whole path on {measured.source}, as configured "
+        f"(runtime: {config.runtime}, threads: {config.threads}):\n"
         f"{path.frames} frames at {path.frames_per_second} frames/s{memory}\n"
     )
     print("stage        median ms   p95 ms")
     for stage, spread in path.stages_ms.items():
         print(f"{stage:<12} {spread.p50:>9.2f} {spread.p95:>8.2f}")
+    if path.limit_share is not None:
+        print(f"\nthe models alone take {path.limit_share:.0%} of that time")
+    print(
+        f"\n{together.cameras} cameras side by side: {together.frames_per_second} frames/s of all, "
+        f"{together.factor} times one camera alone\n"
+        f"edge-agent run is ready after {start.ready_seconds} s, {start.ready_cpu_seconds} s of them the processor's "
+        f"(edge-agent --version: {start.version_cpu_seconds} s), and holds "
+        f"{start.peak_memory_bytes / MEGABYTE:.0f} MB at most within {start.watched_seconds:.0f} s"
+    )
     print("\nside by side    threads   faces ms   p95 ms   masks ms   p95 ms   frames/s with one face")
-    for one in candidates:
-        mark = "  <- recommended" if one is best else ""
+    for one in measured.candidates:
+        mark = "  <- recommended" if one == best else ""
         print(
             f"{one.runtime:<15} {one.threads:>7} {one.faces_ms.p50:>10.2f} {one.faces_ms.p95:>8.2f} "
             f"{one.masks_ms.p50:>10.2f} {one.masks_ms.p95:>8.2f} {1000 / one.frame_ms:>10.1f}{mark}"
         )
     if machine.throttling:
         print(f"\nthe processor was slowed down meanwhile: {', '.join(machine.throttling)}; see 'edge-agent doctor'")
-    is_automatic = best.runtime == next(name for name in PREFERENCE if any(one.runtime == name for one in candidates))
+    is_automatic = best.runtime == next(
+        name for name in PREFERENCE if any(one.runtime == name for one in measured.candidates)
+    )
     print(f"\nfor config.yaml:\nruntime: {'auto' if is_automatic else best.runtime}\nthreads: {best.threads}")

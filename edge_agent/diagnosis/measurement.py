@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from edge_agent.domain import Box, Frame
 from edge_agent.errors import CameraError, UnavailableError
 from edge_agent.health import Health
 from edge_agent.host.stats import HostStats
-from edge_agent.vision.card import model_bytes
-from edge_agent.vision.tflite import probe_runtimes
+from edge_agent.vision.card import model_bytes, read_detector_card
+from edge_agent.vision.detector.tflite import choose_input
+from edge_agent.vision.tflite import open_interpreter, probe_runtimes
 from edge_agent.wiring import build_pipeline, is_at_work, open_models
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config
     from edge_agent.domain import Image
     from edge_agent.health import Latency
+    from edge_agent.pipeline import Pipeline
     from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.detector import FaceDetector
     from edge_agent.vision.tflite import RuntimeName
@@ -40,6 +43,7 @@ WORTH_FRACTION = 0.9
 """More threads have to bring a time down to this, for they take cores from the camera and make heat."""
 FIRST_PICTURES = 5
 """A camera that was just opened still finds its exposure."""
+BARE_RUNS = 30
 MIDDLE_FRACTION = 0.25
 """Where no face was found, a part of the picture so large is read: a reading costs the same whatever it shows."""
 
@@ -71,13 +75,25 @@ class Candidate:
 class WholePath:
     """Every frame through every stage as configured; times of a stage are of those frames that gave it work.
 
-    `memory_bytes` is what the process held at its end, without the frames that were kept ready.
+    `memory_bytes` is what the process held at its end, without the frames that were kept ready. `limit_share` is the
+    time of the bare models for the same looks and readings, by the time of the path: 1 where all else costs nothing;
+    None for a detector whose network cannot be run by itself.
     """
 
     frames: int
     frames_per_second: float
     memory_bytes: int | None
     stages_ms: Mapping[str, Spread]
+    limit_share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """So many cameras, each on a thread of its own, every frame analysed; `factor` is against one of them alone."""
+
+    cameras: int
+    frames_per_second: float
+    factor: float
 
 
 def frames_of_camera(config: Config, name: str, *, count: int) -> list[Frame]:
@@ -118,21 +134,86 @@ def measure_whole_path(
     Raises:
         ModelError: a model or its card is missing or does not fit.
     """
-    name, camera = next(iter(config.cameras.items()))
-    hurried = config.model_copy(update={"cameras": {name: camera.model_copy(update={"detect_fps": 0.0})}})
-    pipeline = build_pipeline(hurried, name, *open_models(hurried))
+    name, pipeline = _hurried_pipeline(config)
     health = Health(read_timeout_seconds=0.0)
+    looks = readings = 0
     began = time.perf_counter()
     for frame in with_progress(frames):
-        health.record_frame(name, pipeline.process(frame), at=frame.taken_at)
+        outcome = pipeline.process(frame)
+        looks, readings = looks + outcome.analysed, readings + len(outcome.readings)
+        health.record_frame(name, outcome, at=frame.taken_at)
     seconds = time.perf_counter() - began
+    bare_seconds = _bare_seconds(config, frames[0].image, looks=looks, readings=readings)
     held_bytes = HostStats(config.state).look().memory_bytes
     return WholePath(
         frames=health.frames,
         frames_per_second=round(health.frames / seconds, 1),
         memory_bytes=None if held_bytes is None else held_bytes - sum(frame.image.nbytes for frame in frames),
         stages_ms={stage: _rounded(latency) for stage, latency in health.latencies().items()},
+        limit_share=None if bare_seconds is None else round(bare_seconds / seconds, 3),
     )
+
+
+def measure_cameras(config: Config, frames: Sequence[Frame], *, cameras: int) -> SideBySide:
+    """Run the frames through the path once, then through as many paths at once, each on a thread of its own.
+
+    Raises:
+        ModelError: a model or its card is missing or does not fit.
+    """
+    pipelines = [_hurried_pipeline(config)[1] for _ in range(cameras + 1)]
+    for pipeline in pipelines:
+        # The first look opens the network that fits these pictures.
+        pipeline.detector.detect(frames[0].image)
+    alone = _seconds_of_all(pipelines[:1], frames)
+    together = _seconds_of_all(pipelines[1:], frames)
+    return SideBySide(cameras, round(cameras * len(frames) / together, 1), round(cameras * alone / together, 2))
+
+
+def _hurried_pipeline(config: Config) -> tuple[str, Pipeline]:
+    """The name and the path of the first camera, at the rate at which it manages."""
+    name, camera = next(iter(config.cameras.items()))
+    hurried = config.model_copy(update={"cameras": {name: camera.model_copy(update={"detect_fps": 0.0})}})
+    return name, build_pipeline(hurried, name, *open_models(hurried))
+
+
+def _seconds_of_all(pipelines: Sequence[Pipeline], frames: Sequence[Frame]) -> float:
+    def watch(pipeline: Pipeline) -> None:
+        for frame in frames:
+            pipeline.process(frame)
+
+    threads = [threading.Thread(target=watch, args=(pipeline,), daemon=True) for pipeline in pipelines]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - began
+
+
+def _bare_seconds(config: Config, image: Image, *, looks: int, readings: int) -> float | None:
+    """What so many runs of both networks take with nothing around them; None where the detector is no TFLite file."""
+    if config.faces.detector != "tflite":
+        return None
+    card, contents = read_detector_card(config.faces.card)
+    sizes = [(file.input.width, file.input.height) for file in card.files]
+    chosen = choose_input(sizes, (image.shape[1], image.shape[0]), card.smallest_px / config.faces.min_face_px)
+    return looks * _bare_run_seconds(config, contents[chosen]) + readings * _bare_run_seconds(
+        config, model_bytes(config.mask_model)
+    )
+
+
+def _bare_run_seconds(config: Config, content: bytes) -> float:
+    """The median time of a network on an empty input."""
+    interpreter = open_interpreter(content, name="bench", runtime=config.runtime, threads=config.threads)
+    taken = interpreter.inputs[0]
+    value = np.zeros(taken.shape, taken.dtype)
+    interpreter.run(value)  # The first run also prepares it.
+    times = []
+    for _ in range(BARE_RUNS):
+        began = time.perf_counter()
+        interpreter.run(value)
+        times.append(time.perf_counter() - began)
+    return float(np.median(times))
 
 
 def measure_candidates(
