@@ -28,7 +28,7 @@ def _section(section: BaseModel, defaults: BaseModel, indent: str, *, only_chang
         if (key not in section.model_fields_set) if is_written else (only_changes and value == default):
             continue
         # Sections stand apart, their keys together.
-        if isinstance(value, (BaseModel, dict)):
+        if isinstance(value, BaseModel) or (isinstance(value, dict) and value):
             yield ""
         if not only_changes:
             yield f"{indent}# {field.description}"
@@ -41,7 +41,7 @@ def _key(key: str, value: Any, default: Any, indent: str, *, only_changes: bool)
     elif isinstance(value, BaseModel):
         yield f"{indent}{key}:"
         yield from _section(value, default, indent + "  ", only_changes=only_changes)
-    elif isinstance(value, dict):
+    elif isinstance(value, dict) and value:
         yield f"{indent}{key}:"
         for name, item in value.items():
             # A camera that only the person knows is compared with a camera as it is by default.
