@@ -46,7 +46,7 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.tx
 
 .PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console bench test-hostile \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
-	test-wheel deb test-service test-ansible test-arm64 screenshots example scenes soak clean python
+	test-wheel deb test-service test-ansible fleet test-fleet test-arm64 screenshots example scenes soak clean python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -188,6 +188,15 @@ test-ansible: ## Boot two Debians in containers and bring a fleet up by the Ansi
 	@deploy/container.sh
 	@$(MAKE) --no-print-directory .venv-ansible/.installed deb ARCHITECTURES=$(HERE)
 	@deploy/test-ansible dist/*_$(HERE).deb .venv-ansible/bin .venv-build/bin/edge-agent
+
+fleet: .venv-dev/.installed ## Run a whole fleet on loopback to look at: three brokers, database, pages, 200 simulated devices (as root)
+	@deploy/fleet-root
+	@.venv-dev/bin/python -m tests.fleet.trial
+
+test-fleet: .venv-dev/.installed ## Kill brokers, workers and database of a fleet under load; try certificates (8 minutes, as root)
+	@deploy/fleet-root
+	.venv-dev/bin/python -m tests.fleet.proofs.identity
+	.venv-dev/bin/python -m tests.fleet.proofs.ledger
 
 test-arm64: ## Run package and wheel in emulated arm64 Debians 12 and 13 (as root; long the first time)
 	@deploy/test-arm64

@@ -111,11 +111,21 @@ class Postgres:
 class RabbitMq:
     """A node of RabbitMQ with its MQTT and management plug-ins; use it as a context manager."""
 
-    def __init__(self, folder: Path, *, root: Path = HERE, name: str = "", settings: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        root: Path = HERE,
+        name: str = "",
+        address: str = "127.0.0.1",
+        ports: tuple[int, int, int] | None = None,
+        settings: str = "",
+    ) -> None:
         """Prepare a node in a folder, which lies in the Debian at `root`; nodes of one cluster have names."""
         self.folder = folder / f"rabbitmq{name}"
         self.folder.mkdir()
-        self.port, self.mqtt_port, self.management_port = free_port(), free_port(), free_port()
+        self.address = address
+        self.port, self.mqtt_port, self.management_port = ports or (free_port(), free_port(), free_port())
         self.name = f"{name or 'fleet-' + secrets.token_hex(4)}@localhost"
         self._root = root
         (self.folder / "plugins").write_text(f"[{PLUGINS}].")
@@ -123,10 +133,10 @@ class RabbitMq:
         (self.folder / ".erlang.cookie").write_text("MASKWATCHFLEET")
         (self.folder / ".erlang.cookie").chmod(0o400)
         (self.folder / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
-            f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.management_port}\n"
+            f"listeners.tcp.1 = {address}:{self.port}\n"
+            f"management.tcp.ip = {address}\nmanagement.tcp.port = {self.management_port}\n"
             "mqtt.vhost = maskwatch\nlog.console = true\nlog.console.level = warning\nlog.file = false\n"
-            f"disk_free_limit.absolute = 100MB\n{settings or f'mqtt.listeners.tcp.1 = 127.0.0.1:{self.mqtt_port}'}\n"
+            f"disk_free_limit.absolute = 100MB\n{settings or f'mqtt.listeners.tcp.1 = {address}:{self.mqtt_port}'}\n"
         )
         self._distribution_port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -169,7 +179,7 @@ class RabbitMq:
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             try:
                 for port in (self.management_port, self.mqtt_port, self.port):
-                    socket.create_connection(("127.0.0.1", port), timeout=2).close()
+                    socket.create_connection((self.address, port), timeout=2).close()
             except OSError:
                 time.sleep(0.1)
             else:

@@ -1,0 +1,83 @@
+"""Is anything lost while leader, two of three nodes, a worker and PostgreSQL are killed under load?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+from fleet.simulation.simulation import Load
+from tests.fleet.cluster import Cluster
+
+PAUSE_SECONDS = 15.0
+DATABASE_AWAY_SECONDS = 60.0
+
+
+def main() -> int:
+    """Make load, kill, and print what the ledger says; 1 where it is not even."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--devices", type=int, default=200)
+    parser.add_argument("--alerts-per-second", type=float, default=60.0)
+    options = parser.parse_args()
+    with Cluster() as cluster:
+        cluster.admit(Load(options.devices).names())
+        # The kills, two restarts of a node after each other, the minute without a database, and some rest.
+        seconds = DATABASE_AWAY_SECONDS + 10 * PAUSE_SECONDS
+        command = cluster.command("simulate", "--devices", str(options.devices), "--seconds", str(seconds), "--json")
+        command += ["--alerts-per-second", str(options.alerts_per_second), "--ledger", str(cluster.folder / "ledger")]
+        command += cluster.device_options()
+        _say("load begins")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
+            _kill_in_turn(cluster)
+            said = load.communicate()[0]
+        result = json.loads(said)
+        result["broker_cpu_seconds_since_restart"] = round(cluster.broker_cpu_seconds(), 1)
+        result["load_average"] = round(os.getloadavg()[1], 1)
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        return int(load.returncode)
+
+
+def _kill_in_turn(cluster: Cluster) -> None:
+    time.sleep(PAUSE_SECONDS)
+    leader = cluster.leader()
+    _say(f"killing the leader, node {leader + 1}")
+    cluster.nodes[leader].kill()
+    time.sleep(PAUSE_SECONDS)
+    other = (leader + 1) % len(cluster.nodes)
+    _say(f"killing node {other + 1} as well: one of three is left, and takes nothing")
+    cluster.nodes[other].kill()
+    time.sleep(PAUSE_SECONDS)
+    _say("both come back")
+    for number in (leader, other):
+        cluster.nodes[number].start()
+    for number in (leader, other):
+        cluster.nodes[number].wait()
+    _say("killing a worker")
+    cluster.kill("worker 0")
+    time.sleep(PAUSE_SECONDS)
+    cluster.start_worker(0)
+    _say("killing PostgreSQL")
+    cluster.postgres.stop()
+    time.sleep(DATABASE_AWAY_SECONDS)
+    cluster.postgres.start()
+    _say("killing everything in turn")
+    for node in cluster.nodes:
+        node.kill()
+        node.start()
+        node.wait()
+    cluster.kill("worker 1")
+    cluster.postgres.stop()
+    cluster.postgres.start()
+    cluster.start_worker(1)
+    _say("load goes on, then drains")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

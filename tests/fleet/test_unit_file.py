@@ -1,0 +1,42 @@
+"""The unit of the fleet's processes and the code agree."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from edge_agent.errors import ConfigError
+from fleet.cli import build_parser
+from fleet.database import STATEMENT_SECONDS
+from tests.promises.test_unit_file import DEPLOY, MOST_EXPOSED, needs_systemd_analyze, the_unit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UNIT_FILE = DEPLOY / "maskwatch-fleet@.service"
+SERVICES = ("ingest", "web", "notify")
+
+
+def test_every_process_is_a_command():
+    for name in SERVICES:
+        assert build_parser().parse_args([name]).action
+
+
+def test_only_what_a_person_must_fix_keeps_a_process_down():
+    assert the_unit(UNIT_FILE)["Service"]["RestartPreventExitStatus"] == str(ConfigError.exit_code)
+
+
+def test_the_watchdog_waits_longer_than_a_statement():
+    assert int(the_unit(UNIT_FILE)["Service"]["WatchdogSec"]) >= 2 * STATEMENT_SECONDS
+
+
+@needs_systemd_analyze
+def test_systemd_finds_the_process_well_walled_and_every_key_known(tmp_path: Path):
+    file = tmp_path / "maskwatch-fleet@ingest.service"
+    shutil.copy(UNIT_FILE, file)
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={MOST_EXPOSED * 10:.0f}", str(file)]
+    subprocess.run(command, check=True, capture_output=True)
+    # It ends with 0 on keys that it does not know, and says so.
+    said = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True, check=False).stderr
+    assert "Unknown key" not in said
