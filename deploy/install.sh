@@ -6,7 +6,7 @@
 #   sudo deploy/install.sh --dry-run    say what would be done, and do nothing
 #   sudo deploy/install.sh --uninstall  remove the program; configuration, waiting alerts and crops stay
 #
-# PYTHON=python3.12 chooses another Python, from 3.10 to 3.13.
+# PYTHON=python3.12 chooses another Python, from 3.10 to 3.14.
 set -euo pipefail
 # Independent of the umask: every user may read the program, only root may write it.
 umask 022
@@ -62,8 +62,8 @@ if [[ $uninstall == yes ]]; then
 fi
 
 command -v systemctl >/dev/null || stop_with "there is no systemd here; run 'edge-agent run' by what starts your services"
-"$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null ||
-    stop_with "$python is not Python 3.10 to 3.13; name one: sudo PYTHON=python3.12 $0"
+"$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null ||
+    stop_with "$python is not Python 3.10 to 3.14; name one: sudo PYTHON=python3.12 $0"
 "$python" -c 'import ensurepip' 2>/dev/null ||
     stop_with "$python cannot make virtual environments: apt-get install python3-venv"
 

@@ -74,6 +74,14 @@ def test_service_package_and_installer_put_the_program_in_the_same_place():
     assert f"ln -sfn {PROGRAM} " in text("install.sh")
 
 
+def test_the_installer_takes_every_python_that_the_project_supports():
+    suitable = r"\(3, \d+\) <= sys\.version_info\[:2\] <= \(3, \d+\)"
+
+    assert re.findall(suitable, text("install.sh")) == re.findall(
+        suitable, (CHECKOUT / "Makefile").read_text(encoding="utf-8")
+    )
+
+
 @pytest.mark.parametrize("script", ["build-deb", "install.sh"])
 def test_the_default_configuration_has_the_line_that_an_installation_changes(script):
     assert r"s|^state_dir:$|state_dir: /var/lib/maskwatch|" in text(script)
