@@ -90,6 +90,7 @@ class Cluster:
             for node in self.nodes:
                 node.wait()
             self.file = self.folder / "fleet.yaml"
+            self.config = self._config()
             self.file.write_text(self.config.model_dump_json())
             self.run("init")
             for number in range(self._how_many):
@@ -102,9 +103,7 @@ class Cluster:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    @property
-    def config(self) -> FleetConfig:
-        """Where everything is."""
+    def _config(self) -> FleetConfig:
         node = self.nodes[0]
         broker = {"hosts": ADDRESSES, "port": node.port, "management_port": node.management_port, "username": "guest"}
         return FleetConfig.model_validate(
