@@ -72,8 +72,8 @@ class HistoryEntry:
 
     @property
     def is_false_alarm(self) -> bool:
-        """Whether a reviewer said that it shows something else."""
-        return self.review not in ("", self.label)
+        """Whether a reviewer said that it shows no violation; another one than was alerted is none."""
+        return self.review in {"with_mask", "no_face"}
 
     def timeline(self) -> Timeline:
         """Read what led to it, and what came after it until it was resolved."""
@@ -139,6 +139,30 @@ class AlertHistory:
         query = f"SELECT {COLUMNS} FROM alerts WHERE id = ?"  # noqa: S608  (constants)
         row = self._do(lambda database: database.execute(query, (alert_id,)).fetchone())
         return _entry(row) if row else None
+
+    def neighbours(self, alert_id: str) -> tuple[str, str]:
+        """The ids of the alerts just newer and just older than an entry; empty where there is none.
+
+        Raises:
+            UnavailableError: the file cannot be read.
+        """
+        place = "(SELECT position FROM alerts WHERE id = ?)"
+        newer = f"SELECT id FROM alerts WHERE position > {place} ORDER BY position LIMIT 1"  # noqa: S608  (constants)
+        older = f"SELECT id FROM alerts WHERE position < {place} ORDER BY position DESC LIMIT 1"  # noqa: S608
+        return self._first_id(newer, alert_id), self._first_id(older, alert_id)
+
+    def _first_id(self, query: str, value: str) -> str:
+        row = self._do(lambda database: database.execute(query, (value,)).fetchone())
+        return str(row[0]) if row else ""
+
+    def unreviewed(self) -> int:
+        """How many entries no reviewer has looked at.
+
+        Raises:
+            UnavailableError: the file cannot be read.
+        """
+        row = self._do(lambda database: database.execute("SELECT count(*) FROM alerts WHERE review = ''").fetchone())
+        return int(row[0]) if row else 0
 
     def days(self, *, camera: str = "", label: str = "", last: int = 30, today: date) -> list[DayCount]:
         """Count alerts by day and label over the last so many days, today included; days without any are left out.

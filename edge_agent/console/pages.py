@@ -138,7 +138,8 @@ def _add_alerts(pages: APIRouter, context: Context, templates: Jinja2Templates) 
         if entry is None:
             values = {"title": "No such alert", "text": "It has expired, was deleted, or never existed."}
             return templates.TemplateResponse(request, "error.html", values, status_code=404)
-        return templates.TemplateResponse(request, "alert.html", _one(entry, context.crops_folder))
+        values = _one(entry, context.crops_folder) | await context.worker.do(_around, context.history, entry)
+        return templates.TemplateResponse(request, "alert.html", values)
 
 
 def _trouble(asked: Mapping[str, str]) -> str:
@@ -191,6 +192,8 @@ def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) ->
         "filter_cameras": list(dict.fromkeys([*cameras, *([choice.camera] if choice.camera else [])])),
         "violations": VIOLATIONS,
         "reviews": REVIEW_FILTERS,
+        "unreviewed": history.unreviewed(),
+        "unreviewed_address": choice.address(review="unreviewed"),
     }
 
 
@@ -240,6 +243,20 @@ def _how_many(count: int, *, is_more: bool) -> str:
     if is_more:
         return f"{count} shown, and there are older ones"
     return f"{count} {'alert' if count == 1 else 'alerts'}"
+
+
+def _around(history: AlertHistory, entry: HistoryEntry) -> dict[str, Any]:
+    """Look up where a reviewer goes from an alert: to its neighbours, and to what nobody has looked at."""
+    newer, older = history.neighbours(entry.id)
+    # The next older one, and from the oldest on the newest.
+    unreviewed = [*history.find(review="", before=entry.id, limit=1), *history.find(review="", limit=2)]
+    others = [one.id for one in unreviewed if one.id != entry.id]
+    return {
+        "newer": newer,
+        "older": older,
+        "next_unreviewed": others[0] if others else "",
+        "unreviewed": history.unreviewed(),
+    }
 
 
 def _one(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:

@@ -204,7 +204,7 @@ def test_days_are_counted_by_the_clock_on_the_wall_up_to_today(store, history):
 
 @pytest.mark.parametrize(
     ("review", "is_false_alarm"),
-    [("with_mask", True), ("mask_worn_incorrectly", True), ("no_face", True), ("without_mask", False), ("", False)],
+    [("with_mask", True), ("mask_worn_incorrectly", False), ("no_face", True), ("without_mask", False), ("", False)],
 )
 def test_what_a_person_says_is_kept_and_tells_false_alarms(store, history, review, is_false_alarm):
     put(store, 1)
@@ -483,3 +483,15 @@ def test_a_user_who_may_only_read_reads_what_a_killed_agent_left(shared, tmp_pat
     share(shared)
 
     assert read_as_another_user(shared / "alerts.sqlite") == str([an_id(1)])
+
+
+def test_the_neighbours_of_an_alert_and_how_many_are_not_reviewed_are_known(store, history):
+    for number in (1, 2, 3):
+        put(store, number)
+
+    assert history.neighbours(an_id(2)) == (an_id(3), an_id(1))
+    assert history.neighbours(an_id(3)) == ("", an_id(2))
+    assert history.neighbours(an_id(9)) == ("", "")
+    assert history.unreviewed() == 3
+    history.review(an_id(1), "no_face")
+    assert history.unreviewed() == 2

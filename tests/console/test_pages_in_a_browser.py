@@ -182,6 +182,30 @@ def test_a_false_alarm_is_kept_and_goes_to_the_next_training(visitor, door, tmp_
     assert len(list((tmp_path / "reviewed" / "with_mask").iterdir())) == 1
 
 
+def test_alerts_are_reviewed_one_after_the_other_by_keys(visitor):
+    page = visitor.see(an_alert(visitor))
+    page.keyboard.press("1")
+    expect(page.locator("#review-state")).to_have_text("confirmed")
+    first = page.url
+
+    with page.expect_navigation():
+        page.keyboard.press("j")
+    assert page.url != first
+    with page.expect_navigation():
+        page.keyboard.press("k")
+    assert page.url == first
+    with page.expect_navigation():
+        page.keyboard.press("u")
+    expect(page.locator("#review-state")).to_have_text("not reviewed yet")
+
+    page.keyboard.press("2")
+    # Another violation than was alerted.
+    expect(page.locator("#review-state")).to_have_text("confirmed")
+    page = visitor.see("/alerts")
+    page.locator("#unreviewed").click()
+    assert "review=unreviewed" in page.url
+
+
 def test_a_judgement_can_be_taken_back(visitor):
     address = an_alert(visitor)
     page = visitor.see(address)

@@ -3,7 +3,7 @@
 import { addressOf } from "./address.js";
 import { ask } from "./api.js";
 
-const { alert: id, label } = document.querySelector("[data-alert]").dataset;
+const { alert: id } = document.querySelector("[data-alert]").dataset;
 const form = document.getElementById("review");
 const none = document.getElementById("review-none");
 const message = document.getElementById("review-message");
@@ -14,6 +14,17 @@ form.addEventListener("submit", (event) => {
 });
 none.addEventListener("click", () => keep(""));
 
+// For who reviews many: a digit saves what it stands for, a letter goes on.
+const places = { j: "older", k: "newer", u: "next-unreviewed" };
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.key in places) document.getElementById(places[event.key])?.click();
+  const choice = form.elements.review[Number(event.key) - 1];
+  if (!choice) return;
+  choice.checked = true;
+  keep(choice.value);
+});
+
 async function keep(review) {
   try {
     await ask("PUT", `/api/v1/alerts/${id}/review`, { review });
@@ -21,7 +32,8 @@ async function keep(review) {
     message.textContent = error.message;
     return;
   }
-  const isFalse = review !== label;
+  // Another violation than was alerted is no false alarm.
+  const isFalse = review === "with_mask" || review === "no_face";
   const badge = document.querySelector("#review-state .badge");
   badge.className = `badge ${!review ? "" : isFalse ? "warning" : "good"}`;
   badge.textContent = !review ? "not reviewed yet" : isFalse ? "false alarm" : "confirmed";
