@@ -46,7 +46,7 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.tx
 
 .PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console bench test-hostile \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
-	test-wheel deb test-service test-ansible fleet test-fleet test-arm64 screenshots example scenes soak clean python
+	test-wheel deb test-service test-ansible fleet test-fleet test-arm64 test-homeassistant screenshots example scenes soak clean python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -202,6 +202,11 @@ test-arm64: ## Run package and wheel in emulated arm64 Debians 12 and 13 (as roo
 	@deploy/test-arm64
 	@$(MAKE) --no-print-directory .venv-dev/.installed .venv-matrix/.installed deb ARCHITECTURES=arm64
 	@deploy/test-arm64 dist/*_arm64.deb dist/*.whl
+
+# How often `make test-homeassistant` restarts agent, broker and Home Assistant, in turn: make test-homeassistant RESTARTS=20
+RESTARTS ?= 6
+test-homeassistant: .venv-dev/.installed ## Run a real Home Assistant beside broker and agent (as root; long the first time)
+	@deploy/test-homeassistant $(RESTARTS)
 
 screenshots: .venv-dev/.installed ## Take pictures of the console's pages again, for docs/images
 	@.venv-dev/bin/python -m tests.console.screenshots

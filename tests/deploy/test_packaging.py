@@ -23,6 +23,7 @@ SCRIPTS = [
     "install.sh",
     "test-ansible",
     "test-arm64",
+    "test-homeassistant",
     "test-service",
     "debian/postinst",
     "debian/prerm",

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 class Subscriber:
     """Subscribes to everything below a topic; use it as a context manager."""
 
-    def __init__(self, broker: Mosquitto, topic: str = "maskwatch/#") -> None:
+    def __init__(self, broker: Mosquitto, topic: str = "maskwatch/#", *, session: str = "") -> None:
+        """With the name of a session a persistent broker keeps what comes while it is restarted."""
         self.messages: list[tuple[str, bytes]] = []
         self._granted = False
-        self._client = Client(CallbackAPIVersion.VERSION2)
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=session, clean_session=not session)
         self._client.on_message = self._on_message
         self._client.on_subscribe = self._on_subscribe
         self._client.connect("127.0.0.1", broker.port)
@@ -35,6 +36,10 @@ class Subscriber:
         """Wait until this many different alerts have arrived."""
         wait_until(lambda: len({alert["id"] for alert in self.alerts}) >= count, f"{count} alerts")
         return self.alerts
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Say something, at QoS 1."""
+        self._client.publish(topic, payload, qos=1)
 
     def __enter__(self) -> Subscriber:
         self._client.loop_start()
