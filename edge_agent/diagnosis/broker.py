@@ -57,14 +57,14 @@ def look_at_broker(config: Config) -> str | Finding:
             "not tried, for an agent is connected by this certificate; 'systemctl status edge-agent' tells how it does"
         )
     own_id = mqtt.client_id or f"maskwatch-{device}"
+    # Where the lock cannot be looked at, an agent may be at work.
+    is_seen = os.access(config.state, os.X_OK) or not os.access(config.state, os.F_OK)
     # With the agent's own client id the broker would throw the agent out; one that is configured may be the only one.
-    first_id = own_id if mqtt.client_id and not at_work else f"{own_id}-check-{secrets.token_hex(4)}"
+    first_id = own_id if mqtt.client_id and is_seen and not at_work else f"{own_id}-check-{secrets.token_hex(4)}"
     topics = Topics(mqtt.topic_prefix, device)
     with _Visit(mqtt, client_id=first_id) as visit:
         status = _own_status(visit, topics)
         troubles = _said_in(status)
-        # Where the lock cannot be looked at, an agent may be at work.
-        is_seen = os.access(config.state, os.X_OK) or not os.access(config.state, os.F_OK)
         if at_work or not is_seen or status.get("state", "offline") != "offline":
             troubles += _try_topics(visit, config, topics)
             return _concluded(visit, troubles, "; an agent is connected, and its status and will are left alone")
