@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
+from collections import Counter
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
@@ -13,8 +18,12 @@ import pytest
 from edge_agent.alerts.inspection import read_counts
 from edge_agent.alerts.people import beginning_of, following
 from edge_agent.alerts.store import AlertStore
+from edge_agent.config.model import RulesConfig
+from edge_agent.decision.people import PeopleCounter
 from edge_agent.domain import Person
 from edge_agent.messages.counts import PeopleCounts
+from tests.journeys.agent import wait_until
+from tests.values import a_track, a_verdict
 
 BOOT = "0f4d3a5e-5b52-4f5e-9d6c-2f6f9d2f9a11"
 HOUR = datetime(2026, 3, 2, 9, tzinfo=timezone.utc)
@@ -150,3 +159,61 @@ def test_a_day_of_a_change_to_summer_time_has_23_hours(monkeypatch):
 
     assert following("day", begin) - begin == timedelta(hours=23)
     assert begin.isoformat() == "2026-03-28T23:00:00+00:00"
+
+
+KEEPS_COUNTING = """
+import itertools, sys
+from datetime import datetime, timezone
+from pathlib import Path
+from edge_agent.alerts.store import AlertStore
+from edge_agent.domain import Person
+
+store = AlertStore(Path(sys.argv[1]), boot_id=sys.argv[2])
+# The ledger: what an operator at the door would have written down.
+with open(sys.argv[3], "a", buffering=1) as ledger:
+    for number in itertools.count():
+        label = ("with_mask", "without_mask", "undecided")[number % 3]
+        ledger.write(f"leaves {label}\\n")
+        store.count_person(Person("door", label, False, datetime(2026, 3, 2, 9, tzinfo=timezone.utc)))
+        ledger.write(f"counted {label}\\n")
+"""
+
+
+def test_a_killed_agent_counts_everybody_once_as_a_ledger_beside_it_says(tmp_path):
+    store, ledger = tmp_path / "alerts.db", tmp_path / "ledger"
+    chance = random.Random(7)  # noqa: S311
+    kills = 4
+    for kill in range(1, kills + 1):
+        begun = len(ledger.read_text().splitlines()) if ledger.exists() else 0
+        with subprocess.Popen([sys.executable, "-c", KEEPS_COUNTING, store, BOOT, ledger]) as agent:
+            wanted = begun + chance.randrange(3, 40)
+            wait_until(
+                lambda wanted=wanted: ledger.exists() and len(ledger.read_text().splitlines()) >= wanted,  # type: ignore[misc]
+                "some people",
+            )
+            agent.send_signal(signal.SIGKILL)
+        lines = Counter(line.split()[0] for line in ledger.read_text().splitlines())
+        with closing(AlertStore(store, boot_id=BOOT)):
+            kept = sum(count for *_, count, _ in read_counts(store))
+        # Of each life at most the one who was leaving in the moment of the kill may be there or not.
+        assert lines["counted"] <= kept <= lines["leaves"]
+        assert lines["leaves"] - lines["counted"] <= kill
+
+
+def test_who_is_in_view_when_the_agent_is_killed_counts_once_under_the_next():
+    track = a_track(1)
+    verdict = a_verdict("compliant", track=track, label="with_mask")
+
+    def sees(counter, *, times):
+        for _ in range(times):
+            left = counter.update(
+                [track], [verdict], still=frozenset(), following={1}, frame_size=(640, 480), when=HOUR
+            )
+            assert left == ()
+
+    killed = PeopleCounter(RulesConfig(), camera="door")
+    sees(killed, times=5)
+    under_the_next = PeopleCounter(RulesConfig(), camera="door")
+    sees(under_the_next, times=5)
+
+    assert under_the_next.everybody_leaves(HOUR) == (a_person(),)

@@ -62,6 +62,8 @@ class Line:
             f"alert at {hit.alert.second:.1f} s"
             for hit in judgement.late
         ]
+        if judgement.counted != judgement.people:
+            lines.append(f"         people: {_described(judgement.people)}; counted: {_described(judgement.counted)}")
         for alert, whom in judgement.mistaken:
             box = ",".join(str(value) for value in alert.box.as_ints())
             lines.append(f"         false: {alert.label} at {alert.second:.1f} s, box {box}: {whom}")
@@ -150,14 +152,24 @@ def _sum_up(lines: Sequence[Line]) -> int:
     people: Counter[str] = sum((one.people for one in judgements), Counter())
     counted: Counter[str] = sum((one.counted for one in judgements), Counter())
     print(f"people: {_described(people)}; counted: {_described(counted)}")
+    # Of a scene too many may make up for too few of another: what is wrong within scenes adds up here.
+    astray = sum(abs(one.counted.total() - one.people.total()) for one in judgements)
+    error = (counted.total() - people.total()) / max(people.total(), 1)
+    print(
+        f"counts: sum off by {error:+.1%} ({astray} people within scenes), "
+        f"share by {100 * (_compliance(counted) - _compliance(people)):+.1f} points"
+    )
     return 0 if precision >= LEAST_PRECISION and recall >= LEAST_RECALL else 1
 
 
 def _described(people: Counter[str]) -> str:
     """How many there are, and of those decided the share with a mask."""
-    decided = people.total() - people["undecided"]
     shares = ", ".join(f"{count} {label}" for label, count in sorted(people.items()))
-    return f"{people.total()} ({shares}), compliance {people['with_mask'] / max(decided, 1):.3f}"
+    return f"{people.total()} ({shares}), compliance {_compliance(people):.3f}"
+
+
+def _compliance(people: Counter[str]) -> float:
+    return people["with_mask"] / max(people.total() - people["undecided"], 1)
 
 
 def _render(options: argparse.Namespace) -> int:
