@@ -64,7 +64,8 @@ class Pipeline:
         watch.lap("motion")
         faces = self.detector.detect(frame.image) if analysed else []
         watch.lap("faces")
-        tracks = self.tracker.update(faces, at=at, when=when)
+        size = frame.width_px, frame.height_px
+        tracks = self.tracker.update(faces, at=at, when=when, frame_size=size if analysed else None)
         wanted = (self._read(frame, track, tracks) for track in tracks if self._wants_reading(track, at))
         readings = [reading for reading in wanted if reading is not None]
         watch.lap("masks")
@@ -73,7 +74,6 @@ class Pipeline:
         still = self.liveness.update(readings, following=following)
         seen = {track.id for track in tracks}
         events = self.rules.evaluate(verdicts, seen=seen, still=still, following=following, at=at, when=when)
-        size = frame.width_px, frame.height_px
         people = self.people.update(tracks, verdicts, still=still, following=following, frame_size=size, when=when)
         nearest = self.nearest.update(
             tracks, verdicts, still=still, things=self.liveness.things, following=following, frame_size=size

@@ -85,6 +85,12 @@ class _Course:
             self.speed_variance - speed_gain * self.both_covariance,
         )
 
+    def is_outside(self, frame_size: tuple[int, int]) -> bool:
+        """Whether a whole face would be out of the picture there; `frame_size` is width and height in pixels."""
+        width_px, height_px = frame_size
+        margin = self.width_px / 2
+        return not (-margin <= self.x <= width_px + margin and -margin <= self.y <= height_px + margin)
+
     def strangeness(self, face: Face) -> float | None:
         """How badly a face continues this course, lower is better (-2 log likelihood); None where it cannot."""
         growth = math.log(_width_px(face) / self.width_px)
@@ -127,8 +133,14 @@ class Tracker:
         """Drop all tracks: the next faces start new ones."""
         self._followed = []
 
-    def update(self, faces: Sequence[Face], *, at: float, when: datetime) -> list[Track]:
-        """Give each face its track, the old one or a new one, in the order of `faces`."""
+    def update(
+        self, faces: Sequence[Face], *, at: float, when: datetime, frame_size: tuple[int, int] | None
+    ) -> list[Track]:
+        """Give each face its track, the old one or a new one, in the order of `faces`.
+
+        `frame_size` is width and height in pixels, None where faces were not looked for. Who is not seen any more and
+        must have walked out of the picture has left: the next who comes in is somebody else.
+        """
         self._followed = [one for one in self._followed if at - one.seen_at <= self._config.lost_timeout_seconds]
         expected = [one.course.after(max(at - one.seen_at, 0.0)) for one in self._followed]
         partners = _partners(faces, expected)
@@ -144,6 +156,8 @@ class Tracker:
                 track = replace(self._followed[number].track, face=face)
                 seen.append(_Followed(track, at, expected[number].corrected(face)))
         missed = set(range(len(expected))) - set(partners.values())
+        if frame_size is not None:
+            missed = {number for number in missed if not expected[number].is_outside(frame_size)}
         self._followed = [self._followed[number] for number in sorted(missed)] + seen
         return [one.track for one in seen]
 

@@ -11,9 +11,11 @@ from edge_agent.decision.tracker import Tracker
 from edge_agent.domain import Face
 from tests.values import NOON, a_face
 
+FRAME = (1280, 720)
+
 
 def ids(tracker: Tracker, faces: list[Face], at: float) -> list[int]:
-    tracks = tracker.update(faces, at=at, when=NOON + timedelta(seconds=at))
+    tracks = tracker.update(faces, at=at, when=NOON + timedelta(seconds=at), frame_size=FRAME)
     return [track.id for track in tracks]
 
 
@@ -107,7 +109,7 @@ def test_a_track_remembers_when_it_was_first_seen():
     tracker = a_tracker()
     ids(tracker, [a_face()], 3.0)
 
-    (track,) = tracker.update([a_face()], at=4.0, when=NOON + timedelta(seconds=4))
+    (track,) = tracker.update([a_face()], at=4.0, when=NOON + timedelta(seconds=4), frame_size=FRAME)
 
     assert track.first_seen_at == 3.0
     assert track.first_seen_when == NOON + timedelta(seconds=3)
@@ -147,8 +149,27 @@ def test_every_face_gets_exactly_one_track_and_no_track_two_faces(frames: list[l
     tracker = a_tracker()
     for number, found in enumerate(frames):
         at = number * pause
-        tracks = tracker.update(found, at=at, when=NOON)
+        tracks = tracker.update(found, at=at, when=NOON, frame_size=FRAME)
 
         assert [track.face for track in tracks] == found
         assert len({track.id for track in tracks}) == len(found)
         assert {track.id for track in tracks} <= tracker.following
+
+
+def test_who_walks_out_of_the_picture_is_not_the_next_who_comes_in():
+    tracker = a_tracker()
+    # Three widths a second to the right, seen twice a second; the next comes from the left 1.5 s later.
+    for step, x in enumerate((1000, 1060, 1120, 1180, 1240)):
+        assert ids(tracker, [a_face(x)], step / 2) == [1]
+
+    assert ids(tracker, [], 2.5) == []
+    assert ids(tracker, [a_face(5)], 3.5) == [2]
+
+
+def test_who_is_hidden_within_the_picture_is_still_there():
+    tracker = a_tracker()
+    for step, x in enumerate((600, 660, 720)):
+        assert ids(tracker, [a_face(x)], step / 2) == [1]
+
+    assert ids(tracker, [], 1.5) == []
+    assert ids(tracker, [a_face(840)], 2.0) == [1]

@@ -20,6 +20,9 @@ from edge_agent.domain import Box, Face
 from tests.values import NOON
 
 SCENES = 30
+MIDDLE = 50_000
+FRAME = (2 * MIDDLE, 2 * MIDDLE)
+"""In which no walker reaches a border."""
 STRAY, MISSED = 0.04, 0.05
 
 
@@ -65,7 +68,8 @@ def follow(walkers: list[Walker], *, per_second: int, seconds: float, random: np
         ]
         random.shuffle(shown)
         faces = [a_stray_face(*seen[number], random) for number in shown]
-        for track, number in zip(tracker.update(faces, at=at, when=NOON + timedelta(seconds=at)), shown, strict=True):
+        tracks = tracker.update(faces, at=at, when=NOON + timedelta(seconds=at), frame_size=FRAME)
+        for track, number in zip(tracks, shown, strict=True):
             mixed_up += person_of.get(track.id, number) != number
             person_of[track.id] = number
             tracks_of[number].add(track.id)
@@ -73,7 +77,7 @@ def follow(walkers: list[Walker], *, per_second: int, seconds: float, random: np
 
 
 def a_stray_face(x: float, y: float, width: float, random: np.random.Generator) -> Face:
-    x, y = x + random.normal(0, STRAY * width), y + random.normal(0, STRAY * width)
+    x, y = MIDDLE + x + random.normal(0, STRAY * width), MIDDLE + y + random.normal(0, STRAY * width)
     width *= math.exp(random.normal(0, STRAY))
     return Face(Box(x - width / 2, y - 0.6 * width, x + width / 2, y + 0.6 * width), 0.9)
 
