@@ -131,10 +131,25 @@ class Cluster:
     def agent_options(self, device: str) -> list[str]:
         """What makes a real agent one of this fleet, on the example recording."""
         folder, node = self.authority.folder, self.nodes[0]
+        # An hour, for a recording that ends would end the agent.
+        recording = self.folder / "door.mp4"
+        repeat = [
+            "ffmpeg",
+            "-loglevel",
+            "error",
+            "-stream_loop",
+            "999",
+            "-i",
+            str(EXAMPLE),
+            "-c",
+            "copy",
+            str(recording),
+        ]
+        subprocess.run(repeat, check=True)
         keys = {
             "device.id": device,
             "state_dir": self.folder / "agent",
-            "cameras.door.source": EXAMPLE,
+            "cameras.door.source": recording,
             "mqtt.profile": "fleet",
             "mqtt.host": node.address,
             "mqtt.port": node.mqtt_port,

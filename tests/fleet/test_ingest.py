@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -268,7 +269,10 @@ def test_devices_are_admitted_each_to_its_own_topics(config: FleetConfig):
     assert admit(config, management, ["hall-1", "hall-2", "hall-1"]) == 2
 
     (topics,) = management.get("topic-permissions/{vhost}/hall-1")
-    assert "{username}" in topics["write"]
+    allowed = topics["write"].replace("{username}", "hall-1")
+    assert re.search(allowed, "maskwatch.hall-1.cameras.door.violations")
+    assert not re.search(allowed, "maskwatch.hall-2.alerts")
+    assert not re.search(allowed, "maskwatch.hall-10.alerts")
     assert topics["read"] == "^$"
     assert management.get("users/hall-1")["password_hash"] == ""
 
