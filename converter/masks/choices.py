@@ -211,11 +211,19 @@ def _preferred(network: Network, allowed: Sequence[Trial]) -> Trial:
         key=lambda one: (
             network.colours not in {None, one.way.colours},
             network.pixels is not None and _scaling(one.way) != (network.pixels, network.means, network.deviations),
+            # A network that is far too sure of itself loses little by saying nothing.
+            _is_chance(one),
             one.own_loss > least + MARGIN_CALIBRATION,
             not one.way.fits_a_card and network.channels > 1,
             usual.index(one.way) if one.way in usual else -1,
         ),
     )
+
+
+def _is_chance(trial: Trial) -> bool:
+    """Whether guessing reads as much right."""
+    low, _ = trial.right.interval or (0.0, 1.0)
+    return low <= 1 / len(labels_among(trial.outputs))
 
 
 def _as_good_as_the_first(trials: Sequence[Trial]) -> list[Trial]:
@@ -242,9 +250,8 @@ def _refuse_what_is_wrong(network: Network, chosen: Trial, trials: Sequence[Tria
             f"{network.path}: reads {chosen.right.hits} of {chosen.right.of} labelled pictures right: {what}, "
             f"{best.right.hits} of {best.right.of} are right with {' '.join(options)}; give that, or --force"
         )
-    low, _ = chosen.right.interval or (0.0, 1.0)
-    chance = 1 / len(labels_among(chosen.outputs))
-    if low <= chance:
+    if _is_chance(chosen):
+        best = max(trials, key=lambda one: one.right.value or 0.0)
         raise GateError(
             f"{network.path}: reads {chosen.right.hits} of {chosen.right.of} labelled pictures right, which is chance, "
             f"and no usual preprocessing does better (best: {best.way.as_options()}, {best.right.hits} of "

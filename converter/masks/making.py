@@ -94,6 +94,22 @@ def make(
     return Made(form, content, card, proof, Comparison(source, converted, shown.labels), latency_ms)
 
 
+def make_smallest(make_one: Callable[[Format, CalibrationSet], Made], calibration: CalibrationSet) -> list[Made]:
+    """int8; all others where it cannot be int8, or not in every runtime.
+
+    Raises:
+        ModelError: that of int8, where no other format can be made either.
+    """
+    try:
+        return [make_one("int8", calibration)]
+    except ModelError as error:
+        others = make_others(make_one, calibration, calibration)
+        if not others:
+            raise
+        say(f"left out: {error}")
+        return others
+
+
 def make_others(
     make_one: Callable[[Format, CalibrationSet], Made], calibration: CalibrationSet, more: CalibrationSet
 ) -> list[Made]:

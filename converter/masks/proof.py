@@ -113,7 +113,13 @@ def prove(content: bytes, card: ClassifierCard) -> Proof:
                     "choose other --formats"
                 )
             classifier = MaskClassifier(Interpreter(content, runtime=probe.runtime, threads=1), card, name=card.name)
-            classifier.check_golden()
+            try:
+                classifier.check_golden()
+            except ModelError as error:
+                raise ModelError(
+                    f"{card.name}: {probe.runtime} {probe.version} reads the converted model otherwise than the "
+                    f"runtime that its card was made in ({error}); choose another --format, or best"
+                ) from error
             proven.append(probe.runtime)
     if not proven:
         raise ModelError(f"{card.name}: no runtime of the device is installed here; pip install ai-edge-litert")

@@ -11,7 +11,7 @@ from converter.masks.card_fitting import fitted_aloud
 from converter.masks.choices import choose, described
 from converter.masks.comparison import answers_of
 from converter.masks.float_models import settled
-from converter.masks.making import Made, best_of, make, make_others, refuse_ruined, side_by_side
+from converter.masks.making import Made, best_of, make, make_others, make_smallest, refuse_ruined, side_by_side
 from converter.masks.networks import open_network
 from converter.masks.report import write_report
 from converter.model_kind import TFLITE_SUFFIX
@@ -95,8 +95,7 @@ def _make_all(
         _describe_made(made)
         return made
 
-    forms: tuple[Format, ...] = ("int8",) if wants_best else options.formats
-    made = [make_one(form) for form in forms]
+    made = make_smallest(make_one, calibration) if wants_best else [make_one(form) for form in options.formats]
     others = []
     if any(one.form == "int8" and (one.loss_is_worth_naming or (wants_best and not one.is_good)) for one in made):
         others = make_others(make_one, calibration, more())

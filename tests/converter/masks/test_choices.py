@@ -141,6 +141,25 @@ def test_a_network_at_chance_is_refused():
         choose_for(a_network(Preprocessing(), blind=True), Stated(labels=StatedLabels(LABELS)))
 
 
+def test_a_network_that_is_far_too_sure_is_not_taken_for_one_at_chance():
+    """Wrong on a third of the pictures and sure of each: by log loss alone, saying nothing is nearly as good."""
+    torch = PER_CHANNEL[2]
+
+    def probabilities(values):
+        if values.min() >= 0:
+            return np.array([0.5, 0.5])
+        seen = (values.mean(axis=(0, 1, 2)) * torch.deviations + torch.means) * 255
+        bluer, bright = seen[2] > seen[0], seen.sum() > 0.92 * sum(MASK if seen[2] > seen[0] else BARE)
+        sure = 1 / (1 + np.exp(-9.0))
+        return np.array([sure, 1 - sure] if bluer == bright else [1 - sure, sure])
+
+    network = replace(a_network(torch), probabilities=probabilities)
+    choices = choose_for(network, Stated(labels=StatedLabels(LABELS)))
+
+    assert choices.way == torch
+    assert 0.55 < (choices.right.value or 0) < 0.8
+
+
 def test_what_the_file_says_counts_where_trials_tell_no_difference():
     file = {"pixels": "0..255", "pixels_from": "found in the file"}
 

@@ -10,7 +10,8 @@ import pytest
 
 from converter.errors import GateError
 from converter.masks.comparison import Answers, Comparison
-from converter.masks.making import refuse_ruined
+from converter.masks.making import make_smallest, refuse_ruined
+from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
     from edge_agent.domain import Label
@@ -36,3 +37,36 @@ def test_more_than_five_of_a_hundred_are_too_many(labelled):
     refuse_ruined(converted(other=4, labelled=labelled), [])
     with pytest.raises(GateError, match=r"6\.0%"):
         refuse_ruined(converted(other=6, labelled=labelled), [])
+
+
+def making(*possible):
+    """Makes these formats, and no other."""
+
+    def make_one(form, _pictures):
+        if form not in possible:
+            raise ModelError(f"{form}: not here")
+        return SimpleNamespace(form=form, is_good=True)
+
+    return make_one
+
+
+@pytest.mark.parametrize(
+    ("possible", "made"),
+    [
+        (("int8", "float16"), ["int8"]),
+        (("float16", "float32"), ["float16"]),
+        (("int16", "float32"), ["int16"]),
+        (("float32",), ["float32"]),
+    ],
+)
+def test_what_cannot_be_int8_may_be_another_format(possible, made):
+    pictures: Any = ()
+
+    assert [one.form for one in make_smallest(making(*possible), pictures)] == made
+
+
+def test_what_can_be_no_format_is_refused_with_the_reason_of_int8():
+    pictures: Any = ()
+
+    with pytest.raises(ModelError, match="int8: not here"):
+        make_smallest(making(), pictures)
