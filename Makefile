@@ -112,6 +112,11 @@ proof-lost-writes: .venv-dev/.installed ## Cut the power on an agent at hundreds
 proof-console: .venv-dev/.installed ## Measure what twenty viewers and fifty requests a second cost the detection (7 minutes); ARGUMENTS=--hostile
 	.venv-dev/bin/python -m tests.proofs.console_load --folder $(PROOF_FOLDER)/console $(ARGUMENTS)
 
+# What `make bench` compares this tree with.
+BASE ?= main
+bench: .venv-dev/.installed ## Compare `edge-agent bench` of this tree with another version, in turns: make bench BASE=v1.0.0
+	@.venv-dev/bin/python -m tests.proofs.compare_benches --base '$(BASE)' --folder $(PROOF_FOLDER)/benches
+
 # How many of each kind: FUZZ='--pictures 100000 --recordings 500 --models 1000 --messages 10000 --packets 10000'
 FUZZ ?= --pictures 20000 --recordings 40 --models 300 --messages 10000 --packets 10000
 test-hostile: .venv-dev/.installed ## Attack the parts with hostile pictures, requests, files, names and models, then with mutated ones
