@@ -118,10 +118,11 @@ def test_everything_that_is_said_is_as_described(broker, tmp_path, pictures):
 
     own = [one for one in said.messages if one.topic.startswith(PREFIX)]
     commands = [one for one in own if one.topic.startswith(f"{PREFIX}commands/") and not one.topic.endswith("result")]
-    pictures_said = [one for one in own if one.topic.startswith((f"{PREFIX}crops/", f"{PREFIX}snapshots/"))]
+    folders = (f"{PREFIX}crops/", f"{PREFIX}snapshots/", f"{PREFIX}cameras/example/crop")
+    pictures_said = [one for one in own if one.topic.startswith(folders)]
     messages = [one for one in own if one not in commands and one not in pictures_said]
     kinds = {check(json.loads(one.payload)) for one in messages}
-    assert kinds == {"alert", "resolved", "status", "telemetry", "result"}
+    assert kinds == {"alert", "resolved", "violations", "status", "telemetry", "result"}
 
     alert, resolved = said.on("/alerts")[0], said.on("/resolved")[0]
     assert resolved["alert"] == alert["id"]
