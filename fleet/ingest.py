@@ -124,7 +124,8 @@ class Worker:
             try:
                 intakes.append(_Intake(queue, broker.channel(), prefetch=self._config.ingest.prefetch))
             except ChannelClosedByBroker as error:
-                if error.reply_code != NOT_FOUND:
+                # A queue whose nodes are down is not found either; that one is waited for.
+                if error.reply_code != NOT_FOUND or "no queue" not in error.reply_text:
                     raise
                 raise ConfigError(
                     f"RabbitMQ has no queue '{queue}' in '{self._config.broker.virtual_host}': its definitions are for "

@@ -35,9 +35,11 @@ def prepared(postgres: Postgres) -> str:
 
 
 @pytest.fixture
-def conninfo(postgres: Postgres, prepared: str) -> str:
-    """A database of its own, with schema and partitions."""
-    return postgres.database(template=prepared)
+def conninfo(postgres: Postgres, prepared: str) -> Iterator[str]:
+    """A database of its own, with schema and partitions; dropped at the end, for each is hundreds of files."""
+    made = postgres.database(template=prepared)
+    yield made
+    postgres.drop(made)
 
 
 @pytest.fixture

@@ -107,6 +107,11 @@ class Postgres:
             connection.execute(f"create database {name} template {template}")
         return f"host=127.0.0.1 port={self.port} user=fleet dbname={name}"
 
+    def drop(self, conninfo: str) -> None:
+        """Remove a database, whoever is connected."""
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            connection.execute(f"drop database {conninfo.rpartition('=')[2]} with (force)")
+
 
 class RabbitMq:
     """A node of RabbitMQ with its MQTT and management plug-ins; use it as a context manager."""

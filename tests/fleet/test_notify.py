@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
+import urllib.request
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 30.0
-QUIET_SECONDS = 4.0
-"""Two group intervals, and what a turn takes."""
+QUIET_SECONDS = 6.0
+"""Longer than one Alertmanager waits for the other."""
 
 
 class Receiver:
@@ -91,15 +92,32 @@ def alertmanagers(tmp_path: Path, receiver: Receiver) -> Iterator[list[tuple[str
     for number in (0, 1):
         with (tmp_path / f"log{number}").open("wb") as log:
             command = ["prometheus-alertmanager", f"--config.file={file}", f"--storage.path={tmp_path / str(number)}"]
-            command += [f"--web.listen-address=127.0.0.1:{ports[number]}", "--cluster.peer-timeout=2s"]
+            command += [f"--web.listen-address=127.0.0.1:{ports[number]}", "--cluster.peer-timeout=5s"]
             command += [f"--cluster.listen-address=127.0.0.1:{gossip[number]}", "--cluster.gossip-interval=50ms"]
             command += [f"--cluster.advertise-address=127.0.0.1:{gossip[number]}", "--cluster.settle-timeout=1s"]
             command += [f"--cluster.peer=127.0.0.1:{gossip[1 - number]}"]
             started.append(subprocess.Popen(command, stdout=log, stderr=log))
+    for port in ports:
+        _wait_until_settled(f"http://127.0.0.1:{port}/api/v2/status")
     yield [(f"http://127.0.0.1:{port}", process) for port, process in zip(ports, started, strict=True)]
     for process in started:
         process.kill()
         process.wait()
+
+
+def _wait_until_settled(status: str) -> None:
+    """Each knows of the other; before, both would tell people."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(status, timeout=2) as answer:  # noqa: S310  (ours)
+                cluster = json.load(answer)["cluster"]
+        except OSError:
+            cluster = {}
+        if cluster.get("status") == "ready" and len(cluster["peers"]) == 2:
+            return
+        assert time.monotonic() < deadline, cluster
+        time.sleep(0.1)
 
 
 def put(connection: psycopg.Connection, *messages: Any) -> None:
@@ -125,7 +143,6 @@ def test_a_site_gets_one_message_for_a_hundred_alerts_and_one_for_their_end(
     made = [alert(f"hall-{number}") for number in range(100)]
     old = [alert(f"yard-{number}", historical=True, when=now() - timedelta(hours=2)) for number in range(100)]
     put(connection, *made, *old)
-    time.sleep(2.0)
 
     # Two of them, each telling both, and one of these once more.
     first, second = Notifier(config), Notifier(config)
