@@ -182,7 +182,7 @@ def test_a_configuration_with_mistakes_is_refused_by_the_command_and_the_agent_w
     config = a_config(broker, pictures)
     with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config) as agent:
         said = Archive(listener)
-        said.wait(lambda: said.on("/status"), "the agent")
+        said.wait(lambda: "online" in [status["state"] for status in said.on("/status")], "the agent")
         agent.configure({**config, "motoin": {}})
         listener.publish(f"{PREFIX}commands/reload")
 
