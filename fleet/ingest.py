@@ -155,7 +155,9 @@ class Worker:
         refused: dict[int, str] = {}
         for delivery in deliveries:
             try:
-                good.append((delivery, read(delivery.routing_key, delivery.body, prefix=self._config.topic_prefix)))
+                message = read(delivery.routing_key, delivery.body, prefix=self._config.topic_prefix)
+                if message is not None:
+                    good.append((delivery, message))
             except PoisonError as error:
                 refused[delivery.tag] = str(error)
         refused |= self._store(good, broker)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from edge_agent.messages.alert import AlertMessage
 from edge_agent.messages.counts import CountsMessage
 from edge_agent.messages.message import Message, Uuid7
+from edge_agent.messages.probe import ProbeMessage
 from edge_agent.messages.resolved import ResolvedMessage
 from edge_agent.messages.result import ResultMessage
 from edge_agent.messages.status import StatusMessage
@@ -56,8 +57,8 @@ class Picture:
 Read = Message | Picture
 
 
-def read(routing_key: str, body: bytes, *, prefix: str) -> Read:
-    """Read a message by its routing key, `<prefix>.<device>.<kind>`.
+def read(routing_key: str, body: bytes, *, prefix: str) -> Read | None:
+    """Read a message by its routing key, `<prefix>.<device>.<kind>`; None for a probe of `edge-agent doctor`.
 
     Raises:
         PoisonError: it is not what a device of this name may send.
@@ -65,6 +66,8 @@ def read(routing_key: str, body: bytes, *, prefix: str) -> Read:
     device, kind = split(routing_key, prefix=prefix)
     if len(body) > LARGEST_BYTES:
         raise PoisonError(f"{len(body)} bytes are more than any message has")
+    if _is_probe(body):
+        return None
     if kind[0] == "crops" and len(kind) == 2:  # noqa: PLR2004  (crops, and the alert's id)
         return Picture(device, _uuid(kind[1]), body)
     model = MODELS.get(kind[0]) if len(kind) == 1 else None
@@ -91,6 +94,14 @@ def split(routing_key: str, *, prefix: str) -> tuple[str, list[str]]:
     if not routing_key.startswith(begins) or len(levels) < 2 or not all(levels):  # noqa: PLR2004  (device, kind)
         raise PoisonError(f"'{routing_key}' is no topic of a device below '{prefix}'")
     return levels[0], levels[1:]
+
+
+def _is_probe(body: bytes) -> bool:
+    try:
+        ProbeMessage.model_validate_json(body)
+    except ValidationError:
+        return False
+    return True
 
 
 def _validated(model: type[Kept], body: bytes) -> Kept:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 
 import pytest
 
+from edge_agent.messages.probe import ProbeMessage
 from fleet.messages import PoisonError, read
 from tests.fleet.samples import alert
 
@@ -21,7 +23,10 @@ def test_a_message_is_read_by_its_topic():
 
 
 def test_a_prefix_of_several_levels_is_taken_off():
-    assert read("site.maskwatch.hall-1.alerts", body(), prefix="site/maskwatch").device == "hall-1"
+    message = read("site.maskwatch.hall-1.alerts", body(), prefix="site/maskwatch")
+
+    assert message is not None
+    assert message.device == "hall-1"
 
 
 @pytest.mark.parametrize(
@@ -52,4 +57,13 @@ def test_what_no_device_of_this_name_may_send_is_poison(routing_key: str, conten
 
 
 def test_a_backslash_before_u0000_is_text():
-    assert read("maskwatch.hall-1.alerts", body(camera="a\\u0000b"), prefix="maskwatch").device == "hall-1"
+    message = read("maskwatch.hall-1.alerts", body(camera="a\\u0000b"), prefix="maskwatch")
+
+    assert message is not None
+    assert message.device == "hall-1"
+
+
+def test_a_probe_of_the_doctor_is_neither_stored_nor_poison():
+    probe = ProbeMessage(device="hall-1", when=datetime.now(timezone.utc)).payload()
+
+    assert read("maskwatch.hall-1.alerts", probe, prefix="maskwatch") is None
