@@ -565,14 +565,16 @@ class MqttConfig(_Section):
     )
     reconnect_spread_seconds: Seconds = Field(
         0.0,
-        description="After an outage the first reconnection is at random within so long, so that many devices do not "
-        "come back at once",
+        description="Random delay before the first reconnection after an outage, in seconds at most; keeps a fleet "
+        "from reconnecting at once",
     )
     expiry_seconds: int = Field(
         604_800, ge=0, le=4_294_967_295, description="MQTT message expiry for alerts, in seconds; 0 disables it"
     )
     unheard_hold_seconds: Seconds = Field(
-        60.0, description="Alerts that nobody has subscribed to are sent again for so long; 0: never (MQTT 5 alone)"
+        60.0,
+        description="Seconds for which alerts that reached no subscriber are held and sent again; 0 disables it "
+        "(MQTT 5 only)",
     )
     telemetry_seconds: float = Field(
         60.0, ge=0.0, le=86_400.0, description="Interval between telemetry messages; 0 disables them"
@@ -694,7 +696,8 @@ class ConsoleConfig(_Section):
     )
     port: int = Field(8080, ge=1, le=65535, description="Port to listen at")
     base_path: str = Field(
-        "", description="Path below which a proxy shows the console, such as /maskwatch; empty: none, or as it says"
+        "",
+        description="Path prefix behind a reverse proxy, such as /maskwatch; empty: that of X-Forwarded-Prefix, if any",
     )
     password_file: FilePath | None = Field(
         None, description="File whose first line is the password that people log in with, 8 characters at least"
@@ -762,13 +765,13 @@ class DisplayConfig(_Section):
     picture: Literal["mirrored", "none"] = Field(
         "mirrored", description="mirrored: people see themselves while they are in view; none: only the sign"
     )
-    language: Language = Field("en", description="Language of the words; ?lang= of the address comes first")
+    language: Language = Field("en", description="Language of the texts; ?lang= in the address overrides it")
     sound: Literal["none", "tone", "speech"] = Field(
-        "none", description="What is heard once for each person and sign; speech needs a voice on the screen's machine"
+        "none", description="Played once per person and sign; speech needs a voice installed on the screen's machine"
     )
     token_file: FilePath | None = Field(
         None,
-        description="File whose first line opens displays alone, as /display/<camera>#token=..., 8 characters at least",
+        description="File whose first line is a token for displays only (/display/<camera>#token=...), at least 8 long",
     )
 
 
