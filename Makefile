@@ -21,8 +21,9 @@ SOURCE ?=
 CONFIG ?=
 # What the test targets run: make tests TESTS=tests/vision
 TESTS ?= tests
-# Each test file goes to the worker that is free: a worker for every core, or one after the other: make tests WORKERS=0
-WORKERS ?= auto
+# Each test file goes to the worker that is free. One more than there are cores, for many tests wait for brokers and
+# cameras; one after the other: make tests WORKERS=0
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST_WORKERS := --numprocesses $(WORKERS) --dist loadfile
 # What `make check` runs: tests without a broker, a camera, a browser or TensorFlow, and without the long simulations.
 FAST_TESTS := tests/alerts tests/config tests/decision/test_rules.py tests/decision/test_sequential_test.py \
