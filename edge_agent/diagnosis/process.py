@@ -27,6 +27,7 @@ READY_SECONDS = 120.0
 """A Raspberry Pi Zero 2 W takes a fifth of it."""
 NO_BROKER_PORT = 9
 """Of the discard service, which hardly a machine offers: messages stay in the outbox that is deleted."""
+LOOK_SECONDS = 0.1
 KIBIBYTE = 1024
 
 
@@ -68,9 +69,9 @@ def measure_start(config: Config, recording: Path, *, watch_seconds: float) -> S
                 _await_ready(notify, process, until=began + READY_SECONDS)
                 ready_seconds = time.monotonic() - began
                 ready_cpu_seconds = _cpu_seconds(process.pid)
-                time.sleep(watch_seconds)
-                peak_memory_bytes = _peak_memory_bytes(process.pid)
+                peak_memory_bytes = _peak_memory_bytes(process, until=time.monotonic() + watch_seconds)
             finally:
+                # Nothing is sent to one that has ended.
                 process.send_signal(signal.SIGTERM)
                 process.wait()
     return Start(
@@ -114,13 +115,20 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _peak_memory_bytes(pid: int) -> int:
-    """The most that was resident; getrusage would count what this process held when it made the other."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-        name, _, value = line.partition(":")
-        if name == "VmHWM":
-            return int(value.split()[0]) * KIBIBYTE
-    raise UnavailableError(f"/proc/{pid}/status does not say how much memory was used")
+def _peak_memory_bytes(process: subprocess.Popen[bytes], *, until: float) -> int:
+    """The most that was resident until then, or until the recording has ended and with it the process.
+
+    getrusage would count what this process held when it made the other.
+    """
+    peak_kib = 0
+    while time.monotonic() < until and process.poll() is None:
+        for line in Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            # A process that has just ended has none.
+            if name == "VmHWM":
+                peak_kib = int(value.split()[0])
+        time.sleep(LOOK_SECONDS)
+    return peak_kib * KIBIBYTE
 
 
 def _cpu_seconds_of(command: list[str]) -> float:
