@@ -167,7 +167,7 @@ tests-device: .venv-device/.installed ## Run the tests that need no TensorFlow, 
 test-matrix: .venv-matrix/.installed ## Resolve the device side to wheels for every supported system; writes docs/platforms.md
 	@.venv-matrix/bin/python -m tests.proofs.platforms
 
-# The time that is written into a wheel: of the commit, so that whoever builds it gets the same bytes.
+# The time that is written into a wheel: of the commit, so that builds are byte-identical.
 COMMIT_TIME = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 wheel: .venv-build/.installed ## Build dist/maskwatch-*.whl
 	@rm -rf build dist

@@ -41,7 +41,7 @@ class ReproducibleWheel(bdist_wheel):
 
 
 def _set_modes(folder: Path) -> None:
-    """The modes of a checkout follow the umask of whoever made it."""
+    """The modes of a checkout follow the umask of the user who made it."""
     for file in folder.rglob("*"):
         if file.is_file():
             file.chmod(0o644)

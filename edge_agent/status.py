@@ -166,7 +166,7 @@ class StatusReporter:
 
     @property
     def has_fault(self) -> bool:
-        """Whether the status said last holds a reason that nobody has asked for; a start is none."""
+        """Whether the last status holds an unrequested reason; a start is none."""
         reasons = self._said[0] if self._said is not None else ()
         return any(reason.code not in ("paused", "starting") for reason in reasons)
 

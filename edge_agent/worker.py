@@ -78,7 +78,7 @@ class Worker:
 
     @property
     def violations(self) -> int:
-        """How many people are at the camera who were alerted and wear no mask; nobody where it has ended."""
+        """How many people are at the camera who were alerted and wear no mask; 0 where it has ended."""
         return self._pipeline.rules.open_alerts if self.is_alive else 0
 
     def ask_to_stop(self) -> None:

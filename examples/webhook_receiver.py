@@ -37,7 +37,7 @@ WORDS = {"without_mask": "No mask", "mask_worn_incorrectly": "Mask worn wrongly"
 
 
 def is_genuine(secret: bytes, headers: Any, body: bytes, *, now: float) -> bool:
-    """Whether whoever has the secret has signed this body just now."""
+    """Whether this body was signed with the secret, and recently."""
     sent = headers.get("webhook-timestamp", "")
     if not sent.isdecimal() or abs(now - int(sent)) > OLDEST_SECONDS:
         return False

@@ -92,7 +92,7 @@ def _queues(config: FleetConfig, management: Management) -> Iterator[Finding]:
         queue = management.get(f"queues/{{vhost}}/{name}") or {}
         waiting, size = queue.get("messages", 0), queue.get("message_bytes", 0)
         if not queue.get("consumers"):
-            yield Finding("queues", "warning", f"{name}: nobody takes from it; {waiting} messages wait")
+            yield Finding("queues", "warning", f"{name}: no consumer; {waiting} messages are waiting")
         elif size > ALARM_FRACTION * config.broker.max_queue_bytes:
             yield Finding("queues", "warning", f"{name}: {waiting} messages wait, {size} bytes; it is nearly full")
         else:

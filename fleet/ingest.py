@@ -150,7 +150,7 @@ class Worker:
                 self._take(one, one.batch(settings.batch_messages, at=at), broker)
 
     def _take(self, intake: _Intake, deliveries: list[_Delivery], broker: BlockingConnection) -> None:
-        """Store a batch, then acknowledge it; what nobody can store goes to the dead letters."""
+        """Store a batch, then acknowledge it; what cannot be stored goes to the dead letters."""
         good: list[tuple[_Delivery, Read]] = []
         refused: dict[int, str] = {}
         for delivery in deliveries:

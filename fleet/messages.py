@@ -42,7 +42,7 @@ Kept = TypeVar("Kept", bound=BaseModel)
 
 
 class PoisonError(Exception):
-    """A message that nobody can store; it goes to the dead letters, with this reason in the log."""
+    """A message that cannot be stored; it goes to the dead letters, with this reason in the log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 As Prometheus does: what is so is posted to every Alertmanager again and again, and Alertmanager tells what is new,
 groups it, and knows silences and quiet hours. Nothing is kept here, so that any number of these may run, and be
-killed. What a device sent late (`historical`) is for nobody.
+killed. What a device sent late (`historical`) is not passed on.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edge_agent.messages.message import Message
     from fleet.messages import Read
 
-NOBODY = PeopleCounts()
+NO_PEOPLE = PeopleCounts()
 
 # Rows of what is shared by workers are touched in one order, so that no two wait for each other.
 COUNTED = """
@@ -203,7 +203,7 @@ def _counts(messages: Sequence[CountsMessage]) -> list[dict[str, Any]]:
         }
         for one in messages
         # An hour without a camera counts in the sequence all the same.
-        for camera, people in (one.cameras or {"": NOBODY}).items()
+        for camera, people in (one.cameras or {"": NO_PEOPLE}).items()
     ]
 
 

@@ -74,7 +74,7 @@ MOST_ENTRIES = 100_000
 LOCKED_PAUSE = 6
 """A lock that was waited for in vain is left alone for so many times that wait: 30 s."""
 BRIEF_FRACTION = 0.04
-"""And then waited for only so long, 0.2 s: whoever holds it may never let it go."""
+"""And then waited for only so long, 0.2 s: the lock may never be released."""
 CHECK_SECONDS = 86_400.0
 """Interval of the integrity check of the history, which also runs after the start; it takes seconds on a full card."""
 ROOM_AGAIN_FRACTION = 0.9
@@ -479,7 +479,7 @@ class AlertStore:
         """Do something with the file; None where that is not possible for now, and `trouble` says why.
 
         Only what was written ends the trouble: reading goes well on a full disk, too. After a lock that was waited for
-        in vain the file is left alone for a while: nobody who delivers or records is to wait for it again and again.
+        in vain the file is left alone for a while: delivery and recording must not wait for it repeatedly.
         """
         if time.monotonic() < self._locked_until:
             return None

@@ -1,6 +1,6 @@
 """The display: what does the screen at the door show to the person who stands before it?
 
-The sign of whoever is nearest, and their picture where that is wanted. Nothing is kept, and nothing can be done there.
+The sign of the nearest person, and their picture where that is wanted. Nothing is kept, and nothing can be done there.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STALE_SECONDS = 5.0
 slowest camera allowed gives one every two seconds."""
 NO_ACCESS = "this display needs its token at the end of the address, as #token=... (display.token_file)"
 
-Shown: TypeAlias = Sign | Literal["nobody", "away"]
+Shown: TypeAlias = Sign | Literal["empty", "away"]
 """`away`: there is nothing to see, for the agent or the camera does not answer, or the camera is paused."""
 
 
@@ -130,7 +130,7 @@ class _Screen:
         if self._is_stale(reply):
             await self._say("away")
         elif reply.nearest is None:
-            await self._say("nobody")
+            await self._say("empty")
         else:
             await self._say(reply.nearest.sign, person=reply.nearest.track)
             if self._context.display.picture == "mirrored" and not self._is_drawing:

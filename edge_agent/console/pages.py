@@ -246,7 +246,7 @@ def _how_many(count: int, *, is_more: bool) -> str:
 
 
 def _around(history: AlertHistory, entry: HistoryEntry) -> dict[str, Any]:
-    """Look up where a reviewer goes from an alert: to its neighbours, and to what nobody has looked at."""
+    """Look up where a reviewer goes from an alert: to its neighbours, and to the next unreviewed one."""
     newer, older = history.neighbours(entry.id)
     # The next older one, and from the oldest on the newest.
     unreviewed = [*history.find(review="", before=entry.id, limit=1), *history.find(review="", limit=2)]

@@ -29,7 +29,7 @@ costs less than an alert, and who stands before it waits."""
 class NearestPerson:
     """Keeps an eye on the nearest person of one camera. Owned by one thread.
 
-    As in the rules of the camera, faces that are too small, in an exclusion zone, or static are nobody.
+    As in the rules of the camera, faces that are too small, in an exclusion zone, or static do not count.
     """
 
     def __init__(self, config: RulesConfig) -> None:
@@ -49,7 +49,7 @@ class NearestPerson:
         following: AbstractSet[int],
         frame_size: tuple[int, int],
     ) -> Nearest | None:
-        """Take the tracks of a frame, and give the nearest person in view; None where there is nobody.
+        """Take the tracks of a frame, and give the nearest person in view; None where there is none.
 
         `still` names the tracks that have shown no life yet, `things` those that are known to be pictures, `following`
         those that still live: somebody who was not detected in this frame is still there. `frame_size` is width and

@@ -72,8 +72,8 @@ def look_at_broker(config: Config) -> str | Finding:
         goodbye = status_publication(topics, stopped(device, boot_id=boot_id(), when=datetime.now(timezone.utc)))
         troubles += visit.publish(goodbye)
         for camera in config.cameras:
-            nobody = ViolationsMessage(device=device, camera=camera, violations=0, when=datetime.now(timezone.utc))
-            troubles += visit.publish(Publication(topics.violations(camera), nobody.payload(), retain=True))
+            none = ViolationsMessage(device=device, camera=camera, violations=0, when=datetime.now(timezone.utc))
+            troubles += visit.publish(Publication(topics.violations(camera), none.payload(), retain=True))
         troubles += _try_topics(visit, config, topics)
         return _concluded(visit, troubles, "")
 

@@ -74,7 +74,7 @@ def without_secrets(config: Config) -> Config:
         "websocket_path": config.mqtt.websocket_path.partition("?")[0],
         "websocket_headers": dict.fromkeys(config.mqtt.websocket_headers, "(set)"),
     }
-    # Whoever has the path or the query of a webhook may post to it.
+    # The path and the query of a webhook authorise a post to it.
     webhooks = tuple(webhook.model_copy(update={"url": webhook.name}) for webhook in config.webhooks)
     mqtt = config.mqtt.model_copy(update=hidden)
     return config.model_copy(update={"cameras": cameras, "mqtt": mqtt, "webhooks": webhooks})

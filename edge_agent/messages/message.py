@@ -77,7 +77,7 @@ class QueuedMessage(Message):
     historical: bool = Field(
         default=False,
         description=f"Sent more than {HISTORICAL_AFTER_SECONDS:.0f} s after it arose, as after an outage, or again "
-        "because nobody had subscribed",
+        "because it reached no subscriber",
     )
 
 

@@ -99,7 +99,7 @@ class Timing:
     refused_row_seconds: float = 60.0
     """And the refused row itself lets others go first, in case it is the only one."""
     unheard_pause_seconds: float = 2.0
-    """An alert that nobody has subscribed to is sent again after this, and then after twice as long each time."""
+    """An alert that reached no subscriber is sent again after this, and then after twice as long each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class _Sent:
 
 @dataclass(frozen=True, slots=True)
 class _Unheard:
-    """An alert, or its end, that the broker took and had nobody to give to."""
+    """An alert, or its end, that the broker accepted without a matching subscriber."""
 
     since: float
     pause_seconds: float
@@ -225,7 +225,7 @@ class Publisher:
         self._waker.wake()
 
     def send_unheard(self) -> None:
-        """Send at once what nobody had subscribed to: somebody has now."""
+        """Send again at once what had reached no subscriber: one has appeared."""
         self._is_heard_again.set()
         self._waker.wake()
 
@@ -387,7 +387,7 @@ class Publisher:
         self._refused_until = {key: until for key, until in self._refused_until.items() if at < until + patience}
 
     def _review_unheard(self, at: float) -> None:
-        """Let what nobody had subscribed to go where somebody has, and forget what the full outbox has dropped."""
+        """Release what has reached a subscriber by now, and forget what the full outbox has dropped."""
         if self._is_heard_again.is_set():
             self._is_heard_again.clear()
             self._unheard = {key: replace(unheard, until=at) for key, unheard in self._unheard.items()}
@@ -672,7 +672,7 @@ def _has_expired(row: Row) -> bool:
 def publication_of(row: Row, mqtt: MqttConfig, topics: Topics, *, is_repeated: bool = False) -> Publication:
     """Make the publication of a row as it is sent now: whether it is history, and whether its crop is still there.
 
-    What is sent again because nobody had subscribed is history.
+    What is sent again for lack of a subscriber is historical.
     """
     message = {**_without_lost_crop(row.message), "historical": is_repeated or is_historical(row.waited_seconds)}
     if not mqtt.publish_crop_paths:

@@ -101,7 +101,7 @@ class Signals:
 
 
 def _person_of(nearest: Nearest | None) -> tuple[SignalName, int] | None:
-    """Whose signal it is, and which; None where there is nobody, or it is not sure yet."""
+    """Whose signal it is, and which; None without a person, or while undecided."""
     if nearest is None or not nearest.is_sure:
         return None
     match nearest.sign:

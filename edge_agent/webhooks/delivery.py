@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.events import Event, EventQueue
 
 POLL_SECONDS = 30.0
-"""Interval at which the store is looked into all the same: what was buffered while the disk failed wakes nobody."""
+"""Interval at which the store is looked into all the same: a disk failure loses its wake-ups."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 300.0
 CLOSE_SECONDS = 1.0
 

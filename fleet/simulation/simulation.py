@@ -165,7 +165,7 @@ class Simulation:
         self._watch(device)
 
     def _lost(self, device: Device) -> None:
-        """A connection ended, or a broker let nobody in."""
+        """A connection ended, or a broker refused it."""
         if device in self._files:
             # Once: a client says more than once that it is not connected.
             self._selector.unregister(self._files.pop(device)[0])

@@ -1,4 +1,4 @@
-"""Below a path of a proxy the console works as at the top of a host, whoever says the path."""
+"""Below a path of a proxy the console works as at the top of a host, by configuration or by header."""
 
 from __future__ import annotations
 

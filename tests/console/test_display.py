@@ -1,4 +1,4 @@
-"""The display shows whoever is nearest what they are to do, lets in by a token of its own, and is off by default."""
+"""The display shows the nearest person what to do, lets in by a token of its own, and is off by default."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_sign_follows_who_is_nearest(door):
     with a_screen(door) as line:
         assert said(line) == {"sign": "away", "person": 0}, "no frame yet"
         door.show(portrait(HOPPER), outcome=at_the_door(None))
-        assert said(line) == {"sign": "nobody", "person": 0}
+        assert said(line) == {"sign": "empty", "person": 0}
         for index, sign in enumerate(SIGNS):
             door.show(portrait(HOPPER), index=index, outcome=at_the_door(Nearest(7, sign, is_sure=True)))
             assert said(line) == {"sign": sign, "person": 7}
@@ -106,7 +106,7 @@ def test_pictures_come_as_they_are_drawn_and_only_while_somebody_is_there(door):
         line.send(json.dumps({"drawn": True}))
         assert line.recv(timeout=20).startswith(b"\xff\xd8")
         door.show(portrait(HOPPER), index=9, outcome=at_the_door(None))
-        assert said(line)["sign"] == "nobody"
+        assert said(line)["sign"] == "empty"
         with pytest.raises(TimeoutError):
             line.recv(timeout=0.5)
 

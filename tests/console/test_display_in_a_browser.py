@@ -86,7 +86,7 @@ def test_every_sign_has_words_and_a_shape_of_its_own_and_nobody_is_calm(browser,
     with a_visitor(browser, console.url, viewport={"width": width, "height": height}) as visitor:
         console.show(portrait(HOPPER), outcome=at_the_door(None))
         page = visitor.see("/display/door")
-        expect(page.locator("body")).to_have_attribute("data-sign", "nobody")
+        expect(page.locator("body")).to_have_attribute("data-sign", "empty")
         shapes = [visible_shapes(page)]
         assert page.locator("#words").is_hidden()
         assert page.locator("canvas").is_hidden()
@@ -125,6 +125,8 @@ def test_the_picture_is_a_mirror_and_keeps_nothing(browser, console):
         page = visitor.see("/display/door")
         show(console, page, "without_mask")
 
+        # The picture comes after the sign, and what is hidden has no transform.
+        expect(page.locator("#picture")).to_be_visible()
         assert (
             page.evaluate("getComputedStyle(document.querySelector('canvas')).transform") == "matrix(-1, 0, 0, 1, 0, 0)"
         )
@@ -202,7 +204,7 @@ def delays(page: Page, log: Path, expected: Mapping[float, str]) -> dict[float, 
 def test_a_face_has_its_sign_within_a_second(browser, tmp_path):
     events = json.loads(EXAMPLE.with_suffix(".events.json").read_text())
     signs = {"with_mask": "compliant", "without_mask": "without_mask"}
-    # Those who come while nobody else is there.
+    # Those who come alone.
     expected = {event["from_seconds"]: signs[event["label"]] for event in events[:3]}
     log = tmp_path / "rounds"
     feed = shlex.join([sys.executable, "-m", "tests.console.door_feed", str(EXAMPLE), str(log), "0"])

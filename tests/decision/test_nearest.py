@@ -1,4 +1,4 @@
-"""The nearest person is who stands closest, for as long as they are there; what is no passer-by is nobody."""
+"""The nearest person is who stands closest, for as long as they are there; what is no passer-by does not count."""
 
 from __future__ import annotations
 

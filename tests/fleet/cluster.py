@@ -161,10 +161,10 @@ class Cluster:
         return [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
 
     def start_alertmanager(self, address: str) -> None:
-        """Start Debian 13's, with a receiver that nobody listens at."""
-        route = {"receiver": "nobody", "group_by": ["site"]}
+        """Start Debian 13's, with a receiver without a target."""
+        route = {"receiver": "nowhere", "group_by": ["site"]}
         file = self.folder / "alertmanager.json"
-        file.write_text(json.dumps({"route": route, "receivers": [{"name": "nobody"}]}))
+        file.write_text(json.dumps({"route": route, "receivers": [{"name": "nowhere"}]}))
         inside = HERE / file.relative_to(self._root)
         command = ["prometheus-alertmanager", f"--config.file={inside}", f"--storage.path={inside.parent}/alertmanager"]
         command += [f"--web.listen-address={address}", "--cluster.listen-address="]

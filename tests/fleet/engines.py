@@ -108,7 +108,7 @@ class Postgres:
         return f"host=127.0.0.1 port={self.port} user=fleet dbname={name}"
 
     def drop(self, conninfo: str) -> None:
-        """Remove a database, whoever is connected."""
+        """Remove a database, also with open connections."""
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             connection.execute(f"drop database {conninfo.rpartition('=')[2]} with (force)")
 

@@ -303,7 +303,7 @@ def test_a_password_is_right_or_not(connection: psycopg.Connection):
 
     assert role_of(connection, "ann", PASSWORD) is None
     assert role_of(connection, "ann", "another password") == "viewer"
-    assert role_of(connection, "nobody", PASSWORD) is None
+    assert role_of(connection, "unknown", PASSWORD) is None
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ KINDS: dict[str, Callable[[Path], Callable[[random.Random], None]]] = {
 
 def work(kind: str, first: int, last: int) -> None:
     """Go through cases in this process: a line with the number before each."""
-    # Nobody reads what is said of thousands of wrong things before the end.
+    # The messages of thousands of refused inputs are not printed.
     logging.disable()
     with tempfile.TemporaryDirectory() as folder:
         case = KINDS[kind](Path(folder))

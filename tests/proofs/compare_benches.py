@@ -41,7 +41,7 @@ MEGABYTE = 1_000_000
 def main() -> int:
     """Compare, and print; 1 where the other version cannot be measured."""
     options = _options()
-    base = options.folder / "base"
+    base = (options.folder / "base").resolve()
     if not base.exists():
         subprocess.run(["git", "worktree", "add", "--detach", str(base), options.base], cwd=HERE, check=True)
     turns: dict[str, list[dict[str, Any]]] = {"base": [], "here": []}

@@ -1,4 +1,4 @@
-// The screen at the door: the sign for whoever is nearest, and their picture. It has no controls and keeps nothing.
+// The screen at the door: the sign for the nearest person, and their picture. It has no controls and keeps nothing.
 
 import { Line } from "./line.js";
 
