@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from importlib.metadata import version
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING
 from converter.commands import bench, calibrate, card, convert, evaluate, inspect, release, sizes
 from converter.progress import shown
 from edge_agent.errors import AgentError
-from edge_agent.foreign_text import safe_lines
+from edge_agent.foreign_text import SafeArgumentParser, safe_lines
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 INTERRUPTED = 130
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe every command."""
-    parser = argparse.ArgumentParser(
+    parser = SafeArgumentParser(
         prog="edge-convert",
         description="Turns mask classifiers and face detectors into TFLite models with their cards, and judges them.",
         epilog="example: edge-convert convert mask_detector.model --labels with_mask,without_mask "

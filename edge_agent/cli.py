@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import logging
 import os
@@ -13,11 +12,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import AgentError
-from edge_agent.foreign_text import safe_lines
+from edge_agent.foreign_text import SafeArgumentParser, safe_lines
 from edge_agent.host.systemd import log_handler
 from edge_agent.host.threads import CAMERA_THREAD, WORKER_THREAD
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 COMMANDS = (
@@ -87,7 +87,7 @@ def _needed(first: str) -> Sequence[str]:
 
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """Describe these commands."""
-    parser = argparse.ArgumentParser(
+    parser = SafeArgumentParser(
         prog="edge-agent",
         description="Detects missing face masks in camera streams and publishes alerts over MQTT.",
         epilog="example: edge-agent run --demo",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
@@ -11,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.errors import AgentError
-from edge_agent.foreign_text import safe_lines
+from edge_agent.foreign_text import SafeArgumentParser, safe_lines
 from edge_agent.host.systemd import log_handler
 from fleet.commands import dead_letters, doctor, ingest, init, notify, simulate, web
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 PROGRAM = "maskwatch-fleet"
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe every command."""
-    parser = argparse.ArgumentParser(
+    parser = SafeArgumentParser(
         prog=PROGRAM,
         description="Stores, shows and passes on what many devices report.",
         epilog=f"example: {PROGRAM} doctor",

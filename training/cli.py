@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import AgentError, ConfigError
-from edge_agent.foreign_text import SafeReportFormatter, safe, safe_lines
+from edge_agent.foreign_text import SafeArgumentParser, SafeReportFormatter, safe, safe_lines
 from training.commands import empty, explore, faces, masks, merge, mine, synthesise
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 INTERRUPTED = 130
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe every command."""
-    parser = argparse.ArgumentParser(
+    parser = SafeArgumentParser(
         prog="edge-train",
         description="Trains the models of maskwatch on a workstation.",
         epilog="example: edge-train masks training/recipes/masks-1.yaml --output runs/masks-1",

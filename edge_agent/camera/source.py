@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from edge_agent.config.model import FFMPEG_SCHEMES, STREAM_SCHEMES, named_source
 from edge_agent.errors import CameraError
+from edge_agent.foreign_text import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 SourceKind: TypeAlias = Literal["device", "stream", "recording", "pictures", "pipe", "picamera2"]
 
 _EXPECTED = "give a device such as /dev/video0, an rtsp:// or http:// address, a recording or a folder of pictures"
-# Some cameras want the password in the path (rtsp://host/user=admin_password=x_channel=1.sdp).
-_SECRET_IN_PATH = re.compile(r"(user(name)?|login|pass(word|wd)?|pwd|token|key)=.*", re.IGNORECASE)
 _QUOTES = "'\""
 # What lets one in, in the words of a command: in an address, as name=value, or as the word behind an option.
 _CREDENTIALS = re.compile(r"://([^\s'\"]*)@")
@@ -58,10 +57,7 @@ def shown_source(source: str) -> str:
     beginning = re.match(r"[A-Za-z0-9+.-]+:(//)?", source)
     if beginning is None:
         return source
-    # Up to the last @, for a password may itself hold an unescaped @ or /.
-    _, credentials, place = source[beginning.end() :].rpartition("@")
-    shown = re.split(r"[?#]", place, maxsplit=1)[0]
-    return f"{beginning[0]}{'***@' if credentials else ''}{_SECRET_IN_PATH.sub('***', shown)}"
+    return f"{beginning[0]}{without_credentials(source[beginning.end() :])}"
 
 
 def without_secrets(text: str, *, command: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from edge_agent.camera.replay import recorded_frames
 from edge_agent.commands.explanation import Explanation
 from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json
 from edge_agent.errors import CameraError, ConfigError, CropError
+from edge_agent.foreign_text import safe_lines
 from edge_agent.health import Health
 from edge_agent.host.clock import is_clock_synchronised
 from edge_agent.wiring import build_pipeline, open_models, sender_of
@@ -67,7 +68,7 @@ def replay(options: argparse.Namespace) -> int:
                 for alert in outcome.alerts:
                     printer.print(alert, at_seconds=frame.taken_at)
         except CameraError as error:
-            print(f"edge-agent: {error}", file=sys.stderr)
+            print(safe_lines(f"edge-agent: {error}"), file=sys.stderr)
             status = error.exit_code
         if explanation is not None:
             explanation.save(options.explain, name=video.stem)

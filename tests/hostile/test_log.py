@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from converter.cli import main as convert
+from edge_agent.cli import main as agent
 from edge_agent.commands.options import alert_line
 from edge_agent.config.model import shipped
 from edge_agent.errors import CommandError
@@ -94,6 +95,42 @@ def test_a_file_name_is_shown_and_not_obeyed(tmp_path):
     assert done.returncode == 1
     assert "\x1b" not in done.stdout + done.stderr
     assert not [line for line in (done.stdout + done.stderr).splitlines() if "forged" in line and "\\x1b" not in line]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://anna:geheim@host/model.h5",
+        "https:/anna:geheim@host/model.h5",
+        "https://host/model.h5?token=geheim",
+        "s3://anna:ge/heim@geheim@host/model.h5",
+        "rtsp://host/user=anna_password=geheim_channel=1.sdp",
+    ],
+)
+@pytest.mark.parametrize("command", [convert, train, agent], ids=["edge-convert", "edge-train", "edge-agent"])
+def test_the_secrets_of_an_address_where_a_file_was_wanted_are_not_shown(
+    address, command, capfd, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    arguments = {
+        convert: [["inspect", address], ["bench", address]],
+        train: [["explore", address], ["masks", address], ["faces", address]],
+        agent: [["detect", address], ["replay", address], ["config", "--config", address]],
+    }
+    for one in arguments[command]:
+        assert command(one) != 0
+    # A command line that is wrong.
+    with pytest.raises(SystemExit):
+        command([arguments[command][0][0], address, f"--{address}", address])
+
+    said = "".join(capfd.readouterr())
+    assert "host/" in said
+    assert "geheim" not in said
+    assert "anna" not in said
+
+
+def test_an_example_of_an_address_stays_as_it_is():
+    assert safe("write http://user:password@host/x") == "write http://user:password@host/x"
 
 
 def assert_nothing_is_obeyed(said):
