@@ -138,3 +138,10 @@ start_broker() {
         printf "listener 1883 127.0.0.1\npassword_file /etc/mosquitto/passwords\n" >/etc/mosquitto/conf.d/test.conf
         systemctl restart mosquitto'
 }
+
+# heard SECONDS USER TOPIC: the first message there that is no probe of the doctor.
+heard() {
+    grep --max-count 1 --invert-match maskwatch.probe/1 < <(
+        inside timeout "$1" mosquitto_sub -u "$2" -P sesame-1883 -t "$3"
+    )
+}
