@@ -84,9 +84,13 @@ class StatusReporter:
         models: Models,
         versions: Mapping[str, str],
         webhooks: Sequence[WebhookDelivery] = (),
+        removed_cameras: Sequence[str] = (),
         at: float,
     ) -> None:
-        """Take the parts to report on; `versions` names those of the software."""
+        """Take the parts to report on; `versions` names those of the software.
+
+        `removed_cameras` are of earlier configurations: Home Assistant forgets them.
+        """
         self._config, self._device, self._boot_id = config, config.device.name, boot_id()
         self._cameras, self._publisher = cameras, publisher
         self._store, self._recorder = store, recorder
@@ -94,7 +98,7 @@ class StatusReporter:
         self._health, self._machine, self._pauses = health, machine, pauses
         self._governor = governor
         self._models, self._versions = models, {**versions, "python": platform.python_version()}
-        self._webhooks = webhooks
+        self._webhooks, self._removed_cameras = webhooks, removed_cameras
         self._began_at = at
         self._began_when: datetime | None = None
         self._counted_hour = 0
@@ -123,7 +127,12 @@ class StatusReporter:
 
     def _discovery(self) -> Publication:
         has_temperature = self._machine_state.temperature_celsius is not None
-        return discovery(self._config, version=self._versions["maskwatch"], has_temperature=has_temperature)
+        return discovery(
+            self._config,
+            version=self._versions["maskwatch"],
+            has_temperature=has_temperature,
+            removed_cameras=self._removed_cameras,
+        )
 
     def _look_for_namesake(self, message: Message, *, at: float) -> None:
         """Whether a status of this name is said by another machine. What is retained may be from before a restart."""

@@ -43,7 +43,7 @@ from edge_agent.messages.telemetry import Models
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.homeassistant import birth_topic, discovery_topic
 from edge_agent.mqtt.publisher import Publisher
-from edge_agent.mqtt.retained import RetainedTopics
+from edge_agent.mqtt.retained import RetainedTopics, remember_cameras, removed_cameras
 from edge_agent.pauses import Pauses
 from edge_agent.pipeline import Pipeline
 from edge_agent.signals.signals import Signals
@@ -170,8 +170,10 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             ),
             versions=versions,
             webhooks=webhooks,
+            removed_cameras=removed_cameras(config.cameras_file, current=config.cameras),
             at=at,
         )
+        remember_cameras(config.cameras_file, current=config.cameras)
         results: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
         workers = {
             name: Worker(

@@ -952,6 +952,11 @@ class Config(_Section):
         return self.state / "retained.json"
 
     @property
+    def cameras_file(self) -> Path:
+        """Which cameras this device has and had, over a change of the configuration."""
+        return self.state / "cameras.json"
+
+    @property
     def pauses_file(self) -> Path:
         """Which cameras are paused, over a restart."""
         return self.state / "pauses.json"

@@ -28,6 +28,7 @@ from edge_agent.messages.violations import ViolationsMessage
 from edge_agent.mqtt.client import CONNECT_SECONDS, MQTT_5, Connection, Message, PubAck, open_connection
 from edge_agent.mqtt.homeassistant import discovery
 from edge_agent.mqtt.publication import Publication, status_publication
+from edge_agent.mqtt.retained import removed_cameras
 from edge_agent.wiring import is_at_work, subscribed_topics
 
 if TYPE_CHECKING:
@@ -180,7 +181,12 @@ def _publications(config: Config, topics: Topics) -> Iterator[Publication]:
     mqtt, when = config.mqtt, datetime.now(timezone.utc)
     if mqtt.home_assistant.enabled:
         has_temperature = HostStats(config.state).look().temperature_celsius is not None
-        yield discovery(config, version=version("maskwatch"), has_temperature=has_temperature)
+        yield discovery(
+            config,
+            version=version("maskwatch"),
+            has_temperature=has_temperature,
+            removed_cameras=removed_cameras(config.cameras_file, current=config.cameras),
+        )
     probed = [topics.alerts, topics.resolved, topics.counts]
     if mqtt.telemetry_seconds:
         probed.append(topics.telemetry)

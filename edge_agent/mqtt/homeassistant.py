@@ -19,6 +19,8 @@ from edge_agent.messages.violations import SCHEMA as VIOLATIONS
 from edge_agent.mqtt.publication import JPEG, Publication
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from edge_agent.config.model import Config
     from edge_agent.mqtt.client import Message
 
@@ -45,8 +47,10 @@ def discovery_topic(config: Config) -> str:
     return f"{config.mqtt.home_assistant.prefix}/device/{_object_id(config.device.name)}/config"
 
 
-def discovery(config: Config, *, version: str, has_temperature: bool) -> Publication:
-    """Describe the device and its entities."""
+def discovery(
+    config: Config, *, version: str, has_temperature: bool, removed_cameras: Iterable[str] = ()
+) -> Publication:
+    """Describe the device and its entities; those of `removed_cameras` are taken out of Home Assistant."""
     device = config.device.name
     object_id = _object_id(device)
     content = {
@@ -64,7 +68,9 @@ def discovery(config: Config, *, version: str, has_temperature: bool) -> Publica
             key: {"unique_id": f"{object_id}_{key}", **entity, **_availability(config, key)}
             if len(entity) > 1
             else entity
-            for key, entity in _entities(config, has_temperature=has_temperature).items()
+            for key, entity in _entities(
+                config, has_temperature=has_temperature, removed_cameras=removed_cameras
+            ).items()
         },
     }
     return Publication(discovery_topic(config), json.dumps(content).encode(), retain=True)
@@ -102,7 +108,7 @@ def _of(schema: str, template: str, *, otherwise: str = "") -> str:
     return f"{{% if value_json.schema == '{schema}' %}}{template}{{% else %}}{otherwise}{{% endif %}}"
 
 
-def _entities(config: Config, *, has_temperature: bool) -> dict[str, dict[str, Any]]:
+def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Every entity by its key. One that is not to be had holds its platform alone, which removes an older one."""
     mqtt, topics = config.mqtt, Topics(config.mqtt.topic_prefix, config.device.name)
     status, telemetry = topics.status, topics.telemetry
@@ -219,10 +225,11 @@ def _entities(config: Config, *, has_temperature: bool) -> dict[str, dict[str, A
         absent.append("last_crop")
     if not mqtt.accept_commands:
         absent.append("pause")
-    for camera in config.cameras:
+    removed = list(removed_cameras)
+    for camera in [*config.cameras, *removed]:
         of_camera = _entities_of_camera(topics, camera, figure=figure)
         entities |= {_key_of(camera, key): entity for key, entity in of_camera.items()}
-        absent += [_key_of(camera, key) for key in of_camera if key in absent]
+        absent += [_key_of(camera, key) for key in of_camera if key in absent or camera in removed]
     return entities | {key: {"platform": entities[key]["platform"]} for key in absent}
 
 

@@ -1,6 +1,7 @@
-"""Retained topics: under which names may the broker keep something of this device?
+"""Retained topics: under which names may the broker, or Home Assistant, keep something of this device?
 
-A device that is renamed would stay at the broker, and in Home Assistant, under its old name for ever.
+A device that is renamed would stay at the broker, and in Home Assistant, under its old name for ever; and so would, in
+Home Assistant, a camera that is no longer in the configuration.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_MODE = 0o600
-# A device has two; more than this is no file of ours.
-MOST_TOPICS = 100
+# A device has two topics, and one a camera; more names than this are no file of ours.
+MOST_NAMES = 100
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +42,29 @@ class RetainedTopics:
         self._write()
 
     def _write(self) -> None:
-        try:
-            make_folder(self._file.parent)
-            write_whole(self._file, json.dumps([*self._current, *self.stale]).encode(), mode=FILE_MODE)
-        except OSError as error:
-            log.warning("%s: after a renaming the old name stays at the broker: %s", self._file, error.strerror)
+        _write(self._file, [*self._current, *self.stale])
+
+
+def removed_cameras(file: Path, *, current: Iterable[str]) -> list[str]:
+    """Give the cameras of earlier configurations, the newest first; none where the file is missing or damaged."""
+    now = set(current)
+    return [camera for camera in _read(file) if camera not in now]
+
+
+def remember_cameras(file: Path, *, current: Iterable[str]) -> None:
+    """Add the cameras of this configuration to those of earlier ones."""
+    now = list(current)
+    known = [*now, *removed_cameras(file, current=now)][:MOST_NAMES]
+    if set(known) != set(_read(file)):
+        _write(file, known)
+
+
+def _write(file: Path, names: list[str]) -> None:
+    try:
+        make_folder(file.parent)
+        write_whole(file, json.dumps(names).encode(), mode=FILE_MODE)
+    except OSError as error:
+        log.warning("%s: an old name may stay at the broker or in Home Assistant: %s", file, error.strerror)
 
 
 def _read(file: Path) -> list[str]:
@@ -55,4 +74,4 @@ def _read(file: Path) -> list[str]:
         return []
     if not isinstance(known, list):
         return []
-    return [topic for topic in known[:MOST_TOPICS] if isinstance(topic, str) and topic]
+    return [name for name in known[:MOST_NAMES] if isinstance(name, str) and name]

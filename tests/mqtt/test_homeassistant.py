@@ -11,6 +11,7 @@ from edge_agent.config.model import Config
 from edge_agent.messages.alert import SCHEMA
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.homeassistant import discovery
+from edge_agent.mqtt.retained import MOST_NAMES, remember_cameras, removed_cameras
 
 # https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and the page of each platform.
 DEVICE_KEYS = {"identifiers", "name", "manufacturer", "model", "sw_version"}
@@ -224,6 +225,45 @@ def test_every_camera_has_entities_of_its_own():
     less = entities(cameras=cameras, mqtt={"accept_commands": False, "telemetry_seconds": 0})
     assert all(is_absent(less[f"camera_door_{key}"]) for key in ("pause", "last_crop", "frame_rate"))
     assert not is_absent(less["camera_door_violations"])
+
+
+def test_the_entities_of_a_camera_that_was_removed_are_removed_and_those_of_one_that_came_back_are_not(tmp_path):
+    file = tmp_path / "state" / "cameras.json"
+    for cameras in (["door", "yard"], ["door"], ["gate"]):
+        remember_cameras(file, current=cameras)
+    config = Config.model_validate({"cameras": {"yard": {}, "gate": {}}})
+
+    removed = removed_cameras(file, current=config.cameras)
+    publication = discovery(config, version="0.1.0", has_temperature=True, removed_cameras=removed)
+    found = json.loads(publication.payload)["components"]
+
+    assert removed == ["door"]
+    of_camera = {camera: {key for key in found if key.startswith(f"camera_{camera}_")} for camera in ("door", "yard")}
+    assert {key.removeprefix("camera_door_") for key in of_camera["door"]} == {
+        key.removeprefix("camera_yard_") for key in of_camera["yard"]
+    }
+    assert all(is_absent(found[key]) for key in of_camera["door"])
+    assert not is_absent(found["camera_yard_violations"])
+
+
+def test_the_cameras_that_are_remembered_are_bounded_and_the_newest_stay(tmp_path):
+    file = tmp_path / "cameras.json"
+    for number in range(MOST_NAMES + 5):
+        remember_cameras(file, current=[f"camera-{number}"])
+
+    removed = removed_cameras(file, current=[])
+    assert len(removed) == MOST_NAMES
+    assert removed[0] == f"camera-{MOST_NAMES + 4}"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1, null]", b'{"a": 1}'])
+def test_a_damaged_list_of_cameras_holds_none_and_is_written_anew(tmp_path, content):
+    file = tmp_path / "cameras.json"
+    file.write_bytes(content)
+
+    assert removed_cameras(file, current=["door"]) == []
+    remember_cameras(file, current=["door"])
+    assert removed_cameras(file, current=[]) == ["door"]
 
 
 def test_a_probe_of_the_doctor_changes_no_entity():

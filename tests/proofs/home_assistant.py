@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,7 @@ SETTLE_SECONDS = 5.0
 BROKER_RESTARTED = "Error returned from MQTT server: The connection was lost"
 # Two people without a mask pass in each round of the example.
 LOOP = f"ffmpeg -v error -re -stream_loop -1 -i {EXAMPLE} -c:v mjpeg -q:v 4 -f mjpeg -"
+NOBODY = "ffmpeg -v error -re -f lavfi -i testsrc2=size=320x240:rate=5 -c:v mjpeg -f mjpeg -"
 
 began_at = time.monotonic()
 
@@ -179,6 +181,7 @@ class HomeAssistant:
 PREFIX = "front_door"
 CONDITION = f"sensor.{PREFIX}_condition"
 PAUSE = f"switch.{PREFIX}_pause_entrance"
+OF_REMOVED = f"switch.{PREFIX}_pause_yard"
 
 
 def prove(root: Path, *, restarts: int) -> None:
@@ -192,11 +195,18 @@ def prove(root: Path, *, restarts: int) -> None:
         home.set_up()
         said = stack.enter_context(Subscriber(broker, topic="#", session="proof"))
         mqtt = {"host": "127.0.0.1", "port": broker.port, "publish_crops": True, "telemetry_seconds": 5}
-        cameras = {"entrance": {"source": f"pipe: {LOOP}"}}
+        cameras = {"entrance": {"source": f"pipe: {LOOP}"}, "yard": {"source": f"pipe: {NOBODY}"}}
         config = {**QUICK, "device": {"id": "front-door"}, "cameras": cameras, "mqtt": mqtt}
         agent = stack.enter_context(AgentProcess(folder / "agent", config))
 
         prove_entities(home, said)
+        wait_until(lambda: home.state(OF_REMOVED), "a second camera has entities of its own")
+        agent.configure({**config, "cameras": {"entrance": cameras["entrance"]}})
+        assert agent.process is not None
+        agent.process.send_signal(signal.SIGHUP)
+        wait_until(
+            lambda: not [name for name in home.states() if "yard" in name], "a camera that is removed has no entity"
+        )
         prove_pause(home, said)
         time.sleep(SETTLE_SECONDS)
         before = len(notified(said))
