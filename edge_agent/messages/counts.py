@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from edge_agent.messages.message import Count, Kind, Part, QueuedMessage, Timestamp
+from edge_agent.messages.message import Count, Kind, Part, Timestamp, TitledMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,7 @@ class CountedPeriod:
     cameras: Mapping[str, PeopleCounts]
 
 
-class CountsMessage(QueuedMessage):
+class CountsMessage(TitledMessage):
     """Sent when an hour, or a day of the device's clock, is over; no person is told from another."""
 
     kind: ClassVar[Kind] = "counts"

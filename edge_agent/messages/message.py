@@ -81,6 +81,15 @@ class QueuedMessage(Message):
     )
 
 
+class TitledMessage(QueuedMessage):
+    """A message about the whole device, with what people call it and its cameras."""
+
+    device_title: str = Field(default="", description="What people call the device; its name where it has no title")
+    camera_titles: dict[str, str] = Field(
+        default_factory=dict, description="What people call each camera, by its name; the name where it has no title"
+    )
+
+
 def is_historical(waited_seconds: float | None) -> bool:
     """Whether a message that waited for so long is history; None: since before the machine was started.
 

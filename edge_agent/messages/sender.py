@@ -106,6 +106,7 @@ class Sender:
             sequence=sequence,
             when=when,
             clock_synchronised=clock_synchronised,
+            **self._all_titles(),
             period=period.period,
             begin=period.begin,
             end=period.end,
@@ -117,6 +118,9 @@ class Sender:
             "device_title": self.device_title or self.device,
             "camera_title": self.camera_titles.get(camera, camera),
         }
+
+    def _all_titles(self) -> dict[str, Any]:
+        return {"device_title": self.device_title or self.device, "camera_titles": dict(self.camera_titles)}
 
     def telemetry(
         self,
@@ -135,5 +139,6 @@ class Sender:
             sequence=sequence,
             when=when,
             clock_synchronised=clock_synchronised,
+            **self._all_titles(),
             **dict(figures),
         )

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from edge_agent.messages.alert import Model  # noqa: TC001  (pydantic reads it)
 from edge_agent.messages.counts import PeopleCounts  # noqa: TC001  (pydantic reads it)
-from edge_agent.messages.message import Count, Kind, Part, QueuedMessage
+from edge_agent.messages.message import Count, Kind, Part, TitledMessage
 
 SCHEMA: Final = "maskwatch.telemetry/1"
 RATE_DIGITS = 2
@@ -112,7 +112,7 @@ class Figures(Part):
     versions: dict[str, str] = Field(description="Of maskwatch, python and the runtime of the models")
 
 
-class TelemetryMessage(QueuedMessage, Figures):
+class TelemetryMessage(TitledMessage, Figures):
     """Counts are those since the agent's start, latencies those since the last telemetry."""
 
     kind: ClassVar[Kind] = "telemetry"

@@ -227,7 +227,8 @@ def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterabl
         absent.append("pause")
     removed = list(removed_cameras)
     for camera in [*config.cameras, *removed]:
-        of_camera = _entities_of_camera(topics, camera, figure=figure)
+        title = config.camera_titles.get(camera, camera)
+        of_camera = _entities_of_camera(topics, camera, title=title, figure=figure)
         entities |= {_key_of(camera, key): entity for key, entity in of_camera.items()}
         absent += [_key_of(camera, key) for key in of_camera if key in absent or camera in removed]
     return entities | {key: {"platform": entities[key]["platform"]} for key in absent}
@@ -237,13 +238,15 @@ def _key_of(camera: str, key: str) -> str:
     return f"camera_{camera}_{key}"
 
 
-def _entities_of_camera(topics: Topics, camera: str, *, figure: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _entities_of_camera(
+    topics: Topics, camera: str, *, title: str, figure: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
     """What there is for each camera: the keys are those of the device where both have it."""
     name = json.dumps(camera)
     return {
         "violations": {
             "platform": "binary_sensor",
-            "name": f"No mask at {camera}",
+            "name": f"No mask at {title}",
             "icon": "mdi:account-alert",
             "state_topic": topics.violations(camera),
             "value_template": _of(VIOLATIONS, "{{ 'ON' if value_json.violations else 'OFF' }}"),
@@ -251,13 +254,24 @@ def _entities_of_camera(topics: Topics, camera: str, *, figure: dict[str, Any]) 
         },
         "last_crop": {
             "platform": "image",
-            "name": f"Last crop at {camera}",
+            "name": f"Last crop at {title}",
             "image_topic": topics.last_crop(camera),
             "content_type": JPEG,
         },
+        "people_today": {
+            **figure,
+            "name": f"People today at {title}",
+            "icon": "mdi:account-multiple",
+            "state_class": "total_increasing",
+            "value_template": _of(
+                TELEMETRY,
+                f"{{% set people = value_json.cameras[{name}].people_today %}}"
+                "{{ people.with_mask + people.without_mask + people.mask_worn_incorrectly + people.undecided }}",
+            ),
+        },
         "frame_rate": {
             **figure,
-            "name": f"Frame rate of {camera}",
+            "name": f"Frame rate of {title}",
             "icon": "mdi:speedometer",
             "unit_of_measurement": "fps",
             "state_class": "measurement",
@@ -266,7 +280,7 @@ def _entities_of_camera(topics: Topics, camera: str, *, figure: dict[str, Any]) 
         },
         "pause": {
             "platform": "switch",
-            "name": f"Pause {camera}",
+            "name": f"Pause {title}",
             "icon": "mdi:pause-circle",
             "command_topic": topics.command("pause"),
             "payload_on": json.dumps({"camera": camera, "on": True}),

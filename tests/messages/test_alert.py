@@ -111,3 +111,13 @@ def test_titles_are_those_of_the_configuration_and_keys_stay():
     assert (message["device"], message["camera"]) == ("lobby", "entrance")
     assert (message["device_title"], message["camera_title"]) == ("Library", "Main entrance")
     check(message)
+
+
+@pytest.mark.parametrize("kind", ["counts", "telemetry"])
+def test_messages_of_the_whole_device_have_the_titles_of_all_cameras(kind):
+    assert a_message(kind, WHEN).as_json()["device_title"] == SENDER.device
+    sender = replace(SENDER, device_title="Library", camera_titles={"entrance": "Main entrance"})
+    message = a_message(kind, WHEN, sender=sender).as_json()
+
+    assert message["device"] == "lobby"
+    assert (message["device_title"], message["camera_titles"]) == ("Library", {"entrance": "Main entrance"})

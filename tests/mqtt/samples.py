@@ -96,7 +96,13 @@ def figures() -> Figures:
 
 
 def a_message(
-    kind: Kind = "alert", when: datetime | None = None, *, sequence: int = 1, crop: Crop | None = None, **changes: Any
+    kind: Kind = "alert",
+    when: datetime | None = None,
+    *,
+    sequence: int = 1,
+    crop: Crop | None = None,
+    sender: Sender = SENDER,
+    **changes: Any,
 ) -> QueuedMessage:
     """A message of a kind that arose now, or then."""
     arose = when or datetime.now(timezone.utc)
@@ -104,18 +110,18 @@ def a_message(
     message: QueuedMessage
     match kind:
         case "alert":
-            message = SENDER.alert(an_alert(arose), crop=crop, crop_error="" if crop else "the disk is full", **told)
+            message = sender.alert(an_alert(arose), crop=crop, crop_error="" if crop else "the disk is full", **told)
         case "resolved":
             resolved = Resolved(
                 uuid7(arose), an_alert(arose).verdict.track, "without_mask", "left", arose, arose, 12.3456
             )
-            message = SENDER.resolved(resolved, id=uuid7(arose), **told)
+            message = sender.resolved(resolved, id=uuid7(arose), **told)
         case "counts":
             hour = arose.replace(minute=0, second=0, microsecond=0)
             people = CountedPeriod("hour", hour - timedelta(hours=1), hour, {"door": PeopleCounts(with_mask=3)})
-            message = SENDER.counts(people, id=uuid7(arose), when=arose, **told)
+            message = sender.counts(people, id=uuid7(arose), when=arose, **told)
         case "telemetry":
-            message = SENDER.telemetry(figures(), id=uuid7(arose), when=arose, **told)
+            message = sender.telemetry(figures(), id=uuid7(arose), when=arose, **told)
     return message.model_copy(update=changes)
 
 

@@ -4,11 +4,13 @@ import json
 import re
 from pathlib import Path
 
+import jinja2
 import pytest
 import yaml
 
 from edge_agent.config.model import Config
 from edge_agent.messages.alert import SCHEMA
+from edge_agent.messages.counts import PeopleCounts
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.homeassistant import discovery
 from edge_agent.mqtt.retained import MOST_NAMES, remember_cameras, removed_cameras
@@ -223,7 +225,7 @@ def test_every_camera_has_entities_of_its_own():
         )
         assert found[f"camera_{camera}_frame_rate"]["state_topic"] == "maskwatch/front-door/telemetry"
     less = entities(cameras=cameras, mqtt={"accept_commands": False, "telemetry_seconds": 0})
-    assert all(is_absent(less[f"camera_door_{key}"]) for key in ("pause", "last_crop", "frame_rate"))
+    assert all(is_absent(less[f"camera_door_{key}"]) for key in ("pause", "last_crop", "frame_rate", "people_today"))
     assert not is_absent(less["camera_door_violations"])
 
 
@@ -264,6 +266,22 @@ def test_a_damaged_list_of_cameras_holds_none_and_is_written_anew(tmp_path, cont
     assert removed_cameras(file, current=["door"]) == []
     remember_cameras(file, current=["door"])
     assert removed_cameras(file, current=[]) == ["door"]
+
+
+def test_entities_of_a_camera_are_named_by_its_title():
+    found = entities(cameras={"door": {"title": "Main entrance"}}, mqtt={"publish_crops": True})
+
+    of_camera = {key.removeprefix("camera_door_"): one["name"] for key, one in found.items() if "camera_door" in key}
+    assert set(of_camera) == {"violations", "last_crop", "people_today", "frame_rate", "pause"}
+    assert all("Main entrance" in name for name in of_camera.values())
+
+
+def test_people_of_a_camera_are_all_who_have_left_it():
+    template = entities(cameras={"door": {}})["camera_door_people_today"]["value_template"]
+    counts = PeopleCounts(with_mask=58, without_mask=4, mask_worn_incorrectly=2, undecided=3, changed=1)
+    telemetry = {"schema": "maskwatch.telemetry/1", "cameras": {"door": {"people_today": counts.model_dump()}}}
+
+    assert jinja2.Template(template).render(value_json=telemetry) == str(counts.people)
 
 
 def test_a_probe_of_the_doctor_changes_no_entity():
