@@ -18,7 +18,7 @@ from edge_agent.diagnosis.checks import checks_of
 from edge_agent.diagnosis.device import look_at_device
 from edge_agent.diagnosis.exposure import look_at_exposure
 from edge_agent.diagnosis.finding import Finding, worst_first
-from edge_agent.diagnosis.groups import look_at_groups, who_watches
+from edge_agent.diagnosis.groups import look_at_gpio_chips, look_at_groups, who_watches
 from edge_agent.diagnosis.service import ask_systemd, look_at_service, with_state_of
 from edge_agent.diagnosis.system import System, look_at_system
 from edge_agent.errors import AgentError, ConfigError
@@ -76,6 +76,7 @@ def examine(
     findings = [Finding("configuration", "ok", str(file or "the defaults"))]
     findings += _check_parts(config, progress)
     findings += look_at_groups(config, who_watches(service), root=root)
+    findings += look_at_gpio_chips(config, service, root=root)
     findings += look_at_certificates(config, now=now)
     findings += look_at_exposure(config, file=file)
     findings += look_at_device(config, system, machine)

@@ -1,4 +1,4 @@
-"""Groups: may the user that the agent runs as open its cameras, and the pins of its signals?
+"""Groups: may the agent open its cameras, and the pins of its signals, as the user and in the unit that it runs in?
 
 That root or the current user may open them proves nothing for the service, which runs as a user of its own.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.config.model import named_source
 from edge_agent.diagnosis.finding import Finding
+from edge_agent.diagnosis.service import UNIT
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 # What a Raspberry Pi's ribbon camera is: its parts, and the memory that pictures are handed over in.
 RIBBON_CAMERA = ("dev/media*", "dev/video*", "dev/dma_heap/*")
+GPIO_CHIPS = "char-gpiochip"
+DROP_IN = Path(f"/etc/systemd/system/{UNIT}.d/signals.conf")
+DROP_IN_TEXT = rf"[Service]\nSupplementaryGroups=gpio\nDeviceAllow={GPIO_CHIPS} rw\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,26 @@ def look_at_groups(config: Config, watcher: Watcher, *, root: Path = Path("/")) 
         )
     if files and not closed:
         yield Finding("groups", "ok", f"{watcher.name}, who runs the agent, may open {', '.join(map(str, files))}")
+
+
+def look_at_gpio_chips(config: Config, service: Service | None, *, root: Path = Path("/")) -> Iterator[Finding]:
+    """Judge whether the unit lets the chips of signals through, whatever their groups are."""
+    if service is None or service.devices is None:
+        return
+    closed = [
+        file
+        for file in sorted(_gpio_files(config.signals, root))
+        if GPIO_CHIPS not in service.devices and f"/{file.relative_to(root)}" not in service.devices
+    ]
+    if closed:
+        yield Finding(
+            "devices of the service",
+            "wrong",
+            f"{UNIT}: its DeviceAllow= keeps {', '.join(map(str, closed))} from the agent",
+            f"sudo mkdir -p {DROP_IN.parent} && printf '{DROP_IN_TEXT}' | sudo tee {DROP_IN} && "
+            "sudo systemctl daemon-reload && sudo systemctl restart edge-agent",
+            ConfigError.exit_code,
+        )
 
 
 def _device_files(source: str, root: Path) -> Iterator[Path]:

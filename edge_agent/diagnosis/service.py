@@ -32,6 +32,8 @@ PROPERTIES = (
     "StatusText",
     "User",
     "SupplementaryGroups",
+    "DevicePolicy",
+    "DeviceAllow",
 )
 
 
@@ -49,12 +51,17 @@ class Service:
     status: str
     user: str
     groups: str
+    devices: tuple[str, ...] | None = None
+    """Kinds and files of devices that the unit lets through, as `char-gpiochip`; None: all."""
 
 
 def ask_systemd() -> Service | None:
     """Ask for the unit's state; None where it is not installed, or systemd does not run this machine."""
     answer = _answer_of("systemctl", "show", UNIT, f"--property={','.join(PROPERTIES)}")
-    said = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+    lines = [(name, value) for name, found, value in (line.partition("=") for line in answer.splitlines()) if found]
+    said = dict(lines)
+    # A line for each of them.
+    devices = tuple(value.split()[0] for name, value in lines if name == "DeviceAllow" and value)
     if said.get("LoadState", "not-found") == "not-found":
         return None
     return Service(
@@ -68,6 +75,7 @@ def ask_systemd() -> Service | None:
         status=said.get("StatusText", ""),
         user=said.get("User", ""),
         groups=said.get("SupplementaryGroups", ""),
+        devices=devices if devices or said.get("DevicePolicy", "auto") != "auto" else None,
     )
 
 

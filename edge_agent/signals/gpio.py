@@ -31,8 +31,9 @@ def open_factory(chip: int | None) -> Any:
         # Read by lgpio when it is imported: it puts a pipe there, else into whatever folder the process is in.
         os.environ["LG_WD"] = tempfile.mkdtemp(prefix="maskwatch-lgpio-")
     try:
-        from gpiozero.exc import GPIOZeroError
-        from gpiozero.pins.lgpio import LGPIOFactory
+        with _same_folder():
+            from gpiozero.exc import GPIOZeroError
+            from gpiozero.pins.lgpio import LGPIOFactory
     except ImportError as error:
         raise ConfigError(
             f"signals: {error.name} is missing; install it with pip install 'maskwatch[signals]'"
@@ -45,6 +46,17 @@ def open_factory(chip: int | None) -> Any:
     # lgpio.error, which is no other kind.
     except Exception as error:
         raise ConfigError(f"signals.chip: {_why_closed(chip)}: {error}; see {DOCUMENT}") from error
+
+
+@contextmanager
+def _same_folder() -> Iterator[None]:
+    """Stay in the folder of the process: lgpio leaves it when it is imported, and relative paths would go astray."""
+    folder = os.open(".", os.O_PATH)
+    try:
+        yield
+    finally:
+        os.fchdir(folder)
+        os.close(folder)
 
 
 def _why_closed(chip: int | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -12,7 +14,8 @@ import pytest
 
 from edge_agent.config.load import load_config
 from edge_agent.config.model import Config, SignalsConfig
-from edge_agent.diagnosis.groups import Watcher, look_at_groups
+from edge_agent.diagnosis.groups import Watcher, look_at_gpio_chips, look_at_groups
+from edge_agent.diagnosis.service import ask_systemd
 from edge_agent.diagnosis.signals import look_at_signals
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.signals.gpio import open_factory, open_pins
@@ -93,10 +96,30 @@ def test_a_pin_that_another_process_holds_is_waited_for(factory, said):
         open_pins(CONFIG, open_factory=lambda _chip: factory).__enter__()
 
 
+@pytest.mark.skipif(importlib.util.find_spec("lgpio") is None, reason="needs the extra 'signals'")
 def test_a_board_or_chip_that_is_none_is_said_in_one_message():
-    pytest.importorskip("lgpio", reason="needs the extra 'signals'")
     with pytest.raises(ConfigError, match="signals"):
         open_factory(63)
+
+
+def test_the_process_stays_in_its_folder_though_lgpio_leaves_it(tmp_path):
+    """As lgpio 0.2.2 does it: relative paths of the configuration would go astray."""
+    (tmp_path / "lgpio.py").write_text("import os\nos.chdir(os.environ['LG_WD'])\ndef __getattr__(_): return 0\n")
+    code = (
+        "import os; from edge_agent.errors import ConfigError; from edge_agent.signals.gpio import open_factory; "
+        "before = os.getcwd()\ntry: open_factory(63)\n"
+        "except ConfigError: print(os.getcwd() == before, 'LG_WD' in os.environ)"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert said.stdout == "True True\n"
 
 
 @pytest.mark.parametrize(
@@ -124,20 +147,55 @@ def test_the_doctor_names_chip_and_pins_and_who_holds_one(factory):
         look_at_signals(CONFIG, open_factory=lambda _chip: factory, holder_of=lambda _chip, _pin: "w1")
 
 
-def test_the_doctor_asks_for_the_group_of_the_chips(tmp_path):
+@pytest.fixture
+def chips(tmp_path):
+    """Two chips of a machine below this folder."""
     (tmp_path / "dev").mkdir()
     for name in ("gpiochip0", "gpiochip4"):
         (tmp_path / "dev" / name).touch()
         (tmp_path / "dev" / name).chmod(0o660)
+    return tmp_path
+
+
+def test_the_doctor_asks_for_the_group_of_the_chips(chips):
     stranger = Watcher("maskwatch", user=54_321, groups=frozenset({54_322}), is_service=True)
 
     def closed(**signals):
         config = Config.model_validate({"cameras": {"a": {"source": "x.mp4"}}, "signals": signals})
-        return [finding.message for finding in look_at_groups(config, stranger, root=tmp_path)]
+        return [finding.message for finding in look_at_groups(config, stranger, root=chips)]
 
     assert closed() == []
     assert len(closed(violation={"pin": 17})) == 2
     assert len(closed(violation={"pin": 17}, chip=4)) == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "closed"),
+    [
+        (["DevicePolicy=auto"], 0),
+        (["DevicePolicy=closed"], 1),
+        (["DevicePolicy=closed", "DeviceAllow=char-media rw", "DeviceAllow=char-video4linux rw"], 1),
+        (["DevicePolicy=auto", "DeviceAllow=char-media rw"], 1),
+        (["DevicePolicy=closed", "DeviceAllow=char-gpiochip rw", "DeviceAllow=char-media rw"], 0),
+        (["DevicePolicy=closed", "DeviceAllow=/dev/gpiochip0 rw", "DeviceAllow=/dev/gpiochip4 rw"], 0),
+        (["DevicePolicy=closed", "DeviceAllow=/dev/gpiochip0 rw"], 1),
+    ],
+)
+def test_the_doctor_names_chips_that_the_unit_keeps_from_the_agent(chips, monkeypatch, lines, closed):
+    said = "\n".join(["LoadState=loaded", *lines])
+    program = chips / "systemctl"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(chips), prepend=":")
+    config = Config.model_validate({"cameras": {"a": {"source": "x.mp4"}}, "signals": {"violation": {"pin": 17}}})
+
+    findings = list(look_at_gpio_chips(config, ask_systemd(), root=chips))
+
+    assert [finding.exit_code for finding in findings] == [78] * closed
+    assert all("DeviceAllow=char-gpiochip rw" in finding.fix for finding in findings)
+    assert not list(
+        look_at_gpio_chips(config.model_copy(update={"signals": SignalsConfig()}), ask_systemd(), root=chips)
+    )
 
 
 @pytest.mark.skipif(not SIM.is_dir(), reason="needs a kernel with gpio-sim: modprobe gpio-sim, as root")
