@@ -175,7 +175,12 @@ class Device:
             topic = self._topics.alerts if isinstance(message, AlertMessage) else self._topics.resolved
             if not self._in_flight:
                 self._answered_at = at
-            number = self.client.publish(topic, message.payload(), qos=1).mid
+            client = self.client
+            number = client.publish(topic, message.payload(), qos=1).mid
+            if self.client is not client:
+                # The connection was lost in this very moment, and its numbers are another client's now.
+                self._outbox.appendleft(message)
+                return None
             self._in_flight[number] = _InFlight(message, at)
             self._tally.sent += 1
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -77,6 +77,27 @@ def test_what_is_in_flight_when_a_connection_is_lost_is_sent_again_in_order():
 
     assert list(one._outbox) == made
     assert one.waiting == 3
+
+
+def test_what_is_just_being_sent_when_a_connection_is_lost_is_sent_again(monkeypatch: pytest.MonkeyPatch):
+    one = device()
+    made = [one.arise() for _ in range(3)]
+    publish, sent = one.client.publish, 0
+
+    def lose_the_second(*arguments: Any, **keys: Any) -> Any:
+        nonlocal sent
+        sent += 1
+        if sent == 2:
+            # paho writes at once, and says from within that the connection is gone.
+            one.lost()
+        return publish(*arguments, **keys)
+
+    monkeypatch.setattr(one.client, "publish", lose_the_second)
+
+    one.pump(at=100.0)
+
+    assert sorted(message.id for message in one._outbox) == [message.id for message in made]
+    assert not one._in_flight
 
 
 def test_a_hostname_without_a_port_is_refused():
