@@ -1,1 +1,1 @@
-"""The bridge: the local socket over which the console's process asks the agent."""
+"""The bridge: the local socket over which other processes of the device ask the agent."""

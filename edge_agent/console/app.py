@@ -15,11 +15,11 @@ from starlette.routing import Mount, Route, compile_path
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
+from edge_agent.bridge.client import UnansweredError
 from edge_agent.console import login, pages, sockets
 from edge_agent.console.api import Api
 from edge_agent.console.auth import PROGRAM_PATHS
 from edge_agent.console.base_path import BasePath
-from edge_agent.console.client import UnansweredError
 from edge_agent.console.middleware import Middleware
 from edge_agent.console.monitoring import Monitoring
 from edge_agent.console.worker import BusyError

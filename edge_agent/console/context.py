@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.alerts.history import AlertHistory
+    from edge_agent.bridge.client import AgentClient
     from edge_agent.config.model import ConsoleConfig, DisplayConfig
     from edge_agent.console.auth import Auth
-    from edge_agent.console.client import AgentClient
     from edge_agent.console.inference import Inference
     from edge_agent.console.live import Live
     from edge_agent.console.new_alerts import NewAlerts

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from starlette.exceptions import HTTPException
 from starlette.routing import Route, WebSocketRoute
 
-from edge_agent.console.client import UnansweredError
+from edge_agent.bridge.client import UnansweredError
 from edge_agent.console.live import WIDTHS_PX, now
 from edge_agent.console.sockets import LOGGED_OUT, ClosedError, a_place, receive_json, send, serve_both
 from edge_agent.console.worker import BusyError

@@ -21,8 +21,8 @@ from edge_agent.vision.detection import PLACE_DIGITS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from edge_agent.bridge.client import AgentClient
     from edge_agent.bridge.protocol import AnnotatedFace
-    from edge_agent.console.client import AgentClient
     from edge_agent.console.worker import Worker
 
 MOST_PER_SECOND = 8

@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
+from edge_agent.bridge.client import UnansweredError
 from edge_agent.console import schemas
 from edge_agent.console.api import bytes_of, problems, security
-from edge_agent.console.client import UnansweredError
 from edge_agent.console.context import Context
 from edge_agent.console.prometheus import metrics_text
 

@@ -6,10 +6,10 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from edge_agent.alerts.history import AlertHistory
+from edge_agent.bridge.client import AgentClient
 from edge_agent.bridge.protocol import SOCKET_NAME
 from edge_agent.console.app import build
 from edge_agent.console.auth import Auth, read_secrets
-from edge_agent.console.client import AgentClient
 from edge_agent.console.context import Context
 from edge_agent.console.inference import Inference
 from edge_agent.console.live import Live, now

@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
+from edge_agent.bridge.client import UnansweredError
 from edge_agent.console.alert_view import alert_as_json
-from edge_agent.console.client import UnansweredError
 from edge_agent.console.live import WIDTHS_PX, now
 from edge_agent.console.new_alerts import since
 from edge_agent.console.uploads import check_kind

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_agent.bridge.client import AgentClient, UnansweredError
 from edge_agent.bridge.protocol import AnnotatedFace, FrameReply
-from edge_agent.console.client import AgentClient, UnansweredError
 from edge_agent.console.live import MOST_PER_SECOND, Live
 from edge_agent.console.worker import Worker
 from edge_agent.vision.images import decode_picture

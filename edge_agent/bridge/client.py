@@ -1,4 +1,4 @@
-"""The client: how does the console ask the agent, and what if there is none?"""
+"""The client: how do other processes ask the agent, and what if there is none?"""
 
 from __future__ import annotations
 

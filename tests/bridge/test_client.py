@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.bridge import client
+from edge_agent.bridge.client import AgentClient, UnansweredError
 from edge_agent.bridge.protocol import SOCKET_NAME
-from edge_agent.console import client
-from edge_agent.console.client import AgentClient, UnansweredError
 from tests.console.served import OVERVIEW, a_bridge, a_config
 
 
