@@ -72,7 +72,7 @@ test: packages .venv-dev/.installed .venv-opencv5/.installed ## Install what the
 # Later versions of backports-strenum, which LiteRT asks for, are for Python 3.10 alone, and uv reads no upper bounds of Python.
 update-requirements: .venv-matrix/.installed ## Pin what deploy/install.sh installs, by version and hash, in deploy/requirements.txt
 	@printf '%s\n' 'setuptools>=77' 'backports-strenum<1.3' | .venv-matrix/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
-		--no-header --no-annotate --only-binary :all: --extra console --extra encrypt pyproject.toml - \
+		--no-header --no-annotate --only-binary :all: --extra console --extra encrypt --extra rollout pyproject.toml - \
 		--output-file deploy/requirements.txt
 
 packages: ## Check the Debian packages that the tests need; as root, or with sudo, install what is missing

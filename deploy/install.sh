@@ -51,7 +51,7 @@ if command -v dpkg-query >/dev/null &&
 fi
 
 if [[ $uninstall == yes ]]; then
-    for service in maskwatch-console edge-agent; do
+    for service in maskwatch-rollout maskwatch-console edge-agent; do
         [[ ! -e /etc/systemd/system/$service.service ]] || step systemctl disable --now "$service.service"
         step rm -f "/etc/systemd/system/$service.service"
     done
@@ -91,8 +91,9 @@ if [[ ! -e /etc/maskwatch/config.yaml ]]; then
 fi
 step install -m 644 "$checkout/deploy/edge-agent.service" /etc/systemd/system/edge-agent.service
 step install -m 644 "$checkout/deploy/maskwatch-console.service" /etc/systemd/system/maskwatch-console.service
+step install -m 644 "$checkout/deploy/maskwatch-rollout.service" /etc/systemd/system/maskwatch-rollout.service
 step systemctl daemon-reload
 step systemctl enable edge-agent.service
 # Only what runs is started again: a new device has to be told first what to watch.
-step systemctl --no-block try-restart edge-agent.service maskwatch-console.service
+step systemctl --no-block try-restart edge-agent.service maskwatch-console.service maskwatch-rollout.service
 echo "edit /etc/maskwatch/config.yaml, then: systemctl start edge-agent; for the page: systemctl enable --now maskwatch-console"

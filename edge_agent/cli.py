@@ -32,6 +32,7 @@ COMMANDS = (
     "alerts",
     "counts",
     "models",
+    "rollout",
 )
 """Modules of edge_agent.commands in the order of --help."""
 INTERRUPTED = 130

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.people import hour_of
 from edge_agent.governor import COOLED_CELSIUS
-from edge_agent.host.clock import boot_id
+from edge_agent.host.clock import boot_id, run_id
 from edge_agent.host.stats import has_free_inodes
 from edge_agent.messages.counts import PeopleCounts
 from edge_agent.messages.status import Reason, running, state_for
@@ -35,6 +35,7 @@ from edge_agent.messages.topics import Topics
 from edge_agent.messages.violations import ViolationsMessage
 from edge_agent.mqtt.homeassistant import discovery, is_birth
 from edge_agent.mqtt.publication import Publication, status_publication
+from edge_agent.rollout.installation import read_rollout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from edge_agent.mqtt.client import Message
     from edge_agent.mqtt.publisher import Publisher
     from edge_agent.pauses import Pauses
+    from edge_agent.rollout.installation import Rollout
     from edge_agent.webhooks.delivery import WebhookDelivery
 
 log = logging.getLogger(__name__)
@@ -232,6 +234,7 @@ class StatusReporter:
             "telemetry": self.figures(at=at, when=when).as_json(),
             "is_watching": is_watching,
             "is_ready": self._health.has_begun,
+            "run_id": run_id(),
         }
 
     def reasons(self, *, at: float) -> Iterator[Reason]:
@@ -241,6 +244,7 @@ class StatusReporter:
         yield from self._about_cameras(at=at)
         yield from self._about_delivery(at=at)
         yield from self._about_the_machine()
+        yield from self._about_the_rollout()
 
     def figures(self, *, at: float, when: datetime) -> Figures:
         """Give all figures; rates and latencies are those since telemetry was last sent."""
@@ -290,6 +294,7 @@ class StatusReporter:
             ),
             machine=MachineFigures.model_validate(asdict(self._machine_state)),
             models=self._models,
+            rollout=rollout.figures(group=self._config.rollout.group) if (rollout := self._rollout()) else None,
             versions=dict(self._versions),
         )
 
@@ -382,6 +387,16 @@ class StatusReporter:
             yield Reason(
                 code="crops_not_kept", text=f"pictures of alerts cannot be kept in {folder}: see 'edge-agent doctor'"
             )
+
+    def _about_the_rollout(self) -> Iterator[Reason]:
+        rollout = self._rollout()
+        if rollout is not None and rollout.state == "rejected":
+            text = f"model {rollout.model or 'of the configuration'} is rejected: {rollout.reason}"
+            yield Reason(code="model_rejected", text=text)
+
+    def _rollout(self) -> Rollout | None:
+        """How the roll-out goes; the file is a few hundred bytes, and mostly in memory."""
+        return read_rollout(self._config.models_folder) if self._config.rollout.url else None
 
     def _about_the_machine(self) -> Iterator[Reason]:
         state = self._machine_state

@@ -30,7 +30,7 @@ from edge_agent.decision.people import PeopleCounter
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.sequential_test import SequentialTest
 from edge_agent.decision.tracker import Tracker
-from edge_agent.errors import UnavailableError
+from edge_agent.errors import ModelError, UnavailableError
 from edge_agent.governor import Governor
 from edge_agent.health import Health
 from edge_agent.host.atomic_files import make_folder
@@ -360,13 +360,21 @@ def open_mask_classifier(config: Config, *, checked: bool = False) -> MaskClassi
     Raises:
         ModelError: the model or its card is missing or does not fit.
     """
-    return open_classifier(
-        config.mask_model,
-        runtime=config.runtime,
-        threads=config.threads,
-        labels=config.masks.labels,
-        checked=checked,
-    )
+
+    def opened(model: Path) -> MaskClassifier:
+        return open_classifier(
+            model, runtime=config.runtime, threads=config.threads, labels=config.masks.labels, checked=checked
+        )
+
+    model, configured = config.mask_model, config.configured_mask_model
+    if model == configured:
+        return opened(model)
+    try:
+        return opened(model)
+    except ModelError as error:
+        # A model that came from elsewhere must not keep the device from watching; the roll-out sees what runs.
+        log.error("%s; using %s", error, configured)  # noqa: TRY400  (the message says it all)
+        return opened(configured)
 
 
 def detector_model(config: Config) -> Model | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.errors import AgentError
 from edge_agent.foreign_text import SafeArgumentParser, safe_lines
 from edge_agent.host.systemd import log_handler
-from fleet.commands import dead_letters, doctor, ingest, init, notify, simulate, web
+from fleet.commands import dead_letters, doctor, ingest, init, notify, rollout, simulate, web
 
 if TYPE_CHECKING:
     import argparse
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"maskwatch {version('maskwatch')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (ingest, web, notify, init, doctor, dead_letters, simulate):
+    for command in (ingest, web, notify, rollout, init, doctor, dead_letters, simulate):
         _add(commands, command)
     return parser
 

@@ -108,6 +108,23 @@ class NotifyConfig(_Section):
     web_url: str = Field("", pattern=r"^(https?://[^\s]+)?$", description="Where people see alerts; empty: no links")
 
 
+class RolloutConfig(_Section):
+    """How a new model comes to the devices."""
+
+    repository: FilePath | None = Field(
+        None, description="Folder of signed models; nginx serves its metadata/ and targets/ to devices"
+    )
+    online_key_file: FilePath | None = Field(
+        None,
+        description="Private key of the server, which signs how far a model has got; those of people never come here",
+    )
+    min_stage_hours: float = Field(24.0, gt=0.0, le=8760.0, description="A stage lasts so long at least")
+    min_accepted_fraction: float = Field(
+        0.9, gt=0.0, le=1.0, description="Of the devices of a stage, so many run the model well before the next begins"
+    )
+    max_rejected_fraction: float = Field(0.1, ge=0.0, le=1.0, description="A stage stops when more have rejected it")
+
+
 class FleetConfig(_Section):
     """Everything."""
 
@@ -123,6 +140,7 @@ class FleetConfig(_Section):
     ingest: IngestConfig = IngestConfig()
     web: WebConfig = WebConfig()
     notify: NotifyConfig = NotifyConfig()
+    rollout: RolloutConfig = RolloutConfig()
 
     @field_validator("site_pattern")
     @classmethod

@@ -78,6 +78,8 @@ FFMPEG_SCHEMES = ("rtmp", "rtmps", "srt", "rtp", "udp", "tcp")
 DecoderName = Literal["auto", "software", "v4l2m2m", "cuda", "vaapi", "qsv", "drm"]
 NAMED_SOURCES = ("pipe", "rpicam", "jetson-csi", "ffmpeg", "picamera2")
 """Sources that are programs or libraries: a name, and behind a colon what it needs to know."""
+MODEL_LINK = "current"
+"""In the folder of the models: the one that the fleet wants."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 """What may stand in an MQTT topic and in a file's name alike."""
 
@@ -821,6 +823,29 @@ class SignalsConfig(_Section):
         return self
 
 
+class RolloutConfig(_Section):
+    """Models from the fleet's repository."""
+
+    url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?#]+[^\s?#/])?$",
+        description="Repository of signed models, followed by edge-agent rollout; empty: none comes from elsewhere",
+    )
+    root_file: FilePath | None = Field(
+        None, description="The repository's root.json, which came with the configuration: what is trusted at first"
+    )
+    group: str = Field("default", pattern=NAME_PATTERN, description="Group of the fleet whose model this device runs")
+    poll_seconds: float = Field(
+        600.0, ge=1.0, le=86_400.0, description="Interval at which it asks, and up to a fifth more"
+    )
+
+    @model_validator(mode="after")
+    def _has_its_root(self) -> RolloutConfig:
+        if self.url and self.root_file is None:
+            raise ValueError("root_file is missing: without it nothing from the url can be trusted")
+        return self
+
+
 class LogConfig(_Section):
     """Logging."""
 
@@ -868,6 +893,10 @@ class Config(_Section):
     signals: SignalsConfig = Field(
         default_factory=SignalsConfig,
         description="Lamp, buzzer or relay at GPIO pins; pip install 'maskwatch[signals]'",
+    )
+    rollout: RolloutConfig = Field(
+        default_factory=RolloutConfig,
+        description="Models from the fleet's repository (edge-agent rollout); pip install 'maskwatch[rollout]'",
     )
     log: LogConfig = Field(default_factory=LogConfig, description="Logging")
 
@@ -962,9 +991,20 @@ class Config(_Section):
         return self.state / "pauses.json"
 
     @property
-    def mask_model(self) -> Path:
-        """The mask classifier to load."""
+    def models_folder(self) -> Path:
+        """Where models of the fleet's repository are."""
+        return self.state / "models"
+
+    @property
+    def configured_mask_model(self) -> Path:
+        """The mask classifier that this file names, or the shipped one."""
         return self.masks.model or shipped("models") / "masks.tflite"
+
+    @property
+    def mask_model(self) -> Path:
+        """The mask classifier to load: what the fleet wants goes before what this file names."""
+        current = self.models_folder / MODEL_LINK / "masks.tflite"
+        return current if self.rollout.url and current.exists() else self.configured_mask_model
 
 
 def shipped(name: str) -> Path:

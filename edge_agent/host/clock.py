@@ -14,15 +14,20 @@ TIME_ERROR = 5
 # struct timex has 208 bytes on 64-bit Linux and less on 32-bit; all zero it asks and changes nothing.
 TIMEX_BYTES = 512
 
-_PROCESS_BOOT_ID = str(uuid.uuid4())
+_PROCESS_ID = str(uuid.uuid4())
 
 
 def boot_id() -> str:
     """Name this run of the machine; a name for this process only where the kernel has none."""
     try:
-        return BOOT_ID_FILE.read_text().strip() or _PROCESS_BOOT_ID
+        return BOOT_ID_FILE.read_text().strip() or _PROCESS_ID
     except OSError:
-        return _PROCESS_BOOT_ID
+        return _PROCESS_ID
+
+
+def run_id() -> str:
+    """Name this process, over reloads of its configuration: another one has another name, also in a container."""
+    return _PROCESS_ID
 
 
 def seconds_since_boot() -> float:

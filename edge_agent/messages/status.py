@@ -32,6 +32,7 @@ ReasonCode: TypeAlias = Literal[
     "refused",
     "duplicate_device",
     "webhook_away",
+    "model_rejected",
     "hot",
     "throttled",
     "slowed",

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from edge_agent.messages.alert import Model  # noqa: TC001  (pydantic reads it)
 from edge_agent.messages.counts import PeopleCounts  # noqa: TC001  (pydantic reads it)
 from edge_agent.messages.message import Count, Kind, Part, TitledMessage
+from edge_agent.messages.rollout import RolloutFigures  # noqa: TC001  (pydantic reads it)
 
 SCHEMA: Final = "maskwatch.telemetry/1"
 RATE_DIGITS = 2
@@ -109,6 +110,9 @@ class Figures(Part):
     outbox: OutboxFigures
     machine: MachineFigures
     models: Models
+    rollout: RolloutFigures | None = Field(
+        default=None, description="The model that the fleet wants; null where rollout.url is not configured"
+    )
     versions: dict[str, str] = Field(description="Of maskwatch, python and the runtime of the models")
 
 

@@ -70,7 +70,9 @@ def test_the_test_on_arm64_says_what_is_missing_and_how_to_get_it(tmp_path):
 def test_service_package_and_installer_put_the_program_in_the_same_place():
     assert f"ExecStart={PROGRAM} run" in text("edge-agent.service")
     assert f"ExecStart={PROGRAM} console" in text("maskwatch-console.service")
-    assert all("maskwatch-console.service" in text(script) for script in ("build-deb", "install.sh"))
+    assert f"ExecStart={PROGRAM} rollout" in text("maskwatch-rollout.service")
+    for unit in ("maskwatch-console.service", "maskwatch-rollout.service"):
+        assert all(unit in text(script) for script in ("build-deb", "install.sh"))
     assert f'"$root{PROGRAM}"' in text("build-deb")
     assert f"ln -sfn {PROGRAM} " in text("install.sh")
 

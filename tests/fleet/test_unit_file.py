@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 UNIT_FILE = DEPLOY / "maskwatch-fleet@.service"
-SERVICES = ("ingest", "web", "notify")
+SERVICES = ("ingest", "web", "notify", "rollout")
 
 
 def test_every_process_is_a_command():

@@ -14,10 +14,12 @@ from edge_agent.config.model import CameraConfig, ConsoleConfig
 from edge_agent.console.server import MOST_BESIDE_VIEWERS
 from edge_agent.errors import ConfigError, ModelError, UnavailableError
 from edge_agent.host.systemd import FEED_SECONDS, PATIENCE_SECONDS
+from edge_agent.rollout.follower import OBSERVE_SECONDS
 from edge_agent.wiring import DRAIN_SECONDS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT_FILE, CONSOLE_UNIT_FILE = DEPLOY / "edge-agent.service", DEPLOY / "maskwatch-console.service"
+ROLLOUT_UNIT_FILE = DEPLOY / "maskwatch-rollout.service"
 MOST_EXPOSED = 2.0
 """What `systemd-analyze security` may say at most; 10 is a service without any walls."""
 
@@ -127,7 +129,7 @@ def test_the_agent_may_ask_whether_the_clock_is_synchronised_and_not_set_it(serv
     assert all_values("CapabilityBoundingSet") == [""]
 
 
-@pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE])
+@pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE, ROLLOUT_UNIT_FILE])
 def test_the_local_socket_s_library_may_set_the_policy_of_its_threads(file):
     # It ends the process otherwise. The last line that names a call counts; realtime stays forbidden.
     lines = all_values("SystemCallFilter", file)
@@ -183,8 +185,17 @@ def test_a_console_whose_port_is_taken_is_started_again_for_as_long_as_it_takes(
     assert " console " in unit["Service"]["ExecStart"]
 
 
+def test_the_roll_out_is_the_agent_s_user_without_its_secrets_and_of_less_weight():
+    agent, rollout = the_unit()["Service"], the_unit(ROLLOUT_UNIT_FILE)["Service"]
+
+    assert (rollout["User"], rollout["Group"], rollout["UMask"]) == (agent["User"], agent["Group"], agent["UMask"])
+    assert not all_values("LoadCredential", ROLLOUT_UNIT_FILE)
+    assert int(agent["CPUWeight"]) > 100 * int(rollout["CPUWeight"])
+    assert int(rollout["WatchdogSec"]) > 2 * OBSERVE_SECONDS
+
+
 @needs_systemd_analyze
-@pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE])
+@pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE, ROLLOUT_UNIT_FILE])
 def test_systemd_finds_little_that_is_exposed(file):
     asked = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(file)]
     said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)
@@ -196,7 +207,7 @@ def test_systemd_finds_little_that_is_exposed(file):
 
 
 @needs_systemd_analyze
-@pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE])
+@pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE, ROLLOUT_UNIT_FILE])
 def test_systemd_understands_every_line(file):
     # It exits with 0 for a key that it does not know, and says so on stderr only.
     asked = ["systemd-analyze", "verify", "--man=no", str(file)]

@@ -1,0 +1,118 @@
+"""`edge-agent rollout`: follow what the fleet wants this device to run."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from contextlib import suppress
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.bridge.client import AgentClient
+from edge_agent.bridge.protocol import SOCKET_NAME
+from edge_agent.commands.options import add_command, configured
+from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.host.systemd import Notifier
+from edge_agent.rollout.examination import examine
+from edge_agent.rollout.follower import OBSERVE_SECONDS, Follower
+from edge_agent.rollout.installation import TRUST, Installation
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from edge_agent.config.model import Config
+    from edge_agent.rollout.repository import Repository
+
+SLOWEST_SECONDS = 1.0
+"""Of a reading, where every frame of a camera is analysed and the next comes when it comes."""
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command."""
+    add_command(
+        commands,
+        "rollout",
+        rollout,
+        summary="run the model that the fleet wants on this device, beside the agent",
+        example="edge-agent rollout --set rollout.url=https://models.example.org",
+    )
+
+
+def rollout(options: argparse.Namespace) -> int:
+    """Follow until SIGTERM or SIGINT."""
+    config = configured(options)
+    if not config.rollout.url:
+        raise ConfigError("rollout.url: not given, so that no model comes from elsewhere; docs/fleet.md describes it")
+    asyncio.run(_follow(config))
+    return 0
+
+
+async def _follow(config: Config) -> None:
+    end, notifier = asyncio.Event(), Notifier()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end.set)
+    agent = AgentClient(config.state / SOCKET_NAME)
+    feeding = asyncio.ensure_future(_feed(notifier))
+    try:
+        follower = open_follower(config, agent)
+        notifier.ready()
+        while not end.is_set():
+            await follower.turn(at=time.monotonic())
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(end.wait(), OBSERVE_SECONDS)
+    except OSError as error:
+        raise UnavailableError(f"{config.models_folder}: {error.strerror or error}") from error
+    finally:
+        feeding.cancel()
+        notifier.stopping()
+        await agent.close()
+
+
+async def _feed(notifier: Notifier) -> None:
+    while True:
+        notifier.alive()
+        await asyncio.sleep(OBSERVE_SECONDS)
+
+
+def open_follower(config: Config, agent: AgentClient) -> Follower:
+    """Build what follows the fleet.
+
+    Raises:
+        ConfigError: TUF is not installed, or the root cannot be read.
+        OSError: the folder of the models cannot be written.
+    """
+    settings = config.rollout
+    try:
+        from edge_agent.rollout.repository import Repository, check_root
+    except ImportError as error:
+        raise ConfigError(f"{error.name} is missing; install it with pip install 'maskwatch[rollout]'") from error
+    if settings.root_file is None:
+        raise AssertionError("checked when it was read: a url has its root")
+    root = check_root(settings.root_file)
+    rates = [camera.detect_fps for camera in config.cameras.values() if camera.detect_fps]
+
+    def open_repository() -> Repository:
+        return Repository(settings.url, folder=config.models_folder / TRUST, root=root)
+
+    def examine_here(model: Path) -> None:
+        examine(
+            model,
+            runtime=config.runtime,
+            threads=config.threads,
+            labels=config.masks.labels,
+            slowest_seconds=1 / max(rates) if rates else SLOWEST_SECONDS,
+        )
+
+    return Follower(
+        Installation(config.models_folder),
+        agent,
+        open_repository=open_repository,
+        examine=examine_here,
+        device=config.device.name,
+        group=settings.group,
+        version=version("maskwatch"),
+        poll_seconds=settings.poll_seconds,
+        at=time.monotonic(),
+    )

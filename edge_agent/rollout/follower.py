@@ -1,0 +1,188 @@
+"""The follower: what does this device do about what its fleet wants, step by step?"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import random
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from edge_agent.bridge.client import UnansweredError
+from edge_agent.errors import ModelError, UnavailableError, in_one_line
+from edge_agent.messages.rollout import wanted_model
+from edge_agent.rollout.installation import Rollout
+from edge_agent.rollout.probation import Probation, sample_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edge_agent.bridge.client import AgentClient
+    from edge_agent.rollout.installation import Installation
+    from edge_agent.rollout.probation import Sample
+    from edge_agent.rollout.repository import Repository
+
+OBSERVE_SECONDS = 5.0
+POLL_SPREAD = 0.2
+"""Of the interval, by chance: ten thousand devices that were switched on together ask by and by."""
+MOST_ATTEMPTS = 3
+"""A power cut or an upgrade ends a probation now and then; a model that takes the machine down does so each time."""
+
+log = logging.getLogger(__name__)
+
+
+class Follower:
+    """Polls, installs, switches and judges. Owned by the event loop; what takes long is done in threads."""
+
+    def __init__(
+        self,
+        installation: Installation,
+        agent: AgentClient,
+        *,
+        open_repository: Callable[[], Repository],
+        examine: Callable[[Path], None],
+        device: str,
+        group: str,
+        version: str,
+        poll_seconds: float,
+        at: float,
+    ) -> None:
+        """Begin; a probation that was cut short begins again.
+
+        `open_repository` fetches what the fleet wants and raises an UnavailableError; `examine` a ModelError.
+        """
+        self._installation, self._agent = installation, agent
+        self._open_repository, self._examine = open_repository, examine
+        self._device, self._group, self._version = device, group, version
+        self._poll_seconds, self._poll_at = poll_seconds, at
+        self._trouble = ""
+        self._probation: Probation | None = None
+
+    async def turn(self, *, at: float) -> None:
+        """Do what is due.
+
+        Raises:
+            OSError: the folder of the models cannot be written.
+        """
+        if at >= self._poll_at:
+            self._poll_at = at + self._poll_seconds * (1 + POLL_SPREAD * random.random())  # noqa: S311  (no secret)
+            try:
+                await self._poll()
+            except UnavailableError as error:
+                if str(error) != self._trouble:
+                    log.warning("%s", in_one_line(error))
+                self._trouble = str(error)
+            else:
+                self._trouble = ""
+        if self._installation.rollout.state == "probation":
+            await self._observe(at=at)
+
+    async def _poll(self) -> None:
+        repository = await asyncio.to_thread(self._open_repository)
+        wish = (await asyncio.to_thread(repository.wishes)).groups.get(self._group)
+        if wish is None:
+            return
+        progress = (await asyncio.to_thread(repository.stages)).groups.get(self._group)
+        now = self._installation.rollout
+        wanted = wanted_model(wish, progress, device=self._device, running=now.running)
+        if now.state == "rejected" and (now.number, now.model) == (wish.number, wanted):
+            return
+        if wanted == now.running:
+            if wish.number > now.number and now.state != "probation":
+                other = now.previous if now.state != "rejected" else None
+                self._installation.record(Rollout(number=wish.number, model=wanted, previous=other))
+            return
+        await self._change(repository, wanted, number=wish.number)
+
+    async def _change(self, repository: Repository, wanted: str | None, *, number: int) -> None:
+        sample = await self._sample()
+        if sample is None:
+            raise UnavailableError("the fleet wants another model, and the agent does not run: start edge-agent")
+        running = self._installation.rollout.running
+        if wanted is None or (wanted == self._installation.rollout.previous and self._installation.has(wanted)):
+            # It ran here before.
+            log.info("model: back to %s", wanted or "that of the configuration")
+            self._installation.record(Rollout(number=number, model=wanted, previous=running))
+            await self._reload()
+            return
+        try:
+            await asyncio.to_thread(self._install, repository, wanted)
+        except ModelError as error:
+            await self._reject(wanted, in_one_line(error), number=number)
+            return
+        log.info("model: %s instead of %s, on probation", wanted, running or "that of the configuration")
+        self._installation.record(
+            Rollout(
+                number=number,
+                model=wanted,
+                previous=running,
+                state="probation",
+                frames_per_second=sample.frames_per_second or 0.0,
+                memory_bytes=sample.memory_bytes or 0,
+            )
+        )
+        self._probation = None
+        await self._reload()
+
+    def _install(self, repository: Repository, model: str) -> None:
+        needed = repository.minimum_version(model)
+        if _numbers(needed) > _numbers(self._version):
+            raise ModelError(f"needs maskwatch {needed}, and this is {self._version}")
+        network, card = repository.fetch(model)
+        self._installation.install(model, network, card)
+        self._examine(self._installation.path(model))
+
+    async def _observe(self, *, at: float) -> None:
+        now = self._installation.rollout
+        if self._probation is None:
+            if now.attempts >= MOST_ATTEMPTS:
+                await self._reject(now.model, f"probation was cut short {now.attempts} times", number=now.number)
+                return
+            self._installation.record(now.model_copy(update={"attempts": now.attempts + 1}))
+            network = await asyncio.to_thread(self._installation.path(now.model or "").read_bytes)
+            self._probation = Probation(
+                model_sha256=hashlib.sha256(network).hexdigest(),
+                frames_per_second=now.frames_per_second,
+                memory_bytes=now.memory_bytes,
+                at=at,
+            )
+        said = self._probation.observe(await self._sample(), at=at)
+        if said == "passed":
+            log.info("model: %s has passed its probation", now.model)
+            self._installation.record(now.model_copy(update={"state": "accepted"}))
+        elif said != "continues":
+            await self._reject(now.model, said, number=now.number)
+
+    async def _reject(self, model: str | None, reason: str, *, number: int) -> None:
+        """Let the model before run, and keep the reason."""
+        log.error("model: %s is rejected: %s", model, reason)
+        now = self._installation.rollout
+        was_running = now.running == model
+        previous = now.previous if was_running else now.running
+        self._probation = None
+        self._installation.record(
+            Rollout(number=number, model=model, previous=previous, state="rejected", reason=reason)
+        )
+        if was_running:
+            await self._reload()
+
+    async def _reload(self) -> None:
+        """Have the agent load what the link says; one that does not answer loads it when it starts."""
+        with suppress(UnansweredError):
+            said = await self._agent.command("reload", b"{}")
+            if said["state"] != "done":
+                log.warning("the agent does not reload: %s", said["reason"])
+
+    async def _sample(self) -> Sample | None:
+        try:
+            return sample_of(await self._agent.status())
+        except UnansweredError:
+            return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Compare by these: 0.10.0 is above 0.9.1."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

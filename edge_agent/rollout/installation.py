@@ -1,0 +1,148 @@
+"""The installation: which model runs, which ran before, and how does a loss of power leave one of the two?
+
+<state>/models/rollout.json      what is so; written first
+               current           a link to the model in use, made what rollout.json says; none: the configuration's
+               installed/<name>/ masks.tflite and masks.json; the last two stay
+               trust/            the metadata of the repository
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge_agent.config.model import MODEL_LINK
+from edge_agent.host.atomic_files import UNFINISHED, make_folder, sync_folder, write_whole
+from edge_agent.messages.rollout import ModelName, RolloutFigures, RolloutState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STATE_FILE = "rollout.json"
+INSTALLED = "installed"
+TRUST = "trust"
+NETWORK, CARD = "masks.tflite", "masks.json"
+FILE_MODE = 0o640
+
+log = logging.getLogger(__name__)
+
+
+class Rollout(BaseModel):
+    """How the roll-out goes on this device."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    number: int = Field(0, ge=0)
+    model: ModelName | None = None
+    """The model that `state` is about; None: what the configuration names."""
+    previous: ModelName | None = None
+    """The one that ran before, and runs again once `model` is rejected."""
+    state: RolloutState = "accepted"
+    reason: str = ""
+    attempts: int = 0
+    """How often the probation began: each time this process or the machine was started."""
+    frames_per_second: float = 0.0
+    memory_bytes: int = 0
+    """Of the agent, with the model that ran before."""
+
+    @property
+    def running(self) -> str | None:
+        """The model in use."""
+        return self.previous if self.state == "rejected" else self.model
+
+    def figures(self, *, group: str) -> RolloutFigures:
+        """For telemetry."""
+        return RolloutFigures(group=group, number=self.number, model=self.model or "", state=self.state)
+
+
+def read_rollout(folder: Path) -> Rollout:
+    """Read how the roll-out goes; nothing happened yet where the file is missing or damaged.
+
+    A damaged one is the disk's fault: it was written whole. Then the configuration's model runs.
+    """
+    try:
+        return Rollout.model_validate_json((folder / STATE_FILE).read_bytes())
+    except FileNotFoundError:
+        return Rollout()
+    except (OSError, ValidationError) as error:
+        log.warning("%s: cannot be read, beginning anew: %s", folder / STATE_FILE, error)
+        return Rollout()
+
+
+class Installation:
+    """Changes what is installed. Owned by one process, that of the roll-out.
+
+    `step` is called before each change to the disk.
+    """
+
+    def __init__(self, folder: Path, *, step: Callable[[str], None] = lambda _: None) -> None:
+        """Complete what a loss of power has cut short.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self._folder, self._step = folder, step
+        make_folder(folder / INSTALLED)
+        self.rollout = read_rollout(folder)
+        self._align()
+
+    def path(self, model: str) -> Path:
+        """The network of an installed model."""
+        return self._folder / INSTALLED / model / NETWORK
+
+    def has(self, model: str) -> bool:
+        """Whether a model is installed whole: its network is the one that its card names."""
+        try:
+            card = self.path(model).with_name(CARD).read_text(encoding="utf-8")
+            digest = hashlib.sha256(self.path(model).read_bytes()).hexdigest()
+        except (OSError, UnicodeDecodeError):
+            return False
+        return digest in card
+
+    def install(self, model: str, network: bytes, card: bytes) -> None:
+        """Write a model beside the others; the one in use is not touched.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        folder = self.path(model).parent
+        make_folder(folder)
+        for name, content in ((NETWORK, network), (CARD, card)):
+            self._step(f"write {name}")
+            write_whole(folder / name, content, mode=FILE_MODE)
+
+    def record(self, rollout: Rollout) -> None:
+        """Write down how the roll-out goes, then make it so; what is no longer needed goes last.
+
+        Raises:
+            OSError: it cannot be written; what ran before still does.
+        """
+        self._step("write the state")
+        write_whole(self._folder / STATE_FILE, rollout.model_dump_json().encode(), mode=FILE_MODE)
+        self.rollout = rollout
+        self._align()
+
+    def _align(self) -> None:
+        """Let the link say what the state does, and delete all but the last two models."""
+        link, running = self._folder / MODEL_LINK, self.rollout.running
+        target = None if running is None else Path(INSTALLED) / running
+        if (link.readlink() if link.is_symlink() else None) != target:
+            self._step("switch")
+            if target is None:
+                link.unlink()
+            else:
+                unfinished = link.with_name(UNFINISHED.format(name=link.name))
+                unfinished.unlink(missing_ok=True)
+                unfinished.symlink_to(target)
+                self._step("rename the link")
+                unfinished.replace(link)
+            sync_folder(self._folder)
+        for folder in list((self._folder / INSTALLED).iterdir()):
+            if folder.name not in (self.rollout.model, self.rollout.previous):
+                self._step("delete")
+                shutil.rmtree(folder)

@@ -1,0 +1,87 @@
+"""Probation: does the agent do as well with a new model as it did with the one before? Pure: time is an argument."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROBATION_SECONDS = 600.0
+SETTLE_SECONDS = 60.0
+"""Models are loaded, cameras reopened, and a first rate is known."""
+AWAY_SECONDS = 30.0
+"""The agent starts within ten seconds; one that is away for longer does not come up."""
+MIN_RATE_FRACTION = 0.8
+MAX_MEMORY_FACTOR = 1.5
+"""A second copy of the largest model is less than half of what an agent holds."""
+FEWEST_SAMPLES = 10
+"""Of a rate whose median is to be believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How the agent does at a moment; `frames_per_second` is None while a camera is away or paused."""
+
+    run_id: str
+    model_sha256: str
+    frames_per_second: float | None
+    memory_bytes: int | None
+
+
+def sample_of(overview: Mapping[str, Any]) -> Sample:
+    """What `StatusReporter.overview` says that matters here."""
+    telemetry, cameras = overview["telemetry"], overview["cameras"]
+    is_steady = all(camera["is_open"] and not camera["paused"] for camera in cameras)
+    return Sample(
+        run_id=overview["run_id"],
+        model_sha256=telemetry["models"]["masks"]["sha256"],
+        frames_per_second=sum(camera["frames_per_second"] or 0.0 for camera in cameras) if is_steady else None,
+        memory_bytes=telemetry["machine"]["memory_bytes"],
+    )
+
+
+class Probation:
+    """Judges the samples of ten minutes. Owned by the roll-out's loop."""
+
+    def __init__(self, *, model_sha256: str, frames_per_second: float, memory_bytes: int, at: float) -> None:
+        """Begin; rate and memory are those with the model before, 0 where they are not known."""
+        self._sha256, self._rate, self._memory = model_sha256, frames_per_second, memory_bytes
+        self._began_at = self._heard_at = at
+        self._run_id: str | None = None
+        self._rates: list[float] = []
+
+    def observe(self, sample: Sample | None, *, at: float) -> str:
+        """Take a sample, None where the agent does not answer: continues, passed, or why the model is rejected."""
+        if sample is None:
+            return "the agent does not run any more" if at - self._heard_at > AWAY_SECONDS else "continues"
+        self._heard_at = at
+        self._run_id = self._run_id or sample.run_id
+        if sample.run_id != self._run_id:
+            return "the agent was restarted"
+        if at - self._began_at < SETTLE_SECONDS:
+            return "continues"
+        if sample.frames_per_second is not None:
+            self._rates.append(sample.frames_per_second)
+        if fault := self._fault(sample):
+            return fault
+        if at - self._began_at < PROBATION_SECONDS:
+            return "continues"
+        return self._slowness() or "passed"
+
+    def _fault(self, sample: Sample) -> str:
+        if sample.model_sha256 != self._sha256:
+            return "the agent did not load it; see its log"
+        if self._memory and (sample.memory_bytes or 0) > MAX_MEMORY_FACTOR * self._memory:
+            return f"the agent holds {sample.memory_bytes} bytes of memory, and held {self._memory} before"
+        return ""
+
+    def _slowness(self) -> str:
+        if len(self._rates) < FEWEST_SAMPLES or not self._rate:
+            return ""
+        rate = statistics.median(self._rates)
+        if rate >= MIN_RATE_FRACTION * self._rate:
+            return ""
+        return f"{rate:.1f} frames a second were analysed, and {self._rate:.1f} before"

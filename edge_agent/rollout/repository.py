@@ -1,0 +1,164 @@
+"""The repository: what does the fleet want, and which bytes may be believed? By The Update Framework (TUF)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError, SlowRetrievalError
+from tuf.api.metadata import Metadata, Root
+from tuf.ngclient import Updater, UpdaterConfig
+from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
+
+from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.host.atomic_files import make_folder
+from edge_agent.messages.rollout import MINIMUM_VERSION, STAGES, WISHES, Stages, Wishes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LARGEST_MODEL_BYTES = 64_000_000
+"""Ten times the largest of ours; a device has no room for more."""
+LARGEST_LIST_BYTES = 1_000_000
+LARGEST_METADATA_BYTES = 1_000_000
+DOWNLOAD_SECONDS = 300.0
+"""Of one file: a server that sends a byte now and then must not hold the device."""
+SOCKET_SECONDS = 30
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+class _Fetcher(Urllib3Fetcher):
+    """Gives up a file that takes too long, however steadily it comes."""
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        until = time.monotonic() + DOWNLOAD_SECONDS
+        for chunk in super()._fetch(url):
+            if time.monotonic() > until:
+                raise SlowRetrievalError(f"{url}: takes more than {DOWNLOAD_SECONDS:.0f} s")
+            yield chunk
+
+
+class Repository:
+    """The repository as it is at this moment: what it says was checked up to the root that the device trusts.
+
+    Every method raises an UnavailableError where something is away, damaged, expired, older than what was seen before,
+    or not signed by those who may.
+    """
+
+    def __init__(self, url: str, *, folder: Path, root: bytes) -> None:
+        """Fetch and check the metadata; `folder` keeps it, so that nothing older is believed later.
+
+        `root` is the metadata that came with the device's configuration.
+        """
+        self._url, self._targets = url, folder / "targets"
+        config = UpdaterConfig(
+            targets_max_length=LARGEST_METADATA_BYTES,
+            snapshot_max_length=LARGEST_METADATA_BYTES,
+            app_user_agent="maskwatch",
+        )
+        with _Explained(url):
+            make_folder(self._targets)
+            self._updater = Updater(
+                str(folder),
+                f"{url}/metadata/",
+                str(self._targets),
+                f"{url}/targets/",
+                _Fetcher(SOCKET_SECONDS),
+                config,
+                bootstrap=root,
+            )
+            self._updater.refresh()
+
+    def wishes(self) -> Wishes:
+        """What people want."""
+        return self._document(WISHES, Wishes)
+
+    def stages(self) -> Stages:
+        """How far that has got."""
+        return self._document(STAGES, Stages)
+
+    def minimum_version(self, model: str) -> str:
+        """The lowest agent that can run a model."""
+        with _Explained(self._url):
+            found = self._updater.get_targetinfo(f"{model}.tflite")
+        if found is None:
+            raise UnavailableError(f"{self._url}: no model '{model}' is signed, and it should be run")
+        return str((found.custom or {}).get(MINIMUM_VERSION, "0.0.0"))
+
+    def fetch(self, model: str) -> tuple[bytes, bytes]:
+        """The bytes of a model and of its card."""
+        network, card = f"{model}.tflite", f"{model}.json"
+        try:
+            return self._fetch(network, LARGEST_MODEL_BYTES), self._fetch(card, LARGEST_MODEL_BYTES)
+        finally:
+            # They are installed elsewhere.
+            for name in (network, card):
+                (self._targets / name).unlink(missing_ok=True)
+
+    def _document(self, name: str, kind: type[Document]) -> Document:
+        try:
+            return kind.model_validate_json(self._fetch(name, LARGEST_LIST_BYTES))
+        except ValidationError as error:
+            mistake = error.errors()[0]
+            where = ".".join(map(str, mistake["loc"])) or "the document"
+            raise UnavailableError(
+                f"{self._url}: {name}: {where}: {mistake['msg']}; is this agent older than the fleet?"
+            ) from error
+
+    def _fetch(self, name: str, largest_bytes: int) -> bytes:
+        with _Explained(self._url):
+            found = self._updater.get_targetinfo(name)
+            if found is None:
+                raise UnavailableError(f"{self._url}: no '{name}' is signed")
+            if found.length > largest_bytes:
+                raise UnavailableError(f"{self._url}: {name}: {found.length} bytes are more than a device takes")
+            file = self._updater.find_cached_target(found) or self._updater.download_target(found)
+            # Checked again as it is read: what was checked was what was downloaded.
+            with open(file, "rb") as opened:  # noqa: PTH123  (TUF gives a name)
+                content = opened.read(largest_bytes + 1)
+            found.verify_length_and_hashes(content)
+            return content
+
+
+def check_root(file: Path) -> bytes:
+    """Read the metadata that a device begins to trust with.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no root.
+    """
+    try:
+        content = file.read_bytes()
+        Metadata[Root].from_bytes(content)
+    except OSError as error:
+        raise ConfigError(f"rollout.root_file: {file}: {error.strerror}") from error
+    except (RepositoryError, ValueError) as error:
+        raise ConfigError(f"rollout.root_file: {file}: is no root.json of a repository: {error}") from error
+    return content
+
+
+class _Explained:
+    """Says in one sentence what TUF has found."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        match error:
+            case ExpiredMetadataError():
+                raise UnavailableError(
+                    f"{self._url}: {error}: an old repository is shown, or this device's clock is wrong"
+                ) from error
+            case RepositoryError():
+                raise UnavailableError(f"{self._url}: not believed: {error}") from error
+            case DownloadError():
+                raise UnavailableError(f"{self._url}: cannot be fetched: {error.__cause__ or error}") from error
+            case OSError():
+                raise UnavailableError(f"the models' folder cannot be written: {error}") from error
+            case _:
+                return

@@ -1,0 +1,276 @@
+"""`maskwatch-fleet rollout`: bring a model to the devices, a few of them first; or have people sign what they want."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
+
+from edge_agent.errors import ConfigError
+from edge_agent.messages.rollout import ModelName, Version
+from fleet.commands.turns import repeat
+from fleet.config import load
+from fleet.rollout import reports
+from fleet.rollout.keys import make_key, read_public_key, read_signer
+from fleet.rollout.release import decide, ended_well
+from fleet.rollout.repository import ONLINE_DAYS, Repository
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    import psycopg
+    from securesystemslib.signer import CryptoSigner
+
+    from edge_agent.messages.rollout import Progress, Wish
+    from fleet.config import FleetConfig
+
+NAME = "rollout"
+SUMMARY = "bring a new model to a few devices, then to all; or sign what they should run"
+EXAMPLE = "maskwatch-fleet rollout wish --model masks-2.tflite --named hall-3"
+TURN_SECONDS = 60.0
+EVERYBODY_READS = 0o022
+RENEWED_EACH = timedelta(days=1)
+
+log = logging.getLogger(__name__)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What to do; nothing: release the stages of every wish, until SIGTERM."""
+    actions = parser.add_subparsers(metavar="ACTION", dest="rollout")
+
+    def action(
+        name: str, summary: str, do: Callable[[FleetConfig, argparse.Namespace], None]
+    ) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = actions.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
+        added.set_defaults(do=do)
+        return added
+
+    made = action("key", "make a key: for each person, and one for the server", _make_key)
+    made.add_argument(
+        "file", type=Path, metavar="FILE", help="the private key; the public one lies beside it, as FILE.pub"
+    )
+    created = action("create", "make a repository, to be signed by two of its people", _create)
+    for role, meaning in (
+        ("root", "may replace keys; three or more, of which two sign"),
+        ("targets", "may say what devices run; two or more, of which two sign"),
+    ):
+        created.add_argument(
+            f"--{role}-key",
+            type=Path,
+            action="append",
+            required=True,
+            metavar="FILE.pub",
+            help=f"public key that {meaning}; repeat it",
+        )
+    wished = action("wish", "say what a group of devices should run, to be signed by two people", _wish)
+    wished.add_argument("--group", default="default", help="rollout.group of the devices (default: default)")
+    what = wished.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--model", type=Path, metavar="FILE.tflite", help="the model, with its card beside it; its name is the file's"
+    )
+    what.add_argument("--configured", action="store_true", help="what the configuration of each device names")
+    wished.add_argument(
+        "--minimum-version", default="0.0.0", metavar="X.Y.Z", help="the lowest agent that can run it (default: any)"
+    )
+    wished.add_argument("--named", default="", metavar="DEVICES", help="those that run it first, with commas between")
+    signed = action("sign", "sign what is staged", _sign)
+    signed.add_argument("--key", type=Path, required=True, metavar="FILE", help="your private key")
+    action("publish", "serve what enough people have signed", _publish)
+    replaced = action("replace-key", "put a key in the place of one that was lost or stolen", _replace_key)
+    replaced.add_argument("role", choices=("root", "targets", "online"))
+    replaced.add_argument("--old", type=Path, required=True, metavar="FILE.pub")
+    replaced.add_argument("--new", type=Path, required=True, metavar="FILE.pub")
+    action("root", "print the root.json that devices are given (rollout.root_file)", _print_root)
+    action("status", "say what is wished, how far it has got, and whose signatures are missing", _status)
+    for name, summary in (
+        ("pause", "let no further device change its model"),
+        ("resume", "go on after a pause"),
+        ("roll-back", "let all run the model before"),
+    ):
+        action(name, summary, _change_progress).add_argument(
+            "--group", default="default", help="rollout.group of the devices (default: default)"
+        )
+    parser.set_defaults(do=_serve)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what was asked for."""
+    # What is written is for everybody, by nginx's user; a private key has a mode of its own.
+    os.umask(EVERYBODY_READS)
+    options.do(load(options.config, overrides=options.set), options)
+    return 0
+
+
+def _serve(config: FleetConfig, _options: argparse.Namespace) -> None:
+    repository, signer = _repository(config), _online(config)
+
+    def renew() -> None:
+        when = datetime.now(timezone.utc)
+        if repository.valid_until() - when < timedelta(days=ONLINE_DAYS) - RENEWED_EACH:
+            repository.renew(signer, when=when)
+
+    def turn(connection: psycopg.Connection) -> None:
+        release_stages(repository, signer, connection, config, when=datetime.now(timezone.utc))
+
+    repeat(config.database, turn, every_seconds=TURN_SECONDS, application="maskwatch-fleet rollout", always=renew)
+
+
+def release_stages(
+    repository: Repository, signer: CryptoSigner, connection: psycopg.Connection, config: FleetConfig, *, when: datetime
+) -> None:
+    """Release the next stage of each group where it may be, or stop.
+
+    Raises:
+        psycopg.Error: the database is away.
+    """
+    stages = repository.stages().groups
+    for group, wish in repository.wishes().groups.items():
+        progress = stages.get(group)
+        if progress is None:
+            continue
+        devices = reports.devices(connection, group)
+        well = ended_well(wish, progress, devices)
+        alerts = reports.alerts(connection, well, since=progress.since, when=when)
+        after = decide(wish, progress, devices, alerts, settings=config.rollout, when=when)
+        if after is None:
+            continue
+        if after.is_paused:
+            log.error("group %s, model %s: stopped at stage '%s': %s", group, wish.model, after.stage, after.reason)
+        else:
+            log.info("group %s, model %s: stage '%s' is released", group, wish.model, after.stage)
+        repository.advance(signer, group, after, when=when)
+
+
+def _make_key(_config: FleetConfig, options: argparse.Namespace) -> None:
+    print(f"{options.file}: keep it where this person alone has it\n{make_key(options.file)}: give it to the others")
+
+
+def _create(config: FleetConfig, options: argparse.Namespace) -> None:
+    _repository(config).create(
+        root_keys=[read_public_key(file) for file in options.root_key],
+        target_keys=[read_public_key(file) for file in options.targets_key],
+        online_key=_online(config).public_key,
+        when=datetime.now(timezone.utc),
+    )
+    _say_missing(config)
+
+
+def _wish(config: FleetConfig, options: argparse.Namespace) -> None:
+    try:
+        TypeAdapter(Version).validate_python(options.minimum_version)
+    except ValidationError:
+        raise ConfigError(f"--minimum-version {options.minimum_version}: is no version such as 1.2.0") from None
+    model = None if options.configured else _model(options.model)
+    named = [name.strip() for name in options.named.split(",") if name.strip()]
+    wish = _repository(config).stage_wish(
+        options.group,
+        model=model,
+        minimum_version=options.minimum_version,
+        named=named,
+        when=datetime.now(timezone.utc),
+    )
+    print(f"group {options.group}: {_wished(wish)}")
+    _say_missing(config)
+
+
+def _model(file: Path) -> tuple[str, bytes, bytes]:
+    """Name, network and card; each device checks that they fit."""
+    try:
+        TypeAdapter(ModelName).validate_python(file.stem)
+        network, card = file.read_bytes(), file.with_suffix(".json").read_bytes()
+        sha256 = json.loads(card)["sha256"]
+    except ValidationError:
+        raise ConfigError(f"{file}: the name of a model has letters, digits, '.', '_' and '-' alone") from None
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file.with_suffix('.json')}: is no card of a model") from error
+    if hashlib.sha256(network).hexdigest() != sha256:
+        raise ConfigError(f"{file}: SHA-256 differs from its card; take both from one place")
+    return file.stem, network, card
+
+
+def _sign(config: FleetConfig, options: argparse.Namespace) -> None:
+    print(f"signed: {', '.join(_repository(config).sign(read_signer(options.key)))}")
+    _say_missing(config)
+
+
+def _publish(config: FleetConfig, _options: argparse.Namespace) -> None:
+    _repository(config).publish(_online(config), when=datetime.now(timezone.utc))
+    print("published")
+
+
+def _replace_key(config: FleetConfig, options: argparse.Namespace) -> None:
+    old, new = read_public_key(options.old), read_public_key(options.new)
+    _repository(config).stage_key(options.role, old=old, new=new, when=datetime.now(timezone.utc))
+    _say_missing(config)
+
+
+def _print_root(config: FleetConfig, _options: argparse.Namespace) -> None:
+    print(_repository(config).root_bytes().decode(), end="")
+
+
+def _change_progress(config: FleetConfig, options: argparse.Namespace) -> None:
+    repository = _repository(config)
+    progress = repository.stages().groups.get(options.group)
+    if progress is None:
+        raise ConfigError(
+            f"group '{options.group}': nothing is wished; 'maskwatch-fleet rollout status' lists the groups"
+        )
+    changes = {
+        "pause": {"is_paused": True, "reason": "by hand"},
+        # The alerts of a stage count from its beginning.
+        "resume": {"is_paused": False, "is_rolled_back": False, "reason": "", "since": datetime.now(timezone.utc)},
+        "roll-back": {"is_rolled_back": True, "reason": "by hand"},
+    }
+    progress = progress.model_copy(update=changes[options.rollout])
+    repository.advance(_online(config), options.group, progress, when=datetime.now(timezone.utc))
+    print(f"group {options.group}: {_described(progress)}")
+
+
+def _status(config: FleetConfig, _options: argparse.Namespace) -> None:
+    repository = _repository(config)
+    for role, until in repository.expires().items():
+        print(
+            f"{role:10} until {until:%Y-%m-%d}  keys {', '.join(key[:12] for key in repository.keys().get(role, []))}"
+        )
+    stages = repository.stages().groups
+    for group, wish in repository.wishes().groups.items():
+        print(f"group {group}: {_wished(wish)}; {_described(stages[group])}")
+    _say_missing(config)
+
+
+def _wished(wish: Wish) -> str:
+    return f"wish {wish.number}, {wish.model or 'as configured'} instead of {wish.previous or 'as configured'}"
+
+
+def _described(progress: Progress) -> str:
+    state = "rolled back" if progress.is_rolled_back else "paused" if progress.is_paused else "goes on"
+    reason = f": {progress.reason}" if progress.reason else ""
+    return f"stage '{progress.stage}' since {progress.since:%Y-%m-%d %H:%M} UTC, {state}{reason}"
+
+
+def _say_missing(config: FleetConfig) -> None:
+    for role, count in _repository(config).missing_signatures().items():
+        print(f"staged: {role}, " + (f"{count} signatures are missing" if count else "to be published"))
+
+
+def _repository(config: FleetConfig) -> Repository:
+    if config.rollout.repository is None:
+        raise ConfigError("rollout.repository: not given; docs/fleet.md describes the folder that nginx serves")
+    return Repository(config.rollout.repository)
+
+
+def _online(config: FleetConfig) -> CryptoSigner:
+    if config.rollout.online_key_file is None:
+        raise ConfigError("rollout.online_key_file: not given; make a key by 'maskwatch-fleet rollout key'")
+    return read_signer(config.rollout.online_key_file)

@@ -1,0 +1,102 @@
+"""The release: may a new model reach the next devices? Pure: time is an argument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from edge_agent.messages.rollout import ORDER, Progress, is_reached
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from edge_agent.messages.rollout import RolloutState, Wish
+    from fleet.config import RolloutConfig
+
+WEEK = timedelta(days=7)
+MIN_FACTOR, MAX_FACTOR = 1 / 3, 3.0
+"""Alerts an hour and device, against the week before."""
+FEWEST_EXPECTED = 10.0
+"""Of ten expected alerts three or fewer come by chance once in a hundred; of fewer, too few say nothing."""
+FEWEST_ALERTS = 3.0
+"""A quiet door that has three alerts in a day after a week without has not changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a device last said of the roll-out."""
+
+    name: str
+    number: int
+    state: RolloutState
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """How many alerts the devices of a stage had: in the week before it began, and since."""
+
+    week_before: int
+    since: int
+
+
+def ended_well(wish: Wish, progress: Progress, devices: Sequence[Device]) -> list[str]:
+    """The devices of a stage that run the wished model beyond its probation."""
+    return [
+        one.name
+        for one in devices
+        if one.number == wish.number and one.state == "accepted" and is_reached(one.name, wish, progress.stage)
+    ]
+
+
+def decide(
+    wish: Wish,
+    progress: Progress,
+    devices: Sequence[Device],
+    alerts: Alerts,
+    *,
+    settings: RolloutConfig,
+    when: datetime,
+) -> Progress | None:
+    """The next stage, or a pause with its reason; None: wait.
+
+    `devices` are those of the group that were heard lately, `alerts` those of the devices that ended well.
+    """
+    if progress.number != wish.number or progress.is_paused or progress.is_rolled_back:
+        return None
+    if fault := _fault(wish, progress, devices, alerts, settings=settings, when=when):
+        return progress.model_copy(update={"is_paused": True, "reason": fault})
+    if progress.stage == ORDER[-1]:
+        return None
+    reached = [one for one in devices if is_reached(one.name, wish, progress.stage)]
+    is_over = when - progress.since >= timedelta(hours=settings.min_stage_hours)
+    well = len(ended_well(wish, progress, devices))
+    if reached and (not is_over or well < settings.min_accepted_fraction * len(reached)):
+        return None
+    return Progress(number=wish.number, stage=ORDER[ORDER.index(progress.stage) + 1], since=when)
+
+
+def _fault(
+    wish: Wish,
+    progress: Progress,
+    devices: Sequence[Device],
+    alerts: Alerts,
+    *,
+    settings: RolloutConfig,
+    when: datetime,
+) -> str:
+    reached = [one for one in devices if is_reached(one.name, wish, progress.stage)]
+    rejected = [one.name for one in reached if one.number == wish.number and one.state == "rejected"]
+    if len(rejected) > settings.max_rejected_fraction * len(reached):
+        return f"{len(rejected)} of {len(reached)} devices reject it, such as {min(rejected)}: see their status"
+    elapsed = when - progress.since
+    expected = alerts.week_before * (elapsed / WEEK)
+    if alerts.since > MAX_FACTOR * max(expected, FEWEST_ALERTS):
+        return f"{alerts.since} alerts since the stage began, and {expected:.1f} were expected after the week before"
+    is_over = elapsed >= timedelta(hours=settings.min_stage_hours)
+    if is_over and expected >= FEWEST_EXPECTED and alerts.since < MIN_FACTOR * expected:
+        return (
+            f"only {alerts.since} alerts since the stage began, and {expected:.1f} were expected after the week before"
+        )
+    return ""

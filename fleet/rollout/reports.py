@@ -1,0 +1,38 @@
+"""The reports: what did the devices of a group say of the roll-out, and how many alerts did they have?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet.rollout.release import WEEK, Alerts, Device
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from psycopg import Connection
+
+DEVICES = """
+select device, (telemetry -> 'rollout' ->> 'number')::int, telemetry -> 'rollout' ->> 'state'
+from devices
+where telemetry -> 'rollout' ->> 'group' = %s and telemetry_received > now() - interval '1 day'
+order by device
+"""
+
+ALERTS = """
+select count(*) filter (where id < first_uuid7(%(since)s)), count(*) filter (where id >= first_uuid7(%(since)s))
+from alerts
+where device = any(%(devices)s) and id >= first_uuid7(%(before)s) and id < first_uuid7(%(when)s)
+"""
+
+
+def devices(connection: Connection, group: str) -> list[Device]:
+    """The devices of a group that were heard within a day."""
+    return [Device(*row) for row in connection.execute(DEVICES, [group]).fetchall()]
+
+
+def alerts(connection: Connection, names: Sequence[str], *, since: datetime, when: datetime) -> Alerts:
+    """Alerts of these devices in the week before `since`, and from then until now."""
+    values = {"devices": list(names), "before": since - WEEK, "since": since, "when": when}
+    before, after = connection.execute(ALERTS, values).fetchone() or (0, 0)
+    return Alerts(week_before=before, since=after)

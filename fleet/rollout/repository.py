@@ -1,0 +1,408 @@
+"""The repository: which files does nginx serve, and who has signed them? The Update Framework's metadata, on disk.
+
+    <folder>/metadata/   root, targets, stages, snapshot and timestamp, as devices fetch them
+             targets/    models, their cards, wishes.json and stages.json, each with its hash in front
+             staged/     root.json and targets.json while people sign them; not to be served
+
+Root and targets take two signatures of people, whose keys never come here. The server's key signs how far a roll-out
+has got (`stages`), and that all of this is of today (snapshot, timestamp): stolen, it can hold devices at one of two
+models that people have signed, and no more.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+from tuf.api.serialization.json import JSONSerializer
+
+from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.host.atomic_files import make_folder, write_whole
+from edge_agent.messages.rollout import MINIMUM_VERSION, STAGES, WISHES, Progress, Stages, Wish, Wishes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from securesystemslib.signer import Key, Signer
+
+ROLE = "stages"
+OFFLINE_DAYS = 365
+"""People sign anew at least so often; `maskwatch-fleet rollout status` says until when."""
+ONLINE_DAYS = 3
+"""Renewed each day: a server that is down for a weekend freezes nothing, and an old copy is found out soon."""
+ROOT_THRESHOLD = TARGETS_THRESHOLD = 2
+FEWEST_ROOT_KEYS = 3
+FILE_MODE = 0o644
+PRETTY = JSONSerializer(compact=False)
+
+Part = TypeVar("Part", Root, Targets, Snapshot, Timestamp)
+
+
+class Repository:
+    """Reads and writes the files. One process at a time; each change is complete before it is seen."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder; nothing is read yet."""
+        self.folder = folder
+        self._metadata, self._targets, self._staged = folder / "metadata", folder / "targets", folder / "staged"
+
+    # What people do: everything of theirs is staged until enough of them have signed.
+
+    def create(self, *, root_keys: Sequence[Key], target_keys: Sequence[Key], online_key: Key, when: datetime) -> None:
+        """Stage the first root and targets.
+
+        Raises:
+            ConfigError: too few keys, or there is a repository already.
+        """
+        if (self._metadata / "timestamp.json").exists() or (self._staged / "root.json").exists():
+            raise ConfigError(f"{self.folder}: holds a repository already")
+        if len(root_keys) < FEWEST_ROOT_KEYS or len(target_keys) < TARGETS_THRESHOLD:
+            raise ConfigError(
+                f"{FEWEST_ROOT_KEYS} keys for the root and {TARGETS_THRESHOLD} for the models are needed, of as many "
+                "people or places: one that is lost or stolen is replaced by the others"
+            )
+        expires = when + timedelta(days=OFFLINE_DAYS)
+        root = Root(expires=expires, consistent_snapshot=True)
+        for role, keys in (("root", root_keys), ("targets", target_keys)):
+            for key in keys:
+                root.add_key(key, role)
+        root.roles["root"].threshold, root.roles["targets"].threshold = ROOT_THRESHOLD, TARGETS_THRESHOLD
+        for role in ("snapshot", "timestamp"):
+            root.add_key(online_key, role)
+        self._stage("root", Metadata(root))
+        targets = Targets(expires=expires, delegations=_delegations(online_key))
+        self._stage("targets", Metadata(targets))
+        self._stage_document(Wishes(groups={}))
+
+    def stage_wish(
+        self,
+        group: str,
+        *,
+        model: tuple[str, bytes, bytes] | None,
+        minimum_version: str,
+        named: Sequence[str],
+        when: datetime,
+    ) -> Wish:
+        """Stage what a group should run: name, network and card of a model; None: what its devices are configured to.
+
+        Raises:
+            ConfigError: another model has that name, or there is no repository.
+        """
+        metadata = self._staged_or_current("targets", Targets)
+        wishes, before = self._wishes(metadata.signed), self.wishes().groups.get(group)
+        name = None
+        if model is not None:
+            name, network, card = model
+            for file, content in ((f"{name}.tflite", network), (f"{name}.json", card)):
+                self._add_model(metadata.signed, file, content, minimum_version=minimum_version)
+        wish = Wish(
+            number=(before.number if before else 0) + 1,
+            model=name,
+            previous=before.model if before else None,
+            named=tuple(named),
+        )
+        self._bump(metadata, when=when, days=OFFLINE_DAYS)
+        self._stage("targets", metadata)
+        self._stage_document(wishes.model_copy(update={"groups": {**wishes.groups, group: wish}}))
+        return wish
+
+    def stage_key(self, role: str, *, old: Key, new: Key, when: datetime) -> None:
+        """Stage a root with one key in place of another; `role` is root, targets or online.
+
+        Raises:
+            ConfigError: the old one is no key of this role.
+        """
+        root = self._staged_or_current("root", Root)
+        for name in ("snapshot", "timestamp") if role == "online" else (role,):
+            try:
+                root.signed.revoke_key(old.keyid, name)
+            except ValueError as error:
+                raise ConfigError(
+                    f"the old key is none of '{role}'; 'maskwatch-fleet rollout status' lists them"
+                ) from error
+            root.signed.add_key(new, name)
+        self._bump(root, when=when, days=OFFLINE_DAYS)
+        self._stage("root", root)
+        if role == "online":
+            targets = self._staged_or_current("targets", Targets)
+            targets.signed.delegations = _delegations(new)
+            self._bump(targets, when=when, days=OFFLINE_DAYS)
+            self._stage("targets", targets)
+        elif role == "targets":
+            # What the old key has signed is to be signed again, by those who may now.
+            targets = self._staged_or_current("targets", Targets)
+            self._bump(targets, when=when, days=OFFLINE_DAYS)
+            self._stage("targets", targets)
+
+    def sign(self, signer: Signer) -> list[str]:
+        """Sign what is staged for roles that this key belongs to; gives their names.
+
+        Raises:
+            ConfigError: nothing is staged that this key may sign.
+        """
+        signed = []
+        for role in ("root", "targets"):
+            if not (self._staged / f"{role}.json").exists():
+                continue
+            metadata: Metadata[Any] = Metadata.from_file(str(self._staged / f"{role}.json"))
+            if signer.public_key.keyid in self._allowed(role):
+                metadata.sign(signer, append=True)
+                self._write(self._staged / f"{role}.json", metadata)
+                signed.append(role)
+        if not signed:
+            raise ConfigError("nothing is staged that this key may sign; see 'maskwatch-fleet rollout status'")
+        return signed
+
+    def missing_signatures(self) -> dict[str, int]:
+        """How many each staged role still needs."""
+        missing = {}
+        for role in ("root", "targets"):
+            if (self._staged / f"{role}.json").exists():
+                metadata: Metadata[Any] = Metadata.from_file(str(self._staged / f"{role}.json"))
+                verifiers = self._verifiers(role)
+                results = [
+                    one.get_verification_result(role, metadata.signed_bytes, metadata.signatures) for one in verifiers
+                ]
+                missing[role] = max(result.missing for result in results)
+        return missing
+
+    def publish(self, online: Signer, *, when: datetime) -> None:
+        """Serve what is staged, once enough have signed; a newer wish begins at its first stage.
+
+        Raises:
+            ConfigError: signatures are missing, or the server's key is none of the repository.
+        """
+        missing = {role: count for role, count in self.missing_signatures().items() if count}
+        if missing:
+            raise ConfigError(
+                "signatures are missing: " + ", ".join(f"{role} {count}" for role, count in missing.items())
+            )
+        for folder in (self._metadata, self._targets):
+            make_folder(folder)
+        root = self._staged_or_current("root", Root)
+        if online.public_key.keyid not in root.signed.roles["timestamp"].keyids:
+            raise ConfigError("the server's key (rollout.online_key_file) is none of the repository")
+        for file in sorted((self._staged / "targets").glob("*")):
+            write_whole(self._targets / file.name, file.read_bytes(), mode=FILE_MODE)
+        if (self._staged / "targets.json").exists():
+            targets = self._read(self._staged / "targets.json", Targets)
+            self._write(self._metadata / f"{targets.signed.version}.targets.json", targets)
+        if (self._staged / "root.json").exists():
+            self._write(self._metadata / f"{root.signed.version}.root.json", root)
+        self._write_stages(online, self._progress(when), when=when)
+        self._remove_staged()
+
+    # What the server does.
+
+    def renew(self, online: Signer, *, when: datetime) -> None:
+        """Say that all of this is of today.
+
+        Raises:
+            ConfigError: there is no repository.
+        """
+        self._write_stages(online, self.stages(), when=when)
+
+    def advance(self, online: Signer, group: str, progress: Progress, *, when: datetime) -> None:
+        """Say how far a group has got."""
+        stages = self.stages()
+        self._write_stages(online, stages.model_copy(update={"groups": {**stages.groups, group: progress}}), when=when)
+
+    def wishes(self) -> Wishes:
+        """What people want, as it is served."""
+        if self._newest("targets") is None:
+            return Wishes(groups={})
+        return self._wishes(self._current("targets", Targets).signed)
+
+    def stages(self) -> Stages:
+        """How far that has got."""
+        if self._newest(ROLE) is None:
+            return Stages(groups={})
+        info = self._current(ROLE, Targets).signed.targets[STAGES]
+        return Stages.model_validate_json(self._content(info))
+
+    def expires(self) -> dict[str, datetime]:
+        """Until when each role is valid."""
+        return {
+            "root": self._current("root", Root).signed.expires,
+            "targets": self._current("targets", Targets).signed.expires,
+            ROLE: self._current(ROLE, Targets).signed.expires,
+        }
+
+    def valid_until(self) -> datetime:
+        """Until when devices believe what is served, unless it is renewed."""
+        return self._read(self._metadata / "timestamp.json", Timestamp).signed.expires
+
+    def keys(self) -> dict[str, list[str]]:
+        """The ids of the keys of each role."""
+        root = self._current("root", Root).signed
+        return {role: sorted(found.keyids) for role, found in root.roles.items()}
+
+    def root_bytes(self) -> bytes:
+        """What a device is given to trust at first."""
+        root = self._newest("root")
+        if root is None:
+            raise ConfigError(f"{self.folder}: holds no repository; make one by 'maskwatch-fleet rollout create'")
+        return root.read_bytes()
+
+    # The files.
+
+    def _progress(self, when: datetime) -> Stages:
+        """The progress of each wish that is served; a newer one begins."""
+        stages = self.stages().groups
+        return Stages(
+            groups={
+                group: stages[group]
+                if group in stages and stages[group].number == wish.number
+                else Progress(number=wish.number, stage="named", since=when)
+                for group, wish in self.wishes().groups.items()
+            }
+        )
+
+    def _write_stages(self, online: Signer, stages: Stages, *, when: datetime) -> None:
+        """Sign how far it has got, then the snapshot of all, then its time: a device sees one or the other, whole."""
+        expires = when + timedelta(days=ONLINE_DAYS)
+        content = stages.model_dump_json(by_alias=True).encode()
+        info = TargetFile.from_data(STAGES, content, ["sha256"])
+        (name,) = info.get_prefixed_paths()
+        write_whole(self._targets / name, content, mode=FILE_MODE)
+        newest = self._newest(ROLE)
+        version = self._current(ROLE, Targets).signed.version + 1 if newest else 1
+        delegated = Metadata(Targets(version=version, expires=expires, targets={STAGES: info}))
+        delegated.sign(online)
+        self._write(self._metadata / f"{version}.{ROLE}.json", delegated)
+        targets = self._current("targets", Targets).signed.version
+        snapshot_before = self._newest("snapshot")
+        number = self._current("snapshot", Snapshot).signed.version + 1 if snapshot_before else 1
+        meta = {"targets.json": MetaFile(targets), f"{ROLE}.json": MetaFile(version)}
+        snapshot = Metadata(Snapshot(version=number, expires=expires, meta=meta))
+        snapshot.sign(online)
+        self._write(self._metadata / f"{number}.snapshot.json", snapshot)
+        timestamp = Metadata(Timestamp(version=number, expires=expires, snapshot_meta=MetaFile(number)))
+        timestamp.sign(online)
+        self._write(self._metadata / "timestamp.json", timestamp)
+        self._remove_superseded()
+
+    def _remove_superseded(self) -> None:
+        """Keep the last two of what is renewed daily: a device may be in the middle of fetching."""
+        for role in (ROLE, "snapshot"):
+            for file in self._versions(role)[:-2]:
+                file.unlink()
+        names = {
+            info.get_prefixed_paths()[0]
+            for file in self._versions(ROLE)
+            for info in self._read(file, Targets).signed.targets.values()
+        }
+        for file in self._targets.glob(f"*.{STAGES}"):
+            if file.name not in names:
+                file.unlink()
+
+    def _add_model(self, targets: Targets, file: str, content: bytes, *, minimum_version: str) -> None:
+        info = TargetFile.from_data(file, content, ["sha256"])
+        info.unrecognized_fields["custom"] = {MINIMUM_VERSION: minimum_version}
+        known = targets.targets.get(file)
+        if known is not None and known.hashes != info.hashes:
+            raise ConfigError(f"{file}: another model of this name is signed already; give this one a name of its own")
+        targets.targets[file] = info
+        self._stage_target(info, content)
+
+    def _wishes(self, targets: Targets) -> Wishes:
+        info = targets.targets.get(WISHES)
+        return Wishes(groups={}) if info is None else Wishes.model_validate_json(self._content(info))
+
+    def _stage_document(self, wishes: Wishes) -> None:
+        content = wishes.model_dump_json(by_alias=True).encode()
+        info = TargetFile.from_data(WISHES, content, ["sha256"])
+        metadata = self._read(self._staged / "targets.json", Targets)
+        metadata.signed.targets[WISHES] = info
+        self._stage_target(info, content)
+        self._stage("targets", metadata)
+
+    def _stage_target(self, info: TargetFile, content: bytes) -> None:
+        make_folder(self._staged / "targets")
+        write_whole(self._staged / "targets" / info.get_prefixed_paths()[0], content, mode=FILE_MODE)
+
+    def _stage(self, role: str, metadata: Metadata[Part]) -> None:
+        make_folder(self._staged)
+        metadata.signatures.clear()
+        self._write(self._staged / f"{role}.json", metadata)
+
+    def _bump(self, metadata: Metadata[Part], *, when: datetime, days: int) -> None:
+        current = self._newest(metadata.signed.type)
+        served = int(current.name.partition(".")[0]) if current else 0
+        metadata.signed.version = served + 1
+        metadata.signed.expires = when + timedelta(days=days)
+
+    def _allowed(self, role: str) -> set[str]:
+        return {keyid for one in self._verifiers(role) for keyid in one.roles[role].keyids}
+
+    def _verifiers(self, role: str) -> list[Root]:
+        """The roots by which a role has to be signed: a new root by itself and by the one before."""
+        staged, served = self._staged / "root.json", self._newest("root")
+        new = self._read(staged, Root).signed if staged.exists() else None
+        old = self._read(served, Root).signed if served else None
+        if role == "root":
+            return [one for one in (old, new) if one is not None]
+        return [one for one in (new or old,) if one is not None]
+
+    def _staged_or_current(self, role: str, kind: type[Part]) -> Metadata[Part]:
+        staged = self._staged / f"{role}.json"
+        return self._read(staged, kind) if staged.exists() else self._current(role, kind)
+
+    def _current(self, role: str, kind: type[Part]) -> Metadata[Part]:
+        newest = self._newest(role)
+        if newest is None:
+            raise ConfigError(f"{self.folder}: holds no repository; make one by 'maskwatch-fleet rollout create'")
+        return self._read(newest, kind)
+
+    def _newest(self, role: str) -> Path | None:
+        versions = self._versions(role)
+        return versions[-1] if versions else None
+
+    def _versions(self, role: str) -> list[Path]:
+        return sorted(self._metadata.glob(f"*.{role}.json"), key=lambda file: int(file.name.partition(".")[0]))
+
+    def _content(self, info: TargetFile) -> bytes:
+        (name,) = info.get_prefixed_paths()
+        staged = self._staged / "targets" / name
+        return (staged if staged.exists() else self._targets / name).read_bytes()
+
+    def _read(self, file: Path, kind: type[Part]) -> Metadata[Part]:
+        try:
+            metadata: Metadata[Any] = Metadata.from_file(str(file))
+        except (RepositoryError, OSError, ValueError) as error:
+            raise UnavailableError(f"{file}: is damaged: {error}; restore the repository from a backup") from error
+        if not isinstance(metadata.signed, kind):
+            raise UnavailableError(f"{file}: is of another role; restore the repository from a backup")
+        return metadata
+
+    def _write(self, file: Path, metadata: Metadata[Part]) -> None:
+        try:
+            write_whole(file, metadata.to_bytes(PRETTY), mode=FILE_MODE)
+        except OSError as error:
+            raise UnavailableError(f"{file}: cannot be written: {error.strerror}") from error
+
+    def _remove_staged(self) -> None:
+        for file in (self._staged / "targets").glob("*"):
+            file.unlink()
+        for name in ("root.json", "targets.json"):
+            with suppress(FileNotFoundError):
+                (self._staged / name).unlink()
+
+
+def _delegations(key: Key) -> Delegations:
+    role = DelegatedRole(ROLE, [key.keyid], 1, terminating=True, paths=[STAGES])
+    return Delegations(keys={key.keyid: key}, roles={ROLE: role})

@@ -1,0 +1,224 @@
+"""When does a new model reach the next devices, and when does it stop? Then the whole command, with a database."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge_agent.config.model import shipped
+from edge_agent.messages.rollout import Progress, Wish, is_reached, place, wanted_model
+from fleet.cli import main
+from fleet.commands.rollout import release_stages
+from fleet.config import FleetConfig, RolloutConfig
+from fleet.rollout import reports
+from fleet.rollout.keys import read_signer
+from fleet.rollout.release import Alerts, Device, decide, ended_well
+from fleet.rollout.repository import Repository
+from fleet.store import store
+from tests.fleet.samples import alert, now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import psycopg
+
+WISH = Wish(number=2, model="two", previous="one", named=("hall-1", "hall-2"))
+BEGAN = now() - timedelta(days=2)
+WELL = [Device("hall-1", 2, "accepted"), Device("hall-2", 2, "accepted")]
+AS_BEFORE = Alerts(week_before=70, since=20)
+
+
+def decided(
+    devices: list[Device] = WELL, alerts: Alerts = AS_BEFORE, *, days: float = 2.0, **progress: object
+) -> Progress | None:
+    begun = Progress.model_validate({"number": 2, "stage": "named", "since": BEGAN, **progress})
+    return decide(WISH, begun, devices, alerts, settings=RolloutConfig(), when=BEGAN + timedelta(days=days))
+
+
+def test_a_stage_that_went_well_for_a_day_releases_the_next():
+    released = decided()
+
+    assert released is not None
+    assert (released.stage, released.is_paused, released.since) == ("first", False, BEGAN + timedelta(days=2))
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [
+        {"days": 0.9},
+        {"devices": [WELL[0], Device("hall-2", 2, "probation")]},
+        {"devices": [WELL[0], Device("hall-2", 1, "accepted")]},
+        {"is_paused": True},
+        {"is_rolled_back": True},
+        {"number": 1},
+        {"stage": "all", "devices": WELL},
+    ],
+)
+def test_a_stage_waits(waits):
+    assert decided(**waits) is None
+
+
+@pytest.mark.parametrize(
+    ("stops", "reason"),
+    [
+        ({"devices": [WELL[0], Device("hall-2", 2, "rejected")]}, "1 of 2 devices reject it, such as hall-2"),
+        ({"alerts": Alerts(week_before=70, since=200)}, "200 alerts"),
+        ({"alerts": Alerts(week_before=70, since=200), "days": 0.5}, "200 alerts"),
+        ({"alerts": Alerts(week_before=0, since=10)}, "10 alerts"),
+        ({"alerts": Alerts(week_before=70, since=6)}, "only 6 alerts"),
+        ({"stage": "all", "alerts": Alerts(week_before=70, since=200)}, "200 alerts"),
+    ],
+)
+def test_a_stage_stops_with_its_reason(stops, reason):
+    stopped = decided(**stops)
+
+    assert stopped is not None
+    assert stopped.is_paused
+    assert reason in stopped.reason
+
+
+@pytest.mark.parametrize(
+    "alerts",
+    [
+        Alerts(week_before=70, since=60),
+        Alerts(week_before=70, since=7),
+        Alerts(week_before=0, since=9),
+        Alerts(week_before=20, since=0),
+    ],
+)
+def test_a_third_to_three_times_as_many_alerts_are_as_before(alerts):
+    released = decided(alerts=alerts)
+
+    assert released is not None
+    assert not released.is_paused
+
+
+def test_a_stage_that_reaches_no_device_holds_nobody_up():
+    released = decided([Device("yard-9", 1, "accepted")], Alerts(0, 0), days=0.0)
+
+    assert released is not None
+    assert released.stage == "first"
+
+
+def test_stages_reach_their_share_and_contain_each_other():
+    devices = [f"hall-{number}" for number in range(20_000)]
+
+    shares = {
+        stage: sum(is_reached(one, WISH, stage) for one in devices) for stage in ("named", "first", "some", "all")
+    }
+
+    assert shares["named"] == 2
+    assert shares["first"] == pytest.approx(202, rel=0.25)
+    assert shares["some"] == pytest.approx(2002, rel=0.1)
+    assert shares["all"] == len(devices)
+    assert 0.0 <= min(map(place, devices)) < max(map(place, devices)) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("progress", "wanted"),
+    [
+        (None, "one"),
+        (Progress(number=1, stage="all", since=BEGAN), "one"),
+        (Progress(number=2, stage="all", since=BEGAN), "two"),
+        (Progress(number=2, stage="all", since=BEGAN, is_rolled_back=True), "one"),
+        (Progress(number=2, stage="all", since=BEGAN, is_paused=True), "zero"),
+    ],
+)
+def test_what_a_device_that_is_not_named_should_run(progress, wanted):
+    assert wanted_model(WISH, progress, device="yard-9", running="zero") == wanted
+
+
+def test_what_devices_say_of_the_roll_out_is_read_from_their_telemetry(connection: psycopg.Connection):
+    said = {"group": "default", "number": 2, "model": "two", "state": "accepted"}
+    for name, rollout in (("hall-1", said), ("hall-2", {**said, "group": "other"}), ("hall-3", None)):
+        connection.execute(
+            "insert into devices (device, site, telemetry, telemetry_received) values (%s, 'hall', %s, now())",
+            [name, json.dumps({"rollout": rollout})],
+        )
+    began = now() - timedelta(hours=1)
+    before, after = alert("hall-1", 1, when=began - timedelta(minutes=5)), alert("hall-1", 2)
+    with connection.transaction():
+        store(connection, [before, after, alert("hall-2")], site_of=lambda _: "hall")
+
+    assert reports.devices(connection, "default") == [Device("hall-1", 2, "accepted")]
+    assert reports.alerts(connection, ["hall-1"], since=began, when=now() + timedelta(seconds=1)) == Alerts(1, 1)
+    assert ended_well(WISH, Progress(number=2, stage="named", since=began), [Device("hall-1", 2, "accepted")])
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """As it was, whatever a command makes of it."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def test_from_keys_to_a_stage_that_stops_and_back_by_commands(
+    connection: psycopg.Connection, conninfo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    os.umask(0o077)
+    settings = {"repository": str(tmp_path / "repository"), "online_key_file": str(tmp_path / "online")}
+    file = tmp_path / "fleet.yaml"
+    file.write_text(json.dumps({"rollout": settings, "database": {"conninfo": conninfo}}))
+    for name in ("masks.tflite", "masks.json"):
+        shutil.copy(shipped("models") / name, tmp_path / name.replace("masks", "masks-2"))
+
+    def run(*words: str) -> str:
+        assert main(["rollout", "--config", str(file), *words]) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    for name in ("root-1", "root-2", "root-3", "models-1", "models-2", "online"):
+        run("key", str(tmp_path / name))
+    public = [
+        f"--{role}-key={tmp_path}/{name}-{number}.pub"
+        for role, name, most in (("root", "root", 3), ("targets", "models", 2))
+        for number in range(1, most + 1)
+    ]
+    run("create", *public)
+    for name in ("root-1", "root-2", "models-1", "models-2"):
+        run("sign", "--key", str(tmp_path / name))
+    run("publish")
+    run("wish", "--model", str(tmp_path / "masks-2.tflite"), "--named", "hall-1, hall-2")
+    assert main(["rollout", "--config", str(file), "publish"]) == 78
+    for number in (1, 2):
+        run("sign", "--key", str(tmp_path / f"models-{number}"))
+    run("publish")
+
+    repository, config = Repository(tmp_path / "repository"), FleetConfig.model_validate(json.loads(file.read_text()))
+    rollout = {"group": "default", "number": 1, "model": "masks-2", "state": "rejected"}
+    connection.execute(
+        "insert into devices (device, site, telemetry, telemetry_received) values ('hall-1', 'hall', %s, now())",
+        [json.dumps({"rollout": rollout})],
+    )
+    release_stages(repository, read_signer(tmp_path / "online"), connection, config, when=now())
+
+    assert repository.stages().groups["default"].is_paused
+    assert "hall-1" in run("status")
+    assert "rolled back" in run("roll-back")
+    assert repository.stages().groups["default"].is_rolled_back
+    assert "goes on" in run("resume")
+    assert '"_type": "root"' in run("root")
+    # Another user's nginx serves them, whatever the service's umask.
+    assert all(file.stat().st_mode & 0o044 for file in (tmp_path / "repository").rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["status"],
+        ["wish", "--model", "missing.tflite"],
+        ["wish", "--configured", "--minimum-version", "latest"],
+        ["pause", "--group", "nowhere"],
+        ["sign", "--key", "missing"],
+        [],
+    ],
+)
+def test_what_cannot_be_done_is_said_with_the_status_of_a_configuration(words, tmp_path):
+    assert main(["rollout", "--set", f"rollout.repository={tmp_path}", *words]) == 78
+    assert main(["rollout", *words]) == 78

@@ -1,0 +1,378 @@
+"""Is what two people have signed believed by a device, and nothing else? Real repositories, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+from tuf.api.metadata import Metadata, MetaFile, Snapshot, Targets, Timestamp
+
+from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.messages.rollout import STAGES, WISHES, Progress
+from edge_agent.rollout import repository as client
+from fleet.rollout.keys import make_key, read_public_key, read_signer
+from fleet.rollout.repository import ONLINE_DAYS, Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from securesystemslib.signer import CryptoSigner
+
+PEOPLE = ("root-1", "root-2", "root-3", "models-1", "models-2", "models-3", "online", "stolen", "new")
+
+
+class Server:
+    """Serves a folder, or what a test wants to be answered instead."""
+
+    def __init__(self) -> None:
+        self.folder: Path
+        self.answer: Callable[[str], bytes | None] = lambda _: None
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                file = server.folder / self.path.lstrip("/")
+                content = server.answer(self.path)
+                if content is None and not file.is_file():
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(file.read_bytes() if content is None else content)
+
+            def log_message(self, *_: object) -> None:
+                """Keep quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    served = Server()
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keys")
+    for name in PEOPLE:
+        make_key(folder / name)
+    return folder
+
+
+class Fleet:
+    """A repository with its people, and a device that follows it."""
+
+    def __init__(self, folder: Path, keys: Path, server: Server) -> None:
+        self.repository, self.keys, self.server, self.folder = Repository(folder / "repository"), keys, server, folder
+        server.folder, server.answer = folder / "repository", lambda _: None
+        self.now = datetime.now(timezone.utc).replace(microsecond=0)
+        self.repository.create(
+            root_keys=[read_public_key(keys / f"root-{number}.pub") for number in (1, 2, 3)],
+            target_keys=[read_public_key(keys / f"models-{number}.pub") for number in (1, 2, 3)],
+            online_key=self.signer("online").public_key,
+            when=self.now,
+        )
+        self.sign("root-1", "root-2", "models-1", "models-2")
+        self.publish()
+        self.root = self.repository.root_bytes()
+
+    def signer(self, name: str) -> CryptoSigner:
+        return read_signer(self.keys / name)
+
+    def sign(self, *names: str) -> None:
+        for name in names:
+            self.repository.sign(self.signer(name))
+
+    def publish(self) -> None:
+        self.repository.publish(self.signer("online"), when=self.now)
+
+    def wish(self, model: str | None, *, group: str = "default", named: tuple[str, ...] = ("hall-1",)) -> None:
+        content = None if model is None else (model, model.encode() * 100, b"{}")
+        self.repository.stage_wish(group, model=content, minimum_version="0.1.0", named=named, when=self.now)
+
+    def wish_signed(self, model: str | None) -> None:
+        self.wish(model)
+        self.sign("models-1", "models-3")
+        self.publish()
+
+    def device(self, name: str = "device") -> client.Repository:
+        """What a device sees, that knows what it saw before."""
+        return client.Repository(self.server.url, folder=self.folder / name, root=self.root)
+
+    def refused(self) -> str:
+        """Why a device does not believe it."""
+        with pytest.raises(UnavailableError) as why:
+            self.device().wishes()
+        return str(why.value)
+
+    def metadata(self, name: str) -> Path:
+        return self.repository.folder / "metadata" / name
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, keys: Path, server: Server) -> Fleet:
+    return Fleet(tmp_path, keys, server)
+
+
+def test_a_model_that_two_people_have_signed_comes_to_the_device(fleet):
+    fleet.wish_signed("two")
+    device = fleet.device()
+
+    wish = device.wishes().groups["default"]
+    assert (wish.number, wish.model, wish.previous, wish.named) == (1, "two", None, ("hall-1",))
+    assert device.stages().groups["default"].stage == "named"
+    assert device.minimum_version("two") == "0.1.0"
+    assert device.fetch("two") == (b"two" * 100, b"{}")
+    # What is installed is not kept twice.
+    assert {path.name for path in (fleet.folder / "device/targets").iterdir()} == {WISHES, STAGES}
+
+
+def test_one_of_two_signatures_is_not_published_and_would_not_be_believed(fleet):
+    fleet.wish("two")
+    fleet.sign("models-2")
+    with pytest.raises(ConfigError, match="targets 1"):
+        fleet.publish()
+
+    # Were it published all the same, by who has the server: one signature and the server's key.
+    staged = fleet.repository.folder / "staged/targets.json"
+    for file in (fleet.repository.folder / "staged/targets").iterdir():
+        shutil.copy(file, fleet.repository.folder / "targets")
+    shutil.copy(staged, fleet.metadata("2.targets.json"))
+    fleet.repository.renew(fleet.signer("online"), when=fleet.now)
+
+    assert "not believed" in fleet.refused()
+
+
+def test_a_key_of_nobody_and_a_second_signature_of_one_person_count_for_nothing(fleet):
+    fleet.wish("two")
+    with pytest.raises(ConfigError, match="nothing is staged"):
+        fleet.sign("stolen")
+    fleet.sign("models-1", "models-1")
+
+    assert fleet.repository.missing_signatures() == {"targets": 1}
+
+
+def test_a_stolen_server_s_key_can_name_no_model(fleet):
+    fleet.wish_signed("two")
+    fleet.device().wishes()
+    online = fleet.signer("online")
+    # Targets signed by the server's key alone, in a snapshot and timestamp that are right.
+    evil: Metadata[Targets] = Metadata.from_file(str(fleet.metadata("2.targets.json")))
+    evil.signed.version, evil.signed.targets = 3, {}
+    evil.signatures.clear()
+    evil.sign(online)
+    evil.to_file(str(fleet.metadata("3.targets.json")))
+    fleet.repository.renew(online, when=fleet.now)
+
+    assert "not believed" in fleet.refused()
+
+
+def test_how_far_it_has_got_is_the_server_s_to_say(fleet):
+    fleet.wish_signed("two")
+    progress = Progress(number=1, stage="some", since=fleet.now, is_rolled_back=True, reason="by hand")
+    fleet.repository.advance(fleet.signer("online"), "default", progress, when=fleet.now)
+
+    assert fleet.device().stages().groups["default"] == progress
+
+
+def test_a_tampered_model_is_refused(fleet):
+    fleet.wish_signed("two")
+    (file,) = (fleet.repository.folder / "targets").glob("*.two.tflite")
+    file.write_bytes(b"x" * file.stat().st_size)
+
+    with pytest.raises(UnavailableError, match="not believed"):
+        fleet.device().fetch("two")
+
+
+def test_a_model_that_is_cut_off_is_refused(fleet):
+    fleet.wish_signed("two")
+    (file,) = (fleet.repository.folder / "targets").glob("*.two.tflite")
+    file.write_bytes(file.read_bytes()[:-1])
+
+    with pytest.raises(UnavailableError, match="not believed"):
+        fleet.device().fetch("two")
+
+
+def test_endless_data_is_given_up(fleet):
+    fleet.wish_signed("two")
+    fleet.server.answer = lambda path: b"x" * 100_000 if path.endswith("two.tflite") else None
+
+    with pytest.raises(UnavailableError, match="cannot be fetched"):
+        fleet.device().fetch("two")
+
+
+def test_tampered_metadata_is_refused(fleet):
+    fleet.wish_signed("two")
+    document = json.loads(fleet.metadata("2.targets.json").read_text())
+    document["signed"]["targets"]["two.tflite"]["length"] = 1
+    fleet.metadata("2.targets.json").write_text(json.dumps(document))
+
+    assert "not believed" in fleet.refused()
+
+
+def test_an_older_repository_than_was_seen_is_refused(fleet):
+    old = fleet.folder / "old"
+    shutil.copytree(fleet.repository.folder, old)
+    fleet.wish_signed("two")
+    fleet.device().wishes()
+    fleet.server.folder = old
+
+    assert "not believed" in fleet.refused()
+
+
+def test_a_frozen_repository_is_refused_once_it_has_expired(fleet):
+    fleet.now -= timedelta(days=ONLINE_DAYS + 1)
+    fleet.wish_signed("two")
+
+    assert "expired" in fleet.refused()
+
+
+def test_a_web_server_that_answers_html_is_said_in_one_sentence(fleet):
+    fleet.server.answer = lambda _: b"<html><body>Welcome to the hotel</body></html>"
+
+    said = fleet.refused()
+    assert "\n" not in said
+    assert fleet.server.url in said
+
+
+def test_a_repository_that_is_away_or_empty_is_said_in_one_sentence(fleet, tmp_path):
+    (tmp_path / "empty").mkdir()
+    fleet.server.folder = tmp_path / "empty"
+    assert "cannot be fetched" in fleet.refused()
+
+    fleet.server.url, url = "http://127.0.0.1:9", fleet.server.url
+    try:
+        assert "cannot be fetched" in fleet.refused()
+    finally:
+        fleet.server.url = url
+
+
+def test_a_damaged_cache_of_the_device_is_replaced(fleet):
+    fleet.wish_signed("two")
+    fleet.device().wishes()
+    for name in ("timestamp.json", "snapshot.json", "targets.json", "targets/wishes.json"):
+        (fleet.folder / "device" / name).write_bytes(b"")
+
+    assert fleet.device().wishes().groups["default"].model == "two"
+
+
+@pytest.mark.parametrize(
+    ("role", "old", "signers"),
+    [
+        ("root", "root-3", ("root-1", "root-2")),
+        ("targets", "models-3", ("root-1", "root-2", "models-1", "models-2")),
+    ],
+)
+def test_a_stolen_key_is_replaced_and_counts_no_more(fleet, role, old, signers):
+    fleet.wish_signed("two")
+    fleet.device().wishes()
+    replacement = read_public_key(fleet.keys / "new.pub")
+    fleet.repository.stage_key(role, old=read_public_key(fleet.keys / f"{old}.pub"), new=replacement, when=fleet.now)
+    fleet.sign(*signers)
+    fleet.publish()
+
+    assert fleet.device().wishes().groups["default"].model == "two"
+    assert fleet.device("another").wishes().groups["default"].model == "two"
+    assert replacement.keyid in fleet.repository.keys()[role]
+    assert read_public_key(fleet.keys / f"{old}.pub").keyid not in fleet.repository.keys()[role]
+
+
+def test_a_stolen_server_s_key_is_replaced_and_counts_no_more(fleet):
+    fleet.wish_signed("two")
+    fleet.device().wishes()
+    new = fleet.signer("new")
+    fleet.repository.stage_key("online", old=fleet.signer("online").public_key, new=new.public_key, when=fleet.now)
+    fleet.sign("root-1", "root-2", "models-1", "models-2")
+    with pytest.raises(ConfigError, match="none of the repository"):
+        fleet.publish()
+    fleet.repository.publish(new, when=fleet.now)
+
+    assert fleet.device().stages().groups["default"].number == 1
+    fleet.repository.renew(fleet.signer("online"), when=fleet.now)
+    assert "not believed" in fleet.refused()
+
+
+def test_a_new_root_needs_two_of_the_old_keys(fleet):
+    new = read_public_key(fleet.keys / "new.pub")
+    fleet.repository.stage_key("root", old=read_public_key(fleet.keys / "root-3.pub"), new=new, when=fleet.now)
+    fleet.sign("new", "root-1")
+
+    assert fleet.repository.missing_signatures() == {"root": 1}
+
+
+def test_a_name_is_of_one_model_for_ever(fleet):
+    fleet.wish_signed("two")
+
+    with pytest.raises(ConfigError, match="of this name"):
+        fleet.repository.stage_wish(
+            "default", model=("two", b"another", b"{}"), minimum_version="0.1.0", named=(), when=fleet.now
+        )
+
+
+def test_a_newer_wish_begins_at_its_first_stage_and_remembers_the_one_before(fleet):
+    fleet.wish_signed("two")
+    fleet.repository.advance(
+        fleet.signer("online"), "default", Progress(number=1, stage="all", since=fleet.now), when=fleet.now
+    )
+    fleet.wish("old", group="other")
+    fleet.wish("three")
+    fleet.sign("models-1", "models-2")
+    fleet.publish()
+
+    device = fleet.device()
+    wishes, stages = device.wishes().groups, device.stages().groups
+    assert (wishes["default"].model, wishes["default"].previous, wishes["default"].number) == ("three", "two", 2)
+    assert wishes["other"].model == "old"
+    assert {group: progress.stage for group, progress in stages.items()} == {"default": "named", "other": "named"}
+
+
+def test_daily_renewal_leaves_no_heap_of_files(fleet):
+    fleet.wish_signed("two")
+    for _ in range(5):
+        fleet.repository.renew(fleet.signer("online"), when=fleet.now)
+
+    names = [file.name for file in (fleet.repository.folder / "metadata").iterdir()]
+    assert [name.partition(".")[2] for name in names].count("snapshot.json") == 2
+    assert [name.partition(".")[2] for name in names].count("stages.json") == 2
+    assert fleet.device().stages().groups["default"].number == 1
+
+
+def test_mix_and_match_of_metadata_is_refused(fleet):
+    fleet.wish_signed("two")
+    online = fleet.signer("online")
+    # The newest snapshot, with the targets of before under the newest number.
+    shutil.copy(fleet.metadata("1.targets.json"), fleet.metadata("2.targets.json"))
+    snapshot = Metadata(Snapshot(version=9, expires=fleet.now + timedelta(days=1), meta={"targets.json": MetaFile(2)}))
+    snapshot.sign(online)
+    snapshot.to_file(str(fleet.metadata("9.snapshot.json")))
+    timestamp = Metadata(Timestamp(version=9, expires=fleet.now + timedelta(days=1), snapshot_meta=MetaFile(9)))
+    timestamp.sign(online)
+    timestamp.to_file(str(fleet.metadata("timestamp.json")))
+
+    assert "not believed" in fleet.refused()
+
+
+def test_files_that_hold_no_key_are_said(tmp_path, keys):
+    (tmp_path / "empty").write_bytes(b"")
+    for wrong in (tmp_path / "empty", tmp_path / "missing", keys / "root-1.pub"):
+        with pytest.raises(ConfigError):
+            read_signer(wrong)
+    with pytest.raises(ConfigError):
+        read_public_key(keys / "root-1")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        make_key(keys / "root-1")
+    assert (keys / "root-1").stat().st_mode & 0o077 == 0

@@ -1,0 +1,65 @@
+"""Examination: a model that does not fit, crashes, hangs or is slow harms nothing but the process that tries it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge_agent.config.model import shipped
+from edge_agent.errors import ModelError
+from edge_agent.rollout.examination import _elsewhere, examine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    for name in ("masks.tflite", "masks.json"):
+        shutil.copy(shipped("models") / name, tmp_path)
+    return tmp_path / "masks.tflite"
+
+
+def examined(model: Path, *, slowest_seconds: float = 10.0) -> None:
+    examine(model, runtime="auto", threads=1, labels=(), slowest_seconds=slowest_seconds)
+
+
+def test_a_model_that_does_as_its_card_says_is_taken(model):
+    examined(model)
+
+
+def test_a_model_that_reads_pictures_differently_here_is_not(model):
+    card = json.loads(model.with_suffix(".json").read_text())
+    for golden in card["golden"]:
+        golden["scores"] = golden["scores"][::-1]
+    model.with_suffix(".json").write_text(json.dumps(card))
+
+    with pytest.raises(ModelError, match="golden vector"):
+        examined(model)
+
+
+def test_a_model_that_takes_longer_than_there_is_from_frame_to_frame_is_not(model):
+    with pytest.raises(ModelError, match="a reading takes"):
+        examined(model, slowest_seconds=1e-9)
+
+
+def _hang() -> None:
+    time.sleep(600)
+
+
+def _raise() -> None:
+    raise ValueError("no tensor")
+
+
+@pytest.mark.parametrize(
+    ("work", "arguments", "reason"),
+    [(os._exit, (3,), "crashes"), (_hang, (), "does not answer"), (_raise, (), "no tensor")],
+)
+def test_a_process_that_ends_badly_is_said_and_gone(work, arguments, reason):
+    with pytest.raises(ModelError, match=reason):
+        _elsewhere(work, *arguments, patience_seconds=3.0 if work is _hang else 60.0)

@@ -1,0 +1,228 @@
+"""Follower: step by step from what the fleet wants to what runs, with an agent and a repository that are made up."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edge_agent.bridge.client import UnansweredError
+from edge_agent.errors import ModelError, UnavailableError
+from edge_agent.messages.rollout import Progress, Stages, Wish, Wishes
+from edge_agent.rollout.follower import MOST_ATTEMPTS, OBSERVE_SECONDS, Follower
+from edge_agent.rollout.installation import Installation
+from edge_agent.rollout.probation import PROBATION_SECONDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOON = datetime(2026, 11, 2, 12, tzinfo=timezone.utc)
+
+
+class Repository:
+    """What people wish, and how far it has got."""
+
+    def __init__(self) -> None:
+        self.wish = Wish(number=1, model="one", previous=None, named=("hall-1",))
+        self.progress: Progress | None = None
+        self.needs, self.is_away, self.fetched = "0.1.0", False, 0
+
+    def __call__(self) -> Repository:
+        if self.is_away:
+            raise UnavailableError("away")
+        return self
+
+    def wishes(self) -> Wishes:
+        return Wishes(groups={"default": self.wish})
+
+    def stages(self) -> Stages:
+        return Stages(groups={"default": self.progress} if self.progress else {})
+
+    def minimum_version(self, _model: str) -> str:
+        return self.needs
+
+    def fetch(self, model: str) -> tuple[bytes, bytes]:
+        self.fetched += 1
+        return model.encode(), hashlib.sha256(model.encode()).hexdigest().encode()
+
+
+class Agent:
+    """Loads what the link says when it is asked to reload."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.reloads, self.is_away = folder, 0, False
+        self.run_id, self.rate, self.model = "first", 10.0, b"configured"
+
+    async def status(self) -> dict[str, Any]:
+        if self.is_away:
+            raise UnansweredError("away")
+        sha256 = hashlib.sha256(self.model).hexdigest()
+        return {
+            "run_id": self.run_id,
+            "cameras": [{"is_open": True, "paused": False, "frames_per_second": self.rate}],
+            "telemetry": {"models": {"masks": {"sha256": sha256}}, "machine": {"memory_bytes": 100}},
+        }
+
+    async def command(self, name: str, _payload: bytes) -> dict[str, str]:
+        assert name == "reload"
+        self.reloads += 1
+        link = self.folder / "current/masks.tflite"
+        self.model = link.read_bytes() if link.exists() else b"configured"
+        return {"state": "done", "reason": ""}
+
+
+class Device:
+    """A follower with everything around it; time is a number."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.at = folder, 0.0
+        self.repository, self.agent = Repository(), Agent(folder)
+        self.fault = ""
+        self.start()
+
+    def start(self) -> None:
+        """As after a loss of power."""
+        self.installation = Installation(self.folder)
+        self.follower = Follower(
+            self.installation,
+            self.agent,  # type: ignore[arg-type]
+            open_repository=self.repository,  # type: ignore[arg-type]
+            examine=self._examine,
+            device="hall-1",
+            group="default",
+            version="0.1.0",
+            poll_seconds=60.0,
+            at=self.at,
+        )
+
+    def _examine(self, _model: Path) -> None:
+        if self.fault:
+            raise ModelError(self.fault)
+
+    def live(self, seconds: float) -> Device:
+        until = self.at + seconds
+        while self.at <= until:
+            asyncio.run(self.follower.turn(at=self.at))
+            self.at += OBSERVE_SECONDS
+        return self
+
+    @property
+    def state(self) -> tuple[str | None, str, bytes]:
+        """The model that it is about, what became of it, and what the agent runs."""
+        return self.installation.rollout.model, self.installation.rollout.state, self.agent.model
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    return Device(tmp_path)
+
+
+def test_a_named_device_runs_the_model_on_probation_then_for_good(device):
+    assert device.live(30).state == ("one", "probation", b"one")
+    assert device.live(PROBATION_SECONDS + 60).state == ("one", "accepted", b"one")
+    assert (device.agent.reloads, device.repository.fetched) == (1, 1)
+
+
+def test_a_device_that_the_stage_has_not_reached_waits(device):
+    device.repository.wish = device.repository.wish.model_copy(update={"named": ()})
+    assert device.live(200).state == (None, "accepted", b"configured")
+
+    device.repository.progress = Progress(number=1, stage="all", since=NOON)
+
+    assert device.live(200).state == ("one", "probation", b"one")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"rate": 7.0}, "frames a second"),
+        ({"run_id": "second"}, "restarted"),
+        ({"is_away": True}, "does not run"),
+        ({"model": b"configured"}, "did not load"),
+    ],
+)
+def test_a_model_that_does_worse_on_probation_makes_room_for_the_one_before(device, change, reason):
+    device.live(100)
+    for name, value in change.items():
+        setattr(device.agent, name, value)
+    device.live(PROBATION_SECONDS + 60)
+
+    assert device.state[:2] == ("one", "rejected")
+    assert reason in device.installation.rollout.reason
+    assert not (device.folder / "current").exists()
+    # And it is not tried again.
+    assert device.live(1000).repository.fetched == 1
+
+
+def test_a_model_that_fails_its_examination_never_runs(device):
+    device.fault = "golden vector 1 differs"
+
+    assert device.live(100).state == ("one", "rejected", b"configured")
+    assert device.agent.reloads == 0
+
+
+def test_a_model_for_a_newer_agent_is_rejected_in_words(device):
+    device.repository.needs = "0.10.0"
+
+    assert device.live(100).state == ("one", "rejected", b"configured")
+    assert "needs maskwatch 0.10.0" in device.installation.rollout.reason
+
+
+def test_a_newer_wish_replaces_an_older_at_once_also_on_probation(device):
+    device.live(30)
+    device.repository.wish = Wish(number=2, model="two", previous="one", named=("hall-1",))
+
+    assert device.live(100).state == ("two", "probation", b"two")
+
+
+def test_a_newer_wish_is_tried_after_a_rejected_one(device):
+    device.fault = "slow"
+    device.live(30)
+    device.fault = ""
+    device.repository.wish = Wish(number=2, model="two", previous=None, named=("hall-1",))
+
+    assert device.live(100).state == ("two", "probation", b"two")
+
+
+def test_a_roll_back_needs_no_download_and_no_probation(device):
+    device.live(PROBATION_SECONDS + 60)
+    device.repository.wish = Wish(number=2, model="two", previous="one", named=("hall-1",))
+    device.live(PROBATION_SECONDS + 120)
+    device.repository.progress = Progress(number=2, stage="all", since=NOON, is_rolled_back=True)
+
+    assert device.live(100).state == ("one", "accepted", b"one")
+    assert device.repository.fetched == 2
+
+
+def test_a_pause_changes_nothing_on_any_device(device):
+    device.repository.progress = Progress(number=1, stage="all", since=NOON, is_paused=True)
+
+    assert device.live(200).state == (None, "accepted", b"configured")
+
+
+def test_a_power_cut_on_probation_begins_it_again_and_the_third_is_the_model_s_fault(device):
+    for _ in range(MOST_ATTEMPTS):
+        device.live(100)
+        assert device.state == ("one", "probation", b"one")
+        device.start()
+
+    assert device.live(100).state == ("one", "rejected", b"configured")
+
+
+def test_a_repository_that_is_away_changes_nothing_and_says_so_once(device, caplog):
+    device.live(30)
+    device.repository.is_away = True
+    device.live(PROBATION_SECONDS + 60)
+
+    assert device.state == ("one", "accepted", b"one")
+    assert [record.message for record in caplog.records].count("away") == 1
+
+
+def test_without_an_agent_no_model_is_changed(device):
+    device.agent.is_away = True
+
+    assert device.live(200).state == (None, "accepted", b"configured")
+    assert device.repository.fetched == 0
