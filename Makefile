@@ -45,7 +45,7 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # What a device installs that takes the newest of everything. OpenCV 5 by name, for 4 is allowed as well.
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.txt --editable '.[dev,demo,fleet]'
 
-.PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console bench test-hostile \
+.PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console proof-rtsp proof-capture bench test-hostile \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
 	test-wheel deb test-service test-ansible fleet test-fleet test-arm64 test-homeassistant screenshots example scenes soak clean python
 
@@ -112,6 +112,12 @@ proof-lost-writes: .venv-dev/.installed ## Cut the power on an agent at hundreds
 
 proof-console: .venv-dev/.installed ## Measure what twenty viewers and fifty requests a second cost the detection (7 minutes); ARGUMENTS=--hostile
 	.venv-dev/bin/python -m tests.proofs.console_load --folder $(PROOF_FOLDER)/console $(ARGUMENTS)
+
+proof-rtsp: .venv-dev/.installed ## Watch ten kinds of network camera on a real RTSP server: each event alerted once, and how soon (5 minutes)
+	.venv-dev/bin/python -m tests.proofs.rtsp_kinds --folder $(PROOF_FOLDER)/rtsp
+
+proof-capture: .venv-dev/.installed ## Measure what a 1080p network camera costs, against cv2.VideoCapture (6 minutes)
+	.venv-dev/bin/python -m tests.proofs.capture --folder $(PROOF_FOLDER)/capture
 
 # What `make bench` compares this tree with.
 BASE ?= main

@@ -2,7 +2,7 @@
 
 The server itself is this file run by the system's python3, which has Debian's gi and GStreamer:
 
-    /usr/bin/python3 tests/rtsp_server.py PORT [USER:PASSWORD]
+    /usr/bin/python3 tests/rtsp_server.py PORT LAUNCH [USER:PASSWORD]
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,13 +34,16 @@ PIPELINE = (
 class RtspServer:
     """A moving test picture, H.264, 320x240 at 25 frames a second. Keeps its port over `kill` and `start`."""
 
-    def __init__(self, credentials: str = "") -> None:
-        """Nothing runs before `start`; `credentials` as user:password where one is needed."""
+    def __init__(self, credentials: str = "", *, launch: str = PIPELINE) -> None:
+        """Nothing runs before `start`; `credentials` as user:password where one is needed.
+
+        `launch` describes another picture, in the words of gst-launch.
+        """
         # The system's python3, which runs this file, knows no other module of ours.
         from tests.mosquitto import free_port
 
         self.port = free_port()
-        self._credentials = credentials
+        self._credentials, self._launch = credentials, launch
         self._process: subprocess.Popen[str] | None = None
 
     def address(self, credentials: str = "") -> str:
@@ -48,7 +52,7 @@ class RtspServer:
 
     def start(self) -> None:
         """Serve; returns when connections are accepted."""
-        command = [SYSTEM_PYTHON, __file__, str(self.port), *([self._credentials] if self._credentials else [])]
+        command = [SYSTEM_PYTHON, __file__, str(self.port), self._launch, *filter(None, [self._credentials])]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self._process.stdout
         assert self._process.stderr
@@ -56,6 +60,12 @@ class RtspServer:
             message = self._process.stderr.read()
             self.kill()
             raise AssertionError(f"the RTSP server does not start: {message}")
+
+    def played_at(self) -> float:
+        """Wait until somebody watches, and give when the first picture of it was sent, monotonic seconds."""
+        assert self._process
+        assert self._process.stdout
+        return float(self._process.stdout.readline())
 
     def freeze(self) -> None:
         """Hang, with every connection open."""
@@ -85,7 +95,7 @@ class RtspServer:
         self.kill()
 
 
-def serve(port: str, credentials: str) -> None:
+def serve(port: str, launch: str, credentials: str) -> None:
     """Serve until killed. Runs in the system's python3 only."""
     try:
         import gi  # type: ignore[import-not-found]  # Debian's python3-gi, not in this environment
@@ -101,7 +111,8 @@ def serve(port: str, credentials: str) -> None:
     if missing:
         sys.exit(f"GStreamer elements are missing; apt-get install {' '.join(sorted(missing))}")
     server = GstRtspServer.RTSPServer(address="127.0.0.1", service=port)
-    factory = GstRtspServer.RTSPMediaFactory(launch=PIPELINE, shared=True)
+    factory = GstRtspServer.RTSPMediaFactory(launch=launch, shared=True)
+    factory.connect("media-configure", _say_when_played, Gst.State.PLAYING)
     if credentials:
         _ask_for(credentials, server, factory, gst=Gst, rtsp=GstRtspServer)
     server.get_mount_points().add_factory("/live", factory)
@@ -110,6 +121,17 @@ def serve(port: str, credentials: str) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     GLib.MainLoop().run()
+
+
+def _say_when_played(_factory: Any, media: Any, playing: Any) -> None:
+    """Say when each showing begins."""
+
+    def changed(_media: Any, state: int) -> None:
+        if state == int(playing):
+            sys.stdout.write(f"{time.monotonic()}\n")
+            sys.stdout.flush()
+
+    media.connect("new-state", changed)
 
 
 def _ask_for(credentials: str, server: Any, factory: Any, *, gst: Any, rtsp: Any) -> None:
@@ -124,4 +146,4 @@ def _ask_for(credentials: str, server: Any, factory: Any, *, gst: Any, rtsp: Any
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "")
+    serve(sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else "")

@@ -201,7 +201,8 @@ def prove(root: Path, *, restarts: int) -> None:
 
         prove_entities(home, said)
         wait_until(lambda: home.state(OF_REMOVED), "a second camera has entities of its own")
-        agent.configure({**config, "cameras": {"entrance": cameras["entrance"]}})
+        state = str(agent.folder / "state")
+        agent.configure({**config, "state_dir": state, "cameras": {"entrance": cameras["entrance"]}})
         assert agent.process is not None
         agent.process.send_signal(signal.SIGHUP)
         wait_until(

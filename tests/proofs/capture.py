@@ -1,0 +1,139 @@
+"""What does a network camera cost until its pictures can be analysed, and what with cv2.VideoCapture?
+
+    python -m tests.proofs.capture --folder FOLDER
+
+1080p25 comes from a real RTSP server, H.264 with and without B-frames. In turns a process of its own reads it with
+`cv2.VideoCapture.read`, with the agent's camera at 10 analysed frames a second, and with that of a paused camera.
+Prints the processor's milliseconds for each frame that was sent, medians of all rounds with the ratio to OpenCV, and
+the same as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+
+from edge_agent.camera.feed import CameraFeed
+from edge_agent.config.model import CameraConfig
+from edge_agent.vision.frame_rate import FrameRate
+from tests.journeys.agent import EXAMPLE
+from tests.recordings import ffmpeg
+from tests.rtsp_server import RtspServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FRAMES_PER_SECOND = 25
+DETECT_FPS = 10.0
+SETTLE_SECONDS = 2.0
+"""After the first picture: what opening costs is not counted."""
+MEASURED_SECONDS = 12.0
+SENT_SECONDS = 25
+STREAMS = {"with B-frames": 3, "without": 0}
+LAUNCH = "( filesrc location={} ! matroskademux ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=1 )"
+
+
+def made(file: Path, *, b_frames: int) -> Path:
+    """Write the recording, 1080p25 at 4 Mbit/s with a key frame every two seconds."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    coding = ("-c:v", "libx264", "-preset", "veryfast", "-b:v", "4M", "-g", 2 * FRAMES_PER_SECOND, "-bf", b_frames)
+    scaled = ("-vf", f"fps={FRAMES_PER_SECOND},scale=1920:1080")
+    ffmpeg("-stream_loop", -1, "-t", SENT_SECONDS, "-i", EXAMPLE, *scaled, *coding, file)
+    return file
+
+
+def cost_ms(take: Callable[[], object]) -> float:
+    """Milliseconds of the processor for each frame that is sent meanwhile, with pictures taken by calling `take`."""
+    take()
+    until = time.monotonic() + SETTLE_SECONDS
+    while time.monotonic() < until:
+        take()
+    began_at, began_cpu = time.monotonic(), time.process_time()
+    while time.monotonic() < began_at + MEASURED_SECONDS:
+        take()
+    frames = (time.monotonic() - began_at) * FRAMES_PER_SECOND
+    return (time.process_time() - began_cpu) / frames * 1000
+
+
+def with_opencv(address: str) -> float:
+    """Read every frame."""
+    capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG)
+    try:
+        return cost_ms(capture.read)
+    finally:
+        capture.release()
+
+
+def with_the_agent(address: str) -> float:
+    """Take what is due for analysis, as the agent does."""
+    rate = FrameRate(DETECT_FPS)
+    with closing(CameraFeed("door", CameraConfig(source=address, detect_fps=DETECT_FPS))) as feed:
+        feed.convert_only_what_is_due(lambda: rate.due_at)
+        feed.start()
+
+        def take() -> None:
+            frame = feed.wait(1.0)
+            if frame is not None:
+                rate.wants(frame.taken_at)
+
+        return cost_ms(take)
+
+
+def with_the_agent_paused(address: str) -> float:
+    """Follow the camera and take nothing."""
+    with closing(CameraFeed("door", CameraConfig(source=address, detect_fps=DETECT_FPS))) as feed:
+        feed.start()
+        feed.wait(SENT_SECONDS)
+        feed.convert_only_what_is_due(lambda: float("inf"))
+        return cost_ms(lambda: time.sleep(0.1))
+
+
+WAYS = {"cv2": with_opencv, "agent": with_the_agent, "agent paused": with_the_agent_paused}
+
+
+def measure(recording: Path, way: str) -> float:
+    """Show the recording to a process that takes it in this way."""
+    with RtspServer(launch=LAUNCH.format(recording)) as server:
+        command = [sys.executable, "-m", "tests.proofs.capture", "--way", way, server.address()]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> None:
+    """Take the turns and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--way", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.way:
+        way, address = options.way
+        sys.stdout.write(f"{WAYS[way](address)}\n")
+        return
+    if options.folder is None:
+        parser.error("--folder is missing")
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    for name, b_frames in STREAMS.items():
+        recording = made(options.folder / f"{b_frames}.mkv", b_frames=b_frames)
+        turns = [{way: measure(recording, way) for way in WAYS} for _ in range(options.rounds)]
+        medians = {way: statistics.median(turn[way] for turn in turns) for way in WAYS}
+        figures[name] = {
+            way: {"ms_a_frame": round(median, 2), "ratio": round(median / medians["cv2"], 2)}
+            for way, median in medians.items()
+        }
+        for way, found in figures[name].items():
+            sys.stdout.write(f"{name:14} {way:13} {found['ms_a_frame']:6.2f} ms a frame  {found['ratio']:.2f}\n")
+            sys.stdout.flush()
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+if __name__ == "__main__":
+    main()
