@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -261,12 +261,12 @@ class DecoderProcess:
                 start_new_session=True,
             )
         self._owner = os.getpid()
-        self._is_ready = False
+        self._is_ready = self._is_ended = False
 
     @property
     def is_usable(self) -> bool:
         """Whether it lives, and belongs to this process and not to one that this was forked from."""
-        return self._owner == os.getpid() and self._process.poll() is None
+        return not self._is_ended and not self.is_gone
 
     def decode(self, content: bytes, *, max_pixels: int) -> Decoded:
         """Decode a picture.
@@ -280,15 +280,15 @@ class DecoderProcess:
                 self._is_ready = True
             return self._decode(content, max_pixels=max_pixels, until=time.monotonic() + WALL_SECONDS)
         except (EOFError, OSError) as error:
-            self.close()
+            self.kill()
             raise PictureError(
                 "the picture: takes more memory or time to decode than one of its size may, or is damaged; save it anew"
             ) from error
 
     def _decode(self, content: bytes, *, max_pixels: int, until: float) -> Decoded:
-        self._connection.settimeout(WALL_SECONDS)
-        self._connection.sendall(_REQUEST.pack(len(content), max_pixels))
-        self._connection.sendall(content)
+        for part in (_REQUEST.pack(len(content), max_pixels), content):
+            self._connection.settimeout(max(until - time.monotonic(), 0.001))
+            self._connection.sendall(part)
         head = _received(self._connection, _ANSWER.size, until=until)
         what, width_px, height_px, orientation = _ANSWER.unpack(head)
         if what != _PIXELS:
@@ -299,15 +299,28 @@ class DecoderProcess:
         pixels = _received(self._connection, 3 * width_px * height_px, until=until)
         return Decoded(width_px, height_px, orientation, pixels)
 
-    def close(self) -> None:
-        """End it at once."""
+    def kill(self) -> None:
+        """End it, without waiting until its memory is given back."""
+        self._is_ended = True
         self._connection.close()
         if self._owner == os.getpid():
             self._process.kill()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing of it is left; of another process's it is not ours to ask."""
+        return self._owner != os.getpid() or self._process.poll() is not None
+
+    def close(self) -> None:
+        """End it and wait for that."""
+        self.kill()
+        if self._owner == os.getpid():
             self._process.wait()
 
 
 _idle: list[DecoderProcess] = []
+_ended: list[DecoderProcess] = []
+"""Killed, and perhaps not gone yet."""
 _lock = threading.Lock()
 
 
@@ -316,6 +329,7 @@ def _process() -> Iterator[DecoderProcess]:
     """Lend an idle process, or a new one."""
     process = None
     with _lock:
+        _ended[:] = [one for one in _ended if not one.is_gone]
         while _idle and process is None:
             candidate = _idle.pop()
             if candidate.is_usable:
@@ -330,11 +344,15 @@ def _process() -> Iterator[DecoderProcess]:
         kept = process if process.is_usable else DecoderProcess()
         with _lock:
             _idle.append(kept)
+            if kept is not process:
+                _ended.append(process)
 
 
 @atexit.register
 def close_decoders() -> None:
-    """End the idle processes."""
-    with _lock, suppress(IndexError):
-        while True:
-            _idle.pop().close()
+    """End the idle processes, and wait for those that were ended."""
+    with _lock:
+        for process in (*_idle, *_ended):
+            process.close()
+        _idle.clear()
+        _ended.clear()

@@ -51,6 +51,7 @@ def test_a_process_that_was_killed_is_replaced():
         process.decode(jpeg(), max_pixels=MAX_PIXELS)
 
     assert not process.is_usable
+    process.close()
     assert decode_picture(jpeg()).shape == (48, 64, 3)
 
 
@@ -64,6 +65,25 @@ def test_a_process_that_hangs_is_ended(monkeypatch):
         process.decode(jpeg(640, 480), max_pixels=MAX_PIXELS)
 
     assert not process.is_usable
+    process.close()
+
+
+def test_the_answer_does_not_wait_until_a_process_that_was_ended_is_gone(monkeypatch):
+    decoder.close_decoders()
+    decode_untrusted(jpeg(), max_pixels=MAX_PIXELS)
+    (process,) = decoder._idle
+    os.kill(process._process.pid, signal.SIGSTOP)
+    waited = []
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess.Popen, "wait", lambda self, *_: waited.append(self.pid))
+        patched.setattr(decoder, "WALL_SECONDS", 0.3)
+        with pytest.raises(PictureError):
+            decode_untrusted(jpeg(), max_pixels=MAX_PIXELS)
+
+    assert waited == []
+    decoder.close_decoders()
+    assert process.is_gone
+    assert decoder._ended == decoder._idle == []
 
 
 def test_a_process_has_no_more_memory_than_it_may(monkeypatch):
