@@ -47,6 +47,7 @@ create table alerts (
 ) partition by range (id);
 create index alerts_by_site on alerts (site, id);
 create index alerts_by_device on alerts (device, id);
+create index alerts_by_label on alerts (label, id);
 create index alerts_by_arrival on alerts (received) where not historical;
 create index alerts_by_review on alerts (review, id) where review is not null;
 
@@ -88,7 +89,18 @@ create table counts (
     received timestamptz not null default clock_timestamp(),
     primary key (id, camera)
 ) partition by range (id);
-create index counts_by_site on counts (site, begins);
+
+-- The same by site and hour, summed when they are stored: ten thousand devices have 1.7 million rows a week.
+create table site_hours (
+    begins timestamptz not null,
+    site text not null,
+    with_mask bigint not null,
+    without_mask bigint not null,
+    mask_worn_incorrectly bigint not null,
+    undecided bigint not null,
+    primary key (begins, site)
+);
+create index site_hours_by_site on site_hours (site, begins);
 
 create table alerts_default partition of alerts default;
 create table resolutions_default partition of resolutions default;
@@ -181,6 +193,7 @@ begin
     delete from maskwatch.resolutions_default where received < first_kept;
     delete from maskwatch.pictures_default p where not exists (select from maskwatch.alerts a where a.id = p.alert);
     delete from maskwatch.counts_default where received < first_kept;
+    delete from maskwatch.site_hours where begins < first_kept;
     delete from maskwatch.streams where updated < first_kept;
     delete from maskwatch.command_results where happened < first_kept;
     return dropped;

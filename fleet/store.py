@@ -86,7 +86,17 @@ with incoming as (
     select id, camera, device, site, period, begins, boot_id, sequence, with_mask, without_mask,
         mask_worn_incorrectly, undecided, changed
     from incoming order by id, camera
-    on conflict do nothing returning device, boot_id, sequence, id
+    on conflict do nothing
+    returning device, boot_id, sequence, id, site, period, begins, camera, with_mask, without_mask,
+        mask_worn_incorrectly, undecided
+), hours as (
+    insert into site_hours as h (begins, site, with_mask, without_mask, mask_worn_incorrectly, undecided)
+    select begins, site, sum(with_mask), sum(without_mask), sum(mask_worn_incorrectly), sum(undecided)
+    from inserted where period = 'hour' and camera <> '' group by begins, site order by begins, site
+    on conflict (begins, site) do update set with_mask = h.with_mask + excluded.with_mask,
+        without_mask = h.without_mask + excluded.without_mask,
+        mask_worn_incorrectly = h.mask_worn_incorrectly + excluded.mask_worn_incorrectly,
+        undecided = h.undecided + excluded.undecided
 ), stored as (
     select distinct device, boot_id, sequence, id from inserted
 )"""

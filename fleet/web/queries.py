@@ -47,14 +47,11 @@ where a.id = %s::uuid
 """
 
 COUNTS = """
-select site, begins, sum(with_mask)::int as with_mask, sum(without_mask)::int as without_mask,
-    sum(mask_worn_incorrectly)::int as mask_worn_incorrectly, sum(undecided)::int as undecided,
-    round(sum(with_mask)::numeric / nullif(sum(with_mask + without_mask + mask_worn_incorrectly), 0), 4)::float8
-        as compliance
-from counts
-where period = 'hour' and camera <> '' and begins >= %(since)s and begins < %(until)s
-    and (%(site)s = '' or site = %(site)s)
-group by site, begins order by begins desc, site limit %(limit)s
+select site, begins, with_mask, without_mask, mask_worn_incorrectly, undecided,
+    round(with_mask::numeric / nullif(with_mask + without_mask + mask_worn_incorrectly, 0), 4)::float8 as compliance
+from site_hours
+where begins >= %(since)s and begins < %(until)s and (%(site)s = '' or site = %(site)s)
+order by begins desc, site limit %(limit)s
 """
 
 FIGURES = """

@@ -77,6 +77,15 @@ def test_hours_in_which_nobody_came_leave_no_gap(connection: psycopg.Connection)
     assert rows(connection, "select last, received from streams") == [(2, 2)]
 
 
+def test_people_of_an_hour_are_summed_by_site_once_however_often_they_come(connection: psycopg.Connection):
+    first, second, other = counts("hall-1", entrance=7, yard=1), counts("hall-2", entrance=2), counts("yard-1", gate=1)
+    put(connection, first)
+    put(connection, first, second, counts("hall-1", sequence=2), other)
+    put(connection, second)
+
+    assert rows(connection, "select site, with_mask from site_hours order by site") == [("hall", 10), ("yard", 1)]
+
+
 def test_of_several_words_of_a_device_the_last_one_stays(connection: psycopg.Connection):
     put(
         connection,
