@@ -60,6 +60,7 @@ class Follower:
         self._poll_seconds, self._poll_at = poll_seconds, at
         self._trouble = ""
         self._probation: Probation | None = None
+        self._run_id: str | None = None
 
     async def turn(self, *, at: float) -> None:
         """Do what is due.
@@ -124,7 +125,7 @@ class Follower:
                 memory_bytes=sample.memory_bytes or 0,
             )
         )
-        self._probation = None
+        self._probation, self._run_id = None, sample.run_id
         await self._reload()
 
     def _install(self, repository: Repository, model: str) -> None:
@@ -145,6 +146,7 @@ class Follower:
             network = await asyncio.to_thread(self._installation.path(now.model or "").read_bytes)
             self._probation = Probation(
                 model_sha256=hashlib.sha256(network).hexdigest(),
+                run_id=self._run_id,
                 frames_per_second=now.frames_per_second,
                 memory_bytes=now.memory_bytes,
                 at=at,

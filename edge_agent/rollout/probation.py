@@ -46,11 +46,16 @@ def sample_of(overview: Mapping[str, Any]) -> Sample:
 class Probation:
     """Judges the samples of ten minutes. Owned by the roll-out's loop."""
 
-    def __init__(self, *, model_sha256: str, frames_per_second: float, memory_bytes: int, at: float) -> None:
-        """Begin; rate and memory are those with the model before, 0 where they are not known."""
+    def __init__(
+        self, *, model_sha256: str, run_id: str | None, frames_per_second: float, memory_bytes: int, at: float
+    ) -> None:
+        """Begin; rate and memory are those with the model before, 0 where they are not known.
+
+        `run_id` is the agent's when it was asked to load the model; None: the machine was started since.
+        """
         self._sha256, self._rate, self._memory = model_sha256, frames_per_second, memory_bytes
         self._began_at = self._heard_at = at
-        self._run_id: str | None = None
+        self._run_id = run_id
         self._rates: list[float] = []
 
     def observe(self, sample: Sample | None, *, at: float) -> str:

@@ -157,6 +157,19 @@ def test_a_model_that_does_worse_on_probation_makes_room_for_the_one_before(devi
     assert device.live(1000).repository.fetched == 1
 
 
+def test_an_agent_that_dies_while_it_loads_the_model_was_restarted(device):
+    reload = device.agent.command
+
+    async def die(name: str, payload: bytes) -> dict[str, str]:
+        device.agent.run_id = "second"
+        return await reload(name, payload)
+
+    device.agent.command = die
+
+    assert device.live(100).state[1] == "rejected"
+    assert "restarted" in device.installation.rollout.reason
+
+
 def test_a_model_that_fails_its_examination_never_runs(device):
     device.fault = "golden vector 1 differs"
 

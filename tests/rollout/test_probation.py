@@ -11,7 +11,7 @@ SHA256, STEP_SECONDS = "a" * 64, 5.0
 
 def observed(*, sample: Sample | None = None, until: float = PROBATION_SECONDS, then: Sample | None = None) -> str:
     """What comes of samples of five seconds; `then` is the last of them."""
-    probation = Probation(model_sha256=SHA256, frames_per_second=10.0, memory_bytes=100, at=0.0)
+    probation = Probation(model_sha256=SHA256, run_id=None, frames_per_second=10.0, memory_bytes=100, at=0.0)
     at, said = 0.0, "continues"
     while said == "continues" and at < until:
         at += STEP_SECONDS
@@ -49,7 +49,7 @@ def test_an_agent_that_was_restarted_is_no_good_sign():
 
 
 def test_an_agent_that_reloads_may_be_silent_for_a_moment():
-    probation = Probation(model_sha256=SHA256, frames_per_second=10.0, memory_bytes=100, at=0.0)
+    probation = Probation(model_sha256=SHA256, run_id=None, frames_per_second=10.0, memory_bytes=100, at=0.0)
 
     assert probation.observe(None, at=AWAY_SECONDS - 1.0) == "continues"
     assert probation.observe(a_sample(), at=AWAY_SECONDS) == "continues"
