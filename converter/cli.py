@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from converter.commands import bench, calibrate, card, convert, evaluate, inspect, release, sizes
 from converter.progress import shown
-from edge_agent.errors import AgentError
-from edge_agent.foreign_text import SafeArgumentParser, safe_lines
+from edge_agent.command_line import run_command
+from edge_agent.foreign_text import SafeArgumentParser
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-INTERRUPTED = 130
-"""What shells report for Ctrl-C."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = build_parser().parse_args(arguments)
-    try:
+
+    def action() -> int:
         with shown("working"):
             return int(options.action(options))
-    except AgentError as error:
-        print(safe_lines(f"edge-convert: {error}"), file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of a pipe, such as `| head`, has seen enough; nothing more may be flushed into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+    return run_command(action, program="edge-convert")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -11,8 +11,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from edge_agent.errors import AgentError
-from edge_agent.foreign_text import SafeArgumentParser, safe_lines
+from edge_agent.command_line import run_command
+from edge_agent.foreign_text import SafeArgumentParser
 from edge_agent.host.systemd import log_handler
 from edge_agent.host.threads import CAMERA_THREAD, WORKER_THREAD
 
@@ -35,12 +35,6 @@ COMMANDS = (
     "rollout",
 )
 """Modules of edge_agent.commands in the order of --help."""
-INTERRUPTED = 130
-"""What shells report for Ctrl-C."""
-BUG = 70
-"""EX_SOFTWARE of sysexits.h: a bug is told apart from bad input, which ends with 1."""
-
-log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,20 +57,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files need not be UTF-8, and a terminal may know fewer characters than a camera's name has.
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        return int(options.action(options))
-    except AgentError as error:
-        print(safe_lines(f"edge-agent: {error}"), file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of a pipe, such as `| head`, has seen enough; nothing more may be flushed into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception:
-        log.exception("edge-agent failed; please report this")
-        return BUG
+    return run_command(lambda: options.action(options), program="edge-agent")
 
 
 def _needed(first: str) -> Sequence[str]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.errors import AgentError
-from edge_agent.foreign_text import SafeArgumentParser, safe_lines
+from edge_agent.command_line import run_command
+from edge_agent.foreign_text import SafeArgumentParser
 from edge_agent.host.systemd import log_handler
 from fleet.commands import dead_letters, doctor, ingest, init, notify, rollout, simulate, web
 
@@ -19,12 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROGRAM = "maskwatch-fleet"
-INTERRUPTED = 130
-"""What shells report for Ctrl-C."""
-BUG = 70
-"""EX_SOFTWARE of sysexits.h."""
-
-log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,20 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[log_handler(PROGRAM)], force=True)
     # What it says of a lost connection is said again by us, in words.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
-    try:
-        return int(options.action(options))
-    except AgentError as error:
-        sys.stderr.write(safe_lines(f"{PROGRAM}: {error}") + "\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of a pipe, such as `| head`, has seen enough; nothing more may be flushed into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception:
-        log.exception("%s failed; please report this", PROGRAM)
-        return BUG
+    return run_command(lambda: options.action(options), program=PROGRAM)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -7,15 +7,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from edge_agent.errors import AgentError, ConfigError
-from edge_agent.foreign_text import SafeArgumentParser, SafeReportFormatter, safe, safe_lines
+from edge_agent.command_line import run_command
+from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import SafeArgumentParser, SafeReportFormatter
 from training.commands import empty, explore, faces, masks, merge, mine, synthesise
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,22 +25,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     # TensorFlow tells its life at start; only its errors matter to a person.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        return int(options.action(options))
-    except AgentError as error:
-        print(safe_lines(f"edge-train: {error}"), file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        # HDF5 says what happened, but neither where nor with a number.
-        where, what = error.filename or "disk", error.strerror or str(error)
-        print(safe(f"edge-train: {where}: {what}; make room, or choose another folder"), file=sys.stderr)
-        return ConfigError.exit_code
-    except KeyboardInterrupt:
-        print(
-            "edge-train: interrupted; a training goes on where it stopped, when the same command is given again",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
+
+    def action() -> int:
+        try:
+            return int(options.action(options))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            # HDF5 says what happened, but neither where nor with a number.
+            where, what = error.filename or "disk", error.strerror or str(error)
+            raise ConfigError(f"{where}: {what}; make room, or choose another folder") from error
+        except KeyboardInterrupt:
+            sys.stderr.write(
+                "edge-train: interrupted; a training goes on where it stopped, when the same command is given again\n"
+            )
+            raise
+
+    return run_command(action, program="edge-train")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -46,6 +46,12 @@ def devices(connection: Database, site: str = "", after: str = "") -> dict[str, 
     return {"devices": found, "after": found[-1]["device"] if is_more else ""}
 
 
+@api.get("/api/v1/devices/{device}")
+def device(connection: Database, device: str) -> dict[str, Any]:
+    """One device: what it last said, its runs with what is missing of them, and its alerts by day (UTC)."""
+    return dict(or_404(queries.device(connection, clean(device))))
+
+
 @api.get("/api/v1/gaps")
 def gaps(connection: Database) -> list[dict[str, Any]]:
     """What is missing in the sequences of devices."""

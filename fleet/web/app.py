@@ -66,7 +66,7 @@ def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp
 
     def answer(request: Request, text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
         if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/"):
-            values = {"title": HTTPStatus(status).phrase, "text": text}
+            values = {"title": HTTPStatus(status).phrase, "text": f"{text[:1].upper()}{text[1:]}."}
             return templates.TemplateResponse(request, "error.html", values, status, headers)
         return JSONResponse({"detail": text}, status, headers)
 
@@ -91,9 +91,9 @@ def _templates(auth: FleetAuth) -> Jinja2Templates:
     def everywhere(request: Request) -> dict[str, Any]:
         visitor = request.state.visitor
         name, role = auth.person(visitor)
-        base_path = request.state.base_path
         return {
-            "base_path": base_path,
+            "base": request.state.base_path,
+            "is_logged_in": visitor.name == "person",
             "csrf": visitor.csrf,
             "person": name,
             "role": role,

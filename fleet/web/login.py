@@ -14,6 +14,11 @@ from fleet.web.context import Database  # noqa: TC001  (FastAPI reads it)
 from fleet.web.users import role_of
 
 SEE_OTHER = 303
+TROUBLE = {
+    "wrong": "That is not the name and its password.",
+    "expired": "This page was too old. Try again.",
+    "wait": "Too many wrong passwords. Try again later.",
+}
 
 login = APIRouter(include_in_schema=False, default_response_class=Response)
 
@@ -24,7 +29,7 @@ def page(request: Request) -> Any:
     if request.state.visitor.is_in:
         return RedirectResponse("/", SEE_OTHER)
     asked = request.query_params
-    values = {"next": asked.get("next", ""), "trouble": asked.get("trouble", "")}
+    values = {"next": asked.get("next", ""), "trouble": TROUBLE.get(asked.get("trouble", ""), "")}
     return request.app.state.templates.TemplateResponse(request, "login.html", values)
 
 

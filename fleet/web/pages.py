@@ -39,6 +39,17 @@ def devices(request: Request, connection: Database, site: str = "", after: str =
     return request.app.state.templates.TemplateResponse(request, "devices.html", values)
 
 
+@pages.get("/devices/{name}")
+def device(request: Request, connection: Database, name: str) -> Any:
+    """One device, and its history."""
+    values = {
+        "one": or_404(queries.device(connection, clean(name))),
+        "silent_seconds": request.app.state.silent_seconds,
+        "days": queries.HISTORY_DAYS,
+    }
+    return request.app.state.templates.TemplateResponse(request, "device.html", values)
+
+
 @pages.get("/alerts")
 def alerts(request: Request, connection: Database, asked: Annotated[AlertQuery, Query()]) -> Any:
     """Alerts that match."""

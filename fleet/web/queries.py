@@ -22,6 +22,8 @@ A_PAGE = 50
 DEVICES_A_PAGE = 200
 REVIEWS = ("without_mask", "mask_worn_incorrectly", "with_mask", "no_face")
 EXPORTED_AT_ONCE = 200
+HISTORY_DAYS = 30
+MOST_BOOTS = 20
 MOST_HOURS = 24 * 31
 
 DEVICES = """
@@ -36,6 +38,27 @@ select d.device, d.site, d.state, d.heard, extract(epoch from now() - d.heard)::
 from devices d
 where (%(site)s = '' or d.site = %(site)s) and d.device > %(after)s
 order by d.device limit %(limit)s
+"""
+
+ONE_DEVICE = """
+select d.device, d.site, d.state, d.first_heard, d.heard, d.status, d.status_received, d.telemetry,
+    d.telemetry_received, extract(epoch from now() - d.heard)::float8 as silent_seconds
+from devices d where d.device = %s
+"""
+
+BOOTS = """
+select boot_id, max(updated) as updated, sum(last)::bigint as sent, sum(last - received)::bigint as missing
+from streams where device = %s group by boot_id order by updated desc limit %s
+"""
+
+DAYS = """
+select happened::date as day, count(*)::int as alerts,
+    count(*) filter (where label = 'without_mask')::int as without_mask,
+    count(*) filter (where label = 'mask_worn_incorrectly')::int as mask_worn_incorrectly,
+    count(*) filter (where historical)::int as historical
+from alerts
+where device = %(device)s and id >= first_uuid7(now() - make_interval(days => %(days)s))
+group by day order by day desc
 """
 
 ONE_ALERT = """
@@ -136,6 +159,17 @@ def devices(
     """A page of devices, by name."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(DEVICES, {"site": site, "after": after, "limit": limit}).fetchall()
+
+
+def device(connection: Connection, name: str) -> dict[str, Any] | None:
+    """One device: what it last said, its runs with what is missing of them, and its alerts by day (UTC)."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(ONE_DEVICE, [name]).fetchone()
+        if found is None:
+            return None
+        boots = cursor.execute(BOOTS, [name, MOST_BOOTS]).fetchall()
+        days = cursor.execute(DAYS, {"device": name, "days": HISTORY_DAYS}).fetchall()
+        return {**found, "boots": boots, "days": days}
 
 
 def gaps(connection: Connection, *, limit: int = 1000) -> list[dict[str, Any]]:

@@ -262,6 +262,8 @@ async def test_every_page_shows(browser: httpx.AsyncClient, connection: psycopg.
     for path in (
         "/",
         "/?site=hall",
+        "/devices/hall-1",
+        "/devices/hall-2",
         "/alerts",
         "/alerts?site=hall&device=&label=&review=unreviewed&since=&until=",
         f"/alerts/{newest}",
@@ -273,6 +275,43 @@ async def test_every_page_shows(browser: httpx.AsyncClient, connection: psycopg.
         assert answer.status_code == 200, path
     assert (await browser.get("/alerts/1")).status_code == 422
     assert (await browser.get("/nowhere")).status_code == 404
+
+
+async def test_a_device_has_its_history(program: httpx.AsyncClient, connection: psycopg.Connection):
+    fill(connection)
+
+    found = (await program.get("/api/v1/devices/hall-1")).json()
+
+    assert (found["site"], found["state"], found["status"]["state"]) == ("hall", "online", "online")
+    # Alerts 1, 2 and 4 came, an end and an hour of people.
+    assert [(boot["boot_id"], boot["sent"], boot["missing"]) for boot in found["boots"]] == [(BOOT, 6, 1)]
+    assert sum(day["alerts"] for day in found["days"]) == 3
+    assert (await program.get("/api/v1/devices/nobody")).status_code == 404
+    assert (await program.get("/api/v1/devices/a%00b")).status_code == 404
+
+
+async def test_below_a_path_of_a_proxy_every_address_is_below_it(
+    browser: httpx.AsyncClient, connection: psycopg.Connection
+):
+    newest = fill(connection)[0]
+    browser.headers["X-Forwarded-Prefix"] = "/fleet"
+
+    page = (await browser.get("/fleet/login")).text
+    for address in re.findall(r'(?:href|src|action|data-base)="(/[^"]*)"', page):
+        assert address.startswith("/fleet"), address
+    await log_in_below(browser, "/fleet")
+    for path in ("/fleet/", "/fleet/devices/hall-1", "/fleet/alerts", f"/fleet/alerts/{newest}", "/fleet/counts"):
+        answer = await browser.get(path)
+        assert answer.status_code == 200, path
+        for address in re.findall(r'(?:href|src|action|data-base)="(/[^"]*)"', answer.text):
+            assert address.startswith("/fleet"), (path, address)
+
+
+async def log_in_below(browser: httpx.AsyncClient, prefix: str) -> None:
+    csrf = re.findall(r'name="csrf" value="([^"]+)"', (await browser.get(f"{prefix}/login")).text)[0]
+    form = {"name": "admin", "password": PASSWORD, "csrf": csrf, "next": "/alerts"}
+    answer = await browser.post(f"{prefix}/login", data=form)
+    assert answer.headers["location"] == f"{prefix}/alerts"
 
 
 async def test_a_database_that_is_away_is_said_so(program: httpx.AsyncClient, postgres: Postgres):
@@ -292,7 +331,14 @@ async def test_a_database_that_is_away_is_said_so(program: httpx.AsyncClient, po
 async def test_the_openapi_document_names_every_path(program: httpx.AsyncClient):
     paths = (await program.get("/openapi.json")).json()["paths"]
 
-    assert {"/api/v1/alerts", "/api/v1/devices", "/api/v1/counts", "/api/v1/reviews.zip", "/metrics"} <= set(paths)
+    assert {
+        "/api/v1/alerts",
+        "/api/v1/devices",
+        "/api/v1/devices/{device}",
+        "/api/v1/counts",
+        "/api/v1/reviews.zip",
+        "/metrics",
+    } <= set(paths)
 
 
 def test_a_password_is_right_or_not(connection: psycopg.Connection):

@@ -1,0 +1,54 @@
+"""Every program ends with the same status for the same reason."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from edge_agent.command_line import run_command
+from edge_agent.errors import ConfigError, PictureError
+
+
+def failing(error: BaseException):
+    def action() -> int:
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConfigError("x"), 78),
+        (PictureError("x"), 1),
+        (KeyboardInterrupt(), 130),
+        (ZeroDivisionError("x"), 70),
+    ],
+)
+def test_each_reason_has_its_status(error, status):
+    assert run_command(failing(error), program="program") == status
+
+
+def test_an_error_is_one_line_and_names_the_program(capsys):
+    run_command(failing(ConfigError("file.yaml: \x1b[31mwrong")), program="edge-convert")
+
+    said = capsys.readouterr().err
+    assert said.startswith("edge-convert: file.yaml: ")
+    assert "\x1b" not in said
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure():
+    program = (
+        "import sys\nfrom edge_agent.command_line import run_command\n"
+        "def action():\n    while True:\n        print('line', flush=True)\n"
+        "sys.exit(run_command(action, program='program'))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+
+        assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
