@@ -160,7 +160,7 @@ def test_a_model_that_does_worse_on_probation_makes_room_for_the_one_before(devi
 def test_an_agent_that_dies_while_it_loads_the_model_was_restarted(device):
     reload = device.agent.command
 
-    async def die(name: str, payload: bytes) -> dict[str, str]:
+    async def die(name: str, payload: bytes) -> Any:
         device.agent.run_id = "second"
         return await reload(name, payload)
 

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +117,7 @@ def _measure(connection: psycopg.Connection) -> bool:
     one, since = page[-1]["id"], now - timedelta(days=COUNTED_DAYS)
     names = [f"site{number % SITES}-{number}" for number in range(DEVICES // 100)]
     searches: dict[str, Callable[[], Any]] = {
-        f"alerts: {text}": lambda wanted=wanted: queries.alerts(connection, wanted)
+        f"alerts: {text}": partial(queries.alerts, connection, wanted)
         for text, wanted in {
             "newest": anything,
             "a page in the middle": AlertFilter(before=one),
