@@ -47,7 +47,7 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.tx
 
 .PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console proof-rtsp proof-capture bench test-hostile \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
-	test-wheel deb test-service test-ansible fleet test-fleet test-arm64 test-homeassistant screenshots example scenes soak clean python
+	test-wheel deb test-service test-ansible fleet test-fleet test-arm64 test-homeassistant test-kiosk screenshots example scenes soak clean python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -219,6 +219,9 @@ test-arm64: ## Run package and wheel in emulated arm64 Debians 12 and 13 (as roo
 RESTARTS ?= 6
 test-homeassistant: .venv-dev/.installed ## Run a real Home Assistant beside broker and agent (as root; long the first time)
 	@deploy/test-homeassistant $(RESTARTS)
+
+test-kiosk: .venv-dev/.installed ## Run the display's kiosk without a screen, and take a picture of it (as root; needs sway, chromium and grim)
+	@.venv-dev/bin/python -m tests.proofs.kiosk $(or $(PICTURE),build/kiosk.png)
 
 screenshots: .venv-dev/.installed ## Take pictures of the console's pages again, for docs/images
 	@.venv-dev/bin/python -m tests.console.screenshots

@@ -1,0 +1,111 @@
+"""Does the kiosk show the display, over the whole screen? Its own session and browser, without a screen.
+
+    python -m tests.proofs.kiosk PICTURE.png
+
+Needs sway, chromium and grim, and to be root: the session runs as a user of its own. The screen is one that wlroots
+makes up. Ends with 1 where the page does not fill it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_agent.domain import Nearest
+from edge_agent.vision.images import read_picture
+from tests.console.served import at_the_door, served
+from tests.faces import HOPPER, portrait
+
+if TYPE_CHECKING:
+    from edge_agent.domain import Image
+    from tests.console.served import Served
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+USER, GROUP = "nobody", "nogroup"
+RED_BGR = (26, 32, 176)
+"""Of the sign for somebody without a mask, as the style sheet has it."""
+LEAST_RED_SHARE = 0.3
+"""The picture of the camera has the other half."""
+WITHIN_SECONDS = 120.0
+FRAMES, FRAME_SECONDS = 10, 0.3
+"""Of the person at the door, from one picture of the screen to the next."""
+
+
+def shown(console: Served, folder: Path, picture: Path) -> float:
+    """Share of the screen that has the colour of the sign, as soon as it is enough; else at the end."""
+    runtime = folder / "runtime"
+    runtime.mkdir(mode=0o700)
+    folder.chmod(0o755)
+    subprocess.run(["chown", USER, runtime], check=True)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(runtime),
+        "XDG_RUNTIME_DIR": str(runtime),
+        "WLR_BACKENDS": "headless",
+        "WLR_RENDERER": "pixman",
+        "WLR_LIBINPUT_NO_DEVICES": "1",
+        "MASKWATCH_DISPLAY": f"http://127.0.0.1:{console.config.console.port}/display/door",
+    }
+    configuration = folder / "kiosk.sway"
+    # There is no graphics card that the browser could draw with.
+    text = (DEPLOY / "kiosk.sway").read_text(encoding="utf-8")
+    configuration.write_text(text.replace(" --kiosk ", " --kiosk --disable-gpu "), encoding="utf-8")
+    unit = (DEPLOY / "maskwatch-kiosk.service").read_text(encoding="utf-8")
+    (command,) = (line.removeprefix("ExecStart=") for line in unit.splitlines() if line.startswith("ExecStart="))
+    started = shlex.split(command.replace("/etc/maskwatch/kiosk.sway", str(configuration)))
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(
+            started, env=environment, user=USER, group=GROUP, extra_groups=(), cwd=runtime, stdout=log, stderr=log
+        ) as session,
+    ):
+        try:
+            return _watch(console, environment, picture)
+        finally:
+            session.terminate()
+
+
+def _watch(console: Served, environment: dict[str, str], picture: Path) -> float:
+    share, shown, deadline = 0.0, 0, time.monotonic() + WITHIN_SECONDS
+    # In the second of two such pictures the words have come as well.
+    while shown < 2 and time.monotonic() < deadline:
+        for _ in range(FRAMES):
+            console.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "without_mask", is_sure=True)))
+            time.sleep(FRAME_SECONDS)
+        for screen in Path(environment["XDG_RUNTIME_DIR"]).glob("wayland-?"):
+            of_screen = {**environment, "WAYLAND_DISPLAY": screen.name}
+            subprocess.run(["grim", picture], env=of_screen, check=False, capture_output=True)
+            share = red_share(read_picture(picture)) if picture.is_file() else 0.0
+            shown += share >= LEAST_RED_SHARE
+    return share
+
+
+def red_share(image: Image) -> float:
+    """Share of a picture (height, width, 3), BGR, uint8, that has the colour of the sign."""
+    near = np.abs(image.astype(np.int16) - RED_BGR).max(axis=-1) < 12
+    return float(near.mean())
+
+
+def main() -> int:
+    """Take the picture that is named, and judge it."""
+    (picture,) = map(Path, sys.argv[1:])
+    with tempfile.TemporaryDirectory() as name, served(Path(name) / "console", display={"enabled": True}) as console:
+        share = shown(console, Path(name), picture)
+        log = (Path(name) / "log").read_text(encoding="utf-8", errors="replace")
+    print(f"{share:.0%} of the screen has the colour of the sign; the picture is {picture}")
+    if share < LEAST_RED_SHARE:
+        print(log, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
