@@ -210,6 +210,13 @@ test-fleet: .venv-dev/.installed ## Kill brokers, workers and database of a flee
 	.venv-dev/bin/python -m tests.fleet.proofs.identity
 	.venv-dev/bin/python -m tests.fleet.proofs.ledger
 
+measure-fleet: .venv-dev/.installed ## Measure a fleet: 60 alerts a second, 2,000 devices after an outage, a full queue, searches among 10 million alerts (an hour, as root)
+	@deploy/fleet-root
+	.venv-dev/bin/python -m tests.fleet.proofs.load steady
+	.venv-dev/bin/python -m tests.fleet.proofs.load outage
+	.venv-dev/bin/python -m tests.fleet.proofs.load full-queue
+	.venv-dev/bin/python -m tests.fleet.proofs.searches
+
 test-arm64: ## Run package and wheel in emulated arm64 Debians 12 and 13 (as root; long the first time)
 	@deploy/test-arm64
 	@$(MAKE) --no-print-directory .venv-dev/.installed .venv-matrix/.installed deb ARCHITECTURES=arm64

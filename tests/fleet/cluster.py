@@ -56,8 +56,9 @@ cluster_formation.classic_config.nodes.3 = fleet3@localhost
 class Cluster:
     """Everything; use it as a context manager."""
 
-    def __init__(self, *, root: Path = ROOT, workers: int = WORKERS) -> None:
-        self._root, self._how_many = root, workers
+    def __init__(self, *, root: Path = ROOT, workers: int = WORKERS, **broker: Any) -> None:
+        """`broker` goes into that section of the configuration."""
+        self._root, self._how_many, self._broker = root, workers, broker
         self._stack = ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -106,6 +107,7 @@ class Cluster:
     def _config(self) -> FleetConfig:
         node = self.nodes[0]
         broker = {"hosts": ADDRESSES, "port": node.port, "management_port": node.management_port, "username": "guest"}
+        broker |= self._broker
         return FleetConfig.model_validate(
             {"database": {"conninfo": self.postgres.conninfo}, "broker": broker, "web": {"port": free_port()}}
         )
