@@ -47,7 +47,7 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.tx
 
 .PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console proof-rtsp proof-capture bench test-hostile \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
-	test-wheel deb test-service test-ansible fleet test-fleet test-arm64 test-homeassistant test-kiosk screenshots example scenes soak clean python
+	test-wheel deb deb-fleet test-service test-ansible fleet test-fleet measure-fleet test-arm64 test-homeassistant test-kiosk screenshots example scenes soak clean python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -188,6 +188,9 @@ test-wheel: wheel ## Build the wheel twice, install it in an empty environment a
 ARCHITECTURES ?= amd64 arm64
 deb: wheel ## Build dist/maskwatch_*.deb, or for ARCHITECTURES=arm64
 	@for architecture in $(ARCHITECTURES); do deploy/build-deb dist/*.whl $$architecture; done
+
+deb-fleet: wheel ## Build dist/maskwatch-fleet_*.deb, for servers with Debian 13
+	@for architecture in $(ARCHITECTURES); do deploy/build-fleet-deb dist/*.whl $$architecture; done
 
 HERE = $(shell dpkg --print-architecture)
 test-service: ## Boot a Debian in a container and follow the runbook there: install, watch, break, upgrade, remove (as root)

@@ -70,7 +70,7 @@ def read_rollout(folder: Path) -> Rollout:
     except FileNotFoundError:
         return Rollout()
     except (OSError, ValidationError) as error:
-        log.warning("%s: cannot be read, beginning anew: %s", folder / STATE_FILE, error)
+        log.warning("%s: cannot be read, starting over: %s", folder / STATE_FILE, error)
         return Rollout()
 
 

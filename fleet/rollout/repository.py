@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 ROLE = "stages"
 OFFLINE_DAYS = 365
-"""People sign anew at least so often; `maskwatch-fleet rollout status` says until when."""
+"""People sign again at least so often; `maskwatch-fleet rollout status` says until when."""
 ONLINE_DAYS = 3
 """Renewed each day: a server that is down for a weekend freezes nothing, and an old copy is found out soon."""
 ROOT_THRESHOLD = TARGETS_THRESHOLD = 2

@@ -10,6 +10,7 @@ from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from deploy.debian.completion import completion
 from deploy.debian.man_page import commands_of, man_page
@@ -19,6 +20,7 @@ CHECKOUT = Path(__file__).parents[2]
 DEPLOY = CHECKOUT / "deploy"
 SCRIPTS = [
     "build-deb",
+    "build-fleet-deb",
     "container.sh",
     "install.sh",
     "test-ansible",
@@ -28,6 +30,9 @@ SCRIPTS = [
     "debian/postinst",
     "debian/prerm",
     "debian/postrm",
+    "debian/fleet/postinst",
+    "debian/fleet/prerm",
+    "debian/fleet/postrm",
 ]
 PROGRAM = "/opt/maskwatch/bin/edge-agent"
 
@@ -190,3 +195,23 @@ def test_the_installer_takes_every_library_by_its_hash():
     assert [name for name, hashes in pinned.items() if "--hash=sha256:" not in hashes] == []
     assert "--require-hashes --only-binary :all:" in text("install.sh")
     assert "--no-deps --no-build-isolation" in text("install.sh")
+
+
+def test_the_package_of_the_fleet_brings_what_its_unit_starts_and_its_extra_names():
+    program = "/opt/maskwatch-fleet/bin/maskwatch-fleet"
+    brought = {line.partition("==")[0] for line in text("debian/fleet/requirements.txt").splitlines() if "==" in line}
+    wanted = [Requirement(line) for line in requires("maskwatch") or [] if "extra ==" in line]
+    named = {
+        one.name.lower()
+        for one in wanted
+        if one.marker and any(one.marker.evaluate({"extra": name}) for name in ("console", "fleet", "rollout"))
+    }
+
+    assert f"ExecStart={program} %i" in text("maskwatch-fleet@.service")
+    assert program.removeprefix("/") in text("build-fleet-deb")
+    assert named <= brought | {"maskwatch"}
+    # The same version of what both packages bring.
+    for line in text("debian/fleet/requirements.txt").splitlines():
+        name = line.partition("==")[0]
+        if f"\n{name}==" in text("debian/constraints.txt"):
+            assert f"\n{line}\n" in text("debian/constraints.txt")

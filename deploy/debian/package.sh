@@ -1,0 +1,73 @@
+# What both packages are built by: `. deploy/debian/package.sh`, then gather and pack.
+# shellcheck shell=bash
+
+# begin PACKAGE WHEEL ARCHITECTURE: check what was asked for; sets version, work, root and SOURCE_DATE_EPOCH.
+begin() {
+    package_name=$1
+    wheel=$2
+    architecture=$3
+    case $architecture in
+        amd64) machine=x86_64 ;;
+        arm64) machine=aarch64 ;;
+        *)
+            echo "${0##*/}: '$architecture' is neither amd64 nor arm64; no library is published for others" >&2
+            exit 1
+            ;;
+    esac
+    if ! command -v dpkg-deb >/dev/null; then
+        echo "${0##*/}: dpkg-deb is missing: on Debian it is always there, elsewhere install the package dpkg" >&2
+        exit 1
+    fi
+    version=$(basename "$wheel" | cut -d - -f 2)
+    work=$(mktemp --directory)
+    trap 'rm -rf "$work"' EXIT
+    root=$work/root
+    documents=$root/usr/share/doc/$package_name
+    # The time of the last change, so that two builds of it are the same.
+    SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
+    export SOURCE_DATE_EPOCH
+}
+
+# gather FOLDER PYTHON_VERSION PIP_ARGUMENT...: put libraries for that architecture and Python into a folder, whatever this
+# machine is.
+gather() {
+    local library=$1 for_python=$2 platforms=() glibc
+    shift 2
+    for glibc in 2_31 2_28 2_27 2_24 2_17; do
+        platforms+=(--platform "manylinux_${glibc}_$machine")
+    done
+    echo "gathering the libraries for $architecture ..."
+    "$python" -m pip install --quiet --quiet --disable-pip-version-check --no-warn-conflicts --no-compile \
+        --target "$library" --only-binary=:all: --implementation cp --python-version "$for_python" "${platforms[@]}" \
+        --platform "manylinux2014_$machine" "$@"
+    # Commands of the libraries, which would start this machine's Python; and no name of this machine.
+    rm -rf "${library:?}/bin"
+    find "$library" -path '*.dist-info/direct_url.json' -delete
+    find "$library" -path '*.dist-info/RECORD' -exec sed -i '/direct_url\.json/d; /^\.\.\/\.\.\/bin\//d' {} +
+}
+
+# pack CONTROL POSTINST PRERM POSTRM CONFFILES: write dist/PACKAGE_VERSION_ARCHITECTURE.deb of what is in $root.
+pack() {
+    local control=$1 script file
+    printf '%s (%s) stable; urgency=medium\n\n  * See https://github.com/maskwatch/maskwatch.\n\n -- %s  %s\n' \
+        "$package_name" "$version" 'The maskwatch authors <maskwatch@users.noreply.github.com>' \
+        "$(date -R -u -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$documents/changelog.gz"
+    find "$root" -type d ! -path '*/credentials' -exec chmod 755 {} +
+    find "$root"/opt/*/lib -type f -exec chmod 644 {} +
+    install -d "$root/DEBIAN"
+    sed -e "s/@VERSION@/$version/; s/@ARCHITECTURE@/$architecture/" \
+        -e "s/@INSTALLED_KIBIBYTES@/$(du -sk --apparent-size "$root" | cut -f 1)/" "$control" >"$root/DEBIAN/control"
+    for script in postinst prerm postrm; do
+        shift
+        install -m 755 "$1" "$root/DEBIAN/$script"
+    done
+    install -m 644 "$2" "$root/DEBIAN/conffiles"
+    (cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 md5sum) \
+        >"$root/DEBIAN/md5sums"
+    chmod 644 "$root/DEBIAN/md5sums"
+    mkdir -p dist
+    file=dist/${package_name}_${version}_$architecture.deb
+    # The libraries are compressed in their wheels by half already; a higher level takes minutes for a few per cent.
+    dpkg-deb --root-owner-group -Zxz -z2 --build "$root" "$file" >/dev/null
+    du -h "$file"
+}
