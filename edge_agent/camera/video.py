@@ -9,7 +9,7 @@ import stat
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import av
@@ -58,6 +58,9 @@ LONGEST_STEP_SECONDS = 60.0
 # Sound may outlast the picture by a little; more missing at the end means that the file was cut off.
 CUT_OFF_SECONDS = 0.5
 MICROSECONDS = 1e6
+# What lets metadata be of any encoding; PyAV 19 and later do without being asked, and refuse the keyword.
+PYAV_MAJOR = int(av.__version__.partition(".")[0])
+METADATA: dict[str, Any] = {} if PYAV_MAJOR >= 19 else {"metadata_errors": "replace"}  # noqa: PLR2004
 
 log = logging.getLogger(__name__)
 
@@ -348,10 +351,16 @@ def _video_stream(container: InputContainer, *, shown: str) -> VideoStream:
     return stream
 
 
+def _opened(address: str, **settings: Any) -> InputContainer:
+    """Open for reading; names and comments that are not UTF-8 are no error."""
+    container: InputContainer = av.open(address, "r", **METADATA, **settings)
+    return container
+
+
 def _open_recording(path: Path) -> InputContainer:
     try:
         # An absolute path is never taken for one of FFmpeg's protocols, and a playlist must not lead elsewhere.
-        return av.open(str(path.absolute()), "r", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        return _opened(str(path.absolute()), options={"protocol_whitelist": "file"})
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise CameraError(
             f"{path}: not a video that can be read; an .mp4 that was cut off while it was being written has "
@@ -390,7 +399,7 @@ def _open_stream(config: CameraConfig) -> InputContainer:
     timeouts = (OPEN_TIMEOUT_SECONDS, config.read_timeout_seconds)
     begun_at = time.monotonic()
     try:
-        return av.open(address, "r", options=options, timeout=timeouts, metadata_errors="replace")
+        return _opened(address, options=options, timeout=timeouts)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         # What FFmpeg makes of the end of its patience depends on where it was.
         is_late = time.monotonic() - begun_at >= OPEN_TIMEOUT_SECONDS
