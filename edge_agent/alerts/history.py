@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 from edge_agent.alerts.database import is_begun, is_written, open_at_rest, open_beside, transaction
 from edge_agent.alerts.people import rows_between
 from edge_agent.alerts.timeline import read_timeline
+from edge_agent.domain import timestamp
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -109,18 +110,26 @@ class AlertHistory:
         camera: str = "",
         label: str = "",
         day: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
         review: Review | None = None,
         before: str = "",
         limit: int = 50,
     ) -> list[HistoryEntry]:
         """Find entries, newest first; those after the entry `before` (an id) where one is given.
 
-        `review`: None for all of them, empty for those without a review.
+        `since` and `until` (aware) are of the alerts' own time, the end excluded. `review`: None for all of them, empty
+        for those without a review.
 
         Raises:
             UnavailableError: the file cannot be read.
         """
         conditions, values = _conditions(camera=camera, label=label, day=day, review=review)
+        for comparison, when in ((">=", since), ("<", until)):
+            if when is not None:
+                # Both are RFC 3339 in UTC with milliseconds, which sort as text.
+                conditions.append(f"json_extract(message, '$.when') {comparison} ?")
+                values.append(timestamp(when))
         if before:
             # One that is gone by now had its place among the ids, which sort by time.
             place = "SELECT position FROM alerts WHERE id = ?", "SELECT max(position) + 1 FROM alerts WHERE id < ?"

@@ -22,6 +22,7 @@ from edge_agent.messages.result import ResultMessage
 
 LONGEST_COMMAND_BYTES = 4096
 DAY_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
+TIME_PATTERN = r"^[12]\d{3}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{3})?)?(Z|[+-]\d{2}:\d{2})?$"
 LONGEST_NAME = 63
 MOST_ALERTS = 200
 MOST_DAYS = 366
@@ -294,16 +295,29 @@ class Api:
         camera: CameraFilter = "",
         label: LabelFilter = "",
         day: Annotated[str, Query(pattern=rf"{DAY_PATTERN}|^$", description="Of this day, as 2026-03-01")] = "",
+        since: Annotated[str, Query(pattern=rf"{TIME_PATTERN}|^$", description="From this time on")] = "",
+        until: Annotated[str, Query(pattern=rf"{TIME_PATTERN}|^$", description="Before this time")] = "",
         review: Annotated[
             Review | Literal["unreviewed"], Query(description="Which a reviewer says show this; empty: any")
         ] = "",
         before: Annotated[str, Query(pattern=rf"{ALERT_ID_PATTERN}|^$", description="Older than this alert")] = "",
         limit: Annotated[int, Query(ge=1, le=MOST_ALERTS, description="So many at most")] = 50,
     ) -> Response:
-        """Filters are combined; a camera that is no longer configured may still have alerts."""
+        """Filters are combined; a camera that is no longer configured may still have alerts.
+
+        A time is as 2026-03-01T08:00Z; one without a zone is of the device's clock.
+        """
         return JSONResponse(
             await self._context.worker.do(
-                self._find, camera=camera, label=label, day=day, review=review, before=before, limit=limit
+                self._find,
+                camera=camera,
+                label=label,
+                day=day,
+                since=_time(since),
+                until=_time(until),
+                review=review,
+                before=before,
+                limit=limit,
             )
         )
 
@@ -362,9 +376,17 @@ class Api:
 
     # By the worker: what reads the history or the disk.
 
-    def _find(self, *, review: Review | Literal["unreviewed"], limit: int, **filters: str) -> dict[str, Any]:
+    def _find(
+        self,
+        *,
+        since: datetime | None,
+        until: datetime | None,
+        review: Review | Literal["unreviewed"],
+        limit: int,
+        **filters: str,
+    ) -> dict[str, Any]:
         wanted: Review | None = "" if review == "unreviewed" else review or None
-        found = self._context.history.find(**filters, review=wanted, limit=limit + 1)
+        found = self._context.history.find(**filters, since=since, until=until, review=wanted, limit=limit + 1)
         shown = found[:limit]
         return {
             "alerts": [alert_as_json(entry, self._context.crops_folder) for entry in shown],
@@ -407,6 +429,18 @@ def _check(reply: ChangeReply) -> None:
             raise HTTPException(409, reply.reason)
         case "failed":
             raise HTTPException(503, reply.reason, {"Retry-After": "60"})
+
+
+def _time(text: str) -> datetime | None:
+    """Read a time with its zone, of the device where it has none.
+
+    Raises:
+        HTTPException: 422: there is no such time.
+    """
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone() if text else None
+    except (ValueError, OverflowError) as error:
+        raise HTTPException(422, f"there is no time {text}") from error
 
 
 def _known(found: T | None) -> T:

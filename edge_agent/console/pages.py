@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -51,11 +51,16 @@ GONE = "removed meanwhile (crops.keep_days, keep_bytes)"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which alerts are asked for; `before` is the last of the page before. Empty: all."""
+    """Which alerts are asked for; `before` is the last of the page before. Empty: all.
+
+    `since` and `until` are times of the device's clock, YYYY-MM-DDTHH:MM, as a browser's field for them has it.
+    """
 
     camera: str = ""
     label: str = ""
     day: str = ""
+    since: str = ""
+    until: str = ""
     review: str = ""
     before: str = ""
 
@@ -63,18 +68,19 @@ class Choice:
     def read(cls, asked: Mapping[str, str]) -> Choice:
         """Take what an address asks for; a day that is none asks for nothing, for people type addresses too."""
         keys = {key: asked.get(key, "") for key in ("camera", "label", "review", "before")}
-        return cls(**keys, day=_day(asked.get("day", "")))
+        times = {key: _time(asked.get(key, "")) for key in ("since", "until")}
+        return cls(**keys, **times, day=_day(asked.get("day", "")))
 
     def address(self, **changes: str) -> str:
         """The page of alerts with this choice, or with some of it changed."""
-        keys = {"camera": self.camera, "label": self.label, "day": self.day, "review": self.review} | changes
+        keys = {key: value for key, value in asdict(self).items() if key != "before"} | changes
         asked = urlencode({key: value for key, value in keys.items() if value})
         return f"/alerts?{asked}" if asked else "/alerts"
 
     @property
     def is_narrow(self) -> bool:
         """Whether some alerts are left out."""
-        return bool(self.camera or self.label or self.day or self.review)
+        return bool(self.camera or self.label or self.day or self.since or self.until or self.review)
 
 
 def router(context: Context, templates: Jinja2Templates) -> APIRouter:
@@ -164,6 +170,8 @@ def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) ->
         camera=choice.camera,
         label=choice.label,
         day=choice.day,
+        since=_moment_of(choice.since),
+        until=_moment_of(choice.until),
         review=WANTED_REVIEWS.get(choice.review),
         before=choice.before,
         limit=A_PAGE + 1,
@@ -183,7 +191,7 @@ def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) ->
             title=f"Alerts of the last {CHART_DAYS} days: {sum(each.count for each in counted)}",
             noun=("alert", "alerts"),
         ),
-        "day_address": lambda day: choice.address(day=day),
+        "day_address": lambda day: choice.address(day=day, since="", until=""),
         "older_address": choice.address(before=entries[-1].id) if len(found) > A_PAGE else "",
         "newest_address": choice.address(),
         "is_later": bool(choice.before),
@@ -192,6 +200,7 @@ def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) ->
         "filter_cameras": list(dict.fromkeys([*cameras, *([choice.camera] if choice.camera else [])])),
         "violations": VIOLATIONS,
         "reviews": REVIEW_FILTERS,
+        "reviews_to_give": REVIEWS,
         "unreviewed": history.unreviewed(),
         "unreviewed_address": choice.address(review="unreviewed"),
     }
@@ -325,6 +334,20 @@ def _day(text: str) -> str:
         return date.fromisoformat(text).isoformat()
     except ValueError:
         return ""
+
+
+def _time(text: str) -> str:
+    """Take a time of the device's clock, to the minute, or none where it is no time at all, or in no year of ours."""
+    try:
+        local = datetime.fromisoformat(text).replace(tzinfo=None).isoformat(timespec="minutes")
+        _moment_of(local)
+    except (ValueError, OverflowError):
+        return ""
+    return local
+
+
+def _moment_of(text: str) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone() if text else None
 
 
 def _add_filters(templates: Jinja2Templates, context: Context) -> None:

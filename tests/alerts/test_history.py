@@ -159,6 +159,17 @@ def test_alerts_are_found_newest_first_by_camera_label_day_and_review(store, his
     assert numbers(history, camera="door", label="without_mask", day="2026-03-01") == [1]
 
 
+def test_alerts_are_found_by_their_own_time_with_its_beginning_and_without_its_end(store, history):
+    for number, hours in ((1, 0), (2, 1), (3, 2)):
+        put(store, number, when=NOON + timedelta(hours=hours))
+    one, two = NOON + timedelta(hours=1), NOON + timedelta(hours=2)
+
+    assert numbers(history, since=one) == [3, 2]
+    assert numbers(history, until=one) == [1]
+    assert numbers(history, since=one.astimezone(timezone(timedelta(hours=9))), until=two) == [2]
+    assert numbers(history, since=one, camera="yard") == []
+
+
 @pytest.mark.parametrize("nasty", ["'; DROP TABLE alerts; --", "../../etc/passwd", "\0", "%", "ä" * 10_000])
 def test_whatever_is_asked_for_is_only_looked_for(store, history, nasty):
     put(store, 1)

@@ -99,6 +99,19 @@ def test_alerts_are_listed_newest_first_and_page_by_page(console, ask):
     assert ask.get("/api/v1/alerts?camera=door&label=with_mask").json() == {"alerts": [], "next": None}
 
 
+def test_alerts_of_a_range_of_time_are_listed(console, ask):
+    console.keep_alert()
+    (when,) = [one["when"] for one in ask.get("/api/v1/alerts").json()["alerts"]]
+
+    def count(**asked):
+        return len(ask.get("/api/v1/alerts", params=asked).json()["alerts"])
+
+    assert (count(since=when), count(until=when)) == (1, 0)
+    assert count(since="2020-01-01T00:00:00", until="2100-01-01T00:00:00+02:00") == 1
+    for nonsense in ("noon", "0001-01-01T00:00:00", "2026-02-30T00:00", "2026-01-01", "0.5"):
+        assert ask.get("/api/v1/alerts", params={"since": nonsense}).status_code == 422
+
+
 def test_an_alert_shows_its_timeline_and_its_picture(console, ask):
     alert_id = console.keep_alert(crop=jpeg())
 

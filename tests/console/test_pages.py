@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,11 +67,37 @@ def test_what_an_alert_says_is_text_and_never_markup(console, ask):
         assert "&lt;script&gt;alert(1)" in page(ask, path)
 
 
-@pytest.mark.parametrize("asked", ["day=yesterday", "review=perhaps", "before=nobody", "label=%00", "camera=../.."])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "day=yesterday",
+        "review=perhaps",
+        "before=nobody",
+        "label=%00",
+        "camera=../..",
+        "since=noon",
+        "since=0001-01-01T00:00",
+        "until=9999-12-31T23:59",
+    ],
+)
 def test_an_address_that_somebody_typed_wrongly_is_a_page_all_the_same(console, ask, asked):
     console.keep_alert()
 
     assert "<h1>Alerts</h1>" in page(ask, f"/alerts?{asked}")
+
+
+def test_a_range_of_time_is_asked_for_by_the_clock_of_the_device_and_stays_in_the_links(console, ask):
+    alert_id = console.keep_alert()
+    (message,) = ask.get("/api/v1/alerts").json()["alerts"]
+    when = datetime.fromisoformat(message["when"].replace("Z", "+00:00")).astimezone()
+    minute, hour = (f"{when + timedelta(minutes=ahead):%Y-%m-%dT%H:%M}" for ahead in (0, 60))
+
+    inside = page(ask, f"/alerts?since={minute}&until={hour}")
+    assert f"/alerts/{alert_id}" in inside
+    assert f'value="{minute}"' in inside
+    assert f"/alerts/{alert_id}" not in page(ask, f"/alerts?since={hour}")
+    assert f"/alerts/{alert_id}" not in page(ask, f"/alerts?until={minute}")
+    assert "since=" in page(ask, f"/alerts?since={minute}").split('id="unreviewed"')[0].rsplit("href=", 1)[1]
 
 
 def test_a_person_gets_a_page_where_a_program_gets_json(ask):

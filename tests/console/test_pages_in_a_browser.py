@@ -206,6 +206,57 @@ def test_alerts_are_reviewed_one_after_the_other_by_keys(visitor):
     assert "review=unreviewed" in page.url
 
 
+def test_several_alerts_are_reviewed_at_once(visitor):
+    an_alert(visitor)
+    page = visitor.see("/")
+    waits_for(page, "document.querySelectorAll('#newest > li').length >= 2")
+    page = visitor.see("/alerts")
+    expect(page.get_by_role("button", name="Save")).to_be_disabled()
+
+    page.get_by_role("checkbox").nth(0).check()
+    page.get_by_role("checkbox").nth(1).check()
+    expect(page.get_by_role("button", name="Save 2")).to_be_enabled()
+    page.get_by_label("Review the chosen ones as").select_option("No face")
+    chosen = [box.get_attribute("data-choose") for box in page.get_by_role("checkbox").all()[:2]]
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save 2").click()
+
+    visitor.see("/alerts?review=no_face")
+    reviewed = page.locator("#gallery > li").evaluate_all("cards => cards.map(({ dataset }) => dataset.alert)")
+    assert set(chosen) <= set(reviewed)
+    page.get_by_role("button", name="Choose all").click()
+    assert all(box.is_checked() for box in page.get_by_role("checkbox").all())
+
+
+def test_alerts_of_a_range_of_time_are_shown(visitor):
+    an_alert(visitor)
+    page = visitor.see("/alerts")
+
+    page.get_by_label("From").fill("2020-01-01T08:00")
+    page.get_by_label("To", exact=True).fill("2020-01-01T17:00")
+    page.get_by_role("button", name="Show").click()
+
+    expect(page.get_by_role("heading", name="No matching alert")).to_be_visible()
+    assert "since=2020-01-01T08%3A00&until=2020-01-01T17%3A00" in page.url
+    expect(page.get_by_label("From")).to_have_value("2020-01-01T08:00")
+
+
+@pytest.mark.parametrize("path", ["/", "/alerts"])
+def test_the_tab_counts_the_alerts_that_come_in_while_another_is_looked_at(visitor, path):
+    page = visitor.see(path)
+    title = page.title()
+    look_away = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true}); " + (
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+
+    page.evaluate(look_away % "true")
+    wait_until(lambda: re.match(r"\(\d+\) ", page.title()), "the alert is counted")
+    assert page.title().endswith(f") {title}")
+    page.evaluate(look_away % "false")
+
+    assert page.title() == title
+
+
 def test_a_judgement_can_be_taken_back(visitor):
     address = an_alert(visitor)
     page = visitor.see(address)

@@ -1,19 +1,53 @@
-// The gallery: a choice filters at once, and new alerts are announced.
+// The gallery: a choice filters at once, several alerts are reviewed together, and new ones are announced.
 
+import { ask } from "./api.js";
 import { Line } from "./line.js";
 import { askAgain } from "./pictures.js";
+import { countAlert } from "./tab.js";
 
 const filter = document.getElementById("filter");
 filter?.addEventListener("change", ({ target }) => {
   // A date is typed in parts; the button, or Enter, sends it.
-  if (target.type !== "date") filter.requestSubmit();
+  if (!target.type.startsWith("date")) filter.requestSubmit();
 });
 filter?.addEventListener("formdata", ({ formData }) => {
   for (const [name, value] of [...formData]) if (!value) formData.delete(name);
 });
 
+const many = document.getElementById("review-many");
+const boxes = [...document.querySelectorAll("[data-choose]")];
+const save = many?.querySelector("button:not([type])");
+
+function showChosen() {
+  const chosen = boxes.filter(({ checked }) => checked).length;
+  save.disabled = chosen === 0;
+  document.getElementById("chosen-count").textContent = chosen || "";
+}
+for (const box of boxes) box.addEventListener("change", showChosen);
+document.getElementById("choose-all")?.addEventListener("click", () => {
+  const isToChoose = boxes.some(({ checked }) => !checked);
+  for (const box of boxes) box.checked = isToChoose;
+  showChosen();
+});
+many?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const review = new FormData(many).get("review");
+  save.disabled = true;
+  try {
+    // One after the other: what is kept stays kept where one cannot be.
+    for (const box of boxes.filter(({ checked }) => checked)) {
+      await ask("PUT", `/api/v1/alerts/${box.dataset.choose}/review`, { review });
+      box.checked = false;
+    }
+    location.reload();
+  } catch (error) {
+    showChosen();
+    document.getElementById("review-many-message").textContent = error.message;
+  }
+});
+
 let count = 0;
-const line = new Line("/live");
+const line = new Line("/live", { staysOpen: true });
 line.addEventListener("open", () => {
   line.send({ watch: [] });
   askAgain();
@@ -24,6 +58,7 @@ line.addEventListener("message", ({ detail }) => {
     (asked.get("camera") || camera) === camera && (asked.get("label") || label) === label;
   if (!detail.alert || !fits(detail.alert)) return;
   count += 1;
+  countAlert();
   document.getElementById("new-alerts").hidden = false;
   document.getElementById("new-alerts-message").textContent = count === 1 ? "A new alert has come in." : `${count} new alerts have come in.`;
 });

@@ -11,7 +11,8 @@ const CROWDED = 4429;
 
 /**
  * Events: `open`; `message` with `detail` (a parsed object, or an ArrayBuffer); `lost`.
- * While the page is not looked at there is no connection, so that no picture is drawn and sent for a hidden page.
+ * While the page is not looked at there is no connection, so that no picture is drawn and sent for a hidden page; one that
+ * `staysOpen` asks for no pictures then.
  */
 export class Line extends EventTarget {
   #path;
@@ -20,15 +21,17 @@ export class Line extends EventTarget {
   #again = 0;
   #isWanted = false;
   #isForPeople;
+  #staysOpen;
 
   /** `isForPeople`: a session that is over leads to the login, which is no place for a screen without a keyboard. */
-  constructor(path, { isForPeople = true } = {}) {
+  constructor(path, { isForPeople = true, staysOpen = false } = {}) {
     super();
     this.#path = path;
     this.#isForPeople = isForPeople;
+    this.#staysOpen = staysOpen;
     document.getElementById("line-again")?.addEventListener("click", () => this.#connect());
     document.addEventListener("visibilitychange", () => {
-      if (this.#isWanted) document.hidden ? this.#hangUp() : this.#connect();
+      if (this.#isWanted && !this.#staysOpen) document.hidden ? this.#hangUp() : this.#connect();
     });
     window.addEventListener("online", () => this.#isWanted && this.#connect());
     // A page that is kept for the way back holds no connection.
@@ -38,7 +41,7 @@ export class Line extends EventTarget {
 
   open() {
     this.#isWanted = true;
-    if (!document.hidden) this.#connect();
+    if (!document.hidden || this.#staysOpen) this.#connect();
   }
 
   close() {

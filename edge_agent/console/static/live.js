@@ -4,6 +4,7 @@ import { addressOf } from "./address.js";
 import { ask, element, percent, WORDS } from "./api.js";
 import { Line } from "./line.js";
 import { askAgain } from "./pictures.js";
+import { countAlert } from "./tab.js";
 
 const MOST_NEWEST = 12;
 const SMALLEST_WIDTH_PX = 320;
@@ -17,7 +18,7 @@ const STATES = {
   connecting: ["connecting", ""],
 };
 
-const line = new Line("/live");
+const line = new Line("/live", { staysOpen: true });
 const utf8 = new TextDecoder();
 
 class Camera {
@@ -179,7 +180,7 @@ function watch() {
   const widths = [...cameras.values()].map(({ card }) => card.querySelector("[data-stage]").clientWidth);
   const width = Math.max(...widths) * Math.min(window.devicePixelRatio, 2);
   const wanted = {
-    watch: [...inView],
+    watch: document.hidden ? [] : [...inView],
     width_px: Math.round(Math.min(Math.max(width, SMALLEST_WIDTH_PX), LARGEST_WIDTH_PX)),
   };
   if (line.isOpen && JSON.stringify(wanted) !== asked) {
@@ -213,6 +214,7 @@ line.addEventListener("message", async ({ detail }) => {
   } else if (detail.overview) showOverview(detail.overview);
   else if (detail.error) showUnanswered(detail.error);
   else if (detail.alert) {
+    countAlert();
     await refreshNewest();
     const { label, camera } = detail.alert;
     document.getElementById("newest-message").textContent = `New alert: ${WORDS[label]} at ${cameras.get(camera)?.card.dataset.title ?? camera}`;
@@ -322,4 +324,5 @@ function duration(seconds) {
 
 for (const { card } of cameras.values()) onlooker.observe(card.querySelector("[data-stage]"));
 window.addEventListener("resize", watch);
+document.addEventListener("visibilitychange", watch);
 line.open();

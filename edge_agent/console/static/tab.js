@@ -1,0 +1,17 @@
+// The tab: how many alerts have come in while the page was not looked at stands before its title.
+
+const title = document.title;
+let count = 0;
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  count = 0;
+  document.title = title;
+});
+
+/** Count an alert, unless somebody sees it come in. */
+export function countAlert() {
+  if (!document.hidden) return;
+  count += 1;
+  document.title = `(${count}) ${title}`;
+}
