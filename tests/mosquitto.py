@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
+import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.config.model import MqttConfig
@@ -19,20 +21,24 @@ if TYPE_CHECKING:
 START_SECONDS = 10.0
 # Debian keeps it where only root's PATH looks.
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-# Linux takes the ports of publication connections, and those that a program leaves open to it, from 32768 up.
+# Linux takes the ports of outgoing connections, and those that a program leaves open to it, from 32768 up.
 PORTS = range(20_000, 32_768)
+WORKERS = 8
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+OWN_PORTS = cycle(random.sample(PORTS[WORKER::WORKERS], len(PORTS) // WORKERS))
+"""No other worker takes them while a broker of this one is away, and this one takes them in turn."""
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on, and that the system gives to nobody while its owner is away."""
-    while True:
-        port = secrets.choice(PORTS)
+    """A port of the loopback that is listened on by none, and given to no other while its owner is away."""
+    for port in OWN_PORTS:
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
             return port
+    raise AssertionError("a cycle has no end")
 
 
 class Mosquitto:

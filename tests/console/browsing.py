@@ -160,6 +160,8 @@ class WatchedDoor(AgentProcess):
     def _is_ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log
+        assert self.console.process is not None
+        assert self.console.process.poll() is None, self.console.log
         try:
             return httpx.get(f"{self.origin}/ready").status_code == httpx.codes.OK
         except httpx.TransportError:
