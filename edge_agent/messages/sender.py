@@ -46,9 +46,7 @@ class Sender:
             picture = {"crop": CropFile(file=crop.file, sha256=crop.sha256, bytes=crop.size_bytes)}
         return AlertMessage(
             id=alert.id,
-            device=self.device,
-            boot_id=self.boot_id,
-            sequence=sequence,
+            **self._common(sequence, clock_synchronised=clock_synchronised),
             camera=verdict.track.camera,
             **self._titles(verdict.track.camera),
             label=verdict.label,
@@ -57,7 +55,6 @@ class Sender:
             suppressed=alert.suppressed,
             first_seen=verdict.track.first_seen_when,
             when=alert.when,
-            clock_synchronised=clock_synchronised,
             box=best.track.face.box.as_ints(),
             frame_size=best.frame_size,
             model=self.model,
@@ -76,9 +73,7 @@ class Sender:
         return ResolvedMessage(
             id=id,
             alert=resolved.alert_id,
-            device=self.device,
-            boot_id=self.boot_id,
-            sequence=sequence,
+            **self._common(sequence, clock_synchronised=clock_synchronised),
             camera=resolved.track.camera,
             **self._titles(resolved.track.camera),
             label=resolved.label,
@@ -86,7 +81,6 @@ class Sender:
             began=resolved.began_when,
             when=resolved.when,
             duration_seconds=round(resolved.duration_seconds, DURATION_DIGITS),
-            clock_synchronised=clock_synchronised,
         )
 
     def counts(
@@ -101,17 +95,22 @@ class Sender:
         """Describe the people of an hour or a day."""
         return CountsMessage(
             id=id,
-            device=self.device,
-            boot_id=self.boot_id,
-            sequence=sequence,
+            **self._common(sequence, clock_synchronised=clock_synchronised),
             when=when,
-            clock_synchronised=clock_synchronised,
             **self._all_titles(),
             period=period.period,
             begin=period.begin,
             end=period.end,
             cameras=dict(period.cameras),
         )
+
+    def _common(self, sequence: int, *, clock_synchronised: bool) -> dict[str, Any]:
+        return {
+            "device": self.device,
+            "boot_id": self.boot_id,
+            "sequence": sequence,
+            "clock_synchronised": clock_synchronised,
+        }
 
     def _titles(self, camera: str) -> dict[str, str]:
         return {
@@ -134,11 +133,8 @@ class Sender:
         """Describe the device in figures."""
         return TelemetryMessage(
             id=id,
-            device=self.device,
-            boot_id=self.boot_id,
-            sequence=sequence,
+            **self._common(sequence, clock_synchronised=clock_synchronised),
             when=when,
-            clock_synchronised=clock_synchronised,
             **self._all_titles(),
             **dict(figures),
         )
