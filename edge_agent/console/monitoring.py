@@ -74,7 +74,7 @@ class Monitoring:
         return _health(ok=is_ready, reasons=[] if is_ready else ["no frame was processed yet"])
 
     async def metrics(self) -> Response:
-        """In the text format 0.0.4, which every version of Prometheus reads; names in docs/console.md."""
+        """In the text format 0.0.4, which every version of Prometheus reads; names in docs/metrics.md."""
         try:
             overview = await self._context.agent.status()
             metrics = await self._context.agent.metrics()

@@ -1,4 +1,4 @@
-"""docs/console.md says what there is: every figure, every path, every key, and the limits by their true numbers."""
+"""docs/console.md, metrics.md and reverse-proxy.md have every metric, path and key, and the true numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from edge_agent.console.prometheus import metrics_text
 from edge_agent.metrics import Metrics
 from tests.console.served import OVERVIEW, VERSIONS
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "console.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+DOCUMENT = "\n".join(
+    (DOCS / page).read_text(encoding="utf-8") for page in ("console.md", "metrics.md", "reverse-proxy.md")
+)
 SUFFIX = {"counter": "_total", "info": "_info"}
 
 
@@ -75,7 +78,7 @@ def test_the_numbers_are_the_true_ones():
 
 
 def test_the_priority_is_that_of_the_unit():
-    unit = (Path(__file__).parents[2] / "deploy" / "maskwatch-console.service").read_text(encoding="utf-8")
+    unit = (DOCS.parent / "deploy" / "maskwatch-console.service").read_text(encoding="utf-8")
     for line in ("CPUWeight=3", "Nice=19"):
         assert f"\n{line}\n" in unit
         assert f"`{line}`" in DOCUMENT
