@@ -47,7 +47,7 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.tx
 
 .PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console proof-rtsp proof-capture bench test-hostile \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
-	test-wheel deb deb-fleet test-service test-ansible fleet test-fleet measure-fleet test-arm64 test-homeassistant test-kiosk screenshots example scenes soak clean python
+	test-wheel deb deb-fleet apt-repository image test-image test-service test-repository test-ansible fleet test-fleet measure-fleet test-arm64 test-homeassistant test-kiosk screenshots example scenes soak clean python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -184,10 +184,27 @@ wheel: .venv-build/.installed ## Build dist/maskwatch-*.whl
 test-wheel: wheel ## Build the wheel twice, install it in an empty environment and replay the example with it
 	@export $(COMMIT_TIME); .ci/test-wheel dist/*.whl examples/street_door.mp4
 
-# What `make deb` builds for: make deb ARCHITECTURES=arm64
+# What `make deb` builds for: make deb ARCHITECTURES=arm64 SUITES=trixie
 ARCHITECTURES ?= amd64 arm64
-deb: wheel ## Build dist/maskwatch_*.deb, or for ARCHITECTURES=arm64
-	@for architecture in $(ARCHITECTURES); do deploy/build-deb dist/*.whl $$architecture; done
+SUITES ?= bookworm trixie noble
+deb: wheel ## Build dist/maskwatch_*.deb, or for ARCHITECTURES=arm64 SUITES=trixie
+	@for suite in $(SUITES); do for architecture in $(ARCHITECTURES); do \
+		deploy/build-deb dist/*.whl $$architecture $$suite; done; done
+
+# The key of gpg that signs the repository: make apt-repository KEY=ADDRESS EARLIER='older/*.deb'
+KEY ?=
+EARLIER ?=
+apt-repository: ## Make build/apt, a signed apt repository of dist/maskwatch_*.deb and EARLIER: make apt-repository KEY=...
+	@deploy/apt-repository '$(KEY)' build/apt dist/maskwatch_*.deb $(EARLIER)
+
+# The engine that builds the image, and what it is tried on: an image with Python, or a folder with a Debian.
+ENGINE ?= $(firstword $(foreach engine,podman buildah docker,$(shell command -v $(engine))))
+IMAGE_BASE ?= docker.io/library/python:3.13-slim-trixie
+image: wheel ## Build the container image maskwatch, by podman, buildah or docker
+	$(or $(ENGINE),podman) build --build-arg BASE=$(IMAGE_BASE) --file deploy/Containerfile --tag maskwatch .
+
+test-image: wheel ## Build the image by buildah, and run the example in it with a read-only root (as root)
+	@deploy/test-image '$(IMAGE_BASE)'
 
 deb-fleet: wheel ## Build dist/maskwatch-fleet_*.deb, for servers with Debian 13
 	@for architecture in $(ARCHITECTURES); do deploy/build-fleet-deb dist/*.whl $$architecture; done
@@ -195,13 +212,18 @@ deb-fleet: wheel ## Build dist/maskwatch-fleet_*.deb, for servers with Debian 13
 HERE = $(shell dpkg --print-architecture)
 test-service: ## Boot a Debian in a container and follow the runbook there: install, watch, break, upgrade, remove (as root)
 	@deploy/container.sh
-	@$(MAKE) --no-print-directory deb ARCHITECTURES=$(HERE)
+	@$(MAKE) --no-print-directory deb ARCHITECTURES=$(HERE) SUITES=bookworm
 	@.venv-build/bin/python $(PIP_DOWNLOAD) --requirement deploy/requirements.txt --dest build/libraries
 	@deploy/test-service dist/*_$(HERE).deb build/libraries
 
+test-repository: ## Boot Debians 12 and 13, and get by apt and by cloud-init to an alert there (as root)
+	@deploy/container.sh
+	@$(MAKE) --no-print-directory deb ARCHITECTURES=$(HERE) SUITES='bookworm trixie'
+	@deploy/test-repository dist/*+deb12_$(HERE).deb dist/*+deb13_$(HERE).deb
+
 test-ansible: ## Boot two Debians in containers and bring a fleet up by the Ansible role (as root)
 	@deploy/container.sh
-	@$(MAKE) --no-print-directory .venv-ansible/.installed deb ARCHITECTURES=$(HERE)
+	@$(MAKE) --no-print-directory .venv-ansible/.installed deb ARCHITECTURES=$(HERE) SUITES=bookworm
 	@deploy/test-ansible dist/*_$(HERE).deb .venv-ansible/bin .venv-build/bin/edge-agent
 
 fleet: .venv-dev/.installed ## Run a whole fleet on loopback to look at: three brokers, database, pages, 200 simulated devices (as root)
@@ -222,7 +244,7 @@ measure-fleet: .venv-dev/.installed ## Measure a fleet: 60 alerts a second, 2,00
 
 test-arm64: ## Run package and wheel in emulated arm64 Debians 12 and 13 (as root; long the first time)
 	@deploy/test-arm64
-	@$(MAKE) --no-print-directory .venv-dev/.installed .venv-matrix/.installed deb ARCHITECTURES=arm64
+	@$(MAKE) --no-print-directory .venv-dev/.installed .venv-matrix/.installed deb ARCHITECTURES=arm64 SUITES=bookworm
 	@deploy/test-arm64 dist/*_arm64.deb dist/*.whl
 
 # How often `make test-homeassistant` restarts agent, broker and Home Assistant, in turn: make test-homeassistant RESTARTS=20
@@ -276,7 +298,7 @@ endef
 
 # The man page and the completion are written from the command line of the agent.
 .venv-build/.installed: pyproject.toml setup.py | python
-	$(call install,.venv-build,--editable . 'build>=1.2',what builds packages)
+	$(call install,.venv-build,--editable . 'build>=1.2' 'uv>=0.8',what builds packages)
 
 .venv-ansible/.installed: | python
 	$(call install,.venv-ansible,'ansible-core>=2.16' 'ansible-lint>=24.9',Ansible)

@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# A Debian 12 that boots in a container, with a real systemd and no network: what test-service and test-ansible share.
+# A Debian that boots in a container, with a real systemd and no network: what test-service, test-ansible and
+# test-repository share.
 #
 # Run by itself it says what is missing here for that, and nothing where nothing is. To a script that sources it, it gives
 # the functions below, a folder $work that is removed at the end, and the end of every container that was booted.
 #
-# The Debian is made once, in MASKWATCH_TEST_ROOT; what a run changes lies in memory and is gone with it.
+# It is a Debian 12, made once, in MASKWATCH_TEST_ROOT, unless the script sets $suite, $root and what else it needs installed,
+# $more_packages; what a run changes lies in memory and is gone with it.
 
+suite=bookworm
+more_packages=
 root=${MASKWATCH_TEST_ROOT:-/var/tmp/maskwatch-debian-12}
 # What a Debian has that somebody installs a service on, the broker of the tests, and what Ansible and install.sh want.
 packages=systemd,systemd-sysv,dbus,python3,python3-systemd,mosquitto,mosquitto-clients,procps,sudo
@@ -72,14 +76,23 @@ equals() {
 }
 
 make_debian() {
-    [[ $(cat "$root/.made" 2>/dev/null || true) != "$packages" ]] || return 0
-    say "making a Debian 12 in $root (some minutes, once) ..."
+    [[ $(cat "$root/.made" 2>/dev/null || true) != "$packages${more_packages:+ $more_packages}" ]] || return 0
+    say "making a Debian ($suite) in $root (some minutes, once) ..."
     local mirror
     mirror=$(apt-get indextargets --format "\$(REPO_URI)" "Release: bookworm" "Created-By: Packages" | head -n 1)
     rm -rf "$root"
-    debootstrap --variant=minbase --include="$packages" bookworm "$root" "${mirror:?no Debian 12 in apt\'s sources}" \
+    debootstrap --variant=minbase --include="$packages" "$suite" "$root" "${mirror:?no Debian 12 in apt\'s sources}" \
         >"$work/debootstrap.log" 2>&1 || fail "$(tail -n 5 "$work/debootstrap.log")"
-    echo "$packages" >"$root/.made"
+    # debootstrap finds no package by the name of another that provides it.
+    # shellcheck disable=SC2016,SC2086  # expanded by the shell inside; a list
+    [[ -z $more_packages ]] || unshare --mount --pid --fork bash -euc '
+        mount -t proc proc "$0/proc"
+        cp /etc/resolv.conf "$0/etc/resolv.conf"
+        export DEBIAN_FRONTEND=noninteractive
+        chroot "$0" apt-get update
+        chroot "$0" apt-get install --yes --no-install-recommends "$@"
+        chroot "$0" apt-get clean' "$root" $more_packages >"$work/apt.log" 2>&1 || fail "$(tail -n 5 "$work/apt.log")"
+    echo "$packages${more_packages:+ $more_packages}" >"$root/.made"
 }
 
 has_booted() { leader=$(pgrep --parent "$1") && inside systemctl is-active multi-user.target; }
@@ -120,7 +133,7 @@ service() { inside systemctl show --property "$1" --value edge-agent; }
 pack_newer() {
     dpkg-deb --raw-extract "$1" "$work/newer"
     sed -i "s/^Version: .*/Version: $2/" "$work/newer/DEBIAN/control"
-    echo "# A newer version." >>"$work/newer/etc/maskwatch/config.yaml"
+    echo "# A newer version." >>"$work/newer/usr/share/maskwatch/config.yaml"
     dpkg-deb --root-owner-group -Znone --build "$work/newer" "$3" >/dev/null
     rm -rf "$work/newer"
 }

@@ -1,5 +1,5 @@
 # What both packages are built by: `. deploy/debian/package.sh`, then gather and pack.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # $python and $for_python are set by the script
 
 # begin PACKAGE WHEEL ARCHITECTURE: check what was asked for; sets version, work, root and SOURCE_DATE_EPOCH.
 begin() {
@@ -28,25 +28,23 @@ begin() {
     export SOURCE_DATE_EPOCH
 }
 
-# gather FOLDER PYTHON_VERSION PIP_ARGUMENT...: put libraries for that architecture and Python into a folder, whatever this
-# machine is.
+# gather FOLDER PYTHON_VERSION UV_ARGUMENT...: put libraries for that architecture and Python into a folder, whatever this
+# machine is: ready files, none that has to be built, and no link into uv's cache, for some are edited below.
 gather() {
-    local library=$1 for_python=$2 platforms=() glibc
+    local library=$1 for_python=$2
     shift 2
-    for glibc in 2_31 2_28 2_27 2_24 2_17; do
-        platforms+=(--platform "manylinux_${glibc}_$machine")
-    done
-    echo "gathering the libraries for $architecture ..."
-    "$python" -m pip install --quiet --quiet --disable-pip-version-check --no-warn-conflicts --no-compile \
-        --target "$library" --only-binary=:all: --implementation cp --python-version "$for_python" "${platforms[@]}" \
-        --platform "manylinux2014_$machine" "$@"
+    echo "gathering the libraries of $package_name for Python $for_python on $architecture ..."
+    "$(dirname "$python")/uv" pip install --quiet --no-config --python "$python" --link-mode copy --only-binary :all: \
+        --target "$library" --python-platform "$machine-manylinux_2_31" --python-version "$for_python" "$@"
     # Commands of the libraries, which would start this machine's Python; and no name of this machine.
-    rm -rf "${library:?}/bin"
-    find "$library" -path '*.dist-info/direct_url.json' -delete
-    find "$library" -path '*.dist-info/RECORD' -exec sed -i '/direct_url\.json/d; /^\.\.\/\.\.\/bin\//d' {} +
+    rm -rf "${library:?}/bin" "$library/.lock"
+    find "$library" \( -path '*.dist-info/direct_url.json' -o -path '*.dist-info/uv_cache.json' \) -delete
+    find "$library" -path '*.dist-info/RECORD' \
+        -exec sed -i '/direct_url\.json/d; /uv_cache\.json/d; /^\.\.\/\.\.\/bin\//d' {} +
 }
 
-# pack CONTROL POSTINST PRERM POSTRM CONFFILES: write dist/PACKAGE_VERSION_ARCHITECTURE.deb of what is in $root.
+# pack CONTROL POSTINST PRERM POSTRM CONFFILES: write dist/PACKAGE_VERSION_ARCHITECTURE.deb of what is in $root, for the
+# Python $for_python.
 pack() {
     local control=$1 script file
     printf '%s (%s) stable; urgency=medium\n\n  * See https://github.com/maskwatch/maskwatch.\n\n -- %s  %s\n' \
@@ -56,6 +54,7 @@ pack() {
     find "$root"/opt/*/lib -type f -exec chmod 644 {} +
     install -d "$root/DEBIAN"
     sed -e "s/@VERSION@/$version/; s/@ARCHITECTURE@/$architecture/" \
+        -e "s/@PYTHON@/$for_python/; s/@NEXT_PYTHON@/3.$((${for_python#3.} + 1))/" \
         -e "s/@INSTALLED_KIBIBYTES@/$(du -sk --apparent-size "$root" | cut -f 1)/" "$control" >"$root/DEBIAN/control"
     for script in postinst prerm postrm; do
         shift
