@@ -149,8 +149,9 @@ freeze: .venv-dev/.installed ## Write what docs/stability.md promises anew, for 
 release: ## Date the changelog, commit and tag the version, and open the next: make release NEXT=1.2.0
 	@.ci/release '$(NEXT)'
 
+# Without a database of vulnerabilities within reach it finds none; --strict fails then: make audit ARGUMENTS=--strict
 audit: .venv-audit/.installed ## Look for known vulnerabilities in what devices install, and for weak spots in the workflows
-	.venv-audit/bin/pip-audit --disable-pip --require-hashes --requirement deploy/requirements.txt
+	.venv-audit/bin/pip-audit --disable-pip --require-hashes --requirement deploy/requirements.txt $(ARGUMENTS)
 	.venv-audit/bin/zizmor --offline .github
 
 sbom: .venv-audit/.installed ## Write dist/maskwatch.cdx.json, what a device installs, as CycloneDX
@@ -200,8 +201,10 @@ apt-repository: ## Make build/apt, a signed apt repository of dist/maskwatch_*.d
 # The engine that builds the image, and what it is tried on: an image with Python, or a folder with a Debian.
 ENGINE ?= $(firstword $(foreach engine,podman buildah docker,$(shell command -v $(engine))))
 IMAGE_BASE ?= docker.io/library/python:3.13-slim-trixie
+# For several processors: make image IMAGE_FLAGS='--platform linux/amd64,linux/arm64 --manifest maskwatch'
+IMAGE_FLAGS ?= --tag maskwatch
 image: wheel ## Build the container image maskwatch, by podman, buildah or docker
-	$(or $(ENGINE),podman) build --build-arg BASE=$(IMAGE_BASE) --file deploy/Containerfile --tag maskwatch .
+	$(or $(ENGINE),podman) build --build-arg BASE=$(IMAGE_BASE) --file deploy/Containerfile $(IMAGE_FLAGS) .
 
 test-image: wheel ## Build the image by buildah, and run the example in it with a read-only root (as root)
 	@deploy/test-image '$(IMAGE_BASE)'

@@ -78,10 +78,11 @@ equals() {
 make_debian() {
     [[ $(cat "$root/.made" 2>/dev/null || true) != "$packages${more_packages:+ $more_packages}" ]] || return 0
     say "making a Debian ($suite) in $root (some minutes, once) ..."
+    # Without one in apt's sources, as on an Ubuntu, it is debootstrap's own.
     local mirror
     mirror=$(apt-get indextargets --format "\$(REPO_URI)" "Release: bookworm" "Created-By: Packages" | head -n 1)
     rm -rf "$root"
-    debootstrap --variant=minbase --include="$packages" "$suite" "$root" "${mirror:?no Debian 12 in apt\'s sources}" \
+    debootstrap --variant=minbase --include="$packages" "$suite" "$root" ${mirror:+"$mirror"} \
         >"$work/debootstrap.log" 2>&1 || fail "$(tail -n 5 "$work/debootstrap.log")"
     # debootstrap finds no package by the name of another that provides it.
     # shellcheck disable=SC2016,SC2086  # expanded by the shell inside; a list
