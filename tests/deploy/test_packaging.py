@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
+import sys
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -188,6 +190,15 @@ def test_every_library_of_a_device_is_taken_by_its_hash(script):
     assert re.search(r"--require-hashes .*--requirement \S*deploy/requirements.txt", text(script).replace("\\\n", ""))
     assert "--only-binary :all:" in text("debian/package.sh" if script == "build-deb" else script)
     assert "--no-deps " in text(script)
+
+
+@pytest.mark.parametrize("script", ["debian/edge-agent", "debian/fleet/maskwatch-fleet"])
+def test_a_process_that_a_program_starts_is_not_the_program_again(script, monkeypatch):
+    # multiprocessing runs the file of the first process by this name.
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "argv", ["edge-agent", "--version"])
+
+    runpy.run_path(str(DEPLOY / script), run_name="__mp_main__")
 
 
 def test_the_package_of_the_fleet_brings_what_its_unit_starts_and_its_extra_names():
