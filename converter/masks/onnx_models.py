@@ -49,7 +49,7 @@ def load_onnx(path: Path, *, size_px: int | None = None) -> LoadedModel:
             lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
             raise ModelError(
                 f"{path}: onnx2tf cannot convert it: {lines[-1] if lines else f'ended with {done.returncode}'}; export "
-                "it with a fixed size and batch 1, or save it from Keras"
+                "it by the other exporter of torch (dynamo=True or dynamo=False), with a fixed size and batch 1"
             )
         loaded = load_saved_model(saved, said=path)
     return replace(loaded, name=path.stem, kind="ONNX")
