@@ -45,7 +45,7 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # What a device installs that takes the newest of everything. OpenCV 5 by name, for 4 is allowed as well.
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.txt --editable '.[dev,demo,fleet]'
 
-.PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console proof-rtsp proof-capture bench test-hostile \
+.PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console proof-rtsp proof-capture bench test-hostile test-strangers \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
 	test-wheel deb deb-fleet apt-repository image test-image test-service test-repository test-ansible fleet test-fleet measure-fleet test-arm64 test-homeassistant test-kiosk screenshots example scenes soak clean python
 
@@ -170,6 +170,9 @@ types-opencv5: .venv-opencv5/.installed ## Check the types against OpenCV 5 and 
 
 tests-device: .venv-device/.installed ## Run the tests that need no TensorFlow, with what a device installs
 	.venv-device/bin/pytest -m 'not tensorflow' --ignore=tests/converter --ignore=tests/training --ignore=tests/console --ignore=tests/fleet $(TESTS)
+
+test-strangers: .venv-dev/.installed ## Convert the models of others in ../shared and compare each with its author's own reading (4 minutes)
+	STRANGERS=whole .venv-dev/bin/pytest -s tests/converter/commands/test_strangers.py
 
 test-matrix: .venv-matrix/.installed ## Resolve the device side to wheels for every supported system; writes docs/platforms.md
 	@.venv-matrix/bin/python -m tests.proofs.platforms
