@@ -7,6 +7,7 @@ import { askAgain } from "./pictures.js";
 import { countAlert } from "./tab.js";
 
 const MOST_NEWEST = 12;
+const RUNTIMES = { litert: "LiteRT", "tflite-runtime": "TensorFlow Lite" };
 const SMALLEST_WIDTH_PX = 320;
 const LARGEST_WIDTH_PX = 960;
 const LENGTH_BYTES = 4;
@@ -240,7 +241,7 @@ function showOverview(overview) {
   fact("memory", bytes(machine.memory_bytes));
   fact("disk", bytes(machine.disk_free_bytes));
   fact("uptime", duration(uptime));
-  fact("model", `${versions.model} on ${versions.runtime}`);
+  fact("model", `${versions.model}, run by ${RUNTIMES[versions.runtime] ?? versions.runtime}`);
   showLatencies(latencies);
 }
 
