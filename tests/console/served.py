@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -287,7 +287,9 @@ def a_console(config: Config) -> Iterator[None]:
     finally:
         if loop_and_end and thread.is_alive():
             loop, end = loop_and_end[0]
-            loop.call_soon_threadsafe(end.set)
+            # One that has failed may be closed before its thread is gone.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(end.set)
         thread.join(END_SECONDS)
         assert not thread.is_alive()
 
