@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("onnx2tf", "onnx", "onnxruntime", "onnx_graphsurgeon", "sng4onnx")
 _PICTURE_RANK = 4
+_OPSET_OF_PAD = 11
+"""From this on the operator Pad takes its amounts as an input."""
 LARGEST_DIFFERENCE = 1e-3
 """Of any output: what float32 in another order of additions leaves."""
 
@@ -77,6 +79,9 @@ def _prepare(path: Path, prepared: Path, size_px: int | None) -> None:
         raise ModelError(f"{path}: exported in training mode; call model.eval() before torch.onnx.export")
     model = onnx.load(path)
     _fix_shapes(path, model.graph, [one for one in model.graph.input if one.name not in weights], size_px)
+    opset = max((one.version for one in model.opset_import if not one.domain), default=0)
+    if opset >= _OPSET_OF_PAD:
+        _pad_pools_with_zeros(model.graph)
     onnx.save(model, prepared)
 
 
@@ -95,6 +100,51 @@ def _fix_shapes(path: Path, graph: Any, inputs: Sequence[Any], size_px: int | No
         side.dim_value = side.dim_value or size_px
     for one in (*inputs, *graph.output):
         one.type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def _pad_pools_with_zeros(graph: Any) -> None:
+    """Pad the input of each MaxPool by itself, with zeros, where nothing in it is negative, so that no maximum changes.
+
+    onnx2tf pads with minus infinity, which has no place in a range of int8: TensorFlow aborts the process where the
+    result is also added to something (ResNet), or writes a network that does not run (ShuffleNet V2).
+    """
+    from onnx import helper, numpy_helper
+
+    made_by = {output: node for node in graph.node for output in node.output}
+    nodes = []
+    for node in graph.node:
+        pads = next((one for one in node.attribute if one.name == "pads"), None)
+        rounds_up = any(one.name == "ceil_mode" and one.i for one in node.attribute)
+        if (
+            node.op_type == "MaxPool"
+            and pads is not None
+            and len(pads.ints) == _PICTURE_RANK
+            and any(pads.ints)
+            and not rounds_up
+            and len(node.output) == 1
+            and _is_never_negative(node.input[0], made_by)
+        ):
+            top, left, bottom, right = pads.ints
+            padded = f"{node.output[0]}/padded"
+            amounts = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+            graph.initializer.append(numpy_helper.from_array(amounts, f"{padded}/amounts"))
+            nodes.append(helper.make_node("Pad", [node.input[0], f"{padded}/amounts"], [padded], name=padded))
+            pads.ints[:] = [0] * _PICTURE_RANK
+            made_by[padded] = made_by[node.input[0]]
+            node.input[0] = padded
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _is_never_negative(name: str, made_by: Mapping[str, Any]) -> bool:
+    """Whether a tensor comes from a rectifier, if by way of poolings and concatenations."""
+    node = made_by.get(name)
+    if node is None:
+        return False
+    if node.op_type in {"MaxPool", "Concat"}:
+        return all(_is_never_negative(one, made_by) for one in node.input)
+    return node.op_type in {"Relu", "Sigmoid"}
 
 
 def _is_in_training_mode(nodes: Iterable[Any], weights: Mapping[str, Any]) -> bool:

@@ -7,16 +7,21 @@ import pytest
 
 from converter.masks.networks import open_network
 from converter.masks.stated import Stated
+from converter.silence import quiet_tensorflow
+from converter.tflite_conversion import run_converter
 from edge_agent.errors import ConfigError, ModelError
+from edge_agent.vision.tflite import open_interpreter
 
 pytestmark = pytest.mark.tensorflow
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnx2tf")
 SIDE_PX = 32
+POOL = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+"""As in ResNet, ShuffleNet and DenseNet of torchvision."""
 
 
-def export(path, *, shape=("batch", 3, SIDE_PX, SIDE_PX), training=False, external=False):
+def export(path, *, shape=("batch", 3, SIDE_PX, SIDE_PX), training=False, external=False, pool=False):
     """A convolution, a depthwise one, a batch normalisation, a dropout and a dense layer, channels first."""
     random = np.random.default_rng(1)
     names = onnx.helper
@@ -35,8 +40,10 @@ def export(path, *, shape=("batch", 3, SIDE_PX, SIDE_PX), training=False, extern
     nodes = [
         names.make_node("Conv", ["x", "w", "b"], ["1"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
         names.make_node("Relu", ["1"], ["2"]),
-        names.make_node("Conv", ["2", "d"], ["3"], group=8, kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
-        names.make_node("BatchNormalization", ["3", "scale", "offset", "mean", "variance"], ["4"]),
+        *([names.make_node("MaxPool", ["2"], ["p"], **POOL)] if pool else []),
+        names.make_node("Conv", ["p" if pool else "2", "d"], ["3"], group=8, kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        *([names.make_node("Add", ["p", "3"], ["sum"])] if pool else []),
+        names.make_node("BatchNormalization", ["sum" if pool else "3", "scale", "offset", "mean", "variance"], ["4"]),
         names.make_node("GlobalAveragePool", ["4"], ["5"]),
         names.make_node("Flatten", ["5"], ["6"], axis=1),
         *([names.make_node("Dropout", ["6", "ratio", "training"], ["7"])] if training else []),
@@ -78,6 +85,29 @@ def test_an_export_of_pytorch_answers_as_in_onnx_runtime(tmp_path, shape, extern
     assert (network.kind, network.name, network.channels, network.outputs) == ("ONNX", "masks", 3, 2)
     picture = np.random.default_rng(2).random((1, SIDE_PX, SIDE_PX, 3)).astype(np.float32)
     assert network.probabilities(picture) == pytest.approx(as_in_onnx_runtime(path, picture), abs=1e-4)
+
+
+def test_a_padded_pooling_behind_a_rectifier_converts_to_int8(tmp_path):
+    import tensorflow as tf
+
+    path = tmp_path / "masks.onnx"
+    export(path, pool=True)
+    network = open_network(path, Stated())
+    pictures = np.random.default_rng(2).random((20, 1, SIDE_PX, SIDE_PX, 3)).astype(np.float32)
+    shares = [as_in_onnx_runtime(path, picture) for picture in pictures]
+
+    with quiet_tensorflow():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([network.graph])
+        content = run_converter(converter, "int8", name="masks", samples=lambda: ([one] for one in pictures))
+        interpreter = open_interpreter(content, name="masks")
+
+    assert network.probabilities(pictures[0]) == pytest.approx(shares[0], abs=1e-4)
+    taken, given = interpreter.inputs[0], interpreter.outputs[0]
+    for picture, share in zip(pictures, shares, strict=True):
+        steps = np.clip(np.round(picture / taken.scale + taken.zero_point), 0, 255).astype(np.uint8)
+        assert (interpreter.run(steps)[0].reshape(-1).astype(float) - given.zero_point) * given.scale == pytest.approx(
+            share, abs=0.05
+        )
 
 
 def test_a_fixed_batch_becomes_one(tmp_path):
