@@ -62,7 +62,7 @@ class RtspServer:
             raise AssertionError(f"the RTSP server does not start: {message}")
 
     def played_at(self) -> float:
-        """Wait until somebody watches, and give when the first picture of it was sent, monotonic seconds."""
+        """Wait for a viewer, and give when its first picture was sent, monotonic seconds."""
         assert self._process
         assert self._process.stdout
         return float(self._process.stdout.readline())

@@ -5,7 +5,7 @@
 The example recording, in ten kinds as cameras send them, comes from a real RTSP server to a real agent with a real
 broker. An event begins with the first frame in which a replay of the recording finds the face; its delay ends when the
 alert is at a subscriber. Prints a line of JSON for each kind, and one for all; ends with 1 where an event is missed or
-told twice, or where the median delay is above 1.1 s.
+alerted twice, or where the median delay is above 1.1 s.
 """
 
 from __future__ import annotations

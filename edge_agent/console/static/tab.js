@@ -1,4 +1,4 @@
-// The tab: how many alerts have come in while the page was not looked at stands before its title.
+// The tab: how many alerts have come in while the page was hidden stands before its title.
 
 const title = document.title;
 let count = 0;
@@ -9,7 +9,7 @@ document.addEventListener("visibilitychange", () => {
   document.title = title;
 });
 
-/** Count an alert, unless somebody sees it come in. */
+/** Count an alert that comes in while the page is hidden. */
 export function countAlert() {
   if (!document.hidden) return;
   count += 1;
