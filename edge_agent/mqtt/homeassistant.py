@@ -105,7 +105,9 @@ def _object_id(device: str) -> str:
 
 def _of(schema: str, template: str, *, otherwise: str = "") -> str:
     """A template of messages of this format alone: a probe of the doctor is none. it has no such keys."""
-    return f"{{% if value_json.schema == '{schema}' %}}{template}{{% else %}}{otherwise}{{% endif %}}"
+    # Nothing, which clears what is retained, is no JSON.
+    is_one = f"value_json is defined and value_json.schema == '{schema}'"
+    return f"{{% if {is_one} %}}{template}{{% else %}}{otherwise}{{% endif %}}"
 
 
 def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -251,6 +253,7 @@ def _entities_of_camera(
             "state_topic": topics.violations(camera),
             "value_template": _of(VIOLATIONS, "{{ 'ON' if value_json.violations else 'OFF' }}"),
             "json_attributes_topic": topics.violations(camera),
+            "json_attributes_template": _of(VIOLATIONS, "{{ value_json | to_json }}", otherwise="{}"),
         },
         "last_crop": {
             "platform": "image",

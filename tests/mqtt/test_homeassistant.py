@@ -34,7 +34,7 @@ PLATFORM_KEYS = {
         "json_attributes_topic",
         "json_attributes_template",
     },
-    "binary_sensor": {"state_topic", "value_template", "json_attributes_topic"},
+    "binary_sensor": {"state_topic", "value_template", "json_attributes_topic", "json_attributes_template"},
     "image": {"image_topic", "content_type"},
     "switch": {
         "command_topic",
@@ -288,7 +288,9 @@ def test_a_probe_of_the_doctor_changes_no_entity():
     """Each template of a topic on which probes come looks at the format first."""
     for entity in entities(mqtt={"publish_crops": True}).values():
         if entity.get("state_topic", "").endswith(("/alerts", "/telemetry", "/violations")):
-            assert entity["value_template"].startswith("{% if value_json.schema == 'maskwatch.")
-            assert entity.get("json_attributes_template", "{% if value_json.schema").startswith(
-                "{% if value_json.schema"
+            assert entity["value_template"].startswith(
+                "{% if value_json is defined and value_json.schema == 'maskwatch."
+            )
+            assert entity.get("json_attributes_template", "{% if value_json is defined").startswith(
+                "{% if value_json is defined"
             )
