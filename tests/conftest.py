@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -39,3 +40,15 @@ def shared(request: pytest.FixtureRequest) -> Path:
     if not request.node.get_closest_marker("reference_data"):
         pytest.fail("a test that uses 'shared' needs @pytest.mark.reference_data, or it breaks where there is none")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def logging_stays_as_it_was():
+    """A command that a test runs in this process sets the root logger up: the next test is to see nothing of it."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    for handler in list(root.handlers):
+        if handler not in handlers and not type(handler).__module__.startswith("_pytest"):
+            root.removeHandler(handler)
