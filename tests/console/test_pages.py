@@ -72,7 +72,7 @@ def test_what_an_alert_says_is_text_and_never_markup(console, ask):
     [
         "day=yesterday",
         "review=perhaps",
-        "before=nobody",
+        "before=no-id",
         "label=%00",
         "camera=../..",
         "since=noon",

@@ -286,7 +286,7 @@ async def test_a_device_has_its_history(program: httpx.AsyncClient, connection: 
     # Alerts 1, 2 and 4 came, an end and an hour of people.
     assert [(boot["boot_id"], boot["sent"], boot["missing"]) for boot in found["boots"]] == [(BOOT, 6, 1)]
     assert sum(day["alerts"] for day in found["days"]) == 3
-    assert (await program.get("/api/v1/devices/nobody")).status_code == 404
+    assert (await program.get("/api/v1/devices/unknown")).status_code == 404
     assert (await program.get("/api/v1/devices/a%00b")).status_code == 404
 
 

@@ -41,7 +41,7 @@ SETTLE_SECONDS = 5.0
 BROKER_RESTARTED = "Error returned from MQTT server: The connection was lost"
 # Two people without a mask pass in each round of the example.
 LOOP = f"ffmpeg -v error -re -stream_loop -1 -i {EXAMPLE} -c:v mjpeg -q:v 4 -f mjpeg -"
-NOBODY = "ffmpeg -v error -re -f lavfi -i testsrc2=size=320x240:rate=5 -c:v mjpeg -f mjpeg -"
+EMPTY_YARD = "ffmpeg -v error -re -f lavfi -i testsrc2=size=320x240:rate=5 -c:v mjpeg -f mjpeg -"
 
 began_at = time.monotonic()
 
@@ -195,7 +195,7 @@ def prove(root: Path, *, restarts: int) -> None:
         home.set_up()
         said = stack.enter_context(Subscriber(broker, topic="#", session="proof"))
         mqtt = {"host": "127.0.0.1", "port": broker.port, "publish_crops": True, "telemetry_seconds": 5}
-        cameras = {"entrance": {"source": f"pipe: {LOOP}"}, "yard": {"source": f"pipe: {NOBODY}"}}
+        cameras = {"entrance": {"source": f"pipe: {LOOP}"}, "yard": {"source": f"pipe: {EMPTY_YARD}"}}
         config = {**QUICK, "device": {"id": "front-door"}, "cameras": cameras, "mqtt": mqtt}
         agent = stack.enter_context(AgentProcess(folder / "agent", config))
 
