@@ -26,12 +26,14 @@ from edge_agent.vision.classifier import open_classifier
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from converter.masks.choices import Choices
     from converter.masks.comparison import Answers
     from converter.masks.networks import Network
+    from edge_agent.vision.card import Resampling
 
 EDITED = "-for-device"
 """Behind the name of a file that is not the one that was given."""
@@ -72,8 +74,8 @@ def make(options: argparse.Namespace) -> int:
     stated = stated_by(options)
     with working("loading"):
         network, content = open_tflite_network(options.model, stated)
-    pixels, labels = _pictures(options, network)
-    choices = choose(network, stated, pixels, labels, force=options.force)
+    pictures, labels = _pictures(options, network)
+    choices = choose(network, stated, pictures, labels, force=options.force)
     say(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
     for line in described(choices):
         say(line)
@@ -89,7 +91,8 @@ def make(options: argparse.Namespace) -> int:
     say(f"runs in {' and '.join(proof.proven)}")
     if made != content:
         say(f"{target.name} includes what a card cannot express; the device only resizes")
-    if len(pixels):
+    if labels:
+        pixels = pictures[choices.resampling]
         by_device = answers_of_converted(made, card, pixels)
         _compare(_own_answers(network, choices, pixels), by_device, labels)
     files = {card_path(target): card.to_json().encode()}
@@ -103,10 +106,12 @@ def make(options: argparse.Namespace) -> int:
     return 0
 
 
-def _pictures(options: argparse.Namespace, network: Network) -> tuple[NDArray[np.uint8], tuple[Any, ...]]:
+def _pictures(
+    options: argparse.Namespace, network: Network
+) -> tuple[Mapping[Resampling, NDArray[np.uint8]], tuple[Any, ...]]:
     place = options.calibration
     if place is None:
-        return np.zeros((0, network.height_px, network.width_px, 3), np.uint8), ()
+        return {}, ()
     faces = faces_of_scenes(place, split="train") if place.is_file() else faces_in(place)
     unreadable: list[str] = []
     found = read_pixels(spread(faces, most=options.pictures), network, unreadable=unreadable)

@@ -11,6 +11,7 @@ from converter.masks.outputs import IGNORE, StatedLabels, parse_labels
 from converter.masks.preprocessing import COLOURS, PIXEL_RANGES
 from converter.masks.stated import Stated
 from edge_agent.domain import CLASSES, LABELS, Label
+from edge_agent.vision.card import RESAMPLINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,11 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--std", type=numbers, metavar="A,B,C", help="then divides each channel")
     group.add_argument(
+        "--resampling",
+        choices=RESAMPLINGS,
+        help="how its training scaled pictures down: area (mean of pixels) or linear (cv2.resize, tf.image.resize)",
+    )
+    group.add_argument(
         "--margin",
         type=fraction,
         metavar="FRACTION",
@@ -73,6 +79,7 @@ def stated_by(options: argparse.Namespace) -> Stated:
         colours=options.colours,
         means=options.means,
         deviations=options.std,
+        resampling=options.resampling,
         margin_fraction=options.margin,
         size_px=options.size,
     )

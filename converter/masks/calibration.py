@@ -15,6 +15,7 @@ import numpy as np
 from converter.labelled_faces import LabelledFace, faces_in, faces_of_scenes, opened
 from converter.progress import with_progress
 from edge_agent.errors import ConfigError
+from edge_agent.vision.card import RESAMPLINGS
 from edge_agent.vision.tensors import face_pixels
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from converter.masks.networks import Network
     from edge_agent.domain import Label
+    from edge_agent.vision.card import Resampling
 
 FEWEST_PICTURES = 20
 MOST_PICTURES = 200
@@ -36,11 +38,10 @@ class CalibrationSet:
 
     pixels: NDArray[np.uint8]
     labels: tuple[Label | None, ...]
-    unreadable: tuple[str, ...]
 
     def __len__(self) -> int:
         """Number of pictures."""
-        return len(self.pixels)
+        return len(self.labels)
 
 
 def choose_calibration_faces(
@@ -55,40 +56,41 @@ def choose_calibration_faces(
     """
     faces = faces_of_scenes(place, split="train") if place.is_file() else faces_in(place)
     chosen = spread(_without(faces, apart_from), most=most)
-    _check_number(len(chosen), place, "apart from those for validation" if apart_from else "")
+    check_number(len(chosen), place, "apart from those for validation" if apart_from else "")
     return chosen
 
 
-def read_calibration_set(place: Path, chosen: Sequence[LabelledFace], network: Network) -> CalibrationSet:
-    """Read the chosen faces of a place as a network sees them.
-
-    Raises:
-        ConfigError: fewer than FEWEST_PICTURES can be read.
-    """
-    unreadable: list[str] = []
-    pixels, labels = read_pixels(chosen, network, unreadable=unreadable)
-    _check_number(len(pixels), place, "that can be read")
-    return CalibrationSet(pixels, labels, tuple(unreadable))
-
-
 def read_pixels(
-    faces: Sequence[LabelledFace], network: Network, *, unreadable: list[str] | None = None
-) -> tuple[NDArray[np.uint8], tuple[Label | None, ...]]:
-    """The pixels of faces as a network sees them, (faces, height, width, 3), RGB, and their labels.
+    faces: Sequence[LabelledFace],
+    network: Network,
+    *,
+    resamplings: Sequence[Resampling] = RESAMPLINGS,
+    unreadable: list[str] | None = None,
+) -> tuple[dict[Resampling, NDArray[np.uint8]], tuple[Label | None, ...]]:
+    """The pixels of faces as a network sees them, by how they were scaled, and their labels.
 
-    What cannot be read is left out, and added to `unreadable`.
+    The pixels are uint8, (faces, height, width, 3), RGB. What cannot be read is left out, and added to `unreadable`.
     """
-    pixels, labels = [np.zeros((0, network.height_px, network.width_px, 3), np.uint8)], []
+    width_px, height_px = network.width_px, network.height_px
+    none = np.zeros((0, height_px, width_px, 3), np.uint8)
+    seen: dict[Resampling, list[NDArray[np.uint8]]] = {resampling: [none] for resampling in resamplings}
+    labels = []
     found = opened(faces, unreadable=[] if unreadable is None else unreadable)
     for face, image in with_progress(found, total=len(faces), what="reading pictures"):
         region = face.region(image, margin_fraction=network.margin_fraction)
-        one = face_pixels(image, region, width_px=network.width_px, height_px=network.height_px)
-        pixels.append(one[np.newaxis])
+        for resampling, pixels in seen.items():
+            one = face_pixels(image, region, width_px=width_px, height_px=height_px, resampling=resampling)
+            pixels.append(one[np.newaxis])
         labels.append(face.label)
-    return np.concatenate(pixels), tuple(labels)
+    return {resampling: np.concatenate(pixels) for resampling, pixels in seen.items()}, tuple(labels)
 
 
-def _check_number(count: int, place: Path, which: str) -> None:
+def check_number(count: int, place: Path, which: str = "that can be read") -> None:
+    """Check that int8 can learn its ranges from so many pictures of a place.
+
+    Raises:
+        ConfigError: fewer than FEWEST_PICTURES.
+    """
     if count < FEWEST_PICTURES:
         pictures = "1 picture" if count == 1 else f"{count} pictures"
         raise ConfigError(

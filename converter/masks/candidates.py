@@ -81,7 +81,9 @@ def _with_card(stated: Stated, card: ClassifierCard) -> Stated:
         return replace(stated, margin_fraction=stated.margin_fraction or card.margin_fraction)
     labels = StatedLabels(tuple(source.get("outputs", card.labels)))
     margin = card.margin_fraction if stated.margin_fraction is None else stated.margin_fraction
-    borrowed = replace(stated, labels=labels, margin_fraction=margin, by=f"from the card of {card.name}")
+    borrowed = replace(
+        stated, labels=labels, margin_fraction=margin, resampling=card.resampling, by=f"from the card of {card.name}"
+    )
     if not source:
         return borrowed
     return replace(
@@ -98,8 +100,8 @@ def _opened(path: Path, stated: Stated, faces: Sequence[LabelledFace]) -> FloatM
     if len(stated.labels.outputs) not in {0, max(network.outputs, 2)}:
         # The card is of another model.
         stated = replace(stated, labels=StatedLabels())
-    pixels, labels = read_pixels(spread([face for face in faces if face.label], most=MOST_TRIED), network)
-    return settled(network, choose(network, stated, pixels, labels))
+    pictures, labels = read_pixels(spread([face for face in faces if face.label], most=MOST_TRIED), network)
+    return settled(network, choose(network, stated, pictures, labels))
 
 
 def _of_classifier(path: Path, runtime: RuntimeChoice) -> Candidate:

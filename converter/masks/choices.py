@@ -11,6 +11,8 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from converter.errors import GateError
 from converter.masks.outputs import labels_among, outputs_of
 from converter.masks.preprocessing import Preprocessing, usual_ways
@@ -18,9 +20,8 @@ from converter.masks.trials import FIRST_PICTURES, Trial, orders_of, try_all
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from converter.masks.metrics import Share
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from converter.masks.preprocessing import Colours, PixelRange
     from converter.masks.stated import Stated
     from edge_agent.domain import Label
+    from edge_agent.vision.card import Resampling
 
 CLEARLY_BETTER = 0.03
 """Something else than what was stated must read so many more pictures right, beyond the margin of the trials."""
@@ -46,6 +48,7 @@ class Choices:
     outputs: tuple[Output, ...]
     reasons: dict[str, str]
     right: Share | None
+    resampling: Resampling = "area"
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -65,7 +68,8 @@ class Choices:
     def as_json(self) -> dict[str, Any]:
         """As it stands in the `source` section of a card."""
         right = {"right": self.right.hits, "of": self.right.of} if self.right else {}
-        return self.way.as_json() | {"outputs": list(self.outputs), "reasons": self.reasons} | right
+        chosen = {"resampling": self.resampling, "outputs": list(self.outputs), "reasons": self.reasons}
+        return self.way.as_json() | chosen | right
 
 
 def described(choices: Choices) -> list[str]:
@@ -77,6 +81,7 @@ def described(choices: Choices) -> list[str]:
     return [
         f"{scaling}: {choices.reasons['pixels']}",
         f"colours {way.colours}: {choices.reasons['colours']}",
+        f"resampling {choices.resampling}: {choices.reasons['resampling']}",
         f"labels {','.join(choices.outputs)}: {choices.reasons['labels']}",
     ]
 
@@ -84,12 +89,14 @@ def described(choices: Choices) -> list[str]:
 def choose(
     network: Network,
     stated: Stated,
-    pixels: NDArray[np.uint8],
+    pictures: Mapping[Resampling, NDArray[np.uint8]],
     labels: Sequence[Label | None],
     *,
     force: bool = False,
 ) -> Choices:
-    """Settle preprocessing and labels; `pixels` are RGB pictures of the network's size, `labels` None where unknown.
+    """Settle preprocessing and labels; `pictures` are RGB, of the network's size, by how they were scaled to it.
+
+    `labels` are None where unknown.
 
     Raises:
         ConfigError: the meaning of the outputs is unknown, or what is stated contradicts itself or the file.
@@ -105,7 +112,8 @@ def choose(
     if not orders:
         raise ConfigError(_ask_for_labels(network))
     ways = [way for way in dict.fromkeys((stated_way, *_ways(network))) if way.channels == network.channels]
-    trials = try_all(network, ways, orders, pixels, labels)
+    resampling = stated.resampling or network.resampling
+    trials = try_all(network, ways, orders, pictures[resampling or "area"], labels)
     allowed = [
         trial
         for trial in trials
@@ -117,6 +125,18 @@ def choose(
         _refuse_what_is_wrong(network, chosen, trials)
         _refuse_an_open_order(network, chosen, allowed, known)
     reasons = _reasons(network, stated, stated_way, chosen=chosen, trials=trials, known=known)
+    if resampling is not None:
+        reasons["resampling"] = _said_of_resampling(network, stated)
+        return Choices(chosen.way, chosen.outputs, reasons, chosen.right, resampling)
+    if np.array_equal(pictures["area"], pictures["linear"]):
+        reasons["resampling"] = "of no effect: no picture is larger than the input"
+        return Choices(chosen.way, chosen.outputs, reasons, chosen.right)
+    (linear,) = try_all(network, [chosen.way], [chosen.outputs], pictures["linear"], labels)
+    # No margin: authors do either, and neither is the safer guess.
+    if linear.loss < chosen.loss:
+        reasons["resampling"] = _by_trial(linear, chosen)
+        return Choices(chosen.way, chosen.outputs, reasons, linear.right, "linear")
+    reasons["resampling"] = _by_trial(chosen, linear)
     return Choices(chosen.way, chosen.outputs, reasons, chosen.right)
 
 
@@ -169,9 +189,11 @@ def _untried(network: Network, stated: Stated, way: Preprocessing, outputs: tupl
         {
             "pixels": _said_of_pixels(network, stated) or unknown,
             "colours": _said_of_colours(network, stated) or unknown,
+            "resampling": _said_of_resampling(network, stated) or unknown,
             "labels": _said_of_labels(stated),
         },
         None,
+        stated.resampling or network.resampling or "area",
     )
 
 
@@ -291,6 +313,12 @@ def _said_of_colours(network: Network, stated: Stated) -> str:
     if stated.colours is not None:
         return stated.by
     return "found in the files of the model" if network.colours is not None else ""
+
+
+def _said_of_resampling(network: Network, stated: Stated) -> str:
+    if stated.resampling is not None:
+        return stated.by
+    return "found in the files of the model" if network.resampling is not None else ""
 
 
 def _said_of_labels(stated: Stated) -> str:

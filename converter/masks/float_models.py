@@ -22,7 +22,6 @@ from edge_agent.vision.card import OutputCard
 from edge_agent.vision.tensors import face_pixels, probabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -77,28 +76,27 @@ class FloatModel:
 
     def scores(self, image: Image, region: Box) -> dict[Label, float]:
         """Probability of every label for what is inside a region, treated as the device treats its outputs."""
-        size = {"width_px": self.network.width_px, "height_px": self.network.height_px}
-        pixels = face_pixels(image, region, **size, colour_order="rgb")
+        pixels = face_pixels(
+            image,
+            region,
+            width_px=self.network.width_px,
+            height_px=self.network.height_px,
+            resampling=self.choices.resampling,
+        )
         shares = probabilities(self.outputs(pixels), OutputCard(dtype="float32", scale=1.0), temperature=1.0)
         # As the device has it: the labels share what `no_face` leaves.
         among = shares[: len(self.labels)] / shares[: len(self.labels)].sum()
         return dict(zip(self.labels, among.tolist(), strict=True))
 
 
-def open_float_model(
-    path: Path,
-    stated: Stated = NOTHING_STATED,
-    pixels: NDArray[np.uint8] | None = None,
-    labels: Sequence[Label | None] = (),
-) -> FloatModel:
-    """Load a float classifier and settle its choices, by trials where labelled pictures are given.
+def open_float_model(path: Path, stated: Stated = NOTHING_STATED) -> FloatModel:
+    """Load a float classifier, without pictures that its choices could be tried on.
 
     Raises:
-        ConfigError, ModelError, GateError: as `open_network` and `choose`.
+        ConfigError, ModelError: as `open_network` and `choose`.
     """
     network = open_network(path, stated)
-    shown = np.zeros((0, network.height_px, network.width_px, 3), np.uint8) if pixels is None else pixels
-    return settled(network, choose(network, stated, shown, labels))
+    return settled(network, choose(network, stated, {}, ()))
 
 
 def settled(network: Network, choices: Choices) -> FloatModel:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from converter.masks.preprocessing import Colours, PixelRange
+    from edge_agent.vision.card import Resampling
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,8 +18,8 @@ class LoadedModel:
     """A float classifier as its file holds it.
 
     `call` takes a tensor of `shape`, in which open sides are None, and of `dtype`. `keeps` owns the weights.
-    `output_names`, `pixels`, `colours` and `margin_fraction` are what the files beside the model state; empty and None
-    where they state nothing.
+    `output_names`, `pixels`, `colours`, `resampling` and `margin_fraction` are what the files beside the model state;
+    empty and None where they state nothing.
     """
 
     path: Path
@@ -32,4 +33,5 @@ class LoadedModel:
     margin_fraction: float | None = None
     pixels: PixelRange | None = None
     colours: Colours | None = None
+    resampling: Resampling | None = None
     training_data: tuple[str, ...] = ()

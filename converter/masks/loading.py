@@ -169,5 +169,7 @@ def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
         margin_fraction=margin,
         pixels=pixels,
         colours=colours,
+        # As edge-train scales its faces.
+        resampling="area",
         training_data=tuple(str(part) for part in said.get("training_data", ())),
     )

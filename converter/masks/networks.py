@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from converter.masks.loaded_model import LoadedModel
     from converter.masks.preprocessing import Colours
     from converter.masks.stated import Stated
+    from edge_agent.vision.card import Resampling
 
 _PICTURE_RANK, _PIXELS_RANK = 4, 3
 _OUTPUT_RANK = 2  # batch, labels
@@ -49,7 +50,7 @@ class Network:
     `probabilities` takes (1, height, width, channels), float32, and gives (outputs,), a share for each output; one
     output is the probability of the second label. `pixels` is the range that the file states or a layer is made
     for, `means` and `deviations` what the file states of each channel, in that range; `pixels_from` says where it does,
-    `colours` is what a run.json states.
+    `colours` and `resampling` are what a run.json states.
     `graph` is what is converted: a frozen TensorFlow function, or nothing where it is a TFLite file.
     """
 
@@ -68,6 +69,7 @@ class Network:
     deviations: tuple[float, ...] = ()
     pixels_from: str = ""
     colours: Colours | None = None
+    resampling: Resampling | None = None
     margin_fraction: float = 0.0
     training_data: tuple[str, ...] = ()
 
@@ -107,6 +109,7 @@ def open_network(path: Path, stated: Stated) -> Network:
         pixels=pixels,
         pixels_from=pixels_from,
         colours=loaded.colours,
+        resampling=loaded.resampling,
         margin_fraction=margin or 0.0,
         training_data=loaded.training_data,
     )

@@ -58,6 +58,7 @@ def make_card(
         input=_input_card(interpreter, network, choices),
         output=_output_card(interpreter),
         margin_fraction=network.margin_fraction,
+        resampling=choices.resampling,
         training_data=list(network.training_data),
         source={"file": network.path.name, "kind": network.kind} | choices.as_json(),
         metrics=dict(metrics),

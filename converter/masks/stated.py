@@ -9,6 +9,7 @@ from converter.masks.outputs import StatedLabels
 
 if TYPE_CHECKING:
     from converter.masks.preprocessing import Colours, PixelRange, Preprocessing
+    from edge_agent.vision.card import Resampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Stated:
     colours: Colours | None = None
     means: tuple[float, ...] | None = None
     deviations: tuple[float, ...] | None = None
+    resampling: Resampling | None = None
     margin_fraction: float | None = None
     size_px: int | None = None
     by: str = "stated"

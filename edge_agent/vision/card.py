@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 GOLDEN_TOLERANCE = 0.08
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+Resampling: TypeAlias = Literal["area", "linear"]
+"""How a picture is scaled down: by the mean of the pixels that become one, or between the four nearest, as
+`cv2.resize` and `tf.image.resize` do by default, which leaves most pixels of a large picture out."""
+RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 
 
 class _Part(BaseModel):
@@ -76,6 +81,11 @@ class ClassifierCard(_Part):
     output: OutputCard
     margin_fraction: float = Field(
         0.0, ge=0.0, le=1.0, description="Margin around the face that the model was trained with"
+    )
+    resampling: Resampling = Field(
+        "area",
+        description="How a face is scaled down to the input, as in the training: area (mean of what becomes one pixel) "
+        "or linear (between the four nearest, as cv2.resize and tf.image.resize)",
     )
     temperature: float = Field(1.0, gt=0, description="Calibration: scores ** (1 / temperature), renormalised")
     thresholds: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field(

@@ -78,7 +78,12 @@ class MaskClassifier:
         """What every output says of what is inside a region, as probabilities that sum to 1: shape (outputs,)."""
         values = self.card.input
         pixels = face_pixels(
-            image, region, width_px=values.width, height_px=values.height, colour_order=values.colour_order
+            image,
+            region,
+            width_px=values.width,
+            height_px=values.height,
+            colour_order=values.colour_order,
+            resampling=self.card.resampling,
         )
         tensor = pixels if self._table is None else self._table[pixels]
         output = self._interpreter.run(tensor[np.newaxis])[0]

@@ -16,7 +16,7 @@ from edge_agent.domain import Box, Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge_agent.vision.card import InputCard, OutputCard
+    from edge_agent.vision.card import InputCard, OutputCard, Resampling
 
 
 def face_region(box: Box, *, margin_fraction: float) -> Box:
@@ -53,16 +53,24 @@ def cut_region(image: Image, region: Box) -> Image:
     return inside.copy()
 
 
-def resize(image: Image, *, width_px: int, height_px: int) -> Image:
-    """Scale a picture; averages where it shrinks (no aliasing), interpolates where it grows."""
+def resize(image: Image, *, width_px: int, height_px: int, resampling: Resampling = "area") -> Image:
+    """Scale a picture; by default averages where it shrinks (no aliasing), and interpolates where it grows."""
     shrinks = image.shape[0] > height_px or image.shape[1] > width_px
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if shrinks and resampling == "area" else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width_px, height_px), interpolation=method), np.uint8)
 
 
-def face_pixels(image: Image, region: Box, *, width_px: int, height_px: int, colour_order: str = "rgb") -> Image:
+def face_pixels(
+    image: Image,
+    region: Box,
+    *,
+    width_px: int,
+    height_px: int,
+    colour_order: str = "rgb",
+    resampling: Resampling = "area",
+) -> Image:
     """The pixels that a model sees of a region: (height, width, 3), uint8, in the model's colour order."""
-    pixels = resize(cut_region(image, region), width_px=width_px, height_px=height_px)
+    pixels = resize(cut_region(image, region), width_px=width_px, height_px=height_px, resampling=resampling)
     if colour_order == "rgb":
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
     return pixels

@@ -53,6 +53,11 @@ def test_a_card_that_was_written_is_read_back(written):
     assert json.loads(card.to_json())["schema"] == "maskwatch.card/1"
 
 
+def test_a_card_that_does_not_state_how_pictures_are_scaled_means_by_area(written):
+    assert read_classifier_card(written()).resampling == "area"
+    assert read_classifier_card(written(resampling="linear")).resampling == "linear"
+
+
 def test_the_card_stands_beside_the_model_with_the_same_stem(tmp_path):
     assert card_path(tmp_path / "masks.float32.tflite") == tmp_path / "masks.float32.json"
 

@@ -7,6 +7,8 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import cv2
+import numpy as np
 import pytest
 
 from edge_agent.config.model import shipped
@@ -53,8 +55,6 @@ def changed(tmp_path: Path) -> Callable[..., Path]:
 def test_real_faces_are_read_right_near_and_far(classifier, who, masked, scale):
     near = portrait(who, masked=masked)
     size = (round(near.shape[1] * scale), round(near.shape[0] * scale))
-    import cv2
-
     image = cv2.resize(near, size, interpolation=cv2.INTER_AREA)
 
     read = classifier.classify(image, face_box(who, scale=scale))
@@ -63,6 +63,17 @@ def test_real_faces_are_read_right_near_and_far(classifier, who, masked, scale):
     assert label == ("with_mask" if masked else "without_mask")
     assert scores[label] > 0.6
     assert sum(scores.values()) == pytest.approx(1)
+
+
+def test_faces_are_scaled_down_as_the_card_states(changed):
+    classifier = open_classifier(changed(resampling="linear"))
+    size = (classifier.card.input.width, classifier.card.input.height)
+    large = portrait(COLLINS)
+
+    read = classifier.outputs_of_whole(large)
+
+    assert np.array_equal(read, classifier.outputs_of_whole(cv2.resize(large, size, interpolation=cv2.INTER_LINEAR)))
+    assert not np.array_equal(read, open_classifier(MODEL).outputs_of_whole(large))
 
 
 @pytest.mark.skipif(not HAS_TFLITE_RUNTIME, reason="compares both runtimes; tflite-runtime is not installed here")

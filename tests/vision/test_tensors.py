@@ -6,8 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.domain import Box
-from edge_agent.vision.card import InputCard, OutputCard
-from edge_agent.vision.tensors import cut_region, face_pixels, face_region, input_table, probabilities, resize
+from edge_agent.vision.card import RESAMPLINGS, InputCard, OutputCard
+from edge_agent.vision.tensors import (
+    cut_region,
+    face_pixels,
+    face_region,
+    input_table,
+    probabilities,
+    resize,
+)
 
 PICTURE = np.arange(40 * 60 * 3, dtype=np.uint32).reshape(40, 60, 3).astype(np.uint8)
 
@@ -110,3 +117,24 @@ def test_a_resize_keeps_a_flat_colour_exactly():
     flat = np.full((37, 53, 3), 77, np.uint8)
 
     assert (resize(flat, width_px=96, height_px=96) == 77).all()
+
+
+def test_pictures_are_scaled_down_by_the_mean_or_between_the_nearest_pixels():
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::4] = 200
+    region = Box(0, 0, 64, 64)
+
+    by_mean = face_pixels(stripes, region, width_px=16, height_px=16)
+    by_nearest = face_pixels(stripes, region, width_px=16, height_px=16, resampling="linear")
+
+    assert np.unique(by_mean).tolist() == [50]
+    assert np.unique(by_nearest).tolist() == [0]
+
+
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+def test_small_pictures_are_scaled_up_alike(resampling):
+    picture = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+
+    assert np.array_equal(
+        resize(picture, width_px=20, height_px=20, resampling=resampling), resize(picture, width_px=20, height_px=20)
+    )

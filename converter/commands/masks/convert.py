@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from converter.commands.options import stated_by
 from converter.labelled_faces import validation_faces
-from converter.masks.calibration import choose_calibration_faces, read_calibration_set
+from converter.masks.calibration import CalibrationSet, check_number, choose_calibration_faces, read_pixels
 from converter.masks.card_fitting import fitted_aloud
 from converter.masks.choices import choose, described
 from converter.masks.comparison import answers_of
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from converter.labelled_faces import LabelledFace
-    from converter.masks.calibration import CalibrationSet
     from converter.masks.choices import Choices
     from converter.masks.float_models import FloatModel
     from converter.masks.networks import Network
@@ -55,17 +54,23 @@ def convert_classifier(options: argparse.Namespace) -> int:
     name = options.name or network.name
     if not options.overwrite:
         refuse_to_overwrite(_targets(options, name))
-    calibration = read_calibration_set(place, chosen, network)
-    for sentence in calibration.unreadable:
+    unreadable: list[str] = []
+    pictures, labels = read_pixels(chosen, network, unreadable=unreadable)
+    check_number(len(labels), place)
+    for sentence in unreadable:
         say(f"left out: {sentence}")
-    choices = choose(network, stated_by(options), calibration.pixels, calibration.labels, force=options.force)
+    choices = choose(network, stated_by(options), pictures, labels, force=options.force)
+    calibration = CalibrationSet(pictures[choices.resampling], labels)
     _describe(network, choices)
     with working("preparing"):
         model = settled(network, choices)
 
     def more() -> CalibrationSet:
         faces = choose_calibration_faces(place, most=options.pictures * MORE_PICTURES, apart_from=validation)
-        return read_calibration_set(place, faces, network) if len(faces) > len(chosen) else calibration
+        if len(faces) <= len(chosen):
+            return calibration
+        pixels, their_labels = read_pixels(faces, network, resamplings=(choices.resampling,))
+        return CalibrationSet(pixels[choices.resampling], their_labels)
 
     made = _make_all(options, model, name, calibration, more)
     files = _files(made, options, name, validation)

@@ -342,7 +342,7 @@ def test_grey_and_means_of_each_channel_stand_in_front_of_the_network(keras_3, c
         grey.save(tmp_path / "grey.keras")
     write_pictures(tmp_path / "greys" / "with_mask", (70, 70, 70), count=30)
     write_pictures(tmp_path / "greys" / "without_mask", (150, 150, 150), count=30)
-    stated = ("--pixels", "0..255", "--means", "100", "--std", "50")
+    stated = ("--pixels", "0..255", "--means", "100", "--std", "50", "--resampling", "linear")
 
     assert convert(tmp_path / "grey.keras", *stated, calibration=tmp_path / "greys") == 0
 
@@ -351,8 +351,10 @@ def test_grey_and_means_of_each_channel_stand_in_front_of_the_network(keras_3, c
         assert classifier._table is None
         assert classifier.classify(coloured((60, 60, 60), seed=5), WHOLE).label == "with_mask"
         assert classifier.classify(coloured((170, 170, 170), seed=5), WHOLE).label == "without_mask"
-    source = read_classifier_card(tmp_path / "out" / "grey.tflite").source
+    card = read_classifier_card(tmp_path / "out" / "grey.tflite")
+    source = card.source
     assert (source["colours"], source["means"], source["std"]) == ("grey", [100.0], [50.0])
+    assert (card.resampling, source["resampling"]) == ("linear", "linear")
     assert source["reasons"]["labels"] == "stated"
 
 

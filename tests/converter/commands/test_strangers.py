@@ -17,7 +17,6 @@ import pytest
 
 from converter.cli import main
 from converter.labelled_faces import labelled_faces_in
-from converter.masks.calibration import spread
 from converter.silence import quiet_tensorflow
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import read_picture
@@ -52,8 +51,7 @@ def grey(image, side_px):
 class Stranger:
     """A file, how its author prepares a BGR picture, what its outputs mean, and how its model and card are made.
 
-    `more_faces` of the training part judge as well, where a card is all that was made. A `large` one takes a minute
-    of processor time and more with all faces.
+    A `large` one takes a minute of processor time and more with all faces.
     """
 
     file: str
@@ -61,7 +59,6 @@ class Stranger:
     outputs: tuple[str, ...]
     arguments: tuple[str, ...] = ()
     command: str = "convert"
-    more_faces: int = 0
     large: bool = False
 
 
@@ -100,10 +97,6 @@ STRANGERS = [
         (WITHOUT, WITH),
         ("--labels", f"face={WITHOUT},mask={WITH}"),
         command="card",
-        # The file is unchanged. The device averages where its author interpolates, which changes what it reads of
-        # single faces: 1.3 points of 781 faces are by chance more than the 0.9 points of 3,781. Resized by Pillow, as
-        # Edge Impulse Studio does, the file itself reads 0.2 to 1.1 points fewer of them right than on the device.
-        more_faces=3000,
     ),
     Stranger("18_model_json_and_weights", lambda image: rgb(image, 50) / 255, (WITH, WITHOUT)),
     Stranger(
@@ -240,8 +233,6 @@ def test_a_strangers_model_reads_as_with_its_authors_preprocessing(stranger, str
         classifier = open_classifier(tmp_path / "m.tflite")
     if few:
         judging = judging[:: len(judging) // FEW_FACES]
-    if stranger.more_faces:
-        judging = judging + read(spread(labelled_faces_in(crops / "train"), most=stranger.more_faces))
     right = [classifier.card.decide(scores_of_whole(classifier, image)) == label for label, image in judging]
     author = right_by_author(stranger, path, judging)
     print(f"{stranger.file}: author {author:.1%}, converted {np.mean(right):.1%}")  # noqa: T201

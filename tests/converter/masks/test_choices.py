@@ -61,8 +61,9 @@ def a_network(way, *, outputs=2, swapped=False, blind=False, **known):
     )
 
 
-def choose_for(network, stated=None, *, labels=TRUTHS, force=False):
-    return choose(network, stated or Stated(), pictures(), labels, force=force)
+def choose_for(network, stated=None, *, labels=TRUTHS, force=False, scaled=None):
+    seen = scaled or {"area": pictures(), "linear": pictures()}
+    return choose(network, stated or Stated(), seen, labels, force=force)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_what_the_file_says_counts_where_trials_tell_no_difference():
 def test_the_colours_of_a_training_run_count():
     network = a_network(Preprocessing(colours="bgr"), colours="bgr")
 
-    choices = choose(network, Stated(labels=StatedLabels(LABELS)), pictures()[:0], ())
+    choices = choose(network, Stated(labels=StatedLabels(LABELS)), {}, ())
 
     assert choices.way.colours == "bgr"
     assert choices.reasons["colours"].startswith("found in the files")
@@ -226,3 +227,35 @@ def test_as_many_labels_as_outputs_are_needed():
 def test_what_contradicts_itself_is_refused(stated, said):
     with pytest.raises(ConfigError, match=said):
         choose_for(a_network(Preprocessing()), stated)
+
+
+@pytest.mark.parametrize(
+    ("worse", "stated", "file", "chosen"),
+    [
+        # Noise makes a picture harder to read.
+        ("area", None, None, "linear"),
+        ("linear", None, None, "area"),
+        ("area", "area", None, "area"),
+        ("linear", "linear", None, "linear"),
+        ("area", None, "area", "area"),
+    ],
+)
+def test_how_pictures_are_scaled_is_tried_unless_it_is_known(worse, stated, file, chosen):
+    noisy = pictures() // 2 + np.random.default_rng(2).integers(0, 120, (len(TRUTHS), 1, 1, 3), np.uint8)
+    scaled = {name: noisy.astype(np.uint8) if name == worse else pictures() for name in ("area", "linear")}
+    network = a_network(Preprocessing("0..1"), resampling=file)
+
+    choices = choose_for(network, Stated(labels=StatedLabels(LABELS), resampling=stated), scaled=scaled)
+
+    assert choices.resampling == chosen
+    assert choices.as_json()["resampling"] == chosen
+    assert choices.reasons["resampling"].startswith(
+        "stated" if stated else "found in the files" if file else "chosen by trial"
+    )
+
+
+def test_pictures_that_are_not_scaled_down_leave_it_at_area():
+    choices = choose_for(a_network(Preprocessing("0..1")), Stated(labels=StatedLabels(LABELS)))
+
+    assert choices.resampling == "area"
+    assert choices.reasons["resampling"].startswith("of no effect")
