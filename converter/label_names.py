@@ -67,6 +67,13 @@ _SPELLINGS: dict[Label, tuple[str, ...]] = {
 }
 """Lower case, letters only."""
 
+_NEGATIONS = frozenset(
+    {"no", "not", "non", "não", "nao", "sin", "sem", "sans", "senza", "ohne", "kein", "keine", "zonder", "geen"}
+    | {"utan", "uden", "uten", "ilman", "bez", "без", "нет", "tanpa", "fără", "fara", "yok", "không", "بدون"}
+)
+_NEGATIONS_INSIDE = ("未", "没", "沒", "無", "无", "不", "なし", "미착용", "ไม่")
+"""In scripts that do not part words."""
+
 _NO_FACES = ("background", "backgroundnoise", "noface", "nobody", "noperson", "nothing")
 """What there is where there is no face."""
 
@@ -85,6 +92,12 @@ def label_of(name: str) -> Label | None:
     """Our label for a folder `WithMask` or a line `0 mask`; None where it is not obvious."""
     letters = _letters(name)
     return next((label for label in LABELS if letters in _SPELLINGS[label]), None)
+
+
+def is_negated(name: str) -> bool:
+    """Whether a name seems to mean "without", in any of the more common languages: enough to propose a label."""
+    words = re.findall(r"[^\W\d_]+", name.casefold())
+    return any(word in _NEGATIONS for word in words) or any(part in name for part in _NEGATIONS_INSIDE)
 
 
 def is_no_label(name: str) -> bool:

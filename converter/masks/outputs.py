@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 
-from converter.label_names import is_no_face, is_no_label, label_of
+from converter.label_names import is_negated, is_no_face, is_no_label, label_of
 from edge_agent.domain import CLASSES, LABELS, NO_FACE, Class, Label
 from edge_agent.errors import ConfigError
 
@@ -24,7 +24,10 @@ IGNORE: Literal["ignore"] = "ignore"
 
 @dataclass(frozen=True, slots=True)
 class StatedLabels:
-    """The value of `--labels`: the outputs in their order, or by the names that the file has for them."""
+    """The value of `--labels`: the outputs in their order, or by the names that the file has for them.
+
+    Where `names` has empty ones, the outputs are in their order as well.
+    """
 
     outputs: tuple[Output, ...] = ()
     names: tuple[str, ...] = ()
@@ -33,9 +36,17 @@ class StatedLabels:
         """The outputs in the order of a file's names, if names were given.
 
         Raises:
-            ConfigError: names are given that the file does not have, or not for all it has.
+            ConfigError: names are given that the file does not have, or not for all it has, or in another order.
         """
         if not self.names or not names:
+            return self.outputs
+        if "" in self.names:
+            named = [(said, name) for said, name in zip(self.names, names, strict=False) if said]
+            if any(_plain(said) != _plain(name) for said, name in named):
+                raise ConfigError(
+                    f"{path}: its outputs are called {', '.join(repr(name) for name in names)}; give --labels in "
+                    "that order, or NAME=LABEL for each"
+                )
             return self.outputs
         stated = {_plain(name): output for name, output in zip(self.names, self.outputs, strict=True)}
         plain = [_plain(name) for name in names]
@@ -54,7 +65,7 @@ class StatedLabels:
 
 
 def parse_labels(text: str) -> StatedLabels:
-    """Parse `with_mask,without_mask` or `Com Mascara=with_mask,Fundo=ignore`."""
+    """Parse `with_mask,without_mask`, `with_mask,uncertain=ignore,without_mask` or `Com Mascara=with_mask,...`."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     names, outputs = [], []
     for part in parts:
@@ -68,7 +79,7 @@ def parse_labels(text: str) -> StatedLabels:
         names.append(name if equals else "")
         outputs.append(output)
     kept = [output for output in outputs if output != IGNORE]
-    if len(kept) != len(set(kept)) or not kept or (any(names) and not all(names)):
+    if len(kept) != len(set(kept)) or not kept:
         raise argparse.ArgumentTypeError(f"'{text}': give different labels of {', '.join(LABELS)}, separated by commas")
     return StatedLabels(tuple(outputs), tuple(names) if any(names) else ())
 
@@ -95,9 +106,12 @@ def outputs_of(names: Sequence[str], *, path: object) -> tuple[Output, ...]:
 
 def unknown_names(path: object, names: Sequence[str]) -> str:
     """The message that asks what unknown names mean."""
-    known = [output_of(name) for name in names]
-    left = [label for label in LABELS if label not in known]
-    guesses = [output or (left.pop(0) if left else IGNORE) for output in known]
+    guesses = [output_of(name) for name in names]
+    if "without_mask" not in guesses:
+        bare = next((i for i, name in enumerate(names) if guesses[i] is None and is_negated(name)), None)
+        guesses = ["without_mask" if i == bare else guess for i, guess in enumerate(guesses)]
+    left = [label for label in LABELS if label not in guesses]
+    guesses = [guess or (left.pop(0) if left else IGNORE) for guess in guesses]
     example = ",".join(f"{name}={guess}" for name, guess in zip(names, guesses, strict=True))
     return (
         f"{path}: its outputs are called {', '.join(repr(name) for name in names)}; state what each means, "

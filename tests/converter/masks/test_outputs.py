@@ -7,7 +7,8 @@ import argparse
 import numpy as np
 import pytest
 
-from converter.masks.outputs import Output, StatedLabels, parse_labels, sharing_out
+from converter.masks.outputs import Output, StatedLabels, parse_labels, sharing_out, unknown_names
+from edge_agent.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,10 @@ from converter.masks.outputs import Output, StatedLabels, parse_labels, sharing_
     [
         ("with_mask,without_mask", StatedLabels(("with_mask", "without_mask"))),
         ("nomask, mask, incorrect_mask", StatedLabels(("without_mask", "with_mask", "mask_worn_incorrectly"))),
-        ("with_mask,without_mask,uncertain=ignore", None),
+        (
+            "with_mask,uncertain=ignore,without_mask",
+            StatedLabels(("with_mask", "ignore", "without_mask"), ("", "uncertain", "")),
+        ),
         (
             "Sim=with_mask,Nao=nomask,Fundo=ignore",
             StatedLabels(("with_mask", "without_mask", "ignore"), ("Sim", "Nao", "Fundo")),
@@ -24,11 +28,30 @@ from converter.masks.outputs import Output, StatedLabels, parse_labels, sharing_
     ],
 )
 def test_labels_are_given_in_order_or_by_name(text, stated):
-    if stated is None:
-        with pytest.raises(argparse.ArgumentTypeError):
-            parse_labels(text)
-    else:
-        assert parse_labels(text) == stated
+    assert parse_labels(text) == stated
+
+
+def test_labels_that_are_named_in_part_are_in_order():
+    stated = parse_labels("with_mask,uncertain=ignore,without_mask")
+
+    for names in ((), ("0 mascara", "1 uncertain", "2 sem")):
+        assert stated.in_order_of(names, path="a.h5") == ("with_mask", "ignore", "without_mask")
+    with pytest.raises(ConfigError, match="NAME=LABEL"):
+        stated.in_order_of(("uncertain", "mask", "no mask"), path="a.h5")
+
+
+@pytest.mark.parametrize(
+    ("names", "example"),
+    [
+        (("0 Sin mascarilla", "1 Con mascarilla"), "0 Sin mascarilla=without_mask,1 Con mascarilla=with_mask"),
+        (("Avec masque", "Sans masque"), "Avec masque=with_mask,Sans masque=without_mask"),
+        (("未戴口罩", "戴口罩"), "未戴口罩=without_mask,戴口罩=with_mask"),
+        (("Class 1", "Class 2"), "Class 1=with_mask,Class 2=without_mask"),
+        (("nomask", "Sem", "Com"), "nomask=without_mask,Sem=with_mask,Com=mask_worn_incorrectly"),
+    ],
+)
+def test_the_labels_that_are_proposed_are_not_the_wrong_way_round(names, example):
+    assert f"--labels '{example}'" in unknown_names("a.h5", names)
 
 
 @pytest.mark.parametrize("text", ["", "cats,dogs", "with_mask,with_mask", "ignore,ignore"])
