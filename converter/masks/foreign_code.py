@@ -17,7 +17,8 @@ _MODULES_OF_KERAS = ("keras", "Keras", "tf_keras", "tensorflow", "builtins")
 def refuse_foreign_code(config: str, path: Path) -> None:
     """Refuse a model whose configuration (JSON of Keras) has a Lambda layer or classes of other modules than Keras.
 
-    Loading would run what a Lambda layer holds, and import whatever module is named.
+    Loading would run what a Lambda layer holds, load the SavedModel that a TFSMLayer names, and import whatever module
+    is named.
 
     Raises:
         ModelError: it has, or is no JSON.
@@ -32,6 +33,10 @@ def refuse_foreign_code(config: str, path: Path) -> None:
             raise ModelError(
                 f"{path}: has a Lambda layer, a program that loading would run; put a layer of Keras in its place, "
                 "or export the model where it was made: model.export(folder)"
+            )
+        if name == "TFSMLayer":
+            raise ModelError(
+                f"{path}: is a wrapper (TFSMLayer) around a SavedModel that lies elsewhere; convert that folder itself"
             )
         registered = part.get("registered_name")
         if isinstance(registered, str) and ">" in registered and registered.split(">")[0] not in _MODULES_OF_KERAS:

@@ -33,10 +33,11 @@ _DISTRIBUTIONS = ("maskwatch", "tensorflow", "keras", "tf_keras", "ai-edge-liter
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """In which runtimes a model was run, and which are not installed on this machine."""
+    """In which runtimes a model was run, which are not installed on this machine, and which cannot run it, and why."""
 
     proven: tuple[RuntimeName, ...]
     missing: tuple[RuntimeName, ...]
+    failures: Mapping[RuntimeName, str]
 
 
 def make_card(
@@ -95,24 +96,30 @@ def with_golden(card: ClassifierCard, interpreter: Interpreter) -> ClassifierCar
     return card.model_copy(update={"golden": tuple(golden)})
 
 
-def prove(content: bytes, card: ClassifierCard) -> Proof:
+def prove(content: bytes, card: ClassifierCard, *, in_every_runtime: bool = True) -> Proof:
     """Load and run a model in every runtime of the device that is installed here.
+
+    Without `in_every_runtime` one is enough.
 
     Raises:
         ModelError: a runtime is here and cannot run the model, or reads the golden pictures differently.
     """
     proven: list[RuntimeName] = []
     missing: list[RuntimeName] = []
+    failures: dict[RuntimeName, str] = {}
     with quiet_tensorflow():
         for probe in probe_runtimes(content):
             if probe.failure == "not installed":
                 missing.append(probe.runtime)
                 continue
-            if not probe.works:
+            if not probe.works and in_every_runtime:
                 raise ModelError(
                     f"{card.name}: {probe.runtime} {probe.version} cannot run the converted model: {probe.failure}; "
-                    "choose other --formats"
+                    "choose another --format, or best"
                 )
+            if not probe.works:
+                failures[probe.runtime] = probe.failure
+                continue
             classifier = MaskClassifier(Interpreter(content, runtime=probe.runtime, threads=1), card, name=card.name)
             try:
                 classifier.check_golden()
@@ -124,7 +131,7 @@ def prove(content: bytes, card: ClassifierCard) -> Proof:
             proven.append(probe.runtime)
     if not proven:
         raise ModelError(f"{card.name}: no runtime of the device is installed here; pip install ai-edge-litert")
-    return Proof(tuple(proven), tuple(missing))
+    return Proof(tuple(proven), tuple(missing), failures)
 
 
 def _first_working(content: bytes, *, name: str) -> Interpreter:

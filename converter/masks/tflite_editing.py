@@ -49,6 +49,12 @@ def ending_of(content: bytes) -> Ending:
                 return "logits"
 
 
+def operators_of_tensorflow(content: bytes) -> list[str]:
+    """The operators that are TensorFlow's own (SELECT_TF_OPS), by name: no runtime of a device has them."""
+    codes = _Editor(content).model.operatorCodes
+    return sorted({code.customCode.decode() for code in codes if (code.customCode or b"").startswith(b"Flex")})
+
+
 def edited(content: bytes, way: Preprocessing, outputs: Sequence[Output], number: int) -> bytes:
     """The same model for what a device does: a resize before it, a probability for each label behind it.
 

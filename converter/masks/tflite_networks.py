@@ -10,7 +10,7 @@ import numpy as np
 from converter.masks.loading import TEACHABLE_LABELS, read_names
 from converter.masks.networks import Network
 from converter.masks.preprocessing import PIXEL_SCALES
-from converter.masks.tflite_editing import ending_of
+from converter.masks.tflite_editing import ending_of, operators_of_tensorflow
 from converter.masks.tflite_metadata import names_in_archive, names_in_metadata, normalization_in_metadata
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
@@ -35,9 +35,16 @@ def open_tflite_network(path: Path, stated: Stated) -> tuple[Network, bytes]:
     """Open a .tflite file, or the Teachable Machine zip with one in it; gives its bytes too.
 
     Raises:
-        ModelError: missing, damaged, or no classifier of single pictures, channels last.
+        ModelError: missing, damaged, with operators that no device has, or no classifier of single pictures, channels
+            last.
     """
     content, names, kind = _content_of(path)
+    # Beside TensorFlow, LiteRT would run them.
+    if lacking := operators_of_tensorflow(content):
+        raise ModelError(
+            f"{path}: needs {', '.join(lacking)}, TensorFlow's own operators (SELECT_TF_OPS), which no device has; "
+            "put other layers in their place, and convert the model that it was made from"
+        )
     with quiet_tensorflow():
         interpreter = open_interpreter(content, name=str(path))
     if len(interpreter.inputs) != 1 or len(interpreter.outputs) != 1:

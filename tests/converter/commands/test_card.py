@@ -22,13 +22,13 @@ WHOLE = Box(0, 0, 48, 48)
 DARK, LIGHT = (60, 60, 60), (170, 170, 170)
 
 
-def tflite(model, *, integers=None, half=False):
+def tflite(model, *, integers=None, half=False, dynamic=False):
     """A Keras model as others convert it; `integers` is the type of its input and output."""
     with quiet_tensorflow():
         import tensorflow as tf
 
         converter = tf.lite.TFLiteConverter.from_keras_model(model)
-        if half or integers:
+        if half or integers or dynamic:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if half:
             converter.target_spec.supported_types = [tf.float16]
@@ -174,6 +174,43 @@ def test_without_pictures_nothing_is_said_to_be_checked(keras_3, tmp_path, capsy
     assert main(["card", str(path), "--labels", "with_mask,without_mask"]) == 0
 
     assert "nothing could be checked" in capsys.readouterr().err
+
+
+def test_a_file_that_one_runtime_cannot_run_is_for_devices_with_the_other(keras_3, faces, tmp_path, capsys):
+    layers = keras_3.layers
+    model = keras_3.Sequential(
+        [keras_3.Input((SIDE_PX, SIDE_PX, 3)), layers.Flatten(), layers.Dense(2, "softmax", use_bias=False)]
+    )
+    # Blue less red, of RGB; so many weights that its dense layer is quantized, in a version of its own.
+    blue_less_red = np.tile([[-9, 9], [0, 0], [9, -9]], (SIDE_PX * SIDE_PX, 1)) / SIDE_PX**2
+    model.layers[-1].set_weights([blue_less_red])
+    path = tmp_path / "dynamic.tflite"
+    path.write_bytes(tflite(model, dynamic=True))
+
+    labels = ("--labels", "with_mask,without_mask", "--colours", "rgb", "--pixels=-1..1")
+    assert main(["card", str(path), "--calibration", str(faces), *labels]) == 0
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert open_classifier(path, runtime="litert").classify(coloured(BLUE, seed=9), WHOLE).label == "with_mask"
+    assert ("does not run in tflite-runtime" in said) is (len(RUNTIMES) > 1)
+
+
+def test_operators_of_tensorflow_are_named(tmp_path, capsys):
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+        @tf.function(input_signature=[tf.TensorSpec((1, SIDE_PX, SIDE_PX, 3))])
+        def call(pixels):
+            return tf.nn.softmax(tf.reduce_mean(tf.math.erf(pixels), (1, 2))[:, :2])
+
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([call.get_concrete_function()])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+        (tmp_path / "a.tflite").write_bytes(converter.convert())
+
+    assert main(["card", str(tmp_path / "a.tflite"), "--labels", "with_mask,without_mask"]) == 78
+
+    assert "FlexErf" in capsys.readouterr().err
+    assert not (tmp_path / "a.json").exists()
 
 
 @pytest.mark.parametrize("what", ["--size", "detector"])

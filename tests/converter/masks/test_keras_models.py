@@ -212,6 +212,16 @@ def test_a_lambda_layer_is_not_run(request, tmp_path, generation):
         load_model(tmp_path / "a.h5")
 
 
+def test_a_wrapper_of_a_saved_model_is_named(keras_3, tmp_path):
+    with quiet_tensorflow():
+        colour_classifier(keras_3).export(tmp_path / "inner", verbose=False)
+        layer = keras_3.layers.TFSMLayer(str(tmp_path / "inner"), call_endpoint="serve")
+        keras_3.Sequential([keras_3.Input((SIDE_PX, SIDE_PX, 3)), layer]).save(tmp_path / "a.keras")
+
+    with pytest.raises(ModelError, match=r"TFSMLayer.*convert that folder itself"):
+        load_model(tmp_path / "a.keras")
+
+
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(ModelError, match=r"holds 0 \.keras files and neither"):
         load_model(tmp_path)
