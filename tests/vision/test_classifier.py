@@ -70,9 +70,11 @@ def test_faces_are_scaled_down_as_the_card_states(changed):
     size = (classifier.card.input.width, classifier.card.input.height)
     large = portrait(COLLINS)
 
+    small = np.asarray(cv2.resize(large, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
     read = classifier.outputs_of_whole(large)
 
-    assert np.array_equal(read, classifier.outputs_of_whole(cv2.resize(large, size, interpolation=cv2.INTER_LINEAR)))
+    assert np.array_equal(read, classifier.outputs_of_whole(small))
     assert not np.array_equal(read, open_classifier(MODEL).outputs_of_whole(large))
 
 
