@@ -12,6 +12,8 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+import cv2
+
 from edge_agent.agent import Agent
 from edge_agent.alerts.deletion import delete_alert
 from edge_agent.alerts.events import EventQueue
@@ -33,6 +35,7 @@ from edge_agent.decision.tracker import Tracker
 from edge_agent.errors import ModelError, UnavailableError
 from edge_agent.governor import Governor
 from edge_agent.health import Health
+from edge_agent.host.allocator import release_free_memory
 from edge_agent.host.atomic_files import make_folder
 from edge_agent.host.clock import boot_id
 from edge_agent.host.stats import HostStats
@@ -95,6 +98,8 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
     # Each worker has interpreters of its own; the first of them shows whether the models can be used.
     models = {name: open_models(config, checked=number > 0) for number, name in enumerate(config.cameras)}
     _, classifier = next(iter(models.values()))
+    # Golden vectors and cards are needed no more.
+    release_free_memory()
     pictures = open_pictures(config.crops_folder, config.crops)
     log.info("masks: %s in %s; faces: %s", classifier.card.name, classifier.runtime, config.faces.detector)
     with ExitStack() as stack:
@@ -350,6 +355,8 @@ def open_models(config: Config, *, checked: bool = False) -> tuple[FaceDetector,
     Raises:
         ModelError: a model or its card is missing or does not fit.
     """
+    # Cameras have a thread each and share the cores: OpenCV's own pool would only spin beside them.
+    cv2.setNumThreads(1)
     detector = open_detector(config.faces, runtime=config.runtime, threads=config.threads, checked=checked)
     return detector, open_mask_classifier(config, checked=checked)
 
