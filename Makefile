@@ -302,9 +302,9 @@ endef
 .venv-check/.installed: pyproject.toml setup.py constraints-dev.txt | python
 	$(call install,.venv-check,--constraint constraints-dev.txt --editable '.[dev$(comma)demo$(comma)tflite-runtime$(comma)fleet]',the device side$(comma) the console$(comma) the fleet and the tools (a minute the first time))
 
-# The man page and the completion are written from the command line of the agent.
+# The man pages and the completion are written from the command lines.
 .venv-build/.installed: pyproject.toml setup.py | python
-	$(call install,.venv-build,--editable . 'build>=1.2' 'uv>=0.8',what builds packages)
+	$(call install,.venv-build,--editable '.[fleet]' 'build>=1.2' 'uv>=0.8',what builds packages)
 
 .venv-ansible/.installed: | python
 	$(call install,.venv-ansible,'ansible-core>=2.16' 'ansible-lint>=24.9',Ansible)

@@ -1,27 +1,72 @@
-"""The man page: what do `--help` and its commands say, as roff? Written from the parser, so that both agree."""  # noqa: INP001  (a script)
+"""The man pages: what do `--help` and its commands say, as roff? Written from the parser, so that both agree.
+
+python -m deploy.debian.man_page edge-agent | maskwatch-fleet
+"""  # noqa: INP001  (a script)
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_agent.cli import build_parser
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-FILES = {
-    "/etc/maskwatch/config.yaml": "The configuration; every key has a default.",
-    "/etc/maskwatch/credentials/mqtt-password": "The password at the broker, for root alone.",
-    "/var/lib/maskwatch": "Alerts, with those that wait for the broker, and crops.",
-}
-STATUSES = {
-    "1": "A picture or recording cannot be read.",
-    "70": "A bug; please report it.",
-    "75": "A camera, broker or disk is away for now.",
-    "78": "Configuration or model: a person has to act. The service is not restarted.",
-}
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a program's parser does not say."""
+
+    summary: str
+    build_parser: Callable[[], argparse.ArgumentParser]
+    statuses: Mapping[str, str]
+    files: Mapping[str, str]
+
+
+def _agent() -> Page:
+    from edge_agent.cli import build_parser  # noqa: PLC0415  (see PAGES)
+
+    return Page(
+        "face mask detection with MQTT alerts",
+        build_parser,
+        {
+            "1": "A picture or recording cannot be read.",
+            "70": "A bug; please report it.",
+            "75": "A camera, broker or disk is away for now.",
+            "78": "Configuration or model: a person has to act. The service is not restarted.",
+        },
+        {
+            "/etc/maskwatch/config.yaml": "The configuration; every key has a default.",
+            "/etc/maskwatch/credentials/mqtt-password": "The password at the broker, for root alone.",
+            "/var/lib/maskwatch": "Alerts, with those that wait for the broker, and crops.",
+        },
+    )
+
+
+def _fleet() -> Page:
+    from fleet.cli import build_parser  # noqa: PLC0415  (see PAGES)
+
+    return Page(
+        "server side of maskwatch: alerts of many devices",
+        build_parser,
+        {
+            "1": "The doctor has found something that failed, or a simulation lost messages.",
+            "70": "A bug; please report it.",
+            "75": "A broker, database or disk is away for now.",
+            "78": "Configuration, password, certificate or schema: a person has to act. The service is not restarted.",
+        },
+        {
+            "/etc/maskwatch/fleet.yaml": "The configuration; every key has a default.",
+            "/etc/maskwatch/credentials/": "Passwords and keys, for root alone; systemd hands them to the services.",
+            "/srv/maskwatch": "The repository of signed models, which nginx serves.",
+            "/usr/share/doc/maskwatch-fleet/fleet.md": "Installation, operations, and what to do at each alarm.",
+        },
+    )
+
+
+# Each imports its parser when it is chosen: where the agent is packed, the libraries of the fleet may be missing.
+PAGES: Mapping[str, Callable[[], Page]] = {"edge-agent": _agent, "maskwatch-fleet": _fleet}
 
 
 def commands_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
@@ -32,18 +77,19 @@ def commands_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.Argume
     return {}
 
 
-def man_page() -> Iterator[str]:
-    """Give the lines of edge-agent(1)."""
-    parser = build_parser()
-    yield '.TH EDGE\\-AGENT 1 "" maskwatch "User Commands"'
-    yield from (".SH NAME", "edge\\-agent \\- face mask detection with MQTT alerts")
-    yield from (".SH SYNOPSIS", ".B edge\\-agent", "[\\-\\-version] [\\-\\-help] \\fICOMMAND\\fR [\\fIOPTION\\fR]...")
+def man_page(program: str) -> Iterator[str]:
+    """Give the lines of a program's page in section 1."""
+    page = PAGES[program]()
+    parser, name = page.build_parser(), _escaped(program)
+    yield f'.TH {name.upper()} 1 "" maskwatch "User Commands"'
+    yield from (".SH NAME", f"{name} \\- {_escaped(page.summary)}")
+    yield from (".SH SYNOPSIS", f".B {name}", "[\\-\\-version] [\\-\\-help] \\fICOMMAND\\fR [\\fIOPTION\\fR]...")
     yield from (".SH DESCRIPTION", _escaped(parser.description or ""))
     yield ".SH COMMANDS"
-    for name, command in commands_of(parser).items():
-        yield from _section(name, command)
-    yield from _table("EXIT STATUS", STATUSES)
-    yield from _table("FILES", FILES)
+    for command_name, command in commands_of(parser).items():
+        yield from _section(command_name, command)
+    yield from _table("EXIT STATUS", page.statuses)
+    yield from _table("FILES", page.files)
 
 
 def _section(name: str, command: argparse.ArgumentParser) -> Iterator[str]:
@@ -78,4 +124,4 @@ def _escaped(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.writelines(f"{line}\n" for line in man_page())
+    sys.stdout.writelines(f"{line}\n" for line in man_page(sys.argv[1]))

@@ -154,7 +154,7 @@ def test_an_unknown_option_of_the_installer_is_refused():
 
 
 def test_the_man_page_names_every_command_and_its_options():
-    page = "\n".join(man_page()).replace("\\-", "-")
+    page = "\n".join(man_page("edge-agent")).replace("\\-", "-")
 
     for name, command in commands_of(build_parser()).items():
         assert f".SS {name}\n" in page
