@@ -30,7 +30,12 @@ class DatabaseConfig(_Section):
 
     conninfo: str = Field(
         "dbname=maskwatch",
-        description="How libpq finds the database; several hosts and TLS go in here, a password into ~/.pgpass",
+        description="How libpq finds the database; several hosts and TLS go in here",
+    )
+    password_file: FilePath | None = Field(
+        None,
+        description="File whose first line is the password; the unit's credential database-password goes before it. "
+        "Empty: as libpq finds one, such as in ~/.pgpass",
     )
     retention_days: int = Field(90, ge=1, le=3650, description="Days are dropped when they are older")
 
@@ -117,6 +122,11 @@ class RolloutConfig(_Section):
     online_key_file: FilePath | None = Field(
         None,
         description="Private key of the server, which signs how far a model has got; those of people never come here",
+    )
+    url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?#]+[^\s?#/])?$",
+        description="Where devices find the repository (their rollout.url); the doctor fetches it there",
     )
     min_stage_hours: float = Field(24.0, gt=0.0, le=8760.0, description="A stage lasts so long at least")
     min_accepted_fraction: float = Field(

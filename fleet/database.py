@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta, timezone
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from edge_agent.config.secrets import read_password
 from edge_agent.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
@@ -21,26 +24,33 @@ DAYS_BEFORE = 3
 """Devices come back after an outage with messages of days ago; older ones lie in the default partition."""
 DAYS_AHEAD = 3
 MAINTENANCE_LOCK = 7_301_902
+CREDENTIAL = "database-password"
+"""What systemd lays beside each process: libpq would not read it, for its group may."""
 
 
 def connect(config: DatabaseConfig, *, application: str) -> psycopg.Connection:
     """Connect, with the schema as search path; autocommit, so that every transaction is written out.
 
     Raises:
-        ConfigError: the conninfo is no conninfo.
+        ConfigError: the conninfo is no conninfo, or the password cannot be read.
         UnavailableError: no database answers, or it refuses.
     """
     try:
-        return psycopg.connect(config.conninfo, **parameters(application))
+        return psycopg.connect(config.conninfo, **parameters(config, application=application))
     except psycopg.ProgrammingError as error:
         raise ConfigError(f"database.conninfo: {one_line(error)}") from error
     except psycopg.OperationalError as error:
         raise UnavailableError(f"PostgreSQL: {one_line(error)}; check database.conninfo and the server") from error
 
 
-def parameters(application: str) -> dict[str, Any]:
-    """What every connection has: the search path, patience, and autocommit."""
+def parameters(config: DatabaseConfig, *, application: str) -> dict[str, Any]:
+    """What every connection has: the password, the search path, patience, and autocommit.
+
+    Raises:
+        ConfigError: the password cannot be read.
+    """
     return {
+        "password": _password(config),
         "autocommit": True,
         "connect_timeout": CONNECT_SECONDS,
         "application_name": application,
@@ -50,6 +60,14 @@ def parameters(application: str) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,
     }
+
+
+def _password(config: DatabaseConfig) -> str | None:
+    """The password of the service's credential, or of the file; None: libpq finds one itself, or needs none."""
+    credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", ""), CREDENTIAL)
+    if credential.is_absolute() and credential.is_file() and credential.read_bytes().strip():
+        return read_password(credential, key="the unit's LoadCredential")
+    return read_password(config.password_file, key="database.password_file") if config.password_file else None
 
 
 def open_database(config: DatabaseConfig, *, application: str) -> psycopg.Connection:

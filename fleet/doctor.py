@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +13,9 @@ from cryptography import x509
 from edge_agent.errors import AgentError, in_one_line
 from fleet import database
 from fleet.definitions import DEAD_LETTERS, queues
+from fleet.finding import Finding
 from fleet.management import Management, differences
+from fleet.rollout.inspection import look_at_repository, look_at_stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,21 +27,14 @@ ALARM_FRACTION = 0.8
 """Of a queue: devices begin to keep what they have to say when it is full."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    state: Literal["ok", "warning", "failed"]
-    text: str
-
-
 def examine(config: FleetConfig, *, when: datetime) -> list[Finding]:
     """Look at everything; what cannot be looked at has failed, and the others go on."""
     checks: dict[str, Callable[[FleetConfig, datetime], Iterator[Finding]]] = {
         "certificates": _certificates,
         "broker": _broker,
         "database": _database,
+        "repository": look_at_repository,
+        "roll-out": look_at_stages,
     }
     found: list[Finding] = []
     for what, check in checks.items():

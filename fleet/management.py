@@ -149,7 +149,7 @@ def make(config: FleetConfig, management: Management) -> None:
 
 
 def admit(config: FleetConfig, management: Management, devices: Iterable[str]) -> int:
-    """Let devices in by their certificates, each to its own topics; gives how many.
+    """Let devices in by their certificates, each to its own topics; gives how many were not let in before.
 
     Raises:
         ConfigError: an id that no device of a fleet can have; nothing was changed then.
@@ -159,18 +159,20 @@ def admit(config: FleetConfig, management: Management, devices: Iterable[str]) -
     for device in ids:
         require_device_id(device)
     permissions, topics = device_permissions(config)
+    new = 0
     for device in ids:
         user = management.get(f"users/{device}")
         if user and (user["tags"] or user["password_hash"]):
             raise ConfigError(
                 f"device '{device}': RabbitMQ has a user of this name that is no device; choose another id"
             )
+        new += user is None
     for device in ids:
         # Without a password only the certificate lets it in.
         management.put(f"users/{device}", {"password_hash": "", "tags": ""})
         management.put(f"permissions/{{vhost}}/{device}", permissions)
         management.put(f"topic-permissions/{{vhost}}/{device}", topics)
-    return len(ids)
+    return new
 
 
 def differences(config: FleetConfig, management: Management) -> list[str]:

@@ -12,7 +12,7 @@ from edge_agent.errors import ConfigError
 from fleet import database
 from fleet.config import load
 from fleet.definitions import definitions
-from fleet.management import Management, admit, make
+from fleet.management import Management, admit, differences, make
 
 if TYPE_CHECKING:
     import argparse
@@ -44,8 +44,12 @@ def run(options: argparse.Namespace) -> int:
         return 0
     devices = _devices(options.devices)
     management = Management(config.broker)
+    lacks = differences(config, management)
     make(config, management)
-    print(f"RabbitMQ: virtual host '{config.broker.virtual_host}' holds the fleet's queues and policies")
+    print(
+        f"RabbitMQ: virtual host '{config.broker.virtual_host}' {'was given' if lacks else 'holds'} the fleet's queues "
+        "and policies"
+    )
     with database.connect(config.database, application="maskwatch-fleet init") as connection:
         is_new = database.make_schema(connection)
         now = datetime.now(timezone.utc)
@@ -53,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
         name = connection.info.dbname
     print(f"PostgreSQL: database '{name}' {'was given' if is_new else 'holds'} schema {database.SCHEMA_VERSION}")
     if devices:
-        print(f"RabbitMQ: {admit(config, management, devices)} devices are admitted")
+        admitted = admit(config, management, devices)
+        print(f"RabbitMQ: {len(set(devices))} devices are admitted, {admitted} of them now")
     return 0
 
 

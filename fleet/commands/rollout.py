@@ -89,6 +89,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     replaced.add_argument("role", choices=("root", "targets", "online"))
     replaced.add_argument("--old", type=Path, required=True, metavar="FILE.pub")
     replaced.add_argument("--new", type=Path, required=True, metavar="FILE.pub")
+    renewed = action("renew", "give what people signed another year, to be signed by two of them", _renew)
+    renewed.add_argument("role", choices=("root", "targets"))
     action("root", "print the root.json that devices are given (rollout.root_file)", _print_root)
     action("status", "say what is wished, how far it has got, and whose signatures are missing", _status)
     for name, summary in (
@@ -212,6 +214,11 @@ def _publish(config: FleetConfig, _options: argparse.Namespace) -> None:
 def _replace_key(config: FleetConfig, options: argparse.Namespace) -> None:
     old, new = read_public_key(options.old), read_public_key(options.new)
     _repository(config).stage_key(options.role, old=old, new=new, when=datetime.now(timezone.utc))
+    _say_missing(config)
+
+
+def _renew(config: FleetConfig, options: argparse.Namespace) -> None:
+    _repository(config).stage_again(options.role, when=datetime.now(timezone.utc))
     _say_missing(config)
 
 

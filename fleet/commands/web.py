@@ -61,7 +61,7 @@ async def _serve(config: FleetConfig) -> None:
     auth = FleetAuth(config.web, clock=time.monotonic)
     pool = ConnectionPool(
         config.database.conninfo,
-        kwargs=database.parameters("maskwatch-fleet web"),
+        kwargs=database.parameters(config.database, application="maskwatch-fleet web"),
         min_size=1,
         max_size=MOST_CONNECTIONS,
         timeout=WAIT_SECONDS,

@@ -148,6 +148,16 @@ class Repository:
             self._bump(targets, when=when, days=OFFLINE_DAYS)
             self._stage("targets", targets)
 
+    def stage_again(self, role: str, *, when: datetime) -> None:
+        """Stage root or targets as it is, for another year.
+
+        Raises:
+            ConfigError: there is no repository.
+        """
+        metadata: Metadata[Any] = self._staged_or_current(role, Root if role == "root" else Targets)
+        self._bump(metadata, when=when, days=OFFLINE_DAYS)
+        self._stage(role, metadata)
+
     def sign(self, signer: Signer) -> list[str]:
         """Sign what is staged for roles that this key belongs to; gives their names.
 
@@ -240,6 +250,8 @@ class Repository:
             "root": self._current("root", Root).signed.expires,
             "targets": self._current("targets", Targets).signed.expires,
             ROLE: self._current(ROLE, Targets).signed.expires,
+            "snapshot": self._current("snapshot", Snapshot).signed.expires,
+            "timestamp": self.valid_until(),
         }
 
     def valid_until(self) -> datetime:
@@ -250,6 +262,18 @@ class Repository:
         """The ids of the keys of each role."""
         root = self._current("root", Root).signed
         return {role: sorted(found.keyids) for role, found in root.roles.items()}
+
+    def timestamp_bytes(self) -> bytes:
+        """What devices ask for first.
+
+        Raises:
+            UnavailableError: it is not there.
+        """
+        file = self._metadata / "timestamp.json"
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise UnavailableError(f"{file}: cannot be read: {error.strerror}") from error
 
     def root_bytes(self) -> bytes:
         """What a device is given to trust at first."""

@@ -314,6 +314,20 @@ def test_a_new_root_needs_two_of_the_old_keys(fleet):
     assert fleet.repository.missing_signatures() == {"root": 1}
 
 
+@pytest.mark.parametrize(("role", "signers"), [("root", ("root-1", "root-3")), ("targets", ("models-1", "models-2"))])
+def test_what_people_signed_is_given_another_year(fleet, role, signers):
+    fleet.wish_signed("model-1")
+    fleet.device()
+    fleet.now += timedelta(days=300)
+
+    fleet.repository.stage_again(role, when=fleet.now)
+    fleet.sign(*signers)
+    fleet.publish()
+
+    assert fleet.repository.expires()[role] == fleet.now + timedelta(days=365)
+    assert fleet.device().wishes().groups["default"].model == "model-1"
+
+
 def test_a_name_is_of_one_model_for_ever(fleet):
     fleet.wish_signed("two")
 

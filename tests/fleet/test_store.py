@@ -16,6 +16,8 @@ from fleet.store import store
 from tests.fleet.samples import BOOT, alert, an_id, counts, now, resolved
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import psycopg
 
     from tests.fleet.engines import Postgres
@@ -176,3 +178,22 @@ def test_partitions_may_be_made_for_any_days(connection: psycopg.Connection):
     connection.execute("select make_partitions(%s, %s)", [date(2020, 1, 1), date(2020, 1, 1)])
 
     assert rows(connection, "select to_regclass('maskwatch.counts_20200101') is not null") == [(True,)]
+
+
+def test_a_password_comes_from_the_unit_s_credential_or_else_from_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def password(config: DatabaseConfig) -> str | None:
+        found: str | None = database.parameters(config, application="test")["password"]
+        return found
+
+    file, credential = tmp_path / "password", tmp_path / database.CREDENTIAL
+    file.write_text("of the file\n")
+    config = DatabaseConfig(password_file=file)
+    assert (password(DatabaseConfig()), password(config)) == (None, "of the file")
+
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    credential.write_text("\n")
+    assert (password(DatabaseConfig()), password(config)) == (None, "of the file")
+    credential.write_text("of the unit\n")
+    assert (password(DatabaseConfig()), password(config)) == ("of the unit", "of the unit")

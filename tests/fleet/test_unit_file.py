@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.errors import ConfigError
 from fleet.cli import build_parser
-from fleet.database import STATEMENT_SECONDS
+from fleet.database import CREDENTIAL, STATEMENT_SECONDS
 from tests.promises.test_unit_file import DEPLOY, MOST_EXPOSED, needs_systemd_analyze, the_unit
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ def test_only_what_a_person_must_fix_keeps_a_process_down():
 
 def test_the_watchdog_waits_longer_than_a_statement():
     assert int(the_unit(UNIT_FILE)["Service"]["WatchdogSec"]) >= 2 * STATEMENT_SECONDS
+
+
+def test_the_unit_lays_the_password_of_the_database_beside_each_process():
+    assert f"LoadCredential={CREDENTIAL}:" in UNIT_FILE.read_text(encoding="utf-8")
 
 
 @needs_systemd_analyze

@@ -52,7 +52,9 @@ def app(connection: psycopg.Connection, conninfo: str, tmp_path: Path) -> Iterat
     for role in ROLES:
         keep_user(connection, role, role, PASSWORD)
     config = FleetConfig.model_validate({"web": {"token_file": token, "max_requests_per_second": 10_000}})
-    with ConnectionPool(conninfo, kwargs=database.parameters("test"), min_size=1, open=True, timeout=3) as pool:
+    with ConnectionPool(
+        conninfo, kwargs=database.parameters(config.database, application="test"), min_size=1, open=True, timeout=3
+    ) as pool:
         yield build(config, pool, FleetAuth(config.web, clock=time.monotonic))
 
 

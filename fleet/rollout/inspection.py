@@ -1,0 +1,137 @@
+"""The inspection: is the repository of models valid and served, and how does each roll-out go?"""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from edge_agent.errors import UnavailableError
+from fleet import database
+from fleet.finding import Finding
+from fleet.rollout import reports
+from fleet.rollout.release import ended_well
+from fleet.rollout.repository import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from edge_agent.messages.rollout import Progress, Wish
+    from fleet.config import FleetConfig
+    from fleet.rollout.release import Device
+
+SIGNED_BY_PEOPLE = {"root": timedelta(days=30), "targets": timedelta(days=30)}
+"""How long before the end they are reminded: people and their keys are brought together by an appointment."""
+RENEWED = timedelta(days=1.5)
+"""What the server signs is renewed when a day of its three is over: this little is left where it was not."""
+ANSWER_SECONDS = 10.0
+LARGEST_ANSWER_BYTES = 1_000_000
+
+
+def look_at_repository(config: FleetConfig, when: datetime) -> Iterator[Finding]:
+    """Judge the files and what is served of them; nothing where there is no roll-out.
+
+    Raises:
+        ConfigError: the folder holds no repository.
+        UnavailableError: a file is damaged.
+    """
+    if config.rollout.repository is None:
+        return
+    repository = Repository(config.rollout.repository)
+    for role, until in repository.expires().items():
+        yield _expiry(role, until, when=when)
+    for role, count in repository.missing_signatures().items():
+        what = f"{count} signatures are missing" if count else "run 'maskwatch-fleet rollout publish'"
+        yield Finding("repository", "warning", f"{role} is staged and not served: {what}")
+    if config.rollout.url:
+        yield _served(config.rollout.url, repository)
+
+
+def look_at_stages(config: FleetConfig, _when: datetime) -> Iterator[Finding]:
+    """Judge how each wish goes.
+
+    Raises:
+        ConfigError: there is no repository, or the database holds no schema.
+        UnavailableError: the database is away, or a file is damaged.
+        psycopg.Error: the database is away.
+    """
+    if config.rollout.repository is None:
+        return
+    repository = Repository(config.rollout.repository)
+    wishes, stages = repository.wishes().groups, repository.stages().groups
+    if not wishes:
+        return
+    with database.open_database(config.database, application="maskwatch-fleet doctor") as connection:
+        for group, wish in wishes.items():
+            yield _stage(group, wish, stages.get(group), reports.devices(connection, group))
+
+
+def _expiry(role: str, until: datetime, *, when: datetime) -> Finding:
+    by_people = role in SIGNED_BY_PEOPLE
+    fix = (
+        f"run 'maskwatch-fleet rollout renew {role}', have two people sign it, and publish it"
+        if by_people
+        else "start maskwatch-fleet@rollout, which renews it each day"
+    )
+    day = f"{until:%Y-%m-%d %H:%M} UTC"
+    if until <= when:
+        return Finding("repository", "failed", f"{role} expired on {day}, and devices believe it no more: {fix}")
+    if until - when < SIGNED_BY_PEOPLE.get(role, RENEWED):
+        return Finding("repository", "warning", f"{role} is valid until {day}: {fix}")
+    return Finding("repository", "ok", f"{role} is valid until {day}")
+
+
+def _served(url: str, repository: Repository) -> Finding:
+    """Whether devices find there what lies here."""
+    address = f"{url}/metadata/timestamp.json"
+    try:
+        found = _fetch(address)
+    except UnavailableError as error:
+        return Finding("repository", "failed", str(error))
+    if found == repository.timestamp_bytes():
+        return Finding("repository", "ok", f"{url} serves it")
+    if found.lstrip().startswith(b"<"):
+        text = f"{address}: answers HTML: check that nginx serves metadata/ and targets/ of {repository.folder} there"
+    else:
+        text = f"{address}: another repository, or an old copy: let nginx serve {repository.folder} itself"
+    return Finding("repository", "failed", text)
+
+
+def _fetch(address: str) -> bytes:
+    """What is served.
+
+    Raises:
+        UnavailableError: nothing is.
+    """
+    try:
+        with urllib.request.urlopen(address, timeout=ANSWER_SECONDS) as answer:  # noqa: S310  (http, https: see config)
+            content: bytes = answer.read(LARGEST_ANSWER_BYTES)
+            return content
+    except urllib.error.HTTPError as error:
+        with error:
+            raise UnavailableError(
+                f"{address}: answers {error.code} {error.reason}: check that nginx serves metadata/ and targets/, "
+                "and that its user may read them"
+            ) from error
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise UnavailableError(
+            f"{address}: is not served ({reason}): check rollout.url, nginx and its certificate"
+        ) from error
+
+
+def _stage(group: str, wish: Wish, progress: Progress | None, devices: Sequence[Device]) -> Finding:
+    name = f"group {group}, {wish.model or 'as configured'}"
+    if progress is None:
+        return Finding("roll-out", "warning", f"{name}: no stage yet: start maskwatch-fleet@rollout")
+    well = len(ended_well(wish, progress, devices))
+    rejected = sum(one.number == wish.number and one.state == "rejected" for one in devices)
+    text = f"{name}: stage '{progress.stage}', {well} devices run it well, {rejected} rejected it"
+    if progress.is_rolled_back:
+        return Finding("roll-out", "warning", f"{text}; rolled back ({progress.reason})")
+    if progress.is_paused:
+        fix = "'maskwatch-fleet rollout resume', 'roll-back', or another wish"
+        return Finding("roll-out", "warning", f"{text}; paused: {progress.reason}; {fix}")
+    return Finding("roll-out", "ok", text)

@@ -1,0 +1,175 @@
+"""What is wrong around a roll-out, a certificate or a database is named, each in one sentence."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet.config import FleetConfig
+from fleet.doctor import examine
+from fleet.rollout.inspection import look_at_repository, look_at_stages
+from fleet.rollout.keys import make_key
+from tests.fleet.authority import Authority
+from tests.fleet.test_rollout_repository import PEOPLE, Fleet, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    import psycopg
+
+    from fleet.finding import Finding
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keys")
+    for name in PEOPLE:
+        make_key(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    served = Server()
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, keys: Path, server: Server) -> Fleet:
+    made = Fleet(tmp_path, keys, server)
+    made.wish_signed("model-1")
+    return made
+
+
+def config_of(fleet: Fleet, **keys: object) -> FleetConfig:
+    rollout = {"repository": str(fleet.repository.folder), "url": fleet.server.url}
+    return FleetConfig.model_validate({"rollout": rollout, **keys})
+
+
+def repository(fleet: Fleet, *, when: datetime | None = None) -> list[Finding]:
+    return list(look_at_repository(config_of(fleet), when or fleet.now))
+
+
+def bad(found: list[Finding]) -> list[tuple[str, str]]:
+    """State and first word of what is not well."""
+    return [(one.state, one.text.split()[0]) for one in found if one.state != "ok"]
+
+
+def test_a_repository_that_is_valid_and_served_is_well(fleet: Fleet):
+    found = repository(fleet)
+
+    assert [one.text.split()[0] for one in found] == [
+        "root",
+        "targets",
+        "stages",
+        "snapshot",
+        "timestamp",
+        fleet.server.url,
+    ]
+    assert bad(found) == []
+
+
+def test_without_a_roll_out_there_is_nothing_to_say():
+    assert list(look_at_repository(FleetConfig(), None)) == list(look_at_stages(FleetConfig(), None)) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        (2, [("warning", "stages"), ("warning", "snapshot"), ("warning", "timestamp")]),
+        (4, [("failed", "stages"), ("failed", "snapshot"), ("failed", "timestamp")]),
+    ],
+)
+def test_what_the_server_does_not_renew_is_named(fleet: Fleet, days: int, expected: list[tuple[str, str]]):
+    assert bad(repository(fleet, when=fleet.now + timedelta(days=days))) == expected
+
+
+@pytest.mark.parametrize(("days", "state"), [(340, "warning"), (366, "failed")])
+def test_what_people_have_to_sign_again_is_named(fleet: Fleet, days: int, state: str):
+    later = fleet.now + timedelta(days=days)
+    fleet.repository.renew(fleet.signer("online"), when=later)
+
+    assert bad(repository(fleet, when=later)) == [(state, "root"), (state, "targets")]
+
+
+def test_what_is_staged_and_not_served_is_named(fleet: Fleet):
+    fleet.wish("model-2")
+
+    assert bad(repository(fleet)) == [("warning", "targets")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"), [(b"<!doctype html><title>Welcome</title>", "HTML"), (b"{}", "another"), (None, "404")]
+)
+def test_a_web_server_that_serves_something_else_is_named(fleet: Fleet, answer: bytes | None, word: str):
+    if answer is None:
+        fleet.server.folder = fleet.folder / "nothing"
+    fleet.server.answer = lambda _: answer
+
+    found = repository(fleet)[-1]
+
+    assert found.state == "failed"
+    assert word in found.text
+
+
+def test_a_web_server_that_is_away_is_named(fleet: Fleet):
+    config = config_of(fleet)
+    away = config.model_copy(update={"rollout": config.rollout.model_copy(update={"url": "http://127.0.0.1:9"})})
+
+    assert [one.state for one in look_at_repository(away, fleet.now)][-1] == "failed"
+
+
+def test_how_each_roll_out_goes_is_named(fleet: Fleet, conninfo: str, connection: psycopg.Connection):
+    config = config_of(fleet, database={"conninfo": conninfo})
+
+    def stage() -> tuple[str, str]:
+        (found,) = look_at_stages(config, fleet.now)
+        return found.state, found.text
+
+    assert stage()[0] == "ok"
+
+    said = {"rollout": {"group": "default", "number": 1, "model": "model-1", "state": "rejected"}}
+    connection.execute(
+        "insert into devices (device, site, telemetry, telemetry_received) values ('hall-1', 'hall', %s, now())",
+        [json.dumps(said)],
+    )
+    progress = fleet.repository.stages().groups["default"]
+    stopped = progress.model_copy(update={"is_paused": True, "reason": "many reject it"})
+    fleet.repository.advance(fleet.signer("online"), "default", stopped, when=fleet.now)
+
+    state, text = stage()
+    assert state == "warning"
+    assert "1 rejected" in text
+    assert "many reject it" in text
+
+
+def test_an_expired_certificate_is_named(tmp_path: Path, fleet: Fleet):
+    authority = Authority(tmp_path / "certificates")
+    authority.device("worker", valid=-timedelta(days=1))
+    files = {
+        name: str(authority.folder / f"worker.{kind}") for name, kind in (("cert_file", "pem"), ("key_file", "key"))
+    }
+    config = FleetConfig.model_validate({"broker": {"tls": True, "ca_file": str(authority.folder / "ca.pem"), **files}})
+
+    found = {one.text.partition(":")[0]: one for one in examine(config, when=fleet.now) if one.what == "certificates"}
+
+    assert (found["broker.cert_file"].state, found["broker.ca_file"].state) == ("failed", "warning")
+    assert "expired" in found["broker.cert_file"].text
+
+
+def test_a_database_of_a_newer_schema_is_named(conninfo: str, connection: psycopg.Connection, fleet: Fleet):
+    connection.execute("insert into schema_version values (99)")
+    config = FleetConfig.model_validate(
+        {"database": {"conninfo": conninfo}, "broker": {"hosts": ["127.0.0.1"], "management_port": 9}}
+    )
+
+    found = {one.what: one for one in examine(config, when=fleet.now)}
+
+    assert found["database"].state == "failed"
+    assert "schema 99" in found["database"].text
