@@ -80,4 +80,4 @@ def source_of(name: str) -> DataSource:
     for source in SOURCES:
         if any(folder == source.name or folder.startswith(f"{source.name}_") for folder in folders):
             return source
-    return DataSource(name, "", "not listed; ask whoever trained the model", "unknown")
+    return DataSource(name, "", "not listed; ask its author", "unknown")

@@ -129,7 +129,7 @@ def faces_of_scenes(
 ) -> list[LabelledFace]:
     """Annotated faces of COCO scenes, of one split and source where given; `labelled`: only those with a known label.
 
-    `with_ignored` gives the faces that nobody can decide as well, marked so, whatever their size.
+    `with_ignored` gives undecidable faces as well, marked so, whatever their size.
 
     Raises:
         ConfigError: the file is missing or not COCO, or no face is left.

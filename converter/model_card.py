@@ -28,7 +28,7 @@ it tells anybody, and tells a human being, who decides what to do.
 ## What it must not be used for
 
 - deciding about a person without a human being: access, fines, employment, treatment;
-- saying who somebody is, or anything else about them: it was neither trained nor tested for that;
+- identifying people, or saying anything else about them: it was neither trained nor tested for that;
 - medical statements: it does not know whether a mask protects;
 - watching people who were not told, or where the law forbids it.
 """
@@ -69,7 +69,7 @@ It finds the faces in a picture, masked and bare, so that a mask classifier can 
 
 ## What it must not be used for
 
-- saying who somebody is, or counting people where a missed one matters;
+- identifying people, or counting them where a missed one matters;
 - watching people who were not told, or where the law forbids it.
 """
 
@@ -137,7 +137,7 @@ def _judged_detector(title: str, judged: DetectorReport, original: DetectorRepor
         ),
         "",
         f"From a score of {judged.min_score:g} on it finds {judged.recall:.1%} of the faces, and "
-        f"{judged.false_detections:.2f} things a picture that are no annotated face; some of these nobody annotated.",
+        f"{judged.false_detections:.2f} things a picture that are no annotated face; some are faces nonetheless.",
         "",
     ]
     return "\n".join(lines)

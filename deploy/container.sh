@@ -11,7 +11,7 @@
 suite=bookworm
 more_packages=
 root=${MASKWATCH_TEST_ROOT:-/var/tmp/maskwatch-debian-12}
-# What a Debian has that somebody installs a service on, the broker of the tests, and what Ansible and install.sh want.
+# What a Debian has that a service is installed on, the broker of the tests, and what Ansible and install.sh want.
 packages=systemd,systemd-sysv,dbus,python3,python3-systemd,mosquitto,mosquitto-clients,procps,sudo
 packages+=,openssh-server,python3-apt,python3-venv
 user=integrator

@@ -104,7 +104,7 @@ class Control:
         self._is_flooded = False
 
     def observe(self, frame: Frame) -> None:
-        """Remember what a camera sees, in case that somebody asks for it."""
+        """Remember what a camera sees, for the next snapshot."""
         self._newest[frame.camera] = frame
 
     def receive(self, message: Message, *, at: float, when: datetime) -> None:

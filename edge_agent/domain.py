@@ -231,7 +231,7 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who has left, for the counts: nothing that tells one person from another.
+    """A person who has left, for the counts: nothing that tells one person from another.
 
     `changed`: a mask was put on or taken off in view; `counted_as` is then the violation.
     """
@@ -250,7 +250,7 @@ Sign: TypeAlias = Label | Literal["compliant", "undecided"]
 class Nearest:
     """The person closest to the camera, for a screen or a lamp at the door.
 
-    `is_sure`: the sign is that of a verdict, of somebody who has moved as no picture does.
+    `is_sure`: the sign is that of a verdict, of a person who has moved as no picture does.
     """
 
     track: int

@@ -1,4 +1,4 @@
-"""Foreign text: how is what somebody else has written shown in a log or on a terminal, without their writing there?"""
+"""Foreign text: how is text from elsewhere shown in a log or on a terminal, without forging what stands there?"""
 
 from __future__ import annotations
 

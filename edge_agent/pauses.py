@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class _Pause(BaseModel):
-    """When a pause ends, and how much of it was left when that was written. None: somebody will end it."""
+    """When a pause ends, and how much of it was left when that was written. None: it lasts until it is ended."""
 
     until: datetime | None = None
     left_seconds: float | None = None

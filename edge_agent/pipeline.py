@@ -59,7 +59,7 @@ class Pipeline:
         watch = _Stopwatch()
 
         # A person standing still stops moving but has not left: the gate stays
-        # open for as long as somebody is being followed, and does not learn them.
+        # open for as long as a person is being followed, and does not learn them.
         analysed = self.rate.wants(at) and (self.tracker.is_following or self.motion.sees_change(frame))
         watch.lap("motion")
         faces = self.detector.detect(frame.image) if analysed else []

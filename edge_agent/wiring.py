@@ -76,7 +76,7 @@ log = logging.getLogger(__name__)
 DRAIN_SECONDS = 2.0
 """Time for pending messages at the end: with the cameras' own two seconds, the agent ends within 5 s of SIGTERM."""
 SNAPSHOTS_FRACTION = 0.1
-"""Of crops.keep_bytes: pictures that somebody asks for never push out those of alerts."""
+"""Of crops.keep_bytes: snapshots never push out those of alerts."""
 RECORD_SECONDS = 1.0
 """And what was found just now so long to be written; a disk that takes longer does not answer."""
 

@@ -1,4 +1,4 @@
-"""Annotations: which faces does a COCO file show, and which of them may nobody be judged by?"""
+"""Annotations: which faces does a COCO file show, and which of them do not count?"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class AnnotatedFace:
     """One box of a picture.
 
-    `number` is its id, 0 where it has none, `name` that of its category; `ignore`: nobody can decide what it is.
+    `number` is its id, 0 where it has none, `name` that of its category; `ignore`: it cannot be decided what it is.
     """
 
     number: int

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 AHEAD = 3
-"""Batches that each worker may be ahead, so that a slow one holds up nobody."""
+"""Batches that each worker may be ahead, so that a slow one holds up no other."""
 
 Batch_co = TypeVar("Batch_co", covariant=True)
 

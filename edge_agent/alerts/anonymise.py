@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Image, Reading
 
-# Hair, ears and chin are part of a face that somebody knows; a detector's box leaves them out.
+# Hair, ears and chin are part of a face that is recognised; a detector's box leaves them out.
 MARGIN_FRACTION = 0.25
 # A face of 4 by 4 colours is a stain: people and programs alike need eight times as many to know one.
 CELLS = 4

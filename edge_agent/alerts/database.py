@@ -178,10 +178,10 @@ def open_at_rest(path: Path) -> sqlite3.Connection:
     """Open a file that has no writer, to read it once, also without write access to its folder for a log.
 
     Raises:
-        sqlite3.DatabaseError: it cannot be read, or somebody writes it.
+        sqlite3.DatabaseError: it cannot be read, or is being written.
     """
     if is_written(path):
-        raise sqlite3.OperationalError("somebody writes it")
+        raise sqlite3.OperationalError("it is being written")
     return _open_as(path, "immutable=1", writes=False)
 
 
@@ -195,7 +195,7 @@ def open_to_look(path: Path) -> sqlite3.Connection:
 
 
 def is_written(path: Path) -> bool:
-    """Whether somebody has the file open to write, or left it so."""
+    """Whether a process has the file open to write, or left it so."""
     return path.with_name(f"{path.name}-wal").exists()
 
 

@@ -139,7 +139,7 @@ class Recorder:
         self._queue(_NewStatus(status))
 
     def record_person(self, person: Person) -> None:
-        """Count somebody who has left."""
+        """Count a person who has left."""
         self._queue(_NewPerson(person))
 
     def record_counts(self, cameras: Iterable[str], *, since: datetime | None, when: datetime) -> None:

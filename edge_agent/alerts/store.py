@@ -68,7 +68,7 @@ FIRST_TO_GO: tuple[Kind, ...] = ("telemetry", "counts", "resolved", "alert")
 HISTORY = "history"
 """What is dropped of the history is counted under this name, beside the kinds of messages."""
 MOST_BUFFERED = 1000
-"""About 1 MB of alerts in memory; a disk that takes none for so long needs somebody to repair it."""
+"""About 1 MB of alerts in memory; a disk that takes none for so long needs repair."""
 MOST_ENTRIES = 100_000
 """Some 200 MB; a device that alerts three thousand times a day reaches it within crops.keep_days."""
 LOCKED_PAUSE = 6
@@ -113,7 +113,7 @@ class AlertStore:
     ) -> None:
         """Open the store, or begin one, and let no more than so many messages and bytes wait in it.
 
-        What arises is also kept for each of `webhooks`, by name; None leaves those as they are. A lock of somebody else
+        What arises is also kept for each of `webhooks`, by name; None leaves those as they are. A foreign lock
         is waited for `lock_seconds`. Never fails: `trouble` says why where nothing can be kept on disk for now.
         """
         self.path = path
@@ -202,7 +202,7 @@ class AlertStore:
                 self._write_buffered()
 
     def count_person(self, person: Person) -> None:
-        """Count somebody who has left. Durable when this returns, unless there is `trouble`."""
+        """Count a person who has left. Durable when this returns, unless there is `trouble`."""
         day = _day(person.when)
         with self._lock:
             row = row_of(person)
@@ -561,7 +561,7 @@ class AlertStore:
             self._sequence[kind] = max(self._sequence[kind], sequence)
 
     def _write_anew(self, database: sqlite3.Connection) -> None:
-        """Give the store its file back that somebody has deleted or replaced: what is open still holds everything.
+        """Give the store its file back that was deleted or replaced: what is open still holds everything.
 
         Raises:
             sqlite3.DatabaseError, OSError: the disk takes nothing; the open file is kept until it does.

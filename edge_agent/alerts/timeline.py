@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # A plot on a phone shows no more; at one reading in half a second, all of the first minute and a half.
 MOST_POINTS = 200
-# More people than one device sees at a time. What was collected of somebody who has left goes when others come.
+# More people than one device sees at a time. What was collected of people who have left goes when others come.
 MOST_TRACKS = 200
 # Log-likelihood ratios, scores and tenths of a millisecond: more digits would only suggest otherwise.
 POINT_DIGITS = 4
@@ -87,7 +87,7 @@ class Timelines:
         )
 
     def since(self, resolved: Resolved) -> tuple[TimelinePoint, ...]:
-        """Give what was collected of somebody since their alert, which is resolved now."""
+        """Give what was collected of a person since their alert, which is resolved now."""
         alerted_at = self._alerted_at.pop(resolved.track.id, None)
         return () if alerted_at is None else self._taken(resolved.track.id, alerted_at=alerted_at)
 

@@ -39,7 +39,7 @@ ANSWER_SECONDS = 3.0
 """The agent itself says after half of it that its detection loop does not respond."""
 COMMAND_SECONDS = 12.0
 STATUS_SECONDS = 0.9
-"""The agent tells it once a second while somebody asks."""
+"""The agent tells it once a second while there are requests."""
 MOST_WAITING = 100
 RECONNECT_MS = 500
 CONNECT_MS = 1000

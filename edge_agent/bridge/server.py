@@ -135,7 +135,7 @@ class Bridge:
         self._thread.join(CLOSING_SECONDS)
 
     def commands(self) -> Sequence[Command]:
-        """Give the commands that came in since the last call and that somebody still waits for."""
+        """Give the commands that came in since the last call and whose answer is still awaited."""
         found = []
         with suppress(IndexError):
             while True:
@@ -144,7 +144,7 @@ class Bridge:
 
     @property
     def wants_status(self) -> bool:
-        """Whether somebody has asked lately how the device is doing."""
+        """Whether the state of the device was asked for lately."""
         return time.monotonic() - self._asked_at < WANTED_SECONDS
 
     def update_status(self, status: Mapping[str, Any]) -> None:

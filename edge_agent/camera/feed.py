@@ -198,7 +198,7 @@ class CameraFeed:
                 continue
             image = camera.retrieve()
             self._keep(transform(image, self._config), taken_at=taken_at)
-            # Somebody chose a recording as it is.
+            # A recording was chosen as it is.
             if position_seconds is None and self._is_to_be_reopened(image, at=taken_at):
                 return False
         if not self._stop.is_set():
@@ -317,7 +317,7 @@ class CameraFeed:
 
 
 def _always_due() -> float:
-    """Every picture is wanted until somebody says otherwise."""
+    """Every picture is wanted until a worker says otherwise."""
     return float("-inf")
 
 

@@ -135,7 +135,7 @@ class _Broker:
 
 
 class _Subscriber:
-    """Somebody else at the broker who prints each alert as it arrives, in a thread of their own."""
+    """A subscriber that prints each alert as it arrives, in a thread of its own."""
 
     def __init__(self, mqtt: MqttConfig, *, device: str) -> None:
         self._mqtt, self._device = mqtt, device

@@ -56,7 +56,7 @@ def replay(options: argparse.Namespace) -> int:
     status = 0
     began = time.perf_counter()
     for video in options.videos:
-        # Somebody in the last frame of one recording has nothing to do with the first of the next.
+        # People in the last frame of one recording have nothing to do with the first of the next.
         pipeline = build_pipeline(config, name, detector, classifier, called=video.stem)
         explanation = Explanation(pipeline.sequential_test) if options.explain else None
         try:

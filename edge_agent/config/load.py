@@ -27,7 +27,7 @@ MOST_NODES = 100_000
 MOST_NESTED = 100
 """Levels of a configuration; there are five."""
 HIDDEN = "***"
-# A message may be logged: what lets somebody in is not to be read there.
+# A message may be logged: secrets must not be read there.
 SECRET_KEY = re.compile(r"pass(word|wd)?|token|secret|source", re.IGNORECASE)
 CREDENTIALS = re.compile(r"://[^\s/'\"]*@")
 ON_COMMAND_LINE = 0

@@ -202,7 +202,7 @@ class Auth:
         return self.sessions.begin(at=self._clock())
 
     def admits_display(self, visitor: Visitor, token: str) -> bool:
-        """Whether a display is let in: by its own token, which opens nothing else, or where somebody is logged in.
+        """Whether a display is let in: by its own token, which opens nothing else, or where a user is logged in.
 
         After wrong tokens the right one has to wait as well, as everywhere.
         """

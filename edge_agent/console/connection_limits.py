@@ -1,7 +1,7 @@
 """Connection limits: which connections are accepted, and which are closed because they make no headway?
 
 uvicorn alone would hold as many connections as there are, and wait without an end for the rest of a header, or for
-somebody to read what was sent. The agent needs file descriptors for its cameras: a hostile client must not take them.
+the client to read what was sent. The agent needs file descriptors for its cameras: a hostile client must not take them.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ class _Connection:
             return True
         if transport.is_closing():
             return at - self._state_at > CLOSING_SECONDS
-        # In a socket pings tell whether somebody is there.
+        # In a socket pings tell whether the client is there.
         return http is not None and _is_slow(http, since=self._state_at, at=at)
 
     def _reads_nothing(self, unread_bytes: int, *, at: float) -> bool:

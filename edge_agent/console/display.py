@@ -36,7 +36,7 @@ WORDS_FILE = Path(__file__).with_name("display_words.json")
 RIGHT_TO_LEFT = frozenset({"ar"})
 FIRST_MESSAGE_SECONDS = 10.0
 STALE_SECONDS = 5.0
-"""A camera whose newest frame stays the same for so long gives none: it may show somebody who has left long ago. The
+"""A camera whose newest frame stays the same for so long gives none: it may show a person who has left long ago. The
 slowest camera allowed gives one every two seconds."""
 NO_ACCESS = "this display needs its token at the end of the address, as #token=... (display.token_file)"
 

@@ -1,4 +1,4 @@
-"""Inference: which faces are in a picture that somebody sent, and how do they wear their masks?
+"""Inference: which faces are in an uploaded picture, and how do they wear their masks?
 
 The same detector, classifier and configuration as the agent has, in this process; opened when first needed.
 """

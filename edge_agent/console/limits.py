@@ -1,6 +1,6 @@
 """Limits: how often may one address ask, and how often may anybody guess a password?
 
-Pure: time comes in as `at`. Everything has a bound, for addresses are as many as somebody likes.
+Pure: time comes in as `at`. Everything has a bound, for a client may have any number of addresses.
 """
 
 from __future__ import annotations

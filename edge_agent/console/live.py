@@ -1,6 +1,6 @@
 """Live: what does each camera see just now, and as which picture is it shown?
 
-The agent is asked for a frame only while somebody looks; a picture is drawn and encoded once however many do.
+The agent is asked for a frame only while a page shows it; a picture is drawn and encoded once however many do.
 """
 
 from __future__ import annotations

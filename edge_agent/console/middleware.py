@@ -195,6 +195,6 @@ async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
 
 
 def _route(scope: Scope) -> str:
-    """Where it was, without anything that somebody has written: the path of the route and not of the request."""
+    """Where it was, without anything that the client has written: the path of the route and not of the request."""
     route = scope.get("route")
     return str(getattr(route, "path", scope["type"]))

@@ -34,7 +34,7 @@ class Sessions:
         self._sessions: dict[bytes, _Session] = {}
 
     def begin(self, *, at: float) -> str:
-        """Log somebody in; gives the cookie, always a new one."""
+        """Log a user in; gives the cookie, always a new one."""
         cookie = new_cookie()
         if len(self._sessions) >= MOST_SESSIONS:
             del self._sessions[min(self._sessions, key=lambda key: self._sessions[key].asked_at)]
@@ -42,7 +42,7 @@ class Sessions:
         return cookie
 
     def holds(self, cookie: str, *, at: float) -> bool:
-        """Whether this cookie is that of somebody logged in; being asked for keeps it."""
+        """Whether this cookie is that of a user who is logged in; being asked for keeps it."""
         key = _hashed(cookie)
         session = self._sessions.get(key)
         if session is None:
@@ -54,7 +54,7 @@ class Sessions:
         return True
 
     def end(self, cookie: str) -> None:
-        """Log somebody out."""
+        """Log a user out."""
         self._sessions.pop(_hashed(cookie), None)
 
     def csrf(self, cookie: str) -> str:

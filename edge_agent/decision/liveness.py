@@ -65,7 +65,7 @@ RESTLESS_CHANGES = 3
 """What was never still and is so often another than before is no picture: that would show itself between the people who
 pass in front. One change is a lamp or a passer-by, two are one who comes and goes."""
 RESTLESS_SECONDS = 1.5
-"""For so long at least since it was first seen: somebody who walks by a picture covers one half of it for 0.5 s."""
+"""For so long at least since it was first seen: a person who walks by a picture covers one half of it for 0.5 s."""
 PLACE_SECONDS = 5.0
 """What has not moved for so long is a thing. No person in the recordings sat still for more than a second."""
 PLACE_READINGS = 5

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Sign, Track, Verdict
 
 CLOSER_RATIO = 1.3
-"""Somebody else is nearer whose face has so many times the area: the boxes of two who stand side by side vary by some
+"""Another person is nearer whose face has so many times the area: the boxes of two who stand side by side vary by some
 per cent from frame to frame, and a sign that jumps between them is of use to neither."""
 
 SHOWN_LLR = 3.0
@@ -52,7 +52,7 @@ class NearestPerson:
         """Take the tracks of a frame, and give the nearest person in view; None where there is none.
 
         `still` names the tracks that have shown no life yet, `things` those that are known to be pictures, `following`
-        those that still live: somebody who was not detected in this frame is still there. `frame_size` is width and
+        those that still live: a person who was not detected in this frame is still there. `frame_size` is width and
         height in pixels.
         """
         self._signs = {number: sign for number, sign in self._signs.items() if number in following}
@@ -80,7 +80,7 @@ class NearestPerson:
             return nearest
         now = next((track for track in people if track.id == before.id), None)
         if now is None:
-            # Hidden for a moment, unless they are seen where they do not count, or somebody else is in front.
+            # Hidden for a moment, unless they are seen where they do not count, or another person is in front.
             return before if nearest is None and before.id not in seen else nearest
         return nearest if nearest is not None and _area(nearest) > CLOSER_RATIO * _area(now) else now
 

@@ -175,7 +175,7 @@ def _verdict(ledger: _Ledger, track: Track, violations: AbstractSet[Label]) -> V
     if not ledger.side(against=against).readings:
         against = not against
     side = ledger.side(against=against)
-    # What speaks against somebody is a label of that kind, even where none of them alone is the likeliest.
+    # What speaks against a person is a label of that kind, even where none of them alone is the likeliest.
     label = max((one for one in side.scores if (one in violations) == against), key=lambda one: side.scores[one])
     return Verdict(
         track=track,

@@ -2,7 +2,7 @@
 
 In: the faces of one frame. Out: a track for each. Pure: time comes in with the frame.
 
-Each person is expected where their speed takes them, by a Kalman filter: the longer somebody has not been seen, and the
+Each person is expected where their speed takes them, by a Kalman filter: the longer a person has not been seen, and the
 less is known of their speed, the further off a face may be and still be theirs. So the same few numbers, in widths of
 the face and in seconds, serve at 1 and at 30 frames a second. They say how people walk and were not tuned one by one;
 what was compared, in simulated walks, crossings, queues and crowds, are this tracker, its way to pair faces, and the
@@ -38,7 +38,7 @@ SIZE_SPREAD = 0.25
 SIZE_SHARE = 0.6
 """Share of the newest box in the width that is remembered."""
 FURTHEST = 12.0
-"""Squared distance in standard deviations beyond which it is somebody else: 1 in 400 of the true ones."""
+"""Squared distance in standard deviations beyond which it is another person: 1 in 400 of the true ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Tracker:
         """Give each face its track, the old one or a new one, in the order of `faces`.
 
         `frame_size` is width and height in pixels, None where faces were not looked for. Who is not seen any more and
-        must have walked out of the picture has left: the next who comes in is somebody else.
+        must have walked out of the picture has left: the next who comes in is another person.
         """
         self._followed = [one for one in self._followed if at - one.seen_at <= self._config.lost_timeout_seconds]
         expected = [one.course.after(max(at - one.seen_at, 0.0)) for one in self._followed]

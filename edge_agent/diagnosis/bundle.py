@@ -1,4 +1,4 @@
-"""The bundle: what may somebody far away read, who is asked why this device does not work?
+"""The bundle: what may support read that is asked why this device does not work?
 
 Configuration, versions, findings, figures and the last lines of the journal; no picture, no password, and no address
 with credentials in it.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import SignalsConfig
 
 IN_USE = 1
-"""Bit of a line's flags in <linux/gpio.h>: GPIOLINE_FLAG_KERNEL, somebody holds it."""
+"""Bit of a line's flags in <linux/gpio.h>: GPIOLINE_FLAG_KERNEL, it is in use."""
 OURS = "lg"
 """How lgpio signs the lines that it holds, those of a running agent as well."""
 

@@ -21,7 +21,7 @@ def write_whole(path: Path, content: bytes, *, mode: int) -> None:
     """
     unfinished = path.with_name(UNFINISHED.format(name=path.name))
     try:
-        # Left by a loss of power, or laid there by somebody else, as a link to a file of ours: never written into.
+        # Left by a loss of power, or laid there by another user, as a link to a file of ours: never written into.
         unfinished.unlink(missing_ok=True)
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
             file.write(content)

@@ -1,4 +1,4 @@
-"""Commands: what may somebody ask of this device?"""
+"""Commands: what may be asked of this device?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_agent.errors import CommandError
 # The longest sensible request is a few hundred bytes.
 LARGEST_REQUEST_BYTES = 4096
 LONGEST_ID = 64
-# Somebody who wants it for longer pauses without an end.
+# For longer there is the pause without an end.
 LONGEST_PAUSE_SECONDS = 7 * 86_400.0
 
 

@@ -102,7 +102,7 @@ def asyncapi() -> dict[str, Any]:
         "sendTelemetry": _send("telemetry", "Once a minute", qos=0),
         "sendCrop": _send("crops", "Before its alert, where mqtt.publish_crops is true"),
         "sendLastCrop": _send("lastCrops", "The same, for Home Assistant, unless the alert is historical"),
-        "sendViolations": _send("violations", "When somebody without a mask has come or gone", retain=True),
+        "sendViolations": _send("violations", "When a person without a mask has come or gone", retain=True),
         "sendSnapshot": _send("snapshots", "On the command snapshot, where mqtt.publish_crops is true"),
         "receiveCommand": {
             **_send("commands", "Retained commands are refused"),

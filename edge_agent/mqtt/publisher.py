@@ -3,7 +3,7 @@
 One thread owns the connection. A row leaves the outbox when the broker acknowledged it with a success code, and never
 otherwise: delivery is at least once. (Telemetry is sent at QoS 0, which has no acknowledgement: written is gone.)
 
-After an outage what arises now goes first, because somebody may still act on it; then the backlog, alerts and their
+After an outage what arises now goes first, for it may still be acted on; then the backlog, alerts and their
 ends oldest first, telemetry last; all of it paced, so that a hundred devices do not overrun a broker that came back.
 """
 

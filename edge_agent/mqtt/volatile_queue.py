@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edge_agent.mqtt.publication import Publication
 
-# Status and discovery are a few dozen topics; beyond this somebody publishes faster than the line carries.
+# Status and discovery are a few dozen topics; beyond this they are published faster than the line carries.
 MOST_QUEUED = 1000
 
 

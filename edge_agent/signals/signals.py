@@ -58,7 +58,7 @@ class _Output:
 class Signals:
     """Switches the outputs; without any it does nothing. Owned by the main thread.
 
-    Each person has each signal once, for as long as somebody is in view. A signal of 0 seconds lasts as long as its
+    Each person has each signal once, for as long as people are in view. A signal of 0 seconds lasts as long as its
     reason.
     """
 

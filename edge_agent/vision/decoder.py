@@ -1,7 +1,7 @@
 """The decoder: what is in a picture file, and how are its pixels got at without trusting it?
 
 Pillow measures and decodes, the same object both, so that no file is small to one parser and huge to another. What
-somebody else has made is decoded in a process of its own with bounded memory, processor time and wall time: a file that
+comes from elsewhere is decoded in a process of its own with bounded memory, processor time and wall time: a file that
 takes more ends that process, and the next picture gets another. Both sides of the pipe between them stand here; this
 module imports neither NumPy nor OpenCV, so that such a process is small and starts at once.
 
@@ -249,7 +249,7 @@ class DecoderProcess:
         """Start it."""
         self._connection, theirs = socket.socketpair()
         with theirs:
-            # Isolated from the working folder and the environment, where somebody could lay a module of their own.
+            # Isolated from the working folder and the environment, where a foreign module could lie.
             code = _SIDE_OF_THE_PROCESS.format(path=[os.path.abspath(folder or ".") for folder in sys.path])  # noqa: PTH100
             self._process = subprocess.Popen(  # noqa: S603  (our own code)
                 [sys.executable, "-I", "-c", code],

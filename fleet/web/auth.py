@@ -41,7 +41,7 @@ class FleetAuth(Auth):
         return True
 
     def begin(self, visitor: Visitor, name: str, role: Role) -> str:
-        """Log somebody in whose password was right; gives the new cookie."""
+        """Log a user in whose password was right; gives the new cookie."""
         self._attempts.was_right(visitor.address, "password")
         self.sessions.end(visitor.cookie)
         cookie = self.sessions.begin(at=self._clock())

@@ -45,7 +45,7 @@ def test_it_tells_data_with_terms_metrics_by_size_limits_and_what_it_is_not_for(
 
     assert "| street | photographs of people in the street" in text
     assert "| MIT |" in text
-    assert "| secret |  | not listed; ask whoever trained the model | unknown |" in text
+    assert "| secret |  | not listed; ask its author | unknown |" in text
     assert "| all | 25 | 80.0% (60.9..91.1) | 100.0% (72.2..100.0) | 66.7% (41.7..84.8) |" in text
     assert "| 16-24 px | 15 |" in text
     assert "| all, float original | 20 | 100.0%" in text

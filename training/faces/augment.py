@@ -101,7 +101,7 @@ def rotated(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sampl
     height, width = sample.pixels.shape[:2]
     turn = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0), np.float64)
     cosine, sine = abs(turn[0, 0]), abs(turn[0, 1])
-    # The canvas grows, so that nobody is turned out of the picture.
+    # The canvas grows, so that no face is turned out of the picture.
     grown = (math.ceil(width * cosine + height * sine), math.ceil(width * sine + height * cosine))
     turn[:, 2] += (np.array(grown) - (width, height)) / 2
 

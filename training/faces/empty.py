@@ -167,7 +167,7 @@ def _every_other(boxes: Annotated, first: int) -> Annotated:
 
 
 def _backgrounds(boxes: Annotated, detect: Detect, random: np.random.Generator) -> Iterator[Image]:
-    """Parts of scenes in which nobody drew a box and the detector sees nothing, a few of each picture."""
+    """Parts of scenes without an annotation in which the detector sees nothing, a few of each picture."""
     paths = sorted(boxes)
     for index in tqdm(random.permutation(len(paths)), desc="backgrounds", unit="picture", leave=False):
         try:

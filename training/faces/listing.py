@@ -1,4 +1,4 @@
-"""The listing: which pictures did a run learn from and which judged it, for whoever converts its detector?"""
+"""The listing: which pictures did a run learn from and which judged it, for the conversion of its detector?"""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def distillation_loss(outputs: dict[str, Any], taught: dict[str, Any]) -> Any:
     logits, boxes = flat(outputs)
     wanted_logits, wanted_boxes = (ops.stop_gradient(one) for one in flat(taught))
     wanted = ops.sigmoid(wanted_logits)
-    # The class is only defined where an object is: elsewhere nobody taught it to the teacher.
+    # The class is only defined where an object is: elsewhere the teacher never learnt it.
     sees = wanted[..., 1:]
     answers = _cross_entropy(wanted, logits) * ops.concatenate([sees, ops.ones_like(sees)], axis=-1)
     distance = ops.sum(ops.abs(boxes - wanted_boxes), axis=-1, keepdims=True) * sees

@@ -90,7 +90,7 @@ def _claim(folder: Path, recipe: FaceRecipe) -> None:
 
 
 def _summary(recipe: FaceRecipe, reports: dict[str, Any]) -> dict[str, Any]:
-    """What whoever converts the detector must know."""
+    """What the conversion of the detector must know."""
     return {
         "name": recipe.name,
         "kind": "face_detector",

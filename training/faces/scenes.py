@@ -45,7 +45,7 @@ class Scene:
     source: str
     faces: Boxes
     ignored: Boxes
-    """Where a face may be that nobody annotated: neither learnt nor punished."""
+    """Where a face may be that was not annotated: neither learnt nor punished."""
     chance: float
     """How likely it is drawn; sums to 1 over what is learnt."""
     annotated: bool = True

@@ -1,4 +1,4 @@
-"""The teacher: which faces does another detector see where nobody drew a box?
+"""The teacher: which faces does another detector see where there is no annotation?
 
 Its detections are kept in a file beside the run, so that a run that goes on does not ask again.
 """

@@ -163,7 +163,7 @@ def read_ignored(
     splits: Iterable[str],
     corrections: Mapping[int, Correction] | None = None,
 ) -> dict[Path, list[Box]]:
-    """The boxes marked `ignore`, by picture: faces that nobody can decide, neither to be learnt nor to be counted.
+    """The boxes marked `ignore`, by picture: faces that cannot be decided, neither to be learnt nor to be counted.
 
     Raises:
         ConfigError: as `read_scenes`.
@@ -208,7 +208,7 @@ class _Annotation:
 def _read_annotations(
     annotations: Path, *, sources: Iterable[str], splits: Iterable[str], corrections: Mapping[int, Correction]
 ) -> list[_Annotation]:
-    """Every annotation of some sources and splits, corrected; "ignore" where nobody can decide."""
+    """Every annotation of some sources and splits, corrected; "ignore" where it cannot be decided."""
     wanted_sources, wanted_splits = set(sources), set(splits)
     faces = read_annotations(annotations)
     if strangers := set(corrections) - {face.number for face in faces}:

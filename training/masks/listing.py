@@ -1,4 +1,4 @@
-"""The listing: which faces did a run learn from and which judged it, for whoever converts its model?"""
+"""The listing: which faces did a run learn from and which judged it, for the conversion of its model?"""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def _tell(data_set: DataSet) -> None:
 
 
 def _summary(recipe: MaskRecipe, reports: dict[str, Any]) -> dict[str, Any]:
-    """What whoever converts the model must know."""
+    """What the conversion of the model must know."""
     return {
         "name": recipe.name,
         "network": recipe.model.network,
