@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edge_agent.vision.tensors import resize
-
 if TYPE_CHECKING:
     from edge_agent.domain import Image
-
-SEES_ALL_SCALE = 0.5
-"""From here on interpolation, between two pixels, leaves none out."""
 
 
 def fitting_scale(image_size: tuple[int, int], input_size: tuple[int, int]) -> float:
@@ -32,7 +27,7 @@ def letterboxed(image: Image, *, width_px: int, height_px: int) -> tuple[Image, 
     # However long and thin, a picture keeps a row and a column.
     inner_width = min(width_px, max(1, round(width * scale)))
     inner_height = min(height_px, max(1, round(height * scale)))
-    scaled = _scaled(image, scale, width_px=inner_width, height_px=inner_height)
+    scaled = _scaled(image, width_px=inner_width, height_px=inner_height)
     if (inner_width, inner_height) == (width_px, height_px):
         return scaled, 1 / scale
     boxed = np.zeros((height_px, width_px, 3), np.uint8)
@@ -40,8 +35,13 @@ def letterboxed(image: Image, *, width_px: int, height_px: int) -> tuple[Image, 
     return boxed, 1 / scale
 
 
-def _scaled(image: Image, scale: float, *, width_px: int, height_px: int) -> Image:
-    """As `resize`, but averages only where it must: a detector finds the same faces, and it takes six times as long."""
-    if scale < SEES_ALL_SCALE:
-        return resize(image, width_px=width_px, height_px=height_px)
+def _scaled(image: Image, *, width_px: int, height_px: int) -> Image:
+    """Halve a picture while at least half of it goes, then interpolate, which leaves out none of the rest.
+
+    Halves are means of four pixels, which OpenCV computes six times as fast as those of any other share: a picture of
+    1920x1080 would take as long to scale as the network takes to run.
+    """
+    while (columns := image.shape[1] // 2) >= width_px and (rows := image.shape[0] // 2) >= height_px:
+        halved = cv2.resize(image[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
+        image = np.asarray(halved, np.uint8)
     return np.asarray(cv2.resize(image, (width_px, height_px), interpolation=cv2.INTER_LINEAR), np.uint8)
