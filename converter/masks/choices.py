@@ -132,12 +132,12 @@ def choose(
         reasons["resampling"] = "of no effect: no picture is larger than the input"
         return Choices(chosen.way, chosen.outputs, reasons, chosen.right)
     (linear,) = try_all(network, [chosen.way], [chosen.outputs], pictures["linear"], labels)
-    # No margin: authors do either, and neither is the safer guess.
-    if linear.loss < chosen.loss:
-        reasons["resampling"] = _by_trial(linear, chosen)
-        return Choices(chosen.way, chosen.outputs, reasons, linear.right, "linear")
-    reasons["resampling"] = _by_trial(chosen, linear)
-    return Choices(chosen.way, chosen.outputs, reasons, chosen.right)
+    # A tie is linear: what authors call to resize, in OpenCV, TensorFlow and Keras, interpolates by default.
+    if len(linear.losses) == len(chosen.losses) and chosen.beats(linear):
+        reasons["resampling"] = _by_trial(chosen, linear)
+        return Choices(chosen.way, chosen.outputs, reasons, chosen.right)
+    reasons["resampling"] = _by_trial(linear, chosen)
+    return Choices(chosen.way, chosen.outputs, reasons, linear.right, "linear")
 
 
 def _stated_way(network: Network, stated: Stated) -> Preprocessing:

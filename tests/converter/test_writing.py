@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from converter.writing import write_together
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, ModelError
 
 
 def test_files_and_their_folder_appear(tmp_path):
@@ -37,6 +37,21 @@ def test_a_rename_that_fails_takes_the_earlier_one_back(tmp_path):
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.tflite"]
     assert (tmp_path / "a.tflite").read_bytes() == b"old"
+
+
+def test_what_was_there_is_kept_until_the_new_one_is_proven(tmp_path):
+    (tmp_path / "a.tflite").write_bytes(b"old")
+    during = {}
+
+    def refuse():
+        during.update({path.name: path.read_bytes() for path in tmp_path.iterdir()})
+        raise ModelError("cannot be loaded")
+
+    with pytest.raises(ModelError):
+        write_together({tmp_path / "a.tflite": b"new", tmp_path / "a.json": b"card"}, prove=refuse)
+
+    assert during == {"a.tflite": b"new", "a.tflite.bak": b"old", "a.json": b"card"}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.tflite": b"old"}
 
 
 def test_a_folder_that_is_a_file_is_named(tmp_path):

@@ -54,13 +54,7 @@ def convert_classifier(options: argparse.Namespace) -> int:
     name = options.name or network.name
     if not options.overwrite:
         refuse_to_overwrite(_targets(options, name))
-    unreadable: list[str] = []
-    pictures, labels = read_pixels(chosen, network, unreadable=unreadable)
-    check_number(len(labels), place)
-    for sentence in unreadable:
-        say(f"left out: {sentence}")
-    choices = choose(network, stated_by(options), pictures, labels, force=options.force)
-    calibration = CalibrationSet(pictures[choices.resampling], labels)
+    choices, calibration = _choose(options, network, place, chosen)
     _describe(network, choices)
     with working("preparing"):
         model = settled(network, choices)
@@ -81,6 +75,19 @@ def convert_classifier(options: argparse.Namespace) -> int:
     for target in files:
         print(safe(str(target)))
     return 0
+
+
+def _choose(
+    options: argparse.Namespace, network: Network, place: Path, chosen: Sequence[LabelledFace]
+) -> tuple[Choices, CalibrationSet]:
+    """Settle the choices on the chosen faces; gives those faces as they will be scaled, and lets go of the others."""
+    unreadable: list[str] = []
+    pictures, labels = read_pixels(chosen, network, unreadable=unreadable)
+    check_number(len(labels), place)
+    for sentence in unreadable:
+        say(f"left out: {sentence}")
+    choices = choose(network, stated_by(options), pictures, labels, force=options.force)
+    return choices, CalibrationSet(pictures[choices.resampling], labels)
 
 
 def _make_all(

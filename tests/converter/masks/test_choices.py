@@ -254,6 +254,15 @@ def test_how_pictures_are_scaled_is_tried_unless_it_is_known(worse, stated, file
     )
 
 
+@pytest.mark.parametrize("lighter", ["area", "linear"])
+def test_a_tie_is_scaled_as_most_authors_do(lighter):
+    scaled = {name: np.clip(pictures(), 0, 250) + np.uint8(name == lighter) for name in ("area", "linear")}
+
+    choices = choose_for(a_network(Preprocessing("0..1")), Stated(labels=StatedLabels(LABELS)), scaled=scaled)
+
+    assert choices.resampling == "linear"
+
+
 def test_pictures_that_are_not_scaled_down_leave_it_at_area():
     choices = choose_for(a_network(Preprocessing("0..1")), Stated(labels=StatedLabels(LABELS)))
 
