@@ -8,7 +8,7 @@ conversion is refused with that reason.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,19 +125,33 @@ def choose(
         _refuse_what_is_wrong(network, chosen, trials)
         _refuse_an_open_order(network, chosen, allowed, known)
     reasons = _reasons(network, stated, stated_way, chosen=chosen, trials=trials, known=known)
-    if resampling is not None:
-        reasons["resampling"] = _said_of_resampling(network, stated)
-        return Choices(chosen.way, chosen.outputs, reasons, chosen.right, resampling)
+    if resampling is None:
+        return _with_resampling(
+            network, Choices(chosen.way, chosen.outputs, reasons, chosen.right), chosen, pictures, labels
+        )
+    reasons["resampling"] = _said_of_resampling(network, stated)
+    return Choices(chosen.way, chosen.outputs, reasons, chosen.right, resampling)
+
+
+def _with_resampling(
+    network: Network,
+    choices: Choices,
+    by_area: Trial,
+    pictures: Mapping[Resampling, NDArray[np.uint8]],
+    labels: Sequence[Label | None],
+) -> Choices:
+    """Add how pictures are scaled: as the framework does by default, unless the other is better beyond the margin."""
+    usual = network.usual_resampling
     if np.array_equal(pictures["area"], pictures["linear"]):
-        reasons["resampling"] = "of no effect: no picture is larger than the input"
-        return Choices(chosen.way, chosen.outputs, reasons, chosen.right)
-    (linear,) = try_all(network, [chosen.way], [chosen.outputs], pictures["linear"], labels)
-    # A tie is linear: what authors call to resize, in OpenCV, TensorFlow and Keras, interpolates by default.
-    if len(linear.losses) == len(chosen.losses) and chosen.beats(linear):
-        reasons["resampling"] = _by_trial(chosen, linear)
-        return Choices(chosen.way, chosen.outputs, reasons, chosen.right)
-    reasons["resampling"] = _by_trial(linear, chosen)
-    return Choices(chosen.way, chosen.outputs, reasons, linear.right, "linear")
+        reasons = choices.reasons | {"resampling": "assumed, and not checked: no picture is larger than the input"}
+        return replace(choices, resampling=usual, reasons=reasons)
+    (linear,) = try_all(network, [by_area.way], [by_area.outputs], pictures["linear"], labels)
+    tried: dict[Resampling, Trial] = {"area": by_area, "linear": linear}
+    other: Resampling = "linear" if usual == "area" else "area"
+    if len(linear.losses) == len(by_area.losses) and tried[other].beats(tried[usual]):
+        usual, other = other, usual
+    reasons = choices.reasons | {"resampling": _by_trial(tried[usual], tried[other])}
+    return replace(choices, resampling=usual, right=tried[usual].right, reasons=reasons)
 
 
 def _stated_way(network: Network, stated: Stated) -> Preprocessing:
@@ -193,7 +207,7 @@ def _untried(network: Network, stated: Stated, way: Preprocessing, outputs: tupl
             "labels": _said_of_labels(stated),
         },
         None,
-        stated.resampling or network.resampling or "area",
+        stated.resampling or network.resampling or network.usual_resampling,
     )
 
 

@@ -19,7 +19,7 @@ class LoadedModel:
 
     `call` takes a tensor of `shape`, in which open sides are None, and of `dtype`. `keeps` owns the weights.
     `output_names`, `pixels`, `colours`, `resampling` and `margin_fraction` are what the files beside the model state;
-    empty and None where they state nothing.
+    empty and None where they state nothing. `usual_resampling` is how its framework scales pictures down by default.
     """
 
     path: Path
@@ -34,4 +34,5 @@ class LoadedModel:
     pixels: PixelRange | None = None
     colours: Colours | None = None
     resampling: Resampling | None = None
+    usual_resampling: Resampling = "linear"
     training_data: tuple[str, ...] = ()

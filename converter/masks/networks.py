@@ -50,7 +50,7 @@ class Network:
     `probabilities` takes (1, height, width, channels), float32, and gives (outputs,), a share for each output; one
     output is the probability of the second label. `pixels` is the range that the file states or a layer is made
     for, `means` and `deviations` what the file states of each channel, in that range; `pixels_from` says where it does,
-    `colours` and `resampling` are what a run.json states.
+    `colours` and `resampling` are what a run.json states, `usual_resampling` how its framework scales by default.
     `graph` is what is converted: a frozen TensorFlow function, or nothing where it is a TFLite file.
     """
 
@@ -70,6 +70,7 @@ class Network:
     pixels_from: str = ""
     colours: Colours | None = None
     resampling: Resampling | None = None
+    usual_resampling: Resampling = "linear"
     margin_fraction: float = 0.0
     training_data: tuple[str, ...] = ()
 
@@ -110,6 +111,7 @@ def open_network(path: Path, stated: Stated) -> Network:
         pixels_from=pixels_from,
         colours=loaded.colours,
         resampling=loaded.resampling,
+        usual_resampling=loaded.usual_resampling,
         margin_fraction=margin or 0.0,
         training_data=loaded.training_data,
     )

@@ -54,7 +54,8 @@ def load_onnx(path: Path, *, size_px: int | None = None) -> LoadedModel:
                 "it by the other exporter of torch (dynamo=True or dynamo=False), with a fixed size and batch 1"
             )
         loaded = load_saved_model(saved, said=path)
-    return replace(loaded, name=path.stem, kind="ONNX")
+    # torchvision's Resize averages where it shrinks.
+    return replace(loaded, name=path.stem, kind="ONNX", usual_resampling="area")
 
 
 def _prepare(path: Path, prepared: Path, size_px: int | None) -> None:

@@ -255,16 +255,22 @@ def test_how_pictures_are_scaled_is_tried_unless_it_is_known(worse, stated, file
 
 
 @pytest.mark.parametrize("lighter", ["area", "linear"])
-def test_a_tie_is_scaled_as_most_authors_do(lighter):
+@pytest.mark.parametrize("usual", ["area", "linear"])
+def test_a_tie_is_scaled_as_the_framework_does(lighter, usual):
     scaled = {name: np.clip(pictures(), 0, 250) + np.uint8(name == lighter) for name in ("area", "linear")}
+    network = a_network(Preprocessing("0..1"), usual_resampling=usual)
 
-    choices = choose_for(a_network(Preprocessing("0..1")), Stated(labels=StatedLabels(LABELS)), scaled=scaled)
+    choices = choose_for(network, Stated(labels=StatedLabels(LABELS)), scaled=scaled)
 
-    assert choices.resampling == "linear"
+    assert choices.resampling == usual
+    assert "a tie" in choices.reasons["resampling"]
 
 
-def test_pictures_that_are_not_scaled_down_leave_it_at_area():
-    choices = choose_for(a_network(Preprocessing("0..1")), Stated(labels=StatedLabels(LABELS)))
+@pytest.mark.parametrize("usual", ["area", "linear"])
+def test_pictures_that_are_not_scaled_down_leave_it_as_the_framework_does_it(usual):
+    network = a_network(Preprocessing("0..1"), usual_resampling=usual)
 
-    assert choices.resampling == "area"
-    assert choices.reasons["resampling"].startswith("of no effect")
+    choices = choose_for(network, Stated(labels=StatedLabels(LABELS)))
+
+    assert choices.resampling == usual
+    assert choices.reasons["resampling"].startswith("assumed")

@@ -83,6 +83,7 @@ def test_an_export_of_pytorch_answers_as_in_onnx_runtime(tmp_path, shape, extern
     network = open_network(path, Stated(size_px=SIDE_PX))
 
     assert (network.kind, network.name, network.channels, network.outputs) == ("ONNX", "masks", 3, 2)
+    assert network.usual_resampling == "area"
     picture = np.random.default_rng(2).random((1, SIDE_PX, SIDE_PX, 3)).astype(np.float32)
     assert network.probabilities(picture) == pytest.approx(as_in_onnx_runtime(path, picture), abs=1e-4)
 
