@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converter.commands.options import add_command, add_source_options, stated_by
+from converter.errors import GateError
 from converter.labelled_faces import faces_in, faces_of_scenes
 from converter.masks.calibration import MOST_PICTURES, read_pixels, spread
 from converter.masks.choices import choose, described
-from converter.masks.comparison import answers_of_converted
+from converter.masks.comparison import Answers, Comparison, answers_of_converted
 from converter.masks.proof import make_card, prove
 from converter.masks.tflite_editing import edited
 from converter.masks.tflite_networks import open_tflite_network
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from converter.masks.choices import Choices
-    from converter.masks.comparison import Answers
     from converter.masks.networks import Network
     from converter.masks.proof import Proof
     from edge_agent.vision.card import Resampling
@@ -91,7 +91,7 @@ def make(options: argparse.Namespace) -> int:
     if labels:
         pixels = pictures[choices.resampling]
         by_device = answers_of_converted(made, card, pixels)
-        _compare(_own_answers(network, choices, pixels), by_device, labels)
+        _compare(Comparison(_own_answers(network, choices, pixels), by_device, labels), options)
     files = {card_path(target): card.to_json().encode()}
     if not (target.exists() and target.read_bytes() == made):
         files = {target: made} | files
@@ -131,20 +131,28 @@ def _pictures(
     return found
 
 
-def _own_answers(network: Network, choices: Choices, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Which label the file itself gives each picture."""
+def _own_answers(network: Network, choices: Choices, pixels: NDArray[np.uint8]) -> Answers:
+    """What the file itself gives for each picture."""
     rows = with_progress(pixels, total=len(pixels), what="reading with the file")
     given = np.array([network.probabilities(choices.way.values(one)) for one in rows])
-    return np.asarray(as_labels(given, choices.outputs).argmax(axis=1))
+    return Answers(choices.labels, as_labels(given, choices.outputs))
 
 
-def _compare(own: NDArray[np.int64], by_device: Answers, labels: tuple[Any, ...]) -> None:
-    """Report how the device reads with the card, and how often as the file itself."""
-    same = int((own == by_device.scores.argmax(axis=1)).sum())
-    right = by_device.right(labels)
-    if right.of:
-        say(f"reads {right.hits} of {right.of} labelled pictures right")
-    say(f"reads {same} of {len(own)} pictures as the file itself does")
+def _compare(found: Comparison, options: argparse.Namespace) -> None:
+    """Report how the device reads with the card, and how the file itself.
+
+    Raises:
+        GateError: far worse; not with `--force`.
+    """
+    itself, by_device = found.source.right(found.truths), found.converted.right(found.truths)
+    if itself.of:
+        say(f"reads {by_device.hits} of {by_device.of} labelled pictures right, the file itself {itself.hits}")
+    say(f"reads {found.same} of {found.pictures} pictures as the file itself does")
+    if found.ruin and not options.force:
+        raise GateError(
+            f"{options.model}: with its card it reads {found.ruin} it does by itself; convert the model that it was "
+            "made from, or --force"
+        )
 
 
 def _open(model: Path) -> None:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from edge_agent.vision.card import ClassifierCard
 
 
+RUINED_LOSS = 0.05
+"""A model that reads so much less right than its source is refused."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
     """Scores of every label for every picture, (pictures, labels), without temperature and thresholds."""
@@ -70,6 +74,15 @@ class Comparison:
         """By how much fewer pictures are read right, as a share; 0 where no labels are known."""
         before, after = self.source.right(self.truths).value, self.converted.right(self.truths).value
         return 0.0 if before is None or after is None else before - after
+
+    @property
+    def ruin(self) -> str:
+        """What is lost, where that is too much: pictures read right or, where no labels are known, read alike."""
+        has_labels = self.source.right(self.truths).of > 0
+        lost = self.loss if has_labels else 1 - self.agreement
+        if lost <= RUINED_LOSS:
+            return ""
+        return f"{lost:.1%} {'fewer pictures right than' if has_labels else 'of the pictures otherwise than'}"
 
 
 def answers_of(

@@ -33,8 +33,6 @@ WORTH_NAMING_LOSS, WORTH_NAMING_AGREEMENT = 0.01, 0.98
 """A format that reads so much less right, or the same so seldom, is shown beside the others."""
 BEST_LOSS = 0.005
 """What `--format best` lets a smaller file cost."""
-RUINED_LOSS = 0.05
-"""A model that reads so much less right than its source is refused."""
 MEASURED_READINGS = 15
 SLOWEST_MS = 60.0
 """No device that reads several faces a second waits so long on a workstation."""
@@ -159,15 +157,12 @@ def refuse_ruined(made: Made, others: Sequence[Made]) -> None:
     Raises:
         GateError: it reads far less right or, where no labels are known, far too many pictures otherwise.
     """
-    found = made.comparison
-    has_labels = found.source.right(found.truths).of > 0
-    lost = found.loss if has_labels else 1 - found.agreement
-    if lost <= RUINED_LOSS:
+    ruin = made.comparison.ruin
+    if not ruin:
         return
     best = best_of([made, *others])
     advice = f"--format {best.form}" if best.form != made.form else "more and more varied calibration pictures"
-    what = "fewer pictures right than" if has_labels else "of the pictures otherwise than"
-    raise GateError(f"{made.card.name}: {made.title} reads {lost:.1%} {what} its source; give {advice}, or --force")
+    raise GateError(f"{made.card.name}: {made.title} reads {ruin} its source; give {advice}, or --force")
 
 
 def _latency_ms(content: bytes, name: str) -> float:

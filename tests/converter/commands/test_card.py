@@ -103,12 +103,13 @@ def test_grey_and_one_output_are_put_in_front_and_behind(keras_3, greys, tmp_pat
         assert light["without_mask"] > 0.9
 
 
-def test_an_output_that_is_to_be_ignored_is_shared_out(keras_3, faces, tmp_path):
+def test_an_output_that_is_to_be_ignored_is_shared_out(keras_3, faces, tmp_path, capsys):
     path = tmp_path / "three.tflite"
     path.write_bytes(tflite(colour_classifier(keras_3, units=3, activation=None), integers="int8"))
 
     arguments = ("--labels", "with_mask,without_mask,uncertain", "--colours", "rgb", "--output", str(tmp_path / "out"))
     assert main(["card", str(path), "--calibration", str(faces), *arguments]) == 0
+    assert "reads 120 of 120 labelled pictures right, the file itself 120" in capsys.readouterr().err
 
     classifier = open_classifier(tmp_path / "out" / "three-for-device.tflite")
     assert classifier.card.labels == ("with_mask", "without_mask")
