@@ -152,6 +152,14 @@ def maintain(connection: psycopg.Connection, *, retention_days: int, when: datet
     return int(dropped[0]) if dropped else 0
 
 
+def trouble_of(error: psycopg.Error) -> str:
+    """What is wrong with PostgreSQL, in words that stay the same for as long as it is."""
+    if isinstance(error, psycopg.errors.DiskFull):
+        # It names another file each time.
+        return "PostgreSQL: its disk is full; make room there"
+    return f"PostgreSQL: {one_line(error)}"
+
+
 def one_line(error: psycopg.Error) -> str:
     """What PostgreSQL said, in one line."""
     return " ".join(str(error).split()) or type(error).__name__

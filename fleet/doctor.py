@@ -43,7 +43,7 @@ def examine(config: FleetConfig, *, when: datetime) -> list[Finding]:
         except AgentError as error:
             found.append(Finding(what, "failed", in_one_line(error)))
         except psycopg.Error as error:
-            found.append(Finding(what, "failed", f"PostgreSQL: {database.one_line(error)}"))
+            found.append(Finding(what, "failed", database.trouble_of(error)))
     return found
 
 
@@ -111,7 +111,18 @@ def _database(config: FleetConfig, when: datetime) -> Iterator[Finding]:
             yield Finding(
                 "database", "warning", f"{row[0]} alerts are dated outside of the partitions: a clock is wrong"
             )
+        _write(connection)
         yield from _disk(connection)
+
+
+def _write(connection: psycopg.Connection) -> None:
+    """Take a megabyte of the database's disk, and give it back.
+
+    Raises:
+        psycopg.Error: it is full, or read-only.
+    """
+    with connection.transaction(force_rollback=True):
+        connection.execute("create temporary table probe as select repeat('x', 1000) from generate_series(1, 1000)")
 
 
 def _disk(connection: psycopg.Connection) -> Iterator[Finding]:

@@ -207,7 +207,7 @@ class Worker:
             # Gone, restarted, read-only, its disk is full, two workers waited for each other: the same again later.
             except psycopg.Error as error:
                 connection.close()
-                self._say(f"PostgreSQL: {database.one_line(error)}; messages wait at the brokers")
+                self._say(f"{database.trouble_of(error)}; messages wait at the brokers")
                 self._wait_alive(broker)
                 continue
             self.stored += len(messages)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
+import shutil
+import subprocess
 import threading
 import time
+from contextlib import suppress
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pika
@@ -15,12 +21,13 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.errors import ConfigError, UnavailableError
-from fleet import amqp, dead_letters
+from fleet import amqp, database, dead_letters
 from fleet.cli import main
 from fleet.definitions import ALERTS, DEAD_LETTERS, EXCHANGE, definitions, queues
+from fleet.doctor import examine
 from fleet.ingest import Worker
 from fleet.management import Management, admit, differences, make
-from tests.fleet.engines import RabbitMq
+from tests.fleet.engines import UNPRIVILEGED, Postgres, RabbitMq
 from tests.fleet.samples import alert
 
 if TYPE_CHECKING:
@@ -29,9 +36,9 @@ if TYPE_CHECKING:
 
     from edge_agent.messages.message import Message
     from fleet.config import FleetConfig
-    from tests.fleet.engines import Postgres
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
+SMALL_DISK = "size=150m"
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +205,59 @@ def test_an_outage_of_the_database_loses_nothing(config: FleetConfig, postgres: 
         eventually(lambda: len(ids(conninfo)) == len(alerts))
 
     assert ids(conninfo) == [one.id for one in alerts]
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Postgres]:
+    """A server whose disk is a small one, in memory."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a disk")
+    server = Postgres()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", SMALL_DISK, "tmpfs", server.folder], check=True)
+    try:
+        shutil.chown(server.folder, UNPRIVILEGED)
+        yield server.__enter__()
+    finally:
+        server.stop()
+        subprocess.run(["umount", server.folder], check=True)
+        server.folder.rmdir()
+
+
+def fill(file: Path) -> None:
+    """Leave no room on a disk."""
+    with file.open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            filler.write(b"\0" * 65_536)
+
+
+def test_a_full_disk_under_the_database_loses_nothing(
+    rabbitmq: RabbitMq, small_disk: Postgres, caplog: pytest.LogCaptureFixture
+):
+    conninfo = small_disk.database()
+    config = rabbitmq.config(conninfo)
+    make(config, Management(config.broker))
+    with database.connect(config.database, application="test") as connection:
+        database.make_schema(connection)
+        database.maintain(connection, retention_days=90, when=datetime.now(timezone.utc))
+    alerts, filler = [alert(sequence=number) for number in range(1, 2001)], small_disk.folder / "filler"
+    caplog.set_level(logging.INFO, logger="fleet")
+
+    with Ingesting(config) as worker:
+        publish(config, *sent(*alerts[:100]))
+        eventually(lambda: worker.stored == 100)
+        fill(filler)
+        publish(config, *sent(*alerts[100:]))
+        eventually(lambda: "disk is full" in caplog.text)
+        found = {one.what: one for one in examine(config, when=datetime.now(timezone.utc))}
+        filler.unlink()
+        eventually(lambda: len(ids(conninfo)) == len(alerts))
+
+    assert ids(conninfo) == [one.id for one in alerts]
+    assert waiting(config, ALERTS) == 0
+    assert (found["database"].state, "disk is full" in found["database"].text) == ("failed", True)
+    said = [record.message for record in caplog.records if record.name == "fleet.ingest"]
+    assert [text for text in said if "disk is full" in text] == said[:1]
+    assert said[-1] == "storing messages again"
 
 
 def test_an_outage_of_the_broker_is_waited_for(config: FleetConfig, conninfo: str):
