@@ -17,13 +17,13 @@ from edge_agent.host.systemd import Notifier
 from edge_agent.rollout.examination import examine
 from edge_agent.rollout.follower import OBSERVE_SECONDS, Follower
 from edge_agent.rollout.installation import TRUST, Installation
+from edge_agent.rollout.opening import opener
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
     from edge_agent.config.model import Config
-    from edge_agent.rollout.repository import Repository
 
 SLOWEST_SECONDS = 1.0
 """Of a reading, where every frame of a camera is analysed and the next comes when it comes."""
@@ -60,6 +60,7 @@ async def _follow(config: Config) -> None:
         notifier.ready()
         while not end.is_set():
             await follower.turn(at=time.monotonic())
+            notifier.status(follower.said)
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(end.wait(), OBSERVE_SECONDS)
     except OSError as error:
@@ -84,17 +85,8 @@ def open_follower(config: Config, agent: AgentClient) -> Follower:
         OSError: the folder of the models cannot be written.
     """
     settings = config.rollout
-    try:
-        from edge_agent.rollout.repository import Repository, check_root
-    except ImportError as error:
-        raise ConfigError(f"{error.name} is missing; install it with pip install 'maskwatch[rollout]'") from error
-    if settings.root_file is None:
-        raise AssertionError("checked when it was read: a url has its root")
-    root = check_root(settings.root_file)
+    open_repository = opener(settings, folder=config.models_folder / TRUST)
     rates = [camera.detect_fps for camera in config.cameras.values() if camera.detect_fps]
-
-    def open_repository() -> Repository:
-        return Repository(settings.url, folder=config.models_folder / TRUST, root=root)
 
     def examine_here(model: Path) -> None:
         examine(

@@ -15,6 +15,7 @@ from edge_agent.alerts.inspection import look_into
 from edge_agent.diagnosis.broker import look_at_broker
 from edge_agent.diagnosis.camera import look_at_camera
 from edge_agent.diagnosis.console import look_at_console
+from edge_agent.diagnosis.rollout import look_at_rollout
 from edge_agent.diagnosis.signals import look_at_signals
 from edge_agent.diagnosis.webhooks import look_at_webhook
 from edge_agent.errors import UnavailableError
@@ -50,6 +51,7 @@ def checks_of(config: Config) -> list[tuple[str, Callable[[], str | Finding]]]:
             (f"webhook {webhook.name}", lambda number=number, webhook=webhook: look_at_webhook(webhook, number=number))
             for number, webhook in enumerate(config.webhooks)
         ),
+        *([("rollout", lambda: look_at_rollout(config))] if config.rollout.url else []),
         *([("signals", lambda: look_at_signals(config.signals))] if config.signals.outputs else []),
     ]
 

@@ -118,6 +118,8 @@ def _fix(name: str, message: str, config: Config) -> str:  # noqa: C901, PLR0911
             return _fix_console(config.console, message)
         case "signals":
             return _fix_signals(message)
+        case "rollout":
+            return _fix_rollout(config, message)
         case _:
             return _fix_broker(config, message)
 
@@ -154,6 +156,16 @@ def _fix_signals(message: str) -> str:
     if "maskwatch[signals]" in message:
         return f"{sys.executable} -m pip install 'maskwatch[signals]'"
     return "gpioinfo"
+
+
+def _fix_rollout(config: Config, message: str) -> str:
+    if "maskwatch[rollout]" in message:
+        return f"{sys.executable} -m pip install 'maskwatch[rollout]'"
+    if "root_file" in message:
+        return f"ls -l {config.rollout.root_file}"
+    if "clock" in message:
+        return "timedatectl"
+    return f"curl -I {config.rollout.url}/metadata/timestamp.json"
 
 
 def _fix_folder(folder: Path, message: str) -> str:

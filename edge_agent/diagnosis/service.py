@@ -55,9 +55,9 @@ class Service:
     """Kinds and files of devices that the unit lets through, as `char-gpiochip`; None: all."""
 
 
-def ask_systemd() -> Service | None:
-    """Ask for the unit's state; None where it is not installed, or systemd does not run this machine."""
-    answer = _answer_of("systemctl", "show", UNIT, f"--property={','.join(PROPERTIES)}")
+def ask_systemd(unit: str = UNIT) -> Service | None:
+    """Ask for a unit's state; None where it is not installed, or systemd does not run this machine."""
+    answer = _answer_of("systemctl", "show", unit, f"--property={','.join(PROPERTIES)}")
     lines = [(name, value) for name, found, value in (line.partition("=") for line in answer.splitlines()) if found]
     said = dict(lines)
     # A line for each of them.

@@ -8,6 +8,7 @@ import logging
 import random
 import re
 from contextlib import suppress
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from edge_agent.bridge.client import UnansweredError
@@ -59,6 +60,8 @@ class Follower:
         self._device, self._group, self._version = device, group, version
         self._poll_seconds, self._poll_at = poll_seconds, at
         self._trouble = ""
+        self.said = "has not asked yet"
+        """What came of the last attempt to ask, and when that was."""
         self._probation: Probation | None = None
         self._run_id: str | None = None
 
@@ -70,13 +73,16 @@ class Follower:
         """
         if at >= self._poll_at:
             self._poll_at = at + self._poll_seconds * (1 + POLL_SPREAD * random.random())  # noqa: S311  (no secret)
+            when = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
             try:
                 await self._poll()
             except UnavailableError as error:
+                self.said = f"asked {when}: {in_one_line(error)}"
                 if str(error) != self._trouble:
                     log.warning("%s", in_one_line(error))
                 self._trouble = str(error)
             else:
+                self.said = f"asked {when}: follows wish {self._installation.rollout.number}"
                 self._trouble = ""
         if self._installation.rollout.state == "probation":
             await self._observe(at=at)

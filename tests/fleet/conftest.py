@@ -1,4 +1,4 @@
-"""What do the tests of the fleet share? One PostgreSQL for a worker, with a database for each test."""
+"""What do the tests of the fleet share? One PostgreSQL for a worker, a database for each test; and a repository."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import pytest
 
 from fleet import database
 from fleet.config import DatabaseConfig
+from fleet.rollout.keys import make_key
 from tests.fleet.engines import Postgres
+from tests.fleet.repository import PEOPLE, Fleet, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import psycopg
 
@@ -47,3 +50,26 @@ def connection(conninfo: str) -> Iterator[psycopg.Connection]:
     """A connection to it."""
     with database.connect(DatabaseConfig(conninfo=conninfo), application="test") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The private and public keys of all people of a repository."""
+    folder = tmp_path_factory.mktemp("keys")
+    for name in PEOPLE:
+        make_key(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A web server."""
+    served = Server()
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, keys: Path, server: Server) -> Fleet:
+    """A repository that is served there."""
+    return Fleet(tmp_path, keys, server)

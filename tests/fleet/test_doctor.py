@@ -11,40 +11,22 @@ import pytest
 from fleet.config import FleetConfig
 from fleet.doctor import examine
 from fleet.rollout.inspection import look_at_repository, look_at_stages
-from fleet.rollout.keys import make_key
 from tests.fleet.authority import Authority
-from tests.fleet.test_rollout_repository import PEOPLE, Fleet, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
     from pathlib import Path
 
     import psycopg
 
     from fleet.finding import Finding
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("keys")
-    for name in PEOPLE:
-        make_key(folder / name)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    served = Server()
-    yield served
-    served.close()
+    from tests.fleet.repository import Fleet
 
 
 @pytest.fixture
-def fleet(tmp_path: Path, keys: Path, server: Server) -> Fleet:
-    made = Fleet(tmp_path, keys, server)
-    made.wish_signed("model-1")
-    return made
+def fleet(fleet: Fleet) -> Fleet:
+    fleet.wish_signed("model-1")
+    return fleet
 
 
 def config_of(fleet: Fleet, **keys: object) -> FleetConfig:

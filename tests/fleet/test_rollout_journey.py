@@ -13,7 +13,7 @@ import pytest
 from edge_agent.config.model import MODEL_LINK, shipped
 from edge_agent.rollout.installation import read_rollout
 from fleet.rollout.keys import make_key
-from tests.fleet.test_rollout_repository import PEOPLE, Fleet, Server
+from tests.fleet.repository import PEOPLE, Fleet, Server
 from tests.journeys.agent import EXAMPLE, QUICK, AgentProcess, wait_until
 
 if TYPE_CHECKING:

@@ -4,128 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
-from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
 import pytest
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Targets, Timestamp
 
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.rollout import STAGES, WISHES, Progress
-from edge_agent.rollout import repository as client
 from fleet.rollout.keys import make_key, read_public_key, read_signer
-from fleet.rollout.repository import ONLINE_DAYS, Repository
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from securesystemslib.signer import CryptoSigner
-
-PEOPLE = ("root-1", "root-2", "root-3", "models-1", "models-2", "models-3", "online", "stolen", "new")
-
-
-class Server:
-    """Serves a folder, or what a test wants to be answered instead."""
-
-    def __init__(self) -> None:
-        self.folder: Path
-        self.answer: Callable[[str], bytes | None] = lambda _: None
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                file = server.folder / self.path.lstrip("/")
-                content = server.answer(self.path)
-                if content is None and not file.is_file():
-                    self.send_error(404)
-                    return
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(file.read_bytes() if content is None else content)
-
-            def log_message(self, *_: object) -> None:
-                """Keep quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    served = Server()
-    yield served
-    served.close()
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("keys")
-    for name in PEOPLE:
-        make_key(folder / name)
-    return folder
-
-
-class Fleet:
-    """A repository with its people, and a device that follows it."""
-
-    def __init__(self, folder: Path, keys: Path, server: Server) -> None:
-        self.repository, self.keys, self.server, self.folder = Repository(folder / "repository"), keys, server, folder
-        server.folder, server.answer = folder / "repository", lambda _: None
-        self.now = datetime.now(timezone.utc).replace(microsecond=0)
-        self.repository.create(
-            root_keys=[read_public_key(keys / f"root-{number}.pub") for number in (1, 2, 3)],
-            target_keys=[read_public_key(keys / f"models-{number}.pub") for number in (1, 2, 3)],
-            online_key=self.signer("online").public_key,
-            when=self.now,
-        )
-        self.sign("root-1", "root-2", "models-1", "models-2")
-        self.publish()
-        self.root = self.repository.root_bytes()
-
-    def signer(self, name: str) -> CryptoSigner:
-        return read_signer(self.keys / name)
-
-    def sign(self, *names: str) -> None:
-        for name in names:
-            self.repository.sign(self.signer(name))
-
-    def publish(self) -> None:
-        self.repository.publish(self.signer("online"), when=self.now)
-
-    def wish(self, model: str | None, *, group: str = "default", named: tuple[str, ...] = ("hall-1",)) -> None:
-        content = None if model is None else (model, model.encode() * 100, b"{}")
-        self.repository.stage_wish(group, model=content, minimum_version="0.1.0", named=named, when=self.now)
-
-    def wish_signed(self, model: str | None) -> None:
-        self.wish(model)
-        self.sign("models-1", "models-3")
-        self.publish()
-
-    def device(self, name: str = "device") -> client.Repository:
-        """What a device sees, that knows what it saw before."""
-        return client.Repository(self.server.url, folder=self.folder / name, root=self.root)
-
-    def refused(self) -> str:
-        """Why a device does not believe it."""
-        with pytest.raises(UnavailableError) as why:
-            self.device().wishes()
-        return str(why.value)
-
-    def metadata(self, name: str) -> Path:
-        return self.repository.folder / "metadata" / name
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, keys: Path, server: Server) -> Fleet:
-    return Fleet(tmp_path, keys, server)
+from fleet.rollout.repository import ONLINE_DAYS
 
 
 def test_a_model_that_two_people_have_signed_comes_to_the_device(fleet):

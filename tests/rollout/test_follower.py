@@ -239,3 +239,12 @@ def test_without_an_agent_no_model_is_changed(device):
 
     assert device.live(200).state == (None, "accepted", b"configured")
     assert device.repository.fetched == 0
+
+
+def test_what_came_of_asking_is_said(device):
+    device.live(60)
+    assert device.follower.said.endswith("wish 1")
+
+    device.repository.is_away = True
+    device.live(120)
+    assert device.follower.said.endswith("away")

@@ -1,0 +1,30 @@
+"""Opening: with what does this device ask the fleet's repository, and is all of it there?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edge_agent.config.model import RolloutConfig
+    from edge_agent.rollout.repository import Repository
+
+
+def opener(settings: RolloutConfig, *, folder: Path) -> Callable[[], Repository]:
+    """Give what fetches the repository anew each time; `folder` keeps what was seen of it.
+
+    Raises:
+        ConfigError: TUF is not installed, or the root cannot be read.
+    """
+    try:
+        from edge_agent.rollout.repository import Repository, check_root
+    except ImportError as error:
+        raise ConfigError(f"{error.name} is missing; install it with pip install 'maskwatch[rollout]'") from error
+    if settings.root_file is None:
+        raise AssertionError("checked when it was read: a url has its root")
+    root = check_root(settings.root_file)
+    return lambda: Repository(settings.url, folder=folder, root=root)

@@ -1,0 +1,94 @@
+"""A device's doctor: what keeps a roll-out from it is named, each with the command that helps."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge_agent.config.model import Config
+from edge_agent.diagnosis.finding import Finding
+from edge_agent.diagnosis.rollout import look_at_rollout
+from edge_agent.errors import AgentError, ConfigError, UnavailableError
+from edge_agent.rollout.installation import Installation, Rollout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fleet.repository import Fleet
+
+
+@pytest.fixture
+def config(fleet: Fleet, tmp_path: Path) -> Config:
+    """A device that follows a repository."""
+    (tmp_path / "root.json").write_bytes(fleet.root)
+    fleet.wish_signed("model-1")
+    rollout = {"url": fleet.server.url, "root_file": str(tmp_path / "root.json")}
+    return Config.model_validate({"state_dir": str(tmp_path / "state"), "rollout": rollout})
+
+
+def test_a_repository_that_is_believed_is_well_and_nothing_is_left_of_looking(config: Config):
+    said = look_at_rollout(config)
+
+    assert isinstance(said, str)
+    assert "wish 1: model-1" in said
+    assert not config.models_folder.exists()
+
+
+def test_a_group_that_is_not_there_is_named(config: Config):
+    other = config.model_copy(update={"rollout": config.rollout.model_copy(update={"group": "halls"})})
+
+    said = look_at_rollout(other)
+
+    assert isinstance(said, Finding)
+    assert said.severity == "warning"
+    assert "default" in said.message
+
+
+def test_a_model_that_was_rejected_is_named_with_its_reason(config: Config):
+    Installation(config.models_folder).record(Rollout(number=1, model="model-1", state="rejected", reason="too slow"))
+
+    said = look_at_rollout(config)
+
+    assert isinstance(said, Finding)
+    assert "too slow" in said.message
+
+
+def refused(config: Config) -> AgentError:
+    with pytest.raises(AgentError) as why:
+        look_at_rollout(config)
+    return why.value
+
+
+def test_what_answers_html_or_not_at_all_is_refused(config: Config, fleet: Fleet):
+    fleet.server.answer = lambda _: b"<!doctype html><title>Welcome</title>"
+    assert isinstance(refused(config), UnavailableError)
+
+    fleet.server.answer = lambda _: None
+    fleet.server.folder = fleet.folder / "nothing"
+    assert isinstance(refused(config), UnavailableError)
+
+
+def test_a_root_that_is_none_is_a_matter_for_a_person(config: Config, tmp_path: Path):
+    (tmp_path / "root.json").write_text("<html>")
+
+    assert isinstance(refused(config), ConfigError)
+    assert "root_file" in str(refused(config))
+
+
+def test_without_the_extra_it_says_how_to_install_it(config: Config, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "edge_agent.rollout.repository", None)
+
+    assert isinstance(refused(config), ConfigError)
+    assert "maskwatch[rollout]" in str(refused(config))
+
+
+def test_an_older_repository_than_the_device_has_seen_is_refused(config: Config, fleet: Fleet):
+    old = fleet.metadata("timestamp.json").read_bytes()
+    fleet.repository.renew(fleet.signer("online"), when=fleet.now)
+    trust = config.models_folder / "trust"
+    fleet.device(str(trust.relative_to(fleet.folder)))
+    fleet.metadata("timestamp.json").write_bytes(old)
+
+    assert isinstance(refused(config), UnavailableError)
