@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -52,3 +53,15 @@ def test_a_reader_that_has_seen_enough_is_no_failure():
         process.stdout.close()
 
         assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
+
+
+def test_numpy_has_no_threads_of_its_own_beside_those_of_the_cameras() -> None:
+    script = (
+        "import os; from edge_agent.cli import main; main(['config', '--config', '/dev/null']); import cv2, numpy; "
+        "print(len(os.listdir('/proc/self/task')))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+
+    assert shown.stdout.splitlines()[-1] == "1"
