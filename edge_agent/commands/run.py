@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.camera import open_camera
 from edge_agent.camera.cameras import Cameras
 from edge_agent.camera.source import source_kind
-from edge_agent.commands.demo import run_demo
 from edge_agent.commands.options import add_command, configured
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import AgentError, in_one_line
@@ -61,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
         _look_into(CameraConfig(source=options.source))
     life = _Life()
     if options.demo:
+        from edge_agent.commands.demo import run_demo  # noqa: PLC0415  (brings asyncio: 2 MB that an agent never uses)
+
         return run_demo(options, stop=life.wake)
     notifier = Notifier()
     config = configured(options)
