@@ -21,6 +21,7 @@ from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.pictures import open_pictures
 from edge_agent.alerts.recorder import Recorder
 from edge_agent.alerts.retention import Retention
+from edge_agent.alerts.scene import NoScenes, Scenes
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
 from edge_agent.bridge.protocol import SOCKET_NAME
@@ -77,6 +78,9 @@ DRAIN_SECONDS = 2.0
 """Time for pending messages at the end: with the cameras' own two seconds, the agent ends within 5 s of SIGTERM."""
 SNAPSHOTS_FRACTION = 0.1
 """Of crops.keep_bytes: snapshots never push out those of alerts."""
+HIDING_SCORE = 0.2
+"""Of 563 faces of 16 px and more in 250 test pictures (street, elsewhere) the shipped detector finds 96.6 % from here
+on and 93.8 % from its own 0.62 on; what else it takes for a face is 7.5 % of the pictures, and is hidden in vain."""
 RECORD_SECONDS = 1.0
 """And what was found just now so long to be written; a disk that takes longer does not answer."""
 
@@ -185,6 +189,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 cameras.feeds[name],
                 pipeline,
                 collect_timelines(config, pipeline),
+                open_scenes(config),
                 pauses=pauses,
                 recorder=recorder,
                 results=results,
@@ -212,7 +217,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 reporter=reporter,
                 pictures=open_pictures(config.snapshots_folder, crops),
                 snapshots=Retention(config.snapshots_folder, keep_days=crops.keep_days, keep_bytes=snapshot_bytes),
-                open_detector=lambda: open_models(config, checked=True)[0],
+                open_detector=lambda: open_hiding_detector(config),
                 reload=reload,
             ),
             bridge=bridge,
@@ -359,6 +364,27 @@ def open_models(config: Config, *, checked: bool = False) -> tuple[FaceDetector,
     cv2.setNumThreads(1)
     detector = open_detector(config.faces, runtime=config.runtime, threads=config.threads, checked=checked)
     return detector, open_mask_classifier(config, checked=checked)
+
+
+def open_hiding_detector(config: Config) -> FaceDetector:
+    """Load a face detector that finds whatever may be a face, for pictures in which faces are hidden.
+
+    Raises:
+        ModelError: as `open_models`.
+    """
+    faces = config.faces
+    least = HIDING_SCORE if faces.min_score is None else min(faces.min_score, HIDING_SCORE)
+    faces = faces.model_copy(update={"min_score": least})
+    return open_detector(faces, runtime=config.runtime, threads=config.threads, checked=True)
+
+
+def open_scenes(config: Config) -> Scenes | NoScenes:
+    """What draws the scenes of a camera's alerts, with a detector of its own.
+
+    Raises:
+        ModelError: as `open_models`.
+    """
+    return Scenes(open_hiding_detector(config)) if config.crops.picture == "scene" else NoScenes()
 
 
 def open_mask_classifier(config: Config, *, checked: bool = False) -> MaskClassifier:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import queue
 
     from edge_agent.alerts.recorder import Recorder
+    from edge_agent.alerts.scene import NoScenes, Scenes
     from edge_agent.alerts.timeline import Timelines
     from edge_agent.camera.feed import CameraFeed
     from edge_agent.domain import Frame, Outcome, Person, Resolved
@@ -45,20 +46,21 @@ class FrameResult:
 
 
 class Worker:
-    """Takes the newest frames of one camera through its pipeline. Pipeline and timelines are its thread's alone."""
+    """Takes the newest frames of one camera through its pipeline; that, timelines and scenes are its thread's alone."""
 
     def __init__(
         self,
         feed: CameraFeed,
         pipeline: Pipeline,
         timelines: Timelines,
+        scenes: Scenes | NoScenes,
         *,
         pauses: Pauses,
         recorder: Recorder,
         results: queue.SimpleQueue[FrameResult],
     ) -> None:
         """Take the parts; nothing happens before `start`. `results` is read by the main thread."""
-        self._feed, self._pipeline, self._timelines = feed, pipeline, timelines
+        self._feed, self._pipeline, self._timelines, self._scenes = feed, pipeline, timelines, scenes
         self._pauses, self._recorder, self._results = pauses, recorder, results
         self._glance_at = float("-inf")
         feed.convert_only_what_is_due(self._due_at)
@@ -120,7 +122,10 @@ class Worker:
         outcome = self._pipeline.process(frame)
         self._timelines.observe(outcome)
         for alert in outcome.alerts:
-            self._recorder.record_alert(alert, self._timelines.up_to(alert, at=frame.taken_at))
+            timeline = self._timelines.up_to(alert, at=frame.taken_at)
+            # Now, for the frame is gone soon, and with the others hidden, for the queue of a disk that hangs is long.
+            scene = self._scenes.draw(frame, alert.verdict.track.id, tracks=outcome.tracks)
+            self._recorder.record_alert(alert, timeline, scene=scene)
         self._record_resolved(outcome.resolved)
         self._record_people(outcome.people)
         return outcome

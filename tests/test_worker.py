@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from edge_agent.alerts.crops import Crops
+from edge_agent.alerts.scene import NoScenes
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
 from edge_agent.camera.cameras import Cameras
@@ -58,11 +59,13 @@ class Recorder:
 
     def __init__(self) -> None:
         self.alerts: list[Any] = []
+        self.scenes: list[bytes | None] = []
         self.resolved: list[Any] = []
         self.people: list[Person] = []
 
-    def record_alert(self, alert: Any, timeline: Any) -> None:
+    def record_alert(self, alert: Any, timeline: Any, *, scene: bytes | None) -> None:
         self.alerts.append((alert, timeline))
+        self.scenes.append(scene)
 
     def record_resolved(self, resolved: Any, later: Any) -> None:
         self.resolved.append((resolved, later))
@@ -97,6 +100,7 @@ def a_worker(folder: Path, feed: Any, **parts: Any) -> tuple[Worker, queue.Simpl
     known = {
         "pipeline": Alerting(),
         "timelines": Timelines(violation_llr=6.8, compliant_llr=-2.3, margin_fraction=0.4),
+        "scenes": NoScenes(),
         "pauses": Pauses(folder / "pauses.json", at=0.0, when=NOON),
         "recorder": Recorder(),
         "results": given,
@@ -123,6 +127,19 @@ def test_every_frame_is_given_and_what_is_found_is_recorded_with_how_the_evidenc
     assert [given.get().frame.taken_at for _ in range(given.qsize())] == [0.0, 0.1, 0.2]
     ((_, timeline),) = recorder.alerts
     assert (timeline.violation_llr, timeline.compliant_llr) == (6.8, -2.3)
+
+
+def test_the_scene_of_an_alert_is_drawn_of_the_frame_that_alerts(tmp_path):
+    class Drawn:
+        def draw(self, frame: Frame, track: int, *, tracks: Any) -> bytes:
+            return f"{frame.taken_at} {track} {len(tracks)}".encode()
+
+    recorder = Recorder()
+    worker, _ = a_worker(tmp_path, Frames(frames(3)), recorder=recorder, scenes=Drawn())
+
+    run(worker)
+
+    assert recorder.scenes == [b"0.0 1 0"]
 
 
 def test_a_pause_resolves_what_was_alerted_at_once_and_not_when_it_is_over(tmp_path):

@@ -22,7 +22,13 @@ MARGIN_FRACTION = 0.25
 CELLS = 4
 
 
-def without_faces(image: Image, faces: Iterable[Box], *, except_for: Box | None = None) -> Image:
+def without_faces(
+    image: Image,
+    faces: Iterable[Box],
+    *,
+    except_for: Box | None = None,
+    margin_fraction: float = MARGIN_FRACTION,
+) -> Image:
     """Copy a picture (BGR, uint8) with these faces as a mosaic that cannot be undone.
 
     What lies in `except_for` stays as it is, also where a hidden face overlaps it.
@@ -30,7 +36,7 @@ def without_faces(image: Image, faces: Iterable[Box], *, except_for: Box | None 
     height_px, width_px = image.shape[:2]
     changed = image.copy()
     for face in faces:
-        x1, y1, x2, y2 = face.grown(MARGIN_FRACTION).clipped(width_px=width_px, height_px=height_px).as_ints()
+        x1, y1, x2, y2 = face.grown(margin_fraction).clipped(width_px=width_px, height_px=height_px).as_ints()
         if x2 > x1 and y2 > y1:
             # From the picture as it was: one mosaic over another would be a finer one.
             cells = cv2.resize(image[y1:y2, x1:x2], (CELLS, CELLS), interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""Crops: how is the picture behind an alert kept, complete or not at all?"""
+"""Crops: how are the pictures behind an alert kept, complete or not at all?"""
 
 from __future__ import annotations
 
@@ -25,17 +25,26 @@ if TYPE_CHECKING:
 # Faces of people: not for everybody on the machine.
 FILE_MODE = 0o640
 # The id of an alert, and what was done to the picture. A folder may hold a person's own pictures, too.
-CROP_NAME = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.jpg(\.age)?\Z")
+CROP_NAME = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.scene)?\.jpg(\.age)?\Z")
 
 
 def find_crop(folder: Path, alert_id: str) -> Path | None:
-    """Find the picture of an alert, encrypted or not; None where none is kept, or where this is no id of an alert."""
-    names = [f"{alert_id}.jpg", f"{alert_id}.jpg.age"]
+    """Find the crop of an alert, encrypted or not; None where none is kept, or where this is no id of an alert."""
+    return _find(folder, f"{alert_id}.jpg")
+
+
+def find_scene(folder: Path, alert_id: str) -> Path | None:
+    """Find the scene of an alert, encrypted or not; None as with crops."""
+    return _find(folder, f"{alert_id}.scene.jpg")
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    names = [name, f"{name}.age"]
     return next((folder / name for name in names if CROP_NAME.match(name) and (folder / name).exists()), None)
 
 
 class Crops:
-    """A folder of crops, one JPEG for an alert, named by its id. Written by one thread."""
+    """A folder of crops and scenes, a JPEG each for an alert, named by its id. Written by one thread."""
 
     def __init__(
         self, folder: Path, *, jpeg_quality: int, keep_free_bytes: int = 0, encryption: Encryption | None = None
@@ -56,9 +65,20 @@ class Crops:
         Raises:
             CropError: it cannot be encoded or written; nothing is left behind.
         """
+        return self._keep(f"{alert_id}.jpg", self._encoded(cutout))
+
+    def save_scene(self, alert_id: str, scene: bytes) -> Crop:
+        """Keep the scene of an alert, a JPEG, likewise.
+
+        Raises:
+            CropError: it cannot be written; nothing is left behind.
+        """
+        return self._keep(f"{alert_id}.scene.jpg", scene)
+
+    def _keep(self, name: str, jpeg: bytes) -> Crop:
         # Encrypted in memory: what may not be seen was never on the disk.
-        content = self._encryption.encrypt(self._encoded(cutout))
-        path = self.folder.absolute() / f"{alert_id}.jpg{self._encryption.suffix}"
+        content = self._encryption.encrypt(jpeg)
+        path = self.folder.absolute() / f"{name}{self._encryption.suffix}"
         try:
             make_folder(self.folder)
             self._leave_room(len(content))

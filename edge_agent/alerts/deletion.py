@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_agent.alerts.crops import find_crop
+from edge_agent.alerts.crops import find_crop, find_scene
 from edge_agent.errors import CommandError, CropError
 from edge_agent.host.atomic_files import sync_folder
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def delete_alert(alert_id: str, *, history: AlertHistory, crops_folder: Path, publishes_crops: bool) -> bool:
-    """Remove the crop of an alert and what the history knows of it; False where that has no such alert.
+    """Remove the pictures of an alert and what the history knows of it; False where that has no such alert.
 
     `publishes_crops`: the crop of an alert is sent with it, and so stays while its alert is pending.
 
     Raises:
         CommandError: the crop is still to be sent, and so nothing was removed.
-        CropError: the crop cannot be removed; the history still knows of it.
-        UnavailableError: the history takes nothing; the crop is gone.
+        CropError: a picture cannot be removed; the history still knows of it.
+        UnavailableError: the history takes nothing; the pictures are gone.
     """
     if history.entry(alert_id) is None:
         return False
@@ -30,14 +30,15 @@ def delete_alert(alert_id: str, *, history: AlertHistory, crops_folder: Path, pu
         raise CommandError(
             "the crop of this alert still waits to be sent (mqtt.publish_crops); delete it once the broker has it"
         )
-    # The crop first: what remains when the power goes in between can be found, and deleted again.
-    crop = find_crop(crops_folder, alert_id)
-    if crop is not None:
+    # The pictures first: what remains when the power goes in between can be found, and deleted again.
+    for picture in (find_scene(crops_folder, alert_id), find_crop(crops_folder, alert_id)):
+        if picture is None:
+            continue
         try:
-            crop.unlink(missing_ok=True)
+            picture.unlink(missing_ok=True)
             sync_folder(crops_folder)
         except OSError as error:
             raise CropError(
-                f"{crop}: cannot be removed: {error.strerror}; the agent needs write access to {crops_folder}"
+                f"{picture}: cannot be removed: {error.strerror}; the agent needs write access to {crops_folder}"
             ) from error
     return history.remove(alert_id)

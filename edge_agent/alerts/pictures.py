@@ -22,6 +22,9 @@ class NoPictures:
     def keep_reading(self, _picture_id: str, _reading: Reading) -> None:
         """Keep nothing."""
 
+    def keep_scene(self, _picture_id: str, _scene: bytes) -> None:
+        """Keep nothing."""
+
     def keep_frame(self, _picture_id: str, _frame: Frame, *, faces: Iterable[Box]) -> None:
         """Keep nothing."""
 
@@ -47,6 +50,14 @@ class FacePictures:
             cutout = without_faces(cutout, reading.bystanders, except_for=face)
         return self._crops.save(picture_id, cutout)
 
+    def keep_scene(self, picture_id: str, scene: bytes) -> Crop:
+        """Keep the scene of an alert, a JPEG in which others are hidden already.
+
+        Raises:
+            CropError: it cannot be written; nothing is left behind.
+        """
+        return self._crops.save_scene(picture_id, scene)
+
     def keep_frame(self, picture_id: str, frame: Frame, *, faces: Iterable[Box]) -> Crop:
         """Keep a whole frame. It belongs to no alert, so everybody in it is a bystander.
 
@@ -68,7 +79,7 @@ def open_pictures(folder: Path, config: CropsConfig) -> Pictures:
     match config.picture:
         case "none":
             return NoPictures()
-        case "face":
+        case "face" | "scene":
             crops = Crops(
                 folder,
                 jpeg_quality=config.jpeg_quality,

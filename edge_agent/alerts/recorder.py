@@ -41,7 +41,8 @@ RETRY_SECONDS = 1.0
 SWEEP_SECONDS = 600.0
 """Crops and entries beyond their age or number are removed this often."""
 MOST_QUEUED = 200
-"""Each with its cutout, a megabyte at most; a disk that has not answered for so many alerts hangs."""
+"""Each with its cutout, a megabyte at most, and its scene, a tenth of that; a disk that has not answered for so many
+alerts hangs."""
 STUCK_SECONDS = 10.0
 """A disk answers well within this, also a slow card that cleans up."""
 
@@ -52,6 +53,7 @@ log = logging.getLogger(__name__)
 class _NewAlert:
     alert: Alert
     timeline: Timeline
+    scene: bytes | None
     kind: Kind = "alert"
 
 
@@ -122,9 +124,9 @@ class Recorder:
         """Begin to record."""
         self._thread.start()
 
-    def record_alert(self, alert: Alert, timeline: Timeline) -> None:
-        """Make an alert durable, with its crop and what led to it."""
-        self._queue(_NewAlert(alert, timeline))
+    def record_alert(self, alert: Alert, timeline: Timeline, *, scene: bytes | None) -> None:
+        """Make an alert durable, with its crop, what led to it, and its scene (JPEG) where one is wanted."""
+        self._queue(_NewAlert(alert, timeline, scene))
 
     def record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...]) -> None:
         """Make durable what became of an alert, and what was read since."""
@@ -224,7 +226,7 @@ class Recorder:
     def _record(self, job: _Event) -> None:
         match job:
             case _NewAlert():
-                self._record_alert(job.alert, job.timeline)
+                self._record_alert(job.alert, job.timeline, job.scene)
             case _NewResolution():
                 self._record_resolved(job.resolved, job.later)
             case _NewFigures():
@@ -256,10 +258,12 @@ class Recorder:
             )
             self._store.put(message, sent_until(period.period, int(period.end.timestamp())))
 
-    def _record_alert(self, alert: Alert, timeline: Timeline) -> None:
+    def _record_alert(self, alert: Alert, timeline: Timeline, scene: bytes | None) -> None:
         # Crop first: a row in the outbox must never point at a file that a power
-        # cut kept from being written.
+        # cut kept from being written. And what has a row can be deleted by a person.
         crop, crop_error = self._save_crop(alert)
+        if scene is not None:
+            self._save_scene(alert, scene)
         message = self._sender.alert(
             alert,
             sequence=self._store.next_sequence("alert"),
@@ -312,6 +316,12 @@ class Recorder:
             self._is_without_crops = True
             log.warning("alert published without its crop: %s", error)
             return None, str(error)
+
+    def _save_scene(self, alert: Alert, scene: bytes) -> None:
+        try:
+            self._pictures.keep_scene(alert.id, scene)
+        except CropError as error:
+            log.warning("alert kept without its scene: %s", error)
 
     def _keep_crop(self, alert: Alert) -> Crop | None:
         crop = self._pictures.keep_reading(alert.id, alert.verdict.best)

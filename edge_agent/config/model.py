@@ -468,7 +468,11 @@ class CropsConfig(_Section):
     dir: FilePath | None = Field(None, description="Where crops are kept; empty: 'crops' in state_dir")
     margin_fraction: float = Field(0.4, ge=0.0, le=3.0, description="Margin around the face, as a share of its size")
     jpeg_quality: int = Field(90, ge=10, le=100, description="JPEG quality of crops")
-    picture: Literal["face", "none"] = Field("face", description="face: keep a crop of each alert; none: no picture")
+    picture: Literal["face", "scene", "none"] = Field(
+        "face",
+        description="face: keep a crop of each alert; scene: also the whole frame, all other faces hidden, which shows "
+        "more of people and place: docs/privacy.md; none: no picture",
+    )
     blur_bystanders: bool = Field(True, description="Make the faces of other people in a crop unrecognisable")
     encrypt_for: tuple[Annotated[str, AfterValidator(_public_key)], ...] = Field(
         (), description="Encrypt pictures so that only the owners of these age public keys can open them"

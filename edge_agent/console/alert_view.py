@@ -1,10 +1,10 @@
-"""Alert view: what does an alert of the history look like to programs and pages, and where is its picture?"""
+"""Alert view: what does an alert of the history look like to programs and pages, and where are its pictures?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from edge_agent.alerts.crops import find_crop
+from edge_agent.alerts.crops import find_crop, find_scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from edge_agent.alerts.history import HistoryEntry
 
 CropState: TypeAlias = Literal["there", "encrypted", "gone", "none"]
+SceneState: TypeAlias = Literal["there", "encrypted", "none"]
 
 ALERT_ID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 TIMELINE_DIGITS = 4
 
 
 def alert_as_json(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
-    """An alert in a list. Looks at the disk for its crop."""
+    """An alert in a list. Looks at the disk for its pictures."""
     message, resolved = entry.message, entry.resolved
     return {
         "id": entry.id,
@@ -34,6 +35,7 @@ def alert_as_json(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
         "is_false_alarm": entry.is_false_alarm,
         "resolved": {key: resolved[key] for key in ("when", "reason", "duration_seconds")} if resolved else None,
         "crop": crop_state(entry, crops_folder),
+        "scene": scene_state(entry, crops_folder),
     }
 
 
@@ -59,8 +61,16 @@ def alert_in_detail(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
 
 
 def crop_state(entry: HistoryEntry, crops_folder: Path) -> CropState:
-    """Whether the picture of an alert is still there."""
+    """Whether the crop of an alert is still there."""
     file = find_crop(crops_folder, entry.id)
     if file is None:
         return "gone" if entry.message["crop"] else "none"
+    return "encrypted" if file.suffix == ".age" else "there"
+
+
+def scene_state(entry: HistoryEntry, crops_folder: Path) -> SceneState:
+    """Whether the scene of an alert is there; whether there ever was one, nothing says."""
+    file = find_scene(crops_folder, entry.id)
+    if file is None:
+        return "none"
     return "encrypted" if file.suffix == ".age" else "there"

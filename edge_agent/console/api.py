@@ -2,7 +2,8 @@
 
 # FastAPI reads the annotations at run time: they stand as they are, not as text.
 
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -10,7 +11,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response, Se
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyCookie, HTTPBearer
 
-from edge_agent.alerts.crops import find_crop
+from edge_agent.alerts.crops import find_crop, find_scene
 from edge_agent.alerts.history import Review
 from edge_agent.alerts.people import By, grouped, values_of
 from edge_agent.bridge.protocol import ChangeReply
@@ -218,6 +219,18 @@ class Api:
             tags=["alerts"],
         )
         add(
+            "/alerts/{alert_id}/scene",
+            self.scene,
+            methods=["GET"],
+            response_class=Response,
+            responses={
+                **problems(_404="No such alert, or it has no scene"),
+                **bytes_of("image/jpeg", "application/octet-stream", description="A JPEG, or encrypted by age"),
+            },
+            summary="The scene of an alert: the whole frame, all other faces hidden",
+            tags=["alerts"],
+        )
+        add(
             "/alerts/{alert_id}/review",
             self.review,
             methods=["PUT"],
@@ -332,11 +345,15 @@ class Api:
         download: Annotated[bool, Query(description="Have a browser save it")] = False,
     ) -> Response:
         """The JPEG, or the file that age has encrypted."""
-        kind, content = _known(await self._context.worker.do(self._crop, alert_id))
-        is_sealed = kind != "image/jpeg"
-        name = f"{alert_id}.jpg{'.age' if is_sealed else ''}"
-        saved = {"Content-Disposition": f'attachment; filename="{name}"'} if download or is_sealed else {}
-        return Response(content, media_type=kind, headers=saved)
+        return _picture(_known(await self._context.worker.do(self._read, find_crop, alert_id)), download=download)
+
+    async def scene(
+        self,
+        alert_id: AlertId,
+        download: Annotated[bool, Query(description="Have a browser save it")] = False,
+    ) -> Response:
+        """Kept where crops.picture is `scene`: the JPEG, or the file that age has encrypted."""
+        return _picture(_known(await self._context.worker.do(self._read, find_scene, alert_id)), download=download)
 
     async def review(self, alert_id: AlertId, request: schemas.ReviewRequest) -> Response:
         """`edge-agent alerts export` makes a data set of reviewed alerts."""
@@ -397,21 +414,31 @@ class Api:
         entry = self._context.history.entry(alert_id)
         return alert_in_detail(entry, self._context.crops_folder) if entry else None
 
-    def _crop(self, alert_id: str) -> tuple[str, bytes] | None:
+    def _read(
+        self, find: Callable[[pathlib.Path, str], pathlib.Path | None], alert_id: str
+    ) -> tuple[str, bytes] | None:
         if self._context.history.entry(alert_id) is None:
             return None
-        file = find_crop(self._context.crops_folder, alert_id)
+        file = find(self._context.crops_folder, alert_id)
         if file is None:
             return None
         try:
-            content = file.read_bytes()
+            return file.name, file.read_bytes()
         except OSError:
             return None
-        return ("application/octet-stream" if file.suffix == ".age" else "image/jpeg"), content
 
     def _in_list(self, alert_id: str) -> Mapping[str, Any] | None:
         entry = self._context.history.entry(alert_id)
         return alert_as_json(entry, self._context.crops_folder) if entry else None
+
+
+def _picture(file: tuple[str, bytes], *, download: bool) -> Response:
+    """Answer with a picture; an encrypted one shows no browser anything, and is saved."""
+    name, content = file
+    is_encrypted = name.endswith(".age")
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'} if download or is_encrypted else {}
+    kind = "application/octet-stream" if is_encrypted else "image/jpeg"
+    return Response(content, media_type=kind, headers=headers)
 
 
 def _check(reply: ChangeReply) -> None:

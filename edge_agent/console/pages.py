@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from edge_agent.alerts.people import as_csv, beginning_of, following, grouped
 from edge_agent.console import charts
-from edge_agent.console.alert_view import crop_state
+from edge_agent.console.alert_view import crop_state, scene_state
 from edge_agent.domain import COUNTED_AS, LABELS, timestamp
 from edge_agent.messages.counts import PeopleCounts
 from edge_agent.vision.annotation import WORDS
@@ -283,6 +283,7 @@ def _one(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
         "resolved": _resolution_in_words(entry),
         "seen_before": f"{max(seen_seconds, 0):.1f} s",
         "face_size": f"{box_width} x {box_height} px of {frame_width} x {frame_height}",
+        "scene": scene_state(entry, crops_folder),
         # Sorts by camera and time in a folder of many.
         "crop_name": f"{entry.camera}_{entry.when.astimezone():%Y-%m-%d_%H-%M-%S}_{entry.label}{suffix}",
         "chart": charts.timeline_chart(

@@ -98,6 +98,9 @@ class Alert(_Answer):
     crop: Literal["there", "encrypted", "gone", "none"] = Field(
         description="The picture; `gone`: removed by age or size, `none`: none was kept"
     )
+    scene: Literal["there", "encrypted", "none"] = Field(
+        description="The whole frame with all other faces hidden; `none`: none is kept (crops.picture)"
+    )
 
 
 class TimelinePoint(_Answer):

@@ -47,6 +47,17 @@ def test_crops_are_not_for_everybody_on_the_machine(tmp_path, cutout):
     assert not stat.S_IMODE(Path(crop.file).stat().st_mode) & stat.S_IRWXO
 
 
+def test_a_scene_lies_beside_its_crop_with_the_same_permissions(tmp_path, cutout):
+    crops = Crops(tmp_path, jpeg_quality=90)
+    crop = crops.save(ALERT_ID, cutout)
+
+    scene = crops.save_scene(ALERT_ID, b"a JPEG")
+
+    assert scene.file == str(tmp_path / f"{ALERT_ID}.scene.jpg")
+    assert Path(scene.file).read_bytes() == b"a JPEG"
+    assert stat.S_IMODE(Path(scene.file).stat().st_mode) == stat.S_IMODE(Path(crop.file).stat().st_mode)
+
+
 def test_lower_quality_makes_smaller_files(tmp_path, cutout):
     fine = Crops(tmp_path, jpeg_quality=95).save(ALERT_ID, cutout)
     coarse = Crops(tmp_path, jpeg_quality=20).save(ALERT_ID, cutout)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_agent.alerts.crops import find_crop
+from edge_agent.alerts.crops import find_crop, find_scene
 from edge_agent.alerts.deletion import delete_alert
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.store import AlertStore
@@ -46,12 +46,16 @@ def delete(history: AlertHistory, tmp_path: Path, alert_id: str = ALERT) -> bool
 @pytest.mark.parametrize("suffix", [".jpg", ".jpg.age"])
 def test_the_picture_and_what_is_known_of_it_go(history, tmp_path, suffix):
     crop, another = a_crop(tmp_path, ALERT + suffix), a_crop(tmp_path, an_id(2) + suffix)
+    scene, another_scene = (a_crop(tmp_path, f"{one}.scene{suffix}") for one in (ALERT, an_id(2)))
     assert find_crop(tmp_path / "crops", ALERT) == crop
+    assert find_scene(tmp_path / "crops", ALERT) == scene
 
     assert delete(history, tmp_path)
 
     assert not crop.exists()
+    assert not scene.exists()
     assert another.exists()
+    assert another_scene.exists()
     assert [entry.message["sequence"] for entry in history.find()] == [2]
     assert not delete(history, tmp_path)
 
@@ -94,4 +98,5 @@ def test_what_is_no_id_of_an_alert_leads_to_no_file(history, tmp_path, nasty):
     a_crop(tmp_path, f"../{'secret.jpg'}")
 
     assert find_crop(tmp_path / "crops", nasty) is None
+    assert find_scene(tmp_path / "crops", nasty) is None
     assert not delete(history, tmp_path, nasty)

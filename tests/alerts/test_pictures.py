@@ -90,10 +90,21 @@ def test_everybody_in_a_whole_frame_is_a_bystander(tmp_path):
     assert np.abs(shown[42:58, 42:58].astype(int) - frame.image[42:58, 42:58]).mean() > 30
 
 
+def test_an_encrypted_scene_lies_open_nowhere(tmp_path, owner):
+    pictures = open_pictures(tmp_path, CropsConfig(picture="scene", encrypt_for=[str(owner.to_public())]))
+
+    scene = pictures.keep_scene(ALERT_ID, b"a JPEG")
+
+    assert scene is not None
+    assert [file.name for file in tmp_path.iterdir()] == [f"{ALERT_ID}.scene.jpg.age"]
+    assert pyrage.decrypt(Path(scene.file).read_bytes(), [owner]) == b"a JPEG"
+
+
 def test_no_picture_at_all_is_kept_where_none_is_wanted(tmp_path):
     pictures = open_pictures(tmp_path / "crops", CropsConfig(picture="none"))
 
     assert pictures.keep_reading(ALERT_ID, a_reading(())) is None
+    assert pictures.keep_scene(ALERT_ID, b"a JPEG") is None
     assert pictures.keep_frame(ALERT_ID, Frame("door", 0, noise(20, 20), 0.0, NOON), faces=[]) is None
     assert not (tmp_path / "crops").exists()
 

@@ -56,10 +56,10 @@ class Recording:
     def _wake(self) -> None:
         self.woken += 1
 
-    def alert(self, count: int = 1) -> list[Alert]:
+    def alert(self, count: int = 1, *, scene: bytes | None = None) -> list[Alert]:
         alerts = [replace(an_alert(), id=uuid7(datetime.now(timezone.utc))) for _ in range(count)]
         for alert in alerts:
-            self.recorder.record_alert(alert, TIMELINE)
+            self.recorder.record_alert(alert, TIMELINE, scene=scene)
         return alerts
 
     def resolve(self, alert: Alert) -> None:
@@ -275,6 +275,29 @@ def wait_until(is_so: Any) -> None:
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_scene_is_kept_beside_the_crop_and_named_in_no_message(store, tmp_path):
+    recording = Recording(store, tmp_path)
+    (alert,) = recording.alert(scene=b"a JPEG")
+
+    (message,) = recording.finish()
+
+    assert (tmp_path / "crops" / f"{alert.id}.scene.jpg").read_bytes() == b"a JPEG"
+    assert f"{alert.id}.scene" not in str(message)
+
+
+def test_a_scene_that_cannot_be_kept_costs_neither_alert_nor_crop(store, tmp_path, caplog):
+    recording = Recording(store, tmp_path)
+    (alert,) = recording.alert(scene=b"a JPEG")
+    # A file cannot replace a folder.
+    (tmp_path / "crops" / f"{alert.id}.scene.jpg").mkdir(parents=True)
+
+    (message,) = recording.finish()
+
+    assert message["crop"]["file"].endswith(f"{alert.id}.jpg")
+    assert "without its scene" in caplog.text
+    assert not recording.recorder.is_without_crops
 
 
 def test_counts_are_sent_once(store, tmp_path):

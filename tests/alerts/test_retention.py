@@ -32,6 +32,11 @@ def crops_in(folder):
     return {file.name for file in folder.glob("*.jpg*")}
 
 
+def put_scene(folder, crop):
+    """The scene of the same alert, as large and as old."""
+    return Path(shutil.copy2(folder / crop, folder / crop.replace(".jpg", ".scene.jpg"))).name
+
+
 def plan(crops, *, keep_days=30.0, keep_bytes=1000, waiting=frozenset(), missing_bytes=0):
     removals = plan_removals(
         crops, now=NOW, keep_days=keep_days, keep_bytes=keep_bytes, waiting=waiting, missing_bytes=missing_bytes
@@ -155,6 +160,15 @@ def test_a_crop_for_a_public_key_ages_like_any_other(tmp_path):
     (tmp_path / name).rename(tmp_path / f"{name}.age")
 
     assert [crop.name for crop in sweep(tmp_path)] == [f"{name}.age"]
+
+
+def test_a_scene_ages_and_counts_like_a_crop(tmp_path):
+    old, new = put_crop(tmp_path, age_days=31), put_crop(tmp_path, size_bytes=400)
+    old_scene, new_scene = put_scene(tmp_path, old), put_scene(tmp_path, new)
+
+    assert {crop.name for crop in sweep(tmp_path)} == {old, old_scene}
+    assert crops_in(tmp_path) == {new, new_scene}
+    assert len(sweep(tmp_path, keep_bytes=700)) == 1
 
 
 def test_crops_give_way_until_enough_of_the_disk_is_free(tmp_path):

@@ -144,8 +144,15 @@ class Served:
         """Have a camera see this."""
         self.bridge.record_frame(Frame(camera, index, image, at, NOON), outcome or somebody())
 
-    def keep_alert(self, *, camera: str = "door", crop: bytes | None = None, is_pending: bool = False) -> str:
-        """Have an alert in the history, with its crop where one is given; the broker has acknowledged it or not."""
+    def keep_alert(
+        self,
+        *,
+        camera: str = "door",
+        crop: bytes | None = None,
+        scene: bytes | None = None,
+        is_pending: bool = False,
+    ) -> str:
+        """Have an alert in the history, with the pictures that are given; the broker has acknowledged it or not."""
         alert_id = uuid7(datetime.now(timezone.utc))
         picture: dict[str, Any] = {"crop": None, "crop_error": "no picture is kept"}
         if crop is not None:
@@ -153,6 +160,8 @@ class Served:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{alert_id}.jpg").write_bytes(crop)
             picture = {"crop": {"file": str(folder / f"{alert_id}.jpg"), "sha256": "0" * 64, "bytes": len(crop)}}
+        if scene is not None:
+            (self.config.crops_folder / f"{alert_id}.scene.jpg").write_bytes(scene)
         points = (
             TimelinePoint(-0.5, 1.5, "without_mask", 0.9, 0.8),
             TimelinePoint(0.0, 7.0, "without_mask", 0.99, 1.0),

@@ -159,6 +159,35 @@ def test_a_crop_that_is_still_to_be_sent_is_not_deleted(console, ask):
     assert ask.get(f"/api/v1/alerts/{alert_id}/crop").status_code == 200
 
 
+def test_a_scene_is_shown_where_one_is_kept_and_goes_with_its_alert(console, ask):
+    plain, alert_id = console.keep_alert(crop=jpeg()), console.keep_alert(crop=jpeg(), scene=b"a JPEG")
+
+    scene = ask.get(f"/api/v1/alerts/{alert_id}/scene")
+    saved = ask.get(f"/api/v1/alerts/{alert_id}/scene?download=true")
+
+    assert [one["scene"] for one in ask.get("/api/v1/alerts").json()["alerts"]] == ["there", "none"]
+    assert (scene.content, scene.headers["content-type"]) == (b"a JPEG", "image/jpeg")
+    assert saved.headers["content-disposition"] == f'attachment; filename="{alert_id}.scene.jpg"'
+    assert ask.get(f"/api/v1/alerts/{plain}/scene").status_code == 404
+    with console.client() as browser:
+        assert f"/api/v1/alerts/{alert_id}/scene" in browser.get(f"/alerts/{alert_id}").text
+        assert "The scene" not in browser.get(f"/alerts/{plain}").text
+    assert ask.delete(f"/api/v1/alerts/{alert_id}").status_code == 204
+    assert [file.name for file in console.config.crops_folder.iterdir()] == [f"{plain}.jpg"]
+
+
+def test_an_encrypted_scene_is_saved_and_not_shown(console, ask):
+    alert_id = console.keep_alert(crop=jpeg(), scene=b"a JPEG")
+    folder = console.config.crops_folder
+    (folder / f"{alert_id}.scene.jpg").rename(folder / f"{alert_id}.scene.jpg.age")
+
+    scene = ask.get(f"/api/v1/alerts/{alert_id}/scene")
+
+    assert ask.get(f"/api/v1/alerts/{alert_id}").json()["scene"] == "encrypted"
+    assert scene.headers["content-disposition"].endswith('.scene.jpg.age"')
+    assert '<img class="scene"' not in ask.get(f"/alerts/{alert_id}").text
+
+
 @pytest.mark.parametrize("state", ["none", "gone", "encrypted"])
 def test_an_alert_without_a_picture_to_show_says_so(console, ask, state):
     alert_id = console.keep_alert(crop=None if state == "none" else jpeg())

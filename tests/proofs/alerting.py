@@ -96,7 +96,7 @@ def alert_for(recorder: Recorder, seconds: float) -> None:
             continue
         number += 1
         alert = an_alert_now(number)
-        recorder.record_alert(alert, TIMELINE)
+        recorder.record_alert(alert, TIMELINE, scene=None)
         if number % 3 == 0:
             track, when = alert.verdict.track, alert.when
             recorder.record_resolved(Resolved(alert.id, track, "without_mask", "left", when, when, 1.0), ())

@@ -1,0 +1,80 @@
+"""Scene: what was around the person of an alert, without the face of anybody else?
+
+Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import cv2
+import numpy as np
+
+from edge_agent.alerts.anonymise import without_faces
+from edge_agent.domain import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_agent.domain import Face, Frame, Image, Track
+
+LONG_SIDE_PX = 960
+"""Who stands where, and what the place looks like, shows at this size; the crop has the face in full."""
+JPEG_QUALITY = 80
+"""About 100 kB a scene."""
+HEAD_MARGIN_FRACTION = 0.5
+"""Around a crop's bystander a part of a head shows; around a scene's the whole of it, hair and hat included."""
+SAME_FACE_OVERLAP = 0.3
+"""A second detection that overlaps a face by more (IoU) is that face; of two people, rarely."""
+
+
+class Detector(Protocol):
+    """What finds the faces to hide."""
+
+    def detect(self, image: Image) -> list[Face]:
+        """Find the faces of a BGR picture, in its pixels."""
+        ...
+
+
+class NoScenes:
+    """Shows nothing of the scene."""
+
+    def draw(self, _frame: Frame, _track: int, *, tracks: Sequence[Track]) -> None:
+        """Draw nothing."""
+
+
+class Scenes:
+    """Draws scenes. Owned by one thread."""
+
+    def __init__(self, detector: Detector) -> None:
+        """`detector` is to find more than alerts need: whatever may be a face is hidden."""
+        self._detector = detector
+
+    def draw(self, frame: Frame, track: int, *, tracks: Sequence[Track]) -> bytes:
+        """Give the whole frame as JPEG, scaled down; `track` is the one face of the `tracks` in it that stays visible.
+
+        All other tracks are hidden, whatever keeps them from alerts, and all else that may be a face.
+        """
+        own = next(one.face.box for one in tracks if one.id == track)
+        others = [one.face.box for one in tracks if one.id != track]
+        perhaps = [face.box for face in self._detector.detect(frame.image)]
+        others += [box for box in perhaps if box.overlap(own) < SAME_FACE_OVERLAP]
+        scale = min(LONG_SIDE_PX / max(frame.width_px, frame.height_px), 1.0)
+        size = round(frame.width_px * scale), round(frame.height_px * scale)
+        image = frame.image
+        if scale < 1.0:
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        hidden = without_faces(
+            image,
+            [_scaled(box, scale) for box in others],
+            except_for=_scaled(own, scale),
+            margin_fraction=HEAD_MARGIN_FRACTION,
+        )
+        done, content = cv2.imencode(".jpg", hidden, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not done:
+            raise RuntimeError(f"a picture of shape {hidden.shape} cannot be encoded as JPEG")
+        return content.tobytes()
+
+
+def _scaled(box: Box, scale: float) -> Box:
+    return Box(box.x1 * scale, box.y1 * scale, box.x2 * scale, box.y2 * scale)
