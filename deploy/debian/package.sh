@@ -38,9 +38,9 @@ gather() {
         --target "$library" --python-platform "$machine-manylinux_2_31" --python-version "$for_python" "$@"
     # Commands of the libraries, which would start this machine's Python; and no name of this machine.
     rm -rf "${library:?}/bin" "$library/.lock"
-    find "$library" \( -path '*.dist-info/direct_url.json' -o -path '*.dist-info/uv_cache.json' \) -delete
+    find "$library" \( -path '*.dist-info/direct_url.json' -o -path '*.dist-info/uv_cache.json' -o -name .gitignore \) -delete
     find "$library" -path '*.dist-info/RECORD' \
-        -exec sed -i '/direct_url\.json/d; /uv_cache\.json/d; /^\.\.\/\.\.\/bin\//d' {} +
+        -exec sed -i '/direct_url\.json/d; /uv_cache\.json/d; /^\.\.\/\.\.\/bin\//d; /\.gitignore,/d' {} +
 }
 
 # pack CONTROL POSTINST PRERM POSTRM CONFFILES: write dist/PACKAGE_VERSION_ARCHITECTURE.deb of what is in $root, for the
