@@ -104,13 +104,14 @@ def choose(
     """
     stated_way = _stated_way(network, stated)
     stated_outputs = _stated_outputs(network, stated)
-    known = {label for label in labels if label is not None}
+    seen = {label for label in labels if label is not None}
+    orders = orders_of(network, seen) if stated_outputs is None else _reorders(stated_outputs)
+    # Pictures of a label that the network lacks show nothing.
+    labels = [label if orders and label in orders[0] else None for label in labels]
+    known = seen & set(labels)
     labelled = sum(label is not None for label in labels)
     if labelled < FEWEST_LABELLED or len(known) < 2:  # noqa: PLR2004  (one label alone distinguishes nothing)
         return _untried(network, stated, stated_way, stated_outputs)
-    orders = orders_of(network, known) if stated_outputs is None else _reorders(stated_outputs)
-    if not orders:
-        raise ConfigError(_ask_for_labels(network))
     ways = [way for way in dict.fromkeys((stated_way, *_ways(network))) if way.channels == network.channels]
     resampling = stated.resampling or network.resampling
     trials = try_all(network, ways, orders, pictures[resampling or "area"], labels)
@@ -248,18 +249,12 @@ def _preferred(network: Network, allowed: Sequence[Trial]) -> Trial:
             network.colours not in {None, one.way.colours},
             network.pixels is not None and _scaling(one.way) != (network.pixels, network.means, network.deviations),
             # A network that is far too sure of itself loses little by saying nothing.
-            _is_chance(one),
+            one.is_chance,
             one.own_loss > least + MARGIN_CALIBRATION,
             not one.way.fits_a_card and network.channels > 1,
             usual.index(one.way) if one.way in usual else -1,
         ),
     )
-
-
-def _is_chance(trial: Trial) -> bool:
-    """Whether guessing reads as much right."""
-    low, _ = trial.right.interval or (0.0, 1.0)
-    return low <= 1 / len(labels_among(trial.outputs))
 
 
 def _as_good_as_the_first(trials: Sequence[Trial]) -> list[Trial]:
@@ -286,13 +281,14 @@ def _refuse_what_is_wrong(network: Network, chosen: Trial, trials: Sequence[Tria
             f"{network.path}: reads {chosen.right.hits} of {chosen.right.of} labelled pictures right: {what}, "
             f"{best.right.hits} of {best.right.of} are right with {' '.join(options)}; give that, or --force"
         )
-    if _is_chance(chosen):
+    if chosen.is_chance:
         best = max(trials, key=lambda one: one.right.value or 0.0)
         raise GateError(
-            f"{network.path}: reads {chosen.right.hits} of {chosen.right.of} labelled pictures right, which is chance, "
-            f"and no usual preprocessing does better (best: {best.way.as_options()}, {best.right.hits} of "
-            f"{best.right.of}); state what it was trained with (--pixels, --colours, --means, --std, --labels, "
-            "--margin), give pictures of the kind that it was trained on, or --force"
+            f"{network.path}: reads {chosen.right.hits} of {chosen.right.of} labelled pictures right, which is chance "
+            "over all labels, and no usual preprocessing does better (best: "
+            f"{best.way.as_options()}, {best.right.hits} of {best.right.of}); state what it was trained with "
+            "(--pixels, --colours, --means, --std, --labels, --margin), give pictures of the kind that it was "
+            "trained on, or --force"
         )
 
 

@@ -47,6 +47,7 @@ class Trial:
     """One way with one order of labels, on the pictures of the trials.
 
     `losses` has one value a picture, at the temperature that suits the way best; `own_loss` is their mean at 1.
+    `recalls` are how many of each label that pictures show are read right.
     """
 
     way: Preprocessing
@@ -54,6 +55,17 @@ class Trial:
     losses: NDArray[np.float64]
     own_loss: float
     right: Share
+    recalls: tuple[Share, ...]
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether guessing, or always the same answer, reads as much right, each label counting alike.
+
+        The margin is that of Agresti and Coull (1998): as if two more of each label were right, and two wrong.
+        """
+        shares = [((one.hits + 2) / (one.of + 4), one.of + 4) for one in self.recalls]
+        error = math.sqrt(sum(share * (1 - share) / number for share, number in shares))
+        return sum(share for share, _ in shares) - MARGIN_ERRORS * error <= 1.0
 
     @property
     def loss(self) -> float:
@@ -139,8 +151,11 @@ def _judged(
         losses = np.where(known, -scaled[rows, indices], -math.log(LEAST_PROBABILITY))
         own_loss = float(losses.mean()) if math.isinf(own_loss) else own_loss
         best = losses if losses.mean() < best.mean() else best
-    right = Share(int((shares.argmax(1) == indices).sum()), len(indices))
-    return Trial(way, outputs, best, own_loss, right)
+    is_right = shares.argmax(1) == indices
+    recalls = [
+        Share(int(is_right[indices == index].sum()), int((indices == index).sum())) for index in np.unique(indices)
+    ]
+    return Trial(way, outputs, best, own_loss, Share(int(is_right.sum()), len(indices)), tuple(recalls))
 
 
 def as_labels(given: NDArray[np.float64], outputs: Sequence[Output]) -> NDArray[np.float64]:

@@ -142,6 +142,34 @@ def test_a_network_at_chance_is_refused():
         choose_for(a_network(Preprocessing(), blind=True), Stated(labels=StatedLabels(LABELS)))
 
 
+@pytest.mark.parametrize("outputs", [2, 3])
+@pytest.mark.parametrize("bare", [40, 4])
+def test_a_network_that_always_gives_the_same_answer_is_at_chance(outputs, bare):
+    # Of 44 labelled pictures it reads 40 right, and of three labels pictures show two.
+    labels = [truth if truth == "with_mask" or index < 2 * bare else None for index, truth in enumerate(TRUTHS)]
+    network = a_network(Preprocessing(), outputs=outputs)
+    constant = replace(network, probabilities=lambda values: np.array([0.9, 0.1, 0.0][:outputs]))
+
+    with pytest.raises(GateError, match="which is chance"):
+        choose_for(constant, Stated(labels=StatedLabels((*LABELS, "mask_worn_incorrectly")[:outputs])), labels=labels)
+    assert choose_for(network, Stated(labels=StatedLabels((*LABELS, "mask_worn_incorrectly")[:outputs])), labels=labels)
+
+
+def test_pictures_of_a_label_that_a_network_lacks_do_not_count():
+    labels = ["mask_worn_incorrectly" if index % 5 else truth for index, truth in enumerate(TRUTHS * 2)]
+
+    choices = choose(
+        a_network(Preprocessing("0..1")),
+        Stated(labels=StatedLabels(LABELS)),
+        {"area": np.concatenate([pictures()] * 2), "linear": np.concatenate([pictures()] * 2)},
+        labels,
+    )
+
+    assert choices.right is not None
+    assert choices.right.of == 32
+    assert choices.right.hits > 28
+
+
 def test_a_network_that_is_far_too_sure_is_not_taken_for_one_at_chance():
     """Wrong on a third of the pictures and sure of each: by log loss alone, saying nothing is nearly as good."""
     torch = PER_CHANNEL[2]
