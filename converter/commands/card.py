@@ -114,7 +114,8 @@ def _describe(network: Network, choices: Choices) -> None:
 def _describe_proof(proof: Proof) -> None:
     say(f"runs in {' and '.join(proof.proven)}")
     for runtime, failure in proof.failures.items():
-        say(f"does not run in {runtime}: {failure}; only devices with {' or '.join(proof.proven)} can load it")
+        other = " or ".join(proof.proven)
+        say(f"does not run in {runtime}: {failure.rstrip('.')}; only devices with {other} can load it")
 
 
 def _pictures(
