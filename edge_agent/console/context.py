@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from edge_agent.alerts.history import AlertHistory
@@ -31,6 +31,8 @@ class Context:
     version: str
     cameras: Mapping[str, str]
     """What people call each camera, by its name."""
+    zones: Mapping[str, Sequence[Sequence[tuple[float, float]]]]
+    """The exclusion zones of each camera, as the configuration had them at the start."""
     auth: Auth
     agent: AgentClient
     history: AlertHistory

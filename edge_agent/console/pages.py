@@ -127,8 +127,18 @@ def router(context: Context, templates: Jinja2Templates) -> APIRouter:
         headers = {"Content-Disposition": "attachment; filename=counts.csv"}
         return Response(as_csv(grouped(rows, "hour"), "hour"), media_type="text/csv", headers=headers)
 
+    _add_zones(pages, context, templates)
     _add_alerts(pages, context, templates)
     return pages
+
+
+def _add_zones(pages: APIRouter, context: Context, templates: Jinja2Templates) -> None:
+    @pages.get("/zones/{camera}")
+    async def zones(request: Request, camera: str) -> Response:
+        if camera not in context.cameras:
+            values = {"title": "No such camera", "text": f"Known are {', '.join(context.cameras)}."}
+            return templates.TemplateResponse(request, "error.html", values, status_code=404)
+        return templates.TemplateResponse(request, "zones.html", {"camera": camera, "zones": context.zones[camera]})
 
 
 def _add_alerts(pages: APIRouter, context: Context, templates: Jinja2Templates) -> None:

@@ -52,6 +52,7 @@ async def serve(
             device_title=config.device_title,
             version=version,
             cameras=config.camera_titles,
+            zones={camera: config.rules_of(camera).exclusion_zones for camera in config.cameras},
             auth=Auth(
                 settings,
                 password=secrets.password,

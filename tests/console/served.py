@@ -228,17 +228,25 @@ class Served:
 
 
 def a_config(
-    folder: Path, *, display: dict[str, Any] | None = None, titles: tuple[str, str] = ("", ""), **settings: Any
+    folder: Path,
+    *,
+    display: dict[str, Any] | None = None,
+    titles: tuple[str, str] = ("", ""),
+    rules: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> Config:
     """A device with two cameras; `settings` are those of the console's section, `display` of that one.
 
-    `titles` are those of the device and of its camera `door`.
+    `titles` are those of the device and of its camera `door`, `rules` those of that camera.
     """
     return Config.model_validate(
         {
             "device": {"id": "test", "title": titles[0]},
             "state_dir": str(folder / "state"),
-            "cameras": {"door": {"source": "door.mp4", "title": titles[1]}, "back": {"source": "back.mp4"}},
+            "cameras": {
+                "door": {"source": "door.mp4", "title": titles[1], "rules": rules or {}},
+                "back": {"source": "back.mp4"},
+            },
             "console": {"port": free_port(), "max_requests_per_second": 10_000.0, **settings},
             "display": display or {},
         }

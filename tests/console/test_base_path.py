@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PREFIX = "/cameras/door-3"
 INGRESS = "/api/hassio_ingress/Zx_0-9~a"
-PAGES = ["/", "/alerts", "/counts", "/webcam", "/display/door"]
+PAGES = ["/", "/alerts", "/counts", "/webcam", "/zones/door", "/display/door"]
 WAYS = {
     "nginx, stripping, and saying so": (PREFIX, True, {"X-Forwarded-Prefix": PREFIX}, ""),
     "nginx, stripping, and the setting": (PREFIX, True, {}, PREFIX),

@@ -131,6 +131,17 @@ def test_the_icon_is_where_browsers_look_for_it(ask):
     assert ask.get("/favicon.ico").content == ask.get("/static/favicon.ico").content
 
 
+def test_the_zones_of_a_camera_are_there_to_be_drawn_on(tmp_path):
+    with (
+        served(tmp_path, rules={"exclusion_zones": [[[0, 0], [0.5, 0], [0, 0.5]]]}) as console,
+        console.client() as ask,
+    ):
+        assert 'data-zones="[[[0.0, 0.0], [0.5, 0.0], [0.0, 0.5]]]"' in page(ask, "/zones/door")
+        assert 'data-zones="[]"' in page(ask, "/zones/back")
+        assert "No such camera" in page(ask, "/zones/elsewhere", status=404)
+        assert "/zones/door" in page(ask, "/")
+
+
 def test_people_read_titles_and_addresses_hold_keys(tmp_path):
     with served(tmp_path, titles=("Library <3", "Main entrance"), display={"enabled": True}) as console:
         alert = console.keep_alert()

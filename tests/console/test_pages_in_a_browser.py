@@ -6,7 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from edge_agent.config.model import Config
 from tests.console.browsing import (
     AGAIN_AND_AGAIN,
     AWAY,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from tests.console.browsing import Visitor
 
-PAGES = ["/", "/alerts", "/webcam"]
+PAGES = ["/", "/alerts", "/webcam", f"/zones/{CAMERA}"]
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +257,75 @@ def test_the_tab_counts_the_alerts_that_come_in_while_another_is_looked_at(visit
     page.evaluate(look_away % "false")
 
     assert page.title() == title
+
+
+SOUNDED = """() => { window.tones = 0;
+    const create = AudioContext.prototype.createOscillator;
+    AudioContext.prototype.createOscillator = function () { window.tones += 1; return create.call(this); }; }"""
+
+
+def test_a_new_alert_is_heard_by_who_has_switched_the_sound_on(visitor):
+    page = visitor.see("/")
+    page.evaluate(SOUNDED)
+    known = page.locator("#newest > li").count()
+    waits_for(page, f"document.querySelectorAll('#newest > li').length > {min(known, 11)}")
+    assert page.evaluate("window.tones") == 0
+
+    page.get_by_role("button", name="Sound: off").click()
+    heard = page.evaluate("window.tones")
+    assert heard > 0
+    waits_for(page, f"window.tones > {heard}")
+
+    page = visitor.see("/alerts")
+    page.get_by_role("button", name="Sound: on").click()
+    page.reload()
+    expect(page.get_by_role("button", name="Sound: off")).to_be_visible()
+
+
+def lines_of(page: Page) -> Any:
+    """The zones in the lines for config.yaml."""
+    return yaml.safe_load(page.get_by_label("Lines for config.yaml").input_value())["cameras"][CAMERA]["rules"]
+
+
+def test_a_zone_is_drawn_by_mouse_and_by_keys_and_becomes_lines_that_the_configuration_takes(visitor):
+    page = visitor.see(f"/zones/{CAMERA}")
+    waits_for(page, "document.getElementById('frame').naturalWidth > 0")
+    assert lines_of(page) == {"exclusion_zones": []}
+
+    page.get_by_role("button", name="Add a zone").click()
+    first = page.get_by_role("button", name="Corner 1 of zone 1")
+    expect(first).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowUp")
+    assert lines_of(page)["exclusion_zones"] == [[[0.34, 0.3], [0.65, 0.35], [0.65, 0.65], [0.35, 0.65]]]
+
+    area = page.locator("#picture").bounding_box()
+    corner = page.get_by_role("button", name="Corner 3 of zone 1").bounding_box()
+    assert area
+    assert corner
+    page.mouse.move(corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(area["x"] + 0.9 * area["width"], area["y"] + 0.8 * area["height"])
+    # Beyond the edge is at the edge.
+    page.mouse.move(area["x"] + 1.1 * area["width"], area["y"] + 0.8 * area["height"])
+    page.mouse.up()
+    x, y = lines_of(page)["exclusion_zones"][0][2]
+    assert x == 1
+    assert y == pytest.approx(0.8, abs=0.01)
+
+    page.locator("#picture").click(position={"x": 0.2 * area["width"], "y": 0.5 * area["height"]})
+    (zone,) = lines_of(page)["exclusion_zones"]
+    assert len(zone) == 5
+    # On the side that was nearest: between the last corner and the first.
+    assert zone[4] == [pytest.approx(0.2, abs=0.01), pytest.approx(0.5, abs=0.01)]
+    page.keyboard.press("Delete")
+    assert len(lines_of(page)["exclusion_zones"][0]) == 4
+    Config.model_validate({"cameras": {CAMERA: {"source": "door.mp4", "rules": lines_of(page)}}})
+
+    page.get_by_role("button", name="Remove zone 1").click()
+    assert lines_of(page) == {"exclusion_zones": []}
+    page.get_by_role("button", name="Reload").click()
+    expect(page.locator("#said")).to_have_text("The agent has read its configuration.")
 
 
 def test_a_judgement_can_be_taken_back(visitor):

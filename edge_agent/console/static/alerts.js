@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { Line } from "./line.js";
 import { askAgain } from "./pictures.js";
-import { countAlert } from "./tab.js";
+import { announceAlert } from "./tab.js";
 
 const filter = document.getElementById("filter");
 filter?.addEventListener("change", ({ target }) => {
@@ -58,7 +58,7 @@ line.addEventListener("message", ({ detail }) => {
     (asked.get("camera") || camera) === camera && (asked.get("label") || label) === label;
   if (!detail.alert || !fits(detail.alert)) return;
   count += 1;
-  countAlert();
+  announceAlert();
   document.getElementById("new-alerts").hidden = false;
   document.getElementById("new-alerts-message").textContent = count === 1 ? "A new alert has come in." : `${count} new alerts have come in.`;
 });

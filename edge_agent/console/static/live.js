@@ -4,7 +4,7 @@ import { addressOf } from "./address.js";
 import { ask, element, percent, WORDS } from "./api.js";
 import { Line } from "./line.js";
 import { askAgain } from "./pictures.js";
-import { countAlert } from "./tab.js";
+import { announceAlert } from "./tab.js";
 
 const MOST_NEWEST = 12;
 const RUNTIMES = { litert: "LiteRT", "tflite-runtime": "TensorFlow Lite" };
@@ -215,7 +215,7 @@ line.addEventListener("message", async ({ detail }) => {
   } else if (detail.overview) showOverview(detail.overview);
   else if (detail.error) showUnanswered(detail.error);
   else if (detail.alert) {
-    countAlert();
+    announceAlert();
     await refreshNewest();
     const { label, camera } = detail.alert;
     document.getElementById("newest-message").textContent = `New alert: ${WORDS[label]} at ${cameras.get(camera)?.card.dataset.title ?? camera}`;

@@ -1,4 +1,6 @@
-// The tab: how many alerts have come in while the page was hidden stands before its title.
+// The tab: how many alerts have come in while the page was hidden stands before its title, and a sound says so.
+
+import { sound } from "./sound.js";
 
 const title = document.title;
 let count = 0;
@@ -9,8 +11,9 @@ document.addEventListener("visibilitychange", () => {
   document.title = title;
 });
 
-/** Count an alert that comes in while the page is hidden. */
-export function countAlert() {
+/** Have a new alert noticed: heard, where that is wanted, and counted while the page is hidden. */
+export function announceAlert() {
+  sound();
   if (!document.hidden) return;
   count += 1;
   document.title = `(${count}) ${title}`;

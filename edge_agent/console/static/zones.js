@@ -1,0 +1,230 @@
+// Exclusion zones: polygons drawn over a camera's picture become lines for config.yaml. Nothing is written on the device.
+
+import { addressOf } from "./address.js";
+import { ask, element } from "./api.js";
+
+const AGAIN_MS = 1000;
+const AWAY_MS = 5000;
+const STEP = 0.01;
+const LARGE_STEP = 0.05;
+const LEAST_CORNERS = 3;
+// Half a thousandth of the picture is less than anyone draws.
+const DIGITS = 3;
+const LEAST_AREA = 1e-4;
+const NEW = [[0.35, 0.35], [0.65, 0.35], [0.65, 0.65], [0.35, 0.65]];
+const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const NO_BARE_KEY = /^(?![A-Za-z][A-Za-z0-9_-]*$)|^(y|n|yes|no|on|off|true|false|null)$/i;
+
+const page = document.querySelector("[data-zones]");
+const { camera } = page.dataset;
+const part = (id) => document.getElementById(id);
+const picture = part("picture");
+const zones = JSON.parse(page.dataset.zones);
+let chosen = zones.length - 1;
+
+function say(text) {
+  part("said").textContent = text;
+}
+
+function rounded(share) {
+  return Number(Math.min(Math.max(share, 0), 1).toFixed(DIGITS));
+}
+
+/** What a polygon covers, as a share of the picture: corners on one line cover nothing. */
+function area(zone) {
+  const sum = zone.reduce((total, [x, y], index) => {
+    const [nextX, nextY] = zone[(index + 1) % zone.length];
+    return total + x * nextY - nextX * y;
+  }, 0);
+  return Math.abs(sum) / 2;
+}
+
+function lines() {
+  const key = NO_BARE_KEY.test(camera) ? JSON.stringify(camera) : camera;
+  const head = `cameras:\n  ${key}:\n    rules:\n      exclusion_zones:`;
+  if (zones.length === 0) return `${head} []\n`;
+  const written = zones.map((zone) => `        - [${zone.map(([x, y]) => `[${x}, ${y}]`).join(", ")}]`);
+  return `${head}\n${written.join("\n")}\n`;
+}
+
+/** Draw everything anew; `focus` is a corner's zone and index. */
+function show(focus = null) {
+  const shapes = zones.map((zone, number) => {
+    const shape = document.createElementNS("http://www.w3.org/2000/svg", "polygon");
+    shape.setAttribute("points", zone.map((corner) => corner.join(",")).join(" "));
+    shape.classList.toggle("chosen", number === chosen);
+    return shape;
+  });
+  part("shapes").replaceChildren(...shapes);
+  const corners = zones.flatMap((zone, number) => zone.map((_, index) => cornerButton(number, index)));
+  part("corners").replaceChildren(...corners);
+  part("list").replaceChildren(...zones.map((zone, number) => listed(zone, number)));
+  part("none").hidden = zones.length > 0;
+  showLines();
+  if (focus) part("corners").querySelector(`[data-corner="${focus.join("-")}"]`)?.focus();
+}
+
+function showLines() {
+  const flat = zones.findIndex((zone) => area(zone) < LEAST_AREA);
+  part("lines").value = lines();
+  say(flat < 0 ? "" : `Zone ${flat + 1} covers nothing: move one of its corners.`);
+}
+
+function place(button, number, index) {
+  const [x, y] = zones[number][index];
+  button.style.left = `${x * 100}%`;
+  button.style.top = `${y * 100}%`;
+  const where = `${Math.round(x * 100)} % from the left, ${Math.round(y * 100)} % from above`;
+  button.setAttribute("aria-label", `Corner ${index + 1} of zone ${number + 1}: ${where}`);
+}
+
+function cornerButton(number, index) {
+  const button = element("button", number === chosen ? "corner chosen" : "corner");
+  button.type = "button";
+  button.dataset.corner = `${number}-${index}`;
+  place(button, number, index);
+  button.addEventListener("keydown", (event) => {
+    if (event.key === "Delete" || event.key === "Backspace") removeCorner(number, index);
+    const move = MOVES[event.key];
+    if (!move) return;
+    event.preventDefault();
+    const step = event.shiftKey ? LARGE_STEP : STEP;
+    const [x, y] = zones[number][index];
+    moveCorner(button, number, index, [x + move[0] * step, y + move[1] * step]);
+  });
+  button.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    button.setPointerCapture(event.pointerId);
+    button.focus();
+  });
+  button.addEventListener("pointermove", (event) => {
+    if (button.hasPointerCapture(event.pointerId)) moveCorner(button, number, index, shares(event));
+  });
+  button.addEventListener("focus", () => choose(number));
+  return button;
+}
+
+function moveCorner(button, number, index, [x, y]) {
+  zones[number][index] = [rounded(x), rounded(y)];
+  place(button, number, index);
+  part("shapes").children[number].setAttribute("points", zones[number].map((corner) => corner.join(",")).join(" "));
+  part("list").children[number].firstElementChild.textContent = described(zones[number], number);
+  showLines();
+}
+
+function removeCorner(number, index) {
+  if (zones[number].length === LEAST_CORNERS) {
+    say(`A zone has ${LEAST_CORNERS} corners at least; remove the whole zone in the list.`);
+    return;
+  }
+  zones[number].splice(index, 1);
+  show([number, Math.max(index - 1, 0)]);
+}
+
+function described(zone, number) {
+  return `Zone ${number + 1}: ${zone.length} corners, ${Math.round(area(zone) * 100)} %`;
+}
+
+function listed(zone, number) {
+  const item = element("li");
+  const name = element("button", "button quiet", described(zone, number));
+  name.type = "button";
+  name.setAttribute("aria-pressed", String(number === chosen));
+  name.addEventListener("click", () => {
+    choose(number);
+    part("list").children[number].querySelector("button").focus();
+  });
+  const remove = element("button", "button danger", "Remove");
+  remove.type = "button";
+  remove.setAttribute("aria-label", `Remove zone ${number + 1}`);
+  remove.addEventListener("click", () => {
+    zones.splice(number, 1);
+    chosen = zones.length - 1;
+    show();
+    part("add").focus();
+  });
+  item.append(name, remove);
+  return item;
+}
+
+/** Make a zone the one to which a tap adds corners. Nothing is made anew, for something may have the focus. */
+function choose(number) {
+  chosen = number;
+  [...part("shapes").children].forEach((shape, at) => shape.classList.toggle("chosen", at === number));
+  for (const corner of part("corners").children) corner.classList.toggle("chosen", corner.dataset.corner.startsWith(`${number}-`));
+  [...part("list").children].forEach((item, at) => item.firstElementChild.setAttribute("aria-pressed", String(at === number)));
+}
+
+/** Where an event is, as shares of the picture. */
+function shares({ clientX, clientY }) {
+  const { left, top, width, height } = picture.getBoundingClientRect();
+  return [(clientX - left) / width, (clientY - top) / height];
+}
+
+/** How far a point is from the line between two others. */
+function distance([x, y], [x1, y1], [x2, y2]) {
+  const length = (x2 - x1) ** 2 + (y2 - y1) ** 2;
+  const along = length ? Math.min(Math.max(((x - x1) * (x2 - x1) + (y - y1) * (y2 - y1)) / length, 0), 1) : 0;
+  return Math.hypot(x - x1 - along * (x2 - x1), y - y1 - along * (y2 - y1));
+}
+
+picture.addEventListener("click", (event) => {
+  if (event.target.closest(".corner")) return;
+  if (chosen < 0) addZone();
+  else {
+    const point = shares(event).map(rounded);
+    const zone = zones[chosen];
+    const sides = zone.map((corner, index) => distance(point, corner, zone[(index + 1) % zone.length]));
+    const after = sides.indexOf(Math.min(...sides)) + 1;
+    zone.splice(after, 0, point);
+    show([chosen, after]);
+  }
+});
+
+function addZone() {
+  zones.push(NEW.map((corner) => [...corner]));
+  chosen = zones.length - 1;
+  show([chosen, 0]);
+}
+
+part("add").addEventListener("click", addZone);
+
+part("copy").addEventListener("click", async () => {
+  part("lines").select();
+  try {
+    await navigator.clipboard.writeText(part("lines").value);
+    say("Copied.");
+  } catch {
+    // Over plain http browsers keep the clipboard to themselves.
+    say("The lines are selected: copy them by Ctrl+C.");
+  }
+});
+
+part("reload").addEventListener("click", async () => {
+  try {
+    await ask("POST", "/api/v1/commands/reload", {});
+    say("The agent has read its configuration.");
+  } catch (error) {
+    say(error.message);
+  }
+});
+
+const frame = part("frame");
+function askForFrame() {
+  if (document.hidden) setTimeout(askForFrame, AGAIN_MS);
+  else frame.src = `${addressOf(`/api/v1/cameras/${encodeURIComponent(camera)}/frame.jpg`)}?at=${Date.now()}`;
+}
+frame.addEventListener("load", () => {
+  frame.hidden = false;
+  part("away").hidden = true;
+  setTimeout(askForFrame, AGAIN_MS);
+});
+frame.addEventListener("error", () => {
+  frame.hidden = true;
+  part("away").hidden = false;
+  part("away").textContent = "The camera gives no picture now, or is paused";
+  setTimeout(askForFrame, AWAY_MS);
+});
+
+show();
+askForFrame();
