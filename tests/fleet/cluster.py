@@ -58,7 +58,7 @@ class Cluster:
 
     def __init__(self, *, root: Path = ROOT, workers: int = WORKERS, **broker: Any) -> None:
         """`broker` goes into that section of the configuration."""
-        self._root, self._how_many, self._broker = root, workers, broker
+        self._root, self.workers, self._broker = root, workers, broker
         self._stack = ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -94,7 +94,7 @@ class Cluster:
             self.config = self._config()
             self.file.write_text(self.config.model_dump_json())
             self.run("init")
-            for number in range(self._how_many):
+            for number in range(self.workers):
                 self.start_worker(number)
             self._stack = stack.pop_all()
         return self

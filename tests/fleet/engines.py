@@ -89,6 +89,10 @@ class Postgres:
                 return
         raise AssertionError((self.folder / "log").read_text())
 
+    def program(self, name: str, *words: str) -> None:
+        """Run one of the server's programs, such as pg_dump."""
+        subprocess.run([str(self._programs / name), *words], check=True)
+
     def stop(self) -> None:
         """End it at once; in another Debian by killing everything of it."""
         if self._process is not None:

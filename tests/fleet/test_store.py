@@ -197,3 +197,19 @@ def test_a_password_comes_from_the_unit_s_credential_or_else_from_the_file(
     assert (password(DatabaseConfig()), password(config)) == (None, "of the file")
     credential.write_text("of the unit\n")
     assert (password(DatabaseConfig()), password(config)) == ("of the unit", "of the unit")
+
+
+def test_a_backup_is_restored(connection: psycopg.Connection, conninfo: str, postgres: Postgres, tmp_path: Path):
+    put(connection, alert(sequence=1), alert(sequence=2))
+    another, file = postgres.database(), tmp_path / "fleet.dump"
+    postgres.program("pg_dump", "--format=custom", f"--file={file}", conninfo)
+    put(connection, alert(sequence=3))
+
+    postgres.program("pg_restore", "--no-owner", f"--dbname={another}", str(file))
+
+    with database.open_database(DatabaseConfig(conninfo=another), application="test") as restored:
+        assert rows(restored, "select count(*) from alerts") == [(2,)]
+        put(restored, alert(sequence=4))
+        assert rows(restored, "select missing from gaps") == [(1,)]
+        database.maintain(restored, retention_days=90, when=now() + timedelta(days=2))
+    postgres.drop(another)
