@@ -127,7 +127,8 @@ def _write(connection: psycopg.Connection) -> None:
 
 def _disk(connection: psycopg.Connection) -> Iterator[Finding]:
     """Only where the server is this machine and its folder can be seen."""
-    row = connection.execute("select current_setting('data_directory', true)").fetchone()
+    # PostgreSQL shows it to its own administrators; others get no row.
+    row = connection.execute("select setting from pg_settings where name = 'data_directory'").fetchone()
     folder = Path(row[0]) if row and row[0] else None
     if folder is not None and not connection.info.host.startswith("/"):
         return

@@ -155,3 +155,21 @@ def test_a_database_of_a_newer_schema_is_named(conninfo: str, connection: psycop
 
     assert found["database"].state == "failed"
     assert "schema 99" in found["database"].text
+
+
+def test_a_user_who_is_no_administrator_of_the_database_may_look(
+    conninfo: str, connection: psycopg.Connection, fleet: Fleet
+):
+    connection.execute("create role plain login")
+    connection.execute("grant usage on schema maskwatch to plain")
+    connection.execute("grant select on all tables in schema maskwatch to plain")
+    config = FleetConfig.model_validate(
+        {"database": {"conninfo": conninfo.replace("user=fleet", "user=plain")}, "broker": {"management_port": 9}}
+    )
+
+    found = [one.state for one in examine(config, when=fleet.now) if one.what == "database"]
+
+    connection.execute("drop owned by plain")
+    connection.execute("drop role plain")
+    assert found
+    assert "failed" not in found
