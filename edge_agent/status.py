@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.people import hour_of
 from edge_agent.governor import COOLED_CELSIUS
+from edge_agent.host.atomic_files import is_there
 from edge_agent.host.clock import boot_id, run_id
 from edge_agent.host.stats import has_free_inodes
 from edge_agent.messages.counts import PeopleCounts
@@ -40,6 +41,7 @@ from edge_agent.rollout.installation import read_rollout
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from edge_agent.alerts.recorder import Recorder
     from edge_agent.alerts.store import AlertStore
@@ -383,7 +385,7 @@ class StatusReporter:
                 code="disk_full",
                 text=f"the disk of {folder} takes no more files (no inode is free): crops are not stored",
             )
-        elif self._recorder.is_without_crops or (folder.exists() and not os.access(folder, os.W_OK | os.X_OK)):
+        elif self._recorder.is_without_crops or _is_closed(folder):
             yield Reason(
                 code="crops_not_kept", text=f"pictures of alerts cannot be kept in {folder}: see 'edge-agent doctor'"
             )
@@ -413,3 +415,11 @@ class StatusReporter:
             yield Reason(code="throttled", text=f"the processor is throttled: {', '.join(state.throttling)}")
         if self._governor.reason:
             yield Reason(code="slowed", text=f"detection rate reduced: {self._governor.reason}")
+
+
+def _is_closed(folder: Path) -> bool:
+    """Whether a folder is there, or cannot even be seen, and takes no files."""
+    try:
+        return is_there(folder) and not os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        return True

@@ -261,6 +261,13 @@ def test_a_folder_that_takes_no_pictures_is_a_reason_of_its_own(tmp_path, monkey
         assert device.reasons() == ["crops_not_kept"]
 
 
+def test_a_folder_of_pictures_that_cannot_be_seen_is_a_reason(tmp_path):
+    # The kernel refuses a name that is so long, to root as well.
+    config = Config.model_validate({**a_config().model_dump(), "crops": {"dir": str(tmp_path / ("x" * 300))}})
+    with closing(Device(tmp_path, config)) as device:
+        assert device.reasons() == ["crops_not_kept"]
+
+
 def test_a_picture_that_could_not_be_kept_is_a_reason(device):
     device.recorder.is_without_crops = True
 

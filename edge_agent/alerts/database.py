@@ -15,6 +15,8 @@ from urllib.parse import quote
 from edge_agent.alerts.people import COLUMNS as PEOPLE_COLUMNS
 from edge_agent.alerts.people import TABLES as PEOPLE_TABLES
 from edge_agent.alerts.timeline import points_text, timeline_text
+from edge_agent.errors import UnavailableError
+from edge_agent.host.atomic_files import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -213,9 +215,16 @@ def _open_as(path: Path, how: str, *, writes: bool) -> sqlite3.Connection:
 
 
 def is_begun(path: Path) -> bool:
-    """Whether a file is there and holds anything: one that the agent is just beginning holds nothing yet."""
-    if not path.exists():
-        return False
+    """Whether a file is there and holds anything: one that the agent is just beginning holds nothing yet.
+
+    Raises:
+        UnavailableError: whether it is there cannot be seen.
+    """
+    try:
+        if not is_there(path):
+            return False
+    except OSError as error:
+        raise UnavailableError(f"{path}: cannot be read: {error.strerror}") from error
     # Without a writer, opening it must not create a log, which would belong to the current user.
     how = "mode=ro" if is_written(path) else "immutable=1"
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.alerts.crops import CROP_NAME
 from edge_agent.errors import CropError
+from edge_agent.host.atomic_files import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set
@@ -93,11 +94,11 @@ class Retention:
         Raises:
             CropError: the folder cannot be read, or a crop cannot be removed.
         """
-        if not self._folder.exists():
-            # The clock may be set before the first crop is there.
-            self._last = (at, now)
-            return []
         try:
+            if not is_there(self._folder):
+                # The clock may be set before the first crop is there.
+                self._last = (at, now)
+                return []
             self._follow_clock(at=at, now=now)
             removals = plan_removals(
                 self._stored(),

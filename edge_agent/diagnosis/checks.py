@@ -19,6 +19,7 @@ from edge_agent.diagnosis.rollout import look_at_rollout
 from edge_agent.diagnosis.signals import look_at_signals
 from edge_agent.diagnosis.webhooks import look_at_webhook
 from edge_agent.errors import UnavailableError
+from edge_agent.host.atomic_files import is_there
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.detector import open_detector
 from edge_agent.vision.tflite import probe_runtimes
@@ -98,9 +99,10 @@ def _writable(folder: Path) -> str:
 
     Raises:
         UnavailableError: it cannot be written.
+        OSError: it cannot even be seen.
     """
-    if not folder.exists():
-        above = next(one for one in folder.parents if one.exists())
+    if not is_there(folder):
+        above = next(one for one in folder.parents if is_there(one))
         if not above.is_dir():
             raise UnavailableError(f"{folder}: Not a directory: {above} is in its place")
         if not os.access(above, os.W_OK | os.X_OK):

@@ -35,6 +35,19 @@ def write_whole(path: Path, content: bytes, *, mode: int) -> None:
     sync_folder(path.parent)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file or folder exists; what cannot be seen is not taken for missing, as Python 3.14 takes it.
+
+    Raises:
+        OSError: a folder above is closed to the current user, the name is too long, or the disk fails.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder with everything above it, unless it is there.
 

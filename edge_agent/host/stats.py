@@ -7,6 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.host.atomic_files import is_there
+
 # Where a Raspberry Pi's firmware says whether it slows down; the same number as of `vcgencmd get_throttled`.
 THROTTLED_FILE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 # Its lower bits are about now, 16 bits higher the same since the machine was switched on.
@@ -111,4 +113,4 @@ def _disk_free_bytes(folder: Path) -> int | None:
 
 
 def _there(folder: Path) -> Path:
-    return next((one for one in (folder, *folder.parents) if one.exists()), folder)
+    return next((one for one in (folder, *folder.parents) if is_there(one)), folder)

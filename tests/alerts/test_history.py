@@ -107,6 +107,14 @@ def test_an_entry_is_what_was_put(store, history):
     assert history.entry("another") is None
 
 
+def test_a_store_that_cannot_be_seen_is_not_taken_for_one_without_alerts(tmp_path):
+    # The kernel refuses a name that is so long, to root as well.
+    history = AlertHistory(tmp_path / ("x" * 300) / "alerts.sqlite")
+
+    with pytest.raises(UnavailableError, match="name too long"):
+        history.find()
+
+
 def test_without_a_store_there_are_no_alerts_and_none_is_begun(file, history):
     assert (history.find(), history.count(), history.entry("x"), history.review("x", "no_face")) == ([], 0, None, False)
     assert not file.parent.exists()

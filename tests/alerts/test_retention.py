@@ -144,6 +144,11 @@ def test_a_folder_that_does_not_exist_needs_no_sweep(tmp_path):
     assert sweep(tmp_path / "none") == []
 
 
+def test_a_folder_that_cannot_be_seen_is_named(tmp_path):
+    with pytest.raises(CropError, match="name too long"):
+        sweep(tmp_path / ("x" * 300))
+
+
 def test_a_crop_that_cannot_be_removed_is_named_with_what_to_do(tmp_path):
     # A folder of a crop's name: not even root unlinks it.
     name = f"{uuid.uuid4()}.jpg"

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from edge_agent.host.atomic_files import make_folder, write_whole
+from edge_agent.host.atomic_files import is_there, make_folder, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
@@ -32,3 +32,15 @@ def test_a_folder_is_made_with_everything_above_it_and_one_that_is_there_is_fine
     make_folder(tmp_path / "a" / "b")
 
     assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_what_cannot_be_seen_is_not_taken_for_missing(tmp_path):
+    (tmp_path / "file").touch()
+
+    assert is_there(tmp_path)
+    assert is_there(tmp_path / "file")
+    assert not is_there(tmp_path / "missing" / "further")
+    assert not is_there(tmp_path / "file" / "below a file")
+    # The kernel refuses a name that is so long, to root as well.
+    with pytest.raises(OSError, match="name too long"):
+        is_there(tmp_path / ("x" * 300))
