@@ -87,9 +87,10 @@ def mobilenet(request, tmp_path_factory):
 
 @pytest.mark.parametrize("mobilenet", ["keras_2", "keras_3"], indirect=True)
 def test_a_mobilenet_of_either_generation_becomes_every_format(mobilenet, convert, tmp_path):
-    formats = ("--formats", "int8,float32,float16,dynamic")
+    # It reads what random weights read, which is refused otherwise.
+    options = ("--formats", "int8,float32,float16,dynamic", "--name", "m", "--force")
 
-    assert convert(mobilenet, *formats, "--name", "m", labels="with_mask,without_mask,mask_worn_incorrectly") == 0
+    assert convert(mobilenet, *options, labels="with_mask,without_mask,mask_worn_incorrectly") == 0
 
     dtypes = {"m": "uint8", "m.float32": "float32", "m.float16": "float32", "m.dynamic": "float32"}
     for name, dtype in dtypes.items():
