@@ -47,7 +47,7 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.tx
 
 .PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console proof-rtsp proof-capture bench test-hostile test-strangers \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
-	test-wheel deb deb-fleet apt-repository image test-image test-service test-repository test-ansible fleet test-fleet measure-fleet test-arm64 test-homeassistant test-kiosk screenshots example scenes soak clean python
+	test-wheel deb deb-fleet apt-repository image test-image test-service test-repository test-ansible test-ansible-fleet fleet test-fleet measure-fleet test-arm64 test-homeassistant test-kiosk screenshots example scenes soak clean python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -231,6 +231,11 @@ test-ansible: ## Boot two Debians in containers and bring a fleet up by the Ansi
 	@deploy/container.sh
 	@$(MAKE) --no-print-directory .venv-ansible/.installed deb ARCHITECTURES=$(HERE) SUITES=bookworm
 	@deploy/test-ansible dist/*_$(HERE).deb .venv-ansible/bin .venv-build/bin/edge-agent
+
+test-ansible-fleet: ## Boot three Debians 13 and bring the servers of a fleet up by the Ansible role (as root)
+	@deploy/container.sh
+	@$(MAKE) --no-print-directory .venv-ansible/.installed .venv-dev/.installed deb-fleet ARCHITECTURES=$(HERE)
+	@deploy/test-ansible-fleet dist/maskwatch-fleet_*_$(HERE).deb .venv-ansible/bin .venv-dev/bin/python
 
 fleet: .venv-dev/.installed ## Run a whole fleet on loopback to look at: three brokers, database, pages, 200 simulated devices (as root)
 	@deploy/fleet-root

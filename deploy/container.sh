@@ -5,11 +5,13 @@
 # Run by itself it says what is missing here for that, and nothing where nothing is. To a script that sources it, it gives
 # the functions below, a folder $work that is removed at the end, and the end of every container that was booted.
 #
-# It is a Debian 12, made once, in MASKWATCH_TEST_ROOT, unless the script sets $suite, $root and what else it needs installed,
-# $more_packages; what a run changes lies in memory and is gone with it.
+# It is a Debian 12, made once, in MASKWATCH_TEST_ROOT, unless the script sets $suite, $root, what else it needs installed,
+# $more_packages, and what apt can install there without a network, $fetched_packages; what a run changes lies in memory and
+# is gone with it.
 
 suite=bookworm
 more_packages=
+fetched_packages=
 root=${MASKWATCH_TEST_ROOT:-/var/tmp/maskwatch-debian-12}
 # What a Debian has that a service is installed on, the broker of the tests, and what Ansible and install.sh want.
 packages=systemd,systemd-sysv,dbus,python3,python3-systemd,mosquitto,mosquitto-clients,procps,sudo
@@ -76,7 +78,8 @@ equals() {
 }
 
 make_debian() {
-    [[ $(cat "$root/.made" 2>/dev/null || true) != "$packages${more_packages:+ $more_packages}" ]] || return 0
+    local made="$packages${more_packages:+ $more_packages}${fetched_packages:+ / $fetched_packages}"
+    [[ $(cat "$root/.made" 2>/dev/null || true) != "$made" ]] || return 0
     say "making a Debian ($suite) in $root (some minutes, once) ..."
     # Without one in apt's sources, as on an Ubuntu, it is debootstrap's own.
     local mirror
@@ -85,15 +88,17 @@ make_debian() {
     debootstrap --variant=minbase --include="$packages" "$suite" "$root" ${mirror:+"$mirror"} \
         >"$work/debootstrap.log" 2>&1 || fail "$(tail -n 5 "$work/debootstrap.log")"
     # debootstrap finds no package by the name of another that provides it.
-    # shellcheck disable=SC2016,SC2086  # expanded by the shell inside; a list
-    [[ -z $more_packages ]] || unshare --mount --pid --fork bash -euc '
+    # shellcheck disable=SC2016  # expanded by the shell inside
+    [[ -z $more_packages$fetched_packages ]] || unshare --mount --pid --fork bash -euc '
         mount -t proc proc "$0/proc"
         cp /etc/resolv.conf "$0/etc/resolv.conf"
         export DEBIAN_FRONTEND=noninteractive
         chroot "$0" apt-get update
-        chroot "$0" apt-get install --yes --no-install-recommends "$@"
-        chroot "$0" apt-get clean' "$root" $more_packages >"$work/apt.log" 2>&1 || fail "$(tail -n 5 "$work/apt.log")"
-    echo "$packages${more_packages:+ $more_packages}" >"$root/.made"
+        chroot "$0" apt-get install --yes --no-install-recommends $1
+        chroot "$0" apt-get clean
+        chroot "$0" apt-get install --yes --no-install-recommends --download-only $2' \
+        "$root" "$more_packages" "$fetched_packages" >"$work/apt.log" 2>&1 || fail "$(tail -n 5 "$work/apt.log")"
+    echo "$made" >"$root/.made"
 }
 
 has_booted() { leader=$(pgrep --parent "$1") && inside systemctl is-active multi-user.target; }

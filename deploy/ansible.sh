@@ -1,0 +1,43 @@
+# How a test plays a book against containers that it reaches by ssh, as a person does: `source deploy/ansible.sh` after
+# deploy/container.sh. The functions need $work, and `leaders` of what was booted.
+# shellcheck shell=bash disable=SC2154,SC2034  # $work, $user and $leader are of container.sh
+export ANSIBLE_CONFIG=deploy/ansible/ansible.cfg ANSIBLE_NOCOLOR=1 ANSIBLE_HOST_KEY_CHECKING=no
+
+lint() {
+    ansible-lint --offline --config-file deploy/ansible/.ansible-lint deploy/ansible >"$work/lint.log" 2>&1 ||
+        fail "$(cat "$work/lint.log")"
+    say "ok: ansible-lint finds nothing, by its profile 'production'"
+}
+
+# Into the containers leads nothing but their loopback.
+# A line that is kept open outlives its container: each run has its own.
+make_way() {
+    export ANSIBLE_SSH_CONTROL_PATH_DIR=$work/ssh
+    ssh-keygen -q -t ed25519 -N '' -f "$work/key"
+    cat >"$work/through" <<'END'
+#!/usr/bin/env bash
+exec nsenter --target "$1" --net bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; cat <&3 & cat >&3; kill $!'
+END
+    chmod +x "$work/through"
+    mkdir -p "$work/inventory/group_vars" "$work/inventory/host_vars"
+}
+# let_in: let the key of make_way into the $leader.
+let_in() {
+    inside install -d -m 700 -o "$user" -g "$user" "/home/$user/.ssh"
+    inside install -m 600 -o "$user" -g "$user" /dev/stdin "/home/$user/.ssh/authorized_keys" <"$work/key.pub"
+}
+# The variables by which the hosts of an inventory are reached; each has its `leader`.
+way() {
+    cat <<END
+ansible_user: $user
+ansible_ssh_private_key_file: $work/key
+ansible_ssh_common_args: -o UserKnownHostsFile=/dev/null -o ProxyCommand='$work/through {{ leader }}'
+END
+}
+
+# play BOOK [OPTION]...: run a playbook; what it says goes to a file.
+play() { ansible-playbook "deploy/ansible/$1" --inventory "$work/inventory" "${@:2}" >"$work/play.log" 2>&1; }
+must_play() { play "$@" || fail "$(tail -n 40 "$work/play.log")"; }
+# changed HOST: how many tasks changed something there.
+changed() { sed -n "s/^$1 .*changed=\([0-9]*\).*/\1/p" "$work/play.log"; }
+at() { leader=${leaders[$1]} && "${@:2}"; }
