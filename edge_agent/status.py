@@ -12,13 +12,14 @@ import platform
 from collections import deque
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.people import hour_of
 from edge_agent.governor import COOLED_CELSIUS
 from edge_agent.host.atomic_files import is_there
 from edge_agent.host.clock import boot_id, run_id
-from edge_agent.host.stats import has_free_inodes
+from edge_agent.host.stats import LastKnown, has_free_inodes
 from edge_agent.messages.counts import PeopleCounts
 from edge_agent.messages.status import Reason, running, state_for
 from edge_agent.messages.telemetry import (
@@ -116,6 +117,7 @@ class StatusReporter:
         self._namesake_at = float("-inf")
         self._violations: dict[str, int] = {}
         self._machine_state = machine.look()
+        self._crops_disk = LastKnown(partial(_takes_files, config.crops_folder), before=(True, True))
         self._taken: deque[tuple[float, dict[str, int]]] = deque(maxlen=LOOKS_OF_A_RATE)
         if config.mqtt.home_assistant.enabled:
             publisher.publish(self._discovery())
@@ -380,12 +382,14 @@ class StatusReporter:
             yield Reason(
                 code="disk_full", text=f"less than crops.keep_free_bytes ({floor_bytes}) is free: crops are not stored"
             )
-        elif not has_free_inodes(folder):
+            return
+        has_inodes, is_open = self._crops_disk.get()
+        if not has_inodes:
             yield Reason(
                 code="disk_full",
                 text=f"the disk of {folder} takes no more files (no inode is free): crops are not stored",
             )
-        elif self._recorder.is_without_crops or _is_closed(folder):
+        elif self._recorder.is_without_crops or not is_open:
             yield Reason(
                 code="crops_not_kept", text=f"pictures of alerts cannot be kept in {folder}: see 'edge-agent doctor'"
             )
@@ -417,9 +421,10 @@ class StatusReporter:
             yield Reason(code="slowed", text=f"detection rate reduced: {self._governor.reason}")
 
 
-def _is_closed(folder: Path) -> bool:
-    """Whether a folder is there, or cannot even be seen, and takes no files."""
+def _takes_files(folder: Path) -> tuple[bool, bool]:
+    """Whether its disk has room for another file, and whether a folder, once it is there, lets us make one."""
     try:
-        return is_there(folder) and not os.access(folder, os.W_OK | os.X_OK)
+        is_open = not is_there(folder) or os.access(folder, os.W_OK | os.X_OK)
     except OSError:
-        return True
+        is_open = False
+    return has_free_inodes(folder), is_open

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from edge_agent.host.atomic_files import is_there
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 0.2
+"""A disk answers within a millisecond what it knows of its room; one that does not hangs, or is very busy."""
 
 # Where a Raspberry Pi's firmware says whether it slows down; the same number as of `vcgencmd get_throttled`.
 THROTTLED_FILE = "sys/devices/platform/soc/soc:firmware/get_throttled"
@@ -32,16 +43,36 @@ class HostState:
     uptime_seconds: float | None
 
 
+class LastKnown(Generic[T]):
+    """What a look at a disk says; while that hangs, as a network share does, what it said last. Owned by one thread."""
+
+    def __init__(self, look: Callable[[], T], *, before: T) -> None:
+        """`look` runs on a thread of its own and may hang; it says `before` until the first look has ended."""
+        self._look, self._known = look, before
+        self._thread: threading.Thread | None = None
+
+    def get(self) -> T:
+        """Look again, and wait for that no longer than a disk needs that is well."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
+            self._thread.start()
+        self._thread.join(PATIENCE_SECONDS)
+        return self._known
+
+    def _run(self) -> None:
+        self._known = self._look()
+
+
 class HostStats:
     """Reads /sys and /proc; `root` is where they are."""
 
     def __init__(self, folder: Path, *, root: Path = Path("/")) -> None:
         """Free disk space is that of the disk which `folder` is on, or will be on once it is made."""
-        self._folder = folder
+        self._disk_free_bytes: LastKnown[int | None] = LastKnown(partial(_disk_free_bytes, folder), before=None)
         self._root = root
 
     def look(self) -> HostState:
-        """Look once; takes a millisecond."""
+        """Look once; takes a millisecond, and a fifth of a second while the disk hangs."""
         now, since_boot = self._throttling()
         return HostState(
             temperature_celsius=self._temperature_celsius(),
@@ -49,7 +80,7 @@ class HostStats:
             throttled_since_boot=since_boot,
             memory_bytes=self._kibibytes("proc/self/status", "VmRSS"),
             memory_available_bytes=self._kibibytes("proc/meminfo", "MemAvailable"),
-            disk_free_bytes=_disk_free_bytes(self._folder),
+            disk_free_bytes=self._disk_free_bytes.get(),
             uptime_seconds=_number(self._read("proc/uptime").partition(" ")[0]),
         )
 
