@@ -84,7 +84,7 @@ def test_this_very_machine_can_be_asked(tmp_path):
     assert state.disk_free_bytes is not None
 
 
-def test_a_disk_that_hangs_holds_nobody_up_and_is_looked_at_once():
+def test_a_disk_that_hangs_holds_up_no_thread_and_is_asked_once():
     answers, asked = threading.Event(), []
 
     def look() -> str:
