@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    # Heard when NumPy is imported: threads of OpenBLAS would only spin beside the cameras' own.
+    # Read when NumPy is imported: threads of OpenBLAS would only spin beside the cameras' own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     given = sys.argv[1:] if arguments is None else arguments
     options = build_parser(_needed(given[0] if given else "")).parse_args(given)
