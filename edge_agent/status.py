@@ -295,6 +295,7 @@ class StatusReporter:
                 bytes=self._store.size_bytes(),
                 dropped=self._recorder.dropped(),
                 sent=self._publisher.state.sent,
+                sequences=self._store.last_sequences(),
             ),
             machine=MachineFigures.model_validate(asdict(self._machine_state)),
             models=self._models,

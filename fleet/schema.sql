@@ -194,7 +194,8 @@ begin
     delete from maskwatch.pictures_default p where not exists (select from maskwatch.alerts a where a.id = p.alert);
     delete from maskwatch.counts_default where received < first_kept;
     delete from maskwatch.site_hours where begins < first_kept;
-    delete from maskwatch.streams where updated < first_kept;
+    delete from maskwatch.streams s where updated < first_kept and not exists (
+        select from maskwatch.devices d where d.device = s.device and d.telemetry ->> 'boot_id' = s.boot_id);
     delete from maskwatch.command_results where happened < first_kept;
     return dropped;
 end $$;

@@ -113,10 +113,18 @@ from unnest(%(device)s::text[], %(state)s::text[], %(message)s::text[]) i(device
 where d.device = i.device
 """
 
+# What a device has sent last shows a gap also where nothing comes after it.
 TELEMETRY = """
-update devices d set telemetry = i.message::jsonb, telemetry_received = clock_timestamp()
-from unnest(%(device)s::text[], %(message)s::text[]) i(device, message)
-where d.device = i.device
+with updated as (
+    update devices d set telemetry = i.message::jsonb, telemetry_received = clock_timestamp()
+    from unnest(%(device)s::text[], %(message)s::text[]) i(device, message)
+    where d.device = i.device returning d.device, d.telemetry
+)
+insert into streams as s (device, kind, boot_id, last, received)
+select device, kind, telemetry ->> 'boot_id', last::bigint, 0
+from updated, jsonb_each_text(coalesce(telemetry #> '{outbox,sequences}', '{}')) sent(kind, last)
+where kind = any(%(counted)s::text[]) order by device, kind
+on conflict (device, kind, boot_id) do update set last = excluded.last, updated = now() where s.last < excluded.last
 """
 
 RESULTS = """
@@ -154,7 +162,9 @@ def store(connection: Connection, messages: Sequence[Read], *, site_of: Callable
         found = [message for message in messages if isinstance(message, statement.model)]
         if found:
             text = statement.text + COUNTED if statement.kind else statement.text
-            connection.execute(text, {**_by_column(statement.rows(found)), "kind": statement.kind})
+            connection.execute(
+                text, {**_by_column(statement.rows(found)), "kind": statement.kind, "counted": COUNTED_KINDS}
+            )
 
 
 def _by_column(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -249,3 +259,4 @@ STATEMENTS = (
     _Statement(TelemetryMessage, TELEMETRY, _newest),
     _Statement(ResultMessage, RESULTS, _results),
 )
+COUNTED_KINDS = [statement.kind for statement in STATEMENTS if statement.kind]

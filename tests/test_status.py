@@ -433,6 +433,7 @@ def test_telemetry_is_put_into_the_outbox_by_the_clock_and_is_as_described(devic
     assert [row.kind for row in rows] == ["telemetry", "telemetry"]
     sent = rows[0].message
     check(sent, "telemetry")
+    assert [row.message["outbox"]["sequences"] for row in rows] == [{}, {"telemetry": 1}]
     assert sent["machine"]["temperature_celsius"] == 50.0
     assert sent["uptime_seconds"] == 60
 

@@ -160,6 +160,10 @@ class AlertStore:
         """What was found damaged and set aside since the start, and where it is; empty where nothing was."""
         return self._damage
 
+    def last_sequences(self) -> dict[str, int]:
+        """The number of the last message of each kind since the machine's start, of those kinds that have one."""
+        return {kind: self._sequence[kind] for kind in KINDS if self._sequence[kind]}
+
     def next_sequence(self, kind: Kind) -> int:
         """The number that the next message of a kind has to bear."""
         return self._sequence[kind] + 1

@@ -69,6 +69,10 @@ class OutboxFigures(Part):
         description="Messages dropped over the limits of the outbox, by kind, since the store was created"
     )
     sent: Count = Field(description="Acknowledged by the broker since the agent's start")
+    sequences: dict[str, Count] = Field(
+        default_factory=dict,
+        description="The last `sequence` of each kind with this `boot_id`: who has received fewer misses some",
+    )
 
 
 class MachineFigures(Part):

@@ -64,6 +64,7 @@ def test_numbers_go_on_after_a_restart_although_nothing_waits(tmp_path):
     after = AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID)
 
     assert after.count() == 0
+    assert after.last_sequences() == {"alert": 1}
     assert put(after)["sequence"] == 2
     after.close()
 
@@ -75,6 +76,7 @@ def test_numbers_begin_again_after_a_boot(tmp_path):
 
     after = AlertStore(tmp_path / "alerts.sqlite", boot_id=ANOTHER_BOOT)
 
+    assert after.last_sequences() == {}
     assert put(after)["sequence"] == 1
     assert after.count() == 2
     after.close()

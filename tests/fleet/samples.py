@@ -9,6 +9,13 @@ from edge_agent.messages.alert import AlertMessage, Model
 from edge_agent.messages.counts import CountsMessage, PeopleCounts
 from edge_agent.messages.ids import _Uuid7Source
 from edge_agent.messages.resolved import ResolvedMessage
+from edge_agent.messages.telemetry import (
+    Counts,
+    MachineFigures,
+    Models,
+    OutboxFigures,
+    TelemetryMessage,
+)
 
 BOOT = "0190b1a2-0000-4000-8000-000000000001"
 
@@ -84,4 +91,30 @@ def counts(device: str = "hall-1", sequence: int = 1, **cameras: int) -> CountsM
         begin=hour - timedelta(hours=1),
         end=hour,
         cameras={name: PeopleCounts(with_mask=people) for name, people in cameras.items()},
+    )
+
+
+def telemetry(device: str = "hall-1", *, rows: int = 0, **sequences: int) -> TelemetryMessage:
+    """The figures of a minute; `sequences` by kind."""
+    when = now()
+    machine = dict.fromkeys(MachineFigures.model_fields) | {"throttling": (), "throttled_since_boot": ()}
+    return TelemetryMessage(
+        id=an_id(when),
+        device=device,
+        boot_id=BOOT,
+        sequence=1,
+        when=when,
+        clock_synchronised=True,
+        uptime_seconds=60,
+        counts=Counts(frames=600, analysed=600, faces=0, readings=0, alerts=0),
+        alerts_today=0,
+        people_today=0,
+        compliance_today=None,
+        frames_per_second=10.0,
+        latencies_ms={},
+        cameras={},
+        outbox=OutboxFigures(rows=rows, bytes=0, dropped={}, sent=0, sequences=sequences),
+        machine=MachineFigures.model_validate(machine),
+        models=Models(faces=None, masks=Model(name="masks", sha256="0" * 64)),
+        versions={"maskwatch": "0.1.0"},
     )

@@ -13,7 +13,7 @@ from fleet import database
 from fleet.config import DatabaseConfig, FleetConfig
 from fleet.messages import Picture
 from fleet.store import store
-from tests.fleet.samples import BOOT, alert, an_id, counts, now, resolved
+from tests.fleet.samples import BOOT, alert, an_id, counts, now, resolved, telemetry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +55,28 @@ def test_a_withheld_sequence_is_a_gap_until_it_comes(connection: psycopg.Connect
 
     put(connection, withheld)
     assert rows(connection, "select * from gaps") == []
+
+
+def test_a_withheld_sequence_that_nothing_follows_is_a_gap_with_the_next_telemetry(connection: psycopg.Connection):
+    put(connection, alert(sequence=1))
+
+    put(connection, telemetry(rows=1, alert=2, telemetry=7), telemetry(rows=0, alert=2, telemetry=8))
+    assert rows(connection, "select kind, missing, state from gaps") == [("alert", 1, "lost")]
+
+    put(connection, telemetry(rows=1, alert=1))
+    assert rows(connection, "select missing, state from gaps") == [(1, "on_its_way")]
+
+    put(connection, alert(sequence=2))
+    assert rows(connection, "select last, received from streams") == [(2, 2)]
+
+
+def test_a_device_of_which_nothing_came_misses_all(connection: psycopg.Connection):
+    put(connection, telemetry(alert=3, counts=1))
+
+    assert rows(connection, "select kind, boot_id, missing from gaps order by kind") == [
+        ("alert", BOOT, 3),
+        ("counts", BOOT, 1),
+    ]
 
 
 def test_every_kind_of_message_finds_its_table(connection: psycopg.Connection):
@@ -143,6 +165,15 @@ def test_days_beyond_the_retention_are_dropped(connection: psycopg.Connection):
 
     assert dropped > 0
     assert rows(connection, "select count(*) from alerts") == [(0,)]
+
+
+def test_what_a_device_has_sent_is_known_for_as_long_as_it_runs(connection: psycopg.Connection):
+    """Its sequences go on, and messages of months ago must not be missing then."""
+    put(connection, alert(), alert("hall-2"), telemetry(alert=1))
+
+    database.maintain(connection, retention_days=5, when=now() + timedelta(days=6))
+
+    assert rows(connection, "select device from streams") == [("hall-1",)]
 
 
 def test_the_bounds_of_a_day_are_ids_of_its_first_millisecond(connection: psycopg.Connection):
