@@ -57,7 +57,8 @@ def connect(config: BrokerConfig) -> BlockingConnection:
 def _reason(error: BaseException) -> str:
     """What went wrong, which pika wraps in errors of its own."""
     found = error
-    while found.args and isinstance(found.args[0], BaseException):
-        found = found.args[0]
+    # One of them holds it as an attribute alone.
+    while isinstance(inner := getattr(found, "exception", None) or next(iter(found.args), None), BaseException):
+        found = inner
     text = found.strerror if isinstance(found, OSError) else str(found)
     return " ".join((text or type(found).__name__).split())

@@ -24,12 +24,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edge_agent.errors import ConfigError, UnavailableError
 from fleet import amqp, database, dead_letters
 from fleet.cli import main
+from fleet.config import BrokerConfig
 from fleet.definitions import ALERTS, DEAD_LETTERS, EXCHANGE, definitions, queues
 from fleet.doctor import examine
 from fleet.ingest import Worker
 from fleet.management import Management, admit, differences, make
 from tests.fleet.engines import UNPRIVILEGED, Postgres, RabbitMq
 from tests.fleet.samples import alert
+from tests.mosquitto import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -319,6 +321,13 @@ def test_what_init_makes_doctor_finds(config: FleetConfig, tmp_path: Path, capsy
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {one["state"] for one in found if one["what"] == "definitions"} == {"ok"}
     assert len([one for one in found if one["what"] == "queues"]) == len(queues(config))
+
+
+def test_a_broker_that_is_away_is_named_with_its_reason():
+    broker = BrokerConfig(hosts=("127.0.0.1",), port=free_port())
+
+    with pytest.raises(UnavailableError, match=rf"127\.0\.0\.1:{broker.port}: Connection refused"):
+        amqp.connect(broker)
 
 
 def test_a_password_that_is_wrong_is_a_matter_for_a_person(config: FleetConfig, tmp_path: Path):
