@@ -76,6 +76,8 @@ def run(options: argparse.Namespace) -> int:
         password=password,
         certificates=options.certificates,
     )
+    # What could not be compared at the end need not begin.
+    database.open_database(config.database, application="maskwatch-fleet simulate").close()
     ledger = Ledger(options.ledger)
     with closing(ledger), closing(Simulation(what, brokers, ledger)) as simulation:
         begin, cpu = time.monotonic(), time.process_time()

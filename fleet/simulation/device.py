@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from edge_agent.messages.message import Message
     from fleet.simulation.ledger import Ledger
 
+# Those of edge_agent.mqtt.publisher, which a test compares.
 WINDOW = 8
 SLOW_SECONDS = 5.0
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 20.0
+FORGOTTEN_SECONDS = 300.0
 KEEPALIVE_SECONDS = 60
 WELCOME_SECONDS = 20.0
 """A node that accepts a connection and says nothing is left after so long."""
@@ -166,15 +168,12 @@ class Device:
         """Send what may go out now; gives when to look again, or None where only an answer changes anything."""
         if not self.is_connected:
             return None
-        window = 1 if self._acknowledge_seconds > SLOW_SECONDS else WINDOW
-        while self._outbox and len(self._in_flight) < window:
+        while self._outbox and len(self._in_flight) < (1 if self._is_slow(at) else WINDOW):
             if at < self._next_at:
                 return self._next_at
             self._next_at = max(self._next_at, at - 1.0) + self._interval
             message = self._outbox.popleft()
             topic = self._topics.alerts if isinstance(message, AlertMessage) else self._topics.resolved
-            if not self._in_flight:
-                self._answered_at = at
             client = self.client
             number = client.publish(topic, message.payload(), qos=1).mid
             if self.client is not client:
@@ -189,7 +188,13 @@ class Device:
         """Whether the broker has acknowledged nothing, or not even let it in, for too long."""
         if not self.is_connected:
             return at - self.connected_at > WELCOME_SECONDS
-        return bool(self._in_flight) and at - self._answered_at > PATIENCE_SECONDS
+        if not self._in_flight:
+            return False
+        oldest = min(sent.at for sent in self._in_flight.values())
+        return at - max(oldest, self._answered_at) > PATIENCE_SECONDS or at - oldest > FORGOTTEN_SECONDS
+
+    def _is_slow(self, at: float) -> bool:
+        return max([self._acknowledge_seconds, *(at - sent.at for sent in self._in_flight.values())]) > SLOW_SECONDS
 
     def lost(self) -> None:
         """What was in flight is sent again on the next connection."""
@@ -223,6 +228,7 @@ class Device:
     def welcomed(self) -> None:
         """The broker let it in."""
         self.is_connected = True
+        self._acknowledge_seconds = 0.0
         self._tally.connects += 1
         self._backoff.reset()
         status = running(self.name, boot_id=self._boot_id, reasons=(), paused=(), when=datetime.now(timezone.utc))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.errors import ConfigError
 from fleet.simulation.device import Device, Tally
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ class Simulation:
     """All devices. Owned by one thread."""
 
     def __init__(self, load: Load, brokers: Brokers, ledger: Ledger, *, seed: int | None = None) -> None:
+        """Prepare the devices; nothing connects yet.
+
+        Raises:
+            ConfigError: this process may not open so many files.
+        """
         self._load, self._random = load, random.Random(seed)  # noqa: S311  (nothing secret about it)
         self.tally = Tally()
         self._selector = selectors.DefaultSelector()
@@ -216,9 +222,16 @@ class Simulation:
 
 
 def _allow_files(count: int) -> None:
-    """Raise the limit of open files as far as it may be raised."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count if most == resource.RLIM_INFINITY else min(count, most)
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    """Raise the limit of open files.
+
+    Raises:
+        ConfigError: it may not be raised so far.
+    """
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < count:
+        raise ConfigError(
+            f"the devices need {count} open files and this process may have {most}; raise its hard limit (ulimit -Hn), "
+            "or run several 'simulate', each with fewer devices and a --prefix of its own"
+        )
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, most))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ROOT = Path(os.environ.get("MASKWATCH_FLEET_ROOT", "/var/tmp/maskwatch-debian-13-fleet"))  # noqa: S108  (deploy/fleet-root makes it)
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 WORKERS = 2
 EXAMPLE = Path(__file__).parents[2] / "examples/street_door.mp4"
 SETTINGS = """
@@ -195,17 +196,21 @@ class Cluster:
         found = Management(self.config.broker).get(f"queues/{{vhost}}/{ALERTS}")
         return next(number for number, node in enumerate(self.nodes) if node.name == found["leader"])
 
-    def broker_cpu_seconds(self) -> float:
-        """What the nodes that run have used since they were started."""
-        ticks = 0
+    def broker_usage(self) -> list[tuple[float, int]]:
+        """Of each node that runs: CPU-seconds since it was started, and resident bytes."""
+        found = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 if (process / "comm").read_text() == "beam.smp\n" and (process / "root").resolve() == self._root:
                     fields = (process / "stat").read_text().rpartition(")")[2].split()
-                    ticks += int(fields[11]) + int(fields[12])
+                    found.append(((int(fields[11]) + int(fields[12])) / CLOCK_TICKS, int(fields[21]) * PAGE_BYTES))
             except OSError:
                 continue
-        return ticks / CLOCK_TICKS
+        return found
+
+    def broker_cpu_seconds(self) -> float:
+        """What the nodes that run have used together since they were started."""
+        return sum(cpu for cpu, _ in self.broker_usage())
 
     def log(self, name: str) -> str:
         """What a process wrote."""

@@ -6,11 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from edge_agent.errors import ConfigError
 from edge_agent.messages.message import Message
+from edge_agent.mqtt.publisher import ROWS_IN_FLIGHT, Timing
 from fleet.commands import simulate
 from fleet.messages import read
-from fleet.simulation.device import PATIENCE_SECONDS, SLOW_SECONDS, WINDOW, Brokers, Device, Tally
+from fleet.simulation.device import (
+    FORGOTTEN_SECONDS,
+    PATIENCE_SECONDS,
+    SLOW_SECONDS,
+    WINDOW,
+    Brokers,
+    Device,
+    Tally,
+)
 from fleet.simulation.ledger import Ledger, balance
+from fleet.simulation.simulation import Load, Simulation
 from fleet.store import store
 from tests.fleet.samples import alert
 
@@ -50,6 +61,20 @@ def test_what_a_simulated_device_sends_is_what_a_device_may_send():
     for message in one._outbox:
         topic = "alerts" if message is made else "resolved"
         assert isinstance(read(f"maskwatch.sim0-0.{topic}", message.payload(), prefix="maskwatch"), Message)
+
+
+def test_a_simulated_device_is_as_patient_as_a_real_one():
+    real = Timing()
+
+    assert (ROWS_IN_FLIGHT, real.slow_seconds) == (WINDOW, SLOW_SECONDS)
+    assert (real.acknowledge_seconds, real.forgotten_seconds) == (PATIENCE_SECONDS, FORGOTTEN_SECONDS)
+
+
+def test_more_devices_than_a_process_may_have_files_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("resource.getrlimit", lambda _: (100, 1000))
+
+    with pytest.raises(ConfigError, match="--prefix"):
+        Simulation(Load(1000), Brokers((("127.0.0.1", 1),)), Ledger())
 
 
 def test_a_slow_broker_gets_one_message_at_a_time_and_patience():
