@@ -19,7 +19,8 @@ from edge_agent.alerts.people import hour_of
 from edge_agent.governor import COOLED_CELSIUS
 from edge_agent.host.atomic_files import is_there
 from edge_agent.host.clock import boot_id, run_id
-from edge_agent.host.stats import LastKnown, has_free_inodes
+from edge_agent.host.disk import LastKnown
+from edge_agent.host.stats import has_free_inodes
 from edge_agent.messages.counts import PeopleCounts
 from edge_agent.messages.status import Reason, running, state_for
 from edge_agent.messages.telemetry import (
@@ -37,7 +38,7 @@ from edge_agent.messages.topics import Topics
 from edge_agent.messages.violations import ViolationsMessage
 from edge_agent.mqtt.homeassistant import discovery, is_birth
 from edge_agent.mqtt.publication import Publication, status_publication
-from edge_agent.rollout.installation import read_rollout
+from edge_agent.rollout.installation import Rollout, read_rollout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from edge_agent.mqtt.client import Message
     from edge_agent.mqtt.publisher import Publisher
     from edge_agent.pauses import Pauses
-    from edge_agent.rollout.installation import Rollout
     from edge_agent.webhooks.delivery import WebhookDelivery
 
 log = logging.getLogger(__name__)
@@ -117,6 +117,7 @@ class StatusReporter:
         self._namesake_at = float("-inf")
         self._violations: dict[str, int] = {}
         self._machine_state = machine.look()
+        self._rollout_disk = LastKnown(partial(read_rollout, config.models_folder), before=Rollout())
         self._crops_disk = LastKnown(partial(_takes_files, config.crops_folder), before=(True, True))
         self._taken: deque[tuple[float, dict[str, int]]] = deque(maxlen=LOOKS_OF_A_RATE)
         if config.mqtt.home_assistant.enabled:
@@ -403,7 +404,7 @@ class StatusReporter:
 
     def _rollout(self) -> Rollout | None:
         """How the roll-out goes; the file is a few hundred bytes, and mostly in memory."""
-        return read_rollout(self._config.models_folder) if self._config.rollout.url else None
+        return self._rollout_disk.get() if self._config.rollout.url else None
 
     def _about_the_machine(self) -> Iterator[Reason]:
         state = self._machine_state

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
 
-from edge_agent.host.atomic_files import is_there
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-T = TypeVar("T")
-
-PATIENCE_SECONDS = 0.2
-"""A disk answers within a millisecond what it knows of its room; one that does not hangs, or is very busy."""
+from edge_agent.host.disk import LastKnown, existing
 
 # Where a Raspberry Pi's firmware says whether it slows down; the same number as of `vcgencmd get_throttled`.
 THROTTLED_FILE = "sys/devices/platform/soc/soc:firmware/get_throttled"
@@ -41,26 +31,6 @@ class HostState:
     memory_available_bytes: int | None
     disk_free_bytes: int | None
     uptime_seconds: float | None
-
-
-class LastKnown(Generic[T]):
-    """What a look at a disk says; while that hangs, as a network share does, what it said last. Owned by one thread."""
-
-    def __init__(self, look: Callable[[], T], *, before: T) -> None:
-        """`look` runs on a thread of its own and may hang; it says `before` until the first look has ended."""
-        self._look, self._known = look, before
-        self._thread: threading.Thread | None = None
-
-    def get(self) -> T:
-        """Look again, and wait for that no longer than a disk needs that is well."""
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
-            self._thread.start()
-        self._thread.join(PATIENCE_SECONDS)
-        return self._known
-
-    def _run(self) -> None:
-        self._known = self._look()
 
 
 class HostStats:
@@ -130,7 +100,7 @@ def _number(text: str) -> float | None:
 def has_free_inodes(folder: Path) -> bool:
     """Whether the disk which `folder` is on, or will be on, takes another file; True where it does not count them."""
     try:
-        status = os.statvfs(_there(folder))
+        status = os.statvfs(existing(folder))
     except OSError:
         return True
     return status.f_files == 0 or status.f_favail > 0
@@ -138,10 +108,6 @@ def has_free_inodes(folder: Path) -> bool:
 
 def _disk_free_bytes(folder: Path) -> int | None:
     try:
-        return shutil.disk_usage(_there(folder)).free
+        return shutil.disk_usage(existing(folder)).free
     except OSError:
         return None
-
-
-def _there(folder: Path) -> Path:
-    return next((one for one in (folder, *folder.parents) if is_there(one)), folder)

@@ -1,12 +1,10 @@
 """What a machine says about itself, and what one that says nothing does to the agent: nothing."""
 
 import os
-import threading
-import time
 
 import pytest
 
-from edge_agent.host.stats import HostStats, LastKnown
+from edge_agent.host.stats import HostStats
 
 
 @pytest.fixture
@@ -82,30 +80,6 @@ def test_this_very_machine_can_be_asked(tmp_path):
     assert state.memory_bytes is not None
     assert state.memory_bytes > 10_000_000
     assert state.disk_free_bytes is not None
-
-
-def test_a_disk_that_hangs_holds_up_no_thread_and_is_asked_once():
-    answers, asked = threading.Event(), []
-
-    def look() -> str:
-        asked.append("")
-        if len(asked) > 1:
-            assert answers.wait(60.0)
-        return f"look {len(asked)}"
-
-    disk = LastKnown(look, before="nothing yet")
-    assert disk.get() == "look 1"
-
-    # It would wait for a minute each time.
-    began = time.monotonic()
-    assert [disk.get() for _ in range(3)] == 3 * ["look 1"]
-    assert time.monotonic() - began < 50.0
-    assert len(asked) == 2
-
-    answers.set()
-    deadline = time.monotonic() + 60.0
-    while disk.get() == "look 1":
-        assert time.monotonic() < deadline
 
 
 def test_a_folder_that_may_not_be_seen_has_no_free_space_to_tell(tmp_path):

@@ -1,0 +1,109 @@
+"""A thread that must not wait uses a disk that hangs."""
+
+import threading
+import time
+
+import pytest
+
+from edge_agent.errors import UnavailableError
+from edge_agent.host.disk import DiskThread, LastKnown, reach
+
+PATIENCE_SECONDS = 60.0
+
+
+class Hanging:
+    """Says how often it was asked, from the second time on only once it is released."""
+
+    def __init__(self):
+        self.released, self.asked = threading.Event(), 0
+
+    def __call__(self):
+        self.asked += 1
+        if self.asked > 1:
+            assert self.released.wait(PATIENCE_SECONDS)
+        return self.asked
+
+
+def eventually(ask):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (answer := ask()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return answer
+
+
+def test_what_a_disk_does_late_is_asked_for_once_and_given_later():
+    late, work = threading.Event(), Hanging()
+    disk: DiskThread[int] = DiskThread(done_late=late.set)
+    answers = [disk.ask(work) for _ in range(4)]
+    assert answers == [1, None, None, None]
+    assert work.asked == 2
+    assert not late.is_set()
+
+    work.released.set()
+    assert late.wait(PATIENCE_SECONDS)
+    assert eventually(lambda: disk.ask(work)) == 2
+    assert disk.ask(work) == 3
+
+
+def test_what_cannot_wait_for_a_disk_that_hangs_is_given_up_and_nothing_else_is_begun_until_it_is_done():
+    work = Hanging()
+    disk: DiskThread[int] = DiskThread()
+    assert disk.do(work) == 1
+
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="not responding"):
+            disk.do(work)
+    assert work.asked == 2
+
+    work.released.set()
+
+    def done():
+        try:
+            return disk.do(work)
+        except UnavailableError:
+            return None
+
+    # Not what came of the one that was given up.
+    assert eventually(done) == 3
+
+
+def test_what_goes_wrong_on_a_disk_is_raised_where_it_was_asked_for():
+    def fail() -> str:
+        raise OSError("full")
+
+    disk: DiskThread[str] = DiskThread()
+    with pytest.raises(OSError, match="full"):
+        disk.ask(fail)
+    with pytest.raises(OSError, match="full"):
+        disk.do(fail)
+    assert disk.do(lambda: "well again") == "well again"
+
+
+def test_a_disk_that_hangs_holds_up_no_thread_and_is_asked_once():
+    answers, asked = threading.Event(), []
+
+    def look() -> str:
+        asked.append("")
+        if len(asked) > 1:
+            assert answers.wait(60.0)
+        return f"look {len(asked)}"
+
+    disk = LastKnown(look, before="nothing yet")
+    assert disk.get() == "look 1"
+
+    # It would wait for a minute each time.
+    began = time.monotonic()
+    assert [disk.get() for _ in range(3)] == 3 * ["look 1"]
+    assert time.monotonic() - began < 50.0
+    assert len(asked) == 2
+
+    answers.set()
+    deadline = time.monotonic() + 60.0
+    while disk.get() == "look 1":
+        assert time.monotonic() < deadline
+
+
+def test_a_folder_is_reached_that_is_not_there_yet_and_one_that_may_not_be_seen(tmp_path):
+    assert reach(tmp_path / "a" / "b")
+    assert reach(tmp_path / ("x" * 300))
