@@ -17,8 +17,9 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edge_agent.alerts.store import Row
 from edge_agent.errors import AgentError, UnavailableError
 from edge_agent.host.backoff import Backoff
 from edge_agent.messages.alert import with_crop_name
@@ -33,17 +34,18 @@ from edge_agent.mqtt.client import (
     TakenOverError,
     open_connection,
 )
+from edge_agent.mqtt.outbox import TELEMETRY_EXPIRY_SECONDS, Outbox, Ready, Selection
 from edge_agent.mqtt.publication import BYTES, JPEG, Publication
 from edge_agent.mqtt.token_bucket import TokenBucket
 from edge_agent.mqtt.volatile_queue import VolatileQueue
 from edge_agent.mqtt.waker import Waker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from edge_agent.alerts.store import AlertStore, Row
+    from edge_agent.alerts.store import AlertStore
     from edge_agent.config.model import MqttConfig
-    from edge_agent.messages.message import Kind
+    from edge_agent.messages.message import Kind, QueuedMessage
     from edge_agent.mqtt.retained import RetainedTopics
 
 ALERTS_AND_RESOLVED: tuple[Kind, ...] = ("alert", "resolved")
@@ -53,8 +55,6 @@ ROWS_IN_FLIGHT = 8
 IDLE_SECONDS = 1.0
 # The owner polls several times a second; a flood beyond this is no command of a person.
 MAX_RECEIVED = 100
-# A figure that is minutes old is not worth a broker's memory; the next one is on its way.
-TELEMETRY_EXPIRY_SECONDS = 300
 # The header of a publication: topic, properties and the packet's own length.
 HEADER_BYTES = 512
 # Several round trips over a slow line; a stopping agent has 5 s for everything.
@@ -164,6 +164,7 @@ class Publisher:
         # Appending and taking from the left are safe between two threads.
         self._received: deque[Message] = deque(maxlen=MAX_RECEIVED)
         self._waker = Waker()
+        self._outbox = Outbox(store, wake=self._waker.wake)
         self._stop = threading.Event()
         self._stop_at = 0.0
         # A daemon: looking up a name may block for longer than a stopping agent may take.
@@ -223,6 +224,11 @@ class Publisher:
         """
         self._volatile.put(publication)
         self._waker.wake()
+
+    def publish_unstored(self, message: QueuedMessage) -> None:
+        """Send a message that no disk takes, as `publish` does."""
+        row = Row(0, message.id, message.kind, message.as_json(), waited_seconds=0.0)
+        self.publish(publication_of(row, self._mqtt, self._topics))
 
     def send_unheard(self) -> None:
         """Send again at once what had reached no subscriber: one has appeared."""
@@ -317,7 +323,8 @@ class Publisher:
             if not self._in_flight:
                 self._well(connection)
             if self._stop.is_set():
-                if (not self._in_flight and seconds == IDLE_SECONDS) or at >= self._stop_at:
+                is_done = not self._in_flight and not self._outbox.is_busy and seconds == IDLE_SECONDS
+                if is_done or at >= self._stop_at:
                     return
                 seconds = min(seconds, self._stop_at - at)
             events = connection.turn(seconds, waker=self._waker.fileno())
@@ -344,42 +351,39 @@ class Publisher:
 
     def _send_waiting(self, connection: Connection, *, at: float) -> float:
         """Send what may go out now; gives the seconds after which it is worth looking again."""
+        self._forget_old_refusals(at)
+        self._review_unheard(at)
         messages_a_row = 2 if self._mqtt.publish_crops else 1
         limit = max(1, min(ROWS_IN_FLIGHT, connection.in_flight_limit // messages_a_row))
         if self._is_slow(at):
             limit = 1
-        for row in self._next_rows(limit, at=at):
-            if len(self._in_flight) >= limit:
-                break
-            if not self._pace.take(at=at):
-                return self._pace.wait_seconds(at=at)
-            self._send(connection, row, at=at)
-        return IDLE_SECONDS
+        free = limit - len(self._in_flight)
+        if free <= 0:
+            return IDLE_SECONDS
+        share = self._pace.available(at=at)
+        if not share:
+            return self._pace.wait_seconds(at=at)
+        selected = self._outbox.select(self._selection(min(free, share), at=at))
+        self._acknowledged.update(selected.expired)
+        for ready in selected.ready:
+            self._pace.take(at=at)
+            self._send(connection, ready, at=at)
+        is_held_back = len(selected.ready) == share < free
+        return self._pace.wait_seconds(at=at) if is_held_back else IDLE_SECONDS
 
-    def _next_rows(self, limit: int, *, at: float) -> Iterator[Row]:
-        """Give what may be sent, in the order in which it should be."""
-        self._forget_old_refusals(at)
-        self._review_unheard(at)
+    def _selection(self, limit: int, *, at: float) -> Selection:
+        """What may be sent, in the order in which it should be."""
         passed_over = {sent.key for sent in self._in_flight.values()} | self._acknowledged
         passed_over.update(key for key, until in self._refused_until.items() if at < until)
         passed_over.update(key for key, unheard in self._unheard.items() if at < unheard.until)
-        # What is passed over is the oldest: looking past it must still show enough.
-        enough = limit + len(passed_over)
-        for after, kinds in ((self._backlog_up_to, KINDS), (0, ALERTS_AND_RESOLVED), (0, KINDS)):
-            allowed = [
-                kind
-                for kind in kinds
-                if at >= self._silent_until.get(kind, 0.0) and self._topics.of_kind(kind) not in self._left_out
-            ]
-            for row in self._store.waiting(enough, after=after, kinds=allowed):
-                if row.key in passed_over:
-                    continue
-                passed_over.add(row.key)
-                if _has_expired(row):
-                    # As good as delivered: no broker would hand it on.
-                    self._acknowledged.add(row.key)
-                else:
-                    yield row
+        sources = tuple(
+            (after, tuple(kind for kind in kinds if self._may_send(kind, at=at)))
+            for after, kinds in ((self._backlog_up_to, KINDS), (0, ALERTS_AND_RESOLVED), (0, KINDS))
+        )
+        return Selection(limit, sources, frozenset(passed_over), with_crops=self._crops_wanted)
+
+    def _may_send(self, kind: Kind, *, at: float) -> bool:
+        return at >= self._silent_until.get(kind, 0.0) and self._topics.of_kind(kind) not in self._left_out
 
     def _forget_old_refusals(self, at: float) -> None:
         """What still waits has been sent and refused again by now; anything else was dropped from the full outbox."""
@@ -394,11 +398,12 @@ class Publisher:
         longest_seconds = self._mqtt.unheard_hold_seconds + DROPPED_SECONDS
         self._unheard = {key: one for key, one in self._unheard.items() if at < one.since + longest_seconds}
 
-    def _send(self, connection: Connection, row: Row, *, at: float) -> None:
+    def _send(self, connection: Connection, ready: Ready, *, at: float) -> None:
+        row = ready.row
         is_repeated = row.key in self._unheard
         # The crop first: a broker handles publications in order, so a subscriber that gets the alert has the picture.
-        if self._crops_wanted and row.message.get("crop"):
-            self._send_crop(connection, row, is_new=not (is_repeated or is_historical(row.waited_seconds)))
+        if self._crops_wanted and ready.crop is not None:
+            self._send_crop(connection, row, ready.crop, is_new=not (is_repeated or is_historical(row.waited_seconds)))
         publication = publication_of(row, self._mqtt, self._topics, is_repeated=is_repeated)
         number = connection.publish(publication)
         self._in_flight[number] = _Sent(row.kind, row.key, at)
@@ -407,13 +412,8 @@ class Publisher:
         else:
             self._telemetry_at = at
 
-    def _send_crop(self, connection: Connection, row: Row, *, is_new: bool) -> None:
+    def _send_crop(self, connection: Connection, row: Row, picture: bytes, *, is_new: bool) -> None:
         file = Path(row.message["crop"]["file"])
-        try:
-            picture = file.read_bytes()
-        except OSError as error:
-            log.warning("%s: alert published without its crop: %s", file, error.strerror)
-            return
         if len(picture) + HEADER_BYTES > connection.largest_packet_bytes:
             log.warning("%s: too large for the broker, whose limit is %d bytes", file, connection.largest_packet_bytes)
             return
@@ -506,15 +506,13 @@ class Publisher:
             self._log_once(f"{connection.address}: the broker refuses {topic} ({answer.refusal}); {_remedy(answer)}")
 
     def _forget_acknowledged(self) -> None:
-        """Take acknowledged rows out of the outbox; on a full disk they are only not sent again, until it has room."""
+        """Take acknowledged rows out of the outbox; while its disk takes nothing they are only not sent again."""
         if not self._acknowledged:
             return
         try:
-            self._store.remove(*self._acknowledged)
+            self._acknowledged.difference_update(self._outbox.remove(self._acknowledged))
         except UnavailableError as error:
             self._trouble(str(error))
-        else:
-            self._acknowledged.clear()
 
     def _row_refused(self, sent: _Sent, answer: PubAck, connection: Connection) -> None:
         at = time.monotonic()
@@ -663,18 +661,12 @@ def _remedy(answer: PubAck) -> str:
     return RAISE_THE_LIMIT if answer.is_too_large else "give this device write access to that topic"
 
 
-def _has_expired(row: Row) -> bool:
-    """Whether a figure is so old that it is not worth sending; `None`: from before the machine was started."""
-    is_old = row.waited_seconds is None or row.waited_seconds > TELEMETRY_EXPIRY_SECONDS
-    return row.kind == "telemetry" and is_old
-
-
 def publication_of(row: Row, mqtt: MqttConfig, topics: Topics, *, is_repeated: bool = False) -> Publication:
-    """Make the publication of a row as it is sent now: whether it is history, and whether its crop is still there.
+    """Make the publication of a row as it is sent now: whether it is history.
 
     What is sent again for lack of a subscriber is historical.
     """
-    message = {**_without_lost_crop(row.message), "historical": is_repeated or is_historical(row.waited_seconds)}
+    message = {**row.message, "historical": is_repeated or is_historical(row.waited_seconds)}
     if not mqtt.publish_crop_paths:
         message = with_crop_name(message)
     is_telemetry = row.kind == "telemetry"
@@ -689,11 +681,3 @@ def publication_of(row: Row, mqtt: MqttConfig, topics: Topics, *, is_repeated: b
         expiry_seconds=TELEMETRY_EXPIRY_SECONDS if is_telemetry else mqtt.expiry_seconds or None,
         user_properties=tuple(named),
     )
-
-
-def _without_lost_crop(message: dict[str, Any]) -> dict[str, Any]:
-    """Mark an alert whose crop is gone, so that no subscriber looks for a file that is not there."""
-    crop = message.get("crop")
-    if not crop or Path(crop["file"]).exists():
-        return message
-    return {**message, "crop": None, "crop_error": f"{Path(crop['file']).name}: the picture is gone from the disk"}

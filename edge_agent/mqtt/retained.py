@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from edge_agent.host.atomic_files import make_folder, write_whole
+from edge_agent.host.disk import DiskThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +30,7 @@ class RetainedTopics:
     def __init__(self, file: Path, *, current: Iterable[str]) -> None:
         """Read the file, and add those of the current configuration; one that is missing or damaged holds none."""
         self._file = file
+        self._disk: DiskThread[None] = DiskThread()
         self._current = list(current)
         known = _read(file)
         self.stale = [topic for topic in known if topic not in self._current]
@@ -37,12 +39,13 @@ class RetainedTopics:
             self._write()
 
     def forget(self, topic: str) -> None:
-        """An old topic is cleared, or cannot be."""
+        """An old topic is cleared, or cannot be; where a disk that hangs keeps it in the file, it is cleared again."""
         self.stale.remove(topic)
         self._write()
 
     def _write(self) -> None:
-        _write(self._file, [*self._current, *self.stale])
+        names = [*self._current, *self.stale]
+        self._disk.ask(lambda: _write(self._file, names))
 
 
 def removed_cameras(file: Path, *, current: Iterable[str]) -> list[str]:

@@ -16,6 +16,11 @@ class TokenBucket:
         self._filled = self._most
         self._filled_at: float | None = None
 
+    def available(self, *, at: float) -> int:
+        """How many messages may go out now."""
+        self._fill(at)
+        return int(self._filled)
+
     def take(self, *, at: float) -> bool:
         """Take one message's share, if there is one."""
         self._fill(at)

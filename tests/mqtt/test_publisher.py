@@ -478,6 +478,23 @@ def test_a_crop_that_is_gone_does_not_hold_up_its_alert(broker, store, tmp_path,
     assert crop.file in caplog.text
 
 
+def test_a_disk_that_hangs_holds_up_nothing_that_needs_none_of_it(broker, store, tmp_path):
+    file = tmp_path / "0190.jpg"
+    # To read it is to wait for one that writes.
+    os.mkfifo(file)
+    put(store, crop=Crop(file=str(file), sha256="0" * 64, size_bytes=9))
+    with Listener(broker.port) as listener, publishing(store, broker.config(publish_crops=True)) as publisher:
+        eventually(lambda: publisher.state.connected, "it is connected")
+        for text in (b"one", b"another"):
+            publisher.publish(Publication("maskwatch/lobby/status", text, retain=True))
+            assert listener.take("/status").payload == text
+        put(store)
+        file.write_bytes(b"a picture")
+
+        assert [take_alert(listener)["sequence"] for _ in range(2)] == [1, 2]
+        eventually(lambda: store.count() == 0, "both are removed")
+
+
 def test_a_crop_that_is_too_large_for_the_broker_does_not_hold_up_its_alert(tmp_path, store, caplog):
     put(store, crop=a_crop(tmp_path, b"x" * 20_000))
     with (
