@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edge_agent.camera.source import shown_source
 from edge_agent.errors import AgentError, CommandError, CropError, in_one_line
+from edge_agent.host.disk import DiskThread
 from edge_agent.messages.command import (
     REQUESTS,
     DiagnosticsRequest,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.pictures import Pictures
     from edge_agent.alerts.retention import Retention
     from edge_agent.config.model import Config
-    from edge_agent.domain import Frame
+    from edge_agent.domain import Box, Crop, Frame
     from edge_agent.messages.command import Request
     from edge_agent.messages.result import CommandResult, State
     from edge_agent.mqtt.client import Message
@@ -68,6 +69,8 @@ LONGEST_CORRELATION_BYTES = 256
 LONGEST_SHOWN_NAME = 40
 # A picture of what was there when the camera still worked is no snapshot.
 NEWEST_SECONDS = 10.0
+# A slow card takes a second; the thread that waits feeds a watchdog of thirty.
+DISK_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +100,7 @@ class Control:
         self._pictures, self._snapshots = pictures, snapshots
         self._open_detector, self._reload = open_detector, reload
         self._detector: FaceDetector | None = None
+        self._disk: DiskThread[tuple[Crop, bytes] | None] = DiskThread(patience_seconds=DISK_SECONDS)
         self._topics = Topics(config.mqtt.topic_prefix, self._device)
         self._commands = self._topics.command("")
         self._newest: dict[str, Frame] = {}
@@ -219,11 +223,10 @@ class Control:
             # Another than those of the workers, which are theirs alone.
             self._detector = self._open_detector()
         faces = [face.box for face in self._detector.detect(frame.image)]
-        kept = self._pictures.keep_frame(picture_id, frame, faces=faces)
-        if kept is None:
+        snapshot = self._disk.do(lambda: self._keep_snapshot(picture_id, frame, faces, at=at, when=when))
+        if snapshot is None:
             raise CommandError("no picture is kept on this device (crops.picture: none)")
-        # At once, for the number of commands is not limited.
-        self._snapshots.sweep(at=at, now=when, waiting=frozenset())
+        kept, picture = snapshot
         return SnapshotResult(
             camera=camera,
             id=picture_id,
@@ -231,17 +234,27 @@ class Control:
             sha256=kept.sha256,
             bytes=kept.size_bytes,
             taken=frame.taken_when,
-            published=self._publish_snapshot(picture_id, Path(kept.file)),
+            published=self._publish_snapshot(picture_id, Path(kept.file), picture),
         )
 
-    def _publish_snapshot(self, picture_id: str, file: Path) -> bool:
+    def _keep_snapshot(
+        self, picture_id: str, frame: Frame, faces: list[Box], *, at: float, when: datetime
+    ) -> tuple[Crop, bytes] | None:
+        """Keep a picture, and read it again: it may be encrypted."""
+        kept = self._pictures.keep_frame(picture_id, frame, faces=faces)
+        if kept is None:
+            return None
+        # At once, for the number of commands is not limited.
+        self._snapshots.sweep(at=at, now=when, waiting=frozenset())
+        try:
+            return kept, Path(kept.file).read_bytes()
+        except OSError as error:
+            raise CropError(f"{kept.file}: cannot be read again: {error.strerror}") from error
+
+    def _publish_snapshot(self, picture_id: str, file: Path, picture: bytes) -> bool:
         """Send the picture where pictures may leave the device at all."""
         if not self._config.mqtt.publish_crops:
             return False
-        try:
-            picture = file.read_bytes()
-        except OSError as error:
-            raise CropError(f"{file}: cannot be read again: {error.strerror}") from error
         content_type = JPEG if file.suffix == ".jpg" else BYTES
         topic = self._topics.snapshot(picture_id)
         self._publisher.publish(Publication(topic, picture, content_type=content_type))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from edge_agent.host.atomic_files import make_folder, write_whole
+from edge_agent.host.disk import DiskThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +39,8 @@ class _Content(BaseModel):
 class Pauses:
     """Keeps them in a file, and goes on in memory where that cannot be written. Changed by one thread, read by any.
 
+    A disk that hangs is not waited for: what was changed last is written once it responds.
+
     A pause is counted in monotonic seconds while the agent runs, so that a clock which is set does not end it. Over a
     restart the clock has to be believed, but it makes no pause longer: many devices begin in 1970.
     """
@@ -45,6 +48,8 @@ class Pauses:
     def __init__(self, file: Path, *, at: float, when: datetime) -> None:
         """Read the file; one that is missing or damaged holds nothing."""
         self._file = file
+        self._disk: DiskThread[None] = DiskThread()
+        self._newest = b""
         self._is_stuck = False
         content = _read(file)
         self._paused_until: dict[str, float] = {}
@@ -71,9 +76,19 @@ class Pauses:
 
     def _write(self, *, at: float, when: datetime) -> None:
         content = {"paused": {camera: _written(until - at, when) for camera, until in self._paused_until.items()}}
+        self._newest = json.dumps(content).encode()
+        self._disk.ask(self._save)
+
+    def _save(self) -> None:
+        written = None
+        while written is not self._newest:
+            written = self._newest
+            self._save_once(written)
+
+    def _save_once(self, content: bytes) -> None:
         try:
             make_folder(self._file.parent)
-            write_whole(self._file, json.dumps(content).encode(), mode=FILE_MODE)
+            write_whole(self._file, content, mode=FILE_MODE)
         except OSError as error:
             if not self._is_stuck:
                 log.warning("%s: pauses cannot be saved and end at the next restart: %s", self._file, error.strerror)

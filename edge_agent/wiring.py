@@ -147,6 +147,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             keep_days=crops.keep_days,
             keep_counts_days=config.counts.keep_days,
             wake=lambda: _wake(publisher, webhooks),
+            publish=publisher.publish_unstored,
         )
         recorder.start()
         stack.callback(recorder.close, timeout_seconds=RECORD_SECONDS)
@@ -218,7 +219,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 pictures=open_pictures(config.snapshots_folder, crops),
                 snapshots=Retention(config.snapshots_folder, keep_days=crops.keep_days, keep_bytes=snapshot_bytes),
                 open_detector=lambda: open_hiding_detector(config),
-                reload=reload,
+                reload=lambda: _reload(reload, recorder),
             ),
             bridge=bridge,
             signals=signals,
@@ -247,6 +248,11 @@ def open_webhooks(config: Config, stack: ExitStack) -> list[WebhookDelivery]:
         delivery.start()
         stack.callback(delivery.close)
     return deliveries
+
+
+def _reload(reload: Callable[[], None], recorder: Recorder) -> None:
+    recorder.check_responds()
+    reload()
 
 
 def _wake(publisher: Publisher, webhooks: Iterable[WebhookDelivery]) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from edge_agent.alerts.database import history_entry, history_resolution
 from edge_agent.alerts.people import sent_until
 from edge_agent.errors import CropError, UnavailableError
-from edge_agent.host.clock import is_clock_synchronised
+from edge_agent.host.clock import is_clock_synchronised, seconds_since_boot
 from edge_agent.messages.ids import uuid7
 
 if TYPE_CHECKING:
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from edge_agent.messages.message import Kind
     from edge_agent.messages.sender import Sender
     from edge_agent.messages.status import StatusMessage
-    from edge_agent.messages.telemetry import Figures
+    from edge_agent.messages.telemetry import Figures, TelemetryMessage
 
 RETRY_SECONDS = 1.0
 """Retry interval for buffered writes after a disk error."""
 SWEEP_SECONDS = 600.0
 """Crops and entries beyond their age or number are removed this often."""
 MOST_QUEUED = 200
-"""Each with its cutout, a megabyte at most, and its scene, a tenth of that; a disk that has not answered for so many
-alerts hangs."""
+"""Of each kind. An alert has its cutout, a megabyte at most, and its scene, a tenth of that; a disk that has not
+answered for so many hangs."""
 STUCK_SECONDS = 10.0
 """A disk answers well within this, also a slow card that cleans up."""
 
@@ -107,14 +107,21 @@ class Recorder:
         keep_days: float,
         keep_counts_days: float,
         wake: Callable[[], None],
+        publish: Callable[[TelemetryMessage], None],
     ) -> None:
-        """Take the parts; history and counts of people stay for so many days; `wake` is called after each message."""
+        """Take the parts; history and counts of people stay for so many days; `wake` is called after each message.
+
+        `publish` sends figures past the store, while its disk hangs.
+        """
         self._store, self._pictures, self._retention, self._sender = store, pictures, retention, sender
-        self._keep_days, self._keep_counts_days, self._wake = keep_days, keep_counts_days, wake
-        self._jobs: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
+        self._keep_days, self._keep_counts_days = keep_days, keep_counts_days
+        self._wake, self._publish = wake, publish
+        # With the time since when each waits.
+        self._jobs: queue.SimpleQueue[tuple[float, _Event] | None] = queue.SimpleQueue()
+        self._queue_lock = threading.Lock()
+        self._queued: Counter[str] = Counter()
         # A daemon: one that waits for a disk that hangs must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self._drop_lock = threading.Lock()
         self._dropped: Counter[str] = Counter()
         self._job_began_at: float | None = None
         self._is_without_crops = False
@@ -133,8 +140,11 @@ class Recorder:
         self._queue(_NewResolution(resolved, later))
 
     def record_telemetry(self, figures: Figures, *, when: datetime) -> None:
-        """Make figures durable."""
-        self._queue(_NewFigures(figures, when))
+        """Make figures durable; while the disk hangs, they are published as they are, for they are soon out of date."""
+        if self.is_stuck:
+            self._publish(self._telemetry(figures, when=when))
+        else:
+            self._queue(_NewFigures(figures, when))
 
     def record_status(self, status: StatusMessage) -> None:
         """Keep a change of the status for webhooks; at the broker it is retained, and needs no disk."""
@@ -155,10 +165,24 @@ class Recorder:
     @property
     def trouble(self) -> str:
         """Why nothing is written to the disk for now; empty where all is well."""
-        began_at = self._job_began_at
-        if began_at is not None and time.monotonic() - began_at > STUCK_SECONDS:
+        if self.is_stuck:
             return f"{self._store.path.parent}: the disk is not responding"
         return self._store.trouble
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the disk hangs: what is recorded waits in memory until it responds."""
+        began_at = self._job_began_at
+        return began_at is not None and time.monotonic() - began_at > STUCK_SECONDS
+
+    def check_responds(self) -> None:
+        """See that ending loses nothing that waits for a disk which hangs.
+
+        Raises:
+            UnavailableError: it does.
+        """
+        if self.is_stuck:
+            raise UnavailableError(f"{self.trouble}: {self._jobs.qsize()} messages in memory would be lost")
 
     @property
     def is_without_crops(self) -> bool:
@@ -178,16 +202,13 @@ class Recorder:
             log.error("the disk is not responding: %d messages are lost", self._jobs.qsize())
 
     def _queue(self, job: _Event) -> None:
-        if self._jobs.qsize() >= MOST_QUEUED:
-            self._drop(job.kind)
-            return
-        self._jobs.put(job)
-
-    def _drop(self, kind: str) -> None:
-        with self._drop_lock:
-            is_first = not self._dropped.total()
-            self._dropped[kind] += 1
-        if is_first:
+        with self._queue_lock:
+            has_room = self._queued[job.kind] < MOST_QUEUED
+            is_first_dropped = not has_room and not self._dropped.total()
+            (self._queued if has_room else self._dropped)[job.kind] += 1
+        if has_room:
+            self._jobs.put((seconds_since_boot(), job))
+        elif is_first_dropped:
             log.error("the disk is not responding and the buffer is full: new messages are dropped and counted")
 
     def _run(self) -> None:
@@ -200,13 +221,16 @@ class Recorder:
             if job is None:
                 return
             self._job_began_at = time.monotonic()
+            since, event = job
+            with self._queue_lock:
+                self._queued[event.kind] -= 1
             try:
-                self._record(job)
+                self._record(event, since=since)
             # Whatever is wrong with one, the next is recorded.
             except Exception:
                 log.exception("recording an event failed; please report this")
-                with self._drop_lock:
-                    self._dropped[job.kind] += 1
+                with self._queue_lock:
+                    self._dropped[event.kind] += 1
             self._check_store()
 
     def _check_store(self) -> None:
@@ -223,21 +247,14 @@ class Recorder:
             log.exception("maintenance of the alert store failed; please report this")
         self._job_began_at = None
 
-    def _record(self, job: _Event) -> None:
+    def _record(self, job: _Event, *, since: float) -> None:
         match job:
             case _NewAlert():
-                self._record_alert(job.alert, job.timeline, job.scene)
+                self._record_alert(job.alert, job.timeline, job.scene, since=since)
             case _NewResolution():
-                self._record_resolved(job.resolved, job.later)
+                self._record_resolved(job.resolved, job.later, since=since)
             case _NewFigures():
-                message = self._sender.telemetry(
-                    job.figures,
-                    id=uuid7(job.when),
-                    sequence=self._store.next_sequence("telemetry"),
-                    when=job.when,
-                    clock_synchronised=is_clock_synchronised(),
-                )
-                self._store.put(message)
+                self._store.put(self._telemetry(job.figures, when=job.when), since=since)
             case _NewStatus():
                 self._store.put_event("status", uuid7(datetime.now(timezone.utc)), json.dumps(job.status.as_json()))
             case _NewPerson():
@@ -246,6 +263,15 @@ class Recorder:
             case _PeriodOver():
                 self._record_counts(job)
         self._wake()
+
+    def _telemetry(self, figures: Figures, *, when: datetime) -> TelemetryMessage:
+        return self._sender.telemetry(
+            figures,
+            id=uuid7(when),
+            sequence=self._store.next_sequence("telemetry"),
+            when=when,
+            clock_synchronised=is_clock_synchronised(),
+        )
 
     def _record_counts(self, job: _PeriodOver) -> None:
         for period in self._store.unsent_counts(cameras=job.cameras, since=job.since, now=job.when):
@@ -258,7 +284,7 @@ class Recorder:
             )
             self._store.put(message, sent_until(period.period, int(period.end.timestamp())))
 
-    def _record_alert(self, alert: Alert, timeline: Timeline, scene: bytes | None) -> None:
+    def _record_alert(self, alert: Alert, timeline: Timeline, scene: bytes | None, *, since: float) -> None:
         # Crop first: a row in the outbox must never point at a file that a power
         # cut kept from being written. And what has a row can be deleted by a person.
         crop, crop_error = self._save_crop(alert)
@@ -271,7 +297,8 @@ class Recorder:
             crop_error=crop_error,
             clock_synchronised=is_clock_synchronised(),
         )
-        self._store.put(message, history_entry(message, timeline, now=datetime.now(timezone.utc)))
+        entry = history_entry(message, timeline, now=datetime.now(timezone.utc))
+        self._store.put(message, entry, since=since)
         track = alert.verdict.track
         log.info(
             "alert: %s at %s, score %.2f, crop %s",
@@ -282,14 +309,14 @@ class Recorder:
             extra={"CAMERA": track.camera, "TRACK": track.id, "ALERT_ID": alert.id, "LABEL": message.label},
         )
 
-    def _record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...]) -> None:
+    def _record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...], *, since: float) -> None:
         message = self._sender.resolved(
             resolved,
             id=uuid7(resolved.when),
             sequence=self._store.next_sequence("resolved"),
             clock_synchronised=is_clock_synchronised(),
         )
-        self._store.put(message, history_resolution(message, later))
+        self._store.put(message, history_resolution(message, later), since=since)
         log.info(
             "resolved: %s at %s, %s",
             message.label,

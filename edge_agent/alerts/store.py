@@ -97,8 +97,8 @@ class Row:
 class AlertStore:
     """The agent's own connection, and the only one that begins, salvages and numbers.
 
-    The recorder's thread puts, keeps and sweeps, the publisher's takes out; figures and `trouble` are for any thread
-    and touch neither disk nor lock.
+    The recorder's thread puts, keeps and sweeps, those of the publisher's outbox take out; figures, numbers and
+    `trouble` are for any thread and touch neither disk nor lock of it.
     """
 
     def __init__(
@@ -124,6 +124,7 @@ class AlertStore:
         self._locked_until = float("-inf")
         self._lock = threading.Lock()
         # Numbers and positions are given by this process alone; the disk remembers them for the next.
+        self._sequence_lock = threading.Lock()
         self._sequence: Counter[str] = Counter()
         self._position = 0
         self._rows: Counter[str] = Counter()
@@ -165,13 +166,16 @@ class AlertStore:
         return {kind: self._sequence[kind] for kind in KINDS if self._sequence[kind]}
 
     def next_sequence(self, kind: Kind) -> int:
-        """The number that the next message of a kind has to bear."""
-        return self._sequence[kind] + 1
+        """Give the next message of a kind its number; for any thread, and waits for no disk."""
+        with self._sequence_lock:
+            self._sequence[kind] += 1
+            return self._sequence[kind]
 
-    def put(self, message: QueuedMessage, *history: Change) -> None:
+    def put(self, message: QueuedMessage, *history: Change, since: float | None = None) -> None:
         """Keep a message with its `next_sequence`, and what changes in the history, in one transaction.
 
-        Durable when this returns, unless there is `trouble`.
+        It has waited since then, in `seconds_since_boot`, or from now on. Durable when this returns, unless there is
+        `trouble`.
         """
         crop = getattr(message, "crop", None)
         content = message.as_json()
@@ -183,14 +187,14 @@ class AlertStore:
                 message.kind,
                 message.id,
                 self._boot_id,
-                seconds_since_boot(),
+                seconds_since_boot() if since is None else since,
                 crop.file if crop else None,
                 text,
             )
             self._buffered_history += history
             if self._webhooks and message.kind in EVENT_KINDS:
                 self._buffered_history.append(event(message.kind, message.id, json.dumps(with_crop_name(content))))
-            self._sequence[message.kind] = message.sequence
+            self._go_on_numbering([(message.kind, message.sequence)])
             self._rows[message.kind] += 1
             self._bytes += len(text)
             if message.kind == "alert":
@@ -396,7 +400,7 @@ class AlertStore:
             database.execute("DELETE FROM last_sequence WHERE boot_id != ?", (self._boot_id,))
             database.executemany(
                 "INSERT OR REPLACE INTO last_sequence VALUES (?, ?, ?)",
-                [(self._boot_id, kind, sequence) for kind, sequence in self._sequence.items()],
+                [(self._boot_id, kind, sequence) for kind, sequence in self._numbers_given()],
             )
             database.execute("DELETE FROM alerts_of_day WHERE day != ?", (self._alerts_of_day[0],))
             database.execute("INSERT OR REPLACE INTO alerts_of_day VALUES (?, ?)", self._alerts_of_day)
@@ -561,8 +565,16 @@ class AlertStore:
         # Begun in memory because the disk was away: what lies on it is older.
         self._buffered = {key: (row[0] + shift, *row[1:]) for key, row in self._buffered.items()}
         self._position = max(self._position + shift, position)
-        for kind, sequence in sequences:
-            self._sequence[kind] = max(self._sequence[kind], sequence)
+        self._go_on_numbering(sequences)
+
+    def _go_on_numbering(self, sequences: Iterable[tuple[str, int]]) -> None:
+        with self._sequence_lock:
+            for kind, sequence in sequences:
+                self._sequence[kind] = max(self._sequence[kind], sequence)
+
+    def _numbers_given(self) -> list[tuple[str, int]]:
+        with self._sequence_lock:
+            return list(self._sequence.items())
 
     def _write_anew(self, database: sqlite3.Connection) -> None:
         """Give the store its file back that was deleted or replaced: what is open still holds everything.

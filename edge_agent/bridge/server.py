@@ -36,7 +36,8 @@ from edge_agent.bridge.protocol import (
     json_of,
 )
 from edge_agent.domain import timestamp
-from edge_agent.errors import AgentError, CommandError
+from edge_agent.errors import AgentError, CommandError, UnavailableError
+from edge_agent.host.disk import DiskThread, reach
 from edge_agent.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ WANTED_SECONDS = 3.0
 FRESH_SECONDS = 1.2
 """The agent publishes it once a second; anything older was published before the request."""
 STATUS_SECONDS = 1.5
+CHANGE_SECONDS = 3.0
+"""A slow card takes one to review or delete an alert; meanwhile no frame is answered."""
 COMMAND_SECONDS = 10.0
 """A snapshot on a slow disk takes one or two; an agent that hangs is ended by the watchdog after thirty."""
 MOST_COMMANDS = 10
@@ -108,6 +111,7 @@ class Bridge:
         """
         self._socket_file, self._versions = socket_file, dict(versions)
         self._review, self._delete = review, delete
+        self._disk: DiskThread[ChangeReply] = DiskThread(patience_seconds=CHANGE_SECONDS)
         self._frames, self._metrics = AnnotatedFrames(), Metrics(cameras)
         self._commands: deque[Command] = deque(maxlen=MOST_COMMANDS)
         self._status: tuple[float, Mapping[str, Any]] | None = None
@@ -171,6 +175,8 @@ class Bridge:
         socket.linger = 0
         socket.sndhwm, socket.rcvhwm = MOST_REPLIES, MOST_PENDING
         socket.maxmsgsize = MAX_REQUEST_BYTES
+        # A disk that hangs holds this thread up here, and not all threads: bind keeps the interpreter's lock.
+        reach(self._socket_file.parent)
         socket.bind(f"ipc://{self._socket_file}")
         # Its group is the one that the console's user is in.
         self._socket_file.chmod(SOCKET_MODE)
@@ -213,9 +219,15 @@ class Bridge:
             case CommandRequest():
                 self._queue(socket, envelope, request)
             case ReviewRequest():
-                _send(socket, envelope, json_of(_changed(lambda: self._review(request.alert, request.review))))
+                _send(socket, envelope, json_of(self._changed(lambda: self._review(request.alert, request.review))))
             case DeleteRequest():
-                _send(socket, envelope, json_of(_changed(lambda: self._delete(request.alert))))
+                _send(socket, envelope, json_of(self._changed(lambda: self._delete(request.alert))))
+
+    def _changed(self, change: Callable[[], bool]) -> ChangeReply:
+        try:
+            return self._disk.do(lambda: _changed(change))
+        except UnavailableError as error:
+            return ChangeReply(state="failed", reason=str(error))
 
     def _send_frame(self, socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], request: FrameRequest) -> None:
         newest = self._frames.newest(request.camera)

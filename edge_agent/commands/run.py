@@ -19,6 +19,7 @@ from edge_agent.commands.options import add_command, configured
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import AgentError, in_one_line
 from edge_agent.host.allocator import release_free_memory
+from edge_agent.host.disk import DiskThread, reach
 from edge_agent.host.systemd import Notifier
 from edge_agent.wiring import open_agent
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 OWNER_AND_GROUP = 0o027
 RELOAD_SECONDS = 5.0
 """Models are loaded within two, and then something should be watched."""
+DISK_SECONDS = 5.0
+"""A disk that does not respond for so long is named; one of a network may come later than the agent."""
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
     fallback: Config | None = None
     with Cameras() as followed:
         while True:
+            if not _wait_for_disk(config, life, notifier):
+                return 0
             try:
                 reload = partial(_ask_for_reload, options, life)
                 with open_agent(config, notifier, cameras=followed, reload=reload) as agent:
@@ -88,6 +93,23 @@ def run(options: argparse.Namespace) -> int:
                 config, fallback = fallback, None
                 continue
             config, fallback = changed, config
+
+
+def _wait_for_disk(config: Config, life: _Life, notifier: Notifier) -> bool:
+    """Wait until the disks of the state and the crops respond; False where the end was asked for first."""
+    for folder in (config.state, config.crops_folder):
+        disk: DiskThread[bool] = DiskThread(patience_seconds=DISK_SECONDS)
+        look = partial(reach, folder)
+        if disk.ask(look):
+            continue
+        log.error("%s: the disk is not responding; watching begins once it does: see state_dir", folder)
+        while not disk.ask(look):
+            notifier.status(f"waiting for the disk of {folder}")
+            notifier.alive()
+            if life.wake.wait(1.0) and not life.takes_reload():
+                return False
+        log.info("%s: the disk responds", folder)
+    return True
 
 
 def _ask_for_reload(options: argparse.Namespace, life: _Life) -> None:
@@ -120,6 +142,7 @@ def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Not
             return None
         notifier.reloading()
         try:
+            agent.recorder.check_responds()
             changed = configured(options)
         except AgentError as error:
             log.error("configuration rejected, keeping the old one: %s", in_one_line(error))  # noqa: TRY400  (the message says it all)

@@ -21,6 +21,7 @@ from edge_agent.alerts.recorder import MOST_QUEUED, Recorder
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.timeline import Timeline, TimelinePoint
 from edge_agent.domain import Person, Resolved, timestamp
+from edge_agent.errors import UnavailableError
 from edge_agent.messages.ids import uuid7
 from tests.mqtt.samples import SENDER, figures
 from tests.values import NOON, a_frame, an_alert
@@ -40,6 +41,7 @@ class Recording:
 
     def __init__(self, store: AlertStore, folder: Path, **parts: Any) -> None:
         self.store, self.woken = store, 0
+        self.published: list[Any] = []
         self.recorder = Recorder(
             **{
                 "store": store,
@@ -49,6 +51,7 @@ class Recording:
                 "keep_days": 30.0,
                 "keep_counts_days": 400.0,
                 "wake": self._wake,
+                "publish": self.published.append,
                 **parts,
             }
         )
@@ -236,10 +239,45 @@ def test_a_disk_that_hangs_holds_nobody_up_who_has_something_recorded_and_is_nam
     recording.alert(100)
     assert time.monotonic() - began < 1.0
     wait_until(lambda: "not responding" in recording.recorder.trouble)
+    with pytest.raises(UnavailableError, match="100 messages in memory"):
+        recording.recorder.check_responds()
 
     disk.released.set()
     assert len(recording.finish()) == 101
     assert recording.recorder.trouble == ""
+    recording.recorder.check_responds()
+
+
+def test_figures_are_published_at_once_while_a_disk_hangs_and_numbered_on(hanging, monkeypatch):
+    monkeypatch.setattr("edge_agent.alerts.recorder.STUCK_SECONDS", 0.05)
+    recording, disk = hanging
+    recording.recorder.record_telemetry(figures(), when=NOON)
+    wait_until(lambda: recording.store.count("telemetry") == 1)
+    recording.alert()
+    wait_until(lambda: recording.recorder.is_stuck)
+
+    recording.recorder.record_telemetry(figures(), when=NOON)
+
+    assert [message.sequence for message in recording.published] == [2]
+    disk.released.set()
+    wait_until(lambda: not recording.recorder.is_stuck)
+    recording.recorder.record_telemetry(figures(), when=NOON)
+    messages = recording.finish()
+    assert [message["sequence"] for message in messages if message["schema"].startswith("maskwatch.telemetry")] == [
+        1,
+        3,
+    ]
+
+
+def test_what_waited_for_a_disk_has_waited_since_it_was_found(hanging):
+    recording, disk = hanging
+    recording.alert(2)
+    assert disk.asked.wait(10.0)
+    time.sleep(0.3)
+    disk.released.set()
+    recording.finish()
+
+    assert all(row.waited_seconds >= 0.3 for row in recording.store.waiting(10))
 
 
 def test_what_memory_has_no_room_for_while_a_disk_hangs_is_counted_and_logged_once(hanging, caplog):
@@ -248,8 +286,11 @@ def test_what_memory_has_no_room_for_while_a_disk_hangs_is_counted_and_logged_on
     assert disk.asked.wait(10.0)
 
     recording.alert(MOST_QUEUED + 3)
+    # Each kind has room of its own: figures are no reason to drop an alert, nor the other way round.
+    recording.recorder.record_telemetry(figures(), when=NOON)
 
     assert recording.recorder.dropped()["alert"] == 3
+    assert recording.recorder.dropped()["telemetry"] == 0
     assert caplog.text.count("dropped and counted") == 1
 
 

@@ -52,8 +52,8 @@ FEW_QUEUED = 20
 class TellingStore(AlertStore):
     """Writes down what it has acknowledged, at once: a pipe outlives a process that is killed."""
 
-    def put(self, message: QueuedMessage, *history: Change) -> None:
-        super().put(message, *history)
+    def put(self, message: QueuedMessage, *history: Change, since: float | None = None) -> None:
+        super().put(message, *history, since=since)
         if not self.trouble:
             crop = getattr(message, "crop", None)
             sha256 = crop.sha256 if crop else ""
@@ -83,6 +83,7 @@ def a_recorder(store: AlertStore, publisher: Publisher, folder: Path, boot_id: s
         keep_days=30.0,
         keep_counts_days=400.0,
         wake=publisher.wake,
+        publish=publisher.publish_unstored,
     )
 
 
