@@ -45,7 +45,7 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # What a device installs that takes the newest of everything. OpenCV 5 by name, for 4 is allowed as well.
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.txt --editable '.[dev,demo,fleet]'
 
-.PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console proof-rtsp proof-capture bench test-hostile test-strangers \
+.PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit actionlint sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console proof-rtsp proof-capture bench test-hostile test-strangers \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
 	test-wheel deb deb-fleet apt-repository image test-image test-service test-repository test-ansible test-ansible-fleet fleet test-fleet measure-fleet test-arm64 test-homeassistant test-kiosk screenshots example scenes soak clean python
 
@@ -153,6 +153,10 @@ release: ## Date the changelog, commit and tag the version, and open the next: m
 audit: .venv-audit/.installed ## Look for known vulnerabilities in what devices install, and for weak spots in the workflows
 	.venv-audit/bin/pip-audit --disable-pip --require-hashes --requirement deploy/requirements.txt $(ARGUMENTS)
 	.venv-audit/bin/zizmor --offline .github
+
+# Go checks what it downloads against its database of checksums.
+actionlint: ## Look for mistakes in the workflows; needs Go
+	@go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 sbom: .venv-audit/.installed ## Write dist/maskwatch.cdx.json, what a device installs, as CycloneDX
 	@mkdir -p dist

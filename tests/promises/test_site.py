@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,18 @@ def test_every_document_is_in_the_navigation_and_nothing_else():
     written = {str(path.relative_to(HOUSE / "docs")) for path in (HOUSE / "docs").rglob("*.md")}
 
     assert sorted(entries(site["nav"])) == sorted(written | {path for path in pages() if path.endswith(".md")})
+
+
+def test_every_table_has_a_head_without_which_its_rows_are_no_table():
+    headless = [
+        f"{path.relative_to(HOUSE)}: {table.splitlines()[0]}"
+        for folder in ("docs", "deploy")
+        for path in (HOUSE / folder).rglob("*.md")
+        for table in re.findall(r"(?:^\|.*\n)+", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if not re.match(r"\|.*\n\|[ :|-]+\|\n", table)
+    ]
+
+    assert headless == []
 
 
 def test_the_reference_names_every_key_message_command_and_path():
