@@ -47,7 +47,7 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.tx
 
 .PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit actionlint sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console proof-rtsp proof-capture bench test-hostile test-strangers \
 	tests-opencv5 types-opencv5 tests-device test-matrix wheel \
-	test-wheel deb deb-fleet apt-repository image test-image test-service test-repository test-ansible test-ansible-fleet fleet test-fleet measure-fleet test-arm64 test-homeassistant test-kiosk screenshots example scenes soak clean python
+	test-wheel deb deb-fleet test-deb apt-repository image test-image test-service test-repository test-ansible test-ansible-fleet fleet test-fleet measure-fleet test-arm64 test-homeassistant test-kiosk screenshots example scenes soak clean python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -219,6 +219,12 @@ test-image: wheel ## Build the image by buildah, and run the example in it with 
 deb-fleet: wheel ## Build dist/maskwatch-fleet_*.deb, for servers with Debian 13
 	@for architecture in $(ARCHITECTURES); do deploy/build-fleet-deb dist/*.whl $$architecture; done
 
+test-deb: deb deb-fleet ## Build the packages twice, the second time under another umask, hold them equal, and have lintian look at them
+	@first=$$(mktemp --directory); trap 'rm -rf "$$first"' EXIT; mv dist/*.deb "$$first"; \
+		umask 077; $(MAKE) --no-print-directory deb deb-fleet; \
+		for package in "$$first"/*.deb; do cmp "$$package" "dist/$${package##*/}"; done
+	@lintian --fail-on error,warning dist/*.deb
+
 HERE = $(shell dpkg --print-architecture)
 test-service: ## Boot a Debian in a container and follow the runbook there: install, watch, break, upgrade, remove (as root)
 	@deploy/container.sh
@@ -229,7 +235,7 @@ test-service: ## Boot a Debian in a container and follow the runbook there: inst
 test-repository: ## Boot Debians 12 and 13, and get by apt and by cloud-init to an alert there (as root)
 	@deploy/container.sh
 	@$(MAKE) --no-print-directory deb ARCHITECTURES=$(HERE) SUITES='bookworm trixie'
-	@deploy/test-repository dist/*+deb12_$(HERE).deb dist/*+deb13_$(HERE).deb
+	@deploy/test-repository dist/*_$(HERE).deb
 
 test-ansible: ## Boot two Debians in containers and bring a fleet up by the Ansible role (as root)
 	@deploy/container.sh

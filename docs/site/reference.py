@@ -210,6 +210,13 @@ def errors() -> str:
         f"| {kind.exit_code} | `{kind.__name__}` | {_cell(inspect.getdoc(kind) or '')} |"
         for kind in sorted(kinds, key=lambda kind: (kind.exit_code, kind.__name__))
     ]
+    lines += [
+        "",
+        "What a running device reports, each reason with its remedy, stands under [status](../mqtt.md#status); what",
+        "systemd says of the service, in the [runbook](../../deploy/README.md#troubleshooting); of the servers, under",
+        "[when something is wrong](../fleet.md#when-something-is-wrong). `edge-agent doctor` names the command that",
+        "fixes it.",
+    ]
     return "\n".join(lines) + "\n"
 
 
