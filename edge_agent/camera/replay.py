@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -11,14 +14,21 @@ from edge_agent.domain import Frame
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
     from edge_agent.camera.video import Recording
 
 
+FRAMES_AHEAD = 4
+"""Of 25 or 30 frames a second, 10 are analysed: so many are decoded meanwhile."""
+
+
 def recorded_frames(path: Path, *, camera: str) -> Iterator[Frame]:
     """Open a video file or a folder of pictures and give every frame of it, as fast as they are asked for.
+
+    A thread decodes the next frames while one is worked on.
 
     `taken_at` is the position in the recording in seconds, strictly increasing; `taken_when` the time at which the
     file was last changed, plus that. A recording that was cut off gives what is left, and one warning.
@@ -31,10 +41,22 @@ def recorded_frames(path: Path, *, camera: str) -> Iterator[Frame]:
     except OSError as error:
         raise CameraError(f"{path}: {error.strerror}; give a recording or a folder of pictures") from error
     recording = PictureFolder(path) if path.is_dir() else open_recording(path)
-    return _frames(recording, camera=camera, begun_when=begun_when)
+    return _ahead(_frames(recording, camera=camera, begun_when=begun_when))
 
 
-def _frames(recording: Recording | PictureFolder, *, camera: str, begun_when: datetime) -> Iterator[Frame]:
+def _ahead(frames: Generator[Frame]) -> Iterator[Frame]:
+    with closing(frames), ThreadPoolExecutor(1, thread_name_prefix="decoder") as decoder:
+        coming: deque[Future[Frame | None]] = deque()
+        while True:
+            while len(coming) < FRAMES_AHEAD:
+                coming.append(decoder.submit(next, frames, None))
+            frame = coming.popleft().result()
+            if frame is None:
+                return
+            yield frame
+
+
+def _frames(recording: Recording | PictureFolder, *, camera: str, begun_when: datetime) -> Generator[Frame]:
     try:
         index = 0
         while recording.grab():
