@@ -125,6 +125,9 @@ class _Show:
     def follow(self, _configs: object) -> None:
         """It is followed already."""
 
+    def convert_only_what_is_due(self, _due_at: object) -> None:
+        """Every frame is a picture already."""
+
     def wait(self, _timeout_seconds: float) -> Frame | None:
         """The next frame; None at the end."""
         frame = next(self._shown, None)
