@@ -142,9 +142,10 @@ select s.device, d.site, s.kind, s.boot_id, s.last - s.received as missing,
 from streams s join devices d using (device)
 where s.last > s.received;
 
--- The smallest uuid of version 7 that a moment has.
+-- The smallest uuid of version 7 that a moment has; they begin with 1970.
 create function first_uuid7(moment timestamptz) returns uuid language sql immutable as $$
-    select (lpad(to_hex(floor(extract(epoch from moment) * 1000)::bigint), 12, '0') || '00000000000000000000')::uuid
+    select (lpad(to_hex(greatest(floor(extract(epoch from moment) * 1000)::bigint, 0)), 12, '0')
+        || '00000000000000000000')::uuid
 $$;
 
 -- Make the partitions of these days (UTC); what lies in the default partition for one moves into it.

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import psycopg
 from fastapi import Depends, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 from starlette.exceptions import HTTPException
 
 from edge_agent.messages.message import Uuid7
@@ -44,6 +44,10 @@ Operator = Annotated[str, Depends(AtLeast("operator"))]
 Admin = Annotated[str, Depends(AtLeast("admin"))]
 
 
+Moment = Annotated[datetime | None, BeforeValidator(lambda text: text or None)]
+"""A field of a form that is left empty is none."""
+
+
 class Review(BaseModel):
     """What an alert really shows; empty takes it back."""
 
@@ -57,8 +61,8 @@ class AlertQuery(BaseModel):
     device: str = ""
     label: Literal["without_mask", "mask_worn_incorrectly", ""] = ""
     review: Literal["without_mask", "mask_worn_incorrectly", "with_mask", "no_face", "unreviewed", ""] = ""
-    since: datetime | Literal[""] = ""
-    until: datetime | Literal[""] = ""
+    since: Moment = None
+    until: Moment = None
     before: Uuid7 | Literal[""] = Field("", description="The last id of the page before")
 
     def wanted(self) -> queries.AlertFilter:
@@ -68,8 +72,8 @@ class AlertQuery(BaseModel):
             device=clean(self.device),
             label=self.label,
             review=self.review,
-            since=self.since or None,
-            until=self.until or None,
+            since=self.since,
+            until=self.until,
             before=self.before,
         )
 
@@ -78,8 +82,8 @@ class CountsQuery(BaseModel):
     """Which hours; the last seven days where nothing is said."""
 
     site: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
+    since: Moment = None
+    until: Moment = None
 
 
 def clean(text: str) -> str:

@@ -23,7 +23,7 @@ from fleet.web.app import build
 from fleet.web.auth import FleetAuth
 from fleet.web.queries import A_PAGE, AlertFilter, alerts_statement
 from fleet.web.users import ROLES, keep_user, role_of
-from tests.fleet.samples import BOOT, alert, counts, now, resolved
+from tests.fleet.samples import BOOT, alert, counts, now, resolved, telemetry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -186,8 +186,19 @@ async def test_alerts_are_searched(program: httpx.AsyncClient, connection: psyco
     assert await found(review="with_mask") == 1
     assert await found(review="unreviewed", site="") == 8
     assert await found(since=(now() - timedelta(seconds=150)).isoformat()) == 6
+    assert await found(since="0001-01-01T00:00") == 9
+    assert await found(until="0001-01-01T00:00") == 0
+    assert await found(until="9999-12-31T23:59") == 9
     assert await found(until=(now() - timedelta(seconds=150)).isoformat()) == 3
     assert await found(before=ids[3]) == 5
+
+
+async def test_a_time_that_is_none_is_refused_once(program: httpx.AsyncClient):
+    answer = await program.get("/api/v1/alerts", params={"since": "yesterday"})
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("since: ")
+    assert ";" not in answer.json()["detail"]
 
 
 async def test_pages_go_on_where_the_last_one_ended(program: httpx.AsyncClient, connection: psycopg.Connection):
@@ -277,6 +288,17 @@ async def test_every_page_shows(browser: httpx.AsyncClient, connection: psycopg.
         assert answer.status_code == 200, path
     assert (await browser.get("/alerts/1")).status_code == 422
     assert (await browser.get("/nowhere")).status_code == 404
+
+
+async def test_what_is_missing_is_on_the_way_while_messages_wait_and_lost_else(
+    browser: httpx.AsyncClient, connection: psycopg.Connection
+):
+    await log_in(browser, "viewer")
+    for waiting, words in ((3, "2 on the way"), (0, "2 lost")):
+        with connection.transaction():
+            store(connection, [telemetry(rows=waiting, alert=2)], site_of=FleetConfig().site_of)
+        for path in ("/", "/devices/hall-1"):
+            assert words in (await browser.get(path)).text
 
 
 async def test_a_device_has_its_history(program: httpx.AsyncClient, connection: psycopg.Connection):
