@@ -43,8 +43,8 @@ class DatabaseConfig(_Section):
 class BrokerConfig(_Section):
     """RabbitMQ."""
 
-    hosts: tuple[str, ...] = Field(
-        ("localhost",), min_length=1, description="Nodes of the cluster; any of them will do"
+    hosts: tuple[Annotated[str, Field(pattern=r"^[^/@\s]+$")], ...] = Field(
+        ("localhost",), min_length=1, description="Names or addresses of the cluster's nodes; any of them will do"
     )
     port: int = Field(5672, ge=1, le=65535, description="AMQP port; 5671 is usual with TLS")
     management_port: int = Field(15672, ge=1, le=65535, description="Port of the management API")
