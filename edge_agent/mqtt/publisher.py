@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 ALERTS_AND_RESOLVED: tuple[Kind, ...] = ("alert", "resolved")
 # Enough to fill a slow line, few enough that a broker that forgets them is asked for little again.
 ROWS_IN_FLIGHT = 8
+# Of a broker that gets slower, each acknowledgement takes longer than the last one.
+PATIENCE_ANSWERS = 3
 # paho checks its keep-alive about once a second.
 IDLE_SECONDS = 1.0
 # The owner polls several times a second; a flood beyond this is no command of a person.
@@ -88,12 +90,14 @@ class Timing:
     steady_seconds: float = 10.0
     """A connection that lasted so long was a good one: pauses begin again with the first."""
     acknowledge_seconds: float = 20.0
-    """A broker that has acknowledged nothing for so long has forgotten; what it has is sent again on a new connection.
-    One that is slow acknowledges one message after the other: to send all of them again would only feed the storm."""
+    """A broker that has acknowledged nothing for so long, or for three times what the last acknowledgement took, has
+    forgotten; what it has is sent again on a new connection. One that is slow acknowledges one message after the other:
+    to send all of them again would only feed the storm."""
     forgotten_seconds: float = 300.0
     """A single message that is not acknowledged within this is forgotten, whatever else is acknowledged."""
     slow_seconds: float = 5.0
-    """While acknowledgements take longer, one message at a time is in flight."""
+    """While acknowledgements take longer, one message at a time is in flight; each that comes sooner allows one more.
+    So a broker to which thousands of devices come back at once is sent little before it has shown what it can take."""
     refused_pause_seconds: float = 10.0
     """After a refusal nothing of its kind is sent for so long: most often the whole topic is denied."""
     refused_row_seconds: float = 60.0
@@ -178,6 +182,7 @@ class Publisher:
         self._in_flight: dict[int, _Sent] = {}
         self._answered_at = 0.0
         self._answer_seconds = 0.0
+        self._window = 1
         self._acknowledged: set[str] = set()
         self._crop_numbers: set[int] = set()
         self._volatile_topics: dict[int, str] = {}
@@ -286,7 +291,7 @@ class Publisher:
         self._connected_at = 0.0
         with open_connection(self._mqtt, client_id=client_id, device=self._device, limits=known) as connection:
             self._connected_at = time.monotonic()
-            self._answer_seconds = 0.0
+            self._answer_seconds, self._window = 0.0, 1
             self._crops_wanted = self._mqtt.publish_crops and CROPS not in self._left_out
             if not connection.limits.retain:
                 self._leave_out(RETAIN, "it does not keep them")
@@ -354,7 +359,7 @@ class Publisher:
         self._forget_old_refusals(at)
         self._review_unheard(at)
         messages_a_row = 2 if self._mqtt.publish_crops else 1
-        limit = max(1, min(ROWS_IN_FLIGHT, connection.in_flight_limit // messages_a_row))
+        limit = max(1, min(self._window, connection.in_flight_limit // messages_a_row))
         if self._is_slow(at):
             limit = 1
         free = limit - len(self._in_flight)
@@ -442,6 +447,8 @@ class Publisher:
             sent = self._in_flight.pop(answer.number)
             self._answered_at = time.monotonic()
             self._answer_seconds = self._answered_at - sent.at
+            is_slow = self._answer_seconds > self._timing.slow_seconds
+            self._window = 1 if is_slow else min(self._window + 1, ROWS_IN_FLIGHT)
             if answer.refusal:
                 self._row_refused(sent, answer, connection)
             elif not self._is_held(sent, answer, connection):
@@ -540,7 +547,7 @@ class Publisher:
         if self._is_answer_late(time.monotonic()):
             raise UnavailableError(
                 f"{connection.address}: the broker takes alerts but does not acknowledge them within "
-                f"{self._timing.acknowledge_seconds:.0f} s; they are kept and sent again"
+                f"{self._patience_seconds:.0f} s; they are kept and sent again"
             )
 
     def _is_answer_late(self, at: float) -> bool:
@@ -549,7 +556,11 @@ class Publisher:
         oldest = min(sent.at for sent in self._in_flight.values())
         # What was answered before it was sent says nothing about it.
         silent_seconds = at - max(oldest, self._answered_at)
-        return silent_seconds > self._timing.acknowledge_seconds or at - oldest > self._timing.forgotten_seconds
+        return silent_seconds > self._patience_seconds or at - oldest > self._timing.forgotten_seconds
+
+    @property
+    def _patience_seconds(self) -> float:
+        return max(self._timing.acknowledge_seconds, PATIENCE_ANSWERS * self._answer_seconds)
 
     def _is_slow(self, at: float) -> bool:
         waits = [at - sent.at for sent in self._in_flight.values()]

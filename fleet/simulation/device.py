@@ -36,6 +36,7 @@ WINDOW = 8
 SLOW_SECONDS = 5.0
 PATIENCE_SECONDS = 20.0
 FORGOTTEN_SECONDS = 300.0
+PATIENCE_ANSWERS = 3
 KEEPALIVE_SECONDS = 60
 WELCOME_SECONDS = 20.0
 """A node that accepts a connection and says nothing is left after so long."""
@@ -89,7 +90,7 @@ class Device:
         self._outbox: deque[Message] = deque()
         self._in_flight: dict[int, _InFlight] = {}
         self._answered_at = 0.0
-        self._acknowledge_seconds = 0.0
+        self._acknowledge_seconds, self._window = 0.0, 1
         self._interval = 1.0 / messages_per_second
         self._next_at = 0.0
         self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
@@ -168,7 +169,7 @@ class Device:
         """Send what may go out now; gives when to look again, or None where only an answer changes anything."""
         if not self.is_connected:
             return None
-        while self._outbox and len(self._in_flight) < (1 if self._is_slow(at) else WINDOW):
+        while self._outbox and len(self._in_flight) < (1 if self._is_slow(at) else self._window):
             if at < self._next_at:
                 return self._next_at
             self._next_at = max(self._next_at, at - 1.0) + self._interval
@@ -191,7 +192,8 @@ class Device:
         if not self._in_flight:
             return False
         oldest = min(sent.at for sent in self._in_flight.values())
-        return at - max(oldest, self._answered_at) > PATIENCE_SECONDS or at - oldest > FORGOTTEN_SECONDS
+        patience = max(PATIENCE_SECONDS, PATIENCE_ANSWERS * self._acknowledge_seconds)
+        return at - max(oldest, self._answered_at) > patience or at - oldest > FORGOTTEN_SECONDS
 
     def _is_slow(self, at: float) -> bool:
         return max([self._acknowledge_seconds, *(at - sent.at for sent in self._in_flight.values())]) > SLOW_SECONDS
@@ -214,6 +216,7 @@ class Device:
             return
         self._answered_at = at
         self._acknowledge_seconds = at - sent.at
+        self._window = 1 if self._acknowledge_seconds > SLOW_SECONDS else min(self._window + 1, WINDOW)
         if refusal:
             self._tally.refused += 1
             self._outbox.appendleft(sent.message)
@@ -228,7 +231,7 @@ class Device:
     def welcomed(self) -> None:
         """The broker let it in."""
         self.is_connected = True
-        self._acknowledge_seconds = 0.0
+        self._acknowledge_seconds, self._window = 0.0, 1
         self._tally.connects += 1
         self._backoff.reset()
         status = running(self.name, boot_id=self._boot_id, reasons=(), paused=(), when=datetime.now(timezone.utc))

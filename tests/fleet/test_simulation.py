@@ -8,11 +8,12 @@ import pytest
 
 from edge_agent.errors import ConfigError
 from edge_agent.messages.message import Message
-from edge_agent.mqtt.publisher import ROWS_IN_FLIGHT, Timing
+from edge_agent.mqtt import publisher
 from fleet.commands import simulate
 from fleet.messages import read
 from fleet.simulation.device import (
     FORGOTTEN_SECONDS,
+    PATIENCE_ANSWERS,
     PATIENCE_SECONDS,
     SLOW_SECONDS,
     WINDOW,
@@ -64,9 +65,10 @@ def test_what_a_simulated_device_sends_is_what_a_device_may_send():
 
 
 def test_a_simulated_device_is_as_patient_as_a_real_one():
-    real = Timing()
+    real = publisher.Timing()
 
-    assert (ROWS_IN_FLIGHT, real.slow_seconds) == (WINDOW, SLOW_SECONDS)
+    assert (publisher.ROWS_IN_FLIGHT, real.slow_seconds) == (WINDOW, SLOW_SECONDS)
+    assert publisher.PATIENCE_ANSWERS == PATIENCE_ANSWERS
     assert (real.acknowledge_seconds, real.forgotten_seconds) == (PATIENCE_SECONDS, FORGOTTEN_SECONDS)
 
 
@@ -77,24 +79,32 @@ def test_more_devices_than_a_process_may_have_files_are_refused(monkeypatch: pyt
         Simulation(Load(1000), Brokers((("127.0.0.1", 1),)), Ledger())
 
 
+def acknowledge_all(one: Device, *, at: float) -> None:
+    for number in list(one._in_flight):
+        one.acknowledged(number, refusal=False, at=at)
+
+
 def test_a_slow_broker_gets_one_message_at_a_time_and_patience():
     one = device()
-    for _ in range(30):
+    for _ in range(100):
         one.arise()
+    for turn in range(4):
+        one.pump(at=100.0 + turn)
+        assert len(one._in_flight) == min(2**turn, WINDOW)
+        acknowledge_all(one, at=100.0 + turn)
 
-    one.pump(at=100.0)
-    assert len(one._in_flight) == WINDOW
-    for number in list(one._in_flight):
-        one.acknowledged(number, refusal=False, at=100.0 + SLOW_SECONDS + 1)
-    one.pump(at=107.0)
+    one.pump(at=104.0)
+    acknowledge_all(one, at=104.0 + 2 * SLOW_SECONDS)
+    one.pump(at=114.0)
 
     assert len(one._in_flight) == 1
-    assert not one.is_out_of_patience(at=106.0 + PATIENCE_SECONDS)
-    assert one.is_out_of_patience(at=108.0 + PATIENCE_SECONDS)
+    assert not one.is_out_of_patience(at=114.0 + PATIENCE_ANSWERS * 2 * SLOW_SECONDS)
+    assert one.is_out_of_patience(at=115.0 + PATIENCE_ANSWERS * 2 * SLOW_SECONDS)
 
 
 def test_what_is_in_flight_when_a_connection_is_lost_is_sent_again_in_order():
     one = device()
+    one._window = WINDOW
     made = [one.arise() for _ in range(3)]
     one.pump(at=100.0)
 
@@ -106,6 +116,7 @@ def test_what_is_in_flight_when_a_connection_is_lost_is_sent_again_in_order():
 
 def test_what_is_just_being_sent_when_a_connection_is_lost_is_sent_again(monkeypatch: pytest.MonkeyPatch):
     one = device()
+    one._window = WINDOW
     made = [one.arise() for _ in range(3)]
     publish, sent = one.client.publish, 0
 

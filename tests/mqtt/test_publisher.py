@@ -16,6 +16,7 @@ from collections import deque
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import chain, repeat
 from pathlib import Path
 
 import jsonschema
@@ -27,7 +28,7 @@ from edge_agent.config.model import MqttConfig
 from edge_agent.domain import Crop
 from edge_agent.mqtt.client import Message, open_connection
 from edge_agent.mqtt.publication import Publication
-from edge_agent.mqtt.publisher import Publisher, Timing
+from edge_agent.mqtt.publisher import ROWS_IN_FLIGHT, Publisher, Timing
 from edge_agent.mqtt.retained import RetainedTopics
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt.brokers import (
@@ -712,8 +713,9 @@ SLOW = replace(IMPATIENT, acknowledge_seconds=1.0, slow_seconds=0.2)
 class SlowBroker:
     """Takes everything at once and acknowledges a message at a time, in order, with a pause before each."""
 
-    def __init__(self, pause_seconds: float) -> None:
-        self._pause_seconds = pause_seconds
+    def __init__(self, *pauses_seconds: float) -> None:
+        """Of the first messages; the last one also of all others."""
+        self._pauses_seconds = pauses_seconds
         self._server = socket.create_server(("127.0.0.1", 0))
         self.connects, self.most_waiting = 0, 0
         self.in_flight_at_answers: list[int] = []
@@ -760,22 +762,46 @@ class SlowBroker:
 
     def _answer(self, connected, waiting):
         with suppress(OSError):
-            while True:
-                time.sleep(self._pause_seconds)
-                if waiting:
-                    self.in_flight_at_answers.append(len(waiting))
-                    connected.sendall(b"\x40\x02" + waiting.popleft())
+            for pause_seconds in chain(self._pauses_seconds, repeat(self._pauses_seconds[-1])):
+                while not waiting:
+                    time.sleep(0.005)
+                time.sleep(pause_seconds)
+                self.in_flight_at_answers.append(len(waiting))
+                connected.sendall(b"\x40\x02" + waiting.popleft())
+
+
+def test_a_broker_is_sent_more_as_it_acknowledges(store):
+    for _ in range(30):
+        put(store)
+    with SlowBroker(0.05) as broker, publishing(store, broker.config()):
+        eventually(lambda: store.count() == 0, "everything is acknowledged")
+
+    assert broker.in_flight_at_answers[0] == 1
+    assert max(broker.in_flight_at_answers) == ROWS_IN_FLIGHT
 
 
 def test_a_broker_that_is_slow_is_not_left_and_gets_one_message_at_a_time(store):
-    for _ in range(10):
+    for _ in range(25):
         put(store)
-    with SlowBroker(pause_seconds=0.4) as broker, publishing(store, broker.config(), timing=SLOW):
+    with (
+        SlowBroker(*[0.01] * 15, 0.4) as broker,
+        publishing(store, broker.config(), timing=replace(SLOW, slow_seconds=0.3)),
+    ):
         eventually(lambda: store.count() == 0, "everything is acknowledged")
 
     # Eight are acknowledged one after the other within 3.2 s, in which patience of a second each would have left it.
     assert broker.connects == 1
     assert broker.in_flight_at_answers[-2:] == [1, 1]
+
+
+def test_patience_grows_with_what_acknowledgements_take(store):
+    for _ in range(2):
+        put(store)
+    timing = replace(SLOW, acknowledge_seconds=2.0)
+    with SlowBroker(1.2, 2.6) as broker, publishing(store, broker.config(), timing=timing):
+        eventually(lambda: store.count() == 0, "both are acknowledged")
+
+    assert broker.connects == 1
 
 
 def test_a_figure_that_is_older_than_its_expiry_is_dropped_on_the_device(broker, tmp_path):
