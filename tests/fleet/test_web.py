@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from psycopg import sql
 from psycopg_pool import ConnectionPool
 
 from edge_agent.messages.status import running
 from fleet import database
-from fleet.config import FleetConfig
+from fleet.config import DatabaseConfig, FleetConfig
 from fleet.messages import Picture
 from fleet.store import store
 from fleet.web.app import build
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 JPEG = b"\xff\xd8\xff picture"
 TOKEN = secrets.token_hex()
 PASSWORD = secrets.token_hex()
+STORED_IN = ("devices", "alerts", "resolutions", "pictures", "counts", "site_hours", "streams")
 
 pytestmark = pytest.mark.anyio
 
@@ -45,12 +47,30 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="module")
+def shared(postgres: Postgres, prepared: str) -> Iterator[str]:
+    """A database with users; to make one and to hash their passwords takes longer than most tests."""
+    made = postgres.database(template=prepared)
+    with database.connect(DatabaseConfig(conninfo=made), application="test") as opened:
+        for role in ROLES:
+            keep_user(opened, role, role, PASSWORD)
+    yield made
+    postgres.drop(made)
+
+
 @pytest.fixture
-def app(connection: psycopg.Connection, conninfo: str, tmp_path: Path) -> Iterator[Any]:
+def conninfo(shared: str) -> Iterator[str]:
+    """It, and afterwards without what the test stored."""
+    yield shared
+    with database.connect(DatabaseConfig(conninfo=shared), application="test") as opened:
+        for table in STORED_IN:
+            opened.execute(sql.SQL("delete from {}").format(sql.Identifier(table)))
+
+
+@pytest.fixture
+def app(conninfo: str, tmp_path: Path) -> Iterator[Any]:
     token = tmp_path / "token"
     token.write_text(TOKEN)
-    for role in ROLES:
-        keep_user(connection, role, role, PASSWORD)
     config = FleetConfig.model_validate({"web": {"token_file": token, "max_requests_per_second": 10_000}})
     with ConnectionPool(
         conninfo, kwargs=database.parameters(config.database, application="test"), min_size=1, open=True, timeout=3
