@@ -627,6 +627,9 @@ class MqttConfig(_Section):
         """Take [::1] for ::1, and say where the other parts of an address belong."""
         if not isinstance(value, str):
             return value
+        # Not shown: a password may stand before it.
+        if "@" in value:
+            raise ValueError("holds a user; write the host alone, the user as mqtt.username and see mqtt.password_file")
         if "://" in value:
             raise ValueError(
                 f"'{value}' is a whole address; write the host alone, the port as mqtt.port and TLS as mqtt.tls"

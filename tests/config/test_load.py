@@ -268,6 +268,14 @@ def test_a_broker_s_host_is_understood_in_brackets_and_refused_with_its_port(tmp
         assert "port: " in line
 
 
+@pytest.mark.parametrize("host", ["viewer@broker", "viewer:secret@broker:1883", "mqtt://viewer:secret@broker"])
+def test_a_broker_s_host_with_a_user_is_refused_without_a_word_of_the_password(tmp_path, host):
+    (line,) = complaint(write(tmp_path, f'mqtt: {{host: "{host}"}}\n'))
+
+    assert "mqtt.username" in line
+    assert "secret" not in line
+
+
 def has_no_entry(user):
     raise KeyError(user)
 
