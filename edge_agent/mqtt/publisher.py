@@ -613,6 +613,9 @@ class Publisher:
         if not suspect:
             self._hung_up_on = ("", 0)
             return
+        if self._lost_at:
+            # Explained, and no sign of a namesake.
+            self._lost_at.pop()
         before, times = self._hung_up_on
         times = times + 1 if suspect == before else 1
         self._hung_up_on = (suspect, times)

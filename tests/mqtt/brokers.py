@@ -126,6 +126,10 @@ class StrictBroker:
         for connected in self._open:
             connected.close()
 
+    def hang_up(self) -> None:
+        """End the newest connection, for no reason."""
+        self._open[-1].shutdown(socket.SHUT_RDWR)
+
     def _accept(self) -> None:
         while True:
             try:

@@ -879,6 +879,12 @@ def test_a_broker_that_hangs_up_on_what_is_not_essential_gets_alerts_without_it(
         eventually(lambda: store.count() == 0, "the alert is sent")
         eventually(lambda: publisher.state.connected and not publisher.state.reason, "all is well")
 
+        # One loss more: those before were explained, and are no sign of another device of this name.
+        strict.hang_up()
+        eventually(lambda: not publisher.state.connected, "the loss is noticed")
+        eventually(lambda: publisher.state.connected and not publisher.state.reason, "all is well again")
+        assert not publisher.state.has_namesake
+
     assert ("maskwatch/lobby/alerts", False) in strict.taken
     assert len([line for line in warnings_in(caplog) if "the broker gets no" in line]) == len(left_out)
 
