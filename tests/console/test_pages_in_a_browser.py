@@ -72,8 +72,10 @@ def an_alert(visitor: Visitor) -> str:
 
 def waits_for_unreviewed(visitor: Visitor, count: int) -> None:
     """Wait until there are so many alerts that nobody has reviewed."""
-    cards = visitor.see("/alerts?review=unreviewed").locator(".gallery .alert-card")
-    wait_until(lambda: visitor.see("/alerts?review=unreviewed") and cards.count() >= count, f"{count} alerts")
+    wait_until(
+        lambda: visitor.see("/alerts?review=unreviewed").locator(".gallery .alert-card").count() >= count,
+        f"{count} alerts",
+    )
 
 
 def pixels(page: Page) -> Any:
