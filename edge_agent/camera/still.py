@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 PICTURES_PER_SECOND = 2.0
 # A larger answer is no picture of a camera.
 LARGEST_PICTURE_BYTES = 32 * 1024 * 1024
+# What an answer is that a browser would show or read: a login, an error, a menu.
+PAGES = ("text/html", "application/xhtml+xml", "application/json")
+WEB_PAGE = "answers with a web page where a picture or a video is expected; check the path of the address"
+# How a JPEG and a PNG begin: many cameras name their pictures as any other file, or not at all.
+BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG")
 
 
 class StillCamera:
@@ -87,8 +92,8 @@ class StillCamera:
             raise CameraError(f"{self._shown}: {_refusal(error.code)}") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise CameraError(f"{self._shown}: {_why_away(error)}") from error
-        if kind.startswith("text/"):
-            raise CameraError(f"{self._shown}: answers with a web page where a picture is expected; check the path")
+        if kind in PAGES:
+            raise CameraError(f"{self._shown}: {WEB_PAGE}")
         if len(content) > LARGEST_PICTURE_BYTES:
             raise CameraError(f"{self._shown}: sends more than a picture; check the path")
         return content
@@ -127,19 +132,23 @@ def gives_still_pictures(config: CameraConfig) -> bool:
     """Ask an http:// address once whether a single picture is there, and not a stream.
 
     Raises:
-        CameraError: it cannot be reached, or refuses.
+        CameraError: it cannot be reached, refuses, or shows a web page.
     """
     address, opener = _opener(config.source)
     shown = shown_source(config.source)
     try:
         with closing(opener.open(address, timeout=config.read_timeout_seconds)) as answer:
             kind: str = answer.headers.get_content_type()
+            # A stream has no length, and may begin with a picture, too.
+            is_picture = "Content-Length" in answer.headers and answer.read(4).startswith(BEGINNINGS)
     except urllib.error.HTTPError as error:
         error.close()
         raise CameraError(f"{shown}: {_refusal(error.code)}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise CameraError(f"{shown}: {_why_away(error)}") from error
-    return kind.startswith("image/")
+    if kind in PAGES:
+        raise CameraError(f"{shown}: {WEB_PAGE}")
+    return is_picture or kind.startswith("image/")
 
 
 def _opener(source: str) -> tuple[str, urllib.request.OpenerDirector]:

@@ -62,6 +62,9 @@ MICROSECONDS = 1e6
 PYAV_MAJOR = int(av.__version__.partition(".")[0])
 METADATA: dict[str, Any] = {} if PYAV_MAJOR >= 19 else {"metadata_errors": "replace"}  # noqa: PLR2004
 
+ENDED = "stopped giving pictures; check its power and its cable"
+NO_VIDEO = "answers, but with something that is no video; check the path of the address"
+
 log = logging.getLogger(__name__)
 
 
@@ -131,12 +134,13 @@ class Recording:
         self._container.close()
 
     def _decoded(self, stream: VideoStream) -> Iterator[VideoFrame]:
-        try:
+        # What is damaged ends here: whether that is too soon, the stated length tells.
+        with suppress(av.error.FFmpegError):
             for packet in self._container.demux(stream):
-                yield from self._decoder.decode(packet if packet.size else None)
-        except av.error.FFmpegError:
-            # What is damaged ends here: whether that is too soon, the stated length tells.
-            yield from self._decoder.decode(None)
+                # An empty one repeats the frame before, and the last one only says that it is the last.
+                if packet.size:
+                    yield from self._decoder.decode(packet)
+        yield from self._decoder.decode(None)
 
     def _warn_where_cut_off(self) -> None:
         missing_seconds = self._expected * self._frame_seconds - (self._position_seconds + self._frame_seconds)
@@ -222,6 +226,8 @@ class StreamCamera:
     def _why_lost(self, damaged: int) -> str:
         if self._stop.is_set():
             return "asked to stop"
+        if self._reader.failure == ENDED and self._grabbed is None:
+            return NO_VIDEO
         if self._reader.failure:
             return self._reader.failure
         if damaged:
@@ -308,7 +314,7 @@ class _Reader:
                     break
                 asked_at = arrived_at
             else:
-                self.failure = "stopped giving pictures; check its power and its cable"
+                self.failure = ENDED
         except av.error.ExitError:
             # The consumer of the packets reports it.
             pass
@@ -419,7 +425,7 @@ def _why_closed(address: str, error: Exception) -> str:
         case av.error.HTTPClientError():
             return "does not accept the request (4xx); check the address in the camera's manual"
         case av.error.InvalidDataError():
-            return "answers, but with something that is no video; check the path of the address"
+            return NO_VIDEO
         case _:
             return _why_unreachable(address, error)
 

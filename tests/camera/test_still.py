@@ -129,6 +129,15 @@ def test_a_login_is_answered_as_the_camera_asks(login):
     assert "wrong@" not in str(raised.value)
 
 
+@pytest.mark.parametrize("kind", ["application/octet-stream", "text/plain", "binary/jpeg"])
+def test_a_picture_is_seen_to_be_one_whatever_the_camera_calls_it(kind):
+    with (
+        serving(kind=kind) as server,
+        closing(open_camera(CameraConfig(source=address(server), capture_fps=20))) as camera,
+    ):
+        assert [next_picture(camera).shape for _ in range(3)] == [(48, 64, 3)] * 3
+
+
 def test_a_picture_that_has_not_changed_is_not_sent_again_and_counts_as_frozen():
     with serving(content=jpeg(1)) as server:
         feed = CameraFeed("yard", CameraConfig(source=address(server), capture_fps=20, frozen_seconds=0.5))
@@ -151,6 +160,9 @@ def test_a_picture_that_has_not_changed_is_not_sent_again_and_counts_as_frozen()
         ({"status": 404}, "no such path"),
         ({"status": 503}, "error of its own"),
         ({"status": 403}, "user or password"),
+        ({"content": b"<html>Log in</html>", "kind": "text/html; charset=utf-8"}, "web page"),
+        ({"content": b'{"error": 1}', "kind": "application/json"}, "web page"),
+        ({"content": b"<html>Log in</html>", "kind": "application/octet-stream"}, "no video"),
     ],
 )
 def test_what_is_no_picture_is_told_apart(settings, reason):

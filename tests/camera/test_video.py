@@ -198,6 +198,20 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path, size, stated, key, s
     assert first.shape[:2] == shown
 
 
+def test_an_empty_packet_repeats_a_frame_and_does_not_end_the_recording(tmp_path):
+    recording = tmp_path / "still.ogv"
+    # Theora has nothing to say of a frame that is the same as the one before.
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=5:duration=2", "-r", 25, "-c:v", "libtheora", recording)
+
+    with closing(opened(recording)) as camera:
+        frames = 0
+        while camera.grab():
+            frames += 1
+
+        assert frames >= 10
+        assert camera.position_seconds > 1.7
+
+
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 def test_a_recording_that_states_its_rotation_is_upright(tmp_path, degrees):
     plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
@@ -284,7 +298,7 @@ def test_what_a_camera_refuses_is_told_apart(status, reason):
 
 
 def test_a_web_page_is_no_video():
-    with serving(None, content_type="text/html") as address, pytest.raises(CameraError, match="no video"):
+    with serving(None, content_type="text/html") as address, pytest.raises(CameraError, match="web page"):
         opened(address)
 
 
