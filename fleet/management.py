@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fleet.config import BrokerConfig, FleetConfig
 
 ANSWER_SECONDS = 15.0
+ADMITTED_AT_ONCE = 100
+"""Devices in one request, so that a broker that is busy answers in time."""
 GUEST = "guest"
 
 
@@ -158,21 +160,26 @@ def admit(config: FleetConfig, management: Management, devices: Iterable[str]) -
     ids = list(dict.fromkeys(devices))
     for device in ids:
         require_device_id(device)
-    permissions, topics = device_permissions(config)
-    new = 0
+    users = {user["name"]: user for user in management.get("users")}
     for device in ids:
-        user = management.get(f"users/{device}")
-        if user and (user["tags"] or user["password_hash"]):
+        if (user := users.get(device)) and (user["tags"] or user["password_hash"]):
             raise ConfigError(
                 f"device '{device}': RabbitMQ has a user of this name that is no device; choose another id"
             )
-        new += user is None
-    for device in ids:
-        # Without a password only the certificate lets it in.
-        management.put(f"users/{device}", {"password_hash": "", "tags": ""})
-        management.put(f"permissions/{{vhost}}/{device}", permissions)
-        management.put(f"topic-permissions/{{vhost}}/{device}", topics)
-    return new
+    permissions, topics = device_permissions(config)
+    vhost = {"vhost": config.broker.virtual_host}
+    for begin in range(0, len(ids), ADMITTED_AT_ONCE):
+        some = ids[begin : begin + ADMITTED_AT_ONCE]
+        management.post(
+            "definitions",
+            {
+                # Without a password only the certificate lets it in.
+                "users": [{"name": device, "password_hash": "", "tags": ""} for device in some],
+                "permissions": [{"user": device, **vhost, **permissions} for device in some],
+                "topic_permissions": [{"user": device, **vhost, **topics} for device in some],
+            },
+        )
+    return sum(device not in users for device in ids)
 
 
 def differences(config: FleetConfig, management: Management) -> list[str]:
