@@ -256,10 +256,11 @@ test-fleet: .venv-dev/.installed ## Kill brokers, workers and database of a flee
 	.venv-dev/bin/python -m tests.fleet.proofs.identity
 	.venv-dev/bin/python -m tests.fleet.proofs.ledger
 
-measure-fleet: .venv-dev/.installed ## Measure a fleet: 60 alerts a second, 2,000 devices after an outage, a full queue, searches among 10 million alerts (an hour, as root)
+measure-fleet: .venv-dev/.installed ## Measure a fleet: 60 alerts a second, 2,000 devices after an outage, 10,000 connections, a full queue, searches among 10 million alerts (an hour, as root)
 	@deploy/fleet-root
 	.venv-dev/bin/python -m tests.fleet.proofs.load steady
 	.venv-dev/bin/python -m tests.fleet.proofs.load outage
+	.venv-dev/bin/python -m tests.fleet.proofs.load connections
 	.venv-dev/bin/python -m tests.fleet.proofs.load full-queue
 	.venv-dev/bin/python -m tests.fleet.proofs.searches
 
