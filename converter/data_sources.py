@@ -1,6 +1,6 @@
-"""Data sources: where do the pictures behind a model come from, and on what terms?
+"""Origin and licence terms of the training images.
 
-Terms as they were found with each source; none of the pictures is part of this project.
+Terms are quoted as found at each source; the images are not part of this project.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """One set of pictures, under the name of its folder."""
+    """A set of images, named after its folder."""
 
     name: str
     what: str
@@ -22,21 +22,21 @@ class DataSource:
 SOURCES = (
     DataSource(
         "drawn",
-        "bare faces of the other parts, with masks drawn on them by this project, worn properly and wrongly",
+        "bare faces from the other data sets with synthetic masks, worn properly and incorrectly",
         "'edge-train synthesise'",
-        "those of the pictures drawn on",
+        "those of the source images",
     ),
     DataSource(
         "empty",
-        "pictures without people: samples of Python packages, drawn textures, parts of the other parts' pictures",
+        "images without people: samples from Python packages, synthetic textures, crops from the other data sets",
         "'edge-train empty'",
-        "those of the packages and of the pictures",
+        "those of the packages and images",
     ),
     DataSource(
         "street",
-        "photographs of people in the street and in crowds, faces 22 px wide in the middle",
-        "the 853-picture 'Face Mask Detection' set of Kaggle, by way of github hittheant/475Project",
-        "CC0 as remembered from Kaggle; none in the repository",
+        "photographs of people in streets and crowds, median face width 22 px",
+        "Kaggle 'Face Mask Detection' (853 images), via github hittheant/475Project",
+        "CC0 on Kaggle (from memory); none in the repository",
     ),
     DataSource(
         "groups",
@@ -47,27 +47,27 @@ SOURCES = (
     DataSource("portraits", "portraits with boxes", "github formatcom/tfm-mask-detect", "GPL-3.0 (repository)"),
     DataSource(
         "elsewhere",
-        "press photographs and portraits of all continents, near and turned faces, respirators, visors, scarves",
+        "press photographs and portraits from all continents, close-up and turned faces, respirators, visors, scarves",
         "github jolignier/face-mask-dataset-ilc-2021, vyivanov/ds-masters_hack-1, rxkt/mask-detector-strict, "
         "karysutariya/Facemask-type-detection",
-        "none stated; stock and press pictures",
+        "none stated; stock and press photographs",
     ),
     DataSource(
         "mined",
-        "the same pictures with the boxes of a detector, and what it takes wrongly for a face",
+        "the same images with a detector's boxes and its false detections",
         "'edge-train mine'",
-        "those of the pictures",
+        "those of the images",
     ),
     DataSource("web", "heads and portraits from the web", "github chandrikadeb7/Face-Mask-Detection", "MIT"),
     DataSource(
         "crops",
         "tight crops of faces",
-        "'Face Mask 12K' of Kaggle, by way of github Karimashraf01/Face-Mask-Detection-using-MobilenetV2",
+        "Kaggle 'Face Mask 12K', via github Karimashraf01/Face-Mask-Detection-using-MobilenetV2",
         "MIT (repository)",
     ),
     DataSource(
         "masked_photos",
-        "photographs on which every person wears a mask",
+        "photographs in which every person wears a mask",
         "github X-zhangyang/Real-World-Masked-Face-Dataset",
         "asks for citation; research",
     ),
@@ -75,7 +75,7 @@ SOURCES = (
 
 
 def source_of(name: str) -> DataSource:
-    """What is known of a part of the training data, by any folder in its name; `street`, `web/train`, `drawn_web`."""
+    """The source of a training data set, matched by a folder in its name: `street`, `web/train`, `drawn_web`."""
     folders = PurePosixPath(name).parts
     for source in SOURCES:
         if any(folder == source.name or folder.startswith(f"{source.name}_") for folder in folders):

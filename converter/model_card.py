@@ -1,7 +1,7 @@
-"""The model card: what should a person know before relying on a model?
+"""MODEL_CARD.md: intended use, training data, accuracy and limits of each shipped model.
 
-After Mitchell et al. 2019, "Model Cards for Model Reporting". Written from the card beside the model and from an
-evaluation, so that no number is typed by hand.
+After Mitchell et al. 2019, "Model Cards for Model Reporting". Generated from the model's card and an evaluation, so
+that no number is typed by hand.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 WRITTEN_BY = "Written by `edge-convert release`; do not edit.\n\n"
 
-USES = """## What it is for
+USES = """## Intended use
 
-It reads, from the face in one picture, how a mask is worn. maskwatch weighs several readings of the same person before
-it tells anybody, and tells a human being, who decides what to do.
+The model classifies how a mask is worn, from one image of a face. maskwatch combines several readings of a person
+before it raises an alert, and a human decides how to respond.
 
-## What it must not be used for
+## Out-of-scope uses
 
-- deciding about a person without a human being: access, fines, employment, treatment;
-- identifying people, or saying anything else about them: it was neither trained nor tested for that;
-- medical statements: it does not know whether a mask protects;
-- watching people who were not told, or where the law forbids it.
+- automated decisions about a person, without human review: access, fines, employment, treatment;
+- identifying people or inferring anything else about them: it was neither trained nor tested for that;
+- medical statements: it cannot tell whether a mask protects;
+- monitoring people who have not been informed, or where the law forbids it.
 """
 
 LIMITS = """## Limits
 
-- The smaller the face, the more often it is wrong; the table by size says how much. Below {smallest} px it guesses.
-- It was judged on photographs, mostly in daylight and mostly from the front. Night, fog, infrared and steep angles from
+- Accuracy falls with face size; see the rows by size. Below {smallest} px the result is not reliable.
+- It was evaluated on photographs, mostly in daylight and mostly frontal. Night, fog, infrared and steep angles from
   above are untested.
-- Scarves, hands, veils and helmets over the lower face may be read as masks; clear shields as bare faces.
-- A mask worn wrongly is the hardest label, also for people: expect fewer of these to be found than the others.
-- Age and gender were not annotated, and skin tone is an estimate from the cheeks of bare faces (the rows "skin" above,
-  few faces each): whether it is equally right for everybody is not shown. Try it with the people who will pass your
+- Scarves, hands, veils and helmets over the lower face may be classified as masks, and clear shields as bare faces.
+- `mask_worn_incorrectly` is the hardest label, also for humans: expect a lower recall than for the others.
+- Age and gender were not annotated, and skin tone is estimated from the cheeks of bare faces (the "skin" rows above,
+  few faces each), so equal accuracy across groups is not established. Test it with the people who will pass your
   camera.
 """
 
@@ -49,13 +49,13 @@ LIMITS = """## Limits
 def classifier_model_card(
     card: ClassifierCard, evaluations: Sequence[tuple[str, Evaluation]], *, smallest_px: float
 ) -> str:
-    """The text of MODEL_CARD.md; each evaluation has a title and judges the model first, its float original second."""
+    """The classifier's part of MODEL_CARD.md; each evaluation covers the model first, its float original second."""
     parts = [
         f"{PART}{card.name}\n",
         _what_it_is(card),
         USES,
         _data(card.training_data),
-        "## How right it is\n",
+        "## Accuracy\n",
         *(_judged(title, evaluation) for title, evaluation in evaluations),
         LIMITS.format(smallest=f"{smallest_px:g}"),
         _versions(card.versions),
@@ -63,31 +63,31 @@ def classifier_model_card(
     return "\n".join(parts)
 
 
-DETECTOR_USES = """## What it is for
+DETECTOR_USES = """## Intended use
 
-It finds the faces in a picture, masked and bare, so that a mask classifier can look at each.
+The model detects masked and bare faces in an image, for a mask classifier to classify.
 
-## What it must not be used for
+## Out-of-scope uses
 
-- identifying people, or counting them where a missed one matters;
-- watching people who were not told, or where the law forbids it.
+- identifying people, or counting them where a missed person matters;
+- monitoring people who have not been informed, or where the law forbids it.
 """
 
 DETECTOR_LIMITS = """## Limits
 
-- It was trained and judged on photographs, mostly in daylight and mostly from the front. Night, fog, infrared and steep
+- It was trained and evaluated on photographs, mostly in daylight and mostly frontal. Night, fog, infrared and steep
   angles from above are untested.
-- Faces on posters and screens are faces to it.
-- Age, gender and skin colour were not annotated: whether it finds everybody equally well is unknown. Try it with the
-  people who will pass your camera.
+- It also detects faces on posters and screens.
+- Age, gender and skin colour were not annotated, so equal recall across groups is unknown. Test it with the people who
+  will pass your camera.
 """
 
 PART = "# Model card: "
-"""MODEL_CARD.md holds a part for each model; this begins one."""
+"""Heading prefix of each model's part of MODEL_CARD.md."""
 
 
 def with_part(text: str, part: str) -> str:
-    """The text of MODEL_CARD.md with one model's part in place of the one of the same name, or at the end."""
+    """The text of MODEL_CARD.md with the part of the same name replaced, or added in order of name."""
     parts = [PART + rest for rest in text.split(PART)[1:]] if PART in text else []
     title = part.partition("\n")[0]
     kept = [one.rstrip("\n") for one in parts if one.partition("\n")[0] != title]
@@ -95,13 +95,13 @@ def with_part(text: str, part: str) -> str:
 
 
 def detector_model_card(card: DetectorCard, title: str, judged: DetectorReport, original: DetectorReport) -> str:
-    """The part of a face detector, judged beside its float original."""
+    """The part of a face detector, with the results of its float original."""
     parts = [
         f"{PART}{card.name}\n",
         _what_detector_is(card),
         DETECTOR_USES,
         _data(card.training_data),
-        "## How right it is\n",
+        "## Accuracy\n",
         _judged_detector(title, judged, original),
         DETECTOR_LIMITS,
         _versions(card.versions),
@@ -117,11 +117,11 @@ def _what_detector_is(card: DetectorCard) -> str:
     )
     return (
         f"{WRITTEN_BY}"
-        "A TFLite face detector, a network for each size of input.\n\n"
+        "A TFLite face detector with one network per input size.\n\n"
         "| | |\n|---|---|\n"
         f"{rows}"
-        f"| smallest face, in pixels of the input | {card.smallest_px:g} |\n"
-        f"| a detection is a face from this score on | {card.min_score:g} |\n"
+        f"| smallest face, in input pixels | {card.smallest_px:g} |\n"
+        f"| minimum detection score | {card.min_score:g} |\n"
     )
 
 
@@ -136,8 +136,8 @@ def _judged_detector(title: str, judged: DetectorReport, original: DetectorRepor
             for _, overlap, smallest in [name.split("_")]
         ),
         "",
-        f"From a score of {judged.min_score:g} on it finds {judged.recall:.1%} of the faces, and "
-        f"{judged.false_detections:.2f} things a picture that are no annotated face; some are faces nonetheless.",
+        f"At a minimum score of {judged.min_score:g}: recall {judged.recall:.1%}, and {judged.false_detections:.2f} "
+        "detections per image that match no annotated face; some of them are unannotated faces.",
         "",
     ]
     return "\n".join(lines)
@@ -147,21 +147,21 @@ def _what_it_is(card: ClassifierCard) -> str:
     thresholds = ", ".join(f"{label} {threshold:g}" for label, threshold in card.thresholds.items())
     return (
         f"{WRITTEN_BY}"
-        f"A TFLite classifier of faces: {', '.join(f'`{label}`' for label in card.labels)}.\n\n"
+        f"A TFLite face classifier: {', '.join(f'`{label}`' for label in card.labels)}.\n\n"
         "| | |\n|---|---|\n"
         f"| file | {card.size_bytes} bytes, SHA-256 `{card.sha256}` |\n"
         f"| input | {card.input.width}x{card.input.height} {card.input.colour_order.upper()}, {card.input.dtype}, "
         f"value = (pixel - {card.input.zero_point:g}) * {card.input.scale:.6g} |\n"
-        f"| margin around the face | {card.margin_fraction:g} of its longer side on every side |\n"
+        f"| margin around the face | {card.margin_fraction:g} of its longer side, on every side |\n"
         f"| calibration temperature | {card.temperature:g} |\n"
-        f"| thresholds | {thresholds or 'the likeliest label is read'} |\n"
+        f"| thresholds | {thresholds or 'none; the most probable label wins'} |\n"
         f"| rejected as no face | {_rejection(card)} |\n"
     )
 
 
 def _rejection(card: ClassifierCard) -> str:
     if card.no_face_threshold is None:
-        return "nothing; it takes everything for a face"
+        return "never"
     return f"above a probability of {card.no_face_threshold:g}"
 
 
@@ -171,9 +171,9 @@ def _data(training_data: Sequence[str]) -> str:
         for name in training_data
         for source in [source_of(name)]
     ]
-    head = "## Data it was trained on\n\n"
+    head = "## Training data\n\n"
     if not rows:
-        return head + "The training run did not say.\n"
+        return head + "Not recorded by the training run.\n"
     return head + "\n".join(["| part | what | public source | terms as found |", "|---|---|---|---|", *rows]) + "\n"
 
 
@@ -183,7 +183,7 @@ def _judged(title: str, evaluation: Evaluation) -> str:
     lines = [
         f"### {title}\n",
         "95 % intervals in brackets.\n",
-        "| faces | number | read right | " + " | ".join(f"recall of {label}" for label in judged.metrics.labels) + " |",
+        "| faces | number | accuracy | " + " | ".join(f"recall of {label}" for label in judged.metrics.labels) + " |",
         "|---|---|---|" + "---|" * len(judged.metrics.labels),
         _row("all", judged.metrics),
         *(_row(f"{band} px", metrics) for band, metrics in judged.bands.get("size_px", {}).items()),
@@ -199,8 +199,8 @@ def _judged(title: str, evaluation: Evaluation) -> str:
         + ", ".join(f"{label} {judged.metrics.precision(label)}" for label in judged.metrics.labels)
         + f". Expected calibration error {judged.metrics.calibration_error or 0:.3f}.",
         "",
-        f"Against its float original: the same label for {agreement.same} of {agreement.faces} faces, largest "
-        f"difference of a score {agreement.largest_score_difference:.3f}.",
+        f"Agreement with the float original: the same label for {agreement.same} of {agreement.faces} faces, largest "
+        f"score difference {agreement.largest_score_difference:.3f}.",
         "",
     ]
     return "\n".join(lines)
@@ -212,4 +212,4 @@ def _row(name: str, metrics: Metrics) -> str:
 
 
 def _versions(versions: Mapping[str, str]) -> str:
-    return "## Made with\n\n" + "".join(f"- {name}: {version}\n" for name, version in versions.items())
+    return "## Versions\n\n" + "".join(f"- {name}: {version}\n" for name, version in versions.items())

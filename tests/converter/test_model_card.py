@@ -43,20 +43,20 @@ def an_evaluation():
 def test_it_tells_data_with_terms_metrics_by_size_limits_and_what_it_is_not_for():
     text = classifier_model_card(a_card(), [("street, split test", an_evaluation())], smallest_px=16)
 
-    assert "| street | photographs of people in the street" in text
+    assert "| street | photographs of people in streets" in text
     assert "| MIT |" in text
     assert "| secret |  | not listed; ask its author | unknown |" in text
     assert "| all | 25 | 80.0% (60.9..91.1) | 100.0% (72.2..100.0) | 66.7% (41.7..84.8) |" in text
     assert "| 16-24 px | 15 |" in text
     assert "| all, float original | 20 | 100.0%" in text
     assert "the same label for 20 of 25 faces" in text
-    assert "## What it must not be used for" in text
-    assert "Below 16 px it guesses" in text
+    assert "## Out-of-scope uses" in text
+    assert "Below 16 px" in text
     assert "ab" * 32 in text
 
 
 def test_a_run_that_says_nothing_of_its_data_is_told_so():
-    assert "The training run did not say." in classifier_model_card(a_card(training_data=[]), [], smallest_px=16)
+    assert "Not recorded by the training run." in classifier_model_card(a_card(training_data=[]), [], smallest_px=16)
 
 
 def test_thresholds_are_told_where_there_are_any():
