@@ -1,1 +1,1 @@
-"""The workstation's second half: a Keras model becomes a TFLite model with a card."""
+"""Conversion, evaluation and release of models on the workstation."""

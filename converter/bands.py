@@ -1,4 +1,4 @@
-"""Bands: of which kind is a face, where a figure for all faces together says too little?"""
+"""Bands: groups faces by size, pose and other attributes for per-group metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: which command is it, and with which exit status (sysexits.h, or 3 for a gate) does it end?"""
+"""Command line of `edge-convert`: parser and exit status (sysexits.h, or 3 for a failed gate)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe every command."""
     parser = SafeArgumentParser(
         prog="edge-convert",
-        description="Turns mask classifiers and face detectors into TFLite models with their cards, and judges them.",
+        description="Converts mask classifiers and face detectors to TFLite models with cards, and evaluates them.",
         epilog="example: edge-convert convert mask_detector.model --labels with_mask,without_mask "
         "--calibration faces/ --output models/",
     )

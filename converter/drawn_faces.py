@@ -1,4 +1,4 @@
-"""Drawn faces: which pictures may stand on every card?
+"""Drawn faces: synthetic pictures for the golden vectors of every card.
 
 Cartoons of our own, so that no card carries anybody's portrait. They are small, differ in what a mask classifier looks
 at, and are the same in every run.

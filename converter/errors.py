@@ -1,4 +1,4 @@
-"""Errors: what may end a command of the workstation, and with which exit status?"""
+"""Errors that end a workstation command, each with its exit status."""
 
 from __future__ import annotations
 

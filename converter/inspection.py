@@ -1,4 +1,4 @@
-"""Inspection: what is inside a .tflite file, what does a reading cost, and would an Edge TPU take it?
+"""Inspection: contents of a .tflite file, cost per inference, and Edge TPU support.
 
 Read from the flatbuffer itself with the schema that LiteRT ships; no interpreter is built.
 """

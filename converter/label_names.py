@@ -1,4 +1,4 @@
-"""Label names: which of our labels does a foreign name mean?
+"""Label names: maps label names of data sets and exports to the project's labels.
 
 Data sets and exports name the same three labels in many ways; what is not obvious is left to the user.
 """

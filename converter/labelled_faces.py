@@ -1,4 +1,4 @@
-"""Faces: which pictures is a model measured on, and where in them are the faces?
+"""Labelled faces: loads the faces that models are evaluated on, with boxes and labels.
 
 Two forms: folders, where every picture is one face and the folder's name its label, and COCO scenes, where every
 annotated box is one. What a model sees of a face is cut by the device's own code.

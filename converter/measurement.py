@@ -1,4 +1,4 @@
-"""Measuring: what does one reading, or one look for faces, cost in this process?
+"""Measurement: latency and memory of one model in this process.
 
 Run as a program, one model and one runtime a process, so that no measurement pays for another's memory or threads:
 `python -m converter.measurement MODEL --runtime litert --threads 1` prints one JSON object.

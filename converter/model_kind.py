@@ -1,4 +1,4 @@
-"""Model kind: is this a face detector or a mask classifier?
+"""Model kind: distinguishes face detectors from mask classifiers.
 
 Commands detect it by themselves. A file that cannot be distinguished from a classifier counts as one: the loader then
 reports what it lacks.

@@ -1,4 +1,4 @@
-"""Plotting: matplotlib is needed for --plot alone."""
+"""Plotting: imports matplotlib, which only --plot needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress: what is a command doing, where it prints nothing for two seconds?"""
+"""Progress: reports the current step after two seconds without output."""
 
 from __future__ import annotations
 

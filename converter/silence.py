@@ -1,4 +1,4 @@
-"""Silence: how is TensorFlow's chatter kept off the terminal?
+"""Silence: suppresses TensorFlow's log output on the terminal.
 
 Much of it comes from C++ and knows no logger, so the file descriptor itself is turned away for as long as
 TensorFlow works. Progress and messages of our own keep going to the terminal.

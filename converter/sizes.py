@@ -1,4 +1,4 @@
-"""Sizes: how right is a mask classifier for its bytes and its milliseconds?
+"""Sizes: accuracy of mask classifiers against bytes and latency.
 
 Training runs of several networks and input sizes, as they would live on a device: the int8 model of each, judged on
 the faces that the run kept apart from learning.

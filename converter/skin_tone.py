@@ -1,4 +1,4 @@
-"""Skin tone: how light is the skin of a bare face, so that a model can be judged by it?
+"""Skin tone: estimates the skin tone of a bare face for evaluation by group.
 
 The individual typology angle of the cheeks, atan((L* - 50) / b*) in degrees (A. Chardon et al., "Skin colour typology
 and suntanning pathways", 1991): above 55 very light, below -30 dark. Light and camera move it, so it sorts many faces

@@ -1,4 +1,4 @@
-"""TFLite conversion: how do TensorFlow's converters write a format, for classifiers and detectors alike?"""
+"""TFLite conversion: runs TensorFlow's converters for classifiers and detectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing: how do a model and its card come onto the disk together, or not at all?"""
+"""Writing: writes a model and its card atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The life of the agent: ready, supervise the workers, answer, stop."""
+"""The agent's life cycle: start, supervise the workers, serve requests, stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: which command is it, and with which exit status (sysexits.h) does it end?"""
+"""Command line of `edge-agent`: parser and exit status (sysexits.h)."""
 
 from __future__ import annotations
 

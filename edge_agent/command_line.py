@@ -1,4 +1,4 @@
-"""The command line: with which exit status (sysexits.h) does a command end, and what does a person read then?"""
+"""Command line: exit status (sysexits.h) and error messages of a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Control: what is done when a command comes in?
+"""Control: executes the commands that arrive over MQTT or from the console.
 
 A command never ends the agent: whatever goes wrong is answered, logged, and over.
 """

@@ -1,4 +1,4 @@
-"""The vocabulary: what do the stations of the path hand to each other?
+"""Domain types passed between the stages of the pipeline.
 
 Frozen values only. `at` is monotonic seconds, `when` an aware UTC datetime; pixels are BGR uint8.
 """

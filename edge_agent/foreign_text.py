@@ -1,4 +1,4 @@
-"""Foreign text: how is text from elsewhere shown in a log or on a terminal, without forging what stands there?"""
+"""Foreign text: escapes untrusted text for logs and terminals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Governor: how many frames a second can this machine stand just now?
+"""Governor: limits the detection rate of a hot or overloaded machine.
 
 Fewer while it is hot, slowed down by its own firmware, or has no moment of rest; more again when that is over.
 """

@@ -1,4 +1,4 @@
-"""Health: is the agent doing its job? Ages, counts and latencies."""
+"""Health: ages, counts and latencies that show whether the agent works."""
 
 from __future__ import annotations
 

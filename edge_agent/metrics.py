@@ -1,4 +1,4 @@
-"""Metrics: what has each camera's path done since the agent's start? Counters, and a histogram for each stage."""
+"""Metrics: counters and stage histograms of each camera since the agent's start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pauses: which cameras are paused, also over a restart?"""
+"""Pauses: paused cameras, kept across restarts."""
 
 from __future__ import annotations
 

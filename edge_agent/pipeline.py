@@ -1,4 +1,4 @@
-"""The path of one frame: what happens between a camera and an alert?
+"""Pipeline: processes one frame from detection to alert.
 
     frame -> rate, motion -> faces -> tracks -> readings -> verdicts -> alerts
 

@@ -1,4 +1,4 @@
-"""Status: what does the device say about itself, and when? Status at every change, telemetry by the clock.
+"""Status reporter: publishes the status at every change and telemetry periodically.
 
 And to Home Assistant, what it is, whenever that one asks.
 """

@@ -1,4 +1,4 @@
-"""The parts: from a configuration to an agent. The only place where concrete classes meet."""
+"""Wiring: builds the agent from a configuration; the only place where concrete classes meet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker: what does one camera show, and what does it add up to?
+"""Worker: runs the pipeline for one camera.
 
     newest frame -> pipeline -> recorder, and the result to the main thread
 

@@ -1,4 +1,4 @@
-"""`edge-convert bench`: what does a reading or a look for faces cost, in each runtime, side by side?"""
+"""`edge-convert bench`: compares the latency of models across runtimes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
         commands,
         "bench",
         bench,
-        summary="measure latency, load time and memory of models in each runtime, each in a process of its own",
+        summary="measure latency, load time and memory of models in each runtime, each in a separate process",
         example="edge-convert bench models/faces.json face_detection_yunet_2023mar.onnx --threads 1",
     )
     parser.add_argument(
@@ -49,8 +49,8 @@ def add_to(commands: Any) -> None:
         type=Path,
         nargs="+",
         metavar="MODEL",
-        help=".tflite files; Keras models, measured by predict; cards (.json) of face detectors and YuNet "
-        "files (.onnx), measured from a picture of 640x480 to its faces",
+        help=".tflite files; Keras models, measured with predict; cards (.json) of face detectors and YuNet "
+        "files (.onnx), measured end to end on a 640x480 picture",
     )
     parser.add_argument(
         "--threads",
@@ -65,7 +65,7 @@ def add_to(commands: Any) -> None:
         type=float,
         default=MEASURED_SECONDS,
         metavar="S",
-        help="of each measurement (default: %(default)g)",
+        help="duration of each measurement (default: %(default)g)",
     )
     parser.add_argument(
         "--longer-side",

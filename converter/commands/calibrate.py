@@ -1,4 +1,4 @@
-"""`edge-convert calibrate`: from which score on may a device believe its model?"""
+"""`edge-convert calibrate`: fits temperature, thresholds or minimum score of a model's card."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def add_to(commands: Any) -> None:
         commands,
         "calibrate",
         calibrate,
-        summary="fit what a model's card says of its scores to validation faces: temperature and thresholds of a mask "
-        "classifier, least score of a face detector",
+        summary="calibrate the scores in a model's card on validation faces: temperature and thresholds of a mask "
+        "classifier, minimum score of a face detector",
         example="edge-convert calibrate models/masks.tflite --folders validation/ --false-alarms 0.01",
     )
     parser.add_argument(
@@ -36,8 +36,8 @@ def add_to(commands: Any) -> None:
         "--false-alarms",
         type=share_above_zero,
         metavar="FRACTION",
-        help="also choose thresholds: at most this share of properly masked faces is read as each other label "
-        "(default: the likeliest label is read)",
+        help="also choose thresholds so that at most this share of properly masked faces gets each other label "
+        "(default: no thresholds; the most probable label wins)",
     )
     add_detector_options(parser)
 

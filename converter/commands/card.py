@@ -1,4 +1,4 @@
-"""`edge-convert card`: how does an existing TFLite file get its card?"""
+"""`edge-convert card`: writes the card of an existing TFLite file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def add_to(commands: Any) -> None:
         commands,
         "card",
         make,
-        summary="write the card of a .tflite mask classifier that exists, from Edge Impulse, Teachable Machine or "
+        summary="write the card of an existing .tflite mask classifier, from Edge Impulse, Teachable Machine or "
         "TFLite Model Maker",
         example="edge-convert card model.tflite --labels mask=with_mask,face=without_mask --calibration faces/",
     )
@@ -58,16 +58,16 @@ def add_to(commands: Any) -> None:
         "--calibration",
         type=Path,
         metavar="PLACE",
-        help="faces in folders named after the labels, or COCO annotations (their train split), on which preprocessing "
-        "and labels are tried",
+        help="faces in folders named after the labels, or COCO annotations (their train split), to determine "
+        "preprocessing and labels",
     )
     parser.add_argument(
         "--pictures", type=int, default=MOST_PICTURES, metavar="N", help="use at most N of them (default: %(default)s)"
     )
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="where they go (default: beside the model)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="output folder (default: that of the model)")
     parser.add_argument("--name", help="name of the files (default: that of the model)")
-    parser.add_argument("--overwrite", action="store_true", help="put new files in the place of those of the same name")
-    parser.add_argument("--force", action="store_true", help="write the card of a model that reads worse than it could")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    parser.add_argument("--force", action="store_true", help="write the card even if other settings are more accurate")
 
 
 def make(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`edge-convert convert`: how does a model become one that a device loads?"""
+"""`edge-convert convert`: converts a model to TFLite and writes its card."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ def add_to(commands: Any) -> None:
         "--calibration",
         type=Path,
         metavar="PLACE",
-        help="pictures that int8 learns its ranges from: of faces, best in folders named after the labels, or COCO "
-        "annotations (their train split); never those that judge the model (default: faces.json of a training run)",
+        help="face pictures for int8 calibration, preferably in folders named after the labels, or COCO "
+        "annotations (their train split); never test pictures (default: faces.json of a training run)",
     )
     parser.add_argument(
         "--validation",
         type=Path,
         metavar="PLACE",
-        help="labelled faces, as folders or COCO annotations (their validation split), that the card's temperature is "
-        "fitted to; never pictures that also serve for calibration (default: faces.json of a training run)",
+        help="labelled faces, as folders or COCO annotations (their validation split), to fit the card's temperature; "
+        "never the calibration pictures (default: faces.json of a training run)",
     )
     parser.add_argument(
         "--false-alarms",
         type=share_above_zero,
         metavar="FRACTION",
-        help="with --validation, also choose thresholds: at most this share of properly masked faces is read as each "
+        help="with --validation, also choose thresholds so that at most this share of properly masked faces gets each "
         "other label",
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where model and card go")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="output folder for model and card")
     parser.add_argument("--name", help="name of the files (default: that of the model)")
     parser.add_argument(
         "--format",
@@ -62,20 +62,20 @@ def add_to(commands: Any) -> None:
         type=formats_of,
         default=("int8",),
         metavar="FORMAT[,FORMAT]",
-        help=f"{', '.join(FORMATS)}, or best: the smallest that reads as the source does, but for half a point "
-        "(default: int8, which takes and gives uint8)",
+        help=f"{', '.join(FORMATS)}, or best: the smallest within half a point of the source's accuracy "
+        "(default: int8, with uint8 input and output)",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.add_argument(
-        "--overwrite", action="store_true", help="put the new files in the place of those of the same name"
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="write a model that reads worse than it could, or than its source"
+        "--force",
+        action="store_true",
+        help="write the model even if it is less accurate than its source or than other settings",
     )
     parser.add_argument(
         "--report",
         type=Path,
         metavar="FOLDER",
-        help="also write one page with pictures, read by the source and by the converted model",
+        help="also write a page of pictures with the results of source and converted model",
     )
     parser.add_argument(
         "--pictures", type=int, default=MOST_PICTURES, metavar="N", help="use at most N of them (default: %(default)s)"

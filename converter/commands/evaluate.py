@@ -1,4 +1,4 @@
-"""`edge-convert evaluate`: how right are these mask classifiers, or face detectors?"""
+"""`edge-convert evaluate`: evaluates mask classifiers or face detectors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_to(commands: Any) -> None:
         commands,
         "evaluate",
         evaluate,
-        summary="judge mask classifiers on labelled faces, or face detectors on scenes, through the device's own code",
+        summary="evaluate mask classifiers on labelled faces, or face detectors on scenes, with the device's own code",
         example="edge-convert evaluate models/masks.tflite --against runs/masks --scenes annotations.json "
         "--split test --source street",
     )
@@ -40,14 +40,14 @@ def add_to(commands: Any) -> None:
         type=labels_of,
         default=(),
         metavar="A,B",
-        help="judge on these labels alone; scores are shared out among them (default: all that model and faces have)",
+        help="evaluate only these labels; scores are renormalised (default: all labels of model and faces)",
     )
     parser.add_argument(
         "--against",
         type=Path,
         metavar="FLOAT",
-        help="the float model that the others were made from: exit with 3 when recall of without_mask falls by more "
-        "than 1 point, or labels stand in the wrong order",
+        help="the original float model: exit with 3 if recall of without_mask falls by more "
+        "than 1 point or the labels are in the wrong order",
     )
     add_source_options(parser)
     parser.add_argument("--runtime", choices=get_args(RuntimeChoice), default="auto", help="default: %(default)s")

@@ -1,4 +1,4 @@
-"""`edge-convert inspect`: what is inside this .tflite file, the networks of this detector, or what convert takes?"""
+"""`edge-convert inspect`: describes a .tflite file, a detector's networks, or a float model."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def add_to(commands: Any) -> None:
         commands,
         "inspect",
         inspect,
-        summary="show tensors, operators, cost and fit of a .tflite file, of each network of a face detector, or of a "
-        "float model before it is converted",
+        summary="show tensors, operators, cost and Edge TPU support of a .tflite file, of the networks of a face "
+        "detector, or of a float model before conversion",
         example="edge-convert inspect models/masks.tflite",
     )
     parser.add_argument(
@@ -48,12 +48,14 @@ def add_to(commands: Any) -> None:
         "--size",
         type=int,
         metavar="PX",
-        help="side of the input, where a float model leaves it open and no layer shows it",
+        help="input size of a float model, if the file does not determine it",
     )
-    parser.add_argument("--pixels", choices=PIXEL_RANGES, help="range of its pixels, where its own scaling is unusual")
+    parser.add_argument(
+        "--pixels", choices=PIXEL_RANGES, help="pixel range of the input, if the model's own scaling is unusual"
+    )
     parser.add_argument("--operators", action="store_true", help="list every operator")
     parser.add_argument(
-        "--json", action="store_true", help="print JSON, a line for each network, and nothing else on stdout"
+        "--json", action="store_true", help="print one JSON line per network and nothing else on stdout"
     )
 
 

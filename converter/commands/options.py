@@ -1,4 +1,4 @@
-"""Options: what do several commands have in common?"""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -41,34 +41,32 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         type=parse_labels,
         default=StatedLabels(),
         metavar="A,B[,C]",
-        help=f"what its outputs mean, in their order, or by their names, as 'Com Mascara=with_mask,...': "
+        help=f"labels of the outputs, in order, or by name, such as 'Com Mascara=with_mask,...': "
         f"{', '.join(CLASSES)}, or {IGNORE}",
     )
     group.add_argument(
         "--pixels",
         choices=PIXEL_RANGES,
-        help="range of the pixels that it was trained on, before any scaling layer of its own (type --pixels=-1..1)",
+        help="pixel range used in training, before any scaling layer of the model (type --pixels=-1..1)",
     )
-    group.add_argument("--colours", choices=COLOURS, help="order of the colours that it was trained on")
+    group.add_argument("--colours", choices=COLOURS, help="colour order used in training")
     group.add_argument(
-        "--means", type=numbers, metavar="A,B,C", help="taken from each channel, in the units of --pixels"
+        "--means", type=numbers, metavar="A,B,C", help="per-channel means to subtract, in the units of --pixels"
     )
-    group.add_argument("--std", type=numbers, metavar="A,B,C", help="then divides each channel")
+    group.add_argument("--std", type=numbers, metavar="A,B,C", help="per-channel standard deviations to divide by")
     group.add_argument(
         "--resampling",
         choices=RESAMPLINGS,
-        help="how its training scaled pictures down: area (mean of pixels) or linear (cv2.resize, tf.image.resize)",
+        help="downscaling used in training: area (mean of pixels) or linear (cv2.resize, tf.image.resize)",
     )
     group.add_argument(
         "--margin",
         type=fraction,
         metavar="FRACTION",
-        help="margin around the face that it was trained with, as a fraction of the face (default: what "
-        "run.json beside it states, or 0)",
+        help="margin around the face used in training, as a fraction of the face (default: the value in "
+        "run.json next to the model, or 0)",
     )
-    group.add_argument(
-        "--size", type=int, metavar="PX", help="side of the input, where the model leaves it open and no layer shows it"
-    )
+    group.add_argument("--size", type=int, metavar="PX", help="input size, if the file does not determine it")
 
 
 def stated_by(options: argparse.Namespace) -> Stated:
@@ -88,9 +86,7 @@ def stated_by(options: argparse.Namespace) -> Stated:
 def add_face_options(parser: argparse.ArgumentParser) -> None:
     """Add where labelled faces come from."""
     places = parser.add_mutually_exclusive_group(required=True)
-    places.add_argument(
-        "--folders", type=Path, metavar="DIR", help="one folder of pictures per label; each whole picture is a face"
-    )
+    places.add_argument("--folders", type=Path, metavar="DIR", help="one folder per label; each picture is one face")
     places.add_argument("--scenes", type=Path, metavar="ANNOTATIONS", help="COCO annotations; each box is a face")
     parser.add_argument("--split", help="of --scenes: only pictures of this split")
     parser.add_argument("--source", help="of --scenes: only pictures of this source")
@@ -99,7 +95,7 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=MIN_SIDE_PX,
         metavar="PX",
-        help="of --scenes: only faces whose shorter side has at least so many pixels (default: %(default)g)",
+        help="of --scenes: minimum shorter side of a face in pixels (default: %(default)g)",
     )
 
 

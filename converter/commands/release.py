@@ -1,4 +1,4 @@
-"""`edge-convert release`: may this training run go to the devices?"""
+"""`edge-convert release`: installs a converted training run if it passes the gate."""
 
 from __future__ import annotations
 
@@ -23,21 +23,26 @@ def add_to(commands: Any) -> None:
         commands,
         "release",
         release,
-        summary="put the converted model of a training run, its card and MODEL_CARD.md in place, if the gate is open",
+        summary="install the converted model of a training run with its card and MODEL_CARD.md, if it passes the gate",
         example="edge-convert release runs/masks --scenes annotations.json --split test --source street --name masks",
     )
     parser.add_argument(
         "run",
         type=Path,
         metavar="RUN",
-        help="folder of a training run, with the model that 'edge-convert convert RUN --output RUN' made of it",
+        help="folder of a training run with the model converted by 'edge-convert convert RUN --output RUN'",
     )
-    parser.add_argument("--scenes", type=Path, metavar="ANNOTATIONS", help="judge on these COCO annotations")
+    parser.add_argument("--scenes", type=Path, metavar="ANNOTATIONS", help="evaluate on these COCO annotations")
     parser.add_argument("--split", default="test", help="of --scenes: pictures of this split (default: %(default)s)")
     parser.add_argument("--source", help="of --scenes: only pictures of this source")
-    parser.add_argument("--folders", type=Path, metavar="DIR", help="judge on these folders, one per label; also both")
+    parser.add_argument(
+        "--folders",
+        type=Path,
+        metavar="DIR",
+        help="evaluate on these folders, one per label; may be combined with --scenes",
+    )
     parser.add_argument("--models", type=Path, default=Path("models"), metavar="FOLDER", help="default: %(default)s")
-    parser.add_argument("--name", help="name of the files there (default: that of the converted model)")
+    parser.add_argument("--name", help="name of the files in --models (default: that of the converted model)")
 
 
 def release(options: argparse.Namespace) -> int:

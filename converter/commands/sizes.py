@@ -1,4 +1,4 @@
-"""`edge-convert sizes`: how large must a mask classifier be?"""
+"""`edge-convert sizes`: compares mask classifiers by size, latency and accuracy."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def add_to(commands: Any) -> None:
         commands,
         "sizes",
         sizes,
-        summary="set beside each other how right the int8 models of several training runs are on the faces that each "
-        "kept apart, how many bytes they have, and how long they take",
+        summary="compare the int8 models of several training runs: accuracy on the faces that each held out, "
+        "size in bytes, and latency",
         example="edge-convert sizes runs/sizes/* --only with_mask,without_mask --plot sizes.png",
     )
     parser.add_argument(
@@ -32,30 +32,30 @@ def add_to(commands: Any) -> None:
         type=Path,
         nargs="+",
         metavar="RUN",
-        help="folders of training runs, each with the model that 'edge-convert convert RUN --output RUN' made of it",
+        help="folders of training runs, each with the model converted by 'edge-convert convert RUN --output RUN'",
     )
     parser.add_argument(
         "--only",
         type=labels_of,
         default=(),
         metavar="A,B",
-        help="judge on these labels alone (default: all that model and faces have)",
+        help="evaluate only these labels (default: all labels of model and faces)",
     )
     parser.add_argument(
         "--min-side",
         type=float,
         default=MIN_SIDE_PX,
         metavar="PX",
-        help="only faces whose shorter side has at least so many pixels (default: %(default)g)",
+        help="minimum shorter side of a face in pixels (default: %(default)g)",
     )
     parser.add_argument(
         "--seconds",
         type=float,
         default=MEASURED_SECONDS,
         metavar="S",
-        help="of each measurement (default: %(default)g)",
+        help="duration of each measurement (default: %(default)g)",
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw it as well")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="also write a plot")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
 
 

@@ -1,4 +1,4 @@
-"""Drawing how many faces of each size and pose detectors find, and how many are read right."""
+"""Band plot: detection rate and correct classification by face size and pose."""
 
 from __future__ import annotations
 

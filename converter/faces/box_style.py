@@ -1,4 +1,4 @@
-"""Box style: how do a detector's boxes lie against those that people drew, and how does it do with boxes moved there?
+"""Box style: measures a detector's systematic box offset from the annotations and compensates it.
 
 Detectors learn where a face ends from their annotations: at the chin or below it, at the brows or at the hair. What a
 detector loses by that alone is no fault of it.

@@ -1,4 +1,4 @@
-"""Detector candidates: how is any face detector opened to be judged, the project's own or another?
+"""Detector candidates: opens any supported face detector for evaluation.
 
 All look through the device's own code; a run's float network is shown the inputs that its converted twin gets.
 """

@@ -1,4 +1,4 @@
-"""Detector confidence: from which score on should a device take a detection for a face?"""
+"""Detector confidence: chooses the minimum score of a detector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detectors: how does a trained face detector become int8 networks with their card?
+"""Detector conversion: int8 networks and their card from a trained face detector.
 
 One network for each size of input, for the shapes inside are fixed. Logits and boxes leave it in tensors of their
 own, a pair for each stride: joined, they would have to share one scale.

@@ -1,4 +1,4 @@
-"""Equalising: how does every channel between two convolutions get the range that int8 has steps for?
+"""Cross-layer equalisation: matches channel ranges between convolutions to int8.
 
 A tensor has one scale for all its channels: where one is a hundred times as large as another, little is left of the
 smaller. Between a 1x1 convolution without activation and the depthwise one that alone reads it, each channel may be

@@ -1,4 +1,4 @@
-"""Evaluating detectors: how many of the annotated faces does a detector find, and how often does it see one in nothing?
+"""Detector evaluation: average precision, recall and false detections.
 
 Judged by the same code as a training run, on what the device's own detector gives; with a classifier behind it, as the
 device decides: what that rejects is no face, and a face counts as read right where its label is the annotated one.

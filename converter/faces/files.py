@@ -1,4 +1,4 @@
-"""Detector files: which card does a network belong to, and which networks does a card have?"""
+"""Detector files: maps networks to their card and cards to their networks."""
 
 from __future__ import annotations
 

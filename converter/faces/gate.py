@@ -1,4 +1,4 @@
-"""The detector's gate: may these int8 networks go where their float network was?"""
+"""Detector gate: compares int8 networks with their float network before a release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detector proof: do the networks of a detector find, in every runtime of the device, what their card says?"""
+"""Detector proof: checks a detector's networks against its card in every runtime of the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calibration: from which pictures does an int8 model learn the ranges of its numbers?
+"""Calibration: selects the pictures that set the int8 ranges.
 
 The same pictures for the same folder, spread evenly over its labels and its names. They are whole faces, cut and
 scaled by the device's own code.

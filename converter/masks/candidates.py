@@ -1,4 +1,4 @@
-"""Candidates: how is a model read, whether it is a float file or a TFLite file with its card?
+"""Candidates: opens float models and TFLite files with cards under one interface.
 
 Both look at the same pixels, cut and scaled by the device's code; a TFLite file is opened as the device opens it. A
 float file is preprocessed as the `source` of the first card states, and tried on labelled faces either way.

@@ -1,4 +1,4 @@
-"""Card fitting: which temperature and which thresholds does a card get?
+"""Card fitting: fits temperature and thresholds of a card.
 
 From faces that are apart from those the model learnt and was quantized with. The golden scores are computed again, as
 the device will give them.

@@ -1,4 +1,4 @@
-"""Choices: how are pixels put into a network, what do its outputs mean, and how is that known?
+"""Choices: preprocessing and output labels of a network, each with its origin.
 
 What the user states counts first, then what the file states, then what trials on labelled pictures show. Where trials
 show that another choice reads clearly better than the stated one, or that nothing reads better than chance, the

@@ -1,4 +1,4 @@
-"""Comparison: how do a converted model and the one that it was made from read the same pictures?"""
+"""Comparison: agreement of a converted model with its source on the same pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Confidence: how sure may a classifier be, and from which score on does a label count?
+"""Confidence: temperature scaling and label thresholds.
 
 Both answers come from faces that the model was not trained on, and stand on its card.
 """

@@ -1,4 +1,4 @@
-"""Conversion: how does a float classifier become the bytes of a .tflite file?"""
+"""Conversion: a float classifier to the bytes of a .tflite file."""
 
 from __future__ import annotations
 

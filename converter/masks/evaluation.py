@@ -1,4 +1,4 @@
-"""Evaluation: how right are models on the same faces, and how far do they agree?"""
+"""Evaluation: accuracy and agreement of models on the same faces."""
 
 from __future__ import annotations
 

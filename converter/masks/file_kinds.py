@@ -1,4 +1,4 @@
-"""File kinds: what is this file, and where it is no model that can be converted, how does one come to such a model?"""
+"""File kinds: recognises model files, and explains how to convert unsupported ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Float models: how does a network with settled choices answer as a mask classifier?
+"""Float models: a network with resolved choices as a mask classifier.
 
 What a card cannot express of its preprocessing becomes a fixed 1x1 convolution in front, the meaning of its outputs a
 fixed matrix behind.

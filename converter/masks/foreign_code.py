@@ -1,4 +1,4 @@
-"""Foreign code: would loading this model run foreign code?"""
+"""Foreign code: detects models that would execute code when loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate: may this model go where the other one was?"""
+"""Gate: compares a model with the one it replaces before a release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graph reading: what do the beginning and the end of a frozen TensorFlow graph show about a model?
+"""Graph reading: infers preprocessing and outputs from a frozen TensorFlow graph.
 
 A scaling at the beginning shows which range the pixels have, the last operation whether the outputs are
 probabilities. Layers are not asked: the same scaling is a Rescaling layer in one file, two operations of Keras 2

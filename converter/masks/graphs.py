@@ -1,4 +1,4 @@
-"""Graphs: how does any TensorFlow function become one that takes a single picture, channels last, as floats?
+"""Graphs: wraps a TensorFlow function as single picture in, channels last, float.
 
 What an export fixed (a batch, bytes, channels first) is rewritten in the frozen graph, so that the converted model
 has nothing of it left.

@@ -1,4 +1,4 @@
-"""Keras models: which of the two generations of Keras opens this, and as what?
+"""Keras models: loads files of Keras 2 and Keras 3.
 
 Keras 3 loads no file of Keras 2 and tf_keras none of Keras 3, and suffixes mean little (`mask_detector.model` is
 HDF5), so the loader is chosen by content.

@@ -1,4 +1,4 @@
-"""Loaded model: what does any loader give of a float classifier?"""
+"""Loaded model: the result of every loader of float classifiers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loading: which loader opens this model?
+"""Loading: selects the loader of a model.
 
 Chosen by content. Every loader gives the same `LoadedModel`.
 """

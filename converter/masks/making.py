@@ -1,4 +1,4 @@
-"""Making: what does one format of a model cost, and which one is worth it?
+"""Making: converts a model to several formats and chooses the best one.
 
 Every format is converted, proven and compared with its source on the same pictures.
 """

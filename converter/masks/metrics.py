@@ -1,4 +1,4 @@
-"""Metrics: how right is a classifier, and how sure may one be of that number?
+"""Metrics: accuracy, recall and precision of a classifier, with confidence intervals.
 
 Pure arithmetic on readings; nothing here opens a picture or a model.
 """

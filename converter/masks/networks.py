@@ -1,4 +1,4 @@
-"""Networks: what does a classifier take, and which probabilities does it give, before anything is known of its labels?
+"""Networks: inputs and output probabilities of a classifier, independent of its labels.
 
 Read off its own graph: the size of its input, a scaling at its beginning, a softmax or sigmoid at its end.
 """

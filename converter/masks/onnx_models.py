@@ -1,4 +1,4 @@
-"""ONNX: how does what PyTorch exports become a SavedModel?
+"""ONNX models: converts PyTorch exports to a SavedModel.
 
 By onnx2tf, in a process of its own, since it prints much and takes memory. Its result is compared with ONNX Runtime.
 `python -m converter.masks.onnx_models MODEL.onnx FOLDER` is that process.

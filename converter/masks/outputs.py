@@ -1,4 +1,4 @@
-"""Outputs: which label does each output of a network mean, which means no face, and which is ignored?"""
+"""Outputs: maps each output of a network to a label, to no face, or to ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preprocessing: how do the pixels of a picture become the numbers that a network was trained on?
+"""Preprocessing: converts pixels to the values a network was trained on.
 
 A card can express a range and an order of colours, and a device then only resizes. What a card cannot express
 (means and deviations of each colour, grey from colour) becomes a fixed 1x1 convolution in front of the network.

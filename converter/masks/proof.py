@@ -1,4 +1,4 @@
-"""Proof: does a converted file work in every runtime of the device as its card states?"""
+"""Proof: checks a converted file against its card in every runtime of the device."""
 
 from __future__ import annotations
 

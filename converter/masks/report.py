@@ -1,4 +1,4 @@
-"""Report: what does a conversion look like? Pictures with both readings, where they differ first."""
+"""Report: an HTML page of pictures with both readings, differences first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run files: which of a training run's files is the model that was converted from it?"""
+"""Run files: finds the converted model in a training run."""
 
 from __future__ import annotations
 

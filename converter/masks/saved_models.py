@@ -1,4 +1,4 @@
-"""SavedModels: what is in a folder that TensorFlow or Keras exported?"""
+"""SavedModels: loads folders exported by TensorFlow or Keras."""
 
 from __future__ import annotations
 

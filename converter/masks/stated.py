@@ -1,4 +1,4 @@
-"""Stated: what does the user state about a model that its file does not?"""
+"""Stated: properties of a model that the user states on the command line."""
 
 from __future__ import annotations
 

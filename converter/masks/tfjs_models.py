@@ -1,4 +1,4 @@
-"""TensorFlow.js: what is in a layers model, a model.json of Keras' own description with shards of weights?"""
+"""TensorFlow.js models: loads layers models, a model.json with weight shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TFLite editing: how does a .tflite file get what its card cannot express, without its source model?
+"""TFLite editing: adds pre- and postprocessing operators to a .tflite file without its source model.
 
 A fixed 1x1 convolution goes in front (grey from colour, means and deviations), and behind it what makes probabilities
 of labels of its outputs. Floats stay floats, integers integers.

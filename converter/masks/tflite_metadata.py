@@ -1,4 +1,4 @@
-"""TFLite Metadata: which labels and which normalization does a .tflite file state about itself?
+"""TFLite Metadata: reads labels and normalization from a .tflite file.
 
 TFLite Model Maker and MediaPipe Model Maker write them. The metadata is a flatbuffer of its own inside the model; the
 few fields that count are read by their slots in metadata_schema.fbs of tflite-support 0.4.4.

@@ -1,4 +1,4 @@
-"""TFLite networks: what does a foreign .tflite file take and give, as far as it states?"""
+"""TFLite networks: inputs and outputs of a third-party .tflite file."""
 
 from __future__ import annotations
 

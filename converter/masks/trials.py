@@ -1,4 +1,4 @@
-"""Trials: which preprocessing and which order of labels make sense of pictures whose labels are known?
+"""Trials: determines preprocessing and label order from labelled pictures.
 
 Every usual way is tried on labelled pictures and judged by log loss at its best temperature, so that neither a
 network that is too sure nor one that is too timid wins by that. Two ways differ where the mean difference of their

@@ -1,4 +1,4 @@
-"""The client: how do other processes ask the agent, and what if there is none?"""
+"""Bridge client: requests of other processes to the agent, and the case of no agent."""
 
 from __future__ import annotations
 

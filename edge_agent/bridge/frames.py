@@ -1,4 +1,4 @@
-"""Frames: what does each camera see just now, and what is known of everybody in it?"""
+"""Frames: the current frame of each camera with its tracks and readings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Protocol: what may the console's process ask the agent, and what does it get back?
+"""Bridge protocol: requests of the console process and their responses.
 
 A request is one line of JSON; a reply is JSON, followed by the pixels of a frame where there is one. Both are checked
 by these models and never unpickled: a compromise of one of the two processes must not reach the other.

@@ -1,4 +1,4 @@
-"""The bridge's server: how does the agent answer the console's process without any thread that watches waiting for it?
+"""Bridge server: answers the console process without blocking the detection threads.
 
 One thread of its own answers; it owns the socket. The agent's other threads swap references with it and never wait.
 A console that is stopped or hostile costs no more than the few replies that its line holds.

@@ -1,4 +1,4 @@
-"""`edge-agent alerts`: which alerts come in at the broker, and which of this device's are to be learnt from?"""
+"""`edge-agent alerts`: prints alerts from the broker, or exports those of this device for training."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def add_to(commands: Any) -> None:
         summary="subscribe to alerts and print them until Ctrl-C; or export the alerts of this device",
         example="edge-agent alerts --set mqtt.host=broker.local --label without_mask --json",
     )
-    parser.add_argument("--device", type=_device, help="only alerts of this device (default: of all)")
+    parser.add_argument("--device", type=_device, help="only alerts of this device (default: all devices)")
     parser.add_argument("--camera", help="only alerts of this camera")
     parser.add_argument("--label", choices=LABELS, help="only alerts with this label")
-    parser.add_argument("--count", type=int, default=0, metavar="N", help="end after so many alerts")
+    parser.add_argument("--count", type=int, default=0, metavar="N", help="exit after this many alerts")
     accept_json(parser)
     _add_export_to(parser.add_subparsers(metavar="export", required=False))
 
@@ -45,8 +45,13 @@ def _add_export_to(commands: Any) -> None:
         example="edge-agent alerts export reviewed/ --since 2026-03-01",
         is_below=True,
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="gets with_mask/, without_mask/, ... and no_face/")
-    parser.add_argument("--all", action="store_true", help="also alerts without a review, by their own label")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="output folder; subfolders: with_mask/, without_mask/, ..., no_face/",
+    )
+    parser.add_argument("--all", action="store_true", help="include alerts without a review, under their own label")
     parser.add_argument("--camera", default=argparse.SUPPRESS, help="only alerts of this camera")
     parser.add_argument("--since", type=_day, metavar="DAY", help="only alerts from YYYY-MM-DD on")
     accept_json(parser, is_below=True)

@@ -1,4 +1,4 @@
-"""`edge-agent bench`: how fast is this device, what does the agent hold, and which runtime and threads are best?"""
+"""`edge-agent bench`: measures speed and memory of this device, and compares runtimes and threads."""
 
 from __future__ import annotations
 
@@ -61,13 +61,15 @@ def add_to(commands: Any) -> None:
         commands,
         "bench",
         bench,
-        summary="measure speed, memory and start on this device, compare runtimes, and recommend settings",
+        summary="measure speed, memory and startup time on this device, compare runtimes, and recommend settings",
         example="edge-agent bench --json > raspberry-pi-4.json",
     )
-    parser.add_argument("--camera", help="take the pictures with this configured camera (default: the example)")
-    parser.add_argument("--frames", type=int, default=150, metavar="N", help="frames through the path (default: 150)")
+    parser.add_argument("--camera", help="capture frames from this configured camera (default: the example recording)")
     parser.add_argument(
-        "--cameras", type=int, default=DEFAULT_CAMERAS, metavar="N", help="cameras side by side (default: 4)"
+        "--frames", type=int, default=150, metavar="N", help="frames to run through the pipeline (default: 150)"
+    )
+    parser.add_argument(
+        "--cameras", type=int, default=DEFAULT_CAMERAS, metavar="N", help="number of parallel cameras (default: 4)"
     )
     accept_json(parser)
 

@@ -1,4 +1,4 @@
-"""`edge-agent config`: which configuration is in force?"""
+"""`edge-agent config`: prints the effective configuration."""
 
 from __future__ import annotations
 

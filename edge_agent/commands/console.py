@@ -1,4 +1,4 @@
-"""`edge-agent console`: the web page and the API, beside the agent."""
+"""`edge-agent console`: serves the web pages and the API."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_to(commands: Any) -> None:
         commands,
         "console",
         console,
-        summary="serve the web page and the API of the agent on this device",
+        summary="serve the web console and API of the agent on this device",
         example="edge-agent console --set console.port=8081",
     )
 

@@ -1,4 +1,4 @@
-"""`edge-agent counts`: how many people passed, and what share of them wore a mask?"""
+"""`edge-agent counts`: prints the number of people and the share with a mask."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def add_to(commands: Any) -> None:
         commands,
         "counts",
         run,
-        summary="show how many people passed, and what share of them wore a mask, also while the agent is running",
+        summary="show how many people passed and the share with a mask; also works while the agent is running",
         example="edge-agent counts --by day --since 2026-03-01 --csv > counts.csv",
     )
     parser.add_argument(
-        "--by", choices=("hour", "day", "camera"), default="day", help="a row for each (default: %(default)s)"
+        "--by", choices=("hour", "day", "camera"), default="day", help="group rows by this (default: %(default)s)"
     )
     parser.add_argument("--camera", help="only people at this camera")
     parser.add_argument("--since", type=_day, metavar="DAY", help="from YYYY-MM-DD on (default: the last 30 days)")

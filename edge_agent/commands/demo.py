@@ -1,4 +1,4 @@
-"""The demo: what does all of it look like on one terminal? Broker, agent and subscriber in one process."""
+"""Demo: broker, agent and subscriber in one process on one terminal."""
 
 from __future__ import annotations
 

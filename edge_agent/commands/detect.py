@@ -1,4 +1,4 @@
-"""`edge-agent detect`: which faces are in these pictures, and how does each wear its mask?"""
+"""`edge-agent detect`: detects faces in pictures and classifies their masks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
         "detect",
         detect,
         summary="detect faces in pictures and classify their masks",
-        example="edge-agent detect --annotate seen/ pictures/",
+        example="edge-agent detect --annotate annotated/ pictures/",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture, or folder of pictures")
     parser.add_argument("--annotate", type=Path, metavar="FOLDER", help="write annotated copies to this folder")

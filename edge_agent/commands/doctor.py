@@ -1,4 +1,4 @@
-"""`edge-agent doctor`: what is wrong with this device, and which command fixes it?"""
+"""`edge-agent doctor`: diagnoses this device and prints the command that fixes each problem."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_to(commands: Any) -> None:
     extent.add_argument(
         "--quick",
         action="store_true",
-        help="only configuration, models, cameras and broker, a line each as soon as it is known",
+        help="check only configuration, models, cameras and broker; one line per check, printed immediately",
     )
     extent.add_argument(
         "--bundle",

@@ -1,4 +1,4 @@
-"""Explanation: why was each person of a recording alerted, or not?
+"""Explanation: why each person of a recording raised an alert or did not.
 
 Gathers what was read of every track and what it added up to, as a JSON file and a picture for each recording.
 """

@@ -1,4 +1,4 @@
-"""The picture of an explanation: evidence over time, a panel for each track.
+"""Explanation plot: evidence over time, one panel per track.
 
 Drawn with OpenCV, as the device has nothing else to draw with: at twice the size, then scaled down for smooth lines.
 """

@@ -1,4 +1,4 @@
-"""`edge-agent models`: which models are installed, and how good are they said to be?"""
+"""`edge-agent models`: lists the installed models with their metrics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_to(commands: Any) -> None:
         commands,
         "models",
         list_models,
-        summary="list the models that are installed, with hashes and metrics",
+        summary="list the installed models with hashes and metrics",
         example="edge-agent models --json",
     )
     accept_json(parser)

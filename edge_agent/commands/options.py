@@ -1,4 +1,4 @@
-"""Options: what do all commands have in common?"""
+"""Options shared by all commands."""
 
 from __future__ import annotations
 

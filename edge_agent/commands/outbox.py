@@ -1,4 +1,4 @@
-"""`edge-agent outbox`: what waits for the broker, and may it be thrown away?"""
+"""`edge-agent outbox`: shows, prints or purges pending messages."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def add_to(commands: Any) -> None:
         commands,
         "outbox",
         run,
-        summary="show pending messages, also while the agent is running; print or purge them",
-        example="edge-agent outbox --messages > waiting.jsonl",
+        summary="show, print or purge pending messages; showing also works while the agent is running",
+        example="edge-agent outbox --messages > pending.jsonl",
     )
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
-        "--messages", action="store_true", help="print every waiting message as a JSON line, oldest first"
+        "--messages", action="store_true", help="print every pending message as a JSON line, oldest first"
     )
     action.add_argument(
         "--purge",
@@ -45,7 +45,7 @@ def add_to(commands: Any) -> None:
         metavar="KIND",
         help=f"delete all messages of these kinds ({', '.join(KINDS)}); the agent must not be running",
     )
-    parser.add_argument("--yes", action="store_true", help="with --purge: do not ask")
+    parser.add_argument("--yes", action="store_true", help="with --purge: do not ask for confirmation")
     accept_json(parser)
 
 

@@ -1,4 +1,4 @@
-"""`edge-agent replay`: which alerts would this recording have given?"""
+"""`edge-agent replay`: reports the alerts that a recording would have raised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edge-agent rollout`: follow what the fleet wants this device to run."""
+"""`edge-agent rollout`: keeps this device on the model that the fleet assigns to its group."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add_to(commands: Any) -> None:
         commands,
         "rollout",
         rollout,
-        summary="run the model that the fleet wants on this device, beside the agent",
+        summary="keep this device on the model that the fleet assigns to its group; runs alongside the agent",
         example="edge-agent rollout --set rollout.url=https://models.example.org",
     )
 

@@ -1,4 +1,4 @@
-"""`edge-agent run`: how does the agent start, read its configuration again, and end?"""
+"""`edge-agent run`: starts the agent, reloads its configuration, and stops it."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ log = logging.getLogger(__name__)
 def add_to(commands: Any) -> None:
     """Describe the command."""
     parser = add_command(
-        commands, "run", run, summary="watch the cameras until stopped", example="edge-agent run --demo"
+        commands, "run", run, summary="run the agent until it is stopped", example="edge-agent run --demo"
     )
-    parser.add_argument("--source", help="watch this camera, recording or folder instead of the configured ones")
+    parser.add_argument("--source", help="use this camera, recording or folder instead of the configured ones")
     parser.add_argument(
         "--demo",
         action="store_true",
-        help="show it on this terminal: a broker on loopback where none is configured, a subscriber that prints each "
-        "alert, and the example recording where no source is given",
+        help="demonstration on this terminal: a loopback broker unless one is configured, a subscriber that prints "
+        "each alert, and the example recording unless a source is given",
     )
 
 

@@ -1,1 +1,1 @@
-"""The configuration: what did the person on site ask for?"""
+"""Configuration: model, file parsing and rendering."""

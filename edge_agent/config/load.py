@@ -1,4 +1,4 @@
-"""The configuration file: where is each key written, and what is wrong with it?"""
+"""Configuration file: parsing, line numbers of keys, and error reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration: what did the person on site ask for?
+"""Configuration model: every key with its type, default and description.
 
 Every key has a default, so an empty file is valid. All mistakes are reported together, each with its line, key and
 value, before a camera is touched.
@@ -280,16 +280,17 @@ class CameraConfig(_Section):
     rotate: Literal[0, 90, 180, 270] = Field(0, description="Clockwise rotation in degrees")
     flip: Literal["none", "horizontal", "vertical"] = Field("none", description="Mirroring, after the rotation")
     roi: Annotated[tuple[Fraction, Fraction, Fraction, Fraction], AfterValidator(_has_an_area)] = Field(
-        (0.0, 0.0, 1.0, 1.0), description="Region of interest after that: left, top, right, bottom as shares 0..1"
+        (0.0, 0.0, 1.0, 1.0),
+        description="Region of interest after rotation and mirroring: left, top, right, bottom as shares 0..1",
     )
     detect_fps: float = Field(
         10.0,
         ge=0.0,
         le=240.0,
-        description="Frames per second in which faces are detected; 0: as many as there is time for",
+        description="Frames per second in which faces are detected; 0: as many as possible",
     )
     read_timeout_seconds: float = Field(
-        10.0, gt=0.0, le=600.0, description="A camera without a frame for this long is reopened"
+        10.0, gt=0.0, le=600.0, description="Time without a frame after which a camera is reopened"
     )
     max_backoff_seconds: float = Field(
         60.0, ge=1.0, le=3600.0, description="Longest pause between two attempts to reopen a camera"
@@ -298,10 +299,13 @@ class CameraConfig(_Section):
         60.0,
         ge=0.0,
         le=3600.0,
-        description="A picture identical to the bit for this long is reported as frozen; 0: never",
+        description="Time after which bit-identical frames are reported as frozen; 0: never",
     )
     covered_seconds: float = Field(
-        30.0, ge=0.0, le=3600.0, description="A picture without contrast for this long is reported as covered; 0: never"
+        30.0,
+        ge=0.0,
+        le=3600.0,
+        description="Time after which frames without contrast are reported as covered; 0: never",
     )
     rules: CameraRulesConfig = Field(
         default_factory=CameraRulesConfig, description="Keys of the section 'rules' that differ for this camera"
@@ -351,7 +355,7 @@ class GovernorConfig(_Section):
 class MotionConfig(_Section):
     """Motion gate."""
 
-    enabled: bool = Field(True, description="Analyse a frame only where something changed; false: every frame")
+    enabled: bool = Field(True, description="Analyse a frame only if something changed; false: every frame")
     min_changed_fraction: Fraction = Field(
         0.002, description="Minimum share of the picture that changed; 0.002 is a face of 16 px in 400x300"
     )
@@ -369,15 +373,15 @@ class FacesConfig(_Section):
     """The face detector."""
 
     detector: Literal["tflite", "yunet", "ssd", "haar"] = Field(
-        "tflite", description="tflite: the project's own; haar needs OpenCV 4, yunet and ssd need a model"
+        "tflite", description="tflite: the shipped detector; haar needs OpenCV 4, yunet and ssd need a model"
     )
     variant: Literal["accurate", "fast"] = Field(
         "accurate",
-        description="Shipped tflite model; fast takes half the time and misses more of the small faces",
+        description="Shipped tflite model; fast takes half the time and misses more small faces",
     )
     model: FilePath | None = Field(
         None,
-        description="Card (.json) of another tflite than those; an .onnx for yunet, the res10 .pb for ssd",
+        description="Card (.json) of a custom tflite detector; .onnx file for yunet, res10 .pb file for ssd",
     )
     min_score: Fraction | None = Field(
         None, description="Minimum score of a face; empty: that of the model's card, 0.6 for other detectors"
@@ -386,7 +390,7 @@ class FacesConfig(_Section):
         24,
         ge=8,
         le=2000,
-        description="Shorter side of the smallest face to detect; a tflite chooses its input size by it",
+        description="Shorter side of the smallest face to detect; determines the input size of tflite",
     )
     input_long_side_px: int = Field(
         640, ge=64, le=4096, description="Longer side to which pictures are scaled down for yunet and haar"
@@ -435,17 +439,17 @@ class MasksConfig(_Section):
 class TrackingConfig(_Section):
     """Tracking."""
 
-    lost_timeout_seconds: Seconds = Field(2.0, description="A person not detected for this long has left")
+    lost_timeout_seconds: Seconds = Field(2.0, description="Time without detection after which a person has left")
 
 
 class DecisionConfig(_Section):
     """Decision: sequential test over the readings of a person."""
 
     false_positive_rate: float = Field(
-        0.001, gt=0.0, le=0.4, description="Accepted share of people with a mask taken for a violation (Wald's alpha)"
+        0.001, gt=0.0, le=0.4, description="Accepted share of masked people reported as a violation (Wald's alpha)"
     )
     false_negative_rate: float = Field(
-        0.1, gt=0.0, le=0.4, description="Accepted share of violations taken for compliant at first (Wald's beta)"
+        0.1, gt=0.0, le=0.4, description="Accepted share of violations first classified as compliant (Wald's beta)"
     )
     decay_seconds: float = Field(5.0, ge=1.0, le=3600.0, description="Time in which evidence decays to 37 %")
     recheck_seconds: float = Field(
@@ -542,7 +546,7 @@ class MqttConfig(_Section):
         {}, description="Headers of the WebSocket's request, such as {Authorization: Bearer ...}"
     )
     alpn: str = Field(
-        "", max_length=255, description="TLS protocol name (ALPN), where the broker tells MQTT by it on port 443"
+        "", max_length=255, description="TLS protocol name (ALPN), if the broker uses it to detect MQTT on port 443"
     )
     topic_prefix: TopicPrefix = Field("maskwatch", description="Prefix of all topics")
     username: str = Field("", description="User name; empty: none")
@@ -564,7 +568,7 @@ class MqttConfig(_Section):
     )
     publish_crops: bool = Field(False, description="Also publish each crop as JPEG under .../crops/<alert id>")
     publish_crop_paths: bool = Field(
-        False, description="crop.file of an alert as absolute path of this device, not only as name in crops.dir"
+        False, description="Publish crop.file as an absolute path on this device instead of a name in crops.dir"
     )
     messages_per_second: float = Field(
         20.0, ge=0.1, le=10_000.0, description="Rate limit for the backlog after an outage"
@@ -591,7 +595,7 @@ class MqttConfig(_Section):
     response_prefix: str = Field(
         "maskwatch-responses",
         pattern=r"^[^#+\x00$][^#+\x00]*$|^$",
-        description="Response topics that a command may name lie below this; empty: none may be named",
+        description="Prefix required of response topics in commands; empty: response topics are refused",
     )
     home_assistant: HomeAssistantConfig = Field(
         default_factory=HomeAssistantConfig, description="Home Assistant discovery"
@@ -701,29 +705,29 @@ class ConsoleConfig(_Section):
     host: str = Field(
         "127.0.0.1",
         pattern=r"^[^/\s]+$",
-        description="Address to listen at; any but loopback needs password_file or token_file",
+        description="Address to listen on; any but loopback needs password_file or token_file",
     )
-    port: int = Field(8080, ge=1, le=65535, description="Port to listen at")
+    port: int = Field(8080, ge=1, le=65535, description="Port to listen on")
     base_path: str = Field(
         "",
         description="Path prefix behind a reverse proxy, such as /maskwatch; empty: that of X-Forwarded-Prefix, if any",
     )
     password_file: FilePath | None = Field(
-        None, description="File whose first line is the password that people log in with, 8 characters at least"
+        None, description="File whose first line is the login password, at least 8 characters"
     )
     token_file: FilePath | None = Field(
-        None, description="File whose first line programs send as 'Authorization: Bearer', 8 characters at least"
+        None, description="File whose first line is the API token ('Authorization: Bearer'), at least 8 characters"
     )
     cert_file: FilePath | None = Field(None, description="Certificate of this device, for https; empty: http")
     key_file: FilePath | None = Field(None, description="Private key of the certificate")
     largest_upload_bytes: int = Field(
-        20_000_000, ge=10_000, le=1_000_000_000, description="Larger uploads are refused unread"
+        20_000_000, ge=10_000, le=1_000_000_000, description="Maximum upload size; larger uploads are refused unread"
     )
     largest_picture_pixels: int = Field(
         40_000_000,
         ge=10_000,
         le=400_000_000,
-        description="Pictures with more pixels are refused before they are decoded",
+        description="Maximum picture size; larger pictures are refused before decoding",
     )
     max_viewers: int = Field(40, ge=1, le=1000, description="Maximum number of open live pages and webcams")
     max_requests_per_second: float = Field(
@@ -780,7 +784,7 @@ class DisplayConfig(_Section):
     )
     token_file: FilePath | None = Field(
         None,
-        description="File whose first line is a token for displays only (/display/<camera>#token=...), at least 8 long",
+        description="File whose first line is the display token (/display/<camera>#token=...), at least 8 characters",
     )
 
 
@@ -836,14 +840,14 @@ class RolloutConfig(_Section):
     url: str = Field(
         "",
         pattern=r"^(https?://[^\s?#]+[^\s?#/])?$",
-        description="Repository of signed models, followed by edge-agent rollout; empty: none comes from elsewhere",
+        description="Repository of signed models for edge-agent rollout; empty: disabled",
     )
     root_file: FilePath | None = Field(
-        None, description="The repository's root.json, which came with the configuration: what is trusted at first"
+        None, description="The repository's root.json: the initial root of trust, installed with the configuration"
     )
     group: str = Field("default", pattern=NAME_PATTERN, description="Group of the fleet whose model this device runs")
     poll_seconds: float = Field(
-        600.0, ge=1.0, le=86_400.0, description="Interval at which it asks, and up to a fifth more"
+        600.0, ge=1.0, le=86_400.0, description="Polling interval; up to a fifth of it is added at random"
     )
 
     @model_validator(mode="after")
@@ -869,7 +873,7 @@ class Config(_Section):
     runtime: Literal["auto", "litert", "tflite-runtime"] = Field(
         "auto", description="TFLite runtime; auto: the first that works"
     )
-    threads: int = Field(1, ge=1, le=16, description="Threads per model; more than there are free cores is slower")
+    threads: int = Field(1, ge=1, le=16, description="Threads per model; more threads than free cores are slower")
     cameras: dict[Annotated[str, Field(pattern=NAME_PATTERN)], CameraConfig] = Field(
         default_factory=lambda: {"camera": CameraConfig()}, min_length=1, description="Cameras by name"
     )

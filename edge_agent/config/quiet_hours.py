@@ -1,4 +1,4 @@
-"""Quiet hours: is this a time of the week without alerts?"""
+"""Quiet hours: times of the week without alerts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration as text: how does a config.yaml with these values read?"""
+"""Configuration rendering: writes config.yaml for given values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets: which password did a person write there, in its first line?
+"""Secrets: reads a password from the first line of a file.
 
 systemd lays such a file beside the service as well (LoadCredential), readable for it alone.
 """

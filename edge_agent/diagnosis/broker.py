@@ -1,4 +1,4 @@
-"""The broker: does it let this device do all that the agent does?
+"""Broker checks: whether the broker permits everything the agent does.
 
 Will, retained status, QoS 1, and every topic that the agent publishes or subscribes to are tried one after the other,
 each also after the broker has hung up on the one before. Where an agent is connected, it is left alone: its status and

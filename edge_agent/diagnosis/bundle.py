@@ -1,4 +1,4 @@
-"""The bundle: what may support read that is asked why this device does not work?
+"""Support bundle: diagnostic files that are safe to share.
 
 Configuration, versions, findings, figures and the last lines of the journal; no picture, no password, and no address
 with credentials in it.

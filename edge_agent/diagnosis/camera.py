@@ -1,4 +1,4 @@
-"""The camera: does it open, and is there anything in its picture?"""
+"""Camera checks: whether a camera opens and its picture has content."""
 
 from __future__ import annotations
 

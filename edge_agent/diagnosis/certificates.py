@@ -1,4 +1,4 @@
-"""Certificates: until when are those good that this device shows and is shown?"""
+"""Certificate checks: expiry of the certificates that the device presents and receives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts: is everything there that the agent needs to start?
+"""Checks of everything that the agent needs to start.
 
 `edge-agent doctor --quick` asks these alone; without it the doctor also checks the device around them.
 """

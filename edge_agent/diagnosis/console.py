@@ -1,4 +1,4 @@
-"""The console: would it start with this configuration, and who could see it?"""
+"""Console checks: whether the console would start, and who could reach it."""
 
 from __future__ import annotations
 

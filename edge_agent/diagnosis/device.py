@@ -1,4 +1,4 @@
-"""The device: is everything well around the agent? Cores, memory, disk, clock, heat, power, packages, outbox."""
+"""Device checks: cores, memory, disk, clock, heat, power, packages, outbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examination: in which order is everything checked, and what fixes each part?"""
+"""Examination: the order of all checks, and the fix of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exposure: which secrets may others on this machine read, or on the network hear?"""
+"""Exposure checks: secrets readable by other users, or sent unencrypted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The finding: what was seen of one part, how bad is it, and what fixes it?"""
+"""Finding: the result of one check, its severity and its fix."""
 
 from __future__ import annotations
 

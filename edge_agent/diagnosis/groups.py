@@ -1,4 +1,4 @@
-"""Groups: may the agent open its cameras, and the pins of its signals, as the user and in the unit that it runs in?
+"""Group checks: access to cameras and GPIO pins for the user and unit that run the agent.
 
 That root or the current user may open them proves nothing for the service, which runs as a user of its own.
 """

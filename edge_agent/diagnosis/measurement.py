@@ -1,4 +1,4 @@
-"""The measurement: how fast is this device, stage by stage, and with which runtime and threads is it fastest?"""
+"""Measurement: speed of each stage, and the fastest runtime and thread count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process: how soon does `edge-agent run` watch, and how much memory does it hold?
+"""Process measurement: startup time and memory of `edge-agent run`.
 
 Measured on the real command in a process of its own, with the models and the runtime as configured, on a recording,
 with its state in a folder that is deleted again and without a broker: an agent at work is not disturbed.

@@ -1,4 +1,4 @@
-"""The roll-out: would this device believe the fleet's repository, and does it ask?"""
+"""Roll-out checks: trust in the fleet's repository, and the state of the service."""
 
 from __future__ import annotations
 

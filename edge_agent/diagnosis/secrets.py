@@ -1,4 +1,4 @@
-"""Secrets: how may this device's configuration and logs be shown to a stranger?"""
+"""Redaction: removes secrets from configuration and logs before they are shared."""
 
 from __future__ import annotations
 

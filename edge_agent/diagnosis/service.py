@@ -1,4 +1,4 @@
-"""The service: does systemd keep the agent running here, and where does it keep its state?"""
+"""Service checks: whether systemd keeps the agent running, and where its state is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals: is the GPIO chip there, and are the pins free?"""
+"""Signal checks: whether the GPIO chip exists and its pins are free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The system: which board, operating system, Python and packages is this?"""
+"""System: board, operating system, Python and package versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhooks: can each receiver be found, and is there a secret to sign with? Nothing is posted."""
+"""Webhook checks: whether each receiver resolves and has a secret to sign with. Nothing is posted."""
 
 from __future__ import annotations
 

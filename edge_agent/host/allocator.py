@@ -1,4 +1,4 @@
-"""The allocator: how does memory that nothing uses any more go back to the system?"""
+"""Allocator: returns unused memory to the system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Durable: how is what was written still there after the loss of power, whole or not at all?"""
+"""Atomic files: durable writes that survive a power loss completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backoff: how long to wait before the next attempt?"""
+"""Backoff: delay before the next attempt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clock: since which start of the machine does it run, and can it be believed?"""
+"""Clock: boot id, and whether the system clock is synchronised."""
 
 from __future__ import annotations
 

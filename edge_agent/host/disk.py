@@ -1,4 +1,4 @@
-"""Disk: how does a thread that must not wait use a disk that may hang, as a network share does?"""
+"""Disk: access to a disk that may hang, from threads that must not block."""
 
 from __future__ import annotations
 

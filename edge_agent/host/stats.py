@@ -1,4 +1,4 @@
-"""Stats: how does the computer do that the agent runs on? Heat, throttling, memory, disk, uptime."""
+"""Host stats: temperature, throttling, memory, disk, uptime."""
 
 from __future__ import annotations
 

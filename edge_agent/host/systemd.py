@@ -1,4 +1,4 @@
-"""systemd: how does the service manager learn how the agent is doing, and the journal what it says?"""
+"""systemd: readiness, watchdog and status notifications, and journal output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads: how are those named that may hang in a call and be left behind at the end?"""
+"""Threads: names of threads that may hang in a call and are abandoned at exit."""
 
 CAMERA_THREAD = "camera "
 WORKER_THREAD = "worker "

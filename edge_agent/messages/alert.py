@@ -1,4 +1,4 @@
-"""The alert: what is published of a person who wears no mask?"""
+"""Alert message: a person in violation."""
 
 from __future__ import annotations
 

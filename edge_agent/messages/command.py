@@ -1,4 +1,4 @@
-"""Commands: what may be asked of this device?"""
+"""Command messages: requests to this device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts: how many people passed each camera in an hour or a day, and how many of them wore a mask?"""
+"""Counts message: people and masks per camera, by hour and day."""
 
 from __future__ import annotations
 

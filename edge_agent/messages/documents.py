@@ -1,4 +1,4 @@
-"""The documents: how do the messages read as JSON Schema and AsyncAPI? `make documents` writes them to docs/."""
+"""JSON Schema and AsyncAPI documents of the messages. `make documents` writes them to docs/."""
 
 from __future__ import annotations
 

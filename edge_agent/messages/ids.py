@@ -1,4 +1,4 @@
-"""Ids: which message is this? Unique, and sorted by time."""
+"""Ids: unique and sortable by time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The message: what have all messages and their parts in common?"""
+"""Base classes of all messages and their parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The probe: may this device publish here? Subscribers pass over it, by its `schema`."""
+"""Probe message: tests the permission to publish. Subscribers ignore it by its `schema`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resolved: what is published of an alert whose violation is over?"""
+"""Resolved message: the end of an alert's violation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results: what came of a command?"""
+"""Result message: the outcome of a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Roll-out: which model should a group of devices run, and which of them already?
+"""Roll-out messages: the model that a group of devices should run, and its stages.
 
 Two signed documents: what people want (`WISHES`, signed by two of them), and how far that may go by now (`STAGES`,
 signed by the server). The second chooses between the two models that the first names, and can name no other.

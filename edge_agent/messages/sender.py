@@ -1,4 +1,4 @@
-"""The sender: how does what the device found become a message?"""
+"""Sender: builds messages from the device's events."""
 
 from __future__ import annotations
 

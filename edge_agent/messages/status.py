@@ -1,4 +1,4 @@
-"""Status: does this device do its job, and if not wholly, why not?"""
+"""Status message: the device's condition, with reasons if degraded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telemetry: what does a device tell of itself every minute?"""
+"""Telemetry message: the device's periodic metrics."""
 
 from __future__ import annotations
 

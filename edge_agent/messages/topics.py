@@ -1,4 +1,4 @@
-"""Topics: where at the broker does what go?"""
+"""Topics: names of all MQTT topics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Violations: how many people without a mask are at a camera now?"""
+"""Violations message: current number of people without a mask at a camera."""
 
 from __future__ import annotations
 

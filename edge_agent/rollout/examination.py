@@ -1,4 +1,4 @@
-"""The examination: does this machine run a model as its card says, and fast enough? In a process of its own.
+"""Examination: tests a model's results and speed on this machine, in a separate process.
 
 A model is foreign code in all but name: one that crashes, hangs or takes all memory takes that process along.
 """

@@ -1,4 +1,4 @@
-"""The follower: what does this device do about what its fleet wants, step by step?"""
+"""Follower: applies the fleet's desired model to this device, step by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The installation: which model runs, which ran before, and how does a loss of power leave one of the two?
+"""Installation: the active and the previous model, switched atomically.
 
 <state>/models/rollout.json      what is so; written first
                current           a link to the model in use, made what rollout.json says; none: the configuration's

@@ -1,4 +1,4 @@
-"""Opening: with what does this device ask the fleet's repository, and is all of it there?"""
+"""Opening: builds the repository client from the configuration, and checks its requirements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probation: does the agent do as well with a new model as it did with the one before? Pure: time is an argument."""
+"""Probation: compares the agent with a new model to the agent with the old one. Pure: time is an argument."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The repository: what does the fleet want, and which bytes may be believed? By The Update Framework (TUF)."""
+"""Repository: verified models of the fleet, by The Update Framework (TUF)."""
 
 from __future__ import annotations
 

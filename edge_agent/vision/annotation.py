@@ -1,4 +1,4 @@
-"""Annotation: what does a picture look like with its faces and readings drawn in?"""
+"""Annotation: draws faces and readings into a picture."""
 
 from __future__ import annotations
 

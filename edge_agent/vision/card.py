@@ -1,4 +1,4 @@
-"""The card: what must be known about a model before its numbers mean anything?
+"""Card: labels, input, thresholds and checksum of a model.
 
 A card is the JSON file beside a .tflite file, with the same stem. The agent loads no model whose
 card is missing or does not fit.

@@ -1,4 +1,4 @@
-"""The mask classifier: how does this face wear its mask?"""
+"""Mask classifier: classifies how a face wears its mask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decoder: what is in a picture file, and how are its pixels got at without trusting it?
+"""Decoder: measures and decodes picture files, untrusted ones in a separate process.
 
 Pillow measures and decodes, the same object both, so that no file is small to one parser and huge to another. What
 comes from elsewhere is decoded in a process of its own with bounded memory, processor time and wall time: a file that

@@ -1,4 +1,4 @@
-"""Detection: which faces are in one picture, and how does each wear its mask? No memory, no rules: one look."""
+"""Detection: faces and readings of a single picture, without tracking or rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frame rate: is this frame due to be analysed, or is it sooner than anybody asked for?"""
+"""Frame rate: selects the frames that are due for analysis."""
 
 from __future__ import annotations
 

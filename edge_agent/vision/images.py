@@ -1,4 +1,4 @@
-"""Images: what are the pixels of a picture file?
+"""Images: reads picture files as BGR arrays.
 
 JPEG, PNG, BMP, WebP and TIFF, for device, console and workstation; `decoder` says how they are decoded.
 """

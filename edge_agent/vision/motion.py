@@ -1,4 +1,4 @@
-"""Motion: did anything change, so that looking for faces is worth its cost?"""
+"""Motion gate: skips frames without change."""
 
 from __future__ import annotations
 

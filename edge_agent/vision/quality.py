@@ -1,4 +1,4 @@
-"""Quality: how well can a mask be read from this face?
+"""Quality: how reliably a face can be classified, 0.1 to 1.
 
 Each doubt is a factor 0..1, and the quality is their product. How far a head is turned has no factor of its own, as
 faces come without landmarks; what a turned head does show is a box that is narrower than a face.

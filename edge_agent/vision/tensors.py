@@ -1,4 +1,4 @@
-"""Tensors: which pixels does the mask classifier see, and as which numbers?
+"""Tensors: crops and converts faces to the classifier's input.
 
 The device, the training and the converter all call these functions, so that a model meets on the street
 exactly what it was trained and judged on.

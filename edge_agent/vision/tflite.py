@@ -1,4 +1,4 @@
-"""The interpreter: which TFLite runtime works on this machine, and how is a model run in it?
+"""TFLite interpreter: selects a working runtime and runs models in it.
 
 LiteRT (ai-edge-litert) and its predecessor tflite-runtime have the same API. tflite-runtime imports under numpy 2
 and fails only when an interpreter is built, so a runtime is chosen by building one, never by importing.

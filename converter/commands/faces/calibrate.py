@@ -1,4 +1,4 @@
-"""`edge-convert calibrate` of a detector's card: from which score on should a device take a detection for a face?"""
+"""`edge-convert calibrate` of a detector's card: chooses the minimum score."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
     """Add what only detectors are asked."""
     group = parser.add_argument_group("of a face detector's card (.json)")
     group.add_argument(
-        "--empty", type=Path, metavar="DIR", help="pictures without people; others than those that judge"
+        "--empty", type=Path, metavar="DIR", help="pictures without people, other than those used for evaluation"
     )
     group.add_argument(
         "--false-detections",
         type=share_above_zero,
         default=MAX_FALSE_DETECTIONS,
         metavar="FRACTION",
-        help="detections that are allowed for each of them (default: %(default)g)",
+        help="allowed false detections per such picture (default: %(default)g)",
     )
     group.add_argument(
         "--classifier",
         type=Path,
         metavar="MODEL.tflite",
-        help="the classifier behind it: what this rejects as no face is no false detection, and the lowest score that "
-        "--false-detections allows is taken",
+        help="the mask classifier: detections that it rejects are not counted as false, and the lowest score that "
+        "--false-detections allows is chosen",
     )
 
 

@@ -1,4 +1,4 @@
-"""`edge-convert convert` of a detector's run: int8 networks, one for each size of input, and their card."""
+"""`edge-convert convert` of a detector's run: int8 networks, one per input size, and their card."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
         type=sizes_of,
         default=sizes_of(DEFAULT_SIZES),
         metavar="WxH,...",
-        help=f"sizes of the input, multiples of 32, a network for each (default: {DEFAULT_SIZES})",
+        help=f"input sizes, multiples of 32; one network per size (default: {DEFAULT_SIZES})",
     )
     group.add_argument(
         "--smallest",
         type=float,
         default=DEFAULT_SMALLEST_PX,
         metavar="PX",
-        help="shorter side of a face in the input from which it is found reliably; the agent chooses the size of "
-        "input by it (default: %(default)g)",
+        help="shorter side, in input pixels, from which faces are detected reliably; the agent chooses the size of "
+        "the input by it (default: %(default)g)",
     )
 
 

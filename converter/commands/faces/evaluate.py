@@ -1,4 +1,4 @@
-"""`edge-convert evaluate` of face detectors: which faces do they find, what do they take for one, at what cost?"""
+"""`edge-convert evaluate` of face detectors: average precision, recall, false detections, latency."""
 
 from __future__ import annotations
 
@@ -46,28 +46,28 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODEL",
-        help="the mask classifier behind the detectors, or once for each of them: what it rejects as no face does not "
-        "count, and the share of faces that are found and read right is printed",
+        help="the mask classifier for all detectors, or one per detector: detections that it rejects are not "
+        "counted, and the share of faces detected and classified correctly is printed",
     )
-    group.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the shares by size and by pose as well")
+    group.add_argument("--plot", type=Path, metavar="FILE.png", help="also plot the shares by size and pose")
     group.add_argument(
         "--moved",
         action="store_true",
-        help="judge detectors of others also with their boxes moved to the style of the annotations, fitted on the "
+        help="also evaluate third-party detectors with boxes moved to the style of the annotations, fitted on the "
         "train split of the same scenes",
     )
     group.add_argument(
         "--min-score",
         type=fraction,
         metavar="SCORE",
-        help=f"from which score on a detection is a face (default: what a card says, else {DEFAULT_MIN_SCORE:g})",
+        help=f"minimum score of a detection (default: that of the card, else {DEFAULT_MIN_SCORE:g})",
     )
     group.add_argument(
         "--smallest",
         type=float,
         default=DEFAULT_SMALLEST_PX,
         metavar="PX",
-        help="smallest face wanted, by which a detector of the project's own chooses its input (default: %(default)g)",
+        help="smallest face to detect; determines the input size of the project's detector (default: %(default)g)",
     )
     group.add_argument(
         "--longer-side",

@@ -1,4 +1,4 @@
-"""`edge-convert release` of a detector's run: may this detector go to the devices?"""
+"""`edge-convert release` of a detector's run: installs its networks and card if they pass the gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edge-convert calibrate` of a mask classifier: which temperature and thresholds does its card get?"""
+"""`edge-convert calibrate` of a mask classifier: fits temperature and thresholds of its card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edge-convert evaluate` of mask classifiers: how right are they on these faces, and does the gate open?"""
+"""`edge-convert evaluate` of mask classifiers: metrics on labelled faces, and the gate."""
 
 from __future__ import annotations
 

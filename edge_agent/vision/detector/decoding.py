@@ -1,4 +1,4 @@
-"""Decoding: where are the faces in what a detector's network gives?
+"""Decoding: converts a detector's outputs to faces.
 
 The network divides its input into cells, on levels such as 8, 16 and 32 pixels a cell. A cell gives two logits, for "a
 face's middle is about here" and for "this box is a good one", and a box: the place of its centre from the cell's

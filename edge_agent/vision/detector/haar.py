@@ -1,4 +1,4 @@
-"""The cascade that OpenCV 4 ships: a detector without any file of its own. Weak on masked and turned faces."""
+"""Haar cascade shipped with OpenCV 4, no model file needed. Weak on masked and turned faces."""
 
 from __future__ import annotations
 

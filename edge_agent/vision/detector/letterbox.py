@@ -1,4 +1,4 @@
-"""Letter-boxing: how does any picture become the fixed input of a detector?"""
+"""Letterboxing: fits a picture into the fixed input of a detector."""
 
 from __future__ import annotations
 

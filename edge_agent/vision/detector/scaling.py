@@ -1,4 +1,4 @@
-"""Scaling: at what size does a detector get a picture, and where are its boxes in the original?"""
+"""Scaling: input size of a detector, and boxes in original coordinates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The res10 SSD of OpenCV's samples, which most tutorials use: a TensorFlow graph (.pb with its .pbtxt) by path."""
+"""res10 SSD of OpenCV's samples, common in tutorials: a TensorFlow graph (.pb with its .pbtxt)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The project's own detector: a TFLite network with its card, converted for a few sizes of input."""
+"""The project's detector: TFLite networks with a card, one per input size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YuNet (Apache-2.0, ShiqiYu/libfacedetection.train) as an ONNX file by path, run by OpenCV."""
+"""YuNet (Apache-2.0, ShiqiYu/libfacedetection.train): an ONNX file run by OpenCV."""
 
 from __future__ import annotations
 
