@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from edge_agent.config.model import RulesConfig
-    from edge_agent.domain import CountedAs, Label, Track, Verdict
+    from edge_agent.domain import Box, CountedAs, Label, Track, Verdict
 
 LEAST_SIGHTINGS = 2
 """A face in a single frame may be anything; a person who walks past is seen in two frames even at two a second."""
@@ -32,7 +32,15 @@ class _Passage:
     readings: int = 0
     violation: Label | None = None
     compliance: Label | None = None
+    first_box: Box | None = None
     is_static: bool = False
+
+    def see(self, box: Box, *, is_watched: bool, is_still: bool) -> None:
+        """Take one sighting; `is_still` is whether it may be a picture on a wall."""
+        self.first_box = self.first_box or box
+        # Two frames are too few for a sign of life, but no picture hangs where its own edge was.
+        self.is_static = is_still and self.first_box.overlap(box) > 0
+        self.sightings += is_watched
 
     def take(self, verdict: Verdict) -> None:
         self.readings = verdict.readings
@@ -74,8 +82,8 @@ class PeopleCounter:
         """
         for track in tracks:
             passage = self._passages.setdefault(track.id, _Passage())
-            passage.is_static = track.id in still
-            passage.sightings += is_watched(track.face.box, frame_size, self._config)
+            box = track.face.box
+            passage.see(box, is_watched=is_watched(box, frame_size, self._config), is_still=track.id in still)
         for verdict in verdicts:
             self._passages.setdefault(verdict.track.id, _Passage()).take(verdict)
         return self._leave([number for number in self._passages if number not in following], when)

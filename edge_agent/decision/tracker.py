@@ -19,6 +19,7 @@ from edge_agent.domain import Face, Track
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from edge_agent.config.model import TrackingConfig
@@ -31,6 +32,8 @@ CHANGE_WIDTHS = 2.0
 """By how much people change their speed within a second, standard deviation."""
 GUESS_SECONDS = 1.0
 """For so long a lost face is expected to go on as it went; people turn and stop."""
+CUT_PX = 1.5
+"""A box that comes so close to the border is cut off by it."""
 SIZE_RATIO = 2.0
 """A face does not double or halve its width between two frames, even at one frame a second."""
 SIZE_SPREAD = 0.25
@@ -39,6 +42,13 @@ SIZE_SHARE = 0.6
 """Share of the newest box in the width that is remembered."""
 FURTHEST = 12.0
 """Squared distance in standard deviations beyond which it is another person: 1 in 400 of the true ones."""
+NEWCOMERS = 2.8
+"""A face this strange or stranger is a newcomer where the person must have walked out: -2 log of 0.04 newcomers for
+each square of a face's width (times 2 pi): one in five seconds, at 2.5 widths a second, in a strip of two widths."""
+FASTEST = 6.0
+"""Widths a second: a face further inside than this goes was hidden or not found before."""
+SIGHT_WIDTHS = 0.35
+"""Where at the border a face is found that comes in, standard deviation about its half being in sight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +79,9 @@ class _Course:
             speed_variance=self.speed_variance + drift,
         )
 
-    def corrected(self, face: Face) -> _Course:
+    def corrected(self, face: Face, frame_size: tuple[int, int] | None) -> _Course:
         """What is known of it once it was seen at the time that it was taken to."""
+        face = self._whole(face, frame_size)
         x, y = face.box.centre
         trust = 1 / (self.place_variance + PLACE_WIDTHS**2)
         place_gain, speed_gain = self.place_variance * trust, self.both_covariance * trust
@@ -85,14 +96,28 @@ class _Course:
             self.speed_variance - speed_gain * self.both_covariance,
         )
 
-    def is_outside(self, frame_size: tuple[int, int]) -> bool:
-        """Whether a whole face would be out of the picture there; `frame_size` is width and height in pixels."""
+    def leaves(self, seconds: float, frame_size: tuple[int, int]) -> bool:
+        """Whether the whole face is out of the picture by then; `frame_size` is width and height in pixels."""
+        # Of a face that was seen once the speed is but a guess.
+        if self.speed_variance >= SPEED_WIDTHS_PER_SECOND**2:
+            return False
         width_px, height_px = frame_size
         margin = self.width_px / 2
-        return not (-margin <= self.x <= width_px + margin and -margin <= self.y <= height_px + margin)
+        x, y = self.x + self.speed_x * seconds, self.y + self.speed_y * seconds
+        return not (-margin <= x <= width_px + margin and -margin <= y <= height_px + margin)
 
-    def strangeness(self, face: Face) -> float | None:
+    def _whole(self, face: Face, frame_size: tuple[int, int] | None) -> Face:
+        """The face as wide as it was, where the border of the picture cuts it off."""
+        box = face.box
+        if not _is_cut_off(face, frame_size) or box.width_px >= self.width_px:
+            return face
+        if box.x1 <= CUT_PX:
+            return replace(face, box=replace(box, x1=box.x2 - self.width_px))
+        return replace(face, box=replace(box, x2=box.x1 + self.width_px))
+
+    def strangeness(self, face: Face, frame_size: tuple[int, int] | None) -> float | None:
         """How badly a face continues this course, lower is better (-2 log likelihood); None where it cannot."""
+        face = self._whole(face, frame_size)
         growth = math.log(_width_px(face) / self.width_px)
         x, y = face.box.centre
         variance = self.place_variance + 2 * PLACE_WIDTHS**2
@@ -118,6 +143,7 @@ class Tracker:
         self._camera = camera
         self._followed: list[_Followed] = []
         self._last_id = 0
+        self._looked_at = -math.inf
 
     @property
     def is_following(self) -> bool:
@@ -142,27 +168,55 @@ class Tracker:
         must have walked out of the picture has left: the next who comes in is another person.
         """
         self._followed = [one for one in self._followed if at - one.seen_at <= self._config.lost_timeout_seconds]
-        expected = [one.course.after(max(at - one.seen_at, 0.0)) for one in self._followed]
-        partners = _partners(faces, expected)
+        unseen_seconds = [max(at - one.seen_at, 0.0) for one in self._followed]
+        expected = [one.course.after(seconds) for one, seconds in zip(self._followed, unseen_seconds, strict=True)]
+        leaving = {
+            number
+            for number, one in enumerate(self._followed)
+            if frame_size is not None and one.course.leaves(unseen_seconds[number], frame_size)
+        }
+        partners = _partners(faces, expected, leaving, frame_size)
         seen = []
         for index, face in enumerate(faces):
             number = partners.get(index)
             if number is None:
                 self._last_id += 1
-                x, y = face.box.centre
                 track = Track(self._last_id, self._camera, face, at, when)
-                seen.append(_Followed(track, at, _Course(x, y, _width_px(face))))
+                seen.append(_Followed(track, at, self._begun(face, at, frame_size)))
             else:
                 track = replace(self._followed[number].track, face=face)
-                seen.append(_Followed(track, at, expected[number].corrected(face)))
-        missed = set(range(len(expected))) - set(partners.values())
-        if frame_size is not None:
-            missed = {number for number in missed if not expected[number].is_outside(frame_size)}
+                seen.append(_Followed(track, at, expected[number].corrected(face, frame_size)))
+        missed = set(range(len(expected))) - set(partners.values()) - leaving
         self._followed = [self._followed[number] for number in sorted(missed)] + seen
+        if frame_size is not None:
+            self._looked_at = at
         return [one.track for one in seen]
 
+    def _begun(self, face: Face, at: float, frame_size: tuple[int, int] | None) -> _Course:
+        """Begin to follow a face: who was not there a moment ago has come in over the nearer side.
 
-def _partners(faces: Sequence[Face], expected: Sequence[_Course]) -> dict[int, int]:
+        So they go inwards, and at least as fast as it takes to be so far inside: the mean of a normal distribution
+        of speeds, cut off softly below.
+        """
+        x, y = face.box.centre
+        course = _Course(x, y, _width_px(face))
+        seconds = at - self._looked_at
+        if frame_size is None or not 0 < seconds <= GUESS_SECONDS:
+            return course
+        inside_widths = min(x, frame_size[0] - x) / course.width_px
+        least = inside_widths / seconds
+        if least > FASTEST:
+            return course
+        spread = math.hypot(SPEED_WIDTHS_PER_SECOND, SIGHT_WIDTHS / seconds)
+        tail = math.erfc(least / spread / math.sqrt(2)) / 2
+        density = math.exp(-((least / spread) ** 2) / 2) / math.sqrt(2 * math.pi)
+        speed = SPEED_WIDTHS_PER_SECOND**2 / spread * density / tail * course.width_px
+        return replace(course, speed_x=speed if x < frame_size[0] / 2 else -speed)
+
+
+def _partners(
+    faces: Sequence[Face], expected: Sequence[_Course], leaving: AbstractSet[int], frame_size: tuple[int, int] | None
+) -> dict[int, int]:
     """Pair faces with courses, each once, the best pair first.
 
     The best sum over all pairs was no better in the simulated scenes: it gives one person up to spare another.
@@ -171,13 +225,19 @@ def _partners(faces: Sequence[Face], expected: Sequence[_Course]) -> dict[int, i
         (strangeness, index, number)
         for index, face in enumerate(faces)
         for number, course in enumerate(expected)
-        if (strangeness := course.strangeness(face)) is not None
+        if (strangeness := course.strangeness(face, frame_size)) is not None
+        and (number not in leaving or strangeness < NEWCOMERS or _is_cut_off(face, frame_size))
     )
     partners: dict[int, int] = {}
     for _, index, number in pairs:
         if index not in partners and number not in partners.values():
             partners[index] = number
     return partners
+
+
+def _is_cut_off(face: Face, frame_size: tuple[int, int] | None) -> bool:
+    """Whether a face reaches over the left or right side of the picture."""
+    return frame_size is not None and (face.box.x1 <= CUT_PX or face.box.x2 >= frame_size[0] - CUT_PX)
 
 
 def _width_px(face: Face) -> float:

@@ -60,6 +60,15 @@ def test_a_person_counts_once_by_the_worst_verdict(decisions, counted_as, change
     assert door.shows() == ()
 
 
+def test_who_walks_on_is_no_picture_even_in_two_frames_that_are_too_few_for_a_sign_of_life():
+    door = Door()
+    verdict = a_verdict(decision="compliant", label="with_mask")
+    for x in (100, 300):
+        door.shows(at(verdict, Box(x, 100, x + 50, 160)), still=frozenset({verdict.track.id}))
+
+    assert len(door.shows()) == 1
+
+
 def test_the_label_of_a_violation_is_the_latest():
     door = Door()
     for label in ("mask_worn_incorrectly", "without_mask", "without_mask"):

@@ -3,12 +3,13 @@
 from datetime import timedelta
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.config.model import TrackingConfig
 from edge_agent.decision.tracker import Tracker
-from edge_agent.domain import Face
+from edge_agent.domain import Box, Face
 from tests.values import NOON, a_face
 
 FRAME = (1280, 720)
@@ -113,6 +114,56 @@ def test_a_track_remembers_when_it_was_first_seen():
 
     assert track.first_seen_at == 3.0
     assert track.first_seen_when == NOON + timedelta(seconds=3)
+
+
+def a_walker_out(tracker: Tracker) -> None:
+    """Walks out over the right side at two frames a second, four face widths a second."""
+    for step in range(4):
+        ids(tracker, [a_face(900 + 100 * step, width=50)], step / 2)
+
+
+def test_who_comes_in_a_second_after_another_has_walked_out_is_another_person():
+    tracker = a_tracker()
+    a_walker_out(tracker)
+
+    # Two frames got lost, in one of which the first would have been seen to be gone.
+    assert ids(tracker, [a_face(1160, width=50)], 2.5) == [2]
+
+
+def test_a_walker_whose_face_is_half_out_of_the_picture_goes_on_as_fast():
+    tracker = a_tracker()
+    a_walker_out(tracker)
+    cut_off = Face(Box(1250, 10, 1280, 72), 0.9)
+
+    assert ids(tracker, [cut_off], 1.75) == [1]
+    assert ids(tracker, [a_face(1180, width=50)], 2.75) == [2]
+
+
+def test_who_stops_at_the_border_on_the_way_out_is_the_same_person():
+    tracker = a_tracker()
+    for step in range(20):
+        ids(tracker, [a_face(1100 + 7 * step, width=50)], step / 10)
+
+    assert ids(tracker, [a_face(1226, width=50)], 2.6) == [1]
+
+
+def test_people_who_come_in_side_by_side_are_told_apart_though_each_stands_where_the_one_before_stood():
+    tracker = a_tracker()
+    ids(tracker, [], 0.0)
+    seen = [
+        ids(tracker, [a_face(60 * (step - place) + 30, width=48) for place in range(min(step, 2) + 1)], (step + 1) / 2)
+        for step in range(8)
+    ]
+
+    assert seen == [[1], [1, 2], *[[1, 2, 3]] * 6]
+
+
+@pytest.mark.parametrize("per_second", [2, 10])
+def test_who_turns_to_the_camera_near_the_side_and_stays_is_one_person(per_second):
+    tracker = a_tracker()
+    ids(tracker, [], 0.0)
+
+    assert [ids(tracker, [a_face(60, width=50)], step / per_second) for step in range(1, 9)] == [[1]] * 8
 
 
 faces = st.lists(
