@@ -1,12 +1,28 @@
 """The short versions of `make proof-crashes` and `make proof-lost-writes`."""
 
-import random
-import shutil
-import subprocess
+from __future__ import annotations
 
+import random
+import shlex
+import shutil
+import signal
+import sqlite3
+import subprocess
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import cv2
 import pytest
 
+from tests.faces import HOPPER, scene
+from tests.journeys.agent import QUICK, AgentProcess, wait_until
+from tests.mosquitto import free_port
 from tests.proofs import crashes, lost_writes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from examples.people import Portrait
 
 SYNCS_OF_A_START = 12
 """Folders and files are made, and the store is begun."""
@@ -22,6 +38,76 @@ def test_an_agent_that_is_killed_at_random_moments_loses_nothing_while_the_broke
     assert {promise: figures[promise] for promise in crashes.PROMISES} == dict.fromkeys(crashes.PROMISES, 0)
     assert figures["kills"] >= 8
     assert figures["acknowledged"] > 20
+    assert figures["people"] > 5
+
+
+class Stage:
+    """A camera that shows an empty place, or a person without a mask, as asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._next = folder / "shown.jpg", folder / "next.jpg"
+        self.source = f"pipe: sh -c {shlex.quote(f'while :; do cat {shlex.quote(str(self._file))}; sleep 0.1; done')}"
+
+    def show(self, *people: tuple[Portrait, bool, float, tuple[float, float]]) -> None:
+        picture, _ = scene(*people)
+        cv2.imwrite(str(self._next), picture)
+        self._next.replace(self._file)
+
+
+def alerts_in(store: Path) -> int:
+    """How many alerts an agent has recorded, none before it has begun its store."""
+    if not store.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as database:
+        try:
+            (alerts,) = database.execute("SELECT count(*) FROM alerts").fetchone()
+        except sqlite3.OperationalError:
+            return 0
+    return int(alerts)
+
+
+def test_who_is_in_view_at_the_kill_counts_once_under_the_next_agent_and_not_at_all_if_gone_by_then(tmp_path):
+    stage, store = Stage(tmp_path), tmp_path / "state" / "alerts.sqlite"
+    bare = (HOPPER, False, 0.5, (200.0, 60.0))
+    config = {
+        **QUICK,
+        "rules": {"ignore_static_faces": False},
+        "cameras": {"door": {"source": stage.source}},
+        "mqtt": {"host": "127.0.0.1", "port": free_port()},
+    }
+
+    def is_alerted(times: int) -> None:
+        wait_until(lambda: alerts_in(store) == times, f"alert {times}")
+
+    def is_counted(people: int) -> None:
+        wait_until(lambda: crashes.people_in(store) == {"door": people}, f"{people} people")
+
+    stage.show(bare)
+    with AgentProcess(tmp_path, {"state_dir": str(tmp_path / "state"), **config}) as agent:
+        is_alerted(1)
+        agent.end(signal.SIGKILL)
+        assert crashes.people_in(store) == {}
+
+        # Still there, and then gone.
+        agent.start()
+        is_alerted(2)
+        stage.show()
+        is_counted(1)
+
+        # Elsewhere: where a person stood from an agent's first picture on, the same pixels are no change.
+        stage.show((HOPPER, False, 0.5, (20.0, 60.0)))
+        is_alerted(3)
+        agent.end(signal.SIGKILL)
+        stage.show()
+        # Gone while no agent was running; the next visit counts, and only that.
+        agent.start()
+        wait_until(lambda: agent.notifications.count("READY=1") == 3, "the third agent")
+        stage.show(bare)
+        is_alerted(4)
+        stage.show()
+        is_counted(2)
+        assert agent.end() == 0
+    assert crashes.people_in(store) == {"door": 2}
 
 
 @pytest.mark.skipif(not MAY_TRACE, reason="needs strace, and the right to trace a process")

@@ -2,7 +2,7 @@
 
 Started once; for each line `BOOT_ID SECONDS` on stdin it forks an agent that alerts as fast as the disk takes it for so
 long, then delivers what waits and ends. The agent's process id goes to stdout, and then a line for each message that
-its store has acknowledged.
+its store has acknowledged, and for each person who is counted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timeline
 from edge_agent.config.model import MqttConfig
-from edge_agent.domain import Resolved
+from edge_agent.domain import Person, Resolved
 from edge_agent.messages.alert import Model
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.sender import Sender
@@ -60,6 +60,11 @@ class TellingStore(AlertStore):
             named = {"id": message.id, "boot_id": message.boot_id, "sequence": message.sequence}
             tell({"kind": message.kind, "crop": sha256, **named})
 
+    def count_person(self, person: Person) -> None:
+        super().count_person(person)
+        if not self.trouble:
+            tell({"counted": person.camera})
+
     def remove(self, *keys: str) -> None:
         tell({"removes": keys})
         super().remove(*keys)
@@ -88,7 +93,7 @@ def a_recorder(store: AlertStore, publisher: Publisher, folder: Path, boot_id: s
 
 
 def alert_for(recorder: Recorder, seconds: float) -> None:
-    """Have alerts recorded, and what became of some of them, as the agent does."""
+    """Have alerts recorded, what became of some of them, and people who have left, as the agent does."""
     until = time.monotonic() + seconds
     number = 0
     while time.monotonic() < until:
@@ -101,6 +106,8 @@ def alert_for(recorder: Recorder, seconds: float) -> None:
         if number % 3 == 0:
             track, when = alert.verdict.track, alert.when
             recorder.record_resolved(Resolved(alert.id, track, "without_mask", "left", when, when, 1.0), ())
+            # A camera for each person: the store keeps no more of them than sums.
+            recorder.record_person(Person(alert.id, "without_mask", False, when))
 
 
 def an_alert_now(number: int) -> Alert:

@@ -1,4 +1,6 @@
-"""Does an alert survive whatever kills the agent? Kills it at random moments while a broker goes up and down.
+"""Does an alert survive whatever kills the agent, and is each person counted once? Kills it at random moments.
+
+A broker goes up and down meanwhile.
 
     python -m tests.proofs.crashes --kills 300 --folder FOLDER
 
@@ -30,11 +32,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tests.journeys.agent import EXAMPLE, AgentProcess
+from tests.journeys.agent import EXAMPLE, PATIENCE_SECONDS, AgentProcess
 from tests.mosquitto import Mosquitto
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from paho.mqtt.client import MQTTMessage
 
@@ -45,6 +47,9 @@ QUIET_SECONDS = 60.0
 SILENCE_SECONDS = 3.0
 # Loading models takes a few seconds of these: some agents die before their first frame, most after some alerts.
 LONGEST_WHOLE_LIFE_SECONDS = 15.0
+WHOLE_CAMERA = {"source": str(EXAMPLE)}
+PEOPLE = json.loads(EXAMPLE.with_suffix(".events.json").read_text(encoding="utf-8"))
+"""Who walk through the example recording, each once."""
 # What the judge has not taken is kept by the broker.
 KEEPS_EVERYTHING = """
 max_queued_messages 0
@@ -57,7 +62,9 @@ class Diary:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._files = {name: (folder / f"{name}.jsonl").open("a+") for name in ("acknowledged", "arrived", "kills")}
+        self._files = {
+            name: (folder / f"{name}.jsonl").open("a+") for name in ("acknowledged", "arrived", "kills", "counted")
+        }
 
     def write(self, name: str, value: object) -> None:
         """Add a line; from one thread for each name."""
@@ -167,29 +174,59 @@ def _write_down(told: Iterator[dict[str, Any]], diary: Diary) -> int:
             return int(what["ended"])
         if "sequence" in what:
             diary.write("acknowledged", what)
+        elif "counted" in what:
+            diary.write("counted", {"camera": what["counted"], "people": 1})
     raise AssertionError("the agents are gone; see agents.log")
 
 
 def kill_whole_agents(folder: Path, port: int, diary: Diary, *, kills: int, chance: random.Random) -> None:
-    """Do the same with `edge-agent run` on the example recording."""
+    """Do the same with `edge-agent run` on the example recording, for each life as a camera of its own."""
     config = {
         "device": {"id": "whole"},
-        "cameras": {"door": {"source": str(EXAMPLE)}},
+        "state_dir": str(folder / "whole" / "state"),
         "mqtt": {"host": "127.0.0.1", "port": port, "messages_per_second": 1000, "publish_crop_paths": True},
     }
+    store = folder / "whole" / "state" / "alerts.sqlite"
+    lives = (f"door-{uuid.uuid4()}" for _ in range(kills + 1))
     # From an earlier run in the same folder.
     (folder / "whole" / "notify").unlink(missing_ok=True)
-    with AgentProcess(folder / "whole", config) as agent:
+    with AgentProcess(folder / "whole", {**config, "cameras": {(life := next(lives)): WHOLE_CAMERA}}) as agent:
         for _ in range(kills):
             assert agent.process
-            end = time.monotonic() + chance.uniform(0.0, LONGEST_WHOLE_LIFE_SECONDS)
-            while agent.process.poll() is None and time.monotonic() < end:
-                time.sleep(0.01)
+            seen = _people_seen(agent, store, life, seconds=chance.uniform(0.0, LONGEST_WHOLE_LIFE_SECONDS))
             agent.process.kill()
             diary.write("kills", {"whole": True, "status": agent.process.wait()})
-            _write_down_waiting(folder / "whole" / "state" / "alerts.sqlite", diary)
+            diary.write("counted", {"camera": life, "people": seen})
+            _write_down_waiting(store, diary)
+            life = next(lives)
+            agent.configure({**config, "cameras": {life: WHOLE_CAMERA}})
             agent.start()
+        seen = _people_seen(agent, store, life, seconds=PATIENCE_SECONDS)
+        diary.write("counted", {"camera": life, "people": seen})
         assert agent.wait() == 0, f"the last agent failed: see {folder}/whole/agent.log"
+
+
+def _people_seen(agent: AgentProcess, store: Path, camera: str, *, seconds: float) -> int:
+    """How many people of a camera another process has seen in the store; what it has seen is acknowledged."""
+    assert agent.process
+    end = time.monotonic() + seconds
+    people = 0
+    while agent.process.poll() is None and time.monotonic() < end:
+        people = people_in(store).get(camera, 0)
+        time.sleep(0.05)
+    return people
+
+
+def people_in(store: Path) -> dict[str, int]:
+    """How many people a store has counted, by camera."""
+    if not store.exists():
+        return {}
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as database:
+        try:
+            return dict(database.execute("SELECT camera, sum(people) FROM people GROUP BY camera").fetchall())
+        except sqlite3.OperationalError:
+            # Killed before its tables were made.
+            return {}
 
 
 def _write_down_waiting(store: Path, diary: Diary) -> None:
@@ -204,9 +241,9 @@ def _write_down_waiting(store: Path, diary: Diary) -> None:
             diary.write("acknowledged", {"kind": kind, "crop": crop, **named})
 
 
-def judge(diary: Diary, *, outages: int) -> dict[str, int]:
-    """Count every broken promise."""
-    acknowledged, arrived = diary.read("acknowledged"), diary.read("arrived")
+def judge(diary: Diary, *, outages: int, people: Mapping[str, int]) -> dict[str, int]:
+    """Count every broken promise; `people` is who stand in the stores in the end, by camera."""
+    acknowledged, arrived, counted = (diary.read(name) for name in ("acknowledged", "arrived", "counted"))
     kills = [kill for kill in diary.read("kills") if kill["status"] == -signal.SIGKILL]
     by_id: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     ids: dict[tuple[str, ...], set[str]] = defaultdict(set)
@@ -233,10 +270,23 @@ def judge(diary: Diary, *, outages: int) -> dict[str, int]:
         ),
         "numbers_given_twice": sum(len(named) > 1 for named in ids.values()),
         "gaps_in_sequence": sum(max(given) - len(given) for given in numbers.values()),
+        "people": sum(people.values()),
+        "people_lost": sum(people.get(one["camera"], 0) < one["people"] for one in counted),
+        "people_twice": sum(
+            many > (len(PEOPLE) if camera.startswith("door-") else 1) for camera, many in people.items()
+        ),
     }
 
 
-PROMISES = ("lost", "without_crop", "duplicates_that_differ", "numbers_given_twice", "gaps_in_sequence")
+PROMISES = (
+    "lost",
+    "without_crop",
+    "duplicates_that_differ",
+    "numbers_given_twice",
+    "gaps_in_sequence",
+    "people_lost",
+    "people_twice",
+)
 
 
 def _has_crop(message: dict[str, Any]) -> bool:
@@ -265,7 +315,9 @@ def prove(folder: Path, *, kills: int, whole_kills: int, seed: int) -> dict[str,
                 if whole_kills:
                     kill_whole_agents(folder, broker.port, diary, kills=whole_kills, chance=chance)
             listener.wait_for_silence()
-        return judge(diary, outages=weather.outages)
+        stores = (folder / "state" / "alerts.sqlite", folder / "whole" / "state" / "alerts.sqlite")
+        people = {camera: many for store in stores for camera, many in people_in(store).items()}
+        return judge(diary, outages=weather.outages, people=people)
 
 
 def main() -> int:
