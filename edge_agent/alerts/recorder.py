@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, TypeAlias
@@ -24,7 +25,7 @@ from edge_agent.host.clock import is_clock_synchronised, seconds_since_boot
 from edge_agent.messages.ids import uuid7
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from edge_agent.alerts.pictures import Pictures
     from edge_agent.alerts.retention import Retention
@@ -124,6 +125,7 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._dropped: Counter[str] = Counter()
         self._job_began_at: float | None = None
+        self._folder_in_use = store.path.parent
         self._is_without_crops = False
         self._swept_at = self._tried_at = float("-inf")
 
@@ -166,7 +168,7 @@ class Recorder:
     def trouble(self) -> str:
         """Why nothing is written to the disk for now; empty where all is well."""
         if self.is_stuck:
-            return f"{self._store.path.parent}: the disk is not responding"
+            return f"{self._folder_in_use}: the disk is not responding"
         return self._store.trouble
 
     @property
@@ -199,7 +201,7 @@ class Recorder:
         self._jobs.put(None)
         self._thread.join(timeout_seconds)
         if self._thread.is_alive():
-            log.error("the disk is not responding: %d messages are lost", self._jobs.qsize())
+            log.error("%s: the disk is not responding: %d messages are lost", self._folder_in_use, self._jobs.qsize())
 
     def _queue(self, job: _Event) -> None:
         with self._queue_lock:
@@ -287,9 +289,10 @@ class Recorder:
     def _record_alert(self, alert: Alert, timeline: Timeline, scene: bytes | None, *, since: float) -> None:
         # Crop first: a row in the outbox must never point at a file that a power
         # cut kept from being written. And what has a row can be deleted by a person.
-        crop, crop_error = self._save_crop(alert)
-        if scene is not None:
-            self._save_scene(alert, scene)
+        with self._at_crops():
+            crop, crop_error = self._save_crop(alert)
+            if scene is not None:
+                self._save_scene(alert, scene)
         message = self._sender.alert(
             alert,
             sequence=self._store.next_sequence("alert"),
@@ -367,6 +370,16 @@ class Recorder:
             # The store has logged it. While what is pending is unknown, nothing is deleted.
             return
         try:
-            self._retention.sweep(at=at, now=now, waiting=waiting)
+            with self._at_crops():
+                self._retention.sweep(at=at, now=now, waiting=waiting)
         except CropError as error:
             log.warning("%s", error)
+
+    @contextmanager
+    def _at_crops(self) -> Iterator[None]:
+        """Which folder it is where the disk hangs meanwhile: crops may have one of their own."""
+        before, self._folder_in_use = self._folder_in_use, self._retention.folder
+        try:
+            yield
+        finally:
+            self._folder_in_use = before

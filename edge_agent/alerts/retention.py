@@ -81,7 +81,7 @@ class Retention:
 
     def __init__(self, folder: Path, *, keep_days: float, keep_bytes: int, keep_free_bytes: int = 0) -> None:
         """Take a folder, which need not exist yet; crops leave `keep_free_bytes` of its disk free."""
-        self._folder = folder
+        self.folder = folder
         self._keep_days, self._keep_bytes, self._keep_free_bytes = keep_days, keep_bytes, keep_free_bytes
         self._last: tuple[float, datetime] | None = None
 
@@ -95,7 +95,7 @@ class Retention:
             CropError: the folder cannot be read, or a crop cannot be removed.
         """
         try:
-            if not is_there(self._folder):
+            if not is_there(self.folder):
                 # The clock may be set before the first crop is there.
                 self._last = (at, now)
                 return []
@@ -106,29 +106,29 @@ class Retention:
                 keep_days=self._keep_days,
                 keep_bytes=self._keep_bytes,
                 waiting=waiting,
-                missing_bytes=self._keep_free_bytes - shutil.disk_usage(self._folder).free,
+                missing_bytes=self._keep_free_bytes - shutil.disk_usage(self.folder).free,
             )
             for crop in removals:
-                (self._folder / crop.name).unlink(missing_ok=True)
+                (self.folder / crop.name).unlink(missing_ok=True)
         except OSError as error:
             raise CropError(
                 f"{error.filename}: old crops cannot be removed: {error.strerror}; the agent needs write access to "
-                f"{self._folder}"
+                f"{self.folder}"
             ) from error
         return removals
 
     def _follow_clock(self, *, at: float, now: datetime) -> None:
-        stamp = self._folder / STAMP
+        stamp = self.folder / STAMP
         last, elapsed = self._last_sweep(stamp, at=at)
         step = step_of_clock(now, last=last, elapsed=elapsed) if last is not None else timedelta()
         if step:
             log.warning(
                 "the clock was set by %.1f days: crops in %s are dated anew by as much and get no older by it",
                 step / timedelta(days=1),
-                self._folder,
+                self.folder,
             )
             for crop in self._stored():
-                _date(self._folder / crop.name, crop.saved_when + step)
+                _date(self.folder / crop.name, crop.saved_when + step)
         # On a full or read-only disk the next start does not know about this sweep, which costs nothing.
         with suppress(OSError):
             stamp.touch()
@@ -146,7 +146,7 @@ class Retention:
             return max((crop.saved_when for crop in self._stored()), default=None), None
 
     def _stored(self) -> list[StoredCrop]:
-        found = [(file.name, file.stat()) for file in self._folder.iterdir() if CROP_NAME.match(file.name)]
+        found = [(file.name, file.stat()) for file in self.folder.iterdir() if CROP_NAME.match(file.name)]
         return [StoredCrop(name, status.st_size, _changed_when(status)) for name, status in found]
 
 

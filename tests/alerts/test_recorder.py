@@ -238,7 +238,7 @@ def test_a_disk_that_hangs_holds_nobody_up_who_has_something_recorded_and_is_nam
     began = time.monotonic()
     recording.alert(100)
     assert time.monotonic() - began < 1.0
-    wait_until(lambda: "not responding" in recording.recorder.trouble)
+    wait_until(lambda: "crops: the disk is not responding" in recording.recorder.trouble)
     with pytest.raises(UnavailableError, match="100 messages in memory"):
         recording.recorder.check_responds()
 
