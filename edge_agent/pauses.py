@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from edge_agent.host.atomic_files import make_folder, write_whole
-from edge_agent.host.disk import DiskThread
+from edge_agent.host.disk import NewestWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,8 +48,7 @@ class Pauses:
     def __init__(self, file: Path, *, at: float, when: datetime) -> None:
         """Read the file; one that is missing or damaged holds nothing."""
         self._file = file
-        self._disk: DiskThread[None] = DiskThread()
-        self._newest = b""
+        self._writer = NewestWriter(self._save)
         self._is_stuck = False
         content = _read(file)
         self._paused_until: dict[str, float] = {}
@@ -76,16 +75,9 @@ class Pauses:
 
     def _write(self, *, at: float, when: datetime) -> None:
         content = {"paused": {camera: _written(until - at, when) for camera, until in self._paused_until.items()}}
-        self._newest = json.dumps(content).encode()
-        self._disk.ask(self._save)
+        self._writer.put(json.dumps(content).encode())
 
-    def _save(self) -> None:
-        written = None
-        while written is not self._newest:
-            written = self._newest
-            self._save_once(written)
-
-    def _save_once(self, content: bytes) -> None:
+    def _save(self, content: bytes) -> None:
         try:
             make_folder(self._file.parent)
             write_whole(self._file, content, mode=FILE_MODE)

@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 0.2
 """A disk that is well answers within milliseconds; one that does not hangs, or is very busy."""
+WRITE_SECONDS = 2.0
+"""And a slow card takes what is written within so long; each outage is waited for once."""
 
 
 def reach(folder: Path) -> bool:
@@ -91,6 +93,28 @@ def _do(work: Callable[[], T], future: Future[T]) -> None:
     # For the owner to raise.
     except BaseException as error:  # noqa: BLE001
         future.set_exception(error)
+
+
+class NewestWriter:
+    """Writes a small file anew with each change; while its disk hangs, the newest waits. Owned by one thread."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        """`write` runs on a thread of its own, one at a time, and may hang."""
+        self._write, self._newest = write, b""
+        self._disk: DiskThread[None] = DiskThread(patience_seconds=WRITE_SECONDS)
+
+    def put(self, content: bytes) -> None:
+        """Write this, and wait for that no longer than a disk needs that is well."""
+        self._newest = content
+        # Where it waits, the thread that hangs finds it.
+        with suppress(UnavailableError):
+            self._disk.do(self._save)
+
+    def _save(self) -> None:
+        written = None
+        while written is not self._newest:
+            written = self._newest
+            self._write(written)
 
 
 class LastKnown(Generic[T]):

@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from edge_agent.host.atomic_files import make_folder, write_whole
-from edge_agent.host.disk import DiskThread
+from edge_agent.host.disk import NewestWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,23 +29,22 @@ class RetainedTopics:
 
     def __init__(self, file: Path, *, current: Iterable[str]) -> None:
         """Read the file, and add those of the current configuration; one that is missing or damaged holds none."""
-        self._file = file
-        self._disk: DiskThread[None] = DiskThread()
+        self._writer = NewestWriter(lambda content: _write(file, content))
         self._current = list(current)
         known = _read(file)
         self.stale = [topic for topic in known if topic not in self._current]
         """What was retained once and is not of the current configuration."""
         if set(known) != {*self._current, *self.stale}:
-            self._write()
+            _write(file, self._content)
 
     def forget(self, topic: str) -> None:
-        """An old topic is cleared, or cannot be; where a disk that hangs keeps it in the file, it is cleared again."""
+        """An old topic is cleared, or cannot be."""
         self.stale.remove(topic)
-        self._write()
+        self._writer.put(self._content)
 
-    def _write(self) -> None:
-        names = [*self._current, *self.stale]
-        self._disk.ask(lambda: _write(self._file, names))
+    @property
+    def _content(self) -> bytes:
+        return _content([*self._current, *self.stale])
 
 
 def removed_cameras(file: Path, *, current: Iterable[str]) -> list[str]:
@@ -59,13 +58,17 @@ def remember_cameras(file: Path, *, current: Iterable[str]) -> None:
     now = list(current)
     known = [*now, *removed_cameras(file, current=now)][:MOST_NAMES]
     if set(known) != set(_read(file)):
-        _write(file, known)
+        _write(file, _content(known))
 
 
-def _write(file: Path, names: list[str]) -> None:
+def _content(names: list[str]) -> bytes:
+    return json.dumps(names).encode()
+
+
+def _write(file: Path, content: bytes) -> None:
     try:
         make_folder(file.parent)
-        write_whole(file, json.dumps(names).encode(), mode=FILE_MODE)
+        write_whole(file, content, mode=FILE_MODE)
     except OSError as error:
         log.warning("%s: an old name may stay at the broker or in Home Assistant: %s", file, error.strerror)
 

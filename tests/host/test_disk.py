@@ -6,7 +6,7 @@ import time
 import pytest
 
 from edge_agent.errors import UnavailableError
-from edge_agent.host.disk import DiskThread, LastKnown, reach
+from edge_agent.host.disk import DiskThread, LastKnown, NewestWriter, reach
 
 PATIENCE_SECONDS = 60.0
 
@@ -101,6 +101,27 @@ def test_a_disk_that_hangs_holds_up_no_thread_and_is_asked_once():
     answers.set()
     deadline = time.monotonic() + 60.0
     while disk.get() == "look 1":
+        assert time.monotonic() < deadline
+
+
+def test_a_disk_that_hangs_gets_the_newest_once_it_responds_and_later_ones_as_before():
+    released, written = threading.Event(), []
+
+    def write(content):
+        assert released.wait(PATIENCE_SECONDS)
+        written.append(content)
+
+    writer = NewestWriter(write)
+    for content in (b"first", b"second", b"third"):
+        writer.put(content)
+    assert written == []
+
+    released.set()
+    eventually(lambda: written[1:] or None)
+    assert written == [b"first", b"third"]
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while written[-1] != b"fourth":
+        writer.put(b"fourth")
         assert time.monotonic() < deadline
 
 

@@ -1023,7 +1023,7 @@ def test_what_the_broker_keeps_under_an_old_name_is_cleared_once(tmp_path, broke
         after.publish("nothing", b"")
         after.take("nothing")
         assert [message.topic for message in after.rest()] == []
-    assert RetainedTopics(file, current=[STATUS]).stale == []
+    eventually(lambda: RetainedTopics(file, current=[STATUS]).stale == [], "the file knows it")
 
 
 def test_what_another_user_has_to_clear_is_told_once_with_the_command(tmp_path, store, caplog):
