@@ -252,7 +252,7 @@ def test_a_full_disk_under_the_database_loses_nothing(
     with database.connect(config.database, application="test") as connection:
         database.make_schema(connection)
         database.maintain(connection, retention_days=90, when=datetime.now(timezone.utc))
-    alerts, filler = [alert(sequence=number) for number in range(1, 2001)], small_disk.folder / "filler"
+    alerts, filler = [alert(sequence=number) for number in range(1, 501)], small_disk.folder / "filler"
     caplog.set_level(logging.INFO, logger="fleet")
 
     with Ingesting(config) as worker:

@@ -79,7 +79,7 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def alertmanagers(tmp_path: Path, receiver: Receiver) -> Iterator[list[tuple[str, subprocess.Popen[bytes]]]]:
     """Two of them that know each other; each with its process."""
-    route = {"receiver": "test", "group_by": ["site"], "group_wait": "2s", "group_interval": "1s"}
+    route = {"receiver": "test", "group_by": ["site"], "group_wait": "5s", "group_interval": "1s"}
     settings = {
         "route": {**route, "repeat_interval": "1h"},
         "receivers": [{"name": "test", "webhook_configs": [{"url": receiver.url, "send_resolved": True}]}],
@@ -94,6 +94,8 @@ def alertmanagers(tmp_path: Path, receiver: Receiver) -> Iterator[list[tuple[str
             command += [f"--web.listen-address=127.0.0.1:{ports[number]}", "--cluster.peer-timeout=10s"]
             command += [f"--cluster.listen-address=127.0.0.1:{gossip[number]}", "--cluster.gossip-interval=50ms"]
             command += [f"--cluster.advertise-address=127.0.0.1:{gossip[number]}", "--cluster.settle-timeout=1s"]
+            # On a busy machine neither is thought dead, for then each would tell people by itself.
+            command += ["--cluster.probe-interval=10s", "--cluster.probe-timeout=9s"]
             command += [f"--cluster.peer=127.0.0.1:{gossip[1 - number]}"]
             started.append(subprocess.Popen(command, stdout=log, stderr=log))
     for port in ports:
