@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pika
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from fleet.config import BrokerConfig
 
 CONNECT_SECONDS = 5
+# One that is down for a while is another matter.
+NO_VIRTUAL_HOST = re.compile("vhost .* not found")
 HEARTBEAT_SECONDS = 30
 """A node that hangs is left after twice this; a worker that waits for the database answers in between."""
 
@@ -50,7 +53,13 @@ def connect(config: BrokerConfig) -> BlockingConnection:
                 "broker.password_file"
             ) from error
         except (AMQPError, OSError) as error:
-            trouble = f"{host}:{config.port}: {_reason(error)}"
+            reason = _reason(error)
+            if NO_VIRTUAL_HOST.search(reason):
+                raise ConfigError(
+                    f"{host}:{config.port}: RabbitMQ has no virtual host '{config.virtual_host}'; run "
+                    "'maskwatch-fleet init'"
+                ) from error
+            trouble = f"{host}:{config.port}: {reason}"
     raise UnavailableError(f"{trouble}; check broker.hosts and broker.port, and whether RabbitMQ runs there")
 
 

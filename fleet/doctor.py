@@ -73,6 +73,10 @@ def _broker(config: FleetConfig, _when: datetime) -> Iterator[Finding]:
         alarms = [name for name in ("mem_alarm", "disk_free_alarm") if node.get(name)]
         if not node.get("running") or alarms:
             yield Finding("broker", "failed", f"{node['name']}: {', '.join(alarms) or 'is not running'}")
+    if management.get("vhosts/{vhost}") is None:
+        host = config.broker.virtual_host
+        yield Finding("definitions", "failed", f"virtual host '{host}' is missing; run 'maskwatch-fleet init'")
+        return
     missing = differences(config, management)
     for text in missing:
         yield Finding("definitions", "failed", f"{text}; run 'maskwatch-fleet init'")
@@ -83,7 +87,9 @@ def _broker(config: FleetConfig, _when: datetime) -> Iterator[Finding]:
 
 def _queues(config: FleetConfig, management: Management) -> Iterator[Finding]:
     for name in queues(config):
-        queue = management.get(f"queues/{{vhost}}/{name}") or {}
+        queue = management.get(f"queues/{{vhost}}/{name}")
+        if queue is None:
+            continue
         waiting, size = queue.get("messages", 0), queue.get("message_bytes", 0)
         if not queue.get("consumers"):
             yield Finding("queues", "warning", f"{name}: no consumer; {waiting} messages are waiting")

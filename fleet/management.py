@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from edge_agent.config.secrets import read_password
 from edge_agent.errors import ConfigError, UnavailableError
-from fleet.definitions import EXCHANGE, definitions, device_permissions, require_device_id
+from fleet.definitions import definitions, device_permissions, require_device_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -202,7 +202,7 @@ def differences(config: FleetConfig, management: Management) -> list[str]:
         if one["name"] in queues and queues[one["name"]].get("type") != "quorum"
     ]
     found += [
-        f"{one['routing_key'] or EXCHANGE} is not bound to {one['destination']}"
+        f"{one['routing_key'] or one['source']} is not bound to {one['destination']}"
         for one in wanted["bindings"]
         if (one["source"], one["destination"], one["routing_key"]) not in bindings
     ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from edge_agent.errors import ConfigError
 from fleet import database
 from fleet.config import load
-from fleet.definitions import definitions
+from fleet.definitions import definitions, require_device_id
 from fleet.management import Management, admit, differences, make
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
         print()
         return 0
     devices = _devices(options.devices)
+    for device in devices:
+        require_device_id(device)
     management = Management(config.broker)
     lacks = differences(config, management)
     make(config, management)

@@ -330,6 +330,28 @@ def test_a_broker_that_is_away_is_named_with_its_reason():
         amqp.connect(broker)
 
 
+def test_before_init_one_thing_is_missing_and_a_worker_says_so(config: FleetConfig):
+    other = config.model_copy(update={"broker": config.broker.model_copy(update={"virtual_host": "nowhere"})})
+
+    found = [one for one in examine(other, when=datetime.now(timezone.utc)) if one.what in ("definitions", "queues")]
+
+    assert [one.state for one in found] == ["failed"]
+    assert "'nowhere'" in found[0].text
+    with pytest.raises(ConfigError, match="init"):
+        amqp.connect(other.broker)
+
+
+def test_init_with_an_id_that_none_can_have_makes_nothing(config: FleetConfig, tmp_path: Path):
+    (tmp_path / "devices.txt").write_text("hall-1\nhall.2\n")
+    (tmp_path / "fleet.yaml").write_text(config.model_dump_json())
+    words = ["--config", str(tmp_path / "fleet.yaml"), "--set", "broker.virtual_host=nowhere"]
+
+    assert main(["init", *words, "--devices", str(tmp_path / "devices.txt")]) == ConfigError.exit_code
+
+    vhosts = Management(config.broker).get("vhosts")
+    assert "nowhere" not in [one["name"] for one in vhosts]
+
+
 def test_a_password_that_is_wrong_is_a_matter_for_a_person(config: FleetConfig, tmp_path: Path):
     password = tmp_path / "password"
     password.write_text("wrong\n")
