@@ -264,10 +264,12 @@ measure-fleet: .venv-dev/.installed ## Measure a fleet: 60 alerts a second, 2,00
 	.venv-dev/bin/python -m tests.fleet.proofs.load full-queue
 	.venv-dev/bin/python -m tests.fleet.proofs.searches
 
-test-arm64: ## Run package and wheel in emulated arm64 Debians 12 and 13 (as root; long the first time)
+test-arm64: ## Run packages and wheel in emulated arm64 Debians 12 and 13, and follow Get started in the first (as root; long the first time)
 	@deploy/test-arm64
-	@$(MAKE) --no-print-directory .venv-dev/.installed .venv-matrix/.installed deb ARCHITECTURES=arm64 SUITES=bookworm
-	@deploy/test-arm64 dist/*_arm64.deb dist/*.whl
+	@ARCHITECTURE=arm64 deploy/container.sh
+	@$(MAKE) --no-print-directory .venv-dev/.installed .venv-matrix/.installed deb ARCHITECTURES=arm64 SUITES='bookworm trixie'
+	@deploy/test-arm64 dist/*.whl dist/*+deb12_arm64.deb dist/*+deb13_arm64.deb
+	@ARCHITECTURE=arm64 deploy/test-repository dist/*+deb12_arm64.deb
 
 # How often `make test-homeassistant` restarts agent, broker and Home Assistant, in turn: make test-homeassistant RESTARTS=20
 RESTARTS ?= 6

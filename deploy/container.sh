@@ -7,9 +7,19 @@
 #
 # It is a Debian 12, made once, in MASKWATCH_TEST_ROOT, unless the script sets $suite, $root, what else it needs installed,
 # $more_packages, and what apt can install there without a network, $fetched_packages; what a run changes lies in memory and
-# is gone with it.
+# is gone with it. With ARCHITECTURE=arm64 elsewhere each of its programs is emulated, which may take $patience times
+# as long.
 
+. deploy/debian/roots.sh
 suite=bookworm
+here=$(dpkg --print-architecture)
+architecture=${ARCHITECTURE:-$here}
+patience=1
+needs=(systemd-nspawn:systemd-container debootstrap:debootstrap ffmpeg:ffmpeg nsenter:util-linux dpkg-deb:dpkg pgrep:procps)
+if [[ $architecture != "$here" ]]; then
+    patience=40
+    needs+=("${arm64_needs[@]}")
+fi
 more_packages=
 fetched_packages=
 root=${MASKWATCH_TEST_ROOT:-/var/tmp/maskwatch-debian-12}
@@ -21,8 +31,7 @@ user=integrator
 name_what_is_missing() {
     local need
     [[ $(id -u) -eq 0 ]] || echo "  root, to boot a container: run it with sudo"
-    for need in systemd-nspawn:systemd-container debootstrap:debootstrap ffmpeg:ffmpeg nsenter:util-linux \
-        dpkg-deb:dpkg pgrep:procps; do
+    for need in "${needs[@]}"; do
         command -v "${need%%:*}" >/dev/null || echo "  ${need%%:*}: apt-get install ${need##*:}"
     done
 }
@@ -35,6 +44,7 @@ fi
 [[ ${BASH_SOURCE[0]} != "$0" ]] || exit 0
 
 work=$(mktemp --directory)
+own_binfmt=/proc/sys/fs/binfmt_misc/maskwatch-$$
 declare -A leaders=()
 leave() {
     local status=$? name job
@@ -50,10 +60,22 @@ leave() {
         pkill -KILL --parent "$job" || true
     done
     wait
+    [[ ! -e $own_binfmt ]] || echo -1 >"$own_binfmt"
     rm -rf "$work"
     exit "$status"
 }
 trap leave EXIT
+
+emulation=()
+if [[ $architecture != "$here" ]]; then
+    emulate_arm64 "$work/cpuinfo"
+    # Once more for this run, and with the rights of a program's owner (C), without which sudo is not root there.
+    with_rights=$(awk '{ gsub(/../, "\\x&", $2) } /^magic/ { magic = $2 } /^mask/ { mask = $2 }
+        END { print magic ":" mask }' /proc/sys/fs/binfmt_misc/qemu-aarch64)
+    interpreter=$(awk '/^interpreter/ { print $2 }' /proc/sys/fs/binfmt_misc/qemu-aarch64)
+    printf ':%s:M::%s:%s:POCF' "${own_binfmt##*/}" "$with_rights" "$interpreter" >/proc/sys/fs/binfmt_misc/register
+    emulation=(--bind-ro="$work/cpuinfo:/cpuinfo" --setenv=QEMU_CPU="$QEMU_CPU")
+fi
 
 began=$(date +%s)
 say() { printf '%4d s  %s\n' $(($(date +%s) - began)) "$*"; }
@@ -63,7 +85,7 @@ fail() {
 }
 # until_seconds SECONDS WHAT COMMAND...: wait for something to become true.
 until_seconds() {
-    local until=$(($(date +%s) + $1)) what=$2
+    local until=$(($(date +%s) + $1 * patience)) what=$2
     shift 2
     until "$@" >/dev/null 2>&1; do
         [[ $(date +%s) -lt $until ]] || fail "$what"
@@ -80,13 +102,8 @@ equals() {
 make_debian() {
     local made="$packages${more_packages:+ $more_packages}${fetched_packages:+ / $fetched_packages}"
     [[ $(cat "$root/.made" 2>/dev/null || true) != "$made" ]] || return 0
-    say "making a Debian ($suite) in $root (some minutes, once) ..."
-    # Without one in apt's sources, as on an Ubuntu, it is debootstrap's own.
-    local mirror
-    mirror=$(apt-get indextargets --format "\$(REPO_URI)" "Release: bookworm" "Created-By: Packages" | head -n 1)
-    rm -rf "$root"
-    debootstrap --variant=minbase --include="$packages" "$suite" "$root" ${mirror:+"$mirror"} \
-        >"$work/debootstrap.log" 2>&1 || fail "$(tail -n 5 "$work/debootstrap.log")"
+    say "making a Debian ($suite, $architecture) in $root (some minutes, once) ..."
+    bootstrap "$suite" "$root" "$packages" --arch="$architecture" || fail "debootstrap"
     # debootstrap finds no package by the name of another that provides it.
     # shellcheck disable=SC2016  # expanded by the shell inside
     [[ -z $more_packages$fetched_packages ]] || unshare --mount --pid --fork bash -euc '
@@ -106,7 +123,7 @@ has_booted() { leader=$(pgrep --parent "$1") && inside systemctl is-active multi
 boot() {
     local name=$1
     systemd-nspawn --quiet --boot --register=no --keep-unit --volatile=overlay --private-network \
-        --machine="$name" --hostname="$name" --directory="$root" --bind-ro="$work/packages:/packages" \
+        --machine="$name" --hostname="$name" --directory="$root" --bind-ro="$work/packages:/packages" "${emulation[@]}" \
         </dev/null >"$work/boot-$name.log" 2>&1 &
     local container=$!
     until_seconds 120 "$name boots a real systemd" has_booted "$container"
@@ -121,6 +138,17 @@ boot() {
         printf '127.0.0.1 localhost\n127.0.1.1 $name\n' >/etc/hosts
         useradd --create-home --shell /bin/bash $user
         printf '$user ALL=(ALL) NOPASSWD: ALL\n' >/etc/sudoers.d/$user"
+    # What systemd, a login and sudo start is of the same processor. The agent's unit has a /proc of its own, and no credentials: in
+    # qemu systemd gets no namespace to make them in.
+    [[ $architecture == "$here" ]] || inside bash -euc "
+        mount --bind /cpuinfo /proc/cpuinfo
+        mkdir /etc/systemd/system/edge-agent.service.d
+        printf '[Service]\nBindReadOnlyPaths=/cpuinfo:/proc/cpuinfo\nLoadCredential=\nSetCredential=\n' \
+            >/etc/systemd/system/edge-agent.service.d/emulated.conf
+        systemctl daemon-reload
+        systemctl set-environment QEMU_CPU=$QEMU_CPU
+        printf 'export QEMU_CPU=$QEMU_CPU\n' >/etc/profile.d/emulated.sh
+        printf 'Defaults env_keep += QEMU_CPU\n' >/etc/sudoers.d/emulated"
 }
 
 shut_down() {
@@ -143,8 +171,8 @@ pack_newer() {
     dpkg-deb --root-owner-group -Znone --build "$work/newer" "$3" >/dev/null
     rm -rf "$work/newer"
 }
-# Longer than any test: a recording that ends would end the agent.
-long_recording() { ffmpeg -loglevel error -stream_loop 99 -i examples/street_door.mp4 -c copy "$1"; }
+# Longer than any test: a recording that ends would end the agent. As much slower as what watches it.
+long_recording() { ffmpeg -loglevel error -itsscale $patience -stream_loop 99 -i examples/street_door.mp4 -c copy "$1"; }
 
 # A broker on loopback that asks for a password, which is 'sesame-1883' for each of these users.
 start_broker() {

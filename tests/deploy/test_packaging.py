@@ -26,6 +26,7 @@ SCRIPTS = [
     "build-deb",
     "build-fleet-deb",
     "container.sh",
+    "fleet-root",
     "install.sh",
     "test-ansible",
     "test-arm64",
