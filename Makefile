@@ -52,7 +52,7 @@ NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.tx
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-run: .venv/.installed ## Watch the example recording, or SOURCE=/dev/video0, rtsp://..., a file; CONFIG=file
+run: .venv/.installed ## Run the agent on the example recording, or SOURCE=/dev/video0, rtsp://..., a file; CONFIG=file
 	@.venv/bin/edge-agent run --demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(CONFIG),--config '$(CONFIG)')
 
 # $(call side_by_side,TARGETS): two at a time, and what each says in one piece.
@@ -78,21 +78,21 @@ update-requirements: .venv-matrix/.installed ## Pin what deploy/install.sh insta
 packages: ## Check the Debian packages that the tests need; as root, or with sudo, install what is missing
 	@.ci/debian-packages tests/debian-packages.txt
 
-fix: .venv-dev/.installed ## Format the code and correct what can be corrected by itself
+fix: .venv-dev/.installed ## Format the code and apply automatic fixes
 	@.venv-dev/bin/ruff format .
 	@.venv-dev/bin/ruff check --fix .
 
 format: .venv-dev/.installed ## Check the format
 	.venv-dev/bin/ruff format --check .
 
-lint: .venv-dev/.installed ## Check the code for mistakes
+lint: .venv-dev/.installed ## Lint the code
 	.venv-dev/bin/ruff check .
 
 # As the oldest Python; elsewhere as the one that runs, for numpy 2 writes its types for 3.11 and later.
 types: .venv-dev/.installed ## Check the types
 	.venv-dev/bin/mypy --python-version 3.10
 
-imports: .venv-dev/.installed ## Check who imports whom
+imports: .venv-dev/.installed ## Check the import rules
 	.venv-dev/bin/lint-imports
 
 tests: .venv-dev/.installed ## Run the tests, or TESTS=tests/vision
@@ -100,33 +100,33 @@ tests: .venv-dev/.installed ## Run the tests, or TESTS=tests/vision
 
 # The packages that the fast tests test; what the rest of the suite reaches: PYTEST_ADDOPTS='--cov --cov-fail-under=0' make tests
 COVERED := alerts config host messages vision
-coverage: .venv-check/.installed ## Run the fast tests, show the lines that they miss, and fail below the floor
+coverage: .venv-check/.installed ## Run the fast tests, list uncovered lines, and fail below the minimum coverage
 	.venv-check/bin/pytest $(PYTEST_WORKERS) -m 'not tensorflow and not reference_data' $(COVERED:%=--cov=edge_agent/%) $(FAST_TESTS)
 
 PROOF_FOLDER ?= build/proofs
-proof-crashes: .venv-dev/.installed ## Kill the agent 300 times while a broker comes and goes (10 minutes; goes on in PROOF_FOLDER)
+proof-crashes: .venv-dev/.installed ## Kill the agent 300 times during broker outages (10 minutes; resumes in PROOF_FOLDER)
 	.venv-dev/bin/python -m tests.proofs.crashes --kills 300 --whole-kills 10 --folder $(PROOF_FOLDER)/crashes
 
-proof-lost-writes: .venv-dev/.installed ## Cut the power on an agent at hundreds of moments, with every unsynced write gone
+proof-lost-writes: .venv-dev/.installed ## Simulate hundreds of power cuts that lose every unsynced write
 	.venv-dev/bin/python -m tests.proofs.lost_writes --folder $(PROOF_FOLDER)/lost_writes
 
-proof-console: .venv-dev/.installed ## Measure what twenty viewers and fifty requests a second cost the detection (7 minutes); ARGUMENTS=--hostile
+proof-console: .venv-dev/.installed ## Measure the impact of 20 viewers and 50 requests a second on detection (7 minutes); ARGUMENTS=--hostile
 	.venv-dev/bin/python -m tests.proofs.console_load --folder $(PROOF_FOLDER)/console $(ARGUMENTS)
 
-proof-rtsp: .venv-dev/.installed ## Watch ten kinds of network camera on a real RTSP server: each event alerted once, and how soon (5 minutes)
+proof-rtsp: .venv-dev/.installed ## Test ten kinds of network camera on a real RTSP server: one alert per event, and its delay (5 minutes)
 	.venv-dev/bin/python -m tests.proofs.rtsp_kinds --folder $(PROOF_FOLDER)/rtsp
 
-proof-capture: .venv-dev/.installed ## Measure what a 1080p network camera costs, against cv2.VideoCapture (6 minutes)
+proof-capture: .venv-dev/.installed ## Measure the cost of a 1080p network camera against cv2.VideoCapture (6 minutes)
 	.venv-dev/bin/python -m tests.proofs.capture --folder $(PROOF_FOLDER)/capture
 
 # What `make bench` compares this tree with.
 BASE ?= main
-bench: .venv-dev/.installed ## Compare `edge-agent bench` of this tree with another version, in turns: make bench BASE=v1.0.0
+bench: .venv-dev/.installed ## Compare `edge-agent bench` of this tree with another version, alternating: make bench BASE=v1.0.0
 	@.venv-dev/bin/python -m tests.proofs.compare_benches --base '$(BASE)' --folder $(PROOF_FOLDER)/benches
 
 # How many of each kind: FUZZ='--pictures 100000 --recordings 500 --models 1000 --messages 10000 --packets 10000'
 FUZZ ?= --pictures 20000 --recordings 40 --models 300 --messages 10000 --packets 10000
-test-hostile: .venv-dev/.installed ## Attack the parts with hostile pictures, requests, files, names and models, then with mutated ones
+test-hostile: .venv-dev/.installed ## Test the components with hostile and mutated pictures, requests, files, names and models
 	.venv-dev/bin/pytest --numprocesses $(WORKERS) --dist loadfile tests/hostile
 	.venv-dev/bin/python -m tests.hostile.fuzz $(FUZZ)
 
@@ -137,45 +137,45 @@ update-constraints: .venv-matrix/.installed ## Pin the newest development tools 
 documents: .venv-dev/.installed ## Write the JSON Schemas and asyncapi.yaml of the messages to docs/
 	@.venv-dev/bin/python -m edge_agent.messages.documents docs
 
-docs: .venv-docs/.installed ## Build the documentation site into build/site; every link has to lead somewhere
+docs: .venv-docs/.installed ## Build the documentation site into build/site; broken links are errors
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build
 	@! grep --recursive --include='*.html' --extended-regexp '<(script|link|img)[^>]+(src|href)="(https?:)?//' build/site || { \
 		echo 'the site loads something from elsewhere' >&2; exit 1; }
 	@echo build/site/index.html
 
-freeze: .venv-dev/.installed ## Write what docs/stability.md promises anew, for a release that may change it
+freeze: .venv-dev/.installed ## Update the frozen interfaces of docs/stability.md, for a release that may change them
 	@.venv-dev/bin/python -m tests.promises.stability tests/promises/frozen.json
 
 release: ## Date the changelog, commit and tag the version, and open the next: make release NEXT=1.2.0
 	@.ci/release '$(NEXT)'
 
 # Without a database of vulnerabilities within reach it finds none; --strict fails then: make audit ARGUMENTS=--strict
-audit: .venv-audit/.installed ## Look for known vulnerabilities in what devices install, and for weak spots in the workflows
+audit: .venv-audit/.installed ## Check device dependencies for known vulnerabilities, and audit the workflows
 	.venv-audit/bin/pip-audit --disable-pip --require-hashes --requirement deploy/requirements.txt $(ARGUMENTS)
 	.venv-audit/bin/zizmor --offline .github
 
 # Go checks what it downloads against its database of checksums.
-actionlint: ## Look for mistakes in the workflows; needs Go
+actionlint: ## Lint the workflows; needs Go
 	@go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-sbom: .venv-audit/.installed ## Write dist/maskwatch.cdx.json, what a device installs, as CycloneDX
+sbom: .venv-audit/.installed ## Write dist/maskwatch.cdx.json, the SBOM of a device in CycloneDX
 	@mkdir -p dist
 	@.venv-audit/bin/cyclonedx-py requirements deploy/requirements.txt --pyproject pyproject.toml --output-reproducible \
 		--output-format JSON --output-file dist/maskwatch.cdx.json
 
-checksums: ## Write dist/SHA256SUMS of what is in dist
+checksums: ## Write dist/SHA256SUMS for the files in dist
 	@cd dist && rm -f SHA256SUMS && sha256sum -- * >SHA256SUMS && cat SHA256SUMS
 
-tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures, cameras and console with OpenCV 5, numpy 2 and LiteRT alone
+tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures, cameras and console with OpenCV 5, numpy 2 and LiteRT only
 	.venv-opencv5/bin/pytest $(PYTEST_WORKERS) --ignore-glob='*_in_a_browser.py' tests/vision tests/camera tests/console
 
 types-opencv5: .venv-opencv5/.installed ## Check the types against OpenCV 5 and numpy 2
 	.venv-opencv5/bin/mypy --cache-dir .mypy_cache/opencv5
 
-tests-device: .venv-device/.installed ## Run the tests that need no TensorFlow, with what a device installs
+tests-device: .venv-device/.installed ## Run the tests that need no TensorFlow, with the dependencies of a device
 	.venv-device/bin/pytest -m 'not tensorflow' --ignore=tests/converter --ignore=tests/training --ignore=tests/console --ignore=tests/fleet $(TESTS)
 
-test-strangers: .venv-dev/.installed ## Convert the models of others in ../shared and compare each with its author's own reading (4 minutes)
+test-strangers: .venv-dev/.installed ## Convert the third-party models in ../shared and compare each with its original (4 minutes)
 	STRANGERS=whole .venv-dev/bin/pytest -s tests/converter/commands/test_strangers.py
 
 test-matrix: .venv-matrix/.installed ## Resolve the device side to wheels for every supported system; writes docs/platforms.md
@@ -202,7 +202,7 @@ deb: wheel ## Build dist/maskwatch_*.deb, or for ARCHITECTURES=arm64 SUITES=trix
 # The key of gpg that signs the repository: make apt-repository KEY=ADDRESS EARLIER='older/*.deb'
 KEY ?=
 EARLIER ?=
-apt-repository: ## Make build/apt, a signed apt repository of dist/maskwatch_*.deb and EARLIER: make apt-repository KEY=...
+apt-repository: ## Build build/apt, a signed apt repository of dist/maskwatch_*.deb and EARLIER: make apt-repository KEY=...
 	@deploy/apt-repository '$(KEY)' build/apt dist/maskwatch_*.deb $(EARLIER)
 
 # The engine that builds the image, and what it is tried on: an image with Python, or a folder with a Debian.
@@ -213,45 +213,45 @@ IMAGE_FLAGS ?= --tag maskwatch
 image: wheel ## Build the container image maskwatch, by podman, buildah or docker
 	$(or $(ENGINE),podman) build --build-arg BASE=$(IMAGE_BASE) --file deploy/Containerfile $(IMAGE_FLAGS) .
 
-test-image: wheel ## Build the image by buildah, and run the example in it with a read-only root (as root)
+test-image: wheel ## Build the image with buildah, and run the example in it with a read-only root (as root)
 	@deploy/test-image '$(IMAGE_BASE)'
 
 deb-fleet: wheel ## Build dist/maskwatch-fleet_*.deb, for servers with Debian 13
 	@for architecture in $(ARCHITECTURES); do deploy/build-fleet-deb dist/*.whl $$architecture; done
 
-test-deb: deb deb-fleet ## Build the packages twice, the second time under another umask, hold them equal, and have lintian look at them
+test-deb: deb deb-fleet ## Build the packages twice, with different umasks, compare them, and run lintian
 	@first=$$(mktemp --directory); trap 'rm -rf "$$first"' EXIT; mv dist/*.deb "$$first"; \
 		umask 077; $(MAKE) --no-print-directory deb deb-fleet; \
 		for package in "$$first"/*.deb; do cmp "$$package" "dist/$${package##*/}"; done
 	@lintian --fail-on error,warning dist/*.deb
 
 HERE = $(shell dpkg --print-architecture)
-test-service: ## Boot a Debian in a container and follow the runbook there: install, watch, break, upgrade, remove (as root)
+test-service: ## Follow the runbook in a booted Debian container: install, run, break, upgrade, remove (as root)
 	@deploy/container.sh
 	@$(MAKE) --no-print-directory deb ARCHITECTURES=$(HERE) SUITES=bookworm
 	@.venv-build/bin/python $(PIP_DOWNLOAD) --requirement deploy/requirements.txt --dest build/libraries
 	@deploy/test-service dist/*_$(HERE).deb build/libraries
 
-test-repository: ## Boot Debians 12 and 13, and get by apt and by cloud-init to an alert there (as root)
+test-repository: ## Boot Debian 12 and 13, install by apt and by cloud-init, and wait for an alert (as root)
 	@deploy/container.sh
 	@$(MAKE) --no-print-directory deb ARCHITECTURES=$(HERE) SUITES='bookworm trixie'
 	@deploy/test-repository dist/*_$(HERE).deb
 
-test-ansible: ## Boot two Debians in containers and bring a fleet up by the Ansible role (as root)
+test-ansible: ## Set up a fleet with the Ansible role in two booted Debian containers (as root)
 	@deploy/container.sh
 	@$(MAKE) --no-print-directory .venv-ansible/.installed deb ARCHITECTURES=$(HERE) SUITES=bookworm
 	@deploy/test-ansible dist/*_$(HERE).deb .venv-ansible/bin .venv-build/bin/edge-agent
 
-test-ansible-fleet: ## Boot three Debians 13 and bring the servers of a fleet up by the Ansible role (as root)
+test-ansible-fleet: ## Set up the servers of a fleet with the Ansible role in three Debian 13 containers (as root)
 	@deploy/container.sh
 	@$(MAKE) --no-print-directory .venv-ansible/.installed .venv-dev/.installed deb-fleet ARCHITECTURES=$(HERE)
 	@deploy/test-ansible-fleet dist/maskwatch-fleet_*_$(HERE).deb .venv-ansible/bin .venv-dev/bin/python
 
-fleet: .venv-dev/.installed ## Run a whole fleet on loopback to look at: three brokers, database, pages, 200 simulated devices (as root)
+fleet: .venv-dev/.installed ## Run a demo fleet on loopback: three brokers, database, pages, 200 simulated devices (as root)
 	@deploy/fleet-root
 	@.venv-dev/bin/python -m tests.fleet.trial
 
-test-fleet: .venv-dev/.installed ## Kill brokers, workers and database of a fleet under load; try certificates (8 minutes, as root)
+test-fleet: .venv-dev/.installed ## Kill brokers, workers and database of a fleet under load; test certificates (8 minutes, as root)
 	@deploy/fleet-root
 	.venv-dev/bin/python -m tests.fleet.proofs.identity
 	.venv-dev/bin/python -m tests.fleet.proofs.ledger
@@ -264,7 +264,7 @@ measure-fleet: .venv-dev/.installed ## Measure a fleet: 60 alerts a second, 2,00
 	.venv-dev/bin/python -m tests.fleet.proofs.load full-queue
 	.venv-dev/bin/python -m tests.fleet.proofs.searches
 
-test-arm64: ## Run packages and wheel in emulated arm64 Debians 12 and 13, and follow Get started in the first (as root; long the first time)
+test-arm64: ## Test packages and wheel in emulated arm64 Debian 12 and 13, and follow Get started on 12 (as root; slow the first time)
 	@deploy/test-arm64
 	@ARCHITECTURE=arm64 deploy/container.sh
 	@$(MAKE) --no-print-directory .venv-dev/.installed .venv-matrix/.installed deb ARCHITECTURES=arm64 SUITES='bookworm trixie'
@@ -273,25 +273,25 @@ test-arm64: ## Run packages and wheel in emulated arm64 Debians 12 and 13, and f
 
 # How often `make test-homeassistant` restarts agent, broker and Home Assistant, in turn: make test-homeassistant RESTARTS=20
 RESTARTS ?= 6
-test-homeassistant: .venv-dev/.installed ## Run a real Home Assistant beside broker and agent (as root; long the first time)
+test-homeassistant: .venv-dev/.installed ## Test discovery with a real Home Assistant (as root; slow the first time)
 	@deploy/test-homeassistant $(RESTARTS)
 
-test-kiosk: .venv-dev/.installed ## Run the display's kiosk without a screen, and take a picture of it (as root; needs sway, chromium and grim)
+test-kiosk: .venv-dev/.installed ## Run the display's kiosk headless, and take a screenshot (as root; needs sway, chromium and grim)
 	@.venv-dev/bin/python -m tests.proofs.kiosk $(or $(PICTURE),build/kiosk.png)
 
-screenshots: .venv-dev/.installed ## Take pictures of the console's pages again, for docs/images
+screenshots: .venv-dev/.installed ## Update the console screenshots in docs/images
 	@.venv-dev/bin/python -m tests.console.screenshots
 
-example: .venv-dev/.installed ## Draw the example recording again
+example: .venv-dev/.installed ## Regenerate the example recording
 	@.venv-dev/bin/python -m examples.make_recording
 
-scenes: .venv-dev/.installed ## Play the scripted scenes and judge the alerts; ARGUMENTS='--cast premiere'
+scenes: .venv-dev/.installed ## Run the scripted scenes and score the alerts; ARGUMENTS='--cast premiere'
 	@.venv-dev/bin/python -m tests.scenes $(ARGUMENTS)
 
-soak: .venv-dev/.installed ## Watch the memory over two hours of video, as fast as it goes; ARGUMENTS='--hours 1'
+soak: .venv-dev/.installed ## Measure memory over two hours of video, at full speed; ARGUMENTS='--hours 1'
 	@.venv-dev/bin/python -m tests.scenes.soak $(ARGUMENTS)
 
-clean: ## Remove the environments and whatever was built
+clean: ## Remove environments and build output
 	rm -rf .venv .venv-build .venv-check .venv-dev .venv-opencv5 .venv-device .venv-matrix .venv-ansible .venv-audit .venv-docs build dist *.egg-info .coverage
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
