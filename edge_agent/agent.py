@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SUPERVISE_SECONDS = 0.1
-"""Commands, the word to stop and a camera that is lost are noticed within this; a person takes it for at once."""
+"""Latency of commands, stop requests and lost cameras; users perceive it as immediate."""
 TIME_ZONE_SECONDS = 10.0
 OVERVIEW_SECONDS = 1.0
-"""Interval at which status and figures are published to the console."""
+"""Interval at which status and metrics are published to the console."""
 
 
 class Agent:
-    """Supervises the workers, keeps figures, and executes commands. Owned by the main thread."""
+    """Supervises the workers, keeps metrics, and executes commands. Owned by the main thread."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Agent:
         signals: Signals,
         notifier: Notifier,
     ) -> None:
-        """Take the parts; `workers` holds one for each camera, and `results` what they give."""
+        """`workers` holds one worker per camera; `results` receives their results."""
         self.cameras, self.workers, self._results = cameras, workers, results
         self.recorder, self.store, self.publisher = recorder, store, publisher
         self.health, self.notifier = health, notifier
@@ -69,13 +69,13 @@ class Agent:
         self._has_watched = False
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set, or until every camera has come to its end.
+        """Run until `stop` is set, or until the sources of all cameras have ended.
 
         Raises:
-            Exception: the bug that has ended a worker or a feed.
+            Exception: the bug that ended a worker or a feed.
         """
         while not stop.is_set():
-            # Asked before: a worker that ends has given everything.
+            # Checked first: a worker that has ended has delivered all its results.
             are_done = not any(worker.is_alive for worker in self.workers.values())
             result = self._next_result(wait_seconds=0.0 if are_done else SUPERVISE_SECONDS)
             if result is not None:
@@ -110,7 +110,7 @@ class Agent:
             self.notifier.ready()
 
     def _supervise(self) -> None:
-        """Raise what has ended a worker, and do the periodic tasks a few times a second."""
+        """Raise the error that ended a worker, if any, and run the periodic tasks a few times a second."""
         for worker in self.workers.values():
             if worker.failure is not None:
                 raise worker.failure
@@ -146,10 +146,10 @@ class Agent:
             self.bridge.update_status(self.reporter.overview(at=at, when=when, is_watching=self._is_watching(at=at)))
 
     def _feed_watchdog(self) -> None:
-        """Feed the watchdog while frames move; a camera that is away is reopened by its feed, not by a restart.
+        """Feed the watchdog while frames are processed; a lost camera is reopened by its feed, not by a restart.
 
-        A publisher or recorder whose thread has ended would never send or write again, and only a restart begins
-        another. A disk or broker that hangs is no reason: a restart would lose what is held in memory.
+        A publisher or recorder whose thread has ended needs a restart. A disk or broker that hangs does not: a restart
+        would lose the messages buffered in memory.
         """
         if self._is_watching(at=time.monotonic()):
             self.notifier.alive()
@@ -162,12 +162,12 @@ class Agent:
                 *(f"camera {state.name} away: {state.reason}" for state in lost),
                 "watching" if len(lost) < len(self.workers) else "not watching",
                 "broker connected" if link.connected else f"broker away: {link.reason}",
-                f"{self.health.alerts} alerts, {link.waiting} waiting",
+                f"{self.health.alerts} alerts, {link.waiting} pending",
             ]
         )
 
     def _is_watching(self, *, at: float) -> bool:
-        """Whether the agent does what it can: frames of every open camera move, and what arises is sent."""
+        """Whether the agent is working: frames of every open camera are processed, and messages are sent."""
         threads_live = self.publisher.is_alive and self.recorder.is_alive
         watched = [state.name for state in self.cameras.states() if state.is_open]
         return threads_live and all(self.health.frames_move(name, at=at) for name in watched)

@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     status = _run(arguments)
     if any(thread.name.startswith((CAMERA_THREAD, WORKER_THREAD)) for thread in threading.enumerate()):
-        # A camera or worker that hangs was left behind. If its call came back while Python shuts down, FFmpeg's
-        # thread would abort the process; everything of ours is closed by now.
+        # A hanging camera or worker thread was abandoned. If its call returned during Python's shutdown, FFmpeg's
+        # thread would abort the process; all our resources are closed by now.
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    # Read when NumPy is imported: threads of OpenBLAS would only spin beside the cameras' own.
+    # Read when NumPy is imported: OpenBLAS threads would busy-wait and compete with the camera threads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     given = sys.argv[1:] if arguments is None else arguments
-    # Nearly all that is imported stays: to look for garbage among it takes a seventh of the start.
+    # Imported objects live until exit: collecting garbage among them takes a seventh of the startup time.
     gc.disable()
     try:
         parser = build_parser(_needed(given[0] if given else ""))
@@ -70,7 +70,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _needed(first: str) -> Sequence[str]:
-    """The commands to describe where this is the first argument: to import all takes longer than most of them."""
+    """The commands to import for this first argument: importing all takes longer than running most of them."""
     if first in COMMANDS:
         return (first,)
     return () if first == "--version" else COMMANDS

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """What shells report for Ctrl-C."""
 BUG = 70
-"""EX_SOFTWARE of sysexits.h: a bug is told apart from bad input, which ends with 1."""
+"""EX_SOFTWARE of sysexits.h: distinguishes a bug from bad input, which exits with 1."""
 
 log = logging.getLogger(__name__)
 
 
 def run_command(action: Callable[[], int], *, program: str) -> int:
-    """Run a command of a program and give its exit status; an error is one sentence on stderr, a bug is logged."""
+    """Run a command and return its exit status; an error is one sentence on stderr, a bug is logged."""
     try:
         return int(action())
     except AgentError as error:
@@ -31,7 +31,7 @@ def run_command(action: Callable[[], int], *, program: str) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of a pipe, such as `| head`, has seen enough; nothing more may be flushed into it.
+        # The reader of a pipe, such as `| head`, has closed it; nothing more may be flushed into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:

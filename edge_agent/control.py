@@ -1,6 +1,6 @@
 """Control: executes the commands that arrive over MQTT or from the console.
 
-A command never ends the agent: whatever goes wrong is answered, logged, and over.
+A command never stops the agent: failures are answered and logged.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from edge_agent.vision.detector import FaceDetector
 
 Answer: TypeAlias = "tuple[State, str, CommandResult]"
-"""What came of a command, why it was not done, and what it gives back."""
+"""State, reason if the command was not executed, and result."""
 
-# A person presses a few buttons at once; a program that sends more is broken or means harm.
+# A user sends a few commands at once; a program that sends more is faulty or malicious.
 MOST_AT_ONCE = 10
 ONE_MORE_SECONDS = 2.0
 TOO_MANY: Answer = (
@@ -65,9 +65,9 @@ TOO_MANY: Answer = (
 # A topic of MQTT may be 64 KiB long; real ones are short.
 LONGEST_TOPIC_BYTES = 256
 LONGEST_CORRELATION_BYTES = 256
-# Of a name that is no command's, as much as shows what was meant.
+# Characters shown of an unknown command's name.
 LONGEST_SHOWN_NAME = 40
-# A picture of what was there when the camera still worked is no snapshot.
+# An older frame, from before the camera failed, is not a snapshot.
 NEWEST_SECONDS = 10.0
 # A slow card takes a second; the thread that waits feeds a watchdog of thirty.
 DISK_SECONDS = 5.0
@@ -76,7 +76,7 @@ log = logging.getLogger(__name__)
 
 
 class Control:
-    """Obeys commands. Owned by the agent's thread."""
+    """Executes commands. Owned by the agent's thread."""
 
     def __init__(
         self,
@@ -90,10 +90,10 @@ class Control:
         open_detector: Callable[[], FaceDetector],
         reload: Callable[[], None],
     ) -> None:
-        """Take what commands act on; `pictures` are kept in a folder of their own, within the bounds of `snapshots`.
+        """`pictures` stores snapshots in a separate folder, within the limits of `snapshots`.
 
-        `open_detector` loads what finds the faces to hide in a snapshot; `reload` asks for the configuration to be read
-        again, and raises a ConfigError where that would not work.
+        `open_detector` loads the detector of faces to hide in a snapshot. `reload` requests a configuration reload, and
+        raises a ConfigError if the new configuration is invalid.
         """
         self._config, self._device = config, config.device.name
         self._publisher, self._pauses, self._reporter = publisher, pauses, reporter
@@ -108,39 +108,39 @@ class Control:
         self._is_flooded = False
 
     def observe(self, frame: Frame) -> None:
-        """Remember what a camera sees, for the next snapshot."""
+        """Keep a camera's newest frame for the next snapshot."""
         self._newest[frame.camera] = frame
 
     def receive(self, message: Message, *, at: float, when: datetime) -> None:
-        """Obey a command that came over MQTT and answer it there; anything else is not for us."""
+        """Execute a command received over MQTT and publish its result; ignore other messages."""
         if not message.topic.startswith(self._commands):
             return
         name = message.topic.rpartition("/")[2]
         was_flooded = self._is_flooded
         result = self._obey_at_a_rate(name, message.payload, retained=message.retain, at=at, when=when)
         if not (self._is_flooded and was_flooded):
-            # Of a flood the first is answered alone: the line is not to fill up.
+            # Only the first rejected command of a flood is answered, so that the link does not fill up.
             self._answer(message, result)
 
     def execute(self, name: str, payload: bytes, *, at: float, when: datetime) -> dict[str, Any]:
-        """Obey a command that came another way, under the same checks and the same rate, and give its result."""
+        """Execute a command from another channel, with the same checks and rate limit, and return its result."""
         return self._obey_at_a_rate(name, payload, retained=False, at=at, when=when).as_json()
 
     def _answer(self, message: Message, result: ResultMessage) -> None:
         """Publish the result of a command: on its result topic, and on the response topic that its sender names."""
         correlation = message.correlation_data[:LONGEST_CORRELATION_BYTES] if message.correlation_data else None
-        # A name that is no command's could name any topic.
+        # The name of an unknown command could inject any topic.
         if result.command in REQUESTS:
             topic = self._topics.result(result.command)
             self._publisher.publish(Publication(topic, result.payload(), correlation_data=correlation))
         if self._may_answer_on(message.response_topic):
-            # At QoS 0: a topic that the broker denies, which anybody may name, must not fill the log.
+            # At QoS 0: any sender may name a topic that the broker denies, and this must not fill the log.
             self._publisher.publish(
                 Publication(message.response_topic, result.payload(), qos=0, correlation_data=correlation)
             )
 
     def _may_answer_on(self, topic: str) -> bool:
-        """Whether a sender may choose this topic: below the configured prefix, and none on which a device speaks."""
+        """Whether a sender may choose this topic: below the configured prefix, and not a device's own topic."""
         mqtt, prefix = self._config.mqtt, self._config.mqtt.response_prefix
         if topic.startswith((f"{mqtt.topic_prefix}/", f"{mqtt.home_assistant.prefix}/")):
             return False
@@ -149,7 +149,7 @@ class Control:
         return not any(mark in topic for mark in "+#\0")
 
     def _obey_at_a_rate(self, name: str, payload: bytes, *, retained: bool, at: float, when: datetime) -> ResultMessage:
-        """Obey a command, unless there were too many; what was not done is logged, of a flood the first alone."""
+        """Execute a command within the rate limit; rejections are logged, only the first of a flood."""
         was_flooded, self._is_flooded = self._is_flooded, not self._keeps_to_the_rate(at)
         answer = TOO_MANY if self._is_flooded else self._obey(name, payload, retained=retained, at=at, when=when)
         state, reason, result = answer
@@ -220,7 +220,7 @@ class Control:
             raise CommandError(f"camera {camera} has given no picture within {NEWEST_SECONDS:.0f} s")
         picture_id = uuid7(when)
         if self._detector is None:
-            # Another than those of the workers, which are theirs alone.
+            # Not a worker's detector: each of those belongs to its thread.
             self._detector = self._open_detector()
         faces = [face.box for face in self._detector.detect(frame.image)]
         snapshot = self._disk.do(lambda: self._keep_snapshot(picture_id, frame, faces, at=at, when=when))
@@ -240,11 +240,11 @@ class Control:
     def _keep_snapshot(
         self, picture_id: str, frame: Frame, faces: list[Box], *, at: float, when: datetime
     ) -> tuple[Crop, bytes] | None:
-        """Keep a picture, and read it again: it may be encrypted."""
+        """Store a picture and read it back, because it may be encrypted."""
         kept = self._pictures.keep_frame(picture_id, frame, faces=faces)
         if kept is None:
             return None
-        # At once, for the number of commands is not limited.
+        # Immediately, because the number of commands is not limited.
         self._snapshots.sweep(at=at, now=when, waiting=frozenset())
         try:
             return kept, Path(kept.file).read_bytes()
@@ -252,7 +252,7 @@ class Control:
             raise CropError(f"{kept.file}: cannot be read again: {error.strerror}") from error
 
     def _publish_snapshot(self, picture_id: str, file: Path, picture: bytes) -> bool:
-        """Send the picture where pictures may leave the device at all."""
+        """Send the picture if pictures may leave the device."""
         if not self._config.mqtt.publish_crops:
             return False
         content_type = JPEG if file.suffix == ".jpg" else BYTES
@@ -265,11 +265,11 @@ class Control:
             self._reload()
         except AgentError as error:
             log.error("configuration rejected, keeping the old one: %s", in_one_line(error))  # noqa: TRY400  (the message says it all)
-            # What is wrong may quote a password in it: that stays on the device.
+            # The errors may quote a password, which stays on the device.
             raise CommandError("configuration rejected, keeping the old one: see the log for its errors") from None
 
     def _diagnose(self, *, at: float, when: datetime) -> DiagnosticsResult:
-        """Give everything that helps, and no secret: addresses of cameras lose user, password and query."""
+        """Return diagnostics without secrets: camera addresses lose user, password and query."""
         config = self._config.model_dump(mode="json")
         for camera in config["cameras"].values():
             camera["source"] = shown_source(camera["source"])

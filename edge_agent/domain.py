@@ -30,7 +30,7 @@ NO_FACE: Literal["no_face"] = "no_face"
 CLASSES: tuple[Class, ...] = (*LABELS, NO_FACE)
 
 CountedAs: TypeAlias = Label | Literal["undecided"]
-"""What a person counts as who has left."""
+"""How a person who has left is counted."""
 
 COUNTED_AS: tuple[CountedAs, ...] = (*LABELS, "undecided")
 
@@ -68,7 +68,7 @@ class Box:
 
     @property
     def shorter_side_px(self) -> float:
-        """What is meant by the size of a face."""
+        """The size of a face."""
         return min(self.width_px, self.height_px)
 
     @property
@@ -133,7 +133,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face that a detector saw; `score` 0..1 says how sure it is."""
+    """A detected face with its score, 0..1."""
 
     box: Box
     score: float
@@ -141,7 +141,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """The same person over time; `face` is what was seen of them in this very frame."""
+    """A person across frames; `face` is their detection in the current frame."""
 
     id: int
     camera: str
@@ -155,9 +155,8 @@ class Reading:
     """How one face wears its mask in one frame.
 
     `scores` holds one probability per label of the model and sums to 1; `score` is the one of `label`.
-    `quality` 0..1 says how much the face could show. `cutout` is the face with a margin, copied out of the
-    frame, so that the best reading of a track can be shown long after its frame is gone; `bystanders` are
-    the other faces in it, in its pixels.
+    `quality` 0..1 is the reliability of the face. `cutout` is the face with a margin, copied from the frame, so
+    that it remains available after the frame is released; `bystanders` are the other faces in it, in its pixels.
     """
 
     track: Track
@@ -174,10 +173,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """What a track's readings add up to.
+    """The result of a track's readings.
 
-    `llr` is a log-likelihood ratio (natural logarithm); positive speaks for a violation. `label`, `score`,
-    `readings` and `best`, the clearest of them, are those of the readings that speak for the decision.
+    `llr` is a log-likelihood ratio (natural logarithm); positive means a violation. `label`, `score`,
+    `readings` and `best`, the clearest of them, refer to the readings that support the decision.
     """
 
     track: Track
@@ -191,10 +190,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alert:
-    """What is published of a verdict, once.
+    """An alert, published once per violation.
 
-    `id` is a UUID version 7. `suppressed` counts the violations of this camera since its last alert that were over
-    before they could be alerted.
+    `id` is a UUID version 7. `suppressed` counts the violations of this camera since its last alert that ended
+    before an alert was allowed.
     """
 
     id: str
@@ -205,10 +204,10 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """An alert's violation is over: the person has left, or wears the mask by now.
+    """The end of an alert's violation: the person has left or now wears the mask.
 
-    `began_when` is the alert's `when`. The duration is measured and not the difference of two times of day: a clock may
-    be set in between.
+    `began_when` is the alert's `when`. The duration is measured with the monotonic clock, because the
+    system clock may be set in between.
     """
 
     alert_id: str
@@ -231,7 +230,7 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person who has left, for the counts: nothing that tells one person from another.
+    """A person who has left, for the counts, without identifying data.
 
     `changed`: a mask was put on or taken off in view; `counted_as` is then the violation.
     """
@@ -243,14 +242,14 @@ class Person:
 
 
 Sign: TypeAlias = Label | Literal["compliant", "undecided"]
-"""What a person at the door is shown: the label of their violation, or `compliant`."""
+"""The sign shown to a person at the door: the label of their violation, or `compliant`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
     """The person closest to the camera, for a screen or a lamp at the door.
 
-    `is_sure`: the sign is that of a verdict, of a person who has moved as no picture does.
+    `is_sure`: the sign is based on a verdict about a live person.
     """
 
     track: int
@@ -260,7 +259,7 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What one frame led to: who was seen, what was read of them, what is published, who has left, who is nearest."""
+    """The result of one frame: tracks, readings, alerts, resolutions, people who left, and the nearest person."""
 
     analysed: bool
     tracks: tuple[Track, ...]

@@ -2,7 +2,7 @@
 
 
 class AgentError(Exception):
-    """Something the agent says in one sentence: what, which file or key, and what to do next."""
+    """An error with a one-sentence message: the problem, the file or key, and what to do next."""
 
     exit_code = 70  # EX_SOFTWARE
 

@@ -14,7 +14,7 @@ _SECRET_IN_PATH = re.compile(r"(user(name)?|login|pass(word|wd)?|pwd|token|key)=
 
 
 def without_credentials(place: str) -> str:
-    """Give what follows the scheme of an address without user, password and query."""
+    """The part of an address after its scheme, without user, password and query."""
     # Up to the last @, for a password may itself hold an unescaped @ or /.
     _, credentials, place = place.rpartition("@")
     shown = re.split(r"[?#]", place, maxsplit=1)[0]
@@ -22,11 +22,11 @@ def without_credentials(place: str) -> str:
 
 
 def safe(text: str) -> str:
-    """Give the text on one line: what is no character to be seen is escaped, and addresses are without secrets.
+    """The text on one line, with non-printable characters escaped and secrets removed from addresses.
 
-    Line ends would forge lines of a log, escape sequences drive a terminal, and marks of direction make one name look
-    like another; surrogates are what is left of bytes that are no UTF-8. An address may stand where the name of a file
-    was wanted.
+    Newlines could forge log lines, escape sequences could control a terminal, and direction marks could make one name
+    look like another; surrogates represent bytes that are not UTF-8. An address may be given where a file name is
+    expected.
     """
     text = _ADDRESS.sub(lambda found: f"{found[1]}{without_credentials(found[2])}", text)
     if text.isprintable():
@@ -35,34 +35,34 @@ def safe(text: str) -> str:
 
 
 def safe_lines(text: str) -> str:
-    """The same for a text of several lines, of which all but the first are indented: none looks like a first one."""
+    """The same for a text of several lines; all but the first are indented, so that none can pose as a first line."""
     first, *others = [safe(line) for line in text.split("\n")]
     return "\n".join([first, *(line if line.startswith("  ") or not line else f"  {line}" for line in others)])
 
 
 class SafeArgumentParser(argparse.ArgumentParser):
-    """A command line, and its commands, whose mistakes are shown so: a shell may have put names of files into it."""
+    """An argument parser that escapes its error messages: a shell may have expanded file names into them."""
 
     def error(self, message: str) -> NoReturn:
-        """Show the mistake and end the program."""
+        """Print the error and exit."""
         super().error(safe_lines(message))
 
 
 class SafeFormatter(logging.Formatter):
-    """Every message is one line of characters that can be seen, whatever names are in it; a traceback is indented."""
+    """Formats every message as one printable line; tracebacks are indented."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
-        """Give the line."""
+        """Format the record as one line."""
         return safe(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  (logging's own name)
-        """Give the traceback, in which an error's own message may hold anything."""
+        """Format the traceback, which may contain untrusted text."""
         return "\n".join(f"  {safe(line)}" for line in super().formatException(ei).split("\n"))
 
 
 class SafeReportFormatter(SafeFormatter):
-    """The same for messages that are whole reports: their lines stay, so that names in them have to be safe before."""
+    """The same for multi-line reports: line breaks are kept, so names in them must already be escaped."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
-        """Give the lines."""
+        """Format the record, keeping its lines."""
         return "\n".join(map(safe, logging.Formatter.formatMessage(self, record).split("\n")))

@@ -1,6 +1,6 @@
 """Governor: limits the detection rate of a hot or overloaded machine.
 
-Fewer while it is hot, slowed down by its own firmware, or has no moment of rest; more again when that is over.
+The rate falls while the machine is hot, throttled by its firmware, or saturated, and rises again afterwards.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from edge_agent.vision.frame_rate import FrameRate
 
 CHECK_SECONDS = 10.0
-# A heat sink shows within half a minute what less work does to it.
+# The temperature responds to a lower load within half a minute.
 SLOWER_SECONDS = 30.0
-# Longer, so that a machine at its limit does not swing; and cooler by so much.
+# Longer, and with a temperature margin, so that a machine at its limit does not oscillate.
 FASTER_SECONDS = 120.0
 COOLED_CELSIUS = 5.0
-# Above this share of the time the frames that are analysed are whichever happen to be there.
+# Above this utilisation frames are dropped arbitrarily.
 OVERLOADED_FRACTION = 0.95
-# Twice the frames are twice the work; there has to be some room left then.
+# Doubling the rate doubles the load, and some headroom must remain.
 RELAXED_FRACTION = 0.4
 MOST_STEPS = 4
 
@@ -43,25 +43,25 @@ class Governor:
         least_per_second: float,
         at: float,
     ) -> None:
-        """`rates` are those of the cameras by name, none of which gets slower than `least_per_second`."""
+        """`rates` are the camera rates by name; none falls below `least_per_second`."""
         self._config, self._machine = config, machine
         self.rates, self._least_per_second = rates, least_per_second
         self._checked_at = self._changed_at = self._strained_at = at
         self._worked_seconds: dict[str, float] = defaultdict(float)
         self._steps = 0
         self.reason = ""
-        """Why the detection rate is reduced; empty while it is not."""
+        """Why the detection rate is reduced; empty if it is not."""
 
     def worked(self, camera: str, seconds: float) -> None:
-        """Count time that a frame of a camera has taken; each has a thread of its own."""
+        """Add the processing time of a camera's frame. Called by the camera's thread."""
         self._worked_seconds[camera] += seconds
 
     def govern(self, *, at: float) -> None:
-        """Look at the machine now and then, and change the rates by one step where that is due."""
+        """Check the machine periodically, and change the rates by one step if due."""
         elapsed_seconds = at - self._checked_at
         if not self._config.enabled or elapsed_seconds < CHECK_SECONDS:
             return
-        # The busiest: a camera that is analysed as often as can be is not helped by another that rests.
+        # The busiest camera: an idle one does not relieve a saturated one.
         busy_fraction = max(self._worked_seconds.values(), default=0.0) / elapsed_seconds
         self._checked_at = at
         self._worked_seconds.clear()
@@ -75,7 +75,7 @@ class Governor:
             self._go_to(self._steps - 1, self.reason, at=at)
 
     def _strain(self, state: HostState, busy_fraction: float) -> str:
-        """What the machine suffers from; empty where it is well. No figure, so that the words stay the same."""
+        """Why the machine is strained; empty if it is not. Contains no measured value, so that the text is stable."""
         if state.temperature_celsius is not None and state.temperature_celsius >= self._config.hot_celsius:
             return f"the processor was {self._config.hot_celsius:g} degrees Celsius or hotter"
         if state.throttling:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Outcome
 
-# A stage that had nothing to do takes a microsecond or two; it must not make the others look quick.
+# A stage without work takes a microsecond or two and must not distort the statistics.
 SKIPPED_SECONDS = 20e-6
 # Buckets from 10 microseconds up, each a tenth wider than the one before: no percentile is wrong by more than 5 %,
 # and the last of them holds everything beyond 100 seconds.
@@ -31,7 +31,7 @@ class Latency:
 
 
 class Health:
-    """What happened since the start. Owned by the agent's thread."""
+    """Counts and latencies since the start. Owned by the agent's thread."""
 
     def __init__(self, *, read_timeout_seconds: float) -> None:
         """Frames count as moving while the newest is no older than `read_timeout_seconds`."""
@@ -60,16 +60,16 @@ class Health:
             self._latencies["frame"].add(sum(outcome.stage_seconds.values()))
 
     def passed_over(self, camera: str, *, at: float) -> None:
-        """Notice a frame of a camera that is paused: it came, and that is all."""
+        """Record the arrival of a paused camera's frame."""
         self._last_frame_at[camera] = at
 
     def frames_move(self, camera: str, *, at: float) -> bool:
-        """Whether a frame of a camera went through the whole path not long ago."""
+        """Whether a camera's frame was processed recently."""
         return at - self._last_frame_at.get(camera, -math.inf) <= self._silence_seconds
 
     @property
     def has_begun(self) -> bool:
-        """Whether any frame has come yet."""
+        """Whether any frame has arrived yet."""
         return bool(self._last_frame_at)
 
     @property
@@ -78,16 +78,16 @@ class Health:
         return {stage: 1000 * seconds / self.frames for stage, seconds in self._stage_seconds.items()}
 
     def latencies(self) -> dict[str, Latency]:
-        """Give the percentiles of each stage that had work, and of the whole `frame`, since they were begun anew."""
+        """The percentiles of each stage that had work, and of the whole `frame`, since the last reset."""
         return {stage: histogram.latency() for stage, histogram in self._latencies.items() if histogram.count}
 
     def begin_latencies_anew(self) -> None:
-        """Forget how long things took, so that the next percentiles are about what comes."""
+        """Reset the latency statistics."""
         self._latencies.clear()
 
 
 class _Histogram:
-    """Any number of durations in the same little memory."""
+    """A histogram of durations with constant memory."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 STAGES = ("motion", "faces", "masks", "decision")
 STAGE_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""From a stage of a desktop to the detector of a Raspberry Pi that is hot."""
+"""From a fast stage on a desktop to the detector on a hot Raspberry Pi."""
 SKIPPED_SECONDS = 20e-6
-"""A stage that had nothing to do takes a microsecond or two; it must not make the others look quick."""
+"""A stage without work takes a microsecond or two and must not distort the statistics."""
 
 
 class CameraMetrics(BaseModel):
@@ -56,10 +56,10 @@ class _Camera:
 
 
 class Metrics:
-    """Counts frames as they pass. The thread of a camera counts its own, another reads: plain numbers, no lock."""
+    """Counts frames. Each camera's thread writes its own counters and others read them: plain numbers, no lock."""
 
     def __init__(self, cameras: Iterable[str]) -> None:
-        """Every camera is there from the start, with zeros, so that a rate can be made of them at once."""
+        """All cameras start with zero counters, so that rates can be computed immediately."""
         self._cameras = {camera: _Camera() for camera in cameras}
 
     def record(self, camera: str, outcome: Outcome) -> None:
@@ -78,7 +78,7 @@ class Metrics:
                 stage.total_seconds += seconds
 
     def cameras(self) -> dict[str, CameraMetrics]:
-        """Give the counters of each camera."""
+        """The counters of each camera."""
         return {
             name: CameraMetrics(
                 frames=camera.frames,
@@ -91,7 +91,7 @@ class Metrics:
         }
 
     def stages(self) -> dict[str, StageMetrics]:
-        """Give the histogram of each stage, over all cameras."""
+        """The histogram of each stage, over all cameras."""
         return {name: _together([camera.stages[name] for camera in self._cameras.values()]) for name in STAGES}
 
 

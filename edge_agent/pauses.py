@@ -24,29 +24,29 @@ log = logging.getLogger(__name__)
 
 
 class _Pause(BaseModel):
-    """When a pause ends, and how much of it was left when that was written. None: it lasts until it is ended."""
+    """End of a pause, and the remaining time when it was saved. None: until resumed."""
 
     until: datetime | None = None
     left_seconds: float | None = None
 
 
 class _Content(BaseModel):
-    """What the file holds."""
+    """Contents of the file."""
 
     paused: dict[str, _Pause] = {}
 
 
 class Pauses:
-    """Keeps them in a file, and goes on in memory where that cannot be written. Changed by one thread, read by any.
+    """Stores pauses in a file, or in memory if it cannot be written. Changed by one thread, read by any.
 
-    A disk that hangs is not waited for: what was changed last is written once it responds.
+    A hanging disk does not block: the latest state is written once the disk responds.
 
-    A pause is counted in monotonic seconds while the agent runs, so that a clock which is set does not end it. Over a
-    restart the clock has to be believed, but it makes no pause longer: many devices begin in 1970.
+    While the agent runs, a pause is measured with the monotonic clock, so that setting the clock does not end it.
+    Across a restart the system clock is used, but it never extends a pause: many devices start in 1970.
     """
 
     def __init__(self, file: Path, *, at: float, when: datetime) -> None:
-        """Read the file; one that is missing or damaged holds nothing."""
+        """Read the file; a missing or damaged file means no pauses."""
         self._file = file
         self._writer = NewestWriter(self._save)
         self._is_stuck = False
@@ -58,7 +58,7 @@ class Pauses:
                 self._paused_until[camera] = at + left_seconds
 
     def pause(self, cameras: Iterable[str], *, seconds: float | None, at: float, when: datetime) -> None:
-        """Pause cameras for so many seconds; None: until they are resumed."""
+        """Pause cameras for this many seconds; None: until they are resumed."""
         for camera in cameras:
             self._paused_until[camera] = math.inf if seconds is None else at + seconds
         self._write(at=at, when=when)

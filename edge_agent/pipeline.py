@@ -2,7 +2,7 @@
 
     frame -> rate, motion -> faces -> tracks -> readings -> verdicts -> alerts
 
-It decides and writes nothing: the recorder puts alerts on disk, and the publisher sends them.
+It performs no I/O: the recorder writes alerts to disk, and the publisher sends them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Pipeline:
         nearest: NearestPerson,
         margin_fraction: float,
     ) -> None:
-        """`margin_fraction` of the face is kept around it in the cutout of a reading."""
+        """`margin_fraction` is the margin around the face in the cutout of a reading, as a fraction of the face."""
         self.rate, self.motion, self.detector, self.tracker = rate, motion, detector, tracker
         self.classifier, self.sequential_test = classifier, sequential_test
         self.liveness, self.rules, self.people, self.nearest = liveness, rules, people, nearest
@@ -106,16 +106,16 @@ class Pipeline:
         return Outcome(False, (), (), (), (), resolved, {}, self.people.everybody_leaves(frame.taken_when))
 
     def everybody_leaves(self, when: datetime) -> tuple[Person, ...]:
-        """Who is in view at the end of a recording."""
+        """Count the people in view as having left, at the end of a recording."""
         return self.people.everybody_leaves(when)
 
     def _wants_reading(self, track: Track, at: float) -> bool:
-        # An alert waits no longer than it must for knowing whether it is a person.
+        # The liveness check must not delay an alert longer than necessary.
         waits = self.rules.is_to_alert(track) and self.liveness.is_unsure_of(track)
         return waits or self.sequential_test.wants_reading(track, at=at)
 
     def _read(self, frame: Frame, track: Track, tracks: Sequence[Track]) -> Reading | None:
-        """Read one face, and keep a copy of it: the frame is gone when the verdict falls. None where it is no face."""
+        """Classify one face and copy it, because the frame is released before the verdict. None if it is not a face."""
         face = track.face
         classified = self.classifier.classify(frame.image, face.box)
         if not classified.is_face:
@@ -139,7 +139,7 @@ class Pipeline:
 
 
 def _inside(cutout: Box, boxes: Iterable[Box]) -> tuple[Box, ...]:
-    """The parts of some boxes that show in a cutout, in pixels of that cutout."""
+    """The visible parts of boxes in a cutout, in its pixels."""
     left, top, right, bottom = cutout.as_ints()
     moved = (
         Box(box.x1 - left, box.y1 - top, box.x2 - left, box.y2 - top).clipped(
@@ -151,7 +151,7 @@ def _inside(cutout: Box, boxes: Iterable[Box]) -> tuple[Box, ...]:
 
 
 class _Stopwatch:
-    """What each stage took."""
+    """Duration of each stage."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

@@ -1,6 +1,6 @@
 """Status reporter: publishes the status at every change and telemetry periodically.
 
-And to Home Assistant, what it is, whenever that one asks.
+Also publishes Home Assistant discovery on request.
 """
 
 from __future__ import annotations
@@ -59,20 +59,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A person who watches sees a change of status within this; looking costs a millisecond.
+# Delay after which a status change is visible; a check costs a millisecond.
 CHECK_SECONDS = 1.0
-# Over so many looks a rate of frames is steady, and still that of now.
+# Number of checks over which the frame rate is averaged.
 LOOKS_OF_A_RATE = 6
-# Alerts dropped while no broker was connected stay in the status for so long.
+# Alerts dropped while no broker was connected stay in the status for this long.
 LOST_SECONDS = 600.0
-# Another device of the same name speaks at least when it connects, and the two throw each other out again and again.
+# A device of the same name publishes at least when it connects, and the two disconnect each other repeatedly.
 NAMESAKE_SECONDS = 600.0
-# Who left in the last second of an hour is counted before the hour is sent.
+# People who left in the last second of an hour are counted before the hour is sent.
 COUNTS_DELAY = timedelta(seconds=5)
 
 
 class StatusReporter:
-    """Looks at every part and says how it goes. Owned by the agent's thread."""
+    """Collects the state of all components and publishes it. Owned by the agent's thread."""
 
     def __init__(
         self,
@@ -92,9 +92,9 @@ class StatusReporter:
         removed_cameras: Sequence[str] = (),
         at: float,
     ) -> None:
-        """Take the parts to report on; `versions` names those of the software.
+        """`versions` are the software versions to report.
 
-        `removed_cameras` are of earlier configurations: Home Assistant forgets them.
+        `removed_cameras` are from earlier configurations; they are removed from Home Assistant.
         """
         self._config, self._device, self._boot_id = config, config.device.name, boot_id()
         self._cameras, self._publisher = cameras, publisher
@@ -124,7 +124,7 @@ class StatusReporter:
             publisher.publish(self._discovery())
 
     def receive(self, message: Message, *, at: float) -> None:
-        """Describe the device again to a Home Assistant that has just started; notice a device of the same name."""
+        """Republish discovery when Home Assistant starts; detect another device of the same name."""
         if message.topic == self._topics.status:
             self._look_for_namesake(message, at=at)
         elif self._config.mqtt.home_assistant.enabled and is_birth(self._config, message):
@@ -142,7 +142,7 @@ class StatusReporter:
         )
 
     def _look_for_namesake(self, message: Message, *, at: float) -> None:
-        """Whether a status of this name is said by another machine. What is retained may be from before a restart."""
+        """Whether another machine published a status under this name. A retained one may be from before a restart."""
         if message.retain:
             return
         try:
@@ -153,13 +153,13 @@ class StatusReporter:
         if not is_other:
             return
         if at - self._namesake_at > NAMESAKE_SECONDS:
-            log.warning("another device says a status as '%s'; give every device its own device.id", self._device)
+            log.warning("another device publishes a status as '%s'; give every device its own device.id", self._device)
         self._namesake_at = at
 
     def report(self, violations: Mapping[str, int], *, at: float, when: datetime) -> None:
-        """Say status and violations if they have changed, and telemetry if it is time.
+        """Publish status and violations if they have changed, and telemetry if it is due.
 
-        `violations` holds by camera how many people without a mask are there.
+        `violations` is the number of people without a mask, by camera.
         """
         if at - self._checked_at < CHECK_SECONDS:
             return
@@ -182,7 +182,7 @@ class StatusReporter:
 
     @property
     def has_fault(self) -> bool:
-        """Whether the last status holds an unrequested reason; a start is none."""
+        """Whether the last status has an unrequested reason; `starting` does not count."""
         reasons = self._said[0] if self._said is not None else ()
         return any(reason.code not in ("paused", "starting") for reason in reasons)
 
@@ -195,7 +195,7 @@ class StatusReporter:
                 self._publisher.publish(Publication(topic, message.payload(), retain=True))
 
     def _count_people(self, when: datetime) -> None:
-        """Have the counts of an hour sent when it is over, and at the start those of hours before."""
+        """Send the counts of each completed hour, and of earlier hours at startup."""
         hour = hour_of(when - COUNTS_DELAY)
         if hour == self._counted_hour:
             return
@@ -206,7 +206,7 @@ class StatusReporter:
         self._began_when = self._began_when or when
 
     def overview(self, *, at: float, when: datetime, is_watching: bool) -> dict[str, Any]:
-        """Give the whole state for the console: status, cameras, delivery and figures. No secret is in it.
+        """The whole state for the console: status, cameras, delivery and metrics, without secrets.
 
         `is_watching`: what the service manager's watchdog is sent. Rates are those of the last seconds.
         """
@@ -243,7 +243,7 @@ class StatusReporter:
         }
 
     def reasons(self, *, at: float) -> Iterator[Reason]:
-        """Say why the device does not do its job, or not all of it."""
+        """The reasons why the device is degraded."""
         for camera in self._paused(at=at):
             yield Reason(code="paused", text=f"camera {camera} is paused")
         yield from self._about_cameras(at=at)
@@ -252,7 +252,7 @@ class StatusReporter:
         yield from self._about_the_rollout()
 
     def figures(self, *, at: float, when: datetime) -> Figures:
-        """Give all figures; rates and latencies are those since telemetry was last sent."""
+        """All metrics; rates and latencies are measured since the last telemetry."""
         health, rates = self._health, self._governor.rates
         elapsed_seconds = max(at - self._reported_at, CHECK_SECONDS)
         people, people_today = self._store.people(), self._store.people_today(when=when)
@@ -305,13 +305,13 @@ class StatusReporter:
         )
 
     def _reached(self, name: str, elapsed_seconds: float, *, at: float) -> float | None:
-        """How many frames a second of a camera were analysed since telemetry was last sent; None while it is paused."""
+        """Frames of a camera analysed per second since the last telemetry; None while it is paused."""
         if self._pauses.is_paused(name, at=at):
             return None
         return (self._governor.rates[name].wanted - self._reported_wanted.get(name, 0)) / elapsed_seconds
 
     def _frames_per_second(self) -> dict[str, float]:
-        """How many frames of each camera were analysed lately."""
+        """Frames of each camera analysed per second, recently."""
         if len(self._taken) < 2:  # noqa: PLR2004  (a rate has a beginning and an end)
             return {}
         (began_at, before), (ended_at, after) = self._taken[0], self._taken[-1]
@@ -374,7 +374,7 @@ class StatusReporter:
             yield Reason(code="refused", text=f"the broker gets no more: {', '.join(link.left_out)}; see the log")
 
     def _lost_messages(self) -> int:
-        """Count what is missed; a figure that was dropped is not."""
+        """Count dropped messages that matter; dropped telemetry does not."""
         dropped = self._recorder.dropped()
         return sum(count for kind, count in dropped.items() if kind != "telemetry")
 
@@ -403,7 +403,7 @@ class StatusReporter:
             yield Reason(code="model_rejected", text=text)
 
     def _rollout(self) -> Rollout | None:
-        """How the roll-out goes; the file is a few hundred bytes, and mostly in memory."""
+        """The state of the roll-out; the file is a few hundred bytes, usually in the page cache."""
         return self._rollout_disk.get() if self._config.rollout.url else None
 
     def _about_the_machine(self) -> Iterator[Reason]:
@@ -424,7 +424,7 @@ class StatusReporter:
 
 
 def _takes_files(folder: Path) -> tuple[bool, bool]:
-    """Whether its disk has room for another file, and whether a folder, once it is there, lets us make one."""
+    """Whether the disk has free inodes, and whether an existing folder is writable."""
     try:
         is_open = not is_there(folder) or os.access(folder, os.W_OK | os.X_OK)
     except OSError:

@@ -341,7 +341,7 @@ def alone_in(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UnavailableError(
-                f"{folder}: another agent works there; stop it, or give this one a state_dir of its own"
+                f"{folder}: in use by another agent; stop that one, or set another state_dir"
             ) from error
         except OSError as error:
             log.error("%s: cannot be written: %s; see state_dir", folder, error.strerror)  # noqa: TRY400

@@ -150,7 +150,7 @@ class AgentClient:
     async def _ask(self, request: Request, *, seconds: float = ANSWER_SECONDS) -> list[bytes]:
         """Send a request and give the parts of its reply."""
         if len(self._waiting) >= MOST_WAITING:
-            raise UnansweredError("the agent has too much to answer; try again")
+            raise UnansweredError("the agent has too many requests; try again")
         number = str(next(self._numbers)).encode()
         reply: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = reply

@@ -96,14 +96,14 @@ def _print_summary(exported: Exported, options: argparse.Namespace) -> None:
     for label, count in sorted(exported.pictures.items()):
         print(f"{options.folder / label}: {count}")
     if exported.missing:
-        print(f"{exported.missing} alerts have no picture any more, or never had one", file=sys.stderr)
+        print(f"{exported.missing} alerts have no picture", file=sys.stderr)
     if exported.encrypted:
         print(
-            f"{exported.encrypted} pictures are encrypted, for the owners of the keys in crops.encrypt_for alone",
+            f"{exported.encrypted} pictures are encrypted for the owners of the keys in crops.encrypt_for",
             file=sys.stderr,
         )
     if not exported.pictures and not options.all:
-        print("no picture was reviewed: review some on the console's page of alerts, or give --all", file=sys.stderr)
+        print("no alert has been reviewed: review some on the console's Alerts page, or use --all", file=sys.stderr)
 
 
 def _device(name: str) -> str:

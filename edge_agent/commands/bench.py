@@ -133,7 +133,7 @@ def _print(config: Config, measured: _Measured) -> None:
     print(look_at_system().line)
     memory = f", {path.memory_bytes / MEGABYTE:.0f} MB of memory" if path.memory_bytes else ""
     print(
-        f"\nthe whole path on {measured.source}, as configured "
+        f"\nwhole pipeline on {measured.source}, as configured "
         f"(runtime: {config.runtime}, threads: {config.threads}):\n"
         f"{path.frames} frames at {path.frames_per_second} frames/s{memory}\n"
     )
@@ -141,13 +141,13 @@ def _print(config: Config, measured: _Measured) -> None:
     for stage, spread in path.stages_ms.items():
         print(f"{stage:<12} {spread.p50:>9.2f} {spread.p95:>8.2f}")
     if path.limit_share is not None:
-        print(f"\nthe models alone take {path.limit_share:.0%} of that time")
+        print(f"\nthe models alone account for {path.limit_share:.0%} of that time")
     print(
-        f"\n{together.cameras} cameras side by side: {together.frames_per_second} frames/s of all, "
-        f"{together.factor} times one camera alone\n"
-        f"edge-agent run is ready after {start.ready_seconds} s, {start.ready_cpu_seconds} s of them the processor's "
-        f"(edge-agent --version: {start.version_cpu_seconds} s), and holds "
-        f"{start.peak_memory_bytes / MEGABYTE:.0f} MB at most within {start.watched_seconds:.0f} s"
+        f"\n{together.cameras} parallel cameras: {together.frames_per_second} frames/s in total, "
+        f"{together.factor} times a single camera\n"
+        f"edge-agent run is ready after {start.ready_seconds} s, with {start.ready_cpu_seconds} s of CPU time "
+        f"(edge-agent --version: {start.version_cpu_seconds} s), and uses "
+        f"at most {start.peak_memory_bytes / MEGABYTE:.0f} MB of memory within {start.watched_seconds:.0f} s"
     )
     print("\nside by side    threads   faces ms   p95 ms   masks ms   p95 ms   frames/s with one face")
     for one in measured.candidates:
@@ -157,7 +157,7 @@ def _print(config: Config, measured: _Measured) -> None:
             f"{one.masks_ms.p50:>10.2f} {one.masks_ms.p95:>8.2f} {1000 / one.frame_ms:>10.1f}{mark}"
         )
     if machine.throttling:
-        print(f"\nthe processor was slowed down meanwhile: {', '.join(machine.throttling)}; see 'edge-agent doctor'")
+        print(f"\nthe processor was throttled: {', '.join(machine.throttling)}; see 'edge-agent doctor'")
     is_automatic = best.runtime == next(
         name for name in PREFERENCE if any(one.runtime == name for one in measured.candidates)
     )

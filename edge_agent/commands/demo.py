@@ -50,7 +50,7 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
             waiting = agent.store.count()
         health = agent.health
         print(
-            f"\n{health.frames} frames in {seconds:.1f} s, faces looked for in {health.analysed}, "
+            f"\n{health.frames} frames in {seconds:.1f} s, {health.analysed} analysed, "
             f"{health.readings} readings, {health.alerts} alerts raised, {subscriber.received} received over MQTT, "
             f"{waiting} waiting\ncrops: {config.crops_folder}"
         )
@@ -95,9 +95,9 @@ class _Broker:
             from amqtt.broker import Broker
         except ImportError as error:
             raise UnavailableError(
-                "the demo needs a broker: install maskwatch[demo], or name one with --set mqtt.host=..."
+                "the demo needs a broker: install maskwatch[demo], or set one with --set mqtt.host=..."
             ) from error
-        # amqtt reports every connection; here it is furniture.
+        # amqtt logs every connection, which is noise here.
         logging.getLogger("amqtt").setLevel(logging.ERROR)
         logging.getLogger("transitions").setLevel(logging.ERROR)
         with socket.socket() as free:

@@ -127,7 +127,7 @@ def _print_page(examination: Examination) -> None:
     for finding in examination.findings:
         _print_finding(finding, check_width)
     counts = _counts(examination.findings)
-    print(f"\n{counts['wrong']} wrong, {counts['warning']} to be warned of, {counts['ok']} in order")
+    print(f"\n{counts['wrong']} wrong, {counts['warning']} warnings, {counts['ok']} ok")
 
 
 def _print_finding(finding: Finding, check_width: int) -> None:

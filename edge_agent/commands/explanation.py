@@ -117,10 +117,10 @@ def _as_json(reading: Reading, verdict: Verdict, llr: float) -> dict[str, Any]:
 
 def _panel(number: int, story: _Story) -> Panel:
     last = story.read[-1][1] if story.read else None
-    said = f"{last.decision}, {last.label}" if last else "never read"
+    said = f"{last.decision}, {last.label}" if last else "never classified"
     return Panel(
         title=f"track {number}",
-        subtitle=f"{said}; seen in {story.seen} frames, read in {len(story.read)}",
+        subtitle=f"{said}; detected in {story.seen} frames, classified in {len(story.read)}",
         seen=(story.first_seen_seconds, story.last_seen_seconds),
         readings=tuple(
             (reading.taken_at, reading.label, reading.quality, verdict.llr, verdict.decision)

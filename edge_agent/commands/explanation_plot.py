@@ -85,7 +85,7 @@ def plot(panels: Sequence[Panel], *, title: str, violation_llr: float, compliant
     rest = f", the first {MOST_PANELS} of {len(panels)} tracks" if len(panels) > MOST_PANELS else ""
     sheet.write(f"{title}{rest}", (LEFT_PX, 22), size=0.6, colour=INK, weight=2)
     sheet.write(
-        "log-likelihood ratio, up: no mask or worn wrongly, down: mask; bars: readings, taller the clearer the face",
+        "log-likelihood ratio, up: no mask or worn incorrectly, down: mask; bars: readings, height: face quality",
         (LEFT_PX, 42),
         size=0.42,
         colour=FAINT,

@@ -50,7 +50,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show, print or throw away."""
+    """Show, print or purge messages."""
     config = configured(options)
     if options.purge:
         return _purge(config, options)
@@ -96,8 +96,8 @@ def _purge(config: Config, options: argparse.Namespace) -> int:
         if store.trouble:
             raise UnavailableError(store.trouble)
         found = ", ".join(f"{store.count(kind)} {kind}" for kind in options.purge)
-        if not options.yes and not _confirmed(f"throw away {found} from {config.store_file}?"):
-            print("nothing was thrown away; say yes, or give --yes", file=sys.stderr)
+        if not options.yes and not _confirmed(f"delete {found} from {config.store_file}?"):
+            print("nothing was deleted; answer y, or use --yes", file=sys.stderr)
             return NOT_CONFIRMED
         purged = store.purge(*options.purge)
     return _tell_purged(purged, as_json=options.json)
@@ -107,7 +107,7 @@ def _tell_purged(purged: int, *, as_json: bool) -> int:
     if as_json:
         print_json({"purged": purged})
     else:
-        print(f"{purged} messages were thrown away")
+        print(f"{purged} messages deleted")
     return 0
 
 

@@ -44,7 +44,7 @@ def rollout(options: argparse.Namespace) -> int:
     """Follow until SIGTERM or SIGINT."""
     config = configured(options)
     if not config.rollout.url:
-        raise ConfigError("rollout.url: not given, so that no model comes from elsewhere; docs/fleet.md describes it")
+        raise ConfigError("rollout.url: not set; see docs/fleet.md")
     asyncio.run(_follow(config))
     return 0
 

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         return run_demo(options, stop=life.wake)
     notifier = Notifier()
     config = configured(options)
-    # The configuration to go back to where the one that was read last does not work; none once it does.
+    # The previous configuration, to restore if the new one fails; None once the new one works.
     fallback: Config | None = None
     with Cameras() as followed:
         while True:
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
                 del agent
                 release_free_memory()
             except AgentError as error:
-                # A file that was read again but cannot be worked with must not end a watch that went well.
+                # A reloaded configuration that fails must not stop a running agent.
                 if fallback is None:
                     raise
                 log.error("new configuration failed, keeping the old one: %s", in_one_line(error))  # noqa: TRY400
@@ -96,13 +96,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _wait_for_disk(config: Config, life: _Life, notifier: Notifier) -> bool:
-    """Wait until the disks of the state and the crops respond; False where the end was asked for first."""
+    """Wait until the disks of state and crops respond; False if stopped first."""
     for folder in (config.state, config.crops_folder):
         disk: DiskThread[bool] = DiskThread(patience_seconds=DISK_SECONDS)
         look = partial(reach, folder)
         if disk.ask(look):
             continue
-        log.error("%s: the disk is not responding; watching begins once it does: see state_dir", folder)
+        log.error("%s: the disk is not responding; detection starts once it responds: see state_dir", folder)
         while not disk.ask(look):
             notifier.status(f"waiting for the disk of {folder}")
             notifier.alive()
@@ -113,7 +113,7 @@ def _wait_for_disk(config: Config, life: _Life, notifier: Notifier) -> bool:
 
 
 def _ask_for_reload(options: argparse.Namespace, life: _Life) -> None:
-    """Do on a command what SIGHUP does, once it is sure that the configuration can be read.
+    """Reload on a command, as SIGHUP does, after checking the configuration.
 
     Raises:
         ConfigError: it has mistakes.
@@ -123,7 +123,7 @@ def _ask_for_reload(options: argparse.Namespace, life: _Life) -> None:
 
 
 def _look_into(camera: CameraConfig) -> None:
-    """Refuse a recording or folder that cannot be read: unlike a camera, it will not come back.
+    """Refuse an unreadable recording or folder: unlike a camera, it will not become available later.
 
     Raises:
         CameraError: it is not there or cannot be read.
@@ -153,9 +153,9 @@ def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Not
 
 
 class _Life:
-    """What the signals ask for. `wake` is set for each; the handlers only set flags.
+    """Requests made by signals. `wake` is set for each; the handlers only set flags.
 
-    A reload begins RELOAD_SECONDS after the one before at the soonest, however many are requested.
+    Reloads are at least RELOAD_SECONDS apart, however many are requested.
     """
 
     def __init__(self) -> None:
@@ -169,7 +169,7 @@ class _Life:
         signal.signal(signal.SIGALRM, self._reload)
 
     def ask_for_reload(self) -> None:
-        """Do what SIGHUP does."""
+        """Request a reload, as SIGHUP does."""
         self._reload()
 
     def takes_reload(self) -> bool:

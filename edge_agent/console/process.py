@@ -37,7 +37,7 @@ async def serve(
 
     Raises:
         ConfigError: the password, the token or the certificate cannot be used.
-        UnavailableError: the address cannot be listened at.
+        UnavailableError: the address is not available.
     """
     settings = config.console
     secrets = read_secrets(config)

@@ -86,7 +86,7 @@ class Server:
         `listening` is called once the address can be reached.
 
         Raises:
-            UnavailableError: the address cannot be listened at.
+            UnavailableError: the address is not available.
         """
         host, port = self._config.host, self._config.port
         try:

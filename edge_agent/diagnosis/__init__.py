@@ -1,1 +1,1 @@
-"""The diagnosis: what is wrong with this device, and what fixes it?"""
+"""Diagnosis of the device: checks, findings and fixes."""

@@ -44,23 +44,21 @@ TOLD_BY_THE_AGENT = ("refused", "duplicate_device")
 
 
 def look_at_broker(config: Config) -> str | Finding:
-    """Try at the broker what the agent does there.
+    """Try everything that the agent does at the broker.
 
     Raises:
         ConfigError: the password or a certificate cannot be read.
-        UnavailableError: no broker, it refuses the connection, or something that the agent does there.
+        UnavailableError: there is no broker, or it refuses the connection or an operation of the agent.
     """
     mqtt, device = config.mqtt, config.device.name
     at_work = is_at_work(config.state)
     if mqtt.cert_file is not None and at_work:
-        # A broker that names clients by their certificate would end the agent's connection for this one.
-        return (
-            "not tried, for an agent is connected by this certificate; 'systemctl status edge-agent' tells how it does"
-        )
+        # A broker that identifies clients by certificate would close the agent's connection.
+        return "not tested, because an agent is connected with this certificate; see 'systemctl status edge-agent'"
     own_id = mqtt.client_id or f"maskwatch-{device}"
-    # Where the lock cannot be looked at, an agent may be at work.
+    # If the lock cannot be read, an agent may be running.
     is_seen = os.access(config.state, os.X_OK) or not os.access(config.state, os.F_OK)
-    # With the agent's own client id the broker would throw the agent out; one that is configured may be the only one.
+    # The agent's client id would disconnect a running agent; a configured id may be the only one allowed.
     first_id = own_id if mqtt.client_id and is_seen and not at_work else f"{own_id}-check-{secrets.token_hex(4)}"
     topics = Topics(mqtt.topic_prefix, device)
     with _Visit(mqtt, client_id=first_id) as visit:
@@ -68,7 +66,7 @@ def look_at_broker(config: Config) -> str | Finding:
         troubles = _said_in(status)
         if at_work or not is_seen or status.get("state", "offline") != "offline":
             troubles += _try_topics(visit, config, topics)
-            return _concluded(visit, troubles, "; an agent is connected, and its status and will are left alone")
+            return _concluded(visit, troubles, "; an agent is connected, so its status and will were not tested")
     with _Visit(mqtt, client_id=own_id, device=device) as visit:
         goodbye = status_publication(topics, stopped(device, boot_id=boot_id(), when=datetime.now(timezone.utc)))
         troubles += visit.publish(goodbye)
@@ -80,10 +78,10 @@ def look_at_broker(config: Config) -> str | Finding:
 
 
 class _Visit:
-    """A connection that is opened again where the broker hangs up. Use it as a context manager."""
+    """A connection that is reopened if the broker closes it. Use it as a context manager."""
 
     def __init__(self, mqtt: MqttConfig, *, client_id: str, device: str = "") -> None:
-        """With a `device` as the agent connects: with a will, and the status `offline` at the end."""
+        """With a `device`, connect as the agent does: with a will, and the status `offline` at the end."""
         self._mqtt, self._client_id, self._device = mqtt, client_id, device
         self._connection = self._open()
         self.address, self.protocol = self._connection.address, self._connection.protocol
@@ -99,7 +97,7 @@ class _Visit:
         return self._connection.limits
 
     def publish(self, publication: Publication) -> list[str]:
-        """Publish, and say what the broker has against it: nothing, or one sentence."""
+        """Publish, and return the broker's objection: nothing, or one sentence."""
         connection = self._open_again()
         number = connection.publish(publication)
         deadline = time.monotonic() + CONNECT_SECONDS
@@ -110,20 +108,20 @@ class _Visit:
                         return [f"it refuses {publication.topic} ({event.refusal})"] if event.refusal else []
         except UnavailableError:
             retained = ", retained" if publication.retain else ""
-            return [f"it hangs up on {publication.topic}{retained}"]
+            return [f"it closes the connection on {publication.topic}{retained}"]
         return [f"it does not acknowledge {publication.topic}"]
 
     def subscribe(self, topic: str) -> list[str]:
-        """Subscribe, and say what the broker has against it: nothing, or one sentence."""
+        """Subscribe, and return the broker's objection: nothing, or one sentence."""
         connection = self._open_again()
         try:
             connection.subscribe(topic)
         except UnavailableError as error:
-            return [f"it hangs up on the subscription of {topic}" if connection.is_lost else str(error)]
+            return [f"it closes the connection on the subscription of {topic}" if connection.is_lost else str(error)]
         return []
 
     def received(self, topic: str, *, seconds: float) -> bytes:
-        """What arrives on a topic within so long; empty: nothing."""
+        """The payload that arrives on a topic within this time; empty: none."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for event in self._connection.turn(deadline - time.monotonic()):
@@ -142,7 +140,7 @@ class _Visit:
 
 
 def _own_status(visit: _Visit, topics: Topics) -> dict[str, Any]:
-    """What the broker keeps as status of the device; empty: nothing, or nothing that may be read."""
+    """The retained status of the device at the broker; empty if there is none or it may not be read."""
     if visit.subscribe(topics.status):
         return {}
     try:
@@ -153,14 +151,14 @@ def _own_status(visit: _Visit, topics: Topics) -> dict[str, Any]:
 
 
 def _said_in(status: dict[str, Any]) -> list[str]:
-    """What the status says of the device's name and of the broker."""
+    """What the status reports about the device's name and the broker."""
     if status.get("state", "offline") == "offline":
         return []
     other = status.get("boot_id", boot_id())
     if other != boot_id():
         return [
-            f"another device says '{status['state']}' under the name '{status.get('device')}' (boot_id {other}); give "
-            "every device its own device.id, and copies of an SD card their own host name"
+            f"another device reports '{status['state']}' under the name '{status.get('device')}' (boot_id {other}); "
+            "give every device its own device.id, and cloned SD cards their own host name"
         ]
     reasons = [reason for reason in status.get("reasons", ()) if isinstance(reason, dict)]
     return [f"the agent reports: {one.get('text')}" for one in reasons if one.get("code") in TOLD_BY_THE_AGENT]
@@ -170,14 +168,14 @@ def _try_topics(visit: _Visit, config: Config, topics: Topics) -> list[str]:
     troubles = []
     for publication in _publications(config, topics):
         troubles += visit.publish(publication)
-    # Its own status the agent reads where it may.
+    # The agent reads its own status if it may.
     for topic in sorted({*subscribed_topics(config)} - {topics.status}):
         troubles += visit.subscribe(topic)
     return troubles
 
 
 def _publications(config: Config, topics: Topics) -> Iterator[Publication]:
-    """What the agent publishes beside its status: discovery as it is, a probe on every other topic."""
+    """Test messages for everything but the status: discovery unchanged, a probe on every other topic."""
     mqtt, when = config.mqtt, datetime.now(timezone.utc)
     if mqtt.home_assistant.enabled:
         has_temperature = HostStats(config.state).look().temperature_celsius is not None
@@ -201,22 +199,22 @@ def _publications(config: Config, topics: Topics) -> Iterator[Publication]:
 
 
 def _concluded(visit: _Visit, troubles: list[str], addition: str) -> str | Finding:
-    """One sentence about a broker that lets the agent do its work, or all that it has against it.
+    """One sentence about a broker that permits everything, or all its objections.
 
     Raises:
-        UnavailableError: the agent cannot do all that it is configured to.
+        UnavailableError: the broker refuses something that the configuration requires.
     """
     answers = f"{visit.address} answers ({visit.protocol})"
     if troubles:
         raise UnavailableError(
-            f"{answers}, but " + "; ".join(troubles) + "; give this device access, or turn off what it does not need"
+            f"{answers}, but " + "; ".join(troubles) + "; grant this device access, or disable what it does not need"
         )
     lacks = []
     if not visit.limits.retain:
-        lacks.append("keeps no retained messages: who subscribes later learns no status before it changes")
+        lacks.append("does not retain messages: later subscribers get no status until it changes")
     if not visit.limits.qos:
-        lacks.append("has QoS 0 alone: an alert that it loses is lost")
+        lacks.append("supports only QoS 0: alerts may be lost")
     if lacks:
         return Finding("broker", "warning", f"{answers}, but {'; '.join(lacks)}{addition}", "use another broker")
-    silent = "" if visit.protocol == MQTT_5 else "; MQTT 3.1.1 does not tell what its access list denies"
-    return f"{answers} and takes all that the agent does{silent}{addition}"
+    silent = "" if visit.protocol == MQTT_5 else "; MQTT 3.1.1 does not report what its access list denies"
+    return f"{answers} and accepts everything that the agent does{silent}{addition}"

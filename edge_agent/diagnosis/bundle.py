@@ -1,7 +1,7 @@
 """Support bundle: diagnostic files that are safe to share.
 
-Configuration, versions, findings, figures and the last lines of the journal; no picture, no password, and no address
-with credentials in it.
+Configuration, versions, findings, metrics and the last lines of the journal; no pictures, passwords or addresses
+with credentials.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
 
 FOLDER = "maskwatch-support"
 JOURNAL_LINES = 1000
-README = """What `edge-agent doctor --bundle` gathered on this device:
+README = """Files collected by `edge-agent doctor --bundle` on this device:
 
-doctor.json    what was found, the worst first
+doctor.json    findings by severity
 system.json    board, operating system and versions
-config.yaml    the configuration in force, all keys; users, passwords and queries of addresses are left out
+config.yaml    the effective configuration, all keys; users, passwords and queries are removed from addresses
 machine.json   temperature, throttling, memory, disk
-outbox.json    how many messages wait, and the newest telemetry among them
-history.json   how many alerts are known; not what they are
-journal.txt    the last lines of the service's log, without secrets; empty where they could not be read
+outbox.json    number of pending messages, and the newest telemetry among them
+history.json   number of alerts in the history, without their content
+journal.txt    the last lines of the service's log, without secrets; empty if not readable
 
-No picture and no password is in it. Read it before you send it.
+It contains no pictures or passwords. Review it before you send it.
 """
 
 
@@ -60,8 +60,8 @@ def write_bundle(
 ) -> None:
     """Write the bundle, complete or not at all, readable for its owner alone.
 
-    `config` is None where it could not be read: what is wrong with it may quote a password, so that then only the lines
-    and keys of its mistakes are reported, and no journal.
+    `config` is None if it could not be read. Its errors may quote a password, so only their lines and keys are
+    reported, and no journal.
 
     Raises:
         UnavailableError: the file cannot be written.
@@ -124,7 +124,7 @@ def _history(config: Config) -> dict[str, Any]:
 
 
 def _places_of(message: str) -> str:
-    """Of the mistakes in a configuration, their lines and keys."""
+    """Lines and keys of the errors in a configuration."""
     places = re.findall(r"^ +(line \d+ +[\w.\[\]-]+:|--set )", message, re.MULTILINE)
     return "\n".join([message.splitlines()[0].partition(": ")[0], *places]) if message else ""
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config
     from edge_agent.domain import Image
 
-# Movement shows within a second; the doctor spends no more on each camera.
+# Long enough to see movement; the doctor spends no more on each camera.
 LOOK_SECONDS = 1.0
-# Sensors need some pictures to find their exposure; of a recording so many are enough.
+# Sensors need some frames to adjust their exposure; a recording needs no more.
 MOST_PICTURES = 30
 
 
 def look_at_camera(config: Config, name: str) -> Finding:
-    """Open a camera for a second and say what is in its picture; a warning where that is nothing.
+    """Open a camera for a second and describe its picture; a warning if nothing is visible.
 
     Raises:
         CameraError: it cannot be opened, or gives no picture.
@@ -39,11 +39,11 @@ def look_at_camera(config: Config, name: str) -> Finding:
     check, shown = f"camera {name}", shown_source(camera.source)
     if camera.source.startswith("/dev/") and is_at_work(config.state):
         # A V4L2 device gives its pictures to one program at a time.
-        told = "not opened, for an agent is at work; 'systemctl status edge-agent' tells how its cameras do"
+        told = "not opened, because an agent is running; see 'systemctl status edge-agent'"
         return Finding(check, "ok", f"{shown}: {told}")
     images = _pictures(config, name)
     if not images:
-        raise CameraError(f"{shown}: opens, but holds no picture")
+        raise CameraError(f"{shown}: opens, but contains no picture")
     image = images[-1]
     levels = contrast_levels(image)
     faces = len(open_detector(config.faces, runtime=config.runtime, threads=config.threads).detect(image))
@@ -52,9 +52,7 @@ def look_at_camera(config: Config, name: str) -> Finding:
         f"{'moving' if _moves(config, images) else 'still'}, {faces or 'no'} {'face' if faces == 1 else 'faces'}"
     )
     if levels < NOTHING_LEVELS:
-        return Finding(
-            check, "warning", f"{digest}: nothing can be seen", "take the cover off the lens, or light the room"
-        )
+        return Finding(check, "warning", f"{digest}: nothing is visible", "uncover the lens, or light the room")
     return Finding(check, "ok", digest)
 
 

@@ -25,7 +25,7 @@ ANSWER_SECONDS = 5.0
 
 
 def look_at_certificates(config: Config, *, now: datetime) -> Iterator[Finding]:
-    """Judge the files of the configuration, and the certificate that the broker shows."""
+    """Check the configured certificate files, and the certificate that the broker presents."""
     mqtt, console = config.mqtt, config.console
     if console.cert_file is not None:
         yield _judge_file("console.cert_file", console.cert_file, now=now)
@@ -43,7 +43,7 @@ def look_at_certificates(config: Config, *, now: datetime) -> Iterator[Finding]:
 
 
 def expiry(content: bytes) -> datetime:
-    """Until when the first certificate in a PEM file is good.
+    """Expiry of the first certificate in a PEM file.
 
     Raises:
         ValueError: it holds no certificate.
@@ -51,7 +51,7 @@ def expiry(content: bytes) -> datetime:
     try:
         return load_pem_x509_certificate(content).not_valid_after_utc
     except ValueError as error:
-        raise ValueError("holds no certificate in PEM, or a damaged one") from error
+        raise ValueError("contains no PEM certificate, or a damaged one") from error
 
 
 def _judge_file(check: str, file: Path, *, now: datetime) -> Finding:
@@ -69,15 +69,15 @@ def _judge_file(check: str, file: Path, *, now: datetime) -> Finding:
 def _judge(check: str, name: str, until: datetime, *, now: datetime, fix: str) -> Finding:
     day = f"{until:%Y-%m-%d}"
     if until <= now:
-        message = f"{name}: expired on {day}; have it renewed by its authority, or set the clock if that is wrong"
+        message = f"{name}: expired on {day}; renew it, or set the clock if that is wrong"
         return Finding(check, "wrong", message, fix, ConfigError.exit_code)
     severity: Severity = "warning" if until - now < SOON else "ok"
-    left = f"; {(until - now).days} days are left: have it renewed" if severity == "warning" else ""
-    return Finding(check, severity, f"{name}: good until {day}{left}", fix if left else "")
+    left = f"; {(until - now).days} days are left: renew it" if severity == "warning" else ""
+    return Finding(check, severity, f"{name}: valid until {day}{left}", fix if left else "")
 
 
 def _shown_until(mqtt: MqttConfig) -> datetime | None:
-    """Ask the broker; None where no connection comes about, of which the check of the broker tells."""
+    """Ask the broker; None without a connection, which the broker check reports."""
     try:
         with (
             socket.create_connection((mqtt.host, mqtt.port), timeout=ANSWER_SECONDS) as connected,

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 
 def checks_of(config: Config) -> list[tuple[str, Callable[[], str | Finding]]]:
-    """Give the name of each part and its check, which returns a sentence or raises an AgentError.
+    """The name of each component and its check, which returns a sentence or raises an AgentError.
 
-    A part that can work and still be no use, such as a camera in the dark, gives a Finding.
+    A component that works but is of no use, such as a camera in the dark, returns a Finding.
     """
     return [
         ("masks", lambda: _masks(config)),
@@ -65,7 +65,7 @@ def _masks(config: Config) -> str:
 
 
 def _runtime(config: Config) -> str:
-    """Which runtime is used, and why not another."""
+    """The runtime in use, and why the others are not used."""
     probes = probe_runtimes(model_bytes(config.mask_model))
     classifier = open_mask_classifier(config)
     reasons = [f"{probe.runtime} {probe.version or 'none'} {probe.failure or 'works'}" for probe in probes]
@@ -82,20 +82,20 @@ def _faces(config: Config) -> str:
 
 def _outbox(config: Config) -> str:
     contents = look_into(config.store_file)
-    return f"{config.store_file}: {contents.messages} messages wait; {_writable(config.state)}"
+    return f"{config.store_file}: {contents.messages} pending messages; {_writable(config.state)}"
 
 
 def _crops(config: Config) -> str:
     kept = config.crops
     if kept.picture == "none":
-        return "no picture is kept (crops.picture: none)"
+        return "no pictures are stored (crops.picture: none)"
     open_encryption(kept.encrypt_for)
     owners = f", for {len(kept.encrypt_for)} public keys alone" if kept.encrypt_for else ""
     return f"{config.crops_folder}: {_writable(config.crops_folder)}{owners}"
 
 
 def _writable(folder: Path) -> str:
-    """Say whether the agent can write to a folder, without writing there: what root made would shut its owner out.
+    """Check whether the agent can write to a folder, without writing: files created by root would lock its owner out.
 
     Raises:
         UnavailableError: it cannot be written.
@@ -106,10 +106,10 @@ def _writable(folder: Path) -> str:
         if not above.is_dir():
             raise UnavailableError(f"{folder}: Not a directory: {above} is in its place")
         if not os.access(above, os.W_OK | os.X_OK):
-            raise UnavailableError(f"{folder}: cannot be made: Permission denied in {above}")
-        return "not there yet; the agent makes it"
+            raise UnavailableError(f"{folder}: cannot be created: Permission denied in {above}")
+        return "does not exist yet; the agent creates it"
     if not folder.is_dir():
-        raise UnavailableError(f"{folder}: File exists, and is no folder")
+        raise UnavailableError(f"{folder}: File exists, and is not a folder")
     if os.geteuid() == 0:
         return _writable_for_owner(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -118,15 +118,15 @@ def _writable(folder: Path) -> str:
 
 
 def _writable_for_owner(folder: Path) -> str:
-    """What root, who may write anywhere, sees of a folder: whether the state's owner is also its owner."""
+    """The check for root, who can write anywhere: whether the folder belongs to the owner of the state."""
     owner, keeper = folder.stat().st_uid, folder.parent.stat().st_uid
     if owner == 0 and keeper != 0:
         raise UnavailableError(f"{folder}: belongs to root, so that the agent cannot write there")
     if not os.access(folder, os.W_OK):
         raise UnavailableError(f"{folder}: cannot be written: the disk is read-only")
-    return "can be written" if owner == 0 else "not tried to write, for it is another user's"
+    return "can be written" if owner == 0 else "write access not tested: it belongs to another user"
 
 
 def _history(config: Config) -> str:
     with closing(AlertHistory(config.store_file, only_reads=True)) as history:
-        return f"{config.store_file}: {history.count()} alerts are known"
+        return f"{config.store_file}: {history.count()} alerts"

@@ -23,11 +23,11 @@ EXTRA = ("fastapi", "jinja2", "prometheus_client", "python_multipart", "uvicorn"
 
 
 def look_at_console(config: Config) -> str:
-    """Say where it is, or would be, and who may come in.
+    """Describe where the console is or would be served, and who has access.
 
     Raises:
         ConfigError: a password, token or certificate cannot be used.
-        UnavailableError: the address cannot be listened at.
+        UnavailableError: the address is not available.
     """
     console = config.console
     missing = [name for name in EXTRA if find_spec(name) is None]
@@ -43,8 +43,8 @@ def look_at_console(config: Config) -> str:
 
 
 def _is_served(console: ConsoleConfig, scheme: str) -> bool:
-    """Whether a console of ours answers there already."""
-    # The page is not trusted: it only tells the console from another program.
+    """Whether the console already answers there."""
+    # The response is untrusted; it only distinguishes the console from other programs.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     line = (
@@ -78,13 +78,12 @@ def _try_to_listen(console: ConsoleConfig) -> None:
         found = socket.getaddrinfo(console.host, console.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, place = found[0]
         with socket.socket(family, kind, protocol) as tried:
-            # As a server does: what a finished connection left there is no hindrance.
+            # As servers do, so that a closed connection in TIME_WAIT does not block the port.
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind(place)
     except OSError as error:
         raise UnavailableError(
-            f"{address}: cannot be listened at: {error.strerror or error}; choose an address of this machine and a "
-            "port that no other program has"
+            f"{address}: cannot listen: {error.strerror or error}; choose an address of this machine and a free port"
         ) from error
 
 

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 # Models, OpenCV and the pictures of two cameras; measured at 150 MB with one.
 WANTED_MEMORY_BYTES = 200_000_000
-# Where the outbox is so full, it will soon have to drop something.
+# Above this share the outbox will soon drop messages.
 NEARLY_FULL_FRACTION = 0.8
 MEGABYTE = 1_000_000
 
 
 def look_at_device(config: Config, system: System, machine: HostState) -> Iterator[Finding]:
-    """Judge what the machine said about itself."""
+    """Check the state of the machine."""
     yield _threads(config.threads, system.cores)
     yield from _packages(config, system.packages)
     yield from _memory(machine)
@@ -47,7 +47,7 @@ def _threads(threads: int, cores: int) -> Finding:
 
 
 def _packages(config: Config, packages: Mapping[str, str]) -> Iterator[Finding]:
-    """Judge combinations that install without a word and then fail."""
+    """Check package combinations that install without an error and then fail."""
     pip = f"{sys.executable} -m pip"
     numpy = packages.get("numpy", "")
     if "tflite-runtime" in packages and int(numpy.partition(".")[0] or 0) > 1:
@@ -62,7 +62,7 @@ def _packages(config: Config, packages: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(
             "packages",
             "warning",
-            f"{' and '.join(others)} and opencv-python-headless write into the same folder: which one runs is chance",
+            f"{' and '.join(others)} and opencv-python-headless overwrite each other: which one runs is undefined",
             f"{pip} uninstall {' '.join(others)} opencv-python-headless && {pip} install opencv-python-headless",
         )
 
@@ -73,7 +73,7 @@ def _memory(machine: HostState) -> Iterator[Finding]:
         return
     free = f"{free_bytes / MEGABYTE:.0f} MB"
     if free_bytes < WANTED_MEMORY_BYTES:
-        message = f"{free} are available and the agent wants {WANTED_MEMORY_BYTES / MEGABYTE:.0f}"
+        message = f"{free} are available; the agent needs {WANTED_MEMORY_BYTES / MEGABYTE:.0f}"
         yield Finding("memory", "warning", message, "ps -eo rss,args --sort=-rss | head")
     else:
         yield Finding("memory", "ok", f"{free} are available")
@@ -82,17 +82,17 @@ def _memory(machine: HostState) -> Iterator[Finding]:
 def _disk(config: Config, machine: HostState) -> Iterator[Finding]:
     free_bytes, floor_bytes = machine.disk_free_bytes, config.crops.keep_free_bytes
     if free_bytes is None:
-        # The folder is made by the agent; the check of the outbox says where it cannot.
+        # The agent creates the folder; the outbox check reports if it cannot.
         return
     free = f"{config.state}: {free_bytes / MEGABYTE:.0f} MB are free"
     if free_bytes < floor_bytes:
-        message = f"{free}, less than crops.keep_free_bytes ({floor_bytes / MEGABYTE:.0f} MB): no crop is kept"
+        message = f"{free}, less than crops.keep_free_bytes ({floor_bytes / MEGABYTE:.0f} MB): crops are not stored"
         yield Finding("disk", "wrong", message, "sudo journalctl --vacuum-size=50M && sudo apt-get clean")
     elif free_bytes < 2 * floor_bytes:
         yield Finding(
             "disk",
             "warning",
-            f"{free}; below {floor_bytes / MEGABYTE:.0f} MB no crop is kept",
+            f"{free}; below {floor_bytes / MEGABYTE:.0f} MB crops are not stored",
             "sudo journalctl --vacuum-size=50M && sudo apt-get clean",
         )
     else:
@@ -118,8 +118,8 @@ def _heat(machine: HostState, *, hot_celsius: float) -> Iterator[Finding]:
         yield Finding(
             "heat",
             "warning",
-            f"{celsius} degrees Celsius: the processor slows down from about {hot_celsius:g} on",
-            "give it a heat sink or a fan, or lower cameras.*.detect_fps",
+            f"{celsius} degrees Celsius: the processor throttles at about {hot_celsius:g}",
+            "add a heat sink or a fan, or lower cameras.*.detect_fps",
         )
     else:
         yield Finding("heat", "ok", f"{celsius} degrees Celsius")
@@ -135,7 +135,7 @@ def _power(machine: HostState) -> Iterator[Finding]:
         "power",
         "wrong" if is_power and now else "warning",
         f"the board reports {', '.join(flags).replace('_', ' ')} {when}",
-        "use the power supply made for this board, and a short cable" if is_power else "give it a heat sink or a fan",
+        "use the board's official power supply and a short cable" if is_power else "add a heat sink or a fan",
     )
 
 
@@ -143,14 +143,14 @@ def _outbox(config: Config) -> Iterator[Finding]:
     try:
         contents = look_into(config.store_file)
     except (OSError, UnavailableError):
-        # Said by the check of the outbox itself.
+        # Reported by the outbox check.
         return
     most, most_bytes = config.outbox.max_messages, config.outbox.max_bytes
     if contents.messages > NEARLY_FULL_FRACTION * most or contents.size_bytes > NEARLY_FULL_FRACTION * most_bytes:
         yield Finding(
             "backlog",
             "warning",
-            f"{contents.messages} messages wait since {contents.oldest}; at {most} the oldest are dropped",
+            f"{contents.messages} messages are pending since {contents.oldest}; at {most} the oldest are dropped",
             "edge-agent outbox",
         )
     lost = {kind: count for kind, count in contents.dropped.items() if count and kind != "telemetry"}
@@ -174,6 +174,6 @@ def _set_aside(file: Path) -> Iterator[Finding]:
         yield Finding(
             "set aside",
             "warning",
-            f"the alert store was damaged {len(files)} times, and a new one was begun; a failing SD card does that",
+            f"the alert store was damaged and recreated {len(files)} times, possibly by a failing SD card",
             f"sudo dmesg --level=err,warn | grep -i mmc; rm {' '.join(map(str, files))}",
         )

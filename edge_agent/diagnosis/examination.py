@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PROGRAMS = {
     "rpicam": "rpicam-hello --list-cameras",
     "picamera2": "rpicam-hello --list-cameras",
-    "pipe": "run the command behind 'pipe:' by hand: it says more itself",
+    "pipe": "run the command after 'pipe:' manually to see its error",
     "jetson-csi": "sudo systemctl restart nvargus-daemon",
 }
 CREDENTIALS = "/run/credentials/"
@@ -43,7 +43,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Everything that was found, the worst first; `config` and `machine` are None where there is no configuration."""
+    """All findings by severity; `config` and `machine` are None without a valid configuration."""
 
     findings: Sequence[Finding]
     system: System
@@ -59,14 +59,14 @@ def examine(
     root: Path = Path("/"),
     progress: Callable[[str], None] = lambda _name: None,
 ) -> Examination:
-    """Check everything, also after a failure; `progress` gets the name of the part checked next."""
+    """Run all checks, also after a failure; `progress` gets the name of the next check."""
     system = look_at_system(root=root)
     service = ask_systemd()
     file = file or default_file()
     try:
         config = with_state_of(service, load_config(file, overrides=overrides))
     except ConfigError as error:
-        # Everything else depends on it, except whether systemd has already given up.
+        # All other checks depend on it, except the state of the systemd unit.
         findings = [
             Finding("configuration", "wrong", str(error), _fix_configuration(file, str(error)), error.exit_code),
             *look_at_service(service),
@@ -93,12 +93,12 @@ def _check_parts(config: Config, progress: Callable[[str], None]) -> Iterator[Fi
         except AgentError as error:
             yield Finding(name, "wrong", str(error), _fix(name, str(error), config), error.exit_code)
         except OSError as error:
-            # A folder may be closed to the current user; the rest is still checked.
+            # A folder may not be accessible to the current user; the other checks still run.
             yield Finding(name, "wrong", str(error), _fix(name, str(error), config))
 
 
 def _fix(name: str, message: str, config: Config) -> str:  # noqa: C901, PLR0911  (one for each part)
-    """The command for a part that is wrong; the message has said what to do in words."""
+    """The command that fixes a finding; its message describes the fix in words."""
     if "Permission denied" in message and os.geteuid() != 0:
         return "sudo edge-agent doctor"
     if name.startswith("webhook "):
@@ -127,7 +127,7 @@ def _fix(name: str, message: str, config: Config) -> str:  # noqa: C901, PLR0911
 def _fix_configuration(file: Path | None, message: str) -> str:
     if "Permission denied" in message and os.geteuid() != 0:
         return "sudo edge-agent doctor"
-    return f"sudoedit {file}" if file else "correct what was given with --set"
+    return f"sudoedit {file}" if file else "correct the --set options"
 
 
 def _fix_camera(source: str, message: str) -> str:
@@ -191,7 +191,7 @@ def _fix_console(console: ConsoleConfig, message: str) -> str:
 def _fix_broker(config: Config, message: str) -> str:
     mqtt = config.mqtt
     if CREDENTIALS in message:
-        # systemd lays them there for as long as the service runs, and for no other user.
+        # systemd provides them only while the service runs, and only to its user.
         return "sudo systemctl start edge-agent"
     if "password" in message and mqtt.password_file is not None:
         return f"sudoedit {mqtt.password_file}"
@@ -203,14 +203,14 @@ def _fix_broker(config: Config, message: str) -> str:
 
 
 def _reinstall() -> str:
-    """By the package manager that the agent came with."""
+    """Reinstall with the package manager that installed the agent."""
     if Path(sys.prefix).is_relative_to("/opt/maskwatch"):
         return "sudo apt-get install --reinstall ./maskwatch_*.deb"
     return f"{sys.executable} -m pip install --force-reinstall --no-deps maskwatch"
 
 
 def _host_of(source: str) -> str:
-    """The machine in an address, also where a word such as `ffmpeg:` stands before it."""
+    """The host in an address, also after a prefix such as `ffmpeg:`."""
     try:
         return urlsplit(source.rsplit(maxsplit=1)[-1]).hostname or "HOST"
     except ValueError:

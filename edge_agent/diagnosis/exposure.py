@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def look_at_exposure(config: Config, *, file: Path | None) -> Iterator[Finding]:
-    """Judge who can read files with secrets, and whether passwords cross a network in the clear."""
+    """Check who can read files with secrets, and whether passwords are sent unencrypted."""
     yield from _readable(config, file)
     mqtt, console = config.mqtt, config.console
     if (mqtt.username or mqtt.password_file) and not mqtt.tls and not _is_this_machine(mqtt.host):
         yield Finding(
             "exposure",
             "warning",
-            f"mqtt: the password goes to {mqtt.host} in the clear; set mqtt.tls, and mqtt.port to 8883",
+            f"mqtt: the password is sent to {mqtt.host} unencrypted; set mqtt.tls, and mqtt.port to 8883",
             "edge-agent config --changes",
         )
     for webhook in config.webhooks:
@@ -33,14 +33,14 @@ def look_at_exposure(config: Config, *, file: Path | None) -> Iterator[Finding]:
             yield Finding(
                 "exposure",
                 "warning",
-                f"webhook {webhook.name}: alerts cross the network in the clear; use https",
+                f"webhook {webhook.name}: alerts are sent unencrypted; use https",
                 "edge-agent config --changes",
             )
     if not console.is_loopback and console.cert_file is None:
         yield Finding(
             "exposure",
             "warning",
-            f"console: http at {console.host}: password, token and pictures cross the network in the clear; set "
+            f"console: http at {console.host}: password, token and pictures are sent unencrypted; set "
             "console.cert_file and key_file, or host: 127.0.0.1 behind a proxy with TLS",
             "edge-agent config --changes",
         )
@@ -58,20 +58,20 @@ def _readable(config: Config, file: Path | None) -> Iterator[Finding]:
         *((f"webhooks.{number}.secret_file", one.secret_file) for number, one in enumerate(config.webhooks)),
     ]
     if any("@" in camera.source for camera in config.cameras.values()):
-        secrets.append(("the configuration, with a camera's password in it,", file))
+        secrets.append(("the configuration, which contains a camera password,", file))
     for key, path in secrets:
         if path is not None and _mode(path) & stat.S_IROTH:
             yield Finding(
-                "exposure", "warning", f"{key}: {path} can be read by everybody on this machine", f"chmod o-r {path}"
+                "exposure", "warning", f"{key}: {path} is readable by all users of this machine", f"chmod o-r {path}"
             )
     for folder in dict.fromkeys((config.state, config.crops_folder)):
         if _mode(folder) & stat.S_IRWXO:
-            message = f"{folder}: alerts and pictures can be read by everybody on this machine"
+            message = f"{folder}: alerts and pictures are readable by all users of this machine"
             yield Finding("exposure", "warning", message, f"chmod -R o-rwx {folder}")
 
 
 def _mode(path: Path) -> int:
-    """The permissions of a file; none where it is not there, which others tell."""
+    """The permissions of a file; none if it is missing, which other checks report."""
     try:
         return path.stat().st_mode
     except OSError:

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 Severity: TypeAlias = Literal["wrong", "warning", "ok"]
 
 SEVERITIES: tuple[Severity, ...] = ("wrong", "warning", "ok")
-"""The worst first."""
+"""By severity."""
 
 WARNED = 1
-"""Exit status where nothing is wrong and something may become so."""
+"""Exit status if there are only warnings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the diagnosis; `fix` is the command that helps, or what to do where no command does.
+    """One line of the diagnosis; `fix` is a command, or an instruction if there is no command.
 
-    wrong: the agent cannot do its job, or part of it. warning: it can, for now. `exit_code` tells whether a person must
-    act (78) or waiting may help (75); it counts where something is wrong.
+    wrong: the agent cannot work, fully or in part. warning: it can, for now. `exit_code` of a wrong finding states
+    whether a person must act (78) or waiting may help (75).
     """
 
     check: str
@@ -35,12 +35,12 @@ class Finding:
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Order by severity; what is equally bad stays in the order in which it was checked."""
+    """Sort by severity; equal severities keep the order of the checks."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 def exit_status(findings: Iterable[Finding]) -> int:
-    """Give 0 where all is well, 1 for warnings, 78 where a person must act, 75 where something is only away."""
+    """0 if all is well, 1 for warnings, 78 if a person must act, 75 if something is temporarily unavailable."""
     found = list(findings)
     wrong = {finding.exit_code for finding in found if finding.severity == "wrong"}
     if wrong:

@@ -1,6 +1,6 @@
 """Group checks: access to cameras and GPIO pins for the user and unit that run the agent.
 
-That root or the current user may open them proves nothing for the service, which runs as a user of its own.
+Access for root or the current user is not sufficient, because the service runs as its own user.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config, SignalsConfig
     from edge_agent.diagnosis.service import Service
 
-# What a Raspberry Pi's ribbon camera is: its parts, and the memory that pictures are handed over in.
+# Device files of a Raspberry Pi's ribbon camera, and of the memory that holds its frames.
 RIBBON_CAMERA = ("dev/media*", "dev/video*", "dev/dma_heap/*")
 GPIO_CHIPS = "char-gpiochip"
 DROP_IN = Path(f"/etc/systemd/system/{UNIT}.d/signals.conf")

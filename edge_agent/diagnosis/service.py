@@ -106,7 +106,7 @@ def look_at_service(service: Service | None) -> Iterator[Finding]:
         return
     yield _state(service)
     if service.enabled == "disabled":
-        yield Finding("service at boot", "warning", f"{UNIT}: is not started at boot", f"sudo systemctl enable {UNIT}")
+        yield Finding("service at boot", "warning", f"{UNIT}: not enabled at boot", f"sudo systemctl enable {UNIT}")
     if service.restarts:
         yield Finding(
             "service restarts",
@@ -122,16 +122,16 @@ def _state(service: Service) -> Finding:
         case "active" | "reloading":
             return Finding("service", "ok", f"{UNIT}: {service.active}{status}")
         case "activating":
-            message = f"{UNIT}: is starting and waits for its first frame{status}"
+            message = f"{UNIT}: starting, waiting for the first frame{status}"
             return Finding("service", "warning", message, f"systemctl status {UNIT}")
         case "failed" if service.exit_code == ConfigError.exit_code:
-            message = f"{UNIT}: gave up, for a person must fix its configuration or model first (exit status 78)"
+            message = f"{UNIT}: stopped; the configuration or model must be fixed first (exit status 78)"
             return Finding("service", "wrong", message, f"sudo systemctl restart {UNIT}", ConfigError.exit_code)
         case "failed":
             message = f"{UNIT}: failed ({service.result}, exit status {service.exit_code})"
             return Finding("service", "wrong", message, f"sudo journalctl -u {UNIT} -n 50", ConfigError.exit_code)
         case _:
-            message = f"{UNIT}: is installed and {service.active or 'in no known state'}"
+            message = f"{UNIT}: installed and {service.active or 'in an unknown state'}"
             return Finding("service", "wrong", message, f"sudo systemctl start {UNIT}", ConfigError.exit_code)
 
 

@@ -56,7 +56,7 @@ def look_at_signals(
         holder = holder_of(chip, output.pin)
         if holder not in ("", OURS):
             raise UnavailableError(
-                f"signals.{name}.pin: GPIO{output.pin} is held by '{holder}'; end that, or choose another pin"
+                f"signals.{name}.pin: GPIO{output.pin} is in use by '{holder}'; stop it, or choose another pin"
             )
     pins = ", ".join(f"{name} at GPIO{output.pin}" for name, output in config.outputs.items())
     return f"/dev/gpiochip{chip}: {pins}"

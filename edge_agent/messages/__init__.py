@@ -1,1 +1,1 @@
-"""The contract: what does a device say over MQTT, and what does it listen to? docs/mqtt.md explains it to people."""
+"""Schemas of the MQTT messages that a device sends and receives; documented in docs/mqtt.md."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Scores are good for three digits; more would only suggest otherwise.
 SCORE_DIGITS = 4
-NO_CROP = "no picture is kept (crops.picture: none)"
+NO_CROP = "no pictures are stored (crops.picture: none)"
 # Milliseconds, like the times it is the difference of.
 DURATION_DIGITS = 3
 

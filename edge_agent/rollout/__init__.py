@@ -1,1 +1,1 @@
-"""The roll-out: how does a device come to the model that its fleet should run, and back where that does not do well?"""
+"""Roll-out of fleet models to this device, with automatic roll-back."""

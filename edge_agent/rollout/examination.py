@@ -45,8 +45,8 @@ def examine(
     seconds = float(_elsewhere(_bench, model, runtime, threads, tuple(labels), patience_seconds=patience_seconds))
     if seconds > slowest_seconds:
         raise ModelError(
-            f"a reading takes {1000 * seconds:.0f} ms, and there are {1000 * slowest_seconds:.0f} ms from one frame to "
-            "the next (detect_fps)"
+            f"a reading takes {1000 * seconds:.0f} ms, but there are only {1000 * slowest_seconds:.0f} ms per "
+            "frame (detect_fps)"
         )
 
 

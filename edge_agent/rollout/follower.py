@@ -107,7 +107,7 @@ class Follower:
     async def _change(self, repository: Repository, wanted: str | None, *, number: int) -> None:
         sample = await self._sample()
         if sample is None:
-            raise UnavailableError("the fleet wants another model, and the agent does not run: start edge-agent")
+            raise UnavailableError("the fleet requests another model, but the agent is not running: start edge-agent")
         running = self._installation.rollout.running
         if wanted is None or (wanted == self._installation.rollout.previous and self._installation.has(wanted)):
             # It ran here before.

@@ -61,7 +61,7 @@ class Probation:
     def observe(self, sample: Sample | None, *, at: float) -> str:
         """Take a sample, None where the agent does not answer: continues, passed, or why the model is rejected."""
         if sample is None:
-            return "the agent does not run any more" if at - self._heard_at > AWAY_SECONDS else "continues"
+            return "the agent is no longer running" if at - self._heard_at > AWAY_SECONDS else "continues"
         self._heard_at = at
         self._run_id = self._run_id or sample.run_id
         if sample.run_id != self._run_id:
@@ -80,7 +80,7 @@ class Probation:
         if sample.model_sha256 != self._sha256:
             return "the agent did not load it; see its log"
         if self._memory and (sample.memory_bytes or 0) > MAX_MEMORY_FACTOR * self._memory:
-            return f"the agent holds {sample.memory_bytes} bytes of memory, and held {self._memory} before"
+            return f"the agent uses {sample.memory_bytes} bytes of memory, up from {self._memory}"
         return ""
 
     def _slowness(self) -> str:
@@ -89,4 +89,4 @@ class Probation:
         rate = statistics.median(self._rates)
         if rate >= MIN_RATE_FRACTION * self._rate:
             return ""
-        return f"{rate:.1f} frames a second were analysed, and {self._rate:.1f} before"
+        return f"{rate:.1f} frames per second were analysed, down from {self._rate:.1f}"

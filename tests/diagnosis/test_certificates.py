@@ -83,7 +83,7 @@ def test_a_file_that_is_missing_or_no_certificate_is_wrong(tmp_path):
 
     assert (missing.severity, other.severity) == ("wrong", "wrong")
     assert "No such file" in missing.message
-    assert "no certificate" in other.message
+    assert "contains no PEM certificate" in other.message
 
 
 def test_without_tls_there_is_nothing_to_say():

@@ -96,11 +96,11 @@ def test_an_outbox_that_is_nearly_full_or_was_damaged_is_told_of(tmp_path):
     found = troubles(tmp_path, outbox={"max_messages": 10})
 
     assert set(found) == {"backlog", "set aside"}
-    assert "9 messages wait since 20" in found["backlog"].message
+    assert "9 messages are pending since 20" in found["backlog"].message
     assert "alerts.sqlite.damaged-1" in found["set aside"].fix
 
 
 def test_a_store_that_was_damaged_is_told_of(tmp_path):
     (tmp_path / "alerts.sqlite.damaged-1").touch()
 
-    assert "the alert store was damaged 1 times" in troubles(tmp_path)["set aside"].message
+    assert "the alert store was damaged and recreated 1 times" in troubles(tmp_path)["set aside"].message

@@ -138,9 +138,9 @@ def test_a_device_that_the_stage_has_not_reached_waits(device):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"rate": 7.0}, "frames a second"),
+        ({"rate": 7.0}, "frames per second"),
         ({"run_id": "second"}, "restarted"),
-        ({"is_away": True}, "does not run"),
+        ({"is_away": True}, "no longer running"),
         ({"model": b"configured"}, "did not load"),
     ],
 )

@@ -34,10 +34,10 @@ def test_nothing_is_decided_before_ten_minutes_are_over():
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (a_sample(rate=7.9), "7.9 frames a second"),
+        (a_sample(rate=7.9), "7.9 frames per second"),
         (a_sample(memory=151), "151 bytes of memory"),
         (a_sample(sha256="b" * 64), "did not load"),
-        (None, "does not run"),
+        (None, "no longer running"),
     ],
 )
 def test_what_is_worse_is_rejected_with_its_reason(bad, reason):
