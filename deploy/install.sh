@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Install maskwatch as a service where the Debian package does not fit; again, to repair or to upgrade.
+# Install maskwatch as a service where no Debian package is available. Run it again to repair or upgrade.
 #
 #   sudo deploy/install.sh              from this checkout
 #   sudo deploy/install.sh FILE.whl     from a wheel
-#   sudo deploy/install.sh --dry-run    say what would be done, and do nothing
-#   sudo deploy/install.sh --uninstall  remove the program; configuration, waiting alerts and crops stay
+#   sudo deploy/install.sh --dry-run    print the steps without executing them
+#   sudo deploy/install.sh --uninstall  remove the program; configuration, pending alerts and crops are kept
 #
 # PYTHON=python3.12 chooses another Python, from 3.10 to 3.14.
 set -euo pipefail
-# Independent of the umask: every user may read the program, only root may write it.
+# Independent of the umask: all users can read the program, only root can write it.
 umask 022
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -32,7 +32,7 @@ for argument in "$@"; do
     esac
 done
 
-# Do a step, or only say it.
+# Execute a step, or only print it.
 step() {
     echo "+ $*"
     [[ $dry == yes ]] || "$@"
@@ -71,12 +71,12 @@ step install -D -m 644 "$checkout/deploy/maskwatch.sysusers" /etc/sysusers.d/mas
 step systemd-sysusers /etc/sysusers.d/maskwatch.conf
 step install -D -m 644 "$checkout/deploy/maskwatch.tmpfiles" /etc/tmpfiles.d/maskwatch.conf
 step systemd-tmpfiles --create /etc/tmpfiles.d/maskwatch.conf
-# The system's packages are seen from within: python3-systemd for the journal, python3-picamera2 for a Pi's camera.
+# With system packages: python3-systemd for the journal, python3-picamera2 for a Pi's camera.
 [[ -x /opt/maskwatch/bin/pip ]] || step "$python" -m venv --system-site-packages /opt/maskwatch
-# Libraries by their hashes, and none that would run code of its own to be built.
+# Libraries pinned by hash, and only wheels, so that no build code runs.
 step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --upgrade --require-hashes --only-binary :all: \
     --requirement "$checkout/deploy/requirements.txt"
-# Also where the version is the same: this is how a damaged installation is repaired. What builds it is among the libraries.
+# Also for the same version, to repair a damaged installation. The build tools are among the libraries.
 step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps --no-build-isolation "$what"
 step chmod -R u=rwX,go=rX /opt/maskwatch
 step ln -sfn /opt/maskwatch/bin/edge-agent /usr/local/bin/edge-agent
@@ -94,6 +94,6 @@ step install -m 644 "$checkout/deploy/maskwatch-console.service" /etc/systemd/sy
 step install -m 644 "$checkout/deploy/maskwatch-rollout.service" /etc/systemd/system/maskwatch-rollout.service
 step systemctl daemon-reload
 step systemctl enable edge-agent.service
-# Only what runs is started again: a new device has to be told first what to watch.
+# Restart only running services: a new device must be configured first.
 step systemctl --no-block try-restart edge-agent.service maskwatch-console.service maskwatch-rollout.service
 echo "edit /etc/maskwatch/config.yaml, then: systemctl start edge-agent; for the page: systemctl enable --now maskwatch-console"
