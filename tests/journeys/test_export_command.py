@@ -42,7 +42,7 @@ def test_where_nothing_was_reviewed_it_is_said_what_to_do(tmp_path):
     done = run_command("alerts", "export", tmp_path / "reviewed", "--set", f"state_dir={tmp_path / 'state'}")
 
     assert done.returncode == 0
-    assert "review some on the console's page of alerts" in done.stderr
+    assert "review some on the console's Alerts page" in done.stderr
     assert not (tmp_path / "state").exists()
 
 

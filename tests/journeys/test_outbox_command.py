@@ -40,10 +40,10 @@ def test_waiting_messages_are_printed_oldest_first(tmp_path, put):
 def test_chosen_kinds_are_thrown_away_when_confirmed_and_only_then(tmp_path, put):
     refused = outbox_command(tmp_path, "--purge", "telemetry")
     assert refused.returncode == 1
-    assert "nothing was thrown away" in refused.stderr
+    assert "nothing was deleted" in refused.stderr
 
     done = outbox_command(tmp_path, "--purge", "telemetry", "--yes")
-    assert done.stdout == "1 messages were thrown away\n"
+    assert done.stdout == "1 messages deleted\n"
     assert json.loads(outbox_command(tmp_path, "--json").stdout)["waiting"] == {
         "alert": 2,
         "resolved": 0,
@@ -58,4 +58,4 @@ def test_nothing_is_thrown_away_beside_an_agent(tmp_path, put):
         done = outbox_command(tmp_path, "--purge", "alert", "--yes")
 
     assert done.returncode == 75
-    assert "another agent works there" in done.stderr
+    assert "in use by another agent" in done.stderr

@@ -195,5 +195,5 @@ def test_a_second_agent_on_the_same_state_folder_is_refused(broker, tmp_path, a_
         second = run_command("run", "--config", agent.config_file)
 
         assert second.returncode == 75
-        assert "another agent works there" in second.stderr
+        assert "in use by another agent" in second.stderr
         assert agent.end() == 0
