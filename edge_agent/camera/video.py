@@ -22,7 +22,7 @@ from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
     from av.container import InputContainer
@@ -88,7 +88,7 @@ class Recording:
             self._frame_seconds, self._expected = _stated_length(self._container, stream)
             self._begins_seconds = float((stream.start_time or 0) * (stream.time_base or 0))
         except CameraError:
-            self.close()
+            self._container.close()
             raise
         self._frames = self._decoded(stream)
         self._first = next(self._frames, None)
@@ -130,10 +130,12 @@ class Recording:
         return _picture(self._decoder, self._grabbed, shown=str(self._path))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and free the decoder with its pictures."""
+        # The generator refers to this object: both would wait for the garbage collector.
+        self._frames.close()
         self._container.close()
 
-    def _decoded(self, stream: VideoStream) -> Iterator[VideoFrame]:
+    def _decoded(self, stream: VideoStream) -> Generator[VideoFrame]:
         # What is damaged ends here: whether that is too soon, the stated length tells.
         with suppress(av.error.FFmpegError):
             for packet in self._container.demux(stream):

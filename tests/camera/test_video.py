@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.server
 import socket
 import subprocess
@@ -15,11 +16,12 @@ import numpy as np
 import pytest
 
 from edge_agent.camera import open_camera
+from edge_agent.camera.decoding import VideoDecoder
 from edge_agent.camera.video import plausible_position
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from tests.cameras import next_picture
-from tests.recordings import ffmpeg
+from tests.recordings import ffmpeg, write_recording
 from tests.rtsp_server import RtspServer
 
 
@@ -133,6 +135,29 @@ for source in sys.argv[1:]:
 )
 def test_a_damaged_time_stamp_is_one_frame_after_the_previous(stated, previous, position):
     assert plausible_position(stated, previous_seconds=previous, frame_seconds=0.04) == pytest.approx(position)
+
+
+@pytest.mark.parametrize("kind", ["recording", "stream"])
+def test_a_closed_camera_frees_its_decoder_at_once(tmp_path, kind):
+    """One of 720p holds 20 MB of pictures, and the garbage collector may come an hour later."""
+
+    def open_and_close(source):
+        with closing(opened(source)) as camera:
+            next_picture(camera)
+
+    gc.collect()
+    gc.disable()
+    try:
+        if kind == "recording":
+            open_and_close(write_recording(tmp_path / "door.mp4"))
+        else:
+            with RtspServer() as server:
+                open_and_close(server.address())
+        left = sum(isinstance(one, VideoDecoder) for one in gc.get_objects())
+    finally:
+        gc.enable()
+
+    assert left == 0
 
 
 def read_until_lost(camera):
