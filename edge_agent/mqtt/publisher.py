@@ -613,9 +613,6 @@ class Publisher:
         if not suspect:
             self._hung_up_on = ("", 0)
             return
-        if self._lost_at:
-            # Explained, and no sign of a namesake.
-            self._lost_at.pop()
         before, times = self._hung_up_on
         times = times + 1 if suspect == before else 1
         self._hung_up_on = (suspect, times)
@@ -623,6 +620,9 @@ class Publisher:
         self._backoff.reset()
         if times >= HANG_UPS:
             self._hung_up_on = ("", 0)
+            # Explained, and no sign of a namesake.
+            for _ in range(min(times, len(self._lost_at))):
+                self._lost_at.pop()
             if self._retained and suspect in self._retained.stale:
                 self._old_topic_answered(suspect, "the broker hangs up on that")
             else:
