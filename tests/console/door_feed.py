@@ -1,4 +1,6 @@
-"""A camera at a door: a recording again and again, with an empty scene in between, that notes when each round began.
+"""A camera at a door: a recording again and again, that notes when each round began.
+
+In between its first picture stands still, in which no people are.
 
 python -m tests.console.door_feed VIDEO LOG PAUSE_SECONDS    JPEG pictures to standard output, for a source 'pipe:'
 """
@@ -11,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 
 def main(video: str, log: Path, pause_seconds: float) -> None:
@@ -21,8 +22,7 @@ def main(video: str, log: Path, pause_seconds: float) -> None:
     pictures = []
     while (found := recording.read())[0]:
         pictures.append(_encoded(found[1]))
-    size = round(recording.get(cv2.CAP_PROP_FRAME_HEIGHT)), round(recording.get(cv2.CAP_PROP_FRAME_WIDTH)), 3
-    empty = [_encoded(np.full(size, 96, np.uint8))] * round(pause_seconds * per_second)
+    empty = pictures[:1] * round(pause_seconds * per_second)
     at = time.monotonic()
     while True:
         for number, picture in enumerate([*empty, *pictures]):

@@ -36,6 +36,8 @@ SIGNS: dict[Sign, str] = {
 }
 LATEST_SECONDS = 1.0
 """From the moment in which a face is whole in the picture to its sign on the screen."""
+EMPTY_SECONDS = 6
+"""Before the first person of a round: nothing is looked at for so long, and the display is calm."""
 ROUNDS = 5
 """Of the recording, at most: a machine that is busy with other tests may need more than one."""
 NOTE_SIGNS = """() => {
@@ -193,21 +195,22 @@ def test_without_its_token_the_screen_says_what_is_missing(browser, tmp_path):
 def delays(page: Page, log: Path, expected: Mapping[float, str]) -> dict[float, float]:
     """For each second of the recording, how long after it the sign that is right then came; the best of all rounds."""
     shown = page.evaluate("window.shown")
-    best: dict[float, float] = {}
+    best = dict.fromkeys(expected, float("inf"))
     for began in map(float, log.read_text().split()):
         for second, sign in expected.items():
             later = [at - began - second for at, what in shown if what == sign and at >= began + second - 0.5]
-            best[second] = min([best.get(second, float("inf")), *later])
+            best[second] = min([best[second], *later])
     return best
 
 
-def test_a_face_has_its_sign_within_a_second(browser, tmp_path):
+def test_a_face_has_its_sign_within_a_second_also_after_a_while_without_people(browser, tmp_path):
     events = json.loads(EXAMPLE.with_suffix(".events.json").read_text())
     signs = {"with_mask": "compliant", "without_mask": "without_mask"}
     # Those who come alone.
     expected = {event["from_seconds"]: signs[event["label"]] for event in events[:3]}
     log = tmp_path / "rounds"
-    feed = shlex.join([sys.executable, "-m", "tests.console.door_feed", str(EXAMPLE), str(log), "0"])
+    log.touch()
+    feed = shlex.join([sys.executable, "-m", "tests.console.door_feed", str(EXAMPLE), str(log), str(EMPTY_SECONDS)])
     with WatchedDoor(
         tmp_path, cameras={CAMERA: f"pipe: {feed}"}, mqtt_port=free_port(), display={"enabled": True}
     ) as door:
@@ -225,4 +228,5 @@ def test_a_face_has_its_sign_within_a_second(browser, tmp_path):
             )
             found = delays(page, log, expected)
 
+    print("from face to sign:", found)  # noqa: T201  (docs/display.md quotes it)
     assert max(found.values()) <= LATEST_SECONDS, found
