@@ -7,6 +7,8 @@ import hashlib
 import hmac
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
@@ -192,6 +194,16 @@ def test_without_webhooks_nothing_is_kept_for_them(tmp_path):
         put(store)
     with opened(tmp_path, "hook"):
         assert EventQueue(tmp_path / "alerts.sqlite", webhook="hook", kinds=KINDS).oldest() is None
+
+
+def test_without_webhooks_nothing_of_them_is_imported():
+    asks = (
+        "import sys; from contextlib import ExitStack; from edge_agent.commands import run; "
+        "from edge_agent.config.model import Config; from edge_agent.wiring import open_webhooks; "
+        "assert open_webhooks(Config(), ExitStack()) == []; "
+        "sys.exit(any(name.startswith('edge_agent.webhooks.') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", asks], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1%lo", "::ffff:169.254.1.1", "100.100.100.200"])
