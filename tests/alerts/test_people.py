@@ -18,12 +18,9 @@ import pytest
 from edge_agent.alerts.inspection import read_counts
 from edge_agent.alerts.people import beginning_of, following
 from edge_agent.alerts.store import AlertStore
-from edge_agent.config.model import RulesConfig
-from edge_agent.decision.people import PeopleCounter
 from edge_agent.domain import Person
 from edge_agent.messages.counts import PeopleCounts
 from tests.journeys.agent import wait_until
-from tests.values import a_track, a_verdict
 
 BOOT = "0f4d3a5e-5b52-4f5e-9d6c-2f6f9d2f9a11"
 HOUR = datetime(2026, 3, 2, 9, tzinfo=timezone.utc)
@@ -198,22 +195,3 @@ def test_a_killed_agent_counts_everybody_once_as_a_ledger_beside_it_says(tmp_pat
         # Of each life at most the one who was leaving in the moment of the kill may be there or not.
         assert lines["counted"] <= kept <= lines["leaves"]
         assert lines["leaves"] - lines["counted"] <= kill
-
-
-def test_who_is_in_view_when_the_agent_is_killed_counts_once_under_the_next():
-    track = a_track(1)
-    verdict = a_verdict("compliant", track=track, label="with_mask")
-
-    def sees(counter, *, times):
-        for _ in range(times):
-            left = counter.update(
-                [track], [verdict], still=frozenset(), following={1}, frame_size=(640, 480), when=HOUR
-            )
-            assert left == ()
-
-    killed = PeopleCounter(RulesConfig(), camera="door")
-    sees(killed, times=5)
-    under_the_next = PeopleCounter(RulesConfig(), camera="door")
-    sees(under_the_next, times=5)
-
-    assert under_the_next.everybody_leaves(HOUR) == (a_person(),)
