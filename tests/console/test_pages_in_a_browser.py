@@ -71,7 +71,7 @@ def an_alert(visitor: Visitor) -> str:
 
 
 def waits_for_unreviewed(visitor: Visitor, count: int) -> None:
-    """Wait until there are so many alerts that nobody has reviewed."""
+    """Wait until there are so many alerts that have no review."""
     wait_until(
         lambda: visitor.see("/alerts?review=unreviewed").locator(".gallery .alert-card").count() >= count,
         f"{count} alerts",

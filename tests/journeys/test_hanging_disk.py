@@ -90,51 +90,51 @@ def configured(share: Share, broker: Mosquitto) -> dict[str, Any]:
     }
 
 
-def newest(somebody: Subscriber, name: str) -> dict[str, Any]:
+def newest(listener: Subscriber, name: str) -> dict[str, Any]:
     """The last message on a topic of the device; empty where there is none."""
-    found = [payload for topic, payload in list(somebody.messages) if topic.endswith(f"/{name}")]
+    found = [payload for topic, payload in list(listener.messages) if topic.endswith(f"/{name}")]
     return json.loads(found[-1]) if found else {}
 
 
-def raised(somebody: Subscriber) -> int:
+def raised(listener: Subscriber) -> int:
     """How many alerts the agent says that it has raised."""
-    telemetry = newest(somebody, "telemetry")
+    telemetry = newest(listener, "telemetry")
     return telemetry["counts"]["alerts"] if telemetry else 0
 
 
-def reasons(somebody: Subscriber) -> list[str]:
-    return [reason["code"] for reason in newest(somebody, "status").get("reasons", [])]
+def reasons(listener: Subscriber) -> list[str]:
+    return [reason["code"] for reason in newest(listener, "status").get("reasons", [])]
 
 
-def test_a_disk_that_hangs_costs_no_look_and_no_alert_and_is_told(tmp_path, share, broker):
-    with Subscriber(broker) as somebody, AgentProcess(tmp_path / "agent", configured(share, broker)) as agent:
+def test_a_disk_that_hangs_costs_no_frame_and_no_alert_and_is_reported(tmp_path, share, broker):
+    with Subscriber(broker) as listener, AgentProcess(tmp_path / "agent", configured(share, broker)) as agent:
         assert agent.process is not None
-        somebody.wait_for_alerts(1)
+        listener.wait_for_alerts(1)
         with share.hangs():
-            wait_until(lambda: "outbox_stuck" in reasons(somebody), "the status")
-            published = len(somebody.alerts)
-            analysed = newest(somebody, "telemetry")["counts"]["analysed"]
-            wait_until(lambda: raised(somebody) > published, "an alert that waits")
+            wait_until(lambda: "outbox_stuck" in reasons(listener), "the status")
+            published = len(listener.alerts)
+            analysed = newest(listener, "telemetry")["counts"]["analysed"]
+            wait_until(lambda: raised(listener) > published, "an alert that waits")
             waits_since = time.monotonic()
             agent.process.send_signal(signal.SIGHUP)
             wait_until(lambda: "would be lost" in agent.log, "a reload to be rejected")
             for command in ("resume", "snapshot"):
-                somebody.publish(f"maskwatch/{DEVICE}/commands/{command}", b"{}")
-            wait_until(lambda: newest(somebody, "resume/result").get("state") == "done", "a pause to be ended")
+                listener.publish(f"maskwatch/{DEVICE}/commands/{command}", b"{}")
+            wait_until(lambda: newest(listener, "resume/result").get("state") == "done", "a pause to be ended")
             wait_until(
-                lambda: newest(somebody, "snapshot/result").get("state") == "failed", "a snapshot to be given up"
+                lambda: newest(listener, "snapshot/result").get("state") == "failed", "a snapshot to be given up"
             )
-            wait_until(lambda: raised(somebody) >= published + 2, "another that waits behind it")
-            assert newest(somebody, "telemetry")["counts"]["analysed"] > analysed
+            wait_until(lambda: raised(listener) >= published + 2, "another that waits behind it")
+            wait_until(lambda: newest(listener, "telemetry")["counts"]["analysed"] > analysed, "frames to be analysed")
             wait_until(lambda: time.monotonic() - waits_since > HISTORICAL_AFTER_SECONDS, "the first to be old")
             heard = len(agent.notifications)
             wait_until(lambda: "WATCHDOG=1" in agent.notifications[heard:], "the watchdog to be fed")
-            assert len(somebody.alerts) == published
-            held = raised(somebody)
-        somebody.wait_for_alerts(held)
-        wait_until(lambda: "outbox_stuck" not in reasons(somebody), "the status to be well again")
+            assert len(listener.alerts) == published
+            held = raised(listener)
+        listener.wait_for_alerts(held)
+        wait_until(lambda: "outbox_stuck" not in reasons(listener), "the status to be well again")
         assert agent.end() == 0, agent.log
-        alerts = somebody.alerts
+        alerts = listener.alerts
     assert [alert["sequence"] for alert in alerts] == list(range(1, len(alerts) + 1))
     assert len({alert["id"] for alert in alerts}) == len(alerts)
     assert [alert["when"] for alert in alerts] == sorted(alert["when"] for alert in alerts)
