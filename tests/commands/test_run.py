@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
     from pathlib import Path
+from types import SimpleNamespace
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +37,7 @@ class Life:
     def __init__(self, *turns: str) -> None:
         self.turns = list(turns)
         self.opened: list[int] = []
+        self.recorder = SimpleNamespace(check_responds=lambda: None)
 
     @contextmanager
     def open_agent(self, config: Any, _notifier: Any, *, cameras: Any, reload: Any) -> Iterator[Life]:
