@@ -79,7 +79,7 @@ def size_up(run: Path, model: Path, *, only: Sequence[Label], min_side_px: float
 def as_table(sizes: Sequence[Sized]) -> str:
     """A table in Markdown."""
     lines = [
-        f"| network | input | int8 | one face, one thread | read right | recall of {GUARDED} |",
+        f"| network | input | int8 | one face, one thread | accuracy | recall of {GUARDED} |",
         "|---|---|---|---|---|---|",
     ]
     lines += [
@@ -112,7 +112,7 @@ def draw(sizes: Sequence[Sized], path: Path) -> None:
         megabytes = [one.size_bytes / 1e6 for one in ones]
         against_bytes.plot(megabytes, rights, marker="o", linestyle=":", color=f"C{number}")
     against_time.set(xlabel="int8, one face, one thread, LiteRT: ms (the numbers are sizes of input)")
-    against_time.set(ylabel="kept-apart faces read right, %")
+    against_time.set(ylabel="accuracy on held-out faces, %")
     against_bytes.set(xlabel="int8: MB (for each network, its sizes of input above each other)")
     against_bytes.set_xlim(left=0)
     against_time.legend(loc="lower right")

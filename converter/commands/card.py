@@ -147,8 +147,8 @@ def _compare(found: Comparison, options: argparse.Namespace) -> None:
     """
     itself, by_device = found.source.right(found.truths), found.converted.right(found.truths)
     if itself.of:
-        say(f"reads {by_device.hits} of {by_device.of} labelled pictures right, the file itself {itself.hits}")
-    say(f"reads {found.same} of {found.pictures} pictures as the file itself does")
+        say(f"accuracy on labelled pictures: {by_device.hits} of {by_device.of} (file itself: {itself.hits})")
+    say(f"agrees with the file itself on {found.same} of {found.pictures} pictures")
     if found.ruin and not options.force:
         raise GateError(
             f"{options.model}: with its card it reads {found.ruin} it does by itself; convert the model that it was "

@@ -28,10 +28,12 @@ def draw_bands(reports: Sequence[DetectorReport], path: Path) -> None:
         for number, one in enumerate(reports):
             names = [f"{name}\n({band.faces})" for name, band in one.bands[sort].items()]
             found = [PERCENT * band.recall for band in one.bands[sort].values()]
-            axes.plot(names, found, marker="o", linestyle=":", color=f"C{number}", label=f"{one.name}: found")
+            axes.plot(names, found, marker="o", linestyle=":", color=f"C{number}", label=f"{one.name}: detected")
             right = [PERCENT * band.read_right for band in one.bands[sort].values() if band.read_right is not None]
             if right:
-                axes.plot(names, right, marker="o", color=f"C{number}", label=f"{one.name}: found and read right")
+                axes.plot(
+                    names, right, marker="o", color=f"C{number}", label=f"{one.name}: detected and classified correctly"
+                )
         axes.set(xlabel=f"{SORTS[sort]} (number of faces)")
         axes.grid(alpha=0.3)
     figure.axes[0].set(ylabel="% of the annotated faces")

@@ -276,19 +276,19 @@ def _refuse_what_is_wrong(network: Network, chosen: Trial, trials: Sequence[Tria
         wrong_order = best.outputs != chosen.outputs
         if wrong_order:
             options.append(f"--labels {','.join(best.outputs)}")
-        what = "its labels stand in the wrong order" if wrong_order else "another preprocessing reads it better"
+        what = "its labels are in the wrong order" if wrong_order else "another preprocessing is more accurate"
         raise GateError(
-            f"{network.path}: reads {chosen.right.hits} of {chosen.right.of} labelled pictures right: {what}, "
-            f"{best.right.hits} of {best.right.of} are right with {' '.join(options)}; give that, or --force"
+            f"{network.path}: {chosen.right.hits} of {chosen.right.of} labelled pictures are correct: {what}, "
+            f"{best.right.hits} of {best.right.of} with {' '.join(options)}; use that, or --force"
         )
     if chosen.is_chance:
         best = max(trials, key=lambda one: one.right.value or 0.0)
         raise GateError(
-            f"{network.path}: reads {chosen.right.hits} of {chosen.right.of} labelled pictures right, which is chance "
+            f"{network.path}: {chosen.right.hits} of {chosen.right.of} labelled pictures are correct, which is chance "
             "over all labels, and no usual preprocessing does better (best: "
-            f"{best.way.as_options()}, {best.right.hits} of {best.right.of}); state what it was trained with "
-            "(--pixels, --colours, --means, --std, --labels, --margin), give pictures of the kind that it was "
-            "trained on, or --force"
+            f"{best.way.as_options()}, {best.right.hits} of {best.right.of}); state its preprocessing "
+            "(--pixels, --colours, --means, --std, --labels, --margin), use pictures like its "
+            "training data, or --force"
         )
 
 

@@ -57,7 +57,7 @@ def _swapped(judged: Judged, order: tuple[Label, ...]) -> str:
     really = dict(zip(judged.metrics.labels, order, strict=True))
     labels = [really.get(label, label) for label in judged.candidate.labels]
     return (
-        f"{judged.candidate.path}: reads {judged.metrics.accuracy.value or 0:.0%} right: its labels stand in the wrong "
+        f"{judged.candidate.path}: accuracy {judged.metrics.accuracy.value or 0:.0%}: its labels are in the wrong "
         f"order; convert it again with --labels {','.join(labels)}"
     )
 
@@ -65,5 +65,7 @@ def _swapped(judged: Judged, order: tuple[Label, ...]) -> str:
 def _recall(judged: Judged) -> float:
     value = judged.metrics.recall(GUARDED).value if GUARDED in judged.metrics.labels else None
     if value is None:
-        raise ConfigError(f"{judged.candidate.path}: no face of {GUARDED} was read, which the gate is about; add some")
+        raise ConfigError(
+            f"{judged.candidate.path}: no face of {GUARDED} was classified, which the gate requires; add some"
+        )
     return value

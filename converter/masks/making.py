@@ -145,8 +145,8 @@ def side_by_side(made: Sequence[Made]) -> list[str]:
     """A table: what each reads right, how often as its source, its bytes and its latency."""
     width = max(len(one.title) for one in made)
     return [
-        f"{one.title:{width}}  read right {one.comparison.converted.right(one.comparison.truths)!s:22} "
-        f"as the source {one.comparison.agreement:6.1%}  {len(one.content):>9} bytes  {one.latency_ms:7.2f} ms"
+        f"{one.title:{width}}  accuracy {one.comparison.converted.right(one.comparison.truths)!s:22} "
+        f"agreement {one.comparison.agreement:6.1%}  {len(one.content):>9} bytes  {one.latency_ms:7.2f} ms"
         for one in made
     ]
 

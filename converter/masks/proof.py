@@ -125,8 +125,8 @@ def prove(content: bytes, card: ClassifierCard, *, in_every_runtime: bool = True
                 classifier.check_golden()
             except ModelError as error:
                 raise ModelError(
-                    f"{card.name}: {probe.runtime} {probe.version} reads the converted model otherwise than the "
-                    f"runtime that its card was made in ({error}); choose another --format, or best"
+                    f"{card.name}: {probe.runtime} {probe.version} gives other results than the runtime that "
+                    f"its card was made in ({error}); choose another --format, or best"
                 ) from error
             proven.append(probe.runtime)
     if not proven:

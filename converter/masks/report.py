@@ -43,7 +43,7 @@ def write_report(
     before, after = found.source.right(found.truths), found.converted.right(found.truths)
     figures = [*described(choices), *side_by_side([made])]
     if before.of:
-        figures.insert(0, f"read right: source {before}, converted {after}")
+        figures.insert(0, f"accuracy: source {before}, converted {after}")
     else:
         figures.insert(0, "nothing could be checked: the pictures have no labels")
     pictures = "".join(_picture(index, made, shown) for index in _order(made)[:MOST_SHOWN])

@@ -181,12 +181,12 @@ def _describe(network: Network, choices: Choices) -> None:
 def _describe_made(made: Made) -> None:
     say(f"{len(made.content)} bytes, runs in {' and '.join(made.proof.proven)}")
     for runtime in made.proof.missing:
-        say(f"not tried in {runtime}, which is not installed here")
+        say(f"not tested in {runtime}, which is not installed")
     found = made.comparison
     before, after = found.source.right(found.truths), found.converted.right(found.truths)
     if before.of:
-        say(f"reads {after.hits} of {after.of} labelled pictures right, the source model {before.hits}")
+        say(f"accuracy on labelled pictures: {after.hits} of {after.of} (source model: {before.hits})")
     say(
-        f"reads {found.same} of {found.pictures} calibration pictures as the source model does; "
-        f"largest difference of a score {found.largest_score_difference:.3f}"
+        f"agrees with the source model on {found.same} of {found.pictures} calibration pictures; "
+        f"largest score difference {found.largest_score_difference:.3f}"
     )

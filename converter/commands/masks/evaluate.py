@@ -58,7 +58,7 @@ def _print_evaluation(evaluation: Evaluation, verdict: Verdict | None) -> None:
 
 def _print_metrics(metrics: Metrics) -> None:
     error = "-" if metrics.calibration_error is None else f"{metrics.calibration_error:.3f}"
-    print(f"  {metrics.faces} faces, read right {metrics.accuracy}, calibration error {error}")
+    print(f"  {metrics.faces} faces, accuracy {metrics.accuracy}, calibration error {error}")
     width = max(len(label) for label in metrics.labels)
     print(f"  {'':{width}}  {'recall':22} {'precision':22} read as {', '.join(metrics.labels)}")
     for label in metrics.labels:
@@ -73,5 +73,5 @@ def _print_bands(judged: Judged) -> None:
         for name, metrics in bands.items():
             known = [label for label in metrics.labels if metrics.recall(label).of]
             recalls = ", ".join(f"{label} {metrics.recall(label)}" for label in known)
-            figures = f"{metrics.faces} faces, read right {metrics.accuracy}; recall {recalls}"
+            figures = f"{metrics.faces} faces, accuracy {metrics.accuracy}; recall {recalls}"
             print(f"  {safe(sort)} {safe(name):>{width}}: {figures}")

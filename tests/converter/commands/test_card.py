@@ -109,7 +109,7 @@ def test_an_output_that_is_to_be_ignored_is_shared_out(keras_3, faces, tmp_path,
 
     arguments = ("--labels", "with_mask,without_mask,uncertain", "--colours", "rgb", "--output", str(tmp_path / "out"))
     assert main(["card", str(path), "--calibration", str(faces), *arguments]) == 0
-    assert "reads 120 of 120 labelled pictures right, the file itself 120" in capsys.readouterr().err
+    assert "accuracy on labelled pictures: 120 of 120 (file itself: 120)" in capsys.readouterr().err
 
     classifier = open_classifier(tmp_path / "out" / "three-for-device.tflite")
     assert classifier.card.labels == ("with_mask", "without_mask")

@@ -252,7 +252,7 @@ def test_one_class_only_is_refused(colour_model, convert, tmp_path, capsys):
 @pytest.mark.usefixtures("previous")
 def test_labels_in_the_wrong_order_close_the_gate(colour_model, convert, capsys):
     assert convert(colour_model, "--colours", "rgb", labels="without_mask,with_mask") == 3
-    assert "its labels stand in the wrong order" in said(capsys)
+    assert "its labels are in the wrong order" in said(capsys)
 
 
 @pytest.mark.usefixtures("previous")
@@ -425,4 +425,4 @@ def test_the_best_format_and_a_report_of_it(colour_model, convert, tmp_path):
     assert read_classifier_card(tmp_path / "out" / "colours.tflite").metrics["format"] == "int8"
     page = (tmp_path / "report" / "report.html").read_text()
     assert page.count("<li>") == 120
-    assert "read right: source" in page
+    assert "accuracy: source" in page

@@ -156,7 +156,7 @@ def test_a_person_gets_a_table(converted, colour_model, faces, capsys):
     assert main(["evaluate", str(converted), "--against", str(colour_model), "--folders", str(faces)]) == 0
 
     said = capsys.readouterr().out
-    assert "120 faces, read right 100.0% (96.9..100.0)" in said
+    assert "120 faces, accuracy 100.0% (96.9..100.0)" in said
     assert "agree on 120 of 120 faces" in said
     assert "the gate is open" in said
 
