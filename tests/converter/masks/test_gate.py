@@ -55,5 +55,5 @@ def test_labels_in_the_wrong_order_are_an_objection_even_where_both_models_share
 
 
 def test_without_bare_faces_there_is_nothing_to_hold_against():
-    with pytest.raises(ConfigError, match="no face of without_mask was classified, which the gate is about"):
+    with pytest.raises(ConfigError, match="no face of without_mask was classified, which the gate requires"):
         verdict_on(a_model("a", bare=0, bare_found=0), a_model("b", bare=0, bare_found=0))
