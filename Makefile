@@ -219,10 +219,12 @@ test-image: wheel ## Build the image with buildah, and run the example in it wit
 deb-fleet: wheel ## Build dist/maskwatch-fleet_*.deb, for servers with Debian 13
 	@for architecture in $(ARCHITECTURES); do deploy/build-fleet-deb dist/*.whl $$architecture; done
 
-test-deb: deb deb-fleet ## Build the packages twice, with different umasks, compare them, and run lintian
-	@first=$$(mktemp --directory); trap 'rm -rf "$$first"' EXIT; mv dist/*.deb "$$first"; \
-		umask 077; $(MAKE) --no-print-directory deb deb-fleet; \
-		for package in "$$first"/*.deb; do cmp "$$package" "dist/$${package##*/}"; done
+test-deb: deb deb-fleet ## Build the packages twice, in different folders with different umasks, compare them, and run lintian
+	@again=$$(mktemp --directory); trap 'rm -rf "$$again"' EXIT; umask 077; export $(COMMIT_TIME); \
+		git ls-files -z | xargs --null cp --parents --preserve=timestamps --target-directory "$$again"; \
+		ln -s "$$PWD/.venv-build" "$$again"; \
+		$(MAKE) --no-print-directory --directory "$$again" deb deb-fleet; \
+		for package in dist/*.deb; do cmp "$$package" "$$again/$$package"; done
 	@lintian --fail-on error,warning dist/*.deb
 
 HERE = $(shell dpkg --print-architecture)

@@ -23,7 +23,8 @@ begin() {
     trap 'rm -rf "$work"' EXIT
     root=$work/root
     documents=$root/usr/share/doc/$package_name
-    # The time of the last change, so that two builds of it are the same.
+    # Modes of files and the time of the last change, so that two builds of it are the same.
+    umask 022
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
     export SOURCE_DATE_EPOCH
 }
@@ -40,7 +41,7 @@ gather() {
     rm -rf "${library:?}/bin" "$library/.lock"
     find "$library" \( -path '*.dist-info/direct_url.json' -o -path '*.dist-info/uv_cache.json' -o -name .gitignore \) -delete
     find "$library" -path '*.dist-info/RECORD' \
-        -exec sed -i '/direct_url\.json/d; /uv_cache\.json/d; /^\.\.\/\.\.\/bin\//d; /\.gitignore,/d' {} +
+        -exec sed -i '/direct_url\.json/d; /uv_cache\.json/d; /^\(\.\.\/\.\.\/\)\?bin\//d; /\.gitignore,/d' {} +
 }
 
 # pack CONTROL POSTINST PRERM POSTRM CONFFILES: write dist/PACKAGE_VERSION_ARCHITECTURE.deb of what is in $root, for the
