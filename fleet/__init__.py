@@ -1,1 +1,1 @@
-"""The fleet: what stores, shows and passes on what many devices report, and brings them new models? docs/fleet.md."""
+"""Fleet server: stores, displays and forwards the messages of many devices, and rolls out models. See docs/fleet.md."""

@@ -1,4 +1,4 @@
-"""AMQP: how is a node of the cluster reached?"""
+"""AMQP: connects to a node of the RabbitMQ cluster."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from fleet.config import BrokerConfig
 
 CONNECT_SECONDS = 5
-# One that is down for a while is another matter.
+# A virtual host that is temporarily down gives a different message.
 NO_VIRTUAL_HOST = re.compile("vhost .* not found")
 HEARTBEAT_SECONDS = 30
-"""A node that hangs is left after twice this; a worker that waits for the database answers in between."""
+"""An unresponsive node is dropped after twice this; workers keep answering while they wait for the database."""
 
 
 def connect(config: BrokerConfig) -> BlockingConnection:
     """Connect to the first node that answers.
 
     Raises:
-        ConfigError: a password or certificate cannot be read, or the broker refuses the user or has no such host.
+        ConfigError: a password or certificate cannot be read, the user is refused, or the virtual host does not exist.
         UnavailableError: no node answers.
     """
     credentials = pika.PlainCredentials(config.username, password(config))
@@ -64,9 +64,9 @@ def connect(config: BrokerConfig) -> BlockingConnection:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, which pika wraps in errors of its own."""
+    """The root cause, which pika wraps in its own exceptions."""
     found = error
-    # One of them holds it as an attribute alone.
+    # Some of pika's exceptions store it only in an attribute.
     while isinstance(inner := getattr(found, "exception", None) or next(iter(found.args), None), BaseException):
         found = inner
     text = found.strerror if isinstance(found, OSError) else str(found)

@@ -1,4 +1,4 @@
-"""The command line: which command is it, and with which exit status (sysexits.h) does it end?"""
+"""Command line: parses arguments and maps outcomes to exit statuses (sysexits.h)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, handlers=[log_handler(PROGRAM)], force=True)
-    # What it says of a lost connection is said again by us, in words.
+    # Lost connections are logged by our own code.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     return run_command(lambda: options.action(options), program=PROGRAM)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe every command."""
+    """Build the parser of all commands."""
     parser = SafeArgumentParser(
         prog=PROGRAM,
         description="Stores, shows and passes on what many devices report.",
@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add(commands: Any, command: Any) -> None:
-    """Add a command with the options that every command has; `--help` ends with its example."""
+    """Add a command with the common options; its `--help` ends with its example."""
     summary = command.SUMMARY
     parser: argparse.ArgumentParser = commands.add_parser(
         command.NAME,

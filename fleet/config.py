@@ -1,6 +1,6 @@
-"""The configuration: where are broker and database, and how does the fleet name its sites?
+"""Configuration: brokers, database, web server, notification and roll-out of the fleet.
 
-Every key has a default, so an empty file is valid: everything on this machine.
+All keys have defaults; an empty file is valid and means everything runs on this machine.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class BrokerConfig(_Section):
 
 
 class IngestConfig(_Section):
-    """What stores messages."""
+    """Storing of messages."""
 
     batch_messages: int = Field(500, ge=1, le=10_000, description="Messages of one transaction at most")
     batch_seconds: float = Field(0.05, ge=0.0, le=10.0, description="A message waits so long for others at most")
@@ -100,7 +100,7 @@ class WebConfig(_Section):
 
 
 class NotifyConfig(_Section):
-    """What is passed on to people."""
+    """Notification of people."""
 
     alertmanagers: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s]+(/[^\s]*)?$")], ...] = Field(
         ("http://127.0.0.1:9093",),
@@ -114,7 +114,7 @@ class NotifyConfig(_Section):
 
 
 class RolloutConfig(_Section):
-    """How a new model comes to the devices."""
+    """Roll-out of new models to the devices."""
 
     repository: FilePath | None = Field(
         None, description="Folder of signed models; nginx serves its metadata/ and targets/ to devices"
@@ -136,7 +136,7 @@ class RolloutConfig(_Section):
 
 
 class FleetConfig(_Section):
-    """Everything."""
+    """The whole file."""
 
     topic_prefix: TopicPrefix = Field("maskwatch", description="mqtt.topic_prefix of the devices")
     site_pattern: str = Field(
@@ -171,16 +171,16 @@ class FleetConfig(_Section):
         return value
 
     def site_of(self, device: str) -> str:
-        """The site that a device's id names."""
+        """The site part of a device's id."""
         found = re.search(self.site_pattern, device)
         return (found and found[1]) or device
 
 
 def load(file: Path | None, *, overrides: Sequence[str] = ()) -> FleetConfig:
-    """Read a file, or /etc/maskwatch/fleet.yaml where it is there; without one every key has its default.
+    """Read a file, or /etc/maskwatch/fleet.yaml if it exists; otherwise use the defaults.
 
     Raises:
-        ConfigError: everything that is wrong, each with line, key and value.
+        ConfigError: the file is invalid; the message lists all errors with line, key and value.
     """
     if file is None and SYSTEM_FILE.exists():
         file = SYSTEM_FILE

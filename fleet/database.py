@@ -1,4 +1,4 @@
-"""The database: how is PostgreSQL reached, and does it hold the schema of this version?"""
+"""Database: connects to PostgreSQL and verifies its schema version."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 CONNECT_SECONDS = 5
-# Inserts of a batch take milliseconds: what takes this long waits for something that is gone.
+# Inserting a batch takes milliseconds; a statement that takes this long is waiting for a lost peer.
 STATEMENT_SECONDS = 60
 DAYS_BEFORE = 3
-"""Devices come back after an outage with messages of days ago; older ones lie in the default partition."""
+"""After an outage devices deliver messages that are days old; older ones go into the default partition."""
 DAYS_AHEAD = 3
 MAINTENANCE_LOCK = 7_301_902
 CREDENTIAL = "database-password"
-"""What systemd lays beside each process: libpq would not read it, for its group may."""
+"""The systemd credential. Read here, as libpq ignores password files that are readable by their group."""
 
 
 def connect(config: DatabaseConfig, *, application: str) -> psycopg.Connection:
-    """Connect, with the schema as search path; autocommit, so that every transaction is written out.
+    """Connect with the schema as search path; autocommit, so that every transaction is explicit.
 
     Raises:
-        ConfigError: the conninfo is no conninfo, or the password cannot be read.
-        UnavailableError: no database answers, or it refuses.
+        ConfigError: the conninfo is invalid, or the password cannot be read.
+        UnavailableError: the database does not respond, or refuses the connection.
     """
     try:
         return psycopg.connect(config.conninfo, **parameters(config, application=application))
@@ -44,7 +44,7 @@ def connect(config: DatabaseConfig, *, application: str) -> psycopg.Connection:
 
 
 def parameters(config: DatabaseConfig, *, application: str) -> dict[str, Any]:
-    """What every connection has: the password, the search path, patience, and autocommit.
+    """Parameters of every connection: password, search path, timeouts and autocommit.
 
     Raises:
         ConfigError: the password cannot be read.
@@ -63,7 +63,7 @@ def parameters(config: DatabaseConfig, *, application: str) -> dict[str, Any]:
 
 
 def _password(config: DatabaseConfig) -> str | None:
-    """The password of the service's credential, or of the file; None: libpq finds one itself, or needs none."""
+    """The password from the service's credential or from the file; None lets libpq look for one."""
     credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", ""), CREDENTIAL)
     if credential.is_absolute() and credential.is_file() and credential.read_bytes().strip():
         return read_password(credential, key="the unit's LoadCredential")
@@ -71,11 +71,11 @@ def _password(config: DatabaseConfig) -> str | None:
 
 
 def open_database(config: DatabaseConfig, *, application: str) -> psycopg.Connection:
-    """Connect to a database that holds the schema of this version.
+    """Connect to a database that has the schema of this version.
 
     Raises:
-        ConfigError: it holds none, or another version's.
-        UnavailableError: no database answers, or it refuses.
+        ConfigError: it has none, or that of another version.
+        UnavailableError: the database does not respond, or refuses the connection.
     """
     connection = connect(config, application=application)
     try:
@@ -87,10 +87,10 @@ def open_database(config: DatabaseConfig, *, application: str) -> psycopg.Connec
 
 
 def require_schema(connection: psycopg.Connection) -> None:
-    """Refuse a database that holds no schema, or another version's.
+    """Check the schema version of the database.
 
     Raises:
-        ConfigError: so it is; the message says what to do.
+        ConfigError: it has no schema, or that of another version; the message gives the fix.
     """
     found = schema_version(connection)
     name = connection.info.dbname
@@ -106,7 +106,7 @@ def require_schema(connection: psycopg.Connection) -> None:
 
 
 def schema_version(connection: psycopg.Connection) -> int | None:
-    """The version that the database holds; None where it holds none."""
+    """The schema version of the database; None without a schema."""
     found = connection.execute("select to_regclass('maskwatch.schema_version')").fetchone()
     if found is None or found[0] is None:
         return None
@@ -115,11 +115,11 @@ def schema_version(connection: psycopg.Connection) -> int | None:
 
 
 def make_schema(connection: psycopg.Connection) -> bool:
-    """Make the schema where there is none; whether it was made now.
+    """Create the schema if there is none; returns whether it was created.
 
     Raises:
         ConfigError: there is one of another version.
-        UnavailableError: this user may not make one, or the disk is full.
+        UnavailableError: this user lacks the privilege, or the disk is full.
     """
     if schema_version(connection) is not None:
         require_schema(connection)
@@ -136,12 +136,12 @@ def make_schema(connection: psycopg.Connection) -> bool:
 
 
 def maintain(connection: psycopg.Connection, *, retention_days: int, when: datetime) -> int:
-    """Make the partitions of the coming days and drop those beyond the retention; gives how many were dropped.
+    """Create the partitions of the coming days and drop expired ones; returns the number dropped.
 
-    Any number of processes may do it: one of them does.
+    Safe to call from any number of processes: an advisory lock serialises them.
 
     Raises:
-        psycopg.Error: the database is away, or its disk is full.
+        psycopg.Error: the database is unavailable, or its disk is full.
     """
     today = when.astimezone(timezone.utc).date()
     with connection.transaction():
@@ -153,13 +153,13 @@ def maintain(connection: psycopg.Connection, *, retention_days: int, when: datet
 
 
 def trouble_of(error: psycopg.Error) -> str:
-    """What is wrong with PostgreSQL, in words that stay the same for as long as it is."""
+    """Describe a PostgreSQL error; the text stays the same while the problem lasts, so that it is logged once."""
     if isinstance(error, psycopg.errors.DiskFull):
-        # It names another file each time.
+        # The original message names a different file each time.
         return "PostgreSQL: its disk is full; make room there"
     return f"PostgreSQL: {one_line(error)}"
 
 
 def one_line(error: psycopg.Error) -> str:
-    """What PostgreSQL said, in one line."""
+    """The message of PostgreSQL on one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Dead letters: what could not be stored, why, and how does it get another chance?"""
+"""Dead letters: lists and replays messages that could not be stored."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that was refused."""
+    """A rejected message."""
 
     routing_key: str
     body: bytes
     reason: str
-    """Why it is refused still; empty where it would be stored now, unless the database refuses it."""
+    """Why it is still rejected; empty if it would be accepted now, except possibly by the database."""
 
 
 def view(broker: BlockingConnection, *, prefix: str, most: int) -> list[DeadLetter]:
-    """Look at the oldest ones, which stay where they are."""
+    """Read the oldest ones without removing them."""
     channel = broker.channel()
     found = [
         DeadLetter(routing_key, body, _reason(routing_key, body, prefix))
         for _, routing_key, body in _taken(channel, most)
     ]
-    # What was taken and not acknowledged goes back.
+    # Unacknowledged messages return to the queue.
     channel.close()
     return found
 
 
 def replay(broker: BlockingConnection) -> int:
-    """Send everything that lies there now once more on the way it came; gives how many.
+    """Send all current dead letters again to where they first arrived; returns how many.
 
     Raises:
-        UnavailableError: a queue is full or gone; that message and those behind it stay dead letters.
+        UnavailableError: a queue is full or missing; that message and those behind it stay dead letters.
     """
     channel = broker.channel()
     channel.confirm_delivery()

@@ -1,6 +1,6 @@
-"""The broker's definitions: which queues, policies and permissions does the fleet have at RabbitMQ?
+"""Broker definitions: queues, policies and permissions of the fleet at RabbitMQ.
 
-Pure: `management` brings them there, and `doctor` compares.
+Pure: `management` applies them, and `doctor` compares them.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ TOPICS: Final = {
     TELEMETRY: ("*.telemetry",),
 }
 IN_ORDER = (STATE, TELEMETRY)
-"""One worker at a time takes these: the last word of a device has to stay the last."""
+"""Consumed by one worker at a time, to preserve order: the last message of a device must be applied last."""
 
 TELEMETRY_SECONDS = 300
 MOST_TELEMETRY = 100_000
 DELIVERY_LIMIT = 100
-"""A worker that dies of a message takes it so often; workers that are killed otherwise are not killed so often."""
+"""Deliveries of a message that crashes its worker; workers killed for other reasons stay far below this."""
 DEVICE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
 
 
 def queues(config: FleetConfig) -> tuple[str, ...]:
-    """The queues that are ingested."""
+    """The queues to ingest."""
     return tuple(name for name in TOPICS if name != PICTURES or config.publish_crops)
 
 
 def definitions(config: FleetConfig) -> dict[str, Any]:
-    """What is imported into the virtual host, in RabbitMQ's own format."""
+    """Definitions of the virtual host in RabbitMQ's import format."""
     prefix = config.topic_prefix.replace("/", ".")
     names = queues(config)
     return {
@@ -93,7 +93,7 @@ def _policy(name: str, names: str, definition: dict[str, Any]) -> dict[str, Any]
 
 
 def _kept(config: FleetConfig) -> dict[str, Any]:
-    """A full queue refuses, and a dead letter leaves its queue when the queue of dead letters has it."""
+    """Reject when full; a dead letter leaves its queue only after the dead-letter queue has confirmed it."""
     return {
         "overflow": "reject-publish",
         "max-length-bytes": config.broker.max_queue_bytes,
@@ -108,10 +108,10 @@ def _volatile() -> dict[str, Any]:
 
 
 def require_device_id(device: str) -> None:
-    """Refuse what cannot be the id of a device in a fleet.
+    """Check that an id is valid for a device of a fleet.
 
     Raises:
-        ConfigError: it holds a dot, or what no topic can hold.
+        ConfigError: it has a dot or a character that topics cannot have.
     """
     if "." in device:
         raise ConfigError(
@@ -123,10 +123,10 @@ def require_device_id(device: str) -> None:
 
 
 def device_permissions(config: FleetConfig) -> tuple[dict[str, str], dict[str, str]]:
-    """What a device may do at all, and on which topics: write all its own, and read nothing.
+    """Permissions of a device, and its topic permissions: write all its own topics, read nothing.
 
-    A denied topic ends the connection, so that a newer device with one more topic would be shut out by a list of them.
-    `{username}` is the common name of its certificate; it has no character that means something in a pattern.
+    A denied topic ends the connection, so a list of topics would lock out newer devices that have one more.
+    `{username}` is the common name of the certificate; it contains no character special in a pattern.
     """
     prefix = re.escape(config.topic_prefix.replace("/", "."))
     return (

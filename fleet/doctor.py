@@ -1,4 +1,4 @@
-"""Doctor: is everything that the fleet needs there, and does it fit together?"""
+"""Doctor: checks that brokers, queues, database and certificates exist and fit together."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 EXPIRY_DAYS = 30
 ALARM_FRACTION = 0.8
-"""Of a queue: devices begin to keep what they have to say when it is full."""
+"""Of a queue's limit. Devices have to buffer their messages once it is full."""
 
 
 def examine(config: FleetConfig, *, when: datetime) -> list[Finding]:
-    """Look at everything; what cannot be looked at has failed, and the others go on."""
+    """Run every check; one that cannot run is reported as failed and does not stop the others."""
     checks: dict[str, Callable[[FleetConfig, datetime], Iterator[Finding]]] = {
         "certificates": _certificates,
         "broker": _broker,
@@ -122,18 +122,18 @@ def _database(config: FleetConfig, when: datetime) -> Iterator[Finding]:
 
 
 def _write(connection: psycopg.Connection) -> None:
-    """Take a megabyte of the database's disk, and give it back.
+    """Write a megabyte to the database's disk and roll back.
 
     Raises:
-        psycopg.Error: it is full, or read-only.
+        psycopg.Error: the disk is full or read-only.
     """
     with connection.transaction(force_rollback=True):
         connection.execute("create temporary table probe as select repeat('x', 1000) from generate_series(1, 1000)")
 
 
 def _disk(connection: psycopg.Connection) -> Iterator[Finding]:
-    """Only where the server is this machine and its folder can be seen."""
-    # PostgreSQL shows it to its own administrators; others get no row.
+    """Only if the server runs on this machine and its folder is visible."""
+    # Only PostgreSQL's administrators see this setting; other users get no row.
     row = connection.execute("select setting from pg_settings where name = 'data_directory'").fetchone()
     folder = Path(row[0]) if row and row[0] else None
     if folder is not None and not connection.info.host.startswith("/"):

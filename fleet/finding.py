@@ -1,4 +1,4 @@
-"""The finding: what was seen of one thing that the doctor looked at?"""
+"""Finding: result of one check of the doctor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     what: str
     state: Literal["ok", "warning", "failed"]

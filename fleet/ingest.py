@@ -1,8 +1,8 @@
-"""Ingest: how do messages come from the queues into the database, none lost and none twice?
+"""Ingest: moves messages from the queues into the database, without loss or duplicates.
 
-A message is acknowledged after the commit that stored it, and never otherwise; what comes again is stored once.
-`ingest.prefetch` is the back-pressure: while the database is away the worker holds what it has, keeps its connection
-alive and takes no more, so that messages wait at the brokers, and when those are full, on the devices.
+A message is acknowledged only after the commit that stored it; redelivered messages are stored once.
+`ingest.prefetch` provides back-pressure: during a database outage the worker keeps its unacknowledged messages and its
+connection but takes no more, so messages wait in the queues and, once these are full, on the devices.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ IDLE_SECONDS = 0.5
 MAINTENANCE_SECONDS = 3600.0
 NOT_FOUND = 404
 POISON_LOGGED = 20
-"""Of a minute; the others are counted."""
+"""Per minute; the others are only counted."""
 MINUTE_SECONDS = 60.0
 DATA_ERRORS = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
-"""What a message is the reason of: a number or text that no column holds, or a name that no index does."""
+"""Errors caused by a message: a number or text that no column can hold, or a name too long for an index."""
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class _Delivery:
 
 
 class _Intake:
-    """One queue: what has come of it and is not stored yet. Owned by the worker's thread."""
+    """One queue with its messages that are not stored yet. Owned by the worker's thread."""
 
     def __init__(self, queue: str, channel: BlockingChannel, *, prefetch: int) -> None:
         self.queue, self.channel = queue, channel
@@ -66,13 +66,13 @@ class _Intake:
         channel.basic_consume(queue, self._take)
 
     def seconds_left(self, *, at: float, most: int, patience_seconds: float) -> float:
-        """After how long there is a batch to store; negative or 0: now."""
+        """Seconds until a batch is due; 0 or negative: now."""
         if not self._waiting:
             return IDLE_SECONDS
         return 0.0 if len(self._waiting) >= most else self._oldest_at + patience_seconds - at
 
     def batch(self, most: int, *, at: float) -> list[_Delivery]:
-        """Take what is stored next, oldest first."""
+        """Take the next batch, oldest first."""
         taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
         self._oldest_at = at
         return taken
@@ -84,10 +84,10 @@ class _Intake:
 
 
 class Worker:
-    """Ingests until it is stopped. Owned by one thread; `stop` may be set by any."""
+    """Ingests until stopped. Owned by one thread; `stop` may be set by any."""
 
     def __init__(self, config: FleetConfig, *, stop: threading.Event, alive: Callable[[], None]) -> None:
-        """`alive` is called at least every few seconds, also while broker or database are away."""
+        """`alive` is called at least every few seconds, also during an outage of broker or database."""
         self._config, self._stop, self._alive = config, stop, alive
         self._database: psycopg.Connection | None = None
         self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
@@ -98,10 +98,10 @@ class Worker:
         self.dead = 0
 
     def run(self, *, ready: Callable[[], None]) -> None:
-        """Ingest; `ready` is called once broker and database were reached.
+        """Ingest; `ready` is called once broker and database are connected.
 
         Raises:
-            ConfigError: something that a person must change; an outage is waited for.
+            ConfigError: something that an operator has to fix; outages are waited for.
         """
         while not self._stop.is_set():
             try:
@@ -124,7 +124,7 @@ class Worker:
             try:
                 intakes.append(_Intake(queue, broker.channel(), prefetch=self._config.ingest.prefetch))
             except ChannelClosedByBroker as error:
-                # A queue whose nodes are down is not found either; that one is waited for.
+                # A queue whose nodes are down also gives NOT_FOUND, but is worth waiting for.
                 if error.reply_code != NOT_FOUND or "no queue" not in error.reply_text:
                     raise
                 raise ConfigError(
@@ -150,7 +150,7 @@ class Worker:
                 self._take(one, one.batch(settings.batch_messages, at=at), broker)
 
     def _take(self, intake: _Intake, deliveries: list[_Delivery], broker: BlockingConnection) -> None:
-        """Store a batch, then acknowledge it; what cannot be stored goes to the dead letters."""
+        """Store a batch, then acknowledge it; messages that cannot be stored become dead letters."""
         good: list[tuple[_Delivery, Read]] = []
         refused: dict[int, str] = {}
         for delivery in deliveries:
@@ -164,7 +164,7 @@ class Worker:
         for delivery in deliveries:
             if delivery.tag in refused:
                 self._refuse(intake, delivery, refused[delivery.tag])
-        # A tag that was refused cannot be acknowledged any more.
+        # A rejected tag cannot be acknowledged as well.
         stored = [delivery.tag for delivery in deliveries if delivery.tag not in refused]
         if stored:
             intake.channel.basic_ack(stored[-1], multiple=True)
@@ -180,13 +180,13 @@ class Worker:
             self._poison_logged.append(at)
 
     def _store(self, batch: list[tuple[_Delivery, Read]], broker: BlockingConnection) -> dict[int, str]:
-        """Store a batch, however long the database is away; gives what it cannot hold by its tag, with the reason."""
+        """Store a batch, waiting out database outages; returns the reason by tag for each message it cannot store."""
         try:
             self._commit([message for _, message in batch], broker)
         except DATA_ERRORS as error:
             if len(batch) == 1:
                 return {batch[0][0].tag: database.one_line(error)}
-            # One of them: halves find it in a few steps.
+            # Bisect to find the message at fault.
             middle = len(batch) // 2
             return self._store(batch[:middle], broker) | self._store(batch[middle:], broker)
         return {}
@@ -195,7 +195,7 @@ class Worker:
         """Store messages in one transaction.
 
         Raises:
-            psycopg.Error: one of DATA_ERRORS; anything else is waited for.
+            psycopg.Error: one of DATA_ERRORS; other errors are retried.
         """
         while messages:
             connection = self._require_database(broker)
@@ -204,7 +204,7 @@ class Worker:
                     store(connection, messages, site_of=self._config.site_of)
             except DATA_ERRORS:
                 raise
-            # Gone, restarted, read-only, its disk is full, two workers waited for each other: the same again later.
+            # Connection lost, restart, read-only, disk full, deadlock between workers: retry.
             except psycopg.Error as error:
                 connection.close()
                 self._say(f"{database.trouble_of(error)}; messages wait at the brokers")
@@ -215,7 +215,7 @@ class Worker:
             return
 
     def _require_database(self, broker: BlockingConnection) -> psycopg.Connection:
-        """Wait until the database is there, while the broker sees that the worker is."""
+        """Wait for the database while keeping the broker connection alive."""
         while self._database is None or self._database.closed:
             try:
                 self._database = database.open_database(self._config.database, application="maskwatch-fleet ingest")
@@ -230,7 +230,7 @@ class Worker:
         """Wait before the next attempt.
 
         Raises:
-            UnavailableError: the worker is to end; what it holds goes back to the queues.
+            UnavailableError: the worker is stopping; its unacknowledged messages return to the queues.
         """
         until = time.monotonic() + self._backoff.take()
         while (left := until - time.monotonic()) > 0:
@@ -247,7 +247,7 @@ class Worker:
             days = self._config.database.retention_days
             dropped = database.maintain(self._database, retention_days=days, when=datetime.now(timezone.utc))
         except psycopg.Error as error:
-            # What comes meanwhile lies in the default partition, from which the next attempt takes it.
+            # New messages go to the default partition meanwhile; the next attempt moves them.
             log.warning("PostgreSQL: partitions cannot be maintained: %s", database.one_line(error))
         else:
             if dropped:
@@ -260,7 +260,7 @@ class Worker:
             self._stop.wait(min(left, IDLE_SECONDS))
 
     def _say(self, trouble: str) -> None:
-        """Log a failure once; its end is logged by `_well`."""
+        """Log a problem once; `_well` logs its end."""
         if trouble != self._trouble:
             log.warning("%s", trouble)
         self._trouble = trouble

@@ -1,6 +1,6 @@
-"""Management: how are definitions brought to RabbitMQ, and what does it say of itself?
+"""Management: applies definitions to RabbitMQ and queries its state.
 
-RabbitMQ's own HTTP API, by the standard library.
+Uses RabbitMQ's HTTP API through the standard library.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 15.0
 ADMITTED_AT_ONCE = 100
-"""Devices in one request, so that a broker that is busy answers in time."""
+"""Devices per request, so that a busy broker still responds in time."""
 GUEST = "guest"
 
 
 def password(config: BrokerConfig) -> str:
-    """The password of the fleet's own user.
+    """The password of the fleet's broker user.
 
     Raises:
         ConfigError: its file cannot be read.
@@ -39,7 +39,7 @@ def password(config: BrokerConfig) -> str:
 
 
 def tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
-    """What speaks TLS with the brokers; None where they speak none.
+    """TLS context for the brokers; None if TLS is disabled.
 
     Raises:
         ConfigError: a certificate or key cannot be read.
@@ -56,13 +56,13 @@ def tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
 
 
 class Management:
-    """The management API of the first node that answers."""
+    """Client of the management API; uses the first node that responds."""
 
     def __init__(self, config: BrokerConfig) -> None:
         """Read password and certificates.
 
         Raises:
-            ConfigError: one cannot be read.
+            ConfigError: one of them cannot be read.
         """
         credentials = f"{config.username}:{password(config)}".encode()
         self._authorization = f"Basic {base64.b64encode(credentials).decode()}"
@@ -72,20 +72,20 @@ class Management:
         self._virtual_host = quote(config.virtual_host, safe="")
 
     def get(self, path: str) -> Any:
-        """Read; `{vhost}` in the path stands for the virtual host. None where there is no such thing.
+        """GET a path, in which `{vhost}` stands for the virtual host. None if it does not exist.
 
         Raises:
-            UnavailableError: no node answers, or not as RabbitMQ does.
-            ConfigError: this user may not.
+            UnavailableError: no node responds, or the response is not RabbitMQ's.
+            ConfigError: the user lacks permission.
         """
         return self._ask("GET", path, None)
 
     def put(self, path: str, content: dict[str, Any]) -> None:
-        """Write; raises as `get` does."""
+        """PUT; raises as `get` does."""
         self._ask("PUT", path, content)
 
     def post(self, path: str, content: dict[str, Any]) -> None:
-        """Send; raises as `get` does."""
+        """POST; raises as `get` does."""
         self._ask("POST", path, content)
 
     def _ask(self, method: str, path: str, content: dict[str, Any] | None) -> Any:
@@ -128,11 +128,11 @@ class Management:
 
 
 def make(config: FleetConfig, management: Management) -> None:
-    """Make the virtual host with everything in it; what is there stays.
+    """Create the virtual host and its definitions; keeps what exists.
 
     Raises:
-        UnavailableError: no node answers, or it refuses a definition.
-        ConfigError: this user may not, or what is there is of another kind.
+        UnavailableError: no node responds, or it refuses a definition.
+        ConfigError: the user lacks permission, or an existing queue has another type.
     """
     broker = config.broker
     management.put("vhosts/{vhost}", {"default_queue_type": "quorum"})
@@ -151,11 +151,11 @@ def make(config: FleetConfig, management: Management) -> None:
 
 
 def admit(config: FleetConfig, management: Management, devices: Iterable[str]) -> int:
-    """Let devices in by their certificates, each to its own topics; gives how many were not let in before.
+    """Admit devices by certificate, each limited to its own topics; returns how many are new.
 
     Raises:
-        ConfigError: an id that no device of a fleet can have; nothing was changed then.
-        UnavailableError: no node answers.
+        ConfigError: an id is invalid; nothing was changed.
+        UnavailableError: no node responds.
     """
     ids = list(dict.fromkeys(devices))
     for device in ids:
@@ -173,7 +173,7 @@ def admit(config: FleetConfig, management: Management, devices: Iterable[str]) -
         management.post(
             "definitions",
             {
-                # Without a password only the certificate lets it in.
+                # Without a password the user can log in only by certificate.
                 "users": [{"name": device, "password_hash": "", "tags": ""} for device in some],
                 "permissions": [{"user": device, **vhost, **permissions} for device in some],
                 "topic_permissions": [{"user": device, **vhost, **topics} for device in some],
@@ -183,11 +183,11 @@ def admit(config: FleetConfig, management: Management, devices: Iterable[str]) -
 
 
 def differences(config: FleetConfig, management: Management) -> list[str]:
-    """What of the definitions is not at the broker, each in words; empty where all is there.
+    """Describe each difference between the definitions and the broker; empty if there is none.
 
     Raises:
-        UnavailableError: no node answers.
-        ConfigError: this user may not look.
+        UnavailableError: no node responds.
+        ConfigError: the user lacks permission.
     """
     wanted = definitions(config)
     queues = {one["name"]: one for one in management.get("queues/{vhost}") or []}

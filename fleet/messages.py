@@ -1,6 +1,6 @@
-"""The messages: which device sent this, what is it, and does it keep the contract?
+"""Messages: parses and validates the messages of devices.
 
-The device's name comes from the routing key, which the broker allows it by its certificate; never from the payload.
+The device is taken from the routing key, which the broker authorises by certificate, never from the payload.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LARGEST_BYTES = 1_048_576
-"""A thousand times an alert; a picture of a face has a few thousand bytes."""
+"""A thousand times the size of an alert; a crop of a face has a few thousand bytes."""
 LARGEST_SEQUENCE = 2**63 - 1
 MISTAKES_SHOWN = 3
 MODELS: Mapping[str, type[Message]] = {
@@ -42,12 +42,12 @@ Kept = TypeVar("Kept", bound=BaseModel)
 
 
 class PoisonError(Exception):
-    """A message that cannot be stored; it goes to the dead letters, with this reason in the log."""
+    """A message that cannot be stored; it becomes a dead letter, with this reason in the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The crop of an alert, as it came."""
+    """The crop of an alert, as received."""
 
     device: str
     alert: str
@@ -58,10 +58,10 @@ Read = Message | Picture
 
 
 def read(routing_key: str, body: bytes, *, prefix: str) -> Read | None:
-    """Read a message by its routing key, `<prefix>.<device>.<kind>`; None for a probe of `edge-agent doctor`.
+    """Parse a message by its routing key, `<prefix>.<device>.<kind>`; None for a probe of `edge-agent doctor`.
 
     Raises:
-        PoisonError: it is not what a device of this name may send.
+        PoisonError: the message is invalid, or not one that this device may send.
     """
     device, kind = split(routing_key, prefix=prefix)
     if len(body) > LARGEST_BYTES:
@@ -84,10 +84,10 @@ def read(routing_key: str, body: bytes, *, prefix: str) -> Read | None:
 
 
 def split(routing_key: str, *, prefix: str) -> tuple[str, list[str]]:
-    """The device, and the levels behind it.
+    """Split a routing key into the device and the levels after it.
 
     Raises:
-        PoisonError: it is no topic of a device.
+        PoisonError: it is not the topic of a device.
     """
     begins = prefix.replace("/", ".") + "."
     levels = routing_key.removeprefix(begins).split(".")
@@ -112,7 +112,7 @@ def _validated(model: type[Kept], body: bytes) -> Kept:
         said = [f"{'.'.join(map(str, one['loc'])) or 'the message'}: {one['msg']}" for one in mistakes[:MISTAKES_SHOWN]]
         more = f"; and {len(mistakes) - MISTAKES_SHOWN} more" if len(mistakes) > MISTAKES_SHOWN else ""
         raise PoisonError("; ".join(said) + more) from error
-    # PostgreSQL has no place for it in any text.
+    # PostgreSQL cannot store it in text.
     if NULL_CHARACTER.search(body):
         raise PoisonError("it holds the character U+0000")
     return message

@@ -1,8 +1,8 @@
-"""Notify: how do people learn of alerts, once each, and of their end?
+"""Notify: reports alerts and their ends to people, once each, through Alertmanager.
 
-As Prometheus does: what is so is posted to every Alertmanager again and again, and Alertmanager tells what is new,
-groups it, and knows silences and quiet hours. Nothing is kept here, so that any number of these may run, and be
-killed. What a device sent late (`historical`) is not passed on.
+Works as Prometheus does: the current alerts are posted to every Alertmanager repeatedly, and Alertmanager deduplicates,
+groups and silences them. No state is stored, so any number of these processes may run and be killed at any time.
+Alerts that a device sent late (`historical`) are not forwarded.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from fleet.config import NotifyConfig
 
 AGAIN_SECONDS = 60.0
-"""An Alertmanager that was restarted has forgotten everything and is told within this."""
+"""A restarted Alertmanager has lost its alerts; it gets them again within this time."""
 ENDED_SECONDS = 900.0
-"""As long as Prometheus says of an alert that it is over."""
+"""For how long a resolved alert is reported; the same as in Prometheus."""
 AT_ONCE = 500
 ANSWER_SECONDS = 10.0
 ALERT_NAME = "MissingMask"
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What is so of one alert: it began, and has ended or will be taken for ended."""
+    """State of one alert: when it began, and when it ended or is assumed to end."""
 
     id: str
     is_over: bool
@@ -56,7 +56,7 @@ class Notification:
 
 
 class Notifier:
-    """Posts what is so to every Alertmanager. Owned by one thread; time comes in."""
+    """Posts the current alerts to every Alertmanager. Owned by one thread; time is an argument."""
 
     def __init__(self, config: NotifyConfig) -> None:
         self._config = config
@@ -64,11 +64,11 @@ class Notifier:
         self._away: set[str] = set()
 
     def turn(self, connection: Connection, *, when: datetime, at: float) -> int:
-        """Look, and post what is new or was posted long ago; gives how many were posted.
+        """Query, and post what is new or due for repetition; returns how many were posted.
 
         Raises:
-            psycopg.Error: the database is away.
-            UnavailableError: no Alertmanager takes anything; the next turn posts it again.
+            psycopg.Error: the database is unavailable.
+            UnavailableError: no Alertmanager accepts alerts; the next turn retries.
         """
         found = self.state(connection, when=when)
         known = {(address, one.id, one.is_over) for address in self._config.alertmanagers for one in found}
@@ -96,7 +96,7 @@ class Notifier:
         return posted
 
     def state(self, connection: Connection, *, when: datetime) -> list[Notification]:
-        """What is so at this moment: alerts that go on, and those that ended a little while ago."""
+        """Alerts at this moment: active ones and those resolved recently."""
         values = {
             "since": when - timedelta(seconds=self._config.ends_after_seconds + ENDED_SECONDS),
             "ended_since": when - timedelta(seconds=ENDED_SECONDS),
@@ -106,7 +106,7 @@ class Notifier:
 
     def _notification(self, row: dict[str, Any]) -> Notification:
         ends = row["resolved"] or row["received"] + timedelta(seconds=self._config.ends_after_seconds)
-        # A clock gone wrong is no reason to think that an alert will begin next year.
+        # With a wrong clock the device's time may be in the future.
         begins = min(row["happened"], row["received"])
         content = {
             "labels": {
@@ -137,10 +137,10 @@ class Notifier:
 
 
 def _post(address: str, alerts: Sequence[dict[str, Any]]) -> None:
-    """Send alerts to one Alertmanager.
+    """Post alerts to one Alertmanager.
 
     Raises:
-        UnavailableError: it does not answer, or refuses them.
+        UnavailableError: it does not respond, or refuses them.
     """
     body = json.dumps(alerts).encode()
     headers = {"Content-Type": "application/json"}

@@ -1,7 +1,7 @@
-"""The store: how does a batch of messages become rows, once each however often it comes?
+"""Store: writes a batch of messages to the database, each once however often it is delivered.
 
-Every function is one statement, idempotent by the id of the message; what it inserts for the first time counts in
-`streams`, so that a gap in the sequences shows. The caller commits, and acknowledges after that.
+Every function is one statement, idempotent by message id. Rows inserted for the first time are counted in `streams`,
+which makes gaps in the sequences visible. The caller commits, then acknowledges.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NO_PEOPLE = PeopleCounts()
 
-# Rows of what is shared by workers are touched in one order, so that no two wait for each other.
+# Workers update shared rows in the same order, to avoid deadlocks.
 COUNTED = """
 insert into streams as s (device, kind, boot_id, last, received)
 select device, %(kind)s, boot_id, max(sequence), count(*) from stored group by device, boot_id order by device, boot_id
@@ -35,7 +35,7 @@ on conflict (device, kind, boot_id) do update
 set last = greatest(s.last, excluded.last), received = s.received + excluded.received, updated = now()
 """
 HEARD_SECONDS = 20
-"""A device that sends a lot is written down as heard no more often."""
+"""Minimum interval between updates of a device's last-heard time."""
 
 HEARD = """
 insert into devices as d (device, site)
@@ -113,7 +113,7 @@ from unnest(%(device)s::text[], %(state)s::text[], %(message)s::text[]) i(device
 where d.device = i.device
 """
 
-# What a device has sent last shows a gap also where nothing comes after it.
+# The sequences in the telemetry reveal a gap even if no later message follows it.
 TELEMETRY = """
 with updated as (
     update devices d set telemetry = i.message::jsonb, telemetry_received = clock_timestamp()
@@ -138,21 +138,21 @@ on conflict do nothing
 
 @dataclass(frozen=True, slots=True)
 class _Statement:
-    """How messages of one kind are written."""
+    """How messages of one kind are stored."""
 
     model: type
     text: str
     rows: Callable[[list[Any]], list[dict[str, Any]]]
     kind: str = ""
-    """In `streams`; empty for what has no sequence that matters."""
+    """In `streams`; empty for kinds whose sequence is not checked."""
 
 
 def store(connection: Connection, messages: Sequence[Read], *, site_of: Callable[[str], str]) -> None:
-    """Write messages of any kinds, in the order in which they came; in the caller's transaction.
+    """Store messages of any kind, in order of arrival, in the caller's transaction.
 
     Raises:
         psycopg.DataError: PostgreSQL cannot hold one of them.
-        psycopg.OperationalError: the database is away, or its disk is full.
+        psycopg.OperationalError: the database is unavailable, or its disk is full.
     """
     devices = sorted({message.device for message in messages})
     connection.execute(
@@ -222,7 +222,7 @@ def _counts(messages: Sequence[CountsMessage]) -> list[dict[str, Any]]:
             **dict(people),
         }
         for one in messages
-        # An hour without a camera counts in the sequence all the same.
+        # An hour without cameras still counts in the sequence.
         for camera, people in (one.cameras or {"": NO_PEOPLE}).items()
     ]
 
@@ -232,7 +232,7 @@ def _pictures(messages: Sequence[Picture]) -> list[dict[str, Any]]:
 
 
 def _newest(messages: Sequence[StatusMessage] | Sequence[TelemetryMessage]) -> list[dict[str, Any]]:
-    """Of each device what came last: an update of one row twice in a statement would take either."""
+    """The last message of each device: a statement that updates a row twice would keep either."""
     last = {one.device: one for one in messages}
     return [
         {"device": device, "message": _text(one)} | ({"state": one.state} if hasattr(one, "state") else {})

@@ -1,1 +1,1 @@
-"""The commands: what does a person type? Each module has NAME, SUMMARY, EXAMPLE, `add_options` and `run`."""
+"""Commands of `maskwatch-fleet`. Each module has NAME, SUMMARY, EXAMPLE, `add_options` and `run`."""

@@ -1,4 +1,4 @@
-"""`maskwatch-fleet dead-letters`: show what could not be stored, or give it another chance."""
+"""`maskwatch-fleet dead-letters`: lists or replays messages that could not be stored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN_BYTES = 200
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What to do with them."""
+    """Add --replay, --most and --json."""
     parser.add_argument("--replay", action="store_true", help="send all of them once more, as after an upgrade")
     parser.add_argument("--most", type=int, default=50, metavar="N", help="show so many, oldest first (default: 50)")
     parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else on stdout")

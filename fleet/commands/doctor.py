@@ -1,4 +1,4 @@
-"""`maskwatch-fleet doctor`: say what is not as it should be, and what to do."""
+"""`maskwatch-fleet doctor`: reports problems of the fleet servers and their fixes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ EXAMPLE = "maskwatch-fleet doctor --json"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """For programs."""
+    """Add --json."""
     parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else on stdout")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Examine everything; 1 where something failed."""
+    """Run all checks; returns 1 if one failed."""
     found = examine(load(options.config, overrides=options.set), when=datetime.now(timezone.utc))
     for finding in found:
         if options.json:

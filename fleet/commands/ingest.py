@@ -1,4 +1,4 @@
-"""`maskwatch-fleet ingest`: store what devices send, until SIGTERM. Any number of them run side by side."""
+"""`maskwatch-fleet ingest`: stores device messages until SIGTERM. Any number of processes may run side by side."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXAMPLE = "maskwatch-fleet ingest --config /etc/maskwatch/fleet.yaml"
 
 
 def add_options(_parser: argparse.ArgumentParser) -> None:
-    """None of its own."""
+    """Has no options of its own."""
 
 
 def run(options: argparse.Namespace) -> int:

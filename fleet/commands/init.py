@@ -1,4 +1,4 @@
-"""`maskwatch-fleet init`: make what the fleet needs at the broker and in the database; what is there stays."""
+"""`maskwatch-fleet init`: creates what the fleet needs in RabbitMQ and PostgreSQL; keeps what exists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXAMPLE = "maskwatch-fleet init --devices devices.txt"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which devices, or only print."""
+    """Add --devices and --print-definitions."""
     parser.add_argument(
         "--devices",
         type=Path,
@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make everything."""
+    """Create definitions and schema, and admit devices."""
     config = load(options.config, overrides=options.set)
     if options.print_definitions:
         json.dump(definitions(config), sys.stdout, indent=2)

@@ -1,4 +1,4 @@
-"""`maskwatch-fleet notify`: pass alerts and their ends on to Alertmanager, until SIGTERM."""
+"""`maskwatch-fleet notify`: forwards alerts and resolutions to Alertmanager, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TURN_SECONDS = 2.0
 
 
 def add_options(_parser: argparse.ArgumentParser) -> None:
-    """None of its own."""
+    """Has no options of its own."""
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`maskwatch-fleet rollout`: bring a model to the devices, a few of them first; or have people sign what they want."""
+"""`maskwatch-fleet rollout`: releases models to devices in stages, and manages the keys and signatures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What to do; nothing: release the stages of every wish, until SIGTERM."""
+    """Add the actions; without one, the process releases the stages of every group until SIGTERM."""
     actions = parser.add_subparsers(metavar="ACTION", dest="rollout")
 
     def action(
@@ -105,8 +105,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what was asked for."""
-    # What is written is for everybody, by nginx's user; a private key has a mode of its own.
+    """Run the chosen action."""
+    # nginx runs as another user and must be able to read the files; private keys get their own mode.
     os.umask(EVERYBODY_READS)
     options.do(load(options.config, overrides=options.set), options)
     return 0
@@ -129,10 +129,10 @@ def _serve(config: FleetConfig, _options: argparse.Namespace) -> None:
 def release_stages(
     repository: Repository, signer: CryptoSigner, connection: psycopg.Connection, config: FleetConfig, *, when: datetime
 ) -> None:
-    """Release the next stage of each group where it may be, or stop.
+    """Release the next stage of each group if its conditions are met, or pause the group.
 
     Raises:
-        psycopg.Error: the database is away.
+        psycopg.Error: the database is unavailable.
     """
     stages = repository.stages().groups
     for group, wish in repository.wishes().groups.items():
@@ -185,7 +185,7 @@ def _wish(config: FleetConfig, options: argparse.Namespace) -> None:
 
 
 def _model(file: Path) -> tuple[str, bytes, bytes]:
-    """Name, network and card; each device checks that they fit."""
+    """Name, network and card of a model; devices check that network and card match."""
     try:
         TypeAdapter(ModelName).validate_python(file.stem)
         network, card = file.read_bytes(), file.with_suffix(".json").read_bytes()
@@ -235,7 +235,7 @@ def _change_progress(config: FleetConfig, options: argparse.Namespace) -> None:
         )
     changes = {
         "pause": {"is_paused": True, "reason": "by hand"},
-        # The alerts of a stage count from its beginning.
+        # The alert rate of a stage is measured from here.
         "resume": {"is_paused": False, "is_rolled_back": False, "reason": "", "since": datetime.now(timezone.utc)},
         "roll-back": {"is_rolled_back": True, "reason": "by hand"},
     }

@@ -1,4 +1,4 @@
-"""`maskwatch-fleet simulate`: be thousands of devices, and compare what was acknowledged with what was stored."""
+"""`maskwatch-fleet simulate`: simulates thousands of devices, and compares acknowledged with stored alerts."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ NAME = "simulate"
 SUMMARY = "be thousands of devices, and compare what brokers acknowledged with what the database holds"
 EXAMPLE = "maskwatch-fleet simulate --devices 2000 --alerts-per-second 60 --seconds 300"
 STORED_WITHIN_SECONDS = 120.0
-"""Workers are given so long for what is in the queues at the end."""
+"""Time limit for the workers to empty the queues at the end."""
 LOOK_SECONDS = 0.5
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the devices do, and where."""
+    """Add the options for load, brokers and output."""
     add = parser.add_argument
     add("--devices", type=int, default=200, metavar="N", help="connections (default: 200)")
     add("--prefix", default="sim", metavar="TEXT", help="their ids begin so (default: sim)")
@@ -54,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make load, then compare; 1 where something is missing, twice or out of sequence."""
+    """Generate load, then compare; returns 1 if alerts are missing, duplicated or out of sequence."""
     config = load(options.config, overrides=options.set)
     what = Load(
         devices=options.devices,
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         password=password,
         certificates=options.certificates,
     )
-    # What could not be compared at the end need not begin.
+    # Fail before the load starts if the comparison at its end would be impossible.
     database.open_database(config.database, application="maskwatch-fleet simulate").close()
     ledger = Ledger(options.ledger)
     with closing(ledger), closing(Simulation(what, brokers, ledger)) as simulation:
@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _settled(connection: Any, ledger: Ledger) -> Balance:
-    """Compare once workers have stored what was acknowledged, or did not in time."""
+    """Compare until everything acknowledged is stored, or the time limit is reached."""
     until = time.monotonic() + STORED_WITHIN_SECONDS
     while True:
         found = balance(connection, ledger.ids, ledger.devices)

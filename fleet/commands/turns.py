@@ -1,4 +1,4 @@
-"""Turns: how does a process that looks into the database every few seconds live, and outlive the database?"""
+"""Turns: runs a periodic database task as a service that survives database outages."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def repeat(
     application: str,
     always: Callable[[], None] = lambda: None,
 ) -> None:
-    """Call `turn` until SIGTERM or Ctrl-C; while the database is away, say so once and try again.
+    """Call `turn` until SIGTERM or Ctrl-C; log a database outage once and retry.
 
-    `always` is called before it, and also without a database.
+    `always` is called before each turn, also during an outage.
 
     Raises:
-        ConfigError: the database holds no schema, or another version's.
+        ConfigError: the database has no schema, or that of another version.
     """
     watchdog, stop, trouble = systemd.Notifier(), threading.Event(), ""
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""`maskwatch-fleet web`: the pages and the API; or add a user to them."""
+"""`maskwatch-fleet web`: serves the pages and the API, or adds a user."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FEED_SECONDS = 5.0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """A user, instead of serving."""
+    """Add --user and --role."""
     parser.add_argument("--user", metavar="NAME", help="add or change this user, whose password is asked for, and end")
     parser.add_argument("--role", choices=ROLES, default="viewer", help="of that user (default: viewer)")
 

@@ -1,1 +1,1 @@
-"""The roll-out: who may say what devices run, and how far does a new model go?"""
+"""Roll-out: signs what devices should run, and releases a new model in stages."""

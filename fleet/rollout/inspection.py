@@ -1,4 +1,4 @@
-"""The inspection: is the repository of models valid and served, and how does each roll-out go?"""
+"""Inspection: checks that the model repository is valid and served, and reports the progress of roll-outs."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from fleet.rollout.release import Device
 
 SIGNED_BY_PEOPLE = {"root": timedelta(days=30), "targets": timedelta(days=30)}
-"""How long before the end they are reminded: people and their keys are brought together by an appointment."""
+"""Warning time before expiry: bringing people and their keys together takes an appointment."""
 RENEWED = timedelta(days=1.5)
-"""What the server signs is renewed when a day of its three is over: this little is left where it was not."""
+"""The server renews its signatures, valid for three days, daily; less time left means that a renewal failed."""
 ANSWER_SECONDS = 10.0
 LARGEST_ANSWER_BYTES = 1_000_000
 
 
 def look_at_repository(config: FleetConfig, when: datetime) -> Iterator[Finding]:
-    """Judge the files and what is served of them; nothing where there is no roll-out.
+    """Check the files and how they are served; yields nothing without a configured repository.
 
     Raises:
-        ConfigError: the folder holds no repository.
+        ConfigError: the folder is not a repository.
         UnavailableError: a file is damaged.
     """
     if config.rollout.repository is None:
@@ -50,12 +50,12 @@ def look_at_repository(config: FleetConfig, when: datetime) -> Iterator[Finding]
 
 
 def look_at_stages(config: FleetConfig, _when: datetime) -> Iterator[Finding]:
-    """Judge how each wish goes.
+    """Check the progress of each wish.
 
     Raises:
-        ConfigError: there is no repository, or the database holds no schema.
-        UnavailableError: the database is away, or a file is damaged.
-        psycopg.Error: the database is away.
+        ConfigError: there is no repository, or the database has no schema.
+        UnavailableError: the database is unavailable, or a file is damaged.
+        psycopg.Error: the database is unavailable.
     """
     if config.rollout.repository is None:
         return
@@ -84,7 +84,7 @@ def _expiry(role: str, until: datetime, *, when: datetime) -> Finding:
 
 
 def _served(url: str, repository: Repository) -> Finding:
-    """Whether devices find there what lies here."""
+    """Compare the served files with the local ones."""
     address = f"{url}/metadata/timestamp.json"
     try:
         found = _fetch(address)
@@ -100,10 +100,10 @@ def _served(url: str, repository: Repository) -> Finding:
 
 
 def _fetch(address: str) -> bytes:
-    """What is served.
+    """Fetch an address.
 
     Raises:
-        UnavailableError: nothing is.
+        UnavailableError: it cannot be fetched.
     """
     try:
         with urllib.request.urlopen(address, timeout=ANSWER_SECONDS) as answer:  # noqa: S310  (http, https: see config)

@@ -1,4 +1,4 @@
-"""The keys: with what does a person, or the server, sign? Ed25519 in PEM files."""
+"""Keys: creates and reads the Ed25519 keys (PEM files) of people and of the server."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ PRIVATE_MODE = 0o600
 
 
 def make_key(file: Path) -> Path:
-    """Write a new private key, and its public one beside it (.pub), whose path is returned.
+    """Create a private key and its public key beside it (.pub), whose path is returned.
 
     Raises:
-        ConfigError: there is a file already, or none can be written.
+        ConfigError: the file exists, or cannot be written.
     """
     signer, public = CryptoSigner.generate_ed25519(), file.with_name(f"{file.name}.pub")
     try:
@@ -43,7 +43,7 @@ def read_signer(file: Path) -> CryptoSigner:
     """Read a private key.
 
     Raises:
-        ConfigError: the file cannot be read, or holds none.
+        ConfigError: the file cannot be read, or is not a private key.
     """
     try:
         return CryptoSigner(load_pem_private_key(_content(file), password=None))
@@ -57,7 +57,7 @@ def read_public_key(file: Path) -> SSlibKey:
     """Read a public key.
 
     Raises:
-        ConfigError: the file cannot be read, or holds none.
+        ConfigError: the file cannot be read, or is not a public key.
     """
     try:
         return SSlibKey.from_crypto(load_pem_public_key(_content(file)))

@@ -1,4 +1,4 @@
-"""The release: may a new model reach the next devices? Pure: time is an argument."""
+"""Release: decides whether a new model may go to the next stage. Pure: time is an argument."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 WEEK = timedelta(days=7)
 MIN_FACTOR, MAX_FACTOR = 1 / 3, 3.0
-"""Alerts an hour and device, against the week before."""
+"""Alerts per hour and device, relative to the week before."""
 FEWEST_EXPECTED = 10.0
-"""Of ten expected alerts three or fewer come by chance once in a hundred; of fewer, too few say nothing."""
+"""With ten expected alerts, three or fewer occur by chance in 1 % of cases; fewer expected alerts are inconclusive."""
 FEWEST_ALERTS = 3.0
-"""A quiet door that has three alerts in a day after a week without has not changed."""
+"""A quiet site with three alerts in a day after a week without any has not changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What a device last said of the roll-out."""
+    """Last report of a device about the roll-out."""
 
     name: str
     number: int
@@ -35,14 +35,14 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """How many alerts the devices of a stage had: in the week before it began, and since."""
+    """Number of alerts of a stage's devices in the week before it began, and since."""
 
     week_before: int
     since: int
 
 
 def ended_well(wish: Wish, progress: Progress, devices: Sequence[Device]) -> list[str]:
-    """The devices of a stage that run the wished model beyond its probation."""
+    """The devices of a stage that run the wished model and have completed its probation."""
     return [
         one.name
         for one in devices
@@ -59,9 +59,9 @@ def decide(
     settings: RolloutConfig,
     when: datetime,
 ) -> Progress | None:
-    """The next stage, or a pause with its reason; None: wait.
+    """Return the next stage, or a pause with its reason; None means wait.
 
-    `devices` are those of the group that were heard lately, `alerts` those of the devices that ended well.
+    `devices` are those of the group heard from recently, `alerts` those of the devices that completed probation.
     """
     if progress.number != wish.number or progress.is_paused or progress.is_rolled_back:
         return None

@@ -1,4 +1,4 @@
-"""The reports: what did the devices of a group say of the roll-out, and how many alerts did they have?"""
+"""Reports: queries the roll-out status of a group's devices, and their numbers of alerts."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ where device = any(%(devices)s) and id >= first_uuid7(%(before)s) and id < first
 
 
 def devices(connection: Connection, group: str) -> list[Device]:
-    """The devices of a group that were heard within a day."""
+    """The devices of a group that were heard from within a day."""
     return [Device(*row) for row in connection.execute(DEVICES, [group]).fetchall()]
 
 
 def alerts(connection: Connection, names: Sequence[str], *, since: datetime, when: datetime) -> Alerts:
-    """Alerts of these devices in the week before `since`, and from then until now."""
+    """Alerts of these devices in the week before `since`, and from `since` until `when`."""
     values = {"devices": list(names), "before": since - WEEK, "since": since, "when": when}
     before, after = connection.execute(ALERTS, values).fetchone() or (0, 0)
     return Alerts(week_before=before, since=after)

@@ -1,12 +1,12 @@
-"""The repository: which files does nginx serve, and who has signed them? The Update Framework's metadata, on disk.
+"""Repository: reads, signs and writes the model repository as metadata of The Update Framework (TUF).
 
-    <folder>/metadata/   root, targets, stages, snapshot and timestamp, as devices fetch them
-             targets/    models, their cards, wishes.json and stages.json, each with its hash in front
+    <folder>/metadata/   root, targets, stages, snapshot and timestamp, as fetched by devices
+             targets/    models, their cards, wishes.json and stages.json, each with its hash as prefix
              staged/     root.json and targets.json while people sign them; not to be served
 
-Root and targets take two signatures of people, whose keys never come here. The server's key signs how far a roll-out
-has got (`stages`), and that all of this is of today (snapshot, timestamp): stolen, it can hold devices at one of two
-models that people have signed, and no more.
+Root and targets need the signatures of two people, whose keys are never on the server. The server's key signs the
+progress of roll-outs (`stages`) and the freshness of all files (snapshot, timestamp): if stolen, it can only hold
+devices at one of two models that people have signed.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 ROLE = "stages"
 OFFLINE_DAYS = 365
-"""People sign again at least so often; `maskwatch-fleet rollout status` says until when."""
+"""People have to sign again before that; `maskwatch-fleet rollout status` prints the expiry."""
 ONLINE_DAYS = 3
-"""Renewed each day: a server that is down for a weekend freezes nothing, and an old copy is found out soon."""
+"""Renewed daily: devices tolerate a server that is down for a weekend, and detect an outdated copy soon after."""
 ROOT_THRESHOLD = TARGETS_THRESHOLD = 2
 FEWEST_ROOT_KEYS = 3
 FILE_MODE = 0o644
@@ -53,20 +53,20 @@ Part = TypeVar("Part", Root, Targets, Snapshot, Timestamp)
 
 
 class Repository:
-    """Reads and writes the files. One process at a time; each change is complete before it is seen."""
+    """Reads and writes the files. One process at a time; each change becomes visible only when complete."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder; nothing is read yet."""
+        """Set the folder; nothing is read yet."""
         self.folder = folder
         self._metadata, self._targets, self._staged = folder / "metadata", folder / "targets", folder / "staged"
 
-    # What people do: everything of theirs is staged until enough of them have signed.
+    # Operations of people: everything is staged until enough of them have signed.
 
     def create(self, *, root_keys: Sequence[Key], target_keys: Sequence[Key], online_key: Key, when: datetime) -> None:
         """Stage the first root and targets.
 
         Raises:
-            ConfigError: too few keys, or there is a repository already.
+            ConfigError: too few keys, or the repository exists already.
         """
         if (self._metadata / "timestamp.json").exists() or (self._staged / "root.json").exists():
             raise ConfigError(f"{self.folder}: holds a repository already")
@@ -97,10 +97,10 @@ class Repository:
         named: Sequence[str],
         when: datetime,
     ) -> Wish:
-        """Stage what a group should run: name, network and card of a model; None: what its devices are configured to.
+        """Stage the wish of a group: name, network and card of a model; None: the configured model of each device.
 
         Raises:
-            ConfigError: another model has that name, or there is no repository.
+            ConfigError: another model has this name, or there is no repository.
         """
         metadata = self._staged_or_current("targets", Targets)
         wishes, before = self._wishes(metadata.signed), self.wishes().groups.get(group)
@@ -121,10 +121,10 @@ class Repository:
         return wish
 
     def stage_key(self, role: str, *, old: Key, new: Key, when: datetime) -> None:
-        """Stage a root with one key in place of another; `role` is root, targets or online.
+        """Stage a root in which one key replaces another; `role` is root, targets or online.
 
         Raises:
-            ConfigError: the old one is no key of this role.
+            ConfigError: the old key does not belong to this role.
         """
         root = self._staged_or_current("root", Root)
         for name in ("snapshot", "timestamp") if role == "online" else (role,):
@@ -143,13 +143,13 @@ class Repository:
             self._bump(targets, when=when, days=OFFLINE_DAYS)
             self._stage("targets", targets)
         elif role == "targets":
-            # What the old key has signed is to be signed again, by those who may now.
+            # Signatures of the old key are void: the current key holders have to sign again.
             targets = self._staged_or_current("targets", Targets)
             self._bump(targets, when=when, days=OFFLINE_DAYS)
             self._stage("targets", targets)
 
     def stage_again(self, role: str, *, when: datetime) -> None:
-        """Stage root or targets as it is, for another year.
+        """Stage root or targets unchanged, valid for another year.
 
         Raises:
             ConfigError: there is no repository.
@@ -159,10 +159,10 @@ class Repository:
         self._stage(role, metadata)
 
     def sign(self, signer: Signer) -> list[str]:
-        """Sign what is staged for roles that this key belongs to; gives their names.
+        """Sign what is staged for the roles of this key; returns their names.
 
         Raises:
-            ConfigError: nothing is staged that this key may sign.
+            ConfigError: nothing is staged for this key.
         """
         signed = []
         for role in ("root", "targets"):
@@ -178,7 +178,7 @@ class Repository:
         return signed
 
     def missing_signatures(self) -> dict[str, int]:
-        """How many each staged role still needs."""
+        """Number of signatures that each staged role still needs."""
         missing = {}
         for role in ("root", "targets"):
             if (self._staged / f"{role}.json").exists():
@@ -191,10 +191,10 @@ class Repository:
         return missing
 
     def publish(self, online: Signer, *, when: datetime) -> None:
-        """Serve what is staged, once enough have signed; a newer wish begins at its first stage.
+        """Serve what is staged, once enough people have signed; newer wishes start at their first stage.
 
         Raises:
-            ConfigError: signatures are missing, or the server's key is none of the repository.
+            ConfigError: signatures are missing, or the server's key does not belong to the repository.
         """
         missing = {role: count for role, count in self.missing_signatures().items() if count}
         if missing:
@@ -216,10 +216,10 @@ class Repository:
         self._write_stages(online, self._progress(when), when=when)
         self._remove_staged()
 
-    # What the server does.
+    # Operations of the server.
 
     def renew(self, online: Signer, *, when: datetime) -> None:
-        """Say that all of this is of today.
+        """Renew the server's signatures.
 
         Raises:
             ConfigError: there is no repository.
@@ -227,25 +227,25 @@ class Repository:
         self._write_stages(online, self.stages(), when=when)
 
     def advance(self, online: Signer, group: str, progress: Progress, *, when: datetime) -> None:
-        """Say how far a group has got."""
+        """Publish the progress of a group."""
         stages = self.stages()
         self._write_stages(online, stages.model_copy(update={"groups": {**stages.groups, group: progress}}), when=when)
 
     def wishes(self) -> Wishes:
-        """What people want, as it is served."""
+        """The wishes of people, as served."""
         if self._newest("targets") is None:
             return Wishes(groups={})
         return self._wishes(self._current("targets", Targets).signed)
 
     def stages(self) -> Stages:
-        """How far that has got."""
+        """The progress of each wish, as served."""
         if self._newest(ROLE) is None:
             return Stages(groups={})
         info = self._current(ROLE, Targets).signed.targets[STAGES]
         return Stages.model_validate_json(self._content(info))
 
     def expires(self) -> dict[str, datetime]:
-        """Until when each role is valid."""
+        """Expiry of each role."""
         return {
             "root": self._current("root", Root).signed.expires,
             "targets": self._current("targets", Targets).signed.expires,
@@ -255,7 +255,7 @@ class Repository:
         }
 
     def valid_until(self) -> datetime:
-        """Until when devices believe what is served, unless it is renewed."""
+        """Expiry of the timestamp: devices reject the served files after it unless they are renewed."""
         return self._read(self._metadata / "timestamp.json", Timestamp).signed.expires
 
     def keys(self) -> dict[str, list[str]]:
@@ -264,10 +264,10 @@ class Repository:
         return {role: sorted(found.keyids) for role, found in root.roles.items()}
 
     def timestamp_bytes(self) -> bytes:
-        """What devices ask for first.
+        """The metadata that devices fetch first.
 
         Raises:
-            UnavailableError: it is not there.
+            UnavailableError: the file cannot be read.
         """
         file = self._metadata / "timestamp.json"
         try:
@@ -276,16 +276,16 @@ class Repository:
             raise UnavailableError(f"{file}: cannot be read: {error.strerror}") from error
 
     def root_bytes(self) -> bytes:
-        """What a device is given to trust at first."""
+        """The root of trust that devices are installed with."""
         root = self._newest("root")
         if root is None:
             raise ConfigError(f"{self.folder}: holds no repository; make one by 'maskwatch-fleet rollout create'")
         return root.read_bytes()
 
-    # The files.
+    # Files.
 
     def _progress(self, when: datetime) -> Stages:
-        """The progress of each wish that is served; a newer one begins."""
+        """Progress of each served wish; newer wishes start at their first stage."""
         stages = self.stages().groups
         return Stages(
             groups={
@@ -297,7 +297,7 @@ class Repository:
         )
 
     def _write_stages(self, online: Signer, stages: Stages, *, when: datetime) -> None:
-        """Sign how far it has got, then the snapshot of all, then its time: a device sees one or the other, whole."""
+        """Sign stages, then snapshot, then timestamp: a device sees either the old or the new state, complete."""
         expires = when + timedelta(days=ONLINE_DAYS)
         content = stages.model_dump_json(by_alias=True).encode()
         info = TargetFile.from_data(STAGES, content, ["sha256"])
@@ -321,7 +321,7 @@ class Repository:
         self._remove_superseded()
 
     def _remove_superseded(self) -> None:
-        """Keep the last two of what is renewed daily: a device may be in the middle of fetching."""
+        """Keep the last two versions of what is renewed daily, for devices that are fetching."""
         for role in (ROLE, "snapshot"):
             for file in self._versions(role)[:-2]:
                 file.unlink()
@@ -374,7 +374,7 @@ class Repository:
         return {keyid for one in self._verifiers(role) for keyid in one.roles[role].keyids}
 
     def _verifiers(self, role: str) -> list[Root]:
-        """The roots by which a role has to be signed: a new root by itself and by the one before."""
+        """The roots that verify a role: a new root has to be signed according to itself and its predecessor."""
         staged, served = self._staged / "root.json", self._newest("root")
         new = self._read(staged, Root).signed if staged.exists() else None
         old = self._read(served, Root).signed if served else None

@@ -1,1 +1,1 @@
-"""The simulation: what do a few thousand devices do to brokers and database, and is anything of it lost?"""
+"""Simulation: load test of brokers and database with thousands of simulated devices."""

@@ -1,7 +1,7 @@
-"""A simulated device: what does it send, and what does it do when the broker is slow or away?
+"""Simulated device: sends messages as a real one does, also when the broker is slow or unavailable.
 
-It keeps to what edge_agent.mqtt.publisher does, without a camera: an outbox, a window of messages in flight, patience
-that counts from the last acknowledgement, a paced backlog, and pauses with jitter. paho speaks MQTT.
+Behaves as edge_agent.mqtt.publisher does, without a camera: an outbox, a window of messages in flight, a timeout that
+counts from the last acknowledgement, a rate-limited backlog, and backoff with jitter. paho implements MQTT.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edge_agent.messages.message import Message
     from fleet.simulation.ledger import Ledger
 
-# Those of edge_agent.mqtt.publisher, which a test compares.
+# The values of edge_agent.mqtt.publisher; a test compares them.
 WINDOW = 8
 SLOW_SECONDS = 5.0
 PATIENCE_SECONDS = 20.0
@@ -39,14 +39,14 @@ FORGOTTEN_SECONDS = 300.0
 PATIENCE_ANSWERS = 3
 KEEPALIVE_SECONDS = 60
 WELCOME_SECONDS = 20.0
-"""A node that accepts a connection and says nothing is left after so long."""
+"""Timeout for nodes that accept a connection but never respond."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 MODEL = Model(name="simulated", sha256="0" * 64)
 
 
 @dataclass(frozen=True, slots=True)
 class Brokers:
-    """Where devices connect; each takes one at random, as behind a name with several addresses."""
+    """Broker addresses; each device picks one at random, as with a host name of several addresses."""
 
     addresses: tuple[tuple[str, int], ...]
     topic_prefix: str = "maskwatch"
@@ -54,12 +54,12 @@ class Brokers:
     password: str = ""
     mqtt_version: Literal["5", "3.1.1"] = "5"
     certificates: Path | None = None
-    """A folder with ca.pem, and <device>.pem and <device>.key for each."""
+    """A folder with ca.pem, and <device>.pem and <device>.key of each device."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What all devices together did."""
+    """Totals over all devices."""
 
     sent: int = 0
     acknowledged: int = 0
@@ -77,7 +77,7 @@ class _InFlight:
 
 
 class Device:
-    """One connection. Owned by the simulation's thread, but for `connect`, which may block in another one."""
+    """One connection. Owned by the simulation's thread, except `connect`, which may block in another thread."""
 
     def __init__(
         self, name: str, brokers: Brokers, *, ledger: Ledger, tally: Tally, messages_per_second: float
@@ -96,16 +96,16 @@ class Device:
         self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
         self.is_connected = False
         self.connected_at = 0.0
-        """When the connection was made, of which `is_connected` says whether the broker let it in."""
+        """When the TCP connection was made; `is_connected` says whether the broker accepted the client."""
         self.client = self._make_client()
 
     @property
     def waiting(self) -> int:
-        """Messages that no broker has acknowledged."""
+        """Number of messages not acknowledged by a broker."""
         return len(self._outbox) + len(self._in_flight)
 
     def arise(self, *, historical: bool = False) -> AlertMessage:
-        """Put an alert into the outbox."""
+        """Add an alert to the outbox."""
         when = datetime.now(timezone.utc)
         self._sequences["alert"] += 1
         alert = AlertMessage(
@@ -132,7 +132,7 @@ class Device:
         return alert
 
     def resolve(self, alert: AlertMessage, *, after_seconds: float) -> None:
-        """Put the end of an alert into the outbox."""
+        """Add the resolution of an alert to the outbox."""
         when = datetime.now(timezone.utc)
         self._sequences["resolved"] += 1
         self._outbox.append(
@@ -154,7 +154,7 @@ class Device:
         )
 
     def connect(self) -> bool:
-        """Try to connect; blocks for some seconds at most."""
+        """Try to connect; blocks for a few seconds at most."""
         host, port = random.choice(self._brokers.addresses)  # noqa: S311  (nothing secret about it)
         try:
             return self.client.connect(host, port, KEEPALIVE_SECONDS) == MQTTErrorCode.MQTT_ERR_SUCCESS
@@ -162,11 +162,11 @@ class Device:
             return False
 
     def pause_seconds(self) -> float:
-        """How long to wait before the next attempt."""
+        """Delay before the next attempt."""
         return self._backoff.take()
 
     def pump(self, *, at: float) -> float | None:
-        """Send what may go out now; gives when to look again, or None where only an answer changes anything."""
+        """Send what may be sent now; returns when to call again, or None if only an acknowledgement changes that."""
         if not self.is_connected:
             return None
         while self._outbox and len(self._in_flight) < (1 if self._is_slow(at) else self._window):
@@ -178,7 +178,7 @@ class Device:
             client = self.client
             number = client.publish(topic, message.payload(), qos=1).mid
             if self.client is not client:
-                # The connection was lost in this very moment, and its numbers are another client's now.
+                # The connection was lost during publish; the message id belongs to the previous client.
                 self._outbox.appendleft(message)
                 return None
             self._in_flight[number] = _InFlight(message, at)
@@ -186,7 +186,7 @@ class Device:
         return None
 
     def is_out_of_patience(self, *, at: float) -> bool:
-        """Whether the broker has acknowledged nothing, or not even let it in, for too long."""
+        """Whether the broker has acknowledged nothing, or not completed the connection, for too long."""
         if not self.is_connected:
             return at - self.connected_at > WELCOME_SECONDS
         if not self._in_flight:
@@ -199,7 +199,7 @@ class Device:
         return max([self._acknowledge_seconds, *(at - sent.at for sent in self._in_flight.values())]) > SLOW_SECONDS
 
     def lost(self) -> None:
-        """What was in flight is sent again on the next connection."""
+        """Reset after a lost connection; messages in flight are sent again on the next one."""
         if self.is_connected:
             self._tally.losses += 1
         self.is_connected = False
@@ -210,7 +210,7 @@ class Device:
         self.client = self._make_client()
 
     def acknowledged(self, number: int, *, refusal: bool, at: float) -> None:
-        """Take an answer."""
+        """Process an acknowledgement."""
         sent = self._in_flight.pop(number, None)
         if sent is None:
             return
@@ -220,7 +220,7 @@ class Device:
         if refusal:
             self._tally.refused += 1
             self._outbox.appendleft(sent.message)
-            # As a device does: a queue that is full is not emptied by asking at once.
+            # As devices do: retrying at once does not empty a full queue.
             self._next_at = at + 10.0
             return
         self._tally.acknowledged += 1
@@ -229,7 +229,7 @@ class Device:
             self._ledger.note(sent.message.id, self.name)
 
     def welcomed(self) -> None:
-        """The broker let it in."""
+        """The broker accepted the connection."""
         self.is_connected = True
         self._acknowledge_seconds, self._window = 0.0, 1
         self._tally.connects += 1
@@ -252,7 +252,7 @@ class Device:
         return client
 
     def listen(self, *, clock: Callable[[], float], lost: Callable[[], Any]) -> None:
-        """Have the client's answers brought here."""
+        """Register the client's callbacks."""
         self.client.on_connect = lambda *answer: lost() if answer[3].is_failure else self.welcomed()
         self.client.on_disconnect = lambda *_: lost()
         self.client.on_publish = lambda _client, _data, number, reason, _properties: self.acknowledged(

@@ -1,4 +1,4 @@
-"""The ledger: was every alert that a broker acknowledged stored, once, and without a gap?"""
+"""Ledger: verifies that every acknowledged alert was stored exactly once, and that sequences have no gaps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMPARED_AT_ONCE = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Acknowledged against stored; the seconds are those from the device's alert to the database's row."""
+    """Acknowledged compared with stored; seconds are measured from the device's alert to the database row."""
 
     acknowledged: int
     missing: int
@@ -28,13 +28,13 @@ class Balance:
 
     @property
     def is_even(self) -> bool:
-        """Whether nothing is missing, twice or out of sequence."""
+        """Whether nothing is missing, duplicated or out of sequence."""
         return not (self.missing or self.twice or self.gaps)
 
 
 @dataclass(slots=True)
 class Ledger:
-    """What was acknowledged, in memory and, as it happens, in a file: an id a line. Owned by one thread."""
+    """Acknowledged alerts, in memory and, as they arrive, in a file with one id per line. Owned by one thread."""
 
     file: Path | None = None
     ids: list[str] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Ledger:
     _opened: TextIO | None = None
 
     def note(self, alert_id: str, device: str) -> None:
-        """Write an acknowledged alert down."""
+        """Record an acknowledged alert."""
         self.ids.append(alert_id)
         self.devices.add(device)
         if self.file is not None:
@@ -51,7 +51,7 @@ class Ledger:
             self._opened.write(f"{alert_id} {device}\n")
 
     def close(self) -> None:
-        """Bring it to the disk."""
+        """Flush and close the file."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
@@ -61,7 +61,7 @@ def balance(connection: Connection, ids: Sequence[str], devices: Iterable[str]) 
     """Compare with the database.
 
     Raises:
-        psycopg.Error: it is away.
+        psycopg.Error: the database is unavailable.
     """
     distinct = sorted(set(ids))
     stored, rows = 0, 0

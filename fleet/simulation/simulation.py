@@ -1,7 +1,6 @@
-"""The loop: how do thousands of devices live in one thread?
+"""Event loop: runs thousands of simulated devices in one thread.
 
-One selector over all connections (epoll), a heap of what is to be done when, and a few threads in which connecting and
-the handshake of TLS may block.
+One selector (epoll) for all connections, a heap of timers, and a few threads for blocking connects and TLS handshakes.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
     from fleet.simulation.ledger import Ledger
 
 CONNECTING = 16
-"""Handshakes at once."""
+"""Concurrent handshakes."""
 MISC_SECONDS = 10.0
-"""paho looks after its keep-alive so often."""
+"""Interval of paho's keep-alive handling."""
 RESOLVED_AFTER_SECONDS = 5.0
 LONGEST_TURN_SECONDS = 0.2
 FILES_A_DEVICE = 4
@@ -39,21 +38,21 @@ PUMPED_AT_MOST_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the devices do."""
+    """Load to generate."""
 
     devices: int
     prefix: str = "sim"
     alerts_per_second: float = 0.0
-    """Of all together, by chance (Poisson); 0 with `closed_loop`: as fast as they are acknowledged."""
+    """Total of all devices, Poisson distributed; 0 with `closed_loop`: as fast as they are acknowledged."""
     closed_loop: bool = False
     backlog: int = 0
-    """Alerts that wait on each from before, as after an outage."""
+    """Alerts waiting on each device at the start, as after an outage."""
     messages_per_second: float = 2.0
-    """A device sends no faster (mqtt.messages_per_second)."""
+    """Rate limit of a device (mqtt.messages_per_second)."""
     reconnect_spread_seconds: float = 5.0
 
     def names(self) -> list[str]:
-        """The ids of the devices, of twenty sites."""
+        """The ids of the devices, spread over twenty sites."""
         return [f"{self.prefix}{number % SITES}-{number}" for number in range(self.devices)]
 
 
@@ -61,10 +60,10 @@ class Simulation:
     """All devices. Owned by one thread."""
 
     def __init__(self, load: Load, brokers: Brokers, ledger: Ledger, *, seed: int | None = None) -> None:
-        """Prepare the devices; nothing connects yet.
+        """Create the devices without connecting.
 
         Raises:
-            ConfigError: this process may not open so many files.
+            ConfigError: the limit of open files is too low.
         """
         self._load, self._random = load, random.Random(seed)  # noqa: S311  (nothing secret about it)
         self.tally = Tally()
@@ -84,11 +83,11 @@ class Simulation:
 
     @property
     def waiting(self) -> int:
-        """Messages that no broker has acknowledged."""
+        """Number of messages not acknowledged by a broker."""
         return sum(device.waiting for device in self.devices)
 
     def run(self, *, seconds: float, drain_seconds: float, report: Callable[[Simulation], None]) -> float:
-        """Make load for so long, then only wait until everything is acknowledged; gives the seconds that took."""
+        """Generate load for `seconds`, then wait for all acknowledgements; returns the seconds of that wait."""
         begin = time.monotonic()
         self._ends_at = begin + seconds
         for device in self.devices:
@@ -108,7 +107,7 @@ class Simulation:
         return time.monotonic() - drained_from
 
     def close(self) -> None:
-        """End every connection as agreed."""
+        """Disconnect every device cleanly."""
         self._pool.shutdown(cancel_futures=True)
         for device in self.devices:
             if device.is_connected:
@@ -132,7 +131,7 @@ class Simulation:
         if events & selectors.EVENT_READ:
             client.loop_read()
             connected = client.socket()
-            # Decrypted bytes that lie in the TLS layer do not make a socket readable.
+            # Decrypted bytes buffered in the TLS layer do not make the socket readable.
             while connected is not None and hasattr(connected, "pending") and connected.pending():
                 client.loop_read()
                 connected = client.socket()
@@ -147,7 +146,7 @@ class Simulation:
         self._watch(device)
 
     def _watch(self, device: Device) -> None:
-        """Have the selector wait for what the client waits for."""
+        """Select for the events that the client waits for."""
         connected = device.client.socket()
         if connected is None or device not in self._files:
             return
@@ -171,9 +170,9 @@ class Simulation:
         self._watch(device)
 
     def _lost(self, device: Device) -> None:
-        """A connection ended, or a broker refused it."""
+        """Handle a lost or refused connection."""
         if device in self._files:
-            # Once: a client says more than once that it is not connected.
+            # Only once: paho may call on_disconnect several times.
             self._selector.unregister(self._files.pop(device)[0])
             device.client.on_disconnect = None
             self._retry(device)
@@ -182,7 +181,7 @@ class Simulation:
         was_connected = device.is_connected
         device.lost()
         pause = device.pause_seconds()
-        # All devices lose their broker in the same moment; they do not come back in the same one.
+        # All devices lose their broker at the same moment; spread their reconnects.
         spread = self._random.uniform(0, self._load.reconnect_spread_seconds) if was_connected else 0.0
         self._after(pause + spread, lambda: self._connect(device))
 
@@ -204,7 +203,7 @@ class Simulation:
         alert = device.arise()
         self._after(RESOLVED_AFTER_SECONDS, lambda: self._resolve(device, alert))
         self._pump(device)
-        # By the clock and not by when this was reached: a busy machine makes no fewer alerts.
+        # Scheduled by the clock and not from now: a busy machine generates no fewer alerts.
         self._alert_at += self._random.expovariate(self._load.alerts_per_second)
         self._after(max(0.0, self._alert_at - time.monotonic()), self._next_alert)
 
@@ -225,7 +224,7 @@ def _allow_files(count: int) -> None:
     """Raise the limit of open files.
 
     Raises:
-        ConfigError: it may not be raised so far.
+        ConfigError: the hard limit is lower.
     """
     soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < count:

@@ -1,1 +1,1 @@
-"""The web: what do people and programs get to see of the fleet? In the console's design, with its parts."""
+"""Web: pages and API of the fleet, in the design of the console and with its components."""

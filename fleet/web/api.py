@@ -1,6 +1,6 @@
-"""The API: what do programs ask?
+"""API: JSON endpoints for programs.
 
-Plain functions: FastAPI runs them in threads, for the database makes them wait.
+Plain functions, as the database blocks: FastAPI runs them in threads.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ api = APIRouter()
 
 @api.get("/health")
 def health(connection: Database) -> dict[str, bool]:
-    """Whether the database answers."""
+    """Whether the database responds."""
     connection.execute("select 1")
     return {"ok": True}
 
@@ -48,13 +48,13 @@ def devices(connection: Database, site: str = "", after: str = "") -> dict[str, 
 
 @api.get("/api/v1/devices/{device}")
 def device(connection: Database, device: str) -> dict[str, Any]:
-    """One device: what it last said, its runs with what is missing of them, and its alerts by day (UTC)."""
+    """One device: its last messages, its boots with their missing messages, and its alerts by day (UTC)."""
     return dict(or_404(queries.device(connection, clean(device))))
 
 
 @api.get("/api/v1/gaps")
 def gaps(connection: Database) -> list[dict[str, Any]]:
-    """What is missing in the sequences of devices."""
+    """Gaps in the sequences of devices."""
     return queries.gaps(connection)
 
 
@@ -67,13 +67,13 @@ def alerts(connection: Database, asked: Annotated[AlertQuery, Query()]) -> dict[
 
 @api.get("/api/v1/alerts/{alert_id}")
 def alert(connection: Database, alert_id: Uuid7) -> dict[str, Any]:
-    """One alert with all that is known of it."""
+    """One alert with all details."""
     return dict(or_404(queries.alert(connection, alert_id)))
 
 
 @api.get("/api/v1/alerts/{alert_id}/crop")
 def crop(connection: Database, alert_id: Uuid7) -> Response:
-    """The picture, where the device publishes them."""
+    """The crop, if the device publishes crops."""
     content = or_404(queries.picture(connection, alert_id))
     kind = "image/jpeg" if content.startswith(JPEG_MAGIC) else "application/octet-stream"
     return Response(content, media_type=kind)
@@ -81,7 +81,7 @@ def crop(connection: Database, alert_id: Uuid7) -> Response:
 
 @api.put("/api/v1/alerts/{alert_id}/review")
 def review(connection: Database, alert_id: Uuid7, said: Review, name: Operator) -> dict[str, str]:
-    """Say what an alert really shows."""
+    """Set the review of an alert."""
     if not queries.review(connection, alert_id, review=said.review, by=name):
         raise HTTPException(HTTPStatus.NOT_FOUND, "no such alert")
     return {"review": said.review}
@@ -89,7 +89,7 @@ def review(connection: Database, alert_id: Uuid7, said: Review, name: Operator) 
 
 @api.get("/api/v1/reviews.zip")
 def reviews(request: Request, _name: Admin) -> Response:
-    """Reviewed pictures in a folder for each class, as for training."""
+    """Reviewed crops as a zip file with a folder for each class, as used for training."""
     headers = {"Content-Disposition": "attachment; filename=reviews.zip"}
     return StreamingResponse(_zipped(request.app.state.pool), media_type="application/zip", headers=headers)
 
@@ -102,13 +102,13 @@ def counts(connection: Database, asked: Annotated[CountsQuery, Query()]) -> list
 
 @api.get("/metrics")
 def metrics(request: Request, connection: Database) -> Response:
-    """Figures for Prometheus."""
+    """Metrics for Prometheus."""
     found = queries.figures(connection, silent_seconds=request.app.state.silent_seconds)
     return Response(_metrics_text(found), headers={"Content-Type": TEXT_FORMAT})
 
 
 def _zipped(pool: ConnectionPool) -> Iterator[bytes]:
-    """A zip file as it grows: never more than one picture in memory."""
+    """Stream a zip file, with at most one picture in memory."""
     out = io.BytesIO()
     with pool.connection() as connection, zipfile.ZipFile(_Unseekable(out), "w", zipfile.ZIP_STORED) as archive:
         for kind in queries.REVIEWS:
@@ -120,7 +120,7 @@ def _zipped(pool: ConnectionPool) -> Iterator[bytes]:
 
 
 class _Unseekable(io.RawIOBase):
-    """What zipfile writes to without going back."""
+    """A stream for zipfile that cannot seek."""
 
     def __init__(self, out: io.BytesIO) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ def _metrics_text(found: Mapping[str, Any]) -> bytes:
 
 
 class _Families:
-    """What was gathered, as Prometheus' registry takes it."""
+    """Adapter of metric families to Prometheus' registry."""
 
     def __init__(self, families: list[Any]) -> None:
         self._families = families

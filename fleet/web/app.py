@@ -1,4 +1,4 @@
-"""The app: which web application is made of the database?"""
+"""App: builds the web application."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ AGAIN_SECONDS = "5"
 
 
 def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp:
-    """Put everything together, behind the console's middleware."""
+    """Build the application, wrapped in the console's middleware."""
     app = FastAPI(
         title="maskwatch fleet",
         version=version("maskwatch"),

@@ -1,4 +1,4 @@
-"""Auth: who is asking, and may they? The console's own, with names and roles."""
+"""Auth: identifies and authorises visitors. Extends the console's by user names and roles."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def console_config(config: WebConfig) -> ConsoleConfig:
-    """What the console's parts read. It may be open to everybody, for everybody has to log in."""
+    """Settings for the console's components. Any address is allowed, as every visitor has to log in."""
     return ConsoleConfig.model_construct(**config.model_dump(exclude={"token_file", "silent_seconds"}))
 
 
 class FleetAuth(Auth):
-    """Knows who logged in with which name and role. Owned by the event loop."""
+    """Sessions with user name and role. Owned by the event loop."""
 
     def __init__(self, config: WebConfig, *, clock: Callable[[], float]) -> None:
-        """Read the token, if there is one.
+        """Read the token, if one is configured.
 
         Raises:
             ConfigError: it cannot be read, or is too short.
@@ -37,11 +37,11 @@ class FleetAuth(Auth):
 
     @property
     def needs_login(self) -> bool:
-        """Always: what is seen here is of many people."""
+        """Always true: the pages show data of many people."""
         return True
 
     def begin(self, visitor: Visitor, name: str, role: Role) -> str:
-        """Log a user in whose password was right; gives the new cookie."""
+        """Start a session after a correct password; returns the new cookie."""
         self._attempts.was_right(visitor.address, "password")
         self.sessions.end(visitor.cookie)
         cookie = self.sessions.begin(at=self._clock())
@@ -51,9 +51,9 @@ class FleetAuth(Auth):
         return cookie
 
     def was_wrong(self, visitor: Visitor) -> None:
-        """Make who guesses wait."""
+        """Record a wrong password; further attempts are delayed."""
         self._attempts.was_wrong(visitor.address, "password", at=self._clock())
 
     def person(self, visitor: Visitor) -> tuple[str, Role]:
-        """Name and role; a program may look."""
+        """Name and role of a visitor; a program with the token is a viewer."""
         return self._people.get(visitor.cookie, ("", "viewer"))

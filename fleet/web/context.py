@@ -1,4 +1,4 @@
-"""The context: what do pages and API take from the app, and how do they read what was asked?"""
+"""Context: dependencies and query parameters shared by pages and API."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def _connection(request: Request) -> Iterator[psycopg.Connection]:
 
 
 class AtLeast:
-    """Lets only those in who have this role or a higher one; gives the name."""
+    """Dependency that requires this role or a higher one; returns the user name."""
 
     def __init__(self, role: Role) -> None:
-        """The lowest one."""
+        """Set the lowest role allowed."""
         self._role = role
 
     def __call__(self, request: Request) -> str:
-        """Look at who is asking."""
+        """Check the visitor's role."""
         name, found = request.app.state.auth.person(request.state.visitor)
         if ROLES.index(found) < ROLES.index(self._role):
             raise HTTPException(HTTPStatus.FORBIDDEN, f"this takes the role '{self._role}'; yours is '{found}'")
@@ -45,17 +45,17 @@ Admin = Annotated[str, Depends(AtLeast("admin"))]
 
 
 Moment = Annotated[datetime | None, BeforeValidator(lambda text: text or None)]
-"""A field of a form that is left empty is none."""
+"""An empty form field means None."""
 
 
 class Review(BaseModel):
-    """What an alert really shows; empty takes it back."""
+    """What an alert really shows; empty removes the review."""
 
     review: Literal["without_mask", "mask_worn_incorrectly", "with_mask", "no_face", ""]
 
 
 class AlertQuery(BaseModel):
-    """Which alerts; empty: all."""
+    """Filter of alerts; empty fields match all."""
 
     site: str = ""
     device: str = ""
@@ -66,7 +66,7 @@ class AlertQuery(BaseModel):
     before: Uuid7 | Literal[""] = Field("", description="The last id of the page before")
 
     def wanted(self) -> queries.AlertFilter:
-        """As the database is asked."""
+        """Convert into a filter of the database."""
         return queries.AlertFilter(
             site=clean(self.site),
             device=clean(self.device),
@@ -79,7 +79,7 @@ class AlertQuery(BaseModel):
 
 
 class CountsQuery(BaseModel):
-    """Which hours; the last seven days where nothing is said."""
+    """Hours to show; by default the last seven days."""
 
     site: str = ""
     since: Moment = None
@@ -87,15 +87,15 @@ class CountsQuery(BaseModel):
 
 
 def clean(text: str) -> str:
-    """PostgreSQL has no place for U+0000, and no name holds it."""
+    """Remove U+0000, which PostgreSQL cannot store and no name contains."""
     return text.replace("\0", "")
 
 
 def or_404(thing: Any) -> Any:
-    """Give what was found.
+    """Return the thing, unless it is None.
 
     Raises:
-        HTTPException: there is none.
+        HTTPException: it is None.
     """
     if thing is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "there is none, or it was kept longer than database.retention_days")
@@ -103,7 +103,7 @@ def or_404(thing: Any) -> Any:
 
 
 def hours(asked: CountsQuery) -> dict[str, Any]:
-    """As the database is asked."""
+    """Convert into parameters of the database."""
     until = asked.until or datetime.now(timezone.utc)
     return {
         "site": clean(asked.site),

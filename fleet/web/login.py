@@ -1,4 +1,4 @@
-"""Login: how does a person get a session, and end it?"""
+"""Login: starts and ends sessions of users."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ login = APIRouter(include_in_schema=False, default_response_class=Response)
 
 @login.get("/login")
 def page(request: Request) -> Any:
-    """Ask for name and password."""
+    """Show the login form."""
     if request.state.visitor.is_in:
         return RedirectResponse("/", SEE_OTHER)
     asked = request.query_params
@@ -43,9 +43,9 @@ def log_in(
     csrf: Annotated[str, Form()] = "",
     wanted: Annotated[str, Form(alias="next")] = "",
 ) -> Response:
-    """Compare the password; a wrong one makes the next take longer."""
+    """Check the password; each wrong one delays the next attempt."""
     visitor, auth = request.state.visitor, request.app.state.auth
-    # Never to another site, whatever the address says.
+    # Only paths of this site: no open redirect.
     wanted = wanted if wanted.startswith("/") and not wanted.startswith(("//", "/\\", "/log")) else "/"
     if auth.wait_seconds(visitor):
         return _again("wait", wanted)

@@ -1,4 +1,4 @@
-"""The pages: what does a person get to see, and from which template?"""
+"""Pages: renders the HTML pages from templates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pages = APIRouter(include_in_schema=False, default_response_class=Response)
 
 @pages.get("/")
 def devices(request: Request, connection: Database, site: str = "", after: str = "") -> Any:
-    """Every device, and how it does."""
+    """All devices with their state."""
     found = queries.devices(connection, site=clean(site), after=clean(after))
     values = {
         "devices": found,
@@ -41,7 +41,7 @@ def devices(request: Request, connection: Database, site: str = "", after: str =
 
 @pages.get("/devices/{name}")
 def device(request: Request, connection: Database, name: str) -> Any:
-    """One device, and its history."""
+    """One device with its history."""
     values = {
         "one": or_404(queries.device(connection, clean(name))),
         "silent_seconds": request.app.state.silent_seconds,
@@ -52,7 +52,7 @@ def device(request: Request, connection: Database, name: str) -> Any:
 
 @pages.get("/alerts")
 def alerts(request: Request, connection: Database, asked: Annotated[AlertQuery, Query()]) -> Any:
-    """Alerts that match."""
+    """The alerts that match a filter."""
     found = queries.alerts(connection, asked.wanted())
     sites = queries.sites(connection)
     is_more = len(found) == queries.A_PAGE

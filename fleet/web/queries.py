@@ -1,7 +1,7 @@
-"""The queries: what is looked up for a page? Each by an index, a page at a time, whatever the number of alerts.
+"""Queries: reads from the database for pages and API, by index and one page at a time.
 
-Pages go on where the last one ended (keyset): nothing is counted and nothing is skipped. Ids sort by time, so a time is
-a bound of the id, and PostgreSQL leaves out the days before and after.
+Keyset pagination: nothing is counted or skipped. Ids sort by time, so a time limits the id, and PostgreSQL prunes the
+partitions before and after.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ select
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Which alerts; empty: all. `before` is the last id of the page before."""
+    """Filter of alerts; empty fields match all. `before` is the last id of the previous page."""
 
     site: str = ""
     device: str = ""
@@ -101,7 +101,7 @@ class AlertFilter:
 
 
 def alerts_statement(wanted: AlertFilter) -> tuple[sql.Composed, dict[str, Any]]:
-    """Only the conditions that are asked for, so that PostgreSQL sees which index fits."""
+    """The query with only the conditions in use, so that PostgreSQL can choose the index."""
     conditions = {
         "a.site = %(site)s": wanted.site,
         "a.device = %(device)s": wanted.device,
@@ -131,7 +131,7 @@ def alerts(connection: Connection, wanted: AlertFilter, *, limit: int = A_PAGE) 
 
 
 def alert(connection: Connection, alert_id: str) -> dict[str, Any] | None:
-    """One alert with all that is known of it."""
+    """One alert with all details."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(ONE_ALERT, [alert_id]).fetchone()
 
@@ -143,7 +143,7 @@ def picture(connection: Connection, alert_id: str) -> bytes | None:
 
 
 def review(connection: Connection, alert_id: str, *, review: str, by: str) -> bool:
-    """Write down what an alert really shows, or take it back where `review` is empty; False where there is no alert."""
+    """Store the review of an alert, or remove it if `review` is empty; False if the alert does not exist."""
     changed = connection.execute(
         "update alerts set review = nullif(%(review)s, ''), "
         "reviewed_by = case when %(review)s = '' then null else %(by)s end, "
@@ -162,7 +162,7 @@ def devices(
 
 
 def device(connection: Connection, name: str) -> dict[str, Any] | None:
-    """One device: what it last said, its runs with what is missing of them, and its alerts by day (UTC)."""
+    """One device: its last messages, its boots with their missing messages, and its alerts by day (UTC)."""
     with connection.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(ONE_DEVICE, [name]).fetchone()
         if found is None:
@@ -173,7 +173,7 @@ def device(connection: Connection, name: str) -> dict[str, Any] | None:
 
 
 def gaps(connection: Connection, *, limit: int = 1000) -> list[dict[str, Any]]:
-    """What is missing, by device, kind and boot."""
+    """Missing messages by device, kind and boot."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute("select * from gaps order by device, kind, boot_id limit %s", [limit]).fetchall()
 
@@ -186,8 +186,8 @@ def counts(connection: Connection, *, site: str, since: datetime, until: datetim
 
 
 def sites(connection: Connection) -> list[str]:
-    """Every site that a device is of."""
-    # One look into the index for each, however many devices they have.
+    """All sites that have devices."""
+    # Loose index scan: one index access per site, independent of the number of devices.
     text = (
         "with recursive s as (select min(site) site from devices union all "
         "select (select min(site) from devices d where d.site > s.site) from s where s.site is not null) "
@@ -197,13 +197,13 @@ def sites(connection: Connection) -> list[str]:
 
 
 def figures(connection: Connection, *, silent_seconds: float) -> dict[str, Any]:
-    """What Prometheus is given."""
+    """Values of the Prometheus metrics."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(FIGURES, {"silent": silent_seconds}).fetchone() or {}
 
 
 def reviewed_pictures(connection: Connection, kind: str) -> Iterator[tuple[str, str, bytes]]:
-    """Every reviewed picture of a class: id, device, JPEG."""
+    """Reviewed pictures of a class: id, device, JPEG."""
     before = "ffffffff-ffff-ffff-ffff-ffffffffffff"
     while True:
         rows = connection.execute(

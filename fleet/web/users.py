@@ -1,4 +1,4 @@
-"""The users: who may do what, and is that their password?"""
+"""Users: stores users and roles, and checks passwords."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Role: TypeAlias = Literal["viewer", "operator", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 SALT_BYTES = 16
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**14, 8, 1
-"""RFC 7914's for interactive logins: 16 MB and some 50 ms a try."""
+"""Parameters of RFC 7914 for interactive logins: 16 MB and about 50 ms per attempt."""
 LONGEST_NAME = 100
 
 
 def keep_user(connection: Connection, name: str, role: Role, password: str) -> None:
-    """Add a user, or change role and password of one.
+    """Add a user, or change the role and password of one.
 
     Raises:
-        ConfigError: the name is none, or the password too short.
+        ConfigError: the name is invalid, or the password too short.
     """
     if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
         raise ConfigError("a user's name has 1 to 100 characters that can be printed")
@@ -40,7 +40,7 @@ def keep_user(connection: Connection, name: str, role: Role, password: str) -> N
 
 
 def role_of(connection: Connection, name: str, password: str) -> Role | None:
-    """The role of a user with the right password. Who is unknown takes as long as who is known."""
+    """The role of a user if the password is correct. Unknown users take as long as known ones."""
     row = connection.execute(
         "select role, password_salt, password_hash from users where name = %s", [name.replace("\0", "")]
     ).fetchone()
