@@ -44,6 +44,8 @@ SAME_FACE_OVERLAP = 0.5
 class Likeness:
     """How far two machines differ at most, and what is too far."""
 
+    min_score: float
+    min_face_px: float
     pictures: int = 0
     faces: int = 0
     unclear: int = 0
@@ -68,10 +70,16 @@ class Likeness:
         return "\n".join(["; ".join(parts) or "nothing was seen", *self.troubles])
 
 
-def likeness(reference: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], *, min_score: float) -> Likeness:
-    """Compare the lines that two machines printed; `min_score` is the face score below which a detector is silent."""
-    found = Likeness()
-    _compare_pictures(_by_name(reference), _by_name(other), found, min_score)
+def likeness(
+    reference: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], *, min_score: float, min_face_px: float
+) -> Likeness:
+    """Compare the lines that two machines printed.
+
+    Below a face score of `min_score` a detector reports nothing; faces of a shorter side below `min_face_px` are not
+    asked for, and those at which a classifier rejects on one machine alone are not errors.
+    """
+    found = Likeness(min_score=min_score, min_face_px=min_face_px)
+    _compare_pictures(_by_name(reference), _by_name(other), found)
     _compare_alerts(_alerts(reference), _alerts(other), found)
     if not (found.faces or found.alerts or found.troubles):
         found.troubles.append("no face and no alert in either: this compares nothing")
@@ -91,7 +99,6 @@ def _compare_pictures(
     reference: dict[str, list[dict[str, Any]] | None],
     other: dict[str, list[dict[str, Any]] | None],
     found: Likeness,
-    min_score: float,
 ) -> None:
     if reference.keys() != other.keys():
         found.troubles.append(f"not the same pictures: {', '.join(sorted(reference.keys() ^ other.keys()))}")
@@ -104,17 +111,18 @@ def _compare_pictures(
         for face in here:
             twin = max(there, key=lambda one: _box(one).overlap(_box(face)), default=None)
             if twin is None or _box(twin).overlap(_box(face)) < SAME_FACE_OVERLAP:
-                _tell_missing(name, face, "there", found, min_score)
+                _tell_missing(name, face, "there", found)
                 continue
             there = [one for one in there if one is not twin]
             _compare_faces(name, face, twin, found)
         for face in there:
-            _tell_missing(name, face, "here", found, min_score)
+            _tell_missing(name, face, "here", found)
 
 
-def _tell_missing(name: str, face: dict[str, Any], where: str, found: Likeness, min_score: float) -> None:
-    """A face is missing only where a rounding step cannot have taken its score below what a detector tells."""
-    if face["face_score"] - min_score > SCORE_TOLERANCE:
+def _tell_missing(name: str, face: dict[str, Any], where: str, found: Likeness) -> None:
+    """Report a missing face of a size that is asked for, unless rounding may have taken its score below the minimum."""
+    is_asked_for = _box(face).shorter_side_px >= found.min_face_px
+    if is_asked_for and face["face_score"] - found.min_score > SCORE_TOLERANCE:
         found.troubles.append(f"{name}: the face at {face['box']}, {face['face_score']:.2f} sure, is missing {where}")
 
 
@@ -169,9 +177,10 @@ def _lines(path: str) -> list[dict[str, Any]]:
 
 def main() -> int:
     """Compare two files."""
-    card, _ = read_detector_card(Config().faces.card)
+    faces = Config().faces
+    card, _ = read_detector_card(faces.card)
     reference, other = (_lines(path) for path in sys.argv[1:3])
-    found = likeness(reference, other, min_score=card.min_score)
+    found = likeness(reference, other, min_score=card.min_score, min_face_px=faces.min_face_px)
     sys.stdout.write(f"{found}\n")
     return 1 if found.troubles else 0
 

@@ -11,7 +11,7 @@ import pytest
 from tests.proofs import likeness as module
 from tests.proofs.likeness import SCORE_TOLERANCE, likeness
 
-MIN_SCORE = 0.6
+MIN_SCORE, MIN_FACE_PX = 0.6, 24
 CLEAR = {"with_mask": 0.02, "without_mask": 0.97, "mask_worn_incorrectly": 0.01}
 UNCLEAR = {"with_mask": 0.01, "without_mask": 0.56, "mask_worn_incorrectly": 0.43}
 
@@ -30,7 +30,7 @@ def an_alert(at_seconds, label="without_mask"):
 
 
 def compared(here, there):
-    return likeness(here, there, min_score=MIN_SCORE)
+    return likeness(here, there, min_score=MIN_SCORE, min_face_px=MIN_FACE_PX)
 
 
 def test_the_same_lines_from_another_folder_are_the_same():
@@ -81,11 +81,13 @@ def test_a_reading_between_two_labels_may_swing_and_is_counted():
     assert found.unclear == 1
 
 
-@pytest.mark.parametrize(("face_score", "troubles"), [(0.9, 1), (MIN_SCORE + SCORE_TOLERANCE / 2, 0)])
+@pytest.mark.parametrize(
+    ("face_score", "width_px", "troubles"), [(0.9, 24, 1), (MIN_SCORE + SCORE_TOLERANCE / 2, 24, 0), (0.9, 23, 0)]
+)
 @pytest.mark.parametrize("missing", ["here", "there"])
-def test_a_face_may_be_missing_only_where_a_rounding_step_hides_it(face_score, troubles, missing):
+def test_a_face_may_be_missing_where_rounding_hides_it_or_it_is_too_small(face_score, width_px, troubles, missing):
     both = a_picture(a_face())
-    more = a_picture(a_face(), a_face((300.0, 10.0, 320.0, 35.0), face_score=face_score))
+    more = a_picture(a_face(), a_face((300.0, 10.0, 300.0 + width_px, 40.0), face_score=face_score))
 
     found = compared([both], [more]) if missing == "here" else compared([more], [both])
 
