@@ -1,7 +1,7 @@
 """Calibration: selects the pictures that set the int8 ranges.
 
-The same pictures for the same folder, spread evenly over its labels and its names. They are whole faces, cut and
-scaled by the device's own code.
+Deterministic: the same folder always gives the same pictures, spread evenly over labels and names. They are whole
+faces, cropped and scaled by the device's own code.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class CalibrationSet:
 def choose_calibration_faces(
     place: Path, *, most: int = MOST_PICTURES, apart_from: Sequence[LabelledFace] = ()
 ) -> list[LabelledFace]:
-    """Choose at most `most` faces, evenly spread, of a folder or of the `train` split of COCO annotations.
+    """Choose at most `most` faces, evenly spread, from a folder or the `train` split of COCO annotations.
 
-    None is from a picture that is also in `apart_from`.
+    Pictures that also occur in `apart_from` are excluded.
 
     Raises:
-        ConfigError: fewer than FEWEST_PICTURES are there.
+        ConfigError: there are fewer than FEWEST_PICTURES.
     """
     faces = faces_of_scenes(place, split="train") if place.is_file() else faces_in(place)
     chosen = spread(_without(faces, apart_from), most=most)
@@ -67,9 +67,9 @@ def read_pixels(
     resamplings: Sequence[Resampling] = RESAMPLINGS,
     unreadable: list[str] | None = None,
 ) -> tuple[dict[Resampling, NDArray[np.uint8]], tuple[Label | None, ...]]:
-    """The pixels of faces as a network sees them, by how they were scaled, and their labels.
+    """Read faces as a network sees them; returns their pixels by resampling method, and their labels.
 
-    The pixels are uint8, (faces, height, width, 3), RGB. What cannot be read is left out, and added to `unreadable`.
+    The pixels are uint8, (faces, height, width, 3), RGB. Unreadable pictures are skipped and added to `unreadable`.
     """
     width_px, height_px = network.width_px, network.height_px
     none = np.zeros((0, height_px, width_px, 3), np.uint8)
@@ -86,10 +86,10 @@ def read_pixels(
 
 
 def check_number(count: int, place: Path, which: str = "that can be read") -> None:
-    """Check that int8 can learn its ranges from so many pictures of a place.
+    """Check that a place has enough pictures to calibrate the int8 ranges.
 
     Raises:
-        ConfigError: fewer than FEWEST_PICTURES.
+        ConfigError: there are fewer than FEWEST_PICTURES.
     """
     if count < FEWEST_PICTURES:
         pictures = "1 picture" if count == 1 else f"{count} pictures"
@@ -100,7 +100,7 @@ def check_number(count: int, place: Path, which: str = "that can be read") -> No
 
 
 def _without(faces: list[LabelledFace], others: Sequence[LabelledFace]) -> list[LabelledFace]:
-    """The faces of pictures that are not among those of others, whatever their names."""
+    """The faces whose pictures are not among those of others; compared by content, not by name."""
     if not others:
         return faces
     known = {digest for path in {face.path for face in others} if (digest := _digest(path))}
@@ -109,7 +109,7 @@ def _without(faces: list[LabelledFace], others: Sequence[LabelledFace]) -> list[
 
 
 def _digest(path: Path) -> bytes:
-    """SHA-256 of a file; empty where it cannot be read, which is reported when it is opened as a picture."""
+    """SHA-256 of a file; empty if unreadable, which is reported when it is opened as a picture."""
     try:
         return hashlib.sha256(path.read_bytes()).digest()
     except OSError:
@@ -117,7 +117,7 @@ def _digest(path: Path) -> bytes:
 
 
 def spread(faces: Sequence[LabelledFace], *, most: int) -> list[LabelledFace]:
-    """At most `most` faces, the same share of every label, evenly spaced in each; always the same ones."""
+    """At most `most` faces, evenly divided among labels and evenly spaced within each; deterministic."""
     groups: dict[Label | None, list[LabelledFace]] = {}
     for face in faces:
         groups.setdefault(face.label, []).append(face)

@@ -1,7 +1,7 @@
 """Candidates: opens float models and TFLite files with cards under one interface.
 
-Both look at the same pixels, cut and scaled by the device's code; a TFLite file is opened as the device opens it. A
-float file is preprocessed as the `source` of the first card states, and tried on labelled faces either way.
+All get the same pixels, cropped and scaled by the device's code; TFLite files are opened as on the device. A float
+file is preprocessed according to the `source` of the first card, and verified on labelled faces in either case.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from edge_agent.vision.tflite import RuntimeChoice
 
 MOST_TRIED = 160
-"""Of the faces that judge, so many show whether a float file is preprocessed rightly."""
+"""Number of evaluation faces used to verify the preprocessing of a float file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A model to be judged.
+    """A model to evaluate.
 
-    `scores` gives the probability of every label for a region of a picture, `decide` the label that is read
-    from all or some of these. `choices` are those of a float file.
+    `scores` gives the probability of every label for a region of a picture, `decide` the predicted label among all or
+    some of them. `choices` are set for float files.
     """
 
     path: Path
@@ -56,15 +56,15 @@ def open_candidates(
     faces: Sequence[LabelledFace] = (),
     runtime: RuntimeChoice = "auto",
 ) -> list[Candidate]:
-    """Open models of either kind, in the order given; `faces` are those that float files are tried on.
+    """Open models of either kind, in the order given; float files are verified on `faces`.
 
-    A float file that states nothing about itself borrows from the first card: a converted model is mostly compared with
+    A float file without settings of its own uses those of the first card, as a converted model is usually compared with
     its source.
 
     Raises:
         ModelError: a model is missing, damaged, or does not fit its card.
         ConfigError: the meaning of a float file's outputs is unknown.
-        GateError: a float file reads the faces clearly better in another way than it was read for the card.
+        GateError: other settings make a float file clearly more accurate than those of the card.
     """
     cards = [read_classifier_card(path) for path in paths if path.suffix == TFLITE_SUFFIX]
     said = _with_card(stated, cards[0]) if cards else stated
@@ -75,7 +75,7 @@ def open_candidates(
 
 
 def _with_card(stated: Stated, card: ClassifierCard) -> Stated:
-    """What is stated, completed by the `source` of a card."""
+    """The stated properties, completed by the `source` of a card."""
     source = card.source
     if stated != replace(NOTHING_STATED, margin_fraction=stated.margin_fraction, size_px=stated.size_px):
         return replace(stated, margin_fraction=stated.margin_fraction or card.margin_fraction)
@@ -98,7 +98,7 @@ def _with_card(stated: Stated, card: ClassifierCard) -> Stated:
 def _opened(path: Path, stated: Stated, faces: Sequence[LabelledFace]) -> FloatModel:
     network = open_network(path, stated)
     if len(stated.labels.outputs) not in {0, max(network.outputs, 2)}:
-        # The card is of another model.
+        # The card belongs to another model.
         stated = replace(stated, labels=StatedLabels())
     pictures, labels = read_pixels(spread([face for face in faces if face.label], most=MOST_TRIED), network)
     return settled(network, choose(network, stated, pictures, labels))

@@ -1,7 +1,7 @@
-"""Card fitting: fits temperature and thresholds of a card.
+"""Card fitting: fits temperature and thresholds of a card on validation faces.
 
-From faces that are apart from those the model learnt and was quantized with. The golden scores are computed again, as
-the device will give them.
+The faces must not be among those of training or calibration. Golden scores are recomputed with the fitted values, as
+the device will compute them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A card and what it changed on the faces that it was fitted to."""
+    """A fitted card with the metrics before and after, on the faces it was fitted to."""
 
     card: ClassifierCard
     before: Metrics
@@ -49,10 +49,10 @@ class Fitted:
 def fit_card(
     card: ClassifierCard, content: bytes, faces: Sequence[LabelledFace], *, false_alarm_fraction: float | None
 ) -> Fitted:
-    """Fit the temperature, and the thresholds where a share of false alarms is given, to labelled faces.
+    """Fit the temperature, and the thresholds if a false alarm fraction is given, to labelled faces.
 
     Raises:
-        ConfigError: too few faces.
+        ConfigError: there are too few faces.
     """
     bare = card.model_copy(update={"temperature": 1.0, "thresholds": {}})
     with quiet_tensorflow():
@@ -92,10 +92,10 @@ def fit_card(
 def fitted_aloud(
     card: ClassifierCard, content: bytes, faces: Sequence[LabelledFace], *, false_alarm_fraction: float | None
 ) -> ClassifierCard:
-    """Fit a card and report on stderr what that changed.
+    """Fit a card and report the changes on stderr.
 
     Raises:
-        ConfigError: too few faces.
+        ConfigError: there are too few faces.
     """
     fitted = fit_card(card, content, faces, false_alarm_fraction=false_alarm_fraction)
     for sentence in fitted.unreadable:

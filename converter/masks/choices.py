@@ -1,8 +1,8 @@
-"""Choices: preprocessing and output labels of a network, each with its origin.
+"""Choices: determines preprocessing and output labels of a network, with the reason for each.
 
-What the user states counts first, then what the file states, then what trials on labelled pictures show. Where trials
-show that another choice reads clearly better than the stated one, or that nothing reads better than chance, the
-conversion is refused with that reason.
+Precedence: the user's options, then what the file states, then trials on labelled pictures. The conversion is refused
+if trials show that another choice is clearly more accurate than the stated one, or that no choice is better than
+chance.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from edge_agent.vision.card import Resampling
 
 CLEARLY_BETTER = 0.03
-"""Something else than what was stated must read so many more pictures right, beyond the margin of the trials."""
+"""Minimum gain in accuracy, beyond the margin of the trials, for an alternative to override the stated choice."""
 MARGIN_CALIBRATION = 0.05
-"""Log losses without a temperature that are this close do not show where a network is calibrated."""
+"""Log losses without temperature that differ by less do not show which choice a network is calibrated for."""
 FEWEST_LABELLED = 20
-"""Fewer labelled pictures decide nothing."""
+"""With fewer labelled pictures, trials are inconclusive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """The choices made. `reasons` state how each is known; `right` is what the network reads right of the trials."""
+    """The choices made. `reasons` states the origin of each; `right` is the accuracy in the trials."""
 
     way: Preprocessing
     outputs: tuple[Output, ...]
@@ -52,28 +52,28 @@ class Choices:
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """The labels that are distinguished."""
+        """The labels that the network distinguishes."""
         return labels_among(self.outputs)
 
     @property
     def card_pixels(self) -> PixelRange:
-        """The range on the card; behind a convolution that does the rest it is bytes as they are."""
+        """The pixel range on the card; 0..255 if a convolution in the model does the rest."""
         return self.way.pixels if self.way.fits_a_card else "0..255"
 
     @property
     def card_colours(self) -> Colours:
-        """The order of colours on the card."""
+        """The colour order on the card."""
         return self.way.colours if self.way.fits_a_card else "rgb"
 
     def as_json(self) -> dict[str, Any]:
-        """As it stands in the `source` section of a card."""
+        """The `source` section of a card."""
         right = {"right": self.right.hits, "of": self.right.of} if self.right else {}
         chosen = {"resampling": self.resampling, "outputs": list(self.outputs), "reasons": self.reasons}
         return self.way.as_json() | chosen | right
 
 
 def described(choices: Choices) -> list[str]:
-    """A line for each choice, with how it is known."""
+    """One line per choice, with its reason."""
     way = choices.way
     scaling = f"pixels {way.pixels}"
     scaling += f", means {','.join(f'{mean:g}' for mean in way.means)}" if way.means else ""
@@ -94,19 +94,19 @@ def choose(
     *,
     force: bool = False,
 ) -> Choices:
-    """Settle preprocessing and labels; `pictures` are RGB, of the network's size, by how they were scaled to it.
+    """Determine preprocessing and labels; `pictures` are RGB, of the network's input size, by resampling method.
 
-    `labels` are None where unknown.
+    `labels` are None if unknown.
 
     Raises:
-        ConfigError: the meaning of the outputs is unknown, or what is stated contradicts itself or the file.
-        GateError: what is stated, or anything, reads the pictures too badly; not with `force`.
+        ConfigError: the meaning of the outputs is unknown, or the stated values contradict each other or the file.
+        GateError: the stated choices, or all choices, are too inaccurate on the pictures; not with `force`.
     """
     stated_way = _stated_way(network, stated)
     stated_outputs = _stated_outputs(network, stated)
     seen = {label for label in labels if label is not None}
     orders = orders_of(network, seen) if stated_outputs is None else _reorders(stated_outputs)
-    # Pictures of a label that the network lacks show nothing.
+    # Pictures of labels that the network lacks are useless here.
     labels = [label if orders and label in orders[0] else None for label in labels]
     known = seen & set(labels)
     labelled = sum(label is not None for label in labels)
@@ -141,7 +141,7 @@ def _with_resampling(
     pictures: Mapping[Resampling, NDArray[np.uint8]],
     labels: Sequence[Label | None],
 ) -> Choices:
-    """Add how pictures are scaled: as the framework does by default, unless the other is better beyond the margin."""
+    """Add the resampling: the framework's default, unless the other is better by more than the margin."""
     usual = network.usual_resampling
     if np.array_equal(pictures["area"], pictures["linear"]):
         reasons = choices.reasons | {"resampling": "assumed, and not checked: no picture is larger than the input"}
@@ -156,7 +156,7 @@ def _with_resampling(
 
 
 def _stated_way(network: Network, stated: Stated) -> Preprocessing:
-    """What is stated, with what is usual for the rest."""
+    """The stated preprocessing, completed by defaults."""
     grey = network.channels == 1
     if stated.colours is not None and (stated.colours == "grey") != grey:
         raise ConfigError(f"{network.path}: takes {network.channels} channels, which --colours {stated.colours} is not")
@@ -176,13 +176,13 @@ def _stated_way(network: Network, stated: Stated) -> Preprocessing:
 
 
 def _stated_outputs(network: Network, stated: Stated) -> tuple[Output, ...] | None:
-    """What the outputs mean by what is stated or by the names in the file; None where neither states it."""
+    """The meaning of the outputs as stated, or by the names in the file; None if neither gives it."""
     outputs = stated.labels.in_order_of(network.output_names, path=network.path)
     if not outputs and network.output_names:
         outputs = outputs_of(network.output_names, path=network.path)
     if not outputs:
         return None
-    # One output stands for two labels.
+    # A single output stands for two labels.
     wanted = max(network.outputs, 2)
     if len(outputs) != wanted:
         raise ConfigError(
@@ -224,7 +224,7 @@ def _ways(network: Network) -> tuple[Preprocessing, ...]:
 
 
 def _reorders(outputs: tuple[Output, ...]) -> tuple[tuple[Output, ...], ...]:
-    """The order given first, then every other order of the same labels, what is ignored staying in its place."""
+    """All orders of the labels, the given one first; ignored outputs keep their places."""
     labels = labels_among(outputs)
     orders = [outputs]
     for order in itertools.permutations(labels):
@@ -234,11 +234,11 @@ def _reorders(outputs: tuple[Output, ...]) -> tuple[tuple[Output, ...], ...]:
 
 
 def _preferred(network: Network, allowed: Sequence[Trial]) -> Trial:
-    """The best; of those that no margin separates, what the file states, then the calibrated, then what fits a card.
+    """The best trial; ties within the margin prefer what the file states, then calibration, then what fits a card.
 
-    A network is calibrated, if at all, for the pixels that it was trained on: elsewhere its scores saturate. Log loss
-    at temperature 1 shows it: a network trained with torch's means had 0.25 there, and 1.56 on 0..255, which read 9
-    points fewer pictures right without being beyond the margin on 160 of them.
+    A network is calibrated at most for the pixels it was trained on; on others its scores saturate, which increases the
+    log loss at temperature 1. Example: 0.25 with the right (torch) means against 1.56 on 0..255, which was 9 points
+    less accurate and yet within the margin on 160 pictures.
     """
     as_good = _as_good_as_the_first(allowed)
     usual = usual_ways(network.channels)
@@ -248,7 +248,7 @@ def _preferred(network: Network, allowed: Sequence[Trial]) -> Trial:
         key=lambda one: (
             network.colours not in {None, one.way.colours},
             network.pixels is not None and _scaling(one.way) != (network.pixels, network.means, network.deviations),
-            # A network that is far too sure of itself loses little by saying nothing.
+            # An overconfident network loses little by answering at random.
             one.is_chance,
             one.own_loss > least + MARGIN_CALIBRATION,
             not one.way.fits_a_card and network.channels > 1,
@@ -258,12 +258,12 @@ def _preferred(network: Network, allowed: Sequence[Trial]) -> Trial:
 
 
 def _as_good_as_the_first(trials: Sequence[Trial]) -> list[Trial]:
-    """The best of trials, best first, and those that no margin separates from it."""
+    """The best trial and those within the margin of it, best first."""
     return [one for one in trials if len(one.losses) == len(trials[0].losses) and not trials[0].beats(one)]
 
 
 def _nearest(chosen: Trial, trials: Sequence[Trial]) -> Trial:
-    """The first of those that differ least from what was chosen: the advice then changes as little as possible."""
+    """The first trial closest to the chosen one, so that the advice changes as few options as possible."""
     return min(trials, key=lambda one: (one.way != chosen.way) * 2 + (one.outputs != chosen.outputs))
 
 
@@ -293,7 +293,7 @@ def _refuse_what_is_wrong(network: Network, chosen: Trial, trials: Sequence[Tria
 
 
 def _refuse_an_open_order(network: Network, chosen: Trial, allowed: Sequence[Trial], known: Container[Label]) -> None:
-    """Labels the wrong way round are wrong on every picture: their order is stated, or beyond doubt."""
+    """Refuse an uncertain label order: swapped labels are wrong on every picture."""
     order = _order_among(chosen, known)
     other = next((one for one in allowed if _order_among(one, known) != order), None)
     if other is None or len(other.losses) != len(chosen.losses) or chosen.beats(other):
@@ -305,7 +305,7 @@ def _refuse_an_open_order(network: Network, chosen: Trial, allowed: Sequence[Tri
 
 
 def _order_among(trial: Trial, known: Container[Label]) -> tuple[Output | None, ...]:
-    """The order of those labels that pictures have."""
+    """The order of the labels that occur in the pictures."""
     return tuple(output if output in known else None for output in trial.outputs)
 
 

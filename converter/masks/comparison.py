@@ -1,4 +1,4 @@
-"""Comparison: agreement of a converted model with its source on the same pictures."""
+"""Comparison: measures the agreement of a converted model with its source on the same pictures."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 
 RUINED_LOSS = 0.05
-"""A model that reads so much less right than its source is refused."""
+"""Largest accepted loss of accuracy relative to the source."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """Scores of every label for every picture, (pictures, labels), without temperature and thresholds."""
+    """Scores of every label for every picture, (pictures, labels), before temperature and thresholds."""
 
     labels: tuple[Label, ...]
     scores: NDArray[np.float64]
 
     def right(self, truths: Sequence[Label | None]) -> Share:
-        """How many pictures are read right, of those whose label is known and one of these."""
+        """The correctly classified pictures, among those with a known label that is one of these."""
         read = self.scores.argmax(axis=1)
         known = [(index, truth) for index, truth in enumerate(truths) if truth in self.labels]
         return Share(sum(self.labels[read[index]] == truth for index, truth in known), len(known))
@@ -43,7 +43,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Two models on the same pictures; `source` is what `converted` was made from."""
+    """Two models on the same pictures; `converted` was made from `source`."""
 
     source: Answers
     converted: Answers
@@ -51,33 +51,33 @@ class Comparison:
 
     @property
     def pictures(self) -> int:
-        """How many were read."""
+        """Number of pictures."""
         return len(self.source.scores)
 
     @property
     def same(self) -> int:
-        """On how many both read the same label."""
+        """Number of pictures with the same label from both."""
         return int((self.source.scores.argmax(axis=1) == self.converted.scores.argmax(axis=1)).sum())
 
     @property
     def agreement(self) -> float:
-        """The share of these."""
+        """Fraction of pictures with the same label from both."""
         return self.same / self.pictures
 
     @property
     def largest_score_difference(self) -> float:
-        """How far any score is apart."""
+        """Largest difference of any score."""
         return float(np.abs(self.source.scores - self.converted.scores).max())
 
     @property
     def loss(self) -> float:
-        """By how much fewer pictures are read right, as a share; 0 where no labels are known."""
+        """Loss of accuracy as a fraction; 0 without known labels."""
         before, after = self.source.right(self.truths).value, self.converted.right(self.truths).value
         return 0.0 if before is None or after is None else before - after
 
     @property
     def ruin(self) -> str:
-        """What is lost, where that is too much: pictures read right or, where no labels are known, read alike."""
+        """Description of an unacceptable loss, of accuracy or, without known labels, of agreement; empty if none."""
         has_labels = self.source.right(self.truths).of > 0
         lost = self.loss if has_labels else 1 - self.agreement
         if lost <= RUINED_LOSS:
@@ -92,7 +92,7 @@ def answers_of(
     *,
     what: str,
 ) -> Answers:
-    """Read every picture, (pictures, height, width, 3), RGB, with one model."""
+    """Classify every picture, (pictures, height, width, 3), RGB, with one model."""
     whole = Box(0, 0, pixels.shape[2], pixels.shape[1])
     rows = []
     for picture in with_progress(pixels, total=len(pixels), what=what):
@@ -102,7 +102,7 @@ def answers_of(
 
 
 def answers_of_converted(content: bytes, card: ClassifierCard, pixels: NDArray[np.uint8]) -> Answers:
-    """Read every picture with a converted model, by the device's own code."""
+    """Classify every picture with a converted model, through the device's own code."""
     bare = card.model_copy(update={"temperature": 1.0, "thresholds": {}})
     with quiet_tensorflow():
         classifier = MaskClassifier(open_interpreter(content, name=card.name), bare, name=card.name)

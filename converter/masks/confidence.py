@@ -1,6 +1,6 @@
-"""Confidence: temperature scaling and label thresholds.
+"""Confidence: fits temperature and label thresholds.
 
-Both answers come from faces that the model was not trained on, and stand on its card.
+Both are fitted to faces that the model was not trained on, and stored in its card.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from edge_agent.domain import Label
 
 TEMPERATURE_LIMITS = (0.5, 10.0)
-"""Faces without a mistake ask for ever more confidence; 0.5 makes 0.99 of 0.9. Beyond 10 a model is just wrong."""
+"""Without errors the optimum diverges towards 0; 0.5 turns 0.9 into 0.99. Beyond 10 a model is simply wrong."""
 TEMPERATURE_STEP = 1e-3
 THRESHOLD_RATIO_LIMITS = (1 / 9, 9.0)
-"""Of two labels: thresholds of 0.1 to 0.9. Some hundreds of faces do not show rarer mistakes."""
+"""Between two labels: thresholds of 0.1 to 0.9. A few hundred faces do not reveal rarer errors."""
 REJECTED_FRACTION = 0.01
-"""So many true faces may be taken for none: each is a person who goes unseen."""
+"""Accepted fraction of true faces rejected as no face: each is a person missed."""
 FEWEST_FACES = 100
-"""With fewer, a single mistake moves a share by more than a point."""
+"""With fewer faces, one error changes a share by more than a point."""
 
 
 def fit_temperature(scores: NDArray[np.float64], truths: NDArray[np.int64]) -> float:
-    """The temperature under which scores, (faces, labels), make the truths, (faces,), likeliest.
+    """The temperature that maximises the likelihood of the truths, (faces,), given the scores, (faces, labels).
 
     Scores become scores ** (1 / temperature), renormalised (Guo et al. 2017, "On Calibration of Modern Neural
-    Networks"). A golden-section search over the logarithm, in which the loss has one valley.
+    Networks"). Golden-section search over the logarithm, in which the loss is unimodal.
     """
     logits = np.log(scores)
 
@@ -58,13 +58,13 @@ def fit_temperature(scores: NDArray[np.float64], truths: NDArray[np.int64]) -> f
 def fit_thresholds(
     scores: NDArray[np.float64], truths: NDArray[np.int64], *, labels: Sequence[Label], false_alarm_fraction: float
 ) -> dict[Label, float]:
-    """Thresholds under which at most this share of properly masked faces is read as each other label.
+    """Thresholds that give each other label to at most this fraction of properly masked faces.
 
-    A label is read when its score exceeds its threshold by the largest factor (card.py), so only the thresholds'
-    ratios count: each violation is compared with `with_mask` alone. They sum to 1.
+    The label whose score exceeds its threshold by the largest factor wins (card.py), so only the ratios of thresholds
+    matter: each violation is compared with `with_mask` alone. They sum to 1.
 
     Raises:
-        ConfigError: there are too few properly masked faces to measure so small a share.
+        ConfigError: there are too few properly masked faces to measure so small a fraction.
     """
     proper = labels.index("with_mask") if "with_mask" in labels else -1
     masked = scores[truths == proper]
@@ -78,7 +78,7 @@ def fit_thresholds(
         if index == proper:
             ratios[label] = 1.0
             continue
-        # The ratio that only this share of masked faces exceeds.
+        # Only this fraction of masked faces exceeds the ratio.
         exceeded = np.quantile(masked[:, index] / masked[:, proper], 1 - false_alarm_fraction, method="higher")
         ratios[label] = float(np.clip(exceeded, *THRESHOLD_RATIO_LIMITS))
     whole = sum(ratios.values())
@@ -86,6 +86,6 @@ def fit_thresholds(
 
 
 def fit_no_face_threshold(no_face: NDArray[np.float64]) -> float:
-    """The probability of `no_face`, 0.5 or more, that few true faces, (faces,), exceed: `REJECTED_FRACTION` of them."""
+    """The `no_face` probability, at least 0.5, that only `REJECTED_FRACTION` of true faces, (faces,), exceed."""
     exceeded = np.quantile(no_face, 1 - REJECTED_FRACTION, method="higher")
     return round(float(np.clip(exceeded, 0.5, 1.0)), 4)

@@ -1,4 +1,4 @@
-"""Conversion: a float classifier to the bytes of a .tflite file."""
+"""Conversion: converts a float classifier to the bytes of a .tflite file."""
 
 from __future__ import annotations
 

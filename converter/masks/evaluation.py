@@ -1,4 +1,4 @@
-"""Evaluation: accuracy and agreement of models on the same faces."""
+"""Evaluation: measures accuracy and agreement of models on the same faces."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """One model's metrics, on the labels that both it and the faces have; faces of other labels do not count.
+    """Metrics of one model on the labels that it shares with the faces; faces of other labels are ignored.
 
-    `bands` are the same by `size_px`, `domain` and `pose`.
+    `bands` holds the same by `size_px`, `domain` and `pose`.
     """
 
     candidate: Candidate
@@ -33,7 +33,7 @@ class Judged:
     bands: Mapping[str, Mapping[str, Metrics]]
 
     def as_json(self) -> dict[str, Any]:
-        """Flat, with the bands inside."""
+        """A flat dictionary that contains the bands."""
         return {
             "path": str(self.candidate.path),
             "runtime": self.candidate.runtime,
@@ -47,7 +47,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How two models compare on the faces that both were judged on."""
+    """Comparison of two models on the faces that both classified."""
 
     first: Path
     second: Path
@@ -56,7 +56,7 @@ class Agreement:
     largest_score_difference: float
 
     def as_json(self) -> dict[str, Any]:
-        """The share that is read the same as `agreement`."""
+        """`agreement` is the fraction of faces with the same label from both."""
         return {
             "models": [str(self.first), str(self.second)],
             "faces": self.faces,
@@ -67,14 +67,14 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What was found out about some models on some faces."""
+    """Results of several models on the same faces."""
 
     judged: tuple[Judged, ...]
     agreements: tuple[Agreement, ...]
     unreadable: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """What `--json` prints."""
+        """The output of `--json`."""
         return {
             "models": [one.as_json() for one in self.judged],
             "agreement": [one.as_json() for one in self.agreements],
@@ -95,10 +95,10 @@ def evaluate(
     only: Sequence[Label] = (),
     with_bands: bool = False,
 ) -> Evaluation:
-    """Read every face with every model. `only` leaves labels out, of the faces and of the models' answers.
+    """Classify every face with every model. `only` restricts the labels of the faces and of the models.
 
     Raises:
-        ConfigError: a model and the faces have fewer than two labels in common, or no picture can be read.
+        ConfigError: a model shares fewer than two labels with the faces, or no picture can be read.
     """
     judged_labels = [_labels_in_common(candidate, faces, only) for candidate in candidates]
     answers: list[dict[int, _Answer]] = [{} for _ in candidates]
@@ -140,7 +140,7 @@ def _labels_in_common(candidate: Candidate, faces: Sequence[LabelledFace], only:
 
 
 def _among(scores: Mapping[Label, float], labels: Sequence[Label]) -> dict[Label, float]:
-    """The scores of some labels, summing to 1 again."""
+    """The scores of some labels, renormalised to sum to 1."""
     whole = sum(scores[label] for label in labels)
     return {label: scores[label] / whole for label in labels}
 

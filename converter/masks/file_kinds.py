@@ -26,10 +26,10 @@ _TO_SAVED_MODEL = (
 
 
 def kind_of(path: Path) -> Kind:
-    """What a file is by its content, where it can hold a model.
+    """Identify a model file by its content.
 
     Raises:
-        ModelError: it cannot, or another command takes it; the message states what it is and what to do.
+        ModelError: it is not a model, or one for another command; the message states what it is and what to do.
     """
     try:
         with path.open("rb") as file:
@@ -48,7 +48,7 @@ def kind_of(path: Path) -> Kind:
 
 
 def what_an_archive_holds(path: Path) -> str:
-    """What a zip without a model of Keras is, and what to do with it."""
+    """Describe a zip without a Keras model, and what to do with it."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     if any(name.endswith("data.pkl") for name in names):

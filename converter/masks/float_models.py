@@ -1,7 +1,7 @@
-"""Float models: a network with resolved choices as a mask classifier.
+"""Float models: wraps a network with resolved choices as a mask classifier.
 
-What a card cannot express of its preprocessing becomes a fixed 1x1 convolution in front, the meaning of its outputs a
-fixed matrix behind.
+Preprocessing that a card cannot express becomes a fixed 1x1 convolution in front, and the meaning of the outputs a
+fixed matrix behind the network.
 """
 
 from __future__ import annotations
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 class FloatModel:
     """A float classifier as a mask classifier.
 
-    `function` is a concrete TensorFlow function with weights frozen into it: float32 (1, height, width, 3) in the range
-    and order of colours that the card will state, to probabilities (1, labels), with
-    that of no face last where there is such an output.
+    `function` is a concrete TensorFlow function with frozen weights: float32 (1, height, width, 3), in the range and
+    colour order of the card, to probabilities (1, labels); with a no-face output, its probability comes last.
     """
 
     network: Network
@@ -44,7 +43,7 @@ class FloatModel:
 
     @property
     def path(self) -> Path:
-        """Where it came from."""
+        """The model file or folder."""
         return self.network.path
 
     @property
@@ -54,12 +53,12 @@ class FloatModel:
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """The labels that are distinguished, in the order of the outputs."""
+        """The labels, in the order of the outputs."""
         return self.choices.labels
 
     @property
     def margin_fraction(self) -> float:
-        """Margin around the face, as a fraction of it."""
+        """Margin around the face, as a fraction of its size."""
         return self.network.margin_fraction
 
     def values(self, pixels: Image) -> NDArray[np.float32]:
@@ -69,13 +68,13 @@ class FloatModel:
         return np.asarray((ordered.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))[np.newaxis]
 
     def outputs(self, pixels: Image) -> NDArray[np.float64]:
-        """What the model itself gives for RGB pixels of its size: probabilities, as `function` gives them."""
+        """The probabilities that `function` gives for RGB pixels of the input size."""
         import tensorflow as tf
 
         return np.asarray(self.function(tf.constant(self.values(pixels)))[0], np.float64).reshape(-1)
 
     def scores(self, image: Image, region: Box) -> dict[Label, float]:
-        """Probability of every label for what is inside a region, treated as the device treats its outputs."""
+        """Probability of every label for a region, with the outputs treated as on the device."""
         pixels = face_pixels(
             image,
             region,
@@ -84,23 +83,23 @@ class FloatModel:
             resampling=self.choices.resampling,
         )
         shares = probabilities(self.outputs(pixels), OutputCard(dtype="float32", scale=1.0), temperature=1.0)
-        # As the device has it: the labels share what `no_face` leaves.
+        # As on the device: the labels share what `no_face` leaves.
         among = shares[: len(self.labels)] / shares[: len(self.labels)].sum()
         return dict(zip(self.labels, among.tolist(), strict=True))
 
 
 def open_float_model(path: Path, stated: Stated = NOTHING_STATED) -> FloatModel:
-    """Load a float classifier, without pictures that its choices could be tried on.
+    """Load a float classifier without pictures to verify its choices on.
 
     Raises:
-        ConfigError, ModelError: as `open_network` and `choose`.
+        ConfigError, ModelError: as for `open_network` and `choose`.
     """
     network = open_network(path, stated)
     return settled(network, choose(network, stated, {}, ()))
 
 
 def settled(network: Network, choices: Choices) -> FloatModel:
-    """Put what was chosen before and behind a network."""
+    """Apply the choices to a network, in front of and behind it."""
     import tensorflow as tf
 
     way = choices.way
@@ -111,7 +110,7 @@ def settled(network: Network, choices: Choices) -> FloatModel:
         taken = pixels if way.fits_a_card else tf.nn.bias_add(tf.nn.conv2d(pixels, kernel, 1, "SAME"), bias)
         (shares,) = network.graph(taken)
         if network.outputs == 1:
-            # Keras' two-class convention: the one output is the probability of the second label.
+            # Keras' binary convention: the single output is the probability of the second label.
             shares = tf.concat([1.0 - shares, shares], axis=1)
         return shares if np.array_equal(matrix, np.eye(matrix.shape[0], matrix.shape[1])) else tf.matmul(shares, matrix)
 

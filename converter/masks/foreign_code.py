@@ -1,4 +1,4 @@
-"""Foreign code: detects models that would execute code when loaded."""
+"""Foreign code: rejects models that would execute code when loaded."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _MODULES_OF_KERAS = ("keras", "Keras", "tf_keras", "tensorflow", "builtins")
 
 
 def refuse_foreign_code(config: str, path: Path) -> None:
-    """Refuse a model whose configuration (JSON of Keras) has a Lambda layer or classes of other modules than Keras.
+    """Reject a model whose Keras configuration (JSON) has a Lambda layer or classes from modules outside Keras.
 
-    Loading would run what a Lambda layer holds, load the SavedModel that a TFSMLayer names, and import whatever module
-    is named.
+    Loading it would run the code of a Lambda layer, load the SavedModel that a TFSMLayer names, or import any module
+    named.
 
     Raises:
-        ModelError: it has, or is no JSON.
+        ModelError: it contains such code, or is not JSON.
     """
     try:
         description = json.loads(config)
@@ -47,7 +47,7 @@ def refuse_foreign_code(config: str, path: Path) -> None:
 
 
 def _parts_of(config: Any) -> Iterator[dict[str, Any]]:
-    """Everything in a configuration of Keras that names a class."""
+    """All parts of a Keras configuration that name a class."""
     if isinstance(config, dict):
         if "class_name" in config:
             yield config
@@ -59,7 +59,7 @@ def _parts_of(config: Any) -> Iterator[dict[str, Any]]:
 
 
 def layer_of_its_own(path: Path, name: str) -> str:
-    """The message for a model with a layer that Keras does not know."""
+    """The error message for a model with a layer that Keras does not know."""
     return (
         f"{path}: has a layer of its own, '{name}', that Keras does not know; export the model where that layer is "
         "defined, with model.export(folder), and convert the folder"

@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 GUARDED: Label = "without_mask"
 LARGEST_LOSS = 0.01
-"""Recall of `without_mask` may fall by one point: what quantization costs a healthy model is well below."""
+"""Recall of `without_mask` may drop by one point; quantization costs a healthy model far less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What keeps models from passing; empty where all pass."""
+    """The objections to the models; empty if all pass."""
 
     against: str
     objections: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """As it stands in `--json`."""
+        """The form used in `--json`."""
         return {"against": self.against, "passed": not self.objections, "objections": list(self.objections)}
 
 
 def hold_against(evaluation: Evaluation) -> Verdict:
-    """Hold every model but the last against the last, the float model that they were made from.
+    """Compare every model with the last one, the float model that they were made from.
 
     Raises:
-        ConfigError: the faces, or a model, have no `without_mask`.
+        ConfigError: the faces or a model lack `without_mask`.
     """
     *challengers, reference = evaluation.judged
     objections = []

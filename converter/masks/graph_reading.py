@@ -1,8 +1,8 @@
 """Graph reading: infers preprocessing and outputs from a frozen TensorFlow graph.
 
-A scaling at the beginning shows which range the pixels have, the last operation whether the outputs are
-probabilities. Layers are not asked: the same scaling is a Rescaling layer in one file, two operations of Keras 2
-in the next, and nameless in a SavedModel.
+A scaling at the start reveals the pixel range, the last operation whether the outputs are probabilities. Layers are
+not inspected: the same scaling is a Rescaling layer in one file, two operations of Keras 2 in another, and nameless in
+a SavedModel.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 Ending: TypeAlias = Literal["probabilities", "sigmoid", "logits"]
 
 _PASSES_BACK = {"Identity", "Cast", "Reshape", "Squeeze"}
-# What learns, and so is no longer a fixed scaling.
+# Operations with trained weights: no longer a fixed scaling.
 _FIRST_LAYERS = {"Conv2D", "DepthwiseConv2dNative", "MatMul", "FusedBatchNormV3"}
 
-# float32 holds seven digits, of which subtracting two values takes one or two.
+# float32 has seven digits; subtracting two values costs one or two.
 _DIGITS = 5
-# A smaller part of one step of a pixel changes nothing: it is what rounding left of 0.
+# Smaller fractions of a pixel step are rounding noise around 0.
 _LEAST_OFFSET = 1e-4
 
 
 def ending(function: Any) -> Ending:
-    """What the last operation makes of the outputs."""
+    """The kind of the outputs, by the last operation."""
     operation = function.outputs[0].op
     while operation.type in _PASSES_BACK:
         operation = operation.inputs[0].op
@@ -38,7 +38,7 @@ def ending(function: Any) -> Ending:
 
 
 def _sums_to_one(function: Any) -> bool:
-    """Whether several outputs are probabilities whatever the picture: a softmax that is written out, for example."""
+    """Whether several outputs are always probabilities, for example of a softmax made of separate operations."""
     import tensorflow as tf
 
     (pixels,) = function.inputs
@@ -52,9 +52,9 @@ def _sums_to_one(function: Any) -> bool:
 
 
 def first_scaling(function: Any) -> tuple[float, float]:
-    """What happens to a pixel before the first layer, as factor and offset; 1 and 0 where that is nothing of the kind.
+    """The linear scaling of a pixel before the first layer, as factor and offset; 1 and 0 if there is none.
 
-    Found by trying, and rounded: the graph up to its first layer is run on pictures of one value.
+    Determined by running the graph up to its first layer on constant pictures, and rounded.
     """
     import tensorflow as tf
 
@@ -71,7 +71,7 @@ def first_scaling(function: Any) -> tuple[float, float]:
 
 
 def _input_of_first_layer(pixels: Any) -> Any:
-    """The tensor that goes into the first layer; None where none is reached."""
+    """The input tensor of the first layer; None if no layer is reached."""
     seen, waiting = set(), [pixels]
     while waiting:
         tensor = waiting.pop(0)
@@ -85,11 +85,11 @@ def _input_of_first_layer(pixels: Any) -> Any:
 
 
 def _rounded(value: float) -> float:
-    """What is left of a number without the noise of float32."""
+    """Round off the noise of float32."""
     return float(f"{value:.{_DIGITS}g}")
 
 
 def _middle(values: Any) -> float:
-    """One number away from the edges, which may be padded."""
+    """One value away from the edges, which may be padded."""
     array = np.asarray(values, np.float64)
     return float(array[tuple(side // 2 for side in array.shape)])

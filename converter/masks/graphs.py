@@ -1,7 +1,7 @@
-"""Graphs: wraps a TensorFlow function as single picture in, channels last, float.
+"""Graphs: wraps a TensorFlow function to take a single picture, channels last, float.
 
-What an export fixed (a batch, bytes, channels first) is rewritten in the frozen graph, so that the converted model
-has nothing of it left.
+Constraints of an export (fixed batch, byte input, channels first) are rewritten in the frozen graph, so that the
+converted model has none of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def frozen(call: Callable[[Any], Any], shape: Sequence[int | None], dtype: Any) -> Any:
-    """Trace a function for one input and freeze its weights; every function inside is inlined."""
+    """Trace a function of one input and freeze its weights; inner functions are inlined."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -26,9 +26,9 @@ def frozen(call: Callable[[Any], Any], shape: Sequence[int | None], dtype: Any) 
 
 
 def one_picture(function: Any, shape: Sequence[int]) -> Any:
-    """A frozen function that takes floats of a shape, (1, height, width, channels), whatever its input was before.
+    """Make a frozen function take float32 of a shape, (1, height, width, channels), whatever its original input.
 
-    A fixed batch becomes one, bytes become floats of the same value, and layers that work channels first do so last.
+    A fixed batch becomes 1, byte inputs become floats of the same value, and channels-first layers channels last.
     """
     import tensorflow as tf
 
@@ -54,7 +54,7 @@ def one_picture(function: Any, shape: Sequence[int]) -> Any:
 
 
 def side_by_layer(function: Any) -> tuple[int, int]:
-    """Height and width of the first picture that a graph makes of an open input, by a Reshape or Resize; 0 for none."""
+    """Height and width of the first picture that a graph makes of an open input, by Reshape or Resize; 0 if none."""
     for operation in function.graph.get_operations():
         if operation.type in {"Reshape", "ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic"}:
             shape = operation.outputs[0].shape
@@ -80,7 +80,7 @@ def _forget_shapes(definition: Any) -> None:
 
 
 def _take_floats(definition: Any, placeholder: str) -> None:
-    """Let what passes bytes of the input on pass floats on, and casts of them be casts of floats, which are nothing."""
+    """Change operations that pass on the input's bytes to floats; casts then go from float to float, a no-op."""
     from tensorflow.core.framework import types_pb2
 
     given, count = {placeholder}, 0
@@ -97,7 +97,7 @@ def _take_floats(definition: Any, placeholder: str) -> None:
 
 
 def _free_of_batch(definition: Any, batch: int) -> None:
-    """Where a Reshape names the batch, let it name one."""
+    """Set the batch in every Reshape to 1."""
     import tensorflow as tf
 
     constants = {node.name: node for node in definition.node if node.op == "Const"}
@@ -112,7 +112,7 @@ def _free_of_batch(definition: Any, batch: int) -> None:
 
 
 def _reorder(node: Any) -> None:
-    """Rewrite the attributes of a node that name axes for channels last."""
+    """Rewrite the axis attributes of a node for channels last."""
     node.attr["data_format"].s = b"NHWC"
     for name in ("strides", "ksize", "dilations"):
         if len(values := list(node.attr[name].list.i)) == len(_TO_LAST):
@@ -126,7 +126,7 @@ def _reorder(node: Any) -> None:
 
 
 def _channels_last(definition: Any) -> Any:
-    """The same graph with a transposition before and after what works channels first: TFLite knows it last only."""
+    """The same graph with transpositions around channels-first operations, as TFLite supports channels last only."""
     import tensorflow as tf
     from tensorflow.core.framework import types_pb2
 

@@ -1,7 +1,7 @@
 """Keras models: loads files of Keras 2 and Keras 3.
 
-Keras 3 loads no file of Keras 2 and tf_keras none of Keras 3, and suffixes mean little (`mask_detector.model` is
-HDF5), so the loader is chosen by content.
+Keras 3 loads no files of Keras 2 and tf_keras none of Keras 3. Suffixes are unreliable (`mask_detector.model` is
+HDF5), so the loader is selected by content.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _DESCRIBES_A_MODEL = re.compile(rb'"(class_name|modelTopology)"')
 
 
 def is_keras_archive(path: Path) -> bool:
-    """Whether a zip is what Keras saves as `.keras`."""
+    """Whether a zip is a `.keras` file."""
     with zipfile.ZipFile(path) as archive:
         return {"metadata.json", "config.json"} <= set(archive.namelist())
 
 
 def load_hdf5(path: Path, *, said: Path) -> LoadedModel:
-    """Load a model of HDF5; `said` is how messages call it. Weights alone need the model.json beside them.
+    """Load an HDF5 model; `said` is its name in messages. Weights alone need a model.json beside them.
 
     Raises:
-        ModelError: damaged, with code of its own, or weights alone.
+        ModelError: the file is damaged, contains custom code, or holds only weights.
     """
     import h5py
 
@@ -65,7 +65,7 @@ def load_keras_archive(path: Path) -> LoadedModel:
     """Load a `.keras` file.
 
     Raises:
-        ModelError: damaged, or with code of its own.
+        ModelError: the file is damaged or contains custom code.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -77,10 +77,10 @@ def load_keras_archive(path: Path) -> LoadedModel:
 
 
 def load_architecture(path: Path, weights: Path) -> LoadedModel:
-    """Load what `model.to_json()` and `model.save_weights()` wrote.
+    """Load the files written by `model.to_json()` and `model.save_weights()`.
 
     Raises:
-        ModelError: damaged, with code of its own, or the two do not fit each other.
+        ModelError: a file is damaged or contains custom code, or the two do not match.
     """
     text = path.read_text(encoding="utf-8")
     refuse_foreign_code(text, path)
@@ -95,7 +95,7 @@ def load_architecture(path: Path, weights: Path) -> LoadedModel:
 
 
 def architectures_in(folder: Path) -> list[Path]:
-    """The JSON files in a folder that describe a model of Keras or of TensorFlow.js, by their first bytes."""
+    """The JSON files in a folder that describe a Keras or TensorFlow.js model, by their first bytes."""
     found = []
     for path in sorted(folder.glob("*.json")):
         with contextlib.suppress(OSError), path.open("rb") as file:
@@ -105,12 +105,12 @@ def architectures_in(folder: Path) -> list[Path]:
 
 
 def same_stem(description: Path, weights: Path) -> bool:
-    """Whether two files are named after the same model: mask.json and mask.weights.h5."""
+    """Whether two files have the same stem: mask.json and mask.weights.h5."""
     return description.stem == weights.name.split(".")[0]
 
 
 def keras_of(version: str) -> Any:
-    """The module that loads files of a version of Keras."""
+    """The module that loads files of a Keras version."""
     if version.startswith("2"):
         import tf_keras as keras
     else:
@@ -119,7 +119,7 @@ def keras_of(version: str) -> Any:
 
 
 def _load_with_keras(path: Path, *, said: Path, version: str, kind: str) -> LoadedModel:
-    # Keras 3 distinguishes formats by suffix, and `mask_detector.model` has none that it knows.
+    # Keras 3 selects the format by suffix and rejects unknown ones such as `.model`.
     suffix = ".h5" if kind.startswith("HDF5") else ".keras"
     with quiet_tensorflow(), named_errors(said), _with_suffix(path, suffix) as named:
         model = _in_full_precision(keras_of(version).models.load_model(named, compile=False))
@@ -127,7 +127,7 @@ def _load_with_keras(path: Path, *, said: Path, version: str, kind: str) -> Load
 
 
 def _in_full_precision(model: Any) -> Any:
-    """The same model computing in float32: TFLite has no operators for what mixed precision makes of a graph."""
+    """The same model computing in float32: TFLite lacks the operators of mixed precision."""
     config = model.get_config()
     if "float16" not in str(config):
         return model
@@ -149,7 +149,7 @@ def _with_full_precision(config: Any) -> Any:
 
 
 def of_keras(model: Any, *, path: Path, kind: str) -> LoadedModel:
-    """Describe a model of either Keras.
+    """Describe a model of Keras 2 or Keras 3.
 
     Raises:
         ModelError: it has several inputs or outputs.
@@ -174,10 +174,10 @@ def of_keras(model: Any, *, path: Path, kind: str) -> LoadedModel:
 
 @contextlib.contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Turn whatever a loader raises into one sentence with what to do.
+    """Convert any exception of a loader into a one-sentence error with a remedy.
 
     Raises:
-        ModelError: in place of anything else.
+        ModelError: in place of any other exception.
     """
     try:
         yield
@@ -203,7 +203,7 @@ def _with_suffix(path: Path, suffix: str) -> Iterator[Path]:
 
 
 def _is_keras_3(weights: Path) -> bool:
-    """Keras 2 names the layers in an attribute of the file, Keras 3 does not."""
+    """Keras 2 lists the layer names in an attribute of the file, Keras 3 does not."""
     import h5py
 
     with h5py.File(weights, "r") as file:
@@ -215,6 +215,6 @@ def _text(value: Any) -> str:
 
 
 def sentence(error: Exception) -> str:
-    """The message of a foreign error, on one line."""
+    """The message of a third-party exception on one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines)[:300] or type(error).__name__

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
-    """A float classifier as its file holds it.
+    """A float classifier as loaded from its file.
 
     `call` takes a tensor of `shape`, in which open sides are None, and of `dtype`. `keeps` owns the weights.
-    `output_names`, `pixels`, `colours`, `resampling` and `margin_fraction` are what the files beside the model state;
-    empty and None where they state nothing. `usual_resampling` is how its framework scales pictures down by default.
+    `output_names`, `pixels`, `colours`, `resampling` and `margin_fraction` come from files beside the model, and are
+    empty or None if these do not state them. `usual_resampling` is the framework's default for downscaling.
     """
 
     path: Path

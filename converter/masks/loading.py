@@ -1,6 +1,6 @@
 """Loading: selects the loader of a model.
 
-Chosen by content. Every loader gives the same `LoadedModel`.
+The choice is made by content. Every loader returns a `LoadedModel`.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ RUN_MODEL = "model.keras"
 
 
 def load_model(path: Path, *, size_px: int | None = None) -> LoadedModel:
-    """Load a float classifier: a file or folder of any kind that `edge-convert convert` takes.
+    """Load a float classifier: any file or folder that `edge-convert convert` accepts.
 
-    `size_px` is the side of an input that an ONNX file leaves open; other kinds are loaded with it open.
+    `size_px` is the side of an input that an ONNX file leaves open; other kinds are loaded with open sides.
 
     Raises:
-        ConfigError: an ONNX file leaves the size open, and none is given.
-        ModelError: missing, damaged, with code of its own, or nothing that can be converted.
+        ConfigError: an ONNX file leaves the size open, and `size_px` is None.
+        ModelError: the model is missing, damaged, contains custom code, or cannot be converted.
     """
     if path.is_dir():
         loaded = _load_folder(path)
@@ -105,14 +105,14 @@ def _load_zip(path: Path) -> LoadedModel:
 
 
 def _load_json(path: Path) -> LoadedModel:
-    """A description of a model, of Keras or of TensorFlow.js, whose weights lie beside it."""
+    """Load a JSON description of a Keras or TensorFlow.js model, with the weights beside it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: damaged: {error}; copy or save the model again") from error
     if is_tfjs(content):
         names = names_in_metadata(path.parent)
-        # Teachable Machine's pixels are always -1..1.
+        # Pixels are always -1..1 in Teachable Machine.
         return replace(load_tfjs(path, content), output_names=names, pixels="-1..1" if names else None)
     weights = sorted({*path.parent.glob("*.h5"), *path.parent.glob("*.hdf5")})
     if len(weights) > 1:
@@ -126,7 +126,7 @@ def _load_json(path: Path) -> LoadedModel:
 
 
 def _load_teachable(folder: Path, *, said: Path) -> LoadedModel:
-    """What teachablemachine.withgoogle.com exports for Keras or as a SavedModel; its pixels are always -1..1."""
+    """Load a Teachable Machine export for Keras or as SavedModel; its pixels are always -1..1."""
     if (folder / TEACHABLE_MODEL).is_file():
         loaded = load_hdf5(folder / TEACHABLE_MODEL, said=said)
     else:
@@ -137,14 +137,14 @@ def _load_teachable(folder: Path, *, said: Path) -> LoadedModel:
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """The names of outputs in a labels.txt, a line each; empty where there is none."""
+    """The output names in a labels.txt, one per line; empty if there is no file."""
     if not path.is_file():
         return ()
     return tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
 
 
 def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
-    """Add what a training run wrote beside its model."""
+    """Add the metadata that a training run wrote beside its model."""
     run = (path if path.is_dir() else path.parent) / RUN_FILE
     if not run.is_file():
         return loaded
@@ -169,7 +169,7 @@ def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
         margin_fraction=margin,
         pixels=pixels,
         colours=colours,
-        # As edge-train scales its faces.
+        # The resampling of edge-train.
         resampling="area",
         training_data=tuple(str(part) for part in said.get("training_data", ())),
     )

@@ -1,6 +1,6 @@
 """Making: converts a model to several formats and chooses the best one.
 
-Every format is converted, proven and compared with its source on the same pictures.
+Every format is converted, proven and compared with the source on the same pictures.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from edge_agent.vision.card import ClassifierCard
 
 WORTH_NAMING_LOSS, WORTH_NAMING_AGREEMENT = 0.01, 0.98
-"""A format that reads so much less right, or the same so seldom, is shown beside the others."""
+"""A format with a larger loss of accuracy, or lower agreement, is listed beside the alternatives."""
 BEST_LOSS = 0.005
-"""What `--format best` lets a smaller file cost."""
+"""Accuracy that `--format best` gives up for a smaller file."""
 MEASURED_READINGS = 15
 SLOWEST_MS = 60.0
-"""No device that reads several faces a second waits so long on a workstation."""
+"""A model this slow on a workstation is too slow for several faces per second on a device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """A converted model with its card, how it reads beside its source, and its latency on one thread."""
+    """A converted model with its card, its comparison with the source, and its single-threaded latency."""
 
     form: Format
     content: bytes
@@ -51,26 +51,26 @@ class Made:
 
     @property
     def title(self) -> str:
-        """The format, and the pictures that int8 learnt its ranges from."""
+        """The format and, for integer formats, the number of calibration pictures."""
         count = self.card.metrics["calibration_pictures"]
         return f"{self.form} of {count} pictures" if self.form in {"int8", "int16"} else self.form
 
     @property
     def loss_is_worth_naming(self) -> bool:
-        """Whether the loss is reported."""
+        """Whether to report the loss."""
         found = self.comparison
         return found.loss > WORTH_NAMING_LOSS or found.agreement < WORTH_NAMING_AGREEMENT
 
     @property
     def is_good(self) -> bool:
-        """Whether it reads as its source does, but for half a point."""
+        """Whether it agrees with its source, with at most half a point of accuracy lost."""
         return self.comparison.loss <= BEST_LOSS and self.comparison.agreement >= WORTH_NAMING_AGREEMENT
 
 
 def make(
     model: FloatModel, form: Format, *, name: str, calibration: CalibrationSet, shown: CalibrationSet, source: Answers
 ) -> Made:
-    """Convert to one format and prove it; `source` are the model's own answers to the pictures of `shown`.
+    """Convert to one format and prove it; `source` holds the float model's answers on the pictures of `shown`.
 
     Raises:
         ModelError: TensorFlow cannot convert it, or a runtime cannot run it.
@@ -93,10 +93,10 @@ def make(
 
 
 def make_smallest(make_one: Callable[[Format, CalibrationSet], Made], calibration: CalibrationSet) -> list[Made]:
-    """int8; all others where it cannot be int8, or not in every runtime.
+    """int8, or all other formats if int8 fails or does not work in every runtime.
 
     Raises:
-        ModelError: that of int8, where no other format can be made either.
+        ModelError: that of int8, if no other format works either.
     """
     try:
         return [make_one("int8", calibration)]
@@ -111,7 +111,7 @@ def make_smallest(make_one: Callable[[Format, CalibrationSet], Made], calibratio
 def make_others(
     make_one: Callable[[Format, CalibrationSet], Made], calibration: CalibrationSet, more: CalibrationSet
 ) -> list[Made]:
-    """What else there is, the smaller first, where int8 loses too much; formats that no runtime takes are left out.
+    """The alternatives to an int8 with too much loss, smaller ones first; formats that no runtime runs are skipped.
 
     float32 is the last resort.
     """
@@ -134,7 +134,7 @@ def make_others(
 
 
 def best_of(made: Sequence[Made]) -> Made:
-    """The smallest that reads as its source does; the one that loses least where none does."""
+    """The smallest that agrees with its source, or the one with the least loss if none does."""
     good = [one for one in made if one.is_good]
     if good:
         return min(good, key=lambda one: len(one.content))
@@ -142,7 +142,7 @@ def best_of(made: Sequence[Made]) -> Made:
 
 
 def side_by_side(made: Sequence[Made]) -> list[str]:
-    """A table: what each reads right, how often as its source, its bytes and its latency."""
+    """A table of accuracy, agreement, size in bytes and latency."""
     width = max(len(one.title) for one in made)
     return [
         f"{one.title:{width}}  accuracy {one.comparison.converted.right(one.comparison.truths)!s:22} "
@@ -152,10 +152,10 @@ def side_by_side(made: Sequence[Made]) -> list[str]:
 
 
 def refuse_ruined(made: Made, others: Sequence[Made]) -> None:
-    """Compare a format with its source.
+    """Check the loss of a format relative to its source.
 
     Raises:
-        GateError: it reads far less right or, where no labels are known, far too many pictures otherwise.
+        GateError: the loss of accuracy or, without known labels, of agreement is too large.
     """
     ruin = made.comparison.ruin
     if not ruin:
@@ -166,7 +166,7 @@ def refuse_ruined(made: Made, others: Sequence[Made]) -> None:
 
 
 def _latency_ms(content: bytes, name: str) -> float:
-    """The median of some readings on one thread."""
+    """Median latency of several inferences on one thread."""
     with quiet_tensorflow():
         interpreter = open_interpreter(content, name=name)
     tensor = interpreter.inputs[0]

@@ -1,6 +1,6 @@
-"""Metrics: accuracy, recall and precision of a classifier, with confidence intervals.
+"""Metrics: computes accuracy, recall and precision of a classifier, with confidence intervals.
 
-Pure arithmetic on readings; nothing here opens a picture or a model.
+Pure arithmetic on readings; opens neither pictures nor models.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Label
 
 Z_95 = 1.959964
-"""Standard deviations on both sides that hold 95 % of a normal distribution."""
+"""Half width, in standard deviations, of the central 95 % of a normal distribution."""
 
 CALIBRATION_BINS = 15
 """As in Guo et al. 2017, "On Calibration of Modern Neural Networks"."""
@@ -29,15 +29,15 @@ CALIBRATION_BINS = 15
 
 CLEAR_GAIN = 0.3
 CLEARLY_RIGHT = 0.8
-"""Labels count as swapped when another order reads so many more faces right, and so many at all: far from chance."""
+"""Labels count as swapped if another order increases accuracy by this much, to at least this much: far from chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one model reads in one face, and the true label. `score` is that of `read`.
+    """Prediction of one model for one face, with the true label. `score` is that of `read`.
 
-    `domain` and `pose` are annotations of the picture and of the face, `skin_angle` is the individual typology
-    angle of a bare face in degrees.
+    `domain` and `pose` are annotations of the picture and the face, `skin_angle` is the individual typology angle of a
+    bare face in degrees.
     """
 
     truth: Label
@@ -51,29 +51,29 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """`hits` of `of`; its interval is what to expect of the next thousand."""
+    """`hits` out of `of`, with a confidence interval."""
 
     hits: int
     of: int
 
     @property
     def value(self) -> float | None:
-        """0..1; None of nothing."""
+        """0..1; None if `of` is 0."""
         return self.hits / self.of if self.of else None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval after Wilson (1927), which stays honest near 0 and 1 and for small numbers."""
+        """The 95 % interval of Wilson (1927), which is accurate near 0 and 1 and for small numbers."""
         if not self.of:
             return None
         share, square = self.hits / self.of, Z_95**2
         middle = (share + square / (2 * self.of)) / (1 + square / self.of)
         spread = math.sqrt(share * (1 - share) / self.of + square / (4 * self.of**2)) * Z_95 / (1 + square / self.of)
-        # Rounding alone must not put the share outside: at 0 and 1 the interval ends there.
+        # Rounding must not exclude the share itself, which is a limit of the interval at 0 and 1.
         return max(0.0, min(share, middle - spread)), min(1.0, max(share, middle + spread))
 
     def __str__(self) -> str:
-        """With its interval in brackets: "97.1% (95.9..98.0)"."""
+        """The share with its interval in brackets: "97.1% (95.9..98.0)"."""
         if self.value is None or self.interval is None:
             return "-"
         low, high = self.interval
@@ -82,36 +82,36 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """How right a classifier is on some faces. `confusion` is truth -> read -> number of faces."""
+    """Accuracy of a classifier on some faces. `confusion` is truth -> prediction -> number of faces."""
 
     confusion: Mapping[Label, Mapping[Label, int]]
     calibration_error: float | None
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """The labels that were distinguished."""
+        """The labels that were compared."""
         return tuple(self.confusion)
 
     @property
     def accuracy(self) -> Share:
-        """Faces read right."""
+        """Share of faces classified correctly."""
         return Share(sum(self.confusion[label][label] for label in self.labels), self.faces)
 
     @property
     def faces(self) -> int:
-        """How many faces were read."""
+        """Number of faces."""
         return sum(sum(row.values()) for row in self.confusion.values())
 
     def recall(self, label: Label) -> Share:
-        """Of the faces of a label, those read as it."""
+        """Share of a label's faces that were classified as it."""
         return Share(self.confusion[label][label], sum(self.confusion[label].values()))
 
     def precision(self, label: Label) -> Share:
-        """Of the faces read as a label, those that are of it."""
+        """Share of the faces classified as a label that really have it."""
         return Share(self.confusion[label][label], sum(row[label] for row in self.confusion.values()))
 
     def in_short(self) -> dict[str, Any]:
-        """What a card keeps: no intervals, no confusion."""
+        """The metrics for a card, without intervals and confusion."""
         return {
             "faces": self.faces,
             "accuracy": self.accuracy.value,
@@ -121,7 +121,7 @@ class Metrics:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """Shares as numbers of 0..1, with their intervals beside them; null where there was nothing to count."""
+        """Shares as 0..1 with their intervals; null where the denominator is 0."""
         return self.in_short() | {
             "accuracy_interval": self.accuracy.interval,
             "recall_interval": {label: self.recall(label).interval for label in self.labels},
@@ -131,7 +131,7 @@ class Metrics:
 
 
 def measure(readings: Sequence[Reading], *, labels: Sequence[Label]) -> Metrics:
-    """Count readings, whose truths and labels are all of `labels`."""
+    """Compute metrics of readings, whose truths and predictions are all in `labels`."""
     confusion: dict[Label, dict[Label, int]] = {truth: dict.fromkeys(labels, 0) for truth in labels}
     for reading in readings:
         confusion[reading.truth][reading.read] += 1
@@ -139,7 +139,7 @@ def measure(readings: Sequence[Reading], *, labels: Sequence[Label]) -> Metrics:
 
 
 def in_bands(readings: Sequence[Reading], *, labels: Sequence[Label]) -> dict[str, dict[str, Metrics]]:
-    """The same by size of the face in pixels and skin tone, and by domain and pose where they are annotated."""
+    """Metrics by size of the face in pixels and skin tone, and by domain and pose where annotated."""
     by_skin = banded(
         zip(readings, thirds_of([one.skin_angle for one in readings]), strict=True), lambda pair: pair[1], order=THIRDS
     )
@@ -157,7 +157,7 @@ def in_bands(readings: Sequence[Reading], *, labels: Sequence[Label]) -> dict[st
 
 
 def expected_calibration_error(readings: Sequence[Reading]) -> float | None:
-    """Mean distance between how sure a classifier is and how often it is right, over bins of equal width."""
+    """Mean absolute difference between confidence and accuracy, over bins of equal width."""
     if not readings:
         return None
     scores = np.array([reading.score for reading in readings])
@@ -168,14 +168,14 @@ def expected_calibration_error(readings: Sequence[Reading]) -> float | None:
 
 
 def better_order(metrics: Metrics) -> tuple[Label, ...] | None:
-    """The labels in the order of the truth, where that clearly is another than the one given; None where it is not."""
+    """The most accurate order of the labels, if it is clearly better than the given one; otherwise None."""
     order, share = likeliest_order(metrics)
     given = metrics.accuracy.value or 0.0
     return order if share >= CLEARLY_RIGHT and share - given >= CLEAR_GAIN else None
 
 
 def likeliest_order(metrics: Metrics) -> tuple[tuple[Label, ...], float]:
-    """The order of the labels under which most faces are read right, and the share of these."""
+    """The order of the labels with the highest accuracy, and that accuracy."""
     labels = metrics.labels
 
     def hits(order: tuple[Label, ...]) -> int:

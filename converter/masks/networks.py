@@ -1,6 +1,6 @@
-"""Networks: inputs and output probabilities of a classifier, independent of its labels.
+"""Networks: determines inputs and output probabilities of a classifier, independent of its labels.
 
-Read off its own graph: the size of its input, a scaling at its beginning, a softmax or sigmoid at its end.
+They are derived from the graph: input size, a scaling at its start, a softmax or sigmoid at its end.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ _PICTURE_RANK, _PIXELS_RANK = 4, 3
 _OUTPUT_RANK = 2  # batch, labels
 _CHANNELS = (1, 3)
 
-# A factor at the beginning of a graph: down to about -1..1 from 255 steps (1/255 to 1/28, by the spread of
-# ImageNet's colours), or up to it from 0..1 (2, or 1/0.22).
+# Plausible factors at the start of a graph: from 255 steps to about -1..1 (1/255 to 1/28, given ImageNet's standard
+# deviations), or from 0..1 to it (2, or 1/0.22).
 _FACTORS_OF_BYTES = (1 / 300, 1 / 20)
 _FACTORS_OF_FRACTIONS = (1.5, 8.0)
-# Subtracting more than this without scaling is the mean colour of 0..255.
+# An unscaled subtraction of more than this is a mean colour in 0..255.
 _LEAST_MEAN_OF_BYTES = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """A classifier whose preprocessing and labels are still open.
+    """A classifier whose preprocessing and labels are still undecided.
 
-    `probabilities` takes (1, height, width, channels), float32, and gives (outputs,), a share for each output; one
-    output is the probability of the second label. `pixels` is the range that the file states or a layer is made
-    for, `means` and `deviations` what the file states of each channel, in that range; `pixels_from` says where it does,
-    `colours` and `resampling` are what a run.json states, `usual_resampling` how its framework scales by default.
-    `graph` is what is converted: a frozen TensorFlow function, or nothing where it is a TFLite file.
+    `probabilities` takes (1, height, width, channels), float32, and gives (outputs,), one probability per output; a
+    single output is the probability of the second label. `pixels` is the range that the file states or a layer
+    implies, `means` and `deviations` are stated per channel, in that range; `pixels_from` names where.
+    `colours` and `resampling` come from a run.json; `usual_resampling` is the framework's default for downscaling.
+    `graph` is the frozen TensorFlow function to convert; None for a TFLite file.
     """
 
     path: Path
@@ -79,8 +79,8 @@ def open_network(path: Path, stated: Stated) -> Network:
     """Load a float classifier of any kind.
 
     Raises:
-        ConfigError: the size of its input is open and not stated.
-        ModelError: it cannot be loaded, is no classifier of pictures, or hides the range of its pixels.
+        ConfigError: its input size is open and not stated.
+        ModelError: it cannot be loaded, is no image classifier, or its pixel range is unclear.
     """
     loaded = load_model(path, size_px=stated.size_px)
     with quiet_tensorflow():
@@ -118,7 +118,7 @@ def open_network(path: Path, stated: Stated) -> Network:
 
 
 def _called(graph: Any, name: str) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
-    """The graph as a function of arrays: in LiteRT, four times as fast, where TFLite has it all."""
+    """The graph as a function of arrays: in LiteRT if it can run the graph, which is four times as fast."""
     import tensorflow as tf
 
     try:
@@ -130,7 +130,7 @@ def _called(graph: Any, name: str) -> Callable[[NDArray[np.float32]], NDArray[np
 
 
 def _one_picture_of(loaded: LoadedModel, size_px: int | None) -> Any:
-    """The model as a frozen function of one picture, channels last, as floats."""
+    """The model as a frozen float function of one picture, channels last."""
     shape = loaded.shape
     match len(shape):
         case rank if rank == _PICTURE_RANK:
@@ -154,7 +154,7 @@ def _one_picture_of(loaded: LoadedModel, size_px: int | None) -> Any:
 
 
 def _of_pixels(loaded: LoadedModel, size_px: int | None) -> Any:
-    """A model without a batch, (height, width, channels), or one of rows of pixels, (batch, pixels, channels)."""
+    """A model without batch, (height, width, channels), or one of rows of pixels, (batch, pixels, channels)."""
     first, second, channels = loaded.shape
     height, width = _sides(loaded, None if first in {None, 1} else first, None if second is None else second, size_px)
     failures = []
@@ -165,7 +165,7 @@ def _of_pixels(loaded: LoadedModel, size_px: int | None) -> Any:
             continue
         try:
             return one_picture(frozen(_reshaped(loaded, shape), taken, "float32"), taken)
-        # TensorFlow raises a dozen classes where shapes do not fit.
+        # TensorFlow raises a dozen classes for mismatched shapes.
         except Exception as error:  # noqa: BLE001
             failures.append(sentence(error))
     raise ModelError(
@@ -182,7 +182,7 @@ def _reshaped(loaded: LoadedModel, shape: tuple[int, ...]) -> Callable[[Any], An
 
 
 def _sides(loaded: LoadedModel, height: int | None, width: int | None, size_px: int | None) -> tuple[int, int]:
-    """Height and width: of the input, as stated, or of a layer that makes a picture of an open input."""
+    """Height and width: of the input, as stated, or of the layer that makes a picture of an open input."""
     if height and width:
         return height, width
     if size_px:
@@ -201,7 +201,7 @@ def _checked_outputs(bare: Any, path: Path) -> int:
     shape = tuple(bare.outputs[0].shape)
     if len(shape) == 1 and shape[0]:
         return int(shape[0])
-    # Sides of 1 in the middle are what a convolution in place of a dense layer leaves.
+    # A convolution in place of a dense layer leaves sides of 1 in the middle.
     if len(shape) < _OUTPUT_RANK or not shape[-1] or set(shape[1:-1]) - {1}:
         raise ModelError(
             f"{path}: its output has shape {shape}, a mask classifier's has (batch, labels); end the model with a "
@@ -224,7 +224,7 @@ def _with_probabilities(bare: Any, ends_in: Ending, outputs: int) -> Any:
 
 
 def _range_of(loaded: LoadedModel, bare: Any, stated: Stated) -> tuple[PixelRange | None, str]:
-    """The range that the file states or a layer is made for, and which of the two; None where unknown."""
+    """The pixel range that the file states or a layer implies, and which of the two; None if unknown."""
     if loaded.pixels is not None:
         return loaded.pixels, "found in the files of the model"
     if loaded.dtype == "uint8":

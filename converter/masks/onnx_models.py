@@ -1,6 +1,6 @@
 """ONNX models: converts PyTorch exports to a SavedModel.
 
-By onnx2tf, in a process of its own, since it prints much and takes memory. Its result is compared with ONNX Runtime.
+onnx2tf runs in a separate process, as it is verbose and takes much memory. Its result is compared with ONNX Runtime.
 `python -m converter.masks.onnx_models MODEL.onnx FOLDER` is that process.
 """
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 PACKAGES = ("onnx2tf", "onnx", "onnxruntime", "onnx_graphsurgeon", "sng4onnx")
 _PICTURE_RANK = 4
 _OPSET_OF_PAD = 11
-"""From this on the operator Pad takes its amounts as an input."""
+"""From this opset on, Pad takes its amounts as an input."""
 LARGEST_DIFFERENCE = 1e-3
-"""Of any output: what float32 in another order of additions leaves."""
+"""Of any output: float32 rounding with another order of additions."""
 
 
 def load_onnx(path: Path, *, size_px: int | None = None) -> LoadedModel:
-    """Load an ONNX file by way of a SavedModel; `size_px` is the side of an input that it leaves open.
+    """Load an ONNX file through a SavedModel; `size_px` is the side of an input that the file leaves open.
 
     Raises:
-        ConfigError: the size of its input is open and not given.
-        ModelError: the converter is not installed or cannot take it, or the result differs from the file.
+        ConfigError: the input size is open and not given.
+        ModelError: the converter is not installed or fails, or its result differs from the file.
     """
     missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
@@ -54,15 +54,15 @@ def load_onnx(path: Path, *, size_px: int | None = None) -> LoadedModel:
                 "it by the other exporter of torch (dynamo=True or dynamo=False), with a fixed size and batch 1"
             )
         loaded = load_saved_model(saved, said=path)
-    # torchvision's Resize averages where it shrinks.
+    # torchvision's Resize averages when downscaling.
     return replace(loaded, name=path.stem, kind="ONNX", usual_resampling="area")
 
 
 def _prepare(path: Path, prepared: Path, size_px: int | None) -> None:
-    """Write the same network for one picture of a fixed size, with its weights inside.
+    """Write the same network for one picture of a fixed size, with embedded weights.
 
     Raises:
-        ConfigError, ModelError: as `load_onnx`.
+        ConfigError, ModelError: as for `load_onnx`.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -87,7 +87,7 @@ def _prepare(path: Path, prepared: Path, size_px: int | None) -> None:
 
 
 def _fix_shapes(path: Path, graph: Any, inputs: Sequence[Any], size_px: int | None) -> None:
-    """Make the batch 1 and an open size `size_px`."""
+    """Set the batch to 1 and open sides to `size_px`."""
     if len(inputs) != 1:
         raise ModelError(f"{path}: has {len(inputs)} inputs; a mask classifier takes one picture of a face")
     sides = inputs[0].type.tensor_type.shape.dim
@@ -104,10 +104,10 @@ def _fix_shapes(path: Path, graph: Any, inputs: Sequence[Any], size_px: int | No
 
 
 def _pad_pools_with_zeros(graph: Any) -> None:
-    """Pad the input of each MaxPool by itself, with zeros, where nothing in it is negative, so that no maximum changes.
+    """Replace the padding of each MaxPool of non-negative values by an explicit Pad with zeros, which is equivalent.
 
-    onnx2tf pads with minus infinity, which has no place in a range of int8: TensorFlow aborts the process where the
-    result is also added to something (ResNet), or writes a network that does not run (ShuffleNet V2).
+    onnx2tf pads with minus infinity, which int8 cannot represent: TensorFlow aborts the process if the result is also
+    added to another tensor (ResNet), or writes a network that does not run (ShuffleNet V2).
     """
     from onnx import helper, numpy_helper
 
@@ -139,7 +139,7 @@ def _pad_pools_with_zeros(graph: Any) -> None:
 
 
 def _is_never_negative(name: str, made_by: Mapping[str, Any]) -> bool:
-    """Whether a tensor comes from a rectifier, if by way of poolings and concatenations."""
+    """Whether a tensor is the output of a rectifier, possibly through poolings and concatenations."""
     node = made_by.get(name)
     if node is None:
         return False
@@ -149,7 +149,7 @@ def _is_never_negative(name: str, made_by: Mapping[str, Any]) -> bool:
 
 
 def _is_in_training_mode(nodes: Iterable[Any], weights: Mapping[str, Any]) -> bool:
-    """Whether a dropout or a batch normalization behaves as in training."""
+    """Whether a dropout or batch normalization is in training mode."""
     from onnx import numpy_helper
 
     for node in nodes:
@@ -165,10 +165,10 @@ def _is_in_training_mode(nodes: Iterable[Any], weights: Mapping[str, Any]) -> bo
 
 
 def to_saved_model(path: Path, folder: Path) -> None:
-    """Convert with onnx2tf and check the result against ONNX Runtime on a random picture.
+    """Convert with onnx2tf and compare with ONNX Runtime on a random picture.
 
     Raises:
-        ModelError: the two answer differently.
+        ModelError: the outputs differ.
     """
     import onnx2tf.onnx2tf as converter
     import onnxruntime
@@ -177,7 +177,7 @@ def to_saved_model(path: Path, folder: Path) -> None:
     def no_pictures() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         return np.zeros((20, 128, 128, 3), np.float32)
 
-    # It would fetch pictures from the network to try its own result on; that is tried below.
+    # onnx2tf would download pictures to verify its own result; the comparison below does that.
     converter.download_test_image_data = no_pictures
     converter.convert(
         input_onnx_file_path=str(path),
@@ -204,11 +204,11 @@ def to_saved_model(path: Path, folder: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Convert one file; what went wrong stands in the last line of stderr."""
+    """Convert one file; an error is printed as the last line of stderr."""
     path, folder = arguments
     try:
         to_saved_model(Path(path), Path(folder))
-    # Whatever onnx2tf raises means the same.
+    # Any exception of onnx2tf means that it cannot convert the file.
     except (Exception, SystemExit) as error:  # noqa: BLE001
         print(" ".join(str(error).split())[:300] or type(error).__name__, file=sys.stderr)
         return 1

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 Output: TypeAlias = Class | Literal["ignore"]
 IGNORE: Literal["ignore"] = "ignore"
-"""The meaning of an output without a reading: "uncertain"."""
+"""Meaning of an output without a label, such as "uncertain"."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatedLabels:
-    """The value of `--labels`: the outputs in their order, or by the names that the file has for them.
+    """The value of `--labels`: the outputs in order, or by their names in the file.
 
-    Where `names` has empty ones, the outputs are in their order as well.
+    If some of `names` are empty, the outputs are in order as well.
     """
 
     outputs: tuple[Output, ...] = ()
@@ -36,7 +36,7 @@ class StatedLabels:
         """The outputs in the order of a file's names, if names were given.
 
         Raises:
-            ConfigError: names are given that the file does not have, or not for all it has, or in another order.
+            ConfigError: the names do not match those of the file, or are incomplete or in another order.
         """
         if not self.names or not names:
             return self.outputs
@@ -85,17 +85,17 @@ def parse_labels(text: str) -> StatedLabels:
 
 
 def output_of(name: str) -> Output | None:
-    """What a usual name means; None where it is not obvious."""
+    """The meaning of a common output name; None if unknown."""
     if name.strip() == IGNORE or is_no_label(name):
         return IGNORE
     return NO_FACE if is_no_face(name) else label_of(name)
 
 
 def outputs_of(names: Sequence[str], *, path: object) -> tuple[Output, ...]:
-    """What the names in a file mean, in their order.
+    """The meanings of the names in a file, in order.
 
     Raises:
-        ConfigError: one of them is not obvious, or two mean the same.
+        ConfigError: a name is unknown, or two have the same meaning.
     """
     outputs = [output_of(name) for name in names]
     labels = [output for output in outputs if output != IGNORE]
@@ -105,7 +105,7 @@ def outputs_of(names: Sequence[str], *, path: object) -> tuple[Output, ...]:
 
 
 def unknown_names(path: object, names: Sequence[str]) -> str:
-    """The message that asks what unknown names mean."""
+    """The error message for unknown names, with a suggestion."""
     guesses = [output_of(name) for name in names]
     if "without_mask" not in guesses:
         bare = next((i for i, name in enumerate(names) if guesses[i] is None and is_negated(name)), None)
@@ -125,9 +125,9 @@ def labels_among(outputs: Sequence[Output]) -> tuple[Label, ...]:
 
 
 def sharing_out(outputs: Sequence[Output]) -> NDArray[np.float32]:
-    """The matrix from probabilities of outputs to those of labels and, last and where there is one, of no face.
+    """The matrix from output to label probabilities; the last column is no face, if an output has that meaning.
 
-    What falls to an ignored output is shared out evenly: a reading that is mostly "uncertain" then favours no label.
+    Ignored outputs are distributed evenly over the labels: a face that is mostly "uncertain" favours none.
     """
     labels = labels_among(outputs)
     columns: tuple[Output, ...] = (*labels, NO_FACE) if NO_FACE in outputs else labels
@@ -141,6 +141,6 @@ def sharing_out(outputs: Sequence[Output]) -> NDArray[np.float32]:
 
 
 def _plain(name: str) -> str:
-    """A name without the number that Teachable Machine puts before it, in lower case."""
+    """A name in lower case without the number that Teachable Machine prefixes."""
     head, _, rest = name.strip().partition(" ")
     return (rest if head.isdecimal() and rest else name).strip().casefold()

@@ -1,7 +1,7 @@
 """Preprocessing: converts pixels to the values a network was trained on.
 
-A card can express a range and an order of colours, and a device then only resizes. What a card cannot express
-(means and deviations of each colour, grey from colour) becomes a fixed 1x1 convolution in front of the network.
+A card can express a pixel range and colour order, so that the device only resizes. Anything else (means and deviations
+per colour, conversion to grey) becomes a fixed 1x1 convolution in front of the network.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ PIXEL_SCALES: Mapping[PixelRange, tuple[float, float]] = {
 }
 """Real value of one step of a pixel, and the pixel value that means 0."""
 GREY_OF_RGB = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, as OpenCV, Pillow and TensorFlow make grey."""
+"""ITU-R BT.601, as used by OpenCV, Pillow and TensorFlow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """Value = (pixel in the range of `pixels` - mean) / deviation, in the order of `colours`.
 
-    `means` and `deviations` have a number for each channel, in the units of `pixels`; empty: 0 and 1.
+    `means` and `deviations` have one number per channel, in units of `pixels`; empty: 0 and 1.
     """
 
     pixels: PixelRange = "-1..1"
@@ -47,16 +47,16 @@ class Preprocessing:
 
     @property
     def channels(self) -> int:
-        """What the network takes: 1 or 3."""
+        """Number of input channels: 1 or 3."""
         return 1 if self.colours == "grey" else 3
 
     @property
     def fits_a_card(self) -> bool:
-        """Whether a range and an order of colours express all of it."""
+        """Whether a pixel range and colour order express all of it."""
         return self.colours != "grey" and not self.means and not self.deviations
 
     def kernel(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The convolution from RGB pixels of 0..255: weights (1, 1, 3, channels) and bias (channels,)."""
+        """The convolution from RGB pixels, 0..255: weights (1, 1, 3, channels) and bias (channels,)."""
         scale, zero_point = PIXEL_SCALES[self.pixels]
         mixed = {"rgb": np.eye(3), "bgr": np.eye(3)[::-1], "grey": np.array([GREY_OF_RGB])}[self.colours]
         means = np.array(self.means or (0.0,) * self.channels)
@@ -66,19 +66,19 @@ class Preprocessing:
         return weights.reshape(1, 1, 3, self.channels).astype(np.float32), bias.astype(np.float32)
 
     def values(self, pixels: Image) -> NDArray[np.float32]:
-        """What the network takes for RGB pixels, (height, width, 3): (1, height, width, channels)."""
+        """The network's input, (1, height, width, channels), for RGB pixels, (height, width, 3)."""
         weights, bias = self.kernel()
         return np.asarray(pixels.astype(np.float32) @ weights[0, 0] + bias, np.float32)[np.newaxis]
 
     def as_options(self) -> str:
-        """As it is typed."""
-        # An equals sign, for -1..1 looks like an option.
+        """The equivalent command-line options."""
+        # The equals sign is needed because -1..1 looks like an option.
         text = f"--pixels={self.pixels} --colours {self.colours}"
         text += f" --means={','.join(f'{mean:g}' for mean in self.means)}" if self.means else ""
         return text + (f" --std {','.join(f'{one:g}' for one in self.deviations)}" if self.deviations else "")
 
     def as_json(self) -> dict[str, Any]:
-        """As it stands in the `source` section of a card."""
+        """The entries of a card's `source` section."""
         return {
             "pixels": self.pixels,
             "colours": self.colours,
@@ -88,18 +88,18 @@ class Preprocessing:
 
 
 PER_CHANNEL = (
-    # keras.applications, mode "caffe" (VGG, ResNet): BGR of 0..255 less the means of ImageNet.
+    # keras.applications, mode "caffe" (VGG, ResNet): BGR 0..255 minus the ImageNet means.
     Preprocessing("0..255", "bgr", (103.939, 116.779, 123.68)),
     Preprocessing("0..255", "rgb", (123.68, 116.779, 103.939)),
-    # torchvision, and keras.applications, mode "torch" (DenseNet): means and deviations of ImageNet.
+    # torchvision, and keras.applications, mode "torch" (DenseNet): ImageNet means and deviations.
     Preprocessing("0..1", "rgb", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     Preprocessing("0..1", "bgr", (0.406, 0.456, 0.485), (0.225, 0.224, 0.229)),
 )
-"""What is usual for pretrained networks."""
+"""Common for pretrained networks."""
 
 
 def usual_ways(channels: int) -> tuple[Preprocessing, ...]:
-    """Every usual way for a network of 1 or 3 channels, the likeliest first."""
+    """The common preprocessings for 1 or 3 channels, most likely first."""
     if channels == 1:
         return tuple(Preprocessing(pixels, "grey") for pixels in ("0..1", "-1..1", "0..255"))
     plain = tuple(

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from converter.masks.networks import Network
 
 NO_FACE_THRESHOLD = 0.5
-"""Likelier no face than one."""
+"""Above this, no face is more likely than a face."""
 _DISTRIBUTIONS = ("maskwatch", "tensorflow", "keras", "tf_keras", "ai-edge-litert", "tflite-runtime")
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """In which runtimes a model was run, which are not installed on this machine, and which cannot run it, and why."""
+    """The runtimes that a model ran in, those not installed here, and those that failed, with the reason."""
 
     proven: tuple[RuntimeName, ...]
     missing: tuple[RuntimeName, ...]
@@ -43,7 +43,7 @@ class Proof:
 def make_card(
     content: bytes, network: Network, choices: Choices, *, name: str, metrics: Mapping[str, Any]
 ) -> ClassifierCard:
-    """Describe a converted model by its tensors, with golden vectors made by running it.
+    """Describe a converted model by its tensors, with golden vectors computed by running it.
 
     Raises:
         ModelError: no runtime can run it.
@@ -73,10 +73,10 @@ def make_card(
 
 
 def _with_surest(card: ClassifierCard) -> ClassifierCard:
-    """The card with the picture that is read most surely as each label; labels that none is read as go without.
+    """Keep the most confident golden picture of each predicted label; labels that are never predicted have none.
 
-    What a model is unsure of differs between kernels by more than a golden vector may: over faces of the street the
-    two runtimes were apart by up to 0.6, but by 0.01 at most where the score was 0.99 or more.
+    For uncertain scores, kernels differ by more than a golden vector tolerates: on street faces the two runtimes
+    differed by up to 0.6, but by at most 0.01 where the score was 0.99 or more.
     """
     surest: dict[int, Golden] = {}
     for golden in card.golden:
@@ -87,7 +87,7 @@ def _with_surest(card: ClassifierCard) -> ClassifierCard:
 
 
 def with_golden(card: ClassifierCard, interpreter: Interpreter) -> ClassifierCard:
-    """The card with the scores that the model gives for the card's pictures now."""
+    """The card with the scores of its pictures recomputed by the model."""
     classifier = MaskClassifier(interpreter, card, name=card.name)
     golden = []
     for one in card.golden:
@@ -97,12 +97,12 @@ def with_golden(card: ClassifierCard, interpreter: Interpreter) -> ClassifierCar
 
 
 def prove(content: bytes, card: ClassifierCard, *, in_every_runtime: bool = True) -> Proof:
-    """Load and run a model in every runtime of the device that is installed here.
+    """Load and run a model in every installed runtime of the device.
 
-    Without `in_every_runtime` one is enough.
+    Without `in_every_runtime`, one is enough.
 
     Raises:
-        ModelError: a runtime is here and cannot run the model, or reads the golden pictures differently.
+        ModelError: an installed runtime cannot run the model, or gives other scores for the golden pictures.
     """
     proven: list[RuntimeName] = []
     missing: list[RuntimeName] = []
@@ -147,7 +147,7 @@ def _input_card(interpreter: Interpreter, network: Network, choices: Choices) ->
     tensor = interpreter.inputs[0]
     scale, zero_point = PIXEL_SCALES[choices.card_pixels]
     if tensor.dtype.name == "uint8" and np.isclose(tensor.scale, scale, rtol=1e-5):
-        # The middle of 0..255 lies between two steps; the tensor's own zero point keeps the way in a plain copy.
+        # 127.5 lies between two steps; with the tensor's own zero point, filling the input is a plain copy.
         zero_point = float(tensor.zero_point)
     return InputCard.model_validate(
         {
@@ -168,7 +168,7 @@ def _output_card(interpreter: Interpreter) -> OutputCard:
 
 
 def versions_with(kind: str) -> dict[str, str]:
-    """The versions of everything that made a model of this kind."""
+    """Versions of everything involved in making a model of this kind."""
     versions = {"model": kind, "python": platform.python_version()}
     for distribution in _DISTRIBUTIONS:
         try:

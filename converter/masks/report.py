@@ -1,4 +1,4 @@
-"""Report: an HTML page of pictures with both readings, differences first."""
+"""Report: renders an HTML page of pictures with the results of both models, differences first."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ outline-offset:4px}.wrong{color:#b30000}
 def write_report(
     folder: Path, made: Made, shown: CalibrationSet, choices: Choices, model: FloatModel
 ) -> dict[Path, bytes]:
-    """The page of a conversion, ready to be written; pictures are inside it."""
+    """The page of a conversion as file contents, with embedded pictures."""
     found = made.comparison
     before, after = found.source.right(found.truths), found.converted.right(found.truths)
     figures = [*described(choices), *side_by_side([made])]
@@ -58,7 +58,7 @@ def write_report(
 
 
 def _order(made: Made) -> list[int]:
-    """Read differently first, then by how far the scores are apart."""
+    """Different predictions first, then by difference of the scores."""
     source, converted = made.comparison.source.scores, made.comparison.converted.scores
     differs = source.argmax(axis=1) != converted.argmax(axis=1)
     apart = np.abs(source - converted).max(axis=1)

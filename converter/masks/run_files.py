@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def converted_model_of(run: Path) -> Path:
-    """The one converted model in the folder of a run; names with a format, as `masks.float32.tflite`, do not count.
+    """The converted model in a run's folder; names with a format, such as `masks.float32.tflite`, are ignored.
 
     Raises:
-        ConfigError: no such folder, none or several.
+        ConfigError: there is no such folder, no model, or more than one.
     """
     if not run.is_dir():
         raise ConfigError(f"{run}: no such training run")

@@ -18,12 +18,12 @@ _METADATA_OF_KERAS_2 = "keras_metadata.pb"
 
 
 def load_saved_model(path: Path, *, said: Path) -> LoadedModel:
-    """Load a SavedModel folder; `said` is how messages call it.
+    """Load a SavedModel folder; `said` is its name in messages.
 
-    The graph of a signature is taken, whatever saved it: layers of a project's own are plain operations there.
+    The graph of a signature is used, independent of what saved it: custom layers are plain operations there.
 
     Raises:
-        ModelError: damaged, without a signature, with several inputs or outputs, or exported in training mode.
+        ModelError: it is damaged, has no signature or several inputs or outputs, or was exported in training mode.
     """
     with quiet_tensorflow(), named_errors(said):
         import tensorflow as tf
@@ -55,7 +55,7 @@ def load_saved_model(path: Path, *, said: Path) -> LoadedModel:
 
 
 def _signature_of_pictures(signatures: Any) -> Any:
-    """The default signature, unless another takes numbers where that one takes encoded pictures or examples."""
+    """The default signature, unless it takes encoded pictures or examples and another takes numbers."""
     ordered = sorted(signatures.items(), key=lambda item: (item[0] != SERVING, item[0]))
     return next((one for _, one in ordered if _takes_numbers(one)), ordered[0][1])
 
@@ -65,7 +65,7 @@ def _takes_numbers(signature: Any) -> bool:
 
 
 def _changes_variables(signature: Any) -> bool:
-    """Whether reading a picture writes variables: seeds of augmentation, averages of a batch normalization."""
+    """Whether inference writes variables: seeds of augmentation, or batch normalization averages."""
     definition = signature.graph.as_graph_def()
     nodes = (*definition.node, *(node for function in definition.library.function for node in function.node_def))
     return any(node.op.startswith("Assign") for node in nodes)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """None and empty: nothing. `by` is where it comes from: the user, or the card of a converted model."""
+    """Unset properties are None or empty. `by` names the origin: the user, or the card of a converted model."""
 
     labels: StatedLabels = field(default_factory=StatedLabels)
     pixels: PixelRange | None = None
@@ -27,7 +27,7 @@ class Stated:
     by: str = "stated"
 
     def allows(self, way: Preprocessing) -> bool:
-        """Whether a way of preprocessing contradicts nothing that was said."""
+        """Whether a preprocessing is consistent with the stated properties."""
         pairs = (
             (self.pixels, way.pixels),
             (self.colours, way.colours),

@@ -1,4 +1,4 @@
-"""TensorFlow.js models: loads layers models, a model.json with weight shards."""
+"""TensorFlow.js models: loads layers models (a model.json with weight shards)."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ TEACHABLE_METADATA = "metadata.json"
 
 
 def is_tfjs(content: Any) -> bool:
-    """Whether a model.json is of TensorFlow.js."""
+    """Whether the content of a model.json is a TensorFlow.js model."""
     return isinstance(content, dict) and "weightsManifest" in content
 
 
 def load_tfjs(path: Path, content: Any) -> LoadedModel:
-    """Rebuild a layers model by its model.json and put the weights of the shards beside it in.
+    """Rebuild a layers model from its model.json and the weight shards beside it.
 
     Raises:
-        ModelError: a graph model, a shard is missing or too short, or a layer is unknown.
+        ModelError: it is a graph model, a shard is missing or too short, or a layer is unknown.
     """
     topology = content.get("modelTopology")
     if content.get("format") == "graph-model" or not isinstance(topology, dict) or "model_config" not in topology:
@@ -42,7 +42,7 @@ def load_tfjs(path: Path, content: Any) -> LoadedModel:
         )
     configuration = json.dumps(topology["model_config"])
     refuse_foreign_code(configuration, path)
-    # TensorFlow.js describes layers as Keras 2 does, whatever wrote them; Keras 3 alone says `batch_shape`.
+    # TensorFlow.js uses the Keras 2 format for all layers; only Keras 3 writes `batch_shape`.
     version = "3" if '"batch_shape"' in configuration else "2"
     weights = _weights(path, content["weightsManifest"])
     with quiet_tensorflow(), named_errors(path):
@@ -54,7 +54,7 @@ def load_tfjs(path: Path, content: Any) -> LoadedModel:
 
 
 def names_in_metadata(folder: Path) -> tuple[str, ...]:
-    """The labels that Teachable Machine writes beside such a model."""
+    """The labels that Teachable Machine stores beside such a model."""
     try:
         content = json.loads((folder / TEACHABLE_METADATA).read_text(encoding="utf-8"))
         return tuple(str(name) for name in content["labels"])
@@ -63,7 +63,7 @@ def names_in_metadata(folder: Path) -> tuple[str, ...]:
 
 
 def _known_as(name: str, weights: dict[str, NDArray[Any]], path: Path) -> str:
-    """The name in the manifest: nested models may or may not stand before the layer."""
+    """The name of a weight in the manifest, with or without the prefix of a nested model."""
     found = name if name in weights else next((one for one in weights if name.endswith(f"/{one}")), "")
     found = found or next((one for one in weights if one.endswith(f"/{name}")), "")
     if not found:

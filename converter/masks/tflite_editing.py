@@ -1,7 +1,7 @@
 """TFLite editing: adds pre- and postprocessing operators to a .tflite file without its source model.
 
-A fixed 1x1 convolution goes in front (grey from colour, means and deviations), and behind it what makes probabilities
-of labels of its outputs. Floats stay floats, integers integers.
+A fixed 1x1 convolution goes in front (conversion to grey, means and deviations), and operators that compute label
+probabilities behind. Float models stay float, integer models integer.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from converter.masks.preprocessing import Preprocessing
 
 PIXELS_SCALE = 1.0
-"""Bytes go in as they are."""
+"""Bytes are passed unscaled."""
 PROBABILITY_SCALE, PROBABILITY_ZERO_POINT = 1 / 256, -128
-"""What int8 softmax and logistic are bound to."""
+"""Required output quantization of int8 softmax and logistic."""
 LARGEST_WEIGHT = 127
 _PASSES_ON = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST"}
 
 
 def ending_of(content: bytes) -> Ending:
-    """What the last operator makes of the outputs."""
+    """The kind of the outputs, by the last operator."""
     editor = _Editor(content)
     tensor = editor.graph.outputs[0]
     while True:
@@ -50,18 +50,18 @@ def ending_of(content: bytes) -> Ending:
 
 
 def operators_of_tensorflow(content: bytes) -> list[str]:
-    """The operators that are TensorFlow's own (SELECT_TF_OPS), by name: no runtime of a device has them."""
+    """Names of TensorFlow's own operators (SELECT_TF_OPS) in a model, which no device runtime has."""
     codes = _Editor(content).model.operatorCodes
     return sorted({code.customCode.decode() for code in codes if (code.customCode or b"").startswith(b"Flex")})
 
 
 def edited(content: bytes, way: Preprocessing, outputs: Sequence[Output], number: int) -> bytes:
-    """The same model for what a device does: a resize before it, a probability for each label behind it.
+    """Adapt a model to the device, which only resizes before it and expects one probability per label after it.
 
-    `number` is how many outputs it has. The bytes come back as they are where nothing is missing.
+    `number` is its number of outputs. The content is returned unchanged if nothing is missing.
 
     Raises:
-        ModelError: its tensors are of a kind that cannot be extended.
+        ModelError: its tensors have types that cannot be extended.
     """
     editor = _Editor(content)
     matrix, bias = _behind(outputs, number)
@@ -82,16 +82,16 @@ def _is_identity(matrix: NDArray[np.float32]) -> bool:
 
 
 def _behind(outputs: Sequence[Output], number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The matrix, (outputs, labels), and the bias that make labels of probabilities."""
+    """The matrix, (outputs, labels), and bias that turn output probabilities into label probabilities."""
     matrix = sharing_out(outputs)
     if number > 1:
         return matrix, np.zeros(matrix.shape[1], np.float32)
-    # Of two labels the one output is the probability of the second.
+    # A single output is the probability of the second of two labels.
     return matrix[1:] - matrix[:1], matrix[0]
 
 
 class _Editor:
-    """A model as objects of TFLite's own schema."""
+    """A model as objects of TFLite's schema."""
 
     def __init__(self, content: bytes) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -100,13 +100,13 @@ class _Editor:
         try:
             self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
             self.graph = self.model.subgraphs[0]
-        # A damaged flatbuffer points anywhere: whatever that raises means the same.
+        # Offsets of a damaged flatbuffer are arbitrary, so any exception may occur.
         except Exception as error:
             raise ModelError(f"not a TFLite model, or damaged: {error!r}") from error
         self._names: Mapping[int, str] = {
             value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)
         }
-        # They name tensors that are no inputs and outputs any more.
+        # They refer to tensors that are no longer inputs or outputs.
         self.model.signatureDefs = []
 
     def name_of(self, operator: Any) -> str:
@@ -123,7 +123,7 @@ class _Editor:
         return bytes(builder.Output())
 
     def put_in_front(self, way: Preprocessing) -> None:
-        """Let the model take RGB bytes of 0..255, which a 1x1 convolution makes what it took."""
+        """Make the model take RGB bytes, 0..255, which a 1x1 convolution converts to its original input."""
         kernel, bias = way.kernel()
         weights = kernel.transpose(3, 0, 1, 2)
         index = int(self.graph.inputs[0])
@@ -153,7 +153,7 @@ class _Editor:
         self.graph.inputs = [pixels]
 
     def put_behind(self, name: str) -> None:
-        """Let a softmax or a logistic follow the output."""
+        """Append a softmax or logistic to the output."""
         options = None
         if name == "SOFTMAX":
             options = self._schema.SoftmaxOptionsT()
@@ -166,7 +166,7 @@ class _Editor:
         self.graph.outputs = [result]
 
     def put_matrix_behind(self, matrix: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
-        """Let a dense layer, (outputs, labels), follow the output."""
+        """Append a dense layer, (outputs, labels), to the output."""
         index = self._signed_output()
         given = self.graph.tensors[index]
         shape = [1, matrix.shape[1]]
@@ -194,7 +194,7 @@ class _Editor:
         return self._tensor(name, shape, kind, scale=PROBABILITY_SCALE, zero_point=PROBABILITY_ZERO_POINT)
 
     def _signed_output(self) -> int:
-        """The output, made int8 where it is uint8: the kernels of that are older than ours need be."""
+        """The output, converted from uint8 to int8 if needed: the kernels for uint8 are outdated."""
         index = int(self.graph.outputs[0])
         given = self.graph.tensors[index]
         if given.type != self._schema.TensorType.UINT8:
@@ -220,7 +220,7 @@ class _Editor:
     def _quantized(
         self, weights: NDArray[np.float32], bias: NDArray[np.float32], input_scale: float, *, axis: int | None
     ) -> tuple[int, int]:
-        """Weights as int8, with a scale for each channel or for all, and a bias as int32."""
+        """Quantize weights to int8, per channel or per tensor, and a bias to int32."""
         rest = tuple(range(1, weights.ndim))
         largest = np.abs(weights).max(axis=rest) if axis is not None else np.array([np.abs(weights).max()])
         scales = np.maximum(largest, 1e-9) / LARGEST_WEIGHT

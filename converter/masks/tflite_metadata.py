@@ -1,7 +1,7 @@
 """TFLite Metadata: reads labels and normalization from a .tflite file.
 
-TFLite Model Maker and MediaPipe Model Maker write them. The metadata is a flatbuffer of its own inside the model; the
-few fields that count are read by their slots in metadata_schema.fbs of tflite-support 0.4.4.
+TFLite Model Maker and MediaPipe Model Maker write this metadata as a separate flatbuffer inside the model. The few
+fields needed are read by their slots in metadata_schema.fbs of tflite-support 0.4.4.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 METADATA = b"TFLITE_METADATA"
 
-# Slots of the tables.
+# Field slots of the tables.
 _SUBGRAPHS = 3  # of ModelMetadata
 _INPUTS = 2  # of SubGraphMetadata
 _PROCESS_UNITS = 4  # of TensorMetadata
@@ -30,11 +30,11 @@ _MEAN, _STD = 0, 1  # of NormalizationOptions
 _NORMALIZATION = 1  # of the union ProcessUnitOptions
 
 _RANGE_TOLERANCE = 0.02
-"""127 and 128 stand for 127.5 in many files."""
+"""Many files have 127 and 128 for 127.5."""
 
 
 def names_in_archive(archive: zipfile.ZipFile) -> tuple[str, ...]:
-    """The lines of the label file in an archive; empty where there is none."""
+    """The lines of the label file in an archive; empty if there is none."""
     files = [name for name in archive.namelist() if name.endswith(".txt") and "label" in name.lower()]
     if not files:
         return ()
@@ -43,7 +43,7 @@ def names_in_archive(archive: zipfile.ZipFile) -> tuple[str, ...]:
 
 
 def names_in_metadata(content: bytes) -> tuple[str, ...]:
-    """The labels in the zip that TFLite Metadata appends to a model; empty where there is none."""
+    """The labels in the zip that TFLite Metadata appends to a model; empty if there is none."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return names_in_archive(archive)
@@ -53,7 +53,7 @@ def names_in_metadata(content: bytes) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Normalization:
-    """Value = (pixel in the range of `pixels` - mean) / deviation; a number for each channel, empty: 0 and 1."""
+    """Value = (pixel in the range of `pixels` - mean) / deviation; one number per channel, empty: 0 and 1."""
 
     pixels: PixelRange
     means: tuple[float, ...] = ()
@@ -61,11 +61,11 @@ class Normalization:
 
 
 def normalization_in_metadata(content: bytes, *, channels: int) -> Normalization | None:
-    """What the NormalizationOptions of the input state; None where there are none for so many channels.
+    """The input's NormalizationOptions; None if there are none for this number of channels.
 
-    They give mean and std in pixels of 0..255, one number for all channels or one for each.
+    Mean and std are in pixels of 0..255, one number for all channels or one per channel.
     """
-    # Offsets in a damaged buffer point anywhere, which raises any of these.
+    # Offsets of a damaged buffer are arbitrary; following them raises any of these.
     try:
         means, deviations = _mean_and_std(content)
     except (IndexError, ValueError, TypeError, struct.error):
@@ -81,7 +81,7 @@ def normalization_in_metadata(content: bytes, *, channels: int) -> Normalization
 
 
 def _mean_and_std(content: bytes) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The two vectors in the NormalizationOptions of the first input; empty where there are none."""
+    """The mean and std vectors of the first input's NormalizationOptions; empty if there are none."""
     from ai_edge_litert import schema_py_generated as schema
     from flatbuffers import encode, number_types, packer
     from flatbuffers.table import Table
@@ -106,12 +106,12 @@ def _mean_and_std(content: bytes) -> tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def _slot(number: int) -> int:
-    """Where the offset of a field stands in a vtable, after its two sizes."""
+    """Position of a field's offset in a vtable, after the vtable's two sizes."""
     return 4 + 2 * number
 
 
 def _tables(table: Any, number: int) -> list[Any]:
-    """A field that is a vector of tables."""
+    """The value of a field that is a vector of tables."""
     from flatbuffers.table import Table
 
     at = table.Offset(_slot(number))
@@ -122,7 +122,7 @@ def _tables(table: Any, number: int) -> list[Any]:
 
 
 def _floats(table: Any, number: int) -> tuple[float, ...]:
-    """A field that is a vector of float32."""
+    """The value of a field that is a vector of float32."""
     from flatbuffers import number_types
 
     at = table.Offset(_slot(number))

@@ -1,4 +1,4 @@
-"""TFLite networks: inputs and outputs of a third-party .tflite file."""
+"""TFLite networks: determines inputs and outputs of a third-party .tflite file."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _CHANNELS = (1, 3)
 
 
 def open_tflite_network(path: Path, stated: Stated) -> tuple[Network, bytes]:
-    """Open a .tflite file, or the Teachable Machine zip with one in it; gives its bytes too.
+    """Open a .tflite file, or a Teachable Machine zip that contains one; returns its bytes too.
 
     Raises:
-        ModelError: missing, damaged, with operators that no device has, or no classifier of single pictures, channels
-            last.
+        ModelError: it is missing or damaged, has operators that no device has, or is not a classifier of single
+            pictures, channels last.
     """
     content, names, kind = _content_of(path)
-    # Beside TensorFlow, LiteRT would run them.
+    # LiteRT can run them here, where TensorFlow is installed.
     if lacking := operators_of_tensorflow(content):
         raise ModelError(
             f"{path}: needs {', '.join(lacking)}, TensorFlow's own operators (SELECT_TF_OPS), which no device has; "
@@ -92,7 +92,7 @@ def open_tflite_network(path: Path, stated: Stated) -> tuple[Network, bytes]:
 
 
 def _content_of(path: Path) -> tuple[bytes, tuple[str, ...], str]:
-    """The model's bytes, the names of its outputs where a file states them, and its kind."""
+    """The model's bytes, the output names if a file states them, and its kind."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -109,7 +109,7 @@ def _content_of(path: Path) -> tuple[bytes, tuple[str, ...], str]:
 
 
 def _names_beside(path: Path) -> tuple[str, ...]:
-    """`labels.txt` beside the file, or one that is named after it."""
+    """The names in `labels.txt` beside the file, or in a text file named after it."""
     for name in (f"{path.stem}_labels.txt", f"{path.stem}.txt", TEACHABLE_LABELS):
         if names := read_names(path.with_name(name)):
             return names
@@ -117,7 +117,7 @@ def _names_beside(path: Path) -> tuple[str, ...]:
 
 
 def _range_of(tensor: Tensor) -> PixelRange | None:
-    """The range that the scale of a quantized input is made for; None for floats."""
+    """The pixel range that the scale of a quantized input implies; None for float."""
     if not tensor.scale:
         return None
     return next(
@@ -126,7 +126,7 @@ def _range_of(tensor: Tensor) -> PixelRange | None:
 
 
 def _called(interpreter: Interpreter, content: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
-    """The file as a function of real values, to probabilities."""
+    """The model as a function from real values to probabilities."""
     taken, given = interpreter.inputs[0], interpreter.outputs[0]
     ends_in = ending_of(content)
 

@@ -1,8 +1,8 @@
 """Trials: determines preprocessing and label order from labelled pictures.
 
-Every usual way is tried on labelled pictures and judged by log loss at its best temperature, so that neither a
-network that is too sure nor one that is too timid wins by that. Two ways differ where the mean difference of their
-losses, picture by picture, is beyond the stated margin.
+Every common preprocessing is tried on labelled pictures and ranked by its log loss at the best temperature, so that
+neither overconfidence nor underconfidence is an advantage. Two ways differ if the mean of their per-picture loss
+differences exceeds the margin.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from edge_agent.domain import Label
 
 FIRST_PICTURES, MOST_PICTURES = 40, 160
-"""All ways are tried on the first, what is left of them on all: seconds for the largest models."""
+"""All ways are tried on the first pictures, the remaining ones on all: seconds for the largest models."""
 MARGIN_ERRORS = 2.0
-"""Two ways differ where their mean difference is so many standard errors from 0: 98 times in 100 not by chance."""
+"""Two ways differ if their mean difference is this many standard errors from 0 (98 % confidence)."""
 MARGIN_LOSS = 0.01
-"""And by so much: less changes no reading."""
+"""Minimum mean difference as well: smaller ones change no prediction."""
 LEFT_OUT_ERRORS = 4.0
-"""A way that is so many standard errors behind after the first pictures is not tried on more."""
+"""A way this many standard errors behind after the first pictures is dropped."""
 TEMPERATURES = np.geomspace(0.25, 64, 25)
 LEAST_PROBABILITY = 1e-6
 MOST_ORDERED_OUTPUTS = 4
@@ -44,10 +44,10 @@ MOST_ORDERED_OUTPUTS = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """One way with one order of labels, on the pictures of the trials.
+    """One preprocessing with one label order, on the pictures of the trials.
 
-    `losses` has one value a picture, at the temperature that suits the way best; `own_loss` is their mean at 1.
-    `recalls` are how many of each label that pictures show are read right.
+    `losses` has one value per picture, at the best temperature; `own_loss` is their mean at temperature 1. `recalls`
+    has the recall of each label that occurs.
     """
 
     way: Preprocessing
@@ -59,9 +59,9 @@ class Trial:
 
     @property
     def is_chance(self) -> bool:
-        """Whether guessing, or always the same answer, reads as much right, each label counting alike.
+        """Whether its balanced accuracy is no better than guessing or a constant answer.
 
-        The margin is that of Agresti and Coull (1998): as if two more of each label were right, and two wrong.
+        The margin follows Agresti and Coull (1998): two correct and two wrong answers are added to each label.
         """
         shares = [((one.hits + 2) / (one.of + 4), one.of + 4) for one in self.recalls]
         error = math.sqrt(sum(share * (1 - share) / number for share, number in shares))
@@ -69,18 +69,18 @@ class Trial:
 
     @property
     def loss(self) -> float:
-        """Mean log loss, natural logarithm; rounding leaves none below 0."""
+        """Mean log loss, natural logarithm; clipped at 0 against rounding."""
         return max(0.0, float(self.losses.mean()))
 
     def beats(self, other: Trial, *, errors: float = MARGIN_ERRORS) -> bool:
-        """Whether this one is better than another by more than the margin."""
+        """Whether this one is better by more than the margin."""
         differences = other.losses - self.losses
         error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
         return float(differences.mean()) > max(MARGIN_LOSS, errors * error)
 
 
 def orders_of(network: Network, among: set[Label]) -> tuple[tuple[Output, ...], ...]:
-    """Every order in which labels may stand for a network whose file does not state them; none for many outputs.
+    """All possible label orders of a network whose file states none; empty for many outputs.
 
     `among` are the labels of the pictures.
     """
@@ -101,9 +101,9 @@ def try_all(
     pixels: NDArray[np.uint8],
     labels: Sequence[Label | None],
 ) -> list[Trial]:
-    """Try every way with every order on labelled pictures, best first.
+    """Try every preprocessing with every label order on labelled pictures, best first.
 
-    `pixels` is (pictures, height, width, 3), RGB. Ways that are far behind are judged by the first pictures alone and
+    `pixels` is (pictures, height, width, 3), RGB. Ways that are far behind after the first pictures are dropped, and
     come last.
     """
     chosen = _alternating(labels)
@@ -159,22 +159,22 @@ def _judged(
 
 
 def as_labels(given: NDArray[np.float64], outputs: Sequence[Output]) -> NDArray[np.float64]:
-    """Probabilities of outputs, (pictures, outputs), as those of labels, (pictures, labels), each row summing to 1."""
+    """Convert output probabilities, (pictures, outputs), to label probabilities, (pictures, labels); rows sum to 1."""
     if given.shape[1] == 1:
-        # Keras' two-class convention: the one output is the probability of the second label.
+        # Keras' binary convention: the single output is the probability of the second label.
         given = np.hstack([1 - given, given])
     shares = (given @ sharing_out(outputs))[:, : len(labels_among(outputs))]
     return np.asarray(shares / np.maximum(shares.sum(1, keepdims=True), 1e-12), np.float64)
 
 
 def _alternating(labels: Sequence[Label | None]) -> list[int]:
-    """The pictures that have a label, the labels in turn, evenly over each."""
+    """Indices of the labelled pictures, alternating between labels, evenly spread over each."""
     groups = [[index for index, label in enumerate(labels) if label == one] for one in LABELS]
     return [index for turn in itertools.zip_longest(*map(_spread, groups)) for index in turn if index is not None]
 
 
 def _spread(indices: list[int]) -> list[int]:
-    """The same in an order in which any beginning is spread over the whole."""
+    """The same indices in an order whose every prefix is spread over the whole."""
     step = max(1, round(len(indices) * (math.sqrt(5) - 1) / 2))
     while math.gcd(step, max(1, len(indices))) > 1:
         step += 1
