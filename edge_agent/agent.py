@@ -93,16 +93,17 @@ class Agent:
 
     def _take(self, result: FrameResult) -> None:
         """Count a frame and hand it to the console's bridge."""
-        at, frame, outcome = time.monotonic(), result.frame, result.outcome
-        self.signals.observe(frame.camera, outcome.nearest if outcome else None, at=at)
+        at, camera, outcome = time.monotonic(), result.camera, result.outcome
+        self.signals.observe(camera, outcome.nearest if outcome else None, at=at)
         if outcome is None:
-            self.health.passed_over(frame.camera, at=at)
-            self.bridge.forget_frame(frame.camera)
+            self.health.passed_over(camera, at=at)
+            self.bridge.forget_frame(camera)
         else:
-            self.control.observe(frame)
-            self.bridge.record_frame(frame, outcome)
-            self.health.record_frame(frame.camera, outcome, at=at)
-            self.governor.worked(frame.camera, sum(outcome.stage_seconds.values()))
+            if result.frame is not None:
+                self.control.observe(result.frame)
+                self.bridge.record_frame(result.frame, outcome)
+            self.health.record_frame(camera, outcome, at=at)
+            self.governor.worked(camera, sum(outcome.stage_seconds.values()))
         if not self._has_watched:
             self._has_watched = True
             # First, so that a status exists once READY is sent.

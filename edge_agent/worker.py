@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 # Interval at which a stop is noticed while no frame arrives.
 STOP_CHECK_SECONDS = 0.1
-# A main thread that has not taken so many does not run; frames would fill the memory.
+# A main thread that has not taken so many does not run.
 MOST_RESULTS = 50
+# Of one that is behind by so many, later results come without their frame: fifty of 1920x1080 take 311 MB.
+MOST_FRAMES = 8
 # A paused camera is seen to be alive this often.
 PAUSED_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
@@ -39,10 +41,11 @@ CLOSE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameResult:
-    """What became of a frame; `outcome` is None where its camera was paused."""
+    """The result of one frame: no `outcome` while its camera is paused, no `frame` where the main thread is behind."""
 
-    frame: Frame
+    camera: str
     outcome: Outcome | None
+    frame: Frame | None
 
 
 class Worker:
@@ -101,7 +104,7 @@ class Worker:
             while not self._stop.is_set():
                 frame = self._feed.wait(STOP_CHECK_SECONDS)
                 if frame is not None:
-                    self._give(FrameResult(frame, self._watch(frame)))
+                    self._give(frame, self._watch(frame))
                 elif self._feed.state().finished:
                     # After the end of a recording no people are in view.
                     self._record_people(self._pipeline.everybody_leaves(datetime.now(timezone.utc)))
@@ -138,7 +141,8 @@ class Worker:
         for one in people:
             self._recorder.record_person(one)
 
-    def _give(self, result: FrameResult) -> None:
+    def _give(self, frame: Frame, outcome: Outcome | None) -> None:
         """Hand a result to the main thread, for figures and the console."""
-        if self._results.qsize() < MOST_RESULTS:
-            self._results.put(result)
+        waiting = self._results.qsize()
+        if waiting < MOST_RESULTS:
+            self._results.put(FrameResult(frame.camera, outcome, frame if waiting < MOST_FRAMES else None))

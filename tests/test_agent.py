@@ -184,7 +184,7 @@ def results(count: int, *, is_paused: bool = False) -> list[FrameResult]:
     """What became of so many frames."""
     pipeline = a_pipeline(Faces())
     frames = [a_frame(step / 10) for step in range(count)]
-    return [FrameResult(frame, None if is_paused else pipeline.process(frame)) for frame in frames]
+    return [FrameResult(frame.camera, None if is_paused else pipeline.process(frame), frame) for frame in frames]
 
 
 def test_frames_of_a_paused_camera_are_neither_counted_nor_shown_and_the_agent_is_well(store, tmp_path):

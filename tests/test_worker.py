@@ -24,7 +24,7 @@ from edge_agent.domain import Outcome, Person, Resolved
 from edge_agent.messages.ids import uuid7
 from edge_agent.mqtt.publisher import Publisher
 from edge_agent.pauses import Pauses
-from edge_agent.worker import MOST_RESULTS, FrameResult, Worker
+from edge_agent.worker import MOST_FRAMES, MOST_RESULTS, FrameResult, Worker
 from tests.alerts.test_recorder import Hanging, Recording, wait_until
 from tests.mqtt.brokers import ScriptedBroker
 from tests.mqtt.samples import DEVICE
@@ -170,7 +170,11 @@ def test_a_main_thread_that_hangs_fills_no_memory(tmp_path):
 
     run(worker)
 
-    assert given.qsize() == MOST_RESULTS
+    kept = [given.get_nowait() for _ in range(given.qsize())]
+    assert [result.outcome is not None for result in kept] == [True] * MOST_RESULTS
+    assert [result.frame is not None for result in kept] == [True] * MOST_FRAMES + [False] * (
+        MOST_RESULTS - MOST_FRAMES
+    )
 
 
 class Ticking:
@@ -228,7 +232,8 @@ def test_a_camera_that_blocks_a_disk_that_hangs_and_a_broker_that_is_silent_dela
         _, given = workers[1]
         given.get(timeout=10.0)
 
-        looks = [given.get(timeout=5.0).frame.taken_at for _ in range(100)]
+        results = [given.get(timeout=5.0) for _ in range(100)]
+        looks = [result.frame.taken_at for result in results if result.frame is not None]
 
     slowest = max(later - earlier for earlier, later in itertools.pairwise(looks))
     assert slowest < 1.0
