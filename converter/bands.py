@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SIZE_LIMITS_PX = (16, 24, 32, 48, 100)
-"""Shorter side of a face, lower end inclusive: from what a device may be asked to decide to a face at a door."""
+"""Shorter side, lower bounds: from the smallest face that a device may be set to classify, to a face at a door."""
 SIZE_BANDS = tuple(
     f"{low}-{high}" if high else f"{low}+" for low, high in zip((0, *SIZE_LIMITS_PX), (*SIZE_LIMITS_PX, 0), strict=True)
 )
@@ -23,7 +23,7 @@ def size_band(side_px: float) -> str:
 
 
 def banded(items: Iterable[T], name_of: Callable[[T], str | None], *, order: Sequence[str] = ()) -> dict[str, list[T]]:
-    """Items by name, in the order given or of the alphabet; those of no name are left out."""
+    """Group items by name, in the given or alphabetical order; items without a name are omitted."""
     found: dict[str, list[T]] = {}
     for item in items:
         name = name_of(item)

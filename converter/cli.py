@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe every command."""
+    """Build the parser of all commands."""
     parser = SafeArgumentParser(
         prog="edge-convert",
         description="Converts mask classifiers and face detectors to TFLite models with cards, and evaluates them.",

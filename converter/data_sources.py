@@ -1,6 +1,6 @@
 """Origin and licence terms of the training images.
 
-Terms are quoted as found at each source; the images are not part of this project.
+Terms are quoted as found at each source; the images are not part of the project.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Drawn faces: synthetic pictures for the golden vectors of every card.
 
-Cartoons of our own, so that no card carries anybody's portrait. They are small, differ in what a mask classifier looks
-at, and are the same in every run.
+Drawn, so that no card contains a portrait. They are small, differ in the features that mask classifiers use, and are
+the same in every run.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _DRAWN_PX = 256
 
 
 def drawn_faces() -> list[Image]:
-    """Faces of four skins: bare, with a light mask, with a dark one, with the nose free: 32x32, BGR, uint8."""
+    """Faces of four skin tones: bare, light mask, dark mask, nose uncovered; 32x32, BGR, uint8."""
     skins = ((170, 195, 235), (120, 150, 200), (70, 95, 140), (40, 60, 95))
     masks = ((None, 0), ((215, 190, 150), 135), ((40, 35, 35), 135), ((240, 240, 240), 178))
     return [_face(skin=skin, mask=mask, mask_top=top) for skin in skins for mask, top in masks]
 
 
 def as_png(image: Image) -> str:
-    """The picture as base64 of a PNG."""
+    """The picture as a base64-encoded PNG."""
     _, data = cv2.imencode(".png", image)
     return base64.b64encode(data.tobytes()).decode()
 

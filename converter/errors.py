@@ -6,6 +6,6 @@ from edge_agent.errors import AgentError
 
 
 class GateError(AgentError):
-    """A model is worse than it should be, or reads its labels in the wrong order; do not install it."""
+    """A model is too inaccurate or has its labels swapped; do not install it."""
 
     exit_code = 3

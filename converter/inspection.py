@@ -1,6 +1,6 @@
-"""Inspection: contents of a .tflite file, cost per inference, and Edge TPU support.
+"""Inspection: describes the contents of a .tflite file, its cost per inference, and its Edge TPU support.
 
-Read from the flatbuffer itself with the schema that LiteRT ships; no interpreter is built.
+Parses the flatbuffer with the schema shipped with LiteRT; no interpreter is created.
 """
 
 from __future__ import annotations
@@ -60,17 +60,17 @@ EDGE_TPU_OPERATORS = frozenset(
         "TRANSPOSE_CONV",
     }
 )
-"""https://coral.ai/docs/edgetpu/models-intro/#supported-operations; each has limits that only the compiler checks."""
+"""https://coral.ai/docs/edgetpu/models-intro/#supported-operations; only the compiler checks the limits of each."""
 
 EDGE_TPU_MEMORY_BYTES = 8 * 2**20
-"""Weights beyond this are sent anew for every reading; the same page, "parameter data caching"."""
+"""Weights beyond this are transferred for every inference; see "parameter data caching" on the same page."""
 
 _WHOLE_NUMBERS = ("INT8", "UINT8", "INT16", "INT32", "INT64")
 
 
 @dataclass(frozen=True, slots=True)
 class TensorFacts:
-    """An input or output. `scales` is empty where it is not quantized."""
+    """An input or output. `scales` is empty if it is not quantized."""
 
     name: str
     shape: tuple[int, ...]
@@ -81,7 +81,7 @@ class TensorFacts:
 
 @dataclass(frozen=True, slots=True)
 class OperatorFacts:
-    """One operator, in the order of execution. `obstacle` says why an Edge TPU would not take it."""
+    """One operator, in order of execution. `obstacle` is the reason why an Edge TPU would not run it."""
 
     name: str
     output_shape: tuple[int, ...]
@@ -93,7 +93,7 @@ class OperatorFacts:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Everything there is to say about a file without running it."""
+    """Properties of a file that need no inference."""
 
     size_bytes: int
     inputs: tuple[TensorFacts, ...]
@@ -102,19 +102,19 @@ class Inspection:
 
     @property
     def multiply_adds(self) -> int:
-        """Of one reading: convolutions and dense layers, which are nearly all of it."""
+        """Multiply-adds of one inference, in convolutions and dense layers, which are nearly all of it."""
         return sum(operator.multiply_adds for operator in self.operators)
 
     @property
     def parameter_bytes(self) -> int:
-        """Weights and biases."""
+        """Size of weights and biases."""
         return sum(operator.parameter_bytes for operator in self.operators)
 
     @property
     def on_edge_tpu(self) -> int:
-        """How many operators an Edge TPU would take: the first run of them without an obstacle.
+        """Number of operators that an Edge TPU would run: the first sequence of them without an obstacle.
 
-        Its compiler makes one piece of the graph; everything after the first operator it cannot take stays behind.
+        Its compiler maps one part of the graph; everything after the first unsupported operator runs on the CPU.
         """
         first = next((index for index, operator in enumerate(self.operators) if not operator.obstacle), None)
         if first is None:
@@ -124,7 +124,7 @@ class Inspection:
 
 
 def inspect_model(content: bytes, *, name: str) -> Inspection:
-    """Read a .tflite file's bytes; `name` is how errors call it.
+    """Parse the bytes of a .tflite file; `name` is used in errors.
 
     Raises:
         ModelError: not a TFLite model, or damaged.
@@ -148,7 +148,7 @@ def inspect_model(content: bytes, *, name: str) -> Inspection:
             outputs=tuple(tensors[index] for index in graph.outputs),
             operators=tuple(operators),
         )
-    # A damaged flatbuffer points anywhere: whatever that raises means the same.
+    # Offsets of a damaged flatbuffer are arbitrary, so any exception may occur.
     except Exception as error:
         raise ModelError(f"{name}: damaged: {error!r}; copy or convert the model again") from error
 
@@ -219,12 +219,12 @@ def _multiply_adds(name: str, inputs: Sequence[TensorFacts], output: TensorFacts
 
 
 def _values(tensor: TensorFacts) -> int:
-    """How many values a tensor has for one picture: an open batch, -1, is one."""
+    """Number of values of a tensor for one picture; an open batch, -1, counts as one."""
     return abs(math.prod(tensor.shape))
 
 
 def _obstacle(name: str, tensors: Sequence[TensorFacts]) -> str:
-    """Why an Edge TPU would not take an operator, as far as its documentation says; empty where it would."""
+    """Why an Edge TPU would not run an operator, according to its documentation; empty if it would."""
     if name not in EDGE_TPU_OPERATORS:
         return "not one of its operators"
     if floats := sorted({tensor.dtype.lower() for tensor in tensors if tensor.dtype not in _WHOLE_NUMBERS}):

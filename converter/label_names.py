@@ -1,6 +1,6 @@
 """Label names: maps label names of data sets and exports to the project's labels.
 
-Data sets and exports name the same three labels in many ways; what is not obvious is left to the user.
+Data sets and exports spell the same three labels in many ways; ambiguous names are left to the user.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ _NEGATIONS = frozenset(
     | {"utan", "uden", "uten", "ilman", "bez", "без", "нет", "tanpa", "fără", "fara", "yok", "không", "بدون"}
 )
 _NEGATIONS_INSIDE = ("未", "没", "沒", "無", "无", "不", "なし", "미착용", "ไม่")
-"""In scripts that do not part words."""
+"""In scripts without spaces between words."""
 
 _NO_FACES = ("background", "backgroundnoise", "noface", "nobody", "noperson", "nothing")
-"""What there is where there is no face."""
+"""Names of outputs that mean no face."""
 
 _NO_LABELS = (
     "ignore",
@@ -85,31 +85,31 @@ _NO_LABELS = (
     "unknown",
     "unsure",
 )
-"""Outputs that carry no reading."""
+"""Names of outputs without a reading."""
 
 
 def label_of(name: str) -> Label | None:
-    """Our label for a folder `WithMask` or a line `0 mask`; None where it is not obvious."""
+    """The project's label for a folder `WithMask` or a line `0 mask`; None if unknown."""
     letters = _letters(name)
     return next((label for label in LABELS if letters in _SPELLINGS[label]), None)
 
 
 def is_negated(name: str) -> bool:
-    """Whether a name seems to mean "without", in any of the more common languages: enough to propose a label."""
+    """Whether a name seems to mean "without" in one of the more common languages: enough to suggest a label."""
     words = re.findall(r"[^\W\d_]+", name.casefold())
     return any(word in _NEGATIONS for word in words) or any(part in name for part in _NEGATIONS_INSIDE)
 
 
 def is_no_label(name: str) -> bool:
-    """Whether a name is a usual one for no reading, such as "uncertain"."""
+    """Whether a name commonly means no reading, such as "uncertain"."""
     return _letters(name) in _NO_LABELS
 
 
 def is_no_face(name: str) -> bool:
-    """Whether a name is a usual one for pictures without a face, such as "background"."""
+    """Whether a name commonly means pictures without a face, such as "background"."""
     return _letters(name) in _NO_FACES
 
 
 def _letters(name: str) -> str:
-    """The letters of any alphabet: those that no spelling has keep a name from being taken for another."""
+    """The letters of any alphabet, so that a name with unknown letters is not mistaken for another."""
     return re.sub(r"[\W\d_]", "", name.casefold())

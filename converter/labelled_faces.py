@@ -1,7 +1,7 @@
 """Labelled faces: loads the faces that models are evaluated on, with boxes and labels.
 
-Two forms: folders, where every picture is one face and the folder's name its label, and COCO scenes, where every
-annotated box is one. What a model sees of a face is cut by the device's own code.
+Sources are folders, named after labels, in which every picture is one face, and COCO scenes, in which every annotated
+box is one. Faces are cropped by the device's own code.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 @dataclass(frozen=True, slots=True)
 class LabelledFace:
-    """One face of a picture. `box` is None where the whole picture is the face, `label` where unknown.
+    """One face of a picture. `box` is None if the whole picture is the face, `label` if unknown.
 
-    `domain` is the kind of the picture, `pose` that of the face, as annotated; `ignore`: it counts neither way.
+    `domain` and `pose` are annotations of the picture and the face; `ignore`: excluded from all counts.
     """
 
     path: Path
@@ -40,18 +40,18 @@ class LabelledFace:
     ignore: bool = False
 
     def region(self, image: Image, *, margin_fraction: float) -> Box:
-        """What a model is shown: the whole picture, or a square around the box."""
+        """The input region of a model: the whole picture, or a square around the box."""
         if self.box is None:
             return Box(0, 0, image.shape[1], image.shape[0])
         return face_region(self.box, margin_fraction=margin_fraction)
 
     def side_px(self, image: Image) -> float:
-        """The shorter side of the face."""
+        """Shorter side of the face in pixels."""
         return self.region(image, margin_fraction=0.0).shorter_side_px if self.box is None else self.box.shorter_side_px
 
 
 def opened(faces: Sequence[LabelledFace], *, unreadable: list[str]) -> Iterator[tuple[LabelledFace, Image]]:
-    """Faces with their pictures, each picture read once; what cannot be read is listed and left out."""
+    """Faces with their pictures, each picture read once; unreadable ones are skipped and listed."""
     path: Path | None = None
     image: Image | None = None
     for face in faces:
@@ -67,10 +67,10 @@ def opened(faces: Sequence[LabelledFace], *, unreadable: list[str]) -> Iterator[
 
 
 def faces_in(folder: Path) -> list[LabelledFace]:
-    """Every picture below a folder as one face, labelled where folders named after labels lie in it.
+    """Every picture below a folder as one face, labelled if the folder has subfolders named after labels.
 
     Raises:
-        ConfigError: no such folder, no pictures, an empty folder of a label, or one label only.
+        ConfigError: there is no such folder, it has no pictures, a label's folder is empty, or there is only one label.
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
@@ -95,10 +95,10 @@ def faces_in(folder: Path) -> list[LabelledFace]:
 
 
 def labelled_faces_in(folder: Path) -> list[LabelledFace]:
-    """Every picture of a folder with one folder per label.
+    """Every picture of a folder that has one subfolder per label.
 
     Raises:
-        ConfigError: as `faces_in`, and where no folder is named after a label.
+        ConfigError: as for `faces_in`, or no subfolder is named after a label.
     """
     faces = faces_in(folder)
     if faces[0].label is None:
@@ -110,10 +110,10 @@ def labelled_faces_in(folder: Path) -> list[LabelledFace]:
 
 
 def validation_faces(place: Path) -> list[LabelledFace]:
-    """Labelled faces to fit a card to: a folder of class folders, or the `validation` split of COCO annotations.
+    """Labelled faces to fit a card to: from one folder per label, or from the `validation` split of COCO annotations.
 
     Raises:
-        ConfigError: nothing is there.
+        ConfigError: there are none.
     """
     return faces_of_scenes(place, split="validation") if place.is_file() else labelled_faces_in(place)
 
@@ -127,18 +127,18 @@ def faces_of_scenes(
     labelled: bool = True,
     with_ignored: bool = False,
 ) -> list[LabelledFace]:
-    """Annotated faces of COCO scenes, of one split and source where given; `labelled`: only those with a known label.
+    """Annotated faces of COCO scenes, optionally of one split and source; `labelled`: only those with a known label.
 
-    `with_ignored` gives undecidable faces as well, marked so, whatever their size.
+    `with_ignored` includes faces marked as undecidable, of any size.
 
     Raises:
-        ConfigError: the file is missing or not COCO, or no face is left.
+        ConfigError: the file is missing or not COCO, or no face matches.
     """
     annotated = read_annotations(annotations)
     faces = []
     for one in annotated:
         label = label_of(one.name) if one.name is not None else None
-        # A picture without a split is one to learn from.
+        # Pictures without a split belong to training.
         wanted = split in {None, one.split} and source in {None, one.source}
         counts = (label is not None or not labelled) and one.box.shorter_side_px >= max(min_side_px, 1.0)
         if wanted and (with_ignored if one.ignore else counts):

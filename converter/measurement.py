@@ -1,7 +1,7 @@
 """Measurement: latency and memory of one model in this process.
 
-Run as a program, one model and one runtime a process, so that no measurement pays for another's memory or threads:
-`python -m converter.measurement MODEL --runtime litert --threads 1` prints one JSON object.
+As a program it measures one model in one runtime per process, so that memory and threads of other measurements do not
+count: `python -m converter.measurement MODEL --runtime litert --threads 1` prints one JSON object.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FEWEST_READINGS = 20
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of a reading of one face: median and 95th percentile; of loading; and the most memory that the process took."""
+    """Median and 95th percentile per face, load time, and peak memory of the process."""
 
     p50_ms: float
     p95_ms: float
@@ -48,7 +48,7 @@ class Cost:
 def measured_apart(
     path: Path, *, runtime: str, threads: int, seconds: float, longer_side_px: int = DEFAULT_LONGER_SIDE_PX
 ) -> Cost:
-    """Measure one model in one runtime, in a process of its own.
+    """Measure one model in one runtime, in a separate process.
 
     Raises:
         ModelError: the runtime is missing, or cannot run the model.
@@ -63,7 +63,7 @@ def measured_apart(
 
 
 def measure_tflite(path: Path, *, runtime: str, threads: int, seconds: float) -> Cost:
-    """Measure one reading of a TFLite model in one runtime."""
+    """Measure inference with a TFLite model in one runtime."""
     started = time.perf_counter()
     interpreter = Interpreter(
         path.read_bytes(), runtime="litert" if runtime == "litert" else "tflite-runtime", threads=threads
@@ -75,10 +75,10 @@ def measure_tflite(path: Path, *, runtime: str, threads: int, seconds: float) ->
 
 
 def measure_detector(card_file: Path, network: str, *, runtime: str, threads: int, seconds: float) -> Cost:
-    """Measure one network of a detector, from the picture to its faces.
+    """Measure one network of a detector, from picture to faces.
 
     Raises:
-        ModelError: the card has no such network.
+        ModelError: the card does not list this network.
     """
     started = time.perf_counter()
     card, contents = read_detector_card(card_file)
@@ -94,7 +94,7 @@ def measure_detector(card_file: Path, network: str, *, runtime: str, threads: in
 
 
 def measure_yunet(path: Path, *, longer_side_px: int, threads: int, seconds: float) -> Cost:
-    """Measure OpenCV's YuNet, from the picture to its faces."""
+    """Measure OpenCV's YuNet, from picture to faces."""
     import cv2
 
     from edge_agent.vision.detector.yunet import YuNetDetector
@@ -108,7 +108,7 @@ def measure_yunet(path: Path, *, longer_side_px: int, threads: int, seconds: flo
 
 
 def a_picture_with_faces() -> Image:
-    """A camera's picture of 640x480 with eight drawn faces on a noisy ground."""
+    """A camera picture of 640x480 with eight drawn faces on a noisy background."""
     import cv2
 
     ground = np.random.default_rng(1).integers(60, 200, (60, 80, 3), np.uint8)
@@ -121,10 +121,10 @@ def a_picture_with_faces() -> Image:
 
 
 def measure_keras(path: Path, *, seconds: float) -> Cost:
-    """Measure `predict` of a Keras model, as the public projects call it for every face.
+    """Measure a Keras model's `predict`, which public projects call for every face.
 
     Raises:
-        ModelError: a SavedModel that is no Keras model any more has no `predict`.
+        ModelError: it is a SavedModel without Keras metadata, which has no `predict`.
     """
     from converter.masks.loading import load_model
     from converter.silence import quiet_tensorflow
@@ -167,7 +167,7 @@ def _cost(read: Callable[[], object], load_ms: float, *, seconds: float) -> Cost
 
 
 def _peak_memory_mib() -> float:
-    """The most memory this process held. Not getrusage: its peak begins with that of the process that started us."""
+    """Peak memory of this process. getrusage is unsuitable: its peak starts at that of the parent process."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
 

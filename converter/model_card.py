@@ -1,7 +1,7 @@
-"""MODEL_CARD.md: intended use, training data, accuracy and limits of each shipped model.
+"""Model card: generates MODEL_CARD.md with intended use, training data, accuracy and limits of each shipped model.
 
-After Mitchell et al. 2019, "Model Cards for Model Reporting". Generated from the model's card and an evaluation, so
-that no number is typed by hand.
+After Mitchell et al. 2019, "Model Cards for Model Reporting". All numbers come from the model's card and an evaluation;
+none is typed by hand.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LIMITS = """## Limits
 def classifier_model_card(
     card: ClassifierCard, evaluations: Sequence[tuple[str, Evaluation]], *, smallest_px: float
 ) -> str:
-    """The classifier's part of MODEL_CARD.md; each evaluation covers the model first, its float original second."""
+    """The part of a classifier in MODEL_CARD.md; each evaluation has the model first and its float original second."""
     parts = [
         f"{PART}{card.name}\n",
         _what_it_is(card),
@@ -87,7 +87,7 @@ PART = "# Model card: "
 
 
 def with_part(text: str, part: str) -> str:
-    """The text of MODEL_CARD.md with the part of the same name replaced, or added in order of name."""
+    """The text of MODEL_CARD.md with a part replaced, or inserted by name."""
     parts = [PART + rest for rest in text.split(PART)[1:]] if PART in text else []
     title = part.partition("\n")[0]
     kept = [one.rstrip("\n") for one in parts if one.partition("\n")[0] != title]

@@ -1,7 +1,7 @@
 """Model kind: distinguishes face detectors from mask classifiers.
 
-Commands detect it by themselves. A file that cannot be distinguished from a classifier counts as one: the loader then
-reports what it lacks.
+Commands detect the kind themselves. Files that cannot be identified count as classifiers, whose loader then reports
+what is missing.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 TFLITE_SUFFIX, CARD_SUFFIX, ONNX_SUFFIX = ".tflite", ".json", ".onnx"
 RUN_FILE = "run.json"
-"""Beside the model of a training run: what must be known to convert it."""
+"""Beside a training run's model: the metadata needed for its conversion."""
 DETECTOR_KIND = str(DetectorCard.model_fields["kind"].default)
-"""What cards and run.json call a face detector."""
+"""The kind of a face detector in cards and run.json."""
 CASCADE = "haar"
-"""In place of a path: OpenCV 4 ships it."""
+"""Used in place of a path; shipped with OpenCV 4."""
 _RES10_SUFFIX = ".pb"
 _OUTPUT_OF_YUNET = b"cls_8"
 
 
 def is_detector(model: Path) -> bool:
-    """Whether this is a face detector: a card, a run of `edge-train faces`, YuNet, the res10 network or `haar`."""
+    """Whether a model is a face detector: a card, a run of `edge-train faces`, YuNet, the res10 network or `haar`."""
     if str(model) == CASCADE or (model.suffix == _RES10_SUFFIX and not model.is_dir()):
         return True
     if model.suffix == CARD_SUFFIX:
@@ -37,12 +37,12 @@ def is_detector(model: Path) -> bool:
 
 
 def is_detector_run(model: Path) -> bool:
-    """Whether this is the folder of a run of `edge-train faces`, or the model in it."""
+    """Whether this is the folder or the model of a run of `edge-train faces`."""
     return _kind_in((model if model.is_dir() else model.parent) / RUN_FILE) == DETECTOR_KIND
 
 
 def _kind_in(path: Path) -> str:
-    """The `kind` that a JSON file states; empty where it states none."""
+    """The `kind` in a JSON file; empty if there is none."""
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["kind"])
     except (OSError, ValueError, KeyError, TypeError):

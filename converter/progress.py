@@ -1,4 +1,4 @@
-"""Progress: reports the current step after two seconds without output."""
+"""Progress: prints the current step after two seconds without output."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 QUIET_SECONDS = 1.5
-"""Two would be late on a busy machine."""
+"""Less than two, to allow for a busy machine."""
 
 
 @dataclass(slots=True)
 class _Step:
-    """What is done, since when, and how much of how many; `has_bar`: a terminal shows a bar for it."""
+    """Description, progress and start of a step; `has_bar`: shown as a bar on a terminal."""
 
     what: str
     total: int = 0
@@ -40,10 +40,10 @@ class _Step:
 
 @dataclass(slots=True)
 class _Stderr:
-    """The steps of the command that runs, the innermost last, and when a line was last written.
+    """The steps of the running command, innermost last, and when a line was last written.
 
-    There is one, as there is one stderr. The command's thread enters and leaves steps and prints messages, the thread
-    of `shown` reads them and prints steps; `lock` keeps what either prints together.
+    A singleton, as there is one stderr. The command's thread enters and leaves steps and prints messages; the thread of
+    `shown` reads and prints steps. `lock` serialises the output of both.
     """
 
     steps: list[_Step] = field(default_factory=list)
@@ -52,12 +52,12 @@ class _Stderr:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def print(self, text: str) -> None:
-        """A line of its own, in the place of one that is rewritten on a terminal."""
+        """Print a line, replacing the current step on a terminal."""
         with self.lock:
             self._write(f"{self._cleared()}{safe_lines(text)}\n")
 
     def show_step(self) -> None:
-        """Print the innermost step; on a terminal, always in the same line."""
+        """Print the innermost step; on a terminal, always on the same line."""
         step = self.steps[-1]
         with self.lock:
             if step.has_bar:
@@ -69,7 +69,7 @@ class _Stderr:
                 self._write(f"{step}\n")
 
     def clear(self) -> None:
-        """Take away the line that is rewritten."""
+        """Remove the line of the current step."""
         with self.lock:
             self._write(self._cleared())
 
@@ -79,7 +79,7 @@ class _Stderr:
         return before
 
     def _write(self, text: str) -> None:
-        # Looked up each time: `quiet_tensorflow` puts another stream there and closes it when it is done.
+        # Looked up each time, as `quiet_tensorflow` replaces the stream and closes its replacement.
         with contextlib.suppress(ValueError):
             sys.stderr.write(text)
             sys.stderr.flush()
@@ -91,7 +91,7 @@ _stderr = _Stderr()
 
 @contextlib.contextmanager
 def shown(command: str) -> Iterator[None]:
-    """Print what is done whenever nothing has been printed for two seconds, for as long as a command runs."""
+    """Print the current step whenever nothing was printed for two seconds, while a command runs."""
     over = threading.Event()
     _stderr.written_at = time.monotonic()
 
@@ -113,7 +113,7 @@ def shown(command: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
-    """Name a step without parts of its own; steps may lie in one another."""
+    """Run a step without countable parts; steps may be nested."""
     step = _Step(what)
     _stderr.steps.append(step)
     try:
@@ -123,7 +123,7 @@ def working(what: str) -> Iterator[None]:
 
 
 def with_progress(items: Iterable[Item], *, total: int, what: str) -> Iterable[Item]:
-    """Iterate as a step with parts: with a bar where stderr is a terminal, counted in lines where it is none."""
+    """Iterate as a step with parts: shown as a bar on a terminal, otherwise as lines with the count."""
     on_terminal = sys.stderr.isatty()
     step = _Step(what, total, has_bar=on_terminal)
     _stderr.steps.append(step)

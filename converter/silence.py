@@ -1,7 +1,7 @@
 """Silence: suppresses TensorFlow's log output on the terminal.
 
-Much of it comes from C++ and knows no logger, so the file descriptor itself is turned away for as long as
-TensorFlow works. Progress and messages of our own keep going to the terminal.
+Much of it comes from C++ and bypasses logging, so the file descriptor is redirected while TensorFlow works. Our own
+progress and messages still go to the terminal.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ STDERR = 2
 
 @contextlib.contextmanager
 def quiet_tensorflow() -> Iterator[None]:
-    """Keep what TensorFlow, Keras and the runtimes write to stderr away; `sys.stderr` still reaches the terminal."""
-    # Read when TensorFlow is imported, which happens inside.
+    """Discard what TensorFlow, Keras and the runtimes write to stderr; `sys.stderr` still reaches the terminal."""
+    # TensorFlow reads these when it is imported, inside this context.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ["KERAS_BACKEND"] = "tensorflow"

@@ -1,7 +1,7 @@
-"""Sizes: accuracy of mask classifiers against bytes and latency.
+"""Sizes: compares the accuracy of mask classifiers with their size and latency.
 
-Training runs of several networks and input sizes, as they would live on a device: the int8 model of each, judged on
-the faces that the run kept apart from learning.
+For training runs of several networks and input sizes, the int8 model of each, as installed on devices, is evaluated on
+the validation faces of its run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PERCENT = 100
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """One run: its recipe, network and side of input, what it costs on one thread, and how right it is."""
+    """One run: recipe, network and input size, single-threaded latency, and accuracy."""
 
     recipe: str
     network: str
@@ -60,10 +60,10 @@ class Sized:
 
 
 def size_up(run: Path, model: Path, *, only: Sequence[Label], min_side_px: float, seconds: float) -> Sized:
-    """Judge and measure the converted model of a run; `only` these labels, all where it is empty.
+    """Evaluate and measure the converted model of a run; `only` restricts the labels, empty means all.
 
     Raises:
-        ConfigError: the run does not state its recipe and network, or lists no faces to judge by.
+        ConfigError: the run does not state its recipe and network, or lists no validation faces.
         ModelError: the model cannot be opened or measured.
     """
     (candidate,) = open_candidates([model], runtime=RUNTIME)
@@ -77,7 +77,7 @@ def size_up(run: Path, model: Path, *, only: Sequence[Label], min_side_px: float
 
 
 def as_table(sizes: Sequence[Sized]) -> str:
-    """A table in Markdown."""
+    """A Markdown table."""
     lines = [
         f"| network | input | int8 | one face, one thread | accuracy | recall of {GUARDED} |",
         "|---|---|---|---|---|---|",
@@ -91,7 +91,7 @@ def as_table(sizes: Sequence[Sized]) -> str:
 
 
 def draw(sizes: Sequence[Sized], path: Path) -> None:
-    """Draw what is read right against latency and against bytes, a line for each network of each recipe.
+    """Plot accuracy against latency and size, with a line for each network of each recipe.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -108,7 +108,7 @@ def draw(sizes: Sequence[Sized], path: Path) -> None:
             against_time.annotate(
                 str(one.input_px), (one.p50_ms, right), textcoords="offset points", xytext=(4, 5), fontsize=8
             )
-        # Networks of nearly the same bytes, and every size of input of one, stand above each other.
+        # Input sizes of one network have nearly the same size in bytes, and are above each other.
         megabytes = [one.size_bytes / 1e6 for one in ones]
         against_bytes.plot(megabytes, rights, marker="o", linestyle=":", color=f"C{number}")
     against_time.set(xlabel="int8, one face, one thread, LiteRT: ms (the numbers are sizes of input)")
@@ -122,9 +122,9 @@ def draw(sizes: Sequence[Sized], path: Path) -> None:
 
 
 def _titled(sizes: Sequence[Sized]) -> list[tuple[str, Sized]]:
-    """Runs with a title, those of one title together, smaller inputs first.
+    """Runs with titles, grouped by title, smaller inputs first.
 
-    The title is the network, and its recipe where there are several: the same network may have learnt in two ways.
+    The title is the network, with its recipe if there are several: a network may have been trained in two ways.
     """
     one_recipe = len({one.recipe for one in sizes}) == 1
     titled = [(one.network if one_recipe else f"{one.network}, {one.recipe}", one) for one in sizes]

@@ -1,8 +1,8 @@
 """Skin tone: estimates the skin tone of a bare face for evaluation by group.
 
 The individual typology angle of the cheeks, atan((L* - 50) / b*) in degrees (A. Chardon et al., "Skin colour typology
-and suntanning pathways", 1991): above 55 very light, below -30 dark. Light and camera move it, so it sorts many faces
-and says little of one.
+and suntanning pathways", 1991): above 55 very light, below -30 dark. Lighting and camera shift it, so it is meaningful
+for grouping many faces, not for a single one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from edge_agent.domain import Box, Image
 
 CHEEKS = ((0.18, 0.36), (0.64, 0.82))
-"""From left to right, as shares of the width of a face; a turned face shows skin in one of them at least."""
+"""Left to right, as fractions of the face's width; a turned face shows skin in at least one of them."""
 CHEEK_ROWS = (0.45, 0.62)
-"""Between the pupils and the lips, as shares of its height."""
+"""Between pupils and lips, as fractions of the face's height."""
 THIRDS = ("darkest third", "middle third", "lightest third")
 
 
 def typology_angle(image: Image, face: Box) -> float | None:
-    """The angle in degrees of a bare face in a picture, BGR, uint8; None where its cheeks are not in the picture."""
+    """The angle in degrees of a bare face in a picture, BGR, uint8; None if the cheeks are outside the picture."""
     top, bottom = (round(face.y1 + share * face.height_px) for share in CHEEK_ROWS)
     pixels = []
     for left, right in CHEEKS:
@@ -42,7 +42,7 @@ def typology_angle(image: Image, face: Box) -> float | None:
 
 
 def thirds_of(angles: Sequence[float | None]) -> list[str | None]:
-    """In which third of all angles each lies; None where there is no angle."""
+    """The third of all angles that each belongs to; None where there is no angle."""
     known = [angle for angle in angles if angle is not None]
     if len(known) < len(THIRDS):
         return [None] * len(angles)

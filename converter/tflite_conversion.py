@@ -22,10 +22,10 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 def run_converter(
     converter: Any, form: Format, *, name: str, samples: Callable[[], Iterator[list[NDArray[Any]]]] | None = None
 ) -> bytes:
-    """Let one of TensorFlow's converters write a format; `samples` gives the values that int8 learns its ranges from.
+    """Convert to a format with a TensorFlow converter; `samples` yields the calibration values for int8.
 
     Raises:
-        ModelError: TensorFlow cannot convert it; `name` is how that calls the model.
+        ModelError: TensorFlow cannot convert the model; `name` is its name in the message.
     """
     import tensorflow as tf
 
@@ -37,7 +37,7 @@ def run_converter(
             converter.target_spec.supported_types = [tf.float16]
         case "dynamic":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            # Or its dense layers come out in a version that tflite-runtime 2.14 does not know.
+            # Otherwise dense layers get an operator version that tflite-runtime 2.14 does not know.
             converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
         case "int16":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -54,7 +54,7 @@ def run_converter(
     try:
         with working(f"converting to {form}"):
             return bytes(converter.convert())
-    # TensorFlow raises a dozen classes here, some private.
+    # TensorFlow raises a dozen classes here, some of them private.
     except Exception as error:
         raise ModelError(
             f"{name}: cannot be converted to {form}: {_reason(error)}; put another layer in its place"
@@ -62,18 +62,18 @@ def run_converter(
 
 
 def calibrating(pictures: Iterable[Image]) -> Iterator[Image]:
-    """The pictures that int8 learns its ranges from."""
+    """The pictures for int8 calibration."""
     for number, picture in enumerate(pictures):
         shown = picture.copy()
         if number == 0:
-            # One black and one white pixel: the range of the input is then that of all pixels there are, and
-            # preprocessing on the device nothing but a resize.
+            # One black and one white pixel: the input range is then that of all possible pixels, so that
+            # preprocessing on the device is only a resize.
             shown[0, 0], shown[0, -1] = 0, 255
         yield shown
 
 
 def _reason(error: Exception) -> str:
-    """Which operations TFLite lacks, where many lines of compiler output come down to that."""
+    """The operations that TFLite lacks, if that is the cause; otherwise the start of the compiler's message."""
     text = " ".join(str(error).split())
     lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
     return f"TFLite has no operation {', '.join(lacking)}" if lacking else text[:300]

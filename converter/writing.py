@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def refuse_to_overwrite(targets: Iterable[Path]) -> None:
-    """Keep what is there.
+    """Check that no target exists.
 
     Raises:
-        ConfigError: one of the files is there.
+        ConfigError: a file exists.
     """
     there = [str(path) for path in targets if path.exists()]
     if there:
@@ -27,10 +27,10 @@ def refuse_to_overwrite(targets: Iterable[Path]) -> None:
 
 
 def write_together(files: Mapping[Path, bytes], *, prove: Callable[[], None] = lambda: None) -> None:
-    """Put all files in place, or leave what was there before untouched.
+    """Replace all files, or leave all previous ones untouched.
 
-    Everything is written beside its target and on the disk before the first name changes. What was there before is
-    kept as `.bak` until `prove`, which reads the new files, has returned.
+    Everything is written to temporary files and synced before the first rename. Previous files are kept as `.bak`
+    until `prove`, which reads the new files, has returned.
 
     Raises:
         ConfigError: the folder cannot be written, or the disk is full.
@@ -62,7 +62,7 @@ def _write_durably(path: Path, content: bytes) -> None:
 
 
 def _rename_all(drafts: Mapping[Path, Path], prove: Callable[[], None]) -> None:
-    """Rename every draft; when a rename or the proof fails, all are taken back."""
+    """Rename all drafts; if a rename or the proof fails, all renames are reverted."""
     previous = {target: target.with_name(f"{target.name}.bak") for target in drafts}
     done: list[Path] = []
     try:

@@ -1,1 +1,1 @@
-"""The commands of `edge-convert`, one module each."""
+"""Commands of `edge-convert`, one module each."""

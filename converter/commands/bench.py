@@ -26,7 +26,7 @@ MEASURED_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One model in one runtime; `cost` is None where that failed, and `failure` says why."""
+    """One model in one runtime; if measuring failed, `cost` is None and `failure` is the reason."""
 
     path: Path
     runtime: str
@@ -36,7 +36,7 @@ class Measured:
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "bench",
@@ -78,7 +78,7 @@ def add_to(commands: Any) -> None:
 
 
 def bench(options: argparse.Namespace) -> int:
-    """Measure one after the other; a second process would only disturb the first."""
+    """Measure one model after the other, as parallel processes would disturb each other."""
     for path in options.models:
         if not path.exists():
             raise ConfigError(f"{path}: no such model")
@@ -130,7 +130,7 @@ def _print_table(measured: list[Measured]) -> None:
 
 
 def _against(one: Measured, cost: Cost, measured: list[Measured]) -> str:
-    """Beside Keras' predict, the slowest; beside YuNet, the first with one thread."""
+    """Latency relative to Keras' predict or, for detectors, to YuNet with one thread."""
     if one.runtime in {"keras", "opencv"}:
         return ""
     yunet = [other.cost.p50_ms for other in measured if other.runtime == "opencv" and other.cost and other.threads == 1]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "calibrate",
@@ -43,7 +43,7 @@ def add_to(commands: Any) -> None:
 
 
 def calibrate(options: argparse.Namespace) -> int:
-    """Fit the card of whichever of the two it is."""
+    """Fit the card of a detector or classifier."""
     if options.split == "test":
         raise ConfigError("--split test: what a model is judged by must not choose anything; give a validation split")
     return calibrate_detector(options) if is_detector(options.model) else calibrate_classifier(options)

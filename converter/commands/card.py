@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from edge_agent.vision.card import Resampling
 
 EDITED = "-for-device"
-"""Behind the name of a file that is not the one that was given."""
+"""Suffix of the file name if the model had to be edited."""
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "card",
@@ -71,7 +71,7 @@ def add_to(commands: Any) -> None:
 
 
 def make(options: argparse.Namespace) -> int:
-    """Settle the choices, prove them in every runtime, and only then write."""
+    """Determine the choices, prove them in every runtime, then write."""
     stated = stated_by(options)
     with working("loading"):
         network, content = open_tflite_network(options.model, stated)
@@ -133,17 +133,17 @@ def _pictures(
 
 
 def _own_answers(network: Network, choices: Choices, pixels: NDArray[np.uint8]) -> Answers:
-    """What the file itself gives for each picture."""
+    """The output of the file itself for each picture."""
     rows = with_progress(pixels, total=len(pixels), what="reading with the file")
     given = np.array([network.probabilities(choices.way.values(one)) for one in rows])
     return Answers(choices.labels, as_labels(given, choices.outputs))
 
 
 def _compare(found: Comparison, options: argparse.Namespace) -> None:
-    """Report how the device reads with the card, and how the file itself.
+    """Report the accuracy with the card compared with that of the file itself.
 
     Raises:
-        GateError: far worse; not with `--force`.
+        GateError: the card makes it far worse; not with `--force`.
     """
     itself, by_device = found.source.right(found.truths), found.converted.right(found.truths)
     if itself.of:
@@ -157,6 +157,6 @@ def _compare(found: Comparison, options: argparse.Namespace) -> None:
 
 
 def _open(model: Path) -> None:
-    """Load what was written as a device does."""
+    """Load the written model as a device does."""
     with quiet_tensorflow():
         open_classifier(model)

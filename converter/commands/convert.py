@@ -15,7 +15,7 @@ from converter.tflite_conversion import FORMATS, Format
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "convert",
@@ -84,7 +84,7 @@ def add_to(commands: Any) -> None:
 
 
 def convert(options: argparse.Namespace) -> int:
-    """Convert whichever of the two it is."""
+    """Convert a detector run or a classifier."""
     return convert_detector(options) if is_detector_run(options.model) else convert_classifier(options)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "evaluate",
@@ -56,7 +56,7 @@ def add_to(commands: Any) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Judge whichever of the two they are."""
+    """Evaluate detectors or classifiers."""
     if missing := [str(model) for model in options.models if str(model) != CASCADE and not model.exists()]:
         raise ConfigError(f"{', '.join(missing)}: no such model")
     detectors = [model for model in options.models if is_detector(model)]

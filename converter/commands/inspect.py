@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "inspect",
@@ -60,7 +60,7 @@ def add_to(commands: Any) -> None:
 
 
 def inspect(options: argparse.Namespace) -> int:
-    """Show what is there; the exit status shows whether the card fits."""
+    """Print the contents; the exit status tells whether the card fits."""
     if not (options.model.suffix == TFLITE_SUFFIX or is_detector(options.model)):
         return _inspect_float(options)
     card_file = detector_card_of(options.model)
@@ -73,7 +73,7 @@ def inspect(options: argparse.Namespace) -> int:
 
 
 def _inspect_float(options: argparse.Namespace) -> int:
-    """Show a float model as TFLite would have it, and what its file states of pixels and outputs."""
+    """Show a float model as converted to TFLite, and what its file states about pixels and outputs."""
     network = open_network(options.model, Stated(size_px=options.size, pixels=options.pixels))
     with quiet_tensorflow():
         import tensorflow as tf
@@ -108,7 +108,7 @@ def _show(path: Path, inspection: Inspection, facts: dict[str, Any], options: ar
 
 
 def _problem_of_card(model: Path, detector_card: Path | None) -> str:
-    """What keeps a device from loading the model; empty where nothing does."""
+    """Why a device would not load the model; empty if it would."""
     try:
         with quiet_tensorflow():
             if detector_card is None:

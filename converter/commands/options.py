@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from converter.labelled_faces import LabelledFace
 
 MIN_SIDE_PX = 16.0
-"""On smaller faces a mask cannot be seen."""
+"""On smaller faces a mask is not visible."""
 
 
 def add_command(
@@ -34,7 +34,7 @@ def add_command(
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """Add what a float model itself does not always state."""
+    """Add the options for properties that a float model does not always state."""
     group = parser.add_argument_group("of the float model (default: what its file states, else found by trials)")
     group.add_argument(
         "--labels",
@@ -84,7 +84,7 @@ def stated_by(options: argparse.Namespace) -> Stated:
 
 
 def add_face_options(parser: argparse.ArgumentParser) -> None:
-    """Add where labelled faces come from."""
+    """Add the options for the source of labelled faces."""
     places = parser.add_mutually_exclusive_group(required=True)
     places.add_argument("--folders", type=Path, metavar="DIR", help="one folder per label; each picture is one face")
     places.add_argument("--scenes", type=Path, metavar="ANNOTATIONS", help="COCO annotations; each box is a face")
@@ -100,7 +100,7 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
 
 
 def faces_of(options: argparse.Namespace) -> list[LabelledFace]:
-    """The faces that the options of `add_face_options` choose.
+    """The faces selected by the options of `add_face_options`.
 
     Raises:
         ConfigError: there are none, or they have no labels.
@@ -128,7 +128,7 @@ def numbers(text: str) -> tuple[float, ...]:
 
 
 def share_above_zero(text: str) -> float:
-    """Parse a number of 0..1 that is not 0: no finite number of faces shows that something never happens."""
+    """Parse a number of 0..1 except 0: no finite number of faces shows that something never happens."""
     value = fraction(text)
     if value == 0:
         raise argparse.ArgumentTypeError("0 cannot be measured; give a small share, such as 0.01")

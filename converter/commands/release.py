@@ -18,7 +18,7 @@ MODEL_CARD = "MODEL_CARD.md"
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "release",
@@ -46,7 +46,7 @@ def add_to(commands: Any) -> None:
 
 
 def release(options: argparse.Namespace) -> int:
-    """Release the run of whichever of the two it is."""
+    """Release the run of a detector or classifier."""
     if options.split == "train":
         raise ConfigError("--split train: a model card must not quote what the model learnt; give a test split")
     model_card = options.models / MODEL_CARD

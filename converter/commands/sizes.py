@@ -18,7 +18,7 @@ MEASURED_SECONDS = 2.0
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "sizes",
@@ -60,8 +60,8 @@ def add_to(commands: Any) -> None:
 
 
 def sizes(options: argparse.Namespace) -> int:
-    """Judge and measure one run after the other, and print a table."""
-    # All of them first: a run that was not converted is reported at once.
+    """Evaluate and measure one run after the other, and print a table."""
+    # Resolve all runs first, so that one without a converted model is reported at once.
     models = [(run, converted_model_of(run)) for run in options.runs]
     found = [
         size_up(run, model, only=options.only, min_side_px=options.min_side, seconds=options.seconds)

@@ -1,1 +1,1 @@
-"""Face detectors: from a training run to int8 networks with their card."""
+"""Face detectors: converts a training run to int8 networks with their card."""

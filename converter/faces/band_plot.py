@@ -1,4 +1,4 @@
-"""Band plot: detection rate and correct classification by face size and pose."""
+"""Band plot: draws detection rate and correct classification by face size and pose."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PERCENT = 100
 
 
 def draw_bands(reports: Sequence[DetectorReport], path: Path) -> None:
-    """Draw the share found, and with a classifier the share found and read right, by size and by pose.
+    """Plot recall or, with a classifier, the share detected and correctly classified, by size and pose.
 
     Raises:
         ConfigError: matplotlib is not installed.

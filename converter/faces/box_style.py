@@ -1,7 +1,7 @@
 """Box style: measures a detector's systematic box offset from the annotations and compensates it.
 
-Detectors learn where a face ends from their annotations: at the chin or below it, at the brows or at the hair. What a
-detector loses by that alone is no fault of it.
+Annotations differ in where a face ends: at the chin or below it, at the brows or at the hair. A detector trained on
+other conventions should not lose by that alone.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 SURE_SCORE = 0.5
 SAME_FACE = 0.3
-"""A detection that overlaps a face by so much (IoU) is that face, in another style."""
+"""A detection with this overlap (IoU) is the same face, in another box style."""
 SMALLEST_PX = 16.0
-"""Of smaller faces a pixel is too large a share to tell a style."""
+"""Smaller faces are useless for measuring: one pixel is too large a fraction."""
 FEWEST_FACES = 30
 
 
 def moved(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> DetectorCandidate:
-    """A detector whose boxes lie as those of the scenes do, in the middle; never fit it to what judges it.
+    """A detector whose boxes are shifted to the median style of the scenes; never fit it to evaluation scenes.
 
     Raises:
-        ConfigError: it finds too few of their faces to tell.
+        ConfigError: it finds too few of their faces.
     """
     style = fitted_style(candidate, scenes)
 
@@ -52,7 +52,7 @@ def moved(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> DetectorCand
 
 
 def fitted_style(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> StyleRecipe:
-    """The median place and size of annotated boxes against a detector's boxes of the same faces.
+    """Median position and size of annotated boxes relative to the detector's boxes of the same faces.
 
     Raises:
         ConfigError: it finds fewer than FEWEST_FACES of them.
@@ -73,7 +73,7 @@ def fitted_style(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> Style
 
 
 def _differences(detections: NDArray[np.float32], faces: NDArray[np.float32]) -> list[tuple[float, float, float]]:
-    """How far down the centre of each detected face lies, and its sides: in sides of the detection."""
+    """Offset down and sides of the annotated box of each detected face, in sides of the detection."""
     table = overlaps(detections, faces)
     rows = []
     for detection, shares in zip(detections, table, strict=True):

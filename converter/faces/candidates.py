@@ -1,6 +1,6 @@
 """Detector candidates: opens any supported face detector for evaluation.
 
-All look through the device's own code; a run's float network is shown the inputs that its converted twin gets.
+All use the device's own code; the float network of a run gets the same inputs as its converted version.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ if TYPE_CHECKING:
     Detect: TypeAlias = Callable[[Image], list[Face]]
 
 LEAST_SCORE = 0.02
-"""Average precision ranks detections down to here; what is below says nothing."""
+"""Average precision ranks detections down to this score; lower ones are noise."""
 DEFAULT_MIN_SCORE, DEFAULT_SMALLEST_PX, DEFAULT_LONGER_SIDE_PX = 0.6, 24.0, 640
-"""Those of the agent's configuration."""
+"""Defaults of the agent's configuration."""
 DEFAULT_SIZES = ((512, 384), (384, 512))
-"""Inputs of a float network beside which no card is given."""
+"""Input sizes of a float network without a card."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
-    """How detectors look: as the agent's `faces` section says it."""
+    """Detector settings, as in the agent's section `faces`."""
 
     smallest_px: float = DEFAULT_SMALLEST_PX
     longer_side_px: int = DEFAULT_LONGER_SIDE_PX
     min_score: float | None = None
-    """From which score on a detection is a face; None: what a card says, else DEFAULT_MIN_SCORE."""
+    """Minimum score of a face; None: that of the card, else DEFAULT_MIN_SCORE."""
     runtime: RuntimeChoice = "auto"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectorCandidate:
-    """A detector to be judged. `detect` goes down to LEAST_SCORE; detections from `min_score` on are faces.
+    """A detector to evaluate. `detect` returns detections down to LEAST_SCORE; those from `min_score` on are faces.
 
-    With a classifier behind it, as on a device, what that rejects is no face.
+    If `classifier` is set, detections that it rejects are not faces, as on a device.
     """
 
     name: str
@@ -61,11 +61,11 @@ class DetectorCandidate:
 
 
 def open_detector_candidates(models: Sequence[str], settings: DetectorSettings) -> list[DetectorCandidate]:
-    """Open detectors in the order given: cards, runs, YuNet (.onnx), the res10 network (.pb) or `haar`.
+    """Open detectors in the given order: cards, runs, YuNet (.onnx), the res10 network (.pb) or `haar`.
 
     Raises:
-        ModelError: a detector is missing, damaged, or none.
-        ConfigError: nothing says what kind of detector this is.
+        ModelError: a file is missing, damaged, or not a detector.
+        ConfigError: the kind of a detector cannot be determined.
     """
     cards = [read_detector_card(Path(model))[0] for model in models if model.endswith(CARD_SUFFIX)]
     return [_opened(model, settings, cards) for model in models]
@@ -97,7 +97,7 @@ def _detect_of_others(model: str, settings: DetectorSettings) -> Detect:
         case ".onnx":
             from edge_agent.vision.detector.yunet import YuNetDetector
 
-            # Detections below the smallest face are left to the judge, as those of the project's own detector are.
+            # The evaluation filters small faces, as it does for the project's own detector.
             return YuNetDetector(Path(model), min_score=LEAST_SCORE, smallest_px=1, longer_side_px=side).detect
         case ".pb":
             from edge_agent.vision.detector.ssd import SsdDetector
@@ -111,10 +111,10 @@ def _detect_of_others(model: str, settings: DetectorSettings) -> Detect:
 
 
 def float_detect(run: Path, card: DetectorCard | None, *, smallest_px: float) -> Detect:
-    """What the float network of a run finds in the inputs that a card's networks would get.
+    """Detection with a run's float network, on the inputs that a card's networks would get.
 
     Raises:
-        ModelError: the network is missing or none.
+        ModelError: the network is missing or invalid.
     """
     with quiet_tensorflow():
         network = open_network(run / "model.keras" if run.is_dir() else run)

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from training.faces.judge import SceneDetections
 
 SCORES = tuple(round(float(score), 2) for score in np.arange(0.1, 0.951, 0.01))
-"""What may be chosen; below, a detection is noise."""
+"""Candidate values; detections below are noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenScore:
-    """The score, and what it does on the pictures that chose it."""
+    """The chosen score with its results on the pictures it was chosen on."""
 
     min_score: float
     recall: float
     precision: float
     false_detections_in_empty: float
-    """SceneDetections per picture without people."""
+    """Detections per picture without people."""
 
 
 def choose_min_score(
@@ -37,10 +37,10 @@ def choose_min_score(
     max_false_detections: float,
     lowest: bool = False,
 ) -> ChosenScore:
-    """The score with the best harmonic mean of recall and precision among those with few enough false detections.
+    """The score with the highest F1 (recall and precision) among those with few enough false detections.
 
-    `in_empty` holds the scores of the detections in each picture without people. Where no score does, the highest.
-    With `lowest` it is the lowest of them: where a classifier rejects most of what is no face, recall counts.
+    `in_empty` holds the scores of the detections in each picture without people. If no score qualifies, the highest is
+    taken. `lowest` takes the lowest that qualifies: if a classifier rejects most false detections, recall matters.
     """
     rows = [_at(score, found, in_empty) for score in SCORES]
     allowed = [row for row in rows if row.false_detections_in_empty <= max_false_detections] or rows[-1:]

@@ -1,7 +1,7 @@
-"""Detector conversion: int8 networks and their card from a trained face detector.
+"""Detector conversion: converts a trained face detector to int8 networks and their card.
 
-One network for each size of input, for the shapes inside are fixed. Logits and boxes leave it in tensors of their
-own, a pair for each stride: joined, they would have to share one scale.
+There is one network per input size, as inner shapes are fixed. Logits and boxes have separate output tensors, a pair
+per stride, since a joint tensor would force one scale on them.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from edge_agent.domain import Image
 
 LOWEST_LOGIT, HIGHEST_LOGIT = -8.0, 7.0
-"""Probabilities of 0.0003 and 0.999: what is beyond changes no detection."""
+"""Probabilities of 0.0003 and 0.999: clipping beyond them changes no detection."""
 FEWEST_PICTURES, MOST_PICTURES = 20, 150
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class InputSize:
-    """Width and height of an input in pixels."""
+    """Width and height of a network input in pixels."""
 
     width: int
     height: int
@@ -45,7 +45,7 @@ class InputSize:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedDetector:
-    """The network of a run and what the run says of it."""
+    """The network of a run with its metadata."""
 
     folder: Path
     name: str
@@ -57,10 +57,10 @@ class TrainedDetector:
 
 
 def open_trained_detector(model: Path) -> TrainedDetector:
-    """Load a run of `edge-train faces` by its folder or by the model in it.
+    """Load a run of `edge-train faces` by its folder or its model file.
 
     Raises:
-        ModelError: the model or the run.json beside it is missing or damaged, or is no face detector's.
+        ModelError: the model or its run.json is missing, damaged, or not that of a face detector.
     """
     beside = _said_by(model)
     try:
@@ -74,10 +74,10 @@ def open_trained_detector(model: Path) -> TrainedDetector:
 
 
 def calibration_pictures(place: Path) -> list[Image]:
-    """Whole pictures: of a folder, or of the `train` split of COCO annotations, evenly over either.
+    """Whole pictures from a folder, or from the `train` split of COCO annotations, evenly spread.
 
     Raises:
-        ConfigError: fewer than FEWEST_PICTURES can be read.
+        ConfigError: fewer than FEWEST_PICTURES are readable.
     """
     faces = faces_of_scenes(place, split="train", labelled=False) if place.is_file() else faces_in(place)
     paths = list(dict.fromkeys(face.path for face in faces))
@@ -94,7 +94,7 @@ def calibration_pictures(place: Path) -> list[Image]:
 
 
 def to_detector_tflite(detector: TrainedDetector, size: InputSize, pictures: Sequence[Image]) -> bytes:
-    """Convert to int8 for one size of input, which takes BGR bytes as they are.
+    """Convert to int8 for one input size; the input takes BGR bytes directly.
 
     Raises:
         ModelError: TensorFlow cannot convert it.
@@ -111,7 +111,7 @@ def to_detector_tflite(detector: TrainedDetector, size: InputSize, pictures: Seq
         import keras
         import tensorflow as tf
 
-        # By way of a SavedModel: concrete functions of a Keras 3 model give a file that no runtime can read.
+        # Through a SavedModel: concrete functions of a Keras 3 model give a file that no runtime can read.
         network = equalised(detector.network, (pixels[np.newaxis].astype(np.float32) for pixels in shown()))
         archive = keras.export.ExportArchive()
         archive.track(network)
@@ -126,10 +126,10 @@ def to_detector_tflite(detector: TrainedDetector, size: InputSize, pictures: Seq
 
 
 def _bounded(outputs: dict[str, Any]) -> dict[str, Any]:
-    """Keep logits to the range that matters.
+    """Clip logits to the relevant range.
 
-    A network is sure of the sky to 80 logits and more; int8 would spend its 256 steps on that. ReLU6 is the bound that
-    becomes part of the convolution before it, so that no tensor has the whole range.
+    A network may give the sky 80 logits and more, on which int8 would waste its 256 steps. ReLU6 is the bound that is
+    fused into the preceding convolution, so that no tensor has the full range.
     """
     import tensorflow as tf
 

@@ -1,9 +1,9 @@
 """Cross-layer equalisation: matches channel ranges between convolutions to int8.
 
-A tensor has one scale for all its channels: where one is a hundred times as large as another, little is left of the
-smaller. Between a 1x1 convolution without activation and the depthwise one that alone reads it, each channel may be
-scaled freely, as the depthwise kernel undoes it; weights have a scale for each channel anyway (M. Nagel et al.,
-"Data-Free Quantization Through Weight Equalization and Bias Correction", 2019, there by weights alone).
+A tensor has one scale for all channels: if one channel is a hundred times larger than another, the smaller one loses
+its precision. Between a 1x1 convolution without activation and a depthwise convolution that is its only consumer,
+channels can be scaled freely: the depthwise kernel undoes it, and weights have per-channel scales anyway (M. Nagel et
+al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019, there from weights alone).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEAST_RANGE_SHARE = 1e-3
-"""A channel that hardly ever says anything is not blown up to noise."""
+"""Lower bound for inactive channels, whose noise would be amplified otherwise."""
 
 
 def equalised(network: Any, pictures: Iterable[NDArray[np.float32]]) -> Any:
-    """A network with the same answers whose channels have equal ranges where that is free.
+    """An equivalent network whose channels have equal ranges where scaling is free.
 
-    `pictures` are inputs, (1, rows, columns, 3), of which the ranges are taken. The network given stays as it is.
+    `pictures` are inputs, (1, rows, columns, 3), to measure the ranges on. The given network is not changed.
     """
     import keras
 
@@ -50,7 +50,7 @@ def equalised(network: Any, pictures: Iterable[NDArray[np.float32]]) -> Any:
 
 
 def _free_pairs(network: Any) -> list[tuple[Any, Any]]:
-    """The 1x1 convolutions without activation, each with the depthwise one that alone reads it."""
+    """The 1x1 convolutions without activation whose only consumer is a depthwise one, with that one."""
     import keras
 
     pairs = []

@@ -1,7 +1,7 @@
-"""Detector evaluation: average precision, recall and false detections.
+"""Detector evaluation: measures average precision, recall and false detections.
 
-Judged by the same code as a training run, on what the device's own detector gives; with a classifier behind it, as the
-device decides: what that rejects is no face, and a face counts as read right where its label is the annotated one.
+Uses the matching code of training runs, on the output of the device's own detector. With a classifier, decisions are
+those of the device: detections that it rejects are not faces, and a face is correct if its label is the annotated one.
 """
 
 from __future__ import annotations
@@ -34,39 +34,39 @@ if TYPE_CHECKING:
 
 OVERLAP, SMALLEST_PX = 0.5, 16.0
 SMALLEST_POSED_PX = 48.0
-"""The pose of a smaller face is hard to tell, for annotators too."""
+"""The pose of smaller faces is hard to determine, for annotators too."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorReport:
-    """What a detector did on annotated scenes and on pictures without people."""
+    """Results of a detector on annotated scenes and on pictures without people."""
 
     name: str
     pictures: int
     faces: int
-    """Of SMALLEST_PX and more."""
+    """Faces of at least SMALLEST_PX."""
     ap: dict[str, float]
-    """By overlap asked for, in per cent, and by the smallest face that counts, as `ap_50_16px`."""
+    """By minimum overlap in per cent and smallest face that counts, as `ap_50_16px`."""
     min_score: float
-    """From which score on a detection is a face."""
+    """Minimum score of a face."""
     recall: float
-    """Share of the faces that are found at that score."""
+    """Share of the faces detected at that score."""
     false_detections: float
-    """Detections that are no annotated face, per picture, at that score; background faces without annotation count."""
+    """Detections per picture that match no annotated face, at that score; unannotated background faces count too."""
     empty_pictures: int
     false_detections_in_empty: float
-    """Detections per picture without people, at that score; 0 where there are none."""
+    """Detections per picture without people, at that score; 0 if there are no such pictures."""
     median_ms: float
-    """Of a picture, from its pixels to its faces."""
+    """Latency per picture, from pixels to faces."""
     bands: dict[str, dict[str, Band]]
     """By `size_px`, `domain`, `pose` and `label`."""
     read_right: float | None = None
-    """Share of the faces that are found and read right; None without a classifier."""
+    """Share of the faces detected and correctly classified; None without a classifier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Faces of one kind: how many there are, and the share of them that is found; with a classifier, and read right."""
+    """Faces of one group: their number and recall and, with a classifier, the share also correctly classified."""
 
     faces: int
     recall: float
@@ -75,18 +75,18 @@ class Band:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """What a detector gave for one scene, and which of it the device would hold for faces."""
+    """Detections in one scene, and those that the device would accept as faces."""
 
     scene: AnnotatedScene
     all: SceneDetections
     kept: SceneDetections
     labels: tuple[Label, ...] | None
-    """Of those kept; None without a classifier."""
+    """Of the kept detections; None without a classifier."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnnotatedScene(Scene):
-    """A scene with what annotations say of it and of each of its faces."""
+    """A scene with the annotated attributes of the picture and its faces."""
 
     domain: str | None = None
     poses: tuple[str | None, ...] = ()
@@ -97,7 +97,7 @@ def scenes_of(annotations: Path, *, split: str | None, source: str | None) -> li
     """The annotated pictures of COCO scenes.
 
     Raises:
-        ConfigError: the file is missing or not COCO, or no face is left.
+        ConfigError: the file is missing or not COCO, or no face matches.
     """
     all_faces = faces_of_scenes(annotations, split=split, source=source, labelled=False, with_ignored=True)
     scenes = []
@@ -129,7 +129,7 @@ def evaluate_detectors(
     scenes: Sequence[AnnotatedScene],
     empty: Sequence[Path],
 ) -> list[DetectorReport]:
-    """Judge detectors on the same pictures, one after the other on each: what disturbs the clock disturbs all alike.
+    """Evaluate detectors on the same pictures, alternating, so that disturbances affect the timing of all alike.
 
     Raises:
         PictureError: a picture cannot be read.
@@ -159,7 +159,7 @@ def evaluate_detectors(
 def _kept(
     candidate: DetectorCandidate, faces: Sequence[Face], image: Image
 ) -> tuple[list[Face], tuple[Label, ...] | None]:
-    """What the device would hold for faces, with their labels."""
+    """The detections that the device would accept as faces, with their labels."""
     sure = [face for face in faces if face.score >= candidate.min_score]
     if candidate.classifier is None:
         return sure, None
@@ -244,7 +244,7 @@ def _bands(faces: Sequence[_JudgedFace]) -> dict[str, dict[str, Band]]:
 
 
 def detections_in(scene: Scene, faces: Sequence[Face]) -> SceneDetections:
-    """What was found in a scene, as the judge reads it."""
+    """Detections in the form that the matching code takes."""
     boxes = [(face.box.x1, face.box.y1, face.box.x2, face.box.y2) for face in faces]
     scores = [face.score for face in faces]
     return SceneDetections(scene, np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def detector_card_of(model: Path) -> Path | None:
-    """The card of a face detector that this is, or that names this network; None where it is another model."""
+    """The card of a face detector: the file itself, or the card that names this network; None for other models."""
     if model.suffix == CARD_SUFFIX:
         return model
     if model.suffix != TFLITE_SUFFIX or card_path(model).is_file():

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 GUARDED = "ap_50_16px"
 LARGEST_LOSS = 0.005
-"""Average precision may fall by half a point: what quantization costs a healthy detector is below that."""
+"""Average precision may drop by half a point; quantization costs a healthy detector less."""
 LARGEST_BYTES = 400_000
-"""Of one network: a device holds one for each size of input."""
+"""Limit of one network; a device stores one per input size."""
 
 
 def hold_detector_against(converted: DetectorReport, original: DetectorReport, sizes_bytes: Sequence[int]) -> list[str]:
-    """What keeps a detector from passing; empty where it passes."""
+    """The objections to releasing a detector; empty if it passes."""
     objections = []
     loss = original.ap[GUARDED] - converted.ap[GUARDED]
     if loss > LARGEST_LOSS:

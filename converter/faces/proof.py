@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edge_agent.vision.tflite import RuntimeName
 
 GOLDEN_SCORE = 0.5
-"""A golden face is found better than this in every size, or it proves nothing."""
+"""Golden faces must exceed this score in every size, or they would prove nothing."""
 _FACE_SHARES = (0.3, 0.4, 0.5, 0.6)
 _GOLDEN_WIDTH_PX, _GOLDEN_HEIGHT_PX = 160, 120
 _GROUND = (150, 140, 120)
@@ -37,10 +37,10 @@ _DISTRIBUTIONS = ("maskwatch", "tensorflow", "keras", "ai-edge-litert", "tflite-
 def make_detector_card(
     detector: TrainedDetector, contents: Mapping[InputSize, bytes], *, name: str, smallest_px: float
 ) -> DetectorCard:
-    """Describe converted networks, with a golden picture in which every runtime finds a face with each of them.
+    """Describe converted networks, with a golden picture in which each network finds a face in every runtime.
 
     Raises:
-        ModelError: no runtime can run one, or one of them finds none of the drawn faces.
+        ModelError: no runtime can run a network, or a network finds none of the drawn faces.
     """
     card = DetectorCard(
         name=name,
@@ -62,10 +62,10 @@ def make_detector_card(
 
 
 def prove_detector(card: DetectorCard, contents: Sequence[bytes]) -> None:
-    """Let every network find the golden face in every runtime that works here.
+    """Check that every network finds the golden face in every runtime available here.
 
     Raises:
-        ModelError: a network does not, or none works.
+        ModelError: a network fails, or no runtime works.
     """
     with quiet_tensorflow():
         for runtime in _working_runtimes(contents[0], name=card.name):
@@ -75,7 +75,7 @@ def prove_detector(card: DetectorCard, contents: Sequence[bytes]) -> None:
 
 
 def renamed(card: DetectorCard, name: str) -> DetectorCard:
-    """The card under another name, and its networks after it."""
+    """The card and its networks under another name."""
     files = tuple(
         file.model_copy(update={"file": _file_name(name, InputSize(file.input.width, file.input.height))})
         for file in card.files
@@ -84,7 +84,7 @@ def renamed(card: DetectorCard, name: str) -> DetectorCard:
 
 
 def detector_files(card: DetectorCard, contents: Sequence[bytes], *, folder: Path) -> dict[Path, bytes]:
-    """The files of a detector, ready to be written together; the card comes first."""
+    """The files of a detector for writing them together; the card comes first."""
     networks = {folder / file.file: content for file, content in zip(card.files, contents, strict=True)}
     return {folder / f"{card.name}.json": card.to_json().encode(), **networks}
 
@@ -108,13 +108,13 @@ def _file(content: bytes, size: InputSize, *, name: str) -> DetectorFile:
         input=InputCard(
             width=size.width, height=size.height, colour_order="bgr", dtype="uint8", scale=1.0, zero_point=0.0
         ),
-        # A placeholder until the network has spoken.
+        # A placeholder until the network has been run.
         golden=(GoldenFace(box=(0, 0, 1, 1), score=0.0),),
     )
 
 
 def _golden_pictures() -> Iterator[Image]:
-    """Drawn faces on a plain ground, of several sizes; one is enough, but not every detector takes each for a face."""
+    """Drawn faces of several sizes on a plain background; one is enough, but no detector accepts all of them."""
     for share in _FACE_SHARES:
         side = round(share * _GOLDEN_HEIGHT_PX * 1.4)
         for face in drawn_faces():
@@ -129,7 +129,7 @@ def _golden_pictures() -> Iterator[Image]:
 def _with_golden(
     card: DetectorCard, contents: Sequence[bytes], picture: Image, runtimes: Sequence[RuntimeName]
 ) -> DetectorCard | None:
-    """The card with what each network finds in this picture, if every runtime finds the same."""
+    """The card with the faces that each network finds in this picture, if all runtimes agree."""
     files = []
     for file, content in zip(card.files, contents, strict=True):
         alone = card.model_copy(update={"files": (file,)})
@@ -149,7 +149,7 @@ def _with_golden(
 
 
 def _surest(card: DetectorCard, content: bytes, runtime: RuntimeName, picture: Image) -> Face | None:
-    """The surest face that the one network of a card finds in a picture."""
+    """The most confident face that a single-network card finds in a picture."""
     opener = partial(open_interpreter, content, name=card.name, runtime=runtime)
     detector = TfliteDetector(card, [opener], name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)
     return next(iter(detector.detect(picture)), None)

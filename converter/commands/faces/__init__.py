@@ -1,1 +1,1 @@
-"""What the commands do with face detectors."""
+"""Commands for face detectors."""

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from edge_agent.vision.classifier import MaskClassifier
 
 MAX_FALSE_DETECTIONS = 0.01
-"""One in a hundred pictures without people: what the project aims at."""
+"""One per hundred pictures without people: the target of the project."""
 
 
 def add_detector_options(parser: argparse.ArgumentParser) -> None:
-    """Add what only detectors are asked."""
+    """Add the options for detectors."""
     group = parser.add_argument_group("of a face detector's card (.json)")
     group.add_argument(
         "--empty", type=Path, metavar="DIR", help="pictures without people, other than those used for evaluation"
@@ -52,7 +52,7 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
 
 
 def calibrate_detector(options: argparse.Namespace) -> int:
-    """Choose the score on scenes and on pictures without people, and write it into the card."""
+    """Choose the score on scenes and on pictures without people, and update the card."""
     if options.scenes is None or options.empty is None:
         raise ConfigError(
             "a face detector needs --scenes and --empty: what it has to find, and what it must not take for one"
@@ -85,6 +85,6 @@ def calibrate_detector(options: argparse.Namespace) -> int:
 
 
 def _scores_of_faces(candidate: DetectorCandidate, image: Image, classifier: MaskClassifier | None) -> list[float]:
-    """The scores of what is taken for a face, by the detector and by the classifier behind it."""
+    """The scores of detections that the classifier, if given, accepts as faces."""
     found = candidate.detect(image)
     return [face.score for face in found if classifier is None or classifier.classify(image, face.box).is_face]

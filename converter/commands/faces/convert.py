@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 SIDES, LARGEST_STRIDE, LARGEST_PX = 2, 32, 2048
 DEFAULT_SIZES = "448x352,352x448,640x384,384x640"
-"""For cameras of 640x480 and of 1280x720, lying and standing: the agent takes the smallest that shows enough."""
+"""For cameras of 640x480 and 1280x720, landscape and portrait: the agent takes the smallest that is large enough."""
 DEFAULT_SMALLEST_PX = 16.0
-"""Faces of this size were found reliably by the detectors tried, whatever the size of the input."""
+"""All detectors tried find faces of this size reliably, whatever the input size."""
 RUN_SCENES = "scenes.json"
-"""Beside the model of a run: the pictures that it learnt from and that judged it, as COCO."""
+"""Beside a run's model: its pictures for training and validation, as COCO annotations."""
 
 
 def add_detector_options(parser: argparse.ArgumentParser) -> None:
-    """Add what only detectors are asked."""
+    """Add the options for detectors."""
     group = parser.add_argument_group("of a run of 'edge-train faces'")
     group.add_argument(
         "--sizes",
@@ -47,7 +47,7 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
 
 
 def convert_detector(options: argparse.Namespace) -> int:
-    """Convert every size, prove them in every runtime, and only then write them together."""
+    """Convert every size, prove them in every runtime, then write them together."""
     detector = open_trained_detector(options.model)
     of_run = detector.folder / RUN_SCENES
     place: Path | None = options.calibration or (of_run if of_run.is_file() else None)

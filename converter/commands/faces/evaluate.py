@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def add_detector_options(parser: argparse.ArgumentParser) -> None:
-    """Add what only detectors are asked."""
+    """Add the options for detectors."""
     group = parser.add_argument_group("of face detectors (average precision by overlap and size, times)")
     group.add_argument(
         "--empty", type=Path, metavar="DIR", help="pictures without people, to count false detections in"
@@ -79,7 +79,7 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate_detectors_of(options: argparse.Namespace) -> int:
-    """Judge each detector on the same pictures, with one thread."""
+    """Evaluate each detector on the same pictures, with one thread."""
     if options.scenes is None:
         raise ConfigError(f"{options.models[0]}: a face detector needs --scenes, where every face has its box")
     settings = DetectorSettings(options.smallest, options.longer_side, options.min_score, options.runtime)
@@ -90,7 +90,7 @@ def evaluate_detectors_of(options: argparse.Namespace) -> int:
     if options.moved:
         learnt = scenes_of(options.scenes, split="train", source=options.source)
         candidates = [one for candidate in candidates for one in _with_moved(candidate, learnt)]
-    # OpenCV takes every core otherwise, and TFLite one.
+    # OpenCV uses all cores by default, TFLite one.
     cv2.setNumThreads(1)
     reports = evaluate_detectors(candidates, scenes, empty)
     if options.plot:
@@ -112,7 +112,7 @@ def _with_classifiers(candidates: list[DetectorCandidate], models: Sequence[Path
 
 
 def _with_moved(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> list[DetectorCandidate]:
-    """The project's own detectors learnt their boxes from such scenes; moving them would only add noise."""
+    """Add shifted variants, except of the project's own detectors: trained on such boxes, they only gain noise."""
     is_own = candidate.name.endswith((CARD_SUFFIX, ".keras")) or Path(candidate.name).is_dir()
     return [candidate] if is_own else [candidate, moved(candidate, scenes)]
 
@@ -144,6 +144,6 @@ def _share(band: Band) -> str:
 
 
 def _band(name: str) -> str:
-    """`ap_50_16px` as a person reads it: overlap in per cent and smallest face."""
+    """`ap_50_16px` as a column heading: overlap in per cent and smallest face."""
     _, overlap, smallest = name.split("_")
     return f".{overlap} {smallest}+"

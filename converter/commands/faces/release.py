@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 DEFAULT_NAME = "faces"
 KINDS_OF_JSON = ("run.json", "report.json", "taught.json", "scenes.json")
-"""What a run holds beside a card."""
+"""Other JSON files in a run's folder that are not cards."""
 
 
 def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
-    """Judge against the float network, and write only what passes."""
+    """Compare with the float network, and write only if the gate passes."""
     if options.scenes is None:
         raise ConfigError("nothing to judge on; give --scenes, with pictures that the detector never learnt from")
     card_file = _converted_card(options.run)
@@ -74,7 +74,7 @@ def _converted_card(run: Path) -> Path:
 
 
 def _networks(card_file: Path) -> set[Path]:
-    """The networks of the detector that is replaced: in other sizes they would stay behind."""
+    """The networks of the detector that is replaced; they would remain if their sizes differ."""
     if not card_file.is_file():
         return set()
     card: DetectorCard = read_detector_card(card_file)[0]
@@ -82,5 +82,5 @@ def _networks(card_file: Path) -> set[Path]:
 
 
 def _in_short(report: dict[str, Any]) -> dict[str, Any]:
-    """What a card keeps of a report: nothing of this machine."""
+    """The part of a report that is stored in a card: nothing specific to this machine."""
     return {name: report[name] for name in ("pictures", "faces", "ap", "recall", "false_detections")}

@@ -1,1 +1,1 @@
-"""What the commands do with mask classifiers."""
+"""Commands for mask classifiers."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def calibrate_classifier(options: argparse.Namespace) -> int:
-    """Fit the card, prove it in every runtime that can run the model, and only then write it."""
+    """Fit the card, prove it in every runtime that can run the model, then write it."""
     card, content = read_classifier_card(options.model), model_bytes(options.model)
     fitted = fitted_aloud(card, content, faces_of(options), false_alarm_fraction=options.false_alarms)
     prove(content, fitted, in_every_runtime=False)

@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 
 RUN_FACES = "faces.json"
-"""Beside the model of a training run: what it learnt from and what judged it, as COCO."""
+"""Beside a run's model: its faces for training and validation, as COCO annotations."""
 BEST: Literal["best"] = "best"
 MORE_PICTURES = 2
-"""So many times as many pictures are tried where int8 loses too much."""
+"""Factor by which to increase the number of calibration pictures if int8 loses too much."""
 
 
 def convert_classifier(options: argparse.Namespace) -> int:
-    """Convert, prove in every runtime, and only then write."""
+    """Convert, prove in every runtime, then write."""
     place, validation = _places(options)
-    # Before the model, which takes a while to load: a mistyped folder is reported before.
+    # Before the slow loading of the model, so that a mistyped folder is reported at once.
     with working("choosing pictures"):
         chosen = choose_calibration_faces(place, most=options.pictures, apart_from=validation)
     say(f"loading {options.model}")
@@ -80,7 +80,7 @@ def convert_classifier(options: argparse.Namespace) -> int:
 def _choose(
     options: argparse.Namespace, network: Network, place: Path, chosen: Sequence[LabelledFace]
 ) -> tuple[Choices, CalibrationSet]:
-    """Settle the choices on the chosen faces; gives those faces as they will be scaled, and lets go of the others."""
+    """Determine the choices; returns the faces with the chosen resampling, so that the others can be freed."""
     unreadable: list[str] = []
     pictures, labels = read_pixels(chosen, network, unreadable=unreadable)
     check_number(len(labels), place)
@@ -97,7 +97,7 @@ def _make_all(
     calibration: CalibrationSet,
     more: Callable[[], CalibrationSet],
 ) -> list[Made]:
-    """Every format that is wanted, or the best; what loses too much is compared with the alternatives."""
+    """Convert to every requested format, or the best; one that loses too much is compared with the alternatives."""
     source = answers_of(model.scores, calibration.pixels, model.labels, what="reading with the float model")
     wants_best = BEST in options.formats
 
@@ -124,7 +124,7 @@ def _make_all(
 
 
 def _places(options: argparse.Namespace) -> tuple[Path, Sequence[LabelledFace]]:
-    """Where calibration pictures are, and the faces for validation."""
+    """The place of the calibration pictures, and the faces for validation."""
     of_run = options.model / RUN_FACES
     given = of_run if of_run.is_file() else None
     calibration_place, validation_place = options.calibration or given, options.validation or given
@@ -141,7 +141,7 @@ def _targets(options: argparse.Namespace, name: str) -> list[Path]:
 
 
 def _target(options: argparse.Namespace, name: str, form: str) -> Path:
-    """What the agent loads by default is int8, or the best; other formats have theirs in their name."""
+    """The path of a format: int8 or the best is the agent's default; others include the format in the name."""
     plain = form == "int8" or BEST in options.formats
     folder: Path = options.output
     return folder / (f"{name}.tflite" if plain else f"{name}.{form}.tflite")
@@ -161,7 +161,7 @@ def _files(
 
 
 def _open_all(models: Sequence[Path]) -> None:
-    """Load what was written as a device does."""
+    """Load the written models as a device does."""
     with quiet_tensorflow():
         for path in models:
             open_classifier(path)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_classifiers(options: argparse.Namespace) -> int:
-    """Judge, print, and end with 3 where the gate stays closed."""
+    """Evaluate and print; returns 3 if the gate fails."""
     faces = faces_of(options)
     against = [options.against] if options.against else []
     candidates = open_candidates([*options.models, *against], stated_by(options), faces=faces, runtime=options.runtime)

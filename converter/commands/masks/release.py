@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
-    """Judge against the float model, and write only what passes on all faces given."""
+    """Compare with the float model, and write only if the gate passes on all given faces."""
     converted = converted_model_of(options.run)
     tests = _tests(options)
     candidates = open_candidates([converted, options.run], faces=tests[0][1])
@@ -59,7 +59,7 @@ def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
 
 
 def _tests(options: argparse.Namespace) -> list[tuple[str, list[LabelledFace]]]:
-    """What to judge on, with a title that names no folder of this machine."""
+    """The faces to evaluate on, with a title that has no local paths."""
     tests = []
     if options.scenes:
         faces = faces_of_scenes(options.scenes, split=options.split, source=options.source, min_side_px=MIN_SIDE_PX)
@@ -81,6 +81,6 @@ def _judged_card(card: ClassifierCard, name: str, evaluations: list[tuple[str, E
 
 
 def _in_short(evaluation: Evaluation) -> dict[str, Any]:
-    """What a card keeps of an evaluation; intervals, size bands and confusion stand in MODEL_CARD.md."""
+    """The part of an evaluation that is stored in a card; intervals, bands and confusion are in MODEL_CARD.md."""
     (agreement,) = evaluation.agreements
     return evaluation.judged[0].metrics.in_short() | {"agreement_with_float": agreement.as_json()["agreement"]}
