@@ -1,9 +1,9 @@
-"""The example recording: what does a camera over a street door see?
+"""Example recording: renders the video of a camera over a street door.
 
     python -m examples.make_recording
 
-writes examples/street_door.mp4 and, beside it, street_door.events.json with what is to be seen in it. Needs ffmpeg and
-maskwatch[dev,train] for the portraits. The same versions give the same pixels.
+writes examples/street_door.mp4 and, beside it, street_door.events.json with the people that appear in it. Needs ffmpeg
+and, for the portraits, maskwatch[dev,train]. The same versions give the same pixels.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ WIDTH_PX, HEIGHT_PX = 640, 360
 FRAMES_PER_SECOND = 15
 DURATION_SECONDS = 9.2
 LEDGE_TOP_PX = 318
-"""The upper edge of the ledge in the foreground, behind which everybody's feet are."""
+"""Upper edge of the ledge in the foreground, which hides all feet."""
 
 STEPS_PER_SECOND, RISE_PX, SWAY_DEGREES = 1.8, 4.0, 1.2
-"""An easy walk: who takes a step rises and leans a little."""
+"""An easy walk: with each step the person rises and leans a little."""
 
 NOISE_LEVELS = 1.5
 """Standard deviation of the sensor's noise."""
@@ -56,14 +56,14 @@ class Walk:
     to_seconds: float
     face_y_px: float
     scale: tuple[float, float]
-    """Size of the portrait at the start and at the end: who comes nearer gets larger."""
+    """Size of the portrait at the start and at the end; people grow as they approach."""
 
     def is_on_the_way(self, second: float) -> bool:
-        """Whether any part of the person may be in the picture."""
+        """Whether any part of the person may be visible."""
         return self.from_seconds <= second <= self.to_seconds
 
     def pose(self, second: float) -> NDArray[np.float64]:
-        """Portrait to picture, as a (2, 3) affine matrix: position, size, and the rise and sway of a step."""
+        """The (2, 3) affine matrix from portrait to picture: position, size, and the rise and sway of steps."""
         share = (second - self.from_seconds) / (self.to_seconds - self.from_seconds)
         scale = self.scale[0] + share * (self.scale[1] - self.scale[0])
         phase = math.pi * STEPS_PER_SECOND * (second - self.from_seconds)
@@ -75,14 +75,14 @@ class Walk:
         return np.asarray(matrix, np.float64)
 
     def face_box(self, second: float) -> tuple[float, float, float, float]:
-        """Where the face is, as x1, y1, x2, y2 in pixels of the picture."""
+        """The face as x1, y1, x2, y2 in pixels of the picture."""
         x1, y1, x2, y2 = self.portrait.face
         corners = np.array([(x1, y1, 1), (x2, y2, 1)]) @ self.pose(second).T
         left, top, right, bottom = corners.reshape(-1).tolist()
         return left, top, right, bottom
 
     def _face_x_px(self, share: float) -> float:
-        # From wholly outside on the left to wholly outside on the right.
+        # From entirely outside on the left to entirely outside on the right.
         reach_left = (self.portrait.face[0] + self.portrait.face[2]) / 2 * self.scale[1]
         reach_right = 140.0
         return -reach_right + share * (WIDTH_PX + reach_left + reach_right)
@@ -90,7 +90,7 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A whole face in the picture, and how it wears its mask."""
+    """Interval in which a face is entirely visible, with its label."""
 
     person: str
     label: Literal["with_mask", "without_mask"]
@@ -98,8 +98,8 @@ class Event:
     to_seconds: float
 
 
-# Everybody comes in on the left, long after the one before has left there, and two who walk together keep their
-# distance: no two faces ever touch.
+# All people enter on the left, long after the previous one has left that side, and pairs keep their distance: no two
+# faces ever touch.
 WALKS = (
     Walk(HOPPER, masked=True, from_seconds=0.1, to_seconds=2.7, face_y_px=156, scale=(0.46, 0.5)),
     Walk(COLLINS, masked=False, from_seconds=2.1, to_seconds=4.9, face_y_px=140, scale=(0.88, 0.98)),
@@ -109,7 +109,7 @@ WALKS = (
 
 
 def events() -> list[Event]:
-    """What is to be seen, by the geometry of the walks."""
+    """The visible faces, computed from the geometry of the walks."""
     found = []
     for walk in WALKS:
         seconds = [second for second in moments() if walk.is_on_the_way(second) and _is_inside(walk.face_box(second))]
@@ -119,7 +119,7 @@ def events() -> list[Event]:
 
 
 def moments() -> list[float]:
-    """Seconds at which a frame is taken."""
+    """The time of each frame in seconds."""
     return [index / FRAMES_PER_SECOND for index in range(round(DURATION_SECONDS * FRAMES_PER_SECOND))]
 
 
@@ -141,23 +141,23 @@ def street() -> Image:
     """The empty scene: a brick wall with a door, (360, 640, 3) BGR."""
     bricks = cv2.rotate(_texture("data/brick.png"), cv2.ROTATE_90_CLOCKWISE)
     bricks = cv2.resize(bricks, (WIDTH_PX, WIDTH_PX), interpolation=cv2.INTER_CUBIC)[140 : 140 + HEIGHT_PX]
-    # The texture is grey: dark is brick, light is mortar.
+    # The texture is grey: dark pixels are brick, light ones mortar.
     mortar = np.clip((bricks.astype(np.float32) - 70) / 110, 0, 1)[..., np.newaxis]
     wall = (1 - mortar) * (62, 78, 128) + mortar * (168, 180, 190)
     wall *= 0.75 + 0.5 * (bricks.astype(np.float32) / 255)[..., np.newaxis]
     picture = wall.astype(np.uint8)
     _draw_door(picture)
-    # Evening light falls from the upper left.
+    # Evening light from the upper left.
     columns, rows = np.meshgrid(np.linspace(0, 1, WIDTH_PX), np.linspace(0, 1, HEIGHT_PX))
     light = 1.12 - 0.22 * columns - 0.2 * rows
-    # The wall is a little out of focus, as the people in front of it are not.
+    # The wall is slightly out of focus, unlike the people in front of it.
     blurred = cv2.GaussianBlur(picture, (0, 0), 0.9)
     return np.asarray(np.clip(blurred * light[..., np.newaxis], 0, 255), np.uint8)
 
 
 @functools.cache
 def ledge() -> Image:
-    """The ledge in the foreground, (360, 640, 4) BGRA: rough plaster under a coping of stone."""
+    """The ledge in the foreground, (360, 640, 4) BGRA: rough plaster under a stone coping."""
     gravel = cv2.resize(_texture("data/gravel.png"), (WIDTH_PX, WIDTH_PX))[:HEIGHT_PX]
     smooth = cv2.GaussianBlur(gravel.astype(np.float32), (0, 0), 2.0)
     grain = (smooth - smooth.mean()) / 255
@@ -200,7 +200,7 @@ def _draw(picture: NDArray[np.float32], walk: Walk, second: float) -> None:
     person = cut_out(walk.portrait, masked=walk.masked)
     pose = walk.pose(second)
     layer = cv2.warpAffine(person, pose, (WIDTH_PX, HEIGHT_PX), flags=cv2.INTER_AREA)
-    # The light comes from the left: the shadow lies on the wall to the right, soft with distance.
+    # Light from the left casts the shadow on the wall to the right, softened by distance.
     shifted = pose.copy()
     shifted[:, 2] += (26, 14)
     shadow = cv2.warpAffine(person[..., 3], shifted, (WIDTH_PX, HEIGHT_PX)).astype(np.float32) / 255
@@ -214,7 +214,7 @@ def _put(picture: NDArray[np.float32], layer: Image) -> None:
 
 
 def _draw_door(picture: Image) -> None:
-    """A dark green door with two panels in a stone frame, its number and its doorbell."""
+    """Draw a dark green door with two panels in a stone frame, with number and doorbell."""
     stone, wood, line = (158, 170, 176), (60, 74, 34), (40, 50, 22)
     left, right, top = 412, 560, 44
     cv2.rectangle(picture, (left - 16, top - 16), (right + 16, HEIGHT_PX), stone, -1)
@@ -231,7 +231,7 @@ def _draw_door(picture: Image) -> None:
 
 
 def _texture(file: str) -> Image:
-    """A grey texture (CC0) that scikit-image ships: (512, 512)."""
+    """A grey texture (CC0) shipped with scikit-image: (512, 512)."""
     with as_file(files("skimage") / file) as path:
         pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if pixels is None:

@@ -1,7 +1,7 @@
-"""People: who walks through the example recording, and what does a mask on them look like?
+"""People: cuts the persons of the example recording out of portraits, with or without a drawn mask.
 
-Two portraits in the public domain, shipped by well-known Python packages: Eileen Collins (NASA, in scikit-image) and
-Grace Hopper (US Navy, in matplotlib). They are cut out along a soft edge, with or without a drawn surgical mask.
+Uses two public-domain portraits shipped with well-known Python packages: Eileen Collins (NASA, in scikit-image) and
+Grace Hopper (US Navy, in matplotlib). The cut-outs have soft edges; the mask is a surgical one.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ Image: TypeAlias = NDArray[np.uint8]
 """Pixels, shape (height, width, 3) BGR or (height, width, 4) BGRA, uint8."""
 
 Plane: TypeAlias = NDArray[np.float32]
-"""One value a pixel, shape (height, width)."""
+"""One value per pixel, shape (height, width)."""
 
 Point: TypeAlias = tuple[float, float]
 
 MASK_BLUE = (208.0, 186.0, 146.0)
-"""The outer side of a surgical mask in an even light, as blue, green, red."""
+"""Outer side of a surgical mask in even light, as blue, green, red."""
 
 DETAIL = 4
-"""Masks are drawn this much larger and then scaled down, so that their lines are soft."""
+"""Masks are drawn enlarged by this factor, then scaled down for soft lines."""
 
 SEED = 20
-"""Grain of cloth and the start of GrabCut; any number does, the same one gives the same picture."""
+"""Seed of the cloth's grain and of GrabCut; arbitrary, but fixed for reproducible pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Where a surgical mask sits on a portrait, in pixels of the portrait.
+    """Position of a surgical mask on a portrait, in pixels of the portrait.
 
-    Both edges run from the left of the picture to the right; each strap from the mask to the ear.
+    Both edges run from left to right in the picture, each strap from the mask to the ear.
     """
 
     upper_edge: tuple[Point, ...]
@@ -48,14 +48,14 @@ class Mask:
 
     @property
     def surroundings(self) -> tuple[int, int, int, int]:
-        """What the mask, its straps and its shadow can touch, as x1, y1, x2, y2."""
+        """The area that mask, straps and shadow can touch, as x1, y1, x2, y2."""
         points = np.concatenate([self.upper_edge, self.lower_edge, *self.straps])
         margin = 0.2 * np.ptp(points[:, 0])
         (x1, y1), (x2, y2) = points.min(axis=0) - margin, points.max(axis=0) + margin
         return int(x1), int(y1), int(x2), int(y2)
 
     def moved(self, x: float, y: float) -> Mask:
-        """The same mask elsewhere."""
+        """The same mask at another position."""
 
         def move(points: tuple[Point, ...]) -> tuple[Point, ...]:
             return tuple((px + x, py + y) for px, py in points)
@@ -65,7 +65,7 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
-    """A photograph in the public domain, with what was marked in it by hand.
+    """A public-domain photograph with hand-drawn markings.
 
     `face` is brow to chin and cheek to cheek as x1, y1, x2, y2; `outline` runs once around the person.
     """
@@ -79,10 +79,10 @@ class Portrait:
 
 
 def points(text: str) -> tuple[Point, ...]:
-    """Read a line of points as SVG writes it: "x,y x,y ...".
+    """Parse points in SVG notation: "x,y x,y ...".
 
     Raises:
-        ValueError: a point is not two numbers.
+        ValueError: a point does not consist of two numbers.
     """
     return tuple((float(x), float(y)) for x, y in (pair.split(",") for pair in text.split()))
 
@@ -143,7 +143,7 @@ HOPPER = Portrait(
 
 @functools.cache
 def picture(portrait: Portrait) -> Image:
-    """Read a portrait as its package ships it: (height, width, 3) BGR."""
+    """The portrait as shipped in its package: (height, width, 3) BGR."""
     file = files(portrait.package) / portrait.file
     if not file.is_file():
         raise FileNotFoundError(f"{portrait.file} is not in {portrait.package}; install maskwatch[dev,train]")
@@ -161,7 +161,7 @@ def masked_picture(portrait: Portrait) -> Image:
     cloth = _cloth(large, mask)
     coverage = _coverage(mask, (large.shape[0], large.shape[1]))
 
-    # The mask stands off the face: it throws a soft shadow on the cheeks, the chin and the neck.
+    # The mask stands off the face and casts a soft shadow on cheeks, chin and neck.
     depth_px = _width_px(mask) * 0.05
     shadow = _blur(np.roll(coverage, round(depth_px), axis=0), depth_px)
     large *= 1.0 - 0.45 * shadow[..., np.newaxis]
@@ -175,20 +175,20 @@ def masked_picture(portrait: Portrait) -> Image:
 
 @functools.cache
 def cut_out(portrait: Portrait, *, masked: bool) -> Image:
-    """The person without the background: (height, width, 4) BGRA with a soft edge, as large as the portrait."""
+    """The person without background: (height, width, 4) BGRA with a soft edge, of the portrait's size."""
     pixels = masked_picture(portrait) if masked else picture(portrait)
     return _shared(np.dstack([pixels, _figure(portrait)]))
 
 
 @functools.cache
 def _figure(portrait: Portrait) -> Image:
-    """How much of each pixel belongs to the person, 0..255: the outline drawn by hand, refined by GrabCut."""
+    """Opacity of the person per pixel, 0..255: the hand-drawn outline, refined by GrabCut."""
     pixels = picture(portrait)
     inside = np.zeros(pixels.shape[:2], np.uint8)
     cv2.fillPoly(inside, [np.asarray(portrait.outline, np.int32)], [255])
     band_px = 9
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (band_px, band_px))
-    # The frame of the picture is no edge of the person.
+    # The border of the picture is not an edge of the person.
     certain = cv2.erode(inside, kernel, borderType=cv2.BORDER_REPLICATE)
     possible = cv2.dilate(inside, kernel)
     labels = np.where(inside > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
@@ -199,18 +199,18 @@ def _figure(portrait: Portrait) -> Image:
 
     kept = np.where((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), np.uint8(255), np.uint8(0))
     kept = cv2.medianBlur(kept, 7)
-    # One pixel less, then soft: nothing of the old background shines through at the edge.
+    # Shrink by a pixel, then soften, so that no old background shows at the edge.
     kept = cv2.erode(kept, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.GaussianBlur(kept, (0, 0), 1.2), np.uint8)
 
 
 def _cloth(large: NDArray[np.float32], mask: Mask) -> NDArray[np.float32]:
-    """The colour of the mask's cloth everywhere: lit as the face below it is, with three folds and a hem."""
+    """Colour of the cloth at every pixel: lit like the face below it, with three folds and a hem."""
     height, width = large.shape[0], large.shape[1]
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     left, right = (np.asarray(mask.upper_edge[end], np.float32) * DETAIL for end in (0, -1))
     middle = (left + right) / 2
-    # Across the mask -1..1 and down it 0..1, along the line between the ears.
+    # Coordinates along the line between the ears: -1..1 across the mask and 0..1 down it.
     axis = (right - left) / np.linalg.norm(right - left)
     half = float(np.linalg.norm(right - left)) / 2
     across = ((columns - middle[0]) * axis[0] + (rows - middle[1]) * axis[1]) / half
@@ -220,10 +220,10 @@ def _cloth(large: NDArray[np.float32], mask: Mask) -> NDArray[np.float32]:
     covered = _coverage(mask, (height, width)) > 0
     light = _blur(large.mean(axis=2), half * 0.35)
     light = np.clip(light / light[covered].mean(), 0.75, 1.2)
-    # A tent over nose and chin: it falls off to the sides and below.
+    # Shaped like a tent over nose and chin: darker towards the sides and below.
     light *= 1.06 - 0.24 * np.abs(across) ** 2.5 - 0.16 * np.clip(down - 0.5, 0, 1)
     for fold in (0.3, 0.5, 0.7):
-        # Folds are held together at the ends and hang in the middle.
+        # Folds are fixed at the ends and sag in the middle.
         distance = down - (fold + 0.07 * (1 - across**2))
         light *= 1.0 - 0.2 * np.exp(-((distance / 0.022) ** 2)) + 0.07 * np.exp(-(((distance - 0.05) / 0.03) ** 2))
     light *= 1.0 + 0.012 * np.random.default_rng(SEED).standard_normal((height, width)).astype(np.float32)
@@ -238,14 +238,14 @@ def _cloth(large: NDArray[np.float32], mask: Mask) -> NDArray[np.float32]:
 
 
 def _coverage(mask: Mask, size: tuple[int, int]) -> Plane:
-    """Where the mask covers the face, 0..1, in the larger picture of `size` (height, width)."""
+    """Opacity of the mask, 0..1, in the enlarged picture of `size` (height, width)."""
     plane = np.zeros(size, np.float32)
     cv2.fillPoly(plane, [np.concatenate([_curve(mask.upper_edge), _curve(mask.lower_edge)[::-1]])], [1.0], cv2.LINE_AA)
     return _blur(plane, 1.5)
 
 
 def _draw_straps(large: NDArray[np.float32], mask: Mask) -> None:
-    """Draw the white elastic bands from the mask to the ears, each with its shadow, into the larger picture."""
+    """Draw the white elastic straps to the ears, with their shadows, into the enlarged picture."""
     thickness_px = max(2, round(_width_px(mask) * 0.022))
     for strap in mask.straps:
         for offset_px, colour, share in ((thickness_px, (40.0, 40.0, 50.0), 0.35), (0, (232.0, 232.0, 228.0), 0.95)):
@@ -257,7 +257,7 @@ def _draw_straps(large: NDArray[np.float32], mask: Mask) -> None:
 
 
 def _curve(points: tuple[Point, ...]) -> NDArray[np.int32]:
-    """A smooth line (Catmull-Rom) through points, in pixels of the larger picture: (n, 2)."""
+    """A smooth curve (Catmull-Rom) through points, in pixels of the enlarged picture: (n, 2)."""
     knots = np.asarray((points[0], *points, points[-1]), np.float64) * DETAIL
     steps = np.linspace(0, 1, 12, endpoint=False)[:, np.newaxis]
     parts = []
@@ -268,12 +268,12 @@ def _curve(points: tuple[Point, ...]) -> NDArray[np.int32]:
 
 
 def _width_px(mask: Mask) -> float:
-    """Width of a mask in the larger picture."""
+    """Width of a mask in pixels of the enlarged picture."""
     return (mask.upper_edge[-1][0] - mask.upper_edge[0][0]) * DETAIL
 
 
 def _shared(pixels: NDArray[np.generic]) -> Image:
-    """Pixels that are computed once and that nobody writes into."""
+    """Make cached pixels read-only."""
     image = np.asarray(pixels, np.uint8)
     image.setflags(write=False)
     return image

@@ -29,26 +29,26 @@ if TYPE_CHECKING:
 
 LARGEST_BYTES = 100_000
 OLDEST_SECONDS = 300.0
-"""The specification's: what is signed longer ago was recorded by somebody and is sent again."""
+"""As in the specification: older signatures may be replays."""
 KNOWN_IDS = 1000
 TIMEOUT_SECONDS = 8.0
-"""maskwatch waits for ten."""
+"""Below maskwatch's timeout of ten seconds."""
 WORDS = {"without_mask": "No mask", "mask_worn_incorrectly": "Mask worn wrongly", "with_mask": "Mask"}
 
 
 def is_genuine(secret: bytes, headers: Any, body: bytes, *, now: float) -> bool:
-    """Whether this body was signed with the secret, and recently."""
+    """Whether the body was signed with the secret, and recently."""
     sent = headers.get("webhook-timestamp", "")
     if not sent.isdecimal() or abs(now - int(sent)) > OLDEST_SECONDS:
         return False
     signed = f"{headers.get('webhook-id', '')}.{sent}.".encode() + body
     expected = base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode()
-    # Several, while a secret is replaced.
+    # There are several while a secret is being replaced.
     return any(hmac.compare_digest(f"v1,{expected}", one) for one in headers.get("webhook-signature", "").split())
 
 
 def text_of(message: dict[str, Any]) -> str:
-    """One sentence for people."""
+    """Format a message as one sentence."""
     schema = message["schema"]
     if schema.startswith("maskwatch.alert/"):
         label = WORDS.get(message["label"], message["label"])
@@ -61,23 +61,23 @@ def text_of(message: dict[str, Any]) -> str:
 
 
 def to_ntfy(url: str, message: dict[str, Any]) -> None:
-    """Publish a sentence, as https://docs.ntfy.sh/publish/ has it."""
+    """Publish a sentence according to https://docs.ntfy.sh/publish/."""
     is_alert = message["schema"].startswith("maskwatch.alert/")
     post(url, text_of(message).encode(), {"Title": "maskwatch", "Priority": "high" if is_alert else "default"})
 
 
 def to_slack(url: str, message: dict[str, Any]) -> None:
-    """Post a sentence, as https://api.slack.com/messaging/webhooks has it."""
+    """Post a sentence according to https://api.slack.com/messaging/webhooks."""
     post(url, json.dumps({"text": text_of(message)}).encode(), {"Content-Type": "application/json"})
 
 
 def to_program(command: str, message: dict[str, Any]) -> None:
-    """Run a program with the whole message at its standard input; it fails where its status is not 0."""
+    """Run a program with the whole message on its standard input; raises if its exit status is not 0."""
     subprocess.run([command], input=json.dumps(message).encode(), timeout=TIMEOUT_SECONDS, check=True)  # noqa: S603
 
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> None:
-    """Post, and raise an OSError unless it was taken."""
+    """Send a POST request; raises OSError unless it succeeds."""
     request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310  (the address is that of the command line)
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
         pass
@@ -87,14 +87,14 @@ TARGETS = {"ntfy": to_ntfy, "slack": to_slack, "run": to_program}
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Answers 204 once a message is handed on, and else says what was wrong."""
+    """Responds with 204 once a message is forwarded, otherwise with an error."""
 
     secret = b""
     hand_on: ClassVar[Callable[[dict[str, Any]], None]]
     known: ClassVar[OrderedDict[str, None]] = OrderedDict()
 
     def do_POST(self) -> None:
-        """Take one message."""
+        """Receive one message."""
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > LARGEST_BYTES:
             self.send_error(413)
@@ -104,7 +104,7 @@ class Receiver(BaseHTTPRequestHandler):
             self.send_error(401)
             return
         message_id = self.headers["webhook-id"]
-        # At least once: an answer that got lost brings the same message again.
+        # Delivery is at least once: after a lost response the same message arrives again.
         if message_id not in self.known:
             try:
                 type(self).hand_on(json.loads(body))

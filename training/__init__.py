@@ -1,1 +1,1 @@
-"""The workstation's first half: a data set becomes a Keras model."""
+"""Training: trains Keras models from data sets, on the workstation."""

@@ -1,4 +1,4 @@
-"""Annotations: which faces does a COCO file show, and which of them do not count?"""
+"""Annotations: reads the faces of a COCO file, and which of them to ignore."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 MISTAKES_NAMED = 5
 UNUSED_KEYS = {"area", "segmentation"}
-"""Of COCO, and of no use for faces."""
+"""Standard COCO keys that are not needed for faces."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedFace:
-    """One box of a picture.
+    """One annotated box of a picture.
 
-    `number` is its id, 0 where it has none, `name` that of its category; `ignore`: it cannot be decided what it is.
+    `number` is its id, 0 if it has none, `name` that of its category; `ignore`: its label is undecidable.
     """
 
     number: int
@@ -42,7 +42,7 @@ class AnnotatedFace:
     ignore: bool
 
 
-# What is read of a file; COCO files hold many more keys, and none of those says anything here.
+# The keys in use; COCO files have many more, which are irrelevant here.
 class _Image(BaseModel):
     id: int
     file_name: str
@@ -62,7 +62,7 @@ class _Annotation(BaseModel):
     bbox: tuple[float, float, float, float]
     pose: str | None = None
     ignore: bool = False
-    # A crowd is a place with many faces, none of which has a box.
+    # A crowd is an area with many faces that have no boxes of their own.
     iscrowd: bool = False
 
 
@@ -78,9 +78,9 @@ class _Coco(BaseModel):
 
 
 def read_annotations(path: Path) -> list[AnnotatedFace]:
-    """Read every box of a COCO file, in the order of the file; pictures without a `split` are to learn from.
+    """Read every box of a COCO file, in file order; pictures without a `split` belong to training.
 
-    Boxes outside their picture, and keys that mean nothing here, are named in the log; those boxes are left out.
+    Boxes outside their picture are skipped; these and unknown keys are logged.
 
     Raises:
         ConfigError: the file is missing or not COCO, or an annotation has no category or no picture.
@@ -99,7 +99,7 @@ def read_annotations(path: Path) -> list[AnnotatedFace]:
         faces.append(
             AnnotatedFace(
                 number=one.id,
-                # Written one way, so that a picture that two files name is known for the same.
+                # Normalised, so that a picture named by two files is recognised as the same.
                 path=Path(os.path.normpath(path.parent / image.file_name)),
                 source=image.source,
                 split=image.split,
@@ -135,7 +135,7 @@ def _load(path: Path) -> _Coco:
 
 
 def _mistake_in(one: _Annotation, images: Mapping[int, _Image], names: Mapping[int, str]) -> str:
-    """What keeps an annotation from being used; empty where nothing does."""
+    """Why an annotation cannot be used; empty if it can."""
     if one.image_id not in images:
         return f"annotation {one.id}: image_id {one.image_id} is not among the images"
     if one.ignore or one.iscrowd or one.category_id in names:

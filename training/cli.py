@@ -1,4 +1,4 @@
-"""The command line: which command is it, and with which exit status does it end?"""
+"""Command line of `edge-train`: parses arguments and maps outcomes to exit statuses."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 0 done, 78 a file or recipe to correct, 130 interrupted."""
+    """Run a command and return its exit status: 0 success, 78 invalid file or recipe, 130 interrupted."""
     options = build_parser().parse_args(arguments)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(SafeReportFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # TensorFlow tells its life at start; only its errors matter to a person.
+    # TensorFlow logs much at startup; only errors are of interest.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def action() -> int:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             raise
         except OSError as error:
-            # HDF5 says what happened, but neither where nor with a number.
+            # Errors of HDF5 have a message, but neither file name nor errno.
             where, what = error.filename or "disk", error.strerror or str(error)
             raise ConfigError(f"{where}: {what}; make room, or choose another folder") from error
         except KeyboardInterrupt:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe every command."""
+    """Build the parser of all commands."""
     parser = SafeArgumentParser(
         prog="edge-train",
         description="Trains the models of maskwatch on a workstation.",

@@ -1,4 +1,4 @@
-"""Exploring: what is in a data set before anybody trains on it?"""
+"""Exploring: summarises a data set before training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NAMED = 4
 
 @dataclass(slots=True)
 class _Look:
-    """What was seen so far: sides by the number of the face, hashes by picture, tiles for the sheet."""
+    """Intermediate results: sides by face number, hashes by picture, tiles for the contact sheet."""
 
     sides: dict[int, float] = field(default_factory=dict)
     hashes: dict[Path, NDArray[np.uint8]] = field(default_factory=dict)
@@ -44,10 +44,10 @@ class _Look:
 
 
 def explore(dataset: Path, *, output: Path | None, duplicate_bits: int) -> str:
-    """What there is to say of class folders or a COCO file, as text; `output` gets a sheet of faces.
+    """Summarise class folders or a COCO file as text; `output` gets a contact sheet.
 
     Raises:
-        ConfigError: there is nothing to look at.
+        ConfigError: there are no readable faces.
     """
     examples = _examples(dataset)
     look = _look(examples)
@@ -68,7 +68,7 @@ def explore(dataset: Path, *, output: Path | None, duplicate_bits: int) -> str:
 
 
 def _look(examples: Sequence[Example]) -> _Look:
-    """Open every picture once; faces of one picture follow each other."""
+    """Open every picture once; faces of one picture are adjacent."""
     look = _Look()
     shown = _shown(examples)
     by_path = groupby(
@@ -91,7 +91,7 @@ def _look(examples: Sequence[Example]) -> _Look:
 
 
 def _examples(dataset: Path) -> list[Example]:
-    """Faces of any split: looking is not learning."""
+    """Faces of any split: exploring is not training."""
     if dataset.is_file():
         examples = read_scenes(dataset, sources=(), splits=("train", "test"), smallest_px=0)
         return sorted(examples, key=lambda one: str(one.path))
@@ -106,7 +106,7 @@ def _examples(dataset: Path) -> list[Example]:
 
 
 def _shown(examples: Sequence[Example]) -> set[int]:
-    """Faces for the sheet, evenly spread over each label."""
+    """Faces for the contact sheet, evenly spread over each label."""
     chosen: set[int] = set()
     for label in LABELS:
         numbers = [number for number, one in enumerate(examples) if one.label == label]

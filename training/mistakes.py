@@ -1,4 +1,4 @@
-"""Mistakes: what is wrong in a recipe, on which line, and what was probably meant?"""
+"""Recipe errors: describes validation errors with line, key and the nearest known key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def describe(error: ValidationError, *, text: str, model: type[BaseModel]) -> str:
-    """One line per mistake: line of the file, key, what is wrong, and the nearest known key."""
+    """One line per error: line of the file, key, problem, and the nearest known key."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     lines = []
     for item in sorted(error.errors(), key=lambda one: _line(root, one["loc"])):
@@ -33,7 +33,7 @@ def describe(error: ValidationError, *, text: str, model: type[BaseModel]) -> st
 
 
 def _is_choice(part: object) -> bool:
-    """Pydantic names the branch of a union in the path, in words that no recipe holds."""
+    """Whether a path component is the branch of a union, which pydantic inserts and recipes do not contain."""
     return isinstance(part, str) and ("[" in part or part == "literal")
 
 
@@ -64,7 +64,7 @@ def _nearest(model: type[BaseModel], path: Sequence[int | str]) -> str:
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
-    """The model inside an annotation such as `tuple[DataRecipe, ...]` or `TeacherRecipe | None`."""
+    """The model in an annotation such as `tuple[DataRecipe, ...]` or `TeacherRecipe | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) in {tuple, list, Union, types.UnionType}:

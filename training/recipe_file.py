@@ -1,6 +1,6 @@
-"""Recipe files: how does a YAML file become a checked recipe?
+"""Recipe files: reads and validates recipes from YAML files.
 
-All mistakes are reported together, each with its line.
+All errors are reported together, each with its line.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Recipe = TypeVar("Recipe", bound=BaseModel)
 
 
 def read_recipe_file(path: Path, model: type[Recipe], *, changes: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe; `changes` such as `model.alpha=0.5` go before what the file says.
+    """Read and validate a recipe; `changes` such as `model.alpha=0.5` override the file.
 
     Raises:
-        ConfigError: the file is missing, no YAML, or wrong; every mistake is named with its line.
+        ConfigError: the file is missing, not YAML, or invalid; every error is listed with its line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ def read_recipe_file(path: Path, model: type[Recipe], *, changes: Sequence[str] 
 
 
 def _change(content: dict[str, Any], change: str) -> None:
-    """Put one `key.of.sections=value` into the content of a recipe."""
+    """Set one `key.of.sections=value` in the content of a recipe."""
     path, equals, value = change.partition("=")
     if not equals:
         raise ConfigError(f"--set {change}: write it as key=value, for instance model.alpha=0.5")

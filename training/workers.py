@@ -1,7 +1,7 @@
-"""Workers: who prepares the next batches while the network learns from this one?
+"""Workers: prepares batches in parallel processes while the network trains.
 
-Processes, because cutting and changing pictures holds Python's lock for a third of its time; one for each core. They
-hand batches back in order, so that a run sees the same ones however many there are.
+Processes, one per core, because augmentation holds the GIL for a third of its time. Batches are returned in order, so
+that a run gets the same ones for any number of workers.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 AHEAD = 3
-"""Batches that each worker may be ahead, so that a slow one holds up no other."""
+"""Batches that each worker may be ahead, so that a slow worker does not delay the others."""
 
 Batch_co = TypeVar("Batch_co", covariant=True)
 
 
 class BatchSource(Protocol[Batch_co]):
-    """Makes the batch of an epoch and a number; the same one whenever it is asked. Goes to other processes (pickle)."""
+    """Makes the batch of an epoch and a number, deterministically. Sent to other processes (pickle)."""
 
     def make(self, epoch: int, number: int) -> Batch_co:
         """Make one batch."""
@@ -34,22 +34,22 @@ class BatchSource(Protocol[Batch_co]):
 
 
 class Workers(Generic[Batch_co]):
-    """A process for each core that makes batches of one source. Owned by one thread; closed by `with`."""
+    """One process per core that makes batches of a source. Owned by one thread; closed by `with`."""
 
     def __init__(self, source: BatchSource[Batch_co], *, count: int | None = None) -> None:
-        """Start them; they import and receive the source meanwhile. `count` None: one for each core."""
+        """Start the processes, which import and receive the source meanwhile. `count` None: one per core."""
         self._count = count or len(os.sched_getaffinity(0))
-        # Not forked: what a process with a network in it has running would be missing in its copy.
+        # Not forked: threads of a process that has loaded a network would be missing in the copy.
         self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _begin, (source,))
 
     def __enter__(self) -> Workers[Batch_co]:
-        """Nothing: they run already."""
+        """Return self; the processes already run."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of what was not asked for yet and end the processes."""
+        """Cancel pending batches and end the processes."""
         self._pool.shutdown(cancel_futures=True)
 
     def batches(self, *, epoch: int, count: int) -> Iterator[Batch_co]:
@@ -64,13 +64,13 @@ class Workers(Generic[Batch_co]):
 
 
 _source: BatchSource[Any] | None = None
-"""What this process makes batches of; set once, where it is a worker."""
+"""The batch source of this process; set once, in workers."""
 
 
 def _begin(source: BatchSource[Any]) -> None:
     global _source  # noqa: PLW0603  (what a pool gives its processes has no other place)
     _source = source
-    # There is a process for each core already.
+    # There already is a process per core.
     cv2.setNumThreads(1)
 
 

@@ -1,1 +1,1 @@
-"""The commands of `edge-train`, one module each."""
+"""Commands of `edge-train`, one module each."""

@@ -1,4 +1,4 @@
-"""`edge-train empty`: which pictures without people does a detector learn from, and which judge its false alarms?"""
+"""`edge-train empty`: collects pictures without people, for training and for counting false detections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "empty",
@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
 
 
 def write_pictures(options: argparse.Namespace) -> int:
-    """Write, and print how many of each kind there are."""
+    """Write the pictures, and print the number of each kind."""
     from training.faces.empty import write_empty
 
     done = write_empty(

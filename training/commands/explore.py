@@ -1,4 +1,4 @@
-"""`edge-train explore`: what is in a data set?"""
+"""`edge-train explore`: summarises a data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "explore",
@@ -27,7 +27,7 @@ def add_to(commands: Any) -> None:
 
 
 def explore_data(options: argparse.Namespace) -> int:
-    """Print what is there."""
+    """Print the summary."""
     from training.explore import explore
 
     print(explore(options.dataset, output=options.output, duplicate_bits=options.duplicate_bits))

@@ -1,4 +1,4 @@
-"""`edge-train faces`: how does a recipe become a face detector?"""
+"""`edge-train faces`: trains a face detector by a recipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "faces",
@@ -26,7 +26,7 @@ def add_to(commands: Any) -> None:
 
 
 def train_faces(options: argparse.Namespace) -> int:
-    """Train, and print where the model is."""
+    """Train, and print the path of the model."""
     from training.faces.recipe import read_recipe
     from training.faces.run import run
 

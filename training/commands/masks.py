@@ -1,4 +1,4 @@
-"""`edge-train masks`: how does a recipe become a mask classifier?"""
+"""`edge-train masks`: trains a mask classifier by a recipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "masks",
@@ -29,7 +29,7 @@ def add_to(commands: Any) -> None:
 
 
 def train_masks(options: argparse.Namespace) -> int:
-    """Train, and print where the model is."""
+    """Train, and print the path of the model."""
     from training.masks.recipe import read_recipe
     from training.masks.run import run
 

@@ -1,4 +1,4 @@
-"""`edge-train merge`: are two runs together better than either?"""
+"""`edge-train merge`: averages the weights of two runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "merge",
@@ -30,7 +30,7 @@ def add_to(commands: Any) -> None:
 
 
 def merge_runs(options: argparse.Namespace) -> int:
-    """Write, and print how many validation faces are left."""
+    """Write the merged run, and print the number of remaining validation faces."""
     from edge_agent.errors import ConfigError
     from training.masks.merge import merge
 

@@ -1,4 +1,4 @@
-"""`edge-train mine`: what does a detector find in annotated pictures, for a classifier to learn from?"""
+"""`edge-train mine`: labels the detections in annotated pictures, as training data for a classifier."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "mine",
@@ -39,7 +39,7 @@ def add_to(commands: Any) -> None:
 
 
 def mine_detections(options: argparse.Namespace) -> int:
-    """Write, and print how many detections of each label there are."""
+    """Write the detections, and print their number by label."""
     from training.faces.mine import mine
 
     counts = mine(

@@ -1,4 +1,4 @@
-"""Options: what do several commands have in common?"""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def add_command(
     commands: Any, name: str, action: Callable[[argparse.Namespace], int], *, summary: str, about: str, example: str
 ) -> argparse.ArgumentParser:
-    """Add a command; `--help` says what it is about and ends with the example."""
+    """Add a command; its `--help` contains `about` and ends with the example."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=summary, description=about, epilog=f"example: {example}"
     )
@@ -22,7 +22,7 @@ def add_command(
 
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every training takes."""
+    """Add the options of every training command."""
     parser.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
     parser.add_argument("--output", type=Path, metavar="RUN", help="folder of the run (default: runs/NAME)")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""`edge-train synthesise`: how do bare faces come to wear masks?"""
+"""`edge-train synthesise`: draws masks on bare faces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "synthesise",
@@ -35,7 +35,7 @@ def add_to(commands: Any) -> None:
 
 
 def draw_masks(options: argparse.Namespace) -> int:
-    """Draw, and print how many of each label were written."""
+    """Draw the masks, and print the number of faces by label."""
     from training.masks.landmarks import LandmarkDetector
     from training.masks.synthesise import synthesise
 

@@ -1,1 +1,1 @@
-"""Training the face detector."""
+"""Training of the face detector."""

@@ -1,7 +1,7 @@
-"""Augmentation: how may one scene look elsewhere?
+"""Augmentation: random variations of a scene for training.
 
-Everything on uint8 pictures and boxes as x1, y1, x2, y2, with NumPy and OpenCV; the same random numbers give the
-same canvas.
+Operates on uint8 pictures and boxes as x1, y1, x2, y2, with NumPy and OpenCV. The same random numbers give the same
+canvas.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     Random: TypeAlias = np.random.Generator
 
 SMALLEST_SHOWN = 0.6
-"""No picture is scaled below this share of the place that it has."""
+"""Minimum scale of a picture, relative to the scale at which it fits its place."""
 LEAST_SEEN_FRACTION = 0.6
-"""A face of which less is on the canvas is neither learnt nor punished."""
+"""A face with less than this on the canvas is ignored by the loss."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A canvas, (rows, columns, 3), BGR, uint8, with its faces and the places to ignore, each (n, 4), float32."""
+    """A canvas, (rows, columns, 3), BGR, uint8, with faces and regions to ignore, each (n, 4), float32."""
 
     pixels: Image
     faces: Boxes
@@ -44,7 +44,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The part of a picture that is shown: its upper left corner in the picture, and the scale."""
+    """The visible part of a picture: its upper left corner in the picture, and the scale."""
 
     left: float
     top: float
@@ -52,7 +52,7 @@ class Window:
 
 
 def single(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sample:
-    """One picture on the whole canvas: as the device shows it, or a part of it at another scale."""
+    """One picture on the whole canvas: letterboxed as on the device, or a part of it at another scale."""
     side = recipe.canvas
     if random.random() < recipe.plain_share:
         pixels, back = letterboxed(sample.pixels, width_px=side, height_px=side)
@@ -62,7 +62,7 @@ def single(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sample
 
 
 def mosaic(samples: Sequence[Sample], recipe: AugmentationRecipe, random: Random) -> Sample:
-    """Four pictures around a point of the canvas."""
+    """Four pictures around a random point of the canvas."""
     side = recipe.canvas
     x, y = (int(side * random.uniform(0.3, 0.7)) for _ in range(2))
     pixels = np.zeros((side, side, 3), np.uint8)
@@ -79,7 +79,7 @@ def mosaic(samples: Sequence[Sample], recipe: AugmentationRecipe, random: Random
 
 
 def flipped(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sample:
-    """Mirrored, or not."""
+    """Mirror at random."""
     if random.random() >= recipe.flip_share:
         return sample
     width = sample.pixels.shape[1]
@@ -91,9 +91,9 @@ def flipped(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sampl
 
 
 def rotated(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sample:
-    """Turned around its middle, as a leaning head or a crooked camera shows it, or not; new corners are black.
+    """Rotate around the centre at random, as with a tilted head or camera; new corners are black.
 
-    A face is about an ellipse: its new box is the one around that ellipse, turned.
+    A face is roughly an ellipse: its new box is the bounding box of the rotated ellipse.
     """
     if random.random() >= recipe.rotation_share:
         return sample
@@ -101,7 +101,7 @@ def rotated(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sampl
     height, width = sample.pixels.shape[:2]
     turn = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0), np.float64)
     cosine, sine = abs(turn[0, 0]), abs(turn[0, 1])
-    # The canvas grows, so that no face is turned out of the picture.
+    # The canvas grows, so that no face leaves the picture.
     grown = (math.ceil(width * cosine + height * sine), math.ceil(width * sine + height * cosine))
     turn[:, 2] += (np.array(grown) - (width, height)) / 2
 
@@ -116,7 +116,7 @@ def rotated(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sampl
 
 
 def weathered(image: Image, recipe: AugmentationRecipe, random: Random) -> Image:
-    """Another light, lens, sensor and transmission: a picture of the same shape."""
+    """Vary light, lens, sensor and compression; the shape stays the same."""
     lit = _lit(image, recipe, random)
     if random.random() < recipe.blur_share:
         lit = _blurred(lit, random)
@@ -133,7 +133,7 @@ def weathered(image: Image, recipe: AugmentationRecipe, random: Random) -> Image
 
 
 def _window(sample: Sample, recipe: AugmentationRecipe, random: Random, *, width: int, height: int) -> Window:
-    """A random part of a picture; where it has faces, one of them is inside at a size drawn evenly by octaves."""
+    """A random part of a picture; with faces, it contains one of them, at a log-uniformly drawn size."""
     rows, columns = sample.pixels.shape[:2]
     fitting = min(width / columns, height / rows)
     if not len(sample.faces):
@@ -144,7 +144,7 @@ def _window(sample: Sample, recipe: AugmentationRecipe, random: Random, *, width
     largest = min(recipe.largest_target_px, 0.9 * min(width, height))
     wanted = float(np.exp(random.uniform(np.log(recipe.smallest_target_px), np.log(largest))))
     scale = float(np.clip(wanted / side, SMALLEST_SHOWN * fitting, recipe.most_growth))
-    # The face lies anywhere on the canvas, whole.
+    # The face is anywhere on the canvas, but entirely on it.
     left = (x1 + x2) / 2 - random.uniform(0.1, 0.9) * width / scale
     top = (y1 + y2) / 2 - random.uniform(0.1, 0.9) * height / scale
     return Window(_held(left, columns, width / scale), _held(top, rows, height / scale), scale)
@@ -155,26 +155,26 @@ def _place(random: Random, length: int, shown: float) -> float:
 
 
 def _held(start: float, length: int, shown: float) -> float:
-    """Keep a window inside the picture where it is smaller, and the picture inside the window where that is."""
+    """Keep the smaller of window and picture inside the larger."""
     low, high = min(0.0, length - shown), max(0.0, length - shown)
     return float(np.clip(start, low, high))
 
 
 def _shown(sample: Sample, window: Window, *, width: int, height: int) -> Sample:
-    """Cut the window out and scale it; what lies outside the picture is black."""
+    """Cut out and scale the window; areas outside the picture are black."""
     rows, columns = sample.pixels.shape[:2]
     x1, y1 = max(0, int(window.left)), max(0, int(window.top))
     x2 = min(columns, int(np.ceil(window.left + width / window.scale)))
     y2 = min(rows, int(np.ceil(window.top + height / window.scale)))
     pixels = np.zeros((height, width, 3), np.uint8)
     origin = np.array([x1, y1], np.float32)
-    # Where the cut begins on the canvas, in whole pixels: boxes follow what is really shown.
+    # Position of the cut on the canvas in whole pixels: boxes follow the pixels actually shown.
     left, top = (max(0, round((edge - start) * window.scale)) for edge, start in ((x1, window.left), (y1, window.top)))
     shown_width = min(width - left, max(1, round((x2 - x1) * window.scale)))
     shown_height = min(height - top, max(1, round((y2 - y1) * window.scale)))
     cut = sample.pixels[y1:y2, x1:x2]
     if cut.size and shown_width > 0 and shown_height > 0:
-        # The cut is scaled whole, and what does not fit is left out.
+        # Scale the whole cut, then crop.
         full = resize(
             cut,
             width_px=max(1, round((x2 - x1) * window.scale)),
@@ -190,7 +190,7 @@ def _shown(sample: Sample, window: Window, *, width: int, height: int) -> Sample
 
 
 def _clipped(sample: Sample) -> Sample:
-    """Cut boxes at the edge; faces of which too little is left become places to ignore."""
+    """Clip boxes to the canvas; faces with too little left become regions to ignore."""
     height, width = sample.pixels.shape[:2]
     limits = np.array([width, height, width, height], np.float32)
     faces, ignored = (np.clip(boxes, 0, limits) for boxes in (sample.faces, sample.ignored))
@@ -200,7 +200,7 @@ def _clipped(sample: Sample) -> Sample:
 
 
 def _sized(sample: Sample, recipe: AugmentationRecipe) -> Sample:
-    """Faces that are too small to be learnt become places to ignore."""
+    """Turn faces that are too small to learn into regions to ignore."""
     sides = np.minimum(sample.faces[:, 2] - sample.faces[:, 0], sample.faces[:, 3] - sample.faces[:, 1])
     large = sides >= recipe.smallest_px
     return Sample(sample.pixels, sample.faces[large], np.concatenate([sample.ignored, sample.faces[~large]]))
@@ -211,7 +211,7 @@ def _areas(boxes: Boxes) -> NDArray[np.float32]:
 
 
 def _lit(image: Image, recipe: AugmentationRecipe, random: Random) -> Image:
-    """Brightness, contrast, gamma and tint in one table for each colour."""
+    """Vary brightness, contrast, gamma and tint, with one lookup table per colour."""
     spread = recipe.light_fraction
     values = np.arange(256, dtype=np.float32) / 255
     values = values ** np.exp(random.normal(0, spread))
@@ -226,7 +226,7 @@ def _lit(image: Image, recipe: AugmentationRecipe, random: Random) -> Image:
 
 
 def _blurred(image: Image, random: Random) -> Image:
-    """By the lens, or by motion along a line."""
+    """Blur as by the lens, or by motion along a line."""
     if random.random() < 0.5:  # noqa: PLR2004  (both alike)
         return np.asarray(cv2.GaussianBlur(image, (0, 0), random.uniform(0.4, 2.0)), np.uint8)
     length = int(random.integers(2, 8))
@@ -242,7 +242,7 @@ def _blurred(image: Image, random: Random) -> Image:
 
 
 def _noisy(image: Image, strength: float, random: Random) -> Image:
-    """Noise of a quarter of the picture, repeated: drawing it is the costliest step of all."""
+    """Add noise, drawn for a quarter of the picture and repeated: drawing it is the most expensive step."""
     height, width = image.shape[:2]
     tile = random.standard_normal((height // 2 + 1, width // 2 + 1, 3), np.float32) * np.float32(strength)
     noise = np.tile(tile, (2, 2, 1))[:height, :width]

@@ -1,7 +1,7 @@
-"""Batches: in which order does a run see its scenes?
+"""Batches: draws the training batches of scenes.
 
-Every batch follows from the seed, the epoch and its own number, so that a run that was killed sees what an unbroken
-one would have seen.
+Each batch depends only on the seed, the epoch and its number, so that a resumed run gets the same batches as an
+uninterrupted one.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 
 PICTURES_OF_MOSAIC = 4
 ROWS_STEP = 64
-"""Tables of boxes are as long as a multiple of this: a compiled step is made anew for every new shape."""
+"""Lengths of box tables are padded to a multiple of this, because a step is compiled again for every new shape."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Canvases with their boxes, padded with zeros to the same number."""
+    """Canvases with their boxes, padded with zeros to equal numbers."""
 
     pixels: NDArray[np.uint8]
     """Shape (n, side, side, 3), BGR, 0..255."""
     faces: NDArray[np.float32]
-    """x1, y1, x2, y2 in pixels: shape (n, most faces, 4); all zero where there is none."""
+    """x1, y1, x2, y2 in pixels: shape (n, most faces, 4); zeros are padding."""
     ignored: NDArray[np.float32]
-    """Likewise: shape (n, most places, 4)."""
+    """Likewise: shape (n, most regions, 4)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneBatches:
-    """Batches of canvases, drawn by the recipe's seed, the epoch and the number of the batch alone."""
+    """Source of batches, which depend only on the recipe's seed, the epoch and the batch number."""
 
     scenes: Sequence[Scene]
     recipe: FaceRecipe
 
     def make(self, epoch: int, number: int) -> Batch:
-        """One batch."""
+        """Draw one batch."""
         chances = np.array([scene.chance for scene in self.scenes])
         return draw_batch(self.scenes, chances, self.recipe, epoch=epoch, step=number)
 
@@ -55,7 +55,7 @@ class SceneBatches:
 def draw_batch(
     scenes: Sequence[Scene], chances: NDArray[np.float64], recipe: FaceRecipe, *, epoch: int, step: int
 ) -> Batch:
-    """One batch; the same for the same seed, epoch and step."""
+    """Draw one batch, deterministic in seed, epoch and step."""
     random = np.random.default_rng([recipe.seed, epoch, step])
     samples = [_drawn(scenes, chances, recipe, random) for _ in range(recipe.schedule.batch_size)]
     return Batch(
@@ -68,7 +68,7 @@ def draw_batch(
 def _drawn(
     scenes: Sequence[Scene], chances: NDArray[np.float64], recipe: FaceRecipe, random: np.random.Generator
 ) -> Sample:
-    """One canvas of one picture or of four."""
+    """Draw one canvas, of one picture or four."""
     augmentation = recipe.augmentation
     is_mosaic = random.random() < augmentation.mosaic_share
     chosen = random.choice(len(scenes), PICTURES_OF_MOSAIC if is_mosaic else 1, p=chances)

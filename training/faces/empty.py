@@ -1,9 +1,9 @@
-"""Pictures without people: what must no detector take for a face?
+"""Pictures without people: collects negative examples for a face detector.
 
-Samples that Python packages bring, drawn textures, pictures of things and animals, and parts of scenes in which neither
-people nor a detector saw a face. One third is for learning, one for choosing a detector's least score, one for
-reporting what it does: no picture is in two of them, and scenes to learn from serve the first two, scenes to judge by
-the last.
+The sources are sample pictures of Python packages, drawn textures, pictures of things and animals, and parts of scenes
+without annotated or detected faces. One third each is for training, for choosing a detector's minimum score, and for
+reporting its false detections. No picture is used twice; training scenes serve the first two purposes, test scenes the
+third.
 """
 
 from __future__ import annotations
@@ -43,26 +43,26 @@ SAMPLES = (
     ("sklearn", "datasets/images", ("china", "flower")),
     ("matplotlib", "mpl-data/sample_data", ("Minduka_Present_Blue_Pack", "logo2")),
 )
-"""Package, folder in it, and the pictures there without a person; a package that is not installed is left out."""
+"""Package, folder in it, and pictures there without a person; packages that are not installed are skipped."""
 SUFFIXES = (".png", ".jpg")
 TEXTURES = 60
-"""For each purpose: enough for two of every kind at every scale."""
+"""Per purpose: enough for two of every kind at every scale."""
 LEAST_SCORE = 0.2
-"""A place that a detector is even so sure of may hold a face."""
+"""A region with a detection of even this score may contain a face."""
 DETECTOR_PX = 640
 MARGIN_FRACTION = 0.5
-"""Around a face: hair, neck and the edge of a mask are no background."""
+"""Around a face: hair, neck and the edge of a mask are not background."""
 SMALLEST_SIDE_PX = 96
 TRIES = 100
-"""Windows that are tried before a picture is given up: crowds have no background."""
+"""Windows to try before giving up on a picture: crowds have no background."""
 PARTS_OF_PICTURE = 3
 LARGEST_SIDE_PX = 640
-"""Of pictures from folders."""
+"""For pictures from folders."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmptyPictures:
-    """How many pictures of each kind were written, by purpose."""
+    """Number of pictures written, by purpose and kind."""
 
     written: dict[str, dict[str, int]]
 
@@ -74,7 +74,7 @@ def write_empty(
 
     Raises:
         ConfigError: the folder is not empty, or scenes or folders are missing.
-        ModelError: the detector is missing or none.
+        ModelError: the detector is missing or invalid.
     """
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{output}: is not empty; give a new folder")
@@ -98,7 +98,7 @@ def write_empty(
 
 
 def texture(random: np.random.Generator, kind: int) -> Image:
-    """A drawn surface, 240 to 640 px wide: noise of all scales, stripes, tiles, bricks, discs or scribbles, in turn."""
+    """A drawn texture, 240 to 640 px wide; kinds are multi-scale noise, stripes, tiles, bricks, discs and scribbles."""
     width = int(random.integers(240, 641))
     height = int(width * random.uniform(0.6, 1.0))
     draw = (_clouds, _stripes, _tiles, _bricks, _discs, _scribbles)[kind % 6]
@@ -106,7 +106,7 @@ def texture(random: np.random.Generator, kind: int) -> Image:
 
 
 def on_plain_colour(paths: Sequence[Path], random: np.random.Generator) -> Iterator[Image]:
-    """Each picture, 640 px at most, with a colour in the place of what is transparent."""
+    """Each picture, at most 640 px, with a random colour behind transparent areas."""
     for path in paths:
         picture = Pillow.open(path).convert("RGBA")
         picture.thumbnail((LARGEST_SIDE_PX, LARGEST_SIDE_PX))
@@ -117,7 +117,7 @@ def on_plain_colour(paths: Sequence[Path], random: np.random.Generator) -> Itera
 def background(
     image: Image, faces: NDArray[np.float32], random: np.random.Generator, *, tries: int = TRIES
 ) -> Image | None:
-    """A part of a picture that keeps clear of every face, boxes (n, 4); None where none was met with."""
+    """A random part of a picture away from all faces, boxes (n, 4); None if none was found in `tries`."""
     height, width = image.shape[:2]
     sides = faces[:, 2:] - faces[:, :2]
     kept_clear = np.concatenate(
@@ -167,7 +167,7 @@ def _every_other(boxes: Annotated, first: int) -> Annotated:
 
 
 def _backgrounds(boxes: Annotated, detect: Detect, random: np.random.Generator) -> Iterator[Image]:
-    """Parts of scenes without an annotation in which the detector sees nothing, a few of each picture."""
+    """Parts of scenes without annotated or detected faces, a few per picture."""
     paths = sorted(boxes)
     for index in tqdm(random.permutation(len(paths)), desc="backgrounds", unit="picture", leave=False):
         try:
@@ -179,7 +179,7 @@ def _backgrounds(boxes: Annotated, detect: Detect, random: np.random.Generator) 
             part = background(image, faces, random)
             if part is None:
                 break
-            # Once more on the part alone, where a face is larger on the input.
+            # Check the part alone as well, in which a face is larger on the input.
             if not len(detect(part)[0]):
                 yield part
 
@@ -229,7 +229,7 @@ def _bricks(width: int, height: int, random: np.random.Generator) -> Image:
 
 
 def _discs(width: int, height: int, random: np.random.Generator) -> Image:
-    """Round things alone are no faces."""
+    """Discs: round shapes alone are not faces."""
     picture = np.full((height, width, 3), _colour(random), np.uint8)
     for _ in range(int(random.integers(3, 30))):
         centre = int(random.integers(0, width)), int(random.integers(0, height))

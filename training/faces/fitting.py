@@ -1,7 +1,6 @@
-"""Fitting: how does a network learn from its scenes, and go on after a kill?
+"""Fitting: trains a detector network on scenes, and resumes interrupted runs.
 
-After every epoch the whole state is in one file before the next epoch begins, so that a run that was killed
-continues with the epoch it was in.
+After every epoch the whole state is written to one file, so that an interrupted run resumes with the epoch it was in.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One line of the history; `ap` of the judging scenes that choose, by band."""
+    """One line of the history; `ap` by band, on the validation scenes that choose the best epoch."""
 
     epoch: int
     learning_rate: float
@@ -52,15 +51,15 @@ class Epoch:
 
     @property
     def chooses(self) -> float:
-        """The number that the best epoch is chosen by."""
+        """The metric by which the best epoch is chosen."""
         return self.ap[CHOSEN_BY]
 
 
 class _Learner:
-    """What changes while learning: a network, its running average that is judged, and the optimizer."""
+    """Mutable training state: network, optimizer, and the running average that is evaluated."""
 
     def __init__(self, recipe: FaceRecipe) -> None:
-        """Open the network that a recipe begins with."""
+        """Open the network that a recipe starts from."""
         import keras
 
         self.network = open_network(recipe.model.weights)
@@ -71,7 +70,7 @@ class _Learner:
         self.averaged.set_weights(self.network.get_weights())
         self.optimizer = keras.optimizers.Adam(
             recipe.schedule.learning_rate,
-            # Early steps of a network that assigns its own targets can be wild.
+            # The network assigns its own targets, so early steps can be large.
             global_clipnorm=10.0,
             use_ema=True,
             ema_momentum=recipe.schedule.averaging,
@@ -82,7 +81,7 @@ class _Learner:
         self._trained.compile(self.optimizer)
 
     def learn(self, batch: Batch, *, learning_rate: float) -> float:
-        """Take one step; the loss of the batch before it."""
+        """Take one step; returns the loss of the batch before it."""
         import keras
 
         self.optimizer.learning_rate.assign(learning_rate)
@@ -92,24 +91,24 @@ class _Learner:
         return float(np.asarray(loss))
 
     def average(self) -> None:
-        """Bring `averaged` up to date."""
+        """Update `averaged`."""
         learnt = self.network.get_weights()
         self.optimizer.finalize_variable_values(self.network.trainable_variables)
         self.averaged.set_weights(self.network.get_weights())
         self.network.set_weights(learnt)
 
     def variables(self) -> list[Any]:
-        """Everything that a resumed run must find again, in a fixed order."""
+        """Everything that a resumed run needs, in a fixed order."""
         return [*self.network.weights, *self.optimizer.variables]
 
 
 def fit(recipe: FaceRecipe, scenes: SceneSet, *, folder: Path) -> tuple[Epoch, ...]:
-    """Train to the end of the schedule; `best.keras` in the folder is then the model.
+    """Train to the end of the schedule; the model is then `best.keras` in the folder.
 
-    Continues after the last epoch that the folder holds.
+    Resumes after the last epoch in the folder.
 
     Raises:
-        ModelError: first weights or the model to distil from are missing or do not fit.
+        ModelError: initial weights or the distillation model are missing or do not fit.
     """
     with Workers(SceneBatches(scenes.learnt, recipe)) as workers:
         return _fit(recipe, scenes, workers, folder=folder)
@@ -139,19 +138,19 @@ def _fit(recipe: FaceRecipe, scenes: SceneSet, workers: Workers[Batch], *, folde
 
 
 def detect_all(detect: KerasDetector, scenes: Sequence[Scene]) -> list[SceneDetections]:
-    """What a detector finds in every scene."""
+    """The detections in every scene."""
     shown = tqdm(scenes, desc="judging", unit="picture", leave=False)
     return [SceneDetections(scene, *detect(read_picture(scene.path))) for scene in shown]
 
 
 def choosing(scenes: Sequence[Scene], recipe: FaceRecipe) -> list[Scene]:
-    """The judging scenes that choose the best epoch."""
+    """The validation scenes that choose the best epoch."""
     wanted = recipe.validation.choosing
     return [scene for scene in scenes if not wanted or scene.source in wanted]
 
 
 def learning_rate(recipe: FaceRecipe, *, step: int) -> float:
-    """A straight rise, then a fall along a cosine to nothing."""
+    """Linear warm-up, then cosine decay to 0."""
     schedule = recipe.schedule
     rise = min(1.0, (step + 1) / max(1, schedule.rising_steps))
     share = step / (schedule.epochs * schedule.steps_per_epoch)
@@ -159,7 +158,7 @@ def learning_rate(recipe: FaceRecipe, *, step: int) -> float:
 
 
 def _with_loss(network: keras.Model, recipe: FaceRecipe) -> keras.Model:
-    """The network as a model that is trained by the losses of `losses.py`, whatever computes for Keras."""
+    """Wrap the network in a model that is trained by the losses of `losses.py`, on any Keras backend."""
     import keras
 
     from training.faces.losses import cells_of, distillation_loss, face_loss
@@ -192,7 +191,7 @@ def _learn(learner: _Learner, recipe: FaceRecipe, workers: Workers[Batch], *, ep
 
 
 def _keep(learner: _Learner, history: tuple[Epoch, ...], folder: Path) -> None:
-    """Write the whole state; it counts from the moment the file is replaced."""
+    """Write the whole state; it is valid once the file is replaced."""
     part = folder / f"{STATE}.part"
     arrays: dict[str, Any] = {f"v{number}": np.asarray(value) for number, value in enumerate(learner.variables())}
     text = json.dumps([asdict(row) for row in history])

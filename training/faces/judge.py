@@ -1,8 +1,8 @@
-"""Judging: how well does a detector find the annotated faces?
+"""Evaluation: matches detections with annotated faces and computes average precision.
 
-Average precision as the area under the precision envelope, over all pictures together. The surest detection takes the
-face it overlaps most, each face once. Faces under the size asked for, detections that small, and those on places to
-ignore count neither way.
+Average precision is the area under the precision envelope, over all pictures together. In descending order of score,
+each detection is matched to the free face with the largest overlap. Faces and unmatched detections below the minimum
+size, and detections on regions to ignore, are excluded from all counts.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     Scores: TypeAlias = NDArray[np.float32]
 
 BANDS = ((0.5, 16.0), (0.5, 32.0), (0.3, 16.0), (0.3, 32.0))
-"""Overlap (IoU) asked for, and shorter side of the smallest face that counts, in pixels of the picture."""
+"""Minimum overlap (IoU), and shorter side of the smallest face that counts, in pixels of the picture."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneDetections:
-    """What a detector found in one scene: boxes x1, y1, x2, y2 in its pixels (n, 4), scores (n,), surest first."""
+    """Detections in one scene: boxes x1, y1, x2, y2 in its pixels (n, 4), scores (n,), highest first."""
 
     scene: Scene
     boxes: Boxes
@@ -37,18 +37,18 @@ class SceneDetections:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Match:
-    """What became of the detections and faces of one scene."""
+    """Result of matching the detections and faces of one scene."""
 
     face_of: NDArray[np.intp]
-    """By detection: the face that it is, or -1."""
+    """Per detection: index of its face, or -1."""
     hits: NDArray[np.bool_]
-    """By detection: it is a face that counts."""
+    """Per detection: true positive."""
     counted: NDArray[np.bool_]
-    """By detection: it counts, either way."""
+    """Per detection: counts, as true or false positive."""
     found: NDArray[np.bool_]
-    """By face: it was found."""
+    """Per face: detected."""
     large: NDArray[np.bool_]
-    """By face: it counts."""
+    """Per face: large enough to count."""
 
 
 def match(detections: SceneDetections, *, overlap: float, smallest_px: float) -> Match:
@@ -72,7 +72,7 @@ def match(detections: SceneDetections, *, overlap: float, smallest_px: float) ->
 
 
 def average_precision(all_detections: Sequence[SceneDetections], *, overlap: float, smallest_px: float) -> float:
-    """0..1; 0 where there is no face that counts."""
+    """Average precision, 0..1; 0 if no face counts."""
     matches = [match(detections, overlap=overlap, smallest_px=smallest_px) for detections in all_detections]
     positives = sum(int(one.large.sum()) for one in matches)
     if not positives:

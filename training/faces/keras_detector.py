@@ -1,4 +1,4 @@
-"""The Keras detector: what does a network find in a picture, its answers treated as on the device?"""
+"""Keras detector: runs a detector network on pictures, with the device's postprocessing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     Found: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 LEAST_SCORE = 0.02
-"""Below this a detection means nothing; average precision needs what is above."""
+"""Detections below are noise; average precision needs those above."""
 
 
 class KerasDetector:
-    """A network at one size of input, turned for standing pictures."""
+    """A network at one input size, rotated for portrait pictures."""
 
     def __init__(
         self, network: keras.Model, *, longer_px: int, shorter_px: int, min_score: float = LEAST_SCORE
@@ -34,7 +34,7 @@ class KerasDetector:
         self._network = network
 
     def __call__(self, image: Image) -> Found:
-        """Boxes x1, y1, x2, y2 in pixels of a BGR picture, (n, 4), and scores (n,), surest first."""
+        """Boxes x1, y1, x2, y2 in pixels of a BGR picture, (n, 4), and scores (n,), highest first."""
         longer, shorter = self._sides
         lies = image.shape[1] >= image.shape[0]
         width, height = (longer, shorter) if lies else (shorter, longer)

@@ -1,4 +1,4 @@
-"""The listing: which pictures did a run learn from and which judged it, for the conversion of its detector?"""
+"""Listing: records the training and validation scenes of a run, for the conversion of its detector."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CATEGORY = {"id": 1, "name": "face"}
 
 
 def write_listing(scenes: SceneSet, path: Path) -> None:
-    """Write the scenes as a COCO file, those learnt as split `train`, those that judged as `validation`.
+    """Write the scenes as a COCO file, with splits `train` and `validation`.
 
-    Pictures are named as seen from its folder; boxes are in the style that is learnt.
+    File names are relative to its folder; boxes are in the style used for training.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

@@ -1,9 +1,9 @@
-"""Losses: how wrong are a network's answers for a batch of scenes?
+"""Losses: training losses of the face detector.
 
-Which cell answers for which face is decided anew at every step by SimOTA (Z. Ge et al., "YOLOX: Exceeding YOLO Series
-in 2021"): each face takes the cells that are cheapest for it, as many as their overlaps add up to. Objectness and
-class are binary cross-entropies, the class with the overlap as its target; boxes learn by EIoU (Y. Zhang et al.,
-"Focal and Efficient IOU Loss for Accurate Bounding Box Regression", 2022). The weights are those of YuNet.
+SimOTA (Z. Ge et al., "YOLOX: Exceeding YOLO Series in 2021") assigns cells to faces anew at every step: each face takes
+its cheapest cells, as many as their overlaps add up to. Objectness and class use binary cross-entropy, the class with
+the overlap as target; boxes use EIoU (Y. Zhang et al., "Focal and Efficient IOU Loss for Accurate Bounding Box
+Regression", 2022). The weights are those of YuNet.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from training.faces.network import STRIDES
 BOX_WEIGHT = 5.0
 OVERLAP_COST_WEIGHT = 3.0
 CENTRE_REACH_CELLS = 2.5
-"""Cells whose middle is nearer to a face's centre than this may answer for it."""
+"""Cells whose centre is nearer to a face's centre than this are candidates for it."""
 MOST_CELLS = 10
 FAR_COST, IMPOSSIBLE_COST = 1e5, 1e9
 LARGEST_EXPONENT = 6.0
-"""e^6 cells are more than any canvas has; an early step must not overflow."""
+"""e^6 cells are more than any canvas has; prevents overflow in early steps."""
 TINY = 1e-7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """Where the cells of a canvas lie: upper left corners (cells, 2) and strides (cells, 1), in pixels, float32."""
+    """The cells of a canvas: upper left corners (cells, 2) and strides (cells, 1), in pixels, float32."""
 
     corners: Any
     strides: Any
@@ -37,7 +37,7 @@ class Cells:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Assignment:
-    """Which cells answer for a face: shapes (n, cells), boxes (n, cells, 4)."""
+    """The cells assigned to faces: shapes (n, cells), boxes (n, cells, 4)."""
 
     positive: Any
     overlap: Any
@@ -45,7 +45,7 @@ class Assignment:
 
 
 def cells_of(height: int, width: int) -> Cells:
-    """The cells of a canvas, level after level, row after row."""
+    """The cells of a canvas, by level, then by row."""
     corners, strides = [], []
     for stride in STRIDES:
         rows, columns = np.mgrid[0 : height // stride, 0 : width // stride]
@@ -55,7 +55,7 @@ def cells_of(height: int, width: int) -> Cells:
 
 
 def flat(outputs: dict[str, Any]) -> tuple[Any, Any]:
-    """The network's answers as logits (n, cells, 2) and boxes (n, cells, 4), in the order of `cells_of`."""
+    """The network's outputs as logits (n, cells, 2) and boxes (n, cells, 4), in the order of `cells_of`."""
     from keras import ops
 
     def joined(kind: str, channels: int) -> Any:
@@ -68,7 +68,7 @@ def flat(outputs: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def decoded(values: Any, cells: Cells) -> Any:
-    """Boxes in pixels: centre and logarithms of the sides, in cells, to x1, y1, x2, y2; (n, cells, 4)."""
+    """Decode centre and log sides, in cells, to boxes x1, y1, x2, y2 in pixels; (n, cells, 4)."""
     from keras import ops
 
     centres = values[..., :2] * cells.strides + cells.corners
@@ -77,9 +77,9 @@ def decoded(values: Any, cells: Cells) -> Any:
 
 
 def face_loss(outputs: dict[str, Any], faces: Any, ignored: Any, cells: Cells) -> Any:
-    """The loss of a batch, per answering cell: a scalar.
+    """The loss of a batch, per positive cell: a scalar.
 
-    `faces` and `ignored` are (n, most, 4) in pixels, all zero where there is none.
+    `faces` and `ignored` are (n, most, 4) in pixels, padded with zeros.
     """
     from keras import ops
 
@@ -96,16 +96,16 @@ def face_loss(outputs: dict[str, Any], faces: Any, ignored: Any, cells: Cells) -
 
 
 def distillation_loss(outputs: dict[str, Any], taught: dict[str, Any]) -> Any:
-    """How far answers are from a teacher's, cell by cell: a scalar.
+    """Distance of the outputs from a teacher's, cell by cell: a scalar.
 
-    Boxes count where the teacher sees a face, in cells.
+    Boxes count where the teacher detects a face, in units of cells.
     """
     from keras import ops
 
     logits, boxes = flat(outputs)
     wanted_logits, wanted_boxes = (ops.stop_gradient(one) for one in flat(taught))
     wanted = ops.sigmoid(wanted_logits)
-    # The class is only defined where an object is: elsewhere the teacher never learnt it.
+    # The class is only defined where there is an object: the teacher did not learn it elsewhere.
     sees = wanted[..., 1:]
     answers = _cross_entropy(wanted, logits) * ops.concatenate([sees, ops.ones_like(sees)], axis=-1)
     distance = ops.sum(ops.abs(boxes - wanted_boxes), axis=-1, keepdims=True) * sees
@@ -114,7 +114,7 @@ def distillation_loss(outputs: dict[str, Any], taught: dict[str, Any]) -> Any:
 
 
 def assign(logits: Any, boxes: Any, faces: Any, cells: Cells) -> Assignment:
-    """SimOTA: logits (n, cells, 2), boxes (n, cells, 4) and faces (n, most, 4), all in pixels."""
+    """SimOTA assignment of logits (n, cells, 2) and boxes (n, cells, 4) to faces (n, most, 4), in pixels."""
     from keras import ops
 
     real = (faces[..., 2] > faces[..., 0])[..., None]
@@ -128,13 +128,13 @@ def assign(logits: Any, boxes: Any, faces: Any, cells: Cells) -> Assignment:
     score = ops.sqrt(ops.sigmoid(logits[..., 0]) * ops.sigmoid(logits[..., 1]))
     cost = -ops.log(score + TINY)[:, None] - OVERLAP_COST_WEIGHT * ops.log(overlap + TINY)
     cost += ops.where(in_box & in_centre, 0.0, FAR_COST) + ops.where(possible, 0.0, IMPOSSIBLE_COST)
-    # As many cells as the best overlaps add up to, one at least: the cost of the last of them is the limit.
+    # The number of cells is the sum of the best overlaps, at least one; the cost of the last of them is the limit.
     best = ops.sum(ops.top_k(overlap, MOST_CELLS)[0], axis=-1)
     places = ops.clip(ops.cast(best, "int32"), 1, MOST_CELLS) - 1
     cheapest = -ops.top_k(-cost, MOST_CELLS)[0]
     limit = ops.take_along_axis(cheapest, places[..., None], axis=2)[..., 0]
     taken = ops.where((cost <= limit[..., None]) & possible, cost, 2 * IMPOSSIBLE_COST)
-    # A cell that several faces took answers for the one to which it is cheapest.
+    # A cell taken by several faces is assigned to the one with the lowest cost.
     chosen = ops.argmin(taken, axis=1)
     positive = ops.cast(ops.min(taken, axis=1) < 2 * IMPOSSIBLE_COST, "float32")
     overlap_of_chosen = ops.take_along_axis(overlap, chosen[:, None], axis=1)[:, 0]
@@ -142,7 +142,7 @@ def assign(logits: Any, boxes: Any, faces: Any, cells: Cells) -> Assignment:
 
 
 def box_distance(boxes: Any, wanted: Any) -> Any:
-    """EIoU: 1 - IoU, and the distances of centre, width and height against the box around both; (..., 4) to (...)."""
+    """EIoU: 1 - IoU, plus distances of centre, width and height relative to the enclosing box; (..., 4) to (...)."""
     from keras import ops
 
     around = ops.maximum(boxes[..., 2:], wanted[..., 2:]) - ops.minimum(boxes[..., :2], wanted[..., :2])
@@ -155,7 +155,7 @@ def box_distance(boxes: Any, wanted: Any) -> Any:
 
 
 def _inside(cells: Cells, boxes: Any) -> Any:
-    """1.0 for the cells whose middle is inside any of some boxes: (n, most, 4) to (n, cells)."""
+    """1.0 for cells whose centre is inside any of the boxes: (n, most, 4) to (n, cells)."""
     from keras import ops
 
     inside = _within(cells.corners + cells.strides / 2, boxes)
@@ -163,7 +163,7 @@ def _inside(cells: Cells, boxes: Any) -> Any:
 
 
 def _within(points: Any, boxes: Any) -> Any:
-    """Which points are in which boxes: (cells, 2) and (n, most, 4) to (n, most, cells)."""
+    """Which points are inside which boxes: (cells, 2) and (n, most, 4) to (n, most, cells)."""
     from keras import ops
 
     after = points[None, None] > boxes[:, :, None, :2]
@@ -172,7 +172,7 @@ def _within(points: Any, boxes: Any) -> Any:
 
 
 def _overlaps(ones: Any, others: Any) -> Any:
-    """Intersection over union of boxes that broadcast against each other: (..., 4) to (...)."""
+    """Intersection over union of broadcastable boxes: (..., 4) to (...)."""
     from keras import ops
 
     shared = ops.maximum(ops.minimum(ones[..., 2:], others[..., 2:]) - ops.maximum(ones[..., :2], others[..., :2]), 0.0)

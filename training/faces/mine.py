@@ -1,7 +1,7 @@
-"""Mining: what does a detector find in annotated pictures, and what is it?
+"""Mining: labels a detector's detections in annotated pictures, as training data for a classifier.
 
-A detection that overlaps an annotated face is that face, with the detector's box and its errors: what a classifier will
-be shown on the device. A detection that no annotation and no teacher holds for a face is `no_face`, a hard negative.
+A detection that overlaps an annotated face gets its label, and keeps the detector's box with its errors, as on the
+device. A detection that neither an annotation nor the teacher supports is `no_face`, a hard negative.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
     Boxes: TypeAlias = NDArray[np.float32]
 
 SIDES_PX = ((448, 352), (640, 384))
-"""Inputs at which the detector looks: the device's."""
+"""Input sizes of the detector, as on the device."""
 LEAST_SCORE = 0.2
 SAME_FACE = 0.5
-"""A detection that overlaps an annotated face by so much (IoU) is that face."""
+"""Minimum overlap (IoU) for a detection to be an annotated face."""
 NOT_THE_FACE = 0.25
-"""A detection that overlaps no face by more is none, though it may be a part of one. What lies between is left out."""
+"""Maximum overlap for a detection to be no face, though it may be part of one; those between are discarded."""
 TEACHER_PX = 640
 NEAR_PX = 40.0
 SMALLEST_PX = 24.0
-"""Few people annotate the faces of a background. In pictures with people, smaller detections teach nothing."""
+"""Background faces are often not annotated, so smaller detections in pictures with people are not used as negatives."""
 TEACHER_SCORE, TEACHER_SCORE_NEAR = 0.1, 0.4
-"""A detection that the teacher shares with such a score may be a face not annotated; from NEAR_PX on the second."""
+"""Detections that the teacher shares with this score may be unannotated faces; the second applies from NEAR_PX on."""
 
 _NOTHING = np.zeros((0, 4), np.float32)
 
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One detection: its box as x1, y1, x2, y2 in pixels of the picture, and what it is."""
+    """One detection: its box as x1, y1, x2, y2 in pixels of the picture, and its label."""
 
     box: tuple[float, float, float, float]
     label: Class
@@ -69,13 +69,13 @@ def mine(
     detector: Path,
     teacher: Path,
 ) -> dict[Class, int]:
-    """Write a COCO file of what a detector finds in the train split of some scenes and in pictures without people.
+    """Write a COCO file of the detections in the train split of scenes and in pictures without people.
 
-    Gives the number of detections by label.
+    Returns the number of detections by label.
 
     Raises:
-        ConfigError: pictures or annotations are missing, or nothing was found.
-        ModelError: detector or teacher are missing or none.
+        ConfigError: pictures or annotations are missing, or nothing was detected.
+        ModelError: detector or teacher are missing or invalid.
     """
     changes = read_corrections(corrections) if corrections else None
     of_picture: dict[Path, list[tuple[Boxes, Class]]] = {}
@@ -121,7 +121,7 @@ def mine(
 
 
 def _doubter(teacher: Path) -> Callable[[Image], Boxes]:
-    """Where a picture may show a face without an annotation, by a teacher."""
+    """Regions of a picture in which a teacher suspects unannotated faces."""
     detector = KerasDetector(
         open_network(teacher), longer_px=TEACHER_PX, shorter_px=TEACHER_PX, min_score=TEACHER_SCORE
     )
@@ -136,10 +136,10 @@ def _doubter(teacher: Path) -> Callable[[Image], Boxes]:
 def label_detections(
     detections: Boxes, faces: Sequence[tuple[Boxes, Class]], *, avoided: Boxes, smallest_px: float = 0.0
 ) -> list[Detection]:
-    """What the detections of one picture, (n, 4), are: the face they overlap most, `no_face`, or nothing that is known.
+    """Label the detections of a picture, (n, 4): the face with the largest overlap, `no_face`, or discarded if unclear.
 
-    Each of `faces` is a box, (1, 4), with its label. What overlaps `avoided`, (m, 4), or has a shorter side below
-    `smallest_px` may be a face without an annotation: it is never `no_face`.
+    Each of `faces` is a box, (1, 4), with its label. Detections that overlap `avoided`, (m, 4), or have a shorter side
+    below `smallest_px` may be unannotated faces and never become `no_face`.
     """
     boxes = np.concatenate([box for box, _ in faces]) if faces else np.zeros((0, 4), np.float32)
     table = overlaps(detections, boxes)

@@ -1,8 +1,8 @@
-"""The network: what looks for faces, and where does it come from?
+"""Detector network: opens face detectors for training, from any supported file.
 
-In: float32 BGR 0..255, (n, rows, columns, 3), rows and columns multiples of 32. Out: a dictionary with, for each
-stride, `logits_STRIDE` (n, rows, columns, 2) and `boxes_STRIDE` (n, rows, columns, 4), as
-`edge_agent.vision.detector.decoding` reads them.
+Input: float32 BGR 0..255, (n, rows, columns, 3), rows and columns multiples of 32. Output: a dictionary with, for each
+stride, `logits_STRIDE` (n, rows, columns, 2) and `boxes_STRIDE` (n, rows, columns, 4), in the format of
+`edge_agent.vision.detector.decoding`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["STRIDES", "levels_of", "merged", "open_network"]
 
 
 def open_network(file: Path) -> keras.Model:
-    """A network out of a YuNet file (.onnx), of another run (.keras) or of a released detector (its card or network).
+    """Open a network from a YuNet file (.onnx), another run (.keras) or a released detector (its card or network).
 
     Raises:
-        ModelError: the file is missing or no face detector.
+        ModelError: the file is missing, or not a face detector.
     """
     import keras
 
@@ -41,7 +41,7 @@ def open_network(file: Path) -> keras.Model:
         raise ModelError(f"{file}: no such model; give the model.keras of another run, or a YuNet file (ONNX)")
     try:
         network = keras.models.load_model(file, compile=False)
-    # Keras raises many classes for a file it cannot read.
+    # Keras raises many classes for unreadable files.
     except Exception as error:
         raise ModelError(f"{file}: Keras cannot read it: {str(error)[:200]}") from error
     return _as_detector(network, file)
@@ -55,10 +55,10 @@ def _as_detector(network: keras.Model, file: Path) -> keras.Model:
 
 
 def merged(network: keras.Model, other: keras.Model, *, share: float) -> keras.Model:
-    """The network with the mean of its weights and another's, of which the other has a `share` of 0..1.
+    """The network with weights averaged with another's; `share` of the other, 0..1.
 
-    Two that were tuned from the same weights on different pictures are together better on both than either
-    (M. Wortsman et al., "Model soups", 2022).
+    Two networks fine-tuned from the same weights on different pictures are together better on both than either (M.
+    Wortsman et al., "Model soups", 2022).
 
     Raises:
         ModelError: their weights differ in shape.
@@ -71,7 +71,7 @@ def merged(network: keras.Model, other: keras.Model, *, share: float) -> keras.M
 
 
 def levels_of(outputs: dict[str, NDArray[np.float32]], picture: int) -> list[Level]:
-    """The answers for one picture of a batch."""
+    """The outputs for one picture of a batch."""
     return [
         Level(stride, np.asarray(outputs[f"logits_{stride}"][picture]), np.asarray(outputs[f"boxes_{stride}"][picture]))
         for stride in STRIDES

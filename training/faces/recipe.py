@@ -1,7 +1,7 @@
-"""The recipe: what is one training run of a face detector made of?
+"""Recipe: configuration of one training run of a face detector.
 
-A YAML file, every key checked and described; all mistakes are reported together. Paths are relative to the working
-folder, so that a recipe reads the same wherever it lies.
+A YAML file in which every key is validated and described; all errors are reported together. Paths are relative to the
+working directory, so that a recipe works from any location.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Part(BaseModel):
 
 
 class ModelRecipe(_Part):
-    """The network, and what it begins with."""
+    """The network and its initial weights."""
 
     weights: Path = Field(description=A_DETECTOR)
     merged_with: Path | None = Field(
@@ -36,7 +36,7 @@ class ModelRecipe(_Part):
 
 
 class StyleRecipe(_Part):
-    """How boxes of one origin become boxes of the style that is learnt, in shares of the box's own sides."""
+    """Conversion of boxes from one source into the style used for training, as fractions of the box's sides."""
 
     down_fraction: float = Field(0.0, ge=-0.5, le=0.5, description="Its centre goes down by this share of its height")
     width_factor: float = Field(1.0, ge=0.5, le=2.0)
@@ -69,7 +69,7 @@ class DataRecipe(_Part):
 
 
 class ValidationRecipe(_Part):
-    """What is kept apart to choose the best epoch by."""
+    """Held-out data that choose the best epoch."""
 
     fraction: float = Field(0.2, gt=0.0, lt=0.9, description="Share of the pictures of each of `sources`")
     sources: tuple[str, ...] = Field(("street", "groups"), description="Sources of annotated pictures that judge")
@@ -87,7 +87,7 @@ class ValidationRecipe(_Part):
 
 
 class AugmentationRecipe(_Part):
-    """How one scene may look elsewhere."""
+    """Random variations of a scene."""
 
     canvas: Side = Field(416, description="Side of the square that is learnt from, in pixels")
     smallest_px: float = Field(6.0, ge=0.0, description="Faces smaller on the canvas are neither learnt nor punished")
@@ -112,7 +112,7 @@ class AugmentationRecipe(_Part):
 
 
 class TeacherRecipe(_Part):
-    """Another detector, which tells what the annotations do not."""
+    """Another detector, for faces that are not annotated."""
 
     detector: Path = Field(description=A_DETECTOR)
     longer_side_px: Side = Field(640, description="Pictures are shown to it at this longer side")
@@ -124,14 +124,14 @@ class TeacherRecipe(_Part):
 
 
 class DistillationRecipe(_Part):
-    """A detector of the same strides whose answers are learnt beside the annotations."""
+    """A detector with the same strides, whose outputs are learnt in addition to the annotations."""
 
     model: Path = Field(description=A_DETECTOR)
     share: float = Field(1.0, gt=0.0, le=10.0, description="Weight against the loss of the annotations")
 
 
 class ScheduleRecipe(_Part):
-    """How long, how fast."""
+    """Duration and learning rate."""
 
     batch_size: int = Field(8, ge=1, le=512)
     steps_per_epoch: int = Field(400, ge=1)
@@ -164,9 +164,9 @@ class FaceRecipe(_Part):
 
 
 def read_recipe(path: Path, *, changes: Sequence[str] = ()) -> FaceRecipe:
-    """Read and check a recipe; `changes` such as `schedule.epochs=3` go before what the file says.
+    """Read and validate a recipe; `changes` such as `schedule.epochs=3` override the file.
 
     Raises:
-        ConfigError: the file is missing, no YAML, or wrong; every mistake is named with its line.
+        ConfigError: the file is missing, not YAML, or invalid; every error is listed with its line.
     """
     return read_recipe_file(path, FaceRecipe, changes=changes)

@@ -1,9 +1,9 @@
-"""Released: how does a network that was converted for the device become one that can learn again?
+"""Released detectors: rebuilds a trainable network from a detector converted for the device.
 
-A detector goes out as int8 networks; the checkpoint they were made of may be lost, or was never given. Int8 keeps the
-shape of a network and, but for rounding, its weights, so that a run can go on from there. The operations are those
-that the detectors of this project are made of; what was folded into a convolution stays folded. The bound that a
-converter puts on logits is left out: who learns needs what is beyond.
+Detectors are released as int8 networks, whose original checkpoint may be lost or unpublished. Int8 preserves the
+architecture and, up to rounding, the weights, so that training can continue from it. Only the operations of this
+project's detectors are supported; operations folded into a convolution stay folded. The bound that the conversion puts
+on logits is left out, as training needs the values beyond it.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 CARD_SUFFIX, NETWORK_SUFFIX = ".json", ".tflite"
 KINDS_BY_CHANNELS = {2: "logits", 4: "boxes"}
-"""What the outputs of a detector are, told by their last axis."""
+"""Kind of an output by the size of its last axis."""
 
 
 def is_released(file: Path) -> bool:
-    """Whether a file is a detector's card, or one of its networks."""
+    """Whether a file is the card or a network of a detector."""
     return file.suffix in {CARD_SUFFIX, NETWORK_SUFFIX}
 
 
 def build_released(file: Path) -> keras.Model:
-    """The network of a card (its first one; they differ in the size of the input only) or of a TFLite file.
+    """Build the network of a card (the first one; they differ only in input size) or of a TFLite file.
 
-    In and out as `build_yunet`; any size of input.
+    Input and output as for `build_yunet`; any input size.
 
     Raises:
-        ModelError: the file is missing or damaged, or its network has operations that detectors do not have.
+        ModelError: the file is missing or damaged, or its network has operations that detectors do not use.
     """
     if file.suffix == CARD_SUFFIX:
         card, contents = read_detector_card(file)
@@ -56,7 +56,7 @@ class _Graph:
 
         self._schema = schema
         self._name = name
-        # The reader follows offsets wherever they lead.
+        # Parsing a damaged file may follow arbitrary offsets.
         try:
             model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(content), 0))
             (graph,) = model.subgraphs
@@ -66,15 +66,15 @@ class _Graph:
             raise ModelError(f"{name}: no TFLite network, or a damaged one; reinstall it") from error
         self._model, self._graph = model, graph
         self._convolutions: dict[int, Any] = {}
-        """The layer behind the values of a tensor, which is nothing but its answer."""
+        """The layer whose output a tensor is, without activation, so that constants can be folded into it."""
 
     def as_keras(self) -> keras.Model:
-        """Every operation as a layer, with the real values of its weights."""
+        """Convert every operation to a layer, with dequantized weights."""
         import keras
 
         pixels = keras.Input((None, None, 3), name="pixels")
         values: dict[int, Any] = {self._graph.inputs[0]: pixels}
-        # What repeats values to enlarge them is one layer, added where the enlarged values are used.
+        # Upsampling by repetition is a single layer, added where its result is used.
         came_from: dict[int, int] = {}
         for kind, operator in self._operators:
             target = operator.outputs[0]
@@ -127,7 +127,7 @@ class _Graph:
         return result
 
     def _folded(self, values: Any, operator: Any, *, multiplies: bool) -> Any:
-        """Take a number that is multiplied or added into the convolution before it."""
+        """Fold a constant factor or summand into the preceding convolution."""
         layer = self._convolutions[operator.inputs[0]]
         number = float(self._numbers(operator.inputs[1]).reshape(-1)[0])
         kernel, bias = layer.get_weights()
@@ -143,7 +143,7 @@ class _Graph:
         return values[source] if factor == 1 else keras.layers.UpSampling2D(factor)(values[source])
 
     def _output(self, values: Any, number: int) -> tuple[str, Any]:
-        """An output under the name that training knows it by."""
+        """An output with the name used in training."""
         import keras
 
         rows, channels = self._shape(number)[1], self._shape(number)[3]
@@ -153,7 +153,7 @@ class _Graph:
         return name, keras.layers.Identity(name=name)(values)
 
     def _numbers(self, number: int) -> NDArray[np.float32]:
-        """The real values of a constant."""
+        """The dequantized values of a constant."""
         tensor = self._graph.tensors[number]
         dtype = np.dtype({value: name for name, value in vars(self._schema.TensorType).items()}[tensor.type].lower())
         stored = np.asarray(self._model.buffers[tensor.buffer].data, np.uint8)
@@ -168,7 +168,7 @@ class _Graph:
         return np.asarray((values.astype(np.float64) - zeros) * scales, np.float32)
 
     def _moves(self, number: int) -> bool:
-        """Whether a tensor depends on the picture: a constant has data of its own."""
+        """Whether a tensor depends on the picture; constants have data of their own."""
         return self._model.buffers[self._graph.tensors[number].buffer].data is None
 
     def _shape(self, number: int) -> list[int]:
@@ -176,7 +176,7 @@ class _Graph:
 
     def _activation(self, options: Any) -> str | None:
         functions = self._schema.ActivationFunctionType
-        # ReLU6 is the bound on logits.
+        # ReLU6 is the bound on logits, which is left out.
         known = {functions.NONE: None, functions.RELU6: None, functions.RELU: "relu"}
         if options.fusedActivationFunction not in known:
             raise ModelError(f"{self._name}: an activation other than ReLU is none of a face detector of this project")

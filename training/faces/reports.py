@@ -1,6 +1,6 @@
-"""Reports: what does a person look at after a run of the face detector?
+"""Reports: writes curves, metrics and example pictures of a face detector's run.
 
-Curves, and a page of the worst misses and of the surest false detections as pictures; average precision.
+The pages show the worst misses and the most confident false detections.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ STRIP_PX = 16
 
 
 def write_history(history: Sequence[Epoch], folder: Path) -> None:
-    """`history.csv`, a line per epoch, and `curves.png`."""
+    """Write `history.csv`, a line per epoch, and `curves.png`."""
     bands = list(history[0].ap) if history else []
     with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -45,7 +45,7 @@ def write_history(history: Sequence[Epoch], folder: Path) -> None:
         writer.writerows(
             [row.epoch, row.learning_rate, row.loss, *row.ap.values(), round(row.seconds, 1)] for row in history
         )
-    # Drawn without pyplot: no window system is asked for, and nothing global remembers the figure.
+    # Without pyplot, which would need a display and keep global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -66,7 +66,7 @@ def write_history(history: Sequence[Epoch], folder: Path) -> None:
 
 
 def write_reports(all_detections: Sequence[SceneDetections], folder: Path) -> dict[str, Any]:
-    """`report.json` and `report.txt`: all judging scenes together and each source by itself."""
+    """Write `report.json` and `report.txt`: all validation scenes together, and by source."""
     reports = {"all": report(all_detections)}
     for source in sorted({detections.scene.source for detections in all_detections}):
         reports[source] = report([detections for detections in all_detections if detections.scene.source == source])
@@ -80,7 +80,7 @@ def write_reports(all_detections: Sequence[SceneDetections], folder: Path) -> di
 
 
 def draw_misses(all_detections: Sequence[SceneDetections], path: Path) -> None:
-    """The faces that were not found, the largest first: annotation green, detections red."""
+    """Draw the missed faces, largest first: annotations green, detections red."""
     missed: list[tuple[float, SceneDetections, NDArray[np.float32], str]] = []
     for detections in all_detections:
         matched = match(detections, overlap=OVERLAP, smallest_px=SMALLEST_PX)
@@ -91,7 +91,7 @@ def draw_misses(all_detections: Sequence[SceneDetections], path: Path) -> None:
 
 
 def draw_false_detections(all_detections: Sequence[SceneDetections], path: Path) -> None:
-    """The detections that are no annotated face, the surest first: annotation green, detections red."""
+    """Draw the false detections, highest score first: annotations green, detections red."""
     wrong: list[tuple[float, SceneDetections, NDArray[np.float32], str]] = []
     for detections in all_detections:
         matched = match(detections, overlap=OVERLAP, smallest_px=SMALLEST_PX)
@@ -112,7 +112,7 @@ def _draw_page(cases: list[tuple[float, SceneDetections, NDArray[np.float32], st
 
 
 def _tile(detections: SceneDetections, box: NDArray[np.float32], words: str) -> Image:
-    """A box with what is around it; every annotation and every detection better than even is drawn."""
+    """A box with its surroundings, all annotations, and the detections with a score above one half."""
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     half = max(box[2] - box[0], box[3] - box[1]) * (0.5 + SURROUNDINGS_FRACTION)
     region = Box(float(x - half), float(y - half), float(x + half), float(y + half))

@@ -1,7 +1,7 @@
-"""A run: how does a recipe become a face detector with everything that is known of it?
+"""Run: trains a face detector by a recipe and writes the run's folder.
 
-The folder of a run holds model.keras, run.json and scenes.json (what a converter must know), recipe.yaml, history.csv,
-curves.png, misses.png, false_finds.png, report.txt and report.json.
+The folder contains model.keras, run.json and scenes.json (needed for conversion), recipe.yaml, history.csv, curves.png,
+misses.png, false_finds.png, report.txt and report.json.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ log = logging.getLogger(__name__)
 
 
 def run(recipe: FaceRecipe, *, folder: Path) -> None:
-    """Train by a recipe into a folder; started again there, go on where it stopped.
+    """Train by a recipe into a folder; resumes a run that is already there.
 
     Raises:
-        ConfigError: the data do not suffice, or the folder holds a run of another recipe.
+        ConfigError: the data are insufficient, or the folder belongs to another recipe.
         ModelError: weights or teacher are missing or do not fit.
     """
     import keras
@@ -59,7 +59,7 @@ def run(recipe: FaceRecipe, *, folder: Path) -> None:
     draw_false_detections(all_detections, folder / "false_finds.png")
     summary = json.dumps(_summary(recipe, reports), indent=2)
     (folder / "run.json").write_text(summary + "\n", encoding="utf-8")
-    # Last, so that a folder with a model is a finished run.
+    # Written last, so that a folder with a model is a finished run.
     part = folder / "part-model.keras"
     network.save(part)
     part.replace(folder / "model.keras")
@@ -79,7 +79,7 @@ def _open(recipe: FaceRecipe, folder: Path) -> SceneSet:
 
 
 def _claim(folder: Path, recipe: FaceRecipe) -> None:
-    """Two recipes in one folder would go on with each other's weights."""
+    """Refuse a folder of another recipe, whose weights would be resumed."""
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
     path = folder / RECIPE
     if path.is_file() and path.read_text(encoding="utf-8") != text:
@@ -90,7 +90,7 @@ def _claim(folder: Path, recipe: FaceRecipe) -> None:
 
 
 def _summary(recipe: FaceRecipe, reports: dict[str, Any]) -> dict[str, Any]:
-    """What the conversion of the detector must know."""
+    """The metadata needed to convert the detector."""
     return {
         "name": recipe.name,
         "kind": "face_detector",
@@ -108,5 +108,5 @@ def _origins(data: DataRecipe) -> list[str | Path]:
 
 
 def _data_name(source: str | Path) -> str:
-    """A source without the folders of the machine it was trained on."""
+    """The name of a source without local paths."""
     return source if isinstance(source, str) else "/".join(source.parts[-2:])

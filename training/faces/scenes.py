@@ -1,4 +1,4 @@
-"""Scenes: which pictures does a run learn from, which judge it, and where are their faces?"""
+"""Scenes: selects the training and validation pictures of a run, with their faces."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     Teacher: TypeAlias = Callable[[Image, Path], tuple[Boxes, NDArray[np.float32]]]
 
 MATCHING_OVERLAP = 0.2
-"""A detection of the teacher that overlaps an annotated face by so much (IoU) is that face, whatever its style."""
+"""A teacher's detection with this overlap (IoU) is the annotated face, whatever the box style."""
 PART_FRACTION = 0.5
-"""A detection of which so much lies inside an annotated face is a part of it, which must not be found."""
+"""A detection with this fraction inside an annotated face is part of it, and must not be detected."""
 
 _T = TypeVar("_T")
 
@@ -45,21 +45,21 @@ class Scene:
     source: str
     faces: Boxes
     ignored: Boxes
-    """Where a face may be that was not annotated: neither learnt nor punished."""
+    """Regions with possible unannotated faces, ignored by the loss."""
     chance: float
-    """How likely it is drawn; sums to 1 over what is learnt."""
+    """Probability of being drawn; sums to 1 over the training scenes."""
     annotated: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneSet:
-    """What a run learns from and what judges it."""
+    """The training and validation scenes of a run."""
 
     learnt: tuple[Scene, ...]
     judging: tuple[Scene, ...]
     unreadable: tuple[str, ...]
     kept_apart: int
-    """Pictures left out because they, or some like them, judge the model elsewhere."""
+    """Pictures excluded because they, or near-duplicates, are used for evaluation elsewhere."""
 
     def table(self) -> str:
         """Pictures and faces by source and side of the split, as text."""
@@ -78,9 +78,9 @@ class SceneSet:
 
 
 def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = None) -> SceneSet:
-    """Read every source of a recipe, let the teacher look at what is learnt, group near-duplicates, and split.
+    """Read all sources of a recipe, apply the teacher to training scenes, group near-duplicates, and split.
 
-    What is costly to find out again is kept in `folder`.
+    Expensive results are cached in `folder`.
 
     Raises:
         ConfigError: a source is missing or empty, or one side of the split has no annotated face.
@@ -110,7 +110,7 @@ def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = N
 
 
 def styled(boxes: Boxes, style: StyleRecipe) -> Boxes:
-    """Boxes of one style in another: shape (n, 4) to the same."""
+    """Convert boxes from one style to another: shape (n, 4) to the same."""
     centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     centres = centres + np.array([0, style.down_fraction], np.float32) * sides
     halves = sides * np.array([style.width_factor, style.height_factor], np.float32) / 2
@@ -125,7 +125,7 @@ def overlaps(ones: Boxes, others: Boxes) -> NDArray[np.float32]:
 
 
 def _shares_inside(ones: Boxes, others: Boxes) -> NDArray[np.float32]:
-    """How much of each of `ones` lies in each of `others`: (n, 4) and (m, 4) to (n, m)."""
+    """Fraction of each of `ones` that is inside each of `others`: (n, 4) and (m, 4) to (n, m)."""
     return np.asarray(_intersections(ones, others) / np.maximum(_areas(ones), 1e-9)[:, None], np.float32)
 
 
@@ -139,7 +139,7 @@ def _areas(boxes: Boxes) -> NDArray[np.float32]:
 
 
 def _listed(data: DataRecipe) -> list[Scene]:
-    """The pictures of one source, nothing opened yet."""
+    """The pictures of one source, not opened yet."""
     nothing = np.zeros((0, 4), np.float32)
     if data.scenes is None:
         folder = data.pictures or data.empty
@@ -166,13 +166,13 @@ def _listed(data: DataRecipe) -> list[Scene]:
 
 
 def _spread(items: list[_T], most: int) -> list[_T]:
-    """So many of a list, evenly over it."""
+    """At most `most` items of a list, evenly spread."""
     places = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
     return [items[place] for place in places]
 
 
 def _hashed(paths: Sequence[Path]) -> tuple[dict[Path, NDArray[np.uint8]], list[str]]:
-    """The hash of every picture that can be read, and a line for each that cannot."""
+    """The hash of every readable picture, and an error for each unreadable one."""
     hashes, unreadable = {}, []
     for path in tqdm(dict.fromkeys(paths), desc="pictures", unit="picture", leave=False):
         try:
@@ -188,7 +188,7 @@ def _sides(
     apart: NDArray[np.uint8],
     recipe: FaceRecipe,
 ) -> dict[Path, Side]:
-    """Which side of the split each picture is on, the same for near-duplicates; `apart` are hashes of no side."""
+    """The side of each picture in the split, the same for near-duplicates; those like `apart` (hashes) are excluded."""
     validation = recipe.validation
     sources = {scene.path: scene.source for scene, data in scenes if data.scenes is not None}
     paths = list(dict.fromkeys(scene.path for scene, _ in scenes))
@@ -211,7 +211,7 @@ def _sides(
         if group in of_apart:
             sides[path] = "apart"
         elif group in held_groups:
-            # What is like a judging picture but of a source that does not judge is on no side either.
+            # Near-duplicates of validation pictures, from sources not used for validation, are excluded.
             sides[path] = "judging" if index in judges else "apart"
         else:
             sides[path] = "learnt"
@@ -219,7 +219,7 @@ def _sides(
 
 
 def _taught(scene: Scene, recipe: FaceRecipe, teacher: Teacher) -> Scene:
-    """What the teacher adds: faces of a picture without boxes, and places that are no sure background."""
+    """Add a teacher's detections: faces of unannotated pictures, and regions that may not be background."""
     if recipe.teacher is None:
         raise AssertionError("a teacher comes from the recipe")
     boxes, scores = teacher(read_picture(scene.path), scene.path)

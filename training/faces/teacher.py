@@ -1,6 +1,6 @@
-"""The teacher: which faces does another detector see where there is no annotation?
+"""Teacher: detects faces that are not annotated, with another detector.
 
-Its detections are kept in a file beside the run, so that a run that goes on does not ask again.
+Its detections are cached in a file beside the run, so that a resumed run does not repeat them.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ ROW = 5
 
 
 class Teacher:
-    """A detector and the file of its detections. Owned by one thread."""
+    """A detector with a cache of its detections. Owned by one thread."""
 
     def __init__(self, recipe: TeacherRecipe, *, memory: Path) -> None:
-        """Load the detector and what it has already said.
+        """Load the detector and the cache.
 
         Raises:
-            ModelError: the detector is missing or none.
+            ModelError: the detector is missing or invalid.
         """
         side = recipe.longer_side_px
-        # A square: a standing picture is shown as large as a lying one.
+        # Square, so that portrait and landscape pictures are scaled alike.
         self._detector = KerasDetector(
             open_network(recipe.detector), longer_px=side, shorter_px=side, min_score=recipe.unsure_score
         )
@@ -46,7 +46,7 @@ class Teacher:
             self._finds = json.loads(memory.read_text(encoding="utf-8"))
 
     def __call__(self, image: Image, path: Path) -> Found:
-        """Boxes (n, 4) and scores (n,) of a picture, in its pixels, surest first."""
+        """Boxes (n, 4) and scores (n,) of a picture, in its pixels, highest first."""
         name = str(path)
         if name not in self._finds:
             boxes, scores = self._detector(image)
@@ -55,7 +55,7 @@ class Teacher:
         return rows[:, :4], rows[:, 4]
 
     def remember(self) -> None:
-        """Write the file of detections."""
+        """Write the cache."""
         part = self._memory.with_suffix(".part")
         part.write_text(json.dumps(self._finds), encoding="utf-8")
         part.replace(self._memory)

@@ -1,8 +1,8 @@
-"""YuNet: how does a published face detector become a Keras network with the same answers?
+"""YuNet: converts the published face detector to an equivalent Keras network.
 
-YuNet (Apache-2.0, ShiqiYu/libfacedetection.train) is read from an ONNX file by OpenCV, which gives its convolutions
-in the order in which they run; both releases tried, 2023mar and yunet_n, differ only in widths and in whether a
-convolution stands before the heads. Landmarks are left out.
+OpenCV reads YuNet (Apache-2.0, ShiqiYu/libfacedetection.train) from an ONNX file and returns its convolutions in
+execution order. The two releases tried, 2023mar and yunet_n, differ only in widths and in whether a convolution
+precedes the heads. Landmarks are omitted.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 STRIDES = (8, 16, 32)
 LANDMARK_CHANNELS = 10
-# Convolutions: one of the front, two to each of 11 units of the backbone and 3 of the neck, two to each of the heads
-# of 3 levels (class, box, object, landmarks); in yunet_n 3 more units before the heads.
+# Convolutions: one at the input, two per unit for 11 units of the backbone and 3 of the neck, and two per head for the
+# heads of 3 levels (class, box, object, landmarks); yunet_n has 3 more units before the heads.
 PLAIN, SHARED = 1 + 2 * (11 + 3 + 4 * 3), 1 + 2 * (11 + 3 + 3 + 4 * 3)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Convolution:
-    """A kernel as Keras holds it, (rows, columns, in, out) or (rows, columns, channels, 1), and its bias."""
+    """A kernel in Keras' layout, (rows, columns, in, out) or (rows, columns, channels, 1), and its bias."""
 
     kernel: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -39,15 +39,15 @@ class Convolution:
 
 
 def read_convolutions(file: Path) -> list[Convolution]:
-    """The convolutions of an ONNX file in the order in which they run.
+    """The convolutions of an ONNX file, in execution order.
 
     Raises:
-        ModelError: the file is missing, no ONNX, or no YuNet.
+        ModelError: the file is missing, not ONNX, or not YuNet.
     """
     if not file.is_file():
         raise ModelError(f"{file}: no such file; give the path of a YuNet face detector (ONNX)")
     try:
-        # OpenCV 5 has a second engine beside the one of OpenCV 4, which alone shows its layers.
+        # OpenCV 5 has a second engine; only the classic one of OpenCV 4 exposes its layers.
         engine = [cv2.dnn.ENGINE_CLASSIC] if hasattr(cv2.dnn, "ENGINE_CLASSIC") else []
         network = cv2.dnn.readNetFromONNX(str(file), *engine)
     except cv2.error as error:
@@ -64,13 +64,13 @@ def read_convolutions(file: Path) -> list[Convolution]:
 
 
 def build_yunet(file: Path) -> keras.Model:
-    """The network of an ONNX file, in: float32 BGR 0..255, (n, rows, columns, 3), both multiples of 32.
+    """Build the network of an ONNX file. Input: float32 BGR 0..255, (n, rows, columns, 3), sides multiples of 32.
 
-    Out: for each stride logits (n, rows, columns, 2) and boxes (n, rows, columns, 4), as
-    `edge_agent.vision.detector.decoding` reads them, in the order `logits_8, boxes_8, logits_16, ...`.
+    Output: for each stride logits (n, rows, columns, 2) and boxes (n, rows, columns, 4), in the format of
+    `edge_agent.vision.detector.decoding` and the order `logits_8, boxes_8, logits_16, ...`.
 
     Raises:
-        ModelError: the file is missing or no YuNet.
+        ModelError: the file is missing, or not YuNet.
     """
     import keras
 
@@ -78,7 +78,7 @@ def build_yunet(file: Path) -> keras.Model:
     layers = _Layers(iter(convolutions))
     pool = keras.layers.MaxPooling2D
     pixels = keras.Input((None, None, 3), name="pixels")
-    # Padding on both sides: Keras' own "same" would pad an even input on the right and below only.
+    # Symmetric padding: Keras' "same" would pad even inputs only at the right and bottom.
     values = layers.plain(keras.layers.ZeroPadding2D(1)(pixels), strides=2)
     values = pool()(layers.unit(values))
     for _ in range(4):
@@ -102,7 +102,7 @@ def build_yunet(file: Path) -> keras.Model:
 
 
 def _convolution(kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> Convolution:
-    """From (out, in / groups, rows, columns); depthwise where each channel has a kernel of its own."""
+    """Convert from (out, in / groups, rows, columns); depthwise if each channel has its own kernel."""
     is_depthwise = kernel.shape[1] == 1 and kernel.shape[2] > 1
     axes = (2, 3, 0, 1) if is_depthwise else (2, 3, 1, 0)
     return Convolution(np.ascontiguousarray(kernel.transpose(axes)), bias.reshape(-1), is_depthwise)
@@ -111,7 +111,7 @@ def _convolution(kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> Conv
 def _joined(
     one: tuple[Convolution, Convolution], other: tuple[Convolution, Convolution]
 ) -> tuple[Convolution, Convolution]:
-    """Two heads on the same level as one, its channels one after the other."""
+    """Join two heads of a level into one, with concatenated channels."""
     return (
         Convolution(
             np.concatenate([one[0].kernel, other[0].kernel], axis=3),
@@ -127,7 +127,7 @@ def _joined(
 
 
 class _Layers:
-    """Makes Keras layers out of convolutions, taken one after the other."""
+    """Creates Keras layers from consecutive convolutions."""
 
     def __init__(self, convolutions: Iterator[Convolution]) -> None:
         self._convolutions = convolutions
@@ -137,23 +137,23 @@ class _Layers:
         return next(self._convolutions), next(self._convolutions)
 
     def plain(self, values: Any, *, strides: int) -> Any:
-        """A dense convolution without padding, with a ReLU."""
+        """A dense convolution without padding, with ReLU."""
         return _convolved(values, next(self._convolutions), strides=strides, padding="valid", activation="relu")
 
     def unit(self, values: Any) -> Any:
-        """1x1 without activation, then depthwise 3x3 with a ReLU."""
+        """A 1x1 convolution without activation, then a depthwise 3x3 one with ReLU."""
         pointwise, depthwise = self.take_pair()
         return _convolved(_convolved(values, pointwise), depthwise, activation="relu")
 
     def head(self, values: Any, pair: tuple[Convolution, Convolution], *, name: str) -> Any:
-        """As a unit, but its answer is left as it is."""
+        """As `unit`, without the final activation."""
         return _convolved(_convolved(values, pair[0]), pair[1], name=name)
 
 
 def _convolved(
     values: Any, convolution: Convolution, *, strides: int = 1, padding: str = "same", **options: Any
 ) -> Any:
-    """Add a layer that holds this convolution's numbers."""
+    """Add a layer with the weights of a convolution."""
     import keras
 
     size = convolution.kernel.shape[:2]

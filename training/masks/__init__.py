@@ -1,1 +1,1 @@
-"""The mask classifier: how does a data set become a network that reads masks?"""
+"""Mask classifier: trains a network on labelled faces."""

@@ -1,8 +1,8 @@
-"""Augmentation: how may one and the same face look on another day?
+"""Augmentation: random variations of a face for training.
 
-Keras layers on batches of float32 pixels 0..255, shape (n, side, side, 3). Rotation, shear, zoom and shift make one
-affine map with a single interpolation: one after the other each would blur the picture a little more, and the model
-would learn faces that are softer than any the device sees.
+Keras layers on batches of float32 pixels 0..255, shape (n, side, side, 3). Rotation, shear, zoom and shift are combined
+into one affine map with a single interpolation: separate ones would blur the picture, and the model would learn faces
+softer than those on the device.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RandomPose(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """Turns, shears, zooms, shifts and mirrors each picture in one step; what comes in repeats the edge."""
+    """Rotates, shears, zooms, shifts and mirrors each picture in one step; edges are repeated into new areas."""
 
     def __init__(self, recipe: AugmentationRecipe, *, seed: int, **options: Any) -> None:
         super().__init__(**options)
@@ -25,7 +25,7 @@ class RandomPose(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, images: Any) -> Any:
-        """Pictures (n, side, side, 3) to the same shape."""
+        """Transform pictures (n, side, side, 3) to the same shape."""
         count, side = images.shape[0], images.shape[1]
         recipe, middle = self._recipe, (side - 1) / 2
         angle = self._uniform(count, math.radians(recipe.rotation_degrees))
@@ -35,7 +35,7 @@ class RandomPose(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
         down = self._uniform(count, recipe.shift_fraction) * side
         mirrored = self._uniform(count, 1.0) < 2.0 * recipe.flip_share - 1.0
         sign = keras.ops.where(mirrored, -1.0, 1.0)
-        # The map from a pixel of the result to the pixel it is taken from, around the middle.
+        # The map from each output pixel to its source pixel, around the centre.
         a0 = keras.ops.cos(angle) * zoom * sign
         a1 = (keras.ops.sin(angle) + shear) * zoom
         b0 = -keras.ops.sin(angle) * zoom * sign
@@ -51,7 +51,7 @@ class RandomPose(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
 
 
 class RandomLight(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """Changes brightness, contrast, gamma and the tint of the light; some pictures lose their colours."""
+    """Varies brightness, contrast, gamma and tint; some pictures become grey."""
 
     def __init__(self, recipe: AugmentationRecipe, *, seed: int, **options: Any) -> None:
         super().__init__(**options)
@@ -59,14 +59,14 @@ class RandomLight(keras.layers.Layer):  # type: ignore[misc]  # Keras has no typ
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, images: Any) -> Any:
-        """Pictures (n, side, side, 3), 0..255, to the same."""
+        """Transform pictures (n, side, side, 3), 0..255, to the same."""
         recipe, count = self._recipe, images.shape[0]
         gain = keras.ops.exp(self._uniform((count, 1, 1, 1), recipe.contrast_fraction))
         gain = gain * keras.ops.exp(self._uniform((count, 1, 1, 3), recipe.tint_fraction))
         average = keras.ops.mean(images, axis=(1, 2, 3), keepdims=True)
         offset = self._uniform((count, 1, 1, 1), recipe.brightness_fraction) * 255.0 + average - average * gain
         lit = keras.ops.clip(images * gain + offset, 0.0, 255.0)
-        # A parabola through black and white, as near to a gamma curve as matters here and ten times cheaper.
+        # A parabola through black and white: close enough to a gamma curve, and ten times cheaper.
         bend = self._uniform((count, 1, 1, 1), recipe.gamma_fraction)
         lit = lit * (1.0 + bend - lit * (bend / 255.0))
         without_colour = self._uniform((count, 1, 1, 1), 1.0) < 2.0 * recipe.grey_share - 1.0
@@ -77,7 +77,7 @@ class RandomLight(keras.layers.Layer):  # type: ignore[misc]  # Keras has no typ
 
 
 class RandomBlur(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """Blurs some pictures along one direction, as a step or a slow shutter does, and adds the noise of a sensor."""
+    """Blurs some pictures in one direction, as by motion or a slow shutter, and adds sensor noise."""
 
     def __init__(self, recipe: AugmentationRecipe, *, seed: int, **options: Any) -> None:
         super().__init__(**options)
@@ -85,9 +85,9 @@ class RandomBlur(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, images: Any) -> Any:
-        """Pictures (n, side, side, 3), 0..255, to the same."""
+        """Transform pictures (n, side, side, 3), 0..255, to the same."""
         recipe, count = self._recipe, images.shape[0]
-        # A batch comes in random order: its first pictures are as good as any to blur, and only they cost time.
+        # Batches are in random order, so the first pictures can be blurred; the others cost no time.
         third = round(recipe.blur_share * count / 3)
         across = keras.ops.average_pool(images[: 2 * third], (1, 5), strides=1, padding="same")
         down = keras.ops.average_pool(
@@ -101,7 +101,7 @@ class RandomBlur(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
 
 
 def build_augmentation(recipe: AugmentationRecipe, *, seed: int) -> keras.Sequential:
-    """The layers in the order in which light meets them: pose, light, lens and sensor."""
+    """The layers in the order of image formation: pose, light, lens and sensor."""
     return keras.Sequential(
         [RandomPose(recipe, seed=seed), RandomLight(recipe, seed=seed + 1), RandomBlur(recipe, seed=seed + 2)],
         name="augmentation",
@@ -109,6 +109,6 @@ def build_augmentation(recipe: AugmentationRecipe, *, seed: int) -> keras.Sequen
 
 
 def reseed(model: keras.Model, *, seed: int, epoch: int) -> None:
-    """Give every layer that draws at random the seed of an epoch, so that a resumed run draws as an unbroken one."""
+    """Seed every random layer for an epoch, so that a resumed run draws the same numbers as an uninterrupted one."""
     for number, layer in enumerate(layer for layer in model.layers if hasattr(layer, "seed_generator")):
         layer.seed_generator.state.assign([seed + number, epoch])

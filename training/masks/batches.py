@@ -1,4 +1,4 @@
-"""Batches: which faces does the network see next, and as which numbers?"""
+"""Batches: draws the training batches of faces."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def to_input(pixels: Any) -> Any:
-    """Pixels 0..255 as the network's numbers, (pixel - 127.5) / 127.5: an array or a tensor of floats to the same."""
+    """Scale pixels 0..255 to the network's input, (pixel - 127.5) / 127.5: array or tensor of floats to the same."""
     return (pixels - 127.5) / 127.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceBatches:
-    """Batches of faces, drawn by the recipe's seed, the epoch and the number of the batch alone."""
+    """Source of batches, which depend only on the recipe's seed, the epoch and the batch number."""
 
     faces: Faces
     recipe: MaskRecipe
@@ -39,7 +39,7 @@ class FaceBatches:
 
 
 def plain_pixels(faces: Faces, recipe: MaskRecipe) -> NDArray[np.uint8]:
-    """Every face as annotated or found, not jittered: (n, side, side, 3), uint8, RGB."""
+    """Every face as annotated or detected, without jitter: (n, side, side, 3), uint8, RGB."""
     view = View(recipe.margin_fraction, recipe.model.input_size)
     pixels = np.empty((len(faces), view.input_px, view.input_px, 3), np.uint8)
     for row, (number, index) in enumerate(faces.rows):

@@ -1,4 +1,4 @@
-"""The data set: which faces does a run learn from, which judge it, and how often is each drawn?"""
+"""Data set: selects the training and validation faces of a run, and how often each is drawn."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Side: TypeAlias = Literal["learnt", "judging", "apart", "uncounted"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """Some faces of the packs: rows of (number of the pack, index within it) with what is known of each."""
+    """A selection of faces: rows of (pack number, index in the pack) with their labels and probabilities."""
 
     packs: tuple[Pack, ...]
     rows: NDArray[np.int64]
@@ -40,19 +40,19 @@ class Faces:
     answers: NDArray[np.int64]
     """Index of the label: shape (n,)."""
     chances: NDArray[np.float64]
-    """How likely each is drawn; sums to 1: shape (n,)."""
+    """Probability of being drawn, sums to 1: shape (n,)."""
 
     def __len__(self) -> int:
         """Number of faces."""
         return len(self.rows)
 
     def example(self, row: int) -> Example:
-        """The example behind a row."""
+        """The example of a row."""
         pack, index = self.rows[row]
         return self.packs[int(pack)].examples[int(index)]
 
     def place(self, row: int) -> tuple[Box, bool]:
-        """Where a face lies in its picture, and whether it is the whole picture."""
+        """The box of a face in its picture, and whether it is the whole picture."""
         pack, index = self.rows[row]
         return Box(*self.packs[int(pack)].places[int(index)].tolist()), bool(self.packs[int(pack)].whole[int(index)])
 
@@ -63,14 +63,14 @@ class Faces:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DataSet:
-    """What a run learns from and what judges it."""
+    """The training and validation faces of a run."""
 
     labels: tuple[Class, ...]
     learnt: Faces
     judging: Faces
     unreadable: tuple[str, ...]
     kept_apart: int
-    """Faces left out because their picture, or one like it, judges the model elsewhere."""
+    """Faces excluded because their picture, or a near-duplicate, is used for evaluation elsewhere."""
 
     def table(self) -> str:
         """Counts by source, label and side of the split, as text."""
@@ -90,7 +90,7 @@ class DataSet:
 
 
 def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
-    """Read every source of a recipe, group near-duplicates, and split.
+    """Read all sources of a recipe, group near-duplicates, and split.
 
     Raises:
         ConfigError: a source is missing or empty, or one label has no faces on one side of the split.
@@ -110,7 +110,7 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
             chances.append(data.share / learnt)
             places.append(of_pack[index])
             if of_pack[index] == "judging":
-                # A face that two sources hold, to be drawn more often, is still one face to judge by.
+                # A face of two sources, which is drawn more often, still counts once for validation.
                 face = (example.path, *pack.places[index].tolist())
                 if face in judged or not _counts(example, recipe):
                     places[-1] = "uncounted"
@@ -151,15 +151,15 @@ def _open(data: DataRecipe, recipe: MaskRecipe, detector: LandmarkDetector | Non
 
 
 def _name(folder: Path) -> str:
-    """The last two names of a folder that tell sources apart: `.../faces/web/train` is `web`."""
+    """The distinctive part of a folder's last two names: `.../faces/web/train` is `web`."""
     return folder.parent.name if folder.name == "train" else folder.name
 
 
 def _sides(packs: Sequence[Pack], apart: NDArray[np.uint8], recipe: MaskRecipe) -> dict[Path, Side]:
-    """Which side of the split each picture is on, the same for near-duplicates.
+    """The side of the split of each picture, the same for near-duplicates.
 
-    Pictures of data with `held_out: false` are learnt. What is like a picture that judges elsewhere, whose hashes
-    are `apart`, (n, 8), is on no side.
+    Pictures of data with `held_out: false` are for training. Near-duplicates of pictures used for evaluation elsewhere,
+    whose hashes are `apart`, (n, 8), are excluded.
     """
     hashes: dict[Path, NDArray[np.uint8]] = {}
     sources: dict[Path, str] = {}

@@ -1,8 +1,8 @@
-"""Drawing: how does a mask look on this face?
+"""Drawing: renders a mask on a face.
 
-A mask is drawn in coordinates of the head: u runs across from the person's right to left, 1 is the distance between the
-pupils; v runs down from the pupils, 1 is the lips, about 1.65 the chin. Outline, cloth and folds are given there and
-so turn, lean and scale with the head.
+Masks are drawn in coordinates of the head: u runs from the person's right to left, in interpupillary distances; v runs
+down from the pupils, with 1 at the lips and about 1.65 at the chin. Outline, cloth and folds are defined there, so they
+turn, lean and scale with the head.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ CUTS: tuple[Cut, ...] = ("surgical", "cloth", "cup", "scarf")
 Pattern: TypeAlias = Literal["plain", "stripes", "checks", "dots", "flowers", "camouflage", "print"]
 PATTERNS: tuple[Pattern, ...] = ("plain", "stripes", "checks", "dots", "flowers", "camouflage", "print")
 
-# Half the width of a head at the pupils, nose, lips, jaw and chin, in interpupillary distances; after the proportions
-# of drawn heads (five times the width of an eye across, the lips a third of the way from nose to chin).
+# Half the width of a head at the pupils, nose, lips, jaw and chin, in interpupillary distances; after drawing
+# proportions (a head is five eye widths wide, the lips are a third of the way from nose to chin).
 JAW_V = np.array([-0.2, 0.0, 0.5, 1.0, 1.3, 1.55, 1.72, 2.2])
 JAW_U = np.array([1.12, 1.12, 1.06, 0.90, 0.74, 0.50, 0.30, 0.30])
-# How far the middle of the face stands out: it moves this much of the nose's own way when the head turns.
+# How far the middle of the face stands out: its shift when the head turns, as a fraction of the nose's shift.
 RIDGE_V = np.array([-0.2, 0.0, 0.3, 0.6, 1.0, 1.65, 2.2])
 RIDGE_U = np.array([0.3, 0.35, 0.7, 1.0, 0.75, 0.55, 0.2])
 
-# Between the pupils and the lips, in pixels: a face so large needs no finer grid to have soft edges.
+# Distance from pupils to lips in pixels above which soft edges need no finer grid.
 LARGE_FACE_PX = 200
 SMALLEST_REACH_PX = 2
-# With the nose this far off the middle the ear on that side is out of sight.
+# With the nose this far off the middle, the ear on that side is hidden.
 EAR_HIDDEN_TURN = 0.35
 CHEEKS_U = (-0.8, 0.8)
 CHEEKS_V = (-0.1, 0.9)
 NOSE_HALF_WIDTH = 0.25
-# The part of a surgical mask between its sewn edges, 0 at the top, 1 at the bottom.
+# The part of a surgical mask between its seams, 0 at the top, 1 at the bottom.
 PLEATED = (0.15, 0.85)
 
-# Reach of v of the upper edge, of how far its ends hang below its middle, of the lower end of the sides, and of the
+# Ranges, in v, of the upper edge, of how far its ends hang below its middle, of the lower end of the sides, and of the
 # lower edge.
 SEATS: dict[Wearing, tuple[tuple[float, float], ...]] = {
     "properly": ((0.18, 0.42), (0.12, 0.28), (0.95, 1.15), (1.62, 1.85)),
@@ -60,14 +60,14 @@ SURGICAL_COLOURS = ((214, 196, 150), (226, 214, 178), (240, 240, 238), (150, 190
 CLOTH_COLOURS = (
     (30, 30, 32), (60, 58, 60), (238, 238, 236), (150, 150, 152), (92, 52, 28), (40, 40, 150), (60, 110, 60),
     (150, 120, 200), (130, 160, 190), (180, 150, 90), (70, 140, 210), (90, 60, 110),
-    # As skin is, light to dark: what a colour alone does not tell from a bare face.
+    # Skin colours, light to dark: colour alone must not distinguish a mask from a bare face.
     (180, 200, 235), (140, 172, 215), (105, 140, 190), (70, 98, 148), (45, 62, 98), (30, 42, 70),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class MaskStyle:
-    """One mask: how it is cut, its cloth, and how it sits. Colours are BGR, 0..255."""
+    """One mask: cut, cloth and fit. Colours are BGR, 0..255."""
 
     cut: Cut
     pattern: Pattern
@@ -75,68 +75,68 @@ class MaskStyle:
     second_colour: tuple[int, int, int]
     wearing: Wearing
     top: float
-    """v of the upper edge in the middle."""
+    """v of the middle of the upper edge."""
     side_top: float
     side_bottom: float
     bottom: float
     width: float
-    """Where it ends at the sides, as a share of the head's own half width."""
+    """Position of its ends, as a fraction of the head's half width."""
     tilt: float
-    """How crooked it sits: difference of v between the ears."""
+    """Difference of v between the ears: how crooked it sits."""
     loops_seen: bool
     grain: int
-    """Seed of its folds and print."""
+    """Seed of folds and print."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """Where a head is and how it is turned: the map between pixels and (u, v)."""
+    """Position and orientation of a head: maps between pixels and (u, v)."""
 
     origin: Point
     across: Point
     down: Point
     turn: float
-    """How far the nose stands off the middle, in interpupillary distances; negative to the person's right."""
+    """Offset of the nose from the middle, in interpupillary distances; negative to the person's right."""
 
     @classmethod
     def of(cls, face: FaceLandmarks) -> Head:
-        """The head behind five landmarks."""
+        """Compute the head from five landmarks."""
         pupils = (face.right_eye + face.left_eye) / 2
         lips = (face.mouth_right + face.mouth_left) / 2
         down = lips - pupils
         length = max(float(np.hypot(*down)), 1.0)
         across = np.array([down[1], -down[0]]) / length
-        # Seen from the side the pupils come together, but the head is as wide as before.
+        # In profile the pupils move together, but the head keeps its width.
         unit = max(float(np.hypot(*(face.left_eye - face.right_eye))), 0.9 * length)
         turn = float(np.dot(face.nose - pupils, across)) / unit
         return cls(pupils, across * unit, down, float(np.clip(turn, -0.6, 0.6)))
 
     def to_pixels(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Points of the head in pixels: shape (..., 2)."""
+        """Convert head coordinates to pixels: shape (..., 2)."""
         return np.asarray(self.origin + u[..., None] * self.across + v[..., None] * self.down, np.float64)
 
     def to_head(
         self, x: NDArray[np.float64], y: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Pixels as (u, v)."""
+        """Convert pixels to (u, v)."""
         inverse = np.linalg.inv(np.stack([self.across, self.down], axis=1))
         u = inverse[0, 0] * (x - self.origin[0]) + inverse[0, 1] * (y - self.origin[1])
         v = inverse[1, 0] * (x - self.origin[0]) + inverse[1, 1] * (y - self.origin[1])
         return u, v
 
     def ridge(self, v: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Find u of the middle of the face at a height."""
+        """The u of the middle of the face at v."""
         return np.asarray(np.interp(v, RIDGE_V, RIDGE_U) * self.turn, np.float64)
 
     def edge(self, v: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-        """Find u of the outline of the head at a height; side -1 is the person's right."""
+        """The u of the head's outline at v; side -1 is the person's right."""
         towards = self.turn * side
         share = 1.0 - 1.1 * towards if towards > 0 else 1.0 - 0.45 * towards
         return np.asarray(side * np.interp(v, JAW_V, JAW_U) * max(share, 0.25), np.float64)
 
 
 def choose_style(random: np.random.Generator, *, wearing: Wearing) -> MaskStyle:
-    """A mask by chance, worn as said."""
+    """Draw a random mask, worn as specified."""
     cut: Cut = random.choice(CUTS, p=[0.45, 0.3, 0.17, 0.08])
     if wearing != "properly" and cut == "scarf":
         cut = "cloth"
@@ -164,7 +164,7 @@ def choose_style(random: np.random.Generator, *, wearing: Wearing) -> MaskStyle:
 
 
 def _seat(random: np.random.Generator, wearing: Wearing, cut: Cut) -> tuple[float, float, float, float]:
-    """Choose v of the upper edge, of both ends of the side and of the lower edge."""
+    """Draw v of the upper edge, of both ends of the side and of the lower edge."""
     top, hang, side_bottom, bottom = (random.uniform(*reach) for reach in SEATS[wearing])
     return top, top + hang, side_bottom, bottom + (0.6 if cut == "scarf" else 0.0)
 
@@ -175,9 +175,9 @@ def _colour(values: NDArray[np.float64]) -> tuple[int, int, int]:
 
 
 def draw_mask(image: Image, face: FaceLandmarks, style: MaskStyle) -> Image:
-    """A copy of a picture (BGR, uint8) with this mask on this face, lit as the face is."""
+    """A copy of a picture (BGR, uint8) with this mask on a face, lit like the face."""
     head = Head.of(face)
-    # Drawn on twice as many pixels as there are, so that edges come out soft.
+    # Drawn at twice the resolution, for soft edges.
     scale = 2.0 if np.hypot(*head.down) < LARGE_FACE_PX else 1.0
     x1, y1, x2, y2 = _reach(head, image)
     part = image[y1:y2, x1:x2]
@@ -199,7 +199,7 @@ def draw_mask(image: Image, face: FaceLandmarks, style: MaskStyle) -> Image:
     covered = cv2.resize(soft[..., 0], (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)[..., None]
     grain = np.random.default_rng(style.grain).normal(0, 2.0, small.shape) * covered
     result = image.copy()
-    # Where nothing was drawn the pixels stay as they are: resizing twice would have softened them.
+    # Untouched pixels are copied: resizing twice would have blurred them.
     back = cv2.resize(part, size, interpolation=cv2.INTER_CUBIC)
     back = cv2.resize(back, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
     touched = np.abs(small - back).max(axis=2, keepdims=True) > 1.0
@@ -227,7 +227,7 @@ def _outline(head: Head, style: MaskStyle) -> NDArray[np.float64]:
     rows = []
     for heights, positions in ((top_v, along), (bottom_v[::-1], along[::-1])):
         right, left, middle = head.edge(heights, -1), head.edge(heights, 1), head.ridge(heights)
-        # Below the cheeks the cloth hangs from its sides and does not follow the jaw inwards.
+        # Below the cheeks the cloth hangs straight down and does not follow the jaw.
         at_side = np.full_like(heights, (style.side_top + style.side_bottom) / 2)
         right = np.minimum(right, head.edge(at_side, -1) * 0.9)
         left = np.maximum(left, head.edge(at_side, 1) * 0.9)
@@ -247,7 +247,7 @@ def _filled(outline: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.f
 
 
 def _cast_shadow(canvas: NDArray[np.float64], cover: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
-    """Darken the skin close to the mask, more below it than above."""
+    """Darken the skin near the mask, more below than above it."""
     down = np.array([[1, 0, 0], [0, 1, 0.05 * unit]])
     shifted = cv2.warpAffine(cover, down, (cover.shape[1], cover.shape[0]))
     near = cv2.GaussianBlur(shifted, (0, 0), max(0.8, 0.05 * unit))
@@ -255,7 +255,7 @@ def _cast_shadow(canvas: NDArray[np.float64], cover: NDArray[np.float64], unit: 
 
 
 def _draw_loops(canvas: NDArray[np.float64], head: Head, style: MaskStyle, unit: float) -> NDArray[np.float64]:
-    """Bands from the ends of the mask to the ears."""
+    """Draw bands from the ends of the mask to the ears."""
     if not style.loops_seen:
         return canvas
     lit = float(np.clip(canvas.mean() / 130.0, 0.4, 1.1))
@@ -284,12 +284,12 @@ def _draw_loops(canvas: NDArray[np.float64], head: Head, style: MaskStyle, unit:
 def _light(
     canvas: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64], head: Head, style: MaskStyle
 ) -> NDArray[np.float64]:
-    """How much light each point of the cloth gets, from the face's own light and its round shape: shape of u."""
+    """Brightness of the cloth at each point, from the light on the face and its round shape: shape of u."""
     grey = canvas.mean(axis=2)
     cheeks = _between(u, *CHEEKS_U) & _between(v, *CHEEKS_V)
     skin = float(np.median(grey[cheeks])) if cheeks.any() else 120.0
     bright = float(np.percentile(grey, 92))
-    # A dark face may be dark skin in good light: the brightest things around say how much light there is.
+    # A dark face may be dark skin in good light: the brightest surroundings show the light level.
     level = np.clip((0.45 * skin + 0.55 * bright) / 185.0, 0.3, 1.1)
     right = grey[cheeks & (u < -NOSE_HALF_WIDTH)]
     left = grey[cheeks & (u > NOSE_HALF_WIDTH)]
@@ -310,10 +310,10 @@ def _light(
 
 
 def _cloth(u: NDArray[np.float64], v: NDArray[np.float64], head: Head, style: MaskStyle) -> NDArray[np.float64]:
-    """Colour of the cloth with its pattern and folds, in even light: shape of u with 3 channels, BGR."""
+    """Colour of the cloth with pattern and folds, in even light: shape of u with 3 channels, BGR."""
     random = np.random.default_rng(style.grain)
     middle = head.ridge(v)
-    # Wrapped around the head: a pattern gets narrower towards the sides.
+    # Wrapped around the head: patterns get narrower towards the sides.
     along = np.arcsin(np.clip((u - middle) / 1.25, -0.98, 0.98)) * 1.25
     share = _pattern(along, v, style, random)[..., None]
     cloth = np.array(style.colour) * (1 - share) + np.array(style.second_colour) * share
@@ -338,7 +338,7 @@ def _cloth(u: NDArray[np.float64], v: NDArray[np.float64], head: Head, style: Ma
 def _pattern(
     along: NDArray[np.float64], v: NDArray[np.float64], style: MaskStyle, random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Share 0..1 of the second colour: shape of v."""
+    """Share of the second colour, 0..1: shape of v."""
     step, angle = random.uniform(0.14, 0.35), random.uniform(0, np.pi)
     middle = (style.top + style.bottom) / 2
     share = np.zeros_like(v)
@@ -364,7 +364,7 @@ def _pattern(
 
 
 def _steps(values: NDArray[np.float64], *, share: float) -> NDArray[np.float64]:
-    """1 in the first `share` of every whole step, else 0."""
+    """1 in the first `share` of every unit interval, else 0."""
     return np.asarray((values - np.floor(values)) < share, np.float64)
 
 
@@ -373,7 +373,7 @@ def _between(values: NDArray[np.float64], low: float, high: float) -> NDArray[np
 
 
 def _within(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    """Place within a cell, -0.5..0.5."""
+    """Position within a cell, -0.5..0.5."""
     return np.asarray(values / step - np.round(values / step), np.float64)
 
 
@@ -382,7 +382,7 @@ def _cell_distance(along: NDArray[np.float64], v: NDArray[np.float64], step: flo
 
 
 def _wrinkles(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float64]:
-    """Smooth irregular folds, about -1..1: a few random values, enlarged."""
+    """Smooth irregular folds, about -1..1: a few random values, upscaled."""
     total = np.zeros(shape[:2])
     for cells, strength in ((4, 0.6), (9, 0.4)):
         values = random.uniform(-1, 1, (cells, cells))

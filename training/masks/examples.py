@@ -1,8 +1,8 @@
-"""Examples: which faces are there to learn from, where do they lie, and what are they?
+"""Examples: collects labelled faces from folders and COCO files.
 
-An example is one face of one picture with its label. Class folders give whole pictures or the face found in them,
-COCO scenes give their annotated boxes, and folders of one label give every face found. Pictures of a `test` split
-are refused: what a model is judged by must never be learnt.
+An example is one labelled face of a picture. Class folders give whole pictures or the face detected in them, COCO
+scenes their annotated boxes, and folders of one label every detected face. Pictures of a `test` split are rejected:
+data for evaluation must never be used for training.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ FOLDER_NAMES: dict[str, Label] = {
     "mask": "with_mask",
     "no_mask": "without_mask",
 }
-"""How the well-known data sets spell the labels in the names of their folders."""
+"""Spellings of the labels in the folder names of well-known data sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One labelled face. `box` is None where the whole picture is the face."""
+    """One labelled face. `box` is None if the whole picture is the face."""
 
     path: Path
     label: Class
@@ -49,10 +49,10 @@ class Example:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """Every picture below a folder, by suffix, in the order of their names.
+    """Every picture below a folder, by suffix, sorted by name.
 
     Raises:
-        ConfigError: the folder is missing.
+        ConfigError: there is no such folder.
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; correct the path in the recipe")
@@ -60,10 +60,10 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def from_class_folders(folder: Path, *, source: str, labels: Sequence[Label] = LABELS) -> list[Example]:
-    """Examples of a folder with one folder per label; each picture is one face.
+    """Examples from a folder with one subfolder per label; each picture is one face.
 
     Raises:
-        ConfigError: no folder of a label, a folder without pictures, one label only, or a test split.
+        ConfigError: there is no folder of a label, only one label, a folder without pictures, or it is a test split.
     """
     _refuse_test_split(folder)
     if not folder.is_dir():
@@ -91,10 +91,10 @@ def from_class_folders(folder: Path, *, source: str, labels: Sequence[Label] = L
 
 
 def from_one_label(folder: Path, *, label: Label, source: str) -> list[Example]:
-    """Examples of a folder where every face wears its mask the same way.
+    """Examples from a folder in which all faces have the same label.
 
     Raises:
-        ConfigError: the folder is missing or has no pictures, or is a test split.
+        ConfigError: the folder is missing, has no pictures, or is a test split.
     """
     _refuse_test_split(folder)
     pictures = list_pictures(folder)
@@ -114,10 +114,10 @@ def from_scenes(
     labels: Sequence[Class] = LABELS,
     corrections: Mapping[int, Correction] | None = None,
 ) -> list[Example]:
-    """Annotated faces of COCO scenes; pictures without a `source` or `split` count as the file's folder and `train`.
+    """Annotated faces of COCO scenes; `source` defaults to the file's folder, `split` to `train`.
 
     Raises:
-        ConfigError: the file is missing or not COCO, asks for a test split, or leaves no face.
+        ConfigError: the file is missing or not COCO, a test split is requested, or no face matches.
     """
     if "test" in splits:
         raise ConfigError(f"{annotations}: the 'test' split is for judging only; train on other splits")
@@ -135,12 +135,12 @@ def read_scenes(
     labels: Sequence[Class] = LABELS,
     corrections: Mapping[int, Correction] | None = None,
 ) -> list[Example]:
-    """Annotated faces of COCO scenes, any split, without those marked `ignore`; for judging as well as for training.
+    """Annotated faces of COCO scenes of any split, except those marked `ignore`; for evaluation and training.
 
-    `corrections` give annotations, by their id, another label than the file, or "ignore".
+    `corrections` maps annotation ids to another label, or to "ignore".
 
     Raises:
-        ConfigError: the file is missing or not COCO, a correction names no annotation, or no face is left.
+        ConfigError: the file is missing or not COCO, a correction has an unknown id, or no face matches.
     """
     wanted = set(labels)
     examples = [
@@ -163,10 +163,10 @@ def read_ignored(
     splits: Iterable[str],
     corrections: Mapping[int, Correction] | None = None,
 ) -> dict[Path, list[Box]]:
-    """The boxes marked `ignore`, by picture: faces that cannot be decided, neither to be learnt nor to be counted.
+    """The boxes marked `ignore`, by picture: undecidable faces, excluded from training and counts.
 
     Raises:
-        ConfigError: as `read_scenes`.
+        ConfigError: as for `read_scenes`.
     """
     boxes: dict[Path, list[Box]] = {}
     for one in _read_annotations(annotations, sources=sources, splits=splits, corrections=corrections or {}):
@@ -176,10 +176,10 @@ def read_ignored(
 
 
 def read_corrections(path: Path) -> dict[int, Correction]:
-    """Read a list of corrections: a YAML mapping of annotation ids to a label or "ignore".
+    """Read corrections: a YAML mapping from annotation ids to a label or "ignore".
 
     Raises:
-        ConfigError: the file is missing, or a line is not such a pair.
+        ConfigError: the file is missing, or an entry is invalid.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -208,7 +208,7 @@ class _Annotation:
 def _read_annotations(
     annotations: Path, *, sources: Iterable[str], splits: Iterable[str], corrections: Mapping[int, Correction]
 ) -> list[_Annotation]:
-    """Every annotation of some sources and splits, corrected; "ignore" where it cannot be decided."""
+    """The corrected annotations of some sources and splits; "ignore" if undecidable."""
     wanted_sources, wanted_splits = set(sources), set(splits)
     faces = read_annotations(annotations)
     if strangers := set(corrections) - {face.number for face in faces}:
@@ -217,14 +217,14 @@ def _read_annotations(
     for face in faces:
         source = face.source or annotations.parent.name
         if (not wanted_sources or source in wanted_sources) and face.split in wanted_splits:
-            # Labels of other tasks match nothing later.
+            # Labels of other tasks are filtered out later.
             label: Correction = "ignore" if face.ignore else cast("Class", face.name)
             found.append(_Annotation(face.path, corrections.get(face.number, label), source, face.box))
     return found
 
 
 def count_labels(examples: Iterable[Example]) -> Mapping[Class, int]:
-    """How many examples of each label, in the order of CLASSES; labels without any are left out."""
+    """Number of examples per label, in the order of CLASSES; labels without examples are omitted."""
     counts = dict.fromkeys(CLASSES, 0)
     for example in examples:
         counts[example.label] += 1

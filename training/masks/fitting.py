@@ -1,7 +1,7 @@
-"""Fitting: how does a network learn from its faces, and go on after a kill?
+"""Fitting: trains a classifier network on faces, and resumes interrupted runs.
 
-Head first, then the whole network along a cosine. After every epoch the state is on disk before the next begins, so
-that a run that was killed continues with the epoch it was in.
+The head is trained first, then the whole network with cosine decay. The state is written after every epoch, so that an
+interrupted run resumes with the epoch it was in.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ JUDGING_BATCH = 128
 STATE = "state.json"
 BEST = "best.keras"
 MOMENTUM = 0.9
-"""Of statistics of batch normalisation that are learnt. With the 0.999 that Keras gives MobileNetV2 those that it began
-with count for thousands of steps, and until then a network from scratch that has learnt reads every face alike."""
+"""Of learnt batch normalisation statistics. With the 0.999 that Keras sets for MobileNetV2, the initial statistics
+dominate for thousands of steps, in which a trained network from scratch classifies every face alike."""
 
 log = logging.getLogger(__name__)
 
@@ -57,21 +57,21 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is on disk of a run: the epochs done and the model after the last of them."""
+    """The stored state of a run: the completed epochs, and the model after the last of them."""
 
     history: tuple[Epoch, ...] = ()
     model: str = ""
 
     @property
     def best(self) -> Epoch | None:
-        """The epoch with the lowest loss on the judging faces."""
+        """The epoch with the lowest validation loss."""
         return min(self.history, key=lambda one: one.judged_loss, default=None)
 
 
 def fit(recipe: MaskRecipe, data_set: DataSet, *, folder: Path, teacher: Teacher | None = None) -> tuple[Epoch, ...]:
-    """Train to the end of the schedule or of patience; `trained_network` is then the model.
+    """Train to the end of the schedule or of patience; the model is then that of `trained_network`.
 
-    Continues after the last epoch that the folder holds.
+    Resumes after the last epoch in the folder.
     """
     state = read_state(folder)
     judged = plain_pixels(data_set.judging, recipe)
@@ -127,9 +127,9 @@ def _fit(
 
 
 def trained_network(recipe: MaskRecipe, folder: Path) -> keras.Model:
-    """The model of a finished run: the best epoch's, or its mean with the last one's (after Izmailov et al., 2018).
+    """The model of a finished run: that of the best epoch, or its mean with the last one (Izmailov et al., 2018).
 
-    The mean needs no new statistics of batch normalisation only while those are frozen.
+    The mean needs no new batch normalisation statistics only if those are frozen.
     """
     best = _load(folder / BEST)
     if recipe.schedule.model == "best_and_last":
@@ -140,17 +140,17 @@ def trained_network(recipe: MaskRecipe, folder: Path) -> keras.Model:
 
 
 def starts_trained(recipe: MaskRecipe) -> bool:
-    """Whether the backbone knows something already, so that there is something to hold still."""
+    """Whether the backbone is pretrained, so that freezing it makes sense."""
     return recipe.model.architecture != "cnn" and recipe.model.weights != "scratch"
 
 
 def head_epochs(recipe: MaskRecipe) -> int:
-    """Epochs with the backbone held still."""
+    """Number of epochs with a frozen backbone."""
     return recipe.schedule.head_epochs if starts_trained(recipe) else 0
 
 
 def read_state(folder: Path) -> State:
-    """What a folder holds of a run; an empty state where there is none."""
+    """The state of the run in a folder; empty if there is none."""
     path = folder / STATE
     if not path.is_file():
         return State()
@@ -159,7 +159,7 @@ def read_state(folder: Path) -> State:
 
 
 def judge(network: keras.Model, pixels: NDArray[np.uint8], faces: Faces, recipe: MaskRecipe) -> Verdicts:
-    """What a network says of some faces: pixels (n, side, side, 3), uint8, RGB."""
+    """Classify faces: pixels (n, side, side, 3), uint8, RGB."""
     scores = [
         np.asarray(
             network.predict_on_batch(to_input(pixels[start : start + JUDGING_BATCH].astype(np.float32))), np.float64
@@ -170,7 +170,7 @@ def judge(network: keras.Model, pixels: NDArray[np.uint8], faces: Faces, recipe:
 
 
 def choosing(verdicts: Verdicts, faces: Faces, recipe: MaskRecipe) -> Verdicts:
-    """The part of the judging faces that chooses the best epoch."""
+    """The part of the validation faces that chooses the best epoch."""
     sources = recipe.validation.sources
     if not sources:
         return verdicts
@@ -178,7 +178,7 @@ def choosing(verdicts: Verdicts, faces: Faces, recipe: MaskRecipe) -> Verdicts:
 
 
 def still_layers(network: keras.Model, *, blocks: int) -> int:
-    """How many layers come before the first block that learns; 0 blocks: none."""
+    """Number of layers before the first trained block; 0 blocks: none."""
     if blocks == 0:
         return 0
     names = [layer.name for layer in network.layers]
@@ -186,7 +186,7 @@ def still_layers(network: keras.Model, *, blocks: int) -> int:
 
 
 def _prepare(network: keras.Model, recipe: MaskRecipe, stage: Literal["head", "whole"]) -> None:
-    """Free the layers that learn in this stage and compile."""
+    """Unfreeze the layers trained in this stage, and compile."""
     import keras
 
     trained = starts_trained(recipe)
@@ -241,23 +241,23 @@ def _learn(
 
 
 def batches_per_epoch(recipe: MaskRecipe) -> int:
-    """How many batches make an epoch."""
+    """Number of batches per epoch."""
     return max(1, recipe.schedule.faces_per_epoch // recipe.schedule.batch_size)
 
 
 def learning_rate(recipe: MaskRecipe, *, epoch: int, done: float) -> float:
-    """Constant for the head; for the whole network a short rise and a fall along a cosine to nothing."""
+    """Constant for the head; for the whole network a short warm-up and cosine decay to 0."""
     schedule, head = recipe.schedule, head_epochs(recipe)
     if epoch < head:
         return schedule.head_learning_rate
     passed = (epoch - head + done) / schedule.epochs
-    # Fresh optimizer statistics make the first steps too long.
+    # Fresh optimizer statistics make the first steps too large.
     rise = min(1.0, 0.05 + passed * schedule.epochs)
     return float(schedule.learning_rate * rise * 0.5 * (1 + np.cos(np.pi * min(passed, 1.0))))
 
 
 def label_weights(recipe: MaskRecipe, learnt: Faces) -> NDArray[np.float32]:
-    """Weight of each label in the loss; their mean over the faces drawn is 1: shape (labels,)."""
+    """Weight of each label in the loss; the mean over drawn faces is 1: shape (labels,)."""
     drawn = np.bincount(learnt.answers, weights=learnt.chances, minlength=len(recipe.labels))
     if recipe.class_weights == "none":
         return np.ones(len(recipe.labels), np.float32)
@@ -281,7 +281,7 @@ def _targets(
 
 
 def _keep(network: keras.Model, state: State, folder: Path) -> State:
-    """Write the state of a run. It counts from the moment `state.json` is replaced."""
+    """Write the state of a run, which is valid once `state.json` is replaced."""
     name = f"epoch-{len(state.history):03d}.keras"
     network.save(folder / name)
     if state.best == state.history[-1]:

@@ -1,8 +1,8 @@
-"""Jitter: what would another detector and a more distant camera have made of this face?
+"""Jitter: simulates variations of detector boxes and camera distance.
 
-Works on a face with its surroundings, before the device's own code cuts and scales it: a detector's box is shifted,
-scaled and stretched; a distant camera leaves few pixels, and its JPEG fewer details. Taking pixels away from both
-labels alike is what keeps a model from telling them apart by sharpness.
+Works on a face with its surroundings, before the device's code crops and scales it: boxes are shifted, scaled and
+stretched, and distant cameras are simulated by fewer pixels and JPEG artefacts. Degrading all labels alike keeps the
+model from distinguishing them by sharpness.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from training.masks.recipe import JitterRecipe
 
 SMALLEST_SIDE_PX = 4
-# Most cameras average where they shrink; some drop pixels, which leaves jagged edges.
+# Most cameras average when downscaling; some drop pixels, which leaves jagged edges.
 SMOOTH_SHARE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How one face is cut: margin around its box and side of the input in pixels."""
+    """How a face is cropped: margin around its box, and side of the input in pixels."""
 
     margin_fraction: float
     input_px: int
 
     def cut(self, image: Image, box: Box, *, whole: bool) -> Image:
-        """The pixels that the device would give the model: (side, side, 3), uint8, RGB.
+        """The pixels that the device would give to the model: (side, side, 3), uint8, RGB.
 
-        A `whole` picture is taken as a face with its margin already around it.
+        A `whole` picture is a face that already has its margin.
         """
         region = box if whole else face_region(box, margin_fraction=self.margin_fraction)
         return face_pixels(image, region, width_px=self.input_px, height_px=self.input_px)
@@ -43,7 +43,7 @@ class View:
 def jittered(
     image: Image, box: Box, *, whole: bool, view: View, recipe: JitterRecipe, random: np.random.Generator
 ) -> Image:
-    """The pixels of a face as some detector and some camera would have given it: (side, side, 3), uint8, RGB."""
+    """The pixels of a face as from another detector and camera: (side, side, 3), uint8, RGB."""
     image, box = _from_afar(image, box, recipe, random)
     return view.cut(image, _as_found(box, recipe, random), whole=whole)
 
@@ -62,7 +62,7 @@ def _as_found(box: Box, recipe: JitterRecipe, random: np.random.Generator) -> Bo
 def _from_afar(image: Image, box: Box, recipe: JitterRecipe, random: np.random.Generator) -> tuple[Image, Box]:
     side = box.shorter_side_px
     if random.random() < recipe.distance_share and side > recipe.smallest_face_px:
-        # Even steps of a logarithm: as many faces between 12 and 24 px as between 24 and 48.
+        # Log-uniform: as many faces between 12 and 24 px as between 24 and 48.
         wanted = float(np.exp(random.uniform(np.log(recipe.smallest_face_px), np.log(side))))
         width = max(SMALLEST_SIDE_PX, round(image.shape[1] * wanted / side))
         height = max(SMALLEST_SIDE_PX, round(image.shape[0] * wanted / side))
@@ -76,6 +76,6 @@ def _from_afar(image: Image, box: Box, recipe: JitterRecipe, random: np.random.G
 
 
 def jpeg(image: Image, *, quality: int) -> Image:
-    """What is left of a picture after JPEG of a quality 1..100."""
+    """Compress and decompress with a JPEG quality of 1..100."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)

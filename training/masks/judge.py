@@ -1,4 +1,4 @@
-"""The judge: how right are a model's readings?"""
+"""Evaluation: computes metrics of a classifier's predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdicts:
-    """What a model said of some faces. `scores` has shape (n, labels), `answers` (n,)."""
+    """Predictions for some faces. `scores` has shape (n, labels), `answers` (n,)."""
 
     labels: tuple[Class, ...]
     scores: NDArray[np.float64]
@@ -25,27 +25,27 @@ class Verdicts:
 
     @property
     def readings(self) -> NDArray[np.int64]:
-        """Index of the surest label of each face."""
+        """Index of the predicted label of each face."""
         return np.asarray(self.scores.argmax(axis=1), np.int64)
 
     def part(self, chosen: NDArray[np.bool_]) -> Verdicts:
-        """Some of the faces."""
+        """A subset of the faces."""
         return Verdicts(self.labels, self.scores[chosen], self.answers[chosen])
 
     def confusion(self) -> NDArray[np.int64]:
-        """Counts, shape (labels, labels): rows are what is true, columns what was read."""
+        """Counts, shape (labels, labels): rows are true labels, columns predictions."""
         table = np.zeros((len(self.labels), len(self.labels)), np.int64)
         np.add.at(table, (self.answers, self.readings), 1)
         return table
 
     def accuracy(self) -> float:
-        """Share read right."""
+        """Share of correct predictions."""
         return float((self.readings == self.answers).mean()) if len(self.answers) else 0.0
 
     def balanced_loss(self) -> float:
-        """Cross entropy, averaged within each label first; labels weigh as the roots of their counts.
+        """Cross entropy, averaged per label, then over labels weighted by the roots of their counts.
 
-        So a rare label counts for more than its share, but five of its faces do not outvote a hundred others.
+        A rare label thus weighs more than its share, but five faces of it do not outweigh a hundred others.
         """
         losses = -np.log(np.clip(self.scores[np.arange(len(self.answers)), self.answers], 1e-7, 1.0))
         labels, counts = np.unique(self.answers, return_counts=True)
@@ -53,13 +53,13 @@ class Verdicts:
         return float(np.average(means, weights=np.sqrt(counts)))
 
     def calibration_error(self) -> float:
-        """Expected calibration error over 15 equal bins of the surest score (Guo et al., 2017)."""
+        """Expected calibration error over 15 equal bins of the highest score (Guo et al., 2017)."""
         rows = self.reliability()
         total = sum(count for _, _, count in rows)
         return sum(abs(right - score) * count for score, right, count in rows) / max(total, 1)
 
     def reliability(self) -> list[tuple[float, float, int]]:
-        """Mean score, share right and count of each bin that holds faces."""
+        """Mean score, accuracy and count of each non-empty bin."""
         surest = self.scores.max(axis=1)
         right = self.readings == self.answers
         bins = np.minimum((surest * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
@@ -93,7 +93,7 @@ class Verdicts:
 
 
 def report_text(title: str, report: dict[str, Any]) -> str:
-    """A report as a small table."""
+    """Format a report as a small table."""
     rows = [f"{title}: {report['faces']} faces, accuracy {report['accuracy']:.4f}"]
     rows.append(f"  expected calibration error {report['calibration_error']:.3f}")
     rows.append(f"  {'label':<24}{'precision':>10}{'recall':>10}{'F1':>10}{'faces':>8}")

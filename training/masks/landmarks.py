@@ -1,4 +1,4 @@
-"""Landmarks: where are the faces of a picture, with pupils, tip of the nose and corners of the lips?"""
+"""Landmarks: detects faces with pupils, tip of the nose and corners of the mouth."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Point: TypeAlias = "NDArray[np.float64]"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceLandmarks:
-    """A face as the detector saw it. Right and left are the person's own, as YuNet counts them."""
+    """A detected face. Right and left are the person's own, as in YuNet."""
 
     box: Box
     score: float
@@ -34,10 +34,10 @@ class FaceLandmarks:
 
 
 class LandmarkDetector:
-    """YuNet by path. Owned by one thread.
+    """YuNet from a file. Owned by one thread.
 
-    Tight crops are found as well: the picture is looked at with its edge repeated around it, because the
-    network was trained on faces with something around them.
+    Detects tight crops as well: their edge is repeated around the picture, as the network was trained on faces with
+    surroundings.
     """
 
     BORDER_FRACTION = 0.25
@@ -57,7 +57,7 @@ class LandmarkDetector:
             raise ModelError(f"{model}: OpenCV cannot read it as a YuNet face detector: {error}") from error
 
     def detect(self, image: Image) -> list[FaceLandmarks]:
-        """Faces of a picture, the largest first."""
+        """Faces of a picture, largest first."""
         height, width = image.shape[:2]
         border = round(max(height, width) * self.BORDER_FRACTION)
         framed = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE)

@@ -1,4 +1,4 @@
-"""The listing: which faces did a run learn from and which judged it, for the conversion of its model?"""
+"""Listing: records the training and validation faces of a run, for the conversion of its model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def write_listing(data_set: DataSet, recipe: MaskRecipe, path: Path) -> None:
-    """Write the faces as a COCO file, those learnt as split `train`, those that judged as `validation`.
+    """Write the faces as a COCO file, with splits `train` and `validation`.
 
-    Pictures are named as seen from its folder. A picture that is wholly a face gets a box that, with the recipe's
-    margin, is the picture again.
+    File names are relative to its folder. A picture that is a whole face gets a box that, grown by the recipe's margin,
+    is the picture again.
     """
     numbers = {label: index for index, label in enumerate(recipe.labels, 1)}
     images: dict[Path, dict[str, Any]] = {}
@@ -34,7 +34,7 @@ def write_listing(data_set: DataSet, recipe: MaskRecipe, path: Path) -> None:
             image = images.setdefault(example.path, image)
             box, is_whole = faces.place(row)
             if is_whole:
-                # The margin m is taken from the box: w = (1 + 2m) * b, so b = w - 2 * (m / (1 + 2m)) * w.
+                # The box b is the picture w without margin m: w = (1 + 2m) * b, so b = w - 2 * (m / (1 + 2m)) * w.
                 box = box.grown(-recipe.margin_fraction / (1 + 2 * recipe.margin_fraction))
             bbox = [round(value, 2) for value in (box.x1, box.y1, box.width_px, box.height_px)]
             row_of_file = {"id": len(annotations) + 1, "image_id": image["id"], "bbox": bbox}

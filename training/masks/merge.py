@@ -1,6 +1,6 @@
-"""Merging: the mean of the weights of two runs, of which one goes on from the other.
+"""Merging: averages the weights of two runs, one of which continued from the other.
 
-Together they are often better than either (M. Wortsman et al., "Model soups", 2022).
+The result is often better than either (M. Wortsman et al., "Model soups", 2022).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ LISTING = "faces.json"
 
 
 def merge(run: Path, other: Path, output: Path, *, share: float) -> int:
-    """Write a run with the mean of the last weights of two, of which the other has a `share` of 0..1.
+    """Write a run with the average of the last weights of two runs; `share` of the other, 0..1.
 
-    Its validation faces are those that both have kept apart; gives how many there are.
+    Its validation faces are those held out by both; returns their number.
 
     Raises:
-        ConfigError: a run is not complete, or the output is not empty.
+        ConfigError: a run is incomplete, or the output is not empty.
         ModelError: their weights differ in shape.
     """
     if output.exists() and any(output.iterdir()):
@@ -53,7 +53,7 @@ def merge(run: Path, other: Path, output: Path, *, share: float) -> int:
 
 
 def _kept_apart_by_both(one: dict[str, Any], two: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """The second listing, in which what either has learnt from is no validation picture any more."""
+    """The second listing, whose validation split keeps only pictures that neither run learnt from."""
     apart = {image["file_name"] for image in one["images"] if image["split"] == "validation"}
     learnt = {image["file_name"] for image in one["images"] + two["images"] if image["split"] != "validation"}
     for image in two["images"]:

@@ -1,6 +1,6 @@
-"""The network: what reads the pixels of a face?
+"""Classifier network: builds the network of a recipe with its initial weights.
 
-In: float32 pixels -1..1, shape (n, side, side, 3), RGB. Out: one probability per label, shape (n, labels).
+Input: float32 pixels -1..1, shape (n, side, side, 3), RGB. Output: one probability per label, shape (n, labels).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def build_network(recipe: ModelRecipe, *, labels: int) -> keras.Model:
     """Build the network of a recipe and load its weights.
 
     Raises:
-        ModelError: the weights are missing, cannot be downloaded or do not fit.
+        ModelError: the weights are missing, cannot be downloaded, or do not fit.
     """
     match recipe.architecture:
         case "mobilenet_v2":
@@ -53,7 +53,7 @@ def _mobilenet(recipe: ModelRecipe, *, labels: int) -> keras.Model:
 
 
 def _plain_cnn(recipe: ModelRecipe, *, labels: int) -> keras.Model:
-    """Four convolutions and poolings, as the smaller projects train from scratch."""
+    """Four convolutions with pooling, as smaller projects train from scratch."""
     import keras
 
     inputs = keras.Input((recipe.input_size, recipe.input_size, 3))
@@ -82,7 +82,7 @@ def _download(keras: Any, backbone: keras.Model, recipe: ModelRecipe) -> None:
             weights="imagenet",
             pooling="avg",
         )
-    # Whatever goes wrong in a download or for an alpha that Keras has no weights of: the reaction is the same.
+    # Download errors and an alpha without weights in Keras need the same reaction.
     except Exception as error:
         raise ModelError(
             f"ImageNet weights for alpha {recipe.alpha:g} cannot be downloaded ({error}); "

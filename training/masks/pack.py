@@ -1,7 +1,7 @@
-"""The pack: how are thousands of faces read once and then cut anew in microseconds?
+"""Pack: stores cropped faces of a source for fast access during training.
 
-Every face is kept with what surrounds it, at the scale of its picture, in one file of bytes. Training then jitters
-the box and cuts with the device's own code, without opening a picture again.
+Every face is kept with its surroundings, at the scale of its picture, in one binary file. Training then jitters the box
+and crops with the device's own code, without opening pictures again.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from training.masks.examples import Example
     from training.masks.landmarks import LandmarkDetector
 
-# What the jitter of a box (jitter.py) can reach, with the widest margin a recipe allows.
+# The reach of the box jitter (jitter.py), with the widest margin that a recipe allows.
 REACH_FRACTION = 0.75
-# A face of 128 px fills an input of 192 px at a margin of 0.25: more pixels would only be thrown away again.
+# At a margin of 0.25 a face of 128 px fills an input of 192 px: more pixels would be discarded anyway.
 LONGEST_FACE_PX = 128
-# Smaller faces that a detector reports in a photograph of people are mostly mistakes.
+# Smaller detections in photographs of people are mostly false.
 SMALLEST_FOUND_PX = 20
 VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pack:
-    """Faces in memory-mapped bytes. `examples[i]` belongs to `surroundings(i)`."""
+    """Faces in a memory-mapped file. `examples[i]` belongs to `surroundings(i)`."""
 
     examples: tuple[Example, ...]
     boxes: NDArray[np.float64]
@@ -51,9 +51,9 @@ class Pack:
     places: NDArray[np.float64]
     """Box of each face within its picture: shape (n, 4), x1, y1, x2, y2."""
     whole: NDArray[np.bool_]
-    """True where the surroundings are all there is of the face: shape (n,)."""
+    """True if the face has no surroundings: shape (n,)."""
     hashes: NDArray[np.uint8]
-    """Perceptual hash of the whole picture behind each face: shape (n, 8)."""
+    """Perceptual hash of each face's whole picture: shape (n, 8)."""
     unreadable: tuple[str, ...]
     _shapes: NDArray[np.int64]
     _offsets: NDArray[np.int64]
@@ -61,7 +61,7 @@ class Pack:
     _index: Path
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process opens the file itself: the bytes are too many to be sent."""
+        """Pickle by path: other processes open the file, which is too large to send."""
         return _reopen, (self.examples, self._index)
 
     def __len__(self) -> int:
@@ -69,26 +69,26 @@ class Pack:
         return len(self.examples)
 
     def surroundings(self, index: int) -> Image:
-        """A face with what surrounds it: BGR, uint8, read only."""
+        """A face with its surroundings: BGR, uint8, read-only."""
         height, width = self._shapes[index]
         start = self._offsets[index]
         return self._bytes[start : start + height * width * 3].reshape(height, width, 3)
 
     def box(self, index: int) -> Box:
-        """Where the face is within its surroundings."""
+        """The box of the face in its surroundings."""
         return Box(*self.boxes[index].tolist())
 
 
 def open_pack(
     examples: Sequence[Example], *, folder: Path, detector: LandmarkDetector | None = None, every_face: bool = False
 ) -> Pack:
-    """Open the pack of these examples, or build it where none is in `folder`.
+    """Open the pack of these examples, or build it if `folder` has none.
 
-    An example without a box is the whole picture; with a `detector`, the largest face found in it, or every face
-    found with `every_face`. Pictures that cannot be read are listed in the pack and left out.
+    An example without a box is the whole picture or, with a `detector`, the largest face detected in it; with
+    `every_face`, every face detected. Unreadable pictures are skipped and listed in the pack.
 
     Raises:
-        ConfigError: no face is left.
+        ConfigError: no face remains.
     """
     key = hashlib.sha256(
         json.dumps(
@@ -104,7 +104,7 @@ def open_pack(
 def _build(examples: Sequence[Example], *, index: Path, detector: LandmarkDetector | None, every_face: bool) -> None:
     index.parent.mkdir(parents=True, exist_ok=True)
     numbers, boxes, places, whole, shapes, hashes, unreadable = [], [], [], [], [], [], []
-    # Faces of one picture follow each other, so that it is opened once.
+    # Faces of one picture are adjacent, so that it is opened once.
     order = sorted(range(len(examples)), key=lambda number: str(examples[number].path))
     opened: tuple[Path | None, Image | None] = (None, None)
     unfinished = index.with_suffix(f".{os.getpid()}.part")
@@ -160,14 +160,14 @@ def _faces_of(
     found = [face.box for face in detector.detect(image) if face.box.shorter_side_px >= SMALLEST_FOUND_PX]
     if every_face:
         return [(box, False) for box in found]
-    # A detector that sees nothing in a picture of one face has most often missed a covered one.
+    # No detection in a picture of one face usually means that a covered face was missed.
     return [(found[0], False)] if found else [(Box(0, 0, width, height), True)]
 
 
 def _surroundings(image: Image, box: Box) -> tuple[Image, Box]:
     height, width = image.shape[:2]
     reach = face_region(box, margin_fraction=REACH_FRACTION).clipped(width_px=width, height_px=height)
-    # Even, as the device rounds half a pixel to the even side: a cut is then the same from here as from the whole.
+    # Even coordinates, as the device rounds half pixels to even: crops are then the same as from the whole picture.
     x1, y1 = int(reach.x1) // 2 * 2, int(reach.y1) // 2 * 2
     x2, y2 = max(int(np.ceil(reach.x2)), x1 + 1), max(int(np.ceil(reach.y2)), y1 + 1)
     pixels = cut_region(image, Box(x1, y1, x2, y2))
@@ -185,7 +185,7 @@ def _read(examples: Sequence[Example], index: Path) -> Pack:
 
 
 def _reopen(examples: tuple[Example, ...], index: Path) -> Pack:
-    """The pack of an index file, given the example of each of its rows."""
+    """The pack of an index file, given the example of each row."""
     with np.load(index) as content:
         shapes = content["shapes"].astype(np.int64)
         sizes = shapes.prod(axis=1) * 3

@@ -1,7 +1,7 @@
-"""The recipe: what is one training run made of?
+"""Recipe: configuration of one training run of a mask classifier.
 
-A YAML file, every key checked and described; all mistakes are reported together. Paths are relative to the working
-folder, so that a recipe reads the same wherever it lies.
+A YAML file in which every key is validated and described; all errors are reported together. Paths are relative to the
+working directory, so that a recipe works from any location.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ModelRecipe(_Part):
 
     @property
     def network(self) -> str:
-        """What a person calls it, without the size of its input."""
+        """Display name of the network, without input size."""
         return "plain CNN" if self.architecture == "cnn" else f"MobileNetV2 {self.alpha:g}"
 
 
@@ -80,7 +80,7 @@ class DataRecipe(_Part):
 
     @property
     def path(self) -> Path:
-        """The file or folder that it reads."""
+        """The file or folder of the source."""
         path = self.scenes or self.folders or self.faces
         if path is None:
             raise AssertionError("checked by the validator")
@@ -88,12 +88,12 @@ class DataRecipe(_Part):
 
     @property
     def needs_detector(self) -> bool:
-        """Whether faces have to be looked for."""
+        """Whether faces have to be detected."""
         return self.find or self.faces is not None
 
 
 class ValidationRecipe(_Part):
-    """What is kept apart to choose the best epoch by."""
+    """Held-out data that choose the best epoch."""
 
     fraction: float = Field(0.2, gt=0.0, lt=0.9, description="Share of each source's pictures")
     duplicate_bits: int = Field(
@@ -109,7 +109,7 @@ class ValidationRecipe(_Part):
 
 
 class JitterRecipe(_Part):
-    """How a detector's box and a camera's distance vary."""
+    """Variation of detector boxes and camera distance."""
 
     shift_fraction: float = Field(0.05, ge=0.0, le=0.3, description="Standard deviation of a box's place")
     scale_fraction: float = Field(0.12, ge=0.0, le=0.5, description="Standard deviation of the logarithm of its size")
@@ -121,7 +121,7 @@ class JitterRecipe(_Part):
 
 
 class AugmentationRecipe(_Part):
-    """How one face may look on another day."""
+    """Random variations of a face."""
 
     rotation_degrees: float = Field(15.0, ge=0.0, le=180.0)
     shear_fraction: float = Field(0.1, ge=0.0, le=0.5)
@@ -138,7 +138,7 @@ class AugmentationRecipe(_Part):
 
 
 class TeacherRecipe(_Part):
-    """A larger model that a smaller one learns from."""
+    """A larger model to distil from."""
 
     model: Path = Field(description="Its .keras file; labels and margin from the run.json beside it")
     share: Fraction = Field(0.5, description="Part of the answer to learn that is the teacher's; the rest is the label")
@@ -146,7 +146,7 @@ class TeacherRecipe(_Part):
 
 
 class ScheduleRecipe(_Part):
-    """How long, how fast."""
+    """Duration and learning rate."""
 
     batch_size: int = Field(64, ge=2, le=4096)
     faces_per_epoch: int = Field(8192, ge=2, description="Faces drawn per epoch, by each source's share")
@@ -205,9 +205,9 @@ class MaskRecipe(_Part):
 
 
 def read_recipe(path: Path, *, changes: Sequence[str] = ()) -> MaskRecipe:
-    """Read and check a recipe; `changes` such as `model.alpha=0.5` go before what the file says.
+    """Read and validate a recipe; `changes` such as `model.alpha=0.5` override the file.
 
     Raises:
-        ConfigError: the file is missing, no YAML, or wrong; every mistake is named with its line.
+        ConfigError: the file is missing, not YAML, or invalid; every error is listed with its line.
     """
     return read_recipe_file(path, MaskRecipe, changes=changes)

@@ -1,6 +1,6 @@
-"""Reports: what does a person look at after a run?
+"""Reports: writes curves, metrics and example pictures of a classifier's run.
 
-Curves, confusion, reliability and the worst mistakes as pictures; precision, recall and F1 as text and JSON.
+Curves, confusion, reliability and the worst errors as pictures; precision, recall and F1 as text and JSON.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DARK_SHADE = 0.5
 
 
 def write_history(history: Sequence[Epoch], folder: Path) -> None:
-    """`history.csv`, a line per epoch, and `curves.png`."""
+    """Write `history.csv`, a line per epoch, and `curves.png`."""
     with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
         writer.writeheader()
@@ -50,7 +50,7 @@ def write_history(history: Sequence[Epoch], folder: Path) -> None:
 
 
 def write_reports(verdicts: Verdicts, sources: Sequence[str], folder: Path) -> dict[str, Any]:
-    """`report.txt` and `report.json`: all judging faces together and each source by itself."""
+    """Write `report.txt` and `report.json`: all validation faces together, and by source."""
     names = np.array(sources)
     reports = {"all": verdicts.report()}
     for source in sorted(set(sources)):
@@ -62,7 +62,7 @@ def write_reports(verdicts: Verdicts, sources: Sequence[str], folder: Path) -> d
 
 
 def draw_confusion(verdicts: Verdicts, path: Path) -> None:
-    """The confusion matrix with counts; shades are shares of each true label."""
+    """Draw the confusion matrix with counts; shades are shares of each true label."""
     table = verdicts.confusion()
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     figure = _figure(5.5, 4.5)
@@ -82,7 +82,7 @@ def draw_confusion(verdicts: Verdicts, path: Path) -> None:
 
 
 def draw_reliability(verdicts: Verdicts, path: Path) -> None:
-    """How often a score of so much is right; on the diagonal scores mean what they say."""
+    """Draw accuracy against score; on the diagonal, scores are calibrated."""
     rows = verdicts.reliability()
     figure = _figure(5, 4.5)
     axes = figure.subplots()
@@ -99,7 +99,7 @@ def draw_reliability(verdicts: Verdicts, path: Path) -> None:
 
 
 def draw_mistakes(verdicts: Verdicts, pixels: NDArray[np.uint8], sources: Sequence[str], path: Path) -> None:
-    """The faces read wrongly, the surest mistake first: pixels (n, side, side, 3), uint8, RGB."""
+    """Draw the misclassified faces, highest score first: pixels (n, side, side, 3), uint8, RGB."""
     wrong = np.flatnonzero(verdicts.readings != verdicts.answers)
     worst = wrong[np.argsort(-verdicts.scores[wrong].max(axis=1))][:MISTAKES_SHOWN]
     lines = max(1, -(-len(worst) // COLUMNS))
@@ -117,7 +117,7 @@ def draw_mistakes(verdicts: Verdicts, pixels: NDArray[np.uint8], sources: Sequen
 
 
 def _figure(width: float, height: float) -> Figure:
-    # Drawn without pyplot: no window system is asked for, and nothing global remembers the figure.
+    # Without pyplot, which would need a display and keep global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

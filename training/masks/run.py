@@ -1,8 +1,8 @@
-"""A run: how does a recipe become a model with everything that is known of it?
+"""Run: trains a mask classifier by a recipe and writes the run's folder.
 
-The folder of a run holds model.keras, last.keras and architecture.json, run.json (what a converter must know),
-recipe.yaml, faces.json (what was learnt and what judged, as COCO), history.csv, curves.png, confusion.png,
-reliability.png, mistakes.png, report.txt and report.json.
+The folder contains model.keras, last.keras and architecture.json, run.json (needed for conversion), recipe.yaml,
+faces.json (training and validation faces, as COCO), history.csv, curves.png, confusion.png, reliability.png,
+mistakes.png, report.txt and report.json.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 RECIPE = "recipe.yaml"
 SUMMARY = "run.json"
-# After the last epoch, whether or not it was the best: what another recipe goes on from.
+# The weights after the last epoch, best or not: another recipe can continue from them.
 LAST = "last.keras"
 UNREADABLE_SHOWN = 20
 
@@ -39,17 +39,17 @@ log = logging.getLogger(__name__)
 
 
 def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
-    """Train by a recipe into a folder; started again there, go on where it stopped.
+    """Train by a recipe into a folder; resumes a run that is already there.
 
     Raises:
-        ConfigError: the data do not suffice, or the folder holds a run of another recipe.
+        ConfigError: the data are insufficient, or the folder belongs to another recipe.
         ModelError: weights, detector or teacher are missing or do not fit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, recipe)
     data_set = open_data_set(recipe, packs_folder=packs_folder)
     _tell(data_set)
-    # Only now: TensorFlow takes a while to load, and an empty folder shall not be told after that.
+    # Imported late, as TensorFlow loads slowly: data errors are reported at once.
     import keras
 
     keras.utils.set_random_seed(recipe.seed)
@@ -72,7 +72,7 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
 
 
 def _save(network: keras.Model, path: Path, *, include_optimizer: bool) -> None:
-    """Write a model, or on a full disk none: half a model would be taken for one."""
+    """Write a model completely or, on a full disk, not at all."""
     part = path.with_name(f"part-{path.name}")
     try:
         network.save(part, include_optimizer=include_optimizer)
@@ -82,7 +82,7 @@ def _save(network: keras.Model, path: Path, *, include_optimizer: bool) -> None:
 
 
 def _claim(folder: Path, recipe: MaskRecipe) -> None:
-    """Two recipes in one folder would go on with each other's weights."""
+    """Refuse a folder of another recipe, whose weights would be resumed."""
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
     path = folder / RECIPE
     if path.is_file() and path.read_text(encoding="utf-8") != text:
@@ -100,7 +100,7 @@ def _tell(data_set: DataSet) -> None:
 
 
 def _summary(recipe: MaskRecipe, reports: dict[str, Any]) -> dict[str, Any]:
-    """What the conversion of the model must know."""
+    """The metadata needed to convert the model."""
     return {
         "name": recipe.name,
         "network": recipe.model.network,
@@ -120,11 +120,11 @@ def _own_data(recipe: MaskRecipe) -> set[str]:
 
 
 def _inherited_data(recipe: MaskRecipe) -> set[str]:
-    """What the run learnt from whose weights this one began with."""
+    """The training data of the run that this one's weights come from."""
     before = Path(recipe.model.weights).parent / SUMMARY
     return set(json.loads(before.read_text(encoding="utf-8"))["training_data"]) if before.is_file() else set()
 
 
 def _data_name(source: str | Path) -> str:
-    """A source without the folders of the machine it was trained on."""
+    """The name of a source without local paths."""
     return source if isinstance(source, str) else "/".join(source.parts[-2:])

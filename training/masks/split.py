@@ -1,6 +1,6 @@
-"""The split: which pictures are learnt from, and which judge? Near-duplicates stay on one side.
+"""Split: assigns pictures to training and validation, with near-duplicates on one side.
 
-The perceptual hash is that of the discrete cosine transform: 64 bits, each saying whether one of the lowest
+Near-duplicates are found by a perceptual hash of the discrete cosine transform: 64 bits, each set if one of the lowest
 frequencies of a 32x32 grey picture exceeds their median (after C. Zauner, "Implementation and Benchmarking of
 Perceptual Image Hash Functions", 2010).
 """
@@ -31,22 +31,22 @@ BYTE_BITS = np.array([value.bit_count() for value in range(256)], np.uint8)
 
 
 def perceptual_hash(image: Image) -> NDArray[np.uint8]:
-    """The 64 bits of a picture (BGR, uint8) as 8 bytes: shape (8,)."""
+    """The 64-bit hash of a picture (BGR, uint8) as 8 bytes: shape (8,)."""
     small = cv2.resize(
         cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (SCALED_SIDE, SCALED_SIDE), interpolation=cv2.INTER_AREA
     )
     low = cv2.dct(small.astype(np.float32))[:HASH_SIDE, :HASH_SIDE]
-    # The first term is the brightness alone; it would lift the median of a bright picture.
+    # The first coefficient is the mean brightness, which would raise the median of bright pictures.
     return np.packbits(low > np.median(low.reshape(-1)[1:]))
 
 
 def hashes_apart(places: Sequence[Path], *, folder: Path) -> NDArray[np.uint8]:
-    """The hash of every picture that judges a model elsewhere: shape (n, 8).
+    """The hashes of all pictures used for evaluation elsewhere: shape (n, 8).
 
-    Those are the test split of COCO files and every picture of folders. They are kept in `folder`, by the places.
+    These are the test split of COCO files and every picture of folders. The hashes are cached in `folder`, by place.
 
     Raises:
-        ConfigError: a place is missing.
+        ConfigError: a place does not exist.
     """
     key = hashlib.sha256(json.dumps([str(place) for place in places]).encode()).hexdigest()[:16]
     kept = folder / f"apart-{key}.npy"
@@ -65,9 +65,9 @@ def _judging(place: Path) -> Iterable[Path]:
 
 
 def duplicate_groups(hashes: NDArray[np.uint8], *, duplicate_bits: int) -> NDArray[np.int64]:
-    """A group number per picture; pictures whose hashes differ in few bits share one, also over several steps.
+    """A group number per picture; pictures whose hashes differ in few bits share one, transitively.
 
-    `hashes` has shape (n, 8). Every pair is compared: 20,000 pictures take a few seconds.
+    `hashes` has shape (n, 8). All pairs are compared: a few seconds for 20,000 pictures.
     """
     parents = list(range(len(hashes)))
 
@@ -87,9 +87,9 @@ def duplicate_groups(hashes: NDArray[np.uint8], *, duplicate_bits: int) -> NDArr
 def choose_held_out(
     groups: NDArray[np.int64], sources: Sequence[str], *, fraction: float, seed: int
 ) -> NDArray[np.bool_]:
-    """True for the pictures that judge: whole groups, about `fraction` of each source's pictures: shape (n,).
+    """Choose validation pictures: whole groups, about `fraction` of each source's pictures: bool, shape (n,).
 
-    The same pictures are chosen again with the same seed, whatever other sources a recipe adds later.
+    The choice depends only on the seed and the source, not on other sources of the recipe.
     """
     held = np.zeros(len(groups), np.bool_)
     names = np.array(sources)

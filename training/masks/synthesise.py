@@ -1,7 +1,7 @@
-"""Synthesis: how do pictures of bare faces become a data set of masks worn properly and wrongly?
+"""Synthesis: makes a data set of masks worn properly and wrongly from pictures of bare faces.
 
-Writes `with_mask/` and `mask_worn_incorrectly/`, one picture per face with what surrounds it, and `annotations.json`
-(COCO) with the face's box in each, so that the result is read as class folders or as scenes.
+Writes `with_mask/` and `mask_worn_incorrectly/`, one picture per face with its surroundings, and `annotations.json`
+(COCO) with each face's box, so that the result can be read as class folders or as scenes.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
     from training.masks.landmarks import FaceLandmarks, LandmarkDetector
 
-# What the jitter of a box and the widest margin reach.
+# The reach of box jitter and the widest margin.
 MARGIN_FRACTION = 0.75
 SMALLEST_FACE_PX = 32
 JPEG_QUALITY = 92
 ANNOTATIONS = "annotations.json"
-# A chin or a neck that the picture does not show can wear no mask.
+# A mask needs the chin or neck to be visible in the picture.
 LOWEST_V: dict[Wearing, float] = {"properly": 1.3, "nose_free": 1.5, "chin_only": 1.75, "under_the_chin": 1.9}
 WRONG: tuple[Wearing, ...] = ("nose_free", "chin_only", "under_the_chin")
 WRONG_SHARES = (0.6, 0.25, 0.15)
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Synthesised:
-    """What was written."""
+    """Number of faces written, and the pictures without result."""
 
     written: dict[Label, int]
     without_face: int
@@ -52,13 +52,13 @@ class Synthesised:
 def synthesise(
     folder: Path, *, output: Path, detector: LandmarkDetector, wrong_share: float, most: int, seed: int
 ) -> Synthesised:
-    """Draw a mask on the largest bare face of every picture below a folder and write the data set.
+    """Draw a mask on the largest bare face of every picture below a folder, and write the data set.
 
-    `folder` may be a COCO file instead: then on every face annotated as bare in its train split. `wrong_share` 0..1 of
-    the masks are worn wrongly; at most `most` pictures are taken, evenly spread.
+    If `folder` is a COCO file, every face annotated as bare in its train split is used. `wrong_share`, 0..1, of the
+    masks are worn wrongly; at most `most` pictures are used, evenly spread.
 
     Raises:
-        ConfigError: no pictures, no face in any, or the output folder is not empty.
+        ConfigError: there are no pictures or no faces, or the output folder is not empty.
     """
     pictures = _bare_faces(folder)
     if not pictures:

@@ -1,4 +1,4 @@
-"""The teacher: what does a larger model say of the same faces?"""
+"""Teacher: provides the soft targets of a larger model for distillation."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class Teacher:
-    """A trained network that answers for another's pixels. Owned by one thread."""
+    """A trained network that gives soft targets. Owned by one thread."""
 
     def __init__(self, network: keras.Model, *, temperature: float) -> None:
-        """`temperature` above 1 softens the answers."""
+        """`temperature` above 1 softens the targets."""
         self._network = network
         self._side = int(network.input_shape[1])
         self._temperature = temperature
 
     def answers(self, values: Any) -> NDArray[np.float32]:
-        """Softened probabilities (n, labels) for pixels -1..1, (n, side, side, 3), scaled to the teacher's input."""
+        """Softened probabilities (n, labels) for pixels -1..1, (n, side, side, 3), resized to the teacher's input."""
         import keras
 
         if values.shape[1] != self._side:
@@ -37,7 +37,7 @@ class Teacher:
 
 
 def open_teacher(recipe: MaskRecipe) -> Teacher | None:
-    """The teacher that a recipe names, or None where it names none.
+    """The teacher named in a recipe, or None.
 
     Raises:
         ModelError: the file is missing or cannot be loaded.
