@@ -28,7 +28,7 @@ def connect(config: BrokerConfig) -> BlockingConnection:
 
     Raises:
         ConfigError: a password or certificate cannot be read, the user is refused, or the virtual host does not exist.
-        UnavailableError: no node answers.
+        UnavailableError: no node responds.
     """
     credentials = pika.PlainCredentials(config.username, password(config))
     context = tls_context(config)

@@ -130,7 +130,7 @@ def _print_table(measured: list[Measured]) -> None:
 
 
 def _against(one: Measured, cost: Cost, measured: list[Measured]) -> str:
-    """Latency relative to Keras' predict or, for detectors, to YuNet with one thread."""
+    """Latency relative to the slowest Keras predict or, for detectors, to the first YuNet with one thread."""
     if one.runtime in {"keras", "opencv"}:
         return ""
     yunet = [other.cost.p50_ms for other in measured if other.runtime == "opencv" and other.cost and other.threads == 1]

@@ -36,7 +36,7 @@ FEWEST_FACES = 30
 
 
 def moved(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> DetectorCandidate:
-    """A detector whose boxes are shifted to the median style of the scenes; never fit it to evaluation scenes.
+    """A detector whose boxes are adjusted to the median style of the scenes; never fit it to evaluation scenes.
 
     Raises:
         ConfigError: it finds too few of their faces.

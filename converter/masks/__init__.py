@@ -1,1 +1,1 @@
-"""Mask classifiers: from a Keras model to a TFLite file with its card."""
+"""Mask classifiers: converts Keras models to TFLite files with their cards."""

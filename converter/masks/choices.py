@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from edge_agent.vision.card import Resampling
 
 CLEARLY_BETTER = 0.03
-"""Minimum gain in accuracy, beyond the margin of the trials, for an alternative to override the stated choice."""
+"""Gain in accuracy, beyond the margin of the trials, from which an alternative refutes the stated choice."""
 MARGIN_CALIBRATION = 0.05
 """Log losses without temperature that differ by less do not show which choice a network is calibrated for."""
 FEWEST_LABELLED = 20
@@ -236,9 +236,9 @@ def _reorders(outputs: tuple[Output, ...]) -> tuple[tuple[Output, ...], ...]:
 def _preferred(network: Network, allowed: Sequence[Trial]) -> Trial:
     """The best trial; ties within the margin prefer what the file states, then calibration, then what fits a card.
 
-    A network is calibrated at most for the pixels it was trained on; on others its scores saturate, which increases the
-    log loss at temperature 1. Example: 0.25 with the right (torch) means against 1.56 on 0..255, which was 9 points
-    less accurate and yet within the margin on 160 pictures.
+    A network is calibrated, if at all, only for the pixels it was trained on; on others its scores saturate, which
+    increases the log loss at temperature 1. Example: 0.25 with the right (torch) means against 1.56 on 0..255, which
+    was 9 points less accurate and yet within the margin on 160 pictures.
     """
     as_good = _as_good_as_the_first(allowed)
     usual = usual_ways(network.channels)
@@ -248,7 +248,7 @@ def _preferred(network: Network, allowed: Sequence[Trial]) -> Trial:
         key=lambda one: (
             network.colours not in {None, one.way.colours},
             network.pixels is not None and _scaling(one.way) != (network.pixels, network.means, network.deviations),
-            # An overconfident network loses little by answering at random.
+            # A temperature that makes all scores equal costs an overconfident network little.
             one.is_chance,
             one.own_loss > least + MARGIN_CALIBRATION,
             not one.way.fits_a_card and network.channels > 1,

@@ -2,7 +2,7 @@
 
 The sources are sample pictures of Python packages, drawn textures, pictures of things and animals, and parts of scenes
 without annotated or detected faces. One third each is for training, for choosing a detector's minimum score, and for
-reporting its false detections. No picture is used twice; training scenes serve the first two purposes, test scenes the
+reporting its false detections. No picture serves two purposes; training scenes serve the first two, test scenes the
 third.
 """
 
