@@ -1,1 +1,1 @@
-"""The home of an alert: its crop and its row are on the disk before it is published."""
+"""Durable storage of alerts: crop and row are on disk before an alert is published."""

@@ -1,4 +1,4 @@
-"""Anonymise: how are people who are not meant made unrecognisable in a picture?
+"""Anonymise: makes bystanders in a picture unrecognisable.
 
 Pure: no I/O.
 """

@@ -1,4 +1,4 @@
-"""Crops: how are the pictures behind an alert kept, complete or not at all?"""
+"""Crops: stores the pictures of alerts, each complete or not at all."""
 
 from __future__ import annotations
 

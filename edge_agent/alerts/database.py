@@ -1,6 +1,6 @@
-"""The database: how does the one SQLite file lie on the disk, and what of it is saved when it is damaged?
+"""Database: opens the SQLite file and salvages its rows when it is damaged.
 
-History, outbox and counters stand in one file, so that one transaction holds all that is known of an alert.
+History, outbox and counters share one file, so that one transaction covers everything about an alert.
 """
 
 from __future__ import annotations

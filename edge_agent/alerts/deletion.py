@@ -1,4 +1,4 @@
-"""Deletion: how does everything go that is kept of an alert, once a person wants it to?"""
+"""Deletion: removes everything stored about an alert."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encryption: who can open a picture? Every user who may read the file, or only the owners of public keys (age)."""
+"""Encryption: encrypts pictures with age for the owners of public keys, if any are configured."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Events: what is still to be posted to webhooks, each of which has a place of its own in one list.
+"""Events: queues what has to be posted to webhooks; each webhook has its own position in the queue.
 
-A row for each alert, resolution and status, written in the transaction of the alert itself. What every webhook has
-taken goes.
+One row per alert, resolution and status, written in the alert's own transaction. A row is deleted once every webhook
+has received it.
 """
 
 from __future__ import annotations

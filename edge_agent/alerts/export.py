@@ -1,6 +1,6 @@
-"""Export: how do alerts that a person has reviewed become pictures to learn from?
+"""Export: writes the crops of reviewed alerts as a data set.
 
-One folder per label, as `edge-convert evaluate --folders` and the recipes of training read them, and `no_face` beside.
+One folder per label, as `edge-convert evaluate --folders` and the training recipes read them, and `no_face` beside.
 """
 
 from __future__ import annotations

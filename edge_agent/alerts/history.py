@@ -1,7 +1,6 @@
-"""The history: which alerts were there, and what is known of each?
+"""Alert history: reads alerts and their resolutions beside a running agent, and stores reviews and deletions.
 
-What led to an alert, how it was resolved, and what a reviewer said that it really shows: read beside the agent, through
-a connection of one's own, which also takes reviews and deletions.
+It uses a database connection of its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The inspection: what does an outbox hold, seen from beside a running agent?
+"""Inspection: reads the contents of an outbox beside a running agent.
 
-Reads only: nothing is begun, repaired or set aside.
+Read-only: creates, repairs and moves nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""People in the store: how many passed each camera in each hour?
+"""People counts: stores how many people passed each camera per hour.
 
-A row for each hour, camera and label. No picture, no id and no time of a single person is kept.
+One row per hour, camera and label. No pictures, ids or times of single people are stored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures: what of a person may be kept? The face that an alert is about, without bystanders, or nothing at all."""
+"""Pictures: stores what the configuration allows of an alert's face, without bystanders, or nothing."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The recorder: how does what was found become durable, without anybody who watches waiting for a disk?
+"""Recorder: writes alerts to disk without blocking the detection threads.
 
     crop (syncs of file and folder) -> history, outbox, counters in one transaction (one sync) -> the publisher wakes
 
-In a thread of its own, one after the other, in the order in which it was found.
+Runs in its own thread and writes in the order of detection.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Retention: which crops have been kept for long enough?"""
+"""Retention: deletes crops at the end of their retention period."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scene: what was around the person of an alert, without the face of anybody else?
+"""Scene: draws the surroundings of an alerted person, with all other faces hidden.
 
 Pure: no I/O.
 """

@@ -1,8 +1,8 @@
-"""The alert store: what is known of each alert, and which messages has no broker acknowledged yet?
+"""Alert store: holds the alert history and the messages that no broker has acknowledged yet.
 
-History, outbox and counters lie in one file, so that one transaction, and one sync of the disk, holds an alert. Where
-the disk takes nothing, messages are buffered in memory and delivered all the same; where the file is damaged, it is set
-aside and its rows are salvaged: the agent never refuses to watch.
+History, outbox and counters share one file, so that an alert costs one transaction and one sync. If the disk accepts no
+writes, messages are buffered in memory and still delivered; a damaged file is set aside and its rows are salvaged. The
+agent never refuses to start detecting.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Timeline: how did the evidence against a person go, before their alert and after it?"""
+"""Timeline: records the evidence about a person before and after their alert."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The bridge: the local socket over which other processes of the device ask the agent."""
+"""Bridge: the local socket between the agent and other processes of the device."""

@@ -1,4 +1,4 @@
-"""Bridge client: requests of other processes to the agent, and the case of no agent."""
+"""Bridge client: sends requests of other processes to the agent, and handles its absence."""
 
 from __future__ import annotations
 

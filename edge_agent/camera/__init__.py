@@ -1,4 +1,4 @@
-"""Camera: where do frames come in, and which backend reads this source?"""
+"""Camera: frame sources, and the choice of a backend for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Byte stream: where in a stream of bytes does each picture begin and end? The newest whole one counts."""
+"""Byte stream: finds the boundaries of pictures in a stream of bytes, and keeps the newest complete one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cameras: which are followed, and how does each do?"""
+"""Cameras: opens the configured cameras and reports the state of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding: how do packets of video become upright pictures with square pixels?
+"""Decoding: decodes video packets into upright pictures with square pixels.
 
 FFmpeg through PyAV: interlaced frames are deinterlaced, stated rotation and sample aspect ratio are applied.
 """

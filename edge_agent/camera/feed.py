@@ -1,6 +1,6 @@
-"""Feed: what is the newest frame of one camera, and is that camera well?
+"""Feed: keeps the newest frame of one camera and monitors its health.
 
-One thread a camera reads as fast as pictures come, so that no back-log builds up, and keeps the newest alone.
+One thread per camera reads as fast as pictures arrive, so that no backlog builds up, and keeps only the newest.
 """
 
 from __future__ import annotations

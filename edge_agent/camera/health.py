@@ -1,6 +1,6 @@
-"""Health: does a camera that gives pictures give the right ones?
+"""Health: detects faulty pictures of a camera.
 
-Pure: no clock, no I/O. What gives none at all is seen where pictures are read.
+Pure: no clock, no I/O. A camera without any pictures is detected where pictures are read.
 """
 
 from __future__ import annotations

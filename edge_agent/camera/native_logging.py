@@ -1,4 +1,4 @@
-"""Native logging: how is OpenCV kept from writing to stderr what the agent says itself, once and better?"""
+"""Native logging: silences OpenCV's messages on stderr, because the agent logs the same failures itself."""
 
 from __future__ import annotations
 

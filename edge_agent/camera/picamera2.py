@@ -1,4 +1,4 @@
-"""Picamera2: how are pictures read from a Raspberry Pi's ribbon camera through Debian's library of that name?"""
+"""Picamera2: reads a Raspberry Pi's ribbon camera through Debian's Picamera2 library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures: which photographs are in a folder, and how is it played as a camera?"""
+"""Pictures: plays a folder of photographs as a camera."""
 
 from __future__ import annotations
 

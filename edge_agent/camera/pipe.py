@@ -1,4 +1,4 @@
-"""Pipe: how are pictures read from a program that writes them to its standard output?"""
+"""Pipe: reads pictures from the standard output of a program."""
 
 from __future__ import annotations
 

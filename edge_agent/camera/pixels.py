@@ -1,4 +1,4 @@
-"""Pixels: how does what a source gave become BGR uint8?"""
+"""Pixels: converts the picture of a source to BGR uint8."""
 
 from __future__ import annotations
 

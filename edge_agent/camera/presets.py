@@ -1,4 +1,4 @@
-"""Presets: which command line stands behind the name of a source, and what must be installed for it?"""
+"""Presets: command lines of named sources, and the packages they need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replay: what are the frames of a recording, each at its own time?"""
+"""Replay: yields the frames of a recording with their own times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Source: what kind of camera does a source name, and how may it be shown?"""
+"""Source: parses the name of a source, and formats it for display."""
 
 from __future__ import annotations
 

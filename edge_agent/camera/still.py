@@ -1,6 +1,6 @@
-"""Still pictures: how is a camera watched that gives one picture at an address, again and again?
+"""Still pictures: polls an HTTP address that returns one picture.
 
-HTTP with basic or digest login; a picture that has not changed (304) is not sent again.
+Basic and digest authentication; an unchanged picture (304) is not transferred again.
 """
 
 from __future__ import annotations

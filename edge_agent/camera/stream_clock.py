@@ -1,6 +1,6 @@
-"""Stream clock: when was a picture taken that came over the network just now?
+"""Stream clock: estimates when a picture of a network stream was taken.
 
-Packets come in bursts; time stamps tell how far apart pictures were taken. Pure: no clock, no I/O.
+Packets arrive in bursts; timestamps give the intervals between pictures. Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

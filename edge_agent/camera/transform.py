@@ -1,4 +1,4 @@
-"""Transform: which part of a camera's picture is watched, and which way up?"""
+"""Transform: crops and rotates the pictures of a camera."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""V4L2: how are pictures read from a camera that the kernel knows, such as one on USB?"""
+"""V4L2: reads cameras with a kernel driver, such as USB cameras."""
 
 from __future__ import annotations
 

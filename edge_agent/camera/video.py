@@ -1,4 +1,4 @@
-"""Video: how are the pictures of a recording or of a network stream read?"""
+"""Video: reads recordings and network streams."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The console: what may people and programs see of a device, and ask of it, over HTTP? A process of its own."""
+"""Console: web pages and HTTP API of the device, in a process of its own."""

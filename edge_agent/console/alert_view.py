@@ -1,4 +1,4 @@
-"""Alert view: what does an alert of the history look like to programs and pages, and where are its pictures?"""
+"""Alert view: presents an alert of the history and its pictures to programs and pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Annotated frame: a frame of a camera, and everybody in it, as the agent gave it."""
+"""Annotated frame: a camera frame with its tracks and readings, as received from the agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API: which requests may programs make, and how are they answered?"""
+"""API: the HTTP endpoints for programs."""
 
 # FastAPI reads the annotations at run time: they stand as they are, not as text.
 

@@ -1,4 +1,4 @@
-"""The app: which web application is made of the context?"""
+"""App: builds the web application from the context."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Auth: who is asking, and may they?
+"""Auth: authenticates requests and checks their permissions.
 
-People log in with the password and carry a cookie, programs send the token as `Authorization: Bearer`. Where neither
-is set, which is on loopback only, everybody on this machine may; then a page elsewhere must not reach it through
-their browser (the names Host and Origin tell).
+Users log in with the password and get a cookie; programs send the token as `Authorization: Bearer`. If neither is set
+(on loopback only), every user of this machine has access; then pages of other sites must not reach the console through
+a browser, so Host and Origin are checked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The base path: below which path of its host does a proxy show the console?
+"""Base path: serves the console below a path prefix of a reverse proxy.
 
-The application itself knows no prefix: it is taken from the path of what comes in, and put before addresses of what
-goes out. Scripts and templates put it before theirs.
+The application itself knows no prefix: it is removed from the paths of requests and added to the addresses in
+responses. Scripts and templates add it to theirs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Charts: where do bars, dots and words go?
+"""Charts: positions the bars, dots and text of charts.
 
-Across in percent of the width, down in pixels, so that words keep their size on a phone. `templates/charts.html` draws.
-Pure: no clock, no I/O.
+Horizontally in percent of the width, vertically in pixels, so that text keeps its size on a phone. Drawn by
+`templates/charts.html`. Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

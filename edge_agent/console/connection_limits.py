@@ -1,7 +1,7 @@
-"""Connection limits: which connections are accepted, and which are closed because they make no headway?
+"""Connection limits: bounds open connections, and closes those that make no progress.
 
-uvicorn alone would hold as many connections as there are, and wait without an end for the rest of a header, or for
-the client to read what was sent. The agent needs file descriptors for its cameras: a hostile client must not take them.
+uvicorn alone sets no limit on connections, and waits indefinitely for the rest of a header, or for the client to read
+the response. The agent needs file descriptors for its cameras: a hostile client must not exhaust them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The context: what are pages, API, sockets and metrics made of?"""
+"""Context: the components that pages, API, sockets and metrics share."""
 
 from __future__ import annotations
 

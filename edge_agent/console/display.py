@@ -1,6 +1,6 @@
-"""The display: what does the screen at the door show to the person who stands before it?
+"""Display: the screen at the door.
 
-The sign of the nearest person, and their picture where that is wanted. Nothing is kept, and nothing can be done there.
+Shows the sign of the nearest person and, if configured, their picture. Nothing is stored, and there are no controls.
 """
 
 from __future__ import annotations

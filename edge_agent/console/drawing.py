@@ -1,4 +1,4 @@
-"""Drawing: what does a live picture look like with everybody's box, number, reading and verdict in it?"""
+"""Drawing: draws boxes, track numbers, readings and verdicts into a live picture."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Inference: which faces are in an uploaded picture, and how do they wear their masks?
+"""Inference: detects and classifies the faces of an uploaded picture.
 
-The same detector, classifier and configuration as the agent has, in this process; opened when first needed.
+Detector, classifier and configuration are those of the agent, loaded in this process on first use.
 """
 
 from __future__ import annotations

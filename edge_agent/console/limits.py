@@ -1,6 +1,6 @@
-"""Limits: how often may one address ask, and how often may anybody guess a password?
+"""Limits: bounds requests per address and password attempts.
 
-Pure: time comes in as `at`. Everything has a bound, for a client may have any number of addresses.
+Pure: time comes in as `at`. All state is bounded, because a client may have any number of addresses.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Live: what does each camera see just now, and as which picture is it shown?
+"""Live: provides the current picture of each camera.
 
-The agent is asked for a frame only while a page shows it; a picture is drawn and encoded once however many do.
+The agent is asked for frames only while a page shows them; each picture is drawn and encoded once for all viewers.
 """
 
 from __future__ import annotations

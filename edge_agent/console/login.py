@@ -1,4 +1,4 @@
-"""Login: how does a person get a session, and end it?"""
+"""Login: starts and ends the session of a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The middleware: what happens to every request and socket before the application sees it, and to every answer?"""
+"""Middleware: authenticates and limits requests and sockets, and adds headers to responses."""
 
 from __future__ import annotations
 

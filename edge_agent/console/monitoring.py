@@ -1,4 +1,4 @@
-"""Monitoring: how do Prometheus, a load balancer and a person with curl learn how the device does?"""
+"""Monitoring: metrics and health endpoints for Prometheus, load balancers and curl."""
 
 # FastAPI reads the annotations at run time: they stand as they are, not as text.
 

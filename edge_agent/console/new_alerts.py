@@ -1,4 +1,4 @@
-"""New alerts: which alerts have come since a page was opened?
+"""New alerts: notifies open pages of alerts.
 
 The history is read once a second for all viewers together, and not at all without viewers.
 """

@@ -1,4 +1,4 @@
-"""The pages: what does a person get to see of the device, and from which template?"""
+"""Pages: renders the HTML pages of the device from templates."""
 
 from __future__ import annotations
 

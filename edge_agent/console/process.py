@@ -1,4 +1,4 @@
-"""The process: from a configuration to a console that serves until it is stopped."""
+"""Console process: builds the console from a configuration and serves it until stopped."""
 
 from __future__ import annotations
 

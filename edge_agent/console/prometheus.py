@@ -1,4 +1,4 @@
-"""Prometheus: how do the counters and the status of the device look in its text format?"""
+"""Prometheus: formats counters and status of the device in the text exposition format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schemas: what do answers of the API hold? For its document; the words are those of MQTT and of the command line."""
+"""Schemas: response models of the API, for its OpenAPI document; terms as in MQTT and the command line."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The server: how are addresses listened at, and the application served there?"""
+"""Server: binds the addresses and serves the application."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions: who has logged in, and for how long does it hold? In memory only: a restart logs everybody out.
+"""Sessions: login sessions and their expiry. In memory only: a restart logs all users out.
 
 Pure: time comes in as `at`.
 """

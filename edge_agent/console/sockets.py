@@ -1,6 +1,6 @@
-"""Sockets: how do live pictures get to a page, and a webcam's pictures to the models?
+"""Sockets: WebSockets for live pictures, and for the pictures of a webcam to classify.
 
-Nothing queues up for a client that is slow: it says when it has shown a picture, and only then gets the next.
+Nothing is queued for a slow client: it acknowledges each picture, and only then gets the next.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""TLS: with which certificate does the console speak https?"""
+"""TLS: loads the certificate of the console."""
 
 from __future__ import annotations
 

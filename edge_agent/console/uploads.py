@@ -1,7 +1,7 @@
-"""Uploads: how does a picture come in, and which is refused before it costs anything?
+"""Uploads: receives pictures, and rejects invalid ones early.
 
-Bytes are counted while they stream in, pixels by the header alone; all of it stays in memory, for a request never
-touches the disk.
+Bytes are counted while they arrive, pixels are read from the header; everything stays in memory, so that a request
+never touches the disk.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Viewers: how many look on at once, and is there room for one more?"""
+"""Viewers: limits the number of simultaneous viewers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker: where is work done that the event loop must not wait for? In one thread, one piece after the other."""
+"""Worker: runs blocking work outside the event loop, in one thread and in order."""
 
 from __future__ import annotations
 

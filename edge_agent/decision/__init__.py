@@ -1,1 +1,1 @@
-"""Readings become alerts: who is who, what do the readings agree on, what is alerted? No clock, threads or I/O."""
+"""Readings to alerts: tracking, sequential test, liveness, rules and people counts. No clock, threads or I/O."""

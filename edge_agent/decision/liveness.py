@@ -1,14 +1,14 @@
-"""LivenessFilter: is this face a picture on a wall, or does it live?
+"""Liveness filter: finds tracks that may be a picture or mannequin instead of a live person.
 
 In: the readings of one frame. Out: the tracks that may be a picture. Pure: pixels come in with the readings.
 
-A camera that stands still sees the same pixels of a poster or a mannequin for as long as it is there, apart from
-noise, light and people passing in front. A living head is never at rest: within a second it moves by some hundredths
-of its width. So each reading is compared with one up to a second older: by how much must what was seen then be shifted
-to give what is seen now, where brightness, contrast and a slope of light across the face may change as they like?
+A fixed camera sees the same pixels of a poster for as long as it hangs there, apart from noise, light and people
+passing in front. A live head is never at rest: within a second it moves by some hundredths of its width. So each
+reading is compared with one up to a second older: the shift between the two is fitted, with brightness, contrast and a
+linear light gradient across the face as free parameters.
 
-Only what was seen to be still is held back. Where a hand, a mask that comes off or few frames make every comparison a
-change that no shift explains, there is no sign of life, but no picture hangs there either: that is a person, too.
+Only faces that were measured to be still are held back. If a hand, a mask being taken off or a low frame rate makes
+every comparison a change that no shift explains, there is no sign of life, but no static picture either: a person.
 """
 
 from __future__ import annotations

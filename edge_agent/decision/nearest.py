@@ -1,4 +1,4 @@
-"""Nearest: who stands closest to the camera just now, and what are they to be shown?
+"""Nearest: selects the person closest to the camera and the sign to show them.
 
 In: the tracks and verdicts of one frame. Out: the nearest person, for a screen or a lamp at the door. Pure.
 """

@@ -1,4 +1,4 @@
-"""People: how many have passed, and how many of them wore a mask?
+"""People: counts the people who have passed, by how they wore their mask.
 
 In: the tracks and verdicts of one frame. Out: each person once, when they have left. Pure.
 """

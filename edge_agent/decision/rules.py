@@ -1,9 +1,9 @@
-"""The rules: which verdicts become alerts, and when is an alert resolved?
+"""Rules: decides which verdicts become alerts, and when an alert is resolved.
 
-In: verdicts. Out: at most one alert for each track and violation, and at most one resolution for each alert. Pure.
+In: verdicts. Out: at most one alert per track and violation, and at most one resolution per alert. Pure.
 
-A violation that may not be alerted yet waits: a person still in violation when quiet hours, cool-down or limit let
-it through is alerted then, and one who left or put the mask on before is counted in the next alert.
+A violation that may not be alerted yet waits: it is alerted if it still lasts when quiet hours, cool-down and limit
+allow it; if the person leaves or puts the mask on before, it is counted in the next alert.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Sequential test: what do the readings of a track add up to?
+"""Sequential test: accumulates the readings of a track into a verdict.
 
 In: the readings of one frame. Out: one verdict for each, UNDECIDED until the test decides. Pure: time comes in
-with the readings. docs/deciding.md tells how evidence is added, faded and decided.
+with the readings. docs/deciding.md describes how evidence is added, decays and is decided.
 """
 
 from __future__ import annotations

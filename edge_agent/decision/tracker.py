@@ -1,12 +1,12 @@
-"""The tracker: is this the person of the frame before?
+"""Tracker: matches the faces of a frame to the people seen before.
 
 In: the faces of one frame. Out: a track for each. Pure: time comes in with the frame.
 
-Each person is expected where their speed takes them, by a Kalman filter: the longer a person has not been seen, and the
-less is known of their speed, the further off a face may be and still be theirs. So the same few numbers, in widths of
-the face and in seconds, serve at 1 and at 30 frames a second. They say how people walk and were not tuned one by one;
-what was compared, in simulated walks, crossings, queues and crowds, are this tracker, its way to pair faces, and the
-one before it. tests/decision/test_tracking_of_walkers.py holds the tracker to the people mixed up and lost there.
+A Kalman filter predicts each person's position: the longer a person has been out of view, and the less is known of
+their speed, the further away a face may be and still match. So the same parameters, in face widths and seconds, work at
+1 and at 30 frames a second. They describe how people walk and were not tuned individually; this tracker, its matching
+and its predecessor were compared in simulated walks, crossings, queues and crowds.
+tests/decision/test_tracking_of_walkers.py limits the identity switches and lost tracks there.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""MQTT: how do messages reach the broker, and what comes in from it?"""
+"""MQTT: delivers messages to the broker and receives commands."""

@@ -1,7 +1,7 @@
-"""MQTT: how is one connection to the broker made, used and ended?
+"""MQTT client: opens, drives and closes one connection to the broker.
 
-Version 5, or 3.1.1 where the broker is older. No thread and no reconnecting here: the owner of the connection drives
-it with `turn`, and opens another when this one is lost.
+Version 5, or 3.1.1 with older brokers. It has no thread and does not reconnect: the owner drives the connection with
+`turn`, and opens another when this one is lost.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Home Assistant: how does it find this device, and what does it show of it?
+"""Home Assistant: MQTT discovery of the device and its entities.
 
-One retained message describes the device and all its entities (MQTT device discovery); they live on the topics that
-everybody reads. Pure: no clock, no I/O. The words are those of https://www.home-assistant.io/integrations/mqtt/.
+One retained message describes the device and all its entities (MQTT device discovery), which use the regular topics.
+Pure: no clock, no I/O. Keys as in https://www.home-assistant.io/integrations/mqtt/.
 """
 
 from __future__ import annotations

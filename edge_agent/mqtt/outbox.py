@@ -1,4 +1,4 @@
-"""Outbox: which messages go next, read and removed without the publisher ever waiting for a disk that hangs?"""
+"""Outbox: reads and removes the next messages without blocking the publisher on a disk that hangs."""
 
 from __future__ import annotations
 

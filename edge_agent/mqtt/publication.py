@@ -1,4 +1,4 @@
-"""Publication: what is one message to the broker, before it is sent?"""
+"""Publication: one message to the broker, before it is sent."""
 
 from __future__ import annotations
 

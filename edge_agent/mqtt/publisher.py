@@ -1,10 +1,10 @@
-"""The publisher: how do waiting messages reach the broker, whatever happens to it?
+"""Publisher: delivers pending messages to the broker and reconnects after failures.
 
-One thread owns the connection. A row leaves the outbox when the broker acknowledged it with a success code, and never
-otherwise: delivery is at least once. (Telemetry is sent at QoS 0, which has no acknowledgement: written is gone.)
+One thread owns the connection. A row leaves the outbox only when the broker has acknowledged it with a success code:
+delivery is at least once. (Telemetry is sent at QoS 0, without acknowledgement: it leaves when written.)
 
-After an outage what arises now goes first, for it may still be acted on; then the backlog, alerts and their
-ends oldest first, telemetry last; all of it paced, so that a hundred devices do not overrun a broker that came back.
+After an outage new messages go first, because they can still be acted on; then the backlog, alerts and resolutions
+oldest first, telemetry last. The rate is limited so that a hundred devices do not overload a returning broker.
 """
 
 from __future__ import annotations

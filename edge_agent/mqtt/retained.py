@@ -1,7 +1,7 @@
-"""Retained topics: under which names may the broker, or Home Assistant, keep something of this device?
+"""Retained topics: remembers the topics and cameras that the broker or Home Assistant may still retain.
 
-A device that is renamed would stay at the broker, and in Home Assistant, under its old name for ever; and so would, in
-Home Assistant, a camera that is no longer in the configuration.
+Without it, a renamed device would stay at the broker and in Home Assistant under its old name for ever, and a removed
+camera in Home Assistant.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The subscriber: what alerts arrive at the broker?"""
+"""Subscriber: receives the alerts published at the broker."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""TokenBucket: may one more message go out now?
+"""Token bucket: limits the rate of messages.
 
-Pure: time comes in as an argument.
+Pure: time is an argument.
 """
 
 from __future__ import annotations

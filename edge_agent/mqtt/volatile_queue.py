@@ -1,4 +1,4 @@
-"""Volatile queue: what is to be published now and not kept on disk?"""
+"""Volatile queue: messages to publish now, not kept on disk."""
 
 from __future__ import annotations
 

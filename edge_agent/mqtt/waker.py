@@ -1,4 +1,4 @@
-"""Waker: how is a thread woken that waits for a socket?"""
+"""Waker: wakes a thread that waits for a socket."""
 
 from __future__ import annotations
 

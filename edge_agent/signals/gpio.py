@@ -1,4 +1,4 @@
-"""GPIO: how are the pins of this device held and released? Imported only where a signal is configured."""
+"""GPIO: claims and releases the pins of this device. Imported only if a signal is configured."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Signals: which lamp, buzzer or relay is on just now?
+"""Signals: switches the lamps, buzzers and relays.
 
-In: who is nearest to each camera, and whether the device has a fault. Out: pins that are switched. Time comes in as
-`at`.
+In: the nearest person of each camera, and whether the device has a fault. Out: switched pins. Time comes in as `at`.
 """
 
 from __future__ import annotations

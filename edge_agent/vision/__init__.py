@@ -1,1 +1,1 @@
-"""Pixels become readings: did something move, where are faces, how does each wear its mask?"""
+"""Pixels to readings: motion detection, face detection and mask classification."""

@@ -1,1 +1,1 @@
-"""Webhooks: alerts, resolutions and status by HTTP, beside MQTT and without waiting for it."""
+"""Webhooks: posts alerts, resolutions and status over HTTP, independently of MQTT."""

@@ -1,6 +1,6 @@
-"""Delivery: a thread for each webhook, so that a slow receiver delays no other, no alert over MQTT and no camera.
+"""Webhook delivery: one thread per webhook, so that a slow receiver delays no other webhook, MQTT or camera.
 
-At least once and in order: an event counts as taken when the receiver has answered with a success code.
+At least once and in order: an event is delivered when the receiver has answered with a success code.
 """
 
 from __future__ import annotations

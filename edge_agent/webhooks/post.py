@@ -1,4 +1,4 @@
-"""One POST: signed as the Standard Webhooks specification has it, to the address that was meant, and to no other.
+"""Webhook POST: signs a request per the Standard Webhooks specification, and sends it to the given address only.
 
 https://github.com/standard-webhooks/standard-webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
 """

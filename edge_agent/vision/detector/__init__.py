@@ -1,4 +1,4 @@
-"""Face detectors: where are the faces in this picture?"""
+"""Face detectors: find the faces in a picture."""
 
 from __future__ import annotations
 
