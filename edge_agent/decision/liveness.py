@@ -29,58 +29,58 @@ if TYPE_CHECKING:
     from edge_agent.domain import Reading, Track
 
 Grid: TypeAlias = NDArray[np.float64]
-"""Brightness, 0..255, in CELLS rows of CELLS equal parts of a box."""
+"""Brightness, 0..255, of the cells of a box, shape (CELLS, CELLS)."""
 
 CELLS = 24
-"""Along each side of a grid: coarse enough that the noise of many pixels averages out in a cell."""
+"""Cells along each side of a grid: coarse enough that pixel noise averages out in a cell."""
 CELL_SAMPLES = 4
-"""Of a large face every n-th pixel is enough for this many along a side of a cell: 10 ms less for a face of 300 px."""
+"""Large faces are subsampled to this many pixels along each side of a cell: saves 10 ms for a face of 300 px."""
 COMPARED_SECONDS = 1.0
-"""A reading is compared with later ones for so long."""
+"""Longest interval over which readings are compared."""
 MOVED_FRACTION = 0.006
-"""Of the face's width. Over one second 99 % of pairs of readings of the people in the three reference recordings were
-more than this apart, at native size and at 30 px; of one of their frames repeated at 30 px with noise of 8 grey levels,
+"""Of the face's width. Over one second, 99 % of pairs of readings of the people in the three reference recordings were
+further apart, at native size and at 30 px; of one of their frames repeated at 30 px with noise of 8 grey levels,
 flicker of 15 % and JPEG at quality 60, 99 % were less than 0.0045 apart."""
 SURE_ERRORS = 4.0
-"""A shift counts where it is so many times its own standard error; noise alone gives that once in 10,000 readings."""
+"""A shift counts from this multiple of its standard error; noise alone reaches it once in 10,000 readings."""
 LEAST_EXPLAINED = 0.8
-"""Share of the variance of a grid that the older one, shifted, accounts for where both show one face in full view: at
-least 0.93 for 95 % of the pairs half a second apart, but 0.5 and less while a hand or a passer-by covers it."""
+"""Explained variance of a grid by the older one, shifted, if both show the same unobstructed face: at least 0.93 for
+95 % of the pairs half a second apart, but 0.5 and less while a hand or a passer-by covers it."""
 WALKED_FRACTION = 0.25
-"""Of the face's width: boxes of the detectors jump by 0.02 to 0.05 on something that hangs still."""
+"""Of the face's width: detectors' boxes jitter by 0.02 to 0.05 on a static object."""
 GROWN_RATIO = 1.2
-"""Nor do they grow or shrink by so much."""
+"""Boxes of a static object do not grow or shrink by this ratio either."""
 MOVES_OF_LIFE = 2
-"""A knock against the camera, or a lamp that is switched on, is one move. A head goes on: two moves took the people of
-the recordings 0.3 s in the middle at 10 frames a second (1.1 s for the one with a hand before her face), and 1.0 s at
-2, from wherever in the recording one begins to look, in the boxes of YuNet."""
+"""A knock against the camera, or a lamp that is switched on, is one move. A head keeps moving: the people in the
+recordings took a median of 0.3 s for two moves at 10 frames a second (1.1 s for the one with a hand before her face),
+and 1.0 s at 2, from any starting point in the recording, with YuNet's boxes."""
 MOVES_SECONDS = 3.0
-"""Moves further apart than this, and at rest in between, are accidents."""
+"""Moves further apart than this, with rest in between, are unrelated."""
 RESTED_SECONDS = 0.3
-"""A face that surely shows no move for so long was still; people are, now and then, from one frame to the next."""
+"""A face clearly without a move for this long was still; people sometimes are from one frame to the next."""
 CHANGED_LEVELS = 10.0
-"""Grey levels (root mean square) that no shift and no light explain: in the recording with a hand before the face 20 to
-43, while noise of 12 levels leaves less than 3 at 58 px."""
+"""Grey levels (root mean square) that neither shift nor light explains: 20 to 43 in the recording with a hand before
+the face, while noise of 12 levels leaves less than 3 at 58 px."""
 RESTLESS_CHANGES = 3
-"""What was never still and is so often another than before is no picture: that would show itself between the people who
-pass in front. One change is a lamp or a passer-by, two are one who comes and goes."""
+"""A face that was never still and changed this often is not a picture, which would be visible between the people
+passing in front. One change is a lamp or a passer-by, two are a person who comes and goes."""
 RESTLESS_SECONDS = 1.5
-"""For so long at least since it was first seen: a person who walks by a picture covers one half of it for 0.5 s."""
+"""Least time of these changes since the first sighting: a passer-by covers half of a picture for 0.5 s."""
 PLACE_SECONDS = 5.0
-"""What has not moved for so long is a thing. No person in the recordings sat still for more than a second."""
+"""A face still for this long is a static object. No person in the recordings was still for more than a second."""
 PLACE_READINGS = 5
-"""And was seen so often meanwhile: reading a track that is decided happens now and then."""
+"""Least readings in that time: decided tracks are read only now and then."""
 PLACE_OVERLAP = 0.5
-"""A face that overlaps a place less (IoU) is elsewhere."""
+"""A face with a smaller overlap (IoU) is at another place."""
 REFRESH_SECONDS = 60.0
-"""The look of a place follows the light of the day at these steps."""
+"""Interval at which the view of a place is refreshed, to follow daylight."""
 MOST_PLACES = 64
-"""Of 5 kB each; beyond, the one that was not seen for longest is forgotten."""
+"""Of 5 kB each; beyond that the least recently seen is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What a box showed."""
+    """The content of a box."""
 
     at: float
     box: Box
@@ -89,7 +89,7 @@ class _View:
 
 @dataclass(frozen=True, slots=True)
 class _Shift:
-    """How one grid becomes another: by which fraction of the box's width, how wrong that may be, how well it does."""
+    """The fitted shift between two grids: fraction of the box's width, its standard error, and quality of the fit."""
 
     fraction: float
     error: float
@@ -110,13 +110,13 @@ class _Shift:
 
     @property
     def is_change(self) -> bool:
-        """Neither of the two, and not for want of contrast either."""
+        """Neither a move nor rest, and not because of low contrast."""
         return not self.is_clear and self.rest_levels > CHANGED_LEVELS
 
 
 @dataclass(slots=True)
 class _Watched:
-    """What is known of a track."""
+    """State of a track."""
 
     view: _View
     still_since: float
@@ -139,7 +139,7 @@ class _Watched:
         return not self.has_rested and self.changes >= RESTLESS_CHANGES and lasted_seconds >= RESTLESS_SECONDS
 
     def note_move(self, at: float) -> None:
-        # At a frame every few seconds, moves are far apart and nothing was still in between.
+        # At one frame every few seconds, moves are far apart without any still reading in between.
         goes_on = at - self.moved_at <= MOVES_SECONDS or not self.still_readings
         self.moves = self.moves + 1 if goes_on else 1
         self.moved_at = self.still_since = at
@@ -148,35 +148,35 @@ class _Watched:
 
 @dataclass(slots=True)
 class _Place:
-    """Where a thing is."""
+    """The place of a static object."""
 
     view: _View
     seen_at: float
 
 
 class LivenessFilter:
-    """Remembers what each track looked like, and where things are. One per camera, owned by one thread."""
+    """Stores a view of each track, and the places of static objects. One per camera, owned by one thread."""
 
     def __init__(self, *, margin_fraction: float) -> None:
-        """`margin_fraction` of the face is around it in the cutout of a reading."""
+        """`margin_fraction` is the margin around the face in the cutout of a reading, as a fraction of the face."""
         self._margin_fraction = margin_fraction
         self._watched: dict[int, _Watched] = {}
         self._places: list[_Place] = []
 
     def is_unsure_of(self, track: Track) -> bool:
-        """Whether a track has neither shown life nor turned out to be a thing."""
+        """Whether it is still unknown if a track is live or a static object."""
         watched = self._watched.get(track.id)
         return watched is None or not (watched.lives or watched.is_thing)
 
     @property
     def things(self) -> frozenset[int]:
-        """The tracks that hang where a thing was seen to be: pictures, for sure."""
+        """The tracks at the place of a known static object: certainly pictures."""
         return frozenset(number for number, watched in self._watched.items() if watched.is_thing)
 
     def update(self, readings: Sequence[Reading], *, following: AbstractSet[int]) -> frozenset[int]:
-        """Look at the readings of a frame and name the tracks that have shown no life yet, or are where a thing was.
+        """Process the readings of a frame and return the tracks without a sign of life, or at the place of an object.
 
-        `following` names the tracks that still live; the others are forgotten, but not the places of things.
+        `following` are the tracks not yet lost; all others are dropped, but the places of static objects are kept.
         """
         for gone in self._watched.keys() - following:
             del self._watched[gone]
@@ -198,7 +198,7 @@ class LivenessFilter:
             self._compare(watched, reading)
 
     def _place_of(self, reading: Reading) -> _Place | None:
-        """The thing that a reading shows."""
+        """The static object that a reading shows, if any."""
         for place in self._places:
             if place.view.box.overlap(reading.track.face.box) < PLACE_OVERLAP:
                 continue
@@ -211,13 +211,13 @@ class LivenessFilter:
         return None
 
     def _compare(self, watched: _Watched, reading: Reading) -> None:
-        """Hold a reading against an older one of the same track."""
+        """Compare a reading with an older one of the same track."""
         then, at, box = watched.view, reading.taken_at, reading.track.face.box
         (x, y), (x_now, y_now) = then.box.centre, box.centre
         dx, dy, width_px = x_now - x, y_now - y, max(then.box.width_px, 1.0)
         shift = _shift(then.grid, self._view(reading, then.box).grid)
         if not shift.is_clear:
-            # More than a cell or two: let the box say about where it went.
+            # A move of more than a cell or two: start from the position of the detected box.
             followed = Box(then.box.x1 + dx, then.box.y1 + dy, then.box.x2 + dx, then.box.y2 + dy)
             shift = _shift(then.grid, self._view(reading, followed).grid, begin=(dx / width_px, dy / width_px))
         grown = max(box.width_px, 1.0) / width_px
@@ -244,14 +244,14 @@ class LivenessFilter:
             self._places.remove(min(self._places, key=lambda place: place.seen_at))
 
     def _view(self, reading: Reading, box: Box) -> _View:
-        """What a box showed, whose pixels are in the cutout of a reading for the most part."""
+        """The content of a box, most of which must be inside the cutout of the reading."""
         width_px, height_px = reading.frame_size
         around = reading.track.face.box.grown(self._margin_fraction)
         left, top, _, _ = around.clipped(width_px=width_px, height_px=height_px).as_ints()
-        # The same pixels of the frame in every view, or a thing would seem to move.
+        # Sample the same pixels of the frame in every view: otherwise static objects would seem to move.
         step = max(1, int(box.shorter_side_px / CELLS / CELL_SAMPLES))
         first_row, first_column = -top % step, -left % step
-        # Green carries most of the light, and taking it costs nothing.
+        # Green carries most of the luminance, and selecting it costs nothing.
         green = reading.cutout[first_row::step, first_column::step, 1].astype(np.float64)
         top, left = top + first_row, left + first_column
         rows = _weights((box.y1 - top) / step, (box.y2 - top) / step, green.shape[0])
@@ -260,9 +260,9 @@ class LivenessFilter:
 
 
 def _weights(begin: float, end: float, pixels: int) -> Grid:
-    """What each pixel of a line adds to the mean of each cell between two points of it, shape (CELLS, pixels)."""
+    """Weights of the pixels of a line in the mean of each cell from `begin` to `end`, shape (CELLS, pixels)."""
     edges = np.linspace(begin, end, CELLS + 1)[:, np.newaxis]
-    # A cell that reaches outside takes the last pixel.
+    # Cells outside the line use its last pixel.
     low = np.clip(edges[:-1], 0, pixels - 1)
     high = np.clip(edges[1:], low + 1e-3, pixels)
     pixel = np.arange(pixels)
@@ -271,22 +271,22 @@ def _weights(begin: float, end: float, pixels: int) -> Grid:
 
 
 def _smoothed(grid: Grid) -> Grid:
-    """Blur by one cell, 1-2-1 both ways: a gradient between cells says more of a smooth picture."""
+    """Blur with a 1-2-1 kernel in both directions: gradients between cells are more accurate in a smooth image."""
     grid = np.pad(grid, 1, mode="edge")
     grid = (grid[:-2] + 2 * grid[1:-1] + grid[2:]) / 4
     return np.asarray((grid[:, :-2] + 2 * grid[:, 1:-1] + grid[:, 2:]) / 4)
 
 
 BLURRED_CELLS = 4
-"""Cells that share their noise after the blur: a quarter of the cells is what counts as independent."""
+"""Cells with shared noise after the blur: only a quarter of the cells counts as independent."""
 DOWN, RIGHT = np.mgrid[-1 : 1 : CELLS * 1j, -1 : 1 : CELLS * 1j]
-"""A slope of light across the face."""
+"""Linear light gradients across the face."""
 
 
 def _shift(then: Grid, now: Grid, *, begin: tuple[float, float] = (0.0, 0.0)) -> _Shift:
     """Fit `now = gain * then + offset + slopes + shift * gradient` by least squares (Lucas and Kanade, 1981).
 
-    `begin` is by how many widths of the box right and down the grid of now was taken from that of then.
+    `begin` is the offset of the grid `now` from `then`, right and down, in widths of the box.
     """
     mean = (then + now) / 2
     down, right = np.gradient(mean, axis=0), np.gradient(mean, axis=1)

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from edge_agent.domain import Sign, Track, Verdict
 
 CLOSER_RATIO = 1.3
-"""Another person is nearer whose face has so many times the area: the boxes of two who stand side by side vary by some
-per cent from frame to frame, and a sign that jumps between them is of use to neither."""
+"""Ratio of face areas from which another person counts as nearer: boxes of two people side by side vary by some per
+cent from frame to frame, and a sign that jumps between them helps neither."""
 
 SHOWN_LLR = 3.0
-"""From this evidence on, odds of 20 to 1, a violation is shown before it is decided: a sign that is wrong for a moment
-costs less than an alert, and who stands before it waits."""
+"""A violation is shown from this evidence (odds of 20 to 1) on, before it is decided: a sign that is briefly wrong
+costs less than a false alert, and the person in front of it is waiting."""
 
 
 class NearestPerson:
-    """Keeps an eye on the nearest person of one camera. Owned by one thread.
+    """Tracks the nearest person of one camera. Owned by one thread.
 
     As in the rules of the camera, faces that are too small, in an exclusion zone, or static do not count.
     """
@@ -36,7 +36,7 @@ class NearestPerson:
         """Start without people in view."""
         self._config = config
         self._signs: dict[int, tuple[Sign, bool]] = {}
-        """What each track is shown, and whether that is decided."""
+        """The sign of each track, and whether it is decided."""
         self._nearest: Track | None = None
 
     def update(
@@ -49,15 +49,14 @@ class NearestPerson:
         following: AbstractSet[int],
         frame_size: tuple[int, int],
     ) -> Nearest | None:
-        """Take the tracks of a frame, and give the nearest person in view; None where there is none.
+        """Process the tracks of a frame and return the nearest person in view, or None.
 
-        `still` names the tracks that have shown no life yet, `things` those that are known to be pictures, `following`
-        those that still live: a person who was not detected in this frame is still there. `frame_size` is width and
-        height in pixels.
+        `still` are the tracks without a sign of life yet, `things` those known to be pictures, `following` those not
+        yet lost, including people who were not detected in this frame. `frame_size` is width and height in pixels.
         """
         self._signs = {number: sign for number, sign in self._signs.items() if number in following}
         for verdict in verdicts:
-            # What was shown stays until there is something else to show: doubt would make it flicker.
+            # An undecided verdict does not replace a sign, which would flicker otherwise.
             if (sign := _sign_of(verdict)) != "undecided":
                 self._signs[verdict.track.id] = sign, verdict.decision != "undecided"
         ignored = things if self._config.ignore_static_faces else frozenset()
@@ -80,13 +79,13 @@ class NearestPerson:
             return nearest
         now = next((track for track in people if track.id == before.id), None)
         if now is None:
-            # Hidden for a moment, unless they are seen where they do not count, or another person is in front.
+            # Hidden for a moment, unless detected where they do not count, or another person is in front.
             return before if nearest is None and before.id not in seen else nearest
         return nearest if nearest is not None and _area(nearest) > CLOSER_RATIO * _area(now) else now
 
 
 def _sign_of(verdict: Verdict) -> Sign:
-    """What a verdict is shown as; the label of a violation where there is one."""
+    """The sign for a verdict; the label if it is a violation."""
     match verdict.decision:
         case "violation":
             return verdict.label

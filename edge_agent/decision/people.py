@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from edge_agent.domain import Box, CountedAs, Label, Track, Verdict
 
 LEAST_SIGHTINGS = 2
-"""A face in a single frame may be anything; a person who walks past is seen in two frames even at two a second."""
+"""A face in a single frame may be a false detection; a person walking past is in two frames even at two a second."""
 
 
 @dataclass(slots=True)
 class _Passage:
-    """What is known of one track."""
+    """State of one track."""
 
     sightings: int = 0
     """Frames in which the face was large enough and outside the exclusion zones."""
@@ -36,9 +36,9 @@ class _Passage:
     is_static: bool = False
 
     def see(self, box: Box, *, is_watched: bool, is_still: bool) -> None:
-        """Take one sighting; `is_still` is whether it may be a picture on a wall."""
+        """Record one sighting; `is_still` is whether it may be a picture on a wall."""
         self.first_box = self.first_box or box
-        # Two frames are too few for a sign of life, but no picture hangs where its own edge was.
+        # Two frames are too few for a sign of life, but a picture does not move by its whole width.
         self.is_static = is_still and self.first_box.overlap(box) > 0
         self.sightings += is_watched
 
@@ -75,10 +75,10 @@ class PeopleCounter:
         frame_size: tuple[int, int],
         when: datetime,
     ) -> tuple[Person, ...]:
-        """Take the tracks of a frame, and give who has left since the one before.
+        """Process the tracks of a frame and return the people who have left since the previous one.
 
-        `still` names the tracks that may be pictures on a wall, `following` those that still live. `frame_size` is
-        width and height in pixels.
+        `still` are the tracks that may be pictures on a wall, `following` those not yet lost. `frame_size` is width
+        and height in pixels.
         """
         for track in tracks:
             passage = self._passages.setdefault(track.id, _Passage())
@@ -89,7 +89,7 @@ class PeopleCounter:
         return self._leave([number for number in self._passages if number not in following], when)
 
     def everybody_leaves(self, when: datetime) -> tuple[Person, ...]:
-        """Give who is in view as having left: nothing more is seen of them."""
+        """Return all people in view as having left, because no more frames follow."""
         return self._leave([*self._passages], when)
 
     def _leave(self, numbers: Sequence[int], when: datetime) -> tuple[Person, ...]:

@@ -23,29 +23,29 @@ if TYPE_CHECKING:
     from edge_agent.domain import Box, Track
 
 LIMIT_SECONDS = 60.0
-"""The minute of `alerts_per_minute`: any 60 seconds, not those of a clock, so that no two bursts meet."""
+"""The minute of `alerts_per_minute`: a sliding window, so that two bursts cannot meet at a full minute."""
 
 
 class Rules:
-    """Remembers who waits and who has been alerted. One per camera, owned by one thread."""
+    """Tracks pending and alerted violations. One per camera, owned by one thread."""
 
     def __init__(self, config: RulesConfig, *, new_id: Callable[[datetime], str]) -> None:
-        """Start without alerts; `new_id` names each alert by its time."""
+        """Start without alerts; `new_id` makes the id of an alert from its time."""
         self._config, self._new_id = config, new_id
         self._quiet_hours = tuple(parse_quiet_hours(text) for text in config.quiet_hours)
         self._zone = config.zone
         self._violating: dict[int, Verdict] = {}
-        """The newest verdict of each track in violation, alerted or not, in the order in which they began."""
+        """The newest verdict of each track in violation, alerted or not, in order of their beginning."""
         self._held_back: set[int] = set()
-        """Those of them whom only quiet hours, cool-down or limit have kept from being alerted."""
+        """Those not alerted only because of quiet hours, cool-down or limit."""
         self._alerted: dict[int, tuple[Alert, float]] = {}
-        """Each alert of these with the monotonic time when it was given."""
+        """The alert of each alerted track with its monotonic time."""
         self._alerted_at: deque[float] = deque()
         self._suppressed = 0
 
     @property
     def open_alerts(self) -> int:
-        """How many people were alerted, are followed on and are still in violation. For any thread."""
+        """Number of alerted people who are still tracked and in violation. May be read by any thread."""
         return len(self._alerted)
 
     def is_to_alert(self, track: Track) -> bool:
@@ -62,10 +62,10 @@ class Rules:
         at: float,
         when: datetime,
     ) -> list[Alert | Resolved]:
-        """Alert each violation once, and say when an alerted one is resolved; first what is resolved, then what began.
+        """Return the resolutions and then the new alerts of a frame; each violation is alerted once.
 
-        `seen` names the tracks in this very frame, `still` those that may be pictures on a wall, `following` those that
-        still live; the others have left.
+        `seen` are the tracks in this frame, `still` those that may be pictures on a wall, `following` those not yet
+        lost; all others have left.
         """
         resolved = [
             *(self._resolve(gone, "left", at, when) for gone in [*self._violating] if gone not in following),
@@ -75,19 +75,19 @@ class Rules:
         return [*published, *self._alert(seen, still, at=at, when=when)]
 
     def _take(self, verdicts: Sequence[Verdict], at: float, when: datetime) -> list[Resolved | None]:
-        """Note what the tracks are by now."""
+        """Record new verdicts, and resolve violations that have ended."""
         resolved = []
         for verdict in verdicts:
             number = verdict.track.id
             if verdict.decision == "violation":
                 self._violating[number] = verdict
             elif verdict.decision == "compliant" or number not in self._alerted:
-                # Doubt resolves nothing that was alerted, or a hand before the face would be a new alert.
+                # An undecided verdict resolves no alert: otherwise a hand in front of the face would cause a new one.
                 resolved.append(self._resolve(number, "compliant", at, when))
         return resolved
 
     def _resolve(self, number: int, reason: Literal["left", "compliant"], at: float, when: datetime) -> Resolved | None:
-        """Forget a violation, if there is one; that of one that was alerted is worth telling."""
+        """Drop a violation, if any; return the resolution if it was alerted."""
         self._violating.pop(number, None)
         if number in self._held_back:
             self._held_back.remove(number)
@@ -99,10 +99,10 @@ class Rules:
         return Resolved(alert.id, verdict.track, verdict.label, reason, alert.when, when, at - alerted_at)
 
     def _alert(self, seen: AbstractSet[int], still: AbstractSet[int], *, at: float, when: datetime) -> list[Alert]:
-        """Alert for each person in violation who has no alert yet and for whom the filters allow one by now."""
+        """Return an alert for each violation without one that passes the filters now."""
         alerts = []
         for number, verdict in self._violating.items():
-            # A person out of view may have left: time that passes meanwhile is no time in view.
+            # A person out of view may have left: that time does not count as dwell.
             if number in self._alerted or number not in seen or not self._concerns(verdict, still, at):
                 continue
             if not self._may_alert(at, when):
@@ -116,7 +116,7 @@ class Rules:
         return alerts
 
     def _concerns(self, verdict: Verdict, still: AbstractSet[int], at: float) -> bool:
-        """Whether it is a person, near and long enough, at a place that is watched."""
+        """Whether it is a live person, large enough, in view long enough, and outside the exclusion zones."""
         config, track = self._config, verdict.track
         return (
             verdict.best.track.face.box.shorter_side_px >= config.min_face_px
@@ -126,7 +126,7 @@ class Rules:
         )
 
     def _may_alert(self, at: float, when: datetime) -> bool:
-        """Whether quiet hours, cool-down and limit let an alert through."""
+        """Whether quiet hours, cool-down and limit allow an alert."""
         config = self._config
         while self._alerted_at and at - self._alerted_at[0] >= max(LIMIT_SECONDS, config.cooldown_seconds):
             self._alerted_at.popleft()
@@ -139,13 +139,13 @@ class Rules:
 
 
 def is_watched(box: Box, frame_size: tuple[int, int], config: RulesConfig) -> bool:
-    """Whether a face is large enough, and at a place that is watched; `frame_size` is width and height in pixels."""
+    """Whether a face is large enough and outside the exclusion zones; `frame_size` is width and height in pixels."""
     is_large = box.shorter_side_px >= config.min_face_px
     return is_large and not is_excluded(box, frame_size, config.exclusion_zones)
 
 
 def is_excluded(box: Box, frame_size: tuple[int, int], zones: Sequence[Sequence[tuple[float, float]]]) -> bool:
-    """Whether the centre of a face is inside one of the zones, whose corners are shares 0..1 of the picture."""
+    """Whether the centre of a face is inside a zone; corners are fractions 0..1 of the picture's width and height."""
     (x, y), (width_px, height_px) = box.centre, frame_size
     return any(_is_inside(x / width_px, y / height_px, zone) for zone in zones)
 

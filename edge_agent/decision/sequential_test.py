@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from edge_agent.config.model import DecisionConfig
 
 MAX_LLR = 4.0
-"""What one reading can say: odds of 55 to 1. The shipped classifier errs on 4 % of the validation faces (most of about
-22 px) and on 0.1 % of the training faces of 24 px and more, yet claims odds of 300 to 1 for half of either."""
+"""Cap on the evidence of one reading: odds of 55 to 1. The shipped classifier errs on 4 % of the validation faces (most
+of about 22 px) and on 0.1 % of the training faces of 24 px and more, yet claims odds of 300 to 1 for half of either."""
 SHARE_OF_ONE = 0.75
-"""Of the evidence for a violation: more than this no single reading gives, however the error rates are set."""
+"""Cap on one reading as a fraction of the evidence for a violation, whatever error rates are configured."""
 CORRELATION_SECONDS = 0.3
-"""Readings of one person say little new before: within stretches of the three reference videos that show one thing,
-the autocorrelation of their ratios is 0.48 after 0.05 s, 0.37 after this time, 0.2 after twice as long."""
+"""Correlation time of readings of one person: within stretches of the three reference videos that show one state, the
+autocorrelation of their ratios is 0.48 after 0.05 s, 0.37 after this time, 0.2 after twice as long."""
 HELD_LLR = 2.0
-"""Evidence beyond the threshold of a violation that is kept: a hand over the lips is read as a mask, and only
-after 1.5 s of it a person counts as masked."""
+"""Evidence kept beyond the threshold of a violation: a hand over the lips is classified as a mask, and must last for
+1.5 s to make a person compliant."""
 LOWEST_WEIGHT = 1e-6
 LEAST_SHARE = 1e-9
 SLACK_SECONDS = 0.001
-"""Times are binary fractions: from 0.2 s to 0.7 s it is 0.49999999999999994 s."""
+"""Tolerance for floating-point times: 0.7 s - 0.2 s is 0.49999999999999994 s."""
 
 
 class SequentialTest:
-    """Wald's sequential test of each track: log-likelihood ratios add up. One per camera, owned by one thread."""
+    """Wald's sequential test of each track: sums log-likelihood ratios. One per camera, owned by one thread."""
 
     def __init__(
         self,
@@ -46,27 +46,27 @@ class SequentialTest:
         violations: Sequence[Label],
         thresholds: Mapping[Label, float] = MappingProxyType({}),
     ) -> None:
-        """Labels in `violations` speak for a violation, the others against it.
+        """Labels in `violations` are evidence for a violation, the others against it.
 
-        `thresholds` are those of the classifier's card; a label without one has an even share.
+        `thresholds` are those of the classifier's card; the default is 1 / number of labels.
         """
         self._config = config
         self._thresholds = thresholds
         self._violations = frozenset(violations)
-        # The thresholds that keep both error rates: Wald, Sequential Tests of Statistical Hypotheses, 1945.
+        # Thresholds for both error rates: Wald, Sequential Tests of Statistical Hypotheses, 1945.
         false_alarms, misses = config.false_positive_rate, config.false_negative_rate
         self.violation_llr = math.log((1 - misses) / false_alarms)
-        """Evidence from which on a track is a violation."""
+        """A track with at least this evidence is in violation."""
         self.compliant_llr = math.log(misses / (1 - false_alarms))
-        """Evidence, negative, down from which a track is compliant."""
+        """A track with at most this evidence, which is negative, is compliant."""
         self._max_llr = min(MAX_LLR, SHARE_OF_ONE * self.violation_llr)
         self._ledgers: dict[int, _Ledger] = {}
 
     def wants_reading(self, track: Track, *, at: float) -> bool:
-        """Whether this face is to be read: in every frame until it is decided, then now and then.
+        """Whether to classify this face: in every frame until it is decided, then every `recheck_seconds`.
 
-        A reading that speaks against the verdict asks for more at once, until the evidence is back where it was:
-        otherwise that one, which stands for all the time since the last, would weigh more than those that follow.
+        A reading that contradicts the verdict requests more at once, until the evidence has recovered: otherwise that
+        reading, which represents all the time since the last, would outweigh those that follow.
         """
         ledger = self._ledgers.get(track.id)
         if ledger is None or ledger.is_in_doubt:
@@ -74,18 +74,18 @@ class SequentialTest:
         return at - ledger.read_at >= self._config.recheck_seconds - SLACK_SECONDS
 
     def update(self, readings: Sequence[Reading], *, following: AbstractSet[int]) -> list[Verdict]:
-        """Add readings to their tracks and say what each of these tracks is by now.
+        """Add readings to their tracks and return a verdict for each.
 
-        `following` names the tracks that still live; what was read of all others is forgotten.
+        `following` are the tracks not yet lost; the state of all others is dropped.
         """
         for gone in self._ledgers.keys() - following:
             del self._ledgers[gone]
         return [self._verdict(reading) for reading in readings]
 
     def llr(self, reading: Reading) -> float:
-        """The log-likelihood ratio of one reading alone; positive speaks for a violation.
+        """The log-likelihood ratio of one reading alone; positive is evidence for a violation.
 
-        The classifier's prior is taken out: by the thresholds of its card, scores as high as these say nothing.
+        The classifier's prior is removed: scores equal to the thresholds of its card give zero.
         """
         even = 1.0 / len(reading.scores)
         scores, thresholds = [LEAST_SHARE, LEAST_SHARE], [LEAST_SHARE, LEAST_SHARE]
@@ -93,7 +93,7 @@ class SequentialTest:
             scores[label in self._violations] += score
             thresholds[label in self._violations] += self._thresholds.get(label, even)
         llr = math.log(scores[True] / scores[False] * thresholds[False] / thresholds[True])
-        # Where one side has no label at all, the other has nothing to speak against.
+        # If one side has no labels, every reading is full evidence for the other.
         if LEAST_SHARE in thresholds:
             llr = math.copysign(self._max_llr, thresholds[True] - thresholds[False])
         return min(max(llr, -self._max_llr), self._max_llr)
@@ -110,10 +110,10 @@ class SequentialTest:
         return _verdict(ledger, reading.track, self._violations)
 
     def _decide(self, ledger: _Ledger) -> None:
-        """Decided is decided until the evidence has come all the way to the other threshold."""
+        """Update the decision, which holds until the evidence reaches the opposite threshold."""
         if ledger.llr >= self.violation_llr:
             ledger.decision = "violation"
-            # A mask put on later is to be shown and counted by itself.
+            # So that a mask put on later is scored by its own readings only.
             ledger.compliant = _Side()
         elif ledger.llr <= self.compliant_llr:
             ledger.decision = "compliant"
@@ -123,17 +123,17 @@ class SequentialTest:
 
 @dataclass(slots=True)
 class _Side:
-    """The readings that speak for one side."""
+    """The readings for one side, violation or compliant."""
 
     readings: int = 0
     weight: float = 0.0
     scores: dict[Label, float] = field(default_factory=dict)
     """Sum of the weighted scores of each label."""
     best: dict[Label, Reading] = field(default_factory=dict)
-    """For each label the reading that shows it most clearly."""
+    """The clearest reading of each label."""
 
     def add(self, reading: Reading) -> None:
-        # Label and score are means over what was seen, and a reading without any quality is no reason for none.
+        # Label and score are weighted means, which must be defined even if every reading has quality zero.
         weight = max(reading.quality, LOWEST_WEIGHT)
         self.readings += 1
         self.weight += weight
@@ -146,13 +146,13 @@ class _Side:
 
 @dataclass(slots=True)
 class _Ledger:
-    """What is known of one track."""
+    """State of one track."""
 
     read_at: float
     llr: float = 0.0
     decision: Decision = "undecided"
     is_in_doubt: bool = True
-    """Whether the evidence has left the threshold at which the decision fell."""
+    """Whether the evidence is between the two thresholds."""
     violation: _Side = field(default_factory=_Side)
     compliant: _Side = field(default_factory=_Side)
 
@@ -160,10 +160,10 @@ class _Ledger:
         return self.violation if against else self.compliant
 
     def novelty(self, at: float) -> float:
-        """How much of a reading is new, 0..1.
+        """The independent fraction of a reading, 0..1.
 
-        Of measurements whose correlation falls as exp(-t / T), each after the first is worth tanh(t / 2T) of one
-        that stands alone. Many frames a second give 1 / 2T readings' worth a second, however many they are.
+        If correlation falls as exp(-t / T), each measurement after the first is worth tanh(t / 2T) of an independent
+        one. At high frame rates this approaches 1 / 2T independent readings a second.
         """
         if not self.violation.readings and not self.compliant.readings:
             return 1.0
@@ -175,7 +175,7 @@ def _verdict(ledger: _Ledger, track: Track, violations: AbstractSet[Label]) -> V
     if not ledger.side(against=against).readings:
         against = not against
     side = ledger.side(against=against)
-    # What speaks against a person is a label of that kind, even where none of them alone is the likeliest.
+    # The label comes from the deciding side, even if none of its labels is the likeliest alone.
     label = max((one for one in side.scores if (one in violations) == against), key=lambda one: side.scores[one])
     return Verdict(
         track=track,
@@ -189,5 +189,5 @@ def _verdict(ledger: _Ledger, track: Track, violations: AbstractSet[Label]) -> V
 
 
 def _clarity(reading: Reading, label: Label) -> float:
-    """How well a reading shows a person that a label is true: a large, sharp, whole face that was surely read."""
+    """How clearly a reading shows a label to a human: large, sharp, complete face and a high score."""
     return reading.quality * math.sqrt(reading.track.face.box.shorter_side_px) * reading.scores[label]

@@ -25,35 +25,35 @@ if TYPE_CHECKING:
     from edge_agent.config.model import TrackingConfig
 
 PLACE_WIDTHS = 0.12
-"""How far a detector's box strays from the face, standard deviation."""
+"""Standard deviation of a detector's box from the face."""
 SPEED_WIDTHS_PER_SECOND = 2.5
-"""How fast people are who were seen once only, standard deviation: a walker passes at 1 to 6 widths a second."""
+"""Standard deviation of the speed of people seen only once: a walker passes at 1 to 6 widths a second."""
 CHANGE_WIDTHS = 2.0
-"""By how much people change their speed within a second, standard deviation."""
+"""Standard deviation of the change of people's speed within a second."""
 GUESS_SECONDS = 1.0
-"""For so long a lost face is expected to go on as it went; people turn and stop."""
+"""Longest extrapolation of a lost face's motion; people turn and stop."""
 CUT_PX = 1.5
-"""A box that comes so close to the border is cut off by it."""
+"""A box this close to the border is cut off by it."""
 SIZE_RATIO = 2.0
 """A face does not double or halve its width between two frames, even at one frame a second."""
 SIZE_SPREAD = 0.25
 """Standard deviation of the logarithm of the width between two frames."""
 SIZE_SHARE = 0.6
-"""Share of the newest box in the width that is remembered."""
+"""Weight of the newest box in the smoothed width."""
 FURTHEST = 12.0
-"""Squared distance in standard deviations beyond which it is another person: 1 in 400 of the true ones."""
+"""Gate: squared distance in standard deviations beyond which it is another person; rejects 1 in 400 true matches."""
 NEWCOMERS = 2.8
-"""A face this strange or stranger is a newcomer where the person must have walked out: -2 log of 0.04 newcomers for
-each square of a face's width (times 2 pi): one in five seconds, at 2.5 widths a second, in a strip of two widths."""
+"""Cost from which a face is a new person if the tracked one must have left: -2 log of 0.04 new people per square of a
+face's width (times 2 pi): one in five seconds, at 2.5 widths a second, in a strip of two widths."""
 FASTEST = 6.0
-"""Widths a second: a face further inside than this goes was hidden or not found before."""
+"""Widths a second: a face too far inside for this speed was hidden or not detected before."""
 SIGHT_WIDTHS = 0.35
-"""Where at the border a face is found that comes in, standard deviation about its half being in sight."""
+"""Standard deviation of where an entering face is first detected, around being half in view."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """Where a face is, and where it goes: place and speed in px, their variances and covariance in widths²."""
+    """Kalman state of a face: position and velocity in px, their variances and covariance in widths²."""
 
     x: float
     y: float
@@ -65,7 +65,7 @@ class _Course:
     speed_variance: float = SPEED_WIDTHS_PER_SECOND**2
 
     def after(self, seconds: float) -> _Course:
-        """What is known of it once this time has passed unseen."""
+        """Predict the state after this time without a detection."""
         moving = min(seconds, GUESS_SECONDS)
         drift = CHANGE_WIDTHS**2 * seconds
         return replace(
@@ -80,7 +80,7 @@ class _Course:
         )
 
     def corrected(self, face: Face, frame_size: tuple[int, int] | None) -> _Course:
-        """What is known of it once it was seen at the time that it was taken to."""
+        """Update a predicted state with a detection."""
         face = self._whole(face, frame_size)
         x, y = face.box.centre
         trust = 1 / (self.place_variance + PLACE_WIDTHS**2)
@@ -98,7 +98,7 @@ class _Course:
 
     def leaves(self, seconds: float, frame_size: tuple[int, int]) -> bool:
         """Whether the whole face is out of the picture by then; `frame_size` is width and height in pixels."""
-        # Of a face that was seen once the speed is but a guess.
+        # The speed of a face seen only once is a guess.
         if self.speed_variance >= SPEED_WIDTHS_PER_SECOND**2:
             return False
         width_px, height_px = frame_size
@@ -107,7 +107,7 @@ class _Course:
         return not (-margin <= x <= width_px + margin and -margin <= y <= height_px + margin)
 
     def _whole(self, face: Face, frame_size: tuple[int, int] | None) -> Face:
-        """The face as wide as it was, where the border of the picture cuts it off."""
+        """The face with its former width if the border of the picture cuts it off."""
         box = face.box
         if not _is_cut_off(face, frame_size) or box.width_px >= self.width_px:
             return face
@@ -116,7 +116,7 @@ class _Course:
         return replace(face, box=replace(box, x2=box.x1 + self.width_px))
 
     def strangeness(self, face: Face, frame_size: tuple[int, int] | None) -> float | None:
-        """How badly a face continues this course, lower is better (-2 log likelihood); None where it cannot."""
+        """Cost of matching a face to this state (-2 log likelihood, lower is better); None if impossible."""
         face = self._whole(face, frame_size)
         growth = math.log(_width_px(face) / self.width_px)
         x, y = face.box.centre
@@ -147,12 +147,12 @@ class Tracker:
 
     @property
     def is_following(self) -> bool:
-        """Whether anybody has been seen within `lost_timeout_seconds` of the last update."""
+        """Whether any person was seen within `lost_timeout_seconds` of the last update."""
         return bool(self._followed)
 
     @property
     def following(self) -> frozenset[int]:
-        """The ids of all who are followed, also of those out of view for a moment."""
+        """The ids of all tracks that are not lost, including people out of view for a moment."""
         return frozenset(followed.track.id for followed in self._followed)
 
     def forget_everybody(self) -> None:
@@ -162,10 +162,10 @@ class Tracker:
     def update(
         self, faces: Sequence[Face], *, at: float, when: datetime, frame_size: tuple[int, int] | None
     ) -> list[Track]:
-        """Give each face its track, the old one or a new one, in the order of `faces`.
+        """Return an existing or new track for each face, in the order of `faces`.
 
-        `frame_size` is width and height in pixels, None where faces were not looked for. Who is not seen any more and
-        must have walked out of the picture has left: the next who comes in is another person.
+        `frame_size` is width and height in pixels, or None if detection did not run. A person who is not detected and
+        must have walked out of the picture has left: the next to come in is another person.
         """
         self._followed = [one for one in self._followed if at - one.seen_at <= self._config.lost_timeout_seconds]
         unseen_seconds = [max(at - one.seen_at, 0.0) for one in self._followed]
@@ -193,10 +193,10 @@ class Tracker:
         return [one.track for one in seen]
 
     def _begun(self, face: Face, at: float, frame_size: tuple[int, int] | None) -> _Course:
-        """Begin to follow a face: who was not there a moment ago has come in over the nearer side.
+        """Initialise the state of a new face: a person not there a moment ago has entered from the nearer side.
 
-        So they go inwards, and at least as fast as it takes to be so far inside: the mean of a normal distribution
-        of speeds, cut off softly below.
+        So they move inwards, at least fast enough to be this far inside: the initial speed is the mean of a normal
+        distribution with a soft lower cut-off.
         """
         x, y = face.box.centre
         course = _Course(x, y, _width_px(face))
@@ -217,9 +217,9 @@ class Tracker:
 def _partners(
     faces: Sequence[Face], expected: Sequence[_Course], leaving: AbstractSet[int], frame_size: tuple[int, int] | None
 ) -> dict[int, int]:
-    """Pair faces with courses, each once, the best pair first.
+    """Match faces to predicted states greedily, in order of cost.
 
-    The best sum over all pairs was no better in the simulated scenes: it gives one person up to spare another.
+    An optimal assignment was no better in the simulated scenes: it sacrifices one match for another.
     """
     pairs = sorted(
         (strangeness, index, number)
@@ -236,7 +236,7 @@ def _partners(
 
 
 def _is_cut_off(face: Face, frame_size: tuple[int, int] | None) -> bool:
-    """Whether a face reaches over the left or right side of the picture."""
+    """Whether the left or right border of the picture cuts off a face."""
     return frame_size is not None and (face.box.x1 <= CUT_PX or face.box.x2 >= frame_size[0] - CUT_PX)
 
 
