@@ -122,7 +122,7 @@ class Agent:
     def _run_periodic_tasks(self) -> None:
         self.notifier.status(self._status())
         if self._has_watched:
-            # Again where it was not taken.
+            # Repeated in case systemd did not accept it.
             self.notifier.ready()
         self._execute_commands()
         self._feed_watchdog()

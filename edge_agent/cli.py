@@ -64,7 +64,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = parser.parse_args(given)
     logging.basicConfig(level=logging.INFO, handlers=[log_handler()], force=True)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files need not be UTF-8, and a terminal may know fewer characters than a camera's name has.
+        # File names need not be UTF-8, and the terminal's encoding may lack characters of a camera's name.
         sys.stdout.reconfigure(errors="backslashreplace")
     return run_command(lambda: options.action(options), program="edge-agent")
 

@@ -77,32 +77,31 @@ log = logging.getLogger(__name__)
 DRAIN_SECONDS = 2.0
 """Time for pending messages at the end: with the cameras' own two seconds, the agent ends within 5 s of SIGTERM."""
 SNAPSHOTS_FRACTION = 0.1
-"""Of crops.keep_bytes: snapshots never push out those of alerts."""
+"""Of crops.keep_bytes: snapshots never displace the crops of alerts."""
 HIDING_SCORE = 0.2
-"""Of 813 faces of 16 px and more in 457 validation pictures (street, elsewhere) the shipped detector finds 98.5 % from
-here on and 95.8 % from its own 0.62 on; in a third of the pictures something else is hidden, in vain."""
+"""Of 813 faces of 16 px and more in 457 validation pictures (street, elsewhere) the shipped detector finds 98.5 % at
+this score and 95.8 % at its own of 0.62; in a third of the pictures something else is hidden needlessly."""
 RECORD_SECONDS = 1.0
-"""And what was found just now so long to be written; a disk that takes longer does not answer."""
+"""Time to write the latest alerts at the end; a disk that takes longer is not responding."""
 
 
 @contextmanager
 def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: Callable[[], None]) -> Iterator[Agent]:
-    """Build an agent and start its threads; on leaving, workers stop first and the store closes last.
+    """Build an agent and start its threads; on exit, workers stop first and the store closes last.
 
-    `cameras` outlive it: those whose section is the same go on under the next agent.
+    `cameras` outlive it: those with an unchanged section keep running under the next agent.
 
-    `reload` is what a command calls to have the configuration read again; it raises a ConfigError where that has
-    mistakes.
+    `reload` requests a reload of the configuration; it raises a ConfigError if that is invalid.
 
     Raises:
-        ConfigError: pictures are to be encrypted and cannot be.
+        ConfigError: pictures cannot be encrypted as configured.
         ModelError: a model or its card is missing or does not fit.
         UnavailableError: the state folder cannot be written, or another agent works there.
     """
-    # Each worker has interpreters of its own; the first of them shows whether the models can be used.
+    # Each worker has its own interpreters; the first checks the models.
     models = {name: open_models(config, checked=number > 0) for number, name in enumerate(config.cameras)}
     _, classifier = next(iter(models.values()))
-    # What the golden vectors took is needed no more.
+    # The golden vectors are no longer needed.
     release_free_memory()
     pictures = open_pictures(config.crops_folder, config.crops)
     log.info("masks: %s in %s; faces: %s", classifier.card.name, classifier.runtime, config.faces.detector)
@@ -228,10 +227,10 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
 
 
 def open_webhooks(config: Config, stack: ExitStack) -> list[WebhookDelivery]:
-    """Begin to post to the webhooks that are configured; nothing of it is imported while there is none.
+    """Start delivery to the configured webhooks; without any, nothing is imported.
 
     Raises:
-        ConfigError: a secret cannot be read, or is none.
+        ConfigError: a secret cannot be read or is invalid.
     """
     if not config.webhooks:
         return []
@@ -262,7 +261,7 @@ def _wake(publisher: Publisher, webhooks: Iterable[WebhookDelivery]) -> None:
 
 
 def open_signals(config: Config, stack: ExitStack) -> Signals:
-    """Hold the pins that are configured, all of them off; nothing of GPIO is imported while there is none.
+    """Claim the configured pins, all switched off; without any, the GPIO library is not imported.
 
     Raises:
         ConfigError: the library is missing, or pin or chip cannot be used.
@@ -278,7 +277,7 @@ def open_signals(config: Config, stack: ExitStack) -> Signals:
 
 
 def _close(workers: Iterable[Worker]) -> None:
-    """End all workers at once."""
+    """Stop all workers, in parallel."""
     for worker in workers:
         worker.ask_to_stop()
     for worker in workers:
@@ -286,8 +285,8 @@ def _close(workers: Iterable[Worker]) -> None:
 
 
 def open_bridge(config: Config, stack: ExitStack, *, versions: Mapping[str, str]) -> Bridge:
-    """Begin to answer the console's process, which reads the history itself and has the agent change it."""
-    # Another connection than the recorder's: neither waits for the other's lock.
+    """Start the bridge for the console process, which reads the history itself but changes it through the agent."""
+    # Not the recorder's connection: neither waits for the other's lock.
     history = stack.enter_context(closing(AlertHistory(config.store_file)))
 
     def delete(alert_id: str) -> bool:
@@ -304,9 +303,9 @@ def open_bridge(config: Config, stack: ExitStack, *, versions: Mapping[str, str]
 
 
 def subscribed_topics(config: Config) -> list[str]:
-    """What the agent listens to: commands, the birth of Home Assistant, and who else has its name.
+    """The topics that the agent subscribes to: commands and its own status, and Home Assistant's birth message.
 
-    A device that listens to nothing else need not be let read its status.
+    The status reveals other devices with the same name. Without commands, the broker need not allow reading it.
     """
     own, topics = Topics(config.mqtt.topic_prefix, config.device.name), []
     if config.mqtt.accept_commands:
@@ -317,7 +316,7 @@ def subscribed_topics(config: Config) -> list[str]:
 
 
 def retained_topics(config: Config) -> list[str]:
-    """What the broker keeps of this device."""
+    """The topics that the broker retains for this device."""
     own = Topics(config.mqtt.topic_prefix, config.device.name)
     topics = [own.status, *map(own.violations, config.cameras)]
     if config.mqtt.home_assistant.enabled:
@@ -327,12 +326,12 @@ def retained_topics(config: Config) -> list[str]:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep a second agent out of a state folder: both would send its alerts, under one name at the broker.
+    """Lock a state folder: two agents would both send its alerts, under one name at the broker.
 
-    Where nothing can be written, there is nothing to keep apart: the agent watches all the same.
+    If the folder cannot be written, there is nothing to lock, and the agent runs anyway.
 
     Raises:
-        UnavailableError: another agent works there.
+        UnavailableError: another agent uses the folder.
     """
     with ExitStack() as stack:
         try:
@@ -349,7 +348,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def is_at_work(state_dir: Path) -> bool:
-    """Whether an agent runs on this state folder now; False where that cannot be seen."""
+    """Whether an agent uses this state folder now; False if the lock cannot be read."""
     try:
         with (state_dir / "lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -361,19 +360,19 @@ def is_at_work(state_dir: Path) -> bool:
 
 
 def open_models(config: Config, *, checked: bool = False) -> tuple[FaceDetector, MaskClassifier]:
-    """Load both models; `checked` says that they were opened before and their golden vectors held.
+    """Load both models; `checked` skips the golden vectors, which passed before.
 
     Raises:
         ModelError: a model or its card is missing or does not fit.
     """
-    # Cameras have a thread each and share the cores: OpenCV's own pool would only spin beside them.
+    # Each camera has its own thread: OpenCV's thread pool would only compete for the cores.
     cv2.setNumThreads(1)
     detector = open_detector(config.faces, runtime=config.runtime, threads=config.threads, checked=checked)
     return detector, open_mask_classifier(config, checked=checked)
 
 
 def open_hiding_detector(config: Config) -> FaceDetector:
-    """Load a face detector that finds whatever may be a face, for pictures in which faces are hidden.
+    """Load a face detector with a low score threshold, to hide all possible faces in a picture.
 
     Raises:
         ModelError: as `open_models`.
@@ -385,7 +384,7 @@ def open_hiding_detector(config: Config) -> FaceDetector:
 
 
 def open_scenes(config: Config) -> Scenes | NoScenes:
-    """What draws the scenes of a camera's alerts, with a detector of its own.
+    """Build the renderer of alert scenes for a camera, with its own detector.
 
     Raises:
         ModelError: as `open_models`.
@@ -411,13 +410,13 @@ def open_mask_classifier(config: Config, *, checked: bool = False) -> MaskClassi
     try:
         return opened(model)
     except ModelError as error:
-        # A model that came from elsewhere must not keep the device from watching; the roll-out sees what runs.
+        # A rolled-out model must not stop the device from working; the rollout sees which model runs.
         log.error("%s; using %s", error, configured)  # noqa: TRY400  (the message says it all)
         return opened(configured)
 
 
 def detector_model(config: Config) -> Model | None:
-    """Name the face detector by the hash of its file, or of its card; None for the cascade that OpenCV brings.
+    """Name and hash of the face detector's file, or of its card; None for the cascade that OpenCV includes.
 
     Raises:
         ModelError: the file cannot be read.
@@ -432,9 +431,9 @@ def detector_model(config: Config) -> Model | None:
 def build_pipeline(
     config: Config, name: str, detector: FaceDetector, classifier: MaskClassifier, *, called: str | None = None
 ) -> Pipeline:
-    """The path of one configured camera; detector and classifier are its own.
+    """Build the pipeline of one configured camera, with its own detector and classifier.
 
-    `called` is the camera in its alerts, where that is not its name in the configuration.
+    `called` is the name of the camera in its alerts, if it differs from the configuration.
     """
     rules = config.rules_of(name)
     return Pipeline(
@@ -455,7 +454,7 @@ def build_pipeline(
 
 
 def collect_timelines(config: Config, pipeline: Pipeline) -> Timelines:
-    """What collects the evidence of everybody at a camera, with the thresholds of its pipeline."""
+    """Build the timelines of a camera, with the thresholds of its pipeline."""
     return Timelines(
         violation_llr=pipeline.sequential_test.violation_llr,
         compliant_llr=pipeline.sequential_test.compliant_llr,
@@ -464,7 +463,7 @@ def collect_timelines(config: Config, pipeline: Pipeline) -> Timelines:
 
 
 def sender_of(config: Config, classifier: MaskClassifier) -> Sender:
-    """Who sends the alerts, and which model stands behind them."""
+    """The sender of alerts: device, titles and model."""
     return Sender(
         device=config.device.name,
         boot_id=boot_id(),

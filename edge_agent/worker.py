@@ -2,8 +2,8 @@
 
     newest frame -> pipeline -> recorder, and the result to the main thread
 
-A thread a camera: cameras use all cores, and one that blocks holds no other up. No disk, socket or broker is waited for
-here.
+One thread per camera: cameras use all cores, and one that blocks does not delay the others. Never waits for a disk,
+socket or broker.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 # Interval at which a stop is noticed while no frame arrives.
 STOP_CHECK_SECONDS = 0.1
-# A main thread that has not taken so many does not run.
+# With this many results queued the main thread is not running.
 MOST_RESULTS = 50
-# Of one that is behind by so many, later results come without their frame: fifty of 1920x1080 take 311 MB.
+# With this many queued, further results omit their frame: fifty of 1920x1080 take 311 MB.
 MOST_FRAMES = 8
-# A paused camera is seen to be alive this often.
+# Interval of the life signs of a paused camera.
 PAUSED_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
-"""A frame takes less on any machine that can be used at all."""
+"""Longer than one frame takes on any usable machine."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameResult:
-    """The result of one frame: no `outcome` while its camera is paused, no `frame` where the main thread is behind."""
+    """The result of one frame: no `outcome` while its camera is paused, no `frame` if the main thread lags behind."""
 
     camera: str
     outcome: Outcome | None
@@ -49,7 +49,7 @@ class FrameResult:
 
 
 class Worker:
-    """Takes the newest frames of one camera through its pipeline; that, timelines and scenes are its thread's alone."""
+    """Runs the newest frames of one camera through its pipeline. Its thread owns pipeline, timelines and scenes."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Worker:
         recorder: Recorder,
         results: queue.SimpleQueue[FrameResult],
     ) -> None:
-        """Take the parts; nothing happens before `start`. `results` is read by the main thread."""
+        """Nothing runs before `start`. `results` is read by the main thread."""
         self._feed, self._pipeline, self._timelines, self._scenes = feed, pipeline, timelines, scenes
         self._pauses, self._recorder, self._results = pauses, recorder, results
         self._glance_at = float("-inf")
@@ -73,30 +73,30 @@ class Worker:
         """The bug that ended the thread, for the main thread to raise."""
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         self._thread.start()
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still watches: a recording comes to an end."""
+        """Whether the thread is running: it ends at the end of a recording."""
         return self._thread.is_alive()
 
     @property
     def violations(self) -> int:
-        """How many people are at the camera who were alerted and wear no mask; 0 where it has ended."""
+        """Number of alerted people in view who are still in violation; 0 once the thread has ended."""
         return self._pipeline.rules.open_alerts if self.is_alive else 0
 
     def ask_to_stop(self) -> None:
-        """Tell the thread to end behind this frame; does not wait."""
+        """Ask the thread to stop after the current frame; does not wait."""
         self._stop.set()
 
     def close(self, *, timeout_seconds: float = CLOSE_SECONDS) -> None:
-        """End the thread; one that hangs in a frame is left behind."""
+        """Stop the thread; one that hangs in a frame is abandoned."""
         self.ask_to_stop()
         self._thread.join(timeout_seconds)
 
     def _due_at(self) -> float:
-        """From when on a picture is looked at; the camera's thread asks."""
+        """The time from which the next picture is wanted. Called by the camera's thread."""
         return max(self._pipeline.rate.due_at, self._glance_at)
 
     def _run(self) -> None:
@@ -109,15 +109,15 @@ class Worker:
                     # After the end of a recording no people are in view.
                     self._record_people(self._pipeline.everybody_leaves(datetime.now(timezone.utc)))
                     return
-        # A bug is raised in the supervising thread, for it would be lost in this one.
+        # Raised again by the supervising thread; it would be lost in this one.
         except Exception as error:  # noqa: BLE001
             self.failure = error
 
     def _watch(self, frame: Frame) -> Outcome | None:
-        """Take a frame through the pipeline, unless the camera is paused."""
+        """Run a frame through the pipeline, unless the camera is paused."""
         if self._pauses.is_paused(frame.camera, at=time.monotonic()):
             self._glance_at = frame.taken_at + PAUSED_SECONDS
-            # Now, and not when the pause is over: a resolution hours later would state a duration that was not watched.
+            # Now, not after the pause: a resolution hours later would include unobserved time in its duration.
             left = self._pipeline.skip(frame)
             self._record_resolved(left.resolved)
             self._record_people(left.people)
@@ -126,7 +126,7 @@ class Worker:
         self._timelines.observe(outcome)
         for alert in outcome.alerts:
             timeline = self._timelines.up_to(alert, at=frame.taken_at)
-            # Now, for the frame is gone soon, and with the others hidden, for the queue of a disk that hangs is long.
+            # Now, because the frame is released soon; other faces are hidden first, as a hanging disk delays the queue.
             scene = self._scenes.draw(frame, alert.verdict.track.id, tracks=outcome.tracks)
             self._recorder.record_alert(alert, timeline, scene=scene)
         self._record_resolved(outcome.resolved)
@@ -142,7 +142,7 @@ class Worker:
             self._recorder.record_person(one)
 
     def _give(self, frame: Frame, outcome: Outcome | None) -> None:
-        """Hand a result to the main thread, for figures and the console."""
+        """Queue a result for the main thread, for metrics and the console."""
         waiting = self._results.qsize()
         if waiting < MOST_RESULTS:
             self._results.put(FrameResult(frame.camera, outcome, frame if waiting < MOST_FRAMES else None))
