@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Image, Reading
 
-# Hair, ears and chin are part of a face that is recognised; a detector's box leaves them out.
+# Hair, ears and chin make a face recognisable, but are outside a detector's box.
 MARGIN_FRACTION = 0.25
-# A face of 4 by 4 colours is a stain: people and programs alike need eight times as many to know one.
+# 4 by 4 cells are unrecognisable: people and programs alike need eight times as many.
 CELLS = 4
 
 
@@ -29,16 +29,16 @@ def without_faces(
     except_for: Box | None = None,
     margin_fraction: float = MARGIN_FRACTION,
 ) -> Image:
-    """Copy a picture (BGR, uint8) with these faces as a mosaic that cannot be undone.
+    """Copy a picture (BGR, uint8) with these faces replaced by an irreversible mosaic.
 
-    What lies in `except_for` stays as it is, also where a hidden face overlaps it.
+    Pixels inside `except_for` are unchanged, even where a hidden face overlaps it.
     """
     height_px, width_px = image.shape[:2]
     changed = image.copy()
     for face in faces:
         x1, y1, x2, y2 = face.grown(margin_fraction).clipped(width_px=width_px, height_px=height_px).as_ints()
         if x2 > x1 and y2 > y1:
-            # From the picture as it was: one mosaic over another would be a finer one.
+            # From the original picture: a mosaic of a mosaic would be finer.
             cells = cv2.resize(image[y1:y2, x1:x2], (CELLS, CELLS), interpolation=cv2.INTER_AREA)
             changed[y1:y2, x1:x2] = cv2.resize(cells, (x2 - x1, y2 - y1), interpolation=cv2.INTER_NEAREST)
     if except_for is not None:
@@ -48,7 +48,7 @@ def without_faces(
 
 
 def own_face(reading: Reading, *, margin_fraction: float) -> Box:
-    """Where the face that was read lies in the cutout of its reading, which has such a margin; in pixels of it."""
+    """The box of the classified face in the cutout of its reading, which has this margin, in the cutout's pixels."""
     width_px, height_px = reading.frame_size
     box = reading.track.face.box
     left, top, _, _ = box.grown(margin_fraction).clipped(width_px=width_px, height_px=height_px).as_ints()

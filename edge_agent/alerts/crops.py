@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Image
 
-# Faces of people: not for everybody on the machine.
+# Faces are personal data: not readable by all users.
 FILE_MODE = 0o640
-# The id of an alert, and what was done to the picture. A folder may hold a person's own pictures, too.
+# Alert id and kind of picture. The folder may also contain files of the user.
 CROP_NAME = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.scene)?\.jpg(\.age)?\Z")
 
 
 def find_crop(folder: Path, alert_id: str) -> Path | None:
-    """Find the crop of an alert, encrypted or not; None where none is kept, or where this is no id of an alert."""
+    """Find the crop of an alert, encrypted or not; None if there is none, or the id is invalid."""
     return _find(folder, f"{alert_id}.jpg")
 
 
@@ -44,23 +44,23 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 class Crops:
-    """A folder of crops and scenes, a JPEG each for an alert, named by its id. Written by one thread."""
+    """A folder of crops and scenes, one JPEG each per alert, named by its id. Written by one thread."""
 
     def __init__(
         self, folder: Path, *, jpeg_quality: int, keep_free_bytes: int = 0, encryption: Encryption | None = None
     ) -> None:
-        """Take a folder, which need not exist yet, and clear it of what a power cut left unfinished."""
+        """Use a folder, which need not exist yet, and delete files that a power loss left incomplete."""
         self.folder = folder
         self._encryption = encryption or NoEncryption()
         self._keep_free_bytes = keep_free_bytes
         self._jpeg_quality = jpeg_quality
-        # Where this fails, `save` will say why.
+        # If this fails, `save` reports the reason.
         with suppress(OSError):
             for leftover in folder.glob(UNFINISHED.format(name="*")):
                 leftover.unlink()
 
     def save(self, alert_id: str, cutout: Image) -> Crop:
-        """Keep a picture (BGR, uint8); it survives the loss of power once this returns.
+        """Store a picture (BGR, uint8); it survives a power loss once this returns.
 
         Raises:
             CropError: it cannot be encoded or written; nothing is left behind.
@@ -68,7 +68,7 @@ class Crops:
         return self._keep(f"{alert_id}.jpg", self._encoded(cutout))
 
     def save_scene(self, alert_id: str, scene: bytes) -> Crop:
-        """Keep the scene of an alert, a JPEG, likewise.
+        """Store the scene of an alert, a JPEG, as durably.
 
         Raises:
             CropError: it cannot be written; nothing is left behind.
@@ -76,7 +76,7 @@ class Crops:
         return self._keep(f"{alert_id}.scene.jpg", scene)
 
     def _keep(self, name: str, jpeg: bytes) -> Crop:
-        # Encrypted in memory: what may not be seen was never on the disk.
+        # Encrypted in memory, so that the plain picture never reaches the disk.
         content = self._encryption.encrypt(jpeg)
         path = self.folder.absolute() / f"{name}{self._encryption.suffix}"
         try:
@@ -91,7 +91,7 @@ class Crops:
         return Crop(file=str(path), sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
 
     def _leave_room(self, size_bytes: int) -> None:
-        """See that the disk has more room than this: the store needs it for alerts, which matter more."""
+        """Check that the disk keeps its reserve: the store needs it for alerts, which matter more."""
         free_bytes = shutil.disk_usage(self.folder).free
         if free_bytes - size_bytes < self._keep_free_bytes:
             reason = f"{free_bytes} bytes are free and crops.keep_free_bytes is {self._keep_free_bytes}"

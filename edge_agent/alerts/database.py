@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 # Kept in the file's header (PRAGMA user_version). A file of another layout is set aside like a damaged one.
 LAYOUT = 1
 LOCK_SECONDS = 5.0
-"""Another process, or a person with sqlite3, may hold the lock for a moment."""
+"""Another process, or a user with sqlite3, may hold the lock for a moment."""
 LOG_BYTES = 4_000_000
-"""The log is cut back to this after a burst; what is written between two checkpoints of SQLite is about 4 MB."""
+"""The log is truncated to this after a burst; SQLite writes about 4 MB between two checkpoints."""
 MOST_SET_ASIDE = 5
-"""A disk that damages file after file is not to be filled with them."""
+"""Limit, so that a disk that damages file after file does not fill up with them."""
 MOST_LOOKUPS = 200_000
-"""Rows between two damaged places are looked up one by one; twice what a history holds."""
+"""Limit for looking up rows between two damaged places one by one; twice the size of a full history."""
 
-# alerts: kept_when is seconds since 1970, moved whenever the clock is set; day is that of the clock on the device's
-# wall. outbox: position orders; key is the message's id. put_at is CLOCK_BOOTTIME of the boot with boot_id: how long a
-# message waited is known although the clock was set meanwhile.
+# alerts: kept_when is seconds since 1970, adjusted whenever the clock is set; day is the day in the device's time zone.
+# outbox: position orders; key is the message's id. put_at is CLOCK_BOOTTIME of the boot with boot_id, so that the
+# waiting time is known even if the clock is set meanwhile.
 TABLES = (
     """
     CREATE TABLE alerts (
@@ -92,7 +92,7 @@ TABLES = (
         message TEXT NOT NULL
     )
     """,
-    # position: up to which event a webhook has taken all.
+    # position: the last event that the webhook has received.
     "CREATE TABLE webhook_cursors (webhook TEXT PRIMARY KEY, position INTEGER NOT NULL)",
 )
 OUTBOX_COLUMNS = "position, kind, key, boot_id, put_at, crop_file, message"
@@ -128,30 +128,30 @@ def history_entry(message: AlertMessage, timeline: Timeline, *, now: datetime) -
         timeline_text(timeline),
     )
     columns = "id, camera, label, day, kept_when, message, timeline"
-    # A second time it is the same alert.
+    # A repeated alert is the same alert.
     return f"INSERT OR IGNORE INTO alerts ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values  # noqa: S608  (constants)
 
 
 def history_resolution(message: ResolvedMessage, later: Iterable[TimelinePoint]) -> Change:
-    """Add to the history how an alert was resolved, and what was read since."""
+    """Add the resolution of an alert, and the readings since the alert, to the history."""
     values = (json.dumps(message.as_json()), points_text(later), message.alert)
     return "UPDATE alerts SET resolved = ?, later = ? WHERE id = ?", values
 
 
 def open_database(path: Path, *, lock_seconds: float = LOCK_SECONDS) -> sqlite3.Connection:
-    """Open the file, or begin it. For any thread, one at a time; a committed transaction survives the loss of power.
+    """Open or create the file. For any thread, one at a time; a committed transaction survives a power loss.
 
-    A lock that another process holds is waited for so long, now and later.
+    `lock_seconds` is the timeout for locks of other processes, now and later.
 
     Raises:
-        sqlite3.DatabaseError: it cannot be used; `is_damage` tells whether it should be set aside.
+        sqlite3.DatabaseError: it cannot be used; `is_damage` says whether it should be set aside.
     """
     database = sqlite3.connect(path, timeout=lock_seconds, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
-        # What a person deletes is not to be found in the file afterwards.
+        # Deleted data must not remain in the file.
         database.execute("PRAGMA secure_delete = ON")
         if _layout(database) == 0 and _is_empty(database):
             with transaction(database):
@@ -159,7 +159,7 @@ def open_database(path: Path, *, lock_seconds: float = LOCK_SECONDS) -> sqlite3.
                     database.execute(statement)
                 database.execute(f"PRAGMA user_version = {LAYOUT}")
         _check(database)
-        # Not of the history yet: reading every page of it takes seconds on a full card.
+        # Not the history: reading all its pages takes seconds on a full card.
         check_pages(database, "outbox")
     except BaseException:
         database.close()
@@ -168,7 +168,7 @@ def open_database(path: Path, *, lock_seconds: float = LOCK_SECONDS) -> sqlite3.
 
 
 def open_beside(path: Path, *, writes: bool) -> sqlite3.Connection:
-    """Open a file that the agent has begun, beside the agent; without `writes` to read only. Repairs nothing.
+    """Open a file created by the agent, beside the agent; without `writes` read-only. Repairs nothing.
 
     Raises:
         sqlite3.DatabaseError: it cannot be read.
@@ -177,7 +177,7 @@ def open_beside(path: Path, *, writes: bool) -> sqlite3.Connection:
 
 
 def open_at_rest(path: Path) -> sqlite3.Connection:
-    """Open a file that has no writer, to read it once, also without write access to its folder for a log.
+    """Open a file without a writer, to read it once; needs no write access to its folder.
 
     Raises:
         sqlite3.DatabaseError: it cannot be read, or is being written.
@@ -188,7 +188,7 @@ def open_at_rest(path: Path) -> sqlite3.Connection:
 
 
 def open_to_look(path: Path) -> sqlite3.Connection:
-    """Open a file to read it, beside the agent or at rest, so that nothing is made in its folder.
+    """Open a file read-only, with or without a running agent, without creating files in its folder.
 
     Raises:
         sqlite3.DatabaseError: it cannot be read.
@@ -197,7 +197,7 @@ def open_to_look(path: Path) -> sqlite3.Connection:
 
 
 def is_written(path: Path) -> bool:
-    """Whether a process has the file open to write, or left it so."""
+    """Whether a process has the file open for writing, or did not close it properly."""
     return path.with_name(f"{path.name}-wal").exists()
 
 
@@ -215,10 +215,10 @@ def _open_as(path: Path, how: str, *, writes: bool) -> sqlite3.Connection:
 
 
 def is_begun(path: Path) -> bool:
-    """Whether a file is there and holds anything: one that the agent is just beginning holds nothing yet.
+    """Whether a file exists and has content: one that the agent is just creating has none yet.
 
     Raises:
-        UnavailableError: whether it is there cannot be seen.
+        UnavailableError: it cannot be accessed.
     """
     try:
         if not is_there(path):
@@ -231,13 +231,13 @@ def is_begun(path: Path) -> bool:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True)) as database:
             return not _is_empty(database)
     except sqlite3.DatabaseError:
-        # What is wrong with it is reported by the first read.
+        # The first read reports the problem.
         return True
 
 
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, and on the disk when it ends."""
+    """A transaction that is on the disk when it ends."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -250,7 +250,7 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def unsynced_transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, but on the disk only with the next transaction: a loss of power may undo it."""
+    """A transaction that reaches the disk only with the next one: a power loss may undo it."""
     database.execute("PRAGMA synchronous = NORMAL")
     try:
         with transaction(database):
@@ -260,24 +260,24 @@ def unsynced_transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether an error speaks of the file and not of something that passes (locked, full, read-only)."""
-    # sqlite3 raises the class itself for SQLITE_CORRUPT and SQLITE_NOTADB; a table that is gone is a general error.
+    """Whether an error means a damaged file, not a temporary condition (locked, full, read-only)."""
+    # sqlite3 raises the class itself for SQLITE_CORRUPT and SQLITE_NOTADB; a missing table is an OperationalError.
     return type(error) is sqlite3.DatabaseError or "no such table" in str(error) or "no such column" in str(error)
 
 
 def is_lock(error: Exception) -> bool:
-    """Whether an error speaks of a lock: held by another program, or one that the file system does not have."""
+    """Whether an error is about locking: held by another program, or not supported by the file system."""
     return isinstance(error, sqlite3.OperationalError) and "lock" in str(error)
 
 
 def set_aside(path: Path, *, when: datetime) -> Path:
-    """Rename a damaged file together with its log, so that a new one may be begun, and give its new name.
+    """Rename a damaged file together with its log, to make room for a new one, and return its new name.
 
     Raises:
         OSError: it cannot be renamed.
     """
     name = f"{path.name}.damaged-{when:%Y%m%dT%H%M%S%fZ}"
-    # The log first: a log beside a file that it does not belong to would be replayed into it.
+    # The log first: left beside a new file, it would be replayed into it.
     for suffix in ("-wal", "-shm", ""):
         source = path.with_name(path.name + suffix)
         if source.exists():
@@ -289,13 +289,13 @@ def set_aside(path: Path, *, when: datetime) -> Path:
 
 
 def files_set_aside(path: Path) -> list[Path]:
-    """The damaged files that were set aside, oldest first."""
+    """The damaged files set aside, oldest first."""
     found = path.parent.glob(f"{path.name}.damaged-*")
     return sorted(file for file in found if not file.name.endswith(("-wal", "-shm")))
 
 
 def identity(path: Path) -> FileIdentity:
-    """Which files bear the names of a database and its log: device and inode of each, None where there is none."""
+    """Device and inode of the database file and its log; None for a missing file."""
     return _place(path), _place(path.with_name(f"{path.name}-wal"))
 
 
@@ -308,7 +308,7 @@ def _place(path: Path) -> tuple[int, int] | None:
 
 
 def copy_whole(database: sqlite3.Connection, path: Path) -> None:
-    """Write everything that an open database holds to another file, also where its own has no name any more.
+    """Copy an open database to another file, even if its own file was deleted.
 
     Raises:
         sqlite3.DatabaseError, OSError: it cannot be written.
@@ -316,12 +316,12 @@ def copy_whole(database: sqlite3.Connection, path: Path) -> None:
     path.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as copy:
         database.backup(copy)
-        # Without a log beside it, so that to rename the one file is enough.
+        # Without a log, so that renaming the one file suffices.
         copy.execute("PRAGMA journal_mode = DELETE")
 
 
 def remove_log(path: Path) -> None:
-    """Remove what a database without a name has left: a new one under that name would replay it.
+    """Remove the log that a deleted database left: a new database of that name would replay it.
 
     Raises:
         OSError: it cannot be removed.
@@ -332,7 +332,7 @@ def remove_log(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Salvage:
-    """What can still be read from a damaged file: rows in order, the last sequences of a boot, drops and counts."""
+    """The readable content of a damaged file: rows in order, the last sequences of a boot, drops and counts."""
 
     outbox: list[OutboxRow]
     history: list[HistoryRow]
@@ -346,12 +346,12 @@ class Salvage:
 
 
 def salvage(damaged: Path, *, boot_id: str) -> Salvage:
-    """Read from a damaged file whatever can still be read."""
+    """Read the intact content of a damaged file."""
     outbox: list[OutboxRow] = []
     history: list[HistoryRow] = []
     small: dict[str, list[Any]] = {name: [] for name in SMALL_COLUMNS if name != "last_sweep"}
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(damaged, timeout=LOCK_SECONDS)) as database:
-        # Reads a file that is shorter than its header says, too.
+        # Allows reading a file that is shorter than its header says.
         database.execute("PRAGMA writable_schema = ON")
         outbox = [row for row in _read_around_damage(database, OUTBOX_COLUMNS, "outbox") if _is_whole(row, row[6:])]
         history = [
@@ -361,7 +361,7 @@ def salvage(damaged: Path, *, boot_id: str) -> Salvage:
             with suppress(sqlite3.DatabaseError):
                 small[table] = database.execute(f"SELECT {SMALL_COLUMNS[table]} FROM {table}").fetchall()  # noqa: S608
     sequences = [(kind, sequence) for boot, kind, sequence in small["last_sequence"] if boot == boot_id]
-    # Where the table of numbers is gone: what waits knows its own.
+    # If the table of numbers is lost: pending messages contain theirs.
     numbers = [(row[1], json.loads(row[-1])) for row in outbox]
     own = [(kind, int(message.get("sequence", 0))) for kind, message in numbers if message.get("boot_id") == boot_id]
     return Salvage(
@@ -378,7 +378,7 @@ def salvage(damaged: Path, *, boot_id: str) -> Salvage:
 
 
 def _read_around_damage(database: sqlite3.Connection, columns: str, table: str) -> list[Any]:
-    """Read from both ends up to the damage, and then whatever lies between two damaged places; in order."""
+    """Read from both ends up to the damage, then the rows between two damaged places; in order."""
     query = f"SELECT {columns} FROM {table}"  # noqa: S608  (constants)
     found: dict[int, Any] = {}
     last_from_start, first_from_end = 0, 0
@@ -398,7 +398,7 @@ def _read_around_damage(database: sqlite3.Connection, columns: str, table: str) 
 
 
 def _is_whole(row: tuple[Any, ...], texts: Iterable[Any]) -> bool:
-    """Whether names are text and texts are JSON: a page of garbage may read as a row."""
+    """Whether names are text and texts are JSON: a garbage page may be readable as a row."""
     try:
         return all(isinstance(name, str) for name in row[1:4]) and all(
             isinstance(json.loads(text), (dict, list)) for text in texts
@@ -408,7 +408,7 @@ def _is_whole(row: tuple[Any, ...], texts: Iterable[Any]) -> bool:
 
 
 def _check(database: sqlite3.Connection) -> None:
-    """See whether every table and column is where it belongs: what is missing shows here and not at the first alert."""
+    """Check that all tables and columns exist, so that missing ones are found here and not at the first alert."""
     if _layout(database) != LAYOUT:
         raise sqlite3.DatabaseError(f"layout {_layout(database)} instead of {LAYOUT}")
     for table, columns in {"outbox": OUTBOX_COLUMNS, "alerts": HISTORY_COLUMNS, **SMALL_COLUMNS}.items():
@@ -417,7 +417,7 @@ def _check(database: sqlite3.Connection) -> None:
 
 
 def check_pages(database: sqlite3.Connection, table: Literal["outbox", "alerts"]) -> None:
-    """Look at every page of a table.
+    """Read every page of a table.
 
     Raises:
         sqlite3.DatabaseError: it is damaged.

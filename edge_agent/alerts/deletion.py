@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def delete_alert(alert_id: str, *, history: AlertHistory, crops_folder: Path, publishes_crops: bool) -> bool:
-    """Remove the pictures of an alert and what the history knows of it; False where that has no such alert.
+    """Remove an alert's pictures and its history entry; False if there is no such alert.
 
-    `publishes_crops`: the crop of an alert is sent with it, and so stays while its alert is pending.
+    `publishes_crops`: the crop is sent with its alert, and so is kept while the alert is pending.
 
     Raises:
-        CommandError: the crop is still to be sent, and so nothing was removed.
-        CropError: a picture cannot be removed; the history still knows of it.
-        UnavailableError: the history takes nothing; the pictures are gone.
+        CommandError: the crop is not sent yet; nothing was removed.
+        CropError: a picture cannot be removed; the history entry remains.
+        UnavailableError: the history cannot be written; the pictures are gone.
     """
     if history.entry(alert_id) is None:
         return False
@@ -30,7 +30,7 @@ def delete_alert(alert_id: str, *, history: AlertHistory, crops_folder: Path, pu
         raise CommandError(
             "the crop of this alert still waits to be sent (mqtt.publish_crops); delete it once the broker has it"
         )
-    # The pictures first: what remains when the power goes in between can be found, and deleted again.
+    # Pictures first: after a power loss in between, the entry remains and can be deleted again.
     for picture in (find_scene(crops_folder, alert_id), find_crop(crops_folder, alert_id)):
         if picture is None:
             continue

@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 
 
 class Encryption(Protocol):
-    """What is done to a picture before it is written."""
+    """Transforms a picture before it is written."""
 
     suffix: str
-    """What is added to the name of the file."""
+    """Suffix added to the file name."""
 
     def encrypt(self, content: bytes) -> bytes:
-        """Give what may be written and sent."""
+        """Return the content to write and send."""
         ...
 
 
 class NoEncryption:
-    """The picture as it is."""
+    """Leaves pictures unencrypted."""
 
     suffix = ""
 
     def encrypt(self, content: bytes) -> bytes:
-        """Give it back."""
+        """Return the content unchanged."""
         return content
 
 
@@ -37,10 +37,10 @@ class AgeEncryption:
     suffix = ".age"
 
     def __init__(self, public_keys: Sequence[str]) -> None:
-        """Take keys as age-keygen and ssh-keygen write them.
+        """Accepts keys in the format of age-keygen and ssh-keygen.
 
         Raises:
-            ConfigError: pyrage is not installed, or a key is none.
+            ConfigError: pyrage is not installed, or a key is invalid.
         """
         try:
             import pyrage  # noqa: PLC0415  (an extra)
@@ -52,7 +52,7 @@ class AgeEncryption:
         self._recipients = [_recipient(key, pyrage) for key in public_keys]
 
     def encrypt(self, content: bytes) -> bytes:
-        """Encrypt; this device holds no key to undo it."""
+        """Encrypt; this device has no key to decrypt it."""
         return bytes(self._encrypt(content, self._recipients))
 
 
@@ -67,9 +67,9 @@ def _recipient(key: str, pyrage: Any) -> Any:
 
 
 def open_encryption(public_keys: Sequence[str]) -> Encryption:
-    """Choose how pictures are encrypted; no keys: not at all.
+    """Encrypt pictures for these keys; without keys pictures are not encrypted.
 
     Raises:
-        ConfigError: pyrage is not installed, or a key is none.
+        ConfigError: pyrage is not installed, or a key is invalid.
     """
     return AgeEncryption(public_keys) if public_keys else NoEncryption()

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from edge_agent.messages.message import Kind
 
 MOST_EVENTS = 20_000
-"""Some 12 MB; the oldest beyond are dropped for a receiver that is away for longer."""
+"""Some 12 MB; the oldest events beyond this are dropped."""
 
 
 EVENT_KINDS: tuple[Kind, ...] = ("alert", "resolved")
-"""What waits for the broker and for webhooks alike."""
+"""Kinds sent to the broker and to webhooks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One message, as JSON text, on its way to a webhook."""
+    """One message for a webhook, as JSON text."""
 
     position: int
     kind: str
@@ -40,12 +40,12 @@ class Event:
 
 
 def event(kind: str, id: str, message: str) -> Change:  # noqa: A002  (the contract's word)
-    """Add an event; a second time it is the same."""
+    """Add an event; idempotent."""
     return "INSERT OR IGNORE INTO events (kind, id, message) VALUES (?, ?, ?)", (kind, id, message)
 
 
 def salvaged_events(events: Iterable[tuple[int, str, str, str]], cursors: Iterable[tuple[str, int]]) -> list[Change]:
-    """Take over what a damaged store held for webhooks."""
+    """Restore the webhook events of a damaged store."""
     return [
         *((f"INSERT OR IGNORE INTO events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?)", row) for row in events),  # noqa: S608
         *(
@@ -56,14 +56,14 @@ def salvaged_events(events: Iterable[tuple[int, str, str, str]], cursors: Iterab
 
 
 class EventQueue:
-    """The events of one webhook, through a connection of its own. Owned by one thread."""
+    """The events of one webhook, read through its own connection. Owned by one thread."""
 
     def __init__(self, path: Path, *, webhook: str, kinds: Sequence[str]) -> None:
-        """Read what the agent's store at `path` holds for a webhook that takes these kinds."""
+        """Read events of these kinds from the agent's store at `path`."""
         self._path, self._webhook, self._kinds = path, webhook, tuple(kinds)
 
     def oldest(self) -> Event | None:
-        """The oldest event that it has not taken.
+        """The oldest event that the webhook has not received.
 
         Raises:
             UnavailableError: the store cannot be read.
@@ -81,7 +81,7 @@ class EventQueue:
         return Event(*row) if row else None
 
     def take(self, taken: Event) -> None:
-        """Note that the receiver has an event; costs no sync: after a loss of power it may be posted again.
+        """Mark an event as received; not synced, so that after a power loss it may be posted again.
 
         Raises:
             UnavailableError: the store cannot be written.
@@ -98,7 +98,7 @@ class EventQueue:
 
 
 def begin_webhooks(database: sqlite3.Connection, webhooks: Sequence[str]) -> None:
-    """Forget webhooks that are not configured any more; one that is new begins with what arises from now on."""
+    """Remove webhooks that are no longer configured; new ones start with the next event."""
     marks = ", ".join("?" * len(webhooks))
     database.execute(f"DELETE FROM webhook_cursors WHERE webhook NOT IN ({marks})", webhooks)  # noqa: S608  (marks)
     (last,) = database.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'").fetchone()

@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from edge_agent.alerts.history import AlertHistory, HistoryEntry
     from edge_agent.domain import Image
 
-# So many entries are read at once: the history need not be held up, nor fit into memory.
+# Entries read at once: the history is not blocked and need not fit into memory.
 ENTRIES_A_PAGE = 200
 
 
 @dataclass(slots=True)
 class Exported:
-    """What became of the alerts that were asked for."""
+    """Result of an export."""
 
     pictures: Counter[str] = field(default_factory=Counter)
-    """Those that were written, by folder."""
+    """Written pictures, by folder."""
     missing: int = 0
-    """Their picture is gone, or none was kept, or it cannot be read."""
+    """Alerts whose picture was deleted, never kept, or cannot be read."""
     encrypted: int = 0
-    """Their picture can be opened by the owners of the keys alone."""
+    """Alerts whose picture can only be opened by the owners of the keys."""
 
 
 def reviewed_alerts(
     history: AlertHistory, *, camera: str = "", since: str = "", also_others: bool = False
 ) -> Iterator[HistoryEntry]:
-    """Give the alerts of a camera since a day (YYYY-MM-DD) that a person has reviewed, or all of them; newest first.
+    """Yield the reviewed alerts of a camera since a day (YYYY-MM-DD), or all of them; newest first.
 
     Raises:
         UnavailableError: the history cannot be read.
@@ -56,9 +56,9 @@ def reviewed_alerts(
 
 
 def export_faces(entries: Iterable[HistoryEntry], *, crops_folder: Path, into: Path) -> Exported:
-    """Write the face of each alert into the folder of its reviewed label; of one without a review, of its label.
+    """Write the face of each alert into the folder of its reviewed label, or of its label if it was not reviewed.
 
-    Each picture is in one of the folders: what was reviewed anew moves.
+    Each picture is in one folder only: it moves when its review changes.
 
     Raises:
         ConfigError: a folder cannot be written.
@@ -80,7 +80,7 @@ def export_faces(entries: Iterable[HistoryEntry], *, crops_folder: Path, into: P
 
 
 def _face_in(crop: Path, place: tuple[int, int, int, int]) -> Image | None:
-    """Cut the face out of a picture; None where that cannot be read or the face is not in it."""
+    """Cut the face out of a picture; None if it cannot be read or the face is not in it."""
     try:
         picture = read_picture(crop)
     except PictureError:
@@ -91,7 +91,7 @@ def _face_in(crop: Path, place: tuple[int, int, int, int]) -> Image | None:
 
 
 def _write(face: Image, *, into: Path, label: str, name: str) -> None:
-    # Without loss: a picture that was a JPEG twice is not what a camera gives.
+    # Lossless: a picture compressed twice as JPEG differs from a camera's.
     _, content = cv2.imencode(".png", face)
     try:
         (into / label).mkdir(parents=True, exist_ok=True)
