@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 Review: TypeAlias = Literal["", "with_mask", "without_mask", "mask_worn_incorrectly", "no_face"]
-"""What a reviewer has found the crop of an alert to show; empty: not reviewed."""
+"""What the crop of an alert shows according to its reviewer; empty: not reviewed."""
 
 REVIEWS: tuple[Review, ...] = get_args(Review)
 COLUMNS = "message, timeline, later, resolved, review"
@@ -37,13 +37,13 @@ COLUMNS = "message, timeline, later, resolved, review"
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One alert. `message` is the alert as it was published, `resolved` the message of its end, None while it lasts."""
+    """One alert. `message` is the published alert, `resolved` the message of its resolution, None while it is open."""
 
     message: Mapping[str, Any]
     resolved: Mapping[str, Any] | None
     review: Review
     stored_timeline: tuple[str, str] = field(repr=False)
-    """As it lies in the file: a page of alerts shows none, and to read it takes longer than all the rest."""
+    """Unparsed: lists of alerts do not show it, and parsing takes longer than all the rest."""
 
     @property
     def id(self) -> str:
@@ -52,37 +52,37 @@ class HistoryEntry:
 
     @property
     def camera(self) -> str:
-        """The camera that saw it."""
+        """The camera of the alert."""
         return str(self.message["camera"])
 
     @property
     def label(self) -> str:
-        """The label that was alerted."""
+        """The alerted label."""
         return str(self.message["label"])
 
     @property
     def when(self) -> datetime:
-        """When it arose, aware UTC."""
+        """Time of the alert, aware UTC."""
         return datetime.fromisoformat(str(self.message["when"]).replace("Z", "+00:00"))
 
     @property
     def day(self) -> str:
-        """The day of the alert, YYYY-MM-DD, as the clock on the device's wall has it."""
+        """The day of the alert, YYYY-MM-DD, in the device's time zone."""
         return self.when.astimezone().date().isoformat()
 
     @property
     def is_false_alarm(self) -> bool:
-        """Whether a reviewer said that it shows no violation; another one than was alerted is none."""
+        """Whether the review says that there was no violation; a different violation is no false alarm."""
         return self.review in {"with_mask", "no_face"}
 
     def timeline(self) -> Timeline:
-        """Read what led to it, and what came after it until it was resolved."""
+        """The readings before the alert, and from the alert until its resolution."""
         return read_timeline(*self.stored_timeline)
 
 
 @dataclass(frozen=True, slots=True)
 class DayCount:
-    """How many alerts with a label a day had; `day` is YYYY-MM-DD as the clock on the device's wall has it."""
+    """Number of alerts with a label on a day; `day` is YYYY-MM-DD in the device's time zone."""
 
     day: str
     label: str
@@ -90,12 +90,12 @@ class DayCount:
 
 
 class AlertHistory:
-    """The alerts of one device. For any thread, one at a time; a thread that must not wait opens its own."""
+    """The alerts of one device. For any thread, one at a time; a thread that must not block opens its own."""
 
     def __init__(self, file: Path, *, only_reads: bool = False) -> None:
-        """Name the store's file, which need not be there: without one there are no alerts. Opened at first use.
+        """`file` is the store's, opened at first use; a missing file means no alerts.
 
-        The agent begins, sweeps and repairs the file; `only_reads`: neither reviews nor deletes.
+        Only the agent creates, sweeps and repairs the file; `only_reads`: no reviews or deletions.
         """
         self.file = file
         self._only_reads = only_reads
@@ -115,10 +115,10 @@ class AlertHistory:
         before: str = "",
         limit: int = 50,
     ) -> list[HistoryEntry]:
-        """Find entries, newest first; those after the entry `before` (an id) where one is given.
+        """Find entries, newest first; only those older than the entry with the id `before`, if given.
 
-        `since` and `until` (aware) are of the alerts' own time, the end excluded. `review`: None for all of them, empty
-        for those without a review.
+        `since` and `until` (aware, `until` exclusive) refer to the time of the alert. `review`: None for all entries,
+        empty for those without a review.
 
         Raises:
             UnavailableError: the file cannot be read.
@@ -130,7 +130,7 @@ class AlertHistory:
                 conditions.append(f"json_extract(message, '$.when') {comparison} ?")
                 values.append(timestamp(when))
         if before:
-            # One that is gone by now had its place among the ids, which sort by time.
+            # If that entry was deleted, its id still gives the place: ids sort by time.
             place = "SELECT position FROM alerts WHERE id = ?", "SELECT max(position) + 1 FROM alerts WHERE id < ?"
             conditions.append(f"position < coalesce(({place[0]}), ({place[1]}), 0)")
             values += [before, before]
@@ -139,7 +139,7 @@ class AlertHistory:
         return [_entry(row) for row in rows or ()]
 
     def entry(self, alert_id: str) -> HistoryEntry | None:
-        """Give one entry; None where there is none.
+        """Return one entry, or None.
 
         Raises:
             UnavailableError: the file cannot be read.
@@ -149,7 +149,7 @@ class AlertHistory:
         return _entry(row) if row else None
 
     def neighbours(self, alert_id: str) -> tuple[str, str]:
-        """The ids of the alerts just newer and just older than an entry; empty where there is none.
+        """The ids of the next newer and next older alert; empty if there is none.
 
         Raises:
             UnavailableError: the file cannot be read.
@@ -164,7 +164,7 @@ class AlertHistory:
         return str(row[0]) if row else ""
 
     def unreviewed(self) -> int:
-        """How many entries no reviewer has looked at.
+        """Number of entries without a review.
 
         Raises:
             UnavailableError: the file cannot be read.
@@ -173,7 +173,7 @@ class AlertHistory:
         return int(row[0]) if row else 0
 
     def days(self, *, camera: str = "", label: str = "", last: int = 30, today: date) -> list[DayCount]:
-        """Count alerts by day and label over the last so many days, today included; days without any are left out.
+        """Count alerts by day and label over the last days, including today; days without alerts are omitted.
 
         Raises:
             UnavailableError: the file cannot be read.
@@ -186,7 +186,7 @@ class AlertHistory:
         return [DayCount(*row) for row in rows or ()]
 
     def people(self, *, camera: str = "", first: date, last: date) -> list[PeopleRow]:
-        """The people counted on the days from `first` to `last` of the device's clock; `camera` empty: at all.
+        """The people counted from day `first` to `last` in the device's time zone; `camera` empty: all cameras.
 
         Raises:
             UnavailableError: the file cannot be read.
@@ -196,7 +196,7 @@ class AlertHistory:
         return [row for row in rows or () if camera in ("", row[0])]
 
     def count(self) -> int:
-        """How many entries there are.
+        """Number of entries.
 
         Raises:
             UnavailableError: the file cannot be read.
@@ -215,21 +215,21 @@ class AlertHistory:
         )
 
     def review(self, alert_id: str, review: Review) -> bool:
-        """Keep what a reviewer said that an alert really shows; False where there is no such entry.
+        """Store the review of an alert; False if there is no such entry.
 
         Raises:
-            UnavailableError: the disk takes nothing.
+            UnavailableError: the disk cannot be written.
         """
         return self._change("UPDATE alerts SET review = ? WHERE id = ?", (review, alert_id))
 
     def remove(self, alert_id: str) -> bool:
-        """Forget an alert, also in the bytes of the file; False where there was none. Its crop is another's to remove.
+        """Delete an alert, including its bytes in the file; False if there was none. Its crop is not removed.
 
         Raises:
-            UnavailableError: the disk takes nothing.
+            UnavailableError: the disk cannot be written.
         """
         is_removed = self._change("DELETE FROM alerts WHERE id = ?", (alert_id,))
-        # The log of the file still has it.
+        # The write-ahead log still contains it.
         self._do(lambda database: database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
         return is_removed
 
@@ -246,7 +246,7 @@ class AlertHistory:
         return bool(self._do(work))
 
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
-        """Do something with the file; None where it was never begun.
+        """Run a function on the database; None if the file does not exist yet.
 
         Raises:
             UnavailableError: it cannot be used.
@@ -254,7 +254,7 @@ class AlertHistory:
         with self._lock:
             try:
                 if self._database is not None and _inode(self.file) != self._inode:
-                    # The agent has set it aside and begun a new one.
+                    # The agent has set the file aside and created a new one.
                     self._disconnect()
                 if self._database is None and not is_begun(self.file):
                     return None
@@ -281,7 +281,7 @@ class AlertHistory:
         return self._database
 
     def _do_at_rest(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Read a file while no agent runs, which may begin to write at any time: so it is opened anew each time."""
+        """Read a file while no agent runs; opened again each time, because an agent may start at any time."""
         with closing(open_at_rest(self.file)) as database:
             return work(database)
 
@@ -298,7 +298,7 @@ class AlertHistory:
 
 
 def _inode(file: Path) -> int | None:
-    """Which file bears this name; None where there is none."""
+    """The inode of the file; None if it does not exist."""
     try:
         return file.stat().st_ino
     except OSError:
@@ -306,7 +306,7 @@ def _inode(file: Path) -> int | None:
 
 
 def _conditions(**wanted: str | None) -> tuple[list[str], list[str]]:
-    """What a query asks of columns: None and, but for the review, an empty text ask nothing."""
+    """SQL conditions and their values. None and, except for the review, an empty text set no condition."""
     asked = {name: value for name, value in wanted.items() if value or (name == "review" and value is not None)}
     return [f"{name} = ?" for name in asked], [str(value) for value in asked.values()]
 

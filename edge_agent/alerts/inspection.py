@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What an outbox holds. `oldest` is the time in the oldest message, None where nothing waits."""
+    """Contents of an outbox. `oldest` is the time of the oldest message, None if it is empty."""
 
     waiting: Mapping[str, int]
     size_bytes: int
@@ -35,12 +35,12 @@ class Contents:
 
     @property
     def messages(self) -> int:
-        """How many wait, of all kinds."""
+        """Number of pending messages of all kinds."""
         return sum(self.waiting.values())
 
 
 def look_into(path: Path) -> Contents:
-    """Count what waits; an outbox that was never begun holds nothing.
+    """Count the pending messages; a missing outbox is empty.
 
     Raises:
         UnavailableError: it cannot be read.
@@ -63,7 +63,7 @@ def look_into(path: Path) -> Contents:
 
 
 def waiting_messages(path: Path) -> Iterator[dict[str, Any]]:
-    """Give every message that waits, oldest first, as it stood when this began.
+    """Yield all pending messages, oldest first, as of the first one.
 
     Raises:
         UnavailableError: it cannot be read.
@@ -75,7 +75,7 @@ def waiting_messages(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_counts(path: Path, *, begin: datetime | None = None, end: datetime | None = None) -> list[PeopleRow]:
-    """The people counted from `begin` up to `end`, in rows of an hour, camera and label, oldest first.
+    """The people counted from `begin` to `end` (exclusive), in rows by hour, camera and label, oldest first.
 
     Raises:
         UnavailableError: they cannot be read.

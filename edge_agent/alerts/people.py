@@ -25,7 +25,7 @@ PERIODS: tuple[Literal["hour", "day"], ...] = ("hour", "day")
 CSV_COLUMNS = ("people", *COUNTED_AS, "changed", "compliance")
 COLUMNS = "camera, hour, counted_as, people, changed"
 TABLES = (
-    # hour: seconds since 1970 of its beginning.
+    # hour: its beginning in seconds since 1970.
     """
     CREATE TABLE people (
         camera TEXT NOT NULL,
@@ -36,7 +36,7 @@ TABLES = (
         PRIMARY KEY (camera, hour, counted_as)
     )
     """,
-    # Up to when hours and days have been put into the outbox, in seconds since 1970.
+    # until: end of the last hour or day in the outbox, in seconds since 1970.
     "CREATE TABLE counts_sent (period TEXT PRIMARY KEY, until INTEGER NOT NULL)",
 )
 
@@ -51,17 +51,17 @@ PeopleRow: TypeAlias = "tuple[str, int, str, int, int]"
 
 
 def hour_of(when: datetime) -> int:
-    """The hour of a time, as in the table."""
+    """The hour of a time, in the table's format."""
     return int(when.timestamp()) // HOUR_SECONDS * HOUR_SECONDS
 
 
 def row_of(person: Person) -> PeopleRow:
-    """The row of a single person."""
+    """The row for one person."""
     return person.camera, hour_of(person.when), person.counted_as, 1, int(person.changed)
 
 
 def merged(rows: Iterable[PeopleRow]) -> list[PeopleRow]:
-    """Rows with those of the same camera, hour and label added up."""
+    """Sum the rows of the same camera, hour and label."""
     people: Counter[tuple[str, int, str]] = Counter()
     changed: Counter[tuple[str, int, str]] = Counter()
     for camera, hour, counted_as, count, of_these in rows:
@@ -71,7 +71,7 @@ def merged(rows: Iterable[PeopleRow]) -> list[PeopleRow]:
 
 
 def sent_until(period: str, until: int) -> tuple[str, tuple[str, int]]:
-    """Note up to when hours or days are in the outbox; in the same transaction, so that each gets there once."""
+    """Record the last hour or day in the outbox; in the same transaction, so that each is sent once."""
     return (
         "INSERT INTO counts_sent VALUES (?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
         (period, until),
@@ -79,14 +79,14 @@ def sent_until(period: str, until: int) -> tuple[str, tuple[str, int]]:
 
 
 def rows_between(database: sqlite3.Connection, begin: datetime | None, end: datetime | None) -> list[PeopleRow]:
-    """The rows of the hours from `begin` up to `end`; None: as far as there are any."""
+    """The rows of the hours from `begin` to `end` (exclusive); None: no limit."""
     bounds = (begin.timestamp() if begin else 0, end.timestamp() if end else float("inf"))
     query = f"SELECT {COLUMNS} FROM people WHERE hour >= ? AND hour < ? ORDER BY hour, camera"  # noqa: S608
     return database.execute(query, bounds).fetchall()
 
 
 def by_camera(rows: Iterable[PeopleRow]) -> dict[str, PeopleCounts]:
-    """Add up rows for each camera."""
+    """Sum rows by camera."""
     people: dict[str, Counter[str]] = {}
     for camera, _, counted_as, count, changed in rows:
         people.setdefault(camera, Counter()).update({counted_as: count, "changed": changed})
@@ -94,7 +94,7 @@ def by_camera(rows: Iterable[PeopleRow]) -> dict[str, PeopleCounts]:
 
 
 def grouped(rows: Iterable[PeopleRow], by: By) -> dict[str, PeopleCounts]:
-    """Add up rows by day of the device's clock (YYYY-MM-DD), by hour (RFC 3339, UTC) or by camera, in order."""
+    """Sum rows by day in the device's time zone (YYYY-MM-DD), by hour (RFC 3339, UTC) or by camera, sorted."""
     people: dict[str, PeopleCounts] = {}
     for row in sorted(rows, key=lambda row: row[1]):
         when = datetime.fromtimestamp(row[1], timezone.utc)
@@ -105,7 +105,7 @@ def grouped(rows: Iterable[PeopleRow], by: By) -> dict[str, PeopleCounts]:
 
 
 def as_csv(counted: Mapping[str, PeopleCounts], by: By) -> str:
-    """Groups as comma-separated values, with a line of headings."""
+    """Groups as CSV with a header line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([by, *CSV_COLUMNS])
@@ -116,16 +116,16 @@ def as_csv(counted: Mapping[str, PeopleCounts], by: By) -> str:
 
 
 def values_of(counts: PeopleCounts) -> dict[str, int | float | None]:
-    """Counts with their sum and the compliance."""
+    """Counts with their sum and the compliance rate."""
     return {"people": counts.people, **counts.model_dump(), "compliance": counts.compliance}
 
 
 def unsent_periods(
     database: sqlite3.Connection, *, cameras: Sequence[str], since: datetime | None, now: datetime
 ) -> list[CountedPeriod]:
-    """The hours and days that are over and not in the outbox yet, oldest first.
+    """The completed hours and days not in the outbox yet, oldest first.
 
-    Those with counts, and since `since` also those without: the agent was running and saw no people.
+    Those with counts, and from `since` on also those without: the agent was running and detected no people.
     """
     done = dict(database.execute("SELECT period, until FROM counts_sent").fetchall())
     periods = []
@@ -148,7 +148,7 @@ def unsent_periods(
 
 
 def beginning_of(period: Literal["hour", "day"], when: datetime) -> datetime:
-    """The beginning of the hour, or of the day of the device's clock, that holds a time; aware, UTC."""
+    """The beginning of the hour, or of the day in the device's time zone, of a time; aware, UTC."""
     if period == "hour":
         return datetime.fromtimestamp(hour_of(when), timezone.utc)
     midnight = when.astimezone().replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
@@ -159,5 +159,5 @@ def following(period: Literal["hour", "day"], begin: datetime) -> datetime:
     """The beginning of the next hour or day; a day may have 23 or 25 hours."""
     if period == "hour":
         return begin + timedelta(hours=1)
-    # Noon of the next day, whatever the change to summer time does to midnight.
+    # About noon of the next day, even across a daylight saving change.
     return beginning_of("day", begin + timedelta(hours=36))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class NoPictures:
-    """Keeps no picture of anybody."""
+    """Stores no pictures."""
 
     def keep_reading(self, _picture_id: str, _reading: Reading) -> None:
         """Keep nothing."""
@@ -30,16 +30,16 @@ class NoPictures:
 
 
 class FacePictures:
-    """Keeps the picture that an alert is about, with the faces of others hidden where that is wanted."""
+    """Stores the picture of an alert, with the faces of bystanders hidden if configured."""
 
     def __init__(self, crops: Crops, *, margin_fraction: float, blur_bystanders: bool) -> None:
-        """`margin_fraction` is the one that cutouts of readings are made with."""
+        """`margin_fraction` is the margin of the cutouts of readings."""
         self._crops = crops
         self._margin_fraction = margin_fraction
         self._blur_bystanders = blur_bystanders
 
     def keep_reading(self, picture_id: str, reading: Reading) -> Crop:
-        """Keep the cutout of a reading.
+        """Store the cutout of a reading.
 
         Raises:
             CropError: it cannot be encoded or written; nothing is left behind.
@@ -51,7 +51,7 @@ class FacePictures:
         return self._crops.save(picture_id, cutout)
 
     def keep_scene(self, picture_id: str, scene: bytes) -> Crop:
-        """Keep the scene of an alert, a JPEG in which others are hidden already.
+        """Store the scene of an alert, a JPEG in which bystanders are already hidden.
 
         Raises:
             CropError: it cannot be written; nothing is left behind.
@@ -59,7 +59,7 @@ class FacePictures:
         return self._crops.save_scene(picture_id, scene)
 
     def keep_frame(self, picture_id: str, frame: Frame, *, faces: Iterable[Box]) -> Crop:
-        """Keep a whole frame. It belongs to no alert, so everybody in it is a bystander.
+        """Store a whole frame. It belongs to no alert, so all people in it are bystanders.
 
         Raises:
             CropError: it cannot be encoded or written; nothing is left behind.
@@ -71,10 +71,10 @@ Pictures: TypeAlias = FacePictures | NoPictures
 
 
 def open_pictures(folder: Path, config: CropsConfig) -> Pictures:
-    """Choose what is kept in a folder, which need not exist yet.
+    """Choose what to store in a folder, which need not exist yet.
 
     Raises:
-        ConfigError: pictures are to be encrypted and cannot be.
+        ConfigError: pictures cannot be encrypted as configured.
     """
     match config.picture:
         case "none":

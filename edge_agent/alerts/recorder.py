@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 1.0
 """Retry interval for buffered writes after a disk error."""
 SWEEP_SECONDS = 600.0
-"""Crops and entries beyond their age or number are removed this often."""
+"""Interval at which crops and entries beyond their age or number are removed."""
 MOST_QUEUED = 200
-"""Of each kind. An alert has its cutout, a megabyte at most, and its scene, a tenth of that; a disk that has not
-answered for so many hangs."""
+"""Of each kind. An alert holds its cutout, a megabyte at most, and its scene, a tenth of that; with this many queued
+the disk hangs."""
 STUCK_SECONDS = 10.0
-"""A disk answers well within this, also a slow card that cleans up."""
+"""A disk responds well within this, even a slow card during garbage collection."""
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ _Event: TypeAlias = "_NewAlert | _NewResolution | _NewFigures | _NewPerson | _Pe
 
 
 class Recorder:
-    """Writes what it is given. `record...` and what it says of itself are for any thread and return at once."""
+    """Writes events to disk. The `record...` methods and properties are for any thread and do not block."""
 
     def __init__(
         self,
@@ -110,18 +110,18 @@ class Recorder:
         wake: Callable[[], None],
         publish: Callable[[TelemetryMessage], None],
     ) -> None:
-        """Take the parts; history and counts of people stay for so many days; `wake` is called after each message.
+        """Keep the history for `keep_days` and people counts for `keep_counts_days`.
 
-        `publish` sends figures past the store, while its disk hangs.
+        `wake` is called after each message. `publish` sends telemetry without the store while the disk hangs.
         """
         self._store, self._pictures, self._retention, self._sender = store, pictures, retention, sender
         self._keep_days, self._keep_counts_days = keep_days, keep_counts_days
         self._wake, self._publish = wake, publish
-        # With the time since when each waits.
+        # Each with the time when it was queued.
         self._jobs: queue.SimpleQueue[tuple[float, _Event] | None] = queue.SimpleQueue()
         self._queue_lock = threading.Lock()
         self._queued: Counter[str] = Counter()
-        # A daemon: one that waits for a disk that hangs must not keep the process alive.
+        # A daemon: a hanging disk must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._dropped: Counter[str] = Counter()
         self._job_began_at: float | None = None
@@ -130,26 +130,26 @@ class Recorder:
         self._swept_at = self._tried_at = float("-inf")
 
     def start(self) -> None:
-        """Begin to record."""
+        """Start the thread."""
         self._thread.start()
 
     def record_alert(self, alert: Alert, timeline: Timeline, *, scene: bytes | None) -> None:
-        """Make an alert durable, with its crop, what led to it, and its scene (JPEG) where one is wanted."""
+        """Store an alert with its crop, its timeline and, if configured, its scene (JPEG)."""
         self._queue(_NewAlert(alert, timeline, scene))
 
     def record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...]) -> None:
-        """Make durable what became of an alert, and what was read since."""
+        """Store the resolution of an alert, and the readings since the alert."""
         self._queue(_NewResolution(resolved, later))
 
     def record_telemetry(self, figures: Figures, *, when: datetime) -> None:
-        """Make figures durable; while the disk hangs, they are published as they are, for they are soon out of date."""
+        """Store telemetry; while the disk hangs, it is published directly, because it is soon out of date."""
         if self.is_stuck:
             self._publish(self._telemetry(figures, when=when))
         else:
             self._queue(_NewFigures(figures, when))
 
     def record_status(self, status: StatusMessage) -> None:
-        """Keep a change of the status for webhooks; at the broker it is retained, and needs no disk."""
+        """Store a status change for webhooks; at the broker the status is retained and needs no disk."""
         self._queue(_NewStatus(status))
 
     def record_person(self, person: Person) -> None:
@@ -157,7 +157,7 @@ class Recorder:
         self._queue(_NewPerson(person))
 
     def record_counts(self, cameras: Iterable[str], *, since: datetime | None, when: datetime) -> None:
-        """Make durable the counts of the hours and days that are over; since `since` also counts of zero."""
+        """Store the counts of completed hours and days; from `since` on also counts of zero."""
         self._queue(_PeriodOver(tuple(cameras), since, when))
 
     def dropped(self) -> dict[str, int]:
@@ -166,38 +166,38 @@ class Recorder:
 
     @property
     def trouble(self) -> str:
-        """Why nothing is written to the disk for now; empty where all is well."""
+        """Why nothing can be written to disk now; empty if it can."""
         if self.is_stuck:
             return f"{self._folder_in_use}: the disk is not responding"
         return self._store.trouble
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the disk hangs: what is recorded waits in memory until it responds."""
+        """Whether the disk hangs: events are buffered in memory until it responds."""
         began_at = self._job_began_at
         return began_at is not None and time.monotonic() - began_at > STUCK_SECONDS
 
     def check_responds(self) -> None:
-        """See that ending loses nothing that waits for a disk which hangs.
+        """Check that stopping now would lose no buffered events.
 
         Raises:
-            UnavailableError: it does.
+            UnavailableError: the disk hangs.
         """
         if self.is_stuck:
             raise UnavailableError(f"{self.trouble}: {self._jobs.qsize()} messages in memory would be lost")
 
     @property
     def is_without_crops(self) -> bool:
-        """Whether the crop of the newest alert could not be kept."""
+        """Whether the crop of the newest alert could not be stored."""
         return self._is_without_crops
 
     @property
     def is_alive(self) -> bool:
-        """Whether its thread runs; nothing but `close` should end it."""
+        """Whether the thread is running; only `close` should end it."""
         return self._thread.is_alive()
 
     def close(self, *, timeout_seconds: float) -> None:
-        """Record what is queued and end the thread; one that waits for a disk for longer is left behind."""
+        """Write queued events and stop the thread; it is abandoned if the disk takes longer."""
         self._jobs.put(None)
         self._thread.join(timeout_seconds)
         if self._thread.is_alive():
@@ -228,7 +228,7 @@ class Recorder:
                 self._queued[event.kind] -= 1
             try:
                 self._record(event, since=since)
-            # Whatever is wrong with one, the next is recorded.
+            # A failure of one event must not stop the next.
             except Exception:
                 log.exception("recording an event failed; please report this")
                 with self._queue_lock:
@@ -236,7 +236,7 @@ class Recorder:
             self._check_store()
 
     def _check_store(self) -> None:
-        """Write what is buffered to a disk that takes it again, and make room, each by the clock."""
+        """Periodically retry buffered writes and remove outdated data."""
         at = self._job_began_at = time.monotonic()
         try:
             if at - self._tried_at >= RETRY_SECONDS:
@@ -287,8 +287,8 @@ class Recorder:
             self._store.put(message, sent_until(period.period, int(period.end.timestamp())))
 
     def _record_alert(self, alert: Alert, timeline: Timeline, scene: bytes | None, *, since: float) -> None:
-        # Crop first: a row in the outbox must never point at a file that a power
-        # cut kept from being written. And what has a row can be deleted by a person.
+        # Crop first: after a power loss, a row in the outbox must never refer to a missing
+        # file. And an alert with a row may be deleted, so its crop must exist by then.
         with self._at_crops():
             crop, crop_error = self._save_crop(alert)
             if scene is not None:
@@ -334,12 +334,12 @@ class Recorder:
         )
 
     def _save_crop(self, alert: Alert) -> tuple[Crop | None, str]:
-        """Keep the crop. A full or read-only disk costs the crop, never the alert."""
+        """Store the crop. A full or read-only disk costs the crop, never the alert."""
         try:
             return self._keep_crop(alert), ""
         except CropError:
             self._sweep()
-        # Again, where the disk was full: old crops may have made room.
+        # Retry if the disk was full: the sweep may have made room.
         try:
             return self._keep_crop(alert), ""
         except CropError as error:
@@ -359,15 +359,15 @@ class Recorder:
         return crop
 
     def _sweep(self) -> None:
-        """Make room; a crop stays for as long as its alert waits."""
+        """Remove outdated data; a crop is kept while its alert is pending."""
         at, now = time.monotonic(), datetime.now(timezone.utc)
-        # A clock that may be wrong makes no hour too old.
+        # With an unsynchronised clock no hour counts as too old.
         counted_since = now - timedelta(days=self._keep_counts_days) if is_clock_synchronised() else None
         self._store.sweep(at=at, now=now, keep_days=self._keep_days, people_before=counted_since)
         try:
             waiting = self._store.crops_of_waiting()
         except UnavailableError:
-            # The store has logged it. While what is pending is unknown, nothing is deleted.
+            # Logged by the store. Nothing is deleted while the pending alerts are unknown.
             return
         try:
             with self._at_crops():
@@ -377,7 +377,7 @@ class Recorder:
 
     @contextmanager
     def _at_crops(self) -> Iterator[None]:
-        """Which folder it is where the disk hangs meanwhile: crops may have one of their own."""
+        """Name the crops folder as the one whose disk hangs: it may be on another disk."""
         before, self._folder_in_use = self._folder_in_use, self._retention.folder
         try:
             yield

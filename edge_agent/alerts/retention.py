@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence, Set
     from pathlib import Path
 
-# Its time of change is the time of the last sweep: so a clock that was set between two runs is noticed.
+# Its modification time is the time of the last sweep, so that setting the clock between two runs is detected.
 STAMP = ".swept"
-# A clock that drifts or changes for a leap second is off by less; one that is off by more makes no crop a day older.
+# Drift and leap seconds are smaller; a larger difference means that the clock was set.
 STEP = timedelta(days=1)
-# No device is switched off for longer: the clock was set, time did not pass.
+# A longer interval means that the clock was set, not that the device was off.
 LONGEST_OFF = timedelta(days=365)
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StoredCrop:
-    """A crop as it lies in the folder."""
+    """A crop in the folder."""
 
     name: str
     size_bytes: int
@@ -46,10 +46,10 @@ def plan_removals(
     waiting: Set[str],
     missing_bytes: int = 0,
 ) -> list[StoredCrop]:
-    """Choose what goes, oldest first: whatever is too old, then more until the rest fits into `keep_bytes`.
+    """Choose crops to delete, oldest first: all that are too old, then more until the rest fits into `keep_bytes`.
 
-    And until `missing_bytes` are won, which the disk lacks. Crops named in `waiting` belong to alerts no broker has
-    seen yet: they stay, though they count.
+    And until `missing_bytes`, which the disk lacks, are freed. Crops named in `waiting` belong to undelivered alerts:
+    they are kept, but count.
     """
     oldest_kept = now - timedelta(days=keep_days)
     surplus_bytes = max(sum(crop.size_bytes for crop in crops) - keep_bytes, missing_bytes)
@@ -64,10 +64,9 @@ def plan_removals(
 
 
 def step_of_clock(now: datetime, *, last: datetime, elapsed: timedelta | None) -> timedelta:
-    """Tell by how much the clock was set since the last sweep; zero where that is within what may be.
+    """By how much the clock was set since the last sweep; zero for plausible differences.
 
-    `elapsed` is what a clock that is never set has measured since; None where nothing measured, because the agent was
-    started in between.
+    `elapsed` is the monotonic time since then; None if the agent was started in between.
     """
     passed = now - last
     if elapsed is not None:
@@ -77,26 +76,26 @@ def step_of_clock(now: datetime, *, last: datetime, elapsed: timedelta | None) -
 
 
 class Retention:
-    """Keeps a folder of crops within its days and bytes. Owned by one thread."""
+    """Limits a folder of crops by age and size. Owned by one thread."""
 
     def __init__(self, folder: Path, *, keep_days: float, keep_bytes: int, keep_free_bytes: int = 0) -> None:
-        """Take a folder, which need not exist yet; crops leave `keep_free_bytes` of its disk free."""
+        """The folder need not exist yet; crops leave `keep_free_bytes` of its disk free."""
         self.folder = folder
         self._keep_days, self._keep_bytes, self._keep_free_bytes = keep_days, keep_bytes, keep_free_bytes
         self._last: tuple[float, datetime] | None = None
 
     def sweep(self, *, at: float, now: datetime, waiting: Set[str]) -> list[StoredCrop]:
-        """Remove what the plan says and give what was removed. No folder: nothing to do.
+        """Delete crops as planned and return them. Does nothing if the folder does not exist.
 
-        A clock that was set by more than a day, in either direction, makes no crop older or younger: all are dated
-        anew by that step.
+        If the clock was set by more than a day in either direction, the dates of all crops are shifted accordingly, so
+        that none becomes older or younger.
 
         Raises:
             CropError: the folder cannot be read, or a crop cannot be removed.
         """
         try:
             if not is_there(self.folder):
-                # The clock may be set before the first crop is there.
+                # The clock may be set before the first crop is stored.
                 self._last = (at, now)
                 return []
             self._follow_clock(at=at, now=now)
@@ -129,7 +128,7 @@ class Retention:
             )
             for crop in self._stored():
                 _date(self.folder / crop.name, crop.saved_when + step)
-        # On a full or read-only disk the next start does not know about this sweep, which costs nothing.
+        # On a full or read-only disk the next start does not know about this sweep, which is harmless.
         with suppress(OSError):
             stamp.touch()
             _date(stamp, now)
@@ -142,7 +141,7 @@ class Retention:
         try:
             return _changed_when(stamp.stat()), None
         except OSError:
-            # The newest crop tells as well when the clock was last what it was.
+            # The newest crop is evidence of the last clock time, too.
             return max((crop.saved_when for crop in self._stored()), default=None), None
 
     def _stored(self) -> list[StoredCrop]:

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from edge_agent.domain import Face, Frame, Image, Track
 
 LONG_SIDE_PX = 960
-"""Who stands where, and what the place looks like, shows at this size; the crop has the face in full."""
+"""Enough to show the place and where people stand; the crop has the face in full resolution."""
 JPEG_QUALITY = 80
-"""About 100 kB a scene."""
+"""About 100 kB per scene."""
 HEAD_MARGIN_FRACTION = 0.5
-"""Around a crop's bystander a part of a head shows; around a scene's the whole of it, hair and hat included."""
+"""A crop shows only part of a bystander's head, a scene all of it, including hair and hat."""
 SAME_FACE_OVERLAP = 0.3
-"""A second detection that overlaps a face by more (IoU) is that face; of two people, rarely."""
+"""A detection that overlaps a face by more (IoU) is the same face; two people rarely overlap so much."""
 
 
 class Detector(Protocol):
-    """What finds the faces to hide."""
+    """Detects the faces to hide."""
 
     def detect(self, image: Image) -> list[Face]:
         """Find the faces of a BGR picture, in its pixels."""
@@ -37,7 +37,7 @@ class Detector(Protocol):
 
 
 class NoScenes:
-    """Shows nothing of the scene."""
+    """Draws no scenes."""
 
     def draw(self, _frame: Frame, _track: int, *, tracks: Sequence[Track]) -> None:
         """Draw nothing."""
@@ -47,13 +47,13 @@ class Scenes:
     """Draws scenes. Owned by one thread."""
 
     def __init__(self, detector: Detector) -> None:
-        """`detector` is to find more than alerts need: whatever may be a face is hidden."""
+        """`detector` should have a low threshold, because everything that may be a face is hidden."""
         self._detector = detector
 
     def draw(self, frame: Frame, track: int, *, tracks: Sequence[Track]) -> bytes:
-        """Give the whole frame as JPEG, scaled down; `track` is the one face of the `tracks` in it that stays visible.
+        """Return the whole frame as JPEG, scaled down; of the `tracks` in it only the face of `track` stays visible.
 
-        All other tracks are hidden, whatever keeps them from alerts, and all else that may be a face.
+        All other tracks are hidden, including those that the rules ignore, and everything else that may be a face.
         """
         own = next(one.face.box for one in tracks if one.id == track)
         others = [one.face.box for one in tracks if one.id != track]

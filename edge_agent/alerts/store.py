@@ -64,28 +64,28 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 FIRST_TO_GO: tuple[Kind, ...] = ("telemetry", "counts", "resolved", "alert")
-"""Where there is no room, the oldest of the first of these kinds goes: an old figure is worth least, an alert most."""
+"""The order in which kinds are dropped from a full outbox, oldest message first: old telemetry matters least."""
 HISTORY = "history"
-"""What is dropped of the history is counted under this name, beside the kinds of messages."""
+"""Name under which dropped history entries are counted, besides the kinds of messages."""
 MOST_BUFFERED = 1000
-"""About 1 MB of alerts in memory; a disk that takes none for so long needs repair."""
+"""About 1 MB of alerts in memory; a disk that stays unwritable for that long needs repair."""
 MOST_ENTRIES = 100_000
-"""Some 200 MB; a device that alerts three thousand times a day reaches it within crops.keep_days."""
+"""Some 200 MB; a device with three thousand alerts a day reaches it within crops.keep_days."""
 LOCKED_PAUSE = 6
-"""A lock that was waited for in vain is left alone for so many times that wait: 30 s."""
+"""After a lock timeout the file is not tried for this many times the timeout: 30 s."""
 BRIEF_FRACTION = 0.04
-"""And then waited for only so long, 0.2 s: the lock may never be released."""
+"""Then the timeout is reduced to this fraction, 0.2 s: the lock may never be released."""
 CHECK_SECONDS = 86_400.0
 """Interval of the integrity check of the history, which also runs after the start; it takes seconds on a full card."""
 ROOM_AGAIN_FRACTION = 0.9
-"""An outbox that was full has room again below this share of its bounds; one line for each outage, not for each row."""
+"""A full outbox has room again below this fraction of its limits; hysteresis logs one line per outage, not per row."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One message that waits. `waited_seconds` is None where it was put before the machine was started."""
+    """One pending message. `waited_seconds` is None if it was stored before the machine started."""
 
     position: int
     key: str
@@ -95,10 +95,10 @@ class Row:
 
 
 class AlertStore:
-    """The agent's own connection, and the only one that begins, salvages and numbers.
+    """The agent's own connection, the only one that creates and salvages the file and assigns sequence numbers.
 
-    The recorder's thread puts, keeps and sweeps, those of the publisher's outbox take out; figures, numbers and
-    `trouble` are for any thread and touch neither disk nor lock of it.
+    The recorder's thread writes and sweeps, those of the publisher's outbox read and remove; counts, sequence numbers
+    and `trouble` are for any thread and touch neither the disk nor its lock.
     """
 
     def __init__(
@@ -111,10 +111,10 @@ class AlertStore:
         webhooks: Sequence[str] | None = None,
         lock_seconds: float = LOCK_SECONDS,
     ) -> None:
-        """Open the store, or begin one, and let no more than so many messages and bytes wait in it.
+        """Open or create the store with limits for the number and size of pending messages.
 
-        What arises is also kept for each of `webhooks`, by name; None leaves those as they are. A foreign lock
-        is waited for `lock_seconds`. Never fails: `trouble` says why where nothing can be kept on disk for now.
+        Events are also kept for each of `webhooks`, by name; None leaves those as they are. `lock_seconds` is the
+        timeout for locks of other processes. Never fails: if the disk is unusable, `trouble` gives the reason.
         """
         self.path = path
         self._boot_id = boot_id
@@ -123,7 +123,7 @@ class AlertStore:
         self._lock_seconds = lock_seconds
         self._locked_until = float("-inf")
         self._lock = threading.Lock()
-        # Numbers and positions are given by this process alone; the disk remembers them for the next.
+        # Only this process assigns numbers and positions; the disk stores them for the next one.
         self._sequence_lock = threading.Lock()
         self._sequence: Counter[str] = Counter()
         self._position = 0
@@ -137,7 +137,7 @@ class AlertStore:
         self._salvaged_history: list[HistoryRow] = []
         self._buffered_people: list[PeopleRow] = []
         self._people: list[PeopleRow] = []
-        """Since the start, all hours as one."""
+        """Since the start, all hours combined."""
         self._people_of_day: tuple[str, list[PeopleRow]] = ("", [])
         self._alerts_of_day: tuple[str, int] = ("", 0)
         self._last_sweep: tuple[float, datetime] | None = None
@@ -153,29 +153,29 @@ class AlertStore:
 
     @property
     def trouble(self) -> str:
-        """Why messages are buffered in memory only; empty where all is well."""
+        """Why messages are buffered in memory only; empty if they are not."""
         return self._trouble
 
     @property
     def damage(self) -> str:
-        """What was found damaged and set aside since the start, and where it is; empty where nothing was."""
+        """The damage found since the start, and where the damaged file was set aside; empty if none."""
         return self._damage
 
     def last_sequences(self) -> dict[str, int]:
-        """The number of the last message of each kind since the machine's start, of those kinds that have one."""
+        """The sequence number of the last message of each kind since boot; kinds without messages are omitted."""
         return {kind: self._sequence[kind] for kind in KINDS if self._sequence[kind]}
 
     def next_sequence(self, kind: Kind) -> int:
-        """Give the next message of a kind its number; for any thread, and waits for no disk."""
+        """Assign the next sequence number of a kind; for any thread, never waits for the disk."""
         with self._sequence_lock:
             self._sequence[kind] += 1
             return self._sequence[kind]
 
     def put(self, message: QueuedMessage, *history: Change, since: float | None = None) -> None:
-        """Keep a message with its `next_sequence`, and what changes in the history, in one transaction.
+        """Store a message with its `next_sequence`, and changes of the history, in one transaction.
 
-        It has waited since then, in `seconds_since_boot`, or from now on. Durable when this returns, unless there is
-        `trouble`.
+        It has been waiting since `since`, in `seconds_since_boot`, or from now on. Durable when this returns, unless
+        there is `trouble`.
         """
         crop = getattr(message, "crop", None)
         content = message.as_json()
@@ -203,7 +203,7 @@ class AlertStore:
             self._write_buffered()
 
     def put_event(self, kind: str, id: str, message: str) -> None:  # noqa: A002  (the word of the contract)
-        """Keep a message, JSON text, for the webhooks alone. Durable when this returns, unless there is `trouble`."""
+        """Store a message, JSON text, for the webhooks only. Durable when this returns, unless there is `trouble`."""
         if self._webhooks:
             with self._lock:
                 self._buffered_history.append(event(kind, id, message))
@@ -220,21 +220,21 @@ class AlertStore:
             self._write_buffered()
 
     def people(self) -> dict[str, PeopleCounts]:
-        """Who have left since this store was opened, by camera."""
+        """Counts of people who have left since this store was opened, by camera."""
         return by_camera(self._people)
 
     def people_today(self, *, when: datetime) -> dict[str, PeopleCounts]:
-        """Who have left since midnight, as the clock on the device's wall has it, by camera; over restarts."""
+        """Counts of people who have left since midnight in the device's time zone, by camera; across restarts."""
         return by_camera(self._people_on(_day(when)))
 
     def unsent_counts(self, *, cameras: Sequence[str], since: datetime | None, now: datetime) -> list[CountedPeriod]:
-        """The hours and days that are over and not in the outbox yet; none while the disk cannot be read."""
+        """The completed hours and days not in the outbox yet; none while the disk cannot be read."""
         with self._lock:
             found = self._try_disk(lambda database: unsent_periods(database, cameras=cameras, since=since, now=now))
         return found or []
 
     def write_buffered(self) -> None:
-        """Try again to bring to disk what is buffered in memory, and see whether the file is still there."""
+        """Retry writing what is buffered in memory, and check that the file still exists."""
         with self._lock:
             if self._is_buffering:
                 self._write_buffered()
@@ -242,7 +242,7 @@ class AlertStore:
                 self._try_disk(lambda _database: None)
 
     def waiting(self, limit: int, *, after: int = 0, kinds: Iterable[Kind] = KINDS) -> list[Row]:
-        """Look at the oldest messages of these kinds whose position is beyond `after`."""
+        """Return the oldest messages of these kinds with a position beyond `after`."""
         wanted = tuple(kinds)
         query = (
             f"SELECT {OUTBOX_COLUMNS} FROM outbox WHERE position > ? AND kind IN ({', '.join('?' * len(wanted))}) "  # noqa: S608
@@ -254,12 +254,12 @@ class AlertStore:
         return [self._as_row(row) for row in sorted(rows)[:limit]]
 
     def remove(self, *keys: str) -> None:
-        """Forget messages that the broker has acknowledged, by the keys of their rows.
+        """Remove acknowledged messages by the keys of their rows.
 
-        Costs no sync of the disk: after a loss of power they may wait, and be sent, again.
+        Not synced to disk: after a power loss they may be sent again.
 
         Raises:
-            UnavailableError: the disk is full or read-only: those on it still wait.
+            UnavailableError: the disk is full or read-only; messages on it remain pending.
         """
         with self._lock:
             buffered = [self._buffered.pop(key) for key in keys if key in self._buffered]
@@ -276,7 +276,7 @@ class AlertStore:
             self._note_room()
 
     def purge(self, *kinds: Kind) -> int:
-        """Throw away everything of these kinds and give how much it was; asked for, so it counts as no drop.
+        """Delete all messages of these kinds and return their number; not counted as dropped.
 
         Raises:
             UnavailableError: the disk is full or read-only.
@@ -286,27 +286,27 @@ class AlertStore:
         return len(keys)
 
     def last_position(self) -> int:
-        """The position of the youngest message; whatever is put from now on lies beyond it."""
+        """The position of the newest message; later messages get higher positions."""
         return self._position
 
     def count(self, *kinds: Kind) -> int:
-        """How many messages wait, of these kinds or of all."""
+        """Number of pending messages of these kinds, or of all."""
         return sum(self._rows[kind] for kind in kinds or KINDS)
 
     def size_bytes(self) -> int:
-        """How large the waiting messages are together."""
+        """Total size of the pending messages."""
         return self._bytes
 
     def dropped(self) -> dict[str, int]:
-        """How many messages of each kind, and changes of the history, were dropped because of a limit so far."""
+        """Number of messages of each kind, and history changes, dropped because of a limit so far."""
         return {name: self._dropped[name] for name in (*KINDS, HISTORY)}
 
     def alerts_today(self, *, when: datetime) -> int:
-        """How many alerts arose since midnight, as the clock on the device's wall has it; over restarts."""
+        """Number of alerts since midnight in the device's time zone; across restarts."""
         return self._alerts_on(_day(when))
 
     def crops_of_waiting(self) -> set[str]:
-        """Names (without folder) of the crops that waiting messages refer to.
+        """Names (without folder) of the crops that pending messages refer to.
 
         Raises:
             UnavailableError: the disk cannot be read.
@@ -320,10 +320,10 @@ class AlertStore:
         return {Path(file).name for file in files}
 
     def sweep(self, *, at: float, now: datetime, keep_days: float, people_before: datetime | None = None) -> int:
-        """Remove entries of the history that are too old or too many, and give how many; find damage to it.
+        """Remove history entries that are too old or too many, and return their number; check for damage.
 
-        A clock that was set makes none older. Counts of people from before `people_before` go too. Where the disk does
-        not let us, nothing goes until the next sweep.
+        Setting the clock makes none older. People counts from before `people_before` are removed, too. If the disk
+        cannot be written, nothing is removed until the next sweep.
         """
 
         def swept(database: sqlite3.Connection) -> int:
@@ -332,15 +332,15 @@ class AlertStore:
         with self._lock:
             removed = self._try_disk(swept) or 0
             if self._is_buffering:
-                # What was salvaged just now.
+                # The rows just salvaged.
                 self._write_buffered()
             return removed
 
     def close(self) -> None:
-        """Close the file; what could never be brought to disk is lost and said."""
+        """Close the file; messages that could not be written are lost and logged."""
         with self._lock:
             if self._is_buffering:
-                # Once more, also where a lock was left alone.
+                # A last attempt, even during the pause after a lock timeout.
                 self._locked_until = min(self._locked_until, time.monotonic())
                 self._write_buffered()
             if self._is_buffering:
@@ -367,7 +367,7 @@ class AlertStore:
         return alerts if counted_day == day else 0
 
     def _write_buffered(self) -> None:
-        """Bring to disk what is buffered, in order; or drop what memory has no room for."""
+        """Write buffered changes to disk in order, or drop those beyond the memory limit."""
         victims = self._try_disk(self._insert)
         if victims is not None:
             self._note_trouble("")
@@ -396,7 +396,7 @@ class AlertStore:
                 database.execute(statement, values)
             database.executemany(ADD_PEOPLE, self._buffered_people)
             database.executemany(insert, self._buffered.values())
-            # Earlier boots never come back.
+            # Numbers of earlier boots are not needed any more.
             database.execute("DELETE FROM last_sequence WHERE boot_id != ?", (self._boot_id,))
             database.executemany(
                 "INSERT OR REPLACE INTO last_sequence VALUES (?, ?, ?)",
@@ -470,13 +470,13 @@ class AlertStore:
                 "DELETE FROM events WHERE position <= (SELECT max(position) FROM events) - ?", (MOST_EVENTS,)
             )
             database.execute("INSERT OR REPLACE INTO last_sweep VALUES (1, ?)", (now.timestamp(),))
-        # What was deleted, here or by a person, is not to stay in the log.
+        # Deleted data must not remain in the log.
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self._last_sweep = (at, now)
         return removed
 
     def _last_swept(self, database: sqlite3.Connection, *, at: float) -> tuple[datetime | None, timedelta | None]:
-        """When it was swept last by the clock, and what passed since where this process measured it."""
+        """Time of the last sweep, and the elapsed time if this process measured it."""
         if self._last_sweep is not None:
             last_at, last_now = self._last_sweep
             return last_now, timedelta(seconds=at - last_at)
@@ -484,10 +484,10 @@ class AlertStore:
         return (datetime.fromtimestamp(row[0], timezone.utc) if row else None), None
 
     def _try_disk(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
-        """Do something with the file; None where that is not possible for now, and `trouble` says why.
+        """Run a function on the database; None if that is impossible now, and `trouble` gives the reason.
 
-        Only what was written ends the trouble: reading goes well on a full disk, too. After a lock that was waited for
-        in vain the file is left alone for a while: delivery and recording must not wait for it repeatedly.
+        Only a successful write ends the trouble: reading works on a full disk, too. After a lock timeout the file is
+        not tried for a while: delivery and recording must not wait for it repeatedly.
         """
         if time.monotonic() < self._locked_until:
             return None
@@ -519,7 +519,7 @@ class AlertStore:
 
     @property
     def _wait_seconds(self) -> float:
-        """How long a lock is waited for now."""
+        """The current lock timeout."""
         is_held = self._locked_until > float("-inf")
         return self._lock_seconds * BRIEF_FRACTION if is_held else self._lock_seconds
 
@@ -555,14 +555,14 @@ class AlertStore:
         self._people_of_day = _day(now), merged([*rows_between(database, midnight, None), *unsaved])
 
     def _take_over_counts(self, counted: Iterable[tuple[str, int]]) -> None:
-        """Go on counting the alerts of the day from what an earlier process has counted."""
+        """Continue the alert counts of the day from those of an earlier process."""
         latest = max([*counted, self._alerts_of_day], key=lambda count: (count[0], count[1]))
         self._alerts_of_day = (str(latest[0]), int(latest[1]))
 
     def _go_on_from(self, position: int, sequences: Iterable[tuple[str, int]]) -> None:
-        """Give no number or position that was given before, by this process or an earlier one."""
+        """Make sure that no number or position is assigned again, in this process or after an earlier one."""
         shift = position if self._buffered and position >= min(row[0] for row in self._buffered.values()) else 0
-        # Begun in memory because the disk was away: what lies on it is older.
+        # Buffered in memory while the disk was unavailable: rows on disk are older.
         self._buffered = {key: (row[0] + shift, *row[1:]) for key, row in self._buffered.items()}
         self._position = max(self._position + shift, position)
         self._go_on_numbering(sequences)
@@ -577,10 +577,10 @@ class AlertStore:
             return list(self._sequence.items())
 
     def _write_anew(self, database: sqlite3.Connection) -> None:
-        """Give the store its file back that was deleted or replaced: what is open still holds everything.
+        """Restore a deleted or replaced file from the open database, which still has all data.
 
         Raises:
-            sqlite3.DatabaseError, OSError: the disk takes nothing; the open file is kept until it does.
+            sqlite3.DatabaseError, OSError: the disk cannot be written; the open file is kept until it can.
         """
         make_folder(self.path.parent)
         whole = self.path.with_name(f"{self.path.name}.anew")
@@ -600,7 +600,7 @@ class AlertStore:
         log.error("%s", self._damage)
 
     def _set_aside(self, finding: str) -> None:
-        """Rename a damaged file, where the disk lets us, and take over what can still be read of it."""
+        """Rename a damaged file if the disk allows it, and salvage its readable rows."""
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -671,7 +671,7 @@ class AlertStore:
 
 
 def _delete(database: sqlite3.Connection, keys: Iterable[str]) -> list[tuple[str, int]]:
-    """Delete rows and give kind and size of those that were there."""
+    """Delete rows and return kind and size of those that existed."""
     deleted: list[tuple[str, int]] = []
     with unsynced_transaction(database):
         for key in keys:
@@ -686,7 +686,7 @@ def _now() -> datetime:
 
 
 def _day(when: datetime) -> str:
-    """The day, YYYY-MM-DD, as the clock on the device's wall has it."""
+    """The day, YYYY-MM-DD, in the device's time zone."""
     return when.astimezone().date().isoformat()
 
 

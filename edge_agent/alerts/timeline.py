@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Alert, Label, Outcome, Resolved
 
-# A plot on a phone shows no more; at one reading in half a second, all of the first minute and a half.
+# As many as a plot on a phone can show; the first minute and a half at two readings a second.
 MOST_POINTS = 200
-# More people than one device sees at a time. What was collected of people who have left goes when others come.
+# More people than one device sees at a time. Timelines of people who have left are replaced by those of others.
 MOST_TRACKS = 200
-# Log-likelihood ratios, scores and tenths of a millisecond: more digits would only suggest otherwise.
+# For log-likelihood ratios, scores and tenths of a millisecond: more digits would be false precision.
 POINT_DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class TimelinePoint:
-    """One reading, and the log-likelihood ratio (positive for a violation) once it was weighed.
+    """One reading, and the log-likelihood ratio (positive for a violation) after it.
 
     `seconds` counts from the alert, negative before it; `score` is that of `label`, `quality` 0..1.
     """
@@ -38,10 +38,10 @@ class TimelinePoint:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What led to an alert.
+    """The readings that led to an alert.
 
-    From a log-likelihood ratio of `violation_llr` on a person is a violation, down from `compliant_llr` compliant.
-    `face_in_crop` is where the face lies in the crop, in its pixels as x1, y1, x2, y2.
+    A person with a log-likelihood ratio of at least `violation_llr` is in violation, with at most `compliant_llr`
+    compliant. `face_in_crop` is the box of the face in the crop, in its pixels as x1, y1, x2, y2.
     """
 
     points: tuple[TimelinePoint, ...]
@@ -51,10 +51,10 @@ class Timeline:
 
 
 class Timelines:
-    """Collects what is read of everybody at one camera, in a bounded memory. Owned by that camera's worker."""
+    """Collects the readings of all people at one camera, in bounded memory. Owned by that camera's worker."""
 
     def __init__(self, *, violation_llr: float, compliant_llr: float, margin_fraction: float) -> None:
-        """Take the thresholds in force, and the margin that cutouts of readings are made with."""
+        """The thresholds of the sequential test, and the margin of the cutouts of readings."""
         self._violation_llr, self._compliant_llr = violation_llr, compliant_llr
         self._margin_fraction = margin_fraction
         # `seconds` is still the monotonic time of the reading.
@@ -62,19 +62,19 @@ class Timelines:
         self._alerted_at: OrderedDict[int, float] = OrderedDict()
 
     def observe(self, outcome: Outcome) -> None:
-        """Add what was read in one frame."""
+        """Add the readings of one frame."""
         for reading, verdict in zip(outcome.readings, outcome.verdicts, strict=True):
             points = self._points.setdefault(reading.track.id, [])
             points.append(TimelinePoint(reading.taken_at, verdict.llr, reading.label, reading.score, reading.quality))
             if len(points) > MOST_POINTS:
-                # The whole time at half the detail, and not the last of it alone.
+                # Halve the resolution to cover the whole time, not just the end.
                 del points[1::2]
             self._points.move_to_end(reading.track.id)
         while len(self._points) > MOST_TRACKS:
             self._points.popitem(last=False)
 
     def up_to(self, alert: Alert, *, at: float) -> Timeline:
-        """Give what led to an alert that arises now; what comes after it is collected anew."""
+        """Return the timeline of an alert raised now; later readings are collected separately."""
         track = alert.verdict.track
         self._alerted_at[track.id] = at
         if len(self._alerted_at) > MOST_TRACKS:
@@ -87,7 +87,7 @@ class Timelines:
         )
 
     def since(self, resolved: Resolved) -> tuple[TimelinePoint, ...]:
-        """Give what was collected of a person since their alert, which is resolved now."""
+        """Return the readings of a person since their alert, which is resolved now."""
         alerted_at = self._alerted_at.pop(resolved.track.id, None)
         return () if alerted_at is None else self._taken(resolved.track.id, alerted_at=alerted_at)
 
@@ -117,7 +117,7 @@ def points_text(points: Iterable[TimelinePoint]) -> str:
 
 
 def read_timeline(timeline: str, later: str) -> Timeline:
-    """Read what `timeline_text` and, of the time after the alert, `points_text` have written."""
+    """Parse the output of `timeline_text` and, for the time after the alert, of `points_text`."""
     content: Mapping[str, Any] = json.loads(timeline)
     points = [*content["points"], *json.loads(later)]
     x1, y1, x2, y2 = content["face_in_crop"]
