@@ -45,27 +45,27 @@ log = logging.getLogger(__name__)
 
 # A broker on the other side of the world over a phone network answers well within this.
 CONNECT_SECONDS = 5.0
-# Nearly every broker does within this; one that does not is asked in another way which version it speaks.
+# Nearly every broker answers within this; otherwise its version is probed in another way.
 HESITATION_SECONDS = 1.0
-# To see `offline` off; a stopping agent has 5 s for everything.
+# To deliver `offline`; a stopping agent has 5 s in all.
 CLOSE_SECONDS = 0.5
 AT_LEAST_ONCE = 1
 MQTT_5 = "MQTT 5"
-# What MQTT allows a broker that does not say: 65535 messages in flight, 256 MB each.
+# MQTT's defaults for a broker without limits: 65535 messages in flight, 256 MB each.
 ANY_NUMBER_IN_FLIGHT = 65535
 ANY_PACKET_BYTES = 268_435_455
 
-# More than any command, birth message or alert has; what is larger is not for us, and is not kept.
+# More than any command, birth message or alert has; larger messages are dropped.
 LARGEST_MESSAGE_BYTES = 256 * 1024
 DISCARDED_BYTES = 1024 * 1024
 LENGTH_IN_8_BYTES = 0x7F
 """Of a WebSocket's frame."""
 
-# What OpenSSL's verification says of a certificate for another name, or another address (X509_V_ERR_...).
+# OpenSSL's verification errors for a certificate of another name or address (X509_V_ERR_...).
 OTHER_NAME = (62, 64)
 RAISE_THE_LIMIT = "raise the broker's limit to the size of messages (mosquitto: message_size_limit)"
 
-# What paho's parser meets first in a malformed packet; its versions differ in it.
+# Exceptions of paho's parser for a malformed packet; they differ between versions.
 MALFORMED_PACKET = (MQTTException, LookupError, ValueError, struct.error)
 
 # MQTT 5 reason codes (section 2.4); paho translates those of 3.1.1 into them.
@@ -81,10 +81,10 @@ QOS_NOT_SUPPORTED = 155
 
 @dataclass(frozen=True, slots=True)
 class PubAck:
-    """The broker's answer to the publication with this number; `refusal` is empty where it took the message.
+    """The broker's acknowledgement of the publication with this number; `refusal` is empty if it was accepted.
 
-    `is_too_large` where it refuses for the size of the message. `no_subscribers` where it reports that no client has
-    subscribed, which MQTT 5 allows it to report.
+    `is_too_large`: refused because of its size. `no_subscribers`: the broker reports, as MQTT 5 allows, that no client
+    has subscribed.
     """
 
     number: int
@@ -95,7 +95,7 @@ class PubAck:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something that arrived on a subscribed topic. The last two are what MQTT 5 says about an answer, if anything."""
+    """A message on a subscribed topic. The last two fields are MQTT 5's request/response properties, if any."""
 
     topic: str
     payload: bytes
@@ -109,22 +109,22 @@ Event: TypeAlias = PubAck | Message
 
 @dataclass(frozen=True, slots=True)
 class BrokerLimits:
-    """What a broker cannot do, or dies of: retained messages, and QoS above this."""
+    """What a broker does not support: retained messages, and QoS above this."""
 
     retain: bool = True
     qos: int = AT_LEAST_ONCE
 
 
 class TakenOverError(UnavailableError):
-    """Another client of the same id has connected, and the broker says so."""
+    """The broker reports that another client with the same id has connected."""
 
 
 class _OldBrokerError(UnavailableError):
-    """The broker did not want MQTT 5; ask again with 3.1.1."""
+    """The broker refused MQTT 5; retry with 3.1.1."""
 
 
 class _LimitedBrokerError(UnavailableError):
-    """The broker takes no will as it was given; ask again within these limits."""
+    """The broker refused the will; retry within these limits."""
 
     def __init__(self, message: str, limits: BrokerLimits) -> None:
         super().__init__(message)
@@ -132,7 +132,7 @@ class _LimitedBrokerError(UnavailableError):
 
 
 class _SilentBrokerError(UnavailableError):
-    """The broker did not answer in time; perhaps it is slow, perhaps it did not understand."""
+    """The broker did not answer in time: it is slow, or did not understand the version."""
 
 
 def open_connection(
@@ -140,14 +140,14 @@ def open_connection(
 ) -> Connection:
     """Connect to the broker. With a `device`, its status becomes `offline` at the end, also when it vanishes.
 
-    `limits` are those that are known already; what the broker says of others is in those of the connection.
+    `limits` are those already known; those that the broker reports are added to the connection's.
 
     Raises:
         ConfigError: the password or a certificate cannot be read.
         UnavailableError: no broker, or it refuses; the message says which and what to do.
     """
     limits = limits or BrokerLimits()
-    # It may refuse one limit after the other.
+    # The broker may report one limit after the other.
     for _ in range(2):
         try:
             return _open_within(limits, mqtt, client_id=client_id, device=device)
@@ -183,9 +183,9 @@ class Connection:
         answer_seconds: float = CONNECT_SECONDS,
         has_properties: bool = True,
     ) -> None:
-        """Connect with one version of the protocol and wait for the broker's yes.
+        """Connect with one version of the protocol and wait for CONNACK.
 
-        Without properties, a broker of 3.1.1 reads an MQTT 5 CONNECT to its end.
+        Without properties, a 3.1.1 broker can parse an MQTT 5 CONNECT to its end.
 
         Raises:
             ConfigError: the password or a certificate cannot be read.
@@ -212,7 +212,7 @@ class Connection:
             raise
 
     def publish(self, publication: Publication) -> int:
-        """Send a message and give its number, which comes back in an `PubAck`: at QoS 0 as soon as it is written."""
+        """Send a message and return its number, which the `PubAck` refers to: at QoS 0 as soon as it is written."""
         properties = _properties(publication, PacketTypes.PUBLISH) if self.protocol == MQTT_5 else None
         return self._client.publish(
             publication.topic,
@@ -223,10 +223,10 @@ class Connection:
         ).mid
 
     def subscribe(self, topic: str) -> None:
-        """Ask for everything on a topic at QoS 1 and wait until the broker agrees.
+        """Subscribe to a topic at QoS 1 and wait for SUBACK.
 
         Raises:
-            UnavailableError: it does not agree, or the connection is lost.
+            UnavailableError: the broker refuses, or the connection is lost.
         """
         _, number = self._client.subscribe(topic, qos=AT_LEAST_ONCE)
         if not self._wait(lambda: number in self._granted, CONNECT_SECONDS):
@@ -244,15 +244,15 @@ class Connection:
             )
 
     def turn(self, seconds: float, *, waker: int | None = None) -> list[Event]:
-        """Let the connection work until something arrives, `seconds` pass or the file descriptor `waker` is readable.
+        """Drive the connection until something arrives, `seconds` pass or the file descriptor `waker` is readable.
 
         Raises:
-            UnavailableError: the connection is lost and everything that had arrived was handed out.
+            UnavailableError: the connection is lost and everything that had arrived was returned.
         """
         client = self._client
         connected = client.socket()
         if connected is not None and not self._loss:
-            # What was published at QoS 0 is answered without the broker.
+            # Messages at QoS 0 are acknowledged locally.
             seconds = 0.0 if self._events else seconds
             _wait_readable(connected, waker, seconds, also_writable=client.want_write())
             try:
@@ -271,14 +271,14 @@ class Connection:
         return events
 
     def close(self) -> None:
-        """Say `offline` where a status is kept, and end the connection as agreed."""
+        """Publish `offline` if there is a status, and disconnect properly."""
         deadline = time.monotonic() + CLOSE_SECONDS
         with suppress(UnavailableError):
             if self._device and not self.is_lost:
                 status = stopped(self._device, boot_id=boot_id(), when=datetime.now(timezone.utc))
                 goodbye = self.publish(status_publication(self._topics, status))
-                # A socket that is closed with something unread in it is torn down: the broker would lose what was sent
-                # last, and publish the will.
+                # Closing a socket with unread data resets the connection: the broker would lose the last messages and
+                # publish the will.
                 self._turn_until(
                     lambda events: any(isinstance(event, PubAck) and event.number == goodbye for event in events),
                     deadline,
@@ -301,7 +301,7 @@ class Connection:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the broker has hung up, or the network has."""
+        """Whether the broker or the network has closed the connection."""
         return bool(self._loss) or self._client.socket() is None
 
     @property
@@ -314,8 +314,8 @@ class Connection:
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=version,
-            # Nothing is left at the broker between connections: the outbox knows what is pending. (Version 5 says the
-            # same by a clean start, which is paho's default for the first connection.)
+            # The broker keeps no session: the outbox knows what is pending. (In version 5 this is a clean start,
+            # paho's default for the first connection.)
             clean_session=None if version is MQTTProtocolVersion.MQTTv5 else True,
             reconnect_on_failure=False,
             transport=mqtt.transport,
@@ -378,7 +378,7 @@ class Connection:
         try:
             is_answered = self._wait(lambda: self._welcome is not None, answer_seconds)
         except UnavailableError as error:
-            # Some old brokers refuse a version that they do not know by hanging up.
+            # Some old brokers refuse an unknown version by closing the connection.
             if version is MQTTProtocolVersion.MQTTv5:
                 raise _OldBrokerError(str(error)) from error
             raise UnavailableError(
@@ -395,14 +395,14 @@ class Connection:
             try:
                 held += self.turn(deadline - time.monotonic())
             except UnavailableError:
-                # A broker that refuses says so and hangs up at once.
+                # A broker that refuses reports it and closes at once.
                 if not is_done():
                     raise
         self._events = held + self._events
         return is_done()
 
     def _hang_up(self) -> None:
-        # Without DISCONNECT, so a will that stands is published by the broker.
+        # Without DISCONNECT, so that the broker publishes the will.
         if (connected := self._client.socket()) is not None:
             connected.close()
 
@@ -410,7 +410,7 @@ class Connection:
         if reason.value == BAD_USER_OR_PASSWORD:
             return f"wrong user or password for {self._user}; check mqtt.username and the file mqtt.password_file"
         if reason.value == NOT_AUTHORISED:
-            # mosquitto says this for a wrong password as well.
+            # mosquitto reports this for a wrong password, too.
             if not self._mqtt.username:
                 return "not authorised: the broker asks for a user; set mqtt.username and mqtt.password_file"
             return (
@@ -493,24 +493,24 @@ class Connection:
         )
 
     def _ignore(self, which: str) -> None:
-        """Say once for a connection which message is not read."""
+        """Log, once per connection, which message is ignored."""
         if not self._has_told_of_ignored:
             log.warning("%s: a message %s is ignored, as further ones are", self.address, which)
         self._has_told_of_ignored = True
 
 
 class _BoundedClient(Client):
-    """A client that takes in no message larger than LARGEST_MESSAGE_BYTES, whatever the broker sends.
+    """A client that never buffers a message larger than LARGEST_MESSAGE_BYTES, whatever the broker sends.
 
-    paho would keep a packet of up to 256 MB in memory. What is beyond the bound is read and dropped where paho reads
-    from its socket, for it has no other place: the beginning of the packet names topic and number, so that it is
-    acknowledged like any other and the broker does not send it again.
+    paho would keep a packet of up to 256 MB in memory. Data beyond the limit is dropped where paho reads from its
+    socket, the only possible place: the beginning of the packet has topic and number, so that it is acknowledged like
+    any other and the broker does not send it again.
     """
 
     _unfinished: socket.socket | None = None
 
     def close_unfinished(self) -> None:
-        """Close the connection on which there was no WebSocket; paho forgets it."""
+        """Close the connection after a failed WebSocket handshake, which paho does not do."""
         if self._unfinished is not None:
             self._unfinished.close()
 
@@ -524,14 +524,14 @@ class _BoundedClient(Client):
 
     @property
     def has_cut_off(self) -> bool:
-        """Whether the packet at hand is one of those."""
+        """Whether the current packet was truncated."""
         return bool(self._in_packet["remaining_length"] > LARGEST_MESSAGE_BYTES)
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if not self._in_packet["have_remaining"] or not self.has_cut_off:
             return super()._sock_recv(bufsize)
         room = LARGEST_MESSAGE_BYTES - len(self._in_packet["packet"])
-        # The last byte ends the packet and is for paho.
+        # paho needs the last byte to complete the packet.
         if room > 0 or bufsize == 1:
             return super()._sock_recv(min(bufsize, max(room, 1)))
         dropped = super()._sock_recv(min(bufsize - 1, DISCARDED_BYTES))
@@ -540,18 +540,17 @@ class _BoundedClient(Client):
         self._in_packet["to_process"] -= len(dropped)
         if isinstance(self._sock, _WebsocketWrapper):
             _drop_what_was_read(self._sock)
-        # Nothing for now.
         raise BlockingIOError
 
 
 def _drop_what_was_read(frame: Any) -> None:
-    """Free the part of a WebSocket's frame that was handed on; paho keeps a frame until its end, however large.
+    """Free the consumed part of a WebSocket frame; paho keeps a frame until its end, however large.
 
-    What is left becomes a frame of its own (RFC 6455, section 5.2: two bytes, and 8 of length; a server masks nothing).
+    The rest becomes a new frame (RFC 6455, section 5.2: two bytes, and 8 of length; servers do not mask).
     """
     buffer, taken = frame._readbuffer, frame._payload_head  # noqa: SLF001
     length_bits = buffer[1] & 0x7F if taken else 0
-    # With fewer bits of length it is no large frame.
+    # Large frames have a 64-bit length.
     if length_bits == LENGTH_IN_8_BYTES:
         left = int.from_bytes(buffer[2:10], "big") - taken
         frame._readbuffer = bytearray([buffer[0], LENGTH_IN_8_BYTES, *left.to_bytes(8, "big")]) + buffer[10 + taken :]  # noqa: SLF001
@@ -559,8 +558,8 @@ def _drop_what_was_read(frame: Any) -> None:
 
 
 def _spoken_version(mqtt: MqttConfig) -> MQTTProtocolVersion:
-    # To a broker of 3.1.1, the properties, the will and the user of an MQTT 5 CONNECT begin elsewhere: amqtt takes
-    # other bytes for their length and waits for more. Without them it reads to the end and refuses the version.
+    # A 3.1.1 broker expects properties, will and user of a CONNECT elsewhere: amqtt reads other bytes as their length
+    # and waits for more. Without them it reads to the end and refuses the version.
     bare = mqtt.model_copy(update={"username": "", "password_file": None})
     try:
         client_id = f"maskwatch-{secrets.token_hex(4)}"
@@ -570,7 +569,7 @@ def _spoken_version(mqtt: MqttConfig) -> MQTTProtocolVersion:
     except _SilentBrokerError:
         raise
     except UnavailableError:
-        # It asks for a user, and said so in MQTT 5.
+        # The broker requires a user, and reported it in MQTT 5.
         pass
     return MQTTProtocolVersion.MQTTv5
 
@@ -589,7 +588,7 @@ def _properties(publication: Publication, packet: int) -> Properties:
 
 
 def _wait_readable(connected: Any, waker: int | None, seconds: float, *, also_writable: bool) -> None:
-    # Decrypted bytes that already lie in the TLS layer do not make the socket readable.
+    # Decrypted bytes buffered in the TLS layer do not make the socket readable.
     if isinstance(connected, (ssl.SSLSocket, _WebsocketWrapper)) and connected.pending():
         return
     poll = select.poll()
@@ -600,7 +599,7 @@ def _wait_readable(connected: Any, waker: int | None, seconds: float, *, also_wr
 
 
 def tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
-    """Make what speaks TLS with the broker.
+    """Create the TLS context for the broker.
 
     Raises:
         ConfigError: a certificate, a key or its passphrase cannot be read.
@@ -611,14 +610,14 @@ def tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
         raise ConfigError(
             f"{mqtt.ca_file}: not a readable certificate ({_reason(error)}); check mqtt.ca_file"
         ) from error
-    # Python 3.13 began to refuse authorities without a key usage extension, which most home-made ones lack. A
-    # device that is upgraded must not lose its broker for that.
+    # Python 3.13 began to refuse authorities without a key usage extension, which most private ones lack. An upgrade
+    # must not cut a device off from its broker.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if mqtt.alpn:
         context.set_alpn_protocols([mqtt.alpn])
     if mqtt.cert_file is not None:
         try:
-            # Never the question of OpenSSL at a terminal.
+            # Otherwise OpenSSL would prompt at the terminal.
             context.load_cert_chain(mqtt.cert_file, mqtt.key_file, password=lambda: _passphrase(mqtt))
         except (OSError, ValueError) as error:
             reason = _reason(error) if isinstance(error, OSError) else str(error)

@@ -24,33 +24,33 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config
     from edge_agent.mqtt.client import Message
 
-# What Home Assistant says on `<prefix>/status` when it has started and wants every discovery message again.
+# Published by Home Assistant on `<prefix>/status` at its start; discovery messages must then be sent again.
 BIRTH = b"online"
-# One telemetry message may be late, and one lost; then the figures are called unavailable.
+# One telemetry message may be late and one lost before the entities become unavailable.
 MISSED_TELEMETRY = 3
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (compared with, and not listened at)
 NOT_IN_AN_OBJECT_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def birth_topic(config: Config) -> str:
-    """Where Home Assistant says that it has started."""
+    """Topic of Home Assistant's birth message."""
     return f"{config.mqtt.home_assistant.prefix}/status"
 
 
 def is_birth(config: Config, message: Message) -> bool:
-    """Whether Home Assistant has just started, and not long ago."""
+    """Whether a message says that Home Assistant has just started; a retained one does not."""
     return message.topic == birth_topic(config) and message.payload == BIRTH and not message.retain
 
 
 def discovery_topic(config: Config) -> str:
-    """Where this device describes itself, retained."""
+    """Topic of the retained discovery message of this device."""
     return f"{config.mqtt.home_assistant.prefix}/device/{_object_id(config.device.name)}/config"
 
 
 def discovery(
     config: Config, *, version: str, has_temperature: bool, removed_cameras: Iterable[str] = ()
 ) -> Publication:
-    """Describe the device and its entities; those of `removed_cameras` are taken out of Home Assistant."""
+    """The discovery message; entities of `removed_cameras` are removed from Home Assistant."""
     device = config.device.name
     object_id = _object_id(device)
     content = {
@@ -77,7 +77,7 @@ def discovery(
 
 
 def _availability(config: Config, key: str) -> dict[str, str]:
-    """Whether the device is there, for every entity but its condition: that one says `offline`, and why."""
+    """Availability by device status, for all entities but the status itself: that one shows `offline`, and why."""
     if key == "condition":
         return {}
     return {
@@ -87,7 +87,7 @@ def _availability(config: Config, key: str) -> dict[str, str]:
 
 
 def _page(config: Config) -> dict[str, str]:
-    """Where the device's page is, unless only the device itself can open it or its address is any of many."""
+    """URL of the console, unless it listens on loopback only or on all addresses."""
     console = config.console
     if console.is_loopback or console.host in ANY_ADDRESS:
         return {}
@@ -97,21 +97,21 @@ def _page(config: Config) -> dict[str, str]:
 
 
 def _object_id(device: str) -> str:
-    """A name that Home Assistant takes, and that no other device has: a.b and a_b are two."""
+    """A valid object id that is unique to the device: a.b and a_b are different devices."""
     plain = NOT_IN_AN_OBJECT_ID.sub("_", device)
     told_apart = "" if plain == device else f"_{hashlib.sha256(device.encode()).hexdigest()[:6]}"
     return f"maskwatch_{plain}{told_apart}"
 
 
 def _of(schema: str, template: str, *, otherwise: str = "") -> str:
-    """A template of messages of this format alone: a probe of the doctor is none. it has no such keys."""
-    # Nothing, which clears what is retained, is no JSON.
+    """A template for messages of this schema only: the doctor's probes lack its keys."""
+    # The empty payload that clears a retained message is not JSON.
     is_one = f"value_json is defined and value_json.schema == '{schema}'"
     return f"{{% if {is_one} %}}{template}{{% else %}}{otherwise}{{% endif %}}"
 
 
 def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Every entity by its key. One that is not to be had holds its platform alone, which removes an older one."""
+    """All entities by key. An unavailable entity has only its platform, which removes an older one."""
     mqtt, topics = config.mqtt, Topics(config.mqtt.topic_prefix, config.device.name)
     status, telemetry = topics.status, topics.telemetry
     figure = {
@@ -171,7 +171,7 @@ def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterabl
             "icon": "mdi:percent",
             "unit_of_measurement": "%",
             "state_class": "measurement",
-            # Unknown, and not 0 %, without decided people.
+            # Unknown instead of 0 % without decided people.
             "value_template": _of(
                 TELEMETRY,
                 "{% if value_json.compliance_today is none %}{{ None }}"
@@ -186,7 +186,7 @@ def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterabl
             "state_class": "measurement",
             "entity_category": "diagnostic",
             "value_template": _of(TELEMETRY, "{{ value_json.frames_per_second }}"),
-            # Of each camera, among its other figures: asked for, allowed by the governor, reached.
+            # Per camera, with its other metrics: configured, allowed by the governor, reached.
             "json_attributes_topic": telemetry,
             "json_attributes_template": _of(TELEMETRY, "{{ value_json.cameras | to_json }}", otherwise="{}"),
         },
@@ -243,7 +243,7 @@ def _key_of(camera: str, key: str) -> str:
 def _entities_of_camera(
     topics: Topics, camera: str, *, title: str, figure: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """What there is for each camera: the keys are those of the device where both have it."""
+    """The entities of each camera, with the device's keys where both have them."""
     name = json.dumps(camera)
     return {
         "violations": {

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from edge_agent.messages.message import Kind
 
 TELEMETRY_EXPIRY_SECONDS = 300
-"""A figure that is minutes old is not worth a broker's memory; the next one is on its way."""
+"""Telemetry this old is not worth the broker's memory; the next message is on its way."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is wanted of the outbox: so many rows, whose keys are none of these, with their crops or without.
+    """A query of the outbox: at most this many rows, without these keys, with or without crops.
 
-    Each source is a position and the kinds that are wanted beyond it; the first source goes first.
+    Each source is a position and the kinds wanted beyond it; sources are in order of priority.
     """
 
     limit: int
@@ -36,7 +36,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A message as it is on the disk now, and the content of its crop's file where that is to go with it."""
+    """A message as stored, and the content of its crop file if that is to be sent."""
 
     row: Row
     crop: bytes | None
@@ -44,35 +44,35 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """What goes next, and the keys of what is not worth sending any more."""
+    """The next messages, and the keys of expired ones."""
 
     ready: tuple[Ready, ...] = ()
     expired: tuple[str, ...] = ()
 
 
 class Outbox:
-    """The waiting messages of the alert store. Owned by the publisher's thread."""
+    """The pending messages of the alert store. Owned by the publisher's thread."""
 
     def __init__(self, store: AlertStore, *, wake: Callable[[], None]) -> None:
-        """`wake` is called, by another thread, when a disk that was slow has answered."""
+        """`wake` is called by another thread when a slow disk has responded."""
         self._store = store
         self._reading: DiskThread[Selected] = DiskThread(done_late=wake)
         self._removing: DiskThread[tuple[str, ...]] = DiskThread(done_late=wake)
 
     @property
     def is_busy(self) -> bool:
-        """Whether the disk has not answered yet."""
+        """Whether a disk operation is pending."""
         return self._reading.is_busy or self._removing.is_busy
 
     def select(self, selection: Selection) -> Selected:
-        """Give what goes next; nothing while the disk has not answered.
+        """Return the next messages; nothing while the disk is busy.
 
-        An answer that is late is to an earlier selection: what was not sent since is in it, and nothing else.
+        A late result belongs to an earlier selection: messages sent since then are removed from it.
         """
         return self._reading.ask(lambda: _select(self._store, selection)) or Selected()
 
     def remove(self, keys: set[str]) -> tuple[str, ...]:
-        """Remove acknowledged messages and give the keys of those that are gone; none while the disk hangs.
+        """Remove acknowledged messages and return the keys of those removed; none while the disk hangs.
 
         Raises:
             UnavailableError: the disk is full or read-only.
@@ -91,7 +91,7 @@ def _select(store: AlertStore, selection: Selection) -> Selected:
     expired: list[str] = []
     for row in _rows(store, selection):
         if _has_expired(row):
-            # As good as delivered: no broker would hand it on.
+            # Counts as delivered: no broker would forward it.
             expired.append(row.key)
             continue
         ready.append(_as_it_is_now(row, with_crop=selection.with_crops))
@@ -102,7 +102,7 @@ def _select(store: AlertStore, selection: Selection) -> Selected:
 
 def _rows(store: AlertStore, selection: Selection) -> Iterator[Row]:
     passed_over = set(selection.passed_over)
-    # What is passed over is the oldest: looking past it must still show enough.
+    # Rows to skip are the oldest: enough must remain after them.
     enough = selection.limit + len(passed_over)
     for after, kinds in selection.sources:
         for row in store.waiting(enough, after=after, kinds=kinds):
@@ -112,13 +112,13 @@ def _rows(store: AlertStore, selection: Selection) -> Iterator[Row]:
 
 
 def _has_expired(row: Row) -> bool:
-    """Whether a figure is so old that it is not worth sending; `None`: from before the machine was started."""
+    """Whether telemetry is too old to send; `None`: from before the machine was started."""
     is_old = row.waited_seconds is None or row.waited_seconds > TELEMETRY_EXPIRY_SECONDS
     return row.kind == "telemetry" and is_old
 
 
 def _as_it_is_now(row: Row, *, with_crop: bool) -> Ready:
-    """Mark an alert whose crop is gone, so that no subscriber looks for a file that is not there."""
+    """Mark an alert whose crop is gone, so that subscribers do not look for a missing file."""
     crop = row.message.get("crop")
     if not crop:
         return Ready(row, None)

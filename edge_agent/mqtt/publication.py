@@ -16,22 +16,22 @@ BYTES = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A message with what MQTT 5 says beside it; to a broker of 3.1.1 only topic, payload, qos and retain go."""
+    """A message with its MQTT 5 properties; a 3.1.1 broker gets only topic, payload, qos and retain."""
 
     topic: str
     payload: bytes
     qos: Literal[0, 1] = 1
     retain: bool = False
     content_type: str = JSON
-    """Media type; empty: none is given."""
+    """Media type; empty: none."""
     expiry_seconds: int | None = None
-    """The broker forgets a message that it could not hand on within this; None: never."""
+    """Message expiry at the broker; None: never."""
     user_properties: tuple[tuple[str, str], ...] = ()
-    """Names with values, such as device, camera and schema: to be filtered by without reading the payload."""
+    """Names and values, such as device, camera and schema, for filtering without parsing the payload."""
     correlation_data: bytes | None = None
-    """What a request carried, so that its sender knows the answer; None: nothing."""
+    """The correlation data of the request; None: none."""
 
 
 def status_publication(topics: Topics, status: StatusMessage) -> Publication:
-    """Publish how the device does, retained."""
+    """The retained publication of the device's status."""
     return Publication(topics.status, status.payload(), retain=True)

@@ -49,31 +49,31 @@ if TYPE_CHECKING:
     from edge_agent.mqtt.retained import RetainedTopics
 
 ALERTS_AND_RESOLVED: tuple[Kind, ...] = ("alert", "resolved")
-# Enough to fill a slow line, few enough that a broker that forgets them is asked for little again.
+# Enough to fill a slow link, few enough to resend cheaply if the broker loses them.
 ROWS_IN_FLIGHT = 8
-# Of a broker that gets slower, each acknowledgement takes longer than the last one.
+# Multiple of the last acknowledgement time: a broker that gets slower takes longer each time.
 PATIENCE_ANSWERS = 3
 # paho checks its keep-alive about once a second.
 IDLE_SECONDS = 1.0
-# The owner polls several times a second; a flood beyond this is no command of a person.
+# The owner polls several times a second; more are not commands of a user.
 MAX_RECEIVED = 100
 # The header of a publication: topic, properties and the packet's own length.
 HEADER_BYTES = 512
-# Several round trips over a slow line; a stopping agent has 5 s for everything.
+# Several round trips over a slow link; a stopping agent has 5 s in all.
 DRAIN_SECONDS = 2.0
-# So often in a row a broker that soon hangs up has to do so on the same thing before that is left out.
+# Early disconnects in a row after the same message from which that message is no longer sent.
 HANG_UPS = 2
-# So many connections lost within such a time are more than a network loses that works otherwise.
+# Connection losses within the window that a working network does not explain.
 FREQUENT_LOSSES = 4
 FREQUENT_SECONDS = 120.0
-# A broker that hangs up on what is not acknowledged does so within a round trip.
+# A broker that disconnects because of an unacknowledged message does so within a round trip.
 HANG_UP_SECONDS = 1.0
-# What has not been sent again for so long after its time has been dropped from the full outbox.
+# A row not sent again for this long after its time has been dropped from the full outbox.
 DROPPED_SECONDS = 3600.0
 CROPS = "crops"
 RETAIN = "retained messages"
 AT_LEAST_ONCE = "acknowledgement (QoS 1)"
-# Beyond the time to drain: saying `offline`, and a thread that is just inside a system call.
+# In addition to draining: publishing `offline`, and a thread inside a system call.
 JOIN_SECONDS = 1.5
 
 log = logging.getLogger(__name__)
@@ -81,43 +81,43 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How patient the publisher is."""
+    """Timeouts and backoff of the publisher."""
 
     first_pause_seconds: float = 1.0
-    """After a loss; a broker that is restarted is back in about so long."""
+    """First backoff after a connection loss, about the time of a broker restart."""
     longest_pause_seconds: float = 60.0
-    """Backoff double up to this: a minute late is still soon after an outage."""
+    """Maximum backoff: a minute is still soon after an outage."""
     steady_seconds: float = 10.0
-    """A connection that lasted so long was a good one: pauses begin again with the first."""
+    """A connection that lasted this long resets the backoff."""
     acknowledge_seconds: float = 20.0
-    """A broker that has acknowledged nothing for so long, or for three times what the last acknowledgement took, has
-    forgotten; what it has is sent again on a new connection. One that is slow acknowledges one message after the other:
-    to send all of them again would only feed the storm."""
+    """A broker without any acknowledgement for this long, or for three times the last acknowledgement time, has lost
+    the messages; they are sent again on a new connection. A slow broker acknowledges one message after the other:
+    sending all of them again would only add load."""
     forgotten_seconds: float = 300.0
-    """A single message that is not acknowledged within this is forgotten, whatever else is acknowledged."""
+    """A single message not acknowledged within this is lost, even if others are acknowledged."""
     slow_seconds: float = 5.0
-    """While acknowledgements take longer, one message at a time is in flight; each that comes sooner allows one more.
-    So a broker to which thousands of devices come back at once is sent little before it has shown what it can take."""
+    """While acknowledgements take longer, one message is in flight at a time; each faster one allows one more. So a
+    broker to which thousands of devices reconnect is sent little until it has shown its capacity."""
     refused_pause_seconds: float = 10.0
-    """After a refusal nothing of its kind is sent for so long: most often the whole topic is denied."""
+    """After a refusal messages of its kind pause for this long: usually the whole topic is denied."""
     refused_row_seconds: float = 60.0
-    """And the refused row itself lets others go first, in case it is the only one."""
+    """The refused row itself waits longer, to let others go first in case only it is refused."""
     unheard_pause_seconds: float = 2.0
-    """An alert that reached no subscriber is sent again after this, and then after twice as long each time."""
+    """Delay before an alert that reached no subscriber is sent again; doubles each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryState:
-    """How delivery is doing; `reason` is empty where all is well. `sent` counts since the start."""
+    """State of delivery; `reason` is empty without problems. `sent` counts since the start."""
 
     connected: bool
     reason: str
     waiting: int
     sent: int
     left_out: tuple[str, ...] = ()
-    """What the broker cannot do or hangs up on, and gets no more of."""
+    """Messages no longer sent because the broker does not support them or disconnects on them."""
     has_namesake: bool = False
-    """Whether connections end as they do where another device has the same name."""
+    """Whether connections end in the way typical of another device with the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class _Sent:
 
 @dataclass(frozen=True, slots=True)
 class _Unheard:
-    """An alert, or its end, that the broker accepted without a matching subscriber."""
+    """An alert or resolution that the broker accepted without a matching subscriber."""
 
     since: float
     pause_seconds: float
@@ -152,9 +152,9 @@ class Publisher:
         listen_to: Sequence[str] = (),
         retained: RetainedTopics | None = None,
     ) -> None:
-        """Take the store; `listen_to` names topics (`+` and `#` allowed) to subscribe to at every connection.
+        """`listen_to` are the topics (`+` and `#` allowed) to subscribe to at every connection.
 
-        What is stale in `retained` is cleared at the broker.
+        Stale topics in `retained` are cleared at the broker.
         """
         self._store = store
         self._mqtt = mqtt
@@ -165,13 +165,13 @@ class Publisher:
         self._volatile = VolatileQueue()
         for topic in retained.stale if retained else ():
             self._volatile.put(Publication(topic, b"", retain=True, content_type=""))
-        # Appending and taking from the left are safe between two threads.
+        # append and popleft are thread-safe.
         self._received: deque[Message] = deque(maxlen=MAX_RECEIVED)
         self._waker = Waker()
         self._outbox = Outbox(store, wake=self._waker.wake)
         self._stop = threading.Event()
         self._stop_at = 0.0
-        # A daemon: looking up a name may block for longer than a stopping agent may take.
+        # A daemon: a DNS lookup may block for longer than the agent may take to stop.
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         # From here on owned by the thread; the state is a frozen value that it replaces.
         self._state = DeliveryState(connected=False, reason="not connected yet", waiting=0, sent=0)
@@ -188,7 +188,7 @@ class Publisher:
         self._volatile_topics: dict[int, str] = {}
         self._logged: set[str] = set()
         self._crops_wanted = mqtt.publish_crops
-        # What was sent and not yet answered, oldest first, by what it is left out as; empty: it cannot be left out.
+        # Unacknowledged messages, oldest first, with the name under which each can be left out; empty: it cannot.
         self._unanswered: dict[int, str] = {}
         self._asked_for = ""
         self._hung_up_on: tuple[str, int] = ("", 0)
@@ -205,16 +205,16 @@ class Publisher:
 
     @property
     def state(self) -> DeliveryState:
-        """How delivery is doing now; cheap enough to be asked for every frame."""
+        """The current state of delivery; cheap enough to read for every frame."""
         return replace(self._state, waiting=self._store.count())
 
     @property
     def is_alive(self) -> bool:
-        """Whether its thread runs; nothing but `close` should end it."""
+        """Whether the thread is running; only `close` should end it."""
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin to connect and send."""
+        """Start the thread."""
         self._thread.start()
 
     def wake(self) -> None:
@@ -224,30 +224,30 @@ class Publisher:
     def publish(self, publication: Publication) -> None:
         """Send a message that is not kept on disk.
 
-        With `retain` it is remembered for its topic and sent again at every new connection, in the order of the first
-        mention; without, it is dropped where there is no connection now.
+        With `retain` it is kept for its topic and sent again at every new connection, in the order of the first call;
+        without, it is dropped if there is no connection.
         """
         self._volatile.put(publication)
         self._waker.wake()
 
     def publish_unstored(self, message: QueuedMessage) -> None:
-        """Send a message that no disk takes, as `publish` does."""
+        """Send a message that cannot be stored, as `publish` does."""
         row = Row(0, message.id, message.kind, message.as_json(), waited_seconds=0.0)
         self.publish(publication_of(row, self._mqtt, self._topics))
 
     def send_unheard(self) -> None:
-        """Send again at once what had reached no subscriber: one has appeared."""
+        """Resend messages that reached no subscriber at once, because one has appeared."""
         self._is_heard_again.set()
         self._waker.wake()
 
     def received(self) -> list[Message]:
-        """Take what came in on the topics listened to since the last call, oldest first."""
+        """Take the messages received on subscribed topics since the last call, oldest first."""
         return [self._received.popleft() for _ in range(len(self._received))]
 
     def close(self, *, drain_seconds: float = DRAIN_SECONDS) -> None:
-        """Send what can still be sent in so many seconds, say `offline` and end the thread.
+        """Send pending messages for at most `drain_seconds`, publish `offline` and stop the thread.
 
-        Takes at most 1.5 s longer than that; what was not acknowledged stays in the outbox.
+        Takes at most 1.5 s longer than that; unacknowledged messages stay in the outbox.
         """
         self._stop_at = time.monotonic() + drain_seconds
         self._stop.set()
@@ -265,7 +265,7 @@ class Publisher:
             except AgentError as error:
                 self._trouble(self._with_its_cause(error))
                 self._suspect()
-            # Delivery must not end for as long as the agent lives, whatever is wrong with it.
+            # Delivery must not end while the agent runs, even after a bug.
             except Exception:
                 if not self._stop.is_set():
                     log.exception("the publisher failed and restarts; please report this")
@@ -280,14 +280,14 @@ class Publisher:
             self._stop.wait(self._backoff.take() + self._spread_seconds())
 
     def _spread_seconds(self) -> float:
-        """After a connection that was a good one: all devices have lost the broker in the same moment."""
+        """Random delay after a steady connection: all devices have lost the broker at the same moment."""
         was_good = self._connected_at and time.monotonic() - self._connected_at >= self._timing.steady_seconds
         return random.uniform(0.0, self._mqtt.reconnect_spread_seconds) if was_good else 0.0  # noqa: S311  (no secret)
 
     def _connect_and_serve(self) -> None:
         client_id = self._mqtt.client_id or f"maskwatch-{self._device}"
         known = BrokerLimits(retain=RETAIN not in self._left_out)
-        # A broker that does not answer is not one that hangs up on something.
+        # A broker that does not answer has not disconnected because of a message.
         self._connected_at = 0.0
         with open_connection(self._mqtt, client_id=client_id, device=self._device, limits=known) as connection:
             self._connected_at = time.monotonic()
@@ -311,8 +311,8 @@ class Publisher:
             try:
                 connection.subscribe(topic)
             except UnavailableError as error:
-                # Alerts matter more than what anybody has to say to the agent. Where the whole connection is lost,
-                # its next turn says so. A namesake is noticed without its status, too.
+                # Alerts matter more than subscriptions. If the whole connection is lost, its next turn reports it. A
+                # namesake is detected without its status, too.
                 if topic != self._topics.status:
                     self._log_once(f"cannot subscribe to {topic}: {error}")
                 if connection.is_lost:
@@ -344,7 +344,7 @@ class Publisher:
             if what in self._left_out and what != RETAIN:
                 continue
             if len(publication.payload) + HEADER_BYTES > connection.largest_packet_bytes:
-                # The broker would hang up on it.
+                # The broker would disconnect.
                 limit_bytes = connection.largest_packet_bytes
                 self._log_once(
                     f"{connection.address}: a message above the broker's limit of {limit_bytes} bytes is dropped"
@@ -355,7 +355,7 @@ class Publisher:
                 self._unanswered[number] = "" if what in self._left_out else what
 
     def _send_waiting(self, connection: Connection, *, at: float) -> float:
-        """Send what may go out now; gives the seconds after which it is worth looking again."""
+        """Send the messages that may be sent now; return the seconds until the next check."""
         self._forget_old_refusals(at)
         self._review_unheard(at)
         messages_a_row = 2 if self._mqtt.publish_crops else 1
@@ -377,7 +377,7 @@ class Publisher:
         return self._pace.wait_seconds(at=at) if is_held_back else IDLE_SECONDS
 
     def _selection(self, limit: int, *, at: float) -> Selection:
-        """What may be sent, in the order in which it should be."""
+        """The query for messages that may be sent, in order of priority."""
         passed_over = {sent.key for sent in self._in_flight.values()} | self._acknowledged
         passed_over.update(key for key, until in self._refused_until.items() if at < until)
         passed_over.update(key for key, unheard in self._unheard.items() if at < unheard.until)
@@ -391,12 +391,12 @@ class Publisher:
         return at >= self._silent_until.get(kind, 0.0) and self._topics.of_kind(kind) not in self._left_out
 
     def _forget_old_refusals(self, at: float) -> None:
-        """What still waits has been sent and refused again by now; anything else was dropped from the full outbox."""
+        """Forget old refusals: pending rows have been refused again by now, others were dropped from the outbox."""
         patience = self._timing.refused_row_seconds
         self._refused_until = {key: until for key, until in self._refused_until.items() if at < until + patience}
 
     def _review_unheard(self, at: float) -> None:
-        """Release what has reached a subscriber by now, and forget what the full outbox has dropped."""
+        """Release messages that have reached a subscriber, and forget those dropped from the full outbox."""
         if self._is_heard_again.is_set():
             self._is_heard_again.clear()
             self._unheard = {key: replace(unheard, until=at) for key, unheard in self._unheard.items()}
@@ -406,7 +406,7 @@ class Publisher:
     def _send(self, connection: Connection, ready: Ready, *, at: float) -> None:
         row = ready.row
         is_repeated = row.key in self._unheard
-        # The crop first: a broker handles publications in order, so a subscriber that gets the alert has the picture.
+        # Crop first: brokers keep the order, so a subscriber that receives the alert already has the picture.
         if self._crops_wanted and ready.crop is not None:
             self._send_crop(connection, row, ready.crop, is_new=not (is_repeated or is_historical(row.waited_seconds)))
         publication = publication_of(row, self._mqtt, self._topics, is_repeated=is_repeated)
@@ -465,9 +465,9 @@ class Publisher:
         self._forget_acknowledged()
 
     def _is_held(self, sent: _Sent, answer: PubAck, connection: Connection) -> bool:
-        """Whether it is to be sent again: all is well as far as MQTT goes, but an alert is for a person.
+        """Whether to hold an accepted message because no client has subscribed: alerts are meant to be seen.
 
-        After an outage the broker is often back a little before those who subscribe.
+        After an outage the broker is often back a little before its subscribers.
         """
         if not answer.no_subscribers or sent.kind not in ALERTS_AND_RESOLVED:
             self._unheard.pop(sent.key, None)
@@ -488,7 +488,7 @@ class Publisher:
         return True
 
     def _old_topic_answered(self, topic: str, refusal: str) -> None:
-        """Under a name of before nothing is retained any more, or it is another client's to clear."""
+        """Handle the answer for a former topic: it is cleared, or only another client may clear it."""
         if refusal:
             log.warning(
                 "what the broker keeps on %s, from before this device was renamed, cannot be cleared (%s); "
@@ -507,13 +507,13 @@ class Publisher:
         if self._retained and topic in self._retained.stale:
             self._old_topic_answered(topic, answer.refusal)
         elif answer.refusal:
-            # Every snapshot has a topic of its own: one word about all of them.
+            # Each snapshot has its own topic: log one line for all of them.
             if topic.startswith(self._topics.snapshot("")):
                 topic = self._topics.snapshot("+")
             self._log_once(f"{connection.address}: the broker refuses {topic} ({answer.refusal}); {_remedy(answer)}")
 
     def _forget_acknowledged(self) -> None:
-        """Take acknowledged rows out of the outbox; while its disk takes nothing they are only not sent again."""
+        """Remove acknowledged rows from the outbox; if the disk is unwritable, they are just not sent again."""
         if not self._acknowledged:
             return
         try:
@@ -554,7 +554,7 @@ class Publisher:
         if not self._in_flight:
             return False
         oldest = min(sent.at for sent in self._in_flight.values())
-        # What was answered before it was sent says nothing about it.
+        # Acknowledgements from before it was sent do not count.
         silent_seconds = at - max(oldest, self._answered_at)
         return silent_seconds > self._patience_seconds or at - oldest > self._timing.forgotten_seconds
 
@@ -567,16 +567,16 @@ class Publisher:
         return max([self._answer_seconds, *waits]) > self._timing.slow_seconds
 
     def _left_out_as(self, topic: str) -> str:
-        """What a message that is not essential is left out as: by its topic, or of the status only that it is kept."""
+        """The name under which a non-essential message is left out: its topic, or for the status only its retention."""
         if topic == self._topics.status:
             return RETAIN
         return self._topics.snapshot("+") if topic.startswith(self._topics.snapshot("")) else topic
 
     def _with_its_cause(self, error: AgentError) -> str:
-        """Add to a loss what may be behind it, where connections are lost again and again.
+        """Add the likely cause to a connection loss, if losses are frequent.
 
-        A broker ends a connection for the next of the same client id, or for a message that is larger than it takes,
-        and some say nothing about it.
+        A broker disconnects a client when another with its id connects, or for a message above its size limit, and
+        some give no reason.
         """
         at, reason = time.monotonic(), str(error)
         if isinstance(error, TakenOverError):
@@ -598,9 +598,9 @@ class Publisher:
         )
 
     def _suspect(self) -> None:
-        """After a loss soon after the connection: what may the broker have hung up on?
+        """After a loss soon after connecting, find the message that may have caused it.
 
-        RabbitMQ, AWS IoT and HiveMQ hang up on what a client may not do, in the order in which it was sent.
+        RabbitMQ, AWS IoT and HiveMQ disconnect on operations that a client may not do, in the order of sending.
         """
         if not self._connected_at:
             return
@@ -608,7 +608,7 @@ class Publisher:
         if at - self._connected_at <= self._timing.steady_seconds:
             suspect = self._asked_for or next(iter(self._unanswered.values()), "")
         if not suspect and not self._unanswered and at - self._telemetry_at <= HANG_UP_SECONDS:
-            # Sent at QoS 0, once a minute: nothing waits for an answer, and the connection was a good one.
+            # Sent at QoS 0, once a minute: nothing is unacknowledged, and the connection was steady.
             suspect = self._topics.telemetry
         if not suspect:
             self._hung_up_on = ("", 0)
@@ -616,11 +616,11 @@ class Publisher:
         before, times = self._hung_up_on
         times = times + 1 if suspect == before else 1
         self._hung_up_on = (suspect, times)
-        # The broker is well, and alerts wait for it.
+        # The broker works, and alerts are pending.
         self._backoff.reset()
         if times >= HANG_UPS:
             self._hung_up_on = ("", 0)
-            # Explained, and no sign of a namesake.
+            # These losses are explained, and no sign of a namesake.
             for _ in range(min(times, len(self._lost_at))):
                 self._lost_at.pop()
             if self._retained and suspect in self._retained.stale:
@@ -629,24 +629,24 @@ class Publisher:
                 self._leave_out(suspect, "it hangs up on that")
 
     def _clear_of_suspicion(self, number: int) -> None:
-        """What is answered is nothing that the broker hangs up on."""
+        """Clear an acknowledged message: the broker does not disconnect because of it."""
         if self._unanswered.pop(number, "") == self._hung_up_on[0]:
             self._hung_up_on = ("", 0)
 
     def _leave_out(self, what: str, why: str) -> None:
-        """Do without something until the next start or reload, and say so once."""
+        """Stop sending something until the next start or reload, and log it once."""
         if what in self._left_out:
             return
         self._left_out.add(what)
         if what == self._topics.status:
-            # Only its subscription is named so: a namesake is noticed without.
+            # Only the status subscription has this name: a namesake is detected without it.
             return
         address = f"{self._mqtt.host}:{self._mqtt.port}"
         log.warning("%s: the broker gets no %s (%s); give this device access, or turn it off", address, what, why)
         self._state = replace(self._state, left_out=tuple(sorted(self._left_out)))
 
     def _log_once(self, what: str) -> None:
-        """Log once in the life of the publisher what does not keep alerts from being delivered."""
+        """Log a problem that does not affect alerts once in the lifetime of the publisher."""
         if what not in self._logged:
             log.warning("%s", what)
         self._logged.add(what)
@@ -676,9 +676,9 @@ def _remedy(answer: PubAck) -> str:
 
 
 def publication_of(row: Row, mqtt: MqttConfig, topics: Topics, *, is_repeated: bool = False) -> Publication:
-    """Make the publication of a row as it is sent now: whether it is history.
+    """Build the publication of a row at the time of sending, including whether it is historical.
 
-    What is sent again for lack of a subscriber is historical.
+    Messages sent again for lack of a subscriber are historical.
     """
     message = {**row.message, "historical": is_repeated or is_historical(row.waited_seconds)}
     if not mqtt.publish_crop_paths:

@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_MODE = 0o600
-# A device has two topics, and one a camera; more names than this are no file of ours.
+# A device has two topics, and one per camera; a file with more names is not ours.
 MOST_NAMES = 100
 
 log = logging.getLogger(__name__)
 
 
 class RetainedTopics:
-    """Remembers them in a file, until each old one is cleared. Owned by one thread at a time."""
+    """Stores the topics in a file until each old one is cleared. Owned by one thread at a time."""
 
     def __init__(self, file: Path, *, current: Iterable[str]) -> None:
-        """Read the file, and add those of the current configuration; one that is missing or damaged holds none."""
+        """Read the file and add the topics of the current configuration; a missing or damaged file has none."""
         self._writer = NewestWriter(lambda content: _write(file, content))
         self._current = list(current)
         known = _read(file)
         self.stale = [topic for topic in known if topic not in self._current]
-        """What was retained once and is not of the current configuration."""
+        """Formerly retained topics that are not in the current configuration."""
         if set(known) != {*self._current, *self.stale}:
             _write(file, self._content)
 
     def forget(self, topic: str) -> None:
-        """An old topic is cleared, or cannot be."""
+        """Drop an old topic that was cleared, or cannot be."""
         self.stale.remove(topic)
         self._writer.put(self._content)
 
@@ -48,7 +48,7 @@ class RetainedTopics:
 
 
 def removed_cameras(file: Path, *, current: Iterable[str]) -> list[str]:
-    """Give the cameras of earlier configurations, the newest first; none where the file is missing or damaged."""
+    """The removed cameras of earlier configurations, newest first; none if the file is missing or damaged."""
     now = set(current)
     return [camera for camera in _read(file) if camera not in now]
 

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
     from edge_agent.config.model import MqttConfig
 
-# How soon a wish to stop is noticed; a person who pressed Ctrl-C takes this for at once.
+# Latency of a stop request; after Ctrl-C users perceive it as immediate.
 TURN_SECONDS = 0.2
-# A person sits in front of it: more impatient than the publisher.
+# Shorter than the publisher's, because a user is waiting.
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
-# Of a message that cannot be read, enough to recognise its sender.
+# Enough of an unreadable message to recognise its sender.
 SHOWN_BYTES = 60
 MOST_TOLD = 100
-"""Topics of which this is logged once; a broker may have any number."""
+"""Limit of topics for which this is logged once; a broker may have any number."""
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +42,10 @@ def follow_alerts(
     stop: threading.Event,
     on_connected: Callable[[], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Give every alert that arrives until `stop` is set; connects again by itself. `+` stands for every device.
+    """Yield every alert that arrives until `stop` is set; reconnects automatically. `+` matches every device.
 
-    `on_connected` is called whenever the broker has agreed to the subscription. What arrives while there is no
-    connection is missed: nothing is kept at the broker.
+    `on_connected` is called whenever the broker has confirmed the subscription. Alerts published while disconnected
+    are missed: the broker keeps no session.
 
     Raises:
         ConfigError: the password or a certificate cannot be read.
@@ -73,7 +73,7 @@ def follow_alerts(
 
 
 def _arriving(connection: Connection, stop: threading.Event, told: set[str]) -> Iterator[dict[str, Any]]:
-    """Give what is an alert; of each topic the first message that is none is logged."""
+    """Yield the alerts; the first message of each topic that is not an alert is logged."""
     while not stop.is_set():
         for event in connection.turn(TURN_SECONDS):
             if not isinstance(event, Message):
@@ -90,10 +90,10 @@ def _arriving(connection: Connection, stop: threading.Event, told: set[str]) -> 
 
 
 def _parsed(message: Message) -> dict[str, Any] | None:
-    """Read an alert; None: a probe of the doctor.
+    """Parse an alert; None for a probe of the doctor.
 
     Raises:
-        ValueError: it is no JSON, or no alert of this format.
+        ValueError: not JSON, or not an alert of this schema.
     """
     try:
         content: Any = json.loads(message.payload)

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 
 class TokenBucket:
-    """A bucket that holds one second's worth of messages and fills evenly (token bucket). Owned by one thread."""
+    """A token bucket that holds one second's worth of messages. Owned by one thread."""
 
     def __init__(self, per_second: float) -> None:
-        """Begin full, so that a few messages go out at once."""
+        """Start full, so that a few messages can be sent at once."""
         self._per_second = per_second
         self._most = max(1.0, per_second)
         self._filled = self._most
         self._filled_at: float | None = None
 
     def available(self, *, at: float) -> int:
-        """How many messages may go out now."""
+        """Number of messages that may be sent now."""
         self._fill(at)
         return int(self._filled)
 
     def take(self, *, at: float) -> bool:
-        """Take one message's share, if there is one."""
+        """Take one token, if available."""
         self._fill(at)
         if self._filled < 1.0:
             return False
@@ -30,7 +30,7 @@ class TokenBucket:
         return True
 
     def wait_seconds(self, *, at: float) -> float:
-        """How long until the next share is there."""
+        """Time until the next token."""
         self._fill(at)
         return max(0.0, 1.0 - self._filled) / self._per_second
 

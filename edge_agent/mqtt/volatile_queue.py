@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edge_agent.mqtt.publication import Publication
 
-# Status and discovery are a few dozen topics; beyond this they are published faster than the line carries.
+# Status and discovery are a few dozen topics; more are published faster than the link can carry.
 MOST_QUEUED = 1000
 
 
 class VolatileQueue:
-    """Publications that outlive no process. Any thread puts; the publisher's opens, closes and takes."""
+    """Publications kept in memory only. Any thread may put; the publisher's opens, closes and takes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -23,7 +23,7 @@ class VolatileQueue:
         self._queued: deque[Publication] = deque(maxlen=MOST_QUEUED)
 
     def put(self, publication: Publication) -> None:
-        """Remember what is retained, for its topic; anything else is dropped while there is no connection."""
+        """Queue a publication. Retained ones are kept by topic; others are dropped while disconnected."""
         with self._lock:
             if publication.retain:
                 self._retained[publication.topic] = publication
@@ -31,24 +31,24 @@ class VolatileQueue:
                 self._queued.append(publication)
 
     def forget(self, topic: str) -> None:
-        """Send nothing on this topic at the next connection."""
+        """Do not send this topic at the next connection."""
         with self._lock:
             self._retained.pop(topic, None)
 
     def open(self) -> None:
-        """There is a connection: queue everything retained, in the order of the first mention."""
+        """Mark as connected: queue all retained publications, in the order of their first `put`."""
         with self._lock:
             self._is_open = True
             self._queued = deque(self._retained.values(), maxlen=MOST_QUEUED)
 
     def close(self) -> None:
-        """There is no connection any more."""
+        """Mark as disconnected."""
         with self._lock:
             self._is_open = False
             self._queued.clear()
 
     def take(self) -> list[Publication]:
-        """Take what is to be sent now."""
+        """Take the queued publications."""
         with self._lock:
             taken = list(self._queued)
             self._queued.clear()

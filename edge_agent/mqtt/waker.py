@@ -7,7 +7,7 @@ from contextlib import suppress
 
 
 class Waker:
-    """Wakes a thread that polls. Anybody wakes, one thread polls."""
+    """Wakes a polling thread. Any thread wakes, one thread polls."""
 
     def __init__(self) -> None:
         self._polled_end, self._waking_end = socket.socketpair()
@@ -15,21 +15,21 @@ class Waker:
         self._waking_end.setblocking(False)
 
     def fileno(self) -> int:
-        """What to poll: readable once it was woken."""
+        """The descriptor to poll: readable after `wake`."""
         return self._polled_end.fileno()
 
     def wake(self) -> None:
-        """Wake the thread; never waits."""
-        # Full: it was woken long ago. Closed: no thread polls it any more.
+        """Wake the thread; never blocks."""
+        # Full: it is already woken. Closed: no thread polls it any more.
         with suppress(OSError):
             self._waking_end.send(b"!")
 
     def clear(self) -> None:
-        """Forget that it was woken."""
+        """Clear the wake-up."""
         with suppress(BlockingIOError):
             self._polled_end.recv(65536)
 
     def close(self) -> None:
-        """Give both ends back."""
+        """Close both ends."""
         self._polled_end.close()
         self._waking_end.close()
