@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class Camera(Protocol):
-    """Something open that gives pictures one after the other. Owned by the thread that reads it."""
+    """An open source of pictures. Owned by the thread that reads it."""
 
     @property
     def position_seconds(self) -> float | None:
-        """Where in the recording the picture grabbed last stands; None for a live camera, which paces itself."""
+        """Position of the last grabbed picture in the recording; None for a live camera, which paces itself."""
         ...
 
     @property
     def age_seconds(self) -> float:
-        """How long ago the picture grabbed last was taken, as far as the camera tells."""
+        """Age of the last grabbed picture, as far as known."""
         ...
 
     def grab(self) -> bool:
@@ -40,7 +40,7 @@ class Camera(Protocol):
         ...
 
     def retrieve(self) -> Image:
-        """Return the picture grabbed last: BGR uint8, (height, width, 3). Costs time, so only where it is wanted.
+        """Return the last grabbed picture: BGR uint8, (height, width, 3). Expensive: call it only when needed.
 
         Raises:
             CameraError: it cannot be converted.
@@ -48,17 +48,17 @@ class Camera(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the device, connection or file."""
+        """Release the device, connection or file."""
         ...
 
 
 def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Camera:
-    """Open what `config.source` names: a V4L2 device, a network address, a recording, a folder, a program's output.
+    """Open `config.source`: a V4L2 device, a network address, a recording, a folder, a program's output.
 
-    Where `stop` is set, a grab that can be ended ends soon.
+    A grab that can be interrupted ends soon after `stop` is set.
 
     Raises:
-        CameraError: it is not there, not allowed, or gives no pictures; the message holds no password.
+        CameraError: it is missing, not allowed, or has no pictures; the message contains no password.
     """
     source = config.source
     match source_kind(source):
@@ -85,7 +85,7 @@ def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Ca
 
 
 def _open_stream(config: CameraConfig, *, stop: threading.Event) -> Camera:
-    """A network address: what it is over HTTP, its answer tells."""
+    """Open a network address; over HTTP, the response decides between stream and still pictures."""
     if config.source.lower().startswith("http"):
         from edge_agent.camera.still import StillCamera, gives_still_pictures
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Image
 
-# No camera's JPEG is larger; what has no end by then is garbage.
+# No camera's JPEG is larger; longer data without an end is garbage.
 LARGEST_JPEG_BYTES = 32 * 1024 * 1024
 
 RawPixels: TypeAlias = Literal["bgr", "i420", "nv12"]
@@ -32,25 +32,25 @@ _SHORTEST_SEGMENT_BYTES = 4
 
 
 class PictureStream(Protocol):
-    """Takes bytes as they come and gives the newest picture in them."""
+    """Extracts the newest picture from a stream of bytes."""
 
     def add(self, chunk: bytes) -> None:
-        """Take in what came next, a part of a picture or several."""
+        """Add the next bytes, part of a picture or several pictures."""
         ...
 
     def newest(self) -> Image | None:
-        """Give the newest whole picture, BGR uint8, once; None where none has come since, or it is damaged."""
+        """Return the newest complete picture, BGR uint8, once; None if there is no new one, or it is damaged."""
         ...
 
 
 class JpegStream:
-    """JPEG after JPEG, with anything in between: programs also print their log lines there."""
+    """JPEGs with anything in between: programs may print log lines there, too."""
 
     def __init__(self) -> None:
         """Begin empty."""
         self._waiting = bytearray()
         self._newest: bytes | None = None
-        # Where in the waiting JPEG the pixels were searched last: one without an end is not searched anew each time.
+        # How far the incomplete JPEG was searched, so that the search continues there.
         self._searched = 0
 
     def add(self, chunk: bytes) -> None:
@@ -82,7 +82,7 @@ class JpegStream:
 
 
 class RawStream:
-    """Frames of one size, one directly after the other."""
+    """Consecutive raw frames of one size."""
 
     def __init__(self, pixels: RawPixels, *, width_px: int, height_px: int) -> None:
         """`i420` and `nv12` need an even width and height."""
@@ -119,10 +119,10 @@ def _converted_by(code: int) -> Callable[[Image], Image]:
 
 
 def _jpeg_end(content: bytearray, searched: int) -> tuple[int | None, bool, int]:
-    """Where the JPEG at the beginning ends, and True; or how much of it is broken, and False; None: not yet known.
+    """The end of the JPEG at the beginning and True, or the length of a broken one and False; None: not known yet.
 
-    Segment by segment, for the small picture that many cameras put into a segment has an end of its own. The last
-    number is how far the pixels of its newest scan were searched, from which the next call goes on.
+    Parsed by segments, because the thumbnail that many cameras embed has its own end marker. The last number is how
+    far the pixels of the newest scan were searched; the next call continues there.
     """
     position = 2
     if searched:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Cameras:
-    """All cameras, each followed in a thread of its own until the context is left. Owned by the main thread."""
+    """All cameras, each read in its own thread until the context exits. Owned by the main thread."""
 
     def __init__(self, *, opener: Callable[[CameraConfig, threading.Event], Camera] = open_camera) -> None:
         """Nothing is opened before `follow`."""
@@ -28,7 +28,7 @@ class Cameras:
         self.feeds: dict[str, CameraFeed] = {}
 
     def follow(self, configs: Mapping[str, CameraConfig]) -> None:
-        """Follow these cameras and no others; one whose section has not changed goes on as it is."""
+        """Read exactly these cameras; those with an unchanged section keep running."""
         outdated = [name for name in self.feeds if self._configs[name] != configs.get(name)]
         _close([self.feeds.pop(name) for name in outdated])
         for name, config in configs.items():
@@ -40,22 +40,22 @@ class Cameras:
         self._configs = dict(configs)
 
     def states(self) -> tuple[FeedState, ...]:
-        """Return how each camera does, in the order of the configuration."""
+        """Return the state of each camera, in the order of the configuration."""
         return tuple(feed.state() for feed in self.feeds.values())
 
     def ask_to_stop(self) -> None:
-        """Tell every camera to end as soon as it can; does not wait."""
+        """Ask all cameras to stop as soon as possible; does not wait."""
         for feed in self.feeds.values():
             feed.ask_to_stop()
 
     def __enter__(self) -> Self:
-        """Give this; `follow` opens."""
+        """Return this; `follow` opens the cameras."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop them all at once; none that hangs makes the others wait."""
+        """Stop all cameras in parallel; one that hangs does not delay the others."""
         _close(self.feeds.values())
         self.feeds = {}
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import DecoderName
     from edge_agent.domain import Image
 
-# Pixels of honest video are between half as wide and three times as wide as high; beyond, the header is damaged.
+# Limits of plausible pixel aspect ratios; beyond them the header is damaged.
 LEAST_ASPECT, MOST_ASPECT = Fraction(1, 3), Fraction(3)
 # What video recorders send without saying that its pixels are not square: half of the width or of the height is left
 # out (2CIF, half D1, 720p and 1080p "lite", 4 and 5 megapixels "lite").
@@ -45,9 +45,9 @@ UNSTATED_ASPECTS = {
     (1280, 1440): Fraction(2),
     (1296, 1944): Fraction(2),
 }
-# Up to Full HD one core of a Raspberry Pi 4 keeps up, and each further thread would hold a picture back.
+# Up to Full HD one core of a Raspberry Pi 4 is enough, and each further thread delays the output by one picture.
 ONE_THREAD_PIXELS = 1920 * 1088
-# A hardware decoder that has shown nothing for so many packets does not work with this stream.
+# A hardware decoder without output for this many packets does not work with this stream.
 PATIENCE_PACKETS = 100
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
@@ -58,7 +58,7 @@ class VideoDecoder:
     """The decoder of one video stream. Owned by one thread."""
 
     def __init__(self, stream: VideoStream, *, decoder: DecoderName, aspect_ratio: float, shown: str) -> None:
-        """Choose a decoder; `aspect_ratio` is a pixel's width by its height, 0 where the stream is to say so.
+        """Choose a decoder; `aspect_ratio` is a pixel's width by its height, 0: as the stream states.
 
         Raises:
             CameraError: there is no such decoder here.
@@ -71,7 +71,7 @@ class VideoDecoder:
 
     @property
     def name(self) -> str:
-        """FFmpeg's name of the decoder at work, such as h264 or h264_v4l2m2m."""
+        """FFmpeg's name of the decoder in use, such as h264 or h264_v4l2m2m."""
         return self._context.codec.name
 
     def skip_non_reference(self, is_to_skip: bool) -> None:
@@ -79,7 +79,7 @@ class VideoDecoder:
         self._context.skip_frame = "NONREF" if is_to_skip else "DEFAULT"
 
     def decode(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
-        """Give the frames that a packet completes; None: those that are left at the end. A damaged one gives none."""
+        """Yield the frames that a packet completes; None: the remaining ones. A damaged packet yields none."""
         try:
             frames = self._context.decode(packet)
         except av.error.EOFError:
@@ -134,7 +134,7 @@ class _Deinterlacer:
         self._layout: tuple[int, int, str] | None = None
 
     def filter(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
-        """Take a frame in, None at the end, and give those that are done."""
+        """Add a frame, None at the end, and yield the finished ones."""
         if frame is not None:
             layout = (frame.width, frame.height, frame.format.name)
             if layout != self._layout:
@@ -162,7 +162,7 @@ def _yadif(frame: VideoFrame) -> av.filter.Graph:
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 90_000)
     )
-    # Only frames that say so: a camera may send both kinds.
+    # Only frames marked as interlaced: a camera may send both kinds.
     graph.link_nodes(source, graph.add("yadif", "deint=interlaced"), graph.add("buffersink")).configure()
     return graph
 
@@ -192,7 +192,7 @@ def _software_context(stream: VideoStream) -> VideoCodecContext:
     else:
         context.thread_type = "AUTO"
     if context.name == "mjpeg":
-        # Otherwise what is damaged comes out as grey or green.
+        # Otherwise damaged areas are decoded as grey or green.
         context.options = {"err_detect": "explode"}
     return context
 

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 # A replugged USB camera is back within a second; each further attempt waits twice as long.
 FIRST_PAUSE_SECONDS = 1.0
-# One that is lost again sooner has not recovered: pauses go on growing, or it would be opened every second.
+# A camera lost again sooner has not recovered: backoff keeps growing, or it would be reopened every second.
 STEADY_SECONDS = 10.0
-# A frozen camera is reopened, and where that does not help, again after pauses that double up to this.
+# A frozen camera is reopened, repeatedly with a backoff that doubles up to this.
 LONGEST_FROZEN_PAUSE_SECONDS = 3600.0
-# Leaving takes no longer, even while a read blocks on a camera that hangs.
+# Closing takes no longer, even while a read blocks on a hanging camera.
 CLOSE_SECONDS = 1.5
 
 log = logging.getLogger(__name__)
@@ -44,12 +44,12 @@ NOT_OPENED = "not opened yet"
 
 @dataclass(frozen=True, slots=True)
 class FeedState:
-    """How a camera does.
+    """State of a camera.
 
-    `reason` says why it is not open, `faults` what is wrong with the pictures of one that is. `frames` counts pictures
-    that came and `dropped` those that were due, but replaced by a newer one before anybody looked; `reopened` counts
-    recoveries and what was tried for a frozen one. `last_frame_at` is monotonic seconds, None before the first. The
-    size is that of what is watched, turned and cut.
+    `reason` says why it is not open, `faults` what is wrong with its pictures if it is. `frames` counts pictures
+    received, `dropped` those that were due but replaced by a newer one before they were taken; `reopened` counts
+    recoveries and attempts to reopen a frozen camera. `last_frame_at` is monotonic seconds, None before the first
+    frame. The size is that of the transformed picture.
     """
 
     name: str
@@ -66,14 +66,14 @@ class FeedState:
 
     @property
     def is_starting(self) -> bool:
-        """Whether the first attempt to open it still lasts."""
+        """Whether the first attempt to open it is still running."""
         return not self.is_open and self.reason == NOT_OPENED
 
 
 class CameraFeed:
-    """Follows one camera in a thread of its own, over every loss, until it is closed or its recording ends.
+    """Reads one camera in its own thread, reopening it after losses, until it is closed or its recording ends.
 
-    The thread alone reads the camera; state and newest frame change under a lock, which is never held for long.
+    Only the thread reads the camera; state and newest frame are protected by a lock that is held only briefly.
     """
 
     def __init__(
@@ -100,15 +100,15 @@ class CameraFeed:
         self._health = CameraHealth(config)
         self._frozen_attempts = 0
         self._reopen_frozen_at = float("-inf")
-        # A daemon: one that blocks in a read must not keep the process alive.
+        # A daemon: a blocked read must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=CAMERA_THREAD + name, daemon=True)
 
     def start(self) -> None:
-        """Begin to follow the camera."""
+        """Start the thread."""
         self._thread.start()
 
     def convert_only_what_is_due(self, due_at: Callable[[], float]) -> None:
-        """Offer no picture that was taken before what this says, monotonic seconds; it is asked for each picture."""
+        """Skip pictures taken before `due_at()`, monotonic seconds, which is called for each picture."""
         self._due_at = due_at
 
     def take(self) -> Frame | None:
@@ -124,7 +124,7 @@ class CameraFeed:
             return frame
 
     def wait(self, timeout_seconds: float) -> Frame | None:
-        """Return the newest frame, once; wait for it so long while there is none and may be one.
+        """Return the newest frame, once; wait up to `timeout_seconds` for one.
 
         Raises:
             Exception: whatever ended the thread other than the camera, for it is a bug.
@@ -135,16 +135,16 @@ class CameraFeed:
             return self.take()
 
     def state(self) -> FeedState:
-        """Return how the camera does now."""
+        """Return the current state."""
         with self._arrived:
             return self._state
 
     def ask_to_stop(self) -> None:
-        """Tell the thread to end as soon as it can; does not wait."""
+        """Ask the thread to stop as soon as possible; does not wait."""
         self._stop.set()
 
     def close(self, *, timeout_seconds: float = CLOSE_SECONDS) -> None:
-        """End the thread; one that is blocked in a read for longer is left behind, and lets go when the read ends."""
+        """Stop the thread; if a read blocks for longer, it is abandoned and releases the camera when the read ends."""
         self.ask_to_stop()
         self._thread.join(timeout_seconds)
         if self._thread.is_alive():
@@ -153,7 +153,7 @@ class CameraFeed:
     def _run(self) -> None:
         try:
             self._follow()
-        # A bug, not a fault of the camera: raised in the thread that takes frames, for it would be lost in this one.
+        # A bug, not a camera fault: raised in the thread that takes frames; it would be lost in this one.
         except Exception as error:  # noqa: BLE001
             with self._arrived:
                 self._failure = error
@@ -184,11 +184,11 @@ class CameraFeed:
         self._attempts += 1
 
     def _play(self, camera: Camera) -> bool:
-        """Read until the end of a recording, or until told to stop; False where the camera is to be opened anew."""
+        """Read until the end of a recording or a stop request; False if the camera must be reopened."""
         begun_at: float | None = None
         while camera.grab() and not self._stop.is_set():
             if (position_seconds := camera.position_seconds) is not None:
-                # A recording passes as time does: what a camera on site would have shown now.
+                # Recordings play in real time, like a camera on site.
                 begun_at = time.monotonic() - position_seconds if begun_at is None else begun_at
                 if self._stop.wait(begun_at + position_seconds - time.monotonic()):
                     return True
@@ -198,7 +198,7 @@ class CameraFeed:
                 continue
             image = camera.retrieve()
             self._keep(transform(image, self._config), taken_at=taken_at)
-            # A recording was chosen as it is.
+            # Recordings are never reopened.
             if position_seconds is None and self._is_to_be_reopened(image, at=taken_at):
                 return False
         if not self._stop.is_set():
@@ -206,7 +206,7 @@ class CameraFeed:
         return True
 
     def _is_to_be_reopened(self, image: Image, *, at: float) -> bool:
-        """Say what is wrong with a picture, and whether opening the camera anew may help."""
+        """Check the health of a picture, and return whether reopening the camera may help."""
         self._log_faults(self._health.observe(image, at=at))
         if not any(fault.code == "camera_frozen" for fault in self._state.faults):
             self._frozen_attempts = 0
@@ -214,7 +214,7 @@ class CameraFeed:
             return False
         if at < self._reopen_frozen_at:
             return False
-        # A scene that honestly never changes costs a moment now and then; it is watched in between.
+        # A scene that really never changes costs a short interruption now and then.
         self._reopen_frozen_at = at + reopen_pause(
             self._frozen_attempts,
             first_seconds=self._config.frozen_seconds,
@@ -227,11 +227,11 @@ class CameraFeed:
         return True
 
     def _fields(self, reason: str) -> dict[str, str]:
-        """What the journal keeps beside a line: the reasons are those of the status."""
+        """Journal fields of a log line; reasons as in the status."""
         return {"CAMERA": self._state.name, "REASON": reason}
 
     def _log_faults(self, faults: tuple[Fault, ...]) -> None:
-        """Log each fault when it begins and when it is over."""
+        """Log the beginning and the end of each fault."""
         before = self._state.faults
         if faults == before:
             return
@@ -250,7 +250,7 @@ class CameraFeed:
             self._state = replace(self._state, faults=faults)
 
     def _pass_over(self, *, taken_at: float) -> None:
-        """Count a picture that is dropped."""
+        """Count a skipped picture."""
         with self._arrived:
             self._state = replace(self._state, frames=self._state.frames + 1, last_frame_at=taken_at)
 
@@ -299,7 +299,7 @@ class CameraFeed:
     def _lose(self, error: CameraError) -> None:
         with self._arrived:
             self._state = replace(self._state, is_open=False, reason=str(error))
-        # Once; then silence until it is back.
+        # Logged once until the camera is back.
         if self._lost_at is None:
             self._lost_at = time.monotonic()
             log.warning(
@@ -324,9 +324,9 @@ def _always_due() -> float:
 def reopen_pause(
     attempts: int, *, longest_seconds: float, jitter: float, first_seconds: float = FIRST_PAUSE_SECONDS
 ) -> float:
-    """Seconds before the next attempt: doubled by each one that failed; half of it is left to chance (jitter 0..1).
+    """Seconds before the next attempt: doubled by each failure; half of it is random (jitter 0..1).
 
-    Chance keeps forty devices from asking one recorder all at once after a power cut.
+    Jitter keeps forty devices from connecting to one recorder all at once after a power cut.
     """
     # 2 ** 30 s are 34 years: a number that never overflows.
     pause_seconds = min(longest_seconds, first_seconds * 2.0 ** min(attempts, 30))
@@ -334,5 +334,5 @@ def reopen_pause(
 
 
 def attempts_after(attempts: int, *, well_seconds: float) -> int:
-    """How many attempts count as failed when a camera is lost that gave pictures for so long."""
+    """Number of failed attempts after the loss of a camera that worked for `well_seconds`."""
     return 0 if well_seconds >= STEADY_SECONDS else attempts

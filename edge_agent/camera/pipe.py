@@ -51,7 +51,7 @@ MOST_GENERATIONS = 5
 
 
 class PipeCamera:
-    """A program in a process group of its own, without a shell. Owned by one thread."""
+    """A program in its own process group, without a shell. Owned by one thread."""
 
     position_seconds: None = None
     age_seconds = 0.0
@@ -122,7 +122,7 @@ class PipeCamera:
         return self._grabbed
 
     def close(self) -> None:
-        """End the program and whatever it has started."""
+        """Terminate the program and all its child processes."""
         self._signal(signal.SIGTERM)
         self._has_ended_within(END_SECONDS)
         # Also where the program itself has ended: its children may live. No other process can have the number of the
@@ -157,7 +157,7 @@ class PipeCamera:
         return True
 
     def _hear(self) -> None:
-        """Keep the end of what the program says."""
+        """Keep the end of the program's stderr."""
         try:
             message = os.read(self._messages, PIPE_BYTES)
         except BlockingIOError:

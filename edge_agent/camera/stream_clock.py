@@ -9,7 +9,7 @@ from __future__ import annotations
 LONGEST_DELAY_SECONDS = 0.5
 # Clocks of cameras drift by some parts in a million; this follows a thousand times that.
 FOLLOWED_FRACTION = 0.01
-# A clock that had to be set again so often is none.
+# A clock that had to be reset this often is unusable.
 MOST_SETTINGS = 3
 
 
@@ -17,7 +17,7 @@ class StreamClock:
     """Maps time stamps to monotonic seconds. Owned by one thread."""
 
     def __init__(self) -> None:
-        """No picture has come yet."""
+        """Start without pictures."""
         self._offset_seconds: float | None = None
         self._settings = 0
         self._last_at = float("-inf")

@@ -16,7 +16,7 @@ _FLIPS = {"horizontal": 1, "vertical": 0}
 
 
 def transform(image: Image, config: CameraConfig) -> Image:
-    """Turn, flip and cut a picture, in this order; all that comes behind, alerts included, knows only the result."""
+    """Rotate, flip and crop a picture, in this order; all later stages, including alerts, see only the result."""
     if config.rotate:
         image = np.asarray(cv2.rotate(image, _TURNS[config.rotate]), np.uint8)
     if config.flip != "none":
@@ -25,7 +25,7 @@ def transform(image: Image, config: CameraConfig) -> Image:
         height_px, width_px = image.shape[:2]
         left, right = _pixels(config.roi[0], config.roi[2], width_px)
         top, bottom = _pixels(config.roi[1], config.roi[3], height_px)
-        # A copy, for a part would keep the whole alive.
+        # A copy, because a view would keep the whole picture alive.
         image = image[top:bottom, left:right].copy()
     return image
 
