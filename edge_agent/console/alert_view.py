@@ -19,7 +19,7 @@ TIMELINE_DIGITS = 4
 
 
 def alert_as_json(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
-    """An alert in a list. Looks at the disk for its pictures."""
+    """An alert in a list. Checks the disk for its pictures."""
     message, resolved = entry.message, entry.resolved
     return {
         "id": entry.id,
@@ -61,7 +61,7 @@ def alert_in_detail(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
 
 
 def crop_state(entry: HistoryEntry, crops_folder: Path) -> CropState:
-    """Whether the crop of an alert is still there."""
+    """Whether the crop of an alert still exists."""
     file = find_crop(crops_folder, entry.id)
     if file is None:
         return "gone" if entry.message["crop"] else "none"
@@ -69,7 +69,7 @@ def crop_state(entry: HistoryEntry, crops_folder: Path) -> CropState:
 
 
 def scene_state(entry: HistoryEntry, crops_folder: Path) -> SceneState:
-    """Whether the scene of an alert is there; whether there ever was one, nothing says."""
+    """Whether the scene of an alert exists; whether it ever did is not recorded."""
     file = find_scene(crops_folder, entry.id)
     if file is None:
         return "none"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnnotatedFrame:
-    """`number` tells it from all others; boxes of `faces` are in pixels of `image`."""
+    """A frame with its unique `number`; boxes of `faces` are in pixels of `image`."""
 
     camera: str
     number: int
@@ -26,10 +26,10 @@ class AnnotatedFrame:
 
 
 def annotated_frame(camera: str, reply: FrameReply, pixels: bytes) -> AnnotatedFrame:
-    """Put together what came over the socket.
+    """Build a frame from the data received over the socket.
 
     Raises:
-        ValueError: there are not as many pixels as the reply says.
+        ValueError: the number of pixels does not match the reply.
     """
     image = np.frombuffer(pixels, np.uint8).reshape(reply.height, reply.width, 3)
     return AnnotatedFrame(camera, reply.number, reply.index, reply.when, image, reply.faces, reply.nearest)

@@ -1,6 +1,6 @@
 """API: the HTTP endpoints for programs."""
 
-# FastAPI reads the annotations at run time: they stand as they are, not as text.
+# FastAPI reads the annotations at run time, so they must not be strings.
 
 import pathlib
 from collections.abc import Callable, Mapping
@@ -126,11 +126,11 @@ class Api:
     """The endpoints for programs and for the scripts of the pages."""
 
     def __init__(self, context: Context) -> None:
-        """Take what requests are answered from."""
+        """Requests are answered from `context`."""
         self._context = context
 
     def router(self) -> APIRouter:
-        """Every path, with what it may answer."""
+        """All paths with their responses."""
         router = APIRouter(prefix="/api/v1", dependencies=security(self._context))
         add = router.add_api_route
         add(
@@ -391,7 +391,7 @@ class Api:
         )
         return JSONResponse({"counts": [{"of": key, **values_of(one)} for key, one in grouped(rows, by).items()]})
 
-    # By the worker: what reads the history or the disk.
+    # In the worker: reads of the history or the disk.
 
     def _find(
         self,
@@ -433,7 +433,7 @@ class Api:
 
 
 def _picture(file: tuple[str, bytes], *, download: bool) -> Response:
-    """Answer with a picture; an encrypted one shows no browser anything, and is saved."""
+    """Respond with a picture; an encrypted one is a download, because browsers cannot show it."""
     name, content = file
     is_encrypted = name.endswith(".age")
     headers = {"Content-Disposition": f'attachment; filename="{name}"'} if download or is_encrypted else {}
@@ -442,7 +442,7 @@ def _picture(file: tuple[str, bytes], *, download: bool) -> Response:
 
 
 def _check(reply: ChangeReply) -> None:
-    """See whether the agent has made a change.
+    """Check that the agent has made a change.
 
     Raises:
         HTTPException: 404, 409 or 503: it has not.
@@ -459,10 +459,10 @@ def _check(reply: ChangeReply) -> None:
 
 
 def _time(text: str) -> datetime | None:
-    """Read a time with its zone, of the device where it has none.
+    """Parse a time; without a zone it is in the device's.
 
     Raises:
-        HTTPException: 422: there is no such time.
+        HTTPException: 422: invalid time.
     """
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone() if text else None
@@ -471,10 +471,10 @@ def _time(text: str) -> datetime | None:
 
 
 def _known(found: T | None) -> T:
-    """Give what was found.
+    """Return the value if it was found.
 
     Raises:
-        HTTPException: 404: nothing was.
+        HTTPException: 404: it was not.
     """
     if found is None:
         raise HTTPException(404, NO_ALERT)

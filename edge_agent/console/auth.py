@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?P<port>:[0-9]{1,5})?")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FORMS = frozenset({"/login", "/logout"})
-"""They carry the token for CSRF in a field, and check it themselves."""
+"""They have the CSRF token in a form field, and check it themselves."""
 OPEN_PATHS = frozenset({"/health", "/ready", "/login", "/favicon.ico"})
 OPEN_FOLDER = "/static/"
 DISPLAY_FOLDER = "/display/"
-"""Where displays are enabled, the page is open to all; it shows nothing before its socket has let it in."""
+"""If displays are enabled, the page is public; it shows nothing until its socket is authenticated."""
 PROGRAM_PATHS = ("/api/", "/metrics", "/openapi.json")
 
 LEAST_CHARACTERS = 8
@@ -53,13 +53,13 @@ class Visitor:
 
     @property
     def is_in(self) -> bool:
-        """Whether they may see anything."""
+        """Whether they are authenticated."""
         return self.name != "unauthenticated"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is not answered, with the status of HTTP."""
+    """Why a request is refused, with the HTTP status."""
 
     status: int
     text: str
@@ -79,7 +79,7 @@ class Auth:
         has_displays: bool = False,
         clock: Callable[[], float],
     ) -> None:
-        """An empty password or token is none."""
+        """An empty password or token means that none is set."""
         self._password, self._token, self._display_token, self._clock = password, token, display_token, clock
         self._open_folders = (OPEN_FOLDER, DISPLAY_FOLDER) if has_displays else (OPEN_FOLDER,)
         self._port = config.port
@@ -89,18 +89,18 @@ class Auth:
 
     @property
     def needs_login(self) -> bool:
-        """Whether anything is asked of a visitor."""
+        """Whether visitors must authenticate."""
         return bool(self._password or self._token)
 
     @property
     def takes_password(self) -> bool:
-        """Whether people can log in; not where only a token is set."""
+        """Whether users can log in; not if only a token is set."""
         return bool(self._password)
 
     def cookie_name(self, scheme: str, base_path: str = "") -> str:
-        """The cookie's name: browsers give cookies of one host to all its ports, and `__Host-` to https alone.
+        """The cookie's name: browsers send a host's cookies to all its ports, and `__Host-` cookies over https only.
 
-        Such a cookie is one of the whole host: two devices below paths of one proxy have a name each.
+        Cookies apply to the whole host: two devices below paths of one proxy need different names.
         """
         device = f"-{hashlib.sha256(base_path.encode()).hexdigest()[:8]}" if base_path else ""
         return f"{'__Host-' if scheme in ('https', 'wss') else ''}maskwatch-{self._port}{device}"
@@ -120,7 +120,7 @@ class Auth:
         return Visitor("unauthenticated", cookie, csrf, address)
 
     def with_cookie(self, visitor: Visitor) -> Visitor:
-        """Give a visitor without a cookie one that only ties a page to its forms."""
+        """Give a visitor without a cookie one that only binds forms to their page."""
         cookie = new_cookie()
         return replace(visitor, cookie=cookie, csrf=self.sessions.csrf(cookie))
 
@@ -150,8 +150,8 @@ class Auth:
         return None
 
     def refuse_origin(self, headers: Headers, *, scheme: str) -> Refusal | None:
-        """Refuse what a page of another site asks for, be it only to read; a link to a page of ours is none."""
-        # A page at another port of this host is "same-site"; what a person types or bookmarks is "none".
+        """Refuse requests, including reads, by pages of other sites; following a link to our pages is allowed."""
+        # A page at another port of this host is "same-site"; a typed or bookmarked address is "none".
         is_ours = headers.get("sec-fetch-site", "none") in ("same-origin", "none")
         is_link = (
             headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
@@ -161,7 +161,7 @@ class Auth:
         origins = headers.getlist("origin")
         if not origins:
             return None
-        # What a proxy says of the address that it was asked at; no page of another site can send these headers.
+        # The address at the proxy; pages of other sites cannot send these headers.
         scheme = headers.get("x-forwarded-proto", scheme.replace("ws", "http"))
         hosts = (headers["host"], headers.get("x-forwarded-host", headers["host"]))
         if len(origins) == 1 and origins[0].lower() in [f"{scheme}://{host}".lower() for host in hosts]:
@@ -169,7 +169,7 @@ class Auth:
         return Refusal(403, "a page of another site asks for this; behind a proxy, let it hand on Host and scheme")
 
     def refuse_unauthenticated(self, visitor: Visitor, *, method: str, path: str, query: str) -> Refusal | None:
-        """Refuse who is not authenticated: a page is redirected to the login."""
+        """Refuse unauthenticated visitors; pages redirect to the login."""
         if visitor.is_in or path in OPEN_PATHS or path.startswith(self._open_folders):
             return None
         if method in SAFE_METHODS and not path.startswith(PROGRAM_PATHS):
@@ -181,7 +181,7 @@ class Auth:
         """Refuse changes without a CSRF token, unless a program makes them."""
         if method in SAFE_METHODS or visitor.name == "program" or path in FORMS:
             return None
-        # Without a cookie and an origin no browser can be behind it: a program on this machine.
+        # Without cookie and origin it is not a browser, but a program on this machine.
         if visitor.name == "anonymous" and not visitor.cookie and "origin" not in headers:
             return None
         if visitor.csrf and is_same(headers.get("x-csrf-token", ""), visitor.csrf):
@@ -193,7 +193,7 @@ class Auth:
         return self._attempts.wait_seconds(visitor.address, "password", at=self._clock())
 
     def log_in(self, visitor: Visitor, password: str) -> str:
-        """Try a password; gives the new cookie, or an empty text where it is wrong."""
+        """Check a password; return the new cookie, or an empty text if it is wrong."""
         if not self._password or not is_same(password, self._password):
             self._attempts.was_wrong(visitor.address, "password", at=self._clock())
             return ""
@@ -202,9 +202,9 @@ class Auth:
         return self.sessions.begin(at=self._clock())
 
     def admits_display(self, visitor: Visitor, token: str) -> bool:
-        """Whether a display is let in: by its own token, which opens nothing else, or where a user is logged in.
+        """Whether a display is admitted: by its own token, which admits to nothing else, or with a user logged in.
 
-        After wrong tokens the right one has to wait as well, as everywhere.
+        After wrong tokens even the right one has to wait, as everywhere.
         """
         if visitor.is_in:
             return True
@@ -220,7 +220,7 @@ class Auth:
     def _program(self, token: str, address: str) -> Visitor | Refusal:
         wait_seconds = self._attempts.wait_seconds(address, "token", at=self._clock())
         if wait_seconds:
-            # The right one as well: who is let through while others wait would know that it is right.
+            # Even the right one: otherwise not having to wait would reveal that it is right.
             return Refusal(429, "too many wrong tokens or passwords; wait", (_retry_after(wait_seconds),))
         if self._token and is_same(token, self._token):
             self._attempts.was_right(address, "token")
@@ -229,7 +229,7 @@ class Auth:
         return Refusal(401, "wrong token", (("WWW-Authenticate", 'Bearer error="invalid_token"'),))
 
     def _cookie(self, headers: Headers, name: str) -> str:
-        """The cookie of ours; the first where there are several."""
+        """Our cookie; the first if there are several."""
         for pair in "; ".join(headers.getlist("cookie")).split(";"):
             key, _, value = pair.strip().partition("=")
             if key == name:
@@ -238,9 +238,9 @@ class Auth:
 
 
 def set_cookie(name: str, value: str, *, scheme: str) -> str:
-    """The header that gives a browser a cookie: out of reach for scripts, and for requests from other sites.
+    """The Set-Cookie header: inaccessible to scripts, and not sent with requests from other sites.
 
-    Until the browser is closed; how long it holds is decided here.
+    A session cookie in the browser; its expiry is enforced by the server.
     """
     secure = "; Secure" if scheme == "https" else ""
     return f"{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}"
@@ -261,7 +261,7 @@ def _retry_after(seconds: float) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSecrets:
-    """What people, programs and displays show to be let in; empty where none is asked for."""
+    """The credentials of users, programs and displays; empty if not required."""
 
     password: str
     token: str
@@ -269,7 +269,7 @@ class ConsoleSecrets:
 
 
 def read_secrets(config: Config) -> ConsoleSecrets:
-    """Read the files that hold them.
+    """Read the secret files.
 
     Raises:
         ConfigError: one cannot be read, or is too short.

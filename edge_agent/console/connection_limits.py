@@ -32,7 +32,7 @@ BODY_SILENCE_SECONDS = 10.0
 BODY_SECONDS = 120.0
 """20 MB at 1.3 Mbit/s."""
 UNREAD_SECONDS = 10.0
-"""A client that takes not a single byte for so long is gone."""
+"""A client that reads not a single byte for this long is gone."""
 CLOSING_SECONDS = 5.0
 NO_DESCRIPTORS_SECONDS = 1.0
 AT_ONCE = struct.pack("ii", 1, 0)
@@ -106,7 +106,7 @@ class ConnectionLimits:
         """Close without waiting: connections that stay open are cut off."""
 
     def abort(self) -> None:
-        """End all connections at once."""
+        """Abort all connections at once."""
         for connection in self._connections:
             connection.abort()
 
@@ -153,7 +153,7 @@ class ConnectionLimits:
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
             )
         except (OSError, asyncio.TimeoutError):
-            # It left, or speaks no TLS that we do: nothing to tell anybody.
+            # The client left, or its TLS is incompatible: not worth logging.
             connection.socket.close()
         else:
             connection.transport = transport
@@ -169,7 +169,7 @@ class ConnectionLimits:
 
 
 class _Connection:
-    """A connection, and since when it is as it is."""
+    """A connection, and the time of its last change of state."""
 
     def __init__(self, accepted: socket.socket, address: str, *, since: float) -> None:
         self.socket, self.address = accepted, address
@@ -184,7 +184,7 @@ class _Connection:
         return self.socket.fileno() >= 0
 
     def refuse(self, *, in_the_clear: bool) -> None:
-        """Close a connection before anything of it was read."""
+        """Close a connection before reading from it."""
         if in_the_clear:
             with suppress(OSError):
                 self.socket.setblocking(False)
@@ -192,14 +192,14 @@ class _Connection:
         self.socket.close()
 
     def abort(self) -> None:
-        """End it at once, whatever is still to be sent."""
+        """Abort the connection, discarding unsent data."""
         if self.transport is not None and self.is_open:
             # The kernel, too, is to drop what is not read.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             self.transport.abort()
 
     def is_stalled(self, *, at: float) -> bool:
-        """Whether it has made no headway for too long."""
+        """Whether it has made no progress for too long."""
         transport = self.transport
         if transport is None:
             # asyncio looks after the handshake.
@@ -225,7 +225,7 @@ class _Connection:
 
 
 def _is_slow(http: TimedProtocol, *, since: float, at: float) -> bool:
-    """Whether a request takes too long to come in."""
+    """Whether a request takes too long to arrive."""
     match http.conn.their_state:
         case h11.IDLE:
             return at - since > HEAD_SECONDS

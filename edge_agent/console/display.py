@@ -41,7 +41,7 @@ slowest camera allowed gives one every two seconds."""
 NO_ACCESS = "this display needs its token at the end of the address, as #token=... (display.token_file)"
 
 Shown: TypeAlias = Sign | Literal["empty", "away"]
-"""`away`: there is nothing to see, for the agent or the camera does not answer, or the camera is paused."""
+"""`away`: no picture, because agent or camera are not responding, or the camera is paused."""
 
 
 def routes(context: Context, templates: Jinja2Templates) -> list[BaseRoute]:

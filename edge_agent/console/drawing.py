@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Decision, Image
 
 UNREAD = (120, 120, 120)
-"""BGR, for a face that was not read yet."""
+"""BGR, for a face without a reading."""
 SIGNS: dict[Decision, str] = {"violation": "!", "compliant": "ok", "undecided": "?"}
 """What stands behind the number: OpenCV's letters are plain ASCII."""
 
@@ -34,7 +34,7 @@ def fit(image: Image, *, width_px: int) -> tuple[Image, float]:
 def draw(image: Image, faces: Iterable[AnnotatedFace], *, scale: float) -> Image:
     """Draw into a copy. `scale` is that of the picture against the frame that the boxes are of.
 
-    Who is decided has a thick frame, who is not a thin one.
+    Decided tracks have a thick frame, undecided ones a thin one.
     """
     drawn = image.copy()
     for face in faces:

@@ -12,13 +12,13 @@ from ipaddress import IPv6Address, ip_address
 from typing import Literal, TypeAlias
 
 MOST_ADDRESSES = 10_000
-"""A hundred bytes each; the one that was quiet for longest is forgotten first."""
+"""A hundred bytes each; the least recently active is dropped first."""
 LEAST_BURST = 1.0
 
 Credential: TypeAlias = Literal["password", "token", "display"]
 
 FREE_MISTAKES = 3
-"""A person mistypes twice and then types with care."""
+"""Users mistype twice and then type carefully."""
 LONGEST_PAUSE_SECONDS = 300.0
 FORGIVEN_SECONDS = 900.0
 MISTAKES_OF_ALL = 30.0
@@ -26,11 +26,11 @@ MISTAKES_OF_ALL = 30.0
 ONE_MORE_SECONDS = 2.0
 """... and then one in so many seconds: 43,000 a day, of at least 94^8 passwords; as many at one that was right."""
 IPV6_NETWORK_BITS = 64
-"""A household gets so many addresses that each guess could come from another."""
+"""A household has so many addresses that each guess could come from a different one."""
 
 
 def neighbourhood(address: str) -> str:
-    """What is limited together: an IPv4 address, or the network that one customer gets of IPv6."""
+    """The unit of rate limiting: an IPv4 address, or the IPv6 network of one customer."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
@@ -87,11 +87,11 @@ class _Budget:
 
 
 class Attempts:
-    """Makes who guesses wait: longer after every mistake. Owned by the event loop.
+    """Delays password guessing, longer after every mistake. Owned by the event loop.
 
-    An address that was right before, with the same credential, has a lane of its own: what others guess elsewhere does
-    not keep it out, and a neighbour at the same address guesses as seldom there as a thousand strangers together.
-    Whether a guess was right never decides whether it has to wait: to be told to wait tells nothing.
+    An address that was right before, with the same credential, has its own budget: guesses from elsewhere do not lock
+    it out, and a neighbour at the same address can guess there as rarely as a thousand strangers together. Whether a
+    guess is right never affects whether it has to wait, so that waiting reveals nothing.
     """
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Attempts:
             self._mistakes.popitem(last=False)
 
     def was_right(self, address: str, credential: Credential) -> None:
-        """Forget the mistakes of an address, and remember that it was right."""
+        """Clear the mistakes of an address, and record that it was right."""
         self._mistakes.pop(address, None)
         self._known.setdefault((credential, address), _Budget())
         self._known.move_to_end((credential, address))

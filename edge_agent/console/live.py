@@ -61,12 +61,12 @@ class Live:
         self._cameras: dict[str, _Camera] = {}
         self._tick: asyncio.Future[None] | None = None
         self.encoded = 0
-        """Pictures so far, for everybody together."""
+        """Pictures encoded so far, for all viewers."""
 
     async def frame(self, camera: str) -> AnnotatedFrame | None:
-        """What a camera shows now: the same to everybody, and no more than MOST_PER_SECOND a second.
+        """The current frame of a camera: the same for all viewers, at most MOST_PER_SECOND a second.
 
-        None while it shows nothing.
+        None while there is none.
 
         Raises:
             UnansweredError: no agent answers.
@@ -76,12 +76,12 @@ class Live:
             known.asked_at = now()
             known.asking = asyncio.ensure_future(self._ask(camera, known))
         if known.asking is not None:
-            # One who leaves must not take the frame from the others.
+            # A viewer who leaves must not cancel the request of the others.
             await asyncio.shield(known.asking)
         return known.newest
 
     async def tick(self) -> None:
-        """Wait until there may be something new; one timer for all who wait."""
+        """Wait until there may be a new frame; one timer for all viewers."""
         if self._tick is None or self._tick.done():
             loop = asyncio.get_running_loop()
             self._tick = loop.create_future()

@@ -44,7 +44,7 @@ def routes(auth: Auth) -> list[Route]:
     async def log_out(request: Request) -> Response:
         form = await _form(request)
         visitor: Visitor = request.state.visitor
-        # Who is out already, by now perhaps on another page, is only shown where to log in.
+        # A visitor already logged out, perhaps on another page, just gets the login page.
         if is_same(form.get("csrf", ""), visitor.csrf):
             auth.sessions.end(visitor.cookie)
         return RedirectResponse("/login", status_code=303)
@@ -53,7 +53,7 @@ def routes(auth: Auth) -> list[Route]:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Read a small form; one that is too large, or has too many fields, is as good as empty."""
+    """Read a small form; one that is too large, or has too many fields, counts as empty."""
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -67,7 +67,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _own_page(path: str) -> str:
-    """Where to go after the login: never to another site, whatever the address says."""
+    """The redirect after login: never to another site, whatever the address contains."""
     is_ours = path.startswith("/") and not path.startswith(("//", "/\\", "/log"))
     return path if is_ours and path.isprintable() else HOME
 
