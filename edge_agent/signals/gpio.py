@@ -22,7 +22,7 @@ DOCUMENT = "docs/signals.md"
 
 
 def open_factory(chip: int | None) -> Any:
-    """Open the chip; None: that of the header. Gives gpiozero's factory of pins, whose `chip` says which it is.
+    """Open the chip; None: that of the header. Returns gpiozero's pin factory, whose `chip` says which it is.
 
     Raises:
         ConfigError: the library is missing, the board is unknown, or the chip cannot be opened.
@@ -50,7 +50,7 @@ def open_factory(chip: int | None) -> Any:
 
 @contextmanager
 def _same_folder() -> Iterator[None]:
-    """Stay in the folder of the process: lgpio leaves it when it is imported, and relative paths would go astray."""
+    """Restore the working directory: lgpio changes it on import, which would break relative paths."""
     folder = os.open(".", os.O_PATH)
     try:
         yield
@@ -73,7 +73,7 @@ def _why_closed(chip: int | None) -> str:
 def open_pins(
     config: SignalsConfig, *, open_factory: Callable[[int | None], Any] = open_factory
 ) -> Iterator[Mapping[SignalName, OutputPin]]:
-    """Hold each pin, off, and release all of them, off, in the end.
+    """Claim each pin, switched off; at the end, switch off and release all of them.
 
     Raises:
         ConfigError: the library is missing, the chip cannot be opened, or has no such pin.
@@ -113,7 +113,7 @@ def _in_use(name: SignalName, number: int, error: Exception) -> UnavailableError
 
 
 def _release(pin: Any) -> None:
-    # One that cannot be switched off any more is released all the same.
+    # A pin that cannot be switched off is released anyway.
     with suppress(Exception):
         pin.off()
     with suppress(Exception):

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from edge_agent.domain import Nearest
 
 DEBOUNCE_SECONDS = 0.3
-"""A sign that lasts for less is none: two frames at ten a second, in which two people changed places."""
+"""Shorter signs are ignored: for two frames at ten a second, two people changed places."""
 STALE_SECONDS = 5.0
-"""Who was nearest so long ago has left, or the camera is away. The slowest camera allowed gives a frame every two
-seconds."""
+"""After this long without a frame the person has left, or the camera is away. The slowest camera allowed gives a frame
+every two seconds."""
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +36,13 @@ class OutputPin(Protocol):
 
 @dataclass(slots=True)
 class _Shown:
-    """What was seen last at one camera."""
+    """The last state of one camera."""
 
     seen_at: float
     since: float
     person: tuple[SignalName, int] | None = None
     signalled: set[tuple[SignalName, int]] = field(default_factory=set)
-    """Who of those in view has had their signal."""
+    """The people in view who have had their signal."""
 
 
 @dataclass(slots=True)
@@ -62,16 +62,16 @@ class Signals:
     """
 
     def __init__(self, outputs: Mapping[SignalName, tuple[OutputPin, float]]) -> None:
-        """Take a pin and its seconds for each signal; all are off."""
+        """`outputs` are the pin and duration in seconds of each signal; all pins are off."""
         self._outputs = {name: _Output(pin, seconds) for name, (pin, seconds) in outputs.items()}
         self._shown: dict[str, _Shown] = {}
 
     def observe(self, camera: str, nearest: Nearest | None, *, at: float) -> None:
-        """Take note of who is nearest in a frame."""
+        """Record the nearest person in a frame."""
         self._note(camera, _person_of(nearest), is_empty=nearest is None, at=at)
 
     def update(self, *, has_fault: bool, at: float) -> None:
-        """Switch what is due; called several times a second."""
+        """Switch the outputs that are due; called several times a second."""
         self._note("", ("fault", 0) if has_fault else None, is_empty=not has_fault, at=at)
         lasting: set[SignalName] = set()
         for camera, shown in [*self._shown.items()]:
@@ -100,7 +100,7 @@ class Signals:
 
 
 def _person_of(nearest: Nearest | None) -> tuple[SignalName, int] | None:
-    """Whose signal it is, and which; None without a person, or while undecided."""
+    """The signal and the person's track; None without a person, or while undecided."""
     if nearest is None or not nearest.is_sure:
         return None
     match nearest.sign:
@@ -118,7 +118,7 @@ def _switch(name: SignalName, output: _Output, *, is_on: bool) -> None:
     output.is_on = is_on
     try:
         (output.pin.on if is_on else output.pin.off)()
-    # Whatever the library raises: watching goes on without a lamp.
+    # Whatever the library raises: detection continues without a lamp.
     except Exception as error:  # noqa: BLE001
         if not output.is_broken:
             log.warning("signal %s: its pin cannot be switched: %s", name, error)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.events import Event, EventQueue
 
 POLL_SECONDS = 30.0
-"""Interval at which the store is looked into all the same: a disk failure loses its wake-ups."""
+"""Interval at which the store is polled in any case: wake-ups are lost during a disk failure."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 300.0
 CLOSE_SECONDS = 1.0
 
@@ -29,31 +29,31 @@ class WebhookDelivery:
     """Posts the events of one webhook."""
 
     def __init__(self, url: str, queue: EventQueue, *, name: str, secret: bytes | None) -> None:
-        """Take the parts; nothing happens before `start`. `name` stands in the log instead of the URL."""
+        """Nothing is sent before `start`. `name` is logged instead of the URL."""
         self._url, self._queue, self._secret = url, queue, secret
         self.name = name
         self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
         self._stop, self._news = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"webhook {name}", daemon=True)
         self.reason = ""
-        """Why nothing is delivered for now; empty where all is well."""
+        """Why delivery fails now; empty if it does not."""
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Start the thread."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Look for new events at once; from any thread, returns at once."""
+        """Check for new events now; for any thread, does not block."""
         self._news.set()
 
     def close(self) -> None:
-        """End the thread; one that waits for a receiver is left behind, and posts its event again next time."""
+        """Stop the thread; if it waits for a receiver it is abandoned, and its event is posted again next time."""
         self._stop.set()
         self._news.set()
         self._thread.join(CLOSE_SECONDS)
 
     def deliver_next(self) -> float | None:
-        """Post the oldest event; gives how many seconds to wait before the next, None where there is none."""
+        """Post the oldest event; return the seconds to wait before the next, None if there is none."""
         try:
             oldest = self._queue.oldest()
             if oldest is None:
@@ -70,7 +70,7 @@ class WebhookDelivery:
     def _run(self) -> None:
         pause: float | None = 0.0
         while not self._stop.wait(pause):
-            # Before the look: what arises behind it wakes again.
+            # Cleared before the check: later events set it again.
             self._news.clear()
             pause = self.deliver_next()
             if pause is None:
@@ -90,7 +90,7 @@ class WebhookDelivery:
         post(self._url, body, headers)
 
     def _note(self, reason: str) -> None:
-        """Say it once for each outage."""
+        """Log the reason once per outage."""
         if reason and not self.reason:
             log.warning("webhook %s: events are kept until it takes them: %s", self.name, reason)
             self.reason = reason

@@ -30,14 +30,14 @@ METADATA = tuple(
     ip_network(network)
     for network in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32", "192.0.0.192/32")
 )
-"""Link-local addresses, and those at which clouds give credentials away."""
+"""Link-local addresses, and the metadata services of clouds, which hand out credentials."""
 
 
 def read_secret(file: Path, *, key: str) -> bytes:
-    """The key of the signatures: the first line of a file, `whsec_` and base64.
+    """Read the signing key: the first line of a file, `whsec_` and base64.
 
     Raises:
-        ConfigError: it cannot be read, or is no such secret.
+        ConfigError: it cannot be read, or is not such a secret.
     """
     text = read_password(file, key=key)
     try:
@@ -75,7 +75,7 @@ def address_of(host: str, port: int) -> str:
     except (OSError, UnicodeError) as error:
         raise UnavailableError(f"{host}: the name is not known: {error}") from error
     if _is_address(host):
-        # Named on purpose.
+        # Configured explicitly.
         return found[0]
     allowed = [address for address in found if not _is_metadata(address)]
     if not allowed:
@@ -87,10 +87,10 @@ def address_of(host: str, port: int) -> str:
 
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> None:
-    """Send, and have a success code for it. Redirects are not followed: they are no success.
+    """Send a request and require a success code. Redirects are not followed and count as failures.
 
     Raises:
-        UnavailableError: no answer, the certificate is wrong, or the answer is no success.
+        UnavailableError: no answer, an invalid certificate, or no success code.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -113,7 +113,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> None:
 
 
 def _connected(scheme: str, host: str, port: int, address: str) -> http.client.HTTPConnection:
-    """Connect to this address, whatever the name leads to a moment later; the certificate has to be of the name."""
+    """Connect to this address without resolving the name again; the certificate must match the name."""
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     plain = socket.create_connection((address, port), TIMEOUT_SECONDS)
     connection.sock = (
