@@ -1,6 +1,6 @@
 """Examination: tests a model's results and speed on this machine, in a separate process.
 
-A model is foreign code in all but name: one that crashes, hangs or takes all memory takes that process along.
+A model is in effect foreign code: if it crashes, hangs or uses all memory, only that process is affected.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BENCH_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
-"""Models are loaded within two; a small device that is busy takes ten."""
+"""Models load within two seconds; a busy small device takes ten."""
 
 
 def examine(
@@ -35,12 +35,12 @@ def examine(
     slowest_seconds: float,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> None:
-    """Hold a model against its golden vectors, and time it for a second.
+    """Check a model against its golden vectors, and benchmark it for a second.
 
-    `slowest_seconds`: what a reading may take.
+    `slowest_seconds`: the longest time allowed for a reading.
 
     Raises:
-        ModelError: it does not fit, reads pictures differently here, crashes, hangs, or is too slow.
+        ModelError: it does not fit, gives other results here, crashes, hangs, or is too slow.
     """
     seconds = float(_elsewhere(_bench, model, runtime, threads, tuple(labels), patience_seconds=patience_seconds))
     if seconds > slowest_seconds:
@@ -51,10 +51,10 @@ def examine(
 
 
 def _elsewhere(work: Callable[..., Any], *arguments: Any, patience_seconds: float) -> Any:
-    """Do a piece of work in another process.
+    """Run a function in another process.
 
     Raises:
-        ModelError: that process said so, crashed or hangs.
+        ModelError: that process reported an error, crashed or hangs.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -87,7 +87,7 @@ def _answer(theirs: Connection, work: Callable[..., Any], arguments: tuple[Any, 
 
 
 def _bench(model: Path, runtime: RuntimeChoice, threads: int, labels: Sequence[Label]) -> float:
-    """The median seconds of a reading, with golden vectors held before."""
+    """The median seconds of a reading, after checking the golden vectors."""
     classifier = open_classifier(model, runtime=runtime, threads=threads, labels=labels)
     image = classifier.card.golden[0].image()
     whole = Box(0, 0, image.shape[1], image.shape[0])

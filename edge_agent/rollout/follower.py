@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 OBSERVE_SECONDS = 5.0
 POLL_SPREAD = 0.2
-"""Of the interval, by chance: ten thousand devices that were switched on together ask by and by."""
+"""Random fraction of the interval, so that ten thousand devices switched on together do not poll at once."""
 MOST_ATTEMPTS = 3
-"""A power cut or an upgrade ends a probation now and then; a model that takes the machine down does so each time."""
+"""A power loss or an upgrade sometimes interrupts a probation; a model that crashes the machine does so each time."""
 
 log = logging.getLogger(__name__)
 
 
 class Follower:
-    """Polls, installs, switches and judges. Owned by the event loop; what takes long is done in threads."""
+    """Polls, installs, switches and evaluates models. Owned by the event loop; slow work runs in threads."""
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class Follower:
         poll_seconds: float,
         at: float,
     ) -> None:
-        """Begin; a probation that was cut short begins again.
+        """An interrupted probation starts again.
 
-        `open_repository` fetches what the fleet wants and raises an UnavailableError; `examine` a ModelError.
+        `open_repository` fetches the desired models and raises an UnavailableError; `examine` a ModelError.
         """
         self._installation, self._agent = installation, agent
         self._open_repository, self._examine = open_repository, examine
@@ -61,12 +61,12 @@ class Follower:
         self._poll_seconds, self._poll_at = poll_seconds, at
         self._trouble = ""
         self.said = "has not asked yet"
-        """What came of the last attempt to ask, and when that was."""
+        """Result and time of the last poll."""
         self._probation: Probation | None = None
         self._run_id: str | None = None
 
     async def turn(self, *, at: float) -> None:
-        """Do what is due.
+        """Run the tasks that are due.
 
         Raises:
             OSError: the folder of the models cannot be written.
@@ -165,7 +165,7 @@ class Follower:
             await self._reject(now.model, said, number=now.number)
 
     async def _reject(self, model: str | None, reason: str, *, number: int) -> None:
-        """Let the model before run, and keep the reason."""
+        """Return to the previous model, and record the reason."""
         log.error("model: %s is rejected: %s", model, reason)
         now = self._installation.rollout
         was_running = now.running == model
@@ -178,7 +178,7 @@ class Follower:
             await self._reload()
 
     async def _reload(self) -> None:
-        """Have the agent load what the link says; one that does not answer loads it when it starts."""
+        """Make the agent load the linked model; one that does not respond loads it when it starts."""
         with suppress(UnansweredError):
             said = await self._agent.command("reload", b"{}")
             if said["state"] != "done":
@@ -192,5 +192,5 @@ class Follower:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Compare by these: 0.10.0 is above 0.9.1."""
+    """Numbers for comparing versions: 0.10.0 is above 0.9.1."""
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

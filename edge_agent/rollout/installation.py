@@ -75,13 +75,13 @@ def read_rollout(folder: Path) -> Rollout:
 
 
 class Installation:
-    """Changes what is installed. Owned by one process, that of the roll-out.
+    """Changes the installed models. Owned by the roll-out's process.
 
     `step` is called before each change to the disk.
     """
 
     def __init__(self, folder: Path, *, step: Callable[[str], None] = lambda _: None) -> None:
-        """Complete what a loss of power has cut short.
+        """Complete changes that a power loss has interrupted.
 
         Raises:
             OSError: the folder cannot be written.
@@ -105,7 +105,7 @@ class Installation:
         return digest in card
 
     def install(self, model: str, network: bytes, card: bytes) -> None:
-        """Write a model beside the others; the one in use is not touched.
+        """Write a model beside the others; the active one is not touched.
 
         Raises:
             OSError: it cannot be written.
@@ -117,10 +117,10 @@ class Installation:
             write_whole(folder / name, content, mode=FILE_MODE)
 
     def record(self, rollout: Rollout) -> None:
-        """Write down how the roll-out goes, then make it so; what is no longer needed goes last.
+        """Save the state of the roll-out, then apply it; models no longer needed are deleted last.
 
         Raises:
-            OSError: it cannot be written; what ran before still does.
+            OSError: it cannot be written; the previous model stays active.
         """
         self._step("write the state")
         write_whole(self._folder / STATE_FILE, rollout.model_dump_json().encode(), mode=FILE_MODE)
@@ -128,7 +128,7 @@ class Installation:
         self._align()
 
     def _align(self) -> None:
-        """Let the link say what the state does, and delete all but the last two models."""
+        """Set the link to the model of the state, and delete all but the last two models."""
         link, running = self._folder / MODEL_LINK, self.rollout.running
         target = None if running is None else Path(INSTALLED) / running
         if (link.readlink() if link.is_symlink() else None) != target:

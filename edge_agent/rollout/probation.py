@@ -18,7 +18,7 @@ MIN_RATE_FRACTION = 0.8
 MAX_MEMORY_FACTOR = 1.5
 """A second copy of the largest model is less than half of what an agent holds."""
 FEWEST_SAMPLES = 10
-"""Of a rate whose median is to be believed."""
+"""Fewest samples of a rate for a reliable median."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def sample_of(overview: Mapping[str, Any]) -> Sample:
 
 
 class Probation:
-    """Judges the samples of ten minutes. Owned by the roll-out's loop."""
+    """Evaluates the samples of ten minutes. Owned by the roll-out's loop."""
 
     def __init__(
         self, *, model_sha256: str, run_id: str | None, frames_per_second: float, memory_bytes: int, at: float

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LARGEST_MODEL_BYTES = 64_000_000
-"""Ten times the largest of ours; a device has no room for more."""
+"""Ten times our largest model; devices have no room for more."""
 LARGEST_LIST_BYTES = 1_000_000
 LARGEST_METADATA_BYTES = 1_000_000
 DOWNLOAD_SECONDS = 300.0
-"""Of one file: a server that sends a byte now and then must not hold the device."""
+"""Limit per file: a server that sends a byte now and then must not block the device."""
 SOCKET_SECONDS = 30
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -73,7 +73,7 @@ class Repository:
             self._updater.refresh()
 
     def wishes(self) -> Wishes:
-        """What people want."""
+        """The desired models."""
         return self._document(WISHES, Wishes)
 
     def stages(self) -> Stages:
