@@ -35,10 +35,10 @@ class Fault:
 
 
 class CameraHealth:
-    """Looks at every picture of one live camera, before it is turned or cut. Owned by one thread."""
+    """Checks every picture of one live camera, before it is transformed. Owned by one thread."""
 
     def __init__(self, config: CameraConfig) -> None:
-        """Nothing has been seen yet."""
+        """Start without pictures."""
         self._config = config
         self._last: Image | None = None
         self._same_since_at = 0.0

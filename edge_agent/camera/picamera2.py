@@ -53,7 +53,7 @@ class RibbonCamera:
         return self._grabbed
 
     def close(self) -> None:
-        """Let go of the camera."""
+        """Release the camera."""
         self._camera.close()
 
 

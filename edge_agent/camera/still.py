@@ -75,7 +75,7 @@ class StillCamera:
         return self._grabbed
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no connection is kept."""
 
     def _ask(self) -> bytes | None:
         """Fetch the picture; None where it is the one before."""

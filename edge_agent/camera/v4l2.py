@@ -23,7 +23,7 @@ READ_TIMEOUT_SECONDS = 10.0
 
 
 class DeviceCamera:
-    """A V4L2 device: pictures come when they come. Owned by one thread."""
+    """A V4L2 device. Owned by one thread."""
 
     position_seconds: None = None
     age_seconds = 0.0
@@ -62,7 +62,7 @@ class DeviceCamera:
             raise CameraError(f"{self._shown}: gave what is no picture ({reason}); restart it") from error
 
     def close(self) -> None:
-        """Let go of the camera."""
+        """Release the camera."""
         self._capture.release()
 
 
@@ -115,7 +115,7 @@ def _check_device(path: Path) -> None:
 
 
 def _devices() -> str:
-    """What to choose from."""
+    """The devices to choose from."""
     found = sorted(str(path) for path in Path("/dev").glob("video*"))
     if found:
         return f"there are {', '.join(found)}"

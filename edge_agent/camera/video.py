@@ -37,7 +37,7 @@ OPEN_TIMEOUT_SECONDS = 10.0
 # Only to learn why a stream did not open; on a local network an answer takes milliseconds.
 PROBE_TIMEOUT_SECONDS = 2.0
 STANDARD_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-# How soon the word to stop is heard while nothing comes.
+# Interval at which a stop is noticed while nothing arrives.
 STOP_CHECK_SECONDS = 0.1
 # A reader that waits for a camera which hangs is left behind after this, and ends by itself at its timeout.
 CLOSE_SECONDS = 0.3
@@ -101,7 +101,7 @@ class Recording:
 
     @property
     def position_seconds(self) -> float:
-        """Where the frame grabbed last stands in the recording; grows with every frame."""
+        """Position of the last grabbed frame in the recording; increases with every frame."""
         return self._position_seconds
 
     def grab(self) -> bool:
@@ -218,7 +218,7 @@ class StreamCamera:
         return _picture(self._decoder, self._grabbed, shown=self._shown)
 
     def close(self) -> None:
-        """Let go of the camera; a reader that waits for one that hangs is left behind until its timeout."""
+        """Release the camera; a reader blocked by a hanging camera is abandoned until its timeout."""
         self._reader.close()
 
     @property
