@@ -185,6 +185,7 @@ def test_the_demo_shows_the_whole_job_and_ends_by_itself(tmp_path):
         jsonschema.validate(alert, SCHEMA)
         assert Path(alert["crop"]["file"]).is_file()
     assert "2 alerts raised, 2 received over MQTT, 0 waiting" in done.stdout
+    assert "Traceback" not in done.stderr
 
 
 def test_a_second_agent_on_the_same_state_folder_is_refused(broker, tmp_path, a_live_camera):
