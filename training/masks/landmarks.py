@@ -1,4 +1,4 @@
-"""Landmarks: detects faces with pupils, tip of the nose and corners of the mouth."""
+"""Landmarks: detects faces with pupils, tip of the nose and lip corners."""
 
 from __future__ import annotations
 
