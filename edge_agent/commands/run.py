@@ -18,7 +18,7 @@ from edge_agent.camera.source import source_kind
 from edge_agent.commands.options import add_command, configured
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import AgentError, in_one_line
-from edge_agent.host.allocator import release_free_memory
+from edge_agent.host.allocator import release_free_memory, share_arenas
 from edge_agent.host.disk import DiskThread, reach
 from edge_agent.host.systemd import Notifier
 from edge_agent.wiring import open_agent
@@ -56,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
     """Watch until SIGTERM or SIGINT, or until every recording has ended; SIGHUP reads the configuration again."""
     # As the unit has it: alerts and pictures of people are nothing for everybody on the machine.
     os.umask(OWNER_AND_GROUP | os.umask(OWNER_AND_GROUP))
+    share_arenas()
     if options.source is not None:
         # JSON is YAML in which any name can be written.
         cameras = {"camera": {"source": options.source}}

@@ -26,6 +26,7 @@ from edge_agent.camera.feed import FeedState
 from edge_agent.camera.replay import recorded_frames
 from edge_agent.config.load import load_config
 from edge_agent.domain import Frame
+from edge_agent.host.allocator import share_arenas
 from edge_agent.host.systemd import Notifier
 from edge_agent.wiring import open_agent
 from tests.mosquitto import Mosquitto
@@ -52,6 +53,7 @@ STRETCH_SECONDS = 300.0
 
 def main() -> int:
     """Soak, and say how memory went."""
+    share_arenas()
     parser = argparse.ArgumentParser(prog="python -m tests.scenes.soak", description="Watch the agent's memory.")
     parser.add_argument("--hours", type=float, default=2.0, help="of video (default: 2)")
     parser.add_argument(
