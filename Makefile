@@ -4,11 +4,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# What `make test` does side by side it says itself; all else runs in the order in which it is named.
-ifndef SIDE_BY_SIDE
+# What is named runs in that order.
 .NOTPARALLEL:
-endif
 .DELETE_ON_ERROR:
+# The tests start a thousand interpreters: each would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))
 # The first Python that the project supports, unless one is given: make run PYTHON=python3.12
@@ -37,11 +37,13 @@ ARGUMENTS ?=
 
 # The tools whose new versions find new mistakes: pinned in constraints-dev.txt. What they need is left free, and so is
 # all that the device side and TensorFlow install, which no one set of versions suits.
-PINNED := hypothesis import-linter mypy pytest pytest-cov pytest-timeout pytest-xdist ruff types-jsonschema types-pika-ts types-PyYAML types-tqdm
+PINNED := hypothesis import-linter mypy pytest pytest-cov pytest-timeout pytest-xdist ruff types-jsonschema types-pika-ts types-PyYAML types-tqdm uv
 
 # The libraries of deploy/install.sh, as it installs them: by their hashes, and none that has to be built.
 PIP_DOWNLOAD := -m pip download --quiet --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
+# uv knows nothing of an index that pip is configured for.
+PIP_INDEX := export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$(.venv-uv/bin/python -m pip config get global.index-url 2>/dev/null || true)}
 # What a device installs that takes the newest of everything. OpenCV 5 by name, for 4 is allowed as well.
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.txt --editable '.[dev,demo,fleet]'
 
@@ -55,9 +57,6 @@ help: ## List the targets
 run: .venv/.installed ## Run the agent on the example recording, or SOURCE=/dev/video0, rtsp://..., a file; CONFIG=file
 	@.venv/bin/edge-agent run --demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(CONFIG),--config '$(CONFIG)')
 
-# $(call side_by_side,TARGETS): two at a time, and what each says in one piece.
-side_by_side = @$(MAKE) --no-print-directory --jobs=2 --output-sync=target SIDE_BY_SIDE=yes $(1)
-
 check: .venv-check/.installed ## Check format, code, types, imports and the fast tests: under a minute, no TensorFlow, no root
 	.venv-check/bin/ruff format --check .
 	.venv-check/bin/ruff check .
@@ -65,13 +64,16 @@ check: .venv-check/.installed ## Check format, code, types, imports and the fast
 	.venv-check/bin/mypy
 	.venv-check/bin/pytest $(PYTEST_WORKERS) -m 'not tensorflow and not reference_data' $(FAST_TESTS)
 
-test: packages .venv-dev/.installed .venv-opencv5/.installed ## Install what the tests need and check everything
-	$(call side_by_side,format lint imports tests-opencv5 types types-opencv5 test-wheel)
-	@$(MAKE) --no-print-directory tests
+# Some checks run beside the tests, which wait a third of their time, one after the other; what each prints comes in one
+# piece, for which make wants a second job.
+test: packages .venv-dev/.installed .venv-opencv5/.installed .venv-build/.installed ## Install what the tests need and check everything
+	@$(MAKE) --no-print-directory format lint imports
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types types-opencv5 test-wheel tests-opencv5 & \
+		status=0; $(MAKE) --no-print-directory tests || status=$$?; wait $$! || status=$$?; exit $$status
 
 # Later versions of backports-strenum, which LiteRT asks for, are for Python 3.10 alone, and uv reads no upper bounds of Python.
-update-requirements: .venv-matrix/.installed ## Pin what deploy/install.sh installs, by version and hash, in deploy/requirements.txt
-	@printf '%s\n' 'setuptools>=77' 'backports-strenum<1.3' | .venv-matrix/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
+update-requirements: .venv-uv/.installed ## Pin what deploy/install.sh installs, by version and hash, in deploy/requirements.txt
+	@printf '%s\n' 'setuptools>=77' 'backports-strenum<1.3' | .venv-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
 		--no-header --no-annotate --only-binary :all: --extra console --extra encrypt --extra rollout pyproject.toml - \
 		--output-file deploy/requirements.txt
 
@@ -130,8 +132,8 @@ test-hostile: .venv-dev/.installed ## Test the components with hostile and mutat
 	.venv-dev/bin/pytest --numprocesses $(WORKERS) --dist loadfile tests/hostile
 	.venv-dev/bin/python -m tests.hostile.fuzz $(FUZZ)
 
-update-constraints: .venv-matrix/.installed ## Pin the newest development tools in constraints-dev.txt
-	@printf '%s\n' $(PINNED) | .venv-matrix/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-deps \
+update-constraints: .venv-uv/.installed ## Pin the newest development tools in constraints-dev.txt
+	@printf '%s\n' $(PINNED) | .venv-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-deps \
 		--no-annotate --custom-compile-command 'make update-constraints' --output-file constraints-dev.txt - >/dev/null
 
 documents: .venv-dev/.installed ## Write the JSON Schemas and asyncapi.yaml of the messages to docs/
@@ -178,19 +180,19 @@ tests-device: .venv-device/.installed ## Run the tests that need no TensorFlow, 
 test-strangers: .venv-dev/.installed ## Convert the third-party models in ../shared and compare each with its original (4 minutes)
 	STRANGERS=whole .venv-dev/bin/pytest -s tests/converter/commands/test_strangers.py
 
-test-matrix: .venv-matrix/.installed ## Resolve the device side to wheels for every supported system; writes docs/platforms.md
-	@.venv-matrix/bin/python -m tests.proofs.platforms
+test-matrix: .venv-uv/.installed ## Resolve the device side to wheels for every supported system; writes docs/platforms.md
+	@.venv-uv/bin/python -m tests.proofs.platforms
 
 # The time that is written into a wheel: of the commit, so that builds are byte-identical.
 COMMIT_TIME = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 wheel: .venv-build/.installed ## Build dist/maskwatch-*.whl
 	@rm -rf build dist
 	@umask 022; export $(COMMIT_TIME); \
-	said=$$(.venv-build/bin/python -m build --wheel 2>&1) || { echo "$$said" >&2; exit 1; }
+	said=$$(.venv-build/bin/python -m build --installer=uv --wheel 2>&1) || { echo "$$said" >&2; exit 1; }
 	@ls dist/*.whl
 
 test-wheel: wheel ## Build the wheel twice, install it in an empty environment and replay the example with it
-	@export $(COMMIT_TIME); .ci/test-wheel dist/*.whl examples/street_door.mp4
+	@export $(COMMIT_TIME); $(PIP_INDEX); .ci/test-wheel dist/*.whl examples/street_door.mp4
 
 # What `make deb` builds for: make deb ARCHITECTURES=arm64 SUITES=trixie
 ARCHITECTURES ?= amd64 arm64
@@ -222,7 +224,7 @@ deb-fleet: wheel ## Build dist/maskwatch-fleet_*.deb, for servers with Debian 13
 test-deb: deb deb-fleet ## Build the packages twice, in different folders with different umasks, compare them, and run lintian
 	@again=$$(mktemp --directory); trap 'rm -rf "$$again"' EXIT; umask 077; export $(COMMIT_TIME); \
 		git ls-files -z | xargs --null cp --parents --preserve=timestamps --target-directory "$$again"; \
-		ln -s "$$PWD/.venv-build" "$$again"; \
+		ln -s "$$PWD/.venv-build" "$$PWD/.venv-uv" "$$again"; \
 		$(MAKE) --no-print-directory --directory "$$again" deb deb-fleet; \
 		for package in dist/*.deb; do cmp "$$package" "$$again/$$package"; done
 	@lintian --fail-on error,warning dist/*.deb
@@ -231,7 +233,7 @@ HERE = $(shell dpkg --print-architecture)
 test-service: ## Follow the runbook in a booted Debian container: install, run, break, upgrade, remove (as root)
 	@deploy/container.sh
 	@$(MAKE) --no-print-directory deb ARCHITECTURES=$(HERE) SUITES=bookworm
-	@.venv-build/bin/python $(PIP_DOWNLOAD) --requirement deploy/requirements.txt --dest build/libraries
+	@.venv-uv/bin/python $(PIP_DOWNLOAD) --requirement deploy/requirements.txt --dest build/libraries
 	@deploy/test-service dist/*_$(HERE).deb build/libraries
 
 test-repository: ## Boot Debian 12 and 13, install by apt and by cloud-init, and wait for an alert (as root)
@@ -269,7 +271,7 @@ measure-fleet: .venv-dev/.installed ## Measure a fleet: 60 alerts a second, 2,00
 test-arm64: ## Test packages and wheel in emulated arm64 Debian 12 and 13, and follow Get started on 12 (as root; slow the first time)
 	@deploy/test-arm64
 	@ARCHITECTURE=arm64 deploy/container.sh
-	@$(MAKE) --no-print-directory .venv-dev/.installed .venv-matrix/.installed deb ARCHITECTURES=arm64 SUITES='bookworm trixie'
+	@$(MAKE) --no-print-directory .venv-dev/.installed .venv-uv/.installed deb ARCHITECTURES=arm64 SUITES='bookworm trixie'
 	@deploy/test-arm64 dist/*.whl dist/*+deb12_arm64.deb dist/*+deb13_arm64.deb
 	@ARCHITECTURE=arm64 deploy/test-repository dist/*+deb12_arm64.deb
 
@@ -294,7 +296,7 @@ soak: .venv-dev/.installed ## Measure memory over two hours of video, at full sp
 	@.venv-dev/bin/python -m tests.scenes.soak $(ARGUMENTS)
 
 clean: ## Remove environments and build output
-	rm -rf .venv .venv-build .venv-check .venv-dev .venv-opencv5 .venv-device .venv-matrix .venv-ansible .venv-audit .venv-docs build dist *.egg-info .coverage
+	rm -rf .venv .venv-build .venv-check .venv-dev .venv-opencv5 .venv-device .venv-uv .venv-ansible .venv-audit .venv-docs build dist *.egg-info .coverage
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -305,7 +307,7 @@ python:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
-# $(call install,FOLDER,PACKAGES,WHAT): make the environment unless it is there, and install into it.
+# $(call install,FOLDER,PACKAGES,WHAT): make the environment unless it is there, and install into it, by pip as devices do.
 define install
 	@test -x $(1)/bin/pip || $(PYTHON) -m venv --clear $(1)
 	@echo "installing $(3) into $(1) ..."
@@ -313,18 +315,26 @@ define install
 	@touch $@
 endef
 
+# $(call uv_install,FOLDER,PACKAGES,WHAT): likewise by uv, which takes seconds for what it has in its cache, and pip minutes.
+define uv_install
+	@test -x $(1)/bin/python || $(PYTHON) -m venv --clear --without-pip $(1)
+	@echo "installing $(3) into $(1) ..."
+	@$(PIP_INDEX); .venv-uv/bin/uv pip install --quiet --python $(1)/bin/python $(2)
+	@touch $@
+endef
+
 .venv/.installed: pyproject.toml setup.py | python
 	$(call install,.venv,--editable '.[demo]',the device side (a minute the first time))
 
-.venv-dev/.installed: pyproject.toml setup.py constraints-dev.txt | python
-	$(call install,.venv-dev,--constraint constraints-dev.txt --editable '.[dev$(comma)demo$(comma)train$(comma)tflite-runtime$(comma)systemd$(comma)fleet]',everything with TensorFlow (some minutes the first time))
+.venv-dev/.installed: pyproject.toml setup.py constraints-dev.txt | python .venv-uv/.installed
+	$(call uv_install,.venv-dev,--constraint constraints-dev.txt --editable '.[dev$(comma)demo$(comma)train$(comma)tflite-runtime$(comma)systemd$(comma)fleet]',everything with TensorFlow (some minutes the first time))
 
-.venv-check/.installed: pyproject.toml setup.py constraints-dev.txt | python
-	$(call install,.venv-check,--constraint constraints-dev.txt --editable '.[dev$(comma)demo$(comma)tflite-runtime$(comma)fleet]',the device side$(comma) the console$(comma) the fleet and the tools (a minute the first time))
+.venv-check/.installed: pyproject.toml setup.py constraints-dev.txt | python .venv-uv/.installed
+	$(call uv_install,.venv-check,--constraint constraints-dev.txt --editable '.[dev$(comma)demo$(comma)tflite-runtime$(comma)fleet]',the device side$(comma) the console$(comma) the fleet and the tools (a minute the first time))
 
 # The man pages and the completion are written from the command lines.
-.venv-build/.installed: pyproject.toml setup.py | python
-	$(call install,.venv-build,--editable '.[fleet]' 'build>=1.2' 'uv>=0.8',what builds packages)
+.venv-build/.installed: pyproject.toml setup.py | python .venv-uv/.installed
+	$(call uv_install,.venv-build,--editable '.[fleet]' 'build>=1.2' 'uv>=0.8',what builds packages)
 
 .venv-ansible/.installed: | python
 	$(call install,.venv-ansible,'ansible-core>=2.16' 'ansible-lint>=24.9',Ansible)
@@ -335,11 +345,11 @@ endef
 .venv-audit/.installed: | python
 	$(call install,.venv-audit,'cyclonedx-bom>=7' 'pip-audit>=2.9' 'zizmor>=1.30',what looks for weak spots)
 
-.venv-opencv5/.installed: pyproject.toml setup.py constraints-dev.txt | python
-	$(call install,.venv-opencv5,$(NEWEST),the newest packages)
+.venv-opencv5/.installed: pyproject.toml setup.py constraints-dev.txt | python .venv-uv/.installed
+	$(call uv_install,.venv-opencv5,$(NEWEST),the newest packages)
 
-.venv-matrix/.installed: | python
-	$(call install,.venv-matrix,'uv>=0.8',a resolver that knows other systems)
+.venv-uv/.installed: constraints-dev.txt | python
+	$(call install,.venv-uv,--constraint constraints-dev.txt uv,what installs the environments)
 
 .venv-device/.installed: pyproject.toml setup.py constraints-dev.txt | python
 	$(call install,.venv-device,--constraint constraints-dev.txt --editable '.[dev$(comma)demo]',the device side and the tests' tools)
