@@ -17,8 +17,8 @@ import edge_agent.errors
 from converter.cli import build_parser as edge_convert
 from edge_agent.cli import build_parser as edge_agent_parser
 from edge_agent.config.model import Config, ConsoleConfig
-from edge_agent.console.api import Api
-from edge_agent.console.monitoring import Monitoring
+from edge_agent.console import api as console_api
+from edge_agent.console import monitoring
 from edge_agent.errors import AgentError
 from edge_agent.messages.documents import MESSAGES, command_schema, message_schema
 from fleet.cli import build_parser as maskwatch_fleet
@@ -158,8 +158,8 @@ def openapi() -> dict[str, Any]:
     auth = SimpleNamespace(needs_login=True, cookie_name=lambda *_: "maskwatch")
     context = cast("Context", SimpleNamespace(auth=auth, config=ConsoleConfig()))
     app = FastAPI(title="maskwatch", version=version("maskwatch"))
-    app.include_router(Api(context).router())
-    app.include_router(Monitoring(context).router())
+    app.include_router(console_api.router(context))
+    app.include_router(monitoring.router(context))
     return app.openapi()
 
 
@@ -182,7 +182,9 @@ def api() -> str:
                 lines += [_parameter(one) for one in parameters]
                 lines.append("")
             lines += ["| answer | |", "|---|---|"]
-            lines += [f"| {code} | {_cell(one['description'])} |" for code, one in operation["responses"].items()]
+            lines += [
+                f"| {code} | {_cell(one['description'])} |" for code, one in sorted(operation["responses"].items())
+            ]
             lines.append("")
     return "\n".join(lines) + "\n"
 

@@ -16,12 +16,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from edge_agent.bridge.client import UnansweredError
-from edge_agent.console import login, pages, sockets
-from edge_agent.console.api import Api
+from edge_agent.console import api, login, monitoring, pages, sockets
 from edge_agent.console.auth import PROGRAM_PATHS
 from edge_agent.console.base_path import BasePath
 from edge_agent.console.middleware import Middleware
-from edge_agent.console.monitoring import Monitoring
 from edge_agent.console.worker import BusyError
 from edge_agent.errors import ModelError, PictureError, UnavailableError
 
@@ -52,8 +50,9 @@ def build(context: Context) -> ASGIApp:
         # A redirect would lose the body of what was sent.
         redirect_slashes=False,
     )
-    app.include_router(Api(context).router())
-    app.include_router(Monitoring(context).router())
+    app.state.context = context
+    app.include_router(api.router(context))
+    app.include_router(monitoring.router(context))
     templates = _templates(context)
     app.include_router(pages.router(context, templates))
     displays = _display_routes(context, templates)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, cast
+
+from fastapi import Depends, Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,3 +45,11 @@ class Context:
     new_alerts: NewAlerts
     uploads: Uploads
     viewers: Viewers
+
+
+async def _context(request: Request) -> Context:
+    return cast("Context", request.app.state.context)
+
+
+Current = Annotated[Context, Depends(_context)]
+"""The context of the application, as an argument of an endpoint."""
