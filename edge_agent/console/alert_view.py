@@ -1,7 +1,8 @@
-"""Alert view: presents an alert of the history and its pictures to programs and pages."""
+"""Alert view: an alert of the history as JSON, and whether its pictures still exist."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edge_agent.alerts.crops import find_crop, find_scene
@@ -15,11 +16,11 @@ CropState: TypeAlias = Literal["there", "encrypted", "gone", "none"]
 SceneState: TypeAlias = Literal["there", "encrypted", "none"]
 
 ALERT_ID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-TIMELINE_DIGITS = 4
+LLR_DIGITS = 4
 
 
 def alert_as_json(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
-    """An alert in a list. Checks the disk for its pictures."""
+    """An alert as in a list; reads from the disk whether its pictures exist."""
     message, resolved = entry.message, entry.resolved
     return {
         "id": entry.id,
@@ -40,22 +41,13 @@ def alert_as_json(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
 
 
 def alert_in_detail(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
-    """An alert with its timeline, and as it was published."""
+    """An alert with its timeline and the published message."""
     timeline = entry.timeline()
     return {
         **alert_as_json(entry, crops_folder),
-        "violation_llr": round(timeline.violation_llr, TIMELINE_DIGITS),
-        "compliant_llr": round(timeline.compliant_llr, TIMELINE_DIGITS),
-        "timeline": [
-            {
-                "seconds": round(point.seconds, TIMELINE_DIGITS),
-                "llr": round(point.llr, TIMELINE_DIGITS),
-                "label": point.label,
-                "score": round(point.score, TIMELINE_DIGITS),
-                "quality": round(point.quality, TIMELINE_DIGITS),
-            }
-            for point in timeline.points
-        ],
+        "violation_llr": round(timeline.violation_llr, LLR_DIGITS),
+        "compliant_llr": round(timeline.compliant_llr, LLR_DIGITS),
+        "timeline": [asdict(point) for point in timeline.points],
         "message": entry.message,
     }
 
@@ -69,7 +61,7 @@ def crop_state(entry: HistoryEntry, crops_folder: Path) -> CropState:
 
 
 def scene_state(entry: HistoryEntry, crops_folder: Path) -> SceneState:
-    """Whether the scene of an alert exists; whether it ever did is not recorded."""
+    """Whether the scene of an alert exists; the history does not record whether there ever was one."""
     file = find_scene(crops_folder, entry.id)
     if file is None:
         return "none"

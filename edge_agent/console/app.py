@@ -1,4 +1,4 @@
-"""App: builds the web application from the context."""
+"""App: assembles the web application from its routers, error handlers and middleware."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ AGAIN_SECONDS = "2"
 
 
 def build(context: Context) -> ASGIApp:
-    """Put everything together, behind the middleware."""
+    """Build the ASGI application."""
     app = FastAPI(
         title="maskwatch",
         version=context.version,
@@ -47,7 +47,7 @@ def build(context: Context) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
-        # A redirect would lose the body of what was sent.
+        # A redirect would lose the request body.
         redirect_slashes=False,
     )
     app.state.context = context
@@ -59,7 +59,7 @@ def build(context: Context) -> ASGIApp:
     app.router.routes.extend([*login.routes(context.auth), *sockets.routes(context), *displays, *_static_routes()])
 
     def answer(request: Request, text: str, status: int, headers: Mapping[str, str] | None) -> Response:
-        """Answer a browser with a page, and a program with JSON."""
+        """An HTML page for browsers, JSON for programs."""
         is_page = request.method == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
         if is_page and "text/html" in request.headers.get("accept", ""):
             values = {"title": HTTPStatus(status).phrase, "text": f"{text[:1].upper()}{text[1:]}."}
@@ -96,7 +96,7 @@ def _display_routes(context: Context, templates: Jinja2Templates) -> list[BaseRo
 
 
 def _static_routes() -> list[BaseRoute]:
-    """Scripts and styles, and the icon that browsers request whatever a page names."""
+    """Scripts, styles, and /favicon.ico, which browsers request even if the page names another icon."""
 
     async def favicon(_request: Request) -> Response:
         return FileResponse(STATIC / "favicon.ico")
@@ -105,7 +105,7 @@ def _static_routes() -> list[BaseRoute]:
 
 
 def _allowed(app: FastAPI, path: str) -> str:
-    """Every method of a path of the API: the router names those of the first route alone."""
+    """All methods of an API path for the Allow header: the router reports only those of the first matching route."""
     for template, operations in app.openapi()["paths"].items():
         if compile_path(template)[0].fullmatch(path):
             return ", ".join(sorted(method.upper() for method in operations))
@@ -130,7 +130,7 @@ def _templates(context: Context) -> Jinja2Templates:
 
 
 async def _answer_invalid(_request: Request, error: RequestValidationError) -> Response:
-    """Name every mistake in one sentence, and nothing of what was sent."""
+    """List all validation errors in one sentence, without the values that were sent."""
     mistakes = [f"{'.'.join(map(str, one['loc'][1:])) or 'the body'}: {one['msg']}" for one in error.errors()]
     return JSONResponse({"detail": "; ".join(mistakes)}, 422)
 
@@ -140,5 +140,5 @@ async def _answer_picture(_request: Request, error: PictureError) -> Response:
 
 
 async def _answer_bug(_request: Request, _error: Exception) -> Response:
-    # The middleware has it in the log.
+    # The middleware logs the exception.
     return JSONResponse({"detail": "the console failed; see its log"}, 500)

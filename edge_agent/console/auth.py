@@ -29,22 +29,25 @@ if TYPE_CHECKING:
 HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?P<port>:[0-9]{1,5})?")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FORMS = frozenset({"/login", "/logout"})
-"""They have the CSRF token in a form field, and check it themselves."""
+"""These send the CSRF token in a form field and check it themselves."""
 OPEN_PATHS = frozenset({"/health", "/ready", "/login", "/favicon.ico"})
 OPEN_FOLDER = "/static/"
 DISPLAY_FOLDER = "/display/"
-"""If displays are enabled, the page is public; it shows nothing until its socket is authenticated."""
+"""Public if displays are enabled: the page shows nothing until its WebSocket is authenticated."""
 PROGRAM_PATHS = ("/api/", "/metrics", "/openapi.json")
 
 LEAST_CHARACTERS = 8
-"""Of a password or token."""
+"""Minimum length of a password or token."""
 
 Name: TypeAlias = Literal["person", "program", "anonymous", "unauthenticated"]
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """The client: a person with a cookie, a program with the token, anonymous where no password is set, or neither."""
+    """The client: a person with a session cookie, a program with the token, anonymous if no password is set, or none.
+
+    `address` is the unit of rate limiting, see `neighbourhood`.
+    """
 
     name: Name
     cookie: str
@@ -53,7 +56,7 @@ class Visitor:
 
     @property
     def is_in(self) -> bool:
-        """Whether they are authenticated."""
+        """Whether the client is authenticated."""
         return self.name != "unauthenticated"
 
 
@@ -67,7 +70,7 @@ class Refusal:
 
 
 class Auth:
-    """Decides on every request. Owned by the event loop; `clock` gives monotonic seconds."""
+    """Authenticates and authorises every request. Owned by the event loop; `clock` returns monotonic seconds."""
 
     def __init__(
         self,
@@ -136,11 +139,11 @@ class Auth:
         return Refusal(429, "too many requests from this address; slow down", (_retry_after(wait_seconds),))
 
     def refuse_host(self, headers: Headers) -> Refusal | None:
-        """Refuse names that are not ours, against DNS rebinding."""
+        """Refuse foreign host names: protection against DNS rebinding."""
         hosts = headers.getlist("host")
         found = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if found is None:
-            return Refusal(400, "the request names no host, or none that can be")
+            return Refusal(400, "the Host header is missing or invalid")
         if not self.needs_login and not _is_loopback(found["name"]):
             return Refusal(
                 421,
@@ -150,23 +153,23 @@ class Auth:
         return None
 
     def refuse_origin(self, headers: Headers, *, scheme: str) -> Refusal | None:
-        """Refuse requests, including reads, by pages of other sites; following a link to our pages is allowed."""
+        """Refuse cross-origin requests, including reads; following a link to our pages is allowed."""
         # A page at another port of this host is "same-site"; a typed or bookmarked address is "none".
         is_ours = headers.get("sec-fetch-site", "none") in ("same-origin", "none")
         is_link = (
             headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
         )
         if not is_ours and not is_link:
-            return Refusal(403, "a page of another site asks for this")
+            return Refusal(403, "cross-origin request")
         origins = headers.getlist("origin")
         if not origins:
             return None
-        # The address at the proxy; pages of other sites cannot send these headers.
+        # The proxy's public address; pages of other sites cannot set these headers.
         scheme = headers.get("x-forwarded-proto", scheme.replace("ws", "http"))
         hosts = (headers["host"], headers.get("x-forwarded-host", headers["host"]))
         if len(origins) == 1 and origins[0].lower() in [f"{scheme}://{host}".lower() for host in hosts]:
             return None
-        return Refusal(403, "a page of another site asks for this; behind a proxy, let it hand on Host and scheme")
+        return Refusal(403, "cross-origin request; a reverse proxy must forward Host and X-Forwarded-Proto")
 
     def refuse_unauthenticated(self, visitor: Visitor, *, method: str, path: str, query: str) -> Refusal | None:
         """Refuse unauthenticated visitors; pages redirect to the login."""
@@ -181,19 +184,19 @@ class Auth:
         """Refuse changes without a CSRF token, unless a program makes them."""
         if method in SAFE_METHODS or visitor.name == "program" or path in FORMS:
             return None
-        # Without cookie and origin it is not a browser, but a program on this machine.
+        # A request without cookie and Origin comes from a program on this machine, not from a browser.
         if visitor.name == "anonymous" and not visitor.cookie and "origin" not in headers:
             return None
         if visitor.csrf and is_same(headers.get("x-csrf-token", ""), visitor.csrf):
             return None
-        return Refusal(403, "the header X-CSRF-Token is missing or old; load the page again")
+        return Refusal(403, "the header X-CSRF-Token is missing or outdated; reload the page")
 
     def wait_seconds(self, visitor: Visitor) -> int:
         """How long until this visitor may try a password again; 0: now."""
         return self._attempts.wait_seconds(visitor.address, "password", at=self._clock())
 
     def log_in(self, visitor: Visitor, password: str) -> str:
-        """Check a password; return the new cookie, or an empty text if it is wrong."""
+        """Check a password; returns the new cookie, or an empty string if the password is wrong."""
         if not self._password or not is_same(password, self._password):
             self._attempts.was_wrong(visitor.address, "password", at=self._clock())
             return ""
@@ -202,9 +205,9 @@ class Auth:
         return self.sessions.begin(at=self._clock())
 
     def admits_display(self, visitor: Visitor, token: str) -> bool:
-        """Whether a display is admitted: by its own token, which admits to nothing else, or with a user logged in.
+        """Whether a display is authenticated: by its own token, valid for nothing else, or by a user's session.
 
-        After wrong tokens even the right one has to wait, as everywhere.
+        After wrong tokens the right one is delayed as well.
         """
         if visitor.is_in:
             return True
@@ -220,7 +223,7 @@ class Auth:
     def _program(self, token: str, address: str) -> Visitor | Refusal:
         wait_seconds = self._attempts.wait_seconds(address, "token", at=self._clock())
         if wait_seconds:
-            # Even the right one: otherwise not having to wait would reveal that it is right.
+            # Delay the right token too: otherwise the missing delay would reveal it.
             return Refusal(429, "too many wrong tokens or passwords; wait", (_retry_after(wait_seconds),))
         if self._token and is_same(token, self._token):
             self._attempts.was_right(address, "token")
@@ -229,7 +232,7 @@ class Auth:
         return Refusal(401, "wrong token", (("WWW-Authenticate", 'Bearer error="invalid_token"'),))
 
     def _cookie(self, headers: Headers, name: str) -> str:
-        """Our cookie; the first if there are several."""
+        """The value of our cookie, the first if there are several; empty if missing or too long."""
         for pair in "; ".join(headers.getlist("cookie")).split(";"):
             key, _, value = pair.strip().partition("=")
             if key == name:
@@ -238,10 +241,7 @@ class Auth:
 
 
 def set_cookie(name: str, value: str, *, scheme: str) -> str:
-    """The Set-Cookie header: inaccessible to scripts, and not sent with requests from other sites.
-
-    A session cookie in the browser; its expiry is enforced by the server.
-    """
+    """The value of a Set-Cookie header: HttpOnly, SameSite=Strict, a session cookie; the server enforces its expiry."""
     secure = "; Secure" if scheme == "https" else ""
     return f"{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}"
 
@@ -261,7 +261,7 @@ def _retry_after(seconds: float) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSecrets:
-    """The credentials of users, programs and displays; empty if not required."""
+    """The credentials of users, programs and displays; empty: none is set."""
 
     password: str
     token: str

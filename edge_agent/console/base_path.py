@@ -1,7 +1,7 @@
 """Base path: serves the console below a path prefix of a reverse proxy.
 
-The application itself knows no prefix: it is removed from the paths of requests and added to the addresses in
-responses. Scripts and templates add it to theirs.
+The application knows no prefix: this middleware removes it from request paths and adds it to Location headers.
+Scripts and templates add it to their URLs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
-"""Plain segments alone: a prefix becomes part of every address of a page, where //elsewhere would be another site."""
+"""Only plain segments: the prefix becomes part of every URL of a page, and //elsewhere would be another site."""
 LONGEST_PREFIX = 200
 INGRESS = "x-ingress-path"
 """The header of Home Assistant's ingress, which shows pages in a frame of its own site."""
@@ -26,17 +26,18 @@ DOCUMENT = "/openapi.json"
 
 
 class BasePath:
-    """Wraps the application; puts the prefix into `request.state.base_path`, empty where there is none."""
+    """ASGI middleware; sets `request.state.base_path` to the prefix, empty without one."""
 
     def __init__(self, app: ASGIApp, *, configured: str) -> None:
-        """`configured` is console.base_path; a proxy that says its own in a header is believed.
+        """`configured` is console.base_path; a prefix in a header of the proxy takes precedence.
 
-        Only who asks can send that header, never another site through their browser, and it changes their answer alone.
+        The header needs no authentication: it affects only the response to its sender, and pages of other sites cannot
+        set it.
         """
         self._app, self._configured = app, configured
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on without the prefix, and its answer with it."""
+        """Pass a request on without the prefix, and add it to the response."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -44,7 +45,7 @@ class BasePath:
         prefix = self._prefix(headers)
         inner = {**scope, "state": {**scope.get("state", {}), "base_path": prefix}, "path": _without(scope, prefix)}
         if inner["path"] == DOCUMENT:
-            # FastAPI names it as the server of the document.
+            # FastAPI lists the root path under `servers`.
             inner["root_path"] = prefix
 
         async def send_with_prefix(message: Message) -> None:
@@ -65,7 +66,7 @@ class BasePath:
 
 
 def _without(scope: Scope, prefix: str) -> str:
-    """The path below the prefix; proxies take it off, or leave it there."""
+    """The path below the prefix, whether or not the proxy has stripped it."""
     path: str = scope["path"]
     if prefix and (path == prefix or path.startswith(f"{prefix}/")):
         return path[len(prefix) :] or "/"

@@ -1,4 +1,4 @@
-"""Charts: positions the bars, dots and text of charts.
+"""Charts: computes positions of bars, dots and text of charts.
 
 Horizontally in percent of the width, vertically in pixels, so that text keeps its size on a phone. Drawn by
 `templates/charts.html`. Pure: no clock, no I/O.
@@ -16,30 +16,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
+    from edge_agent.alerts.timeline import Timeline
     from edge_agent.domain import CountedAs, Label
 
 DAYS_PX = 120
 TIMELINE_PX = 220
 MOST_LINES = 4
-"""Lines across a chart: enough to read a value off, few enough to see the bars."""
+"""Horizontal grid lines of a chart."""
 BAR_FRACTION = 0.72
-"""Of a day's width; the rest keeps bars apart."""
+"""Width of a bar relative to its column."""
 WORD_EVERY_DAYS = 7
 HEADROOM_LLR = 1.0
-"""Beyond the evidence and both thresholds, so that no dot lies on the edge."""
+"""Margin of the vertical axis beyond the evidence and both thresholds."""
 DOT_PX, DOT_GROWTH_PX = 4.0, 5.0
-"""Of a reading that showed nothing, and what the clearest has more."""
+"""Size of the dot at quality 0, and its growth up to quality 1."""
 LEAST_SECONDS = 1.0
+LEAST_STEP = 1e-3
 MOST_TICKS = 8
 DIGITS = 2
-
 
 COUNTED_WORDS: Mapping[str, str] = {"undecided": "undecided"} | {str(label): words for label, words in WORDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line across with its value at the left."""
+    """A horizontal grid line and its value."""
 
     y: float
     text: str
@@ -47,7 +48,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What one label has of a column."""
+    """The part of a column for one label."""
 
     label: CountedAs
     y: float
@@ -56,7 +57,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One day or hour: its bars, its summary for screen readers, and its word below the axis where it has one."""
+    """One day or hour: stacked bars, a summary for screen readers, and the axis label `text`, empty: none."""
 
     key: str
     counts: Mapping[CountedAs, int]
@@ -70,7 +71,7 @@ class Column:
     middle: float
     bars: tuple[Bar, ...]
     share: float | None
-    """0..1, drawn as a line over all columns; None: no point."""
+    """0..1, drawn as a line across the columns; None: no point."""
     share_y: float
 
 
@@ -86,7 +87,7 @@ class BarsChart:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A day or an hour: its key, its name for a sentence, and what may stand below the axis."""
+    """A day or an hour: its key, its name in summaries, and its axis label, empty: none."""
 
     key: str
     name: str
@@ -94,7 +95,7 @@ class Period:
 
 
 def days_of(days: Sequence[date]) -> list[Period]:
-    """Days by their ISO date, every seventh with a word, the newest always."""
+    """Periods of these days; every seventh has an axis label, counted from the newest."""
     last = len(days) - 1
     return [
         Period(day.isoformat(), short_day(day), short_day(day) if (last - number) % WORD_EVERY_DAYS == 0 else "")
@@ -111,13 +112,13 @@ def bars_chart(
     noun: tuple[str, str],
     shares: Mapping[str, float] | None = None,
 ) -> BarsChart:
-    """Lay out a column for each period. `counts` is by key and label, and what it lacks is 0.
+    """Lay out one column per period. `counts` maps (key, label) to a count; missing ones are 0.
 
-    `noun` is what is counted, one and several; `shares`, 0..1 by key, become a line.
+    `noun` is the singular and plural of what is counted; `shares` (0..1 by key) are drawn as a line.
     """
     rows = [{label: counts.get((period.key, label), 0) for label in labels} for period in periods]
     most = max((sum(row.values()) for row in rows), default=0)
-    step = _whole_step(most)
+    step = max(1, round(_round_step(most / MOST_LINES)))
     highest = step * max(1, math.ceil(most / step))
     width = 100 / max(len(periods), 1)
     return BarsChart(
@@ -176,13 +177,13 @@ def _column(
 
 
 def short_day(day: date) -> str:
-    """Say a day without its year: 25 Nov."""
+    """A day without its year: 25 Nov."""
     return f"{day.day} {day:%b}"
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """One reading; its size grows with what the face showed."""
+    """One reading; its size grows with the quality of the face."""
 
     x: float
     y: float
@@ -193,7 +194,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something that happened, as a line down with words beside it at `y`."""
+    """An event, drawn as a vertical line with its text at `y`."""
 
     x: float
     y: float
@@ -202,7 +203,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A time below the axis."""
+    """A label of the time axis."""
 
     x: float
     text: str
@@ -210,7 +211,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class TimelineChart:
-    """Evidence over time with both thresholds; `summary` is the whole of it in words."""
+    """Evidence over time with both thresholds; `summary` describes it for screen readers."""
 
     summary: str
     height_px: int
@@ -224,20 +225,9 @@ class TimelineChart:
     ticks: tuple[Tick, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A reading and the evidence after it; seconds count from the alert, `quality` is 0..1."""
-
-    seconds: float
-    llr: float
-    label: Label
-    quality: float
-
-
-def timeline_chart(
-    points: Sequence[Point], *, violation_llr: float, compliant_llr: float, resolved: tuple[float, str] | None
-) -> TimelineChart:
-    """Lay out the evidence of an alert; `resolved` is when its violation was over, and in which words."""
+def timeline_chart(timeline: Timeline, *, resolved: tuple[float, str] | None) -> TimelineChart:
+    """Lay out the evidence of an alert; `resolved` is the time (seconds after the alert) and text of its resolution."""
+    points, violation_llr, compliant_llr = timeline.points, timeline.violation_llr, timeline.compliant_llr
     happened = [(0.0, "alert"), *([resolved] if resolved else [])]
     times = [point.seconds for point in points] + [seconds for seconds, _ in happened]
     first, last = min(times), max(times)
@@ -253,7 +243,7 @@ def timeline_chart(
         return _px((high - value) / (high - low) * TIMELINE_PX)
 
     return TimelineChart(
-        summary=_timeline_in_words(points, violation_llr=violation_llr, compliant_llr=compliant_llr, resolved=resolved),
+        summary=_summary(timeline, resolved),
         height_px=TIMELINE_PX,
         violation_y=down(violation_llr),
         compliant_y=down(compliant_llr),
@@ -270,7 +260,7 @@ def timeline_chart(
             )
             for point in points
         ),
-        # One below the other, so that two at nearly the same time stay legible.
+        # At different heights, so that two at nearly the same time stay legible.
         moments=tuple(
             Moment(across(seconds), TIMELINE_PX * 0.62 + 16 * number, text)
             for number, (seconds, text) in enumerate(happened)
@@ -281,35 +271,30 @@ def timeline_chart(
     )
 
 
-def _timeline_in_words(
-    points: Sequence[Point], *, violation_llr: float, compliant_llr: float, resolved: tuple[float, str] | None
-) -> str:
-    if not points:
+def _summary(timeline: Timeline, resolved: tuple[float, str] | None) -> str:
+    if not timeline.points:
         return "No reading was kept."
-    first, last = points[0], points[-1]
+    first, last = timeline.points[0], timeline.points[-1]
     end = f" {resolved[1].capitalize()} {resolved[0]:.1f} seconds after the alert." if resolved else ""
     return (
-        f"{len(points)} readings from {first.seconds:+.1f} to {last.seconds:+.1f} seconds around the alert. "
-        f"The evidence goes from {first.llr:+.1f} to {last.llr:+.1f}; from {violation_llr:+.1f} on it is a "
-        f"violation, from {compliant_llr:+.1f} down a worn mask.{end}"
+        f"{len(timeline.points)} readings from {first.seconds:+.1f} to {last.seconds:+.1f} seconds around the alert. "
+        f"The evidence goes from {first.llr:+.1f} to {last.llr:+.1f}; from {timeline.violation_llr:+.1f} on it is a "
+        f"violation, from {timeline.compliant_llr:+.1f} down a worn mask.{end}"
     )
 
 
 def _round_values(low: float, high: float, *, most: int) -> Iterable[float]:
-    """Values of 1, 2 or 5 times a power of ten between two others, and no more than about `most`."""
-    least = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(least))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999)
+    """Multiples of a round step between two values, about `most` of them."""
+    step = _round_step((high - low) / most)
     count = math.floor(high / step + 1e-9) - math.ceil(low / step - 1e-9)
-    # 0.0 added: no text says -0.
+    # Adding 0.0 turns -0.0 into 0.0.
     return [round((math.ceil(low / step - 1e-9) + number) * step, 6) + 0.0 for number in range(count + 1)]
 
 
-def _whole_step(highest: int) -> int:
-    """The smallest of 1, 2, 5 times a power of ten that needs no more than MOST_LINES steps."""
-    least = max(highest / MOST_LINES, 1)
-    power: int = 10 ** math.floor(math.log10(least))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
+def _round_step(least: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is no less than about `least`."""
+    power = 10.0 ** math.floor(math.log10(max(least, LEAST_STEP)))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999)
 
 
 def _px(value: float) -> float:

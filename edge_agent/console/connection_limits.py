@@ -26,24 +26,22 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 0.5
 HANDSHAKE_SECONDS = 10.0
 HEAD_SECONDS = 10.0
-"""From the connection, or the request before, to the last byte of a request's header. uvicorn closes a connection
-that sends nothing at all after an answer sooner."""
+"""From the connection or the previous request to the last byte of a request's header. uvicorn closes idle keep-alive
+connections sooner."""
 BODY_SILENCE_SECONDS = 10.0
 BODY_SECONDS = 120.0
-"""20 MB at 1.3 Mbit/s."""
+"""Enough for 20 MB at 1.3 Mbit/s."""
 UNREAD_SECONDS = 10.0
-"""A client that reads not a single byte for this long is gone."""
+"""A client that reads no byte for this long is disconnected."""
 CLOSING_SECONDS = 5.0
 NO_DESCRIPTORS_SECONDS = 1.0
 AT_ONCE = struct.pack("ii", 1, 0)
-"""SO_LINGER of socket(7): on, for no second."""
+"""SO_LINGER of socket(7): on, zero seconds; closing sends a reset."""
 
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 41\r\nRetry-After: 5\r\n"
     b"Connection: close\r\n\r\ntoo many connections; close some, or wait"
 )
-
-
 END_OF_HEAD = b"\r\n\r\n"
 BARE_LF = re.compile(rb"(?<!\r)\n")
 ODD_LINES = (
@@ -53,13 +51,13 @@ ODD_LINES = (
 
 
 class TimedProtocol(H11Protocol):
-    """uvicorn's own, which also knows when it last received something, and accepts CRLF alone as the end of a line."""
+    """uvicorn's protocol that records the time of the last data, and requires CRLF as line ending in headers."""
 
     heard_at = 0.0
     _last_byte = b""
 
     def data_received(self, data: bytes) -> None:
-        """Take note of the time; a proxy in front may read lines that end in LF alone differently (RFC 9112, 2.2)."""
+        """Record the time; refuse bare LF line endings, which a proxy may parse differently (RFC 9112, 2.2)."""
         self.heard_at = self.loop.time()
         if self.conn.their_state is h11.IDLE:
             head = (self._last_byte + data).partition(END_OF_HEAD)[0]
@@ -83,27 +81,27 @@ class ConnectionLimits:
         most: int,
         most_of_one: int,
     ) -> None:
-        """At most `most` connections are open at once, of one address beyond loopback `most_of_one`."""
+        """At most `most` connections are open at once, `most_of_one` of them from one non-loopback address."""
         self._listeners, self._make_protocol, self._tls = listeners, make_protocol, tls
         self._most, self._most_of_one = most, most_of_one
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
-        """Begin to accept."""
+        """Start accepting connections."""
         for listener in self._listeners:
             self._begin(self._accept(listener))
         self._begin(self._sweep())
 
     def close(self) -> None:
-        """Accept no more connections. Open connections are closed by uvicorn."""
+        """Stop accepting connections. uvicorn closes the open ones."""
         for task in tuple(self._tasks):
             task.cancel()
         for listener in self._listeners:
             listener.close()
 
     async def wait_closed(self) -> None:
-        """Close without waiting: connections that stay open are cut off."""
+        """Part of asyncio.Server's interface, which uvicorn calls; there is nothing to wait for."""
 
     def abort(self) -> None:
         """Abort all connections at once."""
@@ -121,7 +119,7 @@ class ConnectionLimits:
             try:
                 accepted, peer = await loop.sock_accept(listener)
             except OSError:
-                # No descriptor is left, or the client was gone again.
+                # No file descriptor is left, or the client has disconnected.
                 await asyncio.sleep(NO_DESCRIPTORS_SECONDS)
                 continue
             connection = _Connection(accepted, neighbourhood(str(peer[0])), since=loop.time())
@@ -132,11 +130,11 @@ class ConnectionLimits:
             self._begin(self._handshake(connection))
 
     def _is_full_for(self, address: str) -> bool:
-        # Clients that have left since the last sweep do not count.
+        # Drop connections closed since the last sweep.
         self._connections = {connection for connection in self._connections if connection.is_open}
         if len(self._connections) >= self._most:
             return True
-        # A proxy on this machine speaks for many.
+        # A reverse proxy on this machine serves many clients.
         is_local = address in ("127.0.0.1", "::1")
         return (
             not is_local
@@ -153,7 +151,7 @@ class ConnectionLimits:
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
             )
         except (OSError, asyncio.TimeoutError):
-            # The client left, or its TLS is incompatible: not worth logging.
+            # The client disconnected, or its TLS is incompatible: not worth logging.
             connection.socket.close()
         else:
             connection.transport = transport
@@ -194,7 +192,7 @@ class _Connection:
     def abort(self) -> None:
         """Abort the connection, discarding unsent data."""
         if self.transport is not None and self.is_open:
-            # The kernel, too, is to drop what is not read.
+            # Make the kernel discard unsent data as well.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             self.transport.abort()
 
@@ -202,11 +200,11 @@ class _Connection:
         """Whether it has made no progress for too long."""
         transport = self.transport
         if transport is None:
-            # asyncio looks after the handshake.
+            # asyncio limits the handshake.
             return False
         protocol = transport.get_protocol()
         http = protocol if isinstance(protocol, TimedProtocol) else None
-        # The cycle tells two requests apart between two sweeps.
+        # The cycle distinguishes two requests between two sweeps.
         state = (transport.is_closing(), http and http.conn.their_state, http and http.cycle)
         if state != self._state:
             self._state, self._state_at = state, at
@@ -214,7 +212,7 @@ class _Connection:
             return True
         if transport.is_closing():
             return at - self._state_at > CLOSING_SECONDS
-        # In a socket pings tell whether the client is there.
+        # WebSockets are checked by pings.
         return http is not None and _is_slow(http, since=self._state_at, at=at)
 
     def _reads_nothing(self, unread_bytes: int, *, at: float) -> bool:

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
-    """What answers requests. Used by the event loop; `history`, which only reads, by what the `worker` does alone."""
+    """Components that answer requests. Used by the event loop, except `history`: only functions in `worker` use it."""
 
     config: ConsoleConfig
     display: DisplayConfig
     device_title: str
     version: str
     cameras: Mapping[str, str]
-    """What people call each camera, by its name."""
+    """The title of each camera by its name."""
     zones: Mapping[str, Sequence[Sequence[tuple[float, float]]]]
-    """The exclusion zones of each camera, as the configuration had them at the start."""
+    """The exclusion zones of each camera as configured at the start."""
     auth: Auth
     agent: AgentClient
     history: AlertHistory

@@ -15,7 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from edge_agent.bridge.client import UnansweredError
 from edge_agent.console.live import WIDTHS_PX, now
-from edge_agent.console.sockets import LOGGED_OUT, ClosedError, a_place, receive_json, send, serve_both
+from edge_agent.console.sockets import LOGGED_OUT, ClosedError, a_place, receive_json, send, serve_until_one_ends
 from edge_agent.console.worker import BusyError
 from edge_agent.domain import Sign
 
@@ -36,8 +36,8 @@ WORDS_FILE = Path(__file__).with_name("display_words.json")
 RIGHT_TO_LEFT = frozenset({"ar"})
 FIRST_MESSAGE_SECONDS = 10.0
 STALE_SECONDS = 5.0
-"""A camera whose newest frame stays the same for so long gives none: it may show a person who has left long ago. The
-slowest camera allowed gives one every two seconds."""
+"""A frame older than this is not shown: the person may have left. The slowest camera allowed delivers one every two
+seconds."""
 NO_ACCESS = "this display needs its token at the end of the address, as #token=... (display.token_file)"
 
 Shown: TypeAlias = Sign | Literal["empty", "away"]
@@ -45,7 +45,7 @@ Shown: TypeAlias = Sign | Literal["empty", "away"]
 
 
 def routes(context: Context, templates: Jinja2Templates) -> list[BaseRoute]:
-    """The page and its socket, for every camera."""
+    """The page and the WebSocket of every camera's display."""
     words: Mapping[str, Mapping[str, str]] = json.loads(WORDS_FILE.read_text(encoding="utf-8"))
 
     async def page(request: Request) -> Response:
@@ -79,7 +79,7 @@ def _camera_of(asked: Request | WebSocket, context: Context) -> str:
 
 
 class _Screen:
-    """One display: one task receives its messages, another sends what is new."""
+    """One display: one task receives its messages, another sends updates."""
 
     def __init__(self, socket: WebSocket, context: Context, camera: str) -> None:
         self._socket, self._context, self._camera = socket, context, camera
@@ -92,7 +92,7 @@ class _Screen:
         self._is_admitted = asyncio.Event()
 
     async def serve(self) -> None:
-        await serve_both(self._socket, self._hear(), self._show())
+        await serve_until_one_ends(self._socket, self._hear(), self._show())
 
     async def _hear(self) -> None:
         try:

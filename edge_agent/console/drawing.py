@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from edge_agent.domain import Decision, Image
 
 UNREAD = (120, 120, 120)
-"""BGR, for a face without a reading."""
+"""BGR; for faces without a reading."""
 SIGNS: dict[Decision, str] = {"violation": "!", "compliant": "ok", "undecided": "?"}
-"""What stands behind the number: OpenCV's letters are plain ASCII."""
+"""Printed after the track number; OpenCV's fonts have only ASCII."""
 
 
 def fit(image: Image, *, width_px: int) -> tuple[Image, float]:
-    """Make a picture no wider than this; gives it, not a copy where it fits, and by how much it was scaled."""
+    """Scale a picture (height, width, 3) down to this width; returns it, unchanged if it fits, and the scale."""
     height, width = image.shape[:2]
     if width <= width_px:
         return image, 1.0
@@ -32,9 +32,9 @@ def fit(image: Image, *, width_px: int) -> tuple[Image, float]:
 
 
 def draw(image: Image, faces: Iterable[AnnotatedFace], *, scale: float) -> Image:
-    """Draw into a copy. `scale` is that of the picture against the frame that the boxes are of.
+    """Draw into a copy. `scale` is the picture's size relative to the frame that the boxes refer to.
 
-    Decided tracks have a thick frame, undecided ones a thin one.
+    Decided tracks get a thick box, undecided ones a thin one.
     """
     drawn = image.copy()
     for face in faces:

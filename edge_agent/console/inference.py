@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     OpenModels: TypeAlias = Callable[[], tuple[FaceDetector, MaskClassifier]]
 
 MOST_WAITING = 16
-"""At 20 to 200 ms a picture, who comes behind so many waits for longer than a program does."""
+"""At 20 to 200 ms per picture; with a longer queue clients would time out."""
 
 
 class Inference:
-    """Analyses one picture at a time, in a thread of its own. Asked from the event loop only."""
+    """Analyses one picture at a time in its own thread. Called from the event loop only."""
 
     def __init__(self, open_models: OpenModels, *, max_pixels: int) -> None:
-        """No picture of more than `max_pixels` is decoded."""
+        """Pictures of more than `max_pixels` are refused."""
         self._open, self._max_pixels = open_models, max_pixels
         self._worker = Worker("inference", most_waiting=MOST_WAITING)
         self._models: tuple[FaceDetector, MaskClassifier] | None = None
 
     async def detect(self, content: bytes) -> dict[str, Any]:
-        """Analyse an encoded picture; the answer is that of `edge-agent detect --json`, without the path.
+        """Analyse an encoded picture; the result is that of `edge-agent detect --json` without the path.
 
         Raises:
-            BusyError: too many pictures wait.
+            BusyError: too many pictures are queued.
             ModelError: a model or its card is missing or does not fit.
-            PictureError: it is damaged, or has too many pixels.
+            PictureError: the picture is damaged or has too many pixels.
         """
         return await self._worker.do(self._detect, content)
 
     def close(self) -> None:
-        """Analyse nothing more."""
+        """Stop the thread."""
         self._worker.close()
 
     def _detect(self, content: bytes) -> dict[str, Any]:

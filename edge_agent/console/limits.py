@@ -12,21 +12,21 @@ from ipaddress import IPv6Address, ip_address
 from typing import Literal, TypeAlias
 
 MOST_ADDRESSES = 10_000
-"""A hundred bytes each; the least recently active is dropped first."""
+"""A hundred bytes each; the least recently active address is dropped first."""
 LEAST_BURST = 1.0
 
 Credential: TypeAlias = Literal["password", "token", "display"]
 
 FREE_MISTAKES = 3
-"""Users mistype twice and then type carefully."""
+"""Wrong passwords that cause no delay: typing errors."""
 LONGEST_PAUSE_SECONDS = 300.0
 FORGIVEN_SECONDS = 900.0
 MISTAKES_OF_ALL = 30.0
-"""Of all addresses together at once, so that a thousand addresses guess no more than a few ..."""
+"""Budget of wrong passwords of all addresses together: a thousand addresses cannot guess faster than a few."""
 ONE_MORE_SECONDS = 2.0
-"""... and then one in so many seconds: 43,000 a day, of at least 94^8 passwords; as many at one that was right."""
+"""Refill of that budget: one guess per interval, 43,000 a day, of at least 94^8 passwords."""
 IPV6_NETWORK_BITS = 64
-"""A household has so many addresses that each guess could come from a different one."""
+"""A single customer's network has enough addresses to use another one for each guess."""
 
 
 def neighbourhood(address: str) -> str:
@@ -44,15 +44,15 @@ def neighbourhood(address: str) -> str:
 
 
 class Rate:
-    """Lets each address ask so often in a second, and as often at once. Owned by the event loop."""
+    """Token bucket of requests per address. Owned by the event loop."""
 
     def __init__(self, per_second: float) -> None:
-        """Who has kept quiet may ask `per_second` times at once."""
+        """`per_second` is the rate and the burst."""
         self._per_second, self._burst = per_second, max(per_second, LEAST_BURST)
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait_seconds(self, address: str, *, at: float) -> float:
-        """Count a request; gives 0, or after how long it may come again."""
+        """Count a request; returns 0 if it is allowed, otherwise the seconds until the next one is."""
         left, since = self._left.get(address, (self._burst, at))
         left = min(self._burst, left + (at - since) * self._per_second)
         is_allowed = left >= 1
@@ -71,7 +71,7 @@ class _Mistakes:
 
 @dataclass(slots=True)
 class _Budget:
-    """So many mistakes at once, and one more every so often."""
+    """Token bucket of MISTAKES_OF_ALL mistakes, refilled by one every ONE_MORE_SECONDS."""
 
     left: float = MISTAKES_OF_ALL
     since: float = 0.0
@@ -89,9 +89,9 @@ class _Budget:
 class Attempts:
     """Delays password guessing, longer after every mistake. Owned by the event loop.
 
-    An address that was right before, with the same credential, has its own budget: guesses from elsewhere do not lock
-    it out, and a neighbour at the same address can guess there as rarely as a thousand strangers together. Whether a
-    guess is right never affects whether it has to wait, so that waiting reveals nothing.
+    An address that has logged in with a credential before has its own budget for it: guesses from elsewhere do not
+    lock it out, and attackers behind the same address are limited as all others together. Whether a guess is right
+    never affects the delay, so that the delay reveals nothing.
     """
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Attempts:
             self._mistakes.popitem(last=False)
 
     def was_right(self, address: str, credential: Credential) -> None:
-        """Clear the mistakes of an address, and record that it was right."""
+        """Clear the mistakes of an address, and give it a budget of its own."""
         self._mistakes.pop(address, None)
         self._known.setdefault((credential, address), _Budget())
         self._known.move_to_end((credential, address))

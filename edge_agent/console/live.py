@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
 
-from edge_agent.console.annotated_frame import AnnotatedFrame, annotated_frame
 from edge_agent.console.drawing import draw, fit
 from edge_agent.vision.detection import PLACE_DIGITS
 
@@ -24,24 +24,36 @@ if TYPE_CHECKING:
     from edge_agent.bridge.client import AgentClient
     from edge_agent.bridge.protocol import AnnotatedFace
     from edge_agent.console.worker import Worker
+    from edge_agent.domain import Image
 
 MOST_PER_SECOND = 8
-"""Frames of one camera; a person sees that it moves, and a Raspberry Pi encodes so many beside its work."""
+"""Frame rate per camera: smooth enough, and a Raspberry Pi can encode it beside detection."""
 TICK_SECONDS = 1 / (2 * MOST_PER_SECOND)
 WIDTHS_PX = (320, 480, 640, 960)
-"""What is asked for becomes the next of these, so that the device never encodes a hundred sizes."""
+"""Requested widths are rounded up to one of these, which limits the number of encodings."""
 JPEG_QUALITY = 75
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LivePicture:
-    """An annotated frame as it is shown; `head` says in JSON what is in it."""
+class AnnotatedFrame:
+    """A frame (height, width, 3; uint8 BGR) with its unique `number`; boxes of `faces` are in pixels of `image`."""
 
-    frame: AnnotatedFrame
+    camera: str
+    number: int
+    index: int
+    when: str
+    image: Image
+    faces: tuple[AnnotatedFace, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LivePicture:
+    """An annotated frame as JPEG; `head` describes it (JSON)."""
+
     jpeg: bytes
     head: Mapping[str, Any]
     message: bytes
-    """Both in one: the length of the head as a big-endian uint32, the head, the JPEG."""
+    """The length of the head as a big-endian uint32, the head as JSON, and the JPEG."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +68,7 @@ class Live:
     """The newest frame of each camera, and its pictures. Owned by the event loop."""
 
     def __init__(self, agent: AgentClient, worker: Worker) -> None:
-        """Frames come from `agent`; `worker` draws and encodes."""
+        """Frames are fetched from `agent`; `worker` draws and encodes them."""
         self._agent, self._worker = agent, worker
         self._cameras: dict[str, _Camera] = {}
         self._tick: asyncio.Future[None] | None = None
@@ -64,12 +76,10 @@ class Live:
         """Pictures encoded so far, for all viewers."""
 
     async def frame(self, camera: str) -> AnnotatedFrame | None:
-        """The current frame of a camera: the same for all viewers, at most MOST_PER_SECOND a second.
-
-        None while there is none.
+        """The current frame of a camera, shared by all viewers, at most MOST_PER_SECOND a second; None: there is none.
 
         Raises:
-            UnansweredError: no agent answers.
+            UnansweredError: the agent does not answer.
         """
         known = self._cameras.setdefault(camera, _Camera())
         if known.asking is None and now() - known.asked_at >= 1 / MOST_PER_SECOND:
@@ -89,10 +99,10 @@ class Live:
         await asyncio.shield(self._tick)
 
     async def picture(self, frame: AnnotatedFrame, *, width_px: int = WIDTHS_PX[-1], drawn: bool = True) -> LivePicture:
-        """Give a frame as a picture of about this width, no wider than itself.
+        """A frame as JPEG of about this width, but never enlarged; encoded once for all viewers.
 
         Raises:
-            BusyError: too much is waiting to be encoded.
+            BusyError: the worker's queue is full.
         """
         width_px = next((width for width in WIDTHS_PX if width >= width_px), WIDTHS_PX[-1])
         pictures = self._cameras.setdefault(frame.camera, _Camera()).pictures
@@ -104,7 +114,7 @@ class Live:
         return await asyncio.shield(known[1])
 
     def forget_frames(self) -> None:
-        """Release everything: no viewer is left."""
+        """Release all frames, once no viewer is left."""
         self._cameras.clear()
 
     async def _ask(self, camera: str, known: _Camera) -> None:
@@ -113,9 +123,10 @@ class Live:
             if not reply.number:
                 known.newest = None
             elif pixels:
-                known.newest = annotated_frame(camera, reply, pixels)
+                image = np.frombuffer(pixels, np.uint8).reshape(reply.height, reply.width, 3)
+                known.newest = AnnotatedFrame(camera, reply.number, reply.index, reply.when, image, reply.faces)
             elif known.newest is not None and known.newest.number != reply.number:
-                # Another agent, which counts anew.
+                # The agent was restarted and numbers its frames from 1.
                 known.newest = None
         except Exception:
             known.newest = None
@@ -125,12 +136,11 @@ class Live:
 
 
 def now() -> float:
-    """The clock of everything live: monotonic seconds."""
+    """Monotonic seconds."""
     return time.monotonic()
 
 
 def _encode(frame: AnnotatedFrame, width_px: int, drawn: bool) -> LivePicture:
-    """Draw and encode."""
     image, scale = fit(frame.image, width_px=width_px)
     if drawn and frame.faces:
         image = draw(image, frame.faces, scale=scale)
@@ -147,7 +157,7 @@ def _encode(frame: AnnotatedFrame, width_px: int, drawn: bool) -> LivePicture:
         "faces": [_scaled(face, scale) for face in frame.faces],
     }
     text = json.dumps(head).encode()
-    return LivePicture(frame, jpeg, head, struct.pack(">I", len(text)) + text + jpeg)
+    return LivePicture(jpeg, head, struct.pack(">I", len(text)) + text + jpeg)
 
 
 def _scaled(face: AnnotatedFace, scale: float) -> dict[str, Any]:

@@ -22,7 +22,7 @@ HOME = "/"
 
 
 def routes(auth: Auth) -> list[Route]:
-    """Take the forms of the login page and of the button that logs out."""
+    """The routes that receive the login and logout forms."""
 
     async def log_in(request: Request) -> Response:
         form = await _form(request)
@@ -44,7 +44,7 @@ def routes(auth: Auth) -> list[Route]:
     async def log_out(request: Request) -> Response:
         form = await _form(request)
         visitor: Visitor = request.state.visitor
-        # A visitor already logged out, perhaps on another page, just gets the login page.
+        # A visitor who has already logged out, perhaps in another tab, is only redirected.
         if is_same(form.get("csrf", ""), visitor.csrf):
             auth.sessions.end(visitor.cookie)
         return RedirectResponse("/login", status_code=303)
@@ -53,7 +53,7 @@ def routes(auth: Auth) -> list[Route]:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Read a small form; one that is too large, or has too many fields, counts as empty."""
+    """Read a form; one that is too large or has too many fields counts as empty."""
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -67,7 +67,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _own_page(path: str) -> str:
-    """The redirect after login: never to another site, whatever the address contains."""
+    """The target after login: a path of this site, to avoid an open redirect."""
     is_ours = path.startswith("/") and not path.startswith(("//", "/\\", "/log"))
     return path if is_ours and path.isprintable() else HOME
 

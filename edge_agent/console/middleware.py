@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from edge_agent.console.auth import Auth
 
 SECURITY_HEADERS = {
-    # Nothing from elsewhere, nothing inline, no frame around it.
+    # Only our own resources, no inline scripts or styles, no framing.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "media-src 'self' blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # With no-referrer browsers would hide the origin of our own forms as well.
+    # With no-referrer browsers would also omit the Origin of our own forms.
     "Referrer-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -37,10 +37,10 @@ SECURITY_HEADERS = {
 }
 HSTS = "max-age=31536000"
 STATIC_CACHE = "public, max-age=300, stale-while-revalidate=86400"
-"""An upgrade of the agent shows within minutes."""
+"""Short, so that an upgrade takes effect within minutes."""
 UNKNOWN_ADDRESS = "unknown"
 UPLOAD_PATH = "/api/v1/detect"
-"""It counts for itself what comes in."""
+"""It has its own limit of bytes, see `uploads`."""
 LARGEST_BODY_BYTES = 65_536
 TOO_LARGE = Refusal(413, f"a request may have {LARGEST_BODY_BYTES} bytes", (("Connection", "close"),))
 FAILURE_SECONDS = 60.0
@@ -50,15 +50,15 @@ log = logging.getLogger(__name__)
 
 
 class Middleware:
-    """Wraps the application. An admitted request has a Visitor in `request.state.visitor`."""
+    """ASGI middleware. Sets `request.state.visitor` of requests that it lets through."""
 
     def __init__(self, app: ASGIApp, *, auth: Auth) -> None:
-        """`auth` decides."""
+        """`auth` authenticates and authorises."""
         self._app, self._auth = app, auth
         self._failures = Failures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or answer why not."""
+        """Pass a request on, or refuse it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -79,14 +79,14 @@ class Middleware:
         except ClientDisconnect:
             return
         except Exception as error:
-            # A bug: logged with where it was and without what was requested.
+            # A bug: log the route, without the content of the request.
             self._failures.note(error, _route(scope), at=time.monotonic())
-            # What is half sent cannot be ended well: the connection is closed.
+            # A partly sent response cannot be completed: uvicorn closes the connection.
             if not answer.is_whole:
                 raise
 
     def _decide(self, scope: Scope) -> Visitor | Refusal:
-        """Find the first reason against it. The cheap ones come first: a flood is to cost little."""
+        """Identify the visitor, or find the first reason to refuse. Cheap checks come first, against floods."""
         auth, headers, scheme = self._auth, Headers(scope=scope), scope["scheme"]
         address = scope["client"][0] if scope.get("client") else UNKNOWN_ADDRESS
         refusal = auth.refuse_rate(address) or auth.refuse_host(headers) or _refuse_body(scope, headers)
@@ -107,12 +107,11 @@ class Middleware:
 
 
 class Failures:
-    """Logs bugs: each with its traceback once, and after that a line a minute for all of them. For the event loop."""
+    """Logs bugs: each traceback once, repetitions as one line a minute for all. Owned by the event loop."""
 
     def __init__(self) -> None:
-        """Nothing has failed yet."""
         self._known: set[tuple[str, str, int]] = set()
-        self._told_at, self._untold = float("-inf"), 0
+        self._logged_at, self._unlogged = float("-inf"), 0
 
     def note(self, error: BaseException, route: str, *, at: float) -> None:
         """Log a failure, or count it."""
@@ -122,14 +121,14 @@ class Failures:
             self._known.add(place)
             log.error("the console failed at %s; please report this", route, exc_info=error)
             return
-        self._untold += 1
-        if at - self._told_at >= FAILURE_SECONDS:
-            log.error("the console failed %d more times, the last time at %s", self._untold, route)
-            self._told_at, self._untold = at, 0
+        self._unlogged += 1
+        if at - self._logged_at >= FAILURE_SECONDS:
+            log.error("the console failed %d more times, the last time at %s", self._unlogged, route)
+            self._logged_at, self._unlogged = at, 0
 
 
 def _refuse_body(scope: Scope, headers: Headers) -> Refusal | None:
-    """Refuse a body that says itself that it is too long, or says twice how long it is: others read it differently."""
+    """Refuse a body whose stated length is too large, or ambiguous (request smuggling)."""
     stated = headers.getlist("content-length")
     if stated and headers.getlist("transfer-encoding"):
         return Refusal(400, "Content-Length and Transfer-Encoding exclude each other", (("Connection", "close"),))
@@ -138,7 +137,11 @@ def _refuse_body(scope: Scope, headers: Headers) -> Refusal | None:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """Give what comes in until it is too much."""
+    """Limit the size of a body.
+
+    Raises:
+        HTTPException: 413, by the returned function.
+    """
     received_bytes = 0
 
     async def bounded() -> Message:
@@ -153,10 +156,10 @@ def _bounded(receive: Receive) -> Receive:
 
 
 class _Answer:
-    """What goes out, with the headers that every answer has."""
+    """Sends a response and adds the common headers."""
 
     def __init__(self, send: Send, *, scope: Scope, page_cookie: str) -> None:
-        """A page is given `page_cookie` where there is one: it was made with the token that belongs to it."""
+        """`page_cookie` is set with pages unless empty: their CSRF token belongs to it."""
         self._send, self._page_cookie = send, page_cookie
         self._is_secure = scope["scheme"] == "https"
         self._is_static = scope["path"].startswith(OPEN_FOLDER)
@@ -172,7 +175,7 @@ class _Answer:
         headers = MutableHeaders(scope=message)
         for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
-        # What a camera sees is nothing for a cache.
+        # Camera pictures must not be cached.
         is_cacheable = self._is_static and message["status"] < HTTPStatus.BAD_REQUEST
         headers.setdefault("Cache-Control", STATIC_CACHE if is_cacheable else "no-store")
         if self._is_secure:
@@ -182,7 +185,7 @@ class _Answer:
 
 
 async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
-    """Answer a request, or a socket before it is opened, with a sentence."""
+    """Refuse a request, or a WebSocket before its handshake, with a JSON body."""
     body = json.dumps({"detail": refusal.text}).encode()
     kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
     headers: Iterable[tuple[bytes, bytes]] = [
@@ -195,6 +198,6 @@ async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
 
 
 def _route(scope: Scope) -> str:
-    """Where it was, without anything that the client has written: the path of the route and not of the request."""
+    """The path template of the route, which contains nothing from the client."""
     route = scope.get("route")
     return str(getattr(route, "path", scope["type"]))

@@ -11,10 +11,7 @@ from edge_agent.bridge.client import UnansweredError
 from edge_agent.console import schemas
 from edge_agent.console.api import PROBLEMS, bytes_of, security
 from edge_agent.console.context import Context, Current
-from edge_agent.console.prometheus import metrics_text
-
-TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
-"""The format that prometheus_client writes unless OpenMetrics is requested."""
+from edge_agent.console.prometheus import TEXT_FORMAT, metrics_text
 
 probes = APIRouter()
 figures = APIRouter()

@@ -1,6 +1,6 @@
-"""New alerts: notifies open pages of alerts.
+"""New alerts: the newest alerts for open pages.
 
-The history is read once a second for all viewers together, and not at all without viewers.
+The history is read at most once a second, for all viewers together, and not at all without viewers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS = 1.0
 MOST_NEWEST = 12
-"""In the strip of the live page: about two desktops wide."""
+"""Length of the strip on the live page."""
 
 
 class NewAlerts:
@@ -29,10 +29,10 @@ class NewAlerts:
         self._read_at = float("-inf")
 
     async def newest(self) -> list[HistoryEntry]:
-        """The newest alerts, the newest first; none while the history cannot be read.
+        """The newest alerts, newest first; none while the history cannot be read.
 
         Raises:
-            BusyError: too much is waiting.
+            BusyError: the worker's queue is full.
         """
         if time.monotonic() - self._read_at >= EVERY_SECONDS:
             self._read_at = time.monotonic()
@@ -41,13 +41,3 @@ class NewAlerts:
             except AgentError:
                 self._newest = []
         return self._newest
-
-
-def since(newest: list[HistoryEntry], known: set[str]) -> list[HistoryEntry]:
-    """Those that stand before the first known one, the oldest first."""
-    found: list[HistoryEntry] = []
-    for entry in newest:
-        if entry.id in known:
-            break
-        found.append(entry)
-    return found[::-1]

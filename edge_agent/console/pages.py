@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Label
 
 A_PAGE = 24
-"""Full rows of 2, 3, 4, 6 and 8; few enough pictures at once for console.max_requests_per_second."""
+"""Fills rows of 2, 3, 4, 6 and 8; few enough pictures for console.max_requests_per_second."""
 CHART_DAYS = 30
 EXPORTED_DAYS = 400
 VIOLATIONS: tuple[Label, ...] = ("without_mask", "mask_worn_incorrectly")
@@ -51,9 +51,9 @@ GONE = "removed meanwhile (crops.keep_days, keep_bytes)"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which alerts are asked for; `before` is the last of the page before. Empty: all.
+    """Filter of the alerts page; empty fields match all. `before` is the last id of the previous page.
 
-    `since` and `until` are times of the device's clock, YYYY-MM-DDTHH:MM, as a browser's field for them has it.
+    `since` and `until` are local times of the device, YYYY-MM-DDTHH:MM, as <input type="datetime-local"> sends them.
     """
 
     camera: str = ""
@@ -66,25 +66,25 @@ class Choice:
 
     @classmethod
     def read(cls, asked: Mapping[str, str]) -> Choice:
-        """Take what an address asks for; a day that is none asks for nothing, for people type addresses too."""
+        """Read the filter from a query; invalid days and times are ignored, because people edit URLs."""
         keys = {key: asked.get(key, "") for key in ("camera", "label", "review", "before")}
         times = {key: _time(asked.get(key, "")) for key in ("since", "until")}
         return cls(**keys, **times, day=_day(asked.get("day", "")))
 
     def address(self, **changes: str) -> str:
-        """The page of alerts with this choice, or with some of it changed."""
+        """The URL of the page with this filter and these changes."""
         keys = {key: value for key, value in asdict(self).items() if key != "before"} | changes
         asked = urlencode({key: value for key, value in keys.items() if value})
         return f"/alerts?{asked}" if asked else "/alerts"
 
     @property
     def is_narrow(self) -> bool:
-        """Whether some alerts are left out."""
+        """Whether any filter is set."""
         return bool(self.camera or self.label or self.day or self.since or self.until or self.review)
 
 
 def router(context: Context, templates: Jinja2Templates) -> APIRouter:
-    """Serve the pages. What they look up in the history and on the disk is done by the worker."""
+    """The routes of the pages. The worker reads the history and the disk."""
     _add_filters(templates, context)
     pages = APIRouter(include_in_schema=False, default_response_class=Response)
 
@@ -117,7 +117,7 @@ def router(context: Context, templates: Jinja2Templates) -> APIRouter:
 
     @pages.get("/counts.csv")
     async def counts_as_csv(request: Request) -> Response:
-        today = datetime.now(timezone.utc).astimezone().date()
+        today = datetime.now().astimezone().date()
         rows = await context.worker.do(
             context.history.people,
             camera=request.query_params.get("camera", ""),
@@ -159,7 +159,7 @@ def _add_alerts(pages: APIRouter, context: Context, templates: Jinja2Templates) 
 
 
 def _trouble(asked: Mapping[str, str]) -> str:
-    """Say why the last try to log in came to nothing; empty where there was none."""
+    """Why the last login failed; empty if none did."""
     match asked.get("problem", ""):
         case "wrong":
             return "That is not the password."
@@ -174,8 +174,8 @@ def _trouble(asked: Mapping[str, str]) -> str:
 
 
 def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) -> dict[str, Any]:
-    """Look up a page of alerts, and count the days."""
-    # One more than is shown tells whether there are older ones.
+    """Values of the alerts page."""
+    # One more than is shown reveals whether there are older ones.
     found = history.find(
         camera=choice.camera,
         label=choice.label,
@@ -187,9 +187,8 @@ def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) ->
         limit=A_PAGE + 1,
     )
     entries = found[:A_PAGE]
-    today = datetime.now(timezone.utc).astimezone().date()
-    days = [today - timedelta(days=back) for back in reversed(range(CHART_DAYS))]
-    counted = history.days(camera=choice.camera, label=choice.label, last=CHART_DAYS, today=today)
+    days = _last_days()
+    counted = history.days(camera=choice.camera, label=choice.label, last=CHART_DAYS, today=days[-1])
     return {
         "asked": choice,
         "entries": entries,
@@ -207,7 +206,7 @@ def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) ->
         "is_later": bool(choice.before),
         "is_filtered": choice.is_narrow,
         # A camera that was renamed keeps its alerts: a filter by its old name stays selected.
-        "filter_cameras": list(dict.fromkeys([*cameras, *([choice.camera] if choice.camera else [])])),
+        "filter_cameras": _with_chosen(cameras, choice.camera),
         "violations": VIOLATIONS,
         "reviews": REVIEW_FILTERS,
         "reviews_to_give": REVIEWS,
@@ -216,12 +215,22 @@ def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) ->
     }
 
 
+def _last_days() -> list[date]:
+    """The days of the charts, today last."""
+    today = datetime.now().astimezone().date()
+    return [today - timedelta(days=back) for back in reversed(range(CHART_DAYS))]
+
+
+def _with_chosen(cameras: tuple[str, ...], chosen: str) -> list[str]:
+    """The cameras of a filter, with the chosen one even if it is no longer configured."""
+    return list(dict.fromkeys([*cameras, *([chosen] if chosen else [])]))
+
+
 def _counts(history: AlertHistory, cameras: tuple[str, ...], *, camera: str, day: str) -> dict[str, Any]:
-    """Look up who passed in the last days, and in the hours of one of them."""
-    today = datetime.now(timezone.utc).astimezone().date()
-    days = [today - timedelta(days=back) for back in reversed(range(CHART_DAYS))]
-    shown = date.fromisoformat(day) if day else today
-    by_day = grouped(history.people(camera=camera, first=days[0], last=today), "day")
+    """Values of the counts page: people of the last days, and of the hours of the day shown."""
+    days = _last_days()
+    shown = date.fromisoformat(day) if day else days[-1]
+    by_day = grouped(history.people(camera=camera, first=days[0], last=days[-1]), "day")
     by_hour = grouped(history.people(camera=camera, first=shown, last=shown), "hour")
     midnight = beginning_of("day", datetime(shown.year, shown.month, shown.day, 12).astimezone())
     starts = [midnight]
@@ -234,14 +243,14 @@ def _counts(history: AlertHistory, cameras: tuple[str, ...], *, camera: str, day
     people = sum(by_day.values(), PeopleCounts())
     return {
         "camera": camera,
-        "cameras": list(dict.fromkeys([*cameras, *([camera] if camera else [])])),
+        "cameras": _with_chosen(cameras, camera),
         "labels": COUNTED_AS,
         "shown": shown.isoformat(),
         "people": people,
         "by_day": by_day,
         "days": _people_chart(charts.days_of(days), by_day, title=f"People of the last {CHART_DAYS} days"),
         "hours": _people_chart(hours, by_hour, title=f"People of {charts.short_day(shown)} by hour"),
-        # An hour leads nowhere further.
+        # There is no page of a single hour.
         "address_of_hour": lambda _key: "#hours-head",
         "address": lambda key: "/counts?" + urlencode({"day": key} | ({"camera": camera} if camera else {})),
     }
@@ -265,9 +274,9 @@ def _how_many(count: int, *, is_more: bool) -> str:
 
 
 def _around(history: AlertHistory, entry: HistoryEntry) -> dict[str, Any]:
-    """Look up where a reviewer goes from an alert: to its neighbours, and to the next unreviewed one."""
+    """Links of a page of one alert: to its neighbours, and to the next unreviewed alert."""
     newer, older = history.neighbours(entry.id)
-    # The next older one, and from the oldest on the newest.
+    # The next older one, or the newest if there is none.
     unreviewed = [*history.find(review="", before=entry.id, limit=1), *history.find(review="", limit=2)]
     others = [one.id for one in unreviewed if one.id != entry.id]
     return {
@@ -279,14 +288,13 @@ def _around(history: AlertHistory, entry: HistoryEntry) -> dict[str, Any]:
 
 
 def _one(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
-    """Put together everything that is known of an alert."""
+    """Values of a page of one alert."""
     message = entry.message
     box_width, box_height = message["box"][2] - message["box"][0], message["box"][3] - message["box"][1]
     frame_width, frame_height = message["frame_size"]
     seen_seconds = (entry.when - datetime.fromisoformat(message["first_seen"].replace("Z", "+00:00"))).total_seconds()
     suffix = ".jpg.age" if why_no_picture(entry, crops_folder) == ENCRYPTED else ".jpg"
     timeline = entry.timeline()
-    points = [charts.Point(point.seconds, point.llr, point.label, point.quality) for point in timeline.points]
     return {
         "entry": entry,
         "timeline": timeline,
@@ -294,14 +302,9 @@ def _one(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
         "seen_before": f"{max(seen_seconds, 0):.1f} s",
         "face_size": f"{box_width} x {box_height} px of {frame_width} x {frame_height}",
         "scene": scene_state(entry, crops_folder),
-        # Sorts by camera and time in a folder of many.
+        # File names that sort by camera and time.
         "crop_name": f"{entry.camera}_{entry.when.astimezone():%Y-%m-%d_%H-%M-%S}_{entry.label}{suffix}",
-        "chart": charts.timeline_chart(
-            points,
-            violation_llr=timeline.violation_llr,
-            compliant_llr=timeline.compliant_llr,
-            resolved=_resolution(entry),
-        ),
+        "chart": charts.timeline_chart(timeline, resolved=_resolution(entry)),
         "labels": LABELS,
         "reviews": REVIEWS,
     }
@@ -327,7 +330,7 @@ def _duration(seconds: float) -> str:
 
 
 def why_no_picture(entry: HistoryEntry, crops_folder: Path) -> str:
-    """Say why the picture of an alert cannot be shown; empty where it can."""
+    """Why the picture of an alert cannot be shown; empty if it can."""
     match crop_state(entry, crops_folder):
         case "there":
             return ""
@@ -340,7 +343,7 @@ def why_no_picture(entry: HistoryEntry, crops_folder: Path) -> str:
 
 
 def _day(text: str) -> str:
-    """Take an ISO day, or none where it is no day at all."""
+    """An ISO day; empty if the text is not one."""
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:
@@ -348,7 +351,7 @@ def _day(text: str) -> str:
 
 
 def _time(text: str) -> str:
-    """Take a time of the device's clock, to the minute, or none where it is no time at all, or in no year of ours."""
+    """A local time, to the minute; empty if the text is not one, or out of range."""
     try:
         local = datetime.fromisoformat(text).replace(tzinfo=None).isoformat(timespec="minutes")
         _moment_of(local)
@@ -362,7 +365,7 @@ def _moment_of(text: str) -> datetime | None:
 
 
 def _add_filters(templates: Jinja2Templates, context: Context) -> None:
-    """Add the filters that the templates use. Times are those of the device."""
+    """Add the filters of the templates. Times are local to the device."""
     filters: dict[str, Callable[..., str]] = {
         "words": lambda label: WORDS.get(label, label.replace("_", " ")),
         "percent": lambda fraction: f"{fraction:.0%}",
@@ -371,14 +374,14 @@ def _add_filters(templates: Jinja2Templates, context: Context) -> None:
         "full_moment": lambda when: f"{charts.short_day(when.astimezone())} {when.astimezone():%Y, %H:%M:%S %Z}",
         "long_day": lambda day: f"{date.fromisoformat(day):%a} {charts.short_day(date.fromisoformat(day))}",
         "why_no_picture": lambda entry: why_no_picture(entry, context.crops_folder),
-        # A camera that was removed or renamed has its alerts still.
+        # Alerts of a camera that was removed or renamed have no title.
         "title_of": lambda camera: context.cameras.get(camera, camera),
     }
     templates.env.filters.update(filters)
 
 
 def _moment(when: datetime) -> str:
-    """Say the time of day, with the day where it is not today."""
+    """The time of day; with the date unless it is today."""
     here = when.astimezone()
-    today = datetime.now(timezone.utc).astimezone().date()
-    return f"{here:%H:%M:%S}" if here.date() == today else f"{charts.short_day(here)}, {here:%H:%M}"
+    is_today = here.date() == datetime.now().astimezone().date()
+    return f"{here:%H:%M:%S}" if is_today else f"{charts.short_day(here)}, {here:%H:%M}"

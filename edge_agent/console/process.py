@@ -1,4 +1,4 @@
-"""Console process: builds the console from a configuration and serves it until stopped."""
+"""Console process: builds the console from the configuration and serves it until stopped."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from edge_agent.console.inference import OpenModels
 
 MOST_WAITING = 64
-"""Each a few milliseconds; forty viewers of one camera share what is encoded."""
+"""Tasks of a few milliseconds each; all viewers of a camera share its encoded pictures."""
 
 
 async def serve(
     config: Config, *, version: str, open_models: OpenModels, end: asyncio.Event, listening: Callable[[], None]
 ) -> None:
-    """Serve until `end` is set; `listening` is called once the address can be reached.
+    """Serve until `end` is set; `listening` is called once the port is open.
 
     Raises:
-        ConfigError: the password, the token or the certificate cannot be used.
+        ConfigError: the password, the token or the certificate is invalid.
         UnavailableError: the address is not available.
     """
     settings = config.console

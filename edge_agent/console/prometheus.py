@@ -12,6 +12,7 @@ from prometheus_client.core import (
     HistogramMetricFamily,
     InfoMetricFamily,
 )
+from prometheus_client.registry import Collector
 
 from edge_agent.domain import COUNTED_AS
 from edge_agent.metrics import STAGE_BUCKETS_SECONDS
@@ -23,16 +24,24 @@ if TYPE_CHECKING:
 
     from edge_agent.bridge.protocol import MetricsReply
 
+TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+"""The format that prometheus_client writes unless OpenMetrics is requested."""
+
 
 def metrics_text(status: Mapping[str, Any], metrics: MetricsReply | None, *, viewers: int, encoded: int) -> bytes:
-    """Everything in Prometheus' text format; an empty `status` and no `metrics` where the agent does not answer."""
-    registry = CollectorRegistry(auto_describe=False)
+    """All metrics of the device as text; `status` is empty and `metrics` None if the agent does not answer."""
     own = [
         _gauge("maskwatch_console_viewers", "Live pages and webcams that are served", viewers),
         CounterMetricFamily("maskwatch_console_pictures_encoded", "Live pictures encoded", value=encoded),
     ]
     counted = _counted(metrics) if metrics is not None else ()
-    registry.register(_Families([*counted, *own, *_current(status)]))
+    return exposition([*counted, *own, *_current(status)])
+
+
+def exposition(families: Iterable[Metric]) -> bytes:
+    """Metric families in Prometheus' text exposition format 0.0.4."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Families(families))
     return generate_latest(registry)
 
 
@@ -62,18 +71,18 @@ def _counted(metrics: MetricsReply) -> Iterator[Metric]:
     yield stages
 
 
-class _Families:
-    """What was gathered, as Prometheus' registry takes it."""
+class _Families(Collector):
+    """Adapter of metric families to the registry."""
 
-    def __init__(self, families: list[Metric]) -> None:
+    def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families
 
-    def collect(self) -> list[Metric]:
+    def collect(self) -> Iterable[Metric]:
         return self._families
 
 
 def _current(status: Mapping[str, Any]) -> Iterator[Metric]:
-    """What is not counted but so just now."""
+    """Gauges, and counters that the status contains."""
     is_healthy = bool(status.get("is_watching"))
     yield _gauge("maskwatch_healthy", "1 while frames move or a camera is being reopened", is_healthy)
     if status:

@@ -1,4 +1,4 @@
-"""Schemas: response models of the API, for its OpenAPI document; terms as in MQTT and the command line."""
+"""Schemas: response models of the API, for its OpenAPI document."""
 
 from typing import Literal
 
@@ -18,7 +18,7 @@ class _Answer(BaseModel):
 
 
 class Problem(_Answer):
-    """Why a request was not answered as asked."""
+    """Why a request failed."""
 
     detail: str = Field(description="One sentence")
 
@@ -34,7 +34,7 @@ class DetectedFace(_Answer):
 
 
 class Detection(_Answer):
-    """What is in a picture, as `edge-agent detect --json` prints it."""
+    """The faces of a picture, as `edge-agent detect --json` prints them."""
 
     width: int = Field(description="Pixels")
     height: int = Field(description="Pixels")
@@ -73,7 +73,7 @@ class Status(BaseModel):
 
 
 class Resolved(_Answer):
-    """How and when a violation was over."""
+    """How and when a violation ended."""
 
     when: str
     reason: Literal["left", "compliant"]
@@ -81,7 +81,7 @@ class Resolved(_Answer):
 
 
 class Alert(_Answer):
-    """An alert, with what became of it."""
+    """An alert with its resolution and review."""
 
     id: str
     camera: str

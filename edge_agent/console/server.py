@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from edge_agent.config.model import ConsoleConfig
 
 GRACE_SECONDS = 1
-"""For answers that are on their way."""
+"""For responses in progress at shutdown."""
 MOST_BESIDE_VIEWERS = 100
-"""Connections beside those of the viewers: a browser opens six."""
+"""Connections in addition to those of the viewers: a browser opens six."""
 BACKLOG = 64
 KEEP_ALIVE_SECONDS = 5
 PING_SECONDS, PONG_SECONDS = 4.0, 6.0
-"""A socket whose client reads nothing is closed after both together."""
+"""A WebSocket whose client does not respond is closed after their sum."""
 LONGEST_HEADER_BYTES = 16_384
 LARGEST_SOCKET_MESSAGE_BYTES = 2_000_000
-"""A picture of a webcam has a tenth of it."""
+"""Ten times a webcam picture."""
 
 QUIETER = {
     "uvicorn": logging.CRITICAL,
     "python_multipart": logging.CRITICAL,
     "websockets": logging.CRITICAL,
-    # Warns of every client that has gone in the middle of an answer.
+    # Warns of every client that disconnects during a response.
     "asyncio": logging.ERROR,
 }
 
@@ -50,14 +50,14 @@ class Server:
     """Serves an application until it is stopped. Owned by the event loop."""
 
     def __init__(self, app: ASGIApp, config: ConsoleConfig) -> None:
-        """Take the application and where to serve it.
+        """Configure uvicorn and load the certificate.
 
         Raises:
-            ConfigError: the certificate or its key cannot be used.
+            ConfigError: the certificate or its key is invalid.
         """
         self._config = config
         self._tls = open_tls(config)
-        # Their lines on single requests would let a client fill the log; our own failures are logged by the middleware.
+        # They log single requests, so a client could fill the log; the middleware logs our own failures.
         for name, least in QUIETER.items():
             logging.getLogger(name).setLevel(least)
         self._uvicorn = uvicorn.Config(
@@ -67,13 +67,13 @@ class Server:
             ws_max_size=min(config.largest_upload_bytes, LARGEST_SOCKET_MESSAGE_BYTES),
             ws_ping_interval=PING_SECONDS,
             ws_ping_timeout=PONG_SECONDS,
-            # JPEG does not get smaller; trying would cost more than to encode it.
+            # JPEG is compressed already, and trying would cost more than encoding it.
             ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            # Only who is on this machine speaks for others: a proxy.
+            # Trust forwarding headers of a reverse proxy on this machine only.
             forwarded_allow_ips="127.0.0.1,::1",
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
@@ -81,9 +81,9 @@ class Server:
         )
 
     async def serve(self, *, end: asyncio.Event, listening: Callable[[], None]) -> None:
-        """Serve until `end` is set; who is still served then is cut off after a second.
+        """Serve until `end` is set; responses still in progress are then aborted after GRACE_SECONDS.
 
-        `listening` is called once the address can be reached.
+        `listening` is called once the port is open.
 
         Raises:
             UnavailableError: the address is not available.
@@ -104,7 +104,7 @@ class Server:
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn behind connection limits of ours."""
+    """uvicorn with our own connection limits."""
 
     def __init__(
         self, config: uvicorn.Config, listeners: list[socket.socket], *, tls: ssl.SSLContext | None, viewers: int
@@ -114,19 +114,19 @@ class _Uvicorn(uvicorn.Server):
         self._limits = ConnectionLimits(listeners, self._protocol, tls=tls, most=most, most_of_one=most // 2)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections ourselves, instead of by asyncio."""
+        """Accept connections by ConnectionLimits instead of asyncio's server."""
         await super().startup(sockets=sockets or [])
         self.servers: list[Any] = [self._limits]
         self._limits.open()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let uvicorn close every connection, and cut off who does not go."""
+        """Let uvicorn close every connection, and abort those that remain."""
         asyncio.get_running_loop().call_later(GRACE_SECONDS / 2, self._limits.abort)
         await super().shutdown(sockets=sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the command."""
+        """Install no handlers: the command handles signals."""
         yield
 
     def _protocol(self) -> asyncio.Protocol:
@@ -134,10 +134,10 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
-    """Open the port at every address of a host.
+    """Listen on the port at every address of a host.
 
     Raises:
-        OSError: it is taken, not allowed, or no address of this machine.
+        OSError: the port is in use or not permitted, or the address is not one of this machine.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listeners: list[socket.socket] = []
@@ -147,7 +147,7 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             try:
                 listeners.append(opened.enter_context(_open(socket.socket(family, kind, protocol), address)))
             except OSError as error:
-                # localhost is ::1 as well, also on a machine without IPv6.
+                # localhost also resolves to ::1 on a machine without IPv6.
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise
                 absent = error
@@ -158,7 +158,7 @@ def _listen(host: str, port: int) -> list[socket.socket]:
 
 
 def _open(listener: socket.socket, address: Any) -> socket.socket:
-    """Listen at one address; what cannot is closed."""
+    """Bind and listen; closes the socket on failure."""
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if listener.family == socket.AF_INET6:

@@ -11,10 +11,10 @@ import secrets
 from dataclasses import dataclass
 
 IDLE_SECONDS = 12 * 3600.0
-"""Who has not asked for anything so long has left; an open page asks every second."""
+"""Timeout of inactive sessions; an open page sends a request every second."""
 LONGEST_SECONDS = 7 * 86_400.0
 MOST_SESSIONS = 1000
-"""A few hundred bytes each; the one that was quiet for longest goes first."""
+"""A few hundred bytes each; the least recently used one is dropped first."""
 COOKIE_BYTES = 32
 LONGEST_COOKIE = 64
 
@@ -26,15 +26,14 @@ class _Session:
 
 
 class Sessions:
-    """Knows the cookies of everybody who is logged in, by their hashes. Owned by the event loop."""
+    """Sessions of logged-in users by the hashes of their cookies. Owned by the event loop."""
 
     def __init__(self) -> None:
-        """Make the key that belongs to this run of the console."""
         self._key = secrets.token_bytes(32)
         self._sessions: dict[bytes, _Session] = {}
 
     def begin(self, *, at: float) -> str:
-        """Log a user in; gives the cookie, always a new one."""
+        """Log a user in; returns a new cookie."""
         cookie = new_cookie()
         if len(self._sessions) >= MOST_SESSIONS:
             del self._sessions[min(self._sessions, key=lambda key: self._sessions[key].asked_at)]
@@ -42,7 +41,7 @@ class Sessions:
         return cookie
 
     def holds(self, cookie: str, *, at: float) -> bool:
-        """Whether this cookie is that of a user who is logged in; being asked for keeps it."""
+        """Whether this cookie belongs to a session; renews its idle timeout."""
         key = _hashed(cookie)
         session = self._sessions.get(key)
         if session is None:
@@ -58,20 +57,20 @@ class Sessions:
         self._sessions.pop(_hashed(cookie), None)
 
     def csrf(self, cookie: str) -> str:
-        """The token that a page with this cookie sends along, and that no page of another site knows."""
+        """The CSRF token of a cookie."""
         return hmac.new(self._key, cookie.encode(), hashlib.sha256).hexdigest()
 
 
 def new_cookie() -> str:
-    """Make a cookie that cannot be guessed."""
+    """A random cookie."""
     return secrets.token_urlsafe(COOKIE_BYTES)
 
 
 def is_same(one: str, other: str) -> bool:
-    """Compare secrets in a time that tells nothing of them, not even their length."""
+    """Compare secrets in constant time, independent of their lengths too."""
     return hmac.compare_digest(_hashed(one), _hashed(other))
 
 
 def _hashed(text: str) -> bytes:
-    # Headers may hold what is no character at all.
+    # Headers may contain lone surrogates.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,6 +1,6 @@
-"""Sockets: WebSockets for live pictures, and for the pictures of a webcam to classify.
+"""Sockets: WebSockets that stream live pictures, and that classify the pictures of a webcam.
 
-Nothing is queued for a slow client: it acknowledges each picture, and only then gets the next.
+Flow control: a client acknowledges each picture before it gets the next, so nothing is queued for a slow one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 from contextlib import asynccontextmanager, suppress
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
@@ -18,7 +19,6 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from edge_agent.bridge.client import UnansweredError
 from edge_agent.console.alert_view import alert_as_json
 from edge_agent.console.live import WIDTHS_PX, now
-from edge_agent.console.new_alerts import since
 from edge_agent.console.uploads import check_kind
 from edge_agent.console.worker import BusyError
 from edge_agent.errors import AgentError
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 OVERVIEW_SECONDS = 1.0
 SEND_SECONDS = 10.0
-"""A client that takes nothing for so long is gone."""
+"""A client that takes longer to receive a message is disconnected."""
 LONGEST_TEXT = 4096
 WEBCAM_SECONDS = 0.1
-"""Between two answers to a webcam: a page shows no more, and one page must not take everything."""
+"""Minimum interval between answers to a webcam, so that one page does not take all the inference time."""
 
 LOGGED_OUT, CROWDED, TOO_LONG, NOT_UNDERSTOOD, GOING = 4401, 4429, 1009, 1003, 1001
 
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 def routes(context: Context) -> list[WebSocketRoute]:
-    """Both sockets; the middleware has let in who comes here."""
+    """The WebSocket routes; the middleware has authorised the client."""
 
     async def live(socket: WebSocket) -> None:
         async with a_place(socket, context) as is_room:
@@ -54,14 +54,14 @@ def routes(context: Context) -> list[WebSocketRoute]:
     async def webcam(socket: WebSocket) -> None:
         async with a_place(socket, context) as is_room:
             if is_room:
-                await _serve_webcam(socket, context)
+                await serve_until_one_ends(socket, _answer_webcam(socket, context))
 
     return [WebSocketRoute("/live", live), WebSocketRoute("/webcam", webcam)]
 
 
 @asynccontextmanager
 async def a_place(socket: WebSocket, context: Context) -> AsyncIterator[bool]:
-    """Accept a socket and hold one of the places for viewers; gives whether there was one, and closes it if not."""
+    """Accept a socket and count it as a viewer; yields False, with the socket closed, if there are too many."""
     with context.viewers.one_more() as is_room:
         await socket.accept()
         if not is_room:
@@ -71,9 +71,9 @@ async def a_place(socket: WebSocket, context: Context) -> AsyncIterator[bool]:
         context.live.forget_frames()
 
 
-async def serve_both(socket: WebSocket, hear: Coroutine[Any, Any, None], show: Coroutine[Any, Any, None]) -> None:
-    """Receive and send until one of the two ends, and close the socket as that one says."""
-    tasks = asyncio.ensure_future(hear), asyncio.ensure_future(show)
+async def serve_until_one_ends(socket: WebSocket, *work: Coroutine[Any, Any, None]) -> None:
+    """Run coroutines until one of them ends, then close the socket with the code of its ClosedError."""
+    tasks = [asyncio.ensure_future(one) for one in work]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         await _end(socket, done.pop())
@@ -85,7 +85,7 @@ async def serve_both(socket: WebSocket, hear: Coroutine[Any, Any, None], show: C
 
 
 class ClosedError(Exception):
-    """This socket is to be closed, with a code and a reason."""
+    """Close this socket with a code and a reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -93,13 +93,13 @@ class ClosedError(Exception):
 
 
 class _LiveViewer:
-    """One live page: one task receives its messages, another sends what is new."""
+    """One live page: one task receives its messages, another sends updates."""
 
     def __init__(self, socket: WebSocket, context: Context) -> None:
         self._socket, self._context = socket, context
         self._visitor: Visitor = socket.state.visitor
         self._width_px = WIDTHS_PX[-1]
-        # Of each camera that is watched: the number of the frame that was sent last, and whether it was shown.
+        # The number of the last frame sent of each subscribed camera, and the cameras whose frame is unacknowledged.
         self._sent: dict[str, int] = {}
         self._unshown: set[str] = set()
         self._known_alerts: set[str] | None = None
@@ -107,7 +107,7 @@ class _LiveViewer:
         self._look_at = float("-inf")
 
     async def serve(self) -> None:
-        await serve_both(self._socket, self._hear(), self._show())
+        await serve_until_one_ends(self._socket, self._hear(), self._show())
 
     async def _hear(self) -> None:
         while True:
@@ -123,7 +123,7 @@ class _LiveViewer:
 
     async def _show(self) -> None:
         while True:
-            # First: a page that has received the status receives every alert from then on.
+            # Alerts first: a page that has received a status gets every alert raised after it.
             await self._send_alerts()
             await self._send_overview()
             for camera in tuple(self._sent):
@@ -149,7 +149,9 @@ class _LiveViewer:
     async def _send_alerts(self) -> None:
         with suppress(BusyError):
             newest = await self._context.new_alerts.newest()
-            for entry in since(newest, self._known_alerts) if self._known_alerts is not None else ():
+            known = self._known_alerts
+            new = [] if known is None else list(takewhile(lambda entry: entry.id not in known, newest))
+            for entry in reversed(new):
                 alert = await self._context.worker.do(alert_as_json, entry, self._context.crops_folder)
                 await send(self._socket, {"alert": alert})
             self._known_alerts = {entry.id for entry in newest}
@@ -168,18 +170,9 @@ class _LiveViewer:
             await send(self._socket, shown.message)
 
 
-async def _serve_webcam(socket: WebSocket, context: Context) -> None:
-    """Answer one picture after the other; while one is analysed, the next is queued."""
+async def _answer_webcam(socket: WebSocket, context: Context) -> None:
+    """Answer one picture after the other; while one is analysed, uvicorn buffers the next."""
     visitor: Visitor = socket.state.visitor
-    task = asyncio.ensure_future(_answer_webcam(socket, context, visitor))
-    try:
-        await asyncio.wait((task,))
-        await _end(socket, task)
-    finally:
-        task.cancel()
-
-
-async def _answer_webcam(socket: WebSocket, context: Context, visitor: Visitor) -> None:
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
@@ -206,11 +199,11 @@ async def _analysed(context: Context, content: bytes) -> dict[str, Any]:
 
 
 async def receive_json(socket: WebSocket) -> dict[str, Any]:
-    """Receive a message of a page.
+    """Receive a JSON object.
 
     Raises:
-        WebSocketDisconnect: it has left.
-        ClosedError: it is not one of the protocol.
+        WebSocketDisconnect: the client has disconnected.
+        ClosedError: the message is too long or not a JSON object.
     """
     message = await socket.receive()
     if message["type"] == "websocket.disconnect":
@@ -228,10 +221,10 @@ async def receive_json(socket: WebSocket) -> dict[str, Any]:
 
 
 async def send(socket: WebSocket, content: bytes | Mapping[str, Any]) -> None:
-    """Send, and give up on a client that takes nothing.
+    """Send a message.
 
     Raises:
-        WebSocketDisconnect: it has left, or is as good as gone.
+        WebSocketDisconnect: the client has disconnected, or does not receive it in time.
     """
     sending = socket.send_bytes(content) if isinstance(content, bytes) else socket.send_text(json.dumps(content))
     try:
@@ -241,7 +234,7 @@ async def send(socket: WebSocket, content: bytes | Mapping[str, Any]) -> None:
 
 
 async def _end(socket: WebSocket, ended: asyncio.Future[None]) -> None:
-    """Close a socket as its task has ended; a bug is raised again."""
+    """Close a socket after its task; other exceptions of the task are raised."""
     try:
         ended.result()
     except WebSocketDisconnect:

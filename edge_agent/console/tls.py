@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def open_tls(config: ConsoleConfig) -> ssl.SSLContext | None:
-    """Give what speaks https; None where http is spoken.
+    """The TLS context of the console; None without a certificate.
 
     Raises:
-        ConfigError: the certificate or its key cannot be used.
+        ConfigError: the certificate or its key is invalid.
     """
     if config.cert_file is None or config.key_file is None:
         return None
@@ -23,7 +23,7 @@ def open_tls(config: ConsoleConfig) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     try:
-        # A key with a passphrase must not make the service wait at a terminal.
+        # Without a callback, OpenSSL would ask for the passphrase of a key on the terminal.
         context.load_cert_chain(config.cert_file, config.key_file, password=lambda: b"")
     except (OSError, ValueError) as error:
         raise ConfigError(

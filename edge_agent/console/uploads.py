@@ -1,7 +1,6 @@
-"""Uploads: receives pictures, and rejects invalid ones early.
+"""Uploads: receives pictures in memory, and rejects invalid ones early.
 
-Bytes are counted while they arrive, pixels are read from the header; everything stays in memory, so that a request
-never touches the disk.
+Bytes are counted as they arrive.
 """
 
 from __future__ import annotations
@@ -25,33 +24,33 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 FRAMING_BYTES = 16_384
-"""What a form holds beside the picture: boundaries, headers, a few fields."""
+"""Size of a form without the picture: boundaries, headers, a few fields."""
 LONGEST_FIELD_BYTES = 4096
 MOST_FIELDS = 100
 LARGEST_JSON_BYTES = 65_536
-"""What stands beside the picture in JSON; parsed it takes thirty times as much."""
+"""Size of JSON without the picture; parsing takes thirty times as much memory."""
 MOST_NESTED, MOST_KEYS = 100, 1000
-"""Brackets and colons; the body that is meant has one of each."""
+"""Opening brackets; colons and commas."""
 IMAGE_KEY = re.compile(rb'"image"\s*:\s*"')
 MOST_HELD = 3
-"""Pictures of the largest size that may be in memory at once; more of smaller ones."""
+"""Limit of memory for uploads, in pictures of the largest size."""
 AGAIN_SECONDS = "1"
 KINDS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
 RIFF, WEBP = slice(0, 4), slice(8, 12)
 
 
 class Uploads:
-    """Lets pictures in. Owned by the event loop."""
+    """Receives uploads within a memory budget. Owned by the event loop."""
 
     def __init__(self, *, largest_bytes: int) -> None:
-        """No picture may be larger; base64 counts as it is sent."""
+        """`largest_bytes` limits a picture, in base64 its encoded size."""
         self._largest_bytes = largest_bytes
         self._budget_bytes = MOST_HELD * (largest_bytes + FRAMING_BYTES)
         self._held_bytes = 0
 
     @contextmanager
     def room(self) -> Iterator[_Room]:
-        """Hold an upload until it is analysed."""
+        """Reserve memory for one upload, until it is analysed."""
         room = _Room(self)
         try:
             yield room
@@ -59,10 +58,10 @@ class Uploads:
             self._held_bytes -= room.held_bytes
 
     async def picture(self, request: Request, room: _Room) -> bytes:
-        """Take the picture out of a request: a form's field `file`, or `image` in JSON as base64.
+        """Read the picture of a request: the form field `file`, or `image` in JSON as base64.
 
         Raises:
-            HTTPException: 400, 413, 415, 422 or 503, with a sentence.
+            HTTPException: 400, 413, 415, 422 or 503.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         self._refuse_by_length(request)
@@ -79,22 +78,20 @@ class Uploads:
         return content
 
     def take(self, room: _Room, size_bytes: int) -> None:
-        """Count bytes that come in.
+        """Count received bytes.
 
         Raises:
-            HTTPException: 413: too many for one; 503: too many for all together.
+            HTTPException: 413: too many for one upload; 503: too many for all together.
         """
         room.held_bytes += size_bytes
         self._held_bytes += size_bytes
         if room.held_bytes > self._largest_bytes + FRAMING_BYTES:
             raise self._too_large()
         if self._held_bytes > self._budget_bytes:
-            raise HTTPException(
-                503, "too many pictures come in at once; try again", headers={"Retry-After": AGAIN_SECONDS}
-            )
+            raise HTTPException(503, "too many uploads at once; try again", headers={"Retry-After": AGAIN_SECONDS})
 
     def _too_large(self) -> HTTPException:
-        # Whatever else of it is on the way is not read.
+        # The rest of the body is not read.
         return HTTPException(
             413,
             f"a picture may have {self._largest_bytes} bytes (console.largest_upload_bytes)",
@@ -112,7 +109,7 @@ class Uploads:
                 self.take(room, len(chunk))
                 yield chunk
         except ClientDisconnect:
-            # No client is left to receive it; it ends the work.
+            # The client has disconnected; this only ends the request.
             raise HTTPException(400, "the upload was cut off; send it again") from None
 
     async def _whole(self, request: Request, room: _Room) -> bytes:
@@ -126,7 +123,7 @@ class Uploads:
             max_fields=MOST_FIELDS,
             max_part_size=LONGEST_FIELD_BYTES,
         )
-        # Beyond this Starlette would write to the disk.
+        # Above this size Starlette would write to the disk.
         parser.spool_max_size = self._largest_bytes + 2 * FRAMING_BYTES
         try:
             form = await parser.parse()
@@ -142,7 +139,7 @@ class Uploads:
 
 
 class _Room:
-    """How much of the memory for uploads one request holds."""
+    """The memory reserved by one upload."""
 
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
@@ -150,10 +147,10 @@ class _Room:
 
 
 def check_kind(content: bytes) -> None:
-    """Refuse what does not begin like a JPEG, PNG, WebP or BMP.
+    """Check for the magic bytes of JPEG, PNG, WebP and BMP.
 
     Raises:
-        HTTPException: 415.
+        HTTPException: 415: it has none of them; 422: it is empty.
     """
     if not content:
         raise HTTPException(422, "the picture is empty")
@@ -163,12 +160,12 @@ def check_kind(content: bytes) -> None:
 
 
 def _from_json(body: bytes) -> bytes:
-    """Take the picture out of JSON; whatever stands beside it is small before it is parsed.
+    """Cut the picture out of JSON before parsing, so that only a small rest is parsed.
 
     Raises:
         HTTPException: 400, 413 or 422.
     """
-    # Base64 has neither quotes nor escapes, but for the slash that some programs escape.
+    # Base64 contains no quotes, and no escapes except the slash, which some programs escape.
     found = IMAGE_KEY.search(body)
     end = body.find(b'"', found.end()) if found else -1
     begin = found.end() if found and end >= 0 else len(body)
@@ -185,9 +182,9 @@ def _from_json(body: bytes) -> bytes:
 
 def _parsed(rest: bytes) -> dict[str, Any]:
     if len(rest) > LARGEST_JSON_BYTES:
-        raise HTTPException(413, f"beside the picture JSON may have {LARGEST_JSON_BYTES} bytes")
+        raise HTTPException(413, f"JSON without the picture may have {LARGEST_JSON_BYTES} bytes")
     if rest.count(b"[") + rest.count(b"{") > MOST_NESTED or rest.count(b":") + rest.count(b",") > MOST_KEYS:
-        raise HTTPException(400, "the body is JSON of too many keys, or nested too deeply")
+        raise HTTPException(400, "the JSON body has too many keys or levels")
     try:
         content = json.loads(rest)
     except (ValueError, RecursionError):

@@ -10,16 +10,15 @@ if TYPE_CHECKING:
 
 
 class Viewers:
-    """Counts the sockets that are open, pages and webcams together. Owned by the event loop."""
+    """Counts the open WebSockets, live pages and webcams together. Owned by the event loop."""
 
     def __init__(self, most: int) -> None:
-        """`most` are served at once."""
         self._most = most
         self.count = 0
 
     @contextmanager
     def one_more(self) -> Iterator[bool]:
-        """Hold a place while a page is served; gives whether there is one."""
+        """Count a viewer for the duration; yields False if there are too many."""
         if self.count >= self._most:
             yield False
             return

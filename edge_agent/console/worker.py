@@ -1,4 +1,4 @@
-"""Worker: runs blocking work outside the event loop, in one thread and in order."""
+"""Worker: runs blocking functions in one thread outside the event loop, in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LONGEST_WAIT_SECONDS = 5.0
-"""A request that would be done later is refused at once: a page that waits for longer has been left."""
+"""A request that would wait longer is refused at once."""
 
 
 class BusyError(Exception):
@@ -22,21 +22,21 @@ class BusyError(Exception):
 
 
 class Worker:
-    """A thread with a bounded queue. Asked from the event loop only."""
+    """A thread with a bounded queue. Called from the event loop only."""
 
     def __init__(self, name: str, *, most_waiting: int) -> None:
-        """`most_waiting` pieces of work wait or are done at once; what comes beyond is refused."""
-        # The thread writes it, the event loop reads it: how long the last piece took.
+        """`most_waiting` limits the functions queued or running."""
+        # Duration of the last function; written by the thread, read by the event loop.
         self._piece_seconds = 0.0
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._most_waiting = most_waiting
         self._waiting = 0
 
     async def do(self, function: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> T:
-        """Do it in the thread, and give what it returns or raises.
+        """Call a function in the thread; returns its result, or raises its exception.
 
         Raises:
-            BusyError: too much is waiting.
+            BusyError: the queue is full.
         """
         if self._waiting >= self._most_waiting or self._waiting * self._piece_seconds > LONGEST_WAIT_SECONDS:
             raise BusyError
@@ -44,11 +44,11 @@ class Worker:
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._executor, self._work, lambda: function(*arguments, **options))
         work.add_done_callback(self._done)
-        # The client may be gone before it is done. It counts until then all the same: its memory is held.
+        # If the client disconnects, the function still runs and counts: it holds memory.
         return await asyncio.shield(work)
 
     def close(self) -> None:
-        """Begin nothing more; what is being done ends by itself."""
+        """Start no more functions; a running one is not interrupted."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _work(self, function: Callable[[], T]) -> T:
@@ -61,5 +61,5 @@ class Worker:
     def _done(self, work: asyncio.Future[T]) -> None:
         self._waiting -= 1
         if not work.cancelled():
-            # Retrieved, so that asyncio does not log an exception that was never awaited.
+            # Retrieve the exception, so that asyncio does not log it as never awaited.
             work.exception()

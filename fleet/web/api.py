@@ -11,11 +11,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
+from edge_agent.console.prometheus import TEXT_FORMAT, exposition
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
 from fleet.web.context import Admin, AlertQuery, CountsQuery, Database, Operator, Review, clean, hours, or_404
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from psycopg_pool import ConnectionPool
 
-TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 JPEG_MAGIC = b"\xff\xd8"
 
 api = APIRouter()
@@ -155,16 +154,4 @@ def _metrics_text(found: Mapping[str, Any]) -> bytes:
             "maskwatch_fleet_alerts_last_hour", "Alerts of the last hour", value=found["alerts_of_last_hour"]
         ),
     ]
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families(families))
-    return generate_latest(registry)
-
-
-class _Families:
-    """Adapter of metric families to Prometheus' registry."""
-
-    def __init__(self, families: list[Any]) -> None:
-        self._families = families
-
-    def collect(self) -> list[Any]:
-        return self._families
+    return exposition(families)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_agent.console.charts import DAYS_PX, TIMELINE_PX, Point, bars_chart, days_of, timeline_chart
+from edge_agent.alerts.timeline import Timeline, TimelinePoint
+from edge_agent.console.charts import DAYS_PX, TIMELINE_PX, bars_chart, days_of, timeline_chart
 
 if TYPE_CHECKING:
     from edge_agent.domain import Label
@@ -21,11 +22,14 @@ def days_chart(days, counts, *, labels):
 
 
 def a_timeline(points, *, resolved=None):
-    return timeline_chart(points, violation_llr=5.3, compliant_llr=-3.9, resolved=resolved)
+    timeline = Timeline(tuple(points), violation_llr=5.3, compliant_llr=-3.9, face_in_crop=(0, 0, 1, 1))
+    return timeline_chart(timeline, resolved=resolved)
 
 
 def a_point(seconds, llr, **values):
-    return Point(**{"seconds": seconds, "llr": llr, "label": "without_mask", "quality": 0.5, **values})
+    return TimelinePoint(
+        **{"seconds": seconds, "llr": llr, "label": "without_mask", "score": 0.9, "quality": 0.5, **values}
+    )
 
 
 def test_bars_of_a_day_stand_on_each_other_and_reach_what_the_lines_say():
