@@ -5,15 +5,14 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     InfoMetricFamily,
 )
-from prometheus_client.registry import Collector
 
+from edge_agent.console.exposition import exposition
 from edge_agent.domain import COUNTED_AS
 from edge_agent.metrics import STAGE_BUCKETS_SECONDS
 
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 
     from edge_agent.bridge.protocol import MetricsReply
 
-TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
-"""The format that prometheus_client writes unless OpenMetrics is requested."""
-
 
 def metrics_text(status: Mapping[str, Any], metrics: MetricsReply | None, *, viewers: int, encoded: int) -> bytes:
     """All metrics of the device as text; `status` is empty and `metrics` None if the agent does not answer."""
@@ -36,13 +32,6 @@ def metrics_text(status: Mapping[str, Any], metrics: MetricsReply | None, *, vie
     ]
     counted = _counted(metrics) if metrics is not None else ()
     return exposition([*counted, *own, *_current(status)])
-
-
-def exposition(families: Iterable[Metric]) -> bytes:
-    """Metric families in Prometheus' text exposition format 0.0.4."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families(families))
-    return generate_latest(registry)
 
 
 def _counted(metrics: MetricsReply) -> Iterator[Metric]:
@@ -69,16 +58,6 @@ def _counted(metrics: MetricsReply) -> Iterator[Metric]:
         buckets = list(zip(edges, accumulate(stage.counts), strict=True))
         stages.add_metric([name], buckets, sum_value=stage.total_seconds)
     yield stages
-
-
-class _Families(Collector):
-    """Adapter of metric families to the registry."""
-
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families
 
 
 def _current(status: Mapping[str, Any]) -> Iterator[Metric]:

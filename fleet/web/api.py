@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from edge_agent.console.prometheus import TEXT_FORMAT, exposition
+from edge_agent.console.exposition import TEXT_FORMAT, exposition
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
 from fleet.web.context import Admin, AlertQuery, CountsQuery, Database, Operator, Review, clean, hours, or_404
