@@ -1,4 +1,4 @@
-"""Bridge client: sends requests of other processes to the agent, and handles its absence."""
+"""Bridge client: sends requests to the agent from other processes, and handles its absence."""
 
 from __future__ import annotations
 
@@ -36,25 +36,28 @@ if TYPE_CHECKING:
 Reply = TypeVar("Reply", bound=BaseModel)
 
 ANSWER_SECONDS = 3.0
-"""The agent itself says after half of it that its detection loop does not respond."""
+"""Twice the time after which the agent reports that its detection loop does not respond."""
 COMMAND_SECONDS = 12.0
 STATUS_SECONDS = 0.9
-"""The agent tells it once a second while there are requests."""
+"""The agent publishes its status once a second while there are requests."""
 MOST_WAITING = 100
 RECONNECT_MS = 500
 CONNECT_MS = 1000
-"""It takes a few on an idle machine."""
+"""A few milliseconds on an idle machine."""
 
 
 class UnansweredError(Exception):
-    """The agent is not running, hangs, or has far too much to do."""
+    """The agent is not running, hangs, or is overloaded."""
 
 
 class AgentClient:
-    """Asks the agent over its local socket. Owned by the event loop."""
+    """Sends requests over the agent's local socket. Owned by the event loop.
+
+    Every request raises an UnansweredError if the agent does not answer.
+    """
 
     def __init__(self, socket_file: Path) -> None:
-        """Nothing is opened before the first request; an agent that starts later is found by itself."""
+        """The socket is opened by the first request; ZeroMQ reconnects to an agent that starts later."""
         self._socket_file = socket_file
         self._context: zmq.asyncio.Context | None = None
         self._socket: zmq.asyncio.Socket | None = None
@@ -65,16 +68,12 @@ class AgentClient:
         self._status_at = float("-inf")
 
     async def status(self) -> Mapping[str, Any]:
-        """Give the status of the device: `StatusReporter.overview`, asked once a second for everybody together.
-
-        Raises:
-            UnansweredError: no agent answers.
-        """
+        """The status of the device, as `StatusReporter.overview` returns it; requested at most once a second."""
         at = time.monotonic()
         if self._status is None or (self._status.done() and at - self._status_at >= STATUS_SECONDS):
             self._status_at = at
             self._status = asyncio.ensure_future(self._ask_status())
-        # One who leaves must not take it from the others.
+        # A caller that is cancelled must not cancel the request of the others.
         return await asyncio.shield(self._status)
 
     async def _ask_status(self) -> Mapping[str, Any]:
@@ -85,36 +84,20 @@ class AgentClient:
         return found
 
     async def metrics(self) -> MetricsReply:
-        """Give what was counted.
-
-        Raises:
-            UnansweredError: no agent answers.
-        """
+        """The agent's counters."""
         return _read(MetricsReply, (await self._ask(MetricsRequest()))[0])
 
     async def frame(self, camera: str, *, after: int) -> tuple[FrameReply, bytes]:
-        """Give the newest frame of a camera; its pixels are empty where its number is `after`, or there is none.
-
-        Raises:
-            UnansweredError: no agent answers.
-        """
+        """The newest frame of a camera and its BGR pixels, which are empty if there is none newer than `after`."""
         head, *pixels = await self._ask(FrameRequest(camera=camera, after=after))
         return _read(FrameReply, head), pixels[0] if pixels else b""
 
     async def nearest(self, camera: str) -> FrameReply:
-        """Say who is nearest to a camera, without its picture.
-
-        Raises:
-            UnansweredError: no agent answers.
-        """
+        """The newest frame of a camera without pixels, for the person nearest to the camera."""
         return _read(FrameReply, (await self._ask(FrameRequest(camera=camera, pixels=False)))[0])
 
     async def command(self, name: str, payload: bytes) -> Mapping[str, Any]:
-        """Have a command carried out and give its result, as on the topic `.../result`.
-
-        Raises:
-            UnansweredError: no agent answers.
-        """
+        """Run a command and return its result message, as published on `.../result`."""
         request = CommandRequest(name=name, payload=payload.decode("utf-8", "replace"))
         found: dict[str, Any] = json.loads((await self._ask(request, seconds=COMMAND_SECONDS))[0])
         if "error" in found:
@@ -122,23 +105,15 @@ class AgentClient:
         return found
 
     async def review(self, alert_id: str, review: Review) -> ChangeReply:
-        """Have the agent keep what a reviewer says that an alert shows.
-
-        Raises:
-            UnansweredError: no agent answers.
-        """
+        """Store the review of an alert."""
         return _read(ChangeReply, (await self._ask(ReviewRequest(alert=alert_id, review=review)))[0])
 
     async def delete(self, alert_id: str) -> ChangeReply:
-        """Have the agent delete an alert and its crop.
-
-        Raises:
-            UnansweredError: no agent answers.
-        """
+        """Delete an alert and its crop."""
         return _read(ChangeReply, (await self._ask(DeleteRequest(alert=alert_id)))[0])
 
     async def close(self) -> None:
-        """Ask nothing more."""
+        """Close the socket."""
         if self._reader is not None:
             self._reader.cancel()
             with suppress(asyncio.CancelledError):
@@ -148,7 +123,7 @@ class AgentClient:
             self._context.term()
 
     async def _ask(self, request: Request, *, seconds: float = ANSWER_SECONDS) -> list[bytes]:
-        """Send a request and give the parts of its reply."""
+        """Send a request and return the parts of its reply."""
         if len(self._waiting) >= MOST_WAITING:
             raise UnansweredError("the agent has too many requests; try again")
         number = str(next(self._numbers)).encode()
@@ -156,13 +131,13 @@ class AgentClient:
         self._waiting[number] = reply
         try:
             socket = self._open()
-            # The stubs leave `flags` out.
+            # `flags` is missing in the stubs.
             if not await socket.poll(CONNECT_MS, flags=zmq.POLLOUT):  # type: ignore[call-arg]
                 raise UnansweredError("the agent is not running: start edge-agent")
             await socket.send_multipart([number, request.model_dump_json().encode()])
             return await asyncio.wait_for(reply, seconds)
         except zmq.ZMQError as error:
-            # Such as a path that is too long for a socket.
+            # For example a path that is too long for a socket.
             raise UnansweredError(f"{self._socket_file}: {error}") from error
         except asyncio.TimeoutError:
             raise UnansweredError("the agent does not answer; see its log, and 'edge-agent doctor'") from None
@@ -173,7 +148,7 @@ class AgentClient:
         if self._socket is None:
             self._context = zmq.asyncio.Context()
             self._socket = self._context.socket(zmq.DEALER)
-            # Nothing is sent, nor queued, without a connection.
+            # Do not queue requests while there is no connection.
             self._socket.immediate = True
             self._socket.linger = 0
             self._socket.reconnect_ivl = RECONNECT_MS
@@ -190,10 +165,10 @@ class AgentClient:
 
 
 def _read(kind: type[Reply], content: bytes) -> Reply:
-    """Read a reply.
+    """Parse a reply.
 
     Raises:
-        UnansweredError: it is none; the agent says why, or speaks another version's protocol.
+        UnansweredError: it is an ErrorReply, or of another protocol version.
     """
     try:
         return kind.model_validate_json(content)

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from edge_agent.domain import Decision, Frame, Outcome, Reading, Track
 
 HELD_SECONDS = 1.0
-"""Between the frames that are analysed, at two a second in the worst case, the newest such one is shown."""
+"""For how long the last analysed frame is shown instead of newer ones; at least two frames a second are analysed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnnotatedFrame:
-    """A frame, everybody in it, and who is nearest; `number` tells it from all others."""
+    """A frame with its faces and the nearest person; `number` is unique in this run of the agent."""
 
     number: int
     frame: Frame
@@ -29,23 +29,22 @@ class AnnotatedFrame:
 class AnnotatedFrames:
     """The newest annotated frame of each camera.
 
-    The thread of a camera records its frames, another reads: what passes is one reference, which needs no lock. Nothing
-    is copied, drawn or encoded here.
+    Each camera's thread records its frames and the bridge's thread reads them: a single reference changes, which needs
+    no lock. Pixels are neither copied nor encoded here.
     """
 
     def __init__(self) -> None:
-        """Begin without any."""
         self._newest: dict[str, AnnotatedFrame] = {}
         self._known: dict[str, dict[int, AnnotatedFace]] = {}
         self._numbers = itertools.count(1)
 
     def record(self, frame: Frame, outcome: Outcome) -> None:
-        """Take note of a frame that went through the whole path, and of who was seen in it."""
+        """Record a processed frame and its outcome."""
         newest = self._newest.get(frame.camera)
         if outcome.analysed:
             faces = self._faces(frame.camera, outcome)
         elif newest is not None and newest.faces and frame.taken_at - newest.frame.taken_at < HELD_SECONDS:
-            # Frames in between hold no faces because they were not analysed: boxes would flicker.
+            # Frames that were not analysed have no faces; showing them would make the boxes flicker.
             return
         else:
             faces = ()
@@ -55,16 +54,16 @@ class AnnotatedFrames:
         self._newest[frame.camera] = AnnotatedFrame(next(self._numbers), frame, faces, nearest)
 
     def forget(self, camera: str) -> None:
-        """Show nothing more of a camera."""
+        """Remove the frame of a camera."""
         self._newest.pop(camera, None)
         self._known.pop(camera, None)
 
     def newest(self, camera: str) -> AnnotatedFrame | None:
-        """Give the newest frame of a camera; None while it shows nothing."""
+        """The newest frame of a camera; None if there is none."""
         return self._newest.get(camera)
 
     def _faces(self, camera: str, outcome: Outcome) -> tuple[AnnotatedFace, ...]:
-        """Everybody in a frame. Who is decided is not classified in every one; the last reading still holds."""
+        """The tracks of a frame. Decided ones are not classified in every frame and keep their last reading."""
         before = self._known.get(camera, {})
         readings = {reading.track.id: reading for reading in outcome.readings}
         decisions = {verdict.track.id: verdict.decision for verdict in outcome.verdicts}

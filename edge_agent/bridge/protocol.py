@@ -1,7 +1,7 @@
-"""Bridge protocol: requests of the console process and their responses.
+"""Bridge protocol: requests of other processes to the agent, and their replies.
 
-A request is one line of JSON; a reply is JSON, followed by the pixels of a frame where there is one. Both are checked
-by these models and never unpickled: a compromise of one of the two processes must not reach the other.
+A request is JSON; a reply is JSON, followed by the pixels of a frame if there is one. Both are validated by these
+models, never unpickled: a compromise of one process must not spread to the other.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SOCKET_NAME = "console.sock"
-"""In the state folder, which the agent writes and the console's user can enter."""
+"""In the state folder, which the console's user can access."""
 MAX_REQUEST_BYTES = 16_384
-"""The longest command is a quarter of it."""
+"""Four times the longest command."""
 MAX_PAYLOAD_CHARACTERS = 4096
 
 
@@ -30,19 +30,19 @@ class _Part(BaseModel):
 
 
 class StatusRequest(_Part):
-    """How is the device doing? Answered with the mapping that `StatusReporter.overview` gives."""
+    """The status of the device. Reply: the mapping of `StatusReporter.overview`."""
 
     ask: Literal["status"] = "status"
 
 
 class MetricsRequest(_Part):
-    """What was counted since the agent's start? Answered with `MetricsReply`."""
+    """The counters since the agent's start. Reply: `MetricsReply`."""
 
     ask: Literal["metrics"] = "metrics"
 
 
 class FrameRequest(_Part):
-    """What does a camera see? Answered with `FrameReply`, and with its pixels if wanted and newer than `after`."""
+    """The newest frame of a camera. Reply: `FrameReply`, with pixels if requested and newer than `after`."""
 
     ask: Literal["frame"] = "frame"
     camera: str = Field(max_length=63)
@@ -51,7 +51,7 @@ class FrameRequest(_Part):
 
 
 class CommandRequest(_Part):
-    """Have a command carried out, under the same checks as over MQTT. Answered with its result message."""
+    """Run a command, validated as over MQTT. Reply: its result message."""
 
     ask: Literal["command"] = "command"
     name: str = Field(max_length=63)
@@ -59,7 +59,7 @@ class CommandRequest(_Part):
 
 
 class ReviewRequest(_Part):
-    """Keep what a reviewer says that an alert really shows. Answered with `ChangeReply`."""
+    """Store the review of an alert. Reply: `ChangeReply`."""
 
     ask: Literal["review"] = "review"
     alert: str = Field(max_length=64)
@@ -67,7 +67,7 @@ class ReviewRequest(_Part):
 
 
 class DeleteRequest(_Part):
-    """Delete an alert and its crop. Answered with `ChangeReply`."""
+    """Delete an alert and its crop. Reply: `ChangeReply`."""
 
     ask: Literal["delete"] = "delete"
     alert: str = Field(max_length=64)
@@ -78,7 +78,7 @@ REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminat
 
 
 class AnnotatedFace(_Part):
-    """A face in a frame with what is known of it by now; `label` is None while it was not classified yet."""
+    """A face in a frame with its last reading and decision; `label` is None until it has been classified."""
 
     box: tuple[float, float, float, float]
     """Left, top, right, bottom in pixels of the frame."""
@@ -89,17 +89,16 @@ class AnnotatedFace(_Part):
 
 
 class PersonSign(_Part):
-    """The person closest to the camera, and what they are to be shown."""
+    """The person closest to the camera, and the sign to show them."""
 
     track: int
     sign: Sign
 
 
 class FrameReply(_Part):
-    """A frame that was analysed, and everybody in it; its pixels follow as BGR uint8, row after row.
+    """A frame with its faces; its pixels follow as BGR uint8, row by row, unless it is not newer than requested.
 
-    `number` tells it from all others of the agent's run; 0: the camera shows nothing now. Without pixels it is the
-    frame that the console has already.
+    `number` is unique in this run of the agent; 0: there is no frame.
     """
 
     number: int
@@ -112,14 +111,14 @@ class FrameReply(_Part):
 
 
 class ChangeReply(_Part):
-    """Whether something was changed: `missing`, there is no such alert; `refused` and `failed` say why."""
+    """Result of a change; `missing`: there is no such alert; `refused` and `failed` have a reason."""
 
     state: Literal["done", "missing", "refused", "failed"]
     reason: str = ""
 
 
 class MetricsReply(_Part):
-    """Everything that was counted."""
+    """The counters since the agent's start."""
 
     cameras: dict[str, CameraMetrics]
     stages: dict[str, StageMetrics]
@@ -127,7 +126,7 @@ class MetricsReply(_Part):
 
 
 class ErrorReply(_Part):
-    """The request was not understood, or the agent could not answer."""
+    """The request is invalid, or the agent cannot answer it."""
 
     error: str
 

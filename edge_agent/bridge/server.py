@@ -1,7 +1,7 @@
-"""Bridge server: answers the console process without blocking the detection threads.
+"""Bridge server: answers other processes without blocking the detection threads.
 
-One thread of its own answers; it owns the socket. The agent's other threads swap references with it and never wait.
-A console that is stopped or hostile costs no more than the few replies that its line holds.
+Its own thread owns the socket and answers. The agent's other threads exchange references with it and never wait.
+A stopped or hostile console costs no more than the few replies that its queue holds.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ if TYPE_CHECKING:
     from edge_agent.domain import Frame, Outcome
 
 WANTED_SECONDS = 3.0
-"""So long after the last question the agent goes on telling its status: a page asks every second."""
+"""For how long after the last request the agent keeps publishing its status; a page requests it every second."""
 FRESH_SECONDS = 1.2
-"""The agent publishes it once a second; anything older was published before the request."""
+"""Maximum age of the status in a reply; the agent publishes it once a second."""
 STATUS_SECONDS = 1.5
 CHANGE_SECONDS = 3.0
-"""A slow card takes one to review or delete an alert; meanwhile no frame is answered."""
+"""Changing an alert takes a second on a slow SD card; other requests wait meanwhile."""
 COMMAND_SECONDS = 10.0
-"""A snapshot on a slow disk takes one or two; an agent that hangs is ended by the watchdog after thirty."""
+"""A snapshot takes one or two seconds on a slow disk; the watchdog kills a hanging agent after thirty."""
 MOST_COMMANDS = 10
-"""The agent executes no more at once anyway."""
+"""The agent's own limit of commands at once."""
 MOST_PENDING = 100
 MOST_REPLIES = 16
-"""That wait for a console which does not read; what comes beyond is dropped."""
+"""Replies queued for a console that does not read; further ones are dropped."""
 IDLE_SECONDS, PENDING_SECONDS = 0.2, 0.02
 AGAIN_SECONDS = 10.0
 SOCKET_MODE = 0o660
@@ -72,7 +72,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command from the console: its name, its payload as over MQTT, and where its result goes."""
+    """A command from the console: its name, its payload as over MQTT, and the future of its result."""
 
     name: str
     payload: bytes
@@ -80,13 +80,13 @@ class Command:
     _result: Future[Mapping[str, Any]]
 
     def answer(self, result: Mapping[str, Any]) -> None:
-        """Give its result; returns at once."""
+        """Set the result, which the bridge's thread sends."""
         self._result.set_result(result)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A request that is answered later; `reply` gives None until it can be."""
+    """A request that is answered later; `reply` returns None until it can be."""
 
     envelope: tuple[bytes, bytes]
     reply: Callable[[], bytes | None]
@@ -94,7 +94,7 @@ class _Pending:
 
 
 class Bridge:
-    """The agent's end. Workers call the first two methods, the main thread the rest of the public ones."""
+    """The agent's side. Workers call the first two methods, the main thread the other public ones."""
 
     def __init__(
         self,
@@ -105,9 +105,9 @@ class Bridge:
         review: Callable[[str, Review], bool],
         delete: Callable[[str], bool],
     ) -> None:
-        """`review(alert, label)` and `delete(alert)` change the history of alerts; False: there is no such alert.
+        """`review(alert, label)` and `delete(alert)` change the alert history; they return False for unknown alerts.
 
-        Both are called by the bridge's thread, and raise an AgentError where that cannot be done.
+        They are called in a thread of the bridge and may raise an AgentError.
         """
         self._socket_file, self._versions = socket_file, dict(versions)
         self._review, self._delete = review, delete
@@ -121,25 +121,25 @@ class Bridge:
         self._thread = threading.Thread(target=self._run, name="bridge", daemon=True)
 
     def record_frame(self, frame: Frame, outcome: Outcome) -> None:
-        """Take note of a frame that went through the whole path; it is read-only from then on."""
+        """Record a processed frame, which must not be changed afterwards."""
         self._frames.record(frame, outcome)
         self._metrics.record(frame.camera, outcome)
 
     def forget_frame(self, camera: str) -> None:
-        """Show nothing any more of a camera that is paused."""
+        """Remove the frame of a paused camera."""
         self._frames.forget(camera)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start answering requests."""
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._ends.set()
         self._thread.join(CLOSING_SECONDS)
 
     def commands(self) -> Sequence[Command]:
-        """Give the commands that came in since the last call and whose answer is still awaited."""
+        """The commands received since the last call, without those whose client has given up."""
         found = []
         with suppress(IndexError):
             while True:
@@ -148,11 +148,11 @@ class Bridge:
 
     @property
     def wants_status(self) -> bool:
-        """Whether the state of the device was asked for lately."""
+        """Whether the status was requested recently."""
         return time.monotonic() - self._asked_at < WANTED_SECONDS
 
     def update_status(self, status: Mapping[str, Any]) -> None:
-        """Take note of how the device is doing: what `StatusReporter.overview` gives, which changes no more."""
+        """Publish the status, as `StatusReporter.overview` returns it; it must not be changed afterwards."""
         self._status = (time.monotonic(), status)
 
     # The bridge's thread.
@@ -175,10 +175,10 @@ class Bridge:
         socket.linger = 0
         socket.sndhwm, socket.rcvhwm = MOST_REPLIES, MOST_PENDING
         socket.maxmsgsize = MAX_REQUEST_BYTES
-        # A disk that hangs holds this thread up here, and not all threads: bind keeps the interpreter's lock.
+        # A hanging disk blocks this thread here; in bind, which holds the GIL, it would block all threads.
         reach(self._socket_file.parent)
         socket.bind(f"ipc://{self._socket_file}")
-        # Its group is the one that the console's user is in.
+        # The console's user is a member of its group.
         self._socket_file.chmod(SOCKET_MODE)
 
     def _serve(self, socket: zmq.Socket[bytes]) -> None:
@@ -190,7 +190,7 @@ class Bridge:
 
     def _take(self, socket: zmq.Socket[bytes]) -> None:
         parts = socket.recv_multipart()
-        if len(parts) != 3:  # noqa: PLR2004  (who asks, the number of the request, the request)
+        if len(parts) != 3:  # noqa: PLR2004  (the client, the number of the request, the request)
             return
         envelope = parts[0], parts[1]
         try:
@@ -245,7 +245,7 @@ class Bridge:
             nearest=newest.nearest,
         )
         wants_pixels = request.pixels and newest.number > request.after
-        # By reference: the console scales, draws and encodes.
+        # No copy: the console scales, draws and encodes.
         pixels = [np.ascontiguousarray(frame.image).data] if wants_pixels else []
         _send(socket, envelope, json_of(head), *pixels)
 
@@ -272,7 +272,7 @@ class Bridge:
         *,
         seconds: float,
     ) -> None:
-        """Answer at once where that can be done, and else by and by."""
+        """Answer now if possible, otherwise later."""
         if (content := reply()) is not None:
             _send(socket, envelope, content)
         elif len(self._pending) < MOST_PENDING:
@@ -291,7 +291,7 @@ class Bridge:
 
 
 def _send(socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], *parts: bytes | memoryview) -> None:
-    """Send a reply; a console that has gone, or does not read, misses it."""
+    """Send a reply; it is dropped if the console has disconnected or does not read."""
     with suppress(zmq.Again):
         socket.send_multipart([*envelope, *parts], flags=zmq.NOBLOCK, copy=False)
 

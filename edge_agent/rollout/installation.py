@@ -1,7 +1,7 @@
 """Installation: the active and the previous model, switched atomically.
 
-<state>/models/rollout.json      what is so; written first
-               current           a link to the model in use, made what rollout.json says; none: the configuration's
+<state>/models/rollout.json      the state of the roll-out; written first
+               current           link to the active model according to rollout.json; none: that of the configuration
                installed/<name>/ masks.tflite and masks.json; the last two stay
                trust/            the metadata of the repository
 """
@@ -33,37 +33,38 @@ log = logging.getLogger(__name__)
 
 
 class Rollout(BaseModel):
-    """How the roll-out goes on this device."""
+    """State of the roll-out on this device."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     number: int = Field(0, ge=0)
     model: ModelName | None = None
-    """The model that `state` is about; None: what the configuration names."""
+    """The model that `state` refers to; None: that of the configuration."""
     previous: ModelName | None = None
-    """The one that ran before, and runs again once `model` is rejected."""
+    """The previous model, which becomes active again if `model` is rejected."""
     state: RolloutState = "accepted"
     reason: str = ""
     attempts: int = 0
-    """How often the probation began: each time this process or the machine was started."""
+    """How often the probation was started: it starts again with this process."""
     frames_per_second: float = 0.0
+    """Rate of the agent with the previous model; 0: unknown."""
     memory_bytes: int = 0
-    """Of the agent, with the model that ran before."""
+    """Memory of the agent with the previous model; 0: unknown."""
 
     @property
     def running(self) -> str | None:
-        """The model in use."""
+        """The active model; None: that of the configuration."""
         return self.previous if self.state == "rejected" else self.model
 
     def figures(self, *, group: str) -> RolloutFigures:
-        """For telemetry."""
+        """The state for telemetry."""
         return RolloutFigures(group=group, number=self.number, model=self.model or "", state=self.state)
 
 
 def read_rollout(folder: Path) -> Rollout:
-    """Read how the roll-out goes; nothing happened yet where the file is missing or damaged.
+    """Read the state of the roll-out; the initial state if the file is missing or damaged.
 
-    A damaged one is the disk's fault: it was written whole. Then the configuration's model runs.
+    The file is written atomically, so only the disk can damage it. The configuration's model is then active.
     """
     try:
         return Rollout.model_validate_json((folder / STATE_FILE).read_bytes())
@@ -92,11 +93,11 @@ class Installation:
         self._align()
 
     def path(self, model: str) -> Path:
-        """The network of an installed model."""
+        """The file of an installed model's network."""
         return self._folder / INSTALLED / model / NETWORK
 
     def has(self, model: str) -> bool:
-        """Whether a model is installed whole: its network is the one that its card names."""
+        """Whether a model is installed completely: the hash of its network is in its card."""
         try:
             card = self.path(model).with_name(CARD).read_text(encoding="utf-8")
             digest = hashlib.sha256(self.path(model).read_bytes()).hexdigest()

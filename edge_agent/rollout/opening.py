@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def opener(settings: RolloutConfig, *, folder: Path) -> Callable[[], Repository]:
-    """Give what fetches the repository anew each time; `folder` keeps what was seen of it.
+    """A function that fetches the repository; `folder` caches its metadata.
 
     Raises:
         ConfigError: TUF is not installed, or the root cannot be read.

@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 PROBATION_SECONDS = 600.0
 SETTLE_SECONDS = 60.0
-"""Models are loaded, cameras reopened, and a first rate is known."""
+"""Until the models are loaded, the cameras reopened, and a first rate is known."""
 AWAY_SECONDS = 30.0
-"""The agent starts within ten seconds; one that is away for longer does not come up."""
+"""The agent starts within ten seconds; after this time it has failed to."""
 MIN_RATE_FRACTION = 0.8
 MAX_MEMORY_FACTOR = 1.5
-"""A second copy of the largest model is less than half of what an agent holds."""
+"""A second copy of the largest model needs less than half of an agent's memory."""
 FEWEST_SAMPLES = 10
 """Fewest samples of a rate for a reliable median."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """How the agent does at a moment; `frames_per_second` is None while a camera is away or paused."""
+    """State of the agent at one moment; `frames_per_second` is None while a camera is closed or paused."""
 
     run_id: str
     model_sha256: str
@@ -32,7 +32,7 @@ class Sample:
 
 
 def sample_of(overview: Mapping[str, Any]) -> Sample:
-    """What `StatusReporter.overview` says that matters here."""
+    """The relevant values of `StatusReporter.overview`."""
     telemetry, cameras = overview["telemetry"], overview["cameras"]
     is_steady = all(camera["is_open"] and not camera["paused"] for camera in cameras)
     return Sample(
@@ -49,9 +49,9 @@ class Probation:
     def __init__(
         self, *, model_sha256: str, run_id: str | None, frames_per_second: float, memory_bytes: int, at: float
     ) -> None:
-        """Begin; rate and memory are those with the model before, 0 where they are not known.
+        """Start; rate and memory are those with the previous model, 0 if unknown.
 
-        `run_id` is the agent's when it was asked to load the model; None: the machine was started since.
+        `run_id` is that of the agent when it was told to load the model; None: this process was started since.
         """
         self._sha256, self._rate, self._memory = model_sha256, frames_per_second, memory_bytes
         self._began_at = self._heard_at = at
@@ -59,7 +59,7 @@ class Probation:
         self._rates: list[float] = []
 
     def observe(self, sample: Sample | None, *, at: float) -> str:
-        """Take a sample, None where the agent does not answer: continues, passed, or why the model is rejected."""
+        """Evaluate a sample, None if the agent does not answer; returns "continues", "passed" or a reason to reject."""
         if sample is None:
             return "the agent is no longer running" if at - self._heard_at > AWAY_SECONDS else "continues"
         self._heard_at = at

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LARGEST_MODEL_BYTES = 64_000_000
-"""Ten times our largest model; devices have no room for more."""
+"""Ten times our largest model."""
 LARGEST_LIST_BYTES = 1_000_000
 LARGEST_METADATA_BYTES = 1_000_000
 DOWNLOAD_SECONDS = 300.0
@@ -31,7 +31,7 @@ Document = TypeVar("Document", bound=BaseModel)
 
 
 class _Fetcher(Urllib3Fetcher):
-    """Gives up a file that takes too long, however steadily it comes."""
+    """Fetcher with a time limit per file."""
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         until = time.monotonic() + DOWNLOAD_SECONDS
@@ -42,16 +42,16 @@ class _Fetcher(Urllib3Fetcher):
 
 
 class Repository:
-    """The repository as it is at this moment: what it says was checked up to the root that the device trusts.
+    """The current contents of the repository, verified up to the root of trust.
 
-    Every method raises an UnavailableError where something is away, damaged, expired, older than what was seen before,
-    or not signed by those who may.
+    Every method raises an UnavailableError if something is unreachable, damaged, expired, older than before, or not
+    signed by the required keys.
     """
 
     def __init__(self, url: str, *, folder: Path, root: bytes) -> None:
-        """Fetch and check the metadata; `folder` keeps it, so that nothing older is believed later.
+        """Fetch and verify the metadata; `folder` caches it, as protection against roll-back attacks.
 
-        `root` is the metadata that came with the device's configuration.
+        `root` is the root metadata installed with the device's configuration.
         """
         self._url, self._targets = url, folder / "targets"
         config = UpdaterConfig(
@@ -77,11 +77,11 @@ class Repository:
         return self._document(WISHES, Wishes)
 
     def stages(self) -> Stages:
-        """How far that has got."""
+        """The progress of the roll-outs."""
         return self._document(STAGES, Stages)
 
     def minimum_version(self, model: str) -> str:
-        """The lowest agent that can run a model."""
+        """The lowest version of the agent that can run a model."""
         with _Explained(self._url):
             found = self._updater.get_targetinfo(f"{model}.tflite")
         if found is None:
@@ -89,7 +89,7 @@ class Repository:
         return str((found.custom or {}).get(MINIMUM_VERSION, "0.0.0"))
 
     def fetch(self, model: str) -> tuple[bytes, bytes]:
-        """The bytes of a model and of its card."""
+        """The bytes of a model's network and of its card."""
         network, card = f"{model}.tflite", f"{model}.json"
         try:
             return self._fetch(network, LARGEST_MODEL_BYTES), self._fetch(card, LARGEST_MODEL_BYTES)
@@ -116,7 +116,7 @@ class Repository:
             if found.length > largest_bytes:
                 raise UnavailableError(f"{self._url}: {name}: {found.length} bytes are more than a device takes")
             file = self._updater.find_cached_target(found) or self._updater.download_target(found)
-            # Checked again as it is read: what was checked was what was downloaded.
+            # Verify what is read, not only what was downloaded: a cached file may have changed.
             with open(file, "rb") as opened:  # noqa: PTH123  (TUF gives a name)
                 content = opened.read(largest_bytes + 1)
             found.verify_length_and_hashes(content)
@@ -124,10 +124,10 @@ class Repository:
 
 
 def check_root(file: Path) -> bytes:
-    """Read the metadata that a device begins to trust with.
+    """Read the initial root of trust.
 
     Raises:
-        ConfigError: the file cannot be read, or is no root.
+        ConfigError: the file cannot be read, or is not root metadata.
     """
     try:
         content = file.read_bytes()
@@ -140,7 +140,7 @@ def check_root(file: Path) -> bytes:
 
 
 class _Explained:
-    """Says in one sentence what TUF has found."""
+    """Context manager that converts errors of TUF into an UnavailableError of one sentence."""
 
     def __init__(self, url: str) -> None:
         self._url = url
