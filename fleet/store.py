@@ -175,52 +175,25 @@ def _by_column(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return columns
 
 
+def _values(message: Message, *names: str) -> dict[str, Any]:
+    """These fields of a message, for columns of the same names."""
+    return {name: getattr(message, name) for name in names}
+
+
 def _alerts(messages: Sequence[AlertMessage]) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": one.id,
-            "device": one.device,
-            "camera": one.camera,
-            "label": one.label,
-            "boot_id": one.boot_id,
-            "sequence": one.sequence,
-            "historical": one.historical,
-            "happened": one.when,
-            "message": _text(one),
-        }
-        for one in messages
-    ]
+    names = ("id", "device", "camera", "label", "boot_id", "sequence", "historical")
+    return [{**_values(one, *names), "happened": one.when, "message": _text(one)} for one in messages]
 
 
 def _resolutions(messages: Sequence[ResolvedMessage]) -> list[dict[str, Any]]:
-    return [
-        {
-            "alert": one.alert,
-            "id": one.id,
-            "device": one.device,
-            "boot_id": one.boot_id,
-            "sequence": one.sequence,
-            "reason": one.reason,
-            "happened": one.when,
-            "duration_seconds": one.duration_seconds,
-            "historical": one.historical,
-        }
-        for one in messages
-    ]
+    names = ("alert", "id", "device", "boot_id", "sequence", "reason", "duration_seconds", "historical")
+    return [{**_values(one, *names), "happened": one.when} for one in messages]
 
 
 def _counts(messages: Sequence[CountsMessage]) -> list[dict[str, Any]]:
+    names = ("id", "device", "period", "boot_id", "sequence")
     return [
-        {
-            "id": one.id,
-            "camera": camera,
-            "device": one.device,
-            "period": one.period,
-            "begins": one.begin,
-            "boot_id": one.boot_id,
-            "sequence": one.sequence,
-            **dict(people),
-        }
+        {**_values(one, *names), "camera": camera, "begins": one.begin, **dict(people)}
         for one in messages
         # An hour without cameras still counts in the sequence.
         for camera, people in (one.cameras or {"": NO_PEOPLE}).items()
