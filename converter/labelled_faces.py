@@ -15,14 +15,11 @@ from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import face_region
 from training.annotations import read_annotations
+from training.masks.examples import SUFFIXES, list_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-    from training.annotations import AnnotatedFace
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +73,13 @@ def faces_in(folder: Path) -> list[LabelledFace]:
         raise ConfigError(f"{folder}: no such folder")
     classes = _class_folders(folder)
     if not classes:
-        pictures = _pictures(folder)
+        pictures = list_pictures(folder)
         if not pictures:
             raise ConfigError(f"{folder}: no pictures in it ({', '.join(SUFFIXES)})")
         return [LabelledFace(path, None) for path in pictures]
     faces = []
     for label, child in classes:
-        pictures = _pictures(child)
+        pictures = list_pictures(child)
         if not pictures:
             raise ConfigError(f"{child}: no pictures of '{label}' in it; fill the folder or take it away")
         faces += [LabelledFace(path, label) for path in pictures]
@@ -144,22 +141,14 @@ def faces_of_scenes(
         if wanted and (with_ignored if one.ignore else counts):
             faces.append(LabelledFace(one.path, label, one.box, domain=one.domain, pose=one.pose, ignore=one.ignore))
     if all(face.ignore for face in faces):
-        splits, sources = (sorted({str(value) for value in values}) for values in _splits_and_sources(annotated))
+        splits, sources = ({one.split for one in annotated}, {str(one.source) for one in annotated})
         raise ConfigError(
             f"{annotations}: no face of {min_side_px:g} px or more with split {split or 'any'} and source "
-            f"{source or 'any'}; splits there: {', '.join(splits)}; sources: {', '.join(sources)}"
+            f"{source or 'any'}; splits there: {', '.join(sorted(splits))}; sources: {', '.join(sorted(sources))}"
         )
     return sorted(faces, key=lambda face: str(face.path))
-
-
-def _splits_and_sources(annotated: Sequence[AnnotatedFace]) -> tuple[set[str], set[str | None]]:
-    return {one.split for one in annotated}, {one.source for one in annotated}
 
 
 def _class_folders(folder: Path) -> list[tuple[Label, Path]]:
     found = [(label_of(child.name), child) for child in sorted(folder.iterdir()) if child.is_dir()]
     return [(label, child) for label, child in found if label is not None]
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())

@@ -112,7 +112,8 @@ def choose(
     labelled = sum(label is not None for label in labels)
     if labelled < FEWEST_LABELLED or len(known) < 2:  # noqa: PLR2004  (one label alone distinguishes nothing)
         return _untried(network, stated, stated_way, stated_outputs)
-    ways = [way for way in dict.fromkeys((stated_way, *_ways(network))) if way.channels == network.channels]
+    usual = usual_ways(network.channels)
+    ways = [way for way in dict.fromkeys((stated_way, *usual)) if way.channels == network.channels]
     resampling = stated.resampling or network.resampling
     trials = try_all(network, ways, orders, pictures[resampling or "area"], labels)
     allowed = [
@@ -196,7 +197,10 @@ def _stated_outputs(network: Network, stated: Stated) -> tuple[Output, ...] | No
 
 def _untried(network: Network, stated: Stated, way: Preprocessing, outputs: tuple[Output, ...] | None) -> Choices:
     if outputs is None:
-        raise ConfigError(_ask_for_labels(network))
+        raise ConfigError(
+            f"{network.path}: does not state what its {network.outputs} outputs mean; give --labels in their order, as "
+            "with_mask,without_mask, or calibration pictures in folders named after the labels"
+        )
     unknown = "assumed, and not checked: no labelled pictures"
     return Choices(
         way,
@@ -210,17 +214,6 @@ def _untried(network: Network, stated: Stated, way: Preprocessing, outputs: tupl
         None,
         stated.resampling or network.resampling or network.usual_resampling,
     )
-
-
-def _ask_for_labels(network: Network) -> str:
-    return (
-        f"{network.path}: does not state what its {network.outputs} outputs mean; give --labels in their order, as "
-        "with_mask,without_mask, or calibration pictures in folders named after the labels"
-    )
-
-
-def _ways(network: Network) -> tuple[Preprocessing, ...]:
-    return usual_ways(network.channels)
 
 
 def _reorders(outputs: tuple[Output, ...]) -> tuple[tuple[Output, ...], ...]:

@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.masks.choices import Choices, choose
 from converter.masks.graphs import frozen
-from converter.masks.networks import Network, open_network
 from converter.masks.outputs import sharing_out
 from converter.masks.preprocessing import PIXEL_SCALES
-from converter.masks.stated import NOTHING_STATED, Stated
 from converter.silence import quiet_tensorflow
 from edge_agent.vision.card import OutputCard
 from edge_agent.vision.tensors import face_pixels, probabilities
@@ -26,6 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from converter.masks.choices import Choices
+    from converter.masks.networks import Network
     from edge_agent.domain import Box, Image, Label
 
 
@@ -88,16 +87,6 @@ class FloatModel:
         return dict(zip(self.labels, among.tolist(), strict=True))
 
 
-def open_float_model(path: Path, stated: Stated = NOTHING_STATED) -> FloatModel:
-    """Load a float classifier without pictures to verify its choices on.
-
-    Raises:
-        ConfigError, ModelError: as for `open_network` and `choose`.
-    """
-    network = open_network(path, stated)
-    return settled(network, choose(network, stated, {}, ()))
-
-
 def settled(network: Network, choices: Choices) -> FloatModel:
     """Apply the choices to a network, in front of and behind it."""
     import tensorflow as tf
@@ -116,8 +105,4 @@ def settled(network: Network, choices: Choices) -> FloatModel:
 
     with quiet_tensorflow():
         function = frozen(call, (1, network.height_px, network.width_px, 3), "float32")
-    return FloatModel(
-        network=network,
-        choices=choices,
-        function=function,
-    )
+    return FloatModel(network, choices, function)

@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from converter.masks.choices import choose
+from converter.masks.float_models import settled
+from converter.masks.networks import open_network
+from converter.masks.stated import NOTHING_STATED
 from edge_agent.domain import Box
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from converter.masks.float_models import FloatModel
+    from converter.masks.stated import Stated
     from edge_agent.domain import Image, Label
     from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.tflite import RuntimeName
@@ -71,3 +77,9 @@ def colour_classifier(keras: Any, *, units: int = 2, activation: str | None = "s
     bias = {1: [0], 2: [0, 0], 3: [0, 0, -3]}[units]
     model.get_layer("scores").set_weights([np.array(weights, np.float32), np.array(bias, np.float32)])
     return model
+
+
+def open_float_model(path: Path, stated: Stated = NOTHING_STATED) -> FloatModel:
+    """A float classifier whose choices no pictures have checked."""
+    network = open_network(path, stated)
+    return settled(network, choose(network, stated, {}, ()))

@@ -8,7 +8,7 @@ turn, lean and scale with the head.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import cv2
 import numpy as np
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from training.masks.landmarks import FaceLandmarks, Point
 
 Wearing: TypeAlias = Literal["properly", "nose_free", "chin_only", "under_the_chin"]
-WEARINGS: tuple[Wearing, ...] = ("properly", "nose_free", "chin_only", "under_the_chin")
 
 Cut: TypeAlias = Literal["surgical", "cloth", "cup", "scarf"]
-CUTS: tuple[Cut, ...] = ("surgical", "cloth", "cup", "scarf")
+CUTS: tuple[Cut, ...] = get_args(Cut)
 
 Pattern: TypeAlias = Literal["plain", "stripes", "checks", "dots", "flowers", "camouflage", "print"]
-PATTERNS: tuple[Pattern, ...] = ("plain", "stripes", "checks", "dots", "flowers", "camouflage", "print")
+PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 
 # Half the width of a head at the pupils, nose, lips, jaw and chin, in interpupillary distances; after drawing
 # proportions (a head is five eye widths wide, the lips are a third of the way from nose to chin).

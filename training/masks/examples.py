@@ -56,7 +56,7 @@ def list_pictures(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; correct the path in the recipe")
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
 def from_class_folders(folder: Path, *, source: str, labels: Sequence[Label] = LABELS) -> list[Example]:
@@ -221,14 +221,6 @@ def _read_annotations(
             label: Correction = "ignore" if face.ignore else cast("Class", face.name)
             found.append(_Annotation(face.path, corrections.get(face.number, label), source, face.box))
     return found
-
-
-def count_labels(examples: Iterable[Example]) -> Mapping[Class, int]:
-    """Number of examples per label, in the order of CLASSES; labels without examples are omitted."""
-    counts = dict.fromkeys(CLASSES, 0)
-    for example in examples:
-        counts[example.label] += 1
-    return {label: count for label, count in counts.items() if count}
 
 
 def _refuse_test_split(folder: Path) -> None:

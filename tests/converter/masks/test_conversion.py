@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from converter.masks.conversion import to_tflite
-from converter.masks.float_models import open_float_model
 from converter.masks.outputs import StatedLabels
 from converter.masks.stated import Stated
 from converter.silence import quiet_tensorflow
 from converter.tflite_conversion import FORMATS
 from edge_agent.errors import ModelError
 from edge_agent.vision.tflite import Interpreter
-from tests.converter.colour_classifier import BLUE, RED, SIDE_PX, colour_classifier, coloured
+from tests.converter.colour_classifier import BLUE, RED, SIDE_PX, colour_classifier, coloured, open_float_model
 
 pytestmark = pytest.mark.tensorflow
 

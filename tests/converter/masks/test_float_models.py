@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from converter.masks.float_models import open_float_model
 from converter.masks.outputs import StatedLabels
 from converter.masks.preprocessing import Preprocessing
 from converter.masks.stated import Stated
 from converter.silence import quiet_tensorflow
 from edge_agent.domain import Box
 from edge_agent.errors import ConfigError, ModelError
-from tests.converter.colour_classifier import BLUE, RED, SIDE_PX, colour_classifier, coloured
+from tests.converter.colour_classifier import BLUE, RED, SIDE_PX, colour_classifier, coloured, open_float_model
 
 pytestmark = pytest.mark.tensorflow
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from edge_agent.domain import Box
-from training.masks.drawing import WEARINGS, Head, Wearing, choose_style, draw_mask
+from training.masks.drawing import Head, Wearing, choose_style, draw_mask
 from training.masks.landmarks import FaceLandmarks
 
 SKIN = 140
@@ -77,7 +77,7 @@ def test_a_mask_on_a_turned_face_reaches_less_far_on_the_far_side():
     assert columns.max() - 100 < 100 - columns.min()
 
 
-@pytest.mark.parametrize("wearing", WEARINGS)
+@pytest.mark.parametrize("wearing", get_args(Wearing))
 def test_a_face_at_the_edge_of_the_picture_is_no_error(wearing):
     face = a_face()
     image = np.full((110, 105, 3), SKIN, np.uint8)
