@@ -22,6 +22,7 @@ from edge_agent.domain import Label
 from edge_agent.messages.command import LARGEST_REQUEST_BYTES, REQUESTS
 from edge_agent.messages.result import ResultMessage
 
+PREFIX = "/api/v1"
 DAY_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 TIME_PATTERN = r"^[12]\d{3}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{3})?)?(Z|[+-]\d{2}:\d{2})?$"
 LONGEST_NAME = 63
@@ -92,14 +93,14 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 """Error responses that any request may get."""
 PICTURE = bytes_of("image/jpeg", "application/octet-stream", description="A JPEG, or encrypted by age")
 
-pictures = APIRouter(tags=["pictures"])
-device = APIRouter(tags=["device"])
-history = APIRouter(tags=["alerts"])
+pictures = APIRouter(prefix=PREFIX, tags=["pictures"])
+device = APIRouter(prefix=PREFIX, tags=["device"])
+history = APIRouter(prefix=PREFIX, tags=["alerts"])
 
 
 def router(context: Context) -> APIRouter:
     """All endpoints of the API."""
-    api = APIRouter(prefix="/api/v1", dependencies=security(context), responses=PROBLEMS)
+    api = APIRouter(dependencies=security(context), responses=PROBLEMS)
     for part in (pictures, device, history):
         api.include_router(part)
     return api
