@@ -75,7 +75,7 @@ def follow(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write pictures of what this device's history knows; works beside a running agent, and changes nothing there."""
+    """Export faces of the alerts in the history; read-only, so it works beside a running agent."""
     config = configured(options)
     with closing(AlertHistory(config.store_file, only_reads=True)) as history:
         entries = list(

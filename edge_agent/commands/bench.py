@@ -36,9 +36,9 @@ MEGABYTE = 1_000_000
 DEFAULT_CAMERAS = 4
 MOST_CAMERAS = 32
 WATCH_SECONDS = 10.0
-"""The memory grows no more after it: the example shows four people."""
+"""By then memory no longer grows: the example shows four people."""
 SIDE_BY_SIDE_PICTURES = 40
-"""Frames that every candidate analyses; the median of so many hardly changes from one run to the next."""
+"""Frames that every candidate analyses; enough for a stable median."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class _Measured:
 
     @property
     def best(self) -> Candidate:
-        """The one to recommend."""
+        """The recommended candidate."""
         return recommend(self.candidates)
 
 
@@ -75,14 +75,14 @@ def add_to(commands: Any) -> None:
 
 
 def bench(options: argparse.Namespace) -> int:
-    """Measure the whole path as configured, then the candidates; print both and what to write into config.yaml."""
+    """Measure the pipeline as configured and all candidates; prints the results and the recommended settings."""
     config = configured(options)
     if options.frames < 1:
         raise ConfigError(f"--frames {options.frames}: at least 1 is needed")
     if not 1 <= options.cameras <= MOST_CAMERAS:
         raise ConfigError(f"--cameras {options.cameras}: 1 to {MOST_CAMERAS} can be measured")
     source, frames = _frames(config, options)
-    # First, and alone: the models of the candidates would count as its memory.
+    # First, because the models of the candidates would count as its memory.
     path = measure_whole_path(config, frames, with_progress=partial(with_progress, unit="frames"))
     together = measure_cameras(config, frames, cameras=options.cameras)
     start = measure_start(config, shipped("examples") / EXAMPLE, watch_seconds=WATCH_SECONDS)
@@ -99,7 +99,7 @@ def bench(options: argparse.Namespace) -> int:
 
 
 def _frames(config: Config, options: argparse.Namespace) -> tuple[str, list[Frame]]:
-    """The pictures to measure with, and where they are from."""
+    """A description of the source of the frames, and the frames."""
     if options.camera is None:
         return f"the example {EXAMPLE}", frames_of_recording(shipped("examples") / EXAMPLE, count=options.frames)
     if options.camera not in config.cameras:

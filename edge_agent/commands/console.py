@@ -30,7 +30,7 @@ def add_to(commands: Any) -> None:
 
 
 def console(options: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT. Without an agent pages say so, and uploads are analysed all the same."""
+    """Serve until SIGTERM or SIGINT. Without a running agent, pages say so and uploads are still analysed."""
     asyncio.run(_serve(configured(options)))
     return 0
 

@@ -79,5 +79,5 @@ def _day(text: str) -> date:
 
 
 def _midnight(day: date) -> datetime:
-    """The beginning of a day of the device's clock."""
+    """Midnight at the start of a day, in the device's time zone."""
     return datetime(day.year, day.month, day.day).astimezone()

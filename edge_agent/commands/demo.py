@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 EXAMPLE = "street_door.mp4"
 START_SECONDS = 10.0
-"""Broker and subscriber are on this machine; longer means that they do not come."""
+"""Timeout for the start of broker and subscriber on this machine."""
 LATE_SECONDS = 3.0
-"""The last alert may still be on its way when the recording has ended."""
+"""How long to wait for the last alerts after the end of the recording."""
 
 log = logging.getLogger(__name__)
 
 
 def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
-    """Show the main job on a terminal until the source ends or `stop` is set; prints a summary."""
+    """Run the demo on a terminal until the source ends or `stop` is set; prints a summary."""
     with ExitStack() as stack:
         config = _demo_config(options, stack)
         subscriber = _Subscriber(config.mqtt, device=config.device.name)
@@ -64,34 +64,34 @@ def _refuse_to_reload() -> None:
 
 
 def _demo_config(options: argparse.Namespace, stack: ExitStack) -> Config:
-    """What is configured, completed: the example where no camera is named, our own broker where none is."""
+    """The configuration, with the example recording unless a camera is set, and our own broker unless one is set."""
     changes = []
     config = configured(options)
     if "cameras" not in config.model_fields_set:
-        # JSON is YAML in which any name can be written.
+        # JSON is valid YAML and quotes any name.
         cameras = {"example": {"source": str(shipped("examples") / EXAMPLE)}}
         changes.append(f"cameras={json.dumps(cameras)}")
     if "host" not in config.mqtt.model_fields_set:
         broker = _Broker()
         stack.callback(broker.close)
         changes += [f"mqtt.host={broker.host}", f"mqtt.port={broker.port}"]
-        # Undelivered alerts of an earlier demo, and crops, stay apart from those of a real agent.
+        # Keep crops and undelivered alerts of the demo apart from those of a real agent.
         changes.append(f"state_dir={json.dumps(str(config.state / 'demo'))}")
-    # The viewer is on this machine.
+    # The subscriber runs on this machine, so it can open the file.
     options.set = [*options.set, *changes, "mqtt.publish_crop_paths=true"]
     return configured(options)
 
 
 class _Broker:
-    """An amqtt broker on a free port of loopback, in a thread of its own."""
+    """An amqtt broker on a free loopback port, in its own thread."""
 
     host = "127.0.0.1"
 
     def __init__(self) -> None:
-        """Start it and wait until it listens.
+        """Start the broker and wait until it listens.
 
         Raises:
-            UnavailableError: amqtt is not installed, or it does not come up.
+            UnavailableError: amqtt is not installed, or the broker does not start.
         """
         try:
             from amqtt.broker import Broker
@@ -99,14 +99,14 @@ class _Broker:
             raise UnavailableError(
                 "the demo needs a broker: install maskwatch[demo], or set one with --set mqtt.host=..."
             ) from error
-        # amqtt logs every connection, which is noise here.
+        # amqtt logs every connection.
         logging.getLogger("amqtt").setLevel(logging.ERROR)
         logging.getLogger("transitions").setLevel(logging.ERROR)
         with socket.socket() as free:
             free.bind((self.host, 0))
             self.port = free.getsockname()[1]
         self._loop = asyncio.new_event_loop()
-        # amqtt speaks MQTT 3.1.1 alone, and fails to close the connection of a client that asked for 5 and has left.
+        # amqtt supports MQTT 3.1.1 only, and fails to close the connection of a client that tried version 5 and left.
         self._loop.set_exception_handler(lambda _loop, context: log.debug("the demo's broker: %s", context["message"]))
         self._broker_class = Broker
         self._failure = ""
@@ -117,7 +117,7 @@ class _Broker:
             raise UnavailableError(f"the demo's broker does not start: {self._failure or 'no answer'}")
 
     def close(self) -> None:
-        """Stop it; nothing of it outlives the process anyway."""
+        """Stop the broker."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(START_SECONDS)
 
@@ -128,7 +128,7 @@ class _Broker:
         try:
             broker = self._broker_class({"listeners": {"default": listener}, "plugins": plugins}, loop=self._loop)
             self._loop.run_until_complete(broker.start())
-        except Exception as error:  # noqa: BLE001  (a thread's only way to say why)
+        except Exception as error:  # noqa: BLE001  (reported by __init__)
             self._failure = str(error) or type(error).__name__
             self._listens.set()
             return
@@ -139,7 +139,7 @@ class _Broker:
 
 
 class _Subscriber:
-    """A subscriber that prints each alert as it arrives, in a thread of its own."""
+    """A subscriber that prints each alert as it arrives, in its own thread."""
 
     def __init__(self, mqtt: MqttConfig, *, device: str) -> None:
         self._mqtt, self._device = mqtt, device
@@ -150,7 +150,11 @@ class _Subscriber:
         self.received = 0
 
     def start(self) -> None:
-        """Subscribe, and wait for it: what is published before that would not arrive."""
+        """Subscribe, and wait until the broker has confirmed it.
+
+        Raises:
+            UnavailableError: it does not within START_SECONDS.
+        """
         self._thread.start()
         if not self._subscribed.wait(START_SECONDS):
             raise UnavailableError(
@@ -158,12 +162,12 @@ class _Subscriber:
             )
 
     def wait_for(self, count: int, *, seconds: float) -> None:
-        """Wait until so many alerts have arrived, but no longer than this."""
+        """Wait until this many alerts have arrived, or the timeout is over."""
         with self._arrived:
             self._arrived.wait_for(lambda: self.received >= count, timeout=seconds)
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Disconnect from the broker."""
         self._stop.set()
         self._thread.join(START_SECONDS)
 

@@ -39,7 +39,7 @@ def add_to(commands: Any) -> None:
 
 
 def detect(options: argparse.Namespace) -> int:
-    """Look at each picture; an unreadable one gets a line that says so, and the exit status is then 1."""
+    """Analyse each picture. Unreadable ones are reported, and the exit status is then 1."""
     detector, classifier = open_models(configured(options))
     pictures = picture_paths(options.paths)
     if not pictures:
@@ -80,11 +80,11 @@ def _print_failure(path: Path, error: PictureError, *, as_json: bool) -> None:
 
 
 def _save_annotated(path: Path, seen: Detection, image: Image, folder: Path) -> None:
-    """Keep the name and the last folder of the original, which tells most pictures apart.
+    """Write an annotated copy as FOLDER/<last folder of the original>/<name>.jpg.
 
     Raises:
-        ConfigError: the copy would stand among originals, or cannot be written.
-        PictureError: it is too long or too high for a JPEG.
+        ConfigError: the copy would be written beside the original, or cannot be written.
+        PictureError: the picture is too wide or too high for JPEG.
     """
     originals = path.absolute().parent
     target = folder / originals.name / f"{path.stem}.jpg"

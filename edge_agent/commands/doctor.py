@@ -31,8 +31,8 @@ MARK_WIDTH = max(map(len, MARKS.values()))
 QUICK_MARK_WIDTH = len("WRONG")
 QUICK_CHECK_WIDTH = len("configuration")
 NARROWEST_COLUMNS = 60
-SAID_ON_THE_PAGE = ("edge_agent.camera", "edge_agent.alerts", "edge_agent.mqtt", "edge_agent.wiring")
-"""What these log during the examination is a finding."""
+SILENCED = ("edge_agent.camera", "edge_agent.alerts", "edge_agent.mqtt", "edge_agent.wiring")
+"""Loggers whose messages during the examination are reported as findings already."""
 
 
 def add_to(commands: Any) -> None:
@@ -60,10 +60,10 @@ def add_to(commands: Any) -> None:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Look at everything and print it; 0 where all is well, 1 for warnings, 78 or 75 where something is wrong."""
+    """Run all checks and print the findings; exit status 0, 1 for warnings, 78 or 75 if something is wrong."""
     if options.quick:
         return _quick(options)
-    for name in SAID_ON_THE_PAGE:
+    for name in SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     now = datetime.now(timezone.utc)
     examination = examine(options.config, overrides=options.set, now=now, progress=_print_progress)
@@ -89,7 +89,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def _quick(options: argparse.Namespace) -> int:
-    """Look at what the agent needs to start, also after a part has failed; the exit status is that of the first."""
+    """Run the checks of what the agent needs to start; the exit status is that of the first failure."""
     report = print_json if options.json else _print_part
     file = options.config or default_file() or "the defaults"
     try:
@@ -140,11 +140,11 @@ def _print_finding(finding: Finding, check_width: int) -> None:
 
 
 def _fitted(line: str, margin: int) -> list[str]:
-    """Break a line for a terminal; in a file or a pipe it stays one, so that it can be searched for."""
+    """Wrap a line for a terminal; in a file or pipe it stays one line, so that it can be searched."""
     if not sys.stdout.isatty():
         return [line]
     columns = max(NARROWEST_COLUMNS, shutil.get_terminal_size().columns - margin)
-    # A path or a command that were broken could not be copied.
+    # Do not break paths and commands, so that they can be copied.
     return textwrap.wrap(line, columns, break_long_words=False, break_on_hyphens=False) or [""]
 
 
@@ -153,6 +153,6 @@ def _counts(findings: Sequence[Finding]) -> dict[str, int]:
 
 
 def _print_progress(name: str) -> None:
-    """Name on a terminal what is being checked: a camera or a broker may take ten seconds not to answer."""
+    """Print the current check on a terminal: a camera or broker that does not answer takes ten seconds."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{f'looking at {name} ...' if name else ''}", end="", file=sys.stderr, flush=True)

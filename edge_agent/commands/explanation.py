@@ -1,6 +1,6 @@
 """Explanation: why each person of a recording raised an alert or did not.
 
-Gathers what was read of every track and what it added up to, as a JSON file and a picture for each recording.
+Collects the readings of every track and the evidence after each, and writes them as JSON and as a plot.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ DIGITS = 4
 
 @dataclass(slots=True)
 class _Story:
-    """What happened to one track."""
+    """Readings and events of one track."""
 
     first_seen_seconds: float
     last_seen_seconds: float
     seen: int = 0
     read: list[tuple[Reading, Verdict, float]] = field(default_factory=list)
-    """Each reading, what the track was by then, and the log-likelihood ratio of the reading alone."""
+    """Each reading, the verdict after it, and the log-likelihood ratio of the reading alone."""
     events: list[Moment] = field(default_factory=list)
 
 
 class Explanation:
-    """Listens to the path of one recording. Owned by one thread."""
+    """Records the outcomes of one recording. Owned by one thread."""
 
     def __init__(self, evidence: SequentialTest) -> None:
-        """`evidence` is that of the pipeline which is explained."""
+        """`evidence` is the sequential test of the pipeline."""
         self._evidence = evidence
         self._stories: dict[int, _Story] = {}
 
     def observe(self, outcome: Outcome, *, at: float) -> None:
-        """Note what one frame led to."""
+        """Record the outcome of one frame; `at` is its time in the recording."""
         for track in outcome.tracks:
             story = self._stories.setdefault(track.id, _Story(at, at))
             story.last_seen_seconds = at
@@ -75,7 +75,7 @@ class Explanation:
             ) from error
 
     def as_json(self) -> dict[str, Any]:
-        """Every track with its readings, in llr: positive speaks for a violation."""
+        """Every track with its readings; a positive log-likelihood ratio speaks for a violation."""
         return {
             "violation_llr": round(self._evidence.violation_llr, DIGITS),
             "compliant_llr": round(self._evidence.compliant_llr, DIGITS),

@@ -1,6 +1,6 @@
 """Explanation plot: evidence over time, one panel per track.
 
-Drawn with OpenCV, as the device has nothing else to draw with: at twice the size, then scaled down for smooth lines.
+Drawn with OpenCV, the only graphics library on the device: at twice the size, then scaled down for smooth lines.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ STRIP_PX = 26
 SHOWN_PX = 120
 SCALE = 2
 MOST_PANELS = 60
-"""A taller picture is no help to anybody; the JSON beside it holds every track."""
+"""A taller picture would be useless; the JSON file has every track."""
 
 INK: Colour = (40, 40, 40)
 FAINT: Colour = (150, 150, 150)
 GRID: Colour = (228, 228, 228)
 PAPER: Colour = (255, 255, 255)
 ALERT: Colour = (40, 30, 210)
-# BGR: the line, and the ground behind it.
+# BGR colours of the curve, and of the background.
 LINES: dict[Decision, Colour] = {"violation": (0, 90, 215), "compliant": (185, 120, 20), "undecided": (120, 120, 120)}
 GROUNDS: dict[Decision, Colour] = {
     "violation": (214, 234, 255),
@@ -50,12 +50,12 @@ GROUNDS: dict[Decision, Colour] = {
     "undecided": (247, 247, 247),
 }
 HEADROOM_LLR = 2.6
-"""Above the threshold of a violation, for the evidence beyond it; below that of a mask, half as much."""
+"""Margin of the vertical axis above the violation threshold; below the compliant threshold it is half as much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something that happened at one time of the recording."""
+    """An event, at a time in seconds of the recording."""
 
     at: float
     text: str
@@ -63,7 +63,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One track: readings as (at, label, quality, evidence, decision), and the face that its verdict shows."""
+    """One track: readings as (at, label, quality, evidence, decision), and the face of its verdict (BGR)."""
 
     title: str
     subtitle: str
@@ -75,7 +75,7 @@ class Panel:
 
 
 def plot(panels: Sequence[Panel], *, title: str, violation_llr: float, compliant_llr: float) -> Image:
-    """Draw all panels above one axis of time: (height, 1280, 3) BGR."""
+    """Draw all panels above a common time axis; returns (height, 1280, 3), uint8, BGR."""
     drawn = list(panels[:MOST_PANELS])
     sheet = _Sheet(
         height_px=HEAD_PX + PANEL_PX * max(len(drawn), 1) + FOOT_PX,
@@ -100,7 +100,7 @@ def plot(panels: Sequence[Panel], *, title: str, violation_llr: float, compliant
 
 
 def _span(panels: Sequence[Panel]) -> tuple[float, float]:
-    """The times between the first and the last thing that is drawn, at least a second."""
+    """The first and last time to draw, at least a second apart."""
     times = [0.0, 1.0]
     for panel in panels:
         times += [*panel.seen, *(event.at for event in panel.events)]
@@ -118,7 +118,7 @@ def _draw_panel(sheet: _Sheet, panel: Panel, *, top: int, thresholds: tuple[floa
         sheet.line((LEFT_PX, y), (WIDTH_PX - RIGHT_PX, y), colour=FAINT if word else GRID, dashed=bool(word))
         sheet.write(f"{value:+.1f}" if word else "0", (LEFT_PX - 6, y + 4), size=0.38, colour=INK, right=True)
         if word:
-            # Above the upper line and below the lower one, where no curve stays for long.
+            # Outside the thresholds, where the curve is rarely.
             sheet.write(word, (LEFT_PX + 4, y - 4 if value > 0 else y + 11), size=0.34, colour=FAINT)
     _draw_curve(sheet, panel, curve)
     for at, label, quality, _, _ in panel.readings:
@@ -132,7 +132,7 @@ def _draw_panel(sheet: _Sheet, panel: Panel, *, top: int, thresholds: tuple[floa
 
 
 def _draw_grounds(sheet: _Sheet, panel: Panel, curve: int) -> None:
-    """Colour the time behind the curve by what was decided then."""
+    """Colour the background by the decision at each time."""
     ends = [at for at, *_ in panel.readings[1:]] + [panel.seen[1]]
     for (at, _, _, _, decision), end in zip(panel.readings, ends, strict=False):
         sheet.box((sheet.x(at), curve), (sheet.x(max(at, end)) + 1, curve + CURVE_PX), GROUNDS[decision])
@@ -150,7 +150,7 @@ def _draw_event(sheet: _Sheet, event: Moment, top: int, bottom: int) -> None:
     colour = ALERT if event.text.startswith("alert") else FAINT
     x = sheet.x(event.at)
     sheet.line((x, top - 12), (x, bottom), colour=colour, width=1.5)
-    # To the left of the line where the picture ends.
+    # Left of the line if there is no room on the right.
     sheet.write(event.text, (x + 4, top - 3), size=0.4, colour=colour, avoid_right=True)
 
 
@@ -180,7 +180,7 @@ def _step(least: float) -> float:
 
 
 class _Sheet:
-    """Paper, with the scales of time and evidence. Pixels are those of the finished picture."""
+    """The canvas with the scales of time and evidence. Coordinates are in pixels of the finished picture."""
 
     def __init__(self, *, height_px: int, seconds: tuple[float, float], llr: tuple[float, float]) -> None:
         self._image = np.full((height_px * SCALE, WIDTH_PX * SCALE, 3), PAPER, np.uint8)
@@ -218,7 +218,7 @@ class _Sheet:
         right: bool = False,
         avoid_right: bool = False,
     ) -> None:
-        """Text whose baseline begins at `start`, or ends there; OpenCV's letters are ASCII alone."""
+        """Write text whose baseline starts at `start`, or ends there if `right`; OpenCV's fonts are ASCII only."""
         plain = text.encode("ascii", "replace").decode()
         (width, _), _ = cv2.getTextSize(plain, cv2.FONT_HERSHEY_SIMPLEX, size * SCALE, weight * SCALE)
         x, y = start
@@ -236,7 +236,7 @@ class _Sheet:
         )
 
     def picture(self, image: Image, corner: Point, colour: Colour) -> None:
-        """A small picture as large as fits a square, in a frame of this colour."""
+        """Draw a picture scaled to a square of SHOWN_PX, with a border of this colour."""
         height, width = image.shape[:2]
         factor = SHOWN_PX * SCALE / max(height, width)
         size = (max(1, round(width * factor)), max(1, round(height * factor)))

@@ -30,7 +30,7 @@ def add_to(commands: Any) -> None:
 
 
 def list_models(options: argparse.Namespace) -> int:
-    """List what is shipped and what the configuration names; the exit status tells whether every card fits."""
+    """List the shipped and the configured models; the exit status is 0 if all cards fit."""
     config = configured(options)
     used = {config.mask_model}
     if config.faces.detector == "tflite":
@@ -51,7 +51,7 @@ def list_models(options: argparse.Namespace) -> int:
 
 
 def _installed(folder: Path) -> set[Path]:
-    """Mask classifiers by their network, face detectors by their card, to which several networks belong."""
+    """The networks of mask classifiers, and the cards of face detectors, which have several networks."""
     cards = {path for path in folder.glob("*.json") if not path.with_suffix(".tflite").is_file()}
     networks = {
         path for path in folder.glob("*.tflite") if not any(path.stem.startswith(f"{card.stem}-") for card in cards)
@@ -96,12 +96,12 @@ def _print_described(described: dict[str, Any]) -> None:
     if "error" in described:
         print(safe(f"{mark} {described['error']}"))
         return
-    # The author of a model wrote its card.
+    # The card of a third-party model is untrusted.
     name = safe(described["name"])
     print(safe(f"{mark} {described['path']}"))
     if described["kind"] == "face_detector":
         sizes = ", ".join(f"{width}x{height}" for width, height in described["inputs"])
-        print(f"    {name}: finds faces; {sizes}")
+        print(f"    {name}: face detector; {sizes}")
         for file in described["files"]:
             print(safe(f"    {file['bytes']} bytes, sha256 {file['sha256']}  {file['path']}"))
     else:
@@ -112,7 +112,7 @@ def _print_described(described: dict[str, Any]) -> None:
 
 
 def _print_metrics(metrics: Mapping[str, Any], *, indent: str) -> None:
-    """A line for each figure; those that belong together, such as the recall of each label, share one."""
+    """Print one line per metric; a dictionary of numbers, such as the recall by label, is one line."""
     for name, value in metrics.items():
         if not isinstance(value, dict):
             print(safe(f"{indent}{name}: {_shown(value)}"))

@@ -31,9 +31,9 @@ def add_command(
     example: str,
     is_below: bool = False,
 ) -> argparse.ArgumentParser:
-    """Add a command with the options that every command has; `--help` ends with the example.
+    """Add a command with the common options; its `--help` ends with the example.
 
-    `is_below` another command: an option before its name counts, unless it is repeated behind it.
+    `is_below`: for subcommands, whose options default to those given before the subcommand.
     """
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=f"example: {example}"
@@ -57,7 +57,7 @@ def add_command(
 
 
 def accept_json(parser: argparse.ArgumentParser, *, is_below: bool = False) -> None:
-    """Add --json for commands whose answer a program may read; `is_below`: as of `add_command`."""
+    """Add --json; `is_below` as in `add_command`."""
     parser.add_argument(
         "--json",
         action="store_true",
@@ -67,10 +67,10 @@ def accept_json(parser: argparse.ArgumentParser, *, is_below: bool = False) -> N
 
 
 def configured(options: argparse.Namespace) -> Config:
-    """Read the configuration that the options name, and log as loudly as it says.
+    """Read the configuration given by the options, and set the log level.
 
     Raises:
-        ConfigError: everything that is wrong with it.
+        ConfigError: it is invalid; the message lists all errors.
     """
     config = load_config(options.config or default_file(), overrides=options.set)
     logging.getLogger().setLevel(config.log.level.upper())
@@ -78,15 +78,15 @@ def configured(options: argparse.Namespace) -> Config:
 
 
 def print_json(value: object) -> None:
-    """Print one JSON line, at once: a program may be waiting for it.
+    """Print one JSON line and flush, because a program may wait for it.
 
-    ASCII alone: a file name that is no UTF-8 would otherwise be a line that no program can read.
+    ASCII only, as file names that are not UTF-8 would otherwise make the line unreadable.
     """
     print(json.dumps(value), flush=True)
 
 
 def alert_line(message: Mapping[str, Any]) -> str:
-    """An alert in one line for a person."""
+    """An alert message as one line of text."""
     crop = message["crop"]
     return safe(
         f"{message['when']} {message['device']}/{message['camera']}: {message['label']} "
@@ -96,7 +96,7 @@ def alert_line(message: Mapping[str, Any]) -> str:
 
 
 def with_progress(items: Sequence[Any], *, unit: str) -> Iterator[Any]:
-    """Go through items; work of more than two seconds shows how far it is, where stderr is a terminal."""
+    """Iterate; prints the progress on a terminal after QUIET_SECONDS."""
     began = shown = time.monotonic()
     drew = False
     for number, item in enumerate(items, 1):

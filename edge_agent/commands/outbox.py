@@ -90,8 +90,8 @@ def _counts(counts: Any) -> str:
 
 def _purge(config: Config, options: argparse.Namespace) -> int:
     if not is_begun(config.store_file):
-        # No file is created here that would belong to the current user.
-        return _tell_purged(0, as_json=options.json)
+        # Do not create the file, which would belong to the current user.
+        return _report_purged(0, as_json=options.json)
     with alone_in(config.state), closing(AlertStore(config.store_file, boot_id=boot_id())) as store:
         if store.trouble:
             raise UnavailableError(store.trouble)
@@ -100,10 +100,10 @@ def _purge(config: Config, options: argparse.Namespace) -> int:
             print("nothing was deleted; answer y, or use --yes", file=sys.stderr)
             return NOT_CONFIRMED
         purged = store.purge(*options.purge)
-    return _tell_purged(purged, as_json=options.json)
+    return _report_purged(purged, as_json=options.json)
 
 
-def _tell_purged(purged: int, *, as_json: bool) -> int:
+def _report_purged(purged: int, *, as_json: bool) -> int:
     if as_json:
         print_json({"purged": purged})
     else:

@@ -44,7 +44,7 @@ def add_to(commands: Any) -> None:
 
 
 def replay(options: argparse.Namespace) -> int:
-    """Replay each recording from its beginning; a summary of all follows at the end."""
+    """Replay the recordings one after the other; prints the alerts and a summary."""
     config = configured(options)
     name = options.camera or next(iter(config.cameras))
     if name not in config.cameras:
@@ -56,7 +56,7 @@ def replay(options: argparse.Namespace) -> int:
     status = 0
     began = time.perf_counter()
     for video in options.videos:
-        # People in the last frame of one recording have nothing to do with the first of the next.
+        # A new pipeline, as tracks must not continue from one recording to the next.
         pipeline = build_pipeline(config, name, detector, classifier, called=video.stem)
         explanation = Explanation(pipeline.sequential_test) if options.explain else None
         try:
@@ -77,7 +77,7 @@ def replay(options: argparse.Namespace) -> int:
 
 
 class _Printer:
-    """Prints alerts as they would be published, with their place in the recording."""
+    """Prints alerts as they would be published, with their time in the recording."""
 
     def __init__(self, sender: Sender, crops: Pictures | None, *, as_json: bool) -> None:
         self._sender, self._crops, self._as_json = sender, crops, as_json

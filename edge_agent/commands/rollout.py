@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config
 
 SLOWEST_SECONDS = 1.0
-"""Of a reading, where every frame of a camera is analysed and the next comes when it comes."""
+"""Maximum time of a reading if no camera has a detect_fps."""
 
 
 def add_to(commands: Any) -> None:
@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
 
 
 def rollout(options: argparse.Namespace) -> int:
-    """Follow until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT."""
     config = configured(options)
     if not config.rollout.url:
         raise ConfigError("rollout.url: not set; see docs/fleet.md")
@@ -78,7 +78,7 @@ async def _feed(notifier: Notifier) -> None:
 
 
 def open_follower(config: Config, agent: AgentClient) -> Follower:
-    """Build what follows the fleet.
+    """Build the follower from the configuration.
 
     Raises:
         ConfigError: TUF is not installed, or the root cannot be read.

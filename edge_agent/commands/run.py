@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 OWNER_AND_GROUP = 0o027
 RELOAD_SECONDS = 5.0
-"""Models are loaded within two, and then something should be watched."""
+"""Minimum interval: loading the models takes two seconds, and detection should run in between."""
 DISK_SECONDS = 5.0
-"""A disk that does not respond for so long is named; one of a network may come later than the agent."""
+"""A disk that does not respond within this time is reported; a network file system may be mounted later."""
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +53,12 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Watch until SIGTERM or SIGINT, or until every recording has ended; SIGHUP reads the configuration again."""
-    # As the unit has it: alerts and pictures of people are nothing for everybody on the machine.
+    """Run until SIGTERM or SIGINT, or until every recording has ended; SIGHUP reloads the configuration."""
+    # As UMask in the unit: alerts and pictures must not be readable by all users.
     os.umask(OWNER_AND_GROUP | os.umask(OWNER_AND_GROUP))
     share_arenas()
     if options.source is not None:
-        # JSON is YAML in which any name can be written.
+        # JSON is valid YAML and quotes any name.
         cameras = {"camera": {"source": options.source}}
         options.set = [*options.set, f"cameras={json.dumps(cameras)}"]
         _look_into(CameraConfig(source=options.source))
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
                     if changed is None:
                         followed.ask_to_stop()
                         return 0
-                # Its models first: the next agent loads its own.
+                # Free its models before the next agent loads its own.
                 del agent
                 release_free_memory()
             except AgentError as error:
@@ -114,20 +114,20 @@ def _wait_for_disk(config: Config, life: _Life, notifier: Notifier) -> bool:
 
 
 def _ask_for_reload(options: argparse.Namespace, life: _Life) -> None:
-    """Reload on a command, as SIGHUP does, after checking the configuration.
+    """Reload on a command, as SIGHUP does, after validating the configuration.
 
     Raises:
-        ConfigError: it has mistakes.
+        ConfigError: it is invalid.
     """
     configured(options)
-    life.ask_for_reload()
+    life.reload()
 
 
 def _look_into(camera: CameraConfig) -> None:
-    """Refuse an unreadable recording or folder: unlike a camera, it will not become available later.
+    """Check that a recording or folder is readable: unlike a camera, it will not become available later.
 
     Raises:
-        CameraError: it is not there or cannot be read.
+        CameraError: it is missing or cannot be read.
     """
     if source_kind(camera.source) in ("recording", "pictures"):
         with closing(open_camera(camera)):
@@ -135,7 +135,7 @@ def _look_into(camera: CameraConfig) -> None:
 
 
 def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Notifier) -> Config | None:
-    """Run the agent; returns the configuration to go on with, or None at the end."""
+    """Run the agent; returns the reloaded configuration, or None at the end."""
     while True:
         agent.run(life.wake)
         if not life.takes_reload():
@@ -146,7 +146,7 @@ def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Not
             agent.recorder.check_responds()
             changed = configured(options)
         except AgentError as error:
-            log.error("configuration rejected, keeping the old one: %s", in_one_line(error))  # noqa: TRY400  (the message says it all)
+            log.error("configuration rejected, keeping the old one: %s", in_one_line(error))  # noqa: TRY400
             notifier.ready()
             continue
         log.info("configuration reloaded")
@@ -154,9 +154,9 @@ def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Not
 
 
 class _Life:
-    """Requests made by signals. `wake` is set for each; the handlers only set flags.
+    """Requests to end or reload, by signal or command. `wake` is set for each; signal handlers only set flags.
 
-    Reloads are at least RELOAD_SECONDS apart, however many are requested.
+    Reloads are at least RELOAD_SECONDS apart.
     """
 
     def __init__(self) -> None:
@@ -166,28 +166,25 @@ class _Life:
         self._reloaded_at = float("-inf")
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
-        signal.signal(signal.SIGHUP, self._reload)
-        signal.signal(signal.SIGALRM, self._reload)
-
-    def ask_for_reload(self) -> None:
-        """Request a reload, as SIGHUP does."""
-        self._reload()
+        signal.signal(signal.SIGHUP, self.reload)
+        signal.signal(signal.SIGALRM, self.reload)
 
     def takes_reload(self) -> bool:
-        """Whether the agent was woken to read its configuration again and not to end; asked once per waking."""
+        """Whether `wake` was set for a reload and not for the end; resets it."""
         if self._ends or not self._reloads:
             return False
         self._reloads = False
         self._reloaded_at = time.monotonic()
         self.wake.clear()
-        # SIGTERM may have come in between.
+        # SIGTERM may have arrived in between.
         return not self._ends
 
     def _end(self, *_: object) -> None:
         self._ends = True
         self.wake.set()
 
-    def _reload(self, *_: object) -> None:
+    def reload(self, *_: object) -> None:
+        """Request a reload, now or once RELOAD_SECONDS are over."""
         left_seconds = self._reloaded_at + RELOAD_SECONDS - time.monotonic()
         if left_seconds > 0:
             signal.setitimer(signal.ITIMER_REAL, left_seconds)
