@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from edge_agent.console.connection_limits import ConnectionLimits, TimedProtocol
-from edge_agent.console.tls import open_tls
+from edge_agent.console.tls import console_url, open_tls
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Server:
             raise UnavailableError(f"{host} port {port}: {reason}; check console.host and console.port") from error
         server = _Uvicorn(self._uvicorn, listeners, tls=self._tls, viewers=self._config.max_viewers)
         work = asyncio.ensure_future(server.serve())
-        log.info("console: %s", _address(self._config))
+        log.info("console: %s", console_url(self._config))
         listening()
         await end.wait()
         server.should_exit = True
@@ -111,7 +111,11 @@ class _Uvicorn(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         most = viewers + MOST_BESIDE_VIEWERS
-        self._limits = ConnectionLimits(listeners, self._protocol, tls=tls, most=most, most_of_one=most // 2)
+
+        def protocol() -> asyncio.Protocol:
+            return TimedProtocol(config=self.config, server_state=self.server_state, app_state={})
+
+        self._limits = ConnectionLimits(listeners, protocol, tls=tls, most=most, most_of_one=most // 2)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections by ConnectionLimits instead of asyncio's server."""
@@ -128,9 +132,6 @@ class _Uvicorn(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Install no handlers: the command handles signals."""
         yield
-
-    def _protocol(self) -> asyncio.Protocol:
-        return TimedProtocol(config=self.config, server_state=self.server_state, app_state={})
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
@@ -170,8 +171,3 @@ def _open(listener: socket.socket, address: Any) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def _address(config: ConsoleConfig) -> str:
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    return f"{'https' if config.cert_file else 'http'}://{host}:{config.port}"

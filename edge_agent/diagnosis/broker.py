@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 # A retained message follows the answer to the subscription at once.
 RETAINED_SECONDS = 0.5
-TOLD_BY_THE_AGENT = ("refused", "duplicate_device")
-"""Reasons in the status of a running agent that are about its broker."""
+BROKER_REASONS = ("refused", "duplicate_device")
+"""Reasons in the status of a running agent that concern its broker."""
 
 
 def look_at_broker(config: Config) -> str | Finding:
@@ -161,7 +161,7 @@ def _said_in(status: dict[str, Any]) -> list[str]:
             "give every device its own device.id, and cloned SD cards their own host name"
         ]
     reasons = [reason for reason in status.get("reasons", ()) if isinstance(reason, dict)]
-    return [f"the agent reports: {one.get('text')}" for one in reasons if one.get("code") in TOLD_BY_THE_AGENT]
+    return [f"the agent reports: {one.get('text')}" for one in reasons if one.get("code") in BROKER_REASONS]
 
 
 def _try_topics(visit: _Visit, config: Config, topics: Topics) -> list[str]:

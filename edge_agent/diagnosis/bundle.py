@@ -68,8 +68,9 @@ def write_bundle(
     """
     files = {"README.txt": README, "system.json": _json(asdict(system))}
     if config is None:
-        findings_told = [{**asdict(finding), "message": _places_of(finding.message)} for finding in findings]
-        files["doctor.json"] = _json(findings_told)
+        files["doctor.json"] = _json(
+            [{**asdict(finding), "message": _places_of(finding.message)} for finding in findings]
+        )
     else:
         scrub = Scrubber(config).scrub
         files["doctor.json"] = scrub(_json([asdict(finding) for finding in findings]))

@@ -39,8 +39,9 @@ def look_at_camera(config: Config, name: str) -> Finding:
     check, shown = f"camera {name}", shown_source(camera.source)
     if camera.source.startswith("/dev/") and is_at_work(config.state):
         # A V4L2 device gives its pictures to one program at a time.
-        told = "not opened, because an agent is running; see 'systemctl status edge-agent'"
-        return Finding(check, "ok", f"{shown}: {told}")
+        return Finding(
+            check, "ok", f"{shown}: not opened, because an agent is running; see 'systemctl status edge-agent'"
+        )
     images = _pictures(config, name)
     if not images:
         raise CameraError(f"{shown}: opens, but contains no picture")

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from edge_agent.console.auth import read_secrets
-from edge_agent.console.tls import open_tls
+from edge_agent.console.tls import console_url, open_tls
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -33,23 +33,22 @@ def look_at_console(config: Config) -> str:
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         return f"not installed ({', '.join(missing)}); pip install 'maskwatch[console]' adds it"
-    who = _who_may_come_in(config)
-    scheme = "https" if open_tls(console) else "http"
-    address = f"{scheme}://{_bracketed(console.host)}:{console.port}"
-    if _is_served(console, scheme):
-        return f"{address}: serves {who}"
+    who = _clients(config)
+    open_tls(console)
+    if _is_served(console):
+        return f"{console_url(console)}: serves {who}"
     _try_to_listen(console)
-    return f"{address}: not running; it would serve {who}"
+    return f"{console_url(console)}: not running; it would serve {who}"
 
 
-def _is_served(console: ConsoleConfig, scheme: str) -> bool:
-    """Whether the console already answers there."""
+def _is_served(console: ConsoleConfig) -> bool:
+    """Whether the console is already running at this address."""
     # The response is untrusted; it only distinguishes the console from other programs.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     line = (
         HTTPSConnection(console.host, console.port, timeout=ANSWER_SECONDS, context=context)
-        if scheme == "https"
+        if console.cert_file
         else HTTPConnection(console.host, console.port, timeout=ANSWER_SECONDS)
     )
     try:
@@ -62,7 +61,7 @@ def _is_served(console: ConsoleConfig, scheme: str) -> bool:
     return isinstance(found, dict) and found.keys() == {"ok", "reasons"}
 
 
-def _who_may_come_in(config: Config) -> str:
+def _clients(config: Config) -> str:
     secrets = read_secrets(config)
     ways = [
         *(["people with the password"] if secrets.password else []),
@@ -85,7 +84,3 @@ def _try_to_listen(console: ConsoleConfig) -> None:
         raise UnavailableError(
             f"{address}: cannot listen: {error.strerror or error}; choose an address of this machine and a free port"
         ) from error
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -35,7 +35,7 @@ DROP_IN_TEXT = rf"[Service]\nSupplementaryGroups=gpio\nDeviceAllow={GPIO_CHIPS} 
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
-    """Who opens the cameras; `groups` are all that the user is in, also those that the unit adds."""
+    """The user that opens the cameras; `groups` are all of its groups, including those added by the unit."""
 
     name: str
     user: int
@@ -44,7 +44,7 @@ class Watcher:
 
 
 def who_watches(service: Service | None) -> Watcher:
-    """The user of the service; the current user where there is no service, or its user is missing."""
+    """The user of the service; the current user if there is no service or its user does not exist."""
     if service is not None:
         try:
             entry = pwd.getpwnam(service.user or "root")
@@ -57,7 +57,7 @@ def who_watches(service: Service | None) -> Watcher:
 
 
 def look_at_groups(config: Config, watcher: Watcher, *, root: Path = Path("/")) -> Iterator[Finding]:
-    """Judge every device file of a camera or a signal that is there; no finding where there is none."""
+    """Check access to all existing device files of cameras and signals; no finding if there are none."""
     cameras = {file for camera in config.cameras.values() for file in _device_files(camera.source, root)}
     files = sorted({*cameras, *_gpio_files(config.signals, root)})
     closed = [file for file in files if not _may_open(watcher, file.stat())]
@@ -76,7 +76,7 @@ def look_at_groups(config: Config, watcher: Watcher, *, root: Path = Path("/")) 
 
 
 def look_at_gpio_chips(config: Config, service: Service | None, *, root: Path = Path("/")) -> Iterator[Finding]:
-    """Judge whether the unit lets the chips of signals through, whatever their groups are."""
+    """Check that the unit's DeviceAllow= includes the GPIO chips of the signals."""
     if service is None or service.devices is None:
         return
     closed = [
@@ -96,7 +96,7 @@ def look_at_gpio_chips(config: Config, service: Service | None, *, root: Path = 
 
 
 def _device_files(source: str, root: Path) -> Iterator[Path]:
-    """The files below /dev that this camera is opened by, as far as they are there."""
+    """The existing device files below /dev of a camera."""
     if (named := named_source(source)) is not None:
         if named[0] in ("rpicam", "picamera2"):
             yield from (file for pattern in RIBBON_CAMERA for file in root.glob(pattern))
@@ -107,13 +107,13 @@ def _device_files(source: str, root: Path) -> Iterator[Path]:
 
 
 def _gpio_files(signals: SignalsConfig, root: Path) -> Iterator[Path]:
-    """The chips that signals may be at; none where there is no signal."""
+    """The device files of the signals' GPIO chips; none without signals."""
     if signals.outputs:
         yield from root.glob("dev/gpiochip*" if signals.chip is None else f"dev/gpiochip{signals.chip}")
 
 
 def _may_open(watcher: Watcher, status: os.stat_result) -> bool:
-    """Whether the mode lets this user read and write, as the kernel decides it."""
+    """Whether this user may read and write, by the kernel's rules."""
     if watcher.user == 0:
         return True
     if watcher.user == status.st_uid:
@@ -126,7 +126,7 @@ def _may_open(watcher: Watcher, status: os.stat_result) -> bool:
 
 
 def _numbers(groups: str) -> Iterator[int]:
-    """The groups that a unit adds to those of its user; one that does not exist keeps the unit from starting."""
+    """The ids of SupplementaryGroups=; unknown groups, which prevent the unit's start, are skipped."""
     for name in groups.split():
         try:
             yield grp.getgrnam(name).gr_gid

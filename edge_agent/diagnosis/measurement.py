@@ -38,19 +38,19 @@ if TYPE_CHECKING:
     from edge_agent.vision.tflite import RuntimeName
 
 MOST_THREADS = 16
-"""As many as the configuration takes."""
+"""Limit of the configuration."""
 WORTH_FRACTION = 0.9
-"""More threads have to bring a time down to this, for they take cores from the camera and make heat."""
+"""More threads must reduce the time to this fraction, as they take cores from the cameras and produce heat."""
 FIRST_PICTURES = 5
-"""A camera that was just opened still finds its exposure."""
+"""Skipped while a camera adjusts its exposure."""
 BARE_RUNS = 30
 MIDDLE_FRACTION = 0.25
-"""Where no face was found, a part of the picture so large is read: a reading costs the same whatever it shows."""
+"""Size of the region that is classified if no face was detected; the time of a reading does not depend on content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Milliseconds of something that was done many times."""
+    """Percentiles of repeated measurements in milliseconds."""
 
     p50: float
     p95: float
@@ -58,7 +58,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What one runtime with so many threads takes for a look for faces, and for a reading of one."""
+    """Times of one detection and one reading with a runtime and number of threads."""
 
     runtime: RuntimeName
     threads: int
@@ -67,17 +67,16 @@ class Candidate:
 
     @property
     def frame_ms(self) -> float:
-        """A frame with one face, which is what a door sees."""
+        """Time of a frame with one face, typical at a door."""
         return self.faces_ms.p50 + self.masks_ms.p50
 
 
 @dataclass(frozen=True, slots=True)
 class WholePath:
-    """Every frame through every stage as configured; times of a stage are of those frames that gave it work.
+    """Results of the whole pipeline as configured; the times of a stage are of the frames in which it ran.
 
-    `memory_bytes` is what the process held at its end, without the frames that were kept ready. `limit_share` is the
-    time of the bare models for the same looks and readings, by the time of the path: 1 where all else costs nothing;
-    None for a detector whose network cannot be run by itself.
+    `memory_bytes` is the memory of the process at the end, without the frames held for the measurement. `limit_share`
+    is the time of the bare networks relative to that of the pipeline, 0..1; None if the detector is not a TFLite file.
     """
 
     frames: int
@@ -89,7 +88,7 @@ class WholePath:
 
 @dataclass(frozen=True, slots=True)
 class SideBySide:
-    """So many cameras, each on a thread of its own, every frame analysed; `factor` is against one of them alone."""
+    """Total rate of cameras that run in parallel, every frame analysed; `factor` is relative to a single one."""
 
     cameras: int
     frames_per_second: float
@@ -97,28 +96,28 @@ class SideBySide:
 
 
 def frames_of_camera(config: Config, name: str, *, count: int) -> list[Frame]:
-    """Take pictures with a configured camera.
+    """Capture frames of a configured camera.
 
     Raises:
-        CameraError: it cannot be opened or stops.
-        UnavailableError: an agent is at work, and has the camera.
+        CameraError: it cannot be opened or delivers no picture.
+        UnavailableError: a running agent uses the camera.
     """
     camera = config.cameras[name]
     if is_at_work(config.state):
         raise UnavailableError(
-            f"{shown_source(camera.source)}: an agent is at work and has the camera; stop it first "
+            f"{shown_source(camera.source)}: a running agent uses the camera; stop it first "
             "('sudo systemctl stop edge-agent'), or measure without --camera"
         )
     with closing(open_camera(camera)) as opened:
         images = [opened.retrieve() for _ in range(FIRST_PICTURES + count) if opened.grab()]
     if not images:
-        raise CameraError(f"{shown_source(camera.source)}: gives no picture; 'edge-agent doctor' says more")
+        raise CameraError(f"{shown_source(camera.source)}: delivers no picture; see 'edge-agent doctor'")
     when = datetime.now(timezone.utc)
     return [Frame(name, index, image, float(index), when) for index, image in enumerate(images[-count:])]
 
 
 def frames_of_recording(path: Path, *, count: int) -> list[Frame]:
-    """Take the first frames of a recording.
+    """The first frames of a recording.
 
     Raises:
         CameraError: it cannot be read.
@@ -129,12 +128,12 @@ def frames_of_recording(path: Path, *, count: int) -> list[Frame]:
 def measure_whole_path(
     config: Config, frames: Sequence[Frame], *, with_progress: Callable[[Sequence[Frame]], Iterable[Frame]]
 ) -> WholePath:
-    """Run every frame through the path of the first camera, at the rate at which it manages.
+    """Run every frame through the pipeline of the first camera, as fast as possible.
 
     Raises:
         ModelError: a model or its card is missing or does not fit.
     """
-    name, pipeline = _hurried_pipeline(config)
+    name, pipeline = _fast_pipeline(config)
     health = Health(read_timeout_seconds=0.0)
     looks = readings = 0
     began = time.perf_counter()
@@ -155,25 +154,25 @@ def measure_whole_path(
 
 
 def measure_cameras(config: Config, frames: Sequence[Frame], *, cameras: int) -> SideBySide:
-    """Run the frames through the path once, then through as many paths at once, each on a thread of its own.
+    """Run the frames through one pipeline, then through `cameras` pipelines in parallel, each in its own thread.
 
     Raises:
         ModelError: a model or its card is missing or does not fit.
     """
-    pipelines = [_hurried_pipeline(config)[1] for _ in range(cameras + 1)]
+    pipelines = [_fast_pipeline(config)[1] for _ in range(cameras + 1)]
     for pipeline in pipelines:
-        # The first look opens the network that fits these pictures.
+        # The first detection opens the network that fits these pictures.
         pipeline.detector.detect(frames[0].image)
     alone = _seconds_of_all(pipelines[:1], frames)
     together = _seconds_of_all(pipelines[1:], frames)
     return SideBySide(cameras, round(cameras * len(frames) / together, 1), round(cameras * alone / together, 2))
 
 
-def _hurried_pipeline(config: Config) -> tuple[str, Pipeline]:
-    """The name and the path of the first camera, at the rate at which it manages."""
+def _fast_pipeline(config: Config) -> tuple[str, Pipeline]:
+    """The name and the pipeline of the first camera, with no limit of its rate."""
     name, camera = next(iter(config.cameras.items()))
-    hurried = config.model_copy(update={"cameras": {name: camera.model_copy(update={"detect_fps": 0.0})}})
-    return name, build_pipeline(hurried, name, *open_models(hurried))
+    fast = config.model_copy(update={"cameras": {name: camera.model_copy(update={"detect_fps": 0.0})}})
+    return name, build_pipeline(fast, name, *open_models(fast))
 
 
 def _seconds_of_all(pipelines: Sequence[Pipeline], frames: Sequence[Frame]) -> float:
@@ -191,7 +190,7 @@ def _seconds_of_all(pipelines: Sequence[Pipeline], frames: Sequence[Frame]) -> f
 
 
 def _bare_seconds(config: Config, image: Image, *, looks: int, readings: int) -> float | None:
-    """What so many runs of both networks take with nothing around them; None where the detector is no TFLite file."""
+    """Time of this many inferences of both networks alone; None if the detector is not a TFLite file."""
     if config.faces.detector != "tflite":
         return None
     card, contents = read_detector_card(config.faces.card)
@@ -203,7 +202,7 @@ def _bare_seconds(config: Config, image: Image, *, looks: int, readings: int) ->
 
 
 def _bare_run_seconds(config: Config, content: bytes) -> float:
-    """The median time of a network on an empty input."""
+    """Median inference time on an empty input, in seconds."""
     interpreter = open_interpreter(content, name="bench", runtime=config.runtime, threads=config.threads)
     taken = interpreter.inputs[0]
     value = np.zeros(taken.shape, taken.dtype)
@@ -222,7 +221,7 @@ def measure_candidates(
     *,
     with_progress: Callable[[Sequence[Image]], Iterable[Image]],
 ) -> list[Candidate]:
-    """Time each runtime that works with 1 thread to as many as there are cores, side by side on the same pictures.
+    """Time each working runtime with 1 thread up to the number of cores, alternating on the same pictures.
 
     Raises:
         ModelError: a model or its card is missing or does not fit.
@@ -239,7 +238,7 @@ def measure_candidates(
         _look(images[0], detector, classifier)  # The first run of a model also prepares it.
     order = list(models)
     for image in with_progress(images):
-        # Heat and other programs meet all alike, and none always comes behind the same other.
+        # Rotate the order, so that heat, caches and other programs affect all candidates alike.
         order = [*order[1:], order[0]]
         for key in order:
             times[key].append(_look(image, *models[key]))
@@ -250,7 +249,7 @@ def measure_candidates(
 
 
 def recommend(candidates: Sequence[Candidate]) -> Candidate:
-    """Choose the fewest threads that are nearly as fast as any; of equals, the runtime that is preferred."""
+    """The candidate with the fewest threads among the nearly fastest; the preferred runtime among equals."""
     fastest_ms = min(candidate.frame_ms for candidate in candidates)
     nearly = [candidate for candidate in candidates if WORTH_FRACTION * candidate.frame_ms <= fastest_ms]
     fewest = min(candidate.threads for candidate in nearly)
@@ -258,7 +257,7 @@ def recommend(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def _look(image: Image, detector: FaceDetector, classifier: MaskClassifier) -> tuple[float, float]:
-    """Seconds of a look for faces, and of one reading."""
+    """Seconds of one detection, and of one reading."""
     began = time.perf_counter()
     faces = detector.detect(image)
     found = time.perf_counter()

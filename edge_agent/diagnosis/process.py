@@ -1,7 +1,7 @@
 """Process measurement: startup time and memory of `edge-agent run`.
 
-Measured on the real command in a process of its own, with the models and the runtime as configured, on a recording,
-with its state in a folder that is deleted again and without a broker: an agent at work is not disturbed.
+Runs the real command with the configured models and runtime on a recording, with a temporary state folder and without
+a broker, so that a running agent is not disturbed.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config
 
 READY_SECONDS = 120.0
-"""A Raspberry Pi Zero 2 W takes a fifth of it."""
+"""Five times what a Raspberry Pi Zero 2 W needs."""
 NO_BROKER_PORT = 9
-"""Of the discard service, which hardly a machine offers: messages stay in the outbox that is deleted."""
+"""The discard service, which practically no machine offers: messages stay in the temporary outbox."""
 LOOK_SECONDS = 0.1
 KIBIBYTE = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What the start of `edge-agent run` takes, and the most memory that it held while it watched one camera.
+    """Startup time of `edge-agent run`, and its peak memory with one camera.
 
-    `version_cpu_seconds` is the processor's time of `edge-agent --version`, the least that any command takes.
+    `version_cpu_seconds` is the CPU time of `edge-agent --version`, the minimum of any command.
     """
 
     ready_seconds: float
@@ -46,10 +46,10 @@ class Start:
 
 
 def measure_start(config: Config, recording: Path, *, watch_seconds: float) -> Start:
-    """Start the agent on a recording, let it watch for so long once it is ready, and end it.
+    """Start the agent on a recording, let it run for `watch_seconds` once it is ready, and stop it.
 
     Raises:
-        UnavailableError: it does not get ready.
+        UnavailableError: it does not become ready.
     """
     program = [sys.executable, "-m", "edge_agent"]
     version_cpu_seconds = _cpu_seconds_of([*program, "--version"])
@@ -71,7 +71,7 @@ def measure_start(config: Config, recording: Path, *, watch_seconds: float) -> S
                 ready_cpu_seconds = _cpu_seconds(process.pid)
                 peak_memory_bytes = _peak_memory_bytes(process, until=time.monotonic() + watch_seconds)
             finally:
-                # Nothing is sent to one that has ended.
+                # Does nothing if the process has ended.
                 process.send_signal(signal.SIGTERM)
                 process.wait()
     return Start(
@@ -84,7 +84,7 @@ def measure_start(config: Config, recording: Path, *, watch_seconds: float) -> S
 
 
 def _alone(config: Config, folder: Path, recording: Path) -> dict[str, object]:
-    """What the measured agent is configured with: nothing that others would see or hear."""
+    """The configuration of the measured agent: own state folder, and no broker."""
     changes = config.model_dump(mode="json", include={"runtime", "threads", "faces", "masks"}, exclude_unset=True)
     return {
         **changes,
@@ -104,27 +104,27 @@ def _await_ready(notify: socket.socket, process: subprocess.Popen[bytes], *, unt
             continue
     raise UnavailableError(
         f"edge-agent run: not ready within {READY_SECONDS:.0f} s (exit status {process.poll()}); "
-        "'edge-agent doctor' says what is wrong"
+        "see 'edge-agent doctor'"
     )
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Processor time that a process has taken so far, in user and system mode."""
-    # The name of the program, in brackets, may hold spaces; the times are the 14th and 15th field.
+    """User and system CPU time of a process so far."""
+    # The second field, the program's name in parentheses, may contain spaces; utime and stime are the 14th and 15th.
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak_memory_bytes(process: subprocess.Popen[bytes], *, until: float) -> int:
-    """The most that was resident until then, or until the recording has ended and with it the process.
+    """Peak resident memory until `until` or the end of the process.
 
-    getrusage would count what this process held when it made the other.
+    getrusage is unsuitable: its peak starts at that of the parent process.
     """
     peak_kib = 0
     while time.monotonic() < until and process.poll() is None:
         for line in Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
-            # A process that has just ended has none.
+            # Missing once the process has ended.
             if name == "VmHWM":
                 peak_kib = int(value.split()[0])
         time.sleep(LOOK_SECONDS)

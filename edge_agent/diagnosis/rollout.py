@@ -21,24 +21,24 @@ UNIT = "maskwatch-rollout.service"
 
 
 def look_at_rollout(config: Config) -> str | Finding:
-    """Say what the fleet wants, and what this device does about it.
+    """Describe the desired model of the fleet, and the state of this device.
 
     Raises:
         ConfigError: TUF is not installed, or the root cannot be read.
-        UnavailableError: the repository is away, or not believed.
+        UnavailableError: the repository is unreachable or invalid.
     """
     settings = config.rollout
     with TemporaryDirectory() as folder:
-        # What was seen before counts, and nothing of root's is left in a folder of the agent's.
+        # A copy: known metadata protects against roll-back, and root must not create files in the agent's folder.
         seen = Path(folder, TRUST)
         with suppress(OSError):
             shutil.copytree(config.models_folder / TRUST, seen)
         wishes = opener(settings, folder=seen)().wishes().groups
     wish, now = wishes.get(settings.group), read_rollout(config.models_folder)
     if wish is None and wishes:
-        text = f"{settings.url}: no group '{settings.group}' (rollout.group) is there, only {', '.join(sorted(wishes))}"
+        text = f"{settings.url}: no group '{settings.group}' (rollout.group); known are {', '.join(sorted(wishes))}"
         return Finding(CHECK, "warning", text, "sudoedit /etc/maskwatch/config.yaml")
-    wanted = "nothing is wished yet" if wish is None else f"wish {wish.number}: {wish.model or 'as configured'}"
+    wanted = "no wish yet" if wish is None else f"wish {wish.number}: {wish.model or 'as configured'}"
     text = f"{settings.url}: {wanted}; this device: {now.model or 'as configured'}, {now.state}"
     if now.state == "rejected":
         return Finding(CHECK, "warning", f"{text}: {now.reason}", f"journalctl -u {UNIT} -n 50")

@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 HIDDEN = "***"
 SHORTEST_VALUE = 4
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"]+")
-# User and password of any address, also of one that is no camera of ours any more.
+# User and password in any URL, also of cameras no longer configured.
 _CREDENTIALS = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/'\"]*@")
-# key=value as in the query of an address or in an environment, by the usual names of keys.
+# key=value in queries and environments, by common names of secrets.
 _NAMED = re.compile(
     r"(?P<key>\b(?:pass(?:word|wd)?|pwd|token|secret|api_?key|auth)\b\s*[=:]\s*)[^\s&,;'\"]+", re.IGNORECASE
 )
 
 
 class Scrubber:
-    """Takes the secrets of one configuration out of any text."""
+    """Removes the secrets of a configuration from text."""
 
     def __init__(self, config: Config) -> None:
-        """Learn the secrets: those in addresses of cameras and webhooks, and those in files."""
+        """Collect the secrets in URLs of cameras and webhooks, and in files."""
         self._sources = {camera.source: shown_source(camera.source) for camera in config.cameras.values()}
         self._sources |= {webhook.url: webhook.name for webhook in config.webhooks}
         self._commands = [_words(source) for source in self._sources]
         secrets = {secret for source in self._sources for secret in _secrets_of(source)}
-        # The last word: behind `Bearer`.
+        # The last word, without a scheme such as `Bearer`.
         secrets |= {value.split()[-1] for value in config.mqtt.websocket_headers.values() if value.strip()}
         secrets |= {value for _, value in parse_qsl(urlsplit(config.mqtt.websocket_path).query)}
         for file in (
@@ -47,11 +47,11 @@ class Scrubber:
             *(webhook.secret_file for webhook in config.webhooks),
         ):
             secrets |= _lines_of(file) if file is not None else set()
-        # The longest first: one may be part of another.
+        # Longest first, as one may be part of another.
         self._secrets = sorted(secrets, key=len, reverse=True)
 
     def scrub(self, text: str) -> str:
-        """Give the text without secrets."""
+        """The text without secrets."""
         for source, shown in self._sources.items():
             text = text.replace(source, shown)
         for command in self._commands:
@@ -64,7 +64,7 @@ class Scrubber:
 
 
 def without_secrets(config: Config) -> Config:
-    """Give the configuration as it may be shown: names of files stay, what opens something does not."""
+    """The configuration without secrets; names of secret files remain."""
     cameras = {
         name: camera.model_copy(update={"source": shown_source(camera.source)})
         for name, camera in config.cameras.items()
@@ -74,27 +74,27 @@ def without_secrets(config: Config) -> Config:
         "websocket_path": config.mqtt.websocket_path.partition("?")[0],
         "websocket_headers": dict.fromkeys(config.mqtt.websocket_headers, "(set)"),
     }
-    # The path and the query of a webhook authorise a post to it.
+    # Path and query of a webhook's URL authorise requests.
     webhooks = tuple(webhook.model_copy(update={"url": webhook.name}) for webhook in config.webhooks)
     mqtt = config.mqtt.model_copy(update=hidden)
     return config.model_copy(update={"cameras": cameras, "mqtt": mqtt, "webhooks": webhooks})
 
 
 def _words(source: str) -> list[str]:
-    """The words of a command that gives the pictures; none for any other source."""
+    """The words of the command of a `pipe:` source; empty for other sources."""
     named = named_source(source)
     return shlex.split(named[1]) if named else []
 
 
 def _secrets_of(source: str) -> set[str]:
     found = set()
-    # A command that gives the pictures may name an address as well.
+    # The command of a source may also contain a URL.
     for address in _ADDRESS.findall(source):
         try:
             parts = urlsplit(address)
         except ValueError:
             continue
-        # A channel '1' in the query is no secret, and is part of every other number.
+        # Short values such as a channel '1' are no secrets, and occur everywhere.
         found |= {value for _, value in parse_qsl(parts.query) if len(value) >= SHORTEST_VALUE}
         found |= {parts.password} if parts.password else set()
     return found | {unquote(secret) for secret in found}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 UNIT = "edge-agent.service"
 STATE_FOLDERS = Path("/var/lib")
-"""Where systemd keeps the StateDirectory of a system service."""
+"""Parent of StateDirectory= for system services."""
 ANSWER_SECONDS = 10.0
 PROPERTIES = (
     "LoadState",
@@ -39,7 +39,7 @@ PROPERTIES = (
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What systemd says of the unit."""
+    """The unit's properties in systemd."""
 
     load: str
     active: str
@@ -52,15 +52,15 @@ class Service:
     user: str
     groups: str
     devices: tuple[str, ...] | None = None
-    """Kinds and files of devices that the unit lets through, as `char-gpiochip`; None: all."""
+    """Allowed device classes and files, such as `char-gpiochip`; None: all."""
 
 
 def ask_systemd(unit: str = UNIT) -> Service | None:
-    """Ask for a unit's state; None where it is not installed, or systemd does not run this machine."""
+    """Query the properties of a unit; None if it is not installed, or systemd is not running."""
     answer = _answer_of("systemctl", "show", unit, f"--property={','.join(PROPERTIES)}")
     lines = [(name, value) for name, found, value in (line.partition("=") for line in answer.splitlines()) if found]
     said = dict(lines)
-    # A line for each of them.
+    # One line per device.
     devices = tuple(value.split()[0] for name, value in lines if name == "DeviceAllow" and value)
     if said.get("LoadState", "not-found") == "not-found":
         return None
@@ -80,19 +80,19 @@ def ask_systemd(unit: str = UNIT) -> Service | None:
 
 
 def last_journal_lines(count: int) -> str:
-    """Give what the service logged last; empty where there is no journal, or this user may not read it."""
+    """The last log lines of the service; empty if there is no journal or this user may not read it."""
     return _answer_of("journalctl", "--unit", UNIT, "--lines", str(count), "--no-pager", "--output", "short-iso")
 
 
 def with_state_of(service: Service | None, config: Config) -> Config:
-    """Look where the service keeps its state, unless the configuration or the environment names a folder."""
+    """The configuration with the service's state folder, unless one is set by configuration or environment."""
     if service is None or not service.state_directory or config.state_dir or os.environ.get("STATE_DIRECTORY"):
         return config
     return config.model_copy(update={"state_dir": STATE_FOLDERS / service.state_directory.split()[0]})
 
 
 def look_at_service(service: Service | None) -> Iterator[Finding]:
-    """Judge the unit; no finding where there is none, for an agent may be started by hand."""
+    """Check the state of the unit; no finding without a unit, as an agent may be started manually."""
     if service is None:
         return
     if service.load != "loaded":

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from edge_agent.config.model import SignalsConfig
 
 IN_USE = 1
-"""Bit of a line's flags in <linux/gpio.h>: GPIOLINE_FLAG_KERNEL, it is in use."""
+"""GPIOLINE_FLAG_KERNEL of <linux/gpio.h>: the line is in use."""
 OURS = "lg"
-"""How lgpio signs the lines that it holds, those of a running agent as well."""
+"""Consumer name of lines held by lgpio, also in a running agent."""
 
 
 def holder_of(chip: int, line: int) -> str:
-    """Who holds a line of a chip, empty where it is free; only asks.
+    """The consumer of a GPIO line, empty if it is free; the line is not requested.
 
     Raises:
         ConfigError: the chip cannot be opened, or has no such line.
@@ -43,7 +43,7 @@ def look_at_signals(
     open_factory: Callable[[int | None], Any] = open_factory,
     holder_of: Callable[[int, int], str] = holder_of,
 ) -> str:
-    """Say at which pins the signals are. None is switched, nor held.
+    """Describe the pins of the signals; none is requested or switched.
 
     Raises:
         ConfigError: the library is missing, or chip or pin cannot be used.

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# A board names itself in its device tree, a PC in its firmware; the first file that is there counts.
+# The device tree of a board, the firmware of a PC; the first existing file is used.
 MODEL_FILES = ("proc/device-tree/model", "sys/class/dmi/id/product_name")
-# Whatever takes part in a frame's path, and what gets into its way when it is installed too.
+# Packages in the path of a frame, and those that conflict with them.
 PACKAGES = (
     "maskwatch",
     "numpy",
@@ -33,7 +33,7 @@ PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """What a report names, so that two devices can be compared. `cores` are those this process may use."""
+    """Hardware and software of a device. `cores` are those available to this process."""
 
     model: str
     operating_system: str
@@ -45,7 +45,7 @@ class System:
 
     @property
     def line(self) -> str:
-        """One line for a person."""
+        """A one-line summary."""
         return (
             f"{self.model}, {self.cores} cores, {self.operating_system} ({self.architecture}), Python {self.python}, "
             f"maskwatch {self.packages.get('maskwatch', 'not installed')}"
@@ -53,7 +53,7 @@ class System:
 
 
 def look_at_system(*, root: Path = Path("/")) -> System:
-    """Read what the machine says about itself below `root`."""
+    """Read hardware and software versions from the file system below `root`."""
     return System(
         model=next((name for file in MODEL_FILES if (name := _text(root / file))), "unnamed machine"),
         operating_system=_pretty_name(_text(root / "etc/os-release")),
@@ -66,7 +66,7 @@ def look_at_system(*, root: Path = Path("/")) -> System:
 
 
 def installed_packages() -> dict[str, str]:
-    """Versions of those packages that matter and are installed."""
+    """Versions of the installed PACKAGES."""
     found = {}
     for name in PACKAGES:
         try:
@@ -86,7 +86,7 @@ def _pretty_name(os_release: str) -> str:
 
 def _text(file: Path) -> str:
     try:
-        # A device tree ends its texts with a zero.
+        # Device tree strings end with a null byte.
         return file.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     except OSError:
         return ""

@@ -1,4 +1,4 @@
-"""Webhook checks: whether each receiver resolves and has a secret to sign with. Nothing is posted."""
+"""Webhook checks: whether each host name resolves and each secret is readable. Nothing is posted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def look_at_webhook(webhook: WebhookConfig, *, number: int) -> str:
-    """Say where a webhook leads; `number` is its place in the list.
+    """Describe a webhook and its resolved address; `number` is its index in the list.
 
     Raises:
-        ConfigError: its secret cannot be read, or is none.
-        UnavailableError: its name is unknown, or leads to a link-local or metadata address.
+        ConfigError: its secret cannot be read or is invalid.
+        UnavailableError: its host name is unknown, or resolves to a link-local or metadata address.
     """
     if webhook.secret_file is not None:
         read_secret(webhook.secret_file, key=f"webhooks.{number}.secret_file")
