@@ -1,5 +1,5 @@
-# How a test plays a book against containers that it reaches by ssh, as a person does: `source deploy/ansible.sh` after
-# deploy/container.sh. The functions need $work, and `leaders` of what was booted.
+# Functions of the tests that run a playbook on containers over ssh: `source deploy/ansible.sh` after deploy/container.sh.
+# They need $work and the `leaders` of the booted containers.
 # shellcheck shell=bash disable=SC2154,SC2034  # $work, $user and $leader are of container.sh
 export ANSIBLE_CONFIG=deploy/ansible/ansible.cfg ANSIBLE_NOCOLOR=1 ANSIBLE_HOST_KEY_CHECKING=no
 
@@ -9,8 +9,8 @@ lint() {
     say "ok: ansible-lint finds nothing, by its profile 'production'"
 }
 
-# Into the containers leads nothing but their loopback.
-# A line that is kept open outlives its container: each run has its own.
+# The containers have no network but loopback, which ssh reaches through nsenter.
+# A persistent ssh connection may outlive its container, so each run has its own control path.
 make_way() {
     export ANSIBLE_SSH_CONTROL_PATH_DIR=$work/ssh
     ssh-keygen -q -t ed25519 -N '' -f "$work/key"
@@ -21,12 +21,12 @@ END
     chmod +x "$work/through"
     mkdir -p "$work/inventory/group_vars" "$work/inventory/host_vars"
 }
-# let_in: let the key of make_way into the $leader.
+# let_in: authorise the key of make_way in the container $leader.
 let_in() {
     inside install -d -m 700 -o "$user" -g "$user" "/home/$user/.ssh"
     inside install -m 600 -o "$user" -g "$user" /dev/stdin "/home/$user/.ssh/authorized_keys" <"$work/key.pub"
 }
-# The variables by which the hosts of an inventory are reached; each has its `leader`.
+# Connection variables of an inventory; each host has its `leader`.
 way() {
     cat <<END
 ansible_user: $user
@@ -35,9 +35,9 @@ ansible_ssh_common_args: -o UserKnownHostsFile=/dev/null -o ProxyCommand='$work/
 END
 }
 
-# play BOOK [OPTION]...: run a playbook; what it says goes to a file.
+# play BOOK [OPTION]...: run a playbook; its output goes to a file.
 play() { ansible-playbook "deploy/ansible/$1" --inventory "$work/inventory" "${@:2}" >"$work/play.log" 2>&1; }
 must_play() { play "$@" || fail "$(tail -n 40 "$work/play.log")"; }
-# changed HOST: how many tasks changed something there.
+# changed HOST: number of tasks that changed something on the host.
 changed() { sed -n "s/^$1 .*changed=\([0-9]*\).*/\1/p" "$work/play.log"; }
 at() { leader=${leaders[$1]} && "${@:2}"; }
