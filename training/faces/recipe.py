@@ -30,15 +30,15 @@ class ModelRecipe(_Part):
 
     weights: Path = Field(description=A_DETECTOR)
     merged_with: Path | None = Field(
-        None, description="A second one, tuned from the same first weights: the mean of both is begun with"
+        None, description="A second one, fine-tuned from the same weights: training starts from the mean of both"
     )
-    merged_share: Fraction = Field(0.5, description="Its part in that mean")
+    merged_share: Fraction = Field(0.5, description="Its weight in that mean")
 
 
 class StyleRecipe(_Part):
     """Conversion of boxes from one source into the style used for training, as fractions of the box's sides."""
 
-    down_fraction: float = Field(0.0, ge=-0.5, le=0.5, description="Its centre goes down by this share of its height")
+    down_fraction: float = Field(0.0, ge=-0.5, le=0.5, description="Shift of the centre downwards")
     width_factor: float = Field(1.0, ge=0.5, le=2.0)
     height_factor: float = Field(1.0, ge=0.5, le=2.0)
 
@@ -47,16 +47,16 @@ class DataRecipe(_Part):
     """One source of pictures. Exactly one of `scenes`, `pictures` and `empty`."""
 
     scenes: Path | None = Field(None, description="COCO file of annotated pictures")
-    sources: tuple[str, ...] = Field((), description="Sources of the COCO file to take; none: all")
-    splits: tuple[str, ...] = Field(("train",), description="Splits of the COCO file to take; never 'test'")
+    sources: tuple[str, ...] = Field((), description="Sources of the COCO file to use; none: all")
+    splits: tuple[str, ...] = Field(("train",), description="Splits of the COCO file to use; never 'test'")
     corrections: Path | None = Field(
         None, description="YAML file that marks annotations of `scenes`, by id, as 'ignore' (labels do not matter here)"
     )
-    pictures: Path | None = Field(None, description="Folder of pictures without boxes; the teacher finds the faces")
+    pictures: Path | None = Field(None, description="Folder of pictures without boxes; the teacher detects the faces")
     empty: Path | None = Field(None, description="Folder of pictures without people")
-    most: int = Field(100_000, ge=1, description="Pictures to take at most, evenly over the folder")
-    share: float = Field(1.0, gt=0.0, description="How often its pictures are drawn, against the other sources")
-    style: StyleRecipe = Field(StyleRecipe(), description="From the style of its boxes to the style that is learnt")
+    most: int = Field(100_000, ge=1, description="Maximum number of pictures, evenly spread over the folder")
+    share: float = Field(1.0, gt=0.0, description="Relative frequency at which its pictures are drawn")
+    style: StyleRecipe = Field(StyleRecipe(), description="Conversion of its boxes to the style used for training")
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> DataRecipe:
@@ -72,42 +72,45 @@ class ValidationRecipe(_Part):
     """Held-out data that choose the best epoch."""
 
     fraction: float = Field(0.2, gt=0.0, lt=0.9, description="Share of the pictures of each of `sources`")
-    sources: tuple[str, ...] = Field(("street", "groups"), description="Sources of annotated pictures that judge")
+    sources: tuple[str, ...] = Field(("street", "groups"), description="Sources used for validation")
     choosing: tuple[str, ...] = Field(("street",), description="Those of them that choose the best epoch; none: all")
     duplicate_bits: int = Field(
-        6, ge=0, le=20, description="Pictures whose 64-bit perceptual hashes differ in no more bits stay on one side"
+        6,
+        ge=0,
+        le=20,
+        description="Pictures whose 64-bit perceptual hashes differ in at most this many bits are not split",
     )
     keep_apart: tuple[Path, ...] = Field(
         (),
-        description="What judges the model elsewhere: COCO files (their test split) and folders; pictures like these "
-        "are neither learnt nor used for validation",
+        description="COCO files (their test split) and folders used for evaluation; these pictures and near-duplicates "
+        "are used neither for training nor for validation",
     )
-    width: Side = Field(512, description="Size of the input for lying pictures; standing ones get it turned")
+    width: Side = Field(512, description="Input size for landscape pictures; transposed for portrait ones")
     height: Side = 384
 
 
 class AugmentationRecipe(_Part):
     """Random variations of a scene."""
 
-    canvas: Side = Field(416, description="Side of the square that is learnt from, in pixels")
-    smallest_px: float = Field(6.0, ge=0.0, description="Faces smaller on the canvas are neither learnt nor punished")
-    smallest_target_px: float = Field(10.0, gt=0.0, description="Smallest size that the face in the middle is given")
+    canvas: Side = Field(416, description="Side of the square training input in pixels")
+    smallest_px: float = Field(6.0, ge=0.0, description="Faces smaller on the canvas are ignored by the loss")
+    smallest_target_px: float = Field(10.0, gt=0.0, description="Smallest size to which the chosen face is scaled")
     largest_target_px: float = Field(
-        380.0, gt=0.0, description="Its largest size; at most nine tenths of the place that it has"
+        380.0, gt=0.0, description="Its largest size; at most nine tenths of the available space"
     )
-    most_growth: float = Field(4.0, ge=1.0, description="No picture is scaled up by more")
-    plain_share: Fraction = Field(0.3, description="Share of pictures that are shown whole, as on the device")
+    most_growth: float = Field(4.0, ge=1.0, description="Maximum scale of a picture")
+    plain_share: Fraction = Field(0.3, description="Share of pictures shown whole, letterboxed as on the device")
     mosaic_share: Fraction = Field(0.35, description="Share of canvases made of four pictures")
     flip_share: Fraction = 0.5
-    rotation_share: Fraction = Field(0.25, description="Share of pictures that are turned")
-    rotation_degrees: float = Field(40.0, ge=0.0, le=180.0, description="By at most so much, either way")
+    rotation_share: Fraction = Field(0.25, description="Share of pictures that are rotated")
+    rotation_degrees: float = Field(40.0, ge=0.0, le=180.0, description="Maximum angle, in either direction")
     light_fraction: float = Field(0.2, ge=0.0, le=1.0, description="Spread of brightness, contrast and gamma")
-    tint_fraction: float = Field(0.12, ge=0.0, le=0.5, description="Each colour's own gain")
-    grey_share: Fraction = Field(0.08, description="Share of pictures that lose their colours")
-    night_share: Fraction = Field(0.1, description="Share that is dark and noisy, as at night")
-    blur_share: Fraction = Field(0.15, description="Share that is blurred by the lens or by motion")
+    tint_fraction: float = Field(0.12, ge=0.0, le=0.5, description="Gain per colour channel")
+    grey_share: Fraction = Field(0.08, description="Share of pictures converted to grey")
+    night_share: Fraction = Field(0.1, description="Share of pictures made dark and noisy, as at night")
+    blur_share: Fraction = Field(0.15, description="Share of pictures blurred as by the lens or by motion")
     noise_share: Fraction = 0.2
-    jpeg_share: Fraction = Field(0.3, description="Share that goes through JPEG once more")
+    jpeg_share: Fraction = Field(0.3, description="Share of pictures compressed as JPEG again")
     jpeg_quality: int = Field(30, ge=1, le=95, description="Lowest quality of that JPEG")
 
 
@@ -115,19 +118,19 @@ class TeacherRecipe(_Part):
     """Another detector, for faces that are not annotated."""
 
     detector: Path = Field(description=A_DETECTOR)
-    longer_side_px: Side = Field(640, description="Pictures are shown to it at this longer side")
-    sure_score: Fraction = Field(0.7, description="In pictures without boxes, detections from here on are faces")
+    longer_side_px: Side = Field(640, description="Longer side of its input")
+    sure_score: Fraction = Field(0.7, description="Minimum score of a face in pictures without boxes")
     unsure_score: Fraction = Field(
-        0.35, description="Detections from here on that are no annotated face are neither learnt nor punished"
+        0.35, description="Detections of at least this score that match no annotated face are ignored by the loss"
     )
-    style: StyleRecipe = Field(StyleRecipe(), description="From the style of its boxes to the style that is learnt")
+    style: StyleRecipe = Field(StyleRecipe(), description="Conversion of its boxes to the style used for training")
 
 
 class DistillationRecipe(_Part):
     """A detector with the same strides, whose outputs are learnt in addition to the annotations."""
 
     model: Path = Field(description=A_DETECTOR)
-    share: float = Field(1.0, gt=0.0, le=10.0, description="Weight against the loss of the annotations")
+    share: float = Field(1.0, gt=0.0, le=10.0, description="Weight relative to the loss of the annotations")
 
 
 class ScheduleRecipe(_Part):
@@ -136,9 +139,9 @@ class ScheduleRecipe(_Part):
     batch_size: int = Field(8, ge=1, le=512)
     steps_per_epoch: int = Field(400, ge=1)
     epochs: int = Field(15, ge=1)
-    learning_rate: float = Field(1e-3, gt=0.0, description="Highest; falls along a cosine to nothing")
-    rising_steps: int = Field(100, ge=0, description="Steps in which it rises from nothing")
-    averaging: float = Field(0.995, ge=0.0, lt=1.0, description="Share of the averaged weights that a step keeps")
+    learning_rate: float = Field(1e-3, gt=0.0, description="Maximum; cosine decay to 0")
+    rising_steps: int = Field(100, ge=0, description="Warm-up steps")
+    averaging: float = Field(0.995, ge=0.0, lt=1.0, description="Momentum of the moving average of the weights")
 
 
 class FaceRecipe(_Part):

@@ -28,10 +28,10 @@ class ModelRecipe(_Part):
     """The network."""
 
     architecture: Literal["mobilenet_v2", "cnn"] = Field(
-        "mobilenet_v2", description="cnn: four plain convolutions, the baseline of the smaller projects"
+        "mobilenet_v2", description="cnn: four plain convolutions, a baseline"
     )
     alpha: float = Field(0.35, ge=0.05, le=1.4, description="Width of MobileNetV2")
-    input_size: int = Field(128, ge=32, le=320, description="Side of the input in pixels; a multiple of 32 fits best")
+    input_size: int = Field(128, ge=32, le=320, description="Side of the input in pixels; best a multiple of 32")
     weights: str = Field(
         "imagenet",
         description="A file of backbone weights, a whole .keras model of the same shape, 'imagenet' (Keras' own "
@@ -49,19 +49,19 @@ class DataRecipe(_Part):
     """One source of faces. Exactly one of `scenes`, `folders` and `faces`."""
 
     scenes: Path | None = Field(None, description="COCO file of annotated pictures")
-    sources: tuple[str, ...] = Field((), description="Sources of the COCO file to take; none: all")
-    splits: tuple[str, ...] = Field(("train",), description="Splits of the COCO file to take; never 'test'")
-    smallest_px: float = Field(10.0, ge=0.0, description="Annotated faces with a shorter side below this are left out")
+    sources: tuple[str, ...] = Field((), description="Sources of the COCO file to use; none: all")
+    splits: tuple[str, ...] = Field(("train",), description="Splits of the COCO file to use; never 'test'")
+    smallest_px: float = Field(10.0, ge=0.0, description="Annotated faces with a shorter side below this are skipped")
     folders: Path | None = Field(None, description="Folder with one folder of pictures per label")
-    faces: Path | None = Field(None, description="Folder of pictures where every face found has `label`")
+    faces: Path | None = Field(None, description="Folder of pictures in which every detected face has `label`")
     label: Label | None = Field(None, description="The label of `faces`")
     find: bool = Field(
-        False, description="Look for the face in each picture of `folders`; false: the whole picture is it"
+        False, description="Detect the face in each picture of `folders`; false: the whole picture is the face"
     )
-    share: float = Field(1.0, gt=0.0, description="How often its faces are drawn, against the other sources")
-    labels: tuple[Class, ...] = Field(LABELS, description="Labels to take; pictures of others are left out")
+    share: float = Field(1.0, gt=0.0, description="Relative frequency at which its faces are drawn")
+    labels: tuple[Class, ...] = Field(LABELS, description="Labels to use; pictures of others are skipped")
     corrections: Path | None = Field(
-        None, description="YAML file that gives annotations of `scenes`, by id, another label, or 'ignore'"
+        None, description="YAML file with other labels, or 'ignore', for annotations of `scenes`, by id"
     )
     held_out: bool = Field(True, description="Keep part of it for validation")
 
@@ -97,26 +97,29 @@ class ValidationRecipe(_Part):
 
     fraction: float = Field(0.2, gt=0.0, lt=0.9, description="Share of each source's pictures")
     duplicate_bits: int = Field(
-        6, ge=0, le=20, description="Pictures whose 64-bit perceptual hashes differ in no more bits stay on one side"
+        6,
+        ge=0,
+        le=20,
+        description="Pictures whose 64-bit perceptual hashes differ in at most this many bits are not split",
     )
     keep_apart: tuple[Path, ...] = Field(
         (),
-        description="What judges the model elsewhere: COCO files (their test split) and folders; pictures like these "
-        "are neither learnt nor used for validation",
+        description="COCO files (their test split) and folders used for evaluation; these pictures and near-duplicates "
+        "are used neither for training nor for validation",
     )
-    sources: tuple[str, ...] = Field((), description="Sources that choose the best epoch; none: all alike")
-    smallest_px: float = Field(16.0, ge=0.0, description="Annotated faces below this do not count")
+    sources: tuple[str, ...] = Field((), description="Sources that choose the best epoch; none: all")
+    smallest_px: float = Field(16.0, ge=0.0, description="Smaller annotated faces are ignored")
 
 
 class JitterRecipe(_Part):
     """Variation of detector boxes and camera distance."""
 
-    shift_fraction: float = Field(0.05, ge=0.0, le=0.3, description="Standard deviation of a box's place")
+    shift_fraction: float = Field(0.05, ge=0.0, le=0.3, description="Standard deviation of a box's position")
     scale_fraction: float = Field(0.12, ge=0.0, le=0.5, description="Standard deviation of the logarithm of its size")
-    aspect_fraction: float = Field(0.1, ge=0.0, le=0.5, description="The same for its height against its width")
+    aspect_fraction: float = Field(0.1, ge=0.0, le=0.5, description="The same for its aspect ratio")
     distance_share: Fraction = Field(0.7, description="Share of faces that are scaled down as if further away")
     smallest_face_px: float = Field(11.0, ge=4.0, description="Shorter side of the most distant face")
-    jpeg_share: Fraction = Field(0.6, description="Share of faces that go through JPEG")
+    jpeg_share: Fraction = Field(0.6, description="Share of faces that are compressed as JPEG")
     jpeg_quality: int = Field(35, ge=1, le=95, description="Lowest quality of that JPEG")
 
 
@@ -125,14 +128,14 @@ class AugmentationRecipe(_Part):
 
     rotation_degrees: float = Field(15.0, ge=0.0, le=180.0)
     shear_fraction: float = Field(0.1, ge=0.0, le=0.5)
-    zoom_fraction: float = Field(0.05, ge=0.0, le=0.5, description="On top of the jitter of the box")
-    shift_fraction: float = Field(0.0, ge=0.0, le=0.3, description="On top of the jitter of the box")
+    zoom_fraction: float = Field(0.05, ge=0.0, le=0.5, description="In addition to the jitter of the box")
+    shift_fraction: float = Field(0.0, ge=0.0, le=0.3, description="In addition to the jitter of the box")
     flip_share: Fraction = 0.5
     brightness_fraction: float = Field(0.12, ge=0.0, le=1.0)
     contrast_fraction: float = Field(0.3, ge=0.0, le=1.0)
     gamma_fraction: float = Field(0.3, ge=0.0, le=1.0)
-    tint_fraction: float = Field(0.08, ge=0.0, le=0.5, description="Each colour's own gain")
-    grey_share: Fraction = Field(0.05, description="Share of pictures that lose their colours")
+    tint_fraction: float = Field(0.08, ge=0.0, le=0.5, description="Gain per colour channel")
+    grey_share: Fraction = Field(0.05, description="Share of pictures converted to grey")
     blur_share: Fraction = 0.15
     noise_fraction: float = Field(0.02, ge=0.0, le=0.5)
 
@@ -140,9 +143,9 @@ class AugmentationRecipe(_Part):
 class TeacherRecipe(_Part):
     """A larger model to distil from."""
 
-    model: Path = Field(description="Its .keras file; labels and margin from the run.json beside it")
-    share: Fraction = Field(0.5, description="Part of the answer to learn that is the teacher's; the rest is the label")
-    temperature: float = Field(2.0, ge=1.0, le=20.0, description="Softens the teacher's answer")
+    model: Path = Field(description="Its .keras file; labels and margin are read from the run.json beside it")
+    share: Fraction = Field(0.5, description="Weight of the teacher's output in the target; the rest is the label")
+    temperature: float = Field(2.0, ge=1.0, le=20.0, description="Softens the teacher's output")
 
 
 class ScheduleRecipe(_Part):
@@ -150,24 +153,22 @@ class ScheduleRecipe(_Part):
 
     batch_size: int = Field(64, ge=2, le=4096)
     faces_per_epoch: int = Field(8192, ge=2, description="Faces drawn per epoch, by each source's share")
-    head_epochs: int = Field(
-        1, ge=0, description="Epochs with the backbone held still; none when training from scratch"
-    )
+    head_epochs: int = Field(1, ge=0, description="Epochs with a frozen backbone; ignored when training from scratch")
     head_learning_rate: float = Field(2e-3, gt=0.0)
     epochs: int = Field(15, ge=1, description="Epochs of fine-tuning the whole network")
-    learning_rate: float = Field(8e-4, gt=0.0, description="Highest of fine-tuning; falls along a cosine to nothing")
+    learning_rate: float = Field(8e-4, gt=0.0, description="Maximum during fine-tuning; cosine decay to 0")
     weight_decay: float = Field(1e-4, ge=0.0)
-    patience: int = Field(6, ge=1, description="Stop after so many epochs without a better validation")
+    patience: int = Field(6, ge=1, description="Stop after this many epochs without a better validation loss")
     model: Literal["best", "best_and_last"] = Field(
         "best",
-        description="The best epoch's, or the mean of its weights and the last epoch's, which lies flatter and loses "
-        "less in int8",
+        description="The best epoch, or the mean of the weights of the best and the last epoch, a flatter minimum that "
+        "loses less in int8",
     )
     normalisation: Literal["frozen", "trained"] = Field(
-        "frozen", description="Statistics of batch normalisation: kept from the backbone, or learnt (half as fast)"
+        "frozen", description="Batch normalisation: frozen as in the backbone, or trained (half as fast)"
     )
     still_blocks: int = Field(
-        0, ge=0, le=16, description="First blocks of MobileNetV2 that stay as they are; the costly ones, at full size"
+        0, ge=0, le=16, description="Number of first blocks of MobileNetV2 to freeze: those with the costly large maps"
     )
     label_smoothing: float = Field(0.02, ge=0.0, lt=0.5)
 
@@ -178,13 +179,13 @@ class MaskRecipe(_Part):
     name: str = Field(min_length=1, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Names the run's folder")
     seed: int = Field(1, ge=0)
     labels: tuple[Class, ...] = Field(
-        LABELS, min_length=2, description="In the order of the outputs; 'no_face', which rejects a find, comes last"
+        LABELS, min_length=2, description="In the order of the outputs; 'no_face', which rejects detections, comes last"
     )
     margin_fraction: float = Field(0.25, ge=0.0, le=0.5, description="Margin around a face, on every side")
     class_weights: Literal["balanced", "none"] | dict[Class, Annotated[float, Field(gt=0.0)]] = Field(
-        "balanced", description="Weight of each label in the loss; balanced: as if all labels were as frequent"
+        "balanced", description="Weight of each label in the loss; balanced: inverse to its frequency"
     )
-    detector: Path | None = Field(None, description="A YuNet face detector (ONNX), where faces have to be looked for")
+    detector: Path | None = Field(None, description="A YuNet face detector (ONNX), needed by `find` and `faces`")
     model: ModelRecipe = ModelRecipe()
     data: tuple[DataRecipe, ...] = Field(min_length=1)
     validation: ValidationRecipe = ValidationRecipe()
