@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
     parser = SafeArgumentParser(
         prog=PROGRAM,
-        description="Stores, shows and passes on what many devices report.",
+        description="Stores, shows and forwards the messages of many devices.",
         epilog=f"example: {PROGRAM} doctor",
     )
     parser.add_argument("--version", action="version", version=f"maskwatch {version('maskwatch')}")

@@ -30,25 +30,27 @@ class DatabaseConfig(_Section):
 
     conninfo: str = Field(
         "dbname=maskwatch",
-        description="How libpq finds the database; several hosts and TLS go in here",
+        description="Connection string of libpq, also with several hosts or TLS",
     )
     password_file: FilePath | None = Field(
         None,
-        description="File whose first line is the password; the unit's credential database-password goes before it. "
-        "Empty: as libpq finds one, such as in ~/.pgpass",
+        description="File whose first line is the password; the unit's credential database-password takes precedence. "
+        "Empty: the password that libpq finds, for example in ~/.pgpass",
     )
-    retention_days: int = Field(90, ge=1, le=3650, description="Days are dropped when they are older")
+    retention_days: int = Field(90, ge=1, le=3650, description="Data older than this is deleted")
 
 
 class BrokerConfig(_Section):
     """RabbitMQ."""
 
     hosts: tuple[Annotated[str, Field(pattern=r"^[^/@\s]+$")], ...] = Field(
-        ("localhost",), min_length=1, description="Names or addresses of the cluster's nodes; any of them will do"
+        ("localhost",),
+        min_length=1,
+        description="Names or addresses of the cluster's nodes; the first available is used",
     )
     port: int = Field(5672, ge=1, le=65535, description="AMQP port; 5671 is usual with TLS")
     management_port: int = Field(15672, ge=1, le=65535, description="Port of the management API")
-    virtual_host: str = Field("maskwatch", min_length=1, description="Virtual host that the fleet has for itself")
+    virtual_host: str = Field("maskwatch", min_length=1, description="Virtual host of the fleet")
     username: str = Field("maskwatch-fleet", min_length=1, description="User of the fleet's own processes")
     password_file: FilePath | None = Field(None, description="File whose first line is the password; empty: 'guest'")
     tls: bool = Field(False, description="Use TLS and verify the brokers' certificates")
@@ -56,7 +58,7 @@ class BrokerConfig(_Section):
     cert_file: FilePath | None = Field(None, description="Client certificate, if the brokers require one")
     key_file: FilePath | None = Field(None, description="Private key of the certificate")
     max_queue_bytes: int = Field(
-        4_000_000_000, ge=1_000_000, description="A full queue refuses what comes, and devices keep it"
+        4_000_000_000, ge=1_000_000, description="A full queue rejects messages, and devices keep them"
     )
 
     @model_validator(mode="after")
@@ -71,26 +73,28 @@ class BrokerConfig(_Section):
 class IngestConfig(_Section):
     """Storing of messages."""
 
-    batch_messages: int = Field(500, ge=1, le=10_000, description="Messages of one transaction at most")
-    batch_seconds: float = Field(0.05, ge=0.0, le=10.0, description="A message waits so long for others at most")
-    prefetch: int = Field(1000, ge=1, le=65_535, description="Messages of a queue that are taken before any is stored")
+    batch_messages: int = Field(500, ge=1, le=10_000, description="Maximum number of messages in a transaction")
+    batch_seconds: float = Field(0.05, ge=0.0, le=10.0, description="Maximum time that a message waits for a batch")
+    prefetch: int = Field(1000, ge=1, le=65_535, description="Maximum number of unacknowledged messages per queue")
 
 
 class WebConfig(_Section):
     """The pages and the API of `maskwatch-fleet web`."""
 
     host: str = Field(
-        "127.0.0.1", pattern=r"^[^/\s]+$", description="Address to listen at; every visitor has to log in"
+        "127.0.0.1", pattern=r"^[^/\s]+$", description="Address to listen on; every visitor has to log in"
     )
-    port: int = Field(8090, ge=1, le=65535, description="Port to listen at")
-    cert_file: FilePath | None = Field(None, description="Certificate, for https; empty: http, as behind nginx")
+    port: int = Field(8090, ge=1, le=65535, description="Port to listen on")
+    cert_file: FilePath | None = Field(None, description="Certificate for https; empty: http, for example behind nginx")
     key_file: FilePath | None = Field(None, description="Private key of the certificate")
     token_file: FilePath | None = Field(
         None,
-        description="File whose first line programs send as 'Authorization: Bearer'; they may look, as Prometheus does",
+        description="File whose first line is the token of programs ('Authorization: Bearer'), which have read access",
     )
-    max_requests_per_second: float = Field(50.0, ge=0.1, le=10_000.0, description="Maximum rate of one address")
-    silent_seconds: float = Field(300.0, ge=1.0, description="A device that sends nothing for so long counts as silent")
+    max_requests_per_second: float = Field(50.0, ge=0.1, le=10_000.0, description="Maximum rate per client address")
+    silent_seconds: float = Field(
+        300.0, ge=1.0, description="Time without messages after which a device counts as silent"
+    )
 
     @model_validator(mode="after")
     def _belongs_together(self) -> WebConfig:
@@ -105,34 +109,41 @@ class NotifyConfig(_Section):
     alertmanagers: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s]+(/[^\s]*)?$")], ...] = Field(
         ("http://127.0.0.1:9093",),
         min_length=1,
-        description="Every Alertmanager of the cluster; each is sent everything",
+        description="All Alertmanagers of the cluster; each gets all alerts",
     )
     ends_after_seconds: float = Field(
-        3600.0, ge=60.0, le=86_400.0, description="An alert of which no end comes ends for people after so long"
+        3600.0, ge=60.0, le=86_400.0, description="Time after which an alert without a resolution ends in Alertmanager"
     )
-    web_url: str = Field("", pattern=r"^(https?://[^\s]+)?$", description="Where people see alerts; empty: no links")
+    web_url: str = Field(
+        "", pattern=r"^(https?://[^\s]+)?$", description="URL of the pages, for links; empty: no links"
+    )
 
 
 class RolloutConfig(_Section):
     """Roll-out of new models to the devices."""
 
     repository: FilePath | None = Field(
-        None, description="Folder of signed models; nginx serves its metadata/ and targets/ to devices"
+        None, description="Repository of signed models; nginx serves its metadata/ and targets/ to devices"
     )
     online_key_file: FilePath | None = Field(
         None,
-        description="Private key of the server, which signs how far a model has got; those of people never come here",
+        description="Private key of the server, which signs the progress of roll-outs; people keep theirs elsewhere",
     )
     url: str = Field(
         "",
         pattern=r"^(https?://[^\s?#]+[^\s?#/])?$",
-        description="Where devices find the repository (their rollout.url); the doctor fetches it there",
+        description="Public URL of the repository (rollout.url of the devices); checked by the doctor",
     )
-    min_stage_hours: float = Field(24.0, gt=0.0, le=8760.0, description="A stage lasts so long at least")
+    min_stage_hours: float = Field(24.0, gt=0.0, le=8760.0, description="Minimum duration of a stage")
     min_accepted_fraction: float = Field(
-        0.9, gt=0.0, le=1.0, description="Of the devices of a stage, so many run the model well before the next begins"
+        0.9, gt=0.0, le=1.0, description="Share of a stage's devices that must accept the model before the next stage"
     )
-    max_rejected_fraction: float = Field(0.1, ge=0.0, le=1.0, description="A stage stops when more have rejected it")
+    max_rejected_fraction: float = Field(
+        0.1,
+        ge=0.0,
+        le=1.0,
+        description="Share of a stage's devices that may reject the model before the stage is paused",
+    )
 
 
 class FleetConfig(_Section):
@@ -141,8 +152,8 @@ class FleetConfig(_Section):
     topic_prefix: TopicPrefix = Field("maskwatch", description="mqtt.topic_prefix of the devices")
     site_pattern: str = Field(
         r"^(.+)-[^-]+$",
-        description="The first group of this regular expression is the site in a device's id; a device that does not "
-        "match is a site of its own. The table device_sites goes before it",
+        description="Regular expression whose first group is the site in a device's id; the site of a device that does "
+        "not match is its id. The table device_sites takes precedence",
     )
     publish_crops: bool = Field(False, description="Store pictures that devices publish (mqtt.publish_crops)")
     database: DatabaseConfig = DatabaseConfig()

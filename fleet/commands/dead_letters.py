@@ -21,8 +21,8 @@ SHOWN_BYTES = 200
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add --replay, --most and --json."""
-    parser.add_argument("--replay", action="store_true", help="send all of them once more, as after an upgrade")
-    parser.add_argument("--most", type=int, default=50, metavar="N", help="show so many, oldest first (default: 50)")
+    parser.add_argument("--replay", action="store_true", help="send all of them again, for example after an upgrade")
+    parser.add_argument("--most", type=int, default=50, metavar="N", help="maximum number to show (default: 50)")
     parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else on stdout")
 
 
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
             return 0
         for letter in view(broker, prefix=config.topic_prefix, most=options.most):
             text = letter.body.decode(errors="backslashreplace")
-            reason = letter.reason or "would be stored now, unless the database refuses it; replay it"
+            reason = letter.reason or "valid now, unless the database rejects it; use --replay"
             if options.json:
                 print(json.dumps({"routing_key": letter.routing_key, "reason": letter.reason, "body": text}))
             else:

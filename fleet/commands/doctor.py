@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
 NAME = "doctor"
-SUMMARY = "examine brokers, queues, database and certificates"
+SUMMARY = "check brokers, queues, database, certificates and roll-outs"
 EXAMPLE = "maskwatch-fleet doctor --json"
 
 

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import argparse
 
 NAME = "ingest"
-SUMMARY = "store what devices send, from RabbitMQ to PostgreSQL"
+SUMMARY = "store the messages of devices, from RabbitMQ to PostgreSQL"
 EXAMPLE = "maskwatch-fleet ingest --config /etc/maskwatch/fleet.yaml"
 
 
 def add_options(_parser: argparse.ArgumentParser) -> None:
-    """Has no options of its own."""
+    """No further options."""
 
 
 def run(options: argparse.Namespace) -> int:

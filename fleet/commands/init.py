@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
 NAME = "init"
-SUMMARY = "make virtual host, queues, policies and database schema, and admit devices"
+SUMMARY = "create virtual host, queues, policies and database schema, and admit devices"
 EXAMPLE = "maskwatch-fleet init --devices devices.txt"
 
 
@@ -28,10 +28,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--devices",
         type=Path,
         metavar="FILE",
-        help="admit the devices of this file, an id a line, by their certificates",
+        help="admit the devices in this file, one id per line, by certificate",
     )
     parser.add_argument(
-        "--print-definitions", action="store_true", help="print the definitions for RabbitMQ as JSON, and do nothing"
+        "--print-definitions", action="store_true", help="only print the definitions for RabbitMQ as JSON"
     )
 
 

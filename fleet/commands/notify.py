@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import psycopg
 
 NAME = "notify"
-SUMMARY = "pass alerts and their ends on to Prometheus Alertmanager"
+SUMMARY = "forward alerts and resolutions to Prometheus Alertmanager"
 EXAMPLE = "maskwatch-fleet notify --set 'notify.alertmanagers=[http://one:9093, http://two:9093]'"
 TURN_SECONDS = 2.0
 
 
 def add_options(_parser: argparse.ArgumentParser) -> None:
-    """Has no options of its own."""
+    """No further options."""
 
 
 def run(options: argparse.Namespace) -> int:

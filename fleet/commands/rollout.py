@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fleet.config import FleetConfig
 
 NAME = "rollout"
-SUMMARY = "bring a new model to a few devices, then to all; or sign what they should run"
+SUMMARY = "release a new model to devices in stages, or sign the models they should run"
 EXAMPLE = "maskwatch-fleet rollout wish --model masks-2.tflite --named hall-3"
 TURN_SECONDS = 60.0
 EVERYBODY_READS = 0o022
@@ -54,14 +54,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         added.set_defaults(do=do)
         return added
 
-    made = action("key", "make a key: for each person, and one for the server", _make_key)
+    made = action("key", "create a key: one for each person, and one for the server", _make_key)
     made.add_argument(
-        "file", type=Path, metavar="FILE", help="the private key; the public one lies beside it, as FILE.pub"
+        "file", type=Path, metavar="FILE", help="file for the private key; the public key is written to FILE.pub"
     )
-    created = action("create", "make a repository, to be signed by two of its people", _create)
+    created = action("create", "create a repository, which two people then have to sign", _create)
     for role, meaning in (
-        ("root", "may replace keys; three or more, of which two sign"),
-        ("targets", "may say what devices run; two or more, of which two sign"),
+        ("root", "may replace keys; at least three, of which two have to sign"),
+        ("targets", "may choose models; at least two, of which two have to sign"),
     ):
         created.add_argument(
             f"--{role}-key",
@@ -69,34 +69,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             action="append",
             required=True,
             metavar="FILE.pub",
-            help=f"public key that {meaning}; repeat it",
+            help=f"public key that {meaning}; repeatable",
         )
-    wished = action("wish", "say what a group of devices should run, to be signed by two people", _wish)
+    wished = action("wish", "choose the model of a group of devices, which two people then have to sign", _wish)
     wished.add_argument("--group", default="default", help="rollout.group of the devices (default: default)")
     what = wished.add_mutually_exclusive_group(required=True)
     what.add_argument(
-        "--model", type=Path, metavar="FILE.tflite", help="the model, with its card beside it; its name is the file's"
+        "--model", type=Path, metavar="FILE.tflite", help="the model, with its card beside it; named after the file"
     )
-    what.add_argument("--configured", action="store_true", help="what the configuration of each device names")
+    what.add_argument("--configured", action="store_true", help="the model in each device's configuration")
     wished.add_argument(
-        "--minimum-version", default="0.0.0", metavar="X.Y.Z", help="the lowest agent that can run it (default: any)"
+        "--minimum-version", default="0.0.0", metavar="X.Y.Z", help="lowest version of the agent for it (default: any)"
     )
-    wished.add_argument("--named", default="", metavar="DEVICES", help="those that run it first, with commas between")
-    signed = action("sign", "sign what is staged", _sign)
+    wished.add_argument("--named", default="", metavar="DEVICES", help="devices of the first stage, comma-separated")
+    signed = action("sign", "sign the staged metadata", _sign)
     signed.add_argument("--key", type=Path, required=True, metavar="FILE", help="your private key")
-    action("publish", "serve what enough people have signed", _publish)
-    replaced = action("replace-key", "put a key in the place of one that was lost or stolen", _replace_key)
+    action("publish", "publish the staged metadata once enough people have signed it", _publish)
+    replaced = action("replace-key", "replace a key that was lost or stolen", _replace_key)
     replaced.add_argument("role", choices=("root", "targets", "online"))
     replaced.add_argument("--old", type=Path, required=True, metavar="FILE.pub")
     replaced.add_argument("--new", type=Path, required=True, metavar="FILE.pub")
-    renewed = action("renew", "give what people signed another year, to be signed by two of them", _renew)
+    renewed = action("renew", "extend root or targets by a year, which two people then have to sign", _renew)
     renewed.add_argument("role", choices=("root", "targets"))
-    action("root", "print the root.json that devices are given (rollout.root_file)", _print_root)
-    action("status", "say what is wished, how far it has got, and whose signatures are missing", _status)
+    action("root", "print the root.json for devices (rollout.root_file)", _print_root)
+    action("status", "show wishes, their progress, and missing signatures", _status)
     for name, summary in (
-        ("pause", "let no further device change its model"),
-        ("resume", "go on after a pause"),
-        ("roll-back", "let all run the model before"),
+        ("pause", "pause the roll-out: no further device changes its model"),
+        ("resume", "resume a paused roll-out"),
+        ("roll-back", "return all devices to the previous model"),
     ):
         action(name, summary, _change_progress).add_argument(
             "--group", default="default", help="rollout.group of the devices (default: default)"

@@ -19,7 +19,7 @@ from fleet.simulation.ledger import Balance, Ledger, balance
 from fleet.simulation.simulation import Load, Simulation
 
 NAME = "simulate"
-SUMMARY = "be thousands of devices, and compare what brokers acknowledged with what the database holds"
+SUMMARY = "simulate thousands of devices, and compare acknowledged with stored alerts"
 EXAMPLE = "maskwatch-fleet simulate --devices 2000 --alerts-per-second 60 --seconds 300"
 STORED_WITHIN_SECONDS = 120.0
 """Time limit for the workers to empty the queues at the end."""
@@ -29,27 +29,27 @@ LOOK_SECONDS = 0.5
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for load, brokers and output."""
     add = parser.add_argument
-    add("--devices", type=int, default=200, metavar="N", help="connections (default: 200)")
-    add("--prefix", default="sim", metavar="TEXT", help="their ids begin so (default: sim)")
-    add("--alerts-per-second", type=float, default=10.0, metavar="N", help="of all together, by chance (default: 10)")
-    add("--closed-loop", action="store_true", help="send a backlog as fast as it is acknowledged, not paced")
-    add("--backlog", type=int, default=0, metavar="N", help="alerts that wait on each, as after an outage (default: 0)")
-    add("--seconds", type=float, default=60.0, metavar="N", help="how long alerts arise (default: 60)")
-    add("--drain-seconds", type=float, default=600.0, metavar="N", help="how long to wait for the rest (default: 600)")
-    add("--reconnect-spread", type=float, default=5.0, metavar="N", help="seconds over which they connect (default: 5)")
+    add("--devices", type=int, default=200, metavar="N", help="number of devices (default: 200)")
+    add("--prefix", default="sim", metavar="TEXT", help="prefix of the device ids (default: sim)")
+    add("--alerts-per-second", type=float, default=10.0, metavar="N", help="mean total rate of alerts (default: 10)")
+    add("--closed-loop", action="store_true", help="send a backlog as fast as it is acknowledged, without rate limit")
+    add("--backlog", type=int, default=0, metavar="N", help="pending alerts per device at the start (default: 0)")
+    add("--seconds", type=float, default=60.0, metavar="N", help="duration of the load (default: 60)")
+    add("--drain-seconds", type=float, default=600.0, metavar="N", help="time limit for pending alerts (default: 600)")
+    add("--reconnect-spread", type=float, default=5.0, metavar="N", help="seconds to spread connects over (default: 5)")
     add(
         "--broker",
         action="append",
         type=_address,
         metavar="HOST:PORT",
-        help="where they connect (default: localhost:1883); repeat it",
+        help="address of a broker; repeatable (default: localhost:1883)",
     )
     add("--mqtt-version", choices=("5", "3.1.1"), default="5", help="3.1.1 for RabbitMQ before 3.13 (default: 5)")
-    add("--username", default="", metavar="NAME", help="of all, where there are no certificates")
-    add("--password-file", type=Path, metavar="FILE", help="the password, in its first line")
-    add("--certificates", type=Path, metavar="FOLDER", help="ca.pem, and <device>.pem and <device>.key for each: TLS")
-    add("--ledger", type=Path, metavar="FILE", help="write the id of each acknowledged alert there")
-    add("--print-devices", action="store_true", help="print the ids, as for 'init --devices', and do nothing")
+    add("--username", default="", metavar="NAME", help="user name of all devices, without certificates")
+    add("--password-file", type=Path, metavar="FILE", help="file whose first line is the password")
+    add("--certificates", type=Path, metavar="FOLDER", help="use TLS with ca.pem, <device>.pem and <device>.key in it")
+    add("--ledger", type=Path, metavar="FILE", help="write the id of each acknowledged alert to this file")
+    add("--print-devices", action="store_true", help="only print the ids, for 'init --devices'")
     add("--json", action="store_true", help="print JSON lines and nothing else on stdout")
 
 

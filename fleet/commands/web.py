@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fleet.config import FleetConfig
 
 NAME = "web"
-SUMMARY = "serve pages and API of the fleet, or add a user to them"
+SUMMARY = "serve the pages and API of the fleet, or add a user"
 EXAMPLE = "maskwatch-fleet web --user alice --role operator"
 MOST_CONNECTIONS = 8
 """To the database; a query takes milliseconds."""
@@ -35,8 +35,8 @@ FEED_SECONDS = 5.0
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add --user and --role."""
-    parser.add_argument("--user", metavar="NAME", help="add or change this user, whose password is asked for, and end")
-    parser.add_argument("--role", choices=ROLES, default="viewer", help="of that user (default: viewer)")
+    parser.add_argument("--user", metavar="NAME", help="only add or change this user; prompts for the password")
+    parser.add_argument("--role", choices=ROLES, default="viewer", help="role of the user (default: viewer)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -339,7 +339,7 @@ class Repository:
         info.unrecognized_fields["custom"] = {MINIMUM_VERSION: minimum_version}
         known = targets.targets.get(file)
         if known is not None and known.hashes != info.hashes:
-            raise ConfigError(f"{file}: another model of this name is signed already; give this one a name of its own")
+            raise ConfigError(f"{file}: another model of this name is signed already; rename this one")
         targets.targets[file] = info
         self._stage_target(info, content)
 
