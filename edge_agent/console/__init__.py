@@ -1,1 +1,1 @@
-"""Console: web pages and HTTP API of the device, in a process of its own."""
+"""Console: web pages and HTTP API of the device, in its own process."""

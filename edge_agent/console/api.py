@@ -63,10 +63,10 @@ T = TypeVar("T")
 
 AlertId = Annotated[str, Path(description="The alert's id", pattern=ALERT_ID_PATTERN)]
 CameraName = Annotated[str, Path(description="The camera's name in the configuration", max_length=LONGEST_NAME)]
-CameraFilter = Annotated[str, Query(max_length=LONGEST_NAME, description="Of this camera; empty: of all")]
-LabelFilter = Annotated[Label | Literal[""], Query(description="With this label; empty: with any")]
-Last = Annotated[int, Query(ge=1, le=MOST_DAYS, description="So many days, today included")]
-Download = Annotated[bool, Query(description="Have a browser save it")]
+CameraFilter = Annotated[str, Query(max_length=LONGEST_NAME, description="Only this camera; empty: all")]
+LabelFilter = Annotated[Label | Literal[""], Query(description="Only this label; empty: all")]
+Last = Annotated[int, Query(ge=1, le=MOST_DAYS, description="Number of days, including today")]
+Download = Annotated[bool, Query(description="Send as a download")]
 CommandName = Literal["pause", "resume", "snapshot", "reload", "diagnostics"]
 
 
@@ -85,8 +85,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: problem("The request is malformed"),
     401: problem("Not logged in, or a wrong token"),
     403: problem("Requested by a page of another site, or without the CSRF token"),
-    421: problem("Without a password: requested by another name than localhost"),
-    422: problem("A parameter or the body does not fit"),
+    421: problem("No password is set, and the host name is not localhost"),
+    422: problem("A parameter or the body is invalid"),
     429: problem("Too many requests, or too many wrong tokens; see Retry-After"),
     503: problem("Too busy, or the agent does not answer; see Retry-After"),
 }
@@ -113,7 +113,7 @@ def security(context: Context) -> list[Any]:
     token = HTTPBearer(auto_error=False, scheme_name="token", description="The line in console.token_file")
     cookie = context.auth.cookie_name("https" if context.config.cert_file else "http", context.config.base_path)
     session = APIKeyCookie(
-        name=cookie, auto_error=False, scheme_name="session", description="Of a person who has logged in at /login"
+        name=cookie, auto_error=False, scheme_name="session", description="Session of a user who logged in at /login"
     )
     return [Security(token), Security(session)]
 
@@ -136,18 +136,18 @@ async def detect(context: Current, request: Request) -> Response:
     "/cameras/{name}/frame.jpg",
     response_class=Response,
     responses={
-        404: problem("No camera of this name, or it gives no picture now"),
-        **bytes_of("image/jpeg", description="What the camera sees"),
+        404: problem("No camera of this name, or it has no frame"),
+        **bytes_of("image/jpeg", description="The frame"),
     },
     summary="The newest frame of a camera",
 )
 async def frame(
     context: Current,
     name: CameraName,
-    drawn: Annotated[bool, Query(description="Draw everybody's box, number, reading and verdict")] = False,
-    width_px: Annotated[int, Query(ge=1, le=100_000, description="About so wide; at most 960")] = 960,
+    drawn: Annotated[bool, Query(description="Draw boxes, track numbers, readings and verdicts")] = False,
+    width_px: Annotated[int, Query(ge=1, le=100_000, description="Approximate width; at most 960")] = 960,
 ) -> Response:
-    """The newest frame as JPEG; drawn and encoded once, however many ask."""
+    """The newest frame as JPEG; encoded once for all clients."""
     if name not in context.cameras:
         raise HTTPException(404, f"no camera of this name; known are {', '.join(context.cameras)}")
     newest = await context.live.frame(name)
@@ -159,19 +159,19 @@ async def frame(
 
 @device.get("/status", response_model=schemas.Status, summary="Status of the device")
 async def status(context: Current) -> Response:
-    """Cameras, delivery, figures and degraded reasons."""
+    """Cameras, delivery, telemetry and degraded reasons."""
     return JSONResponse(await context.agent.status())
 
 
 @device.post(
     "/commands/{name}",
     response_model=ResultMessage,
-    responses={409: problem("It was refused"), 413: problem("Too long")},
+    responses={409: problem("The agent refused it"), 413: problem("Too long")},
     summary="Run a command, as over MQTT",
     openapi_extra={"requestBody": COMMAND_BODY},
 )
 async def command(context: Current, name: CommandName, request: Request) -> Response:
-    """The body is that of the MQTT command (docs/mqtt.md); an empty one means the defaults."""
+    """The body is the payload of the MQTT command (docs/mqtt.md); an empty one means the defaults."""
     payload = b""
     async for chunk in request.stream():
         payload += chunk
@@ -193,18 +193,16 @@ async def alerts(
     *,
     camera: CameraFilter = "",
     label: LabelFilter = "",
-    day: Annotated[str, Query(pattern=rf"{DAY_PATTERN}|^$", description="Of this day, as 2026-03-01")] = "",
+    day: Annotated[str, Query(pattern=rf"{DAY_PATTERN}|^$", description="Only this day, such as 2026-03-01")] = "",
     since: Annotated[str, Query(pattern=rf"{TIME_PATTERN}|^$", description="From this time on")] = "",
     until: Annotated[str, Query(pattern=rf"{TIME_PATTERN}|^$", description="Before this time")] = "",
-    review: Annotated[
-        Review | Literal["unreviewed"], Query(description="Which a reviewer says show this; empty: any")
-    ] = "",
+    review: Annotated[Review | Literal["unreviewed"], Query(description="Only with this review; empty: all")] = "",
     before: Annotated[str, Query(pattern=rf"{ALERT_ID_PATTERN}|^$", description="Older than this alert")] = "",
-    limit: Annotated[int, Query(ge=1, le=MOST_ALERTS, description="So many at most")] = 50,
+    limit: Annotated[int, Query(ge=1, le=MOST_ALERTS, description="Maximum number of alerts")] = 50,
 ) -> Response:
     """Filters are combined; a camera that is no longer configured may still have alerts.
 
-    A time is as 2026-03-01T08:00Z; one without a zone is of the device's clock.
+    Times are written as 2026-03-01T08:00Z; without a zone they are local to the device.
     """
     begin, end = _time(since), _time(until)
     wanted: Review | None = "" if review == "unreviewed" else review or None
@@ -236,7 +234,7 @@ async def alerts(
     summary="One alert with its timeline",
 )
 async def alert(context: Current, alert_id: AlertId) -> Response:
-    """As it was published, how it was resolved, and its timeline."""
+    """The published message, the resolution and the timeline."""
     return await _respond(context, alert_id, alert_in_detail)
 
 
@@ -247,7 +245,7 @@ async def alert(context: Current, alert_id: AlertId) -> Response:
     summary="Delete an alert and its picture from this device",
 )
 async def remove(context: Current, alert_id: AlertId) -> Response:
-    """What was already published is not recalled."""
+    """Messages already published are not recalled."""
     _check(await context.agent.delete(alert_id))
     return Response(status_code=204)
 
@@ -259,7 +257,7 @@ async def remove(context: Current, alert_id: AlertId) -> Response:
     summary="The picture of an alert",
 )
 async def crop(context: Current, alert_id: AlertId, download: Download = False) -> Response:
-    """The JPEG, or the file that age has encrypted."""
+    """A JPEG, or a file encrypted with age."""
     return await _picture(context, find_crop, alert_id, download=download)
 
 
@@ -270,7 +268,7 @@ async def crop(context: Current, alert_id: AlertId, download: Download = False) 
     summary="The scene of an alert: the whole frame, all other faces hidden",
 )
 async def scene(context: Current, alert_id: AlertId, download: Download = False) -> Response:
-    """Kept where crops.picture is `scene`: the JPEG, or the file that age has encrypted."""
+    """Stored if crops.picture is `scene`: a JPEG, or a file encrypted with age."""
     return await _picture(context, find_scene, alert_id, download=download)
 
 
@@ -281,14 +279,14 @@ async def scene(context: Current, alert_id: AlertId, download: Download = False)
     summary="Review an alert: what does it really show?",
 )
 async def review(context: Current, alert_id: AlertId, request: schemas.ReviewRequest) -> Response:
-    """`edge-agent alerts export` makes a data set of reviewed alerts."""
+    """`edge-agent alerts export` creates a data set from reviewed alerts."""
     _check(await context.agent.review(alert_id, request.review))
     return await _respond(context, alert_id, alert_as_json)
 
 
 @history.get("/days", response_model=schemas.Days, summary="Count alerts by day and label")
 async def days(context: Current, camera: CameraFilter = "", label: LabelFilter = "", last: Last = 30) -> Response:
-    """Days without an alert are left out."""
+    """Days without alerts are omitted."""
     today = datetime.now().astimezone().date()
     found = await context.worker.do(context.history.days, camera=camera, label=label, last=last, today=today)
     return JSONResponse({"days": [{"day": one.day, "label": one.label, "count": one.count} for one in found]})
@@ -298,10 +296,10 @@ async def days(context: Current, camera: CameraFilter = "", label: LabelFilter =
 async def counts(
     context: Current,
     camera: CameraFilter = "",
-    by: Annotated[By, Query(description="A row for each")] = "day",
+    by: Annotated[By, Query(description="Grouping of the rows")] = "day",
     last: Last = 30,
 ) -> Response:
-    """People who have left, by day of the device's clock, hour (UTC) or camera; rows without any are left out."""
+    """People who have left, by local day, hour (UTC) or camera; rows without people are omitted."""
     today = datetime.now().astimezone().date()
     rows = await context.worker.do(
         context.history.people, camera=camera, first=today - timedelta(days=last - 1), last=today

@@ -33,16 +33,16 @@ def _or_503(description: str) -> dict[int | str, dict[str, Any]]:
 @probes.get(
     "/health",
     response_model=schemas.Health,
-    responses=_or_503("It does not; the reasons say why"),
+    responses=_or_503("It does not, for these reasons"),
     summary="Whether the agent does its job",
 )
 async def health(context: Current) -> Response:
-    """200 while what feeds systemd's watchdog holds: frames move, or a camera that is away is being reopened."""
+    """200 under the same condition as for systemd's watchdog: frames arrive, or a failed camera is being reopened."""
     try:
         status = await context.agent.status()
     except UnansweredError as error:
         return _health(ok=False, reasons=[str(error)])
-    # Codes and not texts: this is open to everybody, and names no camera.
+    # Codes instead of texts, which name cameras: this endpoint is public.
     return _health(ok=bool(status["is_watching"]), reasons=[reason["code"] for reason in status["reasons"]])
 
 
@@ -53,7 +53,7 @@ async def health(context: Current) -> Response:
     summary="Whether the agent has processed a first frame",
 )
 async def ready(context: Current) -> Response:
-    """200 once the models are loaded and a first frame was seen."""
+    """200 once the models are loaded and a first frame was processed."""
     try:
         is_ready = bool((await context.agent.status())["is_ready"])
     except UnansweredError as error:
@@ -65,10 +65,10 @@ async def ready(context: Current) -> Response:
     "/metrics",
     response_class=Response,
     responses=bytes_of("text/plain", description="Prometheus' text format 0.0.4"),
-    summary="Figures for Prometheus",
+    summary="Metrics for Prometheus",
 )
 async def metrics(context: Current) -> Response:
-    """In the text format 0.0.4, which every version of Prometheus reads; names in docs/metrics.md."""
+    """Text format 0.0.4, which every version of Prometheus reads; docs/metrics.md lists the metrics."""
     try:
         status, counted = await context.agent.status(), await context.agent.metrics()
     except UnansweredError:

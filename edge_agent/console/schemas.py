@@ -27,9 +27,9 @@ class DetectedFace(_Answer):
     """A face in a picture."""
 
     box: tuple[float, float, float, float] = Field(description="Left, top, right, bottom in pixels of the picture")
-    face_score: float = Field(description="How sure it is that this is a face, 0..1")
+    face_score: float = Field(description="Score of the detection, 0..1")
     label: Label = Field(description="How the mask is worn")
-    label_score: float = Field(description="How sure the label is, 0..1")
+    label_score: float = Field(description="Probability of the label, 0..1")
     scores: dict[Label, float] = Field(description="Probability of each label")
 
 
@@ -39,7 +39,7 @@ class Detection(_Answer):
     width: int = Field(description="Pixels")
     height: int = Field(description="Pixels")
     faces: list[DetectedFace]
-    elapsed_ms: dict[str, float] = Field(description="How long `faces` and `masks` took")
+    elapsed_ms: dict[str, float] = Field(description="Duration of `faces` and `masks`")
 
 
 class CameraStatus(BaseModel):
@@ -52,8 +52,8 @@ class CameraStatus(BaseModel):
     frames: int
     dropped: int = Field(description="Frames replaced by newer ones before they were processed")
     reopened: int
-    frames_per_second: float | None = Field(description="Analysed in the last seconds; null while paused")
-    asked_frames_per_second: float | None = Field(description="By the configuration; null: every frame")
+    frames_per_second: float | None = Field(description="Recent rate of analysed frames; null while paused")
+    asked_frames_per_second: float | None = Field(description="Configured rate; null: every frame")
     frame_size: tuple[int, int] | None = Field(description="Width and height of its newest frame")
     faults: list[Reason]
 
@@ -68,8 +68,8 @@ class Status(BaseModel):
     cameras: list[CameraStatus]
     delivery: Delivery
     telemetry: Figures
-    is_watching: bool = Field(description="Whether frames move, or a camera is being reopened")
-    is_ready: bool = Field(description="Whether a first frame was seen")
+    is_watching: bool = Field(description="Whether frames arrive, or a camera is being reopened")
+    is_ready: bool = Field(description="Whether a first frame was processed")
 
 
 class Resolved(_Answer):
@@ -96,17 +96,17 @@ class Alert(_Answer):
     is_false_alarm: bool
     resolved: Resolved | None
     crop: Literal["there", "encrypted", "gone", "none"] = Field(
-        description="The picture; `gone`: removed by age or size, `none`: none was kept"
+        description="The picture; `gone`: removed by age or size, `none`: not stored"
     )
     scene: Literal["there", "encrypted", "none"] = Field(
-        description="The whole frame with all other faces hidden; `none`: none is kept (crops.picture)"
+        description="The whole frame with all other faces hidden; `none`: not stored (crops.picture)"
     )
 
 
 class TimelinePoint(_Answer):
     """A reading, and the evidence after it."""
 
-    seconds: float = Field(description="From the alert on; negative: before it")
+    seconds: float = Field(description="Time relative to the alert; negative: before it")
     llr: float = Field(description="Log-likelihood ratio; positive speaks for a violation")
     label: Label
     score: float
@@ -116,8 +116,8 @@ class TimelinePoint(_Answer):
 class AlertDetail(Alert):
     """An alert with its timeline."""
 
-    violation_llr: float = Field(description="Evidence from which on it is a violation")
-    compliant_llr: float = Field(description="Evidence down from which it is none")
+    violation_llr: float = Field(description="Threshold of a violation")
+    compliant_llr: float = Field(description="Threshold of a worn mask")
     timeline: list[TimelinePoint]
     message: AlertMessage = Field(description="As published")
 
@@ -126,13 +126,13 @@ class Alerts(_Answer):
     """Alerts, the newest first."""
 
     alerts: list[Alert]
-    next: str | None = Field(description="Ask for more with `before` set to this; null: there are no more")
+    next: str | None = Field(description="`before` of the next page; null: there are no more")
 
 
 class DayCount(_Answer):
-    """How many alerts a day had."""
+    """Number of alerts of a day."""
 
-    day: str = Field(description="Of the device's own time zone")
+    day: str = Field(description="In the device's time zone")
     label: Label
     count: int
 
@@ -140,14 +140,14 @@ class DayCount(_Answer):
 class PeopleCount(_Answer):
     """People of a day, an hour or a camera."""
 
-    of: str = Field(description="The day as YYYY-MM-DD, the beginning of the hour, or the camera")
-    people: Count = Field(description="All of them")
+    of: str = Field(description="The day as YYYY-MM-DD, the start of the hour, or the camera")
+    people: Count = Field(description="Total")
     with_mask: Count
     without_mask: Count
     mask_worn_incorrectly: Count
     undecided: Count
-    changed: Count = Field(description="Of all of these, people whose mask was put on or taken off in view")
-    compliance: float | None = Field(description="Share with a mask among those decided; null where none was")
+    changed: Count = Field(description="People among these whose mask was put on or taken off in view")
+    compliance: float | None = Field(description="Share with a mask among decided people; null without any")
 
 
 class PeopleCounted(_Answer):
@@ -165,7 +165,7 @@ class Days(_Answer):
 class ReviewRequest(_Answer):
     """What an alert really shows."""
 
-    review: Review = Field(description="Empty: take the review back")
+    review: Review = Field(description="Empty: remove the review")
 
 
 class Health(_Answer):

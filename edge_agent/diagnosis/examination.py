@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config.model import Config, ConsoleConfig
 
-# What shows whether a camera is there, for the sources that are programs: see docs/cameras.md.
+# Commands that show whether a camera is available, for sources that are programs: see docs/cameras.md.
 PROGRAMS = {
     "rpicam": "rpicam-hello --list-cameras",
     "picamera2": "rpicam-hello --list-cameras",
