@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from converter.label_names import label_of
 from edge_agent.domain import Box, Image, Label
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import face_region
 from training.annotations import read_annotations
-from training.masks.examples import SUFFIXES, list_pictures
+from training.label_names import label_of
+from training.masks.examples import SUFFIXES, class_folders, list_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,21 +71,21 @@ def faces_in(folder: Path) -> list[LabelledFace]:
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
-    classes = _class_folders(folder)
+    classes = class_folders(folder)
     if not classes:
         pictures = list_pictures(folder)
         if not pictures:
             raise ConfigError(f"{folder}: no pictures in it ({', '.join(SUFFIXES)})")
         return [LabelledFace(path, None) for path in pictures]
     faces = []
-    for label, child in classes:
+    for child, label in classes:
         pictures = list_pictures(child)
         if not pictures:
             raise ConfigError(f"{child}: no pictures of '{label}' in it; fill the folder or take it away")
         faces += [LabelledFace(path, label) for path in pictures]
-    if len({label for label, _ in classes}) == 1:
+    if len({label for _, label in classes}) == 1:
         raise ConfigError(
-            f"{folder}: pictures of '{classes[0][0]}' only; one label alone distinguishes nothing: "
+            f"{folder}: pictures of '{classes[0][1]}' only; one label alone distinguishes nothing: "
             "add a folder of another label"
         )
     return faces
@@ -147,8 +147,3 @@ def faces_of_scenes(
             f"{source or 'any'}; splits there: {', '.join(sorted(splits))}; sources: {', '.join(sorted(sources))}"
         )
     return sorted(faces, key=lambda face: str(face.path))
-
-
-def _class_folders(folder: Path) -> list[tuple[Label, Path]]:
-    found = [(label_of(child.name), child) for child in sorted(folder.iterdir()) if child.is_dir()]
-    return [(label, child) for label, child in found if label is not None]

@@ -15,7 +15,8 @@ from edge_agent.domain import LABELS, Box, Class, Image
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
-from training.masks.examples import FOLDER_NAMES, Example, list_pictures, read_scenes
+from training.label_names import label_of
+from training.masks.examples import Example, list_pictures, read_scenes
 from training.masks.jitter import View
 from training.masks.split import duplicate_groups, perceptual_hash
 
@@ -95,11 +96,8 @@ def _examples(dataset: Path) -> list[Example]:
     if dataset.is_file():
         examples = read_scenes(dataset, sources=(), splits=("train", "test"), smallest_px=0)
         return sorted(examples, key=lambda one: str(one.path))
-    examples = [
-        Example(path, FOLDER_NAMES[path.parent.name], path.parent.parent.name)
-        for path in list_pictures(dataset)
-        if path.parent.name in FOLDER_NAMES
-    ]
+    labelled = [(path, label_of(path.parent.name)) for path in list_pictures(dataset)]
+    examples = [Example(path, label, path.parent.parent.name) for path, label in labelled if label is not None]
     if not examples:
         raise ConfigError(f"{dataset}: no pictures in folders named after a label ({', '.join(LABELS)})")
     return examples

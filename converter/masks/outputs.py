@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 
-from converter.label_names import is_negated, is_no_face, is_no_label, label_of
 from edge_agent.domain import CLASSES, LABELS, NO_FACE, Class, Label
 from edge_agent.errors import ConfigError
+from training.label_names import is_negated, is_no_face, is_no_label, label_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

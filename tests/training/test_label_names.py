@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from converter.label_names import is_no_label, label_of
+from training.label_names import is_no_label, label_of
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,9 @@ device. A detection that neither an annotation nor the teacher supports is `no_f
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from tqdm import tqdm
@@ -18,6 +16,7 @@ from tqdm import tqdm
 from edge_agent.domain import CLASSES, NO_FACE, Class
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
+from training.coco import CocoFile
 from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
 from training.faces.scenes import overlaps
@@ -114,9 +113,7 @@ def mine(
     if not any(counts.values()):
         raise ConfigError(f"{scenes}: the detector finds nothing in its pictures")
     output.mkdir(parents=True, exist_ok=True)
-    (output / "annotations.json").write_text(
-        json.dumps(_coco(found, sources | without_people, output)), encoding="utf-8"
-    )
+    _write(output / "annotations.json", found, sources | without_people)
     return counts
 
 
@@ -161,20 +158,10 @@ def _shorter(boxes: Boxes) -> Boxes:
     return np.asarray(np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]), np.float32)
 
 
-def _coco(found: dict[Path, list[Detection]], sources: dict[Path, str], folder: Path) -> dict[str, Any]:
-    numbers = {label: number for number, label in enumerate(CLASSES, 1)}
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+def _write(file: Path, found: dict[Path, list[Detection]], sources: dict[Path, str]) -> None:
+    mined = CocoFile(file, CLASSES)
     for path, detections in found.items():
-        number = len(images) + 1
-        name = os.path.relpath(path, folder)
-        images.append({"id": number, "file_name": name, "source": sources[path], "split": "train"})
+        mined.add_picture(path, source=sources[path], split="train")
         for detection in detections:
-            x1, y1, x2, y2 = (round(value, 1) for value in detection.box)
-            row = {"id": len(annotations) + 1, "image_id": number, "category_id": numbers[detection.label]}
-            annotations.append(row | {"bbox": [x1, y1, round(x2 - x1, 1), round(y2 - y1, 1)]})
-    return {
-        "categories": [{"id": number, "name": label} for label, number in numbers.items()],
-        "images": images,
-        "annotations": annotations,
-    }
+            mined.add_face(path, detection.box, category=detection.label)
+    mined.write()

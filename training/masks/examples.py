@@ -15,6 +15,7 @@ import yaml
 from edge_agent.domain import CLASSES, LABELS, Box, Class, Label
 from edge_agent.errors import ConfigError
 from training.annotations import MISTAKES_NAMED, read_annotations
+from training.label_names import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,18 +25,6 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 Correction: TypeAlias = Class | Literal["ignore"]
-
-FOLDER_NAMES: dict[str, Label] = {
-    "with_mask": "with_mask",
-    "without_mask": "without_mask",
-    "mask_worn_incorrectly": "mask_worn_incorrectly",
-    "mask_weared_incorrect": "mask_worn_incorrectly",
-    "WithMask": "with_mask",
-    "WithoutMask": "without_mask",
-    "mask": "with_mask",
-    "no_mask": "without_mask",
-}
-"""Spellings of the labels in the folder names of well-known data sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +48,12 @@ def list_pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
+def class_folders(folder: Path) -> list[tuple[Path, Label]]:
+    """The subfolders that are named after a label, with that label, sorted by name."""
+    labelled = [(child, label_of(child.name)) for child in sorted(folder.iterdir()) if child.is_dir()]
+    return [(child, label) for child, label in labelled if label is not None]
+
+
 def from_class_folders(folder: Path, *, source: str, labels: Sequence[Label] = LABELS) -> list[Example]:
     """Examples from a folder with one subfolder per label; each picture is one face.
 
@@ -68,7 +63,7 @@ def from_class_folders(folder: Path, *, source: str, labels: Sequence[Label] = L
     _refuse_test_split(folder)
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; correct the path in the recipe")
-    found = {child: FOLDER_NAMES[child.name] for child in sorted(folder.iterdir()) if child.name in FOLDER_NAMES}
+    found = dict(class_folders(folder))
     wanted = {child: label for child, label in found.items() if label in labels}
     if not wanted:
         raise ConfigError(

@@ -6,10 +6,10 @@ Writes `with_mask/` and `mask_worn_incorrectly/`, one picture per face with its 
 
 from __future__ import annotations
 
-import json
 import logging
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from edge_agent.domain import LABELS, Box, Image, Label
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import cut_region, face_region
+from training.coco import CocoFile
 from training.masks.drawing import Head, Wearing, choose_style, draw_mask
 from training.masks.examples import Example, list_pictures, read_scenes
 
@@ -68,7 +69,8 @@ def synthesise(
     random = np.random.default_rng(seed)
     if len(pictures) > most:
         pictures = [pictures[index] for index in sorted(random.choice(len(pictures), most, replace=False))]
-    rows: list[tuple[str, Label, Box, tuple[int, int]]] = []
+    drawn_faces = CocoFile(output / ANNOTATIONS, LABELS)
+    counts: Counter[Label] = Counter()
     unreadable, without_face = [], 0
     for number, example in enumerate(tqdm(pictures, desc="drawing masks", unit="picture")):
         try:
@@ -84,14 +86,16 @@ def synthesise(
         label: Label = "with_mask" if wearing == "properly" else "mask_worn_incorrectly"
         drawn = draw_mask(image, faces[0], choose_style(random, wearing=wearing))
         cutout, box = _cutout(drawn, faces[0].box)
-        name = f"{label}/{number:05d}_{wearing}.jpg"
-        _write(output / name, cutout)
-        rows.append((name, label, box, (cutout.shape[1], cutout.shape[0])))
-    if not rows:
+        path = output / label / f"{number:05d}_{wearing}.jpg"
+        _write(path, cutout)
+        drawn_faces.add_picture(path, source=output.name, split="train")
+        drawn_faces.add_face(path, (box.x1, box.y1, box.x2, box.y2), category=label)
+        counts[label] += 1
+    if not counts:
         raise ConfigError(f"{folder}: no face of {SMALLEST_FACE_PX} px or more was found in {len(pictures)} pictures")
-    (output / ANNOTATIONS).write_text(json.dumps(_coco(rows, source=output.name)), encoding="utf-8")
-    counts: dict[Label, int] = {label: sum(row[1] == label for row in rows) for label in LABELS}
-    return Synthesised({label: count for label, count in counts.items() if count}, without_face, tuple(unreadable))
+    drawn_faces.write()
+    written = {label: counts[label] for label in LABELS if counts[label]}
+    return Synthesised(written, without_face, tuple(unreadable))
 
 
 def _bare_faces(place: Path) -> list[Example]:
@@ -124,29 +128,3 @@ def _write(path: Path, image: Image) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     path.write_bytes(data.tobytes())
-
-
-def _coco(rows: list[tuple[str, Label, Box, tuple[int, int]]], *, source: str) -> dict[str, Any]:
-    numbers = {label: index for index, label in enumerate(LABELS, 1)}
-    images, annotations = [], []
-    for index, (name, label, box, (width, height)) in enumerate(rows, 1):
-        images.append(
-            {"id": index, "file_name": name, "width": width, "height": height, "source": source, "split": "train"}
-        )
-        bbox = [round(value, 1) for value in (box.x1, box.y1, box.width_px, box.height_px)]
-        annotations.append(
-            {
-                "id": index,
-                "image_id": index,
-                "category_id": numbers[label],
-                "bbox": bbox,
-                "area": round(box.area_px, 1),
-                "iscrowd": 0,
-            }
-        )
-    return {
-        "info": {"description": "masks drawn on bare faces"},
-        "categories": [{"id": number, "name": label} for label, number in numbers.items()],
-        "images": images,
-        "annotations": annotations,
-    }

@@ -1,0 +1,51 @@
+"""COCO files: writes pictures and their faces in the format that `annotations` reads."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+DIGITS = 2
+"""Hundredths of a pixel."""
+
+
+class CocoFile:
+    """The content of a COCO file. File names are relative to its folder."""
+
+    def __init__(self, path: Path, categories: Iterable[str]) -> None:
+        """Nothing is written before `write`."""
+        self._path = path
+        self._categories = {name: number for number, name in enumerate(categories, 1)}
+        self._images: dict[str, dict[str, Any]] = {}
+        self._annotations: list[dict[str, Any]] = []
+
+    def add_picture(self, path: Path, *, source: str, split: str) -> None:
+        """Add a picture, unless it has been added before."""
+        name = os.path.relpath(path, self._path.parent)
+        image = {"id": len(self._images) + 1, "file_name": name, "source": source, "split": split}
+        self._images.setdefault(name, image)
+
+    def add_face(self, picture: Path, corners: Sequence[float], *, category: str, ignore: bool = False) -> None:
+        """Add a face of an added picture; corners are x1, y1, x2, y2 in its pixels."""
+        x1, y1, x2, y2 = corners
+        face = {
+            "id": len(self._annotations) + 1,
+            "image_id": self._images[os.path.relpath(picture, self._path.parent)]["id"],
+            "category_id": self._categories[category],
+            "bbox": [round(value, DIGITS) for value in (x1, y1, x2 - x1, y2 - y1)],
+        }
+        self._annotations.append(face | ({"ignore": 1} if ignore else {}))
+
+    def write(self) -> None:
+        """Write the file."""
+        content = {
+            "categories": [{"id": number, "name": name} for name, number in self._categories.items()],
+            "images": list(self._images.values()),
+            "annotations": self._annotations,
+        }
+        self._path.write_text(json.dumps(content), encoding="utf-8")
