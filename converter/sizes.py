@@ -16,10 +16,10 @@ from converter.masks.evaluation import evaluate
 from converter.masks.gate import GUARDED
 from converter.measurement import measured_apart
 from converter.model_kind import RUN_FILE
-from converter.plotting import new_figure
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import read_classifier_card
+from training.plotting import new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

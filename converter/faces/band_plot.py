@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from converter.plotting import new_figure
+from training.plotting import new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,6 +17,7 @@ from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import cut_region, resize
 from training.faces.judge import SceneDetections, match, report
+from training.plotting import new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,12 +46,7 @@ def write_history(history: Sequence[Epoch], folder: Path) -> None:
         writer.writerows(
             [row.epoch, row.learning_rate, row.loss, *row.ap.values(), round(row.seconds, 1)] for row in history
         )
-    # Without pyplot, which would need a display and keep global state.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 4)
     losses, precisions = figure.subplots(1, 2)
     epochs = [row.epoch for row in history]
     losses.plot(epochs, [row.loss for row in history])

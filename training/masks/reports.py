@@ -15,17 +15,18 @@ import numpy as np
 from edge_agent.foreign_text import safe
 from training.masks.fitting import Epoch
 from training.masks.judge import Verdicts, report_text
+from training.plotting import new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 MISTAKES_SHOWN = 40
 COLUMNS = 8
 DARK_SHADE = 0.5
+DPI = 110
 
 
 def write_history(history: Sequence[Epoch], folder: Path) -> None:
@@ -34,7 +35,7 @@ def write_history(history: Sequence[Epoch], folder: Path) -> None:
         writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
         writer.writeheader()
         writer.writerows(asdict(row) for row in history)
-    figure = _figure(10, 4)
+    figure = new_figure(10, 4)
     epochs = [row.epoch for row in history]
     losses, rights = figure.subplots(1, 2)
     losses.plot(epochs, [row.loss for row in history], label="learnt")
@@ -46,7 +47,7 @@ def write_history(history: Sequence[Epoch], folder: Path) -> None:
     for axes in (losses, rights):
         axes.legend()
         axes.grid(alpha=0.3)
-    _save(figure, folder / "curves.png")
+    figure.savefig(folder / "curves.png", dpi=DPI)
 
 
 def write_reports(verdicts: Verdicts, sources: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def draw_confusion(verdicts: Verdicts, path: Path) -> None:
     """Draw the confusion matrix with counts; shades are shares of each true label."""
     table = verdicts.confusion()
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    figure = _figure(5.5, 4.5)
+    figure = new_figure(5.5, 4.5)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = range(len(verdicts.labels))
@@ -78,13 +79,13 @@ def draw_confusion(verdicts: Verdicts, path: Path) -> None:
                 column, row, str(table[row, column]), ha="center", va="center",
                 color="white" if shares[row, column] > DARK_SHADE else "black",
             )  # fmt: skip
-    _save(figure, path)
+    figure.savefig(path, dpi=DPI)
 
 
 def draw_reliability(verdicts: Verdicts, path: Path) -> None:
     """Draw accuracy against score; on the diagonal, scores are calibrated."""
     rows = verdicts.reliability()
-    figure = _figure(5, 4.5)
+    figure = new_figure(5, 4.5)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
     axes.plot([score for score, _, _ in rows], [right for _, right, _ in rows], marker="o")
@@ -95,7 +96,7 @@ def draw_reliability(verdicts: Verdicts, path: Path) -> None:
         title=f"expected calibration error {verdicts.calibration_error():.3f}",
     )  # fmt: skip
     axes.grid(alpha=0.3)
-    _save(figure, path)
+    figure.savefig(path, dpi=DPI)
 
 
 def draw_mistakes(verdicts: Verdicts, pixels: NDArray[np.uint8], sources: Sequence[str], path: Path) -> None:
@@ -103,7 +104,7 @@ def draw_mistakes(verdicts: Verdicts, pixels: NDArray[np.uint8], sources: Sequen
     wrong = np.flatnonzero(verdicts.readings != verdicts.answers)
     worst = wrong[np.argsort(-verdicts.scores[wrong].max(axis=1))][:MISTAKES_SHOWN]
     lines = max(1, -(-len(worst) // COLUMNS))
-    figure = _figure(COLUMNS * 1.5, lines * 1.9)
+    figure = new_figure(COLUMNS * 1.5, lines * 1.9)
     grid = figure.subplots(lines, COLUMNS, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -113,18 +114,4 @@ def draw_mistakes(verdicts: Verdicts, pixels: NDArray[np.uint8], sources: Sequen
         title = f"{read} {verdicts.scores[index].max():.2f}\nis {true}\n{sources[index]}"
         axes.set_title(title.replace("mask_worn_incorrectly", "incorrectly"), fontsize=6)
     figure.suptitle(f"{len(wrong)} of {len(verdicts.answers)} read wrongly; the surest first", fontsize=9)
-    _save(figure, path)
-
-
-def _figure(width: float, height: float) -> Figure:
-    # Without pyplot, which would need a display and keep global state.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=DPI)

@@ -1,4 +1,4 @@
-"""Plotting: imports matplotlib, which only --plot needs."""
+"""Plotting: figures of matplotlib."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def new_figure(width_inches: float, height_inches: float) -> Figure:
-    """An empty figure that needs no display.
+    """An empty figure, without pyplot, which would need a display and keep global state.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -20,7 +20,7 @@ def new_figure(width_inches: float, height_inches: float) -> Figure:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ConfigError("--plot: needs matplotlib; pip install 'maskwatch[train]'") from error
+        raise ConfigError("plots need matplotlib; pip install 'maskwatch[train]'") from error
     figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

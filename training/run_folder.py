@@ -1,0 +1,68 @@
+"""Run folder: the parts that runs of classifiers and detectors have in common."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from typing import TYPE_CHECKING
+
+import yaml
+
+from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import keras
+    from pydantic import BaseModel
+
+RECIPE = "recipe.yaml"
+UNREADABLE_SHOWN = 20
+
+log = logging.getLogger(__name__)
+
+
+def claim(folder: Path, recipe: BaseModel) -> None:
+    """Create a folder and write the recipe into it, unless it holds a run of this recipe already.
+
+    Raises:
+        ConfigError: it holds a run of another recipe, whose weights would be resumed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+    path = folder / RECIPE
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            f"{folder}: holds a run of another recipe ({RECIPE} differs); give another --output or remove it"
+        )
+    path.write_text(text, encoding="utf-8")
+
+
+def log_data(table: str, unreadable: Sequence[str]) -> None:
+    """Log the counts of a data set, and its unreadable pictures."""
+    log.info("%s", table)
+    if unreadable:
+        shown = "\n  ".join(map(safe, unreadable[:UNREADABLE_SHOWN]))
+        log.warning("%d pictures cannot be read and are left out:\n  %s", len(unreadable), shown)
+
+
+def save_model(network: keras.Model, path: Path, *, include_optimizer: bool = True) -> None:
+    """Write a model completely or, on a full disk, not at all."""
+    part = path.with_name(f"part-{path.name}")
+    try:
+        network.save(part, include_optimizer=include_optimizer)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def data_name(source: str | Path) -> str:
+    """The name of a source of data without local paths."""
+    return source if isinstance(source, str) else "/".join(source.parts[-2:])
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that determine a trained model."""
+    return {name: importlib.metadata.version(name) for name in ("keras", "numpy")}
