@@ -27,7 +27,7 @@ def routes(auth: Auth) -> list[Route]:
     async def log_in(request: Request) -> Response:
         form = await _form(request)
         visitor: Visitor = request.state.visitor
-        wanted = _own_page(form.get("next", ""))
+        wanted = own_page(form.get("next", ""))
         if wait_seconds := auth.wait_seconds(visitor):
             return _again(wanted, problem="wait", seconds=str(wait_seconds))
         if not is_same(form.get("csrf", ""), visitor.csrf):
@@ -66,7 +66,7 @@ async def _form(request: Request) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-def _own_page(path: str) -> str:
+def own_page(path: str) -> str:
     """The target after login: a path of this site, to avoid an open redirect."""
     is_ours = path.startswith("/") and not path.startswith(("//", "/\\", "/log"))
     return path if is_ours and path.isprintable() else HOME

@@ -10,6 +10,7 @@ import binascii
 import json
 import re
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from python_multipart.exceptions import FormParserError
@@ -51,7 +52,7 @@ class Uploads:
     @contextmanager
     def room(self) -> Iterator[_Room]:
         """Reserve memory for one upload, until it is analysed."""
-        room = _Room(self)
+        room = _Room()
         try:
             yield room
         finally:
@@ -138,12 +139,11 @@ class Uploads:
         return content
 
 
+@dataclass(slots=True)
 class _Room:
     """The memory reserved by one upload."""
 
-    def __init__(self, uploads: Uploads) -> None:
-        self._uploads = uploads
-        self.held_bytes = 0
+    held_bytes: int = 0
 
 
 def check_kind(content: bytes) -> None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from edge_agent.console.auth import set_cookie
+from edge_agent.console.login import own_page
 from edge_agent.console.sessions import is_same
 from fleet.web.context import Database  # noqa: TC001  (FastAPI reads it)
 from fleet.web.users import role_of
@@ -45,8 +46,7 @@ def log_in(
 ) -> Response:
     """Check the password; each wrong one delays the next attempt."""
     visitor, auth = request.state.visitor, request.app.state.auth
-    # Only paths of this site: no open redirect.
-    wanted = wanted if wanted.startswith("/") and not wanted.startswith(("//", "/\\", "/log")) else "/"
+    wanted = own_page(wanted)
     if auth.wait_seconds(visitor):
         return _again("wait", wanted)
     if not is_same(csrf, visitor.csrf):
