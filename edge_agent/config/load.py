@@ -28,7 +28,7 @@ MOST_NESTED = 100
 """Levels of a configuration; there are five."""
 HIDDEN = "***"
 # A message may be logged: secrets must not be read there.
-SECRET_KEY = re.compile(r"pass(word|wd)?|token|secret|source", re.IGNORECASE)
+SECRET_KEY = re.compile(r"pass(word|wd)?|token|secret|source\b", re.IGNORECASE)
 CREDENTIALS = re.compile(r"://[^\s/'\"]*@")
 ON_COMMAND_LINE = 0
 """Stands in for the line of a key that was given with --set."""
@@ -56,6 +56,7 @@ SENTENCES = {
     "dict_type": "{value!r} is not a section of keys",
     "tuple_type": "{value!r} is not a list",
     "value_error": "{error}",
+    "missing": "is missing",
 }
 
 
@@ -94,17 +95,31 @@ def load_as(model: type[Model], file: Path | None, *, overrides: Sequence[str] =
 
 
 def _section_at(path: KeyPath, model: type[BaseModel]) -> type[BaseModel] | None:
-    """The section at `path`; None where there is none, or where any name may stand."""
+    """The section at `path`; None if there is none."""
     here: Any = model
     for part in path:
         if get_origin(here) is dict:
-            # Sections below `cameras` are named by the person.
+            # The user chooses the names of sections below `cameras`.
             here = get_args(here)[1]
-        elif isinstance(here, type) and issubclass(here, BaseModel) and str(part) in here.model_fields:
-            here = here.model_fields[str(part)].annotation
+        elif get_origin(here) is tuple:
+            here = get_args(here)[0]
+        elif _is_section(here) and str(part) in here.model_fields:
+            annotation = here.model_fields[str(part)].annotation
+            # The section of `RecipeSection | None`.
+            here = (
+                next(filter(_is_section, get_args(annotation)), annotation) if _is_optional(annotation) else annotation
+            )
         else:
             return None
-    return here if isinstance(here, type) and issubclass(here, BaseModel) else None
+    return here if _is_section(here) else None
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _is_optional(annotation: Any) -> bool:
+    return type(None) in get_args(annotation)
 
 
 def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
@@ -120,7 +135,7 @@ def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         return {}, {}
     if not isinstance(data, dict):
         shown = CREDENTIALS.sub(f"://{HIDDEN}@", repr(_short(data)))
-        raise ConfigError(_report(file, [(1, f"holds {shown} where keys such as 'cameras:' are expected")]))
+        raise ConfigError(_report(file, [(1, f"holds {shown} where keys are expected")]))
     return data, lines
 
 
@@ -200,7 +215,7 @@ def _set(
     except (yaml.YAMLError, ValueError, RecursionError):
         value = text
     if not equals or not all(path):
-        problems.append((ON_COMMAND_LINE, f"--set {override}: has to be KEY=VALUE, such as faces.min_score=0.5"))
+        problems.append((ON_COMMAND_LINE, f"{override}: has to be KEY=VALUE"))
         return
     section = data
     for part in path[:-1]:
@@ -228,7 +243,8 @@ def _holds_a_path(path: KeyPath, model: type[BaseModel]) -> bool:
 
 
 def _explain(detail: ErrorDetails, model: type[BaseModel], lines: dict[KeyPath, int]) -> tuple[int, str]:
-    path = tuple(part for part in detail["loc"] if part != "[key]")
+    # Without what pydantic inserts for keys of dictionaries and branches of unions.
+    path = tuple(part for part in detail["loc"] if not (isinstance(part, str) and ("[" in part or part == "literal")))
     known = path
     while known and known not in lines:
         known = known[:-1]

@@ -1,4 +1,4 @@
-"""Tests of what a person is told about a wrong recipe."""
+"""Tests of the error messages of invalid recipes."""
 
 from __future__ import annotations
 
@@ -59,3 +59,13 @@ def test_text_that_is_no_yaml_is_told_so(tmp_path):
 def test_a_missing_file_is_told_with_where_examples_lie(tmp_path):
     with pytest.raises(ConfigError, match="training/recipes"):
         read_recipe(tmp_path / "none.yaml")
+
+
+def test_an_unknown_key_of_an_optional_section_names_the_nearest_key(tmp_path):
+    text = complaint(tmp_path, GOOD + "teacher:\n  modl: a.keras\n")
+
+    assert "line 5   teacher.modl: unknown key; did you mean 'model'?" in text
+
+
+def test_the_value_of_sources_is_no_secret(tmp_path):
+    assert "line 4   data.0.sources: 3 is not a list" in complaint(tmp_path, GOOD + "    sources: 3\n")
