@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge_agent.config.load import load_as
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 Recipe = TypeVar("Recipe", bound=BaseModel)
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+RunName = Annotated[str, Field(min_length=1, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+"""Names the folder of a run."""
+
+
+class Part(BaseModel):
+    """A part of a recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HeldOutRecipe(Part):
+    """Protection of validation and evaluation against pictures used for training."""
+
+    duplicate_bits: int = Field(
+        6,
+        ge=0,
+        le=20,
+        description="Pictures are near-duplicates if at most this many bits of their 64-bit hashes differ",
+    )
+    keep_apart: tuple[Path, ...] = Field(
+        (),
+        description="COCO files (their test split) and folders used for evaluation; these pictures and near-duplicates "
+        "are used neither for training nor for validation",
+    )
 
 
 def read_recipe_file(path: Path, model: type[Recipe], *, changes: Sequence[str] = ()) -> Recipe:

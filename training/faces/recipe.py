@@ -9,23 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from training.recipe_file import read_recipe_file
+from training.recipe_file import Fraction, HeldOutRecipe, Part, RunName, read_recipe_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 A_DETECTOR = "A YuNet file (.onnx), the model.keras of another run, or a released detector (its card or a .tflite)"
 Side = Annotated[int, Field(ge=64, le=1280, multiple_of=32)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelRecipe(_Part):
+class ModelRecipe(Part):
     """The network and its initial weights."""
 
     weights: Path = Field(description=A_DETECTOR)
@@ -35,7 +30,7 @@ class ModelRecipe(_Part):
     merged_share: Fraction = Field(0.5, description="Its weight in that mean")
 
 
-class StyleRecipe(_Part):
+class StyleRecipe(Part):
     """Conversion of boxes from one source into the style used for training, as fractions of the box's sides."""
 
     down_fraction: float = Field(0.0, ge=-0.5, le=0.5, description="Shift of the centre downwards")
@@ -43,7 +38,7 @@ class StyleRecipe(_Part):
     height_factor: float = Field(1.0, ge=0.5, le=2.0)
 
 
-class DataRecipe(_Part):
+class DataRecipe(Part):
     """One source of pictures. Exactly one of `scenes`, `pictures` and `empty`."""
 
     scenes: Path | None = Field(None, description="COCO file of annotated pictures")
@@ -68,28 +63,17 @@ class DataRecipe(_Part):
         return self
 
 
-class ValidationRecipe(_Part):
+class ValidationRecipe(HeldOutRecipe):
     """Held-out data that choose the best epoch."""
 
     fraction: float = Field(0.2, gt=0.0, lt=0.9, description="Share of the pictures of each of `sources`")
     sources: tuple[str, ...] = Field(("street", "groups"), description="Sources used for validation")
     choosing: tuple[str, ...] = Field(("street",), description="Those of them that choose the best epoch; none: all")
-    duplicate_bits: int = Field(
-        6,
-        ge=0,
-        le=20,
-        description="Pictures whose 64-bit perceptual hashes differ in at most this many bits are not split",
-    )
-    keep_apart: tuple[Path, ...] = Field(
-        (),
-        description="COCO files (their test split) and folders used for evaluation; these pictures and near-duplicates "
-        "are used neither for training nor for validation",
-    )
     width: Side = Field(512, description="Input size for landscape pictures; transposed for portrait ones")
     height: Side = 384
 
 
-class AugmentationRecipe(_Part):
+class AugmentationRecipe(Part):
     """Random variations of a scene."""
 
     canvas: Side = Field(416, description="Side of the square training input in pixels")
@@ -114,7 +98,7 @@ class AugmentationRecipe(_Part):
     jpeg_quality: int = Field(30, ge=1, le=95, description="Lowest quality of that JPEG")
 
 
-class TeacherRecipe(_Part):
+class TeacherRecipe(Part):
     """Another detector, for faces that are not annotated."""
 
     detector: Path = Field(description=A_DETECTOR)
@@ -126,14 +110,14 @@ class TeacherRecipe(_Part):
     style: StyleRecipe = Field(StyleRecipe(), description="Conversion of its boxes to the style used for training")
 
 
-class DistillationRecipe(_Part):
+class DistillationRecipe(Part):
     """A detector with the same strides, whose outputs are learnt in addition to the annotations."""
 
     model: Path = Field(description=A_DETECTOR)
     share: float = Field(1.0, gt=0.0, le=10.0, description="Weight relative to the loss of the annotations")
 
 
-class ScheduleRecipe(_Part):
+class ScheduleRecipe(Part):
     """Duration and learning rate."""
 
     batch_size: int = Field(8, ge=1, le=512)
@@ -144,10 +128,10 @@ class ScheduleRecipe(_Part):
     averaging: float = Field(0.995, ge=0.0, lt=1.0, description="Momentum of the moving average of the weights")
 
 
-class FaceRecipe(_Part):
+class FaceRecipe(Part):
     """One training run of the face detector."""
 
-    name: str = Field(min_length=1, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Names the run's folder")
+    name: RunName
     seed: int = Field(1, ge=0)
     model: ModelRecipe
     data: tuple[DataRecipe, ...] = Field(min_length=1)

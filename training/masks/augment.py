@@ -16,24 +16,31 @@ if TYPE_CHECKING:
     from training.masks.recipe import AugmentationRecipe
 
 
-class RandomPose(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """Rotates, shears, zooms, shifts and mirrors each picture in one step; edges are repeated into new areas."""
+class _RandomLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """A layer with a recipe and its own random numbers."""
 
     def __init__(self, recipe: AugmentationRecipe, *, seed: int, **options: Any) -> None:
         super().__init__(**options)
         self._recipe = recipe
         self.seed_generator = keras.random.SeedGenerator(seed)
 
+    def _uniform(self, shape: tuple[int, ...], reach: float) -> Any:
+        return keras.random.uniform(shape, -reach, reach, seed=self.seed_generator)
+
+
+class RandomPose(_RandomLayer):
+    """Rotates, shears, zooms, shifts and mirrors each picture in one step; edges are repeated into new areas."""
+
     def call(self, images: Any) -> Any:
         """Transform pictures (n, side, side, 3) to the same shape."""
         count, side = images.shape[0], images.shape[1]
         recipe, middle = self._recipe, (side - 1) / 2
-        angle = self._uniform(count, math.radians(recipe.rotation_degrees))
-        shear = self._uniform(count, recipe.shear_fraction)
-        zoom = keras.ops.exp(self._uniform(count, recipe.zoom_fraction))
-        across = self._uniform(count, recipe.shift_fraction) * side
-        down = self._uniform(count, recipe.shift_fraction) * side
-        mirrored = self._uniform(count, 1.0) < 2.0 * recipe.flip_share - 1.0
+        angle = self._uniform((count,), math.radians(recipe.rotation_degrees))
+        shear = self._uniform((count,), recipe.shear_fraction)
+        zoom = keras.ops.exp(self._uniform((count,), recipe.zoom_fraction))
+        across = self._uniform((count,), recipe.shift_fraction) * side
+        down = self._uniform((count,), recipe.shift_fraction) * side
+        mirrored = self._uniform((count,), 1.0) < 2.0 * recipe.flip_share - 1.0
         sign = keras.ops.where(mirrored, -1.0, 1.0)
         # The map from each output pixel to its source pixel, around the centre.
         a0 = keras.ops.cos(angle) * zoom * sign
@@ -46,17 +53,9 @@ class RandomPose(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
         transform = keras.ops.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1)
         return keras.ops.image.affine_transform(images, transform, interpolation="bilinear", fill_mode="nearest")
 
-    def _uniform(self, count: int, reach: float) -> Any:
-        return keras.random.uniform((count,), -reach, reach, seed=self.seed_generator)
 
-
-class RandomLight(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+class RandomLight(_RandomLayer):
     """Varies brightness, contrast, gamma and tint; some pictures become grey."""
-
-    def __init__(self, recipe: AugmentationRecipe, *, seed: int, **options: Any) -> None:
-        super().__init__(**options)
-        self._recipe = recipe
-        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, images: Any) -> Any:
         """Transform pictures (n, side, side, 3), 0..255, to the same."""
@@ -72,17 +71,9 @@ class RandomLight(keras.layers.Layer):  # type: ignore[misc]  # Keras has no typ
         without_colour = self._uniform((count, 1, 1, 1), 1.0) < 2.0 * recipe.grey_share - 1.0
         return keras.ops.where(without_colour, keras.ops.mean(lit, axis=3, keepdims=True), lit)
 
-    def _uniform(self, shape: tuple[int, ...], reach: float) -> Any:
-        return keras.random.uniform(shape, -reach, reach, seed=self.seed_generator)
 
-
-class RandomBlur(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+class RandomBlur(_RandomLayer):
     """Blurs some pictures in one direction, as by motion or a slow shutter, and adds sensor noise."""
-
-    def __init__(self, recipe: AugmentationRecipe, *, seed: int, **options: Any) -> None:
-        super().__init__(**options)
-        self._recipe = recipe
-        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, images: Any) -> Any:
         """Transform pictures (n, side, side, 3), 0..255, to the same."""

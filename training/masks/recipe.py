@@ -9,22 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from edge_agent.domain import LABELS, NO_FACE, Class, Label
-from training.recipe_file import read_recipe_file
+from training.recipe_file import Fraction, HeldOutRecipe, Part, RunName, read_recipe_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelRecipe(_Part):
+class ModelRecipe(Part):
     """The network."""
 
     architecture: Literal["mobilenet_v2", "cnn"] = Field(
@@ -45,7 +39,7 @@ class ModelRecipe(_Part):
         return "plain CNN" if self.architecture == "cnn" else f"MobileNetV2 {self.alpha:g}"
 
 
-class DataRecipe(_Part):
+class DataRecipe(Part):
     """One source of faces. Exactly one of `scenes`, `folders` and `faces`."""
 
     scenes: Path | None = Field(None, description="COCO file of annotated pictures")
@@ -92,26 +86,15 @@ class DataRecipe(_Part):
         return self.find or self.faces is not None
 
 
-class ValidationRecipe(_Part):
+class ValidationRecipe(HeldOutRecipe):
     """Held-out data that choose the best epoch."""
 
     fraction: float = Field(0.2, gt=0.0, lt=0.9, description="Share of each source's pictures")
-    duplicate_bits: int = Field(
-        6,
-        ge=0,
-        le=20,
-        description="Pictures whose 64-bit perceptual hashes differ in at most this many bits are not split",
-    )
-    keep_apart: tuple[Path, ...] = Field(
-        (),
-        description="COCO files (their test split) and folders used for evaluation; these pictures and near-duplicates "
-        "are used neither for training nor for validation",
-    )
     sources: tuple[str, ...] = Field((), description="Sources that choose the best epoch; none: all")
     smallest_px: float = Field(16.0, ge=0.0, description="Smaller annotated faces are ignored")
 
 
-class JitterRecipe(_Part):
+class JitterRecipe(Part):
     """Variation of detector boxes and camera distance."""
 
     shift_fraction: float = Field(0.05, ge=0.0, le=0.3, description="Standard deviation of a box's position")
@@ -123,7 +106,7 @@ class JitterRecipe(_Part):
     jpeg_quality: int = Field(35, ge=1, le=95, description="Lowest quality of that JPEG")
 
 
-class AugmentationRecipe(_Part):
+class AugmentationRecipe(Part):
     """Random variations of a face."""
 
     rotation_degrees: float = Field(15.0, ge=0.0, le=180.0)
@@ -140,7 +123,7 @@ class AugmentationRecipe(_Part):
     noise_fraction: float = Field(0.02, ge=0.0, le=0.5)
 
 
-class TeacherRecipe(_Part):
+class TeacherRecipe(Part):
     """A larger model to distil from."""
 
     model: Path = Field(description="Its .keras file; labels and margin are read from the run.json beside it")
@@ -148,7 +131,7 @@ class TeacherRecipe(_Part):
     temperature: float = Field(2.0, ge=1.0, le=20.0, description="Softens the teacher's output")
 
 
-class ScheduleRecipe(_Part):
+class ScheduleRecipe(Part):
     """Duration and learning rate."""
 
     batch_size: int = Field(64, ge=2, le=4096)
@@ -173,10 +156,10 @@ class ScheduleRecipe(_Part):
     label_smoothing: float = Field(0.02, ge=0.0, lt=0.5)
 
 
-class MaskRecipe(_Part):
+class MaskRecipe(Part):
     """One training run of the mask classifier."""
 
-    name: str = Field(min_length=1, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Names the run's folder")
+    name: RunName
     seed: int = Field(1, ge=0)
     labels: tuple[Class, ...] = Field(
         LABELS, min_length=2, description="In the order of the outputs; 'no_face', which rejects detections, comes last"
