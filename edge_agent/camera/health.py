@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NOTHING_LEVELS = 5.0
 SOMETHING_LEVELS = 7.0
 LOOKED_AT = (64, 48)
+# Below this size, rounding at each halving and the blur at the cells' edges would change what is found.
+HALVED_TO = (256, 192)
 CHECK_SECONDS = 1.0
 # Of the rows and columns, these are compared first: they differ by the sensor's noise in nearly every frame.
 SAMPLE_STEP = 16
@@ -97,6 +99,10 @@ def _are_same(one: Image, other: Image) -> bool:
 
 def contrast_levels(image: Image) -> float:
     """How many grey levels a picture has; averaging takes most of a sensor's noise away."""
+    # OpenCV computes the means of four pixels far faster than those of any other number.
+    while (columns := image.shape[1] // 2) >= HALVED_TO[0] and (rows := image.shape[0] // 2) >= HALVED_TO[1]:
+        halved = cv2.resize(image[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
+        image = np.asarray(halved, np.uint8)
     grey = cv2.cvtColor(cv2.resize(image, LOOKED_AT, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
     darkest, brightest = np.percentile(grey, (1, 99))
     return float(brightest - darkest)
