@@ -15,6 +15,7 @@ import av.filter
 import cv2
 import numpy as np
 from av.codec.hwaccel import HWAccel, hwdevices_available
+from av.video.reformatter import VideoReformatter
 
 from edge_agent.errors import CameraError
 
@@ -68,6 +69,7 @@ class VideoDecoder:
         self._context = _open_context(stream, decoder, shown=shown)
         self._fruitless_packets = 0
         self._deinterlacer: _Deinterlacer | None = None
+        self._reformatter = VideoReformatter()
 
     @property
     def name(self) -> str:
@@ -106,7 +108,10 @@ class VideoDecoder:
             ValueError: FFmpeg cannot convert this frame.
         """
         width_px, height_px = square_size(frame.width, frame.height, self._aspect_of(frame))
-        converted = frame.reformat(width=width_px, height=height_px, format="bgr24", interpolation="BILINEAR")
+        # A frame's own reformatter would start and end a thread for each core, every time.
+        converted = self._reformatter.reformat(
+            frame, width=width_px, height=height_px, format="bgr24", interpolation="BILINEAR", threads=1
+        )
         image = np.asarray(converted.to_ndarray(), np.uint8)
         turn = _TURNS.get(round(frame.rotation) % 360)
         return image if turn is None else np.asarray(cv2.rotate(image, turn), np.uint8)

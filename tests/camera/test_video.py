@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -358,3 +359,19 @@ def test_a_decoder_that_is_not_there_is_refused_with_those_that_are(tmp_path):
     with pytest.raises(CameraError, match=r"decoder qsv cannot decode h264 here.*v4l2m2m"):
         opened(path, decoder="qsv")
     assert len(pictures_of(path, decoder="software")) == 50
+
+
+def threads():
+    """Those of this process, also where they are not Python's."""
+    return list(Path("/proc/self/task").iterdir())
+
+
+def test_the_conversion_of_a_picture_starts_no_threads(tmp_path):
+    ffmpeg(*MOVING, "-c:v", "libx264", path := tmp_path / "door.mp4")
+
+    with closing(opened(path)) as camera:
+        camera.grab()
+        before = len(threads())
+        camera.retrieve()
+
+        assert len(threads()) == before
