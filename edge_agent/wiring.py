@@ -152,7 +152,8 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         stack.callback(recorder.close, timeout_seconds=RECORD_SECONDS)
         cameras.follow(config.cameras)
         pipelines = {name: build_pipeline(config, name, *models[name]) for name in config.cameras}
-        health = Health(read_timeout_seconds=max(camera.read_timeout_seconds for camera in config.cameras.values()))
+        silence_seconds = max(camera.read_timeout_seconds for camera in config.cameras.values())
+        health = Health(read_timeout_seconds=silence_seconds)
         at = time.monotonic()
         pauses = Pauses(config.pauses_file, at=at, when=datetime.now(timezone.utc))
         machine = HostStats(config.crops_folder)
@@ -193,6 +194,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 pauses=pauses,
                 recorder=recorder,
                 results=results,
+                silence_seconds=silence_seconds,
             )
             for name, pipeline in pipelines.items()
         }

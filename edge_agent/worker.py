@@ -33,8 +33,9 @@ STOP_CHECK_SECONDS = 0.1
 MOST_RESULTS = 50
 # With this many queued, further results omit their frame: fifty of 1920x1080 take 311 MB.
 MOST_FRAMES = 8
-# Interval of the life signs of a paused camera.
-PAUSED_SECONDS = 1.0
+# Interval of the life signs of a paused camera, at most half of the time after which it would be taken for silent. Each
+# costs decoding what has come since the newest key frame.
+PAUSED_SECONDS = 4.0
 CLOSE_SECONDS = 1.0
 """Longer than one frame takes on any usable machine."""
 
@@ -61,14 +62,20 @@ class Worker:
         pauses: Pauses,
         recorder: Recorder,
         results: queue.SimpleQueue[FrameResult],
+        silence_seconds: float,
     ) -> None:
-        """Nothing runs before `start`. `results` is read by the main thread."""
+        """Nothing runs before `start`. `results` is read by the main thread.
+
+        A camera without a result for `silence_seconds` is taken for silent, also while it is paused.
+        """
         self._feed, self._pipeline, self._timelines, self._scenes = feed, pipeline, timelines, scenes
         self._pauses, self._recorder, self._results = pauses, recorder, results
+        self._camera = feed.state().name
+        self._paused_seconds = min(PAUSED_SECONDS, silence_seconds / 2)
         self._glance_at = float("-inf")
         feed.convert_only_what_is_due(self._due_at)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=WORKER_THREAD + feed.state().name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=WORKER_THREAD + self._camera, daemon=True)
         self.failure: Exception | None = None
         """The bug that ended the thread, for the main thread to raise."""
 
@@ -97,7 +104,9 @@ class Worker:
 
     def _due_at(self) -> float:
         """The time from which the next picture is wanted. Called by the camera's thread."""
-        return max(self._pipeline.rate.due_at, self._glance_at)
+        due_at = self._pipeline.rate.due_at
+        is_paused = self._pauses.is_paused(self._camera, at=time.monotonic())
+        return max(due_at, self._glance_at) if is_paused else due_at
 
     def _run(self) -> None:
         try:
@@ -116,7 +125,7 @@ class Worker:
     def _watch(self, frame: Frame) -> Outcome | None:
         """Run a frame through the pipeline, unless the camera is paused."""
         if self._pauses.is_paused(frame.camera, at=time.monotonic()):
-            self._glance_at = frame.taken_at + PAUSED_SECONDS
+            self._glance_at = frame.taken_at + self._paused_seconds
             # Now, not after the pause: a resolution hours later would include unobserved time in its duration.
             left = self._pipeline.skip(frame)
             self._record_resolved(left.resolved)

@@ -24,7 +24,7 @@ from edge_agent.domain import Outcome, Person, Resolved
 from edge_agent.messages.ids import uuid7
 from edge_agent.mqtt.publisher import Publisher
 from edge_agent.pauses import Pauses
-from edge_agent.worker import MOST_FRAMES, MOST_RESULTS, FrameResult, Worker
+from edge_agent.worker import MOST_FRAMES, MOST_RESULTS, PAUSED_SECONDS, FrameResult, Worker
 from tests.alerts.test_recorder import Hanging, Recording, wait_until
 from tests.mqtt.brokers import ScriptedBroker
 from tests.mqtt.samples import DEVICE
@@ -104,6 +104,7 @@ def a_worker(folder: Path, feed: Any, **parts: Any) -> tuple[Worker, queue.Simpl
         "pauses": Pauses(folder / "pauses.json", at=0.0, when=NOON),
         "recorder": Recorder(),
         "results": given,
+        "silence_seconds": 10.0,
         **parts,
     }
     return Worker(feed, **known), given
@@ -156,6 +157,26 @@ def test_a_pause_resolves_what_was_alerted_at_once_and_not_when_it_is_over(tmp_p
     assert [person.counted_as for person in recorder.people] == 2 * ["without_mask"]
     assert given.get().outcome is None
     assert recorder.alerts == []
+
+
+@pytest.mark.parametrize(("silence_seconds", "next_look_seconds"), [(10.0, PAUSED_SECONDS), (2.0, 1.0)])
+def test_a_paused_camera_is_looked_at_before_it_is_taken_for_silent_and_a_resumed_one_at_once(
+    tmp_path, silence_seconds, next_look_seconds
+):
+    class Feed(Frames):
+        def convert_only_what_is_due(self, due_at: Any) -> None:
+            self.due_at = due_at
+
+    pauses = Pauses(tmp_path / "pauses.json", at=0.0, when=NOON)
+    pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
+    feed = Feed([a_frame(taken_at := time.monotonic())])
+    worker, _ = a_worker(tmp_path, feed, pauses=pauses, silence_seconds=silence_seconds)
+
+    run(worker)
+
+    assert feed.due_at() == pytest.approx(taken_at + next_look_seconds)
+    pauses.resume(["door"], at=0.0, when=NOON)
+    assert feed.due_at() <= taken_at
 
 
 def test_a_bug_ends_the_worker_and_is_kept_for_whoever_supervises(tmp_path):

@@ -80,6 +80,15 @@ class VideoDecoder:
         """Decode only frames that others are predicted from, or all."""
         self._context.skip_frame = "NONREF" if is_to_skip else "DEFAULT"
 
+    @property
+    def can_begin_anew(self) -> bool:
+        """Whether it may go on with a later key frame: not with codecs of the hardware, nor between two fields."""
+        return self._context is self._stream.codec_context and self._deinterlacer is None
+
+    def begin_anew(self) -> None:
+        """Forget the frames before: the next packet is a key frame, and what refers to earlier ones is left out."""
+        self._context.flush_buffers()
+
     def decode(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
         """Yield the frames that a packet completes; None: the remaining ones. A damaged packet yields none."""
         try:

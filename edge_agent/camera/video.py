@@ -8,12 +8,14 @@ import socket
 import stat
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import av
 import av.error
+from av.video.frame import PictureType
 
 from edge_agent.camera.decoding import VideoDecoder
 from edge_agent.camera.source import shown_source
@@ -46,6 +48,13 @@ TIMED_OUT_FRACTION = 0.95
 # Packets that may wait for the decoder, two seconds of most streams. Where it falls behind so far, what waits is old:
 # decoding goes on with the next key frame.
 MOST_PACKETS = 60
+# A picture that is wanted less often than twice in this time is decoded when it is wanted, and not before.
+IDLE_SECONDS = 2.0
+# Packets that may wait for that: four seconds of most streams, which are decoded in a fraction of a second.
+MOST_POSTPONED = 120
+MOST_POSTPONED_BYTES = 8_000_000
+# Key frames in a row that turned out to be whole pictures.
+ENOUGH_WHOLE = 2
 # Over such a time it is seen whether enough pictures are left where others are skipped.
 SKIP_TRIAL_SECONDS = 2.0
 ENOUGH_FRACTION = 0.95
@@ -177,6 +186,8 @@ class StreamCamera:
             self._container.close()
             raise
         self._thinning = _Thinning(config.detect_fps)
+        self._postponed = _Postponed()
+        self._retrieved_at = deque(2 * [time.monotonic()], maxlen=2)
         self._clock = StreamClock()
         self._frames: list[VideoFrame] = []
         self._grabbed: VideoFrame | None = None
@@ -191,35 +202,69 @@ class StreamCamera:
         Raises:
             CameraError: the camera is lost, silent for too long, cannot be decoded, or is to be stopped.
         """
-        begun_at = time.monotonic()
-        damaged = 0
-        while not self._frames:
-            packet, arrived_at = self._reader.next_packet(self._stop, until=begun_at + self._silence_seconds)
-            if packet is None:
-                raise CameraError(f"{self._shown}: {self._why_lost(damaged)}")
-            damaged += 1
-            self._arrived_at = arrived_at
-            self._decoder.skip_non_reference(self._thinning.is_skipping)
-            self._frames = list(self._decoder.decode(packet))
-        self._grabbed = self._frames.pop(0)
-        now = time.monotonic()
-        self._thinning.count(at=now)
-        stamp_seconds = None if self._grabbed.pts is None else self._grabbed.time
-        taken_at = self._clock.taken_at(stamp_seconds, arrived_at=self._arrived_at)
-        self.age_seconds = max(0.0, now - taken_at)
+        is_idle = time.monotonic() - self._retrieved_at[0] > IDLE_SECONDS
+        if self._fill(may_postpone=is_idle and self._decoder.can_begin_anew):
+            self._take(self._frames.pop(0))
+        else:
+            self._thinning.begin_anew()
+            self.age_seconds = max(0.0, time.monotonic() - self._arrived_at)
         return True
 
     def retrieve(self) -> Image:
-        """Convert the frame grabbed last.
+        """Convert the frame grabbed last, or a newer one.
 
         Raises:
-            CameraError: it has a layout that is no picture.
+            CameraError: it has a layout that is no picture, or had still to be decoded, and `grab`'s reasons.
         """
+        self._retrieved_at.append(time.monotonic())
+        if self._postponed.packets:
+            self._frames = self._catch_up()
+            self._fill(may_postpone=False)
+            self._take(self._frames.pop())
+            self._frames.clear()
         return _picture(self._decoder, self._grabbed, shown=self._shown)
 
     def close(self) -> None:
         """Release the camera; a reader blocked by a hanging camera is abandoned until its timeout."""
         self._reader.close()
+
+    def _fill(self, *, may_postpone: bool) -> bool:
+        """Wait for packets until one completes a frame; False if one was postponed."""
+        begun_at = time.monotonic()
+        damaged = 0
+        while not self._frames:
+            packet, self._arrived_at = self._reader.next_packet(self._stop, until=begun_at + self._silence_seconds)
+            if packet is None:
+                raise CameraError(f"{self._shown}: {self._why_lost(damaged)}")
+            self._postponed.follow(packet)
+            if may_postpone and self._postponed.takes(packet):
+                return False
+            damaged += 1
+            self._catch_up()
+            self._frames = self._decode(packet)
+        return True
+
+    def _catch_up(self) -> list[VideoFrame]:
+        """Decode what was postponed; returns the frames of the last packet that completed any."""
+        if self._postponed.is_cut:
+            self._decoder.begin_anew()
+        newest: list[VideoFrame] = []
+        for packet in self._postponed.take():
+            newest = self._decode(packet) or newest
+        return newest
+
+    def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        self._decoder.skip_non_reference(self._thinning.is_skipping)
+        frames = list(self._decoder.decode(packet))
+        self._postponed.learn(frames)
+        return frames
+
+    def _take(self, frame: VideoFrame) -> None:
+        self._grabbed = frame
+        now = time.monotonic()
+        self._thinning.count(at=now)
+        stamp_seconds = None if frame.pts is None else frame.time
+        self.age_seconds = max(0.0, now - self._clock.taken_at(stamp_seconds, arrived_at=self._arrived_at))
 
     @property
     def _silence_seconds(self) -> float:
@@ -250,12 +295,16 @@ class _Thinning:
         self._begun_at: float | None = None
         self._count = 0
 
+    def begin_anew(self) -> None:
+        """Leave out the time in which frames were not counted."""
+        self._begun_at = None
+
     def count(self, *, at: float) -> None:
         """Count a frame, and end the skipping for good where it has cost too many."""
         if not self.is_skipping:
             return
         if self._begun_at is None:
-            self._begun_at = at
+            self._begun_at, self._count = at, 0
             return
         self._count += 1
         elapsed_seconds = at - self._begun_at
@@ -264,12 +313,63 @@ class _Thinning:
             self._begun_at, self._count = at, 0
 
 
+class _Postponed:
+    """Packets that are decoded when a picture is wanted: a key frame and what follows, which need none before them.
+
+    Nothing is postponed in a stream whose key frames are too far apart or are no whole pictures, as where a camera
+    refreshes its picture part by part.
+    """
+
+    def __init__(self) -> None:
+        self.packets: list[Packet[VideoStream]] = []
+        self._bytes = 0
+        self.is_cut = False
+        """Whether packets were left out between the frame that was decoded last and these."""
+        # As if the key frame before the first were far away.
+        self._since_key_frame = MOST_POSTPONED
+        self._key_frame_pts: int | None = None
+        self._are_near = False
+        self._whole = 0
+
+    def follow(self, packet: Packet[VideoStream]) -> None:
+        """Look at each packet in turn."""
+        self._since_key_frame += 1
+        if packet.is_keyframe:
+            self._are_near = self._since_key_frame <= MOST_POSTPONED
+            self._since_key_frame, self._key_frame_pts = 0, packet.pts
+
+    def learn(self, frames: list[VideoFrame]) -> None:
+        """Look at the frames that were decoded."""
+        for frame in frames:
+            if frame.pts is not None and frame.pts == self._key_frame_pts:
+                # The first one of a stream is whole in any case.
+                self._whole = self._whole + 1 if frame.pict_type == PictureType.I else 0
+                self._key_frame_pts = None
+
+    def takes(self, packet: Packet[VideoStream]) -> bool:
+        """Keep a packet, instead of all before it if it begins anew; False if it has to be decoded now."""
+        if not self._are_near or self._whole < ENOUGH_WHOLE or self._since_key_frame >= MOST_POSTPONED:
+            return False
+        if packet.is_keyframe:
+            self.packets, self._bytes, self.is_cut = [], 0, True
+        self._bytes += packet.size
+        if self._bytes > MOST_POSTPONED_BYTES:
+            return False
+        self.packets.append(packet)
+        return True
+
+    def take(self) -> list[Packet[VideoStream]]:
+        """Return the packets, to be decoded now."""
+        packets, self.packets, self._bytes, self.is_cut = self.packets, [], 0, False
+        return packets
+
+
 class _Reader:
     """Reads packets from a stream so that no other thread waits for the network. Only its thread uses the container."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, *, name: str, silence_seconds: float) -> None:
         self._container, self._stream, self._silence_seconds = container, stream, silence_seconds
-        self._packets: queue.Queue[tuple[Packet[VideoStream] | None, float]] = queue.Queue()
+        self._packets: queue.SimpleQueue[tuple[Packet[VideoStream] | None, float]] = queue.SimpleQueue()
         self._is_closed = threading.Event()
         self._waits_for_key_frame = False
         self.failure = ""

@@ -5,11 +5,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
 
+from edge_agent.camera import video
+from edge_agent.camera.decoding import VideoDecoder
 from edge_agent.camera.feed import (
     CLOSE_SECONDS,
     FIRST_PAUSE_SECONDS,
@@ -430,3 +433,37 @@ exec ffmpeg -v error -re -f lavfi -i testsrc=size=64x48:rate=25 -f mjpeg -
     assert time.monotonic() - began_at < CLOSE_SECONDS
     assert "hunter2" not in caplog.text
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_a_camera_that_is_paused_is_hardly_decoded_and_shows_its_picture_at_once_when_it_is_resumed(
+    monkeypatch,
+):
+    monkeypatch.setattr(video, "IDLE_SECONDS", 0.5)
+    decoded, decode = [], VideoDecoder.decode
+
+    def counted(decoder, packet):
+        decoded.append(packet)
+        return decode(decoder, packet)
+
+    monkeypatch.setattr(VideoDecoder, "decode", counted)
+    due_at = float("-inf")
+    with RtspServer() as server, closing(CameraFeed("door", CameraConfig(source=server.address()))) as feed:
+        feed.convert_only_what_is_due(lambda: due_at)
+        feed.start()
+        wait_until(lambda: feed.state().frames > 30, seconds=60)
+        due_at = float("inf")
+        begun = feed.state().frames
+        wait_until(lambda: feed.state().frames > begun + 25, seconds=60)
+        before, since = len(decoded), feed.state().frames
+        wait_until(lambda: feed.state().frames > since + 20, seconds=60)
+
+        assert len(decoded) == before
+
+        feed.take()
+        due_at = resumed_at = time.monotonic()
+        wait_until(lambda: feed.state().frames > since + 40, seconds=60)
+        frame = feed.take()
+
+    assert frame is not None
+    assert frame.taken_at >= resumed_at
+    assert feed.state().reopened == 0

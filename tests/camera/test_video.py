@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import gc
 import http.server
+import itertools
 import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
-from edge_agent.camera import open_camera
+from edge_agent.camera import open_camera, video
 from edge_agent.camera.decoding import VideoDecoder
 from edge_agent.camera.video import plausible_position
 from edge_agent.config.model import CameraConfig
@@ -375,3 +377,84 @@ def test_the_conversion_of_a_picture_starts_no_threads(tmp_path):
         camera.retrieve()
 
         assert len(threads()) == before
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The packets that were decoded."""
+    packets = []
+    decode = VideoDecoder.decode
+
+    def counted(decoder, packet):
+        packets.append(packet)
+        return decode(decoder, packet)
+
+    monkeypatch.setattr(VideoDecoder, "decode", counted)
+    return packets
+
+
+@contextmanager
+def streamed(path, monkeypatch):
+    """A camera that sends this recording as fast as it is read, and of which pictures are wanted now and then."""
+    monkeypatch.setattr(video, "_open_stream", lambda _config: av.open(str(path)))
+    monkeypatch.setattr(video, "MOST_PACKETS", 1000)
+    monkeypatch.setattr(video, "IDLE_SECONDS", 0.0)
+    with closing(opened("rtsp://127.0.0.1/live", detect_fps=0.0)) as camera:
+        yield camera
+
+
+def looked_at(camera, *, every):
+    """Pictures of a stream with how many had been grabbed, to its end."""
+    looks = []
+    with suppress(CameraError):
+        for grabbed in itertools.count(1):
+            camera.grab()
+            if grabbed % every == 0:
+                looks.append((grabbed, camera.retrieve()))
+    return looks
+
+
+GOP = ("-g", 10, "-keyint_min", 10, "-sc_threshold", 0)
+
+
+@pytest.mark.parametrize(
+    ("coding", "most_decoded"),
+    [
+        (("-c:v", "libx264", *GOP, "-bf", 0), 30),
+        (("-c:v", "libx264", *GOP, "-bf", 3), 30),
+        (("-c:v", "libx264", *GOP, "-bf", 3, "-x264-params", "open-gop=1"), 30),
+        (("-c:v", "libx265", "-x265-params", "log-level=none:keyint=10:min-keyint=10:bframes=3:open-gop=1"), 30),
+        (("-c:v", "mpeg4", *GOP, "-q:v", 4), 30),
+        (("-c:v", "mjpeg", "-q:v", 4), 10),
+        # Key frames are marked, but only the first one is a whole picture.
+        (("-c:v", "libx264", *GOP, "-bf", 0, "-x264-params", "intra-refresh=1"), 50),
+        # None but the first.
+        (("-c:v", "libx264", "-g", 1000, "-sc_threshold", 0), 50),
+    ],
+)
+def test_a_picture_that_is_wanted_now_and_then_is_whole_and_current(
+    tmp_path, monkeypatch, decoded, coding, most_decoded
+):
+    ffmpeg(*MOVING, *coding, path := tmp_path / "door.mkv")
+    true = pictures_of(path)
+    decoded.clear()
+
+    with streamed(path, monkeypatch) as camera:
+        looks = looked_at(camera, every=13)
+
+    assert len(looks) == 3
+    for grabbed, image in looks:
+        (number,) = [number for number, picture in enumerate(true, 1) if np.array_equal(picture, image)]
+        assert grabbed <= number <= grabbed + 5
+    assert len(decoded) <= most_decoded
+
+
+def test_more_packets_than_are_kept_are_decoded(tmp_path, monkeypatch, decoded):
+    ffmpeg(*MOVING, "-c:v", "libx264", *GOP, "-bf", 0, path := tmp_path / "door.mkv")
+    monkeypatch.setattr(video, "MOST_POSTPONED_BYTES", 1000)
+
+    with streamed(path, monkeypatch) as camera:
+        looks = looked_at(camera, every=50)
+
+    assert len(looks) == 1
+    assert len([packet for packet in decoded if packet]) == 50

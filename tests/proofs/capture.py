@@ -25,6 +25,7 @@ import cv2
 from edge_agent.camera.feed import CameraFeed
 from edge_agent.config.model import CameraConfig
 from edge_agent.vision.frame_rate import FrameRate
+from edge_agent.worker import PAUSED_SECONDS
 from tests.journeys.agent import EXAMPLE
 from tests.recordings import ffmpeg
 from tests.rtsp_server import RtspServer
@@ -89,12 +90,19 @@ def with_the_agent(address: str) -> float:
 
 
 def with_the_agent_paused(address: str) -> float:
-    """Follow the camera and take nothing."""
+    """Follow the camera and take a picture as a sign of life now and then, as the agent does."""
+    due_at = float("-inf")
     with closing(CameraFeed("door", CameraConfig(source=address, detect_fps=DETECT_FPS))) as feed:
+        feed.convert_only_what_is_due(lambda: due_at)
         feed.start()
-        feed.wait(SENT_SECONDS)
-        feed.convert_only_what_is_due(lambda: float("inf"))
-        return cost_ms(lambda: time.sleep(0.1))
+
+        def take() -> None:
+            nonlocal due_at
+            frame = feed.wait(0.1)
+            if frame is not None:
+                due_at = frame.taken_at + PAUSED_SECONDS
+
+        return cost_ms(take)
 
 
 WAYS = {"cv2": with_opencv, "agent": with_the_agent, "agent paused": with_the_agent_paused}
@@ -116,6 +124,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.way:
         way, address = options.way
+        # As the agent does.
+        cv2.setNumThreads(1)
         sys.stdout.write(f"{WAYS[way](address)}\n")
         return
     if options.folder is None:
