@@ -6,6 +6,7 @@ import argparse
 import inspect
 import json
 import os
+import re
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 COLUMNS = "100"
 """Width of what the commands print, as the site shows it without a scroll bar."""
 LONGEST_CHOICE = 120
+DOCUMENT = re.compile(r"\bdocs/([\w-]+)\.md")
+"""A document, as descriptions in the code name it."""
 
 
 def pages() -> dict[str, str]:
@@ -73,9 +76,13 @@ def _section(prefix: str, schema: dict[str, Any], definitions: dict[str, Any]) -
     for name, value, inner in keys:
         if inner is None:
             continue
-        many = {"object": ".NAME", "array": "[]"}.get(value.get("type", ""), "")
-        yield from (f"## {name}{many}", "", f"{value.get('description') or inner.get('description', '')}.", "")
-        yield from _section(f"{name}{many}.", inner, definitions)
+        yield from (f"## {name}{_many(value)}", "", f"{value.get('description') or inner.get('description', '')}.", "")
+        yield from _section(f"{name}{_many(value)}.", inner, definitions)
+
+
+def _many(value: dict[str, Any]) -> str:
+    """What stands between a key and those of each of the objects that it holds."""
+    return {"object": ".NAME", "array": "[]"}.get(value.get("type", ""), "")
 
 
 def _default(value: dict[str, Any]) -> str:
@@ -87,7 +94,7 @@ def _inner(value: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]
     """The section that a key holds, alone, by name or in a list; None for a plain value."""
     if "patternProperties" in value:
         value = next(iter(value["patternProperties"].values()))
-    for holder in (value, value.get("additionalProperties"), value.get("items")):
+    for holder in (value, value.get("additionalProperties"), value.get("items"), *value.get("anyOf", ())):
         if isinstance(holder, dict) and "$ref" in holder:
             found: dict[str, Any] = definitions[holder["$ref"].rpartition("/")[2]]
             return found if "properties" in found else None
@@ -99,7 +106,9 @@ def _values(value: dict[str, Any]) -> str:
     if "anyOf" in value:
         return " or ".join(dict.fromkeys(_values(one) for one in value["anyOf"] if one.get("type") != "null"))
     if "enum" in value or "const" in value:
-        text = ", ".join(f"`{choice}`" for choice in value.get("enum", [value.get("const")]))
+        text = ", ".join(
+            "empty" if choice == "" else f"`{choice}`" for choice in value.get("enum", [value.get("const")])
+        )
         return text if len(text) <= LONGEST_CHOICE else f"one of {len(value['enum'])}"
     if "$ref" in value:
         return "object"
@@ -147,10 +156,8 @@ def _fields(schema: dict[str, Any], definitions: dict[str, Any], prefix: str = "
     """A row for each field, those of objects in it behind a point."""
     for key, value in schema.get("properties", {}).items():
         yield f"| `{prefix}{key}` | {_values(value)} | {_cell(value.get('description', ''))} |"
-        if inner := next(
-            (found for one in (value, *value.get("anyOf", ())) if (found := _inner(one, definitions))), None
-        ):
-            yield from _fields(inner, definitions, f"{prefix}{key}{'[]' if value.get('type') == 'array' else ''}.")
+        if inner := _inner(value, definitions):
+            yield from _fields(inner, definitions, f"{prefix}{key}{_many(value)}.")
 
 
 def openapi() -> dict[str, Any]:
@@ -176,7 +183,7 @@ def api() -> str:
         for method, operation in operations.items():
             lines += [f"## {method.upper()} {path}", "", operation.get("summary", "") + ".", ""]
             if text := operation.get("description", ""):
-                lines += [text, ""]
+                lines += [_linked(text), ""]
             if parameters := operation.get("parameters"):
                 lines += ["| parameter | in | values | |", "|---|---|---|---|"]
                 lines += [_parameter(one) for one in parameters]
@@ -245,4 +252,9 @@ def _help(parser: argparse.ArgumentParser) -> list[str]:
 
 def _cell(text: str) -> str:
     """A text within a table."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return _linked(" ".join(text.split()).replace("|", "\\|"))
+
+
+def _linked(text: str) -> str:
+    """A text with a link for each document that it names."""
+    return DOCUMENT.sub(r"[\1](../\1.md)", text)

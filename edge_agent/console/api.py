@@ -276,7 +276,7 @@ async def scene(context: Current, alert_id: AlertId, download: Download = False)
     "/alerts/{alert_id}/review",
     response_model=schemas.Alert,
     responses={404: problem("No such alert")},
-    summary="Review an alert: what does it really show?",
+    summary="Review an alert: what it really shows",
 )
 async def review(context: Current, alert_id: AlertId, request: schemas.ReviewRequest) -> Response:
     """`edge-agent alerts export` creates a data set from reviewed alerts."""

@@ -50,7 +50,10 @@ def test_the_reference_names_every_key_message_command_and_path():
     pairs = [
         ("configuration", '| `mqtt.topic_prefix` | `"maskwatch"` |'),
         ("configuration", "| `cameras.NAME.rules.min_face_px` |"),
+        ("configuration", "| `cameras.NAME.rotate` | `0` | `0`, `90`, `180`, `270` |"),
+        ("configuration", "| `signals.violation.pin` |"),
         ("messages", "| `crop.sha256` |"),
+        ("messages", "| `cameras.NAME.people.with_mask` |"),
     ]
     for page, row in pairs:
         assert row in written[f"reference/{page}.md"]
@@ -58,3 +61,13 @@ def test_the_reference_names_every_key_message_command_and_path():
         assert "?" in line or f"## {line}\n" in written["reference/api.md"]
     for line in now["options"]:
         assert line.split()[-1] in written[f"reference/{line.split()[0]}.md"]
+
+
+def test_the_reference_links_documents_and_shows_an_empty_choice():
+    written = {path: text for path, text in pages().items() if path.endswith(".md")}
+
+    for path, text in written.items():
+        prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        assert re.findall(r"docs/[\w-]+\.md", prose) == [], path
+        assert "``" not in prose, path
+    assert "[privacy](../privacy.md)" in written["reference/configuration.md"]
