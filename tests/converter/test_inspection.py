@@ -7,11 +7,11 @@ import pytest
 
 from converter.inspection import inspect_model
 from converter.masks.conversion import to_tflite
-from converter.masks.float_models import open_float_model
 from converter.masks.outputs import StatedLabels
 from converter.masks.stated import Stated
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
+from tests.converter.colour_classifier import open_float_model
 
 pytestmark = pytest.mark.tensorflow
 
