@@ -51,7 +51,7 @@ class Probation:
     ) -> None:
         """Start; rate and memory are those with the previous model, 0 if unknown.
 
-        `run_id` is that of the agent when it was told to load the model; None: this process was started since.
+        `run_id` is that of the agent when the model was activated; None: this process was started since.
         """
         self._sha256, self._rate, self._memory = model_sha256, frames_per_second, memory_bytes
         self._began_at = self._heard_at = at
