@@ -68,6 +68,6 @@ pack() {
     mkdir -p dist
     file=dist/${package_name}_${version}_$architecture.deb
     # The libraries are compressed in their wheels by half already; a higher level takes minutes for a few per cent.
-    dpkg-deb --root-owner-group -Zxz -z2 --build "$root" "$file" >/dev/null
+    dpkg-deb --root-owner-group -Zxz "-z${COMPRESSION_LEVEL:-2}" --build "$root" "$file" >/dev/null
     du -h "$file"
 }
