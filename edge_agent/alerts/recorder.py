@@ -14,9 +14,9 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edge_agent.alerts.database import history_entry, history_resolution
 from edge_agent.alerts.people import sent_until
@@ -47,52 +47,10 @@ the disk hangs."""
 STUCK_SECONDS = 10.0
 """A disk responds well within this, even a slow card during garbage collection."""
 
+_Job: TypeAlias = "tuple[Kind | Literal['status'], float, Callable[[float], None]]"
+"""What is recorded, the time at which it was queued, in `seconds_since_boot`, and what writes it, given that time."""
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _NewAlert:
-    alert: Alert
-    timeline: Timeline
-    scene: bytes | None
-    kind: Kind = "alert"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _NewResolution:
-    resolved: Resolved
-    later: tuple[TimelinePoint, ...]
-    kind: Kind = "resolved"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _NewFigures:
-    figures: Figures
-    when: datetime
-    kind: Kind = "telemetry"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _NewPerson:
-    person: Person
-    kind: Kind = "counts"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _PeriodOver:
-    cameras: tuple[str, ...]
-    since: datetime | None
-    when: datetime
-    kind: Kind = "counts"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _NewStatus:
-    status: StatusMessage
-    kind: str = "status"
-
-
-_Event: TypeAlias = "_NewAlert | _NewResolution | _NewFigures | _NewPerson | _PeriodOver | _NewStatus"
 
 
 class Recorder:
@@ -117,8 +75,7 @@ class Recorder:
         self._store, self._pictures, self._retention, self._sender = store, pictures, retention, sender
         self._keep_days, self._keep_counts_days = keep_days, keep_counts_days
         self._wake, self._publish = wake, publish
-        # Each with the time when it was queued.
-        self._jobs: queue.SimpleQueue[tuple[float, _Event] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._queue_lock = threading.Lock()
         self._queued: Counter[str] = Counter()
         # A daemon: a hanging disk must not keep the process alive.
@@ -135,30 +92,30 @@ class Recorder:
 
     def record_alert(self, alert: Alert, timeline: Timeline, *, scene: bytes | None) -> None:
         """Store an alert with its crop, its timeline and, if configured, its scene (JPEG)."""
-        self._queue(_NewAlert(alert, timeline, scene))
+        self._queue("alert", partial(self._record_alert, alert, timeline, scene))
 
     def record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...]) -> None:
         """Store the resolution of an alert, and the readings since the alert."""
-        self._queue(_NewResolution(resolved, later))
+        self._queue("resolved", partial(self._record_resolved, resolved, later))
 
     def record_telemetry(self, figures: Figures, *, when: datetime) -> None:
         """Store telemetry; while the disk hangs, it is published directly, because it is soon out of date."""
         if self.is_stuck:
             self._publish(self._telemetry(figures, when=when))
         else:
-            self._queue(_NewFigures(figures, when))
+            self._queue("telemetry", partial(self._record_telemetry, figures, when))
 
     def record_status(self, status: StatusMessage) -> None:
         """Store a status change for webhooks; at the broker the status is retained and needs no disk."""
-        self._queue(_NewStatus(status))
+        self._queue("status", partial(self._record_status, status))
 
     def record_person(self, person: Person) -> None:
         """Count a person who has left."""
-        self._queue(_NewPerson(person))
+        self._queue("counts", lambda _: self._store.count_person(person))
 
     def record_counts(self, cameras: Iterable[str], *, since: datetime | None, when: datetime) -> None:
         """Store the counts of completed hours and days; from `since` on also counts of zero."""
-        self._queue(_PeriodOver(tuple(cameras), since, when))
+        self._queue("counts", partial(self._record_counts, tuple(cameras), since, when))
 
     def dropped(self) -> dict[str, int]:
         """Messages dropped from full buffers and the outbox, by kind; the store's counts and its own."""
@@ -203,13 +160,13 @@ class Recorder:
         if self._thread.is_alive():
             log.error("%s: the disk is not responding: %d messages are lost", self._folder_in_use, self._jobs.qsize())
 
-    def _queue(self, job: _Event) -> None:
+    def _queue(self, kind: Kind | Literal["status"], record: Callable[[float], None]) -> None:
         with self._queue_lock:
-            has_room = self._queued[job.kind] < MOST_QUEUED
+            has_room = self._queued[kind] < MOST_QUEUED
             is_first_dropped = not has_room and not self._dropped.total()
-            (self._queued if has_room else self._dropped)[job.kind] += 1
+            (self._queued if has_room else self._dropped)[kind] += 1
         if has_room:
-            self._jobs.put((seconds_since_boot(), job))
+            self._jobs.put((kind, seconds_since_boot(), record))
         elif is_first_dropped:
             log.error("the disk is not responding and the buffer is full: new messages are dropped and counted")
 
@@ -223,16 +180,16 @@ class Recorder:
             if job is None:
                 return
             self._job_began_at = time.monotonic()
-            since, event = job
+            kind, since, record = job
             with self._queue_lock:
-                self._queued[event.kind] -= 1
+                self._queued[kind] -= 1
             try:
-                self._record(event, since=since)
+                record(since)
             # A failure of one event must not stop the next.
             except Exception:
                 log.exception("recording an event failed; please report this")
                 with self._queue_lock:
-                    self._dropped[event.kind] += 1
+                    self._dropped[kind] += 1
             self._check_store()
 
     def _check_store(self) -> None:
@@ -249,21 +206,12 @@ class Recorder:
             log.exception("maintenance of the alert store failed; please report this")
         self._job_began_at = None
 
-    def _record(self, job: _Event, *, since: float) -> None:
-        match job:
-            case _NewAlert():
-                self._record_alert(job.alert, job.timeline, job.scene, since=since)
-            case _NewResolution():
-                self._record_resolved(job.resolved, job.later, since=since)
-            case _NewFigures():
-                self._store.put(self._telemetry(job.figures, when=job.when), since=since)
-            case _NewStatus():
-                self._store.put_event("status", uuid7(datetime.now(timezone.utc)), json.dumps(job.status.as_json()))
-            case _NewPerson():
-                self._store.count_person(job.person)
-                return
-            case _PeriodOver():
-                self._record_counts(job)
+    def _record_status(self, status: StatusMessage, _since: float) -> None:
+        self._store.put_event("status", uuid7(datetime.now(timezone.utc)), json.dumps(status.as_json()))
+        self._wake()
+
+    def _record_telemetry(self, figures: Figures, when: datetime, since: float) -> None:
+        self._store.put(self._telemetry(figures, when=when), since=since)
         self._wake()
 
     def _telemetry(self, figures: Figures, *, when: datetime) -> TelemetryMessage:
@@ -275,18 +223,19 @@ class Recorder:
             clock_synchronised=is_clock_synchronised(),
         )
 
-    def _record_counts(self, job: _PeriodOver) -> None:
-        for period in self._store.unsent_counts(cameras=job.cameras, since=job.since, now=job.when):
+    def _record_counts(self, cameras: tuple[str, ...], begin: datetime | None, when: datetime, _since: float) -> None:
+        for period in self._store.unsent_counts(cameras=cameras, since=begin, now=when):
             message = self._sender.counts(
                 period,
-                id=uuid7(job.when),
+                id=uuid7(when),
                 sequence=self._store.next_sequence("counts"),
-                when=job.when,
+                when=when,
                 clock_synchronised=is_clock_synchronised(),
             )
             self._store.put(message, sent_until(period.period, int(period.end.timestamp())))
+        self._wake()
 
-    def _record_alert(self, alert: Alert, timeline: Timeline, scene: bytes | None, *, since: float) -> None:
+    def _record_alert(self, alert: Alert, timeline: Timeline, scene: bytes | None, since: float) -> None:
         # Crop first: after a power loss, a row in the outbox must never refer to a missing
         # file. And an alert with a row may be deleted, so its crop must exist by then.
         with self._at_crops():
@@ -302,6 +251,7 @@ class Recorder:
         )
         entry = history_entry(message, timeline, now=datetime.now(timezone.utc))
         self._store.put(message, entry, since=since)
+        self._wake()
         track = alert.verdict.track
         log.info(
             "alert: %s at %s, score %.2f, crop %s",
@@ -312,7 +262,7 @@ class Recorder:
             extra={"CAMERA": track.camera, "TRACK": track.id, "ALERT_ID": alert.id, "LABEL": message.label},
         )
 
-    def _record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...], *, since: float) -> None:
+    def _record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...], since: float) -> None:
         message = self._sender.resolved(
             resolved,
             id=uuid7(resolved.when),
@@ -320,6 +270,7 @@ class Recorder:
             clock_synchronised=is_clock_synchronised(),
         )
         self._store.put(message, history_resolution(message, later), since=since)
+        self._wake()
         log.info(
             "resolved: %s at %s, %s",
             message.label,
