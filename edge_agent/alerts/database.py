@@ -364,17 +364,8 @@ def salvage(damaged: Path, *, boot_id: str) -> Salvage:
     # If the table of numbers is lost: pending messages contain theirs.
     numbers = [(row[1], json.loads(row[-1])) for row in outbox]
     own = [(kind, int(message.get("sequence", 0))) for kind, message in numbers if message.get("boot_id") == boot_id]
-    return Salvage(
-        outbox,
-        history,
-        sequences + own,
-        small["dropped"],
-        small["alerts_of_day"],
-        small["people"],
-        small["counts_sent"],
-        small["events"],
-        small["webhook_cursors"],
-    )
+    del small["last_sequence"]
+    return Salvage(outbox, history, sequences + own, **small)
 
 
 def _read_around_damage(database: sqlite3.Connection, columns: str, table: str) -> list[Any]:

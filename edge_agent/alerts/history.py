@@ -157,11 +157,7 @@ class AlertHistory:
         place = "(SELECT position FROM alerts WHERE id = ?)"
         newer = f"SELECT id FROM alerts WHERE position > {place} ORDER BY position LIMIT 1"  # noqa: S608  (constants)
         older = f"SELECT id FROM alerts WHERE position < {place} ORDER BY position DESC LIMIT 1"  # noqa: S608
-        return self._first_id(newer, alert_id), self._first_id(older, alert_id)
-
-    def _first_id(self, query: str, value: str) -> str:
-        row = self._do(lambda database: database.execute(query, (value,)).fetchone())
-        return str(row[0]) if row else ""
+        return self._one(newer, alert_id) or "", self._one(older, alert_id) or ""
 
     def unreviewed(self) -> int:
         """Number of entries without a review.
@@ -169,8 +165,7 @@ class AlertHistory:
         Raises:
             UnavailableError: the file cannot be read.
         """
-        row = self._do(lambda database: database.execute("SELECT count(*) FROM alerts WHERE review = ''").fetchone())
-        return int(row[0]) if row else 0
+        return self._one("SELECT count(*) FROM alerts WHERE review = ''") or 0
 
     def days(self, *, camera: str = "", label: str = "", last: int = 30, today: date) -> list[DayCount]:
         """Count alerts by day and label over the last days, including today; days without alerts are omitted.
@@ -201,8 +196,7 @@ class AlertHistory:
         Raises:
             UnavailableError: the file cannot be read.
         """
-        row = self._do(lambda database: database.execute("SELECT count(*) FROM alerts").fetchone())
-        return int(row[0]) if row else 0
+        return self._one("SELECT count(*) FROM alerts") or 0
 
     def is_pending(self, alert_id: str) -> bool:
         """Whether the broker has not acknowledged this alert yet.
@@ -210,9 +204,7 @@ class AlertHistory:
         Raises:
             UnavailableError: the file cannot be read.
         """
-        return bool(
-            self._do(lambda database: database.execute("SELECT 1 FROM outbox WHERE key = ?", (alert_id,)).fetchone())
-        )
+        return bool(self._one("SELECT 1 FROM outbox WHERE key = ?", alert_id))
 
     def review(self, alert_id: str, review: Review) -> bool:
         """Store the review of an alert; False if there is no such entry.
@@ -237,6 +229,11 @@ class AlertHistory:
         """Close the file."""
         with self._lock:
             self._disconnect()
+
+    def _one(self, query: str, *values: str) -> Any:
+        """The first value that a query gives; None if there is none."""
+        row = self._do(lambda database: database.execute(query, values).fetchone())
+        return row[0] if row else None
 
     def _change(self, statement: str, values: tuple[Any, ...]) -> bool:
         def work(database: sqlite3.Connection) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.anonymise import own_face
@@ -93,10 +93,7 @@ class Timelines:
 
     def _taken(self, track: int, *, alerted_at: float) -> tuple[TimelinePoint, ...]:
         points = self._points.pop(track, [])
-        return tuple(
-            TimelinePoint(point.seconds - alerted_at, point.llr, point.label, point.score, point.quality)
-            for point in points
-        )
+        return tuple(replace(point, seconds=point.seconds - alerted_at) for point in points)
 
 
 def timeline_text(timeline: Timeline) -> str:
