@@ -34,6 +34,7 @@ from edge_agent.messages.result import (
 )
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.publication import BYTES, JPEG, Publication
+from edge_agent.mqtt.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,7 @@ class Control:
         self._topics = Topics(config.mqtt.topic_prefix, self._device)
         self._commands = self._topics.command("")
         self._newest: dict[str, Frame] = {}
-        self._allowance, self._allowance_at = float(MOST_AT_ONCE), 0.0
+        self._rate = TokenBucket(1 / ONE_MORE_SECONDS, burst=MOST_AT_ONCE)
         self._is_flooded = False
 
     def observe(self, frame: Frame) -> None:
@@ -150,7 +151,7 @@ class Control:
 
     def _obey_at_a_rate(self, name: str, payload: bytes, *, retained: bool, at: float, when: datetime) -> ResultMessage:
         """Execute a command within the rate limit; rejections are logged, only the first of a flood."""
-        was_flooded, self._is_flooded = self._is_flooded, not self._keeps_to_the_rate(at)
+        was_flooded, self._is_flooded = self._is_flooded, not self._rate.take(at=at)
         answer = TOO_MANY if self._is_flooded else self._obey(name, payload, retained=retained, at=at, when=when)
         state, reason, result = answer
         if state != "done" and not (self._is_flooded and was_flooded):
@@ -177,14 +178,6 @@ class Control:
         except Exception:
             log.exception("a command failed; please report this")
             return "failed", "the agent failed to execute it; see its log", Nothing()
-
-    def _keeps_to_the_rate(self, at: float) -> bool:
-        regained = (at - self._allowance_at) / ONE_MORE_SECONDS
-        self._allowance, self._allowance_at = min(MOST_AT_ONCE, self._allowance + regained), at
-        if self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
 
     def _do(self, request: Request, *, at: float, when: datetime) -> CommandResult:
         match request:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 
 class TokenBucket:
-    """A token bucket that holds one second's worth of messages. Owned by one thread."""
+    """A token bucket. Owned by one thread."""
 
-    def __init__(self, per_second: float) -> None:
-        """Start full, so that a few messages can be sent at once."""
+    def __init__(self, per_second: float, *, burst: float | None = None) -> None:
+        """Start full. The bucket holds `burst` tokens; None: one second's worth, at least one."""
         self._per_second = per_second
-        self._most = max(1.0, per_second)
+        self._most = max(1.0, per_second) if burst is None else burst
         self._filled = self._most
         self._filled_at: float | None = None
 
