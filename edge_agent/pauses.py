@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from datetime import datetime, timedelta, timezone
@@ -74,8 +73,8 @@ class Pauses:
         return at < self._paused_until.get(camera, -math.inf)
 
     def _write(self, *, at: float, when: datetime) -> None:
-        content = {"paused": {camera: _written(until - at, when) for camera, until in self._paused_until.items()}}
-        self._writer.put(json.dumps(content).encode())
+        content = _Content(paused={camera: _pause(until - at, when) for camera, until in self._paused_until.items()})
+        self._writer.put(content.model_dump_json(exclude_none=True).encode())
 
     def _save(self, content: bytes) -> None:
         try:
@@ -89,10 +88,10 @@ class Pauses:
             self._is_stuck = False
 
 
-def _written(left_seconds: float, when: datetime) -> dict[str, Any]:
+def _pause(left_seconds: float, when: datetime) -> _Pause:
     if math.isinf(left_seconds):
-        return {}
-    return {"until": (when + timedelta(seconds=left_seconds)).isoformat(), "left_seconds": left_seconds}
+        return _Pause()
+    return _Pause(until=when + timedelta(seconds=left_seconds), left_seconds=left_seconds)
 
 
 def _left_seconds(pause: _Pause, when: datetime) -> float:
