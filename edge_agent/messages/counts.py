@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from edge_agent.domain import CountedAs
-
 SCHEMA: Final = "maskwatch.counts/1"
 SHARE_DIGITS = 4
 
@@ -27,11 +25,6 @@ class PeopleCounts(Part):
     mask_worn_incorrectly: Count = 0
     undecided: Count = Field(default=0, description="Seen too briefly or too badly for a decision")
     changed: Count = Field(default=0, description="Of all of these, people whose mask was put on or taken off in view")
-
-    @classmethod
-    def of(cls, counts: Mapping[CountedAs, int], *, changed: int) -> PeopleCounts:
-        """Take counts by label; what is not in them is 0."""
-        return cls.model_validate({**counts, "changed": changed})
 
     def __add__(self, other: PeopleCounts) -> PeopleCounts:
         """Both together."""
