@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Box, Image, Label
 
-# BGR. Told apart by people who see no red and green, too: blue, orange, violet.
+# BGR. Also distinguishable with red-green colour blindness: blue, orange, violet.
 COLOURS: dict[Label, tuple[int, int, int]] = {
     "with_mask": (200, 140, 30),
     "without_mask": (0, 110, 240),
@@ -26,7 +26,7 @@ WHITE = (255, 255, 255)
 
 
 def annotate(image: Image, faces: Iterable[tuple[Box, Label, float]]) -> Image:
-    """Draw each face's box, label and score into a copy of a picture; lines grow with the picture."""
+    """Draw box, label and score of each face into a copy of a picture (BGR, uint8); line width scales with its size."""
     drawn = image.copy()
     unit = max(1.0, max(image.shape[:2]) / 640)
     for box, label, score in faces:
@@ -39,9 +39,9 @@ def annotate(image: Image, faces: Iterable[tuple[Box, Label, float]]) -> Image:
 def write_beside(
     image: Image, text: str, place: tuple[int, int, int], *, colour: tuple[int, int, int], unit: float = 1.0
 ) -> None:
-    """Write white on a colour above a box, or below it where there is no room above; always inside the picture.
+    """Write white text on a coloured label above a box, or below if there is no room; always inside the picture.
 
-    `place` is left, top and bottom of the box in pixels; `unit` makes letters larger.
+    `place` is left, top and bottom of the box in pixels; `unit` scales the text.
     """
     size, thickness = 0.42 * unit, max(1, round(unit))
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thickness)

@@ -22,20 +22,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# Int8 kernels of different runtimes and processors differ by rounding steps: over the models tried, a
-# score moves by less than 0.03. A wrong colour order or scale moves it by far more.
+# Int8 kernels of different runtimes and processors differ by rounding steps: scores of the tested models differ by less
+# than 0.03. A wrong colour order or scale changes them by far more.
 GOLDEN_TOLERANCE = 0.08
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 Resampling: TypeAlias = Literal["area", "linear"]
-"""How a picture is scaled down: by the mean of the pixels that become one, or between the four nearest, as
-`cv2.resize` and `tf.image.resize` do by default, which leaves most pixels of a large picture out."""
+"""How a picture is scaled down: by the mean of the pixels that become one, or bilinearly between the four nearest, the
+default of `cv2.resize` and `tf.image.resize`, which ignores most pixels of a large picture."""
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+
+
+class _Card(_Part):
+    def to_json(self) -> str:
+        """The text of the card's file."""
+        return json.dumps(self.model_dump(by_alias=True, mode="json"), indent=2) + "\n"
 
 
 class InputCard(_Part):
@@ -58,7 +64,7 @@ class OutputCard(_Part):
 
 
 class Golden(_Part):
-    """A small picture of a face (PNG, base64) and what every output of the model gave for the whole of it."""
+    """A small picture of a face (PNG, base64) and the model's outputs for the whole picture, as probabilities."""
 
     picture: str
     scores: list[Fraction]
@@ -68,7 +74,7 @@ class Golden(_Part):
         return _golden_image(self.picture)
 
 
-class ClassifierCard(_Part):
+class ClassifierCard(_Card):
     """The card of a mask classifier."""
 
     schema_name: Literal["maskwatch.card/1"] = Field("maskwatch.card/1", alias="schema")
@@ -105,8 +111,6 @@ class ClassifierCard(_Part):
     versions: dict[str, str] = Field(default_factory=dict)
     golden: tuple[Golden, ...] = Field(min_length=1)
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
-
     @model_validator(mode="after")
     def _fits_itself(self) -> ClassifierCard:
         if len(set(self.labels)) != len(self.labels):
@@ -120,7 +124,7 @@ class ClassifierCard(_Part):
 
     @property
     def outputs(self) -> int:
-        """How many the model has: one for each label, and one for `no_face` where it has that output."""
+        """The model's number of outputs: one per label, and one for `no_face` if it has that output."""
         return len(self.labels) + (self.no_face_threshold is not None)
 
     def decide(self, scores: Mapping[Label, float]) -> Label:
@@ -128,20 +132,16 @@ class ClassifierCard(_Part):
         even = 1.0 / len(self.labels)
         return max(scores, key=lambda label: scores[label] / self.thresholds.get(label, even))
 
-    def to_json(self) -> str:
-        """The text of the card's file."""
-        return json.dumps(self.model_dump(by_alias=True, mode="json"), indent=2) + "\n"
-
 
 class GoldenFace(_Part):
-    """A face that a detector found in the card's picture: x1, y1, x2, y2 in pixels of that picture."""
+    """A detection in the card's golden picture: x1, y1, x2, y2 in pixels of that picture."""
 
     box: tuple[float, float, float, float]
     score: Fraction
 
 
 class DetectorFile(_Part):
-    """The network of a face detector for one size of input."""
+    """The network of a face detector for one input size."""
 
     file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\.tflite$", description="Beside the card")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the .tflite file")
@@ -150,8 +150,8 @@ class DetectorFile(_Part):
     golden: tuple[GoldenFace, ...] = Field(min_length=1, description="What it found in the card's golden picture")
 
 
-class DetectorCard(_Part):
-    """The card of a face detector: one network, converted once for each size of input."""
+class DetectorCard(_Card):
+    """The card of a face detector: one network, converted for each input size."""
 
     schema_name: Literal["maskwatch.card/1"] = Field("maskwatch.card/1", alias="schema")
     kind: Literal["face_detector"] = "face_detector"
@@ -169,8 +169,6 @@ class DetectorCard(_Part):
     metrics: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
-
     @model_validator(mode="after")
     def _fits_itself(self) -> DetectorCard:
         for file in self.files:
@@ -183,10 +181,6 @@ class DetectorCard(_Part):
         """Decode the golden picture: BGR, uint8."""
         return _golden_image(self.golden_picture)
 
-    def to_json(self) -> str:
-        """The text of the card's file."""
-        return json.dumps(self.model_dump(by_alias=True, mode="json"), indent=2) + "\n"
-
 
 def _golden_image(picture: str) -> Image:
     try:
@@ -198,15 +192,15 @@ def _golden_image(picture: str) -> Image:
 
 
 def card_path(model: Path) -> Path:
-    """Where the card of a model stands: beside it, with the same stem."""
+    """The path of a model's card: beside it, with the same stem."""
     return model.with_suffix(".json")
 
 
 def read_classifier_card(model: Path) -> ClassifierCard:
-    """Read the card beside a .tflite file and hold it against the file's bytes.
+    """Read the card of a .tflite file, and check the file's hash.
 
     Raises:
-        ModelError: model or card missing, card damaged, SHA-256 of the model differs.
+        ModelError: model or card is missing, the card is invalid, or the model's SHA-256 differs.
     """
     path = card_path(model)
     content = model_bytes(model)
@@ -224,10 +218,10 @@ def read_classifier_card(model: Path) -> ClassifierCard:
 
 
 def read_detector_card(path: Path) -> tuple[DetectorCard, list[bytes]]:
-    """Read the card of a face detector and the bytes of its networks, in the card's order.
+    """Read the card of a face detector and the content of its .tflite files, in the card's order.
 
     Raises:
-        ModelError: the card or a network is missing or damaged, or a SHA-256 differs.
+        ModelError: the card or a network is missing or invalid, or a SHA-256 differs.
     """
     if path.suffix == ".tflite":
         raise ModelError(f"{path}: is a network; give its card (.json), which names one for each size of input")
@@ -271,10 +265,10 @@ def _check_hash(model: Path, content: bytes, *, sha256: str, size_bytes: int, ca
 
 
 def model_bytes(model: Path) -> bytes:
-    """Read a model file whole.
+    """Read a model file.
 
     Raises:
-        ModelError: the file is missing or cannot be read.
+        ModelError: it is missing or cannot be read.
     """
     try:
         return model.read_bytes()

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What a classifier says of one detection.
+    """The result for one detection.
 
-    `scores` holds one probability per label in use and sums to 1. `no_face` 0..1 is the probability that
-    the detection is no face; where it is too high `is_face` is false, and the label means nothing.
+    `scores` holds one probability per label in use and sums to 1. `no_face`, 0..1, is the probability of a false
+    detection; above the card's threshold `is_face` is false, and the label is meaningless.
     """
 
     label: Label
@@ -40,10 +40,10 @@ class MaskClassifier:
     def __init__(
         self, interpreter: Interpreter, card: ClassifierCard, *, name: str, labels: Sequence[Label] = ()
     ) -> None:
-        """Hold the shape of the model against its card. `labels` are those in use; empty: all of the card.
+        """Check the model against its card. `labels` are those in use; empty: all of the card.
 
         Raises:
-            ModelError: shapes, dtypes or number of labels differ from the card, or it lacks one of `labels`.
+            ModelError: shapes, dtypes or number of labels differ from the card, or the model lacks one of `labels`.
         """
         self.card = card
         self.labels: tuple[Label, ...] = tuple(labels) or card.labels
@@ -56,26 +56,24 @@ class MaskClassifier:
         self._interpreter = interpreter
         _check_tensors(interpreter, card, name=name)
         tensor = interpreter.inputs[0]
-        table = input_table(card.input, scale=tensor.scale, zero_point=tensor.zero_point)
-        is_identity = table.dtype == np.uint8 and bool(np.array_equal(table, np.arange(256)))
-        self._table = None if is_identity else table
+        self._table = input_table(card.input, scale=tensor.scale, zero_point=tensor.zero_point)
 
     @property
     def runtime(self) -> str:
-        """The runtime that the model runs in."""
+        """The runtime of the model."""
         return self._interpreter.runtime
 
     def classify(self, image: Image, box: Box) -> Classification:
-        """Classify one detection in a picture."""
+        """Classify one detection in a picture (BGR, uint8)."""
         region = face_region(box, margin_fraction=self.card.margin_fraction)
         return self._classified(self.outputs(image, region))
 
     def scores(self, image: Image, region: Box) -> Mapping[Label, float]:
-        """Probability of every label for what is inside a region, which is scaled to the model's input."""
+        """The probabilities of the labels for a region, which is scaled to the model's input."""
         return self._classified(self.outputs(image, region)).scores
 
     def outputs(self, image: Image, region: Box) -> NDArray[np.float64]:
-        """What every output says of what is inside a region, as probabilities that sum to 1: shape (outputs,)."""
+        """All outputs for a region as probabilities that sum to 1: shape (outputs,)."""
         values = self.card.input
         pixels = face_pixels(
             image,
@@ -90,11 +88,11 @@ class MaskClassifier:
         return probabilities(output, self.card.output, temperature=self.card.temperature)
 
     def outputs_of_whole(self, image: Image) -> NDArray[np.float64]:
-        """The same for a picture that is one face."""
+        """The same for a whole picture as region."""
         return self.outputs(image, Box(0, 0, image.shape[1], image.shape[0]))
 
     def _classified(self, outputs: NDArray[np.float64]) -> Classification:
-        """The labels in use share what `no_face` leaves."""
+        """Normalise the outputs over the labels in use."""
         by_label = dict(zip(self.card.labels, outputs.tolist(), strict=False))
         total = sum(by_label[label] for label in self.labels)
         scores = {label: by_label[label] / total for label in self.labels}
@@ -103,10 +101,10 @@ class MaskClassifier:
         return Classification(self.card.decide(scores), scores, no_face, threshold is None or no_face <= threshold)
 
     def check_golden(self) -> None:
-        """Read the card's pictures and hold the scores against those on the card.
+        """Classify the card's pictures and compare the scores with those of the card.
 
         Raises:
-            ModelError: this runtime reads them differently.
+            ModelError: the scores differ by more than GOLDEN_TOLERANCE.
         """
         for number, golden in enumerate(self.card.golden, 1):
             apart = float(np.abs(self.outputs_of_whole(golden.image()) - np.array(golden.scores)).max())
@@ -125,12 +123,12 @@ def open_classifier(
     labels: Sequence[Label] = (),
     checked: bool = False,
 ) -> MaskClassifier:
-    """Load a mask classifier and its card, and check that they fit each other and this machine.
+    """Load a mask classifier and its card, and check that they match and that the runtime computes correctly.
 
-    `checked`: the same one was opened before, so its golden pictures are not read again.
+    `checked`: the same model was opened before, so its golden vectors are not checked again.
 
     Raises:
-        ModelError: something is missing, damaged or does not fit.
+        ModelError: a file is missing or damaged, or card, model and runtime do not match.
     """
     card = read_classifier_card(model)
     interpreter = open_interpreter(model_bytes(model), name=str(model), runtime=runtime, threads=threads)

@@ -1,12 +1,12 @@
 """Decoder: measures and decodes picture files, untrusted ones in a separate process.
 
-Pillow measures and decodes, the same object both, so that no file is small to one parser and huge to another. What
-comes from elsewhere is decoded in a process of its own with bounded memory, processor time and wall time: a file that
-takes more ends that process, and the next picture gets another. Both sides of the pipe between them stand here; this
-module imports neither NumPy nor OpenCV, so that such a process is small and starts at once.
+Pillow both measures and decodes, so that no file is small to one parser and huge to another. Untrusted files are
+decoded in a separate process with limited memory, CPU time and wall time: a file that exceeds them ends the process,
+and the next picture gets a new one. This module contains both ends of the connection; it imports neither NumPy nor
+OpenCV, so that the process is small and starts quickly.
 
-A request is its length and the most pixels, then the file; an answer is a head, then a message or BGR pixels, top row
-first. Nothing that comes back is interpreted: it is numbers, text and pixels.
+A request is the file's length and the maximum number of pixels, then the file; a response is a header, then an error
+text or BGR pixels, top row first. A response is never interpreted further: it is numbers, text and pixels.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-# All that the process will ever need, before its memory is limited. MPO: a JPEG with a second one behind it.
+# All that the process needs, imported before its memory is limited. MPO: a JPEG followed by another.
 from PIL import (
     BmpImagePlugin,  # noqa: F401
     Image,
@@ -44,30 +44,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
-# Uncompressed, with four channels of 16 bits, is the largest honest file.
+# An uncompressed file with four channels of 16 bits; a larger one is rejected.
 MAX_BYTES_PER_PIXEL = 8
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
-# So many rows are copied out of Pillow at a time: a second copy of the whole would double the peak.
+# Rows copied out of Pillow at a time: copying the whole picture would double the peak memory.
 ROWS = 64
 ORIENTATION_TAG = 0x0112
 
 LEAST_MEMORY_BYTES = 256 * 1024 * 1024
-"""Beside the libraries and the file itself."""
+"""In addition to the libraries and the file."""
 MEMORY_BYTES_PER_PIXEL = 6
-"""Pillow holds a pixel of colour in four bytes; a progressive JPEG of half that size fits as well."""
+"""Pillow stores a colour pixel in four bytes; six also suffice for a progressive JPEG of half the maximum size."""
 CPU_SECONDS = 2.0
 """64 megapixels of JPEG take 0.9 s on x86-64."""
 WALL_SECONDS = 2.5
-"""The sender of a picture has an answer within three seconds, however busy the machine is."""
+"""So that the sender of a picture gets a response within three seconds on a busy machine, too."""
 START_SECONDS = 20.0
-"""A Raspberry Pi whose processor is taken starts a Python in five."""
+"""A busy Raspberry Pi starts Python in five."""
 IDLE_SECONDS = 60.0
-"""An idle process is ended and frees its 17 MB."""
+"""Then an idle process ends and frees its 17 MB."""
 LONGEST_REASON_BYTES = 500
 
 _REQUEST = struct.Struct(">QQ")
 _ANSWER = struct.Struct(">BIII")
-"""What follows, then width, height and EXIF orientation, or the length of a reason."""
+"""Kind of the response, then width, height and EXIF orientation, or the length of an error text."""
 _READY, _PIXELS, _REFUSED = range(3)
 _SIDE_OF_THE_PROCESS = """
 import sys
@@ -79,20 +79,20 @@ serve()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """A decoded picture as it lies in the file: `height_px` rows of `width_px` BGR pixels, not yet turned upright."""
+    """A decoded picture before its EXIF rotation: `height_px` rows of `width_px` BGR pixels, 8 bits per channel."""
 
     width_px: int
     height_px: int
     orientation: int
-    """1 to 8, as EXIF has it; 1 is upright."""
+    """EXIF orientation, 1 to 8; 1 is upright."""
     pixels: bytearray
 
 
 def decode(content: bytes, *, max_pixels: int) -> Decoded:
-    """Decode in this process: for pictures of the device's own cameras, and inside the process for all others.
+    """Decode in this process: for pictures of configured cameras.
 
     Raises:
-        ValueError: it is no picture, damaged, too large, or its pixels are neither grey nor colour.
+        ValueError: it is not a picture, damaged, too large, or its pixels are neither grey nor colour.
     """
     picture = _opened(content, max_pixels=max_pixels)
     pixels = bytearray(3 * picture.width * picture.height)
@@ -104,18 +104,18 @@ def decode(content: bytes, *, max_pixels: int) -> Decoded:
 
 
 def decode_untrusted(content: bytes, *, max_pixels: int) -> Decoded:
-    """Decode in a process that may be ended. For any thread; each waits for a process of its own.
+    """Decode in a separate process. For any thread; each uses its own process.
 
     Raises:
-        PictureError: it is no picture, damaged, too large, or takes too much memory or time.
+        PictureError: it is not a picture, damaged, too large, or takes too much memory or time.
     """
     with _process() as process:
         return process.decode(content, max_pixels=max_pixels)
 
 
 def _opened(content: bytes, *, max_pixels: int) -> Image.Image:
-    """Look at the header, then load all pixels."""
-    # Pillow's own limit would warn on stderr and let twice as much through; ours is checked below.
+    """Parse the header, then load all pixels."""
+    # Pillow's own limit would warn on stderr and accept twice as much; `max_pixels` is checked below.
     Image.MAX_IMAGE_PIXELS = None
     try:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -124,7 +124,7 @@ def _opened(content: bytes, *, max_pixels: int) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:
-        # What the decoder of WebP says where memory ends.
+        # The WebP decoder raises various exceptions if memory runs out.
         raise ValueError("damaged, or takes more memory than a picture of its kind may; save it anew") from error
     _check_size(picture, len(content), max_pixels=max_pixels)
     try:
@@ -158,7 +158,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _strips(picture: Image.Image) -> Iterator[bytes]:
-    """Give the pixels as BGR, so many rows at a time; without alpha, and of 16 bits the upper 8."""
+    """Yield the pixels as BGR, ROWS rows at a time; without alpha, and the upper 8 of 16 bits."""
     for top in range(0, picture.height, ROWS):
         rows = picture.crop((0, top, picture.width, min(top + ROWS, picture.height)))
         if rows.mode in SIXTEEN_BITS:
@@ -167,13 +167,13 @@ def _strips(picture: Image.Image) -> Iterator[bytes]:
         yield (rows if rows.mode == "RGB" else rows.convert("RGB")).tobytes("raw", "BGR")
 
 
-# The process.
+# The decoder process.
 
 
 def serve() -> None:
-    """Decode one picture after the other until the requests end."""
+    """Decode pictures from the socket on stdin until the requests end."""
     with socket.socket(fileno=0) as asked:
-        # Plug-ins of Pillow itself; all others stay out.
+        # Pillow's own plug-ins only.
         Image.preinit()
         taken_bytes = _address_space_bytes()
         _answer(asked, _READY)
@@ -185,7 +185,7 @@ def serve() -> None:
                 return
             memory_bytes = max(LEAST_MEMORY_BYTES, MEMORY_BYTES_PER_PIXEL * max_pixels)
             resource.setrlimit(resource.RLIMIT_AS, (taken_bytes + size_bytes + memory_bytes, resource.RLIM_INFINITY))
-            # By its default the signal ends the process, in the middle of whatever a decoder does.
+            # By default its signal ends the process, even inside a decoder.
             signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
             asked.settimeout(WALL_SECONDS)
             _serve_one(asked, size_bytes, max_pixels=max_pixels)
@@ -203,7 +203,7 @@ def _serve_one(asked: socket.socket, size_bytes: int, *, max_pixels: int) -> Non
         _answer(asked, _REFUSED, reason=str(error))
         return
     _answer(asked, _PIXELS, picture.width, picture.height, orientation)
-    # Where memory ends here, the process does: what is half sent cannot be taken back.
+    # If memory runs out here, the process ends: a partly sent response cannot be replaced by an error.
     for strip in _strips(picture):
         asked.sendall(strip)
 
@@ -215,17 +215,17 @@ def _answer(asked: socket.socket, what: int, *numbers: int, reason: str = "") ->
 
 
 def _address_space_bytes() -> int:
-    """What the process has mapped by now: statm of proc(5) begins with it, in pages."""
+    """Size of the current address space: the first field of statm in proc(5), in pages."""
     with open("/proc/self/statm", "rb") as figures:  # noqa: PTH123  (pathlib is not needed otherwise)
         return int(figures.read().split()[0]) * resource.getpagesize()
 
 
 def _received(connection: socket.socket, size_bytes: int, *, until: float | None = None) -> bytearray:
-    """Read so many bytes, until a time of the monotonic clock where one is given.
+    """Read exactly `size_bytes`; `until` is a monotonic deadline.
 
     Raises:
-        EOFError: the other side has gone.
-        OSError: it says nothing for too long.
+        EOFError: the connection was closed.
+        OSError: the connection failed or timed out.
     """
     content = bytearray(size_bytes)
     left = memoryview(content)
@@ -239,23 +239,23 @@ def _received(connection: socket.socket, size_bytes: int, *, until: float | None
     return content
 
 
-# Those who ask.
+# The clients.
 
 
 class DecoderProcess:
-    """A process that decodes. Owned by one thread at a time."""
+    """A decoder process. Owned by one thread at a time."""
 
     def __init__(self) -> None:
-        """Start it."""
+        """Start the process."""
         self._connection, theirs = socket.socketpair()
         with theirs:
-            # Isolated from the working folder and the environment, where a foreign module could lie.
+            # Isolated from the working directory and the environment, from which foreign modules could be imported.
             code = _SIDE_OF_THE_PROCESS.format(path=[os.path.abspath(folder or ".") for folder in sys.path])  # noqa: PTH100
             self._process = subprocess.Popen(  # noqa: S603  (our own code)
                 [sys.executable, "-I", "-c", code],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                # Libraries complain of damaged pictures there, which the answer does.
+                # Libraries log damaged pictures there; the response reports them.
                 stderr=subprocess.DEVNULL,
                 # Ctrl-C is for the parent process.
                 start_new_session=True,
@@ -265,14 +265,14 @@ class DecoderProcess:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it lives, and belongs to this process and not to one that this was forked from."""
+        """Whether it is alive and was started by this process, not by one that this was forked from."""
         return not self._is_ended and not self.is_gone
 
     def decode(self, content: bytes, *, max_pixels: int) -> Decoded:
         """Decode a picture.
 
         Raises:
-            PictureError: as of `decode_untrusted`; where the process does not answer in time it is ended.
+            PictureError: as `decode_untrusted`; a process that does not respond in time is killed.
         """
         try:
             if not self._is_ready:
@@ -300,7 +300,7 @@ class DecoderProcess:
         return Decoded(width_px, height_px, orientation, pixels)
 
     def kill(self) -> None:
-        """End it, without waiting until its memory is given back."""
+        """Kill the process, without waiting until its memory is freed."""
         self._is_ended = True
         self._connection.close()
         if self._owner == os.getpid():
@@ -308,11 +308,11 @@ class DecoderProcess:
 
     @property
     def is_gone(self) -> bool:
-        """Whether nothing of it is left; of another process's it is not ours to ask."""
+        """Whether it has ended, or was started by another process."""
         return self._owner != os.getpid() or self._process.poll() is not None
 
     def close(self) -> None:
-        """End it and wait for that."""
+        """Kill the process and wait for its end."""
         self.kill()
         if self._owner == os.getpid():
             self._process.wait()
@@ -320,13 +320,13 @@ class DecoderProcess:
 
 _idle: list[DecoderProcess] = []
 _ended: list[DecoderProcess] = []
-"""Killed, and perhaps not gone yet."""
+"""Killed, and not necessarily reaped yet."""
 _lock = threading.Lock()
 
 
 @contextmanager
 def _process() -> Iterator[DecoderProcess]:
-    """Lend an idle process, or a new one."""
+    """Use an idle process, or a new one."""
     process = None
     with _lock:
         _ended[:] = [one for one in _ended if not one.is_gone]
@@ -340,7 +340,7 @@ def _process() -> Iterator[DecoderProcess]:
     try:
         yield process
     finally:
-        # One that was ended is replaced at once: the next picture does not wait for it to start.
+        # A killed one is replaced at once, so that the next picture does not wait for its start.
         kept = process if process.is_usable else DecoderProcess()
         with _lock:
             _idle.append(kept)
@@ -350,7 +350,7 @@ def _process() -> Iterator[DecoderProcess]:
 
 @atexit.register
 def close_decoders() -> None:
-    """End the idle processes, and wait for those that were ended."""
+    """Kill the idle processes, and wait for all killed ones."""
     with _lock:
         for process in (*_idle, *_ended):
             process.close()

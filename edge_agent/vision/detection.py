@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.detector import FaceDetector
 
-# Scores are good for three digits, places for a tenth of a pixel; more would only suggest otherwise.
+# More digits would be false precision.
 SCORE_DIGITS, PLACE_DIGITS, ELAPSED_DIGITS = 4, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class DetectedFace:
-    """A face with what was read of it; `scores` holds one probability per label and sums to 1."""
+    """A classified face; `scores` holds one probability per label and sums to 1."""
 
     face: Face
     label: Label
@@ -27,13 +27,13 @@ class DetectedFace:
 
     @property
     def score(self) -> float:
-        """How sure the label is, 0..1."""
+        """The probability of the label, 0..1."""
         return self.scores[self.label]
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What is in one picture, small faces too; `elapsed_ms` says how long `faces` and `masks` took."""
+    """All faces of one picture, including small ones; `elapsed_ms` are the durations of `faces` and `masks`."""
 
     width_px: int
     height_px: int
@@ -41,7 +41,7 @@ class Detection:
     elapsed_ms: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """As `edge-agent detect --json` and the console's API say it; boxes in pixels of the picture."""
+        """The JSON of `edge-agent detect --json` and the console's API; boxes in pixels of the picture."""
         return {
             "width": self.width_px,
             "height": self.height_px,
@@ -51,7 +51,7 @@ class Detection:
 
 
 def detect(image: Image, detector: FaceDetector, classifier: MaskClassifier) -> Detection:
-    """Find and read every face of a picture (BGR, uint8); what the classifier rejects is none."""
+    """Detect and classify every face of a picture (BGR, uint8); false detections are omitted."""
     began = time.perf_counter()
     faces = detector.detect(image)
     found = time.perf_counter()

@@ -1,6 +1,6 @@
 """Images: reads picture files as BGR arrays.
 
-JPEG, PNG, BMP, WebP and TIFF, for device, console and workstation; `decoder` says how they are decoded.
+JPEG, PNG, BMP, WebP and TIFF, for device, console and workstation. `decoder` implements the decoding.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
-# 192 MiB as BGR and 256 MiB more while it is decoded: the largest telephone sensors fit, and a Raspberry Pi with 1 GiB
-# survives it.
+# 192 MiB as BGR, and 256 MiB more during decoding: enough for the largest phone sensors, and small enough for a
+# Raspberry Pi with 1 GiB.
 MAX_PIXELS = 64 * 1024 * 1024
 
 
 def read_picture(path: Path) -> Image:
-    """Read a JPEG, PNG, BMP, WebP or TIFF as BGR uint8, (height, width, 3), turned upright as its EXIF data say.
+    """Read a JPEG, PNG, BMP, WebP or TIFF as BGR uint8, (height, width, 3), rotated by its EXIF orientation.
 
-    Its author is not trusted: it is decoded in another process, with bounded memory and time.
+    The file is not trusted: it is decoded in another process, with limited memory and time.
 
     Raises:
-        PictureError: it is missing, empty, too large, cut off or no picture; the message begins with the path.
+        PictureError: it is missing, empty, too large, truncated or not a picture; the message begins with the path.
     """
     try:
         return decode_picture(_content(path))
@@ -44,19 +44,19 @@ def read_picture(path: Path) -> Image:
 
 
 def decode_picture(content: bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
-    """Decode a JPEG, PNG, BMP, WebP or TIFF that is in memory, as `read_picture` does.
+    """Decode a JPEG, PNG, BMP, WebP or TIFF in memory, as `read_picture` does.
 
     Raises:
-        PictureError: it is no picture, cut off, has more than `max_pixels`, or takes too much memory or time.
+        PictureError: it is not a picture, truncated, has more than `max_pixels`, or takes too much memory or time.
     """
     return _upright(decode_untrusted(content, max_pixels=max_pixels))
 
 
 def decode_frame(content: bytes) -> Image:
-    """Decode a picture that a camera of this device has made, in this process: for each frame another would cost much.
+    """Decode a frame of a configured camera in this process: a second process would be too slow for every frame.
 
     Raises:
-        PictureError: it is no picture, or cut off.
+        PictureError: it is not a picture, or truncated.
     """
     try:
         return _upright(decode(content, max_pixels=MAX_PIXELS))
@@ -69,7 +69,7 @@ def _content(path: Path) -> bytes:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is empty, too large, or no file.
+        ValueError: it is empty, too large, or not a file.
     """
     # Opening a pipe would wait for its writer.
     if path.exists() and not path.is_file():
@@ -85,7 +85,7 @@ def _content(path: Path) -> bytes:
 
 
 def _upright(decoded: Decoded) -> Image:
-    """Turn a picture as its EXIF orientation says."""
+    """Rotate and mirror a picture by its EXIF orientation: BGR uint8, (height, width, 3)."""
     pixels = np.frombuffer(decoded.pixels, np.uint8).reshape(decoded.height_px, decoded.width_px, 3)
     match decoded.orientation:
         case 2:

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from edge_agent.domain import Frame, Image
 
 LOOKED_AT_PX = 320
-"""Longer side at which frames are compared: a face of 16 px in 400 is still 13 px."""
+"""Longer side to which frames are scaled for comparison: a face of 16 px in 400 is still 13 px."""
 PIXEL_CHANGE = 18
-"""Grey levels; sensor noise after the blur stays below 10 on the recordings tried."""
+"""Grey levels; sensor noise after the blur stays below 10 in the tested recordings."""
 LEARNING_RATE = 0.05
 """Share of the new frame in the background: a moved chair is forgotten after about a second at 25 frames/s."""
 
 
 class MotionGate:
-    """Compares each frame with a slowly learnt background. One per camera, owned by one thread."""
+    """Compares each frame with a running average of earlier ones. One per camera, owned by one thread."""
 
     def __init__(self, config: MotionConfig) -> None:
         """Start without a background: the first frame always counts as change."""
@@ -44,6 +44,6 @@ def _small_grey(image: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
     height, width = image.shape[:2]
     factor = min(1.0, LOOKED_AT_PX / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    # The blur below smooths what four pixels instead of all leave of the noise, at a tenth of the cost.
+    # Averages four pixels instead of all, at a tenth of the cost; the blur below removes the remaining noise.
     small = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), (5, 5), 0), np.uint8)

@@ -1,7 +1,7 @@
 """Quality: how reliably a face can be classified, 0.1 to 1.
 
-Each doubt is a factor 0..1, and the quality is their product. How far a head is turned has no factor of its own, as
-faces come without landmarks; what a turned head does show is a box that is narrower than a face.
+The quality is the product of factors 0..1, one per criterion. There is none for the head's rotation, because detections
+have no landmarks; but a turned head has a narrower box.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from edge_agent.domain import Box, Face, Image
 
 LOWEST = 0.1
-"""A face that was found says something, however bad it looks."""
+"""Least quality: even the worst detected face is some evidence."""
 PATCH_PX = 48
-"""Faces are compared at this size, so that a large face is not the sharper for its pixels."""
+"""Size to which faces are scaled down, so that sharpness does not depend on their size."""
 
-# Where a doubt is complete and where it ends; between them the factor rises in a straight line.
+# For each criterion, the values at which its factor is 0 and 1; it is linear in between.
 SIZE_PX = (0.0, 32.0)
 SHARPNESS = (0.0, 0.05)
 CONTRAST = (0.0, 14.0)
@@ -29,12 +29,12 @@ BRIGHT = (255.0, 215.0)
 SCORE = (0.0, 0.7)
 NARROW = (2.6, 1.6)
 CUT_OFF = 0.5
-"""A face that reaches the edge of the picture: its rest, and often the mask, is outside."""
+"""Factor for a face at the edge of the picture: part of it, often the mask, is outside."""
 EDGE_PX = 1.5
 
 
 def face_quality(image: Image, face: Face) -> float:
-    """How well a mask can be read from a face of a BGR picture, 0.1..1: about 0.05 ms."""
+    """How reliably a face in a picture (BGR, uint8) can be classified, 0.1..1; takes about 0.05 ms."""
     box = face.box
     patch = cut_region(image, box)
     side = max(8, min(PATCH_PX, *patch.shape[:2]))
@@ -56,7 +56,7 @@ def face_quality(image: Image, face: Face) -> float:
 
 
 def _rise(value: float, between: tuple[float, float]) -> float:
-    """0 at the first of two values and beyond, 1 at the second and beyond."""
+    """A linear ramp: 0 at the first value and beyond, 1 at the second and beyond."""
     nothing, everything = between
     return min(max((value - nothing) / (everything - nothing), 0.0), 1.0)
 

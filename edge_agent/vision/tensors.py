@@ -1,7 +1,7 @@
 """Tensors: crops and converts faces to the classifier's input.
 
-The device, the training and the converter all call these functions, so that a model meets on the street
-exactly what it was trained and judged on.
+Device, training and converter call the same functions, so that a model sees on the device exactly what it was trained
+and evaluated on.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def face_region(box: Box, *, margin_fraction: float) -> Box:
-    """The square around a face that a mask classifier gets.
+    """The square around a face that is the input of a mask classifier.
 
-    Detectors disagree on how tall a face is more than on where it is: a square keeps the picture from being
-    squeezed. Its side is the longer side of the box plus the margin on both ends; it may reach outside the frame.
+    Detectors agree on the position of a face more than on its height; a square avoids distortion. Its side is the
+    longer side of the box plus the margin on both ends; it may reach outside the frame.
     """
     x, y = box.centre
     half = max(box.width_px, box.height_px) * (0.5 + margin_fraction)
@@ -31,14 +31,11 @@ def face_region(box: Box, *, margin_fraction: float) -> Box:
 
 
 def cut_region(image: Image, region: Box) -> Image:
-    """Cut a region out of a picture; what lies outside repeats the edge. Returns a copy, at least 1x1 px.
-
-    A region wholly outside gives the nearest pixels of the edge.
-    """
+    """Copy a region, at least 1x1 px, from a picture (BGR, uint8); pixels outside replicate the edge."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = region.as_ints()
     x2, y2 = max(x2, x1 + 1), max(y2, y1 + 1)
-    # The part inside, at least one pixel wide, is padded to the size asked for.
+    # The part inside, at least one pixel wide, is padded to the requested size.
     left, right = min(max(x1, 0), width - 1), max(min(x2, width), 1)
     top, bottom = min(max(y1, 0), height - 1), max(min(y2, height), 1)
     right, bottom = max(right, left + 1), max(bottom, top + 1)
@@ -54,7 +51,7 @@ def cut_region(image: Image, region: Box) -> Image:
 
 
 def resize(image: Image, *, width_px: int, height_px: int, resampling: Resampling = "area") -> Image:
-    """Scale a picture; by default averages where it shrinks (no aliasing), and interpolates where it grows."""
+    """Scale a picture; by default with area averaging (no aliasing) when shrinking, bilinear when growing."""
     shrinks = image.shape[0] > height_px or image.shape[1] > width_px
     method = cv2.INTER_AREA if shrinks and resampling == "area" else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width_px, height_px), interpolation=method), np.uint8)
@@ -69,29 +66,31 @@ def face_pixels(
     colour_order: str = "rgb",
     resampling: Resampling = "area",
 ) -> Image:
-    """The pixels that a model sees of a region: (height, width, 3), uint8, in the model's colour order."""
+    """The model's input for a region: (height_px, width_px, 3), uint8, in its colour order ("rgb" or "bgr")."""
     pixels = resize(cut_region(image, region), width_px=width_px, height_px=height_px, resampling=resampling)
     if colour_order == "rgb":
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
     return pixels
 
 
-def input_table(card: InputCard, *, scale: float, zero_point: int) -> NDArray[np.generic]:
-    """What each of the 256 pixel values becomes in the input tensor: shape (256,), the tensor's dtype.
+def input_table(card: InputCard, *, scale: float, zero_point: int) -> NDArray[np.generic] | None:
+    """The value in the input tensor of each of the 256 pixel values: shape (256,), the tensor's dtype.
 
-    `scale` and `zero_point` are those of the tensor itself. For a quantized model converted by this project the
-    table is the identity: preprocessing is a resize and nothing more.
+    `scale` and `zero_point` are those of the tensor. None if pixels go in unchanged, as with all quantized models
+    converted by this project: preprocessing is then a resize and nothing more.
     """
     real = (np.arange(256, dtype=np.float64) - card.zero_point) * card.scale
     if card.dtype == "float32":
         return real.astype(np.float32)
     kind = np.iinfo(card.dtype)
-    return np.asarray(np.clip(np.round(real / scale + zero_point), kind.min, kind.max), card.dtype)
+    table = np.asarray(np.clip(np.round(real / scale + zero_point), kind.min, kind.max), card.dtype)
+    is_identity = table.dtype == np.uint8 and np.array_equal(table, np.arange(256))
+    return None if is_identity else table
 
 
 def probabilities(output: NDArray[np.generic], card: OutputCard, *, temperature: float) -> NDArray[np.float64]:
-    """The output tensor as calibrated probabilities that sum to 1: shape (labels,)."""
+    """The output tensor as calibrated probabilities that sum to 1: shape (outputs,)."""
     values = (output.astype(np.float64).reshape(-1) - card.zero_point) * card.scale
-    # Half a step of a uint8 softmax: a score of 0 means "less than that", and must survive the logarithm.
+    # A score of 0 of a uint8 softmax means less than half a step; zero would break logarithms.
     values = np.clip(values, 1 / 512, None) ** (1.0 / temperature)
     return np.asarray(values / values.sum(), np.float64)

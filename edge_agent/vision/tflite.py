@@ -33,7 +33,7 @@ STDERR = 2
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Shape, dtype and quantization of an input or output; scale is 0 where the tensor is not quantized."""
+    """Shape, dtype and quantization of an input or output; `scale` is 0 if the tensor is not quantized."""
 
     index: int
     name: str
@@ -45,7 +45,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Whether a runtime can run a model here, and if not, why."""
+    """Whether a runtime can run a model on this machine; `failure` is empty if it can."""
 
     runtime: RuntimeName
     version: str
@@ -53,19 +53,19 @@ class Probe:
 
     @property
     def works(self) -> bool:
-        """True where an interpreter was built."""
+        """Whether an interpreter could be built."""
         return not self.failure
 
 
 class Interpreter:
-    """A loaded model with one or more outputs and one input of fixed shape. Not for several threads at once."""
+    """A loaded model with one input of fixed shape and one or more outputs. Not thread-safe."""
 
     def __init__(self, content: bytes, *, runtime: RuntimeName, threads: int) -> None:
         """Build the interpreter and allocate its tensors.
 
         Raises:
             ImportError: the runtime is not installed.
-            Exception: whatever the runtime raises for a model it cannot run.
+            Exception: any exception of the runtime for a model that it cannot run.
         """
         self.runtime = runtime
         with _quiet():
@@ -75,10 +75,10 @@ class Interpreter:
         self.outputs = tuple(_tensor(details) for details in self._interpreter.get_output_details())
 
     def run(self, value: NDArray[np.generic]) -> list[NDArray[np.generic]]:
-        """Run the model on its first input (its shape and dtype) and copy every output out.
+        """Run the model on one input of its shape and dtype, and return copies of all outputs.
 
         Raises:
-            ModelError: it cannot be run, as when it is damaged.
+            ModelError: the model cannot be run, for example because it is damaged.
         """
         try:
             self._interpreter.set_tensor(self.inputs[0].index, value)
@@ -89,15 +89,14 @@ class Interpreter:
 
 
 def open_interpreter(content: bytes, *, name: str, runtime: RuntimeChoice = "auto", threads: int = 1) -> Interpreter:
-    """Build an interpreter for a .tflite file's bytes in the first runtime that can.
+    """Build an interpreter for the content of a .tflite file in the first runtime that can run it.
 
-    `name` is how errors call the model. `threads` above the number of free cores is slower, up to 30 times in
-    tflite-runtime.
+    `name` is the model's name in errors. More `threads` than free cores are slower, up to 30 times in tflite-runtime.
 
     Raises:
         ModelError: no runtime can run it; the message gives each one's reason.
     """
-    # A runtime may crash, rather than raise, on bytes that are no flatbuffer at all.
+    # A runtime may crash instead of raising if the content is not a flatbuffer.
     if content[4:8] != b"TFL3":
         raise ModelError(f"{name}: not a TFLite model ({len(content)} bytes); reinstall it or convert it again")
     candidates = PREFERENCE if runtime == "auto" else (runtime,)
@@ -105,7 +104,7 @@ def open_interpreter(content: bytes, *, name: str, runtime: RuntimeChoice = "aut
     for candidate in candidates:
         try:
             return Interpreter(content, runtime=candidate, threads=threads)
-        # Whatever a foreign runtime raises while building means only: not this one.
+        # Any exception while building means that this runtime cannot run the model.
         except Exception as error:  # noqa: BLE001
             reasons.append(f"{candidate}: {_reason(error)}")
     raise ModelError(
@@ -115,13 +114,13 @@ def open_interpreter(content: bytes, *, name: str, runtime: RuntimeChoice = "aut
 
 
 def probe_runtimes(content: bytes) -> list[Probe]:
-    """Try to build an interpreter for these bytes in each runtime, in order of preference."""
+    """Try to build an interpreter for the content of a .tflite file in each runtime, in order of preference."""
     probes = []
     for runtime in PREFERENCE:
         try:
             Interpreter(content, runtime=runtime, threads=1)
             failure = ""
-        except Exception as error:  # noqa: BLE001  (as above: any failure is an answer)
+        except Exception as error:  # noqa: BLE001  (as above)
             failure = _reason(error)
         probes.append(Probe(runtime, _version(runtime), failure))
     return probes
@@ -129,7 +128,7 @@ def probe_runtimes(content: bytes) -> list[Probe]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the runtimes from writing to stderr, below Python, which delegate they made: no setting silences that."""
+    """Redirect file descriptor 2: the runtimes log the created delegate to stderr, and no setting disables that."""
     sys.stderr.flush()
     try:
         kept = os.dup(STDERR)

@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
 
 class FaceDetector(Protocol):
-    """What every detector can do. Owned by one thread."""
+    """A face detector. Owned by one thread."""
 
     def detect(self, image: Image) -> list[Face]:
-        """Find the faces of a BGR picture, surest first, in pixels of that picture and inside it."""
+        """Detect the faces of a picture (BGR, uint8), highest score first; boxes in its pixels, clipped to it."""
         ...
 
 
 def open_detector(
     config: FacesConfig, *, runtime: RuntimeChoice = "auto", threads: int = 1, checked: bool = False
 ) -> FaceDetector:
-    """Build the detector that the configuration names; `runtime` and `threads` are for TFLite only.
+    """Build the configured detector; `runtime` and `threads` are for TFLite only.
 
-    `checked`: the same one was opened before, so its golden faces are not looked for again.
+    `checked`: the same detector was opened before, so its golden faces are not checked again.
 
     Raises:
-        ModelError: its network is missing, is no detector, or this OpenCV cannot run it.
+        ModelError: its network is missing, is not a detector, or cannot be run by this OpenCV or runtime.
     """
     match config.detector:
         case "tflite":

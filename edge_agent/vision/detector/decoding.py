@@ -1,9 +1,9 @@
 """Decoding: converts a detector's outputs to faces.
 
-The network divides its input into cells, on levels such as 8, 16 and 32 pixels a cell. A cell gives two logits, for "a
-face's middle is about here" and for "this box is a good one", and a box: the place of its centre from the cell's
+The network divides its input into cells, on levels such as 8, 16 and 32 pixels per cell. Each cell has two logits,
+for the centre of a face being near and for the quality of its box, and a box: the offset of its centre from the cell's
 upper left corner and the logarithms of its sides, all in cells (as YuNet: W. Wu et al., "YuNet: A Tiny
-Millisecond-level Face Detector", 2023). The device and the training both call these functions.
+Millisecond-level Face Detector", 2023). Device and training call the same functions.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 OVERLAP_ALLOWED = 0.45
 """Boxes overlapping more (IoU) are the same face; the value of YuNet's authors."""
 MOST_CANDIDATES = 1000
-"""Boxes that are compared with each other; a picture of a crowd has some hundred."""
+"""Maximum number of boxes for suppression; a picture of a crowd has a few hundred."""
 ANY_SCORE = 0.0
-"""OpenCV wants one, and keeps what is above it; what scores too little went before."""
+"""Required by OpenCV; candidates with a low score were removed before."""
 SCORE_CHANNELS = 2
 BOX_CHANNELS = 4
 LARGEST_EXPONENT = 10.0
-"""A side of e^10 cells is larger than any input; a damaged output must not overflow."""
+"""Limit against overflow by damaged outputs: a side of e^10 cells is larger than any input."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Level:
-    """What the network gives at one size of cell."""
+    """The network's outputs for one cell size."""
 
     stride: int
     """Pixels of the input from one cell to the next."""
@@ -44,14 +44,14 @@ class Level:
 
 
 def decode(levels: Sequence[Level], *, min_score: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The faces, surest first: boxes as x1, y1, x2, y2 in pixels of the input, (n, 4), and scores 0..1, (n,)."""
+    """The faces, highest score first: boxes (n, 4) as x1, y1, x2, y2 in pixels of the input, and scores (n,), 0..1."""
     boxes, scores = candidates(levels, min_score=min_score)
     kept = suppress(boxes, scores)
     return boxes[kept], scores[kept]
 
 
 def candidates(levels: Sequence[Level], *, min_score: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Every cell's box that scores enough, before suppression; shapes as `decode`, in the order of the cells."""
+    """All boxes with a score of at least `min_score`, before suppression; shapes as `decode`, in order of the cells."""
     all_boxes, all_scores = [], []
     for level in levels:
         scores = cell_scores(level.logits)
@@ -66,15 +66,15 @@ def candidates(levels: Sequence[Level], *, min_score: float) -> tuple[NDArray[np
 
 
 def cell_scores(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The geometric mean of both probabilities: (rows, columns, 2) to (rows, columns)."""
+    """The geometric mean of both probabilities: logits (rows, columns, 2) to scores (rows, columns), 0..1."""
     with np.errstate(over="ignore"):
         probabilities = 1.0 / (1.0 + np.exp(-logits))
     return np.asarray(np.sqrt(probabilities[..., 0] * probabilities[..., 1]), np.float32)
 
 
 def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Which boxes stay when each takes the place of less sure ones that overlap it: indices, surest first."""
-    # OpenCV's own: a step of Python for each face took five times as long.
+    """Non-maximum suppression of boxes (n, 4) by scores (n,): indices of the kept ones, highest score first."""
+    # A Python loop over the faces took five times as long.
     corners_and_sides = np.concatenate([boxes[:, :2], np.maximum(boxes[:, 2:] - boxes[:, :2], 0)], axis=1)
     kept = cv2.dnn.NMSBoxes(
         corners_and_sides.tolist(), scores.tolist(), ANY_SCORE, OVERLAP_ALLOWED, 1.0, MOST_CANDIDATES

@@ -1,4 +1,4 @@
-"""Letterboxing: fits a picture into the fixed input of a detector."""
+"""Letterboxing: fits a picture into a detector's input of fixed size."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ if TYPE_CHECKING:
 
 
 def fitting_scale(image_size: tuple[int, int], input_size: tuple[int, int]) -> float:
-    """The factor by which a picture fills an input without being cut; sizes are (width, height) in pixels."""
+    """The largest scale at which a picture fits into an input; sizes are (width, height) in pixels."""
     return min(input_size[0] / image_size[0], input_size[1] / image_size[1])
 
 
 def letterboxed(image: Image, *, width_px: int, height_px: int) -> tuple[Image, float]:
-    """Scale a picture into the upper left of a black input of this size.
+    """Scale a picture into the upper left corner of a black input.
 
-    Returns the input's pixels, (height_px, width_px, 3), and the factor back to the original. In the upper left,
-    so that the way back is that one factor.
+    Returns the input, (height_px, width_px, 3), uint8, and the factor from its coordinates to those of the picture.
     """
     height, width = image.shape[:2]
     scale = fitting_scale((width, height), (width_px, height_px))
-    # However long and thin, a picture keeps a row and a column.
+    # At least one row and column of an extremely long picture.
     inner_width = min(width_px, max(1, round(width * scale)))
     inner_height = min(height_px, max(1, round(height * scale)))
     scaled = _scaled(image, width_px=inner_width, height_px=inner_height)
@@ -36,10 +35,10 @@ def letterboxed(image: Image, *, width_px: int, height_px: int) -> tuple[Image, 
 
 
 def _scaled(image: Image, *, width_px: int, height_px: int) -> Image:
-    """Halve a picture while at least half of it goes, then interpolate, which leaves out none of the rest.
+    """Halve a picture as often as possible, then interpolate; no pixel is left out.
 
-    OpenCV computes the means of four pixels far faster than those of any other share: a picture of 2592x1944 took
-    longer to scale by these than the network takes to run.
+    OpenCV averages blocks of 2x2 pixels far faster than areas of any other ratio, which took longer for a picture of
+    2592x1944 than the network.
     """
     while (columns := image.shape[1] // 2) >= width_px and (rows := image.shape[0] // 2) >= height_px:
         halved = cv2.resize(image[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)

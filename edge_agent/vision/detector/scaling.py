@@ -1,4 +1,4 @@
-"""Scaling: input size of a detector, and boxes in original coordinates."""
+"""Scaling: scales a picture for a detector, and clips its boxes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from edge_agent.vision.tensors import resize
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# A picture of this many times its longer side is not a camera's picture any more; what is left after scaling
-# the longer side down would be less than a pixel high.
+# Least side after scaling: an extremely long picture would be less than one pixel high.
 THINNEST_PX = 8
 
 
 def scaled_down(image: Image, *, longer_side_px: int) -> tuple[Image, float]:
-    """Scale a picture to this longer side, up or down; returns it with the factor back to the original."""
+    """Scale a picture up or down to this longer side; returns it and the factor back to the original's pixels."""
     height, width = image.shape[:2]
     factor = longer_side_px / max(height, width)
     scaled = resize(
@@ -28,7 +27,7 @@ def scaled_down(image: Image, *, longer_side_px: int) -> tuple[Image, float]:
 
 
 def faces_inside(found: Iterable[tuple[Box, float]], image: Image) -> list[Face]:
-    """Clip boxes to the picture, drop the empty ones, put the surest first."""
+    """Clip boxes to the picture and drop empty ones; highest score first."""
     height, width = image.shape[:2]
     faces = [
         Face(clipped, score)

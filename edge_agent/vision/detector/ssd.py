@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 INPUT_PX = 300
 MEAN_BGR = (104.0, 177.0, 123.0)
-"""What the network was trained with."""
+"""Subtracted in the network's training."""
 ROW = 7
 """picture, class, score, x1, y1, x2, y2 as fractions of the picture."""
 
 
 class SsdDetector:
-    """The res10 network at its fixed input of 300x300."""
+    """The res10 network, with a fixed input of 300x300. Owned by one thread."""
 
     def __init__(self, model: Path, *, min_score: float, smallest_px: float) -> None:
-        """Load the network and try it on an empty picture; faces count from `smallest_px` of the picture on.
+        """Load the network and run it on an empty picture. Smaller faces than `smallest_px` are ignored.
 
         Raises:
-            ModelError: a file is missing or is no such network.
+            ModelError: a file is missing, or is not such a network.
         """
         graph = model_bytes(model)
         text = model_bytes(_text_beside(model))
@@ -43,7 +43,7 @@ class SsdDetector:
             raise ModelError(f"{model}: not the res10 face detector: {reason}") from error
 
     def detect(self, image: Image) -> list[Face]:
-        """Find faces."""
+        """Detect faces, as `FaceDetector`."""
         height, width = image.shape[:2]
         self._network.setInput(cv2.dnn.blobFromImage(image, 1.0, (INPUT_PX, INPUT_PX), MEAN_BGR))
         rows = np.asarray(self._network.forward()).reshape(-1, ROW)
@@ -57,7 +57,7 @@ class SsdDetector:
 
 
 def _text_beside(model: Path) -> Path:
-    """The .pbtxt that describes the graph: the only one in the model's folder.
+    """The description of the graph: the only .pbtxt file in the model's folder.
 
     Raises:
         ModelError: there is none, or more than one.

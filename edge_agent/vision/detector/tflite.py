@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 PICTURE_AXES, COLOURS = 3, 3
 GOLDEN_OVERLAP = 0.7
-"""A rounding step moves a golden box by far less; a wrong scale or colour order loses it."""
+"""Least IoU with a golden box: rounding changes it by far less, a wrong scale or colour order by far more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The two outputs of one level: logits and boxes."""
+    """The indices of one level's outputs."""
 
     stride: int
     logits: int
@@ -38,7 +38,7 @@ class Pair:
 
 
 class TfliteDetector:
-    """The networks of one card, one for each size of input. Owned by one thread."""
+    """The networks of one card, one per input size. Owned by one thread."""
 
     def __init__(
         self,
@@ -49,10 +49,10 @@ class TfliteDetector:
         min_score: float,
         smallest_px: float,
     ) -> None:
-        """Open nothing yet: a network takes 12 MB, and a camera needs one of them.
+        """Networks are opened when needed: each takes 12 MB, and a camera uses one of them.
 
-        `smallest_px` is the shorter side, in pixels of the picture, of the smallest face wanted. It chooses the size of
-        the input; smaller faces that are found nevertheless cost nothing and are not kept back.
+        `smallest_px` is the shorter side, in pixels of the picture, of the smallest face to detect. It determines the
+        input size; smaller faces that are detected anyway are returned, too.
         """
         self.card = card
         self._open_interpreters = tuple(open_interpreters)
@@ -63,10 +63,10 @@ class TfliteDetector:
         self._networks: dict[int, _Network] = {}
 
     def detect(self, image: Image) -> list[Face]:
-        """Find faces; an empty picture holds none.
+        """Detect faces, as `FaceDetector`; none in an empty picture.
 
         Raises:
-            ModelError: the network for this size of picture differs from the card.
+            ModelError: the network for this picture size does not match the card.
             PictureError: the pixels are not BGR, uint8.
         """
         if image.dtype != np.uint8 or image.ndim != PICTURE_AXES or image.shape[2] != COLOURS:
@@ -89,14 +89,14 @@ class TfliteDetector:
 
     @property
     def _wanted_scale(self) -> float:
-        """The scale at which the smallest face wanted is just large enough for the network."""
+        """The scale at which the smallest face to detect is just large enough for the network."""
         return self.card.smallest_px / self._smallest_px
 
     def check_golden(self) -> None:
-        """Look at the card's picture with every network, one after the other, and hold the faces against the card's.
+        """Run every network on the card's picture, and compare the faces with those of the card.
 
         Raises:
-            ModelError: shapes or dtypes differ from the card, or this runtime finds other faces.
+            ModelError: shapes, dtypes or faces differ from the card.
         """
         picture = self.card.golden_image()
         for number, file in enumerate(self.card.files):
@@ -112,24 +112,22 @@ class TfliteDetector:
 
 
 class _Network:
-    """One network and the size of its input."""
+    """The network for one input size."""
 
     def __init__(self, card: InputCard, strides: Sequence[int], interpreter: Interpreter, *, name: str) -> None:
         self._card = card
         self._interpreter = interpreter
         self._pairs = _paired(interpreter, card, strides, name=name)
         tensor = interpreter.inputs[0]
-        table = input_table(card, scale=tensor.scale, zero_point=tensor.zero_point)
-        is_identity = table.dtype == np.uint8 and bool(np.array_equal(table, np.arange(256)))
-        self._table = None if is_identity else table
+        self._table = input_table(card, scale=tensor.scale, zero_point=tensor.zero_point)
 
     @property
     def runtime(self) -> str:
-        """The runtime that the network runs in."""
+        """The runtime of the network."""
         return self._interpreter.runtime
 
     def detect(self, image: Image, *, min_score: float) -> list[Face]:
-        """Find the faces of a BGR picture, in pixels of that picture."""
+        """Detect the faces of a picture (BGR, uint8), in its pixels."""
         pixels, back = letterboxed(image, width_px=self._card.width, height_px=self._card.height)
         if self._card.colour_order == "rgb":
             pixels = pixels[..., ::-1]
@@ -158,12 +156,12 @@ def open_tflite_detector(
     threads: int = 1,
     checked: bool = False,
 ) -> TfliteDetector:
-    """Load a card with its networks, and check that they fit each other and this machine, unless it was `checked`.
+    """Load a card with its networks, and check the golden faces unless they were `checked` before.
 
-    Without a `min_score` the card's own counts.
+    `min_score` None: that of the card.
 
     Raises:
-        ModelError: something is missing, damaged or does not fit.
+        ModelError: a file is missing or damaged, or card, networks and runtime do not match.
     """
     card, contents = read_detector_card(card_file)
     openers = [
@@ -178,9 +176,9 @@ def open_tflite_detector(
 
 
 def choose_input(inputs: Sequence[tuple[int, int]], image_size: tuple[int, int], wanted_scale: float) -> int:
-    """The smallest input in which a picture is shown at least at the scale wanted, else the one that shows it largest.
+    """Index of the smallest input with at least the wanted scale; if there is none, of that with the largest scale.
 
-    Sizes are (width, height); returns the index of the input.
+    Sizes are (width, height) in pixels.
     """
     scales = [fitting_scale(image_size, size) for size in inputs]
     enough = [number for number, scale in enumerate(scales) if scale >= wanted_scale]
@@ -190,10 +188,10 @@ def choose_input(inputs: Sequence[tuple[int, int]], image_size: tuple[int, int],
 
 
 def _paired(interpreter: Interpreter, card: InputCard, strides: Sequence[int], *, name: str) -> list[Pair]:
-    """Which output is what, by their shapes: converters put outputs in any order.
+    """Identify the outputs by their shapes, because converters order them arbitrarily.
 
     Raises:
-        ModelError: input or outputs are not those of a detector with this card.
+        ModelError: input or outputs do not match the card.
     """
     taken = interpreter.inputs[0]
     by_shape = {tensor.shape: number for number, tensor in enumerate(interpreter.outputs)}
@@ -215,7 +213,7 @@ def _paired(interpreter: Interpreter, card: InputCard, strides: Sequence[int], *
 
 
 def _real(output: NDArray[np.generic], tensor: Tensor) -> NDArray[np.float32]:
-    """Real values of an output without its batch axis; a scale of 0 means that they are real already."""
+    """Dequantized values of an output without its batch axis; a scale of 0 means that it is not quantized."""
     values = output[0].astype(np.float32)
     if tensor.scale:
         values = (values - np.float32(tensor.zero_point)) * np.float32(tensor.scale)

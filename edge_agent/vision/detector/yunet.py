@@ -25,15 +25,15 @@ ROW = 15
 
 
 class YuNetDetector:
-    """A YuNet network of any release."""
+    """A YuNet network of any release. Owned by one thread."""
 
     def __init__(self, model: Path, *, min_score: float, smallest_px: float, longer_side_px: int) -> None:
-        """Load the network and try it on an empty picture.
+        """Load the network and run it on an empty picture.
 
-        Pictures are scaled to this longer side, faces count from `smallest_px` of the picture on.
+        Pictures are scaled to this longer side; smaller faces than `smallest_px` are ignored.
 
         Raises:
-            ModelError: the file is missing or is no YuNet.
+            ModelError: the file is missing, or is not a YuNet network.
         """
         content = model_bytes(model)
         try:
@@ -54,10 +54,10 @@ class YuNetDetector:
         self._longer_side_px = longer_side_px
 
     def detect(self, image: Image) -> list[Face]:
-        """Find faces."""
+        """Detect faces, as `FaceDetector`."""
         scaled, back = scaled_down(image, longer_side_px=self._longer_side_px)
         self._detector.setInputSize((scaled.shape[1], scaled.shape[0]))
-        # None where there is no face, whatever OpenCV's annotation says.
+        # None if there is no face, contrary to OpenCV's annotation.
         rows = cast("NDArray[np.float32] | None", self._detector.detect(scaled)[1])
         if rows is None:
             return []
