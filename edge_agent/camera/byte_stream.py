@@ -54,7 +54,7 @@ class JpegStream:
         self._searched = 0
 
     def add(self, chunk: bytes) -> None:
-        """Keep the newest whole JPEG, and the beginning of the next, of LARGEST_JPEG_BYTES at most."""
+        """Keep the newest complete JPEG, and the beginning of the next, of at most LARGEST_JPEG_BYTES."""
         self._waiting += chunk
         while (begin := self._waiting.find(_START)) >= 0:
             del self._waiting[:begin]
@@ -71,7 +71,7 @@ class JpegStream:
         del self._waiting[: -len(_START) + 1]
 
     def newest(self) -> Image | None:
-        """Decode the newest whole JPEG."""
+        """Decode the newest complete JPEG."""
         content, self._newest = self._newest, None
         if content is None:
             return None
@@ -101,7 +101,7 @@ class RawStream:
         self._newest: bytes | None = None
 
     def add(self, chunk: bytes) -> None:
-        """Keep the newest whole frame, and the beginning of the next."""
+        """Keep the newest complete frame, and the beginning of the next."""
         self._waiting += chunk
         whole_bytes = len(self._waiting) // self._frame_bytes * self._frame_bytes
         if whole_bytes:
@@ -109,7 +109,7 @@ class RawStream:
             del self._waiting[:whole_bytes]
 
     def newest(self) -> Image | None:
-        """Convert the newest whole frame."""
+        """Convert the newest complete frame."""
         content, self._newest = self._newest, None
         return None if content is None else self._as_bgr(np.frombuffer(content, np.uint8).reshape(self._shape))
 
@@ -119,10 +119,11 @@ def _converted_by(code: int) -> Callable[[Image], Image]:
 
 
 def _jpeg_end(content: bytearray, searched: int) -> tuple[int | None, bool, int]:
-    """The end of the JPEG at the beginning and True, or the length of a broken one and False; None: not known yet.
+    """Find the end of the JPEG that `content` begins with.
 
-    Parsed by segments, because the thumbnail that many cameras embed has its own end marker. The last number is how
-    far the pixels of the newest scan were searched; the next call continues there.
+    Returns its length, whether it is intact, and how far the pixels of the newest scan were searched, where the next
+    call continues. The length is None as long as it is unknown. Parsed by segments, because the thumbnail that many
+    cameras embed has its own end marker.
     """
     position = 2
     if searched:

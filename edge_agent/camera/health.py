@@ -24,13 +24,13 @@ LOOKED_AT = (64, 48)
 # Below this size, rounding at each halving and the blur at the cells' edges would change what is found.
 HALVED_TO = (256, 192)
 CHECK_SECONDS = 1.0
-# Of the rows and columns, these are compared first: they differ by the sensor's noise in nearly every frame.
+# Every so many rows and columns are compared first: sensor noise makes them differ in nearly every frame.
 SAMPLE_STEP = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a camera's pictures: a code for programs, and a sentence that does not change meanwhile."""
+    """A fault in a camera's pictures: a code for programs, and a sentence that stays the same while the fault lasts."""
 
     code: Literal["camera_frozen", "camera_covered", "camera_wrong_size"]
     text: str
@@ -48,7 +48,7 @@ class CameraHealth:
         self._nothing_since_at: float | None = None
 
     def observe(self, image: Image, *, at: float) -> tuple[Fault, ...]:
-        """Return what is wrong with this picture and those before it."""
+        """Check the next picture, BGR uint8, and return the current faults."""
         self._compare(image, at=at)
         if at - self._checked_at >= CHECK_SECONDS:
             self._checked_at = at
@@ -86,7 +86,7 @@ class CameraHealth:
 
     def _frozen(self, at: float) -> Fault | None:
         seconds = self._config.frozen_seconds
-        # Where it is quite dark or bright, a sensor's every pixel may stand at the end of its scale, honestly.
+        # In the dark or in glaring light, all pixels of a working sensor may be saturated.
         if not seconds or self._nothing_since_at is not None or at - self._same_since_at < seconds:
             return None
         return Fault("camera_frozen", "picture frozen: every frame is bit-identical")
@@ -98,7 +98,7 @@ def _are_same(one: Image, other: Image) -> bool:
 
 
 def contrast_levels(image: Image) -> float:
-    """How many grey levels a picture has; averaging takes most of a sensor's noise away."""
+    """Grey levels between the 1st and 99th percentile of a picture (BGR, uint8), averaged to suppress sensor noise."""
     # OpenCV computes the means of four pixels far faster than those of any other number.
     while (columns := image.shape[1] // 2) >= HALVED_TO[0] and (rows := image.shape[0] // 2) >= HALVED_TO[1]:
         halved = cv2.resize(image[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)

@@ -9,6 +9,6 @@ OPENCV_SAYS_NOTHING = 0  # LOG_LEVEL_SILENT
 
 def silence() -> None:
     """Silence OpenCV for this process; PyAV keeps FFmpeg silent by itself."""
-    # OpenCV 5 moved it, and 4 does not have it there yet.
+    # cv2.utils.logging in OpenCV 5, cv2 itself in OpenCV 4.
     logging = getattr(cv2.utils, "logging", cv2)
     logging.setLogLevel(OPENCV_SAYS_NOTHING)

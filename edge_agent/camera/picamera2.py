@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Image
 
-# libcamera names formats by the order in a machine word: in memory, and in NumPy, this is blue, green, red.
+# libcamera names formats by the order of bits in a machine word; in memory, and in NumPy, this is blue, green, red.
 BGR_IN_MEMORY = "RGB888"
 
 
@@ -25,15 +25,15 @@ class RibbonCamera:
     age_seconds = 0.0
 
     def __init__(self, camera: Any, *, shown: str, read_timeout_seconds: float) -> None:
-        """`camera` is a started Picamera2; `shown` is how errors call it."""
+        """`camera` is a started Picamera2; `shown` is its name in errors."""
         self._camera, self._shown, self._silence_seconds = camera, shown, read_timeout_seconds
-        self._grabbed: Image | None = None
+        self._grabbed: Image
 
     def grab(self) -> bool:
-        """Wait for the next picture; always True, for a camera has no end.
+        """Wait for the next picture; always True.
 
         Raises:
-            CameraError: the camera is lost, or silent for too long.
+            CameraError: the camera is lost, or times out.
         """
         try:
             pixels = self._camera.capture_array("main", wait=False).get_result(timeout=self._silence_seconds)
@@ -47,9 +47,7 @@ class RibbonCamera:
         return True
 
     def retrieve(self) -> Image:
-        """Return the picture grabbed last."""
-        if self._grabbed is None:
-            raise AssertionError("nothing has been grabbed")
+        """Return the last grabbed picture."""
         return self._grabbed
 
     def close(self) -> None:
@@ -58,7 +56,7 @@ class RibbonCamera:
 
 
 def open_picamera2(config: CameraConfig, *, number: str) -> RibbonCamera:
-    """Open the ribbon camera with this number, the first where it is empty.
+    """Open the ribbon camera with this number, or the first if it is empty.
 
     Raises:
         CameraError: the library is not installed, or there is no such camera.

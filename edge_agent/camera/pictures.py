@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Image
 
-# A folder says nothing about time. Two a second keeps a person's track alive (tracking.lost_timeout_seconds is 2) while
-# the pictures of a time-lapse are still analysed one by one.
+# Pictures in a folder have no times. Two per second keeps tracks alive (tracking.lost_timeout_seconds is 2) and still
+# analyses every picture of a time-lapse.
 PICTURES_PER_SECOND = 2.0
 
 log = logging.getLogger(__name__)
@@ -28,10 +28,10 @@ class PictureFolder:
     age_seconds = 0.0
 
     def __init__(self, folder: Path) -> None:
-        """List the folder and read its first picture, for a folder without any is of no use.
+        """List the folder and read its first picture.
 
         Raises:
-            CameraError: there is no picture, or none can be read.
+            CameraError: the folder has no picture, or none can be read.
         """
         self._paths = iter(picture_paths([folder]))
         self._read = 0
@@ -45,11 +45,11 @@ class PictureFolder:
 
     @property
     def position_seconds(self) -> float:
-        """Where the picture grabbed last would stand in a recording."""
+        """Position of the last grabbed picture, at PICTURES_PER_SECOND."""
         return max(self._read - 1, 0) / PICTURES_PER_SECOND
 
     def grab(self) -> bool:
-        """Read the next picture that can be read; False after the last."""
+        """Read the next readable picture; False after the last."""
         self._grabbed, self._first = self._first, None
         if self._grabbed is None:
             self._grabbed, refused = self._next()
@@ -58,16 +58,16 @@ class PictureFolder:
         return self._grabbed is not None
 
     def retrieve(self) -> Image:
-        """Return the picture grabbed last."""
+        """Return the last grabbed picture."""
         if self._grabbed is None:
             raise AssertionError("nothing has been grabbed")
         return self._grabbed
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""
 
     def _next(self) -> tuple[Image | None, list[PictureError]]:
-        """The next readable picture, and why those before it were passed over."""
+        """The next readable picture, and the errors of those skipped before it."""
         refused: list[PictureError] = []
         for path in self._paths:
             try:
@@ -78,11 +78,11 @@ class PictureFolder:
 
 
 def picture_paths(paths: Iterable[Path]) -> list[Path]:
-    """List files as they are given, and in their place the pictures of folders and all folders inside, in name order.
+    """Replace folders by the pictures in them, recursively and sorted by path; files are kept as they are.
 
-    In folders a picture is what ends in one of SUFFIXES; hidden files and folders are passed over.
+    A picture in a folder is a file whose name ends in one of SUFFIXES; hidden files and folders are skipped.
     """
-    # Path.is_dir raises where a folder above may not be entered; read_picture says that better.
+    # Path.is_dir raises if a parent folder cannot be entered; the error of read_picture is clearer.
     return [path for given in paths for path in (_pictures_in(given) if os.path.isdir(given) else [given])]  # noqa: PTH112
 
 

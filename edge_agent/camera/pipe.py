@@ -26,27 +26,27 @@ if TYPE_CHECKING:
     from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Image
 
-# A program may need this long until its first picture: it looks for the sensor, or connects to a camera.
+# Programs take up to this long to their first picture, to find the sensor or connect to a camera.
 START_SECONDS = 10.0
 # Interval at which a stop is noticed while nothing arrives.
 STOP_CHECK_SECONDS = 0.1
-# After SIGTERM a program may put its camera to sleep; then it is killed.
+# Time between SIGTERM and SIGKILL, for the program to shut down its camera.
 END_SECONDS = 0.5
 END_CHECK_SECONDS = 0.01
-# The most that a user may have without privileges (fs.pipe-max-size): the program need not wait while we decode.
+# Maximum for unprivileged users (fs.pipe-max-size), so that the program is not blocked while a picture is decoded.
 PIPE_BYTES = 1024 * 1024
-# Of linux/fcntl.h; Python 3.10 has it, its type stubs do not know it everywhere.
+# From linux/fcntl.h; Python 3.10 has it, but not all type stubs do.
 F_SETPIPE_SZ = 1031
-# A program that writes faster than we read must not keep us from looking at what came.
+# Chunks read in a row: a program that writes faster than this reads must not delay the pictures.
 MOST_CHUNKS = 16
-# Of what the program says, the end is enough for a reason, and the rest is dropped.
+# The end of the program's stderr suffices to explain a failure.
 KEPT_MESSAGE_BYTES = 4096
 SHOWN_LINES = 3
-# FFmpeg's "[rtsp @ 0x55d0c0ffee40]" is another each time, and the same reason would look like a new one.
+# FFmpeg's "[rtsp @ 0x55d0c0ffee40]" differs between runs, so the same reason would look like a new one.
 ADDRESS_IN_MEMORY = re.compile(r" @ 0x[0-9a-f]+")
 SHOWN_CHARACTERS = 300
 MARK = "MASKWATCH_PIPE"
-# One that starts others faster than they are ended is left behind after so many.
+# Attempts to kill all child processes of a program that keeps starting new ones.
 MOST_GENERATIONS = 5
 
 
@@ -65,16 +65,16 @@ class PipeCamera:
         read_timeout_seconds: float,
         stop: threading.Event,
     ) -> None:
-        """Start the program; `shown` is how errors call it. A grab ends soon after `stop` is set.
+        """Start the program; `shown` is its name in errors. A grab ends soon after `stop` is set.
 
         Raises:
-            CameraError: there is no such program, or it may not be started.
+            CameraError: the program does not exist or cannot be started.
         """
         self._command, self._stream, self._shown = command, stream, shown
         self._silence_seconds, self._stop = read_timeout_seconds, stop
         self._patience_seconds = max(read_timeout_seconds, START_SECONDS)
         self._said = b""
-        self._grabbed: Image | None = None
+        self._grabbed: Image
         self._has_written = False
         self._mark = secrets.token_hex(16)
         try:
@@ -85,7 +85,7 @@ class PipeCamera:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,
-                # Inherited by whatever it starts, also in another session: so all of it is found at the end.
+                # Inherited by all child processes, also in another session, so that all are found at the end.
                 env={**os.environ, MARK: self._mark},
             )
         except (OSError, ValueError) as error:
@@ -96,10 +96,10 @@ class PipeCamera:
             self._waiting.register(end, select.POLLIN)
 
     def grab(self) -> bool:
-        """Wait for the next picture; of those that have come already, the newest. Always True: a program has no end.
+        """Wait for the next picture, and take the newest if there are several. Always True.
 
         Raises:
-            CameraError: the program has ended, is silent for too long, or is to be stopped.
+            CameraError: the program has ended, times out, or `stop` is set.
         """
         give_up_at = time.monotonic() + self._patience_seconds
         while time.monotonic() < give_up_at:
@@ -116,22 +116,20 @@ class PipeCamera:
         raise CameraError(f"{self._shown}: {self._why_silent()}")
 
     def retrieve(self) -> Image:
-        """Return the picture grabbed last."""
-        if self._grabbed is None:
-            raise AssertionError("nothing has been grabbed")
+        """Return the last grabbed picture."""
         return self._grabbed
 
     def close(self) -> None:
         """Terminate the program and all its child processes."""
         self._signal(signal.SIGTERM)
         self._has_ended_within(END_SECONDS)
-        # Also where the program itself has ended: its children may live. No other process can have the number of the
-        # group by now, for the program is not yet waited for.
+        # Also if the program has ended: its children may be alive. The id of the group cannot have been reused, because
+        # the program was not waited for yet.
         self._signal(signal.SIGKILL)
         for _ in range(MOST_GENERATIONS):
             if not _kill_marked(self._mark):
                 break
-        # One that the kernel does not let go of, as by a driver that hangs, is left behind: it cannot be ended.
+        # A process in uninterruptible sleep, as in a hanging driver, is abandoned.
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_SECONDS)
         for end in (self._process.stdout, self._process.stderr):
@@ -139,7 +137,7 @@ class PipeCamera:
                 end.close()
 
     def _take_in(self) -> bool:
-        """Wait a little for what the program writes; False once it writes no more pictures."""
+        """Wait briefly for output of the program; False once it has closed its stdout."""
         ready = {end for end, _ in self._waiting.poll(STOP_CHECK_SECONDS * 1000)}
         if self._messages in ready:
             self._hear()
@@ -163,7 +161,7 @@ class PipeCamera:
         except BlockingIOError:
             return
         if not message:
-            # Otherwise it would be ready for ever. It may be so already when the program ends.
+            # Otherwise it would be ready for ever. It may be unregistered already when the program ends.
             with suppress(KeyError):
                 self._waiting.unregister(self._messages)
         self._said = (self._said + message)[-KEPT_MESSAGE_BYTES:]
@@ -189,7 +187,7 @@ class PipeCamera:
         return f": {words}" if words else "; start it by hand to see why"
 
     def _has_ended_within(self, seconds: float) -> os.waitid_result | None:
-        """How the program itself has ended, without waiting for it for good: its number stays its own."""
+        """How the program itself has ended, without reaping it, so that its process id is not reused."""
         until = time.monotonic() + seconds
         while True:
             ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -198,18 +196,18 @@ class PipeCamera:
             time.sleep(END_CHECK_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
-        # A group has the number of the process that it began with.
+        # The id of a process group is that of its first process.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
 
 def _kill_marked(mark: str) -> bool:
-    """Kill every process whose environment has this mark; False where there is none."""
+    """Kill every process whose environment has this mark; False if there is none."""
     found = False
     wanted = f"{MARK}={mark}".encode()
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
-            # Gone by now, or another user's.
+            # It has ended, or belongs to another user.
             with suppress(OSError):
                 if wanted in (folder / "environ").read_bytes().split(b"\0"):
                     os.kill(int(folder.name), signal.SIGKILL)
@@ -221,7 +219,7 @@ def open_pipe(config: CameraConfig, *, stop: threading.Event) -> PipeCamera:
     """Start the command of a source `pipe`, `rpicam`, `jetson-csi` or `ffmpeg`.
 
     Raises:
-        CameraError: there is no such program, or it may not be started.
+        CameraError: the program does not exist or cannot be started.
     """
     stream: PictureStream = JpegStream()
     if config.pixel_format != "mjpeg" and config.frame_size is not None:
@@ -237,10 +235,10 @@ def open_pipe(config: CameraConfig, *, stop: threading.Event) -> PipeCamera:
 
 
 def _open_end(end: IO[bytes] | None) -> int:
-    """The number of our end of a pipe."""
+    """The file descriptor of this end of a pipe, made non-blocking."""
     if end is None:
         raise AssertionError("opened with subprocess.PIPE")
-    # Where the user has too many large pipes already, it stays small.
+    # Fails if the user has too many large pipes.
     with suppress(OSError):
         fcntl.fcntl(end, F_SETPIPE_SZ, PIPE_BYTES)
     os.set_blocking(end.fileno(), False)

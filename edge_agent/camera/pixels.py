@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 def as_bgr(pixels: NDArray[Any]) -> Image:
-    """Turn grey, BGR or BGRA of 8 or 16 bits, (height, width) or (height, width, channels), into a domain picture.
+    """Convert grey, BGR or BGRA pixels to BGR uint8, (height, width, 3).
+
+    Accepts uint8 and uint16 of shape (height, width) or (height, width, channels).
 
     Raises:
-        ValueError: another layout or dtype; the message says which.
+        ValueError: another shape or dtype; the message names it.
     """
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)

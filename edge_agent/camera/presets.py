@@ -5,33 +5,24 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from edge_agent.config.model import named_source
-from edge_agent.errors import CameraError
-
 if TYPE_CHECKING:
     from edge_agent.config.model import CameraConfig
 
 PACKAGES = {"rpicam-vid": "rpicam-apps", "gst-launch-1.0": "gstreamer1.0-tools", "ffmpeg": "ffmpeg"}
-"""Debian's, by program."""
+"""The Debian package of each program."""
 
-# What both kinds of camera on a ribbon can do, and more than faces need.
+# Supported by ribbon cameras of Raspberry Pi and Jetson, and sufficient for face detection.
 CSI_SIZE = (1280, 720)
 CSI_FRAMES_PER_SECOND = 15.0
-# JPEG that costs a reading nothing: ffmpeg's scale is 2 (best) to 31.
+# Does not affect readings; ffmpeg's scale is 2 (best) to 31.
 FFMPEG_QUALITY = "3"
 
 
 def command_of(config: CameraConfig) -> list[str]:
-    """Give the words of the command that a source `pipe`, `rpicam`, `jetson-csi` or `ffmpeg` stands for.
-
-    Raises:
-        CameraError: the source is none of these.
-    """
-    named = named_source(config.source)
-    if named is None:
-        raise CameraError(f"{config.source!r}: names no command; begin it with 'pipe:'")
-    name, parameters = named[0], shlex.split(named[1])
-    match name:
+    """The command line of a source `pipe`, `rpicam`, `jetson-csi` or `ffmpeg`."""
+    name, _, text = config.source.partition(":")
+    parameters = shlex.split(text)
+    match name.strip():
         case "rpicam":
             return _rpicam(config, parameters)
         case "jetson-csi":
@@ -43,7 +34,7 @@ def command_of(config: CameraConfig) -> list[str]:
 
 
 def _rpicam(config: CameraConfig, options: list[str]) -> list[str]:
-    """A camera on the ribbon of a Raspberry Pi; `options` are further ones of rpicam-vid."""
+    """A ribbon camera of a Raspberry Pi; `options` are additional options of rpicam-vid."""
     width_px, height_px = config.frame_size or CSI_SIZE
     return [
         *("rpicam-vid", "--nopreview", "--timeout", "0", "--codec", "mjpeg", "--flush"),
@@ -55,10 +46,10 @@ def _rpicam(config: CameraConfig, options: list[str]) -> list[str]:
 
 
 def _jetson_csi(config: CameraConfig, properties: list[str]) -> list[str]:
-    """A camera on the ribbon of a Jetson; `properties` are those of nvarguscamerasrc, such as sensor-id=1."""
+    """A ribbon camera of a Jetson; `properties` are those of nvarguscamerasrc, such as sensor-id=1."""
     width_px, height_px = config.frame_size or CSI_SIZE
     rate = round(config.capture_fps or CSI_FRAMES_PER_SECOND)
-    # Leaky: what cannot be handed on at once is old, and dropped.
+    # Leaky: frames that cannot be passed on at once are outdated, and dropped.
     return [
         *("gst-launch-1.0", "--quiet", "nvarguscamerasrc", *properties, "!"),
         *(f"video/x-raw(memory:NVMM),width={width_px},height={height_px},framerate={rate}/1", "!"),
@@ -68,7 +59,7 @@ def _jetson_csi(config: CameraConfig, properties: list[str]) -> list[str]:
 
 
 def _ffmpeg(config: CameraConfig, parameters: list[str]) -> list[str]:
-    """Whatever FFmpeg reads: the last parameter is the input, those before are its options."""
+    """Any input of FFmpeg: the last parameter is the input, preceded by its options."""
     *options, address = parameters
     over_tcp = address.lower().startswith(("rtsp://", "rtsps://")) and "-rtsp_transport" not in options
     size, rate = config.frame_size, config.capture_fps

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 
 FRAMES_AHEAD = 4
-"""Of 25 or 30 frames a second, 10 are analysed: so many are decoded meanwhile."""
+"""Frames decoded in advance: of 25 or 30 frames per second 10 are analysed, so up to three are decoded in between."""
 
 
 def recorded_frames(path: Path, *, camera: str) -> Iterator[Frame]:
-    """Open a video file or a folder of pictures and give every frame of it, as fast as they are asked for.
+    """Open a video file or a folder of pictures and yield all of its frames, as fast as they are consumed.
 
-    A thread decodes the next frames while one is worked on.
+    A thread decodes the next frames in advance.
 
-    `taken_at` is the position in the recording in seconds, strictly increasing; `taken_when` the time at which the
-    file was last changed, plus that. A recording that was cut off gives what is left, and one warning.
+    `taken_at` is the position in the recording in seconds, strictly increasing; `taken_when` is the file's modification
+    time plus that. A truncated recording yields its readable frames, and logs one warning.
 
     Raises:
         CameraError: it cannot be opened, or holds no frame.

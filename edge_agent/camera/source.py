@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import unquote
 
-from edge_agent.config.model import FFMPEG_SCHEMES, STREAM_SCHEMES, named_source
+from edge_agent.config.model import named_source
 from edge_agent.errors import CameraError
 from edge_agent.foreign_text import without_credentials
 
@@ -19,7 +19,7 @@ SourceKind: TypeAlias = Literal["device", "stream", "recording", "pictures", "pi
 
 _EXPECTED = "give a device such as /dev/video0, an rtsp:// or http:// address, a recording or a folder of pictures"
 _QUOTES = "'\""
-# What lets one in, in the words of a command: in an address, as name=value, or as the word behind an option.
+# Credentials in the words of a command: in an address, as name=value, or as the word after an option.
 _CREDENTIALS = re.compile(r"://([^\s'\"]*)@")
 _NAMED_SECRET = re.compile(
     r"(?:user|user-id|user-pw|username|login|pass|passwd|password|pwd|token|key)=([^&\s'\"]+)", re.IGNORECASE
@@ -29,31 +29,23 @@ _SECRET_OPTION = re.compile(r"-{1,2}(?:u|user|username|pass|passwd|password|pwd|
 
 
 def source_kind(source: str) -> SourceKind:
-    """Tell devices, network addresses, recordings and folders of pictures apart.
+    """The kind of a source that the configuration has accepted.
 
     Raises:
-        CameraError: it is none of them, or nothing of that name exists.
+        CameraError: no file of that name exists, or it is neither a device, a file nor a folder.
     """
     if (named := named_source(source)) is not None:
         return "picamera2" if named[0] == "picamera2" else "pipe"
-    scheme, mark, _ = source.partition("://")
-    if mark:
-        if scheme.lower() in STREAM_SCHEMES:
-            return "stream"
-        if scheme.lower() in FFMPEG_SCHEMES:
-            raise CameraError(f"{shown_source(source)}: write it as 'ffmpeg: {scheme.lower()}://...'")
-        if scheme.lower() == "file":
-            raise CameraError(f"{shown_source(source)}: write the path alone, without file://")
-        known = ", ".join(f"{scheme}://" for scheme in STREAM_SCHEMES)
-        raise CameraError(f"{shown_source(source)}: unknown kind of address; known are {known}")
+    if "://" in source:
+        return "stream"
     return "device" if source.isdecimal() else _kind_on_disk(source)
 
 
 def shown_source(source: str) -> str:
-    """Return the source as messages and logs may hold it: without user, password and query."""
+    """The source for messages and logs, without user, password and query."""
     if (named := named_source(source)) is not None:
         return _shown_command(*named)
-    # Also of an address whose slashes or scheme were forgotten.
+    # Also for addresses without slashes or scheme.
     beginning = re.match(r"[A-Za-z0-9+.-]+:(//)?", source)
     if beginning is None:
         return source
@@ -61,8 +53,8 @@ def shown_source(source: str) -> str:
 
 
 def without_secrets(text: str, *, command: Sequence[str]) -> str:
-    """Return what a program has said without what its command line holds to let it in, and without any in addresses."""
-    # The longest first: a user may be a part of the password.
+    """The output of a program without the credentials of its command line, and without any in addresses."""
+    # The longest first: the user name may be part of the password.
     for secret in sorted(set(_secrets(command)), key=len, reverse=True):
         text = text.replace(secret, "***")
     return _SECRET_IN_WORD.sub("***", _CREDENTIALS.sub("://***@", text))
@@ -74,13 +66,13 @@ def _secrets(command: Sequence[str]) -> Iterator[str]:
         if _SECRET_OPTION.fullmatch(before):
             found.append(word)
         for secret in found:
-            # Of user:password, either part and both.
+            # For user:password, both together and each part.
             parts = [secret, *secret.split(":", 1)] if ":" in secret else [secret]
             yield from (part for one in parts for part in (one, unquote(one)) if part)
 
 
 def _shown_command(name: str, parameters: str) -> str:
-    """The program alone, or the address of an ffmpeg: any other word of a command may let one in."""
+    """The program name only, or the address of an ffmpeg source: other words of a command may be credentials."""
     words = parameters.split()
     if name == "pipe" and words:
         return f"pipe: {words[0]}"
@@ -93,7 +85,7 @@ def _kind_on_disk(source: str) -> SourceKind:
     try:
         mode = Path(source).stat().st_mode
     except (OSError, ValueError) as error:
-        # A camera that is unplugged has no device: opening it names the others.
+        # An unplugged camera has no device file: the error of opening it lists the existing devices.
         if source.startswith("/dev/"):
             return "device"
         reason = getattr(error, "strerror", None) or str(error)

@@ -23,43 +23,43 @@ if TYPE_CHECKING:
     from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Image
 
-# Most such cameras make no more pictures a second.
+# Most such cameras provide no more.
 PICTURES_PER_SECOND = 2.0
-# A larger answer is no picture of a camera.
+# A larger response is not a camera's picture.
 LARGEST_PICTURE_BYTES = 32 * 1024 * 1024
-# What an answer is that a browser would show or read: a login, an error, a menu.
+# Content types of a login, error or menu page.
 PAGES = ("text/html", "application/xhtml+xml", "application/json")
 WEB_PAGE = "answers with a web page where a picture or a video is expected; check the path of the address"
-# How a JPEG and a PNG begin: many cameras name their pictures as any other file, or not at all.
+# Magic bytes of JPEG and PNG: many cameras send a generic content type, or none.
 BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG")
 
 
 class StillCamera:
-    """A camera that is asked for each picture. Owned by one thread."""
+    """Requests each picture from a camera. Owned by one thread."""
 
     position_seconds: None = None
     age_seconds = 0.0
 
     def __init__(self, config: CameraConfig, *, stop: threading.Event) -> None:
-        """Nothing is asked before the first `grab`, which ends soon after `stop` is set."""
+        """Nothing is requested before the first `grab`, which ends soon after `stop` is set."""
         self._config, self._stop, self._shown = config, stop, shown_source(config.source)
         self._interval_seconds = 1 / (config.capture_fps or PICTURES_PER_SECOND)
         self._address, self._opener = _opener(config.source)
         self._conditions: dict[str, str] = {}
         self._next_at = time.monotonic()
-        self._grabbed: Image | None = None
+        self._grabbed: Image
 
     def grab(self) -> bool:
-        """Ask for the next picture when it is time; always True, for a camera has no end.
+        """Request the next picture once it is due; always True.
 
         Raises:
-            CameraError: the camera is lost, refuses, sends no picture, or is to be stopped.
+            CameraError: the camera is lost, rejects the request, sends no picture, or `stop` is set.
         """
         if self._stop.wait(max(0.0, self._next_at - time.monotonic())):
             raise CameraError(f"{self._shown}: asked to stop")
         self._next_at = max(self._next_at + self._interval_seconds, time.monotonic())
         content = self._ask()
-        # The same again: where that lasts, the picture counts as frozen, as that of any other camera.
+        # Unchanged: if that lasts, the camera counts as frozen, like any other.
         if content is None:
             return True
         try:
@@ -69,16 +69,14 @@ class StillCamera:
         return True
 
     def retrieve(self) -> Image:
-        """Return the picture grabbed last."""
-        if self._grabbed is None:
-            raise AssertionError("nothing has been grabbed")
+        """Return the last grabbed picture."""
         return self._grabbed
 
     def close(self) -> None:
-        """Do nothing: no connection is kept."""
+        """Do nothing: no connection is kept open."""
 
     def _ask(self) -> bytes | None:
-        """Fetch the picture; None where it is the one before."""
+        """Fetch the picture; None if it has not changed."""
         request = urllib.request.Request(self._address, headers=self._conditions)  # noqa: S310  (http or https: checked)
         try:
             with closing(self._opener.open(request, timeout=self._config.read_timeout_seconds)) as answer:
@@ -99,47 +97,47 @@ class StillCamera:
         return content
 
     def _remember(self, headers: Any) -> None:
-        """What to say next time, so that the same picture is not sent again."""
+        """Set the headers of the next request so that an unchanged picture is not sent again."""
         known = {"If-None-Match": headers.get("ETag"), "If-Modified-Since": headers.get("Last-Modified")}
         self._conditions = {name: value for name, value in known.items() if value}
 
 
 class _Login(urllib.request.BaseHandler):
-    """Logs in, and lets go of the answer that asked for it, which urllib leaves open."""
+    """Logs in, and closes the 401 response, which urllib leaves open."""
 
     def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
-        """Ask again with the login, where there is one."""
+        """Repeat the request with credentials, if any."""
         is_answered = True
         try:
             answer = super().http_error_401(req, fp, code, msg, headers)  # type: ignore[misc]  # of the other base
             is_answered = answer is not None
             return answer
         finally:
-            # Otherwise the next attempt gets it.
+            # Otherwise the next handler needs it.
             if is_answered:
                 fp.close()
 
 
 class _DigestLogin(_Login, urllib.request.HTTPDigestAuthHandler):
-    """As RFC 7616 has it."""
+    """RFC 7616."""
 
 
 class _BasicLogin(_Login, urllib.request.HTTPBasicAuthHandler):
-    """As RFC 7617 has it."""
+    """RFC 7617."""
 
 
 def gives_still_pictures(config: CameraConfig) -> bool:
-    """Ask an http:// address once whether a single picture is there, and not a stream.
+    """Request an http:// address once to find out whether it returns a single picture instead of a stream.
 
     Raises:
-        CameraError: it cannot be reached, refuses, or shows a web page.
+        CameraError: it cannot be reached, rejects the request, or returns a web page.
     """
     address, opener = _opener(config.source)
     shown = shown_source(config.source)
     try:
         with closing(opener.open(address, timeout=config.read_timeout_seconds)) as answer:
             kind: str = answer.headers.get_content_type()
-            # A stream has no length, and may begin with a picture, too.
+            # A stream may begin with a picture, too, but has no length.
             is_picture = "Content-Length" in answer.headers and answer.read(4).startswith(BEGINNINGS)
     except urllib.error.HTTPError as error:
         error.close()
@@ -152,7 +150,7 @@ def gives_still_pictures(config: CameraConfig) -> bool:
 
 
 def _opener(source: str) -> tuple[str, urllib.request.OpenerDirector]:
-    """The address without user and password, and what logs in with them, basic or digest as the camera asks."""
+    """The address without credentials, and an opener that logs in with them, basic or digest as the camera requires."""
     try:
         parts = urlsplit(source)
         host = parts.netloc.rpartition("@")[2]
@@ -168,7 +166,7 @@ def _opener(source: str) -> tuple[str, urllib.request.OpenerDirector]:
     if user:
         passwords.add_password(None, address, user, password)
     return address, urllib.request.build_opener(
-        # A camera is on this network: no proxy, and no other scheme than its own.
+        # Cameras are in the local network: no proxy.
         urllib.request.ProxyHandler({}),
         _DigestLogin(passwords),
         _BasicLogin(passwords),

@@ -5,9 +5,9 @@ Packets arrive in bursts; timestamps give the intervals between pictures. Pure: 
 
 from __future__ import annotations
 
-# A burst holds pictures back for less; a stamp further behind than this belongs to a clock that runs wrong, or jumped.
+# Bursts delay pictures by less; a time stamp further behind means that the camera's clock jumped or has a wrong rate.
 LONGEST_DELAY_SECONDS = 0.5
-# Clocks of cameras drift by some parts in a million; this follows a thousand times that.
+# Fraction by which the offset follows each picture: camera clocks drift by some ppm, a thousandth of what this follows.
 FOLLOWED_FRACTION = 0.01
 # A clock that had to be reset this often is unusable.
 MOST_SETTINGS = 3
@@ -23,9 +23,9 @@ class StreamClock:
         self._last_at = float("-inf")
 
     def taken_at(self, stamp_seconds: float | None, *, arrived_at: float) -> float:
-        """Return when a picture was taken, later than the one before and no later than it came.
+        """Return the monotonic time of a picture, later than the previous one and not later than `arrived_at`.
 
-        That is when it came where stamps are missing, stand still, run backwards or at another pace than time.
+        That is `arrived_at` itself if time stamps are missing, constant, decreasing, or run at a wrong rate.
         """
         if stamp_seconds is None or self._settings > MOST_SETTINGS:
             self._last_at = arrived_at
@@ -35,7 +35,7 @@ class StreamClock:
             self._offset_seconds = offset_seconds
         taken_at = stamp_seconds + self._offset_seconds
         if taken_at > arrived_at:
-            # This one came sooner than any before: they were late.
+            # Less delayed than all before: the offset was too large.
             self._offset_seconds, taken_at = offset_seconds, arrived_at
         elif taken_at <= self._last_at or arrived_at - taken_at > LONGEST_DELAY_SECONDS:
             self._settings += 1

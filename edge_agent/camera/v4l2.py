@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Image
 
-# OpenCV's own, fixed when its library is loaded (OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT).
+# OpenCV's default, fixed when its library is loaded (OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT).
 READ_TIMEOUT_SECONDS = 10.0
 
 
@@ -29,14 +29,14 @@ class DeviceCamera:
     age_seconds = 0.0
 
     def __init__(self, capture: cv2.VideoCapture, *, shown: str) -> None:
-        """Read from an open capture; `shown` is how errors call it."""
+        """Read from an open capture; `shown` is its name in errors."""
         self._capture, self._shown = capture, shown
 
     def grab(self) -> bool:
-        """Wait for the next picture; always True, for a camera has no end.
+        """Wait for the next picture; always True.
 
         Raises:
-            CameraError: the camera is lost, or silent for too long.
+            CameraError: the camera is lost, or times out.
         """
         asked_at = time.monotonic()
         is_there = self._capture.grab()
@@ -48,15 +48,15 @@ class DeviceCamera:
         return True
 
     def retrieve(self) -> Image:
-        """Decode the picture grabbed last.
+        """Decode the last grabbed picture.
 
         Raises:
-            CameraError: it is none.
+            CameraError: it cannot be decoded.
         """
         try:
             _, pixels = self._capture.retrieve()
             return as_bgr(pixels)
-        # A picture that cannot be decoded is None.
+        # OpenCV returns None for an undecodable picture.
         except (cv2.error, ValueError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise CameraError(f"{self._shown}: gave what is no picture ({reason}); restart it") from error
@@ -67,10 +67,10 @@ class DeviceCamera:
 
 
 def open_device(path: str, config: CameraConfig) -> DeviceCamera:
-    """Open a V4L2 device by its path, /dev/video0 or a link such as /dev/v4l/by-id/..., and ask it for what is set.
+    """Open a V4L2 device by its path, /dev/video0 or a link such as /dev/v4l/by-id/..., and apply the settings.
 
     Raises:
-        CameraError: it is not there, not allowed, busy, or no camera.
+        CameraError: it is missing, not permitted, busy, or not a camera.
     """
     _check_device(Path(path))
     silence()
@@ -81,13 +81,13 @@ def open_device(path: str, config: CameraConfig) -> DeviceCamera:
             f"or take the next device of the same camera ({_devices()})"
         )
     for name, value in device_settings(config):
-        # What a driver cannot do it leaves as it was: the feed says where the size is another.
+        # Drivers ignore what they do not support; the feed reports a different size.
         capture.set(name, value)
     return DeviceCamera(capture, shown=path)
 
 
 def device_settings(config: CameraConfig) -> list[tuple[int, float]]:
-    """What a V4L2 device is to be set to, in order: sizes and rates depend on the format, and rates on the size."""
+    """Settings of a V4L2 device, in order: sizes and rates depend on the format, and rates on the size."""
     settings: list[tuple[int, float]] = []
     if config.fourcc:
         settings.append((cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*config.fourcc)))
@@ -96,7 +96,7 @@ def device_settings(config: CameraConfig) -> list[tuple[int, float]]:
         settings += [(cv2.CAP_PROP_FRAME_WIDTH, width_px), (cv2.CAP_PROP_FRAME_HEIGHT, height_px)]
     if config.capture_fps:
         settings.append((cv2.CAP_PROP_FPS, config.capture_fps))
-    # One picture waiting at most: an old one is worth nothing. Drivers that cannot do so keep their own number.
+    # Buffer one picture only, because older ones are outdated. Some drivers keep their own number.
     return [*settings, (cv2.CAP_PROP_BUFFERSIZE, 1)]
 
 
@@ -115,7 +115,7 @@ def _check_device(path: Path) -> None:
 
 
 def _devices() -> str:
-    """The devices to choose from."""
+    """The existing devices, for an error message."""
     found = sorted(str(path) for path in Path("/dev").glob("video*"))
     if found:
         return f"there are {', '.join(found)}"

@@ -67,15 +67,6 @@ def test_an_address_without_its_scheme_is_refused_without_its_password():
     assert "hunter2" not in str(raised.value)
 
 
-def test_an_unknown_address_is_refused_without_its_password():
-    with pytest.raises(
-        CameraError, match=r"gopher://\*\*\*@host/live: unknown kind of address; known are rtsp://"
-    ) as raised:
-        source_kind("gopher://admin:hunter2@host/live")
-
-    assert "hunter2" not in str(raised.value)
-
-
 @pytest.mark.parametrize(
     ("source", "shown"),
     [
