@@ -11,11 +11,11 @@ ARENAS = 2
 
 
 def share_arenas() -> None:
-    """Let the threads that are started from now on share two heaps.
+    """Limit glibc to two malloc arenas for threads started from now on.
 
-    By default glibc gives up to eight per core to threads in turn, and each keeps the fragments of its busiest moment:
-    over an hour of recordings an agent grew by 67 to 86 MB, with two heaps not at all, for the same CPU time. Does
-    nothing where the C library has no such parameter (musl).
+    By default glibc creates up to eight arenas per core, and each keeps the fragments of its busiest moment: over an
+    hour of recordings an agent grew by 67 to 86 MB, with two arenas not at all, for the same CPU time. Does nothing if
+    the C library has no such parameter (musl).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -23,10 +23,10 @@ def share_arenas() -> None:
 
 
 def release_free_memory() -> None:
-    """Collect cycles and give the pages of the C library's heap that are free back to the system.
+    """Collect reference cycles, and return free pages of the C library's heap to the system.
 
-    Models of one agent are freed in pieces between those of the next, and glibc keeps them: 50 MB after a few reloads.
-    Does nothing of the second where the C library cannot (musl).
+    On a reload, the freed memory of the old models lies between the new ones, and glibc keeps it: 50 MB after a few
+    reloads. Only collects cycles if the C library has no such function (musl).
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -1,4 +1,4 @@
-"""Atomic files: durable writes that survive a power loss completely or not at all."""
+"""Atomic files: durable writes that a power loss leaves complete or undone."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Hidden, and without a suffix: a listing of the folder shows whole files only.
+# Hidden, and without the suffix of the complete file.
 UNFINISHED = ".{name}.unfinished"
 
 
 def write_whole(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file, or replace it; its folder is there.
+    """Create or replace a file in an existing folder; `mode` are its permissions if the umask allows them.
 
     Raises:
-        OSError: it cannot be written; what was there before is still there.
+        OSError: it cannot be written; the previous content is unchanged.
     """
     unfinished = path.with_name(UNFINISHED.format(name=path.name))
     try:
-        # Left by a loss of power, or laid there by another user, as a link to a file of ours: never written into.
+        # Left by a power loss, or a symbolic link that another user placed there: never write into it.
         unfinished.unlink(missing_ok=True)
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
             file.write(content)
@@ -36,10 +36,10 @@ def write_whole(path: Path, content: bytes, *, mode: int) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether a file or folder exists; what cannot be seen is not taken for missing, as Python 3.14 takes it.
+    """Whether a file or folder exists. Unlike Path.exists of Python 3.14, raises if that is unknown.
 
     Raises:
-        OSError: a folder above is closed to the current user, the name is too long, or the disk fails.
+        OSError: a parent folder is not accessible, the name is too long, or the disk fails.
     """
     try:
         path.stat()
@@ -49,10 +49,10 @@ def is_there(path: Path) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder with everything above it, unless it is there.
+    """Create a folder durably, with missing parents; does nothing if it exists.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     if folder.is_dir():
         return
@@ -62,7 +62,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring names that were made in a folder to the disk: they are its content, not that of the files.
+    """Sync a folder, which contains the names of its files, to disk.
 
     Raises:
         OSError: the disk fails.

@@ -9,16 +9,16 @@ from pathlib import Path
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
-# adjtimex(2) returns the state of the clock: 0..4 synchronised (3 and 4 around a leap second), 5 TIME_ERROR, -1 failed.
+# adjtimex(2) returns the clock state: 0..4 synchronised (3 and 4 around a leap second), 5 TIME_ERROR, -1 failure.
 TIME_ERROR = 5
-# struct timex has 208 bytes on 64-bit Linux and less on 32-bit; all zero it asks and changes nothing.
+# struct timex has 208 bytes on 64-bit Linux and fewer on 32-bit; all zeros query without changing anything.
 TIMEX_BYTES = 512
 
 _PROCESS_ID = str(uuid.uuid4())
 
 
 def boot_id() -> str:
-    """Name this run of the machine; a name for this process only where the kernel has none."""
+    """The kernel's boot id, a UUID; an id of this process if the kernel has none."""
     try:
         return BOOT_ID_FILE.read_text().strip() or _PROCESS_ID
     except OSError:
@@ -26,22 +26,22 @@ def boot_id() -> str:
 
 
 def run_id() -> str:
-    """Name this process, over reloads of its configuration: another one has another name, also in a container."""
+    """The id of this process, a UUID; unchanged by reloads, different for each process, also in a container."""
     return _PROCESS_ID
 
 
 def seconds_since_boot() -> float:
-    """Seconds since the machine was started, also while it slept; this clock is never set."""
+    """Seconds since the machine was started, including suspend (CLOCK_BOOTTIME); unaffected by setting the clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def follow_time_zone() -> None:
-    """Take note of a time zone that was changed while the process runs: quiet hours and days are those of the wall."""
+    """Apply a change of the system's time zone, which quiet hours and days depend on, to the running process."""
     time.tzset()
 
 
 def is_clock_synchronised() -> bool:
-    """Ask the kernel whether something (NTP, PTP, GPS) keeps its clock right; False on doubt."""
+    """Whether the kernel considers the clock synchronised (NTP, PTP, GPS); False if unknown."""
     try:
         adjtimex = ctypes.CDLL(None).adjtimex
     except (OSError, AttributeError):

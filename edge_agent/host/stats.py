@@ -10,19 +10,19 @@ from pathlib import Path
 
 from edge_agent.host.disk import LastKnown, existing
 
-# Where a Raspberry Pi's firmware says whether it slows down; the same number as of `vcgencmd get_throttled`.
+# The throttling state of a Raspberry Pi's firmware, as of `vcgencmd get_throttled`.
 THROTTLED_FILE = "sys/devices/platform/soc/soc:firmware/get_throttled"
-# Its lower bits are about now, 16 bits higher the same since the machine was switched on.
+# The lower bits are the current state; the same bits 16 positions higher cover the time since power-on.
 THROTTLING_BITS = {0: "under_voltage", 1: "frequency_capped", 2: "throttled", 3: "soft_temperature_limit"}
 SINCE_BOOT_SHIFT = 16
-# A machine has many thermal zones, some of which (PMIC-Die of a Jetson) always say 100 degrees.
+# Some of the other thermal zones (PMIC-Die of a Jetson) always report 100 degrees.
 ZONES_WANTED = ("cpu", "soc", "pkg")
 KIBIBYTE = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """Figures of the machine; None for what it does not report. `throttling` is empty where all is well."""
+    """State of the machine; None for values it does not report. `throttling` is empty if there is none."""
 
     temperature_celsius: float | None
     throttling: tuple[str, ...]
@@ -34,15 +34,15 @@ class HostState:
 
 
 class HostStats:
-    """Reads /sys and /proc; `root` is where they are."""
+    """Reads /sys and /proc below `root`."""
 
     def __init__(self, folder: Path, *, root: Path = Path("/")) -> None:
-        """Free disk space is that of the disk which `folder` is on, or will be on once it is made."""
+        """Free disk space is that of the disk of `folder`, which need not exist yet."""
         self._disk_free_bytes: LastKnown[int | None] = LastKnown(partial(_disk_free_bytes, folder), before=None)
         self._root = root
 
     def look(self) -> HostState:
-        """Look once; takes a millisecond, and a fifth of a second while the disk hangs."""
+        """Read the current state; takes a millisecond, and 0.2 s while the disk hangs."""
         now, since_boot = self._throttling()
         return HostState(
             temperature_celsius=self._temperature_celsius(),
@@ -82,7 +82,7 @@ class HostStats:
         try:
             return (self._root / file).read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
-            # Not this kind of machine, or a sensor that does not answer now.
+            # The machine has no such file, or its sensor does not respond.
             return ""
 
 
@@ -98,7 +98,7 @@ def _number(text: str) -> float | None:
 
 
 def has_free_inodes(folder: Path) -> bool:
-    """Whether the disk which `folder` is on, or will be on, takes another file; True where it does not count them."""
+    """Whether the disk of `folder`, which need not exist yet, has free inodes; True if it does not count them."""
     try:
         status = os.statvfs(existing(folder))
     except OSError:

@@ -13,24 +13,24 @@ from edge_agent.foreign_text import SafeFormatter
 log = logging.getLogger(__name__)
 
 FEED_SECONDS = 1.0
-"""The watchdog is fed at most this often; any WatchdogSec of a few seconds is served well."""
+"""Least interval between two watchdog notifications; short enough for any WatchdogSec of a few seconds."""
 
 SEND_SECONDS = 0.5
-"""For what is sent once. What is repeated anyway never waits: it is in the path of a frame."""
+"""Timeout of notifications that are sent once. Repeated ones never wait, because they are in the path of a frame."""
 
 STDERR = 2
 
 PATIENCE_SECONDS = 30.0
-"""Until READY, systemd counts anew from each sign of life; later WatchdogSec, which is as long, does the same."""
+"""Start timeout requested from systemd with each notification until READY; as long as WatchdogSec, which follows."""
 
 
 class Notifier:
-    """Speaks sd_notify(3) to NOTIFY_SOCKET; without one it keeps quiet. Owned by one thread."""
+    """Sends sd_notify(3) messages to NOTIFY_SOCKET, if set. Owned by one thread."""
 
     def __init__(self) -> None:
-        """Find the socket in the environment."""
+        """Read the socket's address from the environment."""
         address = os.environ.get("NOTIFY_SOCKET", "")
-        # A leading @ stands for the abstract namespace.
+        # A leading @ denotes the abstract namespace.
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._is_ready = False
         self._fed_at = -FEED_SECONDS
@@ -38,12 +38,12 @@ class Notifier:
         self._is_heard = True
 
     def ready(self) -> None:
-        """Say once that the service does its job: to be called again and again, until it is taken."""
+        """Report readiness; to be called repeatedly, sends until systemd has accepted it once."""
         if not self._is_ready:
             self._is_ready = self._send("READY=1")
 
     def alive(self) -> None:
-        """Feed the watchdog; until READY also ask for time, since a camera may be plugged in tomorrow."""
+        """Feed the watchdog; until READY also extend the start timeout, since a camera may be plugged in tomorrow."""
         now = time.monotonic()
         if now - self._fed_at >= FEED_SECONDS:
             self._fed_at = now
@@ -51,21 +51,21 @@ class Notifier:
             self._send(f"WATCHDOG=1{waits}")
 
     def status(self, text: str) -> None:
-        """Set the line that `systemctl status` shows; repeating it costs nothing."""
+        """Set the line that `systemctl status` shows; an unchanged text is not sent again."""
         if text != self._status and self._send(f"STATUS={text}"):
             self._status = text
 
     def reloading(self) -> None:
-        """Say that the configuration is being read again; `ready` follows when that is done."""
+        """Report the beginning of a reload; `ready` reports its end."""
         self._is_ready = False
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}", wait_seconds=SEND_SECONDS)
 
     def stopping(self) -> None:
-        """Say that the end was asked for."""
+        """Report that the service is stopping."""
         self._send("STOPPING=1", wait_seconds=SEND_SECONDS)
 
     def _send(self, message: str, *, wait_seconds: float = 0.0) -> bool:
-        """Say something; False where it was not taken and is worth saying again."""
+        """Send a message; False if it was not accepted and should be sent again."""
         if not self._address:
             return True
         try:
@@ -90,9 +90,9 @@ class Notifier:
 
 
 def log_handler(program: str = "edge-agent") -> logging.Handler:
-    """The journal where systemd runs the program and systemd-python is installed; lines on stderr elsewhere.
+    """A journal handler under systemd if systemd-python is installed; otherwise lines on stderr.
 
-    In the journal whatever is logged with `extra` becomes a field where its name is in capitals: CAMERA, ALERT_ID.
+    In the journal, keys of `extra` in capitals become fields: CAMERA, ALERT_ID.
     """
     if _is_the_journal(STDERR):
         try:
@@ -101,19 +101,18 @@ def log_handler(program: str = "edge-agent") -> logging.Handler:
             pass
         else:
             handler: logging.Handler = JournalHandler(SYSLOG_IDENTIFIER=program)
-            # The journal keeps time, severity and module beside the message.
+            # The journal stores time, severity and module separately.
             handler.setFormatter(SafeFormatter("%(message)s"))
             return handler
     handler = logging.StreamHandler(sys.stderr)
-    # The journal and a terminal's reader add nothing to a line without a time.
     handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     return handler
 
 
 def _is_the_journal(file: int) -> bool:
-    """Whether what is written to this file descriptor ends up in the journal.
+    """Whether this file descriptor is connected to the journal.
 
-    The variable alone does not tell: a terminal that a desktop's systemd has started inherits it.
+    The variable alone does not suffice: a terminal started by a desktop's systemd inherits it.
     """
     if "JOURNAL_STREAM" not in os.environ:
         return False

@@ -2,4 +2,4 @@
 
 CAMERA_THREAD = "camera "
 WORKER_THREAD = "worker "
-"""How the names of these threads begin; the camera's name follows."""
+"""Prefixes of thread names; the camera's name follows."""
