@@ -17,22 +17,21 @@ class CropFile(Part):
     """The picture of an alert on the device."""
 
     file: Name = Field(
-        description="Name in the folder of crops, or absolute path where mqtt.publish_crop_paths is set; ends in .age "
-        "where it is encrypted"
+        description="Name in crops.dir, or absolute path if mqtt.publish_crop_paths is set; ends in .age if encrypted"
     )
     sha256: Sha256
     bytes: int = Field(ge=1)
 
 
 class Model(Part):
-    """A model by its name and the hash of its file."""
+    """Name of a model and hash of its file."""
 
     name: Name
     sha256: Sha256
 
 
 def _an_error_or_a_crop(schema: dict[str, Any]) -> None:
-    """Say in the schema that there is a reason exactly where there is no crop."""
+    """Require `crop_error` in the schema exactly if `crop` is null."""
     schema["required"].remove("crop_error")
     schema["if"] = {"properties": {"crop": {"type": "null"}}}
     schema["then"] = {"required": ["crop_error"]}
@@ -40,7 +39,7 @@ def _an_error_or_a_crop(schema: dict[str, Any]) -> None:
 
 
 class AlertMessage(QueuedMessage):
-    """Delivery is at least once: `id` tells duplicates, `boot_id` with `sequence` shows gaps."""
+    """Delivery is at least once: `id` marks duplicates, `boot_id` with `sequence` shows gaps."""
 
     kind: ClassVar[Kind] = "alert"
     model_config = ConfigDict(
@@ -51,28 +50,28 @@ class AlertMessage(QueuedMessage):
         default=SCHEMA, alias="schema", description="Name and version of this format"
     )
     camera: Name = Field(description="The camera's name in the configuration")
-    device_title: str = Field(default="", description="What people call the device; its name where it has no title")
-    camera_title: str = Field(default="", description="What people call the camera; its name where it has no title")
-    label: Label = Field(description="What the readings of this person agree on")
-    score: float = Field(ge=0, le=1, description="How sure, 0 to 1")
-    readings: int = Field(ge=1, description="How many frames the mask was classified in")
+    device_title: str = Field(default="", description="Friendly name of the device; its name if it has no title")
+    camera_title: str = Field(default="", description="Friendly name of the camera; its name if it has no title")
+    label: Label = Field(description="The result of this person's readings")
+    score: float = Field(ge=0, le=1, description="Score of the label, 0 to 1")
+    readings: int = Field(ge=1, description="Number of frames in which the mask was classified")
     suppressed: Count = Field(
-        description="Violations of this camera since its last alert that quiet hours, cool-down or limit held back "
-        "until they were over"
+        description="Violations of this camera since its last alert that ended while quiet hours, cool-down or limit "
+        "allowed no alert"
     )
-    first_seen: Timestamp = Field(description="When this person was first seen")
+    first_seen: Timestamp = Field(description="Time at which this person was first detected")
     box: tuple[int, int, int, int] = Field(
-        description="The face as x1, y1, x2, y2 in pixels of the frame; may reach outside of it"
+        description="The face as x1, y1, x2, y2 in pixels of the frame; may reach outside the frame"
     )
     frame_size: tuple[int, int] = Field(description="Width and height of the frame in pixels")
-    crop: CropFile | None = Field(description="The picture on the device; null where there is none")
+    crop: CropFile | None = Field(description="The picture on the device; null if there is none")
     crop_error: str = Field(
-        default="", min_length=1, description="Why there is no crop; present only where `crop` is null"
+        default="", min_length=1, description="Why there is no crop; present only if `crop` is null"
     )
-    model: Model = Field(description="The mask classifier that decided")
+    model: Model = Field(description="The mask classifier")
 
     def as_json(self) -> dict[str, Any]:
-        """The JSON object that goes over the wire."""
+        """The JSON object to publish."""
         content = super().as_json()
         if self.crop is not None:
             del content["crop_error"]
@@ -80,6 +79,6 @@ class AlertMessage(QueuedMessage):
 
 
 def with_crop_name(content: dict[str, Any]) -> dict[str, Any]:
-    """Give a message as it leaves the device: the name of its picture, and nothing of the folders here."""
+    """Replace the path of the picture by its name, because folders of the device are not published."""
     crop = content.get("crop")
     return {**content, "crop": {**crop, "file": PurePath(crop["file"]).name}} if crop else content

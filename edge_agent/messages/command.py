@@ -13,46 +13,44 @@ from edge_agent.errors import CommandError
 # The longest sensible request is a few hundred bytes.
 LARGEST_REQUEST_BYTES = 4096
 LONGEST_ID = 64
-# For longer there is the pause without an end.
+# A longer pause can be requested without an end.
 LONGEST_PAUSE_SECONDS = 7 * 86_400.0
 
 
 class _Request(BaseModel):
-    """What every command may carry; an empty payload asks for the defaults."""
+    """The keys of every command; an empty payload means the defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    id: str = Field("", max_length=LONGEST_ID, description="Comes back in the result")
+    id: str = Field("", max_length=LONGEST_ID, description="Returned in the result")
 
 
 class PauseRequest(_Request):
-    """Pause detection; `on: false` resumes, for switches that have one topic only."""
+    """Pause detection; `on: false` resumes, for switches with a single topic."""
 
     on: bool = Field(True, description="false: resume")
-    camera: str = Field("", max_length=63, description="This camera; empty: all of them")
-    seconds: float | None = Field(
-        None, gt=0.0, le=LONGEST_PAUSE_SECONDS, description="For so long; null: until resumed"
-    )
+    camera: str = Field("", max_length=63, description="Name of the camera; empty: all")
+    seconds: float | None = Field(None, gt=0.0, le=LONGEST_PAUSE_SECONDS, description="Duration; null: until resumed")
 
 
 class ResumeRequest(_Request):
-    """Watch again."""
+    """Resume detection."""
 
-    camera: str = Field("", max_length=63, description="This camera; empty: all of them")
+    camera: str = Field("", max_length=63, description="Name of the camera; empty: all")
 
 
 class SnapshotRequest(_Request):
-    """Keep a picture of what a camera sees now."""
+    """Store the current picture of a camera."""
 
-    camera: str = Field("", max_length=63, description="This camera; empty: the first one")
+    camera: str = Field("", max_length=63, description="Name of the camera; empty: the first")
 
 
 class ReloadRequest(_Request):
-    """Read the configuration again, as SIGHUP does."""
+    """Reload the configuration, as SIGHUP does."""
 
 
 class DiagnosticsRequest(_Request):
-    """Give everything that helps to find out what is wrong."""
+    """Return configuration, metrics and state for diagnosis."""
 
 
 REQUESTS: dict[str, type[_Request]] = {
@@ -68,17 +66,17 @@ Request: TypeAlias = PauseRequest | ResumeRequest | SnapshotRequest | ReloadRequ
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A request with its name; both are checked."""
+    """A validated request and its name."""
 
     name: str
     request: Request
 
 
 def read_command(name: str, payload: bytes, *, retained: bool = False) -> Command:
-    """Check a command by its name and what it carries.
+    """Validate a command.
 
     Raises:
-        CommandError: it is retained, too long, of an unknown name, or not what such a command may carry.
+        CommandError: the name is unknown, the payload is invalid or too long, or the message is retained.
     """
     if name not in REQUESTS:
         raise CommandError(f"no such command; known are {', '.join(REQUESTS)}")
@@ -95,7 +93,7 @@ def read_command(name: str, payload: bytes, *, retained: bool = False) -> Comman
 
 
 def request_id(payload: bytes) -> str:
-    """Find the id even of a request that is refused; empty where it has none."""
+    """Find the id of a request, even if that is invalid; empty if it has none."""
     if len(payload) > LARGEST_REQUEST_BYTES:
         return ""
     try:

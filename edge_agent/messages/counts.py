@@ -18,33 +18,33 @@ SHARE_DIGITS = 4
 
 
 class PeopleCounts(Part):
-    """People who have left; each counts once, and one who took a mask off or put one on counts as the violation."""
+    """People who have left; each counts once, as a violation if a mask was put on or taken off in view."""
 
     with_mask: Count = 0
     without_mask: Count = 0
     mask_worn_incorrectly: Count = 0
-    undecided: Count = Field(default=0, description="Seen too briefly or too badly for a decision")
-    changed: Count = Field(default=0, description="Of all of these, people whose mask was put on or taken off in view")
+    undecided: Count = Field(default=0, description="Seen too briefly or unclearly for a decision")
+    changed: Count = Field(default=0, description="Number of these people whose mask was put on or taken off in view")
 
     def __add__(self, other: PeopleCounts) -> PeopleCounts:
-        """Both together."""
+        """Add two counts."""
         return PeopleCounts(**{name: count + getattr(other, name) for name, count in self})
 
     @property
     def people(self) -> int:
-        """All of them."""
+        """Total number."""
         return self.with_mask + self.without_mask + self.mask_worn_incorrectly + self.undecided
 
     @property
     def compliance(self) -> float | None:
-        """Share 0..1 of people with a mask, worn properly, among those decided; None where there were none."""
+        """Share 0..1 of people with a correctly worn mask among those with a decision; None if there are none."""
         decided = self.people - self.undecided
         return round(self.with_mask / decided, SHARE_DIGITS) if decided else None
 
 
 @dataclass(frozen=True, slots=True)
 class CountedPeriod:
-    """The people of an hour or of a day, by camera."""
+    """The people counted in an hour or a day, by camera."""
 
     period: Literal["hour", "day"]
     begin: datetime
@@ -53,7 +53,7 @@ class CountedPeriod:
 
 
 class CountsMessage(TitledMessage):
-    """Sent when an hour, or a day of the device's clock, is over; no person is told from another."""
+    """Published after each hour and each day of the device's time zone; contains no data about single people."""
 
     kind: ClassVar[Kind] = "counts"
     model_config = ConfigDict(title="People counted by a device, as published on <prefix>/<device>/counts")
@@ -62,6 +62,6 @@ class CountsMessage(TitledMessage):
         default=SCHEMA, alias="schema", description="Name and version of this format"
     )
     period: Literal["hour", "day"]
-    begin: Timestamp = Field(description="Beginning of the period")
-    end: Timestamp = Field(description="End of the period, which is not part of it")
-    cameras: dict[str, PeopleCounts] = Field(description="By the camera's name")
+    begin: Timestamp = Field(description="Start of the period")
+    end: Timestamp = Field(description="End of the period, exclusive")
+    cameras: dict[str, PeopleCounts] = Field(description="Counts by the camera's name")

@@ -37,11 +37,11 @@ MESSAGES: dict[str, type[Message]] = {
     "violations": ViolationsMessage,
 }
 TOPICS = Topics("maskwatch", "{device}")
-PICTURE = "JPEG; where crops.encrypt_for is set, encrypted by age (application/octet-stream)"
+PICTURE = "JPEG; if crops.encrypt_for is set, encrypted with age (application/octet-stream)"
 
 
 def documents() -> dict[str, str]:
-    """Every document by the name of its file."""
+    """The content of each document by file name."""
     schemas = {f"{name}.schema.json": message_schema(name) for name in MESSAGES}
     schemas["command.schema.json"] = command_schema()
     written = {name: json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()}
@@ -49,7 +49,7 @@ def documents() -> dict[str, str]:
 
 
 def message_schema(name: str) -> dict[str, Any]:
-    """The JSON Schema of a message that the device sends."""
+    """The JSON Schema of a published message."""
     model = MESSAGES[name]
     schema = _without_titles(model.model_json_schema(mode="serialization"))
     return {
@@ -62,20 +62,20 @@ def message_schema(name: str) -> dict[str, Any]:
 
 
 def command_schema() -> dict[str, Any]:
-    """The JSON Schema of what commands may carry: one definition for each name."""
+    """The JSON Schema of command payloads: one definition per command."""
     definitions = {name: _without_titles(TypeAdapter(model).json_schema()) for name, model in REQUESTS.items()}
     return {
         "$schema": DRAFT,
         "$id": "urn:maskwatch:command:1",
-        "title": "What a command may carry, as published to <prefix>/<device>/commands/<name>",
-        "description": "One definition for each name. An empty payload asks for the defaults.",
+        "title": "The payload of a command, as published to <prefix>/<device>/commands/<name>",
+        "description": "One definition per command. An empty payload means the defaults.",
         "anyOf": [{"$ref": f"#/$defs/{name}"} for name in REQUESTS],
         "$defs": definitions,
     }
 
 
 def asyncapi() -> dict[str, Any]:
-    """What the device sends and receives, and how, as AsyncAPI 3."""
+    """The device's topics and messages as AsyncAPI 3."""
     alert, camera, snapshot, command = "{alert}", "{camera}", "{snapshot}", "{command}"
     channels = {
         "status": _channel(TOPICS.status, "status"),
@@ -94,16 +94,16 @@ def asyncapi() -> dict[str, Any]:
     }
     operations = {
         "sendStatus": _send(
-            "status", "At every change and connection; the broker says offline by last will", retain=True
+            "status", "At every change and connection; the broker publishes offline as last will", retain=True
         ),
-        "sendAlert": _send("alerts", "Once for each person who wears no mask; at least once over the line"),
+        "sendAlert": _send("alerts", "Once per violation; delivered at least once"),
         "sendResolved": _send("resolved", "When the person of an alert has left or wears the mask"),
-        "sendCounts": _send("counts", "When an hour, or a day of the device's clock, is over"),
+        "sendCounts": _send("counts", "After each hour and each day of the device's time zone"),
         "sendTelemetry": _send("telemetry", "Once a minute", qos=0),
-        "sendCrop": _send("crops", "Before its alert, where mqtt.publish_crops is true"),
+        "sendCrop": _send("crops", "Before its alert, if mqtt.publish_crops is true"),
         "sendLastCrop": _send("lastCrops", "The same, for Home Assistant, unless the alert is historical"),
-        "sendViolations": _send("violations", "When a person without a mask has come or gone", retain=True),
-        "sendSnapshot": _send("snapshots", "On the command snapshot, where mqtt.publish_crops is true"),
+        "sendViolations": _send("violations", "When the number of people without a mask changes", retain=True),
+        "sendSnapshot": _send("snapshots", "On the command snapshot, if mqtt.publish_crops is true"),
         "receiveCommand": {
             **_send("commands", "Retained commands are refused"),
             "action": "receive",
@@ -116,8 +116,8 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "maskwatch",
             "version": version("maskwatch"),
-            "description": "What a device that watches for face masks sends over MQTT, and what it receives. mqtt.md "
-            "beside this file says when and why.",
+            "description": "The MQTT messages of a device that detects missing face masks. mqtt.md in the same folder "
+            "describes when and why they are sent.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -126,9 +126,9 @@ def asyncapi() -> dict[str, Any]:
         "operations": operations,
         "components": {
             "parameters": {
-                "device": {"description": "The name of the device (device.id, or its host name)"},
-                "camera": {"description": "The name of the camera"},
-                "command": {"description": "The name of the command", "enum": list(REQUESTS)},
+                "device": {"description": "Name of the device (device.id, or its host name)"},
+                "camera": {"description": "Name of the camera"},
+                "command": {"description": "Name of the command", "enum": list(REQUESTS)},
             },
             "messages": {**payloads, "picture": {"contentType": "image/jpeg", "description": PICTURE}},
         },
@@ -140,7 +140,7 @@ def _server() -> dict[str, Any]:
         "topic": Topics(TOPICS.prefix, "<device>").status,
         "qos": 1,
         "retain": True,
-        "message": "A status whose state is offline",
+        "message": "A status with the state offline",
     }
     return {
         "host": "broker.local:8883",
@@ -175,7 +175,7 @@ def _ref(component: str) -> dict[str, Any]:
 
 
 def _without_titles(schema: Any) -> Any:
-    """Leave out the titles that repeat the names of keys."""
+    """Remove the titles that pydantic derives from key names."""
     if isinstance(schema, dict):
         return {
             key: _without_titles(value) for key, value in schema.items() if key != "title" or not isinstance(value, str)

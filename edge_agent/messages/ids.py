@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-# RFC 9562 section 5.7: 48 bits of milliseconds, then 74 random bits around the version and the variant.
+# RFC 9562 section 5.7: 48 bits of milliseconds, then 74 random bits around version and variant.
 RANDOM_BITS = 74
 LOW_BITS = 62
-# Section 6.2, method 2: identifiers of the same millisecond count up by a random step.
+# Section 6.2, method 2: ids of the same millisecond increase by a random step.
 LARGEST_STEP = 1 << 32
 
 
 class _Uuid7Source:
-    """Remembers the last identifier, so that the next one is larger. For any thread."""
+    """Stores the last id, so that the next one is larger. For any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,10 +30,10 @@ class _Uuid7Source:
         with self._lock:
             if milliseconds > self._milliseconds:
                 self._milliseconds = milliseconds
-                # The top bit stays clear, so that there is room to count up.
+                # The top bit is zero, to leave room for increments.
                 self._tail = secrets.randbits(RANDOM_BITS - 1)
             else:
-                # The same millisecond, or a clock that was set back: order matters more than the time in it.
+                # The same millisecond, or the clock was set back: order matters more than the time.
                 self._tail += 1 + secrets.randbelow(LARGEST_STEP)
                 if self._tail >> RANDOM_BITS:
                     self._milliseconds += 1
@@ -51,5 +51,5 @@ _SOURCE = _Uuid7Source()
 
 
 def uuid7(when: datetime) -> str:
-    """Give a new identifier that sorts by time (RFC 9562 version 7), always larger than the last of this process."""
+    """A new UUID version 7 (RFC 9562), which sorts by time, larger than all before it in this process."""
     return _SOURCE.take(when)

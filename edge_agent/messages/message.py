@@ -28,10 +28,10 @@ Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
 
 Kind: TypeAlias = Literal["alert", "resolved", "counts", "telemetry"]
-"""What waits for the broker on disk."""
+"""Kinds of messages that are stored until the broker has acknowledged them."""
 KINDS: tuple[Kind, ...] = ("alert", "resolved", "counts", "telemetry")
 
-# Longer than a slow broker takes, shorter than anybody waits to act: older news is history.
+# Longer than a slow broker takes, and short enough to act on the message.
 HISTORICAL_AFTER_SECONDS = 10.0
 
 
@@ -43,7 +43,7 @@ class Part(BaseModel):
     )
 
     def as_json(self) -> dict[str, Any]:
-        """The JSON object that goes over the wire."""
+        """The JSON object to publish."""
         return self.model_dump(mode="json", by_alias=True)
 
 
@@ -53,46 +53,46 @@ class Message(Part):
     device: Name = Field(description="The device's name, as in the topic")
 
     def payload(self) -> bytes:
-        """The bytes that go over the wire."""
+        """The payload to publish."""
         return json.dumps(self.as_json()).encode()
 
 
 class QueuedMessage(Message):
-    """A message that waits on disk until the broker has it. At least once: `id` tells duplicates.
+    """A message that is stored until the broker has acknowledged it. Delivery is at least once: `id` marks duplicates.
 
-    Complete when it is written, but for `historical`, which the publisher sets where it is sent late.
+    Complete when it is stored, except for `historical`, which the publisher sets.
     """
 
     kind: ClassVar[Kind]
 
     id: Uuid7 = Field(description="UUID version 7: unique, and sorts by time")
     boot_id: str = Field(
-        description="Which run of the machine; `sequence` counts within it", json_schema_extra={"format": "uuid"}
+        description="Id of the machine's boot; `sequence` counts within it", json_schema_extra={"format": "uuid"}
     )
-    sequence: int = Field(ge=1, description="1, 2, 3, ... within a boot and without gaps, for each topic by itself")
-    when: Timestamp = Field(description="When it arose")
+    sequence: int = Field(ge=1, description="1, 2, 3, ... within a boot, without gaps, for each topic")
+    when: Timestamp = Field(description="Time of the event")
     clock_synchronised: bool = Field(
-        description="Whether the device's clock was kept right (NTP) at that moment; if not, the times may be far off"
+        description="Whether the device's clock was synchronised (NTP) at that time; if not, times may be wrong"
     )
     historical: bool = Field(
         default=False,
-        description=f"Sent more than {HISTORICAL_AFTER_SECONDS:.0f} s after it arose, as after an outage, or again "
+        description=f"Sent more than {HISTORICAL_AFTER_SECONDS:.0f} s after the event, as after an outage, or again "
         "because it reached no subscriber",
     )
 
 
 class TitledMessage(QueuedMessage):
-    """A message about the whole device, with what people call it and its cameras."""
+    """A message about the whole device, with its title and those of its cameras."""
 
-    device_title: str = Field(default="", description="What people call the device; its name where it has no title")
+    device_title: str = Field(default="", description="Friendly name of the device; its name if it has no title")
     camera_titles: dict[str, str] = Field(
-        default_factory=dict, description="What people call each camera, by its name; the name where it has no title"
+        default_factory=dict, description="Friendly name of each camera, by name; the name itself if it has no title"
     )
 
 
 def is_historical(waited_seconds: float | None) -> bool:
-    """Whether a message that waited for so long is history; None: since before the machine was started.
+    """Whether a message with this waiting time is historical; None: stored before the machine was started.
 
-    How long it waited is measured and not the difference of two times of day: a clock may be set in between.
+    The waiting time is measured with a monotonic clock, because the system clock may be set in between.
     """
     return waited_seconds is None or waited_seconds > HISTORICAL_AFTER_SECONDS

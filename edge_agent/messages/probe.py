@@ -12,11 +12,11 @@ SCHEMA: Final = "maskwatch.probe/1"
 
 
 class ProbeMessage(Message):
-    """What `edge-agent doctor` publishes on every topic of the device to learn whether the broker takes it."""
+    """Published by `edge-agent doctor` on every topic of the device to check whether the broker accepts it."""
 
-    model_config = ConfigDict(title="A message without content, by which the doctor tries the access list")
+    model_config = ConfigDict(title="A message without content, with which the doctor checks the access list")
 
     schema_name: Literal["maskwatch.probe/1"] = Field(
         default=SCHEMA, alias="schema", description="Name and version of this format"
     )
-    when: Timestamp = Field(description="When it was sent")
+    when: Timestamp = Field(description="Time of sending")

@@ -13,23 +13,21 @@ SCHEMA: Final = "maskwatch.resolved/1"
 
 
 class ResolvedMessage(QueuedMessage):
-    """Delivery is at least once: `id` tells duplicates, `boot_id` with `sequence` shows gaps."""
+    """Delivery is at least once: `id` marks duplicates, `boot_id` with `sequence` shows gaps."""
 
     kind: ClassVar[Kind] = "resolved"
-    model_config = ConfigDict(title="What became of an alert, as published on <prefix>/<device>/resolved")
+    model_config = ConfigDict(title="A resolved alert, as published on <prefix>/<device>/resolved")
 
     schema_name: Literal["maskwatch.resolved/1"] = Field(
         default=SCHEMA, alias="schema", description="Name and version of this format"
     )
-    alert: Uuid7 = Field(description="The `id` of the alert that is over")
+    alert: Uuid7 = Field(description="The `id` of the alert")
     camera: Name = Field(description="The camera's name in the configuration")
-    device_title: str = Field(default="", description="What people call the device; its name where it has no title")
-    camera_title: str = Field(default="", description="What people call the camera; its name where it has no title")
-    label: Label = Field(description="What was alerted")
+    device_title: str = Field(default="", description="Friendly name of the device; its name if it has no title")
+    camera_title: str = Field(default="", description="Friendly name of the camera; its name if it has no title")
+    label: Label = Field(description="The label of the alert")
     reason: Literal["left", "compliant"] = Field(
-        description="left: the person is gone; compliant: the person wears the mask by now"
+        description="left: the person has left; compliant: the person now wears the mask"
     )
-    began: Timestamp = Field(description="When the alert arose")
-    duration_seconds: float = Field(
-        ge=0, description="How long it lasted, measured with a clock that is never adjusted"
-    )
+    began: Timestamp = Field(description="Time of the alert")
+    duration_seconds: float = Field(ge=0, description="Duration of the violation, measured with a monotonic clock")

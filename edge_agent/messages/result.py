@@ -17,36 +17,36 @@ State: TypeAlias = Literal["done", "refused", "failed"]
 
 
 class Nothing(Part):
-    """A command that was not done, or gives nothing back."""
+    """No result, also of a command that was not executed."""
 
 
 class PauseResult(Part):
-    """Which cameras are paused."""
+    """The paused cameras."""
 
-    cameras: tuple[Name, ...] = Field(min_length=1, description="Those that are paused")
-    seconds: float | None = Field(description="For so long; null: until resumed")
+    cameras: tuple[Name, ...] = Field(min_length=1, description="Paused cameras")
+    seconds: float | None = Field(description="Duration; null: until resumed")
 
 
 class ResumeResult(Part):
-    """Which cameras are watched again."""
+    """The resumed cameras."""
 
-    cameras: tuple[Name, ...] = Field(min_length=1, description="Those that are watched again")
+    cameras: tuple[Name, ...] = Field(min_length=1, description="Resumed cameras")
 
 
 class SnapshotResult(Part):
-    """The picture that was kept."""
+    """The stored picture."""
 
     camera: Name
-    id: Uuid7 = Field(description="As in the topic of the picture")
+    id: Uuid7 = Field(description="Id in the topic of the picture")
     file: Name = Field(description="Absolute path on the device")
     sha256: Sha256
     bytes: int = Field(ge=1)
     taken: Timestamp
-    published: bool = Field(description="Whether it goes to .../snapshots/<id>")
+    published: bool = Field(description="Whether it is published on .../snapshots/<id>")
 
 
 class Delivery(Part):
-    """How delivery does; `reason` is empty where all is well."""
+    """The state of delivery; `reason` is empty without problems."""
 
     connected: bool
     reason: str
@@ -54,9 +54,9 @@ class Delivery(Part):
 
 
 class DiagnosticsResult(Part):
-    """Everything that helps, without passwords."""
+    """Configuration, metrics and state for diagnosis, without passwords."""
 
-    config: dict[str, Any] = Field(description="In force; without passwords")
+    config: dict[str, Any] = Field(description="Effective configuration, without passwords")
     telemetry: Figures
     reasons: tuple[Reason, ...]
     delivery: Delivery
@@ -66,10 +66,10 @@ CommandResult: TypeAlias = PauseResult | ResumeResult | SnapshotResult | Diagnos
 
 
 class ResultMessage(Message):
-    """Once for each command."""
+    """Published once per command."""
 
     model_config = ConfigDict(
-        title="What came of a command, as published on <prefix>/<device>/commands/<name>/result",
+        title="The result of a command, as published on <prefix>/<device>/commands/<name>/result",
         json_schema_extra={
             "if": {"properties": {"state": {"const": "done"}}},
             "then": {"properties": {"reason": {"maxLength": 0}}},
@@ -80,13 +80,11 @@ class ResultMessage(Message):
     schema_name: Literal["maskwatch.result/1"] = Field(
         default=SCHEMA, alias="schema", description="Name and version of this format"
     )
-    command: str = Field(description="The name of the command")
-    id: str = Field(max_length=LONGEST_ID, description="That of the request; empty where it had none")
+    command: str = Field(description="Name of the command")
+    id: str = Field(max_length=LONGEST_ID, description="The `id` of the request; empty if it had none")
     state: State = Field(
-        description="done; refused: the request is wrong, or not now; failed: the device could not do it"
+        description="done; refused: invalid request, or not possible now; failed: an error during execution"
     )
-    reason: str = Field(default="", description="Why it was not done; empty where it was")
-    result: CommandResult = Field(
-        default=Nothing(), description="What the command gives back; empty where it was not done"
-    )
+    reason: str = Field(default="", description="Why it was not executed; empty if it was")
+    result: CommandResult = Field(default=Nothing(), description="Result of the command; empty if it was not executed")
     when: Timestamp

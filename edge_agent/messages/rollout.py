@@ -1,7 +1,7 @@
 """Roll-out messages: the model that a group of devices should run, and its stages.
 
-Two signed documents: what people want (`WISHES`, signed by two of them), and how far that may go by now (`STAGES`,
-signed by the server). The second chooses between the two models that the first names, and can name no other.
+Two signed documents: the wanted models (`WISHES`, signed by two people), and the stage of each roll-out (`STAGES`,
+signed by the server). The second selects one of the two models named in the first, and cannot name any other.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 WISHES: Final = "wishes.json"
 STAGES: Final = "stages.json"
 MINIMUM_VERSION: Final = "minimum_version"
-"""What a model's target says of the agent that can run it."""
+"""Key of a model's target for the least version of the agent that can run it."""
 
 Stage: TypeAlias = Literal["named", "first", "some", "all"]
 ORDER: tuple[Stage, ...] = ("named", "first", "some", "all")
 SHARES: Mapping[Stage, float] = {"named": 0.0, "first": 0.01, "some": 0.1, "all": 1.0}
-"""Of the devices of a group, beside those that are named."""
+"""Share of a group's devices that a stage reaches, besides the named ones."""
 RolloutState: TypeAlias = Literal["accepted", "probation", "rejected"]
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
@@ -32,52 +32,54 @@ Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
 
 
 class Wish(Part):
-    """What a group should run."""
+    """The wanted model of a group."""
 
-    number: int = Field(ge=1, description="1, 2, 3, ...; a newer wish replaces an older")
-    model: ModelName | None = Field(description="null: what each device's configuration names")
+    number: int = Field(ge=1, description="1, 2, 3, ...; a newer wish replaces an older one")
+    model: ModelName | None = Field(description="Model; null: that of each device's configuration")
     previous: ModelName | None = Field(
-        description="What devices run that the roll-out has not reached, and all after it is rolled back"
+        description="Model of devices that the roll-out has not reached, and of all after a rollback"
     )
-    named: tuple[Name, ...] = Field((), description="Devices that run it first")
+    named: tuple[Name, ...] = Field((), description="Devices of the first stage")
 
 
 class Wishes(Part):
-    """What every group should run."""
+    """The wanted model of every group."""
 
     schema_name: Literal["maskwatch.wishes/1"] = Field("maskwatch.wishes/1", alias="schema")
     groups: dict[Name, Wish]
 
 
 class Progress(Part):
-    """How far a wish has got."""
+    """The stage of a wish."""
 
-    number: int = Field(ge=1, description="Of the wish; one of another number says nothing")
+    number: int = Field(ge=1, description="Number of the wish; ignored if it is not the current one")
     stage: Stage
-    since: Timestamp = Field(description="When the stage was released")
-    is_paused: bool = Field(False, description="No further device changes its model")
-    is_rolled_back: bool = Field(False, description="All run the previous one")
+    since: Timestamp = Field(description="Time at which the stage was released")
+    is_paused: bool = Field(False, description="No more devices change their model")
+    is_rolled_back: bool = Field(False, description="All devices run the previous model")
     reason: str = Field("", description="Why it is paused or rolled back")
 
 
 class Stages(Part):
-    """How far every group has got."""
+    """The stage of every group."""
 
     schema_name: Literal["maskwatch.stages/1"] = Field("maskwatch.stages/1", alias="schema")
     groups: dict[Name, Progress]
 
 
 class RolloutFigures(Part):
-    """How the roll-out goes on a device."""
+    """The state of the roll-out on a device."""
 
     group: Name
-    number: Count = Field(description="Of the wish that it follows; 0: none yet")
-    model: str = Field(description="The model that this is about; empty: what the configuration names")
-    state: RolloutState = Field(description="probation: runs for less than ten minutes; rejected: the one before runs")
+    number: Count = Field(description="Number of the current wish; 0: none yet")
+    model: str = Field(description="The model concerned; empty: that of the configuration")
+    state: RolloutState = Field(
+        description="probation: running for less than ten minutes; rejected: the previous one is running"
+    )
 
 
 def place(device: str) -> float:
-    """Where a device stands among all, 0..1, by the hash of its id: below its share a stage reaches it."""
+    """Position of a device, 0..1, by the hash of its id; a stage reaches it if this is below the stage's share."""
     return int.from_bytes(hashlib.sha256(device.encode()).digest()[:8], "big") / 2**64
 
 
@@ -87,9 +89,9 @@ def is_reached(device: str, wish: Wish, stage: Stage) -> bool:
 
 
 def wanted_model(wish: Wish, progress: Progress | None, *, device: str, running: str | None) -> str | None:
-    """The model that a device should run; None: what its configuration names.
+    """The model that a device should run; None: that of its configuration.
 
-    `progress` of another wish says nothing: then the devices that are named begin.
+    `progress` of another wish is ignored: then only the named devices run the new model.
     """
     if progress is None or progress.number != wish.number:
         progress = None

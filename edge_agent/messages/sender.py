@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from edge_agent.messages.counts import CountedPeriod
     from edge_agent.messages.telemetry import Figures
 
-# Scores are good for three digits; more would only suggest otherwise.
+# More digits would be false precision.
 SCORE_DIGITS = 4
 NO_CROP = "no pictures are stored (crops.picture: none)"
-# Milliseconds, like the times it is the difference of.
+# Milliseconds, like the times of the messages.
 DURATION_DIGITS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """What all messages of one run have in common: who sends, since which start of the machine, with which model."""
+    """The common fields of all messages of one run: device, boot, model and titles."""
 
     device: str
     boot_id: str
     model: Model
     device_title: str = ""
     camera_titles: Mapping[str, str] = field(default_factory=dict)
-    """What people call the device and each camera; where there is nothing, its name."""
+    """Friendly names of the cameras; the name itself if a camera has none."""
 
     def alert(
         self, alert: Alert, *, sequence: int, crop: Crop | None, crop_error: str = "", clock_synchronised: bool
     ) -> AlertMessage:
-        """Describe an alert; where there is no crop, `crop_error` says why."""
+        """Build the message of an alert; `crop_error` is the reason if there is no crop."""
         verdict, best = alert.verdict, alert.verdict.best
         picture: dict[str, Any] = {"crop": None, "crop_error": crop_error or NO_CROP}
         if crop is not None:
@@ -69,7 +69,7 @@ class Sender:
         sequence: int,
         clock_synchronised: bool,
     ) -> ResolvedMessage:
-        """Describe the end of the violation of an alert."""
+        """Build the message of a resolution."""
         return ResolvedMessage(
             id=id,
             alert=resolved.alert_id,
@@ -92,7 +92,7 @@ class Sender:
         when: datetime,
         clock_synchronised: bool,
     ) -> CountsMessage:
-        """Describe the people of an hour or a day."""
+        """Build the message of an hour's or a day's counts."""
         return CountsMessage(
             id=id,
             **self._common(sequence, clock_synchronised=clock_synchronised),
@@ -130,7 +130,7 @@ class Sender:
         when: datetime,
         clock_synchronised: bool,
     ) -> TelemetryMessage:
-        """Describe the device in figures."""
+        """Build the telemetry message."""
         return TelemetryMessage(
             id=id,
             **self._common(sequence, clock_synchronised=clock_synchronised),

@@ -42,17 +42,17 @@ ReasonCode: TypeAlias = Literal[
 
 
 class Reason(Part):
-    """Why a device is not online: a code for programs, and a sentence that stays the same while the reason does."""
+    """Why a device is not online: a code for programs, and a sentence that stays the same while the reason lasts."""
 
     code: ReasonCode = Field(description="For programs")
     text: Name = Field(description="For people")
 
 
 class StatusMessage(Message):
-    """At every change and at every connection, retained."""
+    """Published at every change and every connection, retained."""
 
     model_config = ConfigDict(
-        title="How a device does, retained on <prefix>/<device>/status",
+        title="The state of a device, retained on <prefix>/<device>/status",
         json_schema_extra={
             "if": {"properties": {"state": {"const": "online"}}},
             "then": {"properties": {"reasons": {"maxItems": 0}}},
@@ -64,24 +64,24 @@ class StatusMessage(Message):
         default=SCHEMA, alias="schema", description="Name and version of this format"
     )
     state: State = Field(
-        description="starting: opens its cameras; online: does its job; degraded: not wholly, see reasons; "
-        "offline: not there"
+        description="starting: opening cameras; online: working; degraded: working with restrictions, see reasons; "
+        "offline: not connected"
     )
-    reasons: tuple[Reason, ...] = Field(description="Why it is not online; empty where it is")
+    reasons: tuple[Reason, ...] = Field(description="Why it is not online; empty if it is")
     paused: tuple[Name, ...] = Field(
-        default=(), description="Cameras that a command has paused", json_schema_extra={"uniqueItems": True}
+        default=(), description="Cameras paused by a command", json_schema_extra={"uniqueItems": True}
     )
     boot_id: str = Field(
-        description="Which run of the machine; another one beside it is another device of the same name",
+        description="Id of the machine's boot; two of them at the same time are two devices of the same name",
         json_schema_extra={"format": "uuid"},
     )
     when: Timestamp | None = Field(
-        description="Since when; null in the will, which the broker publishes for a device that is gone without a word"
+        description="Time of the change; null in the last will, which the broker publishes if the connection is lost"
     )
 
 
 def state_for(reasons: Sequence[Reason]) -> Literal["starting", "online", "degraded"]:
-    """Give the state of a device that runs: a camera that opens for the first time is no trouble yet."""
+    """The state of a running device; a camera that opens for the first time does not count as degraded."""
     if not reasons:
         return "online"
     return "starting" if all(reason.code == "starting" for reason in reasons) else "degraded"
@@ -90,7 +90,7 @@ def state_for(reasons: Sequence[Reason]) -> Literal["starting", "online", "degra
 def running(
     device: str, *, boot_id: str, reasons: Sequence[Reason], paused: Sequence[str], when: datetime
 ) -> StatusMessage:
-    """Say how a device does for these reasons; `paused` names the cameras that are not watched."""
+    """The status of a running device for these reasons; `paused` names the paused cameras."""
     state = state_for(reasons)
     return StatusMessage(
         device=device, state=state, reasons=tuple(reasons), paused=tuple(paused), boot_id=boot_id, when=when
@@ -98,12 +98,12 @@ def running(
 
 
 def stopped(device: str, *, boot_id: str, when: datetime) -> StatusMessage:
-    """Say `offline` because the agent was asked to end."""
+    """The status of a device whose agent was stopped."""
     reason = Reason(code="stopped", text="the agent was stopped")
     return StatusMessage(device=device, state="offline", reasons=(reason,), boot_id=boot_id, when=when)
 
 
 def connection_lost(device: str, *, boot_id: str) -> StatusMessage:
-    """Make the will: what the broker says for a device that is gone without a word. Only the broker knows when."""
+    """The last will, which the broker publishes if it loses the connection; without a time, which only it knows."""
     reason = Reason(code="connection_lost", text="the broker has lost the connection to this device")
     return StatusMessage(device=device, state="offline", reasons=(reason,), boot_id=boot_id, when=None)

@@ -22,15 +22,15 @@ Throttling = tuple[Literal["under_voltage", "frequency_capped", "throttled", "so
 class Counts(Part):
     """Since the agent's start."""
 
-    frames: Count = Field(description="Frames that went through the path")
-    analysed: Count = Field(description="Of these, those in which faces were looked for")
-    faces: Count = Field(description="Faces found in them")
+    frames: Count = Field(description="Frames processed by the pipeline")
+    analysed: Count = Field(description="Frames in which face detection ran")
+    faces: Count = Field(description="Faces detected in them")
     readings: Count = Field(description="Masks classified")
     alerts: Count
 
 
 class Latency(Part):
-    """Milliseconds: half of the times less than p50, and so on."""
+    """Percentiles in milliseconds."""
 
     p50: float = Field(ge=0)
     p95: float = Field(ge=0)
@@ -40,11 +40,11 @@ class Latency(Part):
 class FrameRates(Part):
     """Configured, allowed and reached frame rate of a camera; null: every frame it delivers."""
 
-    asked: Rate | None = Field(description="By the configuration")
+    asked: Rate | None = Field(description="Configured rate")
     allowed: Rate | None = Field(
-        description="By the governor at this moment: less than asked on a hot or overloaded machine"
+        description="Current limit of the governor: below the configured rate on a hot or overloaded machine"
     )
-    reached: Rate | None = Field(description="Analysed since the last telemetry; null while paused")
+    reached: Rate | None = Field(description="Rate of analysed frames since the last telemetry; null while paused")
 
 
 class CameraFigures(Part):
@@ -52,38 +52,40 @@ class CameraFigures(Part):
 
     open: bool
     paused: bool
-    frames: Count = Field(description="Pictures that came")
-    dropped: Count = Field(description="Due to be analysed, but replaced by a newer one before anybody looked")
+    frames: Count = Field(description="Frames received")
+    dropped: Count = Field(description="Frames that were due but replaced by a newer one before they were analysed")
     reopened: Count
     frames_per_second: FrameRates
-    people: PeopleCounts = Field(description="Who have left since the agent's start")
-    people_today: PeopleCounts = Field(description="Who have left since midnight of the device's clock, over restarts")
+    people: PeopleCounts = Field(description="People who have left since the agent's start")
+    people_today: PeopleCounts = Field(
+        description="People who have left since midnight in the device's time zone, across restarts"
+    )
 
 
 class OutboxFigures(Part):
-    """What waits for the broker."""
+    """Messages pending delivery."""
 
-    rows: Count = Field(description="Messages that wait")
-    bytes: Count = Field(description="Their size together")
+    rows: Count = Field(description="Number of pending messages")
+    bytes: Count = Field(description="Their total size")
     dropped: dict[str, Count] = Field(
-        description="Messages dropped over the limits of the outbox, by kind, since the store was created"
+        description="Messages dropped because of the outbox's limits, by kind, since the store was created"
     )
-    sent: Count = Field(description="Acknowledged by the broker since the agent's start")
+    sent: Count = Field(description="Messages acknowledged by the broker since the agent's start")
     sequences: dict[str, Count] = Field(
         default_factory=dict,
-        description="The last `sequence` of each kind with this `boot_id`: who has received fewer misses some",
+        description="The last `sequence` of each kind with this `boot_id`, to detect missing messages",
     )
 
 
 class MachineFigures(Part):
-    """The machine; null for what it does not tell."""
+    """The machine; null for values it does not report."""
 
-    temperature_celsius: float | None = Field(description="Of the processor")
-    throttling: Throttling = Field(description="What slows it down now")
+    temperature_celsius: float | None = Field(description="Temperature of the processor")
+    throttling: Throttling = Field(description="Current reasons for throttling")
     throttled_since_boot: Throttling
-    memory_bytes: int | None = Field(description="Of the agent")
-    memory_available_bytes: int | None = Field(description="Of the machine")
-    disk_free_bytes: int | None = Field(description="Where crops are kept")
+    memory_bytes: int | None = Field(description="Resident memory of the agent")
+    memory_available_bytes: int | None = Field(description="Available memory of the machine")
+    disk_free_bytes: int | None = Field(description="Free space on the disk of crops.dir")
     uptime_seconds: float | None
 
 
@@ -91,40 +93,40 @@ class Models(Part):
     """The models in use."""
 
     faces: Model | None = Field(
-        description="Face detector: the hash of its file, or of the card that names its networks by their own hashes"
+        description="Face detector; the hash is that of its file, or of its card, which contains those of its networks"
     )
     masks: Model = Field(description="Mask classifier")
 
 
 class Figures(Part):
-    """All figures. Counts are those since the agent's start, latencies those since the last telemetry."""
+    """All metrics. Counts are since the agent's start, latencies since the last telemetry."""
 
-    uptime_seconds: Count = Field(description="Of the agent")
+    uptime_seconds: Count = Field(description="Uptime of the agent")
     counts: Counts
-    alerts_today: Count = Field(description="Since midnight of the device's clock, over restarts")
-    people_today: Count = Field(description="Who have left since midnight, at all cameras together")
+    alerts_today: Count = Field(description="Alerts since midnight in the device's time zone, across restarts")
+    people_today: Count = Field(description="People who have left since midnight, at all cameras")
     compliance_today: float | None = Field(
         ge=0,
         le=1,
-        description="Share of them with a mask, worn properly, among those decided; null where there were none",
+        description="Share of people with a correctly worn mask among those with a decision; null if there are none",
     )
-    frames_per_second: Rate = Field(description="Analysed since the last telemetry, all cameras together")
-    latencies_ms: dict[str, Latency] = Field(description="Per stage that had work, and of the whole `frame`")
+    frames_per_second: Rate = Field(description="Rate of processed frames since the last telemetry, all cameras")
+    latencies_ms: dict[str, Latency] = Field(description="Of each stage that had work, and of the whole `frame`")
     cameras: dict[str, CameraFigures]
     outbox: OutboxFigures
     machine: MachineFigures
     models: Models
     rollout: RolloutFigures | None = Field(
-        default=None, description="The model that the fleet wants; null where rollout.url is not configured"
+        default=None, description="State of the model roll-out; null if rollout.url is not configured"
     )
-    versions: dict[str, str] = Field(description="Of maskwatch, python and the runtime of the models")
+    versions: dict[str, str] = Field(description="Versions of maskwatch, python and the runtime of the models")
 
 
 class TelemetryMessage(TitledMessage, Figures):
-    """Counts are those since the agent's start, latencies those since the last telemetry."""
+    """Counts are since the agent's start, latencies since the last telemetry."""
 
     kind: ClassVar[Kind] = "telemetry"
-    model_config = ConfigDict(title="Figures of a device, as published on <prefix>/<device>/telemetry")
+    model_config = ConfigDict(title="Metrics of a device, as published on <prefix>/<device>/telemetry")
 
     schema_name: Literal["maskwatch.telemetry/1"] = Field(
         default=SCHEMA, alias="schema", description="Name and version of this format"

@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics of a device; `+` as the device, an id or a name stands for all of them."""
+    """The topics of a device; `+` as device, id or name matches all of them."""
 
     prefix: str
     device: str
 
     @property
     def all(self) -> str:
-        """How every topic of the device begins."""
+        """Prefix of all topics of the device."""
         return f"{self.prefix}/{self.device}/"
 
     @property
     def status(self) -> str:
-        """How the device does, retained: online, degraded with reasons, or offline."""
+        """State of the device, retained: online, degraded with reasons, or offline."""
         return f"{self.all}status"
 
     @property
@@ -33,17 +33,17 @@ class Topics:
 
     @property
     def resolved(self) -> str:
-        """What became of alerts: the person has left or wears the mask."""
+        """Resolved alerts: the person has left or wears the mask."""
         return f"{self.all}resolved"
 
     @property
     def counts(self) -> str:
-        """People of each hour and day."""
+        """Counts of people per hour and day."""
         return f"{self.all}counts"
 
     @property
     def telemetry(self) -> str:
-        """Counts, times and temperatures, once a minute."""
+        """Metrics of the device, once a minute."""
         return f"{self.all}telemetry"
 
     def crop(self, alert_id: str) -> str:
@@ -51,27 +51,27 @@ class Topics:
         return f"{self.all}crops/{alert_id}"
 
     def last_crop(self, camera: str) -> str:
-        """The picture of the newest alert of a camera, for who can follow one topic only."""
+        """The picture of a camera's newest alert, for subscribers that support only fixed topics."""
         return f"{self.all}cameras/{camera}/crop"
 
     def violations(self, camera: str) -> str:
-        """How many people without a mask are at a camera now, retained."""
+        """Current number of people without a mask at a camera, retained."""
         return f"{self.all}cameras/{camera}/violations"
 
     def snapshot(self, snapshot_id: str) -> str:
-        """A picture that was asked for by a command."""
+        """A picture requested by a command."""
         return f"{self.all}snapshots/{snapshot_id}"
 
     def command(self, name: str) -> str:
-        """Where a command is given."""
+        """Requests of one command."""
         return f"{self.all}commands/{name}"
 
     def result(self, name: str) -> str:
-        """What came of a command."""
+        """Results of one command."""
         return f"{self.command(name)}/result"
 
     def of_kind(self, kind: Kind) -> str:
-        """Where messages of a kind go."""
+        """The topic of messages of a kind."""
         match kind:
             case "alert":
                 return self.alerts

@@ -12,13 +12,13 @@ SCHEMA: Final = "maskwatch.violations/1"
 
 
 class ViolationsMessage(Message):
-    """At every change, and 0 at the start, retained. Only worth reading while the device is not offline."""
+    """Published at every change, and with 0 at the start, retained. Valid only while the device is not offline."""
 
-    model_config = ConfigDict(title="Who is at a camera without a mask, retained below <prefix>/<device>/cameras/")
+    model_config = ConfigDict(title="People without a mask at a camera, retained below <prefix>/<device>/cameras/")
 
     schema_name: Literal["maskwatch.violations/1"] = Field(
         default=SCHEMA, alias="schema", description="Name and version of this format"
     )
     camera: Name = Field(description="The camera's name, as in the configuration")
-    violations: Count = Field(description="People who were alerted and have neither left nor put a mask on")
-    when: Timestamp = Field(description="Since when")
+    violations: Count = Field(description="Number of alerted people who have neither left nor put on a mask")
+    when: Timestamp = Field(description="Time of the change")
