@@ -44,5 +44,5 @@ class CommandError(AgentError):
 
 
 def in_one_line(error: AgentError) -> str:
-    """What an error says, for a log: a configuration's mistakes stand on a line each."""
+    """The message of an error on one line, for a log: configuration errors have several lines."""
     return "; ".join(" ".join(line.split()) for line in str(error).splitlines())

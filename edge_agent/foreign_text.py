@@ -7,15 +7,15 @@ import logging
 import re
 from typing import Any, NoReturn
 
-# An address, also where a path has made one slash of two; `user:password` is what our own messages show as an example.
+# An address, also after normalisation as a path to a single slash; `user:password` is the example in our own messages.
 _ADDRESS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*:/(?:/|(?!/)))(?!user:password@)([^\s'\"]+)")
-# Some cameras want the password in the path (rtsp://host/user=admin_password=x_channel=1.sdp).
+# Some cameras require the password in the path (rtsp://host/user=admin_password=x_channel=1.sdp).
 _SECRET_IN_PATH = re.compile(r"(user(name)?|login|pass(word|wd)?|pwd|token|key)=.*", re.IGNORECASE)
 
 
 def without_credentials(place: str) -> str:
     """The part of an address after its scheme, without user, password and query."""
-    # Up to the last @, for a password may itself hold an unescaped @ or /.
+    # Up to the last @, because a password may contain an unescaped @ or /.
     _, credentials, place = place.rpartition("@")
     shown = re.split(r"[?#]", place, maxsplit=1)[0]
     return f"{'***@' if credentials else ''}{_SECRET_IN_PATH.sub('***', shown)}"
@@ -35,7 +35,7 @@ def safe(text: str) -> str:
 
 
 def safe_lines(text: str) -> str:
-    """The same for a text of several lines; all but the first are indented, so that none can pose as a first line."""
+    """The same for several lines; all but the first are indented, so that none can imitate a log line."""
     first, *others = [safe(line) for line in text.split("\n")]
     return "\n".join([first, *(line if line.startswith("  ") or not line else f"  {line}" for line in others)])
 

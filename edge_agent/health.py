@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # A stage without work takes a microsecond or two and must not distort the statistics.
 SKIPPED_SECONDS = 20e-6
-# Buckets from 10 microseconds up, each a tenth wider than the one before: no percentile is wrong by more than 5 %,
-# and the last of them holds everything beyond 100 seconds.
+# Buckets from 10 microseconds on, each a tenth wider than the one before: no percentile is wrong by more than 5 %. The
+# last contains everything beyond 100 seconds.
 FIRST_BUCKET_SECONDS = 10e-6
 BUCKET_GROWTH = 1.1
 BUCKETS = math.ceil(math.log(100 / FIRST_BUCKET_SECONDS, BUCKET_GROWTH)) + 1
@@ -23,7 +23,7 @@ BUCKETS = math.ceil(math.log(100 / FIRST_BUCKET_SECONDS, BUCKET_GROWTH)) + 1
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How long something took: half of the times less than p50, and so on; milliseconds."""
+    """Percentiles of a duration in milliseconds."""
 
     p50_ms: float
     p95_ms: float
@@ -74,11 +74,11 @@ class Health:
 
     @property
     def stages_ms(self) -> Mapping[str, float]:
-        """Mean milliseconds of each stage, over all frames: stages that were skipped count as nothing."""
+        """Mean duration of each stage in milliseconds, over all frames; skipped stages count as 0."""
         return {stage: 1000 * seconds / self.frames for stage, seconds in self._stage_seconds.items()}
 
     def latencies(self) -> dict[str, Latency]:
-        """The percentiles of each stage that had work, and of the whole `frame`, since the last reset."""
+        """Percentiles of each stage that had work, and of the whole `frame`, since the last reset."""
         return {stage: histogram.latency() for stage, histogram in self._latencies.items() if histogram.count}
 
     def begin_latencies_anew(self) -> None:

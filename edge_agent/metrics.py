@@ -33,7 +33,7 @@ class CameraMetrics(BaseModel):
 
 
 class StageMetrics(BaseModel):
-    """Durations of one stage: how many within each of STAGE_BUCKETS_SECONDS, one more for all beyond."""
+    """Histogram of one stage: counts per bucket of STAGE_BUCKETS_SECONDS, and a last one for all beyond."""
 
     counts: tuple[int, ...]
     total_seconds: float

@@ -107,7 +107,7 @@ def _read(file: Path) -> _Content:
     except (OSError, ValidationError) as error:
         log.warning("%s: cannot be read, so no camera is paused: %s", file, _first_line(error))
         return _Content()
-    # An hour of no zone cannot be compared with one.
+    # Naive times cannot be compared with aware ones.
     for pause in content.paused.values():
         if pause.until is not None and pause.until.tzinfo is None:
             pause.until = pause.until.replace(tzinfo=timezone.utc)

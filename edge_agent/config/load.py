@@ -23,11 +23,11 @@ Model = TypeVar("Model", bound=BaseModel)
 
 SYSTEM_FILE = Path("/etc/maskwatch/config.yaml")
 MOST_NODES = 100_000
-"""Values of a configuration once aliases are written out: 335 bytes may stand for thousands of millions."""
+"""Limit of values after expanding aliases: a file of 335 bytes may expand to billions."""
 MOST_NESTED = 100
-"""Levels of a configuration; there are five."""
+"""Limit of nesting; a configuration has five levels."""
 HIDDEN = "***"
-# A message may be logged: secrets must not be read there.
+# Keys whose values may be secret and are not shown in errors, which may be logged.
 SECRET_KEY = re.compile(r"pass(word|wd)?|token|secret|source\b", re.IGNORECASE)
 CREDENTIALS = re.compile(r"://[^\s/'\"]*@")
 ON_COMMAND_LINE = 0
@@ -61,23 +61,23 @@ SENTENCES = {
 
 
 def default_file() -> Path | None:
-    """The configuration of this system, if there is one; without it every key has its default."""
+    """The configuration file of this system; None if there is none, so that every key has its default."""
     return SYSTEM_FILE if SYSTEM_FILE.exists() else None
 
 
 def load_config(file: Path | None, *, overrides: Sequence[str] = ()) -> Config:
-    """Read a configuration file of the agent, as `load_as` does."""
+    """Read the agent's configuration file, as `load_as`."""
     return load_as(Config, file, overrides=overrides)
 
 
 def load_as(model: type[Model], file: Path | None, *, overrides: Sequence[str] = ()) -> Model:
-    """Read a configuration file; without one every key has its default.
+    """Read a configuration file; None: every key has its default.
 
-    `overrides` are texts such as "faces.detector=yunet" whose value is read as YAML; they go before the file. Relative
-    paths count from the file's folder, those in `overrides` from the working directory.
+    `overrides` are texts such as "faces.detector=yunet" with a YAML value; they take precedence over the file. Relative
+    paths are relative to the file's folder, those in `overrides` to the working directory.
 
     Raises:
-        ConfigError: everything that is wrong, each with line, key, value and the nearest known key.
+        ConfigError: all mistakes, each with line, key, value and the nearest known key.
     """
     data, lines = _parse(file) if file is not None else ({}, {})
     problems: list[tuple[int, str]] = []
@@ -123,7 +123,7 @@ def _is_optional(annotation: Any) -> bool:
 
 
 def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """The file's values and, for every key in it, the line it stands on."""
+    """The values of the file, and the line of every key."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
@@ -157,12 +157,12 @@ def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
 
 
 def _written_out(node: yaml.Node, counted: dict[int, int], *, depth: int = 0) -> int:
-    """How many values a node stands for once each alias is written out; a node that contains itself has no number.
+    """Number of values of a node after expanding aliases.
 
     Raises:
         RecursionError: it contains itself, or is nested too deeply.
     """
-    # Not left to the interpreter's own limit, which libraries raise beyond what the stack holds.
+    # The interpreter's own limit does not suffice: libraries raise it beyond the size of the stack.
     if depth > MOST_NESTED:
         raise RecursionError
     if id(node) not in counted:
@@ -224,7 +224,7 @@ def _set(
             below = section[part] = {}
         section = below
     if isinstance(value, str) and _holds_a_path(path, model):
-        # A path on the command line is relative to the current folder, not to that of a file in /etc.
+        # A path on the command line is relative to the working directory, not to the folder of the file.
         try:
             value = str(at_home(Path(value)).absolute())
         except ValueError as error:
@@ -271,7 +271,7 @@ def _dotted(path: KeyPath) -> str:
 
 
 def _short(value: Any) -> Any:
-    """A long value is cut so that the message stays one line."""
+    """Truncate a long value, so that the message fits on one line."""
     text = str(value)
     return value if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004
 

@@ -17,10 +17,10 @@ EXAMPLE = "22:00-06:00, sat,sun 00:00-24:00 or mon-fri 12:00-13:30"
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """A stretch of local time on some days of the week.
+    """A period of local time on some days of the week.
 
-    `days` counts from Monday, 0; `begins` and `ends` are minutes since midnight, and an end before the beginning is
-    one of the next day.
+    `days` are numbers from 0, Monday; `begins` and `ends` are minutes since midnight. An end before the beginning is on
+    the next day.
     """
 
     days: frozenset[int]
@@ -28,20 +28,20 @@ class QuietHours:
     ends: int
 
     def cover(self, local: datetime) -> bool:
-        """Whether this local time lies inside; the end does not."""
+        """Whether this local time is inside; the end is exclusive."""
         minute, today = local.hour * 60 + local.minute, local.weekday()
         if self.begins < self.ends:
             return today in self.days and self.begins <= minute < self.ends
-        # Over midnight the days are those on which it begins.
+        # A period across midnight belongs to the day on which it begins.
         yesterday = (today - 1) % len(DAYS)
         return (today in self.days and minute >= self.begins) or (yesterday in self.days and minute < self.ends)
 
 
 def parse_quiet_hours(text: str) -> QuietHours:
-    """Read a text such as 'mon-fri 22:00-06:00'; without days it is every day.
+    """Parse a text such as 'mon-fri 22:00-06:00'; without days it applies to every day.
 
     Raises:
-        ValueError: it is none, and what one looks like.
+        ValueError: invalid; the message shows examples.
     """
     found = FORM.fullmatch(text.strip().lower())
     if not found:
@@ -68,6 +68,6 @@ def _days(text: str) -> frozenset[int]:
             if name not in DAYS:
                 raise ValueError(f"'{part.strip()}' is no day of the week; known are {', '.join(DAYS)}")
         begin, end = DAYS.index(first), DAYS.index(last if dash else first)
-        # fri-mon goes over the end of the week.
+        # A range such as fri-mon wraps around the end of the week.
         days.update((begin + step) % len(DAYS) for step in range((end - begin) % len(DAYS) + 1))
     return frozenset(days)

@@ -1,4 +1,4 @@
-"""Configuration rendering: writes config.yaml for given values."""
+"""Configuration rendering: formats a configuration as YAML."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 def as_yaml(config: Config, *, only_changes: bool = False) -> str:
-    """Write every key with its value and one comment line; or only keys whose value is not the default."""
+    """Format every key with its value and one comment line, or only keys whose value differs from the default."""
     lines = list(_section(config, Config(), "", only_changes=only_changes))
     return "\n".join(lines).strip() + "\n" if lines else "# Every key has its default.\n"
 
 
 def _section(section: BaseModel, defaults: BaseModel, indent: str, *, only_changes: bool) -> Iterator[str]:
-    # Of a camera's own rules, what is written counts, also where it is the default: the section may differ.
+    # A camera's own rules override the section `rules` even with a default value.
     is_written = isinstance(section, CameraRulesConfig)
     for key, field in type(section).model_fields.items():
         value, default = getattr(section, key), getattr(defaults, key, None)
         if (key not in section.model_fields_set) if is_written else (only_changes and value == default):
             continue
-        # Sections stand apart, their keys together.
+        # An empty line before each section.
         if isinstance(value, BaseModel) or (isinstance(value, dict) and value):
             yield ""
         if not only_changes:
@@ -44,12 +44,12 @@ def _key(key: str, value: Any, default: Any, indent: str, *, only_changes: bool)
     elif isinstance(value, dict) and value:
         yield f"{indent}{key}:"
         for name, item in value.items():
-            # A camera that only the person knows is compared with a camera as it is by default.
+            # Compared with a camera that has all defaults.
             yield from _key(name, item, type(item)(), indent + "  ", only_changes=only_changes)
     elif isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
         yield f"{indent}{key}:"
         for item in value:
-            # What has no default, such as an address, is always written.
+            # Required keys, such as an address, are always written.
             yield f"{indent}  -"
             yield from _section(item, type(item).model_construct(), indent + "    ", only_changes=only_changes)
     else:

@@ -1,7 +1,4 @@
-"""Secrets: reads a password from the first line of a file.
-
-systemd lays such a file beside the service as well (LoadCredential), readable for it alone.
-"""
+"""Secrets: reads a password from the first line of a file, such as a systemd credential (LoadCredential)."""
 
 from __future__ import annotations
 
@@ -14,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def read_password(file: Path, *, key: str, least_characters: int = 1) -> str:
-    """Read the first line, spaces included; `key` is that of the configuration which names the file.
+    """Read the first line, including spaces; `key` is the configuration key that names the file.
 
     Raises:
-        ConfigError: it cannot be read, or is shorter than this.
+        ConfigError: it cannot be read, or is shorter than `least_characters`.
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
@@ -26,7 +23,7 @@ def read_password(file: Path, *, key: str, least_characters: int = 1) -> str:
             f"{file}: the password cannot be read: {error.strerror}; check {key} and who may read it"
         ) from error
     except UnicodeDecodeError:
-        # Its message would show a byte of the password.
+        # The original message would show a byte of the password.
         raise ConfigError(f"{file}: the password is not UTF-8 text; check {key}") from None
     if not lines or not lines[0]:
         raise ConfigError(f"{file}: the first line is empty; write the password there ({key})")

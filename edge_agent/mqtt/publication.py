@@ -29,7 +29,7 @@ class Publication:
     user_properties: tuple[tuple[str, str], ...] = ()
     """Names and values, such as device, camera and schema, for filtering without parsing the payload."""
     correlation_data: bytes | None = None
-    """The correlation data of the request; None: none."""
+    """Correlation data of the request."""
 
 
 def status_publication(topics: Topics, status: StatusMessage) -> Publication:
