@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from edge_agent.domain import LABELS, Label
 
@@ -25,46 +24,32 @@ SKIPPED_SECONDS = 20e-6
 class CameraMetrics(BaseModel):
     """Counters of one camera."""
 
-    frames: int
-    analysed: int
-    faces: int
-    classifications: int
-    alerts: dict[Label, int]
+    frames: int = 0
+    analysed: int = 0
+    faces: int = 0
+    classifications: int = 0
+    alerts: dict[Label, int] = Field(default_factory=lambda: dict.fromkeys(LABELS, 0))
 
 
 class StageMetrics(BaseModel):
     """Histogram of one stage: counts per bucket of STAGE_BUCKETS_SECONDS, and a last one for all beyond."""
 
-    counts: tuple[int, ...]
-    total_seconds: float
-
-
-@dataclass(slots=True)
-class _Stage:
-    counts: list[int] = field(default_factory=lambda: [0] * (len(STAGE_BUCKETS_SECONDS) + 1))
+    counts: list[int] = Field(default_factory=lambda: [0] * (len(STAGE_BUCKETS_SECONDS) + 1))
     total_seconds: float = 0.0
 
 
-@dataclass(slots=True)
-class _Camera:
-    frames: int = 0
-    analysed: int = 0
-    faces: int = 0
-    classifications: int = 0
-    alerts: dict[Label, int] = field(default_factory=lambda: dict.fromkeys(LABELS, 0))
-    stages: dict[str, _Stage] = field(default_factory=lambda: {stage: _Stage() for stage in STAGES})
-
-
 class Metrics:
-    """Counts frames. Each camera's thread writes its own counters and others read them: plain numbers, no lock."""
+    """Counts frames. One thread writes; others read without a lock, because all values are plain numbers."""
 
     def __init__(self, cameras: Iterable[str]) -> None:
         """All cameras start with zero counters, so that rates can be computed immediately."""
-        self._cameras = {camera: _Camera() for camera in cameras}
+        self.cameras = {camera: CameraMetrics() for camera in cameras}
+        self.stages = {stage: StageMetrics() for stage in STAGES}
+        """Over all cameras."""
 
     def record(self, camera: str, outcome: Outcome) -> None:
         """Count a frame."""
-        counts = self._cameras[camera]
+        counts = self.cameras[camera]
         counts.frames += 1
         counts.analysed += outcome.analysed
         counts.faces += len(outcome.tracks)
@@ -73,30 +58,6 @@ class Metrics:
             counts.alerts[alert.verdict.label] += 1
         for name, seconds in outcome.stage_seconds.items():
             if seconds >= SKIPPED_SECONDS:
-                stage = counts.stages[name]
+                stage = self.stages[name]
                 stage.counts[bisect_left(STAGE_BUCKETS_SECONDS, seconds)] += 1
                 stage.total_seconds += seconds
-
-    def cameras(self) -> dict[str, CameraMetrics]:
-        """The counters of each camera."""
-        return {
-            name: CameraMetrics(
-                frames=camera.frames,
-                analysed=camera.analysed,
-                faces=camera.faces,
-                classifications=camera.classifications,
-                alerts=dict(camera.alerts),
-            )
-            for name, camera in self._cameras.items()
-        }
-
-    def stages(self) -> dict[str, StageMetrics]:
-        """The histogram of each stage, over all cameras."""
-        return {name: _together([camera.stages[name] for camera in self._cameras.values()]) for name in STAGES}
-
-
-def _together(stages: list[_Stage]) -> StageMetrics:
-    return StageMetrics(
-        counts=tuple(map(sum, zip(*(stage.counts for stage in stages), strict=True))),
-        total_seconds=sum(stage.total_seconds for stage in stages),
-    )

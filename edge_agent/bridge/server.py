@@ -213,7 +213,7 @@ class Bridge:
                 self._wait(socket, envelope, lambda: self._fresh_status(asked_at), seconds=STATUS_SECONDS)
             case MetricsRequest():
                 reply = MetricsReply(
-                    cameras=self._metrics.cameras(), stages=self._metrics.stages(), versions=self._versions
+                    cameras=self._metrics.cameras, stages=self._metrics.stages, versions=self._versions
                 )
                 _send(socket, envelope, json_of(reply))
             case CommandRequest():

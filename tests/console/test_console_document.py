@@ -27,7 +27,7 @@ def test_every_figure_is_in_the_table_with_its_labels_and_no_other():
     machine = {"temperature_celsius": 50.0, "memory_bytes": 1, "memory_available_bytes": 1, "disk_free_bytes": 1}
     status = {**OVERVIEW, "telemetry": {**OVERVIEW["telemetry"], "machine": machine}}
     metrics = Metrics(["door"])
-    reply = MetricsReply(cameras=metrics.cameras(), stages=metrics.stages(), versions=VERSIONS)
+    reply = MetricsReply(cameras=metrics.cameras, stages=metrics.stages, versions=VERSIONS)
     text = metrics_text(status, reply, viewers=0, encoded=0).decode()
     told = {
         family.name + SUFFIX.get(family.type, ""): {

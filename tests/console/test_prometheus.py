@@ -9,7 +9,7 @@ from tests.console.served import OVERVIEW, VERSIONS, somebody
 
 
 def a_reply(metrics):
-    return MetricsReply(cameras=metrics.cameras(), stages=metrics.stages(), versions=VERSIONS)
+    return MetricsReply(cameras=metrics.cameras, stages=metrics.stages, versions=VERSIONS)
 
 
 def samples(metrics, status=OVERVIEW):
