@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from edge_agent.health import Health
     from edge_agent.host.systemd import Notifier
     from edge_agent.mqtt.publisher import Publisher
-    from edge_agent.pauses import Pauses
     from edge_agent.signals.signals import Signals
     from edge_agent.status import StatusReporter
     from edge_agent.worker import FrameResult, Worker
@@ -38,33 +38,27 @@ OVERVIEW_SECONDS = 1.0
 """Interval at which status and metrics are published to the console."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Agent:
     """Supervises the workers, keeps metrics, and executes commands. Owned by the main thread."""
 
-    def __init__(
-        self,
-        *,
-        cameras: Cameras,
-        workers: Mapping[str, Worker],
-        results: queue.SimpleQueue[FrameResult],
-        recorder: Recorder,
-        store: AlertStore,
-        publisher: Publisher,
-        health: Health,
-        governor: Governor,
-        pauses: Pauses,
-        reporter: StatusReporter,
-        control: Control,
-        bridge: Bridge,
-        signals: Signals,
-        notifier: Notifier,
-    ) -> None:
-        """`workers` holds one worker per camera; `results` receives their results."""
-        self.cameras, self.workers, self._results = cameras, workers, results
-        self.recorder, self.store, self.publisher = recorder, store, publisher
-        self.health, self.notifier = health, notifier
-        self.pauses, self.reporter, self.control = pauses, reporter, control
-        self.governor, self.bridge, self.signals = governor, bridge, signals
+    cameras: Cameras
+    workers: Mapping[str, Worker]
+    """One per camera."""
+    results: queue.SimpleQueue[FrameResult]
+    """Filled by the workers."""
+    recorder: Recorder
+    store: AlertStore
+    publisher: Publisher
+    health: Health
+    governor: Governor
+    reporter: StatusReporter
+    control: Control
+    bridge: Bridge
+    signals: Signals
+    notifier: Notifier
+
+    def __post_init__(self) -> None:
         self._supervised_at = self._overview_at = self._zone_at = float("-inf")
         self._has_watched = False
 
@@ -87,7 +81,7 @@ class Agent:
 
     def _next_result(self, *, wait_seconds: float) -> FrameResult | None:
         try:
-            return self._results.get(timeout=wait_seconds) if wait_seconds else self._results.get_nowait()
+            return self.results.get(timeout=wait_seconds) if wait_seconds else self.results.get_nowait()
         except queue.Empty:
             return None
 

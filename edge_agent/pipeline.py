@@ -8,6 +8,7 @@ It performs no I/O: the recorder writes alerts to disk, and the publisher sends 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_agent.domain import Alert, Box, Frame, Outcome, Person, Reading, Resolved, Track
@@ -29,29 +30,22 @@ if TYPE_CHECKING:
     from edge_agent.vision.motion import MotionGate
 
 
+@dataclass(kw_only=True, slots=True, eq=False)
 class Pipeline:
     """Every stage for one camera, in order. Owned by one thread."""
 
-    def __init__(
-        self,
-        *,
-        rate: FrameRate,
-        motion: MotionGate,
-        detector: FaceDetector,
-        tracker: Tracker,
-        classifier: MaskClassifier,
-        sequential_test: SequentialTest,
-        liveness: LivenessFilter,
-        rules: Rules,
-        people: PeopleCounter,
-        nearest: NearestPerson,
-        margin_fraction: float,
-    ) -> None:
-        """`margin_fraction` is the margin around the face in the cutout of a reading, as a fraction of the face."""
-        self.rate, self.motion, self.detector, self.tracker = rate, motion, detector, tracker
-        self.classifier, self.sequential_test = classifier, sequential_test
-        self.liveness, self.rules, self.people, self.nearest = liveness, rules, people, nearest
-        self.margin_fraction = margin_fraction
+    rate: FrameRate
+    motion: MotionGate
+    detector: FaceDetector
+    tracker: Tracker
+    classifier: MaskClassifier
+    sequential_test: SequentialTest
+    liveness: LivenessFilter
+    rules: Rules
+    people: PeopleCounter
+    nearest: NearestPerson
+    margin_fraction: float
+    """Margin around the face in the cutout of a reading, as a fraction of the face."""
 
     def process(self, frame: Frame) -> Outcome:
         """Take one frame through every stage."""

@@ -210,7 +210,6 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             publisher=publisher,
             health=health,
             governor=governor,
-            pauses=pauses,
             reporter=reporter,
             control=Control(
                 config,

@@ -27,11 +27,10 @@ from edge_agent.health import Health
 from edge_agent.host.stats import HostStats
 from edge_agent.host.systemd import Notifier
 from edge_agent.mqtt.client import Message
-from edge_agent.pauses import Pauses
 from edge_agent.signals.signals import Signals
 from edge_agent.worker import FrameResult
 from tests.test_pipeline import Faces, a_pipeline
-from tests.values import NOON, a_frame
+from tests.values import a_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -165,7 +164,6 @@ def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **part
             "publisher": Publisher(),
             "health": Health(read_timeout_seconds=5.0),
             "governor": a_governor(tmp_path),
-            "pauses": Pauses(tmp_path / "pauses.json", at=0.0, when=NOON),
             "reporter": StatusReporter(),
             "control": Control(),
             "bridge": Bridge(),
