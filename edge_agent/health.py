@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from edge_agent.messages.telemetry import Latency
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,15 +20,6 @@ SKIPPED_SECONDS = 20e-6
 FIRST_BUCKET_SECONDS = 10e-6
 BUCKET_GROWTH = 1.1
 BUCKETS = math.ceil(math.log(100 / FIRST_BUCKET_SECONDS, BUCKET_GROWTH)) + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Percentiles of a duration in milliseconds."""
-
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
 
 
 class Health:
@@ -101,7 +93,7 @@ class _Histogram:
         self.count += 1
 
     def latency(self) -> Latency:
-        return Latency(self._percentile_ms(0.50), self._percentile_ms(0.95), self._percentile_ms(0.99))
+        return Latency(p50=self._percentile_ms(0.50), p95=self._percentile_ms(0.95), p99=self._percentile_ms(0.99))
 
     def _percentile_ms(self, fraction: float) -> float:
         below = 0

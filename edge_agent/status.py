@@ -29,7 +29,6 @@ from edge_agent.messages.telemetry import (
     Counts,
     Figures,
     FrameRates,
-    Latency,
     MachineFigures,
     Models,
     OutboxFigures,
@@ -270,10 +269,7 @@ class StatusReporter:
             people_today=all_today.people,
             compliance_today=all_today.compliance,
             frames_per_second=(health.frames - self._reported_frames) / elapsed_seconds,
-            latencies_ms={
-                stage: Latency(p50=latency.p50_ms, p95=latency.p95_ms, p99=latency.p99_ms)
-                for stage, latency in health.latencies().items()
-            },
+            latencies_ms=health.latencies(),
             cameras={
                 state.name: CameraFigures(
                     open=state.is_open,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config.model import Config
     from edge_agent.domain import Image
-    from edge_agent.health import Latency
+    from edge_agent.messages.telemetry import Latency
     from edge_agent.pipeline import Pipeline
     from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.detector import FaceDetector
@@ -277,4 +277,4 @@ def _spread(milliseconds: Sequence[float]) -> Spread:
 
 
 def _rounded(latency: Latency) -> Spread:
-    return Spread(latency.p50_ms, latency.p95_ms)
+    return Spread(latency.p50, latency.p95)
