@@ -99,14 +99,9 @@ class Crops:
 
     def _encoded(self, cutout: Image) -> bytes:
         try:
-            done, content = cv2.imencode(".jpg", cutout, [cv2.IMWRITE_JPEG_QUALITY, self._jpeg_quality])
+            _, content = cv2.imencode(".jpg", cutout, [cv2.IMWRITE_JPEG_QUALITY, self._jpeg_quality])
         except cv2.error as error:
-            raise self._not_encoded(cutout) from error
-        if not done:
-            raise self._not_encoded(cutout)
+            raise CropError(
+                f"{self.folder}: a picture of shape {cutout.shape} cannot be encoded as JPEG; please report this"
+            ) from error
         return content.tobytes()
-
-    def _not_encoded(self, cutout: Image) -> CropError:
-        return CropError(
-            f"{self.folder}: a picture of shape {cutout.shape} cannot be encoded as JPEG; please report this"
-        )

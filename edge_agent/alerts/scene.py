@@ -70,9 +70,7 @@ class Scenes:
             except_for=_scaled(own, scale),
             margin_fraction=HEAD_MARGIN_FRACTION,
         )
-        done, content = cv2.imencode(".jpg", hidden, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        if not done:
-            raise RuntimeError(f"a picture of shape {hidden.shape} cannot be encoded as JPEG")
+        _, content = cv2.imencode(".jpg", hidden, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         return content.tobytes()
 
 
