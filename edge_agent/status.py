@@ -367,7 +367,7 @@ class StatusReporter:
         if link.connected and link.reason:
             yield Reason(code="refused", text=link.reason)
         if link.left_out:
-            yield Reason(code="refused", text=f"the broker gets no more: {', '.join(link.left_out)}; see the log")
+            yield Reason(code="refused", text=f"the broker is sent no more {', '.join(link.left_out)}; see the log")
 
     def _lost_messages(self) -> int:
         """Count dropped messages that matter; dropped telemetry does not."""
@@ -385,11 +385,11 @@ class StatusReporter:
         if not has_inodes:
             yield Reason(
                 code="disk_full",
-                text=f"the disk of {folder} takes no more files (no inode is free): crops are not stored",
+                text=f"the disk of {folder} has no free inodes: crops are not stored",
             )
         elif self._recorder.is_without_crops or not is_open:
             yield Reason(
-                code="crops_not_kept", text=f"pictures of alerts cannot be kept in {folder}: see 'edge-agent doctor'"
+                code="crops_not_kept", text=f"pictures of alerts cannot be stored in {folder}: see 'edge-agent doctor'"
             )
 
     def _about_the_rollout(self) -> Iterator[Reason]:
@@ -411,7 +411,7 @@ class StatusReporter:
             self._is_hot = state.temperature_celsius >= hot_celsius - (COOLED_CELSIUS if self._is_hot else 0.0)
         if self._is_hot:
             yield Reason(
-                code="hot", text=f"the processor is, or was just now, {hot_celsius:g} degrees Celsius or hotter"
+                code="hot", text=f"the processor is or was recently at {hot_celsius:g} degrees Celsius or hotter"
             )
         if state.throttling:
             yield Reason(code="throttled", text=f"the processor is throttled: {', '.join(state.throttling)}")

@@ -46,7 +46,7 @@ class AgeEncryption:
             import pyrage  # noqa: PLC0415  (an extra)
         except ImportError as error:
             raise ConfigError(
-                "crops.encrypt_for: encrypting needs an extra that is not here; pip install 'maskwatch[encrypt]'"
+                "crops.encrypt_for: encryption needs an extra; pip install 'maskwatch[encrypt]'"
             ) from error
         self._encrypt = pyrage.encrypt
         self._recipients = [_recipient(key, pyrage) for key in public_keys]
@@ -62,7 +62,7 @@ def _recipient(key: str, pyrage: Any) -> Any:
         return kind.Recipient.from_str(key)
     except pyrage.RecipientError as error:
         raise ConfigError(
-            f"crops.encrypt_for: {key} is no valid public key ({error}); copy all of what age-keygen -y prints"
+            f"crops.encrypt_for: {key} is not a valid public key ({error}); copy the whole output of age-keygen -y"
         ) from error
 
 

@@ -122,7 +122,7 @@ class Retention:
         step = step_of_clock(now, last=last, elapsed=elapsed) if last is not None else timedelta()
         if step:
             log.warning(
-                "the clock was set by %.1f days: crops in %s are dated anew by as much and get no older by it",
+                "the clock was set by %.1f days: the dates of the crops in %s are shifted accordingly",
                 step / timedelta(days=1),
                 self.folder,
             )

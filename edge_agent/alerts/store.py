@@ -345,7 +345,7 @@ class AlertStore:
                 self._write_buffered()
             if self._is_buffering:
                 log.error(
-                    "%d messages and %d changes of the history that were held in memory are lost: %s",
+                    "%d messages and %d changes of the history that were buffered in memory are lost: %s",
                     len(self._buffered),
                     len(self._buffered_history),
                     self._trouble,
@@ -508,7 +508,7 @@ class AlertStore:
                 self._set_aside(_reason(error))
             else:
                 return done
-        self._note_trouble("damaged, and again or still so when it was begun anew: the disk is failing")
+        self._note_trouble("damaged again after it was created anew: the disk is failing")
         return None
 
     def _note_lock(self, *, is_held: bool) -> None:
@@ -595,7 +595,7 @@ class AlertStore:
         sync_folder(self.path.parent)
         self._damage = (
             f"{self.path}: the alert store was deleted or replaced while the agent was running{another}; it was "
-            "written anew and nothing is lost"
+            "restored and nothing is lost"
         )
         log.error("%s", self._damage)
 
@@ -619,16 +619,16 @@ class AlertStore:
         self._buffered_history.extend(sent_until(*row) for row in saved.counts_sent)
         self._buffered_history.extend(salvaged_events(saved.events, saved.webhook_cursors))
         self._damage = (
-            f"{self.path}: the alert store was damaged ({finding}) and a new one is begun; {len(saved.outbox)} waiting "
-            f"messages and {len(saved.history)} alerts of the history were salvaged, others may be found in {aside} "
-            "with 'sqlite3 FILE .recover'"
+            f"{self.path}: the alert store was damaged ({finding}) and replaced by a new one; {len(saved.outbox)} "
+            f"pending messages and {len(saved.history)} alerts of the history were salvaged; "
+            f"'sqlite3 {aside} .recover' may find others"
         )
         log.error("%s", self._damage)
 
     def _note_trouble(self, reason: str) -> None:
         trouble = reason and (
-            f"{self.path}: the alert store cannot be used: {reason}; messages wait in memory only: they need a "
-            "writable folder with free space: see state_dir"
+            f"{self.path}: the alert store cannot be used: {reason}; messages are buffered in memory only; check "
+            "that state_dir is writable and has free space"
         )
         if trouble and not self._trouble:
             log.error("%s", trouble)
@@ -641,8 +641,8 @@ class AlertStore:
             return
         if not self._dropped_since_full:
             log.warning(
-                "%s: the outbox is full (%d messages, %d bytes): the oldest are dropped, %s first; see whether the "
-                "broker takes messages, or raise outbox.max_messages and outbox.max_bytes",
+                "%s: the outbox is full (%d messages, %d bytes): the oldest are dropped, %s first; check "
+                "whether the broker accepts messages, or raise outbox.max_messages and outbox.max_bytes",
                 self.path,
                 self.count(),
                 self._bytes,

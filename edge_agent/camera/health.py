@@ -75,7 +75,7 @@ class CameraHealth:
             return None
         return Fault(
             "camera_wrong_size",
-            f"gives {width_px}x{height_px} where frame_size asks for {asked[0]}x{asked[1]}; choose a size that it has",
+            f"delivers {width_px}x{height_px} instead of frame_size {asked[0]}x{asked[1]}; choose a supported size",
         )
 
     def _covered(self, at: float) -> Fault | None:

@@ -177,7 +177,7 @@ class PipeCamera:
     def _why_silent(self) -> str:
         seconds = f"{self._patience_seconds:.0f} s"
         if self._has_written:
-            return f"no picture for {seconds}; check its power and cable, and that 'pixels' is what it writes"
+            return f"no picture for {seconds}; check its power and cable, and that pixel_format is its output format"
         return f"has written nothing for {seconds}{self._last_words()}"
 
     def _last_words(self) -> str:
@@ -249,6 +249,6 @@ def _why_not_started(program: str, error: OSError | ValueError) -> str:
     if isinstance(error, FileNotFoundError):
         package = PACKAGES.get(program)
         return f"{program}: no such program; " + (
-            f"apt-get install {package}" if package else "install it, or give its whole path"
+            f"apt-get install {package}" if package else "install it, or give its full path"
         )
     return f"{program}: cannot be started ({getattr(error, 'strerror', None) or error}); check the path and its rights"

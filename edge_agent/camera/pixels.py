@@ -30,4 +30,4 @@ def as_bgr(pixels: NDArray[Any]) -> Image:
         if channels in (1, 4):
             order = cv2.COLOR_GRAY2BGR if channels == 1 else cv2.COLOR_BGRA2BGR
             return np.asarray(cv2.cvtColor(pixels, order), np.uint8)
-    raise ValueError(f"pixels of {pixels.dtype} in shape {pixels.shape}, which is no colour or grey picture")
+    raise ValueError(f"pixels of {pixels.dtype} in shape {pixels.shape} are not grey, BGR or BGRA")

@@ -59,7 +59,7 @@ class DeviceCamera:
         # OpenCV returns None for an undecodable picture.
         except (cv2.error, ValueError, AttributeError) as error:
             reason = " ".join(str(error).split())
-            raise CameraError(f"{self._shown}: gave what is no picture ({reason}); restart it") from error
+            raise CameraError(f"{self._shown}: a picture cannot be decoded ({reason}); restart the camera") from error
 
     def close(self) -> None:
         """Release the camera."""
@@ -77,7 +77,7 @@ def open_device(path: str, config: CameraConfig) -> DeviceCamera:
     capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
     if not capture.isOpened():
         raise CameraError(
-            f"{path}: is there but gives no pictures; close other programs that use it ('fuser {path}'), "
+            f"{path}: exists but gives no pictures; close other programs that use it ('fuser {path}'), "
             f"or take the next device of the same camera ({_devices()})"
         )
     for name, value in device_settings(config):
@@ -119,4 +119,4 @@ def _devices() -> str:
     found = sorted(str(path) for path in Path("/dev").glob("video*"))
     if found:
         return f"there are {', '.join(found)}"
-    return "there is no /dev/video* at all: check the cable, and 'dmesg' for what the kernel says"
+    return "there is no /dev/video*: check the cable, and the kernel's log ('dmesg')"

@@ -49,7 +49,7 @@ SENTENCES = {
     "less_than_equal": "{value!r} is more than {le}, the most allowed",
     "greater_than": "{value!r} has to be more than {gt}",
     "less_than": "{value!r} has to be less than {lt}",
-    "string_pattern_mismatch": "{value!r} holds characters that are not allowed here; it has to match {pattern}",
+    "string_pattern_mismatch": "{value!r} does not match {pattern}",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
     "model_type": "{value!r} is not a section of keys",
@@ -143,7 +143,7 @@ def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is not None and _written_out(root, {}) > MOST_NODES:
-            raise ConfigError(f"{file}: its aliases stand for more than {MOST_NODES} values; write them out")
+            raise ConfigError(f"{file}: its aliases expand to more than {MOST_NODES} values")
         return yaml.safe_load(text), {} if root is None else _lines(root, file)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -151,9 +151,9 @@ def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not YAML: {error}") from error
     except ValueError as error:
-        raise ConfigError(f"{file}: holds what looks like a date or number and is none ({error}): quote it") from error
+        raise ConfigError(f"{file}: contains an invalid date or number ({error}); put it in quotes") from error
     except RecursionError as error:
-        raise ConfigError(f"{file}: a value contains itself, or is nested too deeply; write it out") from error
+        raise ConfigError(f"{file}: a value contains itself, or is nested too deeply") from error
 
 
 def _written_out(node: yaml.Node, counted: dict[int, int], *, depth: int = 0) -> int:
@@ -180,7 +180,7 @@ def _lines(root: yaml.Node, file: Path) -> dict[KeyPath, int]:
     twice = []
     for path, line in _places(root, ()):
         if path in lines:
-            twice.append((line, f"{_dotted(path)}: stands on line {lines[path]} already"))
+            twice.append((line, f"{_dotted(path)}: is a duplicate of line {lines[path]}"))
         lines[path] = line
     if twice:
         raise ConfigError(_report(file, twice))

@@ -45,10 +45,10 @@ def parse_quiet_hours(text: str) -> QuietHours:
     """
     found = FORM.fullmatch(text.strip().lower())
     if not found:
-        raise ValueError(f"'{text}' is no stretch of time such as {EXAMPLE}")
+        raise ValueError(f"'{text}' is not a period such as {EXAMPLE}")
     begins, ends = _minutes(found["begins"]), _minutes(found["ends"])
     if begins == ends:
-        raise ValueError(f"'{text}' ends when it begins; a whole day is 00:00-24:00")
+        raise ValueError(f"'{text}' has no length; a whole day is 00:00-24:00")
     return QuietHours(_days(found["days"]) if found["days"] else frozenset(range(len(DAYS))), begins, ends)
 
 
@@ -56,7 +56,7 @@ def _minutes(text: str) -> int:
     hours, minutes = (int(part) for part in text.split(":"))
     total = hours * 60 + minutes
     if minutes >= 60 or total > DAY_MINUTES:  # noqa: PLR2004  (minutes of an hour)
-        raise ValueError(f"{text} is no time of day; the last is 24:00")
+        raise ValueError(f"{text} is not a time of day; the last is 24:00")
     return total
 
 
@@ -66,7 +66,7 @@ def _days(text: str) -> frozenset[int]:
         first, dash, last = (name.strip()[:3] for name in part.partition("-"))
         for name in (first, last) if dash else (first,):
             if name not in DAYS:
-                raise ValueError(f"'{part.strip()}' is no day of the week; known are {', '.join(DAYS)}")
+                raise ValueError(f"'{part.strip()}' is not a day of the week; known are {', '.join(DAYS)}")
         begin, end = DAYS.index(first), DAYS.index(last if dash else first)
         # A range such as fri-mon wraps around the end of the week.
         days.update((begin + step) % len(DAYS) for step in range((end - begin) % len(DAYS) + 1))

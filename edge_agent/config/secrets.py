@@ -29,7 +29,7 @@ def read_password(file: Path, *, key: str, least_characters: int = 1) -> str:
         raise ConfigError(f"{file}: the first line is empty; write the password there ({key})")
     if len(lines[0]) < least_characters:
         raise ConfigError(
-            f"{file}: the first line is shorter than {least_characters} characters, which anybody can guess; write a "
+            f"{file}: the first line is shorter than {least_characters} characters, which is easy to guess; write a "
             f"longer one there ({key}), such as 'openssl rand -hex 16' prints"
         )
     return lines[0]

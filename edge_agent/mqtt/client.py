@@ -234,7 +234,7 @@ class Connection:
         granted = self._granted.pop(number or 0)
         if granted is None:
             raise UnavailableError(
-                f"{self.address}: the broker answers the subscription of {topic} without saying whether it is granted; "
+                f"{self.address}: the broker's response to the subscription of {topic} contains no result; "
                 "report this to its maker"
             )
         if granted.is_failure:
@@ -258,7 +258,7 @@ class Connection:
             try:
                 client.loop_read()
             except MALFORMED_PACKET as error:
-                self._loss = f"the broker sent what is no packet of {self.protocol} ({type(error).__name__}: {error})"
+                self._loss = f"the broker sent an invalid packet of {self.protocol} ({type(error).__name__}: {error})"
                 self._hang_up()
             else:
                 if client.want_write():
@@ -623,7 +623,7 @@ def tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
             reason = _reason(error) if isinstance(error, OSError) else str(error)
             raise ConfigError(
                 f"{mqtt.cert_file}, {mqtt.key_file}: not a readable certificate with its key ({reason}); "
-                "check mqtt.cert_file and mqtt.key_file, and where the key has a passphrase mqtt.key_password_file"
+                "check mqtt.cert_file and mqtt.key_file, and mqtt.key_password_file if the key has a passphrase"
             ) from error
     return context
 
@@ -635,7 +635,7 @@ def _passphrase(mqtt: MqttConfig) -> str:
 def _explain(error: OSError, mqtt: MqttConfig) -> str:
     match error:
         case socket.gaierror():
-            return "the name is not known; check mqtt.host and the name service of this device"
+            return "unknown host name; check mqtt.host and the name resolution of this device"
         case ConnectionRefusedError():
             return "refused: no broker listens there; is it running, and is mqtt.port right?"
         case TimeoutError():

@@ -294,9 +294,9 @@ class Publisher:
             self._answer_seconds, self._window = 0.0, 1
             self._crops_wanted = self._mqtt.publish_crops and CROPS not in self._left_out
             if not connection.limits.retain:
-                self._leave_out(RETAIN, "it does not keep them")
+                self._leave_out(RETAIN, "it does not support them")
             if not connection.limits.qos:
-                self._leave_out(AT_LEAST_ONCE, "it has QoS 0 alone: what it loses is lost")
+                self._leave_out(AT_LEAST_ONCE, "it supports QoS 0 only: lost messages are not sent again")
             self._backlog_up_to = self._store.last_position()
             self._state = replace(self._state, connected=True)
             self._volatile.open()
@@ -491,14 +491,14 @@ class Publisher:
         """Handle the answer for a former topic: it is cleared, or only another client may clear it."""
         if refusal:
             log.warning(
-                "what the broker keeps on %s, from before this device was renamed, cannot be cleared (%s); "
-                "'mosquitto_pub -r -n -t %s' as a user who may does it",
+                "the retained message on %s, from before this device was renamed, cannot be cleared (%s); run "
+                "'mosquitto_pub -r -n -t %s' as a user with write access",
                 topic,
                 refusal,
                 topic,
             )
         else:
-            log.info("%s: cleared, for this device has another name now", topic)
+            log.info("%s: cleared, because this device was renamed", topic)
         self._volatile.forget(topic)
         if self._retained:
             self._retained.forget(topic)
@@ -546,7 +546,7 @@ class Publisher:
     def _expect_answers(self, connection: Connection) -> None:
         if self._is_answer_late(time.monotonic()):
             raise UnavailableError(
-                f"{connection.address}: the broker takes alerts but does not acknowledge them within "
+                f"{connection.address}: the broker accepts alerts but does not acknowledge them within "
                 f"{self._patience_seconds:.0f} s; they are kept and sent again"
             )
 
@@ -588,12 +588,12 @@ class Publisher:
         if len(self._lost_at) < FREQUENT_LOSSES or at - self._lost_at[0] > FREQUENT_SECONDS:
             return reason
         if self._in_flight and not self._is_answer_late(at):
-            return f"{reason}, again and again soon after alerts were sent: {RAISE_THE_LIMIT} where it has one"
+            return f"{reason}, repeatedly soon after alerts were sent: {RAISE_THE_LIMIT}, if it has one"
         if self._unanswered:
             return reason
         self._state = replace(self._state, has_namesake=True)
         return (
-            f"{reason}, again and again soon after connecting: another device may have the same name "
+            f"{reason}, repeatedly soon after connecting: another device may have the same name "
             f"('{self._device}'); give every device its own device.id"
         )
 
@@ -642,7 +642,9 @@ class Publisher:
             # Only the status subscription has this name: a namesake is detected without it.
             return
         address = f"{self._mqtt.host}:{self._mqtt.port}"
-        log.warning("%s: the broker gets no %s (%s); give this device access, or turn it off", address, what, why)
+        log.warning(
+            "%s: the broker is sent no more %s (%s); give this device access, or disable it", address, what, why
+        )
         self._state = replace(self._state, left_out=tuple(sorted(self._left_out)))
 
     def _log_once(self, what: str) -> None:

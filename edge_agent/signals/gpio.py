@@ -43,7 +43,7 @@ def open_factory(chip: int | None) -> Any:
     except GPIOZeroError as error:
         # It numbers pins by the revision of the board.
         raise ConfigError(f"signals: gpiozero does not know this board, a Raspberry Pi is needed: {error}") from error
-    # lgpio.error, which is no other kind.
+    # lgpio.error, a direct subclass of Exception.
     except Exception as error:
         raise ConfigError(f"signals.chip: {_why_closed(chip)}: {error}; see {DOCUMENT}") from error
 
@@ -62,11 +62,13 @@ def _same_folder() -> Iterator[None]:
 def _why_closed(chip: int | None) -> str:
     there = sorted(file.name for file in DEVICES.glob("gpiochip*"))
     if not there:
-        return "there is no GPIO chip here, or the service may not see it"
+        return "there is no GPIO chip, or the service has no access to it"
     name = f"gpiochip{chip or 0}"
     if name not in there:
         return f"there is no {name}; there are {', '.join(there)}"
-    return f"{DEVICES / name} cannot be opened, is the user in the group gpio, and may the service open it?"
+    return (
+        f"{DEVICES / name} cannot be opened; check that the user is in the group gpio, and that the service may open it"
+    )
 
 
 @contextmanager
@@ -98,16 +100,16 @@ def _open_pin(name: SignalName, number: int, *, active_high: bool, factory: Any)
         return DigitalOutputDevice(number, active_high=active_high, initial_value=False, pin_factory=factory)
     except GPIOPinInUse as error:
         raise _in_use(name, number, error) from error
-    # lgpio.error, which is no other kind, and what gpiozero says of pins that the board does not have.
+    # lgpio.error, a direct subclass of Exception, and gpiozero's errors for pins that the board does not have.
     except Exception as error:
         if any(word in str(error).lower() for word in BUSY):
             raise _in_use(name, number, error) from error
-        raise ConfigError(f"signals.{name}.pin: GPIO{number} is no output of this chip: {error}") from error
+        raise ConfigError(f"signals.{name}.pin: GPIO{number} is not an output of this chip: {error}") from error
 
 
 def _in_use(name: SignalName, number: int, error: Exception) -> UnavailableError:
     return UnavailableError(
-        f"signals.{name}.pin: another program holds GPIO{number}: {error}; 'gpioinfo' tells which; end it, or "
+        f"signals.{name}.pin: another program holds GPIO{number}: {error}; 'gpioinfo' shows which; stop it, or "
         "choose another pin"
     )
 

@@ -224,7 +224,7 @@ def read_detector_card(path: Path) -> tuple[DetectorCard, list[bytes]]:
         ModelError: the card or a network is missing or invalid, or a SHA-256 differs.
     """
     if path.suffix == ".tflite":
-        raise ModelError(f"{path}: is a network; give its card (.json), which names one for each size of input")
+        raise ModelError(f"{path}: is a network; give the card (.json) that lists the networks for all input sizes")
     try:
         card = DetectorCard.model_validate_json(_text_of(path))
     except FileNotFoundError as error:

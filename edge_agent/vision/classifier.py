@@ -49,7 +49,7 @@ class MaskClassifier:
         self.labels: tuple[Label, ...] = tuple(labels) or card.labels
         if missing := set(self.labels) - set(card.labels):
             raise ModelError(
-                f"{name}: does not know {', '.join(sorted(missing))}; it reads {', '.join(card.labels)}: correct "
+                f"{name}: has no label {', '.join(sorted(missing))}, only {', '.join(card.labels)}: correct "
                 "masks.labels or choose another model"
             )
         self._name = name
@@ -111,7 +111,7 @@ class MaskClassifier:
             if apart > GOLDEN_TOLERANCE:
                 raise ModelError(
                     f"{self._name}: golden vector {number} differs by {apart:.2f} in {self.runtime}; the model "
-                    "would read masks wrongly on this device: choose another runtime, or convert the model again"
+                    "would misclassify masks on this device: choose another runtime, or convert the model again"
                 )
 
 

@@ -120,22 +120,22 @@ def _opened(content: bytes, *, max_pixels: int) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise ValueError("not a JPEG, PNG, BMP, WebP or TIFF picture; convert it or take it away") from error
+        raise ValueError("not a JPEG, PNG, BMP, WebP or TIFF picture; convert or remove it") from error
     except MemoryError:
         raise
     except Exception as error:
         # The WebP decoder raises various exceptions if memory runs out.
-        raise ValueError("damaged, or takes more memory than a picture of its kind may; save it anew") from error
+        raise ValueError("damaged, or needs too much memory to decode; save it again") from error
     _check_size(picture, len(content), max_pixels=max_pixels)
     try:
         picture.load()
     except MemoryError:
         raise
     except Exception as error:
-        raise ValueError("cut off or damaged; copy it again") from error
+        raise ValueError("truncated or damaged; copy it again") from error
     _check_size(picture, len(content), max_pixels=max_pixels)
     if picture.mode in ("I", "F"):
-        raise ValueError(f"pixels of mode {picture.mode}, which is no colour or grey picture of 8 or 16 bits")
+        raise ValueError(f"pixels of mode {picture.mode}, not grey or colour with 8 or 16 bits")
     return picture
 
 
@@ -197,7 +197,7 @@ def _serve_one(asked: socket.socket, size_bytes: int, *, max_pixels: int) -> Non
         picture = _opened(bytes(_received(asked, size_bytes)), max_pixels=max_pixels)
         orientation = _orientation(picture)
     except MemoryError:
-        _answer(asked, _REFUSED, reason="takes more memory than a picture of its kind may; save it anew")
+        _answer(asked, _REFUSED, reason="needs too much memory to decode; save it again")
         return
     except ValueError as error:
         _answer(asked, _REFUSED, reason=str(error))
@@ -282,7 +282,7 @@ class DecoderProcess:
         except (EOFError, OSError) as error:
             self.kill()
             raise PictureError(
-                "the picture: takes more memory or time to decode than one of its size may, or is damaged; save it anew"
+                "the picture: needs too much memory or time to decode, or is damaged; save it again"
             ) from error
 
     def _decode(self, content: bytes, *, max_pixels: int, until: float) -> Decoded:

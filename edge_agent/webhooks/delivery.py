@@ -92,8 +92,8 @@ class WebhookDelivery:
     def _note(self, reason: str) -> None:
         """Log the reason once per outage."""
         if reason and not self.reason:
-            log.warning("webhook %s: events are kept until it takes them: %s", self.name, reason)
+            log.warning("webhook %s: delivery fails, events are kept: %s", self.name, reason)
             self.reason = reason
         elif self.reason and not reason:
-            log.info("webhook %s: takes events again", self.name)
+            log.info("webhook %s: delivery works again", self.name)
             self.reason = ""

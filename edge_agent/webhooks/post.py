@@ -73,15 +73,15 @@ def address_of(host: str, port: int) -> str:
     try:
         found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError) as error:
-        raise UnavailableError(f"{host}: the name is not known: {error}") from error
+        raise UnavailableError(f"{host}: unknown host name: {error}") from error
     if _is_address(host):
         # Configured explicitly.
         return found[0]
     allowed = [address for address in found if not _is_metadata(address)]
     if not allowed:
         raise UnavailableError(
-            f"{host}: leads to {found[0]}, a link-local or metadata address; if that is meant, give the address itself "
-            "as host of the URL"
+            f"{host}: resolves to {found[0]}, a link-local or metadata address; if that is intended, use the address "
+            "itself in the URL"
         )
     return allowed[0]
 

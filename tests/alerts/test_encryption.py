@@ -49,7 +49,7 @@ def test_a_key_of_ssh_will_do(tmp_path):
 def test_a_mistyped_key_is_named_with_what_to_do(owner):
     wrong = str(owner.to_public())[:-1] + "b"
 
-    with pytest.raises(ConfigError, match=r"crops\.encrypt_for: age1.* is no valid public key .*age-keygen -y"):
+    with pytest.raises(ConfigError, match=r"crops\.encrypt_for: age1.* is not a valid public key .*age-keygen -y"):
         open_encryption([wrong, wrong])
 
 

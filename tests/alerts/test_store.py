@@ -162,7 +162,7 @@ def test_what_can_still_be_read_of_a_truncated_file_is_saved_over(damaged, caplo
     saved = [row.message["sequence"] for row in store.waiting(1000)]
     assert 50 < len(saved) < 200
     assert saved == sorted(saved)
-    assert f"{len(saved)} waiting messages and 0 alerts of the history were salvaged" in store.damage
+    assert f"{len(saved)} pending messages and 0 alerts of the history were salvaged" in store.damage
     assert store.damage in caplog.text
     assert put(store)["sequence"] > max(saved)
     store.close()
@@ -335,7 +335,7 @@ def test_where_nothing_can_be_kept_on_disk_messages_wait_in_memory_and_the_reaso
         store.crops_of_waiting()
     assert len(caplog.records) == 1
     store.close()
-    assert "3 messages and 0 changes of the history that were held in memory are lost" in caplog.text
+    assert "3 messages and 0 changes of the history that were buffered in memory are lost" in caplog.text
 
 
 def test_what_was_put_on_a_full_disk_waits_in_memory_and_goes_to_disk_once_there_is_room(tmp_path, caplog):

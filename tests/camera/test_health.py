@@ -90,7 +90,7 @@ def test_a_size_that_was_not_asked_for_is_said_with_both():
     (fault,) = faults.observe(a_picture(0), at=0.0)
 
     assert fault.code == "camera_wrong_size"
-    assert fault.text.startswith("gives 160x120 where frame_size asks for 640x480")
+    assert fault.text.startswith("delivers 160x120 instead of frame_size 640x480")
     assert CameraHealth(CameraConfig(frame_size=(160, 120))).observe(a_picture(0), at=0.0) == ()
 
 

@@ -20,5 +20,5 @@ def test_grey_colour_and_transparent_pictures_become_colour_of_eight_bits(shape,
 
 @pytest.mark.parametrize("pixels", [np.zeros((4, 6, 3), np.float32), np.zeros((4, 6, 2), np.uint8)])
 def test_what_is_no_picture_is_refused(pixels):
-    with pytest.raises(ValueError, match="no colour or grey picture"):
+    with pytest.raises(ValueError, match="not grey, BGR or BGRA"):
         as_bgr(pixels)

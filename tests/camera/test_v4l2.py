@@ -32,7 +32,7 @@ def test_what_is_no_device_is_refused(tmp_path):
 
 
 def test_a_device_that_is_no_camera_is_refused():
-    with pytest.raises(CameraError, match="/dev/null: is there but gives no pictures; close other programs"):
+    with pytest.raises(CameraError, match="/dev/null: exists but gives no pictures; close other programs"):
         opened("/dev/null")
 
 

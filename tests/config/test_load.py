@@ -97,7 +97,7 @@ def test_a_section_written_as_a_value_is_refused(tmp_path):
 def test_a_key_that_stands_twice_is_refused_because_one_would_be_lost(tmp_path):
     file = write(tmp_path, "mqtt: {port: 1}\nlog: {}\nmqtt: {host: a}\n")
 
-    assert complaint(file) == ["line 3 mqtt: stands on line 1 already"]
+    assert complaint(file) == ["line 3 mqtt: is a duplicate of line 1"]
 
 
 def test_broken_yaml_names_the_line(tmp_path):
@@ -359,7 +359,7 @@ def test_mistakes_in_the_rules_of_a_camera_are_explained_like_those_of_the_secti
 
     assert complaint(file) == [
         "line 4 cameras.door.rules.smalest_face_px: unknown key; did you mean 'min_face_px'?",
-        "line 7 cameras.door.rules.quiet_hours.1: 'at night' is no stretch of time such as 22:00-06:00, "
+        "line 7 cameras.door.rules.quiet_hours.1: 'at night' is not a period such as 22:00-06:00, "
         "sat,sun 00:00-24:00 or mon-fri 12:00-13:30",
         "line 9 cameras.door.rules.exclusion_zones.0: has 2 corners; a polygon needs at least 3",
         "line 10 cameras.door.rules.exclusion_zones.1.1.1: 1.5 is more than 1.0, the most allowed",

@@ -69,7 +69,7 @@ def test_an_agent_whose_disk_takes_nothing_watches_and_alerts_without_pictures(t
     assert all(alert["crop"] is None and "cannot be kept" in alert["crop_error"] for alert in alerts)
     # When it is found, and at the end with what is lost of the history by it.
     assert agent.log.count("the alert store cannot be used") == 2
-    assert agent.log.count("of the history that were held in memory are lost") == 1
+    assert agent.log.count("of the history that were buffered in memory are lost") == 1
 
 
 @pytest.fixture

@@ -377,7 +377,7 @@ def test_what_is_no_packet_ends_the_connection_and_nothing_else(packet):
 
 
 def test_an_unknown_name():
-    with pytest.raises(UnavailableError, match=r"broker\.invalid:1883: the name is not known; check mqtt\.host"):
+    with pytest.raises(UnavailableError, match=r"broker\.invalid:1883: unknown host name; check mqtt\.host"):
         describe(MqttConfig(host="broker.invalid"))
 
 

@@ -180,7 +180,7 @@ def test_a_label_that_the_model_does_not_know_is_refused():
     whole = open_classifier(MODEL)
     card = whole.card.model_copy(update={"labels": ("with_mask", "without_mask")})
 
-    with pytest.raises(ModelError, match="does not know mask_worn_incorrectly; it reads with_mask, without_mask"):
+    with pytest.raises(ModelError, match="has no label mask_worn_incorrectly, only with_mask, without_mask"):
         MaskClassifier(whole._interpreter, card, name="two", labels=("with_mask", "mask_worn_incorrectly"))
 
 

@@ -120,7 +120,7 @@ def test_each_way_in_which_a_picture_cannot_be_read_has_its_own_sentence(tmp_pat
         "missing.jpg": "No such file or directory",
         "empty.jpg": "the file is empty",
         "letter.jpg": "not a JPEG, PNG, BMP, WebP or TIFF picture",
-        "half.jpg": "cut off or damaged",
+        "half.jpg": "truncated or damaged",
         "pipe.jpg": "not a file",
         "float.tiff": "mode F",
     }

@@ -71,8 +71,7 @@ class TfliteDetector:
         """
         if image.dtype != np.uint8 or image.ndim != PICTURE_AXES or image.shape[2] != COLOURS:
             raise PictureError(
-                f"faces are looked for in BGR pixels, uint8; these are {image.dtype} of shape {image.shape}: "
-                "convert the picture first"
+                f"detection needs BGR pixels, uint8; these are {image.dtype} of shape {image.shape}: convert them first"
             )
         if not image.size:
             return []
