@@ -90,14 +90,14 @@ class Agent:
         at, camera, outcome = time.monotonic(), result.camera, result.outcome
         self.signals.observe(camera, outcome.nearest if outcome else None, at=at)
         if outcome is None:
-            self.health.passed_over(camera, at=at)
+            self.health.record_paused(camera, at=at)
             self.bridge.forget_frame(camera)
         else:
             if result.frame is not None:
                 self.control.observe(result.frame)
                 self.bridge.record_frame(result.frame, outcome)
             self.health.record_frame(camera, outcome, at=at)
-            self.governor.worked(camera, sum(outcome.stage_seconds.values()))
+            self.governor.record_work(camera, sum(outcome.stage_seconds.values()))
         if not self._has_watched:
             self._has_watched = True
             # First, so that a status exists once READY is sent.

@@ -118,14 +118,14 @@ class Control:
             return
         name = message.topic.rpartition("/")[2]
         was_flooded = self._is_flooded
-        result = self._obey_at_a_rate(name, message.payload, retained=message.retain, at=at, when=when)
+        result = self._execute_limited(name, message.payload, retained=message.retain, at=at, when=when)
         if not (self._is_flooded and was_flooded):
             # Only the first rejected command of a flood is answered, so that the link does not fill up.
             self._answer(message, result)
 
     def execute(self, name: str, payload: bytes, *, at: float, when: datetime) -> dict[str, Any]:
         """Execute a command from another channel, with the same checks and rate limit, and return its result."""
-        return self._obey_at_a_rate(name, payload, retained=False, at=at, when=when).as_json()
+        return self._execute_limited(name, payload, retained=False, at=at, when=when).as_json()
 
     def _answer(self, message: Message, result: ResultMessage) -> None:
         """Publish the result of a command: on its result topic, and on the response topic that its sender names."""
@@ -149,10 +149,12 @@ class Control:
             return False
         return not any(mark in topic for mark in "+#\0")
 
-    def _obey_at_a_rate(self, name: str, payload: bytes, *, retained: bool, at: float, when: datetime) -> ResultMessage:
+    def _execute_limited(
+        self, name: str, payload: bytes, *, retained: bool, at: float, when: datetime
+    ) -> ResultMessage:
         """Execute a command within the rate limit; rejections are logged, only the first of a flood."""
         was_flooded, self._is_flooded = self._is_flooded, not self._rate.take(at=at)
-        answer = TOO_MANY if self._is_flooded else self._obey(name, payload, retained=retained, at=at, when=when)
+        answer = TOO_MANY if self._is_flooded else self._execute(name, payload, retained=retained, at=at, when=when)
         state, reason, result = answer
         if state != "done" and not (self._is_flooded and was_flooded):
             log.warning("command %r %s: %s", name[:LONGEST_SHOWN_NAME], state, reason)
@@ -166,7 +168,7 @@ class Control:
             when=when,
         )
 
-    def _obey(self, name: str, payload: bytes, *, retained: bool, at: float, when: datetime) -> Answer:
+    def _execute(self, name: str, payload: bytes, *, retained: bool, at: float, when: datetime) -> Answer:
         try:
             command = read_command(name, payload, retained=retained)
             log.info("command %s: %s", command.name, command.request.model_dump_json(exclude_defaults=True))
@@ -182,11 +184,11 @@ class Control:
     def _do(self, request: Request, *, at: float, when: datetime) -> CommandResult:
         match request:
             case PauseRequest(on=True):
-                cameras = self._meant(request.camera)
+                cameras = self._cameras_of(request.camera)
                 self._pauses.pause(cameras, seconds=request.seconds, at=at, when=when)
                 return PauseResult(cameras=tuple(cameras), seconds=request.seconds)
             case PauseRequest() | ResumeRequest():
-                cameras = self._meant(request.camera)
+                cameras = self._cameras_of(request.camera)
                 self._pauses.resume(cameras, at=at, when=when)
                 return ResumeResult(cameras=tuple(cameras))
             case SnapshotRequest():
@@ -197,7 +199,7 @@ class Control:
             case DiagnosticsRequest():
                 return self._diagnose(at=at, when=when)
 
-    def _meant(self, camera: str) -> list[str]:
+    def _cameras_of(self, camera: str) -> list[str]:
         if not camera:
             return list(self._config.cameras)
         if camera not in self._config.cameras:
@@ -205,7 +207,7 @@ class Control:
         return [camera]
 
     def _take_snapshot(self, request: SnapshotRequest, *, at: float, when: datetime) -> SnapshotResult:
-        camera = self._meant(request.camera)[0]
+        camera = self._cameras_of(request.camera)[0]
         if self._pauses.is_paused(camera, at=at):
             raise CommandError(f"camera {camera} is paused; resume it first")
         frame = self._newest.get(camera)

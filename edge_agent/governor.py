@@ -52,8 +52,8 @@ class Governor:
         self.reason = ""
         """Why the detection rate is reduced; empty if it is not."""
 
-    def worked(self, camera: str, seconds: float) -> None:
-        """Add the processing time of a camera's frame. Called by the camera's thread."""
+    def record_work(self, camera: str, seconds: float) -> None:
+        """Add the processing time of a camera's frame."""
         self._worked_seconds[camera] += seconds
 
     def govern(self, *, at: float) -> None:

@@ -51,7 +51,7 @@ class Health:
         if outcome.analysed:
             self._latencies["frame"].add(sum(outcome.stage_seconds.values()))
 
-    def passed_over(self, camera: str, *, at: float) -> None:
+    def record_paused(self, camera: str, *, at: float) -> None:
         """Record the arrival of a paused camera's frame."""
         self._last_frame_at[camera] = at
 
@@ -73,7 +73,7 @@ class Health:
         """Percentiles of each stage that had work, and of the whole `frame`, since the last reset."""
         return {stage: histogram.latency() for stage, histogram in self._latencies.items() if histogram.count}
 
-    def begin_latencies_anew(self) -> None:
+    def reset_latencies(self) -> None:
         """Reset the latency statistics."""
         self._latencies.clear()
 

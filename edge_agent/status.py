@@ -61,7 +61,7 @@ log = logging.getLogger(__name__)
 # Delay after which a status change is visible; a check costs a millisecond.
 CHECK_SECONDS = 1.0
 # Number of checks over which the frame rate is averaged.
-LOOKS_OF_A_RATE = 6
+RATE_CHECKS = 6
 # Alerts dropped while no broker was connected stay in the status for this long.
 LOST_SECONDS = 600.0
 # A device of the same name publishes at least when it connects, and the two disconnect each other repeatedly.
@@ -109,7 +109,7 @@ class StatusReporter:
         self._checked_at = float("-inf")
         self._reported_at, self._reported_frames = at, 0
         self._reported_wanted: dict[str, int] = {}
-        self._said: tuple[list[Reason], list[str]] | None = None
+        self._published: tuple[list[Reason], list[str]] | None = None
         self._is_hot = False
         self._lost = self._lost_messages()
         self._lost_at = float("-inf")
@@ -118,7 +118,7 @@ class StatusReporter:
         self._machine_state = machine.look()
         self._rollout_disk = LastKnown(partial(read_rollout, config.models_folder), before=Rollout())
         self._crops_disk = LastKnown(partial(_takes_files, config.crops_folder), before=(True, True))
-        self._taken: deque[tuple[float, dict[str, int]]] = deque(maxlen=LOOKS_OF_A_RATE)
+        self._taken: deque[tuple[float, dict[str, int]]] = deque(maxlen=RATE_CHECKS)
         if config.mqtt.home_assistant.enabled:
             publisher.publish(self._discovery())
 
@@ -128,7 +128,7 @@ class StatusReporter:
             self._look_for_namesake(message, at=at)
         elif self._config.mqtt.home_assistant.enabled and is_birth(self._config, message):
             self._publisher.publish(self._discovery())
-            self._said = None
+            self._published = None
             self._publisher.send_unheard()
 
     def _discovery(self) -> Publication:
@@ -166,26 +166,26 @@ class StatusReporter:
         self._machine_state = self._machine.look()
         self._taken.append((at, {name: rate.wanted for name, rate in self._governor.rates.items()}))
         reasons, paused = list(self.reasons(at=at)), self._paused(at=at)
-        if (reasons, paused) != self._said:
-            self._said = (reasons, paused)
+        if (reasons, paused) != self._published:
+            self._published = (reasons, paused)
             status = running(self._device, boot_id=self._boot_id, reasons=reasons, paused=paused, when=when)
             self._publisher.publish(status_publication(self._topics, status))
             self._recorder.record_status(status)
-        self._say_violations(violations, when=when)
+        self._publish_violations(violations, when=when)
         self._count_people(when)
         if 0 < self._config.mqtt.telemetry_seconds <= at - self._reported_at:
             self._recorder.record_telemetry(self.figures(at=at, when=when), when=when)
             self._reported_at, self._reported_frames = at, self._health.frames
             self._reported_wanted = {name: rate.wanted for name, rate in self._governor.rates.items()}
-            self._health.begin_latencies_anew()
+            self._health.reset_latencies()
 
     @property
     def has_fault(self) -> bool:
         """Whether the last status has an unrequested reason; `starting` does not count."""
-        reasons = self._said[0] if self._said is not None else ()
+        reasons = self._published[0] if self._published is not None else ()
         return any(reason.code not in ("paused", "starting") for reason in reasons)
 
-    def _say_violations(self, violations: Mapping[str, int], *, when: datetime) -> None:
+    def _publish_violations(self, violations: Mapping[str, int], *, when: datetime) -> None:
         for camera, people in violations.items():
             if self._violations.get(camera) != people:
                 self._violations[camera] = people

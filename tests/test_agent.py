@@ -281,7 +281,7 @@ def test_a_worker_that_hangs_while_its_camera_gives_frames_starves_the_watchdog(
     watchdog = Watchdog()
     cameras = Cameras(FeedState("door", is_open=True, reason=""), FeedState("yard", is_open=True, reason=""))
     agent = an_agent(store, tmp_path, results(1), cameras=cameras, notifier=watchdog)
-    agent.health.passed_over("yard", at=time.monotonic() - age_seconds)
+    agent.health.record_paused("yard", at=time.monotonic() - age_seconds)
 
     agent.run(threading.Event())
 

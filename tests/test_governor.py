@@ -50,9 +50,9 @@ class Computer:
         until = self.at + seconds
         while self.at < until:
             self.at += CHECK_SECONDS
-            self.governor.worked("door", busy_fraction * CHECK_SECONDS)
+            self.governor.record_work("door", busy_fraction * CHECK_SECONDS)
             # Another that has little to do.
-            self.governor.worked("yard", 0.01)
+            self.governor.record_work("yard", 0.01)
             self.governor.govern(at=self.at)
         return round(self.frames_per_second())
 

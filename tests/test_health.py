@@ -51,7 +51,7 @@ def test_each_camera_moves_by_itself():
 def test_frames_of_a_paused_camera_move_and_are_not_counted():
     health = Health(read_timeout_seconds=5.0)
 
-    health.passed_over("door", at=10.0)
+    health.record_paused("door", at=10.0)
 
     assert health.frames_move("door", at=15.0)
     assert health.frames == 0
@@ -82,7 +82,7 @@ def test_latencies_are_those_since_they_were_begun_anew():
     health = Health(read_timeout_seconds=5.0)
     health.record_frame("door", a_frame_that_took(9.0), at=0.0)
 
-    health.begin_latencies_anew()
+    health.reset_latencies()
     assert health.latencies() == {}
     health.record_frame("door", a_frame_that_took(0.01), at=1.0)
 

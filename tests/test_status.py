@@ -146,7 +146,7 @@ class Device:
     def tick(self, seconds: float = 1.0) -> list[dict[str, Any]]:
         """Give the statuses that were said meanwhile."""
         self.at += seconds
-        self.health.passed_over("door", at=self.at)
+        self.health.record_paused("door", at=self.at)
         before = len(self.publisher.published)
         self.reporter.report(self.violations, at=self.at, when=NOON)
         said = [one for one in self.publisher.published[before:] if one.topic == "maskwatch/lobby/status"]

@@ -39,7 +39,7 @@ class Contents:
         return sum(self.waiting.values())
 
 
-def look_into(path: Path) -> Contents:
+def inspect_outbox(path: Path) -> Contents:
     """Count the pending messages; a missing outbox is empty.
 
     Raises:

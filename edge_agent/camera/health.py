@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Image
 
-# Grey levels between the darkest and the brightest hundredth, after averaging to LOOKED_AT. The three reference
+# Grey levels between the darkest and the brightest hundredth, after averaging to AVERAGED_SIZE. The three reference
 # recordings have 172 and more; darkened to a twentieth, with noise, 8; to a fiftieth, where no face can be seen,
 # 2 to 3; a covered lens that lets some light in at one side 4.
 NOTHING_LEVELS = 5.0
 SOMETHING_LEVELS = 7.0
-LOOKED_AT = (64, 48)
+AVERAGED_SIZE = (64, 48)
 # Below this size, rounding at each halving and the blur at the cells' edges would change what is found.
 HALVED_TO = (256, 192)
 CHECK_SECONDS = 1.0
@@ -103,6 +103,6 @@ def contrast_levels(image: Image) -> float:
     while (columns := image.shape[1] // 2) >= HALVED_TO[0] and (rows := image.shape[0] // 2) >= HALVED_TO[1]:
         halved = cv2.resize(image[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
         image = np.asarray(halved, np.uint8)
-    grey = cv2.cvtColor(cv2.resize(image, LOOKED_AT, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
+    grey = cv2.cvtColor(cv2.resize(image, AVERAGED_SIZE, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
     darkest, brightest = np.percentile(grey, (1, 99))
     return float(brightest - darkest)

@@ -175,8 +175,8 @@ def _opener(source: str) -> tuple[str, urllib.request.OpenerDirector]:
 
 def _why_away(error: Exception) -> str:
     reason = getattr(error, "reason", error)
-    told = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return f"cannot be reached ({told}); check the address, the camera's power and the network"
+    reason_text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return f"cannot be reached ({reason_text}); check the address, the camera's power and the network"
 
 
 def _refusal(code: int) -> str:

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.database import is_begun
-from edge_agent.alerts.inspection import look_into, waiting_messages
+from edge_agent.alerts.inspection import inspect_outbox, waiting_messages
 from edge_agent.alerts.store import HISTORY, AlertStore
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.errors import UnavailableError
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         for message in waiting_messages(config.store_file):
             print_json(message)
         return 0
-    _show(config, look_into(config.store_file), as_json=options.json)
+    _show(config, inspect_outbox(config.store_file), as_json=options.json)
     return 0
 
 

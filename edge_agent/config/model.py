@@ -361,8 +361,8 @@ class MotionConfig(_Section):
     )
 
 
-UNTOLD_MIN_SCORE = 0.6
-"""For detectors of others, which bring no card."""
+DEFAULT_MIN_SCORE = 0.6
+"""Of detectors without a card."""
 
 
 SHIPPED_DETECTORS = {"accurate": "faces.json", "fast": "faces-fast.json"}
@@ -417,7 +417,7 @@ class FacesConfig(_Section):
     @property
     def least_score(self) -> float:
         """From which score on a detector without a card gives a face."""
-        return UNTOLD_MIN_SCORE if self.min_score is None else self.min_score
+        return DEFAULT_MIN_SCORE if self.min_score is None else self.min_score
 
 
 class MasksConfig(_Section):

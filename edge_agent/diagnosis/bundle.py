@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.database import files_set_aside
 from edge_agent.alerts.history import AlertHistory
-from edge_agent.alerts.inspection import look_into, waiting_messages
+from edge_agent.alerts.inspection import inspect_outbox, waiting_messages
 from edge_agent.config.render import as_yaml
 from edge_agent.diagnosis.secrets import Scrubber, without_secrets
 from edge_agent.errors import UnavailableError
@@ -98,7 +98,7 @@ def _packed(files: Mapping[str, str], *, when: datetime) -> bytes:
 
 def _outbox(config: Config) -> dict[str, Any]:
     try:
-        contents = look_into(config.store_file)
+        contents = inspect_outbox(config.store_file)
         telemetry = None
         for message in waiting_messages(config.store_file):
             if str(message.get("schema", "")).startswith("maskwatch.telemetry/"):

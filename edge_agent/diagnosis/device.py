@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edge_agent.alerts.database import files_set_aside
-from edge_agent.alerts.inspection import look_into
+from edge_agent.alerts.inspection import inspect_outbox
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.host.clock import is_clock_synchronised
@@ -141,7 +141,7 @@ def _power(machine: HostState) -> Iterator[Finding]:
 
 def _outbox(config: Config) -> Iterator[Finding]:
     try:
-        contents = look_into(config.store_file)
+        contents = inspect_outbox(config.store_file)
     except (OSError, UnavailableError):
         # Reported by the outbox check.
         return

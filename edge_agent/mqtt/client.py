@@ -203,7 +203,7 @@ class Connection:
         self._granted: dict[int, ReasonCode | None] = {}
         self._loss = ""
         self._is_taken_over = False
-        self._has_told_of_ignored = False
+        self._has_logged_ignored = False
         self._client = self._make_client(version, client_id)
         try:
             self._connect(version, answer_seconds, has_properties=has_properties)
@@ -494,9 +494,9 @@ class Connection:
 
     def _ignore(self, which: str) -> None:
         """Log, once per connection, which message is ignored."""
-        if not self._has_told_of_ignored:
+        if not self._has_logged_ignored:
             log.warning("%s: a message %s is ignored, as further ones are", self.address, which)
-        self._has_told_of_ignored = True
+        self._has_logged_ignored = True
 
 
 class _BoundedClient(Client):

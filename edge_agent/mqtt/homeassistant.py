@@ -99,8 +99,8 @@ def _page(config: Config) -> dict[str, str]:
 def _object_id(device: str) -> str:
     """A valid object id that is unique to the device: a.b and a_b are different devices."""
     plain = NOT_IN_AN_OBJECT_ID.sub("_", device)
-    told_apart = "" if plain == device else f"_{hashlib.sha256(device.encode()).hexdigest()[:6]}"
-    return f"maskwatch_{plain}{told_apart}"
+    suffix = "" if plain == device else f"_{hashlib.sha256(device.encode()).hexdigest()[:6]}"
+    return f"maskwatch_{plain}{suffix}"
 
 
 def _of(schema: str, template: str, *, otherwise: str = "") -> str:

@@ -29,7 +29,7 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
 # Enough of an unreadable message to recognise its sender.
 SHOWN_BYTES = 60
-MOST_TOLD = 100
+MOST_LOGGED_TOPICS = 100
 """Limit of topics for which this is logged once; a broker may have any number."""
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def follow_alerts(
         ConfigError: the password or a certificate cannot be read.
     """
     client_id = f"maskwatch-alerts-{secrets.token_hex(4)}"
-    told: set[str] = set()
+    logged: set[str] = set()
     backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
     said = ""
     while not stop.is_set():
@@ -64,7 +64,7 @@ def follow_alerts(
                 backoff.reset()
                 if on_connected is not None:
                     on_connected()
-                yield from _arriving(connection, stop, told)
+                yield from _arriving(connection, stop, logged)
         except UnavailableError as error:
             if str(error) != said:
                 log.warning("%s", error)
@@ -72,7 +72,7 @@ def follow_alerts(
             stop.wait(backoff.take())
 
 
-def _arriving(connection: Connection, stop: threading.Event, told: set[str]) -> Iterator[dict[str, Any]]:
+def _arriving(connection: Connection, stop: threading.Event, logged: set[str]) -> Iterator[dict[str, Any]]:
     """Yield the alerts; the first message of each topic that is not an alert is logged."""
     while not stop.is_set():
         for event in connection.turn(TURN_SECONDS):
@@ -83,8 +83,8 @@ def _arriving(connection: Connection, stop: threading.Event, told: set[str]) -> 
                 if content is not None:
                     yield content
             except ValueError as error:
-                if event.topic not in told and len(told) < MOST_TOLD:
-                    told.add(event.topic)
+                if event.topic not in logged and len(logged) < MOST_LOGGED_TOPICS:
+                    logged.add(event.topic)
                     shown = event.payload[:SHOWN_BYTES]
                     log.warning("%s: messages that are not %s are skipped (%s): %r", event.topic, SCHEMA, error, shown)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import MotionConfig
     from edge_agent.domain import Frame, Image
 
-LOOKED_AT_PX = 320
+COMPARED_LONG_SIDE_PX = 320
 """Longer side to which frames are scaled for comparison: a face of 16 px in 400 is still 13 px."""
 PIXEL_CHANGE = 18
 """Grey levels; sensor noise after the blur stays below 10 in the tested recordings."""
@@ -42,7 +42,7 @@ class MotionGate:
 
 def _small_grey(image: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     height, width = image.shape[:2]
-    factor = min(1.0, LOOKED_AT_PX / max(height, width))
+    factor = min(1.0, COMPARED_LONG_SIDE_PX / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     # Averages four pixels instead of all, at a tenth of the cost; the blur below removes the remaining noise.
     small = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)

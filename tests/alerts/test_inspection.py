@@ -4,7 +4,7 @@ from contextlib import closing
 
 import pytest
 
-from edge_agent.alerts.inspection import Contents, look_into, waiting_messages
+from edge_agent.alerts.inspection import Contents, inspect_outbox, waiting_messages
 from edge_agent.alerts.store import AlertStore
 from edge_agent.errors import UnavailableError
 from tests.mqtt.samples import BOOT_ID, put
@@ -15,7 +15,7 @@ def test_what_waits_is_counted_beside_the_agent_that_works_there(store):
     second = put(store)
     figures = put(store, "telemetry")
 
-    contents = look_into(store.path)
+    contents = inspect_outbox(store.path)
 
     assert contents == Contents({"alert": 2, "telemetry": 1}, store.size_bytes(), first["when"], {}, ())
     assert contents.messages == 3
@@ -29,7 +29,7 @@ def test_drops_and_damaged_files_are_told(tmp_path):
         for _ in range(3):
             put(store)
 
-    contents = look_into(path)
+    contents = inspect_outbox(path)
 
     assert contents.dropped == {"alert": 2}
     assert len(contents.set_aside) == 1
@@ -38,7 +38,7 @@ def test_drops_and_damaged_files_are_told(tmp_path):
 def test_an_outbox_that_was_never_begun_holds_nothing_and_is_not_begun(tmp_path):
     path = tmp_path / "alerts.sqlite"
 
-    assert look_into(path).messages == 0
+    assert inspect_outbox(path).messages == 0
     assert list(waiting_messages(path)) == []
     assert list(tmp_path.iterdir()) == []
 
@@ -49,7 +49,7 @@ def test_a_damaged_outbox_is_not_touched(tmp_path):
     path.write_bytes(content)
 
     with pytest.raises(UnavailableError, match="aside at its next start"):
-        look_into(path)
+        inspect_outbox(path)
 
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
@@ -62,4 +62,4 @@ def test_a_file_of_another_layout_is_left_to_the_agent(tmp_path):
         database.execute("PRAGMA user_version = 99")
 
     with pytest.raises(UnavailableError, match="layout 99"):
-        look_into(path)
+        inspect_outbox(path)

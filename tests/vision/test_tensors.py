@@ -66,14 +66,20 @@ def test_pixels_come_in_the_colour_order_of_the_model():
     assert tuple(face_pixels(blue, region, width_px=4, height_px=4, colour_order="bgr")[0, 0]) == (255, 0, 0)
 
 
+def a_table(dtype, *, scale, zero_point):
+    table = input_table(an_input(dtype), scale=scale, zero_point=zero_point)
+    assert table is not None
+    return table
+
+
 def test_for_a_model_of_this_project_preprocessing_is_a_resize_and_nothing_more():
-    table = input_table(an_input("uint8"), scale=1 / 127.5, zero_point=128)
+    table = a_table("uint8", scale=1 / 127.5, zero_point=128)
 
     assert np.abs(table.astype(int) - np.arange(256)).max() <= 1
 
 
 def test_a_float_model_gets_minus_one_to_one():
-    table = input_table(an_input("float32"), scale=0.0, zero_point=0)
+    table = a_table("float32", scale=0.0, zero_point=0)
 
     assert table.dtype == np.float32
     assert table[0] == pytest.approx(-1)
@@ -81,7 +87,7 @@ def test_a_float_model_gets_minus_one_to_one():
 
 
 def test_an_int8_model_gets_the_same_values_moved():
-    table = input_table(an_input("int8"), scale=1 / 127.5, zero_point=0)
+    table = a_table("int8", scale=1 / 127.5, zero_point=0)
 
     assert (table.min(), table.max()) in ((-128, 127), (-127, 127), (-128, 128))
     assert table.dtype == np.int8
