@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edge_agent.governor import Governor
     from edge_agent.health import Health
     from edge_agent.host.systemd import Notifier
+    from edge_agent.metrics import Metrics
     from edge_agent.mqtt.publisher import Publisher
     from edge_agent.signals.signals import Signals
     from edge_agent.status import StatusReporter
@@ -51,6 +52,7 @@ class Agent:
     store: AlertStore
     publisher: Publisher
     health: Health
+    metrics: Metrics
     governor: Governor
     reporter: StatusReporter
     control: Control
@@ -97,6 +99,7 @@ class Agent:
                 self.control.observe(result.frame)
                 self.bridge.record_frame(result.frame, outcome)
             self.health.record_frame(camera, outcome, at=at)
+            self.metrics.record(camera, outcome)
             self.governor.record_work(camera, sum(outcome.stage_seconds.values()))
         if not self._has_watched:
             self._has_watched = True

@@ -45,6 +45,7 @@ from edge_agent.messages.ids import uuid7
 from edge_agent.messages.sender import Sender
 from edge_agent.messages.telemetry import Models
 from edge_agent.messages.topics import Topics
+from edge_agent.metrics import Metrics
 from edge_agent.mqtt.homeassistant import birth_topic, discovery_topic
 from edge_agent.mqtt.publisher import Publisher
 from edge_agent.mqtt.retained import RetainedTopics, remember_cameras, removed_cameras
@@ -130,7 +131,8 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         versions = {"maskwatch": version("maskwatch"), "model": classifier.card.name, "runtime": classifier.runtime}
         webhooks = open_webhooks(config, stack)
         signals = open_signals(config, stack)
-        bridge = open_bridge(config, stack, versions=versions)
+        metrics = Metrics(config.cameras)
+        bridge = open_bridge(config, stack, metrics=metrics, versions=versions)
         crops = config.crops
         snapshot_bytes = int(crops.keep_bytes * SNAPSHOTS_FRACTION)
         recorder = Recorder(
@@ -209,6 +211,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             store=store,
             publisher=publisher,
             health=health,
+            metrics=metrics,
             governor=governor,
             reporter=reporter,
             control=Control(
@@ -285,7 +288,7 @@ def _close(workers: Iterable[Worker]) -> None:
         worker.close()
 
 
-def open_bridge(config: Config, stack: ExitStack, *, versions: Mapping[str, str]) -> Bridge:
+def open_bridge(config: Config, stack: ExitStack, *, metrics: Metrics, versions: Mapping[str, str]) -> Bridge:
     """Start the bridge for the console process, which reads the history itself but changes it through the agent."""
     # Not the recorder's connection: neither waits for the other's lock.
     history = stack.enter_context(closing(AlertHistory(config.store_file)))
@@ -296,7 +299,7 @@ def open_bridge(config: Config, stack: ExitStack, *, versions: Mapping[str, str]
         )
 
     bridge = Bridge(
-        config.state / SOCKET_NAME, cameras=config.cameras, versions=versions, review=history.review, delete=delete
+        config.state / SOCKET_NAME, metrics=metrics, versions=versions, review=history.review, delete=delete
     )
     bridge.start()
     stack.callback(bridge.close)

@@ -26,6 +26,7 @@ from edge_agent.governor import Governor
 from edge_agent.health import Health
 from edge_agent.host.stats import HostStats
 from edge_agent.host.systemd import Notifier
+from edge_agent.metrics import Metrics
 from edge_agent.mqtt.client import Message
 from edge_agent.signals.signals import Signals
 from edge_agent.worker import FrameResult
@@ -163,6 +164,7 @@ def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **part
             "store": store,
             "publisher": Publisher(),
             "health": Health(read_timeout_seconds=5.0),
+            "metrics": Metrics(["door"]),
             "governor": a_governor(tmp_path),
             "reporter": StatusReporter(),
             "control": Control(),
@@ -255,6 +257,16 @@ def test_the_console_is_given_each_frame(store, tmp_path):
 
     assert [frame.taken_at for frame in bridge.frames] == [0.0, 0.1, 0.2]
     assert bridge.forgotten == []
+
+
+def test_frames_that_come_too_fast_for_the_console_are_counted_all_the_same(store, tmp_path):
+    bridge = Bridge()
+    agent = an_agent(store, tmp_path, [replace(result, frame=None) for result in results(3)], bridge=bridge)
+
+    agent.run(threading.Event())
+
+    assert bridge.frames == []
+    assert agent.metrics.cameras["door"].frames == agent.health.frames == 3
 
 
 def test_the_status_is_made_once_a_second_and_only_for_somebody_who_asks(store, tmp_path):

@@ -38,15 +38,15 @@ from edge_agent.bridge.protocol import (
 from edge_agent.domain import timestamp
 from edge_agent.errors import AgentError, CommandError, UnavailableError
 from edge_agent.host.disk import DiskThread, reach
-from edge_agent.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from edge_agent.alerts.history import Review
     from edge_agent.bridge.protocol import Request
     from edge_agent.domain import Frame, Outcome
+    from edge_agent.metrics import Metrics
 
 WANTED_SECONDS = 3.0
 """For how long after the last request the agent keeps publishing its status; a page requests it every second."""
@@ -100,7 +100,7 @@ class Bridge:
         self,
         socket_file: Path,
         *,
-        cameras: Iterable[str],
+        metrics: Metrics,
         versions: Mapping[str, str],
         review: Callable[[str, Review], bool],
         delete: Callable[[str], bool],
@@ -112,7 +112,7 @@ class Bridge:
         self._socket_file, self._versions = socket_file, dict(versions)
         self._review, self._delete = review, delete
         self._disk: DiskThread[ChangeReply] = DiskThread(patience_seconds=CHANGE_SECONDS)
-        self._frames, self._metrics = AnnotatedFrames(), Metrics(cameras)
+        self._frames, self._metrics = AnnotatedFrames(), metrics
         self._commands: deque[Command] = deque(maxlen=MOST_COMMANDS)
         self._status: tuple[float, Mapping[str, Any]] | None = None
         self._asked_at = float("-inf")
@@ -123,7 +123,6 @@ class Bridge:
     def record_frame(self, frame: Frame, outcome: Outcome) -> None:
         """Record a processed frame, which must not be changed afterwards."""
         self._frames.record(frame, outcome)
-        self._metrics.record(frame.camera, outcome)
 
     def forget_frame(self, camera: str) -> None:
         """Remove the frame of a paused camera."""

@@ -24,6 +24,7 @@ from edge_agent.bridge.protocol import (
 from edge_agent.bridge.server import MOST_COMMANDS, Bridge
 from edge_agent.domain import Outcome
 from edge_agent.errors import CommandError, UnavailableError
+from edge_agent.metrics import Metrics
 from tests.journeys.agent import wait_until
 from tests.values import a_frame
 
@@ -52,7 +53,7 @@ def bridge(socket_file) -> Iterator[Bridge]:
             raise UnavailableError("the disk is full")
         return True
 
-    opened = Bridge(socket_file, cameras=["door"], versions={"maskwatch": "1"}, review=review, delete=delete)
+    opened = Bridge(socket_file, metrics=Metrics(["door"]), versions={"maskwatch": "1"}, review=review, delete=delete)
     opened.start()
     wait_until(socket_file.exists, "the socket")
     yield opened
@@ -192,7 +193,7 @@ def test_one_who_asks_and_never_reads_costs_neither_the_others_nor_memory(bridge
 def test_another_agent_takes_over_the_socket_of_one_that_was_killed(tmp_path, socket_file):
     socket_file.touch()
     with closing(
-        Bridge(socket_file, cameras=["door"], versions={}, review=lambda *_: True, delete=lambda _: True)
+        Bridge(socket_file, metrics=Metrics(["door"]), versions={}, review=lambda *_: True, delete=lambda _: True)
     ) as new:
         new.start()
         wait_until(lambda: socket_file.stat().st_mode & 0o777 == 0o660, "the socket, open to the group")
@@ -204,7 +205,9 @@ def test_another_agent_takes_over_the_socket_of_one_that_was_killed(tmp_path, so
 def test_a_folder_that_takes_no_socket_costs_one_line_in_the_log(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(server, "AGAIN_SECONDS", 0.05)
     file = tmp_path / "missing" / "console.sock"
-    with closing(Bridge(file, cameras=["door"], versions={}, review=lambda *_: True, delete=lambda _: True)) as bridge:
+    with closing(
+        Bridge(file, metrics=Metrics(["door"]), versions={}, review=lambda *_: True, delete=lambda _: True)
+    ) as bridge:
         bridge.start()
         wait_until(lambda: caplog.records, "the line")
         time.sleep(0.3)

@@ -37,6 +37,7 @@ from edge_agent.messages.telemetry import (
     Models,
     OutboxFigures,
 )
+from edge_agent.metrics import Metrics
 from edge_agent.wiring import open_models
 from tests.faces import HOPPER, portrait
 from tests.mosquitto import free_port
@@ -260,7 +261,7 @@ def a_bridge(config: Config) -> Iterator[Bridge]:
     with closing(AlertHistory(config.store_file)) as history:
         bridge = Bridge(
             config.state / SOCKET_NAME,
-            cameras=config.cameras,
+            metrics=Metrics(config.cameras),
             versions=VERSIONS,
             review=history.review,
             delete=lambda alert_id: delete_alert(
