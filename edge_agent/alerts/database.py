@@ -296,10 +296,11 @@ def files_set_aside(path: Path) -> list[Path]:
 
 def identity(path: Path) -> FileIdentity:
     """Device and inode of the database file and its log; None for a missing file."""
-    return _place(path), _place(path.with_name(f"{path.name}-wal"))
+    return inode_of(path), inode_of(path.with_name(f"{path.name}-wal"))
 
 
-def _place(path: Path) -> tuple[int, int] | None:
+def inode_of(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file; None if it is missing."""
     try:
         status = path.stat()
     except OSError:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
-from edge_agent.alerts.database import is_begun, is_written, open_at_rest, open_beside, transaction
+from edge_agent.alerts.database import inode_of, is_begun, is_written, open_at_rest, open_beside, transaction
 from edge_agent.alerts.people import rows_between
 from edge_agent.alerts.timeline import read_timeline
 from edge_agent.domain import timestamp
@@ -101,7 +101,7 @@ class AlertHistory:
         self._only_reads = only_reads
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
-        self._inode: int | None = None
+        self._inode: tuple[int, int] | None = None
 
     def find(
         self,
@@ -250,7 +250,7 @@ class AlertHistory:
         """
         with self._lock:
             try:
-                if self._database is not None and _inode(self.file) != self._inode:
+                if self._database is not None and inode_of(self.file) != self._inode:
                     # The agent has set the file aside and created a new one.
                     self._disconnect()
                 if self._database is None and not is_begun(self.file):
@@ -273,7 +273,7 @@ class AlertHistory:
 
     def _connected(self) -> sqlite3.Connection:
         if self._database is None:
-            self._inode = _inode(self.file)
+            self._inode = inode_of(self.file)
             self._database = open_beside(self.file, writes=not self._only_reads)
         return self._database
 
@@ -292,14 +292,6 @@ class AlertHistory:
         if self._database is not None:
             self._database.close()
             self._database = None
-
-
-def _inode(file: Path) -> int | None:
-    """The inode of the file; None if it does not exist."""
-    try:
-        return file.stat().st_ino
-    except OSError:
-        return None
 
 
 def _conditions(**wanted: str | None) -> tuple[list[str], list[str]]:

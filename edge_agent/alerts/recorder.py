@@ -47,8 +47,8 @@ the disk hangs."""
 STUCK_SECONDS = 10.0
 """A disk responds well within this, even a slow card during garbage collection."""
 
-_Job: TypeAlias = "tuple[Kind | Literal['status'], float, Callable[[float], None]]"
-"""What is recorded, the time at which it was queued, in `seconds_since_boot`, and what writes it, given that time."""
+_Job: TypeAlias = "tuple[Kind | Literal['status'], Callable[[], None]]"
+"""The kind of an event, and the function that writes it."""
 
 log = logging.getLogger(__name__)
 
@@ -92,18 +92,18 @@ class Recorder:
 
     def record_alert(self, alert: Alert, timeline: Timeline, *, scene: bytes | None) -> None:
         """Store an alert with its crop, its timeline and, if configured, its scene (JPEG)."""
-        self._queue("alert", partial(self._record_alert, alert, timeline, scene))
+        self._queue("alert", partial(self._record_alert, alert, timeline, scene, since=seconds_since_boot()))
 
     def record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...]) -> None:
         """Store the resolution of an alert, and the readings since the alert."""
-        self._queue("resolved", partial(self._record_resolved, resolved, later))
+        self._queue("resolved", partial(self._record_resolved, resolved, later, since=seconds_since_boot()))
 
     def record_telemetry(self, figures: Figures, *, when: datetime) -> None:
         """Store telemetry; while the disk hangs, it is published directly, because it is soon out of date."""
         if self.is_stuck:
             self._publish(self._telemetry(figures, when=when))
         else:
-            self._queue("telemetry", partial(self._record_telemetry, figures, when))
+            self._queue("telemetry", partial(self._record_telemetry, figures, when, since=seconds_since_boot()))
 
     def record_status(self, status: StatusMessage) -> None:
         """Store a status change for webhooks; at the broker the status is retained and needs no disk."""
@@ -111,7 +111,7 @@ class Recorder:
 
     def record_person(self, person: Person) -> None:
         """Count a person who has left."""
-        self._queue("counts", lambda _: self._store.count_person(person))
+        self._queue("counts", partial(self._store.count_person, person))
 
     def record_counts(self, cameras: Iterable[str], *, since: datetime | None, when: datetime) -> None:
         """Store the counts of completed hours and days; from `since` on also counts of zero."""
@@ -160,13 +160,13 @@ class Recorder:
         if self._thread.is_alive():
             log.error("%s: the disk is not responding: %d messages are lost", self._folder_in_use, self._jobs.qsize())
 
-    def _queue(self, kind: Kind | Literal["status"], record: Callable[[float], None]) -> None:
+    def _queue(self, kind: Kind | Literal["status"], record: Callable[[], None]) -> None:
         with self._queue_lock:
             has_room = self._queued[kind] < MOST_QUEUED
             is_first_dropped = not has_room and not self._dropped.total()
             (self._queued if has_room else self._dropped)[kind] += 1
         if has_room:
-            self._jobs.put((kind, seconds_since_boot(), record))
+            self._jobs.put((kind, record))
         elif is_first_dropped:
             log.error("the disk is not responding and the buffer is full: new messages are dropped and counted")
 
@@ -180,11 +180,11 @@ class Recorder:
             if job is None:
                 return
             self._job_began_at = time.monotonic()
-            kind, since, record = job
+            kind, record = job
             with self._queue_lock:
                 self._queued[kind] -= 1
             try:
-                record(since)
+                record()
             # A failure of one event must not stop the next.
             except Exception:
                 log.exception("recording an event failed; please report this")
@@ -206,11 +206,11 @@ class Recorder:
             log.exception("maintenance of the alert store failed; please report this")
         self._job_began_at = None
 
-    def _record_status(self, status: StatusMessage, _since: float) -> None:
+    def _record_status(self, status: StatusMessage) -> None:
         self._store.put_event("status", uuid7(datetime.now(timezone.utc)), json.dumps(status.as_json()))
         self._wake()
 
-    def _record_telemetry(self, figures: Figures, when: datetime, since: float) -> None:
+    def _record_telemetry(self, figures: Figures, when: datetime, *, since: float) -> None:
         self._store.put(self._telemetry(figures, when=when), since=since)
         self._wake()
 
@@ -223,8 +223,8 @@ class Recorder:
             clock_synchronised=is_clock_synchronised(),
         )
 
-    def _record_counts(self, cameras: tuple[str, ...], begin: datetime | None, when: datetime, _since: float) -> None:
-        for period in self._store.unsent_counts(cameras=cameras, since=begin, now=when):
+    def _record_counts(self, cameras: tuple[str, ...], since: datetime | None, when: datetime) -> None:
+        for period in self._store.unsent_counts(cameras=cameras, since=since, now=when):
             message = self._sender.counts(
                 period,
                 id=uuid7(when),
@@ -235,7 +235,7 @@ class Recorder:
             self._store.put(message, sent_until(period.period, int(period.end.timestamp())))
         self._wake()
 
-    def _record_alert(self, alert: Alert, timeline: Timeline, scene: bytes | None, since: float) -> None:
+    def _record_alert(self, alert: Alert, timeline: Timeline, scene: bytes | None, *, since: float) -> None:
         # Crop first: after a power loss, a row in the outbox must never refer to a missing
         # file. And an alert with a row may be deleted, so its crop must exist by then.
         with self._at_crops():
@@ -262,7 +262,7 @@ class Recorder:
             extra={"CAMERA": track.camera, "TRACK": track.id, "ALERT_ID": alert.id, "LABEL": message.label},
         )
 
-    def _record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...], since: float) -> None:
+    def _record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...], *, since: float) -> None:
         message = self._sender.resolved(
             resolved,
             id=uuid7(resolved.when),
