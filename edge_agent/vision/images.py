@@ -87,21 +87,10 @@ def _content(path: Path) -> bytes:
 def _upright(decoded: Decoded) -> Image:
     """Rotate and mirror a picture by its EXIF orientation: BGR uint8, (height, width, 3)."""
     pixels = np.frombuffer(decoded.pixels, np.uint8).reshape(decoded.height_px, decoded.width_px, 3)
-    match decoded.orientation:
-        case 2:
-            pixels = pixels[:, ::-1]
-        case 3:
-            pixels = pixels[::-1, ::-1]
-        case 4:
-            pixels = pixels[::-1]
-        case 5:
-            pixels = pixels.swapaxes(0, 1)
-        case 6:
-            pixels = pixels[::-1].swapaxes(0, 1)
-        case 7:
-            pixels = pixels[::-1, ::-1].swapaxes(0, 1)
-        case 8:
-            pixels = pixels[:, ::-1].swapaxes(0, 1)
-        case _:
-            pass
+    # EXIF 2.3, tag 274: from 5 on, rows and columns are exchanged.
+    down = -1 if decoded.orientation in (3, 4, 6, 7) else 1
+    right = -1 if decoded.orientation in (2, 3, 7, 8) else 1
+    pixels = pixels[::down, ::right]
+    if decoded.orientation >= 5:  # noqa: PLR2004
+        pixels = pixels.swapaxes(0, 1)
     return np.ascontiguousarray(pixels)
