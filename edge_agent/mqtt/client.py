@@ -146,14 +146,11 @@ def open_connection(
         ConfigError: the password or a certificate cannot be read.
         UnavailableError: no broker, or it refuses; the message says which and what to do.
     """
-    limits = limits or BrokerLimits()
-    # The broker may report one limit after the other.
-    for _ in range(2):
-        try:
-            return _open_within(limits, mqtt, client_id=client_id, device=device)
-        except _LimitedBrokerError as error:
-            limits = error.limits
-    return _open_within(limits, mqtt, client_id=client_id, device=device)
+    try:
+        return _open_within(limits or BrokerLimits(), mqtt, client_id=client_id, device=device)
+    except _LimitedBrokerError as error:
+        # The broker may report one limit after the other, each once.
+        return open_connection(mqtt, client_id=client_id, device=device, limits=error.limits)
 
 
 def _open_within(limits: BrokerLimits, mqtt: MqttConfig, *, client_id: str, device: str) -> Connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge_agent.host.disk import DiskThread
 
@@ -126,17 +126,10 @@ def _as_it_is_now(row: Row, *, with_crop: bool) -> Ready:
     if not file.exists():
         if with_crop:
             log.warning("%s: alert published without its crop: the file is gone", file)
-        return Ready(replace(row, message=_without_crop(row.message, file)), None)
-    return Ready(row, _content_of(file) if with_crop else None)
-
-
-def _content_of(file: Path) -> bytes | None:
+        crop_error = f"{file.name}: the picture is gone from the disk"
+        return Ready(replace(row, message={**row.message, "crop": None, "crop_error": crop_error}), None)
     try:
-        return file.read_bytes()
+        return Ready(row, file.read_bytes() if with_crop else None)
     except OSError as error:
         log.warning("%s: alert published without its crop: %s", file, error.strerror)
-        return None
-
-
-def _without_crop(message: dict[str, Any], file: Path) -> dict[str, Any]:
-    return {**message, "crop": None, "crop_error": f"{file.name}: the picture is gone from the disk"}
+        return Ready(row, None)
