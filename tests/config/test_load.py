@@ -173,7 +173,7 @@ def test_a_key_that_nobody_knows_is_refused_also_without_a_value(tmp_path):
 
 
 def test_what_looks_like_a_date_and_is_none_is_explained(tmp_path):
-    with pytest.raises(ConfigError, match=r"config\.yaml: .*month must be in 1\.\.12.*quote it"):
+    with pytest.raises(ConfigError, match=r"config\.yaml: .*month must be in 1\.\.12.*put it in quotes"):
         load_config(write(tmp_path, "device: {id: 2026-13-01}\n"))
     assert load_config(None, overrides=["device.id=2026-13-01"]).device.id == "2026-13-01"
 
