@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.camera.health import LOOKED_AT, CameraHealth, contrast_levels
+from edge_agent.camera.health import AVERAGED_SIZE, CameraHealth, contrast_levels
 from edge_agent.config.model import CameraConfig
 from tests.recordings import a_picture
 
@@ -124,7 +124,7 @@ def test_real_recordings_have_no_fault_by_day_nor_at_night(shared, name, brightn
 def test_a_large_picture_has_the_contrast_of_its_means(size, brightness):
     picture = noisy(cv2.resize(a_room(), size, interpolation=cv2.INTER_NEAREST), brightness=brightness)
 
-    means = cv2.cvtColor(cv2.resize(picture, LOOKED_AT, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
+    means = cv2.cvtColor(cv2.resize(picture, AVERAGED_SIZE, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
     darkest, brightest = np.percentile(means, (1, 99))
 
     assert contrast_levels(picture) == pytest.approx(brightest - darkest, abs=1.5)
