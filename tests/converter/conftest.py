@@ -72,6 +72,17 @@ def convert(faces: Path, tmp_path: Path) -> Callable[..., int]:
     return run
 
 
+@pytest.fixture
+def some_crops(shared: Path, tmp_path: Path) -> Path:
+    """A folder with every sixth face of the test part of the reference data."""
+    folder = tmp_path / "some_crops"
+    for label in ("with_mask", "without_mask"):
+        (folder / label).mkdir(parents=True)
+        for face in sorted((shared / "data/faces/crops/test" / label).iterdir())[::6]:
+            (folder / label / face.name).symlink_to(face)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def converted_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a face detector with its card, faces.json, and two networks. Nobody writes there."""
