@@ -21,10 +21,10 @@ SOURCE ?=
 CONFIG ?=
 # What the test targets run: make tests TESTS=tests/vision
 TESTS ?= tests
-# Each test file goes to the worker that is free. One more than there are cores, for many tests wait for brokers and
-# cameras; one after the other: make tests WORKERS=0
-WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
-PYTEST_WORKERS := --numprocesses $(WORKERS) --dist loadfile
+# Each test file goes to the worker that is free, in the order of tests/conftest.py. Two more than there are cores, for
+# many tests wait for brokers and cameras; one after the other: make tests WORKERS=0
+WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
+PYTEST_WORKERS := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What `make check` runs: tests without a broker, a camera, a browser or TensorFlow, and without the long simulations.
 FAST_TESTS := tests/alerts tests/config tests/decision/test_rules.py tests/decision/test_sequential_test.py \
 	tests/decision/test_tracker.py tests/fleet/test_messages.py tests/host tests/messages tests/vision tests/promises/test_house.py \
@@ -68,7 +68,7 @@ check: .venv-check/.installed ## Check format, code, types, imports and the fast
 # piece, for which make wants a second job.
 test: packages .venv-dev/.installed .venv-opencv5/.installed .venv-build/.installed ## Install what the tests need and check everything
 	@$(MAKE) --no-print-directory format lint imports
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types types-opencv5 test-wheel tests-opencv5 & \
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target WORKERS=2 types types-opencv5 test-wheel tests-opencv5 & \
 		status=0; $(MAKE) --no-print-directory tests || status=$$?; wait $$! || status=$$?; exit $$status
 
 # Later versions of backports-strenum, which LiteRT asks for, are for Python 3.10 alone, and uv reads no upper bounds of Python.
@@ -129,7 +129,7 @@ bench: .venv-dev/.installed ## Compare `edge-agent bench` of this tree with anot
 # How many of each kind: FUZZ='--pictures 100000 --recordings 500 --models 1000 --messages 10000 --packets 10000'
 FUZZ ?= --pictures 20000 --recordings 40 --models 300 --messages 10000 --packets 10000
 test-hostile: .venv-dev/.installed ## Test the components with hostile and mutated pictures, requests, files, names and models
-	.venv-dev/bin/pytest --numprocesses $(WORKERS) --dist loadfile tests/hostile
+	.venv-dev/bin/pytest $(PYTEST_WORKERS) tests/hostile
 	.venv-dev/bin/python -m tests.hostile.fuzz $(FUZZ)
 
 update-constraints: .venv-uv/.installed ## Pin the newest development tools in constraints-dev.txt
@@ -169,7 +169,7 @@ checksums: ## Write dist/SHA256SUMS for the files in dist
 	@cd dist && rm -f SHA256SUMS && sha256sum -- * >SHA256SUMS && cat SHA256SUMS
 
 tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures, cameras and console with OpenCV 5, numpy 2 and LiteRT only
-	.venv-opencv5/bin/pytest $(PYTEST_WORKERS) --ignore-glob='*_in_a_browser.py' tests/vision tests/camera tests/console
+	WORKERS_BEFORE=8 .venv-opencv5/bin/pytest $(PYTEST_WORKERS) --ignore-glob='*_in_a_browser.py' tests/vision tests/camera tests/console
 
 types-opencv5: .venv-opencv5/.installed ## Check the types against OpenCV 5 and numpy 2
 	.venv-opencv5/bin/mypy --cache-dir .mypy_cache/opencv5

@@ -1,9 +1,10 @@
-"""What do all tests share? The reference data beside the checkout, which not everybody has."""
+"""Shared by all tests: the reference data next to the checkout, which may be absent, and the order of the files."""
 
 from __future__ import annotations
 
 import logging
 import os
+from itertools import zip_longest
 from pathlib import Path
 
 import hypothesis
@@ -11,6 +12,11 @@ import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 """Pictures, recordings and weights with mixed licences: never part of the repository (CONTRIBUTING.md)."""
+
+COMPUTING = ("converter", "scenes", "training")
+"""Packages with long files that compute all the time."""
+WAITING = ("console", "fleet", "hostile", "journeys")
+"""Packages with long files that often wait for a broker, a browser or a camera."""
 
 # How long an example takes says nothing on a shared machine.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -25,13 +31,26 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests that need reference data where there is none, each by its name."""
+    """Put the files in order for workers side by side; skip the tests that need reference data where there is none."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        places = {path: place for place, path in enumerate(in_turn(list(dict.fromkeys(item.path for item in items))))}
+        items.sort(key=lambda item: places[item.path])
     if SHARED.is_dir():
         return
     for item in items:
         if item.get_closest_marker("reference_data"):
             # A reason of its own keeps the summary from folding several tests into one line.
             item.add_marker(pytest.mark.skip(reason=f"{item.name} needs reference data in ../{SHARED.name}"))
+
+
+def in_turn(files: list[Path]) -> list[Path]:
+    """Alternate files that compute and files that wait, so that both kinds run at any time; short ones come last."""
+    tests = Path(__file__).parent
+    packages = [(path, path.relative_to(tests).parts[0]) for path in files]
+    computing = [path for path, package in packages if package in COMPUTING]
+    waiting = [path for path, package in packages if package in WAITING]
+    pairs = [path for pair in zip_longest(computing, waiting) for path in pair if path]
+    return [*pairs, *(path for path, package in packages if package not in (*COMPUTING, *WAITING))]
 
 
 @pytest.fixture

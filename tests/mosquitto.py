@@ -23,8 +23,10 @@ START_SECONDS = 10.0
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 # Linux takes the ports of outgoing connections, and those that a program leaves open to it, from 32768 up.
 PORTS = range(20_000, 32_768)
-WORKERS = 8
-WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+WORKERS = 16
+# `make test` runs the tests in two environments side by side: the workers of the second come after those of the first.
+BEFORE = int(os.environ.get("WORKERS_BEFORE", "0"))
+WORKER = (BEFORE + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))) % WORKERS
 OWN_PORTS = cycle(random.sample(PORTS[WORKER::WORKERS], len(PORTS) // WORKERS))
 """No other worker takes them while a broker of this one is away, and this one takes them in turn."""
 

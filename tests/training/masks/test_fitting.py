@@ -49,7 +49,7 @@ def test_a_network_from_scratch_soon_normalises_by_what_it_sees_and_not_by_what_
 ):
     recipe = tiny_recipe(
         model={**PRETRAINED, "weights": "scratch"},
-        schedule={"epochs": 1, "faces_per_epoch": 1200, "batch_size": 8, "learning_rate": 1e-12},
+        schedule={"epochs": 1, "faces_per_epoch": 320, "batch_size": 4, "learning_rate": 1e-12},
     )
 
     fit(recipe, data_set, folder=tmp_path)
