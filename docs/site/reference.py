@@ -141,7 +141,7 @@ def messages() -> str:
         schema = message_schema(name)
         lines += [f"## {name}", "", f"{schema['description']} ([JSON Schema](../{name}.schema.json))", ""]
         lines += [*_head(schema), *_fields(schema, schema.get("$defs", {})), ""]
-    lines += ["## Commands", "", "What a command may carry ([JSON Schema](../command.schema.json)).", ""]
+    lines += ["## Commands", "", "The payload of each command ([JSON Schema](../command.schema.json)).", ""]
     for name, schema in command_schema()["$defs"].items():
         if "properties" in schema:
             lines += [f"### {name}", "", schema.get("description", ""), "", *_head(schema), *_fields(schema, {}), ""]

@@ -94,7 +94,7 @@ class _Pending:
 
 
 class Bridge:
-    """The agent's side. Workers call the first two methods, the main thread the other public ones."""
+    """The agent's side. The main thread calls its public methods."""
 
     def __init__(
         self,
