@@ -68,7 +68,7 @@ check: .venv-check/.installed ## Check format, code, types, imports and the fast
 # piece, for which make wants a second job.
 test: packages .venv-dev/.installed .venv-opencv5/.installed .venv-build/.installed ## Install what the tests need and check everything
 	@$(MAKE) --no-print-directory format lint imports
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target WORKERS=2 types types-opencv5 test-wheel tests-opencv5 & \
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target WORKERS=2 types types-opencv5 test-wheel tests-opencv5 & \
 		status=0; $(MAKE) --no-print-directory tests || status=$$?; wait $$! || status=$$?; exit $$status
 
 # Later versions of backports-strenum, which LiteRT asks for, are for Python 3.10 alone, and uv reads no upper bounds of Python.
