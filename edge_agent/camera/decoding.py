@@ -50,6 +50,9 @@ UNSTATED_ASPECTS = {
 ONE_THREAD_PIXELS = 1920 * 1088
 # A hardware decoder without output for this many packets does not work with this stream.
 PATIENCE_PACKETS = 100
+PYAV_MAJOR = int(av.__version__.partition(".")[0])
+# PyAV 17 and later convert in a thread for each core, which are started and ended with each reformatter.
+ONE_THREAD: dict[str, Any] = {"threads": 1} if PYAV_MAJOR >= 17 else {}  # noqa: PLR2004
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 log = logging.getLogger(__name__)
@@ -93,14 +96,15 @@ class VideoDecoder:
         """Yield the frames that a packet completes; None: the remaining ones. A damaged packet yields none."""
         try:
             frames = self._context.decode(packet)
-        except av.error.EOFError:
-            frames = []
         except (av.error.FFmpegError, ValueError):
             frames = []
         self._fruitless_packets = 0 if frames else self._fruitless_packets + 1
         if self._may_fall_back and self._fruitless_packets >= PATIENCE_PACKETS:
             self._fall_back()
         for frame in frames:
+            if packet is None:
+                # PyAV before 17 takes it from the packet.
+                frame.time_base = self._stream.time_base
             if self._deinterlacer is None and frame.interlaced_frame:
                 self._deinterlacer = _Deinterlacer()
             if self._deinterlacer is None:
@@ -117,9 +121,8 @@ class VideoDecoder:
             ValueError: FFmpeg cannot convert this frame.
         """
         width_px, height_px = square_size(frame.width, frame.height, self._aspect_of(frame))
-        # A frame's own reformatter would start and end a thread for each core, every time.
         converted = self._reformatter.reformat(
-            frame, width=width_px, height=height_px, format="bgr24", interpolation="BILINEAR", threads=1
+            frame, width=width_px, height=height_px, format="bgr24", interpolation="BILINEAR", **ONE_THREAD
         )
         image = np.asarray(converted.to_ndarray(), np.uint8)
         turn = _TURNS.get(round(frame.rotation) % 360)

@@ -17,7 +17,7 @@ import av
 import av.error
 from av.video.frame import PictureType
 
-from edge_agent.camera.decoding import VideoDecoder
+from edge_agent.camera.decoding import PYAV_MAJOR, VideoDecoder
 from edge_agent.camera.source import shown_source
 from edge_agent.camera.stream_clock import StreamClock
 from edge_agent.config.model import CameraConfig
@@ -68,7 +68,6 @@ LONGEST_STEP_SECONDS = 60.0
 CUT_OFF_SECONDS = 0.5
 MICROSECONDS = 1e6
 # What lets metadata be of any encoding; PyAV 19 and later do without being asked, and refuse the keyword.
-PYAV_MAJOR = int(av.__version__.partition(".")[0])
 METADATA: dict[str, Any] = {} if PYAV_MAJOR >= 19 else {"metadata_errors": "replace"}  # noqa: PLR2004
 
 ENDED = "stopped giving pictures; check its power and its cable"
