@@ -43,7 +43,7 @@ PINNED := hypothesis import-linter mypy pytest pytest-cov pytest-timeout pytest-
 PIP_DOWNLOAD := -m pip download --quiet --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 # uv knows nothing of an index that pip is configured for.
-PIP_INDEX := export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$(.venv-uv/bin/python -m pip config get global.index-url 2>/dev/null || true)}
+PIP_INDEX := export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(.venv-uv/bin/python -m pip config get global.index-url 2>/dev/null || true)}}
 # What a device installs that takes the newest of everything. OpenCV 5 by name, for 4 is allowed as well.
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.txt --editable '.[dev,demo,fleet]'
 
