@@ -24,8 +24,9 @@ AVERAGED_SIZE = (64, 48)
 # Below this size, rounding at each halving and the blur at the cells' edges would change what is found.
 HALVED_TO = (256, 192)
 CHECK_SECONDS = 1.0
-# Every so many rows and columns are compared first: sensor noise makes them differ in nearly every frame.
-SAMPLE_STEP = 16
+# Every so many rows are compared first: sensor noise makes them differ in nearly every frame. Whole rows, because
+# memory is read far faster in a row than pixel by pixel.
+SAMPLE_STEP = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ class CameraHealth:
 
 
 def _are_same(one: Image, other: Image) -> bool:
-    sample = np.s_[::SAMPLE_STEP, ::SAMPLE_STEP]
-    return one.shape == other.shape and np.array_equal(one[sample], other[sample]) and np.array_equal(one, other)
+    has_same_rows = one.shape == other.shape and np.array_equal(one[::SAMPLE_STEP], other[::SAMPLE_STEP])
+    return has_same_rows and np.array_equal(one, other)
 
 
 def contrast_levels(image: Image) -> float:
