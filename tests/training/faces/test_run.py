@@ -1,4 +1,4 @@
-"""A whole run on drawn scenes: it learns, goes on after a kill, and leaves what a person looks at."""
+"""Whole training runs on drawn scenes: learning, resuming after a kill, and the files of a finished run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from training.faces.scenes import open_scenes
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.tensorflow
+# Minutes on a machine that is busy with other tests.
+pytestmark = [pytest.mark.tensorflow, pytest.mark.timeout(900)]
 
 PROGRAM = [sys.executable, "-c", "import sys; from training.cli import main; sys.exit(main())"]
 WRITTEN = {

@@ -22,7 +22,8 @@ from training.masks.network import HEAD, build_network
 from training.masks.recipe import ModelRecipe
 from training.masks.teacher import Teacher
 
-pytestmark = pytest.mark.tensorflow
+# Minutes on a machine that is busy with other tests.
+pytestmark = [pytest.mark.tensorflow, pytest.mark.timeout(900)]
 
 PRETRAINED = {"architecture": "mobilenet_v2", "alpha": 0.1, "input_size": 32, "weights": "backbone.weights.h5"}
 
