@@ -10,6 +10,7 @@ import yaml
 
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
+from training.label_names import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,8 +60,10 @@ def save_model(network: keras.Model, path: Path, *, include_optimizer: bool = Tr
 
 
 def data_name(source: str | Path) -> str:
-    """The name of a source of data without local paths."""
-    return source if isinstance(source, str) else "/".join(source.parts[-2:])
+    """The name of a source of data without local paths; of a label's folder, with the two folders above it."""
+    if isinstance(source, str):
+        return source
+    return "/".join(source.parts[-2 if label_of(source.name) is None else -3 :])
 
 
 def versions() -> dict[str, str]:
