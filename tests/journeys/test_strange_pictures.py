@@ -61,7 +61,7 @@ def test_detect_answers_for_pictures_of_every_layout_and_shape(strange, detector
     ("detector", "model", "sentence"),
     [
         ("tflite", "masks.json", "not a card of a face detector"),
-        ("tflite", "masks.tflite", "is a network; give its card (.json)"),
+        ("tflite", "masks.tflite", "is a network; give the card (.json)"),
         ("tflite", "nowhere.json", "no such card of a face detector"),
         ("yunet", "masks.tflite", "not a YuNet face detector"),
         ("yunet", "masks.json", "not a YuNet face detector"),
