@@ -102,19 +102,20 @@ def test_it_ends_soon_whoever_looks_on(door):
 
 
 def test_a_console_that_is_stopped_or_killed_changes_nothing_in_the_watching(door):
-    line = connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin)
-    line.send(json.dumps({"watch": [CAMERA]}))
-    line.recv(timeout=60)
+    with connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin) as line:
+        line.send(json.dumps({"watch": [CAMERA]}))
+        line.recv(timeout=60)
 
-    for how in (signal.SIGSTOP, signal.SIGKILL):
-        before = len(kept_alerts(door))
-        door.console.process.send_signal(how)
-        # The recording begins anew every nine seconds, with the same people.
-        wait_until(partial(has_alerted, door, before + 2), f"two alerts after {how.name}")
-        assert door.process.poll() is None
-    line.close()
+        for how in (signal.SIGSTOP, signal.SIGKILL):
+            before = len(kept_alerts(door))
+            door.console.process.send_signal(how)
+            # The recording begins anew every nine seconds, with the same people.
+            wait_until(partial(has_alerted, door, before + 2), f"two alerts after {how.name}")
+            assert door.process.poll() is None
 
-    assert "WARNING" not in door.log.partition("alert: ")[2]
+    lines = door.log.partition("alert: ")[2].splitlines()
+    # On a busy machine nothing but this test's socket, which stands for systemd's, may be full for a while.
+    assert not [line for line in lines if "WARNING" in line and "NOTIFY_SOCKET" not in line]
     door.console.process.wait()
     door.console.start()
     door.wait_until_ready()

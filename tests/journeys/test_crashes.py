@@ -46,7 +46,9 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self._file, self._next = folder / "shown.jpg", folder / "next.jpg"
-        self.source = f"pipe: sh -c {shlex.quote(f'while :; do cat {shlex.quote(str(self._file))}; sleep 0.1; done')}"
+        # Ends with the agent that reads it, also with one that is killed.
+        loop = f"while cat {shlex.quote(str(self._file))}; do sleep 0.1; done"
+        self.source = f"pipe: sh -c {shlex.quote(loop)}"
 
     def show(self, *people: tuple[Portrait, bool, float, tuple[float, float]]) -> None:
         picture, _ = scene(*people)
