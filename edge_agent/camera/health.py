@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
+from edge_agent.vision.images import halved
+
 if TYPE_CHECKING:
     from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Image
@@ -100,10 +102,7 @@ def _are_same(one: Image, other: Image) -> bool:
 
 def contrast_levels(image: Image) -> float:
     """Grey levels between the 1st and 99th percentile of a picture (BGR, uint8), averaged to suppress sensor noise."""
-    # OpenCV computes the means of four pixels far faster than those of any other number.
-    while (columns := image.shape[1] // 2) >= HALVED_TO[0] and (rows := image.shape[0] // 2) >= HALVED_TO[1]:
-        halved = cv2.resize(image[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
-        image = np.asarray(halved, np.uint8)
-    grey = cv2.cvtColor(cv2.resize(image, AVERAGED_SIZE, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
+    half = halved(image, width_px=HALVED_TO[0], height_px=HALVED_TO[1])
+    grey = cv2.cvtColor(cv2.resize(half, AVERAGED_SIZE, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
     darkest, brightest = np.percentile(grey, (1, 99))
     return float(brightest - darkest)

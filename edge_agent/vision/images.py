@@ -1,4 +1,4 @@
-"""Images: reads picture files as BGR arrays.
+"""Images: reads picture files as BGR arrays, and halves them.
 
 JPEG, PNG, BMP, WebP and TIFF, for device, console and workstation. `decoder` implements the decoding.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from edge_agent.errors import PictureError
@@ -62,6 +63,17 @@ def decode_frame(content: bytes) -> Image:
         return _upright(decode(content, max_pixels=MAX_PIXELS))
     except (ValueError, MemoryError) as error:
         raise PictureError(f"the picture: {error}") from error
+
+
+def halved(image: Image, *, width_px: int, height_px: int) -> Image:
+    """Halve a picture (height, width, 3), uint8, as often as it stays at least this large.
+
+    OpenCV averages blocks of 2x2 pixels far faster than areas of any other ratio.
+    """
+    while (columns := image.shape[1] // 2) >= width_px and (rows := image.shape[0] // 2) >= height_px:
+        half = cv2.resize(image[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
+        image = np.asarray(half, np.uint8)
+    return image
 
 
 def _content(path: Path) -> bytes:
