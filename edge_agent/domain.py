@@ -23,7 +23,7 @@ Label: TypeAlias = Literal["with_mask", "without_mask", "mask_worn_incorrectly"]
 
 LABELS: tuple[Label, ...] = ("with_mask", "without_mask", "mask_worn_incorrectly")
 
-Class: TypeAlias = Label | Literal["no_face"]
+Class: TypeAlias = Literal[Label, "no_face"]
 """Classes of a classifier. `no_face` is a false detection: never a label of a reading."""
 
 NO_FACE: Literal["no_face"] = "no_face"

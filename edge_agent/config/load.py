@@ -28,7 +28,7 @@ MOST_NESTED = 100
 """Limit of nesting; a configuration has five levels."""
 HIDDEN = "***"
 # Keys whose values may be secret and are not shown in errors, which may be logged.
-SECRET_KEY = re.compile(r"pass(word|wd)?|token|secret|source\b", re.IGNORECASE)
+SECRET_KEY = re.compile(r"pass(word|wd)?|token|secret|source(?!s\b)", re.IGNORECASE)
 CREDENTIALS = re.compile(r"://[^\s/'\"]*@")
 ON_COMMAND_LINE = 0
 """Stands in for the line of a key that was given with --set."""
@@ -51,7 +51,7 @@ SENTENCES = {
     "less_than": "{value!r} has to be less than {lt}",
     "string_pattern_mismatch": "{value!r} does not match {pattern}",
     "string_too_short": "must not be empty",
-    "too_short": "must not be empty",
+    "too_short": "needs {min_length} or more values",
     "model_type": "{value!r} is not a section of keys",
     "dict_type": "{value!r} is not a section of keys",
     "tuple_type": "{value!r} is not a list",

@@ -220,7 +220,9 @@ def test_a_rate_at_which_everybody_is_forgotten_between_two_frames_is_refused(tm
 
 
 def test_an_agent_that_would_never_alert_is_refused(tmp_path):
-    assert complaint(write(tmp_path, "rules: {violations: []}\n")) == ["line 1 rules.violations: must not be empty"]
+    assert complaint(write(tmp_path, "rules: {violations: []}\n")) == [
+        "line 1 rules.violations: needs 1 or more values"
+    ]
 
 
 def test_a_device_name_has_no_end_of_line(tmp_path):

@@ -69,3 +69,11 @@ def test_an_unknown_key_of_an_optional_section_names_the_nearest_key(tmp_path):
 
 def test_the_value_of_sources_is_no_secret(tmp_path):
     assert "line 4   data.0.sources: 3 is not a list" in complaint(tmp_path, GOOD + "    sources: 3\n")
+
+
+def test_an_unknown_label_is_one_mistake_that_names_all_labels_and_one_label_is_too_few(tmp_path):
+    text = complaint(tmp_path, GOOD + "labels: [masked]\n")
+
+    assert text.count("labels.0: 'masked' is not one of") == 1
+    assert "'no_face'" in text
+    assert "labels: needs 2 or more values" in text
