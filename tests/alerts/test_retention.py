@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -261,7 +261,10 @@ class RetentionAgainstAModel(RuleBasedStateMachine):
 
     @rule(days=st.sampled_from([-9000, -400, 400, 9000]))
     def set_the_clock_and_sweep(self, days):
-        self.now += timedelta(days=days)
+        set_to = self.now + timedelta(days=days)
+        # Linux refuses other times, and before 1902 ext4 would keep another one than it is given.
+        assume(1970 <= set_to.year <= 2231)
+        self.now = set_to
         self.sweep()
 
     @rule()
