@@ -188,6 +188,7 @@ class StreamCamera:
         self._postponed = _Postponed()
         self._retrieved_at = deque(2 * [time.monotonic()], maxlen=2)
         self._clock = StreamClock()
+        self._arrived_at = 0.0
         self._frames: list[VideoFrame] = []
         self._grabbed: VideoFrame | None = None
         self._reader = _Reader(
@@ -232,9 +233,12 @@ class StreamCamera:
         begun_at = time.monotonic()
         damaged = 0
         while not self._frames:
-            packet, self._arrived_at = self._reader.next_packet(self._stop, until=begun_at + self._silence_seconds)
+            packet, arrived_at = self._reader.next_packet(self._stop, until=begun_at + self._silence_seconds)
             if packet is None:
-                raise CameraError(f"{self._shown}: {self._why_lost(damaged)}")
+                # What came before it hung is not what is wrong with a camera.
+                is_silent = not damaged or time.monotonic() - self._arrived_at > self._silence_seconds / 2
+                raise CameraError(f"{self._shown}: {self._why_lost(0 if is_silent else damaged)}")
+            self._arrived_at = arrived_at
             self._postponed.follow(packet)
             if may_postpone and self._postponed.takes(packet):
                 return False
@@ -408,11 +412,11 @@ class _Reader:
             asked_at = time.monotonic()
             for packet in self._container.demux(self._stream):
                 arrived_at = time.monotonic()
-                if packet.size:
-                    self._packets.put((packet, arrived_at))
-                # The rest of a frame that the parser held back comes out when the wait for more has timed out.
+                # What the parser held back comes out when the wait for more has timed out: it is old, or cut off.
                 if self._is_closed.is_set() or arrived_at - asked_at > TIMED_OUT_FRACTION * self._silence_seconds:
                     break
+                if packet.size:
+                    self._packets.put((packet, arrived_at))
                 asked_at = arrived_at
             else:
                 self.failure = ENDED

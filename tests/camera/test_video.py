@@ -264,6 +264,21 @@ def test_a_stream_of_damaged_pictures_is_lost_and_not_shown_in_green(tmp_path):
         next_picture(camera)
 
 
+def test_a_camera_that_hangs_after_a_damaged_picture_is_silent_and_not_undecodable(tmp_path):
+    whole = write_jpeg(tmp_path, 0)
+    hangs = threading.Event()
+
+    def picture(number):
+        if number > 20:
+            hangs.wait(30)
+        return whole[:2000] + b"\xff\xd9" if number == 20 else whole
+
+    with serving(picture) as address, closing(opened(address, read_timeout_seconds=1.0)) as camera:
+        with pytest.raises(CameraError, match="no picture for 1 s"):
+            read_until_lost(camera)
+        hangs.set()
+
+
 def write_jpeg(folder, number):
     path = folder / f"{number}.jpg"
     cv2.imwrite(str(path), np.random.default_rng(number).integers(0, 255, (240, 320, 3), dtype=np.uint8))
