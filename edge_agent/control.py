@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from edge_agent.camera.source import shown_source
+from edge_agent.config.redaction import without_secrets
 from edge_agent.errors import AgentError, CommandError, CropError, in_one_line
 from edge_agent.host.disk import DiskThread
 from edge_agent.messages.command import (
@@ -264,17 +264,10 @@ class Control:
             raise CommandError("configuration rejected, keeping the old one: see the log for its errors") from None
 
     def _diagnose(self, *, at: float, when: datetime) -> DiagnosticsResult:
-        """Return diagnostics without secrets: camera addresses lose user, password and query."""
-        config = self._config.model_dump(mode="json")
-        for camera in config["cameras"].values():
-            camera["source"] = shown_source(camera["source"])
-        mqtt = config["mqtt"]
-        mqtt["username"] = "(set)" if mqtt["username"] else ""
-        mqtt["websocket_path"] = mqtt["websocket_path"].partition("?")[0]
-        mqtt["websocket_headers"] = dict.fromkeys(mqtt["websocket_headers"], "(set)")
+        """Return diagnostics without secrets."""
         link = self._publisher.state
         return DiagnosticsResult(
-            config=config,
+            config=without_secrets(self._config).model_dump(mode="json"),
             telemetry=self._reporter.figures(at=at, when=when),
             reasons=tuple(self._reporter.reasons(at=at)),
             delivery=Delivery(connected=link.connected, reason=link.reason, waiting=link.waiting),

@@ -258,6 +258,7 @@ def test_diagnostics_tell_what_helps_and_no_secret(tmp_path):
             "websocket_path": f"/mqtt?key={TELLTALE}",
             "websocket_headers": {"Authorization": TELLTALE},
         },
+        webhooks=[{"url": f"https://hooks.example.org/{TELLTALE}?key={TELLTALE}"}],
     )
     (tmp_path / "password").write_text(TELLTALE)
 

@@ -16,7 +16,8 @@ from typing import IO, TYPE_CHECKING
 
 from edge_agent.camera.byte_stream import JpegStream, PictureStream, RawStream
 from edge_agent.camera.presets import PACKAGES, command_of
-from edge_agent.camera.source import shown_source, without_secrets
+from edge_agent.camera.source import without_secrets
+from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:

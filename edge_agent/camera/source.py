@@ -1,4 +1,4 @@
-"""Source: parses the name of a source, and formats it for display."""
+"""Source: the kind of a source, and the output of its program without credentials."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import unquote
 
 from edge_agent.config.model import named_source
+from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError
-from edge_agent.foreign_text import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 SourceKind: TypeAlias = Literal["device", "stream", "recording", "pictures", "pipe", "picamera2"]
 
 _EXPECTED = "give a device such as /dev/video0, an rtsp:// or http:// address, a recording or a folder of pictures"
-_QUOTES = "'\""
 # Credentials in the words of a command: in an address, as name=value, or as the word after an option.
 _CREDENTIALS = re.compile(r"://([^\s'\"]*)@")
 _NAMED_SECRET = re.compile(
@@ -41,17 +40,6 @@ def source_kind(source: str) -> SourceKind:
     return "device" if source.isdecimal() else _kind_on_disk(source)
 
 
-def shown_source(source: str) -> str:
-    """The source for messages and logs, without user, password and query."""
-    if (named := named_source(source)) is not None:
-        return _shown_command(*named)
-    # Also for addresses without slashes or scheme.
-    beginning = re.match(r"[A-Za-z0-9+.-]+:(//)?", source)
-    if beginning is None:
-        return source
-    return f"{beginning[0]}{without_credentials(source[beginning.end() :])}"
-
-
 def without_secrets(text: str, *, command: Sequence[str]) -> str:
     """The output of a program without the credentials of its command line, and without any in addresses."""
     # The longest first: the user name may be part of the password.
@@ -69,16 +57,6 @@ def _secrets(command: Sequence[str]) -> Iterator[str]:
             # For user:password, both together and each part.
             parts = [secret, *secret.split(":", 1)] if ":" in secret else [secret]
             yield from (part for one in parts for part in (one, unquote(one)) if part)
-
-
-def _shown_command(name: str, parameters: str) -> str:
-    """The program name only, or the address of an ffmpeg source: other words of a command may be credentials."""
-    words = parameters.split()
-    if name == "pipe" and words:
-        return f"pipe: {words[0]}"
-    if name == "ffmpeg" and words:
-        return f"ffmpeg: {shown_source(words[-1].strip(_QUOTES))}"
-    return name
 
 
 def _kind_on_disk(source: str) -> SourceKind:

@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from edge_agent.camera.source import shown_source
+from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError, PictureError
 from edge_agent.vision.images import decode_picture
 

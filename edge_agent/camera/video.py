@@ -18,9 +18,9 @@ import av.error
 from av.video.frame import PictureType
 
 from edge_agent.camera.decoding import PYAV_MAJOR, VideoDecoder
-from edge_agent.camera.source import shown_source
 from edge_agent.camera.stream_clock import StreamClock
 from edge_agent.config.model import CameraConfig
+from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.camera.source import shown_source
 from edge_agent.commands.options import accept_json, add_command, configured, print_json, with_progress
 from edge_agent.config.model import shipped
+from edge_agent.config.redaction import shown_source
 from edge_agent.diagnosis.measurement import (
     frames_of_camera,
     frames_of_recording,

@@ -12,9 +12,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from edge_agent.camera.cameras import Cameras
-from edge_agent.camera.source import shown_source
 from edge_agent.commands.options import alert_line, configured
 from edge_agent.config.model import shipped
+from edge_agent.config.redaction import shown_source
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.host.systemd import Notifier
 from edge_agent.mqtt.subscriber import follow_alerts

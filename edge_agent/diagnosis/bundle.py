@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.alerts.database import files_set_aside
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.inspection import inspect_outbox, waiting_messages
+from edge_agent.config.redaction import without_secrets
 from edge_agent.config.render import as_yaml
-from edge_agent.diagnosis.secrets import Scrubber, without_secrets
+from edge_agent.diagnosis.secrets import Scrubber
 from edge_agent.errors import UnavailableError
 from edge_agent.host.atomic_files import write_whole
 

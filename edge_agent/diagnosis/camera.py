@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from edge_agent.camera import open_camera
 from edge_agent.camera.health import NOTHING_LEVELS, contrast_levels
-from edge_agent.camera.source import shown_source
 from edge_agent.camera.transform import transform
+from edge_agent.config.redaction import shown_source
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.domain import Frame
 from edge_agent.errors import CameraError

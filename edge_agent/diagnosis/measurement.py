@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_agent.camera import open_camera
 from edge_agent.camera.replay import recorded_frames
-from edge_agent.camera.source import shown_source
+from edge_agent.config.redaction import shown_source
 from edge_agent.domain import Box, Frame
 from edge_agent.errors import CameraError, UnavailableError
 from edge_agent.health import Health

@@ -1,4 +1,4 @@
-"""Redaction: removes secrets from configuration and logs before they are shared."""
+"""Secrets: removes those of the configuration from files and logs before they are shared."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from edge_agent.camera.source import shown_source
 from edge_agent.camera.source import without_secrets as without_secrets_of_command
 from edge_agent.config.model import named_source
+from edge_agent.config.redaction import shown_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,23 +61,6 @@ class Scrubber:
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         return text
-
-
-def without_secrets(config: Config) -> Config:
-    """The configuration without secrets; names of secret files remain."""
-    cameras = {
-        name: camera.model_copy(update={"source": shown_source(camera.source)})
-        for name, camera in config.cameras.items()
-    }
-    hidden = {
-        "username": "(set)" if config.mqtt.username else "",
-        "websocket_path": config.mqtt.websocket_path.partition("?")[0],
-        "websocket_headers": dict.fromkeys(config.mqtt.websocket_headers, "(set)"),
-    }
-    # Path and query of a webhook's URL authorise requests.
-    webhooks = tuple(webhook.model_copy(update={"url": webhook.name}) for webhook in config.webhooks)
-    mqtt = config.mqtt.model_copy(update=hidden)
-    return config.model_copy(update={"cameras": cameras, "mqtt": mqtt, "webhooks": webhooks})
 
 
 def _words(source: str) -> list[str]:
