@@ -6,13 +6,13 @@ FFmpeg through PyAV: interlaced frames are deinterlaced, stated rotation and sam
 from __future__ import annotations
 
 import logging
+import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
 import av.filter
-import cv2
 import numpy as np
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.video.reformatter import VideoReformatter
@@ -53,7 +53,8 @@ PATIENCE_PACKETS = 100
 PYAV_MAJOR = int(av.__version__.partition(".")[0])
 # PyAV 17 and later convert in a thread for each core, which are started and ended with each reformatter.
 ONE_THREAD: dict[str, Any] = {"threads": 1} if PYAV_MAJOR >= 17 else {}  # noqa: PLR2004
-_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+# What a display matrix does beside turning by right angles and mirroring is smaller than this, or it is not applied.
+NEARLY_ZERO_FRACTION = 0.01
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class VideoDecoder:
         self._fruitless_packets = 0
         self._deinterlacer: _Deinterlacer | None = None
         self._reformatter = VideoReformatter()
+        self._first_aspect = self._context.sample_aspect_ratio
 
     @property
     def name(self) -> str:
@@ -124,14 +126,15 @@ class VideoDecoder:
         converted = self._reformatter.reformat(
             frame, width=width_px, height=height_px, format="bgr24", interpolation="BILINEAR", **ONE_THREAD
         )
-        image = np.asarray(converted.to_ndarray(), np.uint8)
-        turn = _TURNS.get(round(frame.rotation) % 360)
-        return image if turn is None else np.asarray(cv2.rotate(image, turn), np.uint8)
+        return _upright(np.asarray(converted.to_ndarray(), np.uint8), _display_matrix(frame))
 
     def _aspect_of(self, frame: VideoFrame) -> Fraction:
         if self._aspect_ratio:
             return Fraction(self._aspect_ratio).limit_denominator(1000)
         stated = self._stream.sample_aspect_ratio or self._context.sample_aspect_ratio
+        if self._context.sample_aspect_ratio != self._first_aspect:
+            # It has changed in the middle of the stream, which states only what it was at the beginning.
+            stated = self._context.sample_aspect_ratio
         if stated and stated != 1 and LEAST_ASPECT <= stated <= MOST_ASPECT:
             return stated
         return Fraction(1) if stated == 1 else UNSTATED_ASPECTS.get((frame.width, frame.height), Fraction(1))
@@ -172,6 +175,34 @@ def square_size(width_px: int, height_px: int, aspect_ratio: Fraction) -> tuple[
     if aspect_ratio >= 1:
         return round(width_px * aspect_ratio), height_px
     return width_px, round(height_px / aspect_ratio)
+
+
+def _upright(image: Image, matrix: tuple[float, float, float, float]) -> Image:
+    """Turn and mirror a picture by right angles; a pixel at (x, y) is shown at (x, y) times the matrix, by rows."""
+    x_to_x, x_to_y, y_to_x, y_to_y = matrix
+    straight, across = sorted((abs(x_to_x), abs(y_to_y))), sorted((abs(x_to_y), abs(y_to_x)))
+    if across[1] < NEARLY_ZERO_FRACTION * straight[0]:
+        right, down = x_to_x, y_to_y
+    elif straight[1] < NEARLY_ZERO_FRACTION * across[0]:
+        image, right, down = image.swapaxes(0, 1), y_to_x, x_to_y
+    else:
+        return image
+    return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
+    """The part of a frame's display matrix that turns and mirrors."""
+    try:
+        stated: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # Beside it is something that this PyAV has no name for, such as EXIF: only the rotation can be learnt.
+        angle = math.radians(frame.rotation)
+        return math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
+    if stated is None:
+        return 1.0, 0.0, 0.0, 1.0
+    # Nine numbers, three a row.
+    x_to_x, x_to_y, _, y_to_x, y_to_y = np.frombuffer(stated, np.int32, 5).tolist()
+    return x_to_x, x_to_y, y_to_x, y_to_y
 
 
 def _yadif(frame: VideoFrame) -> av.filter.Graph:

@@ -454,12 +454,14 @@ def _picture(decoder: VideoDecoder, frame: VideoFrame | None, *, shown: str) -> 
 
 
 def _video_stream(container: InputContainer, *, shown: str) -> VideoStream:
-    if not container.streams.video:
+    # Not simply the first: that may be a cover or a thumbnail.
+    stream: Any = container.streams.best("video")
+    if stream is None:
         raise CameraError(f"{shown}: not a video: holds no stream of pictures; give another path")
-    stream = container.streams.video[0]
     if stream.codec_context is None:
         raise CameraError(f"{shown}: FFmpeg has no decoder for its video; choose H.264, H.265 or MJPEG")
-    return stream
+    video: VideoStream = stream
+    return video
 
 
 def _opened(address: str, **settings: Any) -> InputContainer:

@@ -6,6 +6,7 @@ import gc
 import http.server
 import itertools
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -250,6 +251,68 @@ def test_a_recording_that_states_its_rotation_is_upright(tmp_path, degrees):
     expected = np.rot90(pictures_of(plain)[0], degrees // 90)
 
     np.testing.assert_array_equal(pictures_of(turned)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        # A selfie that is kept as the telephone showed it, and a camera that hangs from the ceiling before a mirror.
+        ((-1, 0, 0, 1), lambda picture: picture[:, ::-1]),
+        ((1, 0, 0, -1), lambda picture: picture[::-1]),
+        ((0, 1, 1, 0), lambda picture: picture.swapaxes(0, 1)),
+        ((0, -1, -1, 0), lambda picture: picture[::-1, ::-1].swapaxes(0, 1)),
+        ((0.7, 0.7, -0.7, 0.7), lambda picture: picture),
+        ((0, 0, 0, 0), lambda picture: picture),
+    ],
+)
+def test_a_recording_that_states_that_it_is_mirrored_is_shown_as_its_players_do(tmp_path, matrix, shown):
+    plain, mirrored = tmp_path / "plain.mp4", tmp_path / "mirrored.mp4"
+    ffmpeg(*MOVING, "-frames:v", 3, "-c:v", "libx264", "-qp", 0, plain)
+    content = plain.read_bytes()
+    straight, stated = (
+        struct.pack(">9i", *(round(number * 65536) for number in (a, b, 0, c, d, 0, 0, 0)), 1 << 30)
+        for a, b, c, d in ((1, 0, 0, 1), matrix)
+    )
+    # That of the track, behind that of the whole file.
+    before, behind = content.rsplit(straight, 1)
+    mirrored.write_bytes(before + stated + behind)
+
+    np.testing.assert_array_equal(pictures_of(mirrored)[0], shown(pictures_of(plain)[0]))
+
+
+def test_a_picture_that_carries_what_pyav_has_no_name_for_is_shown(tmp_path):
+    recording = tmp_path / "exif.mjpeg"
+    jpeg = write_jpeg(tmp_path, 0)
+    # EXIF with the one field Orientation: the camera was held upright (6: turn it clockwise).
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHHI", 0x112, 3, 1, 6, 0, 0)
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    recording.write_bytes(3 * (jpeg[:2] + segment + jpeg[2:]))
+
+    height_px, width_px = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_IGNORE_ORIENTATION).shape[:2]
+
+    assert pictures_of(recording)[0].shape == (width_px, height_px, 3)
+
+
+def test_pixels_that_become_square_in_the_middle_are_not_stretched_any_longer(tmp_path):
+    for index, (size, aspect) in enumerate([("160x240", "2/1"), ("320x240", "1/1")]):
+        picture = f"testsrc2=size={size}:rate=25:duration=1"
+        coding = ("-vf", f"setsar={aspect}", "-c:v", "libx264", "-bf", 0, "-output_ts_offset", index)
+        ffmpeg("-f", "lavfi", "-i", picture, *coding, tmp_path / f"{index}.ts")
+    both = tmp_path / "both.ts"
+    both.write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
+
+    shapes = {image.shape for image in pictures_of(both)}
+
+    assert shapes == {(240, 320, 3)}
+
+
+def test_a_cover_in_front_of_the_video_is_not_taken_for_it(tmp_path):
+    cover, recording = tmp_path / "cover.png", tmp_path / "recording.mkv"
+    ffmpeg("-f", "lavfi", "-i", "color=red:size=64x48", "-frames:v", 1, cover)
+    tracks = ("-map", 0, "-map", 1, "-disposition:0", 0, "-disposition:1", "default")
+    ffmpeg("-i", cover, *MOVING, *tracks, "-c:v:0", "png", "-c:v:1", "libx264", recording)
+
+    assert len(pictures_of(recording)) == 50
 
 
 def test_a_stream_of_damaged_pictures_is_lost_and_not_shown_in_green(tmp_path):
