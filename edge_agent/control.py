@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from edge_agent.config.redaction import without_secrets
 from edge_agent.errors import AgentError, CommandError, CropError, in_one_line
 from edge_agent.host.disk import DiskThread
+from edge_agent.host.token_bucket import TokenBucket
 from edge_agent.messages.command import (
     REQUESTS,
     DiagnosticsRequest,
@@ -34,7 +35,6 @@ from edge_agent.messages.result import (
 )
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.publication import BYTES, JPEG, Publication
-from edge_agent.mqtt.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Literal, TypeAlias
 
+from edge_agent.host.token_bucket import TokenBucket
+
 MOST_ADDRESSES = 10_000
-"""A hundred bytes each; the least recently active address is dropped first."""
-LEAST_BURST = 1.0
+"""A few hundred bytes each; the least recently active address is dropped first."""
 
 Credential: TypeAlias = Literal["password", "token", "display"]
 
@@ -44,23 +45,20 @@ def neighbourhood(address: str) -> str:
 
 
 class Rate:
-    """Token bucket of requests per address. Owned by the event loop."""
+    """A token bucket of requests per address. Owned by the event loop."""
 
     def __init__(self, per_second: float) -> None:
         """`per_second` is the rate and the burst."""
-        self._per_second, self._burst = per_second, max(per_second, LEAST_BURST)
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._per_second = per_second
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def wait_seconds(self, address: str, *, at: float) -> float:
         """Count a request; returns 0 if it is allowed, otherwise the seconds until the next one is."""
-        left, since = self._left.get(address, (self._burst, at))
-        left = min(self._burst, left + (at - since) * self._per_second)
-        is_allowed = left >= 1
-        self._left[address] = (left - is_allowed, at)
-        self._left.move_to_end(address)
-        if len(self._left) > MOST_ADDRESSES:
-            self._left.popitem(last=False)
-        return 0.0 if is_allowed else (1 - left) / self._per_second
+        bucket = self._buckets.setdefault(address, TokenBucket(self._per_second))
+        self._buckets.move_to_end(address)
+        if len(self._buckets) > MOST_ADDRESSES:
+            self._buckets.popitem(last=False)
+        return 0.0 if bucket.take(at=at) else bucket.wait_seconds(at=at)
 
 
 @dataclass(slots=True)
@@ -69,21 +67,8 @@ class _Mistakes:
     last_at: float
 
 
-@dataclass(slots=True)
-class _Budget:
-    """Token bucket of MISTAKES_OF_ALL mistakes, refilled by one every ONE_MORE_SECONDS."""
-
-    left: float = MISTAKES_OF_ALL
-    since: float = 0.0
-
-    def wait_seconds(self, at: float) -> float:
-        return max(0.0, (1 - self._left(at)) * ONE_MORE_SECONDS)
-
-    def take(self, at: float) -> None:
-        self.left, self.since = max(self._left(at) - 1, 0.0), at
-
-    def _left(self, at: float) -> float:
-        return min(MISTAKES_OF_ALL, self.left + (at - self.since) / ONE_MORE_SECONDS)
+def _budget() -> TokenBucket:
+    return TokenBucket(1 / ONE_MORE_SECONDS, burst=MISTAKES_OF_ALL)
 
 
 class Attempts:
@@ -96,27 +81,27 @@ class Attempts:
 
     def __init__(self) -> None:
         self._mistakes: OrderedDict[str, _Mistakes] = OrderedDict()
-        self._known: OrderedDict[tuple[Credential, str], _Budget] = OrderedDict()
-        self._of_all = _Budget()
+        self._known: OrderedDict[tuple[Credential, str], TokenBucket] = OrderedDict()
+        self._of_all = _budget()
 
     def wait_seconds(self, address: str, credential: Credential, *, at: float) -> int:
         """Whole seconds until this address may try a credential again; 0: now."""
         lane = self._known.get((credential, address))
         if lane is not None:
-            return math.ceil(lane.wait_seconds(at))
+            return math.ceil(lane.wait_seconds(at=at))
         made = self._mistakes.get(address)
         pause = 0.0
         if made is not None and made.count >= FREE_MISTAKES:
             pause = made.last_at + min(2.0 ** (made.count - FREE_MISTAKES), LONGEST_PAUSE_SECONDS) - at
-        return max(0, math.ceil(max(pause, self._of_all.wait_seconds(at))))
+        return max(0, math.ceil(max(pause, self._of_all.wait_seconds(at=at))))
 
     def was_wrong(self, address: str, credential: Credential, *, at: float) -> None:
         """Count a mistake."""
         lane = self._known.get((credential, address))
         if lane is not None:
-            lane.take(at)
+            lane.take(at=at)
             return
-        self._of_all.take(at)
+        self._of_all.take(at=at)
         made = self._mistakes.get(address)
         if made is None or at - made.last_at > FORGIVEN_SECONDS:
             made = self._mistakes[address] = _Mistakes(0, at)
@@ -128,7 +113,7 @@ class Attempts:
     def was_right(self, address: str, credential: Credential) -> None:
         """Clear the mistakes of an address, and give it a budget of its own."""
         self._mistakes.pop(address, None)
-        self._known.setdefault((credential, address), _Budget())
+        self._known.setdefault((credential, address), _budget())
         self._known.move_to_end((credential, address))
         if len(self._known) > MOST_ADDRESSES:
             self._known.popitem(last=False)

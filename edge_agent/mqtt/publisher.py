@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from edge_agent.alerts.store import Row
 from edge_agent.errors import AgentError, UnavailableError
 from edge_agent.host.backoff import Backoff
+from edge_agent.host.token_bucket import TokenBucket
 from edge_agent.messages.alert import with_crop_name
 from edge_agent.messages.message import KINDS, is_historical
 from edge_agent.messages.topics import Topics
@@ -36,7 +37,6 @@ from edge_agent.mqtt.client import (
 )
 from edge_agent.mqtt.outbox import TELEMETRY_EXPIRY_SECONDS, Outbox, Ready, Selection
 from edge_agent.mqtt.publication import BYTES, JPEG, Publication
-from edge_agent.mqtt.token_bucket import TokenBucket
 from edge_agent.mqtt.volatile_queue import VolatileQueue
 from edge_agent.mqtt.waker import Waker
 

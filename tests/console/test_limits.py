@@ -38,7 +38,7 @@ def test_a_million_addresses_are_not_all_remembered():
         rate.wait_seconds(f"address {number}", at=0.0)
         attempts.was_wrong(f"address {number}", "token", at=0.0)
 
-    assert len(rate._left) == MOST_ADDRESSES
+    assert len(rate._buckets) == MOST_ADDRESSES
     assert len(attempts._mistakes) == MOST_ADDRESSES
 
 

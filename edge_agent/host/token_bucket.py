@@ -1,4 +1,4 @@
-"""Token bucket: limits the rate of messages.
+"""Token bucket: limits the rate of messages, commands, requests and password attempts.
 
 Pure: time is an argument.
 """
@@ -9,6 +9,8 @@ from __future__ import annotations
 class TokenBucket:
     """A token bucket. Owned by one thread."""
 
+    __slots__ = ("_filled", "_filled_at", "_most", "_per_second")
+
     def __init__(self, per_second: float, *, burst: float | None = None) -> None:
         """Start full. The bucket holds `burst` tokens; None: one second's worth, at least one."""
         self._per_second = per_second
@@ -17,7 +19,7 @@ class TokenBucket:
         self._filled_at: float | None = None
 
     def available(self, *, at: float) -> int:
-        """Number of messages that may be sent now."""
+        """Number of tokens now."""
         self._fill(at)
         return int(self._filled)
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.mqtt.token_bucket import TokenBucket
+from edge_agent.host.token_bucket import TokenBucket
 
 
 def test_a_few_messages_go_out_at_once_and_the_rest_evenly():
