@@ -10,17 +10,18 @@ import sqlite3
 import threading
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 from edge_agent.alerts.database import inode_of, is_begun, is_written, open_at_rest, open_beside, transaction
-from edge_agent.alerts.people import rows_between
+from edge_agent.alerts.people import midnight_of, rows_between
 from edge_agent.alerts.timeline import read_timeline
 from edge_agent.domain import timestamp
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import date
     from pathlib import Path
 
     from edge_agent.alerts.people import PeopleRow
@@ -180,13 +181,14 @@ class AlertHistory:
         rows = self._do(lambda database: database.execute(query, (*values, first, today.isoformat())).fetchall())
         return [DayCount(*row) for row in rows or ()]
 
-    def people(self, *, camera: str = "", first: date, last: date) -> list[PeopleRow]:
+    def people(self, *, camera: str = "", first: date | None = None, last: date | None = None) -> list[PeopleRow]:
         """The people counted from day `first` to `last` in the device's time zone; `camera` empty: all cameras.
 
         Raises:
             UnavailableError: the file cannot be read.
         """
-        begin, end = (datetime(day.year, day.month, day.day).astimezone() for day in (first, last + timedelta(days=1)))
+        begin = midnight_of(first) if first else None
+        end = midnight_of(last + timedelta(days=1)) if last else None
         rows = self._do(lambda database: rows_between(database, begin, end))
         return [row for row in rows or () if camera in ("", row[0])]
 

@@ -12,15 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.database import files_set_aside, is_begun, open_to_look
-from edge_agent.alerts.people import rows_between
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
     from pathlib import Path
-
-    from edge_agent.alerts.people import PeopleRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +68,6 @@ def waiting_messages(path: Path) -> Iterator[dict[str, Any]]:
         with _opened(path) as database:
             for (message,) in database.execute("SELECT message FROM outbox ORDER BY position"):
                 yield json.loads(message)
-
-
-def read_counts(path: Path, *, begin: datetime | None = None, end: datetime | None = None) -> list[PeopleRow]:
-    """The people counted from `begin` to `end` (exclusive), in rows by hour, camera and label, oldest first.
-
-    Raises:
-        UnavailableError: they cannot be read.
-    """
-    if not is_begun(path):
-        return []
-    with _opened(path) as database:
-        return rows_between(database, begin, end)
 
 
 @contextmanager

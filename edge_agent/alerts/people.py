@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edge_agent.domain import COUNTED_AS, timestamp
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Person
 
 HOUR_SECONDS = 3600
+FIRST_YEAR, LAST_YEAR = 1970, 9998
 PERIODS: tuple[Literal["hour", "day"], ...] = ("hour", "day")
 CSV_COLUMNS = ("people", *COUNTED_AS, "changed", "compliance")
 COLUMNS = "camera, hour, counted_as, people, changed"
@@ -145,6 +146,23 @@ def unsent_periods(
                 periods.append(CountedPeriod(period, begin, end, dict(sorted(named.items()))))
             begin = end
     return sorted(periods, key=lambda one: one.end)
+
+
+def parse_day(text: str) -> date:
+    """Parse YYYY-MM-DD.
+
+    Raises:
+        ValueError: it is not a day, or one whose midnight the clock cannot represent in every time zone.
+    """
+    day = date.fromisoformat(text)
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise ValueError(f"{text} is not from {FIRST_YEAR} to {LAST_YEAR}")
+    return day
+
+
+def midnight_of(day: date) -> datetime:
+    """Midnight at the start of a day, in the device's time zone; aware."""
+    return datetime(day.year, day.month, day.day).astimezone()
 
 
 def beginning_of(period: Literal["hour", "day"], when: datetime) -> datetime:

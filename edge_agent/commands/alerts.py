@@ -7,13 +7,20 @@ import re
 import sys
 import threading
 from contextlib import closing
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from edge_agent.alerts.export import Exported, export_faces, reviewed_alerts
 from edge_agent.alerts.history import REVIEWS, AlertHistory
-from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json, with_progress
+from edge_agent.commands.options import (
+    accept_json,
+    add_command,
+    alert_line,
+    configured,
+    day,
+    print_json,
+    with_progress,
+)
 from edge_agent.config.model import NAME_PATTERN
 from edge_agent.domain import LABELS
 from edge_agent.mqtt.subscriber import follow_alerts
@@ -53,7 +60,7 @@ def _add_export_to(commands: Any) -> None:
     )
     parser.add_argument("--all", action="store_true", help="include alerts without a review, under their own label")
     parser.add_argument("--camera", default=argparse.SUPPRESS, help="only alerts of this camera")
-    parser.add_argument("--since", type=_day, metavar="DAY", help="only alerts from YYYY-MM-DD on")
+    parser.add_argument("--since", type=day, metavar="DAY", help="only alerts from YYYY-MM-DD on")
     accept_json(parser, is_below=True)
 
 
@@ -79,7 +86,9 @@ def export(options: argparse.Namespace) -> int:
     config = configured(options)
     with closing(AlertHistory(config.store_file, only_reads=True)) as history:
         entries = list(
-            reviewed_alerts(history, camera=options.camera or "", since=options.since or "", also_others=options.all)
+            reviewed_alerts(
+                history, camera=options.camera or "", since=str(options.since or ""), also_others=options.all
+            )
         )
     exported = export_faces(
         with_progress(entries, unit="alerts"), crops_folder=config.crops_folder, into=options.folder
@@ -110,10 +119,3 @@ def _device(name: str) -> str:
     if not re.fullmatch(NAME_PATTERN, name):
         raise argparse.ArgumentTypeError(f"{name!r}: the name of a device holds letters, digits, '.', '_' and '-' only")
     return name
-
-
-def _day(text: str) -> str:
-    try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: a day is YYYY-MM-DD, such as 2026-03-01") from error

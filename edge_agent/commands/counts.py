@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
-from datetime import date, datetime, timedelta
+from contextlib import closing
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.alerts.inspection import read_counts
+from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.people import as_csv, grouped, values_of
-from edge_agent.commands.options import accept_json, add_command, configured, print_json
+from edge_agent.commands.options import accept_json, add_command, configured, day, print_json
 from edge_agent.domain import COUNTED_AS
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping
 
     from edge_agent.messages.counts import PeopleCounts
@@ -32,8 +33,8 @@ def add_to(commands: Any) -> None:
         "--by", choices=("hour", "day", "camera"), default="day", help="group rows by this (default: %(default)s)"
     )
     parser.add_argument("--camera", help="only people at this camera")
-    parser.add_argument("--since", type=_day, metavar="DAY", help="from YYYY-MM-DD on (default: the last 30 days)")
-    parser.add_argument("--until", type=_day, metavar="DAY", help="up to YYYY-MM-DD, that day included")
+    parser.add_argument("--since", type=day, metavar="DAY", help="from YYYY-MM-DD on (default: the last 30 days)")
+    parser.add_argument("--until", type=day, metavar="DAY", help="up to YYYY-MM-DD, that day included")
     parser.add_argument("--csv", action="store_true", help="print comma-separated values")
     accept_json(parser)
 
@@ -42,11 +43,9 @@ def run(options: argparse.Namespace) -> int:
     """Print the counts, oldest first."""
     config = configured(options)
     today = datetime.now().astimezone().date()
-    begin = _midnight(options.since or today - timedelta(days=30))
-    end = _midnight(options.until + timedelta(days=1)) if options.until else None
-    rows = read_counts(config.store_file, begin=begin, end=end)
-    if options.camera:
-        rows = [row for row in rows if row[0] == options.camera]
+    with closing(AlertHistory(config.store_file, only_reads=True)) as history:
+        first = options.since or today - timedelta(days=30)
+        rows = history.people(camera=options.camera or "", first=first, last=options.until)
     counted = grouped(rows, options.by)
     if options.json:
         for name, counts in counted.items():
@@ -69,15 +68,3 @@ def _print_table(counted: Mapping[str, PeopleCounts], by: str) -> None:
         values = values_of(counts)
         share = "-" if counts.compliance is None else f"{counts.compliance:.1%}"
         print(f"{name:{width}}  {'  '.join(f'{values[column]:>12}' for column in COLUMNS)}  {share:>10}")
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: a day is YYYY-MM-DD, such as 2026-03-01") from error
-
-
-def _midnight(day: date) -> datetime:
-    """Midnight at the start of a day, in the device's time zone."""
-    return datetime(day.year, day.month, day.day).astimezone()

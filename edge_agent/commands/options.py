@@ -10,11 +10,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.alerts.people import parse_day
 from edge_agent.config.load import default_file, load_config
 from edge_agent.foreign_text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import date
 
     from edge_agent.config.model import Config
 
@@ -75,6 +77,18 @@ def configured(options: argparse.Namespace) -> Config:
     config = load_config(options.config or default_file(), overrides=options.set)
     logging.getLogger().setLevel(config.log.level.upper())
     return config
+
+
+def day(text: str) -> date:
+    """The type of an option: a day.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not one.
+    """
+    try:
+        return parse_day(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: a day is YYYY-MM-DD, such as 2026-03-01") from error
 
 
 def print_json(value: object) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from edge_agent.alerts.people import as_csv, beginning_of, following, grouped
+from edge_agent.alerts.people import as_csv, following, grouped, midnight_of, parse_day
 from edge_agent.console import charts
 from edge_agent.console.alert_view import crop_state, scene_state
 from edge_agent.domain import COUNTED_AS, LABELS, timestamp
@@ -232,7 +232,7 @@ def _counts(history: AlertHistory, cameras: tuple[str, ...], *, camera: str, day
     shown = date.fromisoformat(day) if day else days[-1]
     by_day = grouped(history.people(camera=camera, first=days[0], last=days[-1]), "day")
     by_hour = grouped(history.people(camera=camera, first=shown, last=shown), "hour")
-    midnight = beginning_of("day", datetime(shown.year, shown.month, shown.day, 12).astimezone())
+    midnight = midnight_of(shown)
     starts = [midnight]
     while (start := starts[-1] + timedelta(hours=1)) < following("day", midnight):
         starts.append(start)
@@ -345,7 +345,7 @@ def why_no_picture(entry: HistoryEntry, crops_folder: Path) -> str:
 def _day(text: str) -> str:
     """An ISO day; empty if the text is not one."""
     try:
-        return date.fromisoformat(text).isoformat()
+        return parse_day(text).isoformat()
     except ValueError:
         return ""
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from edge_agent.alerts.inspection import read_counts
+from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.people import beginning_of, following
 from edge_agent.alerts.store import AlertStore
 from edge_agent.domain import Person
@@ -43,6 +43,11 @@ def a_person(counted_as="with_mask", *, when=HOUR, changed=False, camera="door")
     return Person(camera, counted_as, changed, when)
 
 
+def stored_people(path):
+    with closing(AlertHistory(path, only_reads=True)) as history:
+        return history.people()
+
+
 def unsent(store, *, now, since=None):
     return store.unsent_counts(cameras=["door"], since=since, now=now)
 
@@ -54,7 +59,7 @@ def test_people_of_an_hour_are_one_row(tmp_path):
         store.count_person(a_person(when=HOUR + timedelta(hours=1)))
 
     hour = int(HOUR.timestamp())
-    assert read_counts(tmp_path / "alerts.db") == [
+    assert stored_people(tmp_path / "alerts.db") == [
         ("door", hour, "with_mask", 2, 0),
         ("door", hour, "without_mask", 1, 1),
         ("door", hour + 3600, "with_mask", 1, 0),
@@ -90,7 +95,7 @@ def test_people_counted_while_the_disk_is_away_are_written_when_it_is_back(tmp_p
         store.write_buffered()
         assert not store.trouble
 
-    assert [row[3] for row in read_counts(folder / "alerts.db")] == [4]
+    assert [row[3] for row in stored_people(folder / "alerts.db")] == [4]
 
 
 def test_people_are_salvaged_from_a_damaged_file(tmp_path):
@@ -106,7 +111,7 @@ def test_people_are_salvaged_from_a_damaged_file(tmp_path):
         assert store.damage
         store.count_person(a_person())
 
-    assert read_counts(path) == [("door", int(HOUR.timestamp()), "with_mask", 2, 0)]
+    assert stored_people(path) == [("door", int(HOUR.timestamp()), "with_mask", 2, 0)]
 
 
 def test_an_hour_is_to_be_sent_when_it_is_over(tmp_path):
@@ -146,7 +151,7 @@ def test_old_counts_go_with_a_sweep(tmp_path):
         store.count_person(a_person(when=HOUR + timedelta(days=2)))
         store.sweep(at=0.0, now=HOUR, keep_days=30, people_before=HOUR + timedelta(days=1))
 
-    assert [row[1] for row in read_counts(tmp_path / "alerts.db")] == [int((HOUR + timedelta(days=2)).timestamp())]
+    assert [row[1] for row in stored_people(tmp_path / "alerts.db")] == [int((HOUR + timedelta(days=2)).timestamp())]
 
 
 def test_a_day_of_a_change_to_summer_time_has_23_hours(monkeypatch):
@@ -191,7 +196,7 @@ def test_a_killed_agent_counts_everybody_once_as_a_ledger_beside_it_says(tmp_pat
             agent.send_signal(signal.SIGKILL)
         lines = Counter(line.split()[0] for line in ledger.read_text().splitlines())
         with closing(AlertStore(store, boot_id=BOOT)):
-            kept = sum(count for *_, count, _ in read_counts(store))
+            kept = sum(count for *_, count, _ in stored_people(store))
         # Of each life at most the one who was leaving in the moment of the kill may be there or not.
         assert lines["counted"] <= kept <= lines["leaves"]
         assert lines["leaves"] - lines["counted"] <= kill

@@ -47,6 +47,11 @@ def test_without_anybody_there_is_a_sentence(ask):
     assert "no one was counted in these days" in page(ask, "/counts?day=nonsense&camera=%3Cb%3E")
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_a_day_that_no_clock_shows_is_today(ask, day):
+    assert f"People of {datetime.now().astimezone():%-d %b} by hour" in page(ask, f"/counts?day={day}")
+
+
 def test_programs_ask_by_day_hour_and_camera(ask, now):
     by_camera = ask.get("/api/v1/counts", params={"by": "camera"}).json()["counts"]
     shares = [(one["of"], one["people"], one["compliance"]) for one in by_camera]
