@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from edge_agent.domain import Decision, Label, Reading, Track, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from edge_agent.config.model import DecisionConfig
@@ -105,9 +105,11 @@ class SequentialTest:
         faded = ledger.llr * math.exp(-(reading.taken_at - ledger.read_at) / self._config.decay_seconds)
         ledger.llr = min(max(faded + weight * llr, self.compliant_llr), self.violation_llr + HELD_LLR)
         ledger.read_at = reading.taken_at
-        ledger.side(against=llr >= 0).add(reading)
+        against = llr >= 0
+        side = [label for label in reading.scores if (label in self._violations) == against]
+        ledger.side(against=against).add(reading, labels=side)
         self._decide(ledger)
-        return _verdict(ledger, reading.track, self._violations)
+        return _verdict(ledger, reading.track)
 
     def _decide(self, ledger: _Ledger) -> None:
         """Update the decision, which holds until the evidence reaches the opposite threshold."""
@@ -123,7 +125,7 @@ class SequentialTest:
 
 @dataclass(slots=True)
 class _Side:
-    """The readings for one side, violation or compliant."""
+    """The readings for one side, violation or compliant; of its labels alone, for each reading has a megabyte."""
 
     readings: int = 0
     weight: float = 0.0
@@ -132,13 +134,13 @@ class _Side:
     best: dict[Label, Reading] = field(default_factory=dict)
     """The clearest reading of each label."""
 
-    def add(self, reading: Reading) -> None:
+    def add(self, reading: Reading, *, labels: Iterable[Label]) -> None:
         # Label and score are weighted means, which must be defined even if every reading has quality zero.
         weight = max(reading.quality, LOWEST_WEIGHT)
         self.readings += 1
         self.weight += weight
-        for label, score in reading.scores.items():
-            self.scores[label] = self.scores.get(label, 0.0) + weight * score
+        for label in labels:
+            self.scores[label] = self.scores.get(label, 0.0) + weight * reading.scores[label]
             before = self.best.get(label)
             if before is None or _clarity(reading, label) > _clarity(before, label):
                 self.best[label] = reading
@@ -170,13 +172,13 @@ class _Ledger:
         return math.tanh((at - self.read_at) / (2 * CORRELATION_SECONDS))
 
 
-def _verdict(ledger: _Ledger, track: Track, violations: AbstractSet[Label]) -> Verdict:
+def _verdict(ledger: _Ledger, track: Track) -> Verdict:
     against = ledger.decision == "violation" or (ledger.decision == "undecided" and ledger.llr >= 0)
     if not ledger.side(against=against).readings:
         against = not against
     side = ledger.side(against=against)
     # The label comes from the deciding side, even if none of its labels is the likeliest alone.
-    label = max((one for one in side.scores if (one in violations) == against), key=lambda one: side.scores[one])
+    label = max(side.scores, key=lambda one: side.scores[one])
     return Verdict(
         track=track,
         decision=ledger.decision,
