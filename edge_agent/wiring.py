@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import logging
+import os
 import queue
 import time
 from contextlib import ExitStack, closing, contextmanager
@@ -58,6 +59,7 @@ from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.detector import open_detector
 from edge_agent.vision.frame_rate import FrameRate
 from edge_agent.vision.motion import MotionGate
+from edge_agent.vision.sharing import SharedClassifier, SharedDetector
 from edge_agent.worker import Worker
 
 if TYPE_CHECKING:
@@ -99,9 +101,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         ModelError: a model or its card is missing or does not fit.
         UnavailableError: the state folder cannot be written, or another agent works there.
     """
-    # Each worker has its own interpreters; the first checks the models.
-    models = {name: open_models(config, checked=number > 0) for number, name in enumerate(config.cameras)}
-    _, classifier = next(iter(models.values()))
+    detector, classifier = open_shared_models(config, threads=len(config.cameras))
     # The golden vectors are no longer needed.
     release_free_memory()
     pictures = open_pictures(config.crops_folder, config.crops)
@@ -153,7 +153,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         recorder.start()
         stack.callback(recorder.close, timeout_seconds=RECORD_SECONDS)
         cameras.follow(config.cameras)
-        pipelines = {name: build_pipeline(config, name, *models[name]) for name in config.cameras}
+        pipelines = {name: build_pipeline(config, name, detector, classifier) for name in config.cameras}
         silence_seconds = max(camera.read_timeout_seconds for camera in config.cameras.values())
         health = Health(read_timeout_seconds=silence_seconds)
         at = time.monotonic()
@@ -187,12 +187,13 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         )
         remember_cameras(config.cameras_file, current=config.cameras)
         results: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
+        scenes = open_scenes(config)
         workers = {
             name: Worker(
                 cameras.feeds[name],
                 pipeline,
                 collect_timelines(config, pipeline),
-                open_scenes(config),
+                scenes,
                 pauses=pauses,
                 recorder=recorder,
                 results=results,
@@ -375,6 +376,19 @@ def open_models(config: Config, *, checked: bool = False) -> tuple[FaceDetector,
     return detector, open_mask_classifier(config, checked=checked)
 
 
+def open_shared_models(config: Config, *, threads: int) -> tuple[SharedDetector, SharedClassifier]:
+    """Load both models for this many threads, as often as the cores can run them at the same time.
+
+    Raises:
+        ModelError: as `open_models`.
+    """
+    at_once = max(1, min(threads, len(os.sched_getaffinity(0)) // config.threads))
+    # The first ones check the models.
+    models = [open_models(config, checked=number > 0) for number in range(at_once)]
+    detectors, classifiers = zip(*models, strict=True)
+    return SharedDetector(detectors), SharedClassifier(classifiers)
+
+
 def open_hiding_detector(config: Config) -> FaceDetector:
     """Load a face detector with a low score threshold, to hide all possible faces in a picture.
 
@@ -388,12 +402,12 @@ def open_hiding_detector(config: Config) -> FaceDetector:
 
 
 def open_scenes(config: Config) -> Scenes | NoScenes:
-    """Build the renderer of alert scenes for a camera, with its own detector.
+    """Build the renderer of alert scenes, for all cameras: alerts are rare.
 
     Raises:
         ModelError: as `open_models`.
     """
-    return Scenes(open_hiding_detector(config)) if config.crops.picture == "scene" else NoScenes()
+    return Scenes(SharedDetector([open_hiding_detector(config)])) if config.crops.picture == "scene" else NoScenes()
 
 
 def open_mask_classifier(config: Config, *, checked: bool = False) -> MaskClassifier:
@@ -433,9 +447,14 @@ def detector_model(config: Config) -> Model | None:
 
 
 def build_pipeline(
-    config: Config, name: str, detector: FaceDetector, classifier: MaskClassifier, *, called: str | None = None
+    config: Config,
+    name: str,
+    detector: FaceDetector,
+    classifier: MaskClassifier | SharedClassifier,
+    *,
+    called: str | None = None,
 ) -> Pipeline:
-    """Build the pipeline of one configured camera, with its own detector and classifier.
+    """Build the pipeline of one configured camera; several in one process need shared models.
 
     `called` is the name of the camera in its alerts, if it differs from the configuration.
     """
@@ -466,7 +485,7 @@ def collect_timelines(config: Config, pipeline: Pipeline) -> Timelines:
     )
 
 
-def sender_of(config: Config, classifier: MaskClassifier) -> Sender:
+def sender_of(config: Config, classifier: MaskClassifier | SharedClassifier) -> Sender:
     """The sender of alerts: device, titles and model."""
     return Sender(
         device=config.device.name,

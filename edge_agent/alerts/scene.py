@@ -44,7 +44,7 @@ class NoScenes:
 
 
 class Scenes:
-    """Draws scenes. Owned by one thread."""
+    """Draws scenes; for several threads if the detector is."""
 
     def __init__(self, detector: Detector) -> None:
         """`detector` should have a low threshold, because everything that may be a face is hidden."""

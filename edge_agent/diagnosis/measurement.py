@@ -23,7 +23,7 @@ from edge_agent.host.stats import HostStats
 from edge_agent.vision.card import model_bytes, read_detector_card
 from edge_agent.vision.detector.tflite import choose_input
 from edge_agent.vision.tflite import open_interpreter, probe_runtimes
-from edge_agent.wiring import build_pipeline, is_at_work, open_models
+from edge_agent.wiring import build_pipeline, is_at_work, open_models, open_shared_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from edge_agent.pipeline import Pipeline
     from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.detector import FaceDetector
+    from edge_agent.vision.sharing import SharedClassifier
     from edge_agent.vision.tflite import RuntimeName
 
 MOST_THREADS = 16
@@ -44,6 +45,7 @@ WORTH_FRACTION = 0.9
 FIRST_PICTURES = 5
 """Skipped while a camera adjusts its exposure."""
 BARE_RUNS = 30
+WARM_UP_FRAMES = 10
 MIDDLE_FRACTION = 0.25
 """Size of the region that is classified if no face was detected; the time of a reading does not depend on content."""
 
@@ -133,7 +135,7 @@ def measure_whole_path(
     Raises:
         ModelError: a model or its card is missing or does not fit.
     """
-    name, pipeline = _fast_pipeline(config)
+    name, pipeline = _fast_pipeline(config, *open_models(config))
     health = Health(read_timeout_seconds=0.0)
     looks = readings = 0
     began = time.perf_counter()
@@ -159,20 +161,22 @@ def measure_cameras(config: Config, frames: Sequence[Frame], *, cameras: int) ->
     Raises:
         ModelError: a model or its card is missing or does not fit.
     """
-    pipelines = [_fast_pipeline(config)[1] for _ in range(cameras + 1)]
-    for pipeline in pipelines:
-        # The first detection opens the network that fits these pictures.
-        pipeline.detector.detect(frames[0].image)
+    detector, classifier = open_shared_models(config, threads=cameras)
+    pipelines = [_fast_pipeline(config, detector, classifier)[1] for _ in range(cameras + 1)]
+    # Detectors open the network that fits these pictures when they first need it.
+    _seconds_of_all([_fast_pipeline(config, detector, classifier)[1] for _ in range(cameras)], frames[:WARM_UP_FRAMES])
     alone = _seconds_of_all(pipelines[:1], frames)
     together = _seconds_of_all(pipelines[1:], frames)
     return SideBySide(cameras, round(cameras * len(frames) / together, 1), round(cameras * alone / together, 2))
 
 
-def _fast_pipeline(config: Config) -> tuple[str, Pipeline]:
+def _fast_pipeline(
+    config: Config, detector: FaceDetector, classifier: MaskClassifier | SharedClassifier
+) -> tuple[str, Pipeline]:
     """The name and the pipeline of the first camera, with no limit of its rate."""
     name, camera = next(iter(config.cameras.items()))
     fast = config.model_copy(update={"cameras": {name: camera.model_copy(update={"detect_fps": 0.0})}})
-    return name, build_pipeline(fast, name, *open_models(fast))
+    return name, build_pipeline(fast, name, detector, classifier)
 
 
 def _seconds_of_all(pipelines: Sequence[Pipeline], frames: Sequence[Frame]) -> float:

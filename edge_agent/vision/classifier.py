@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -32,6 +32,14 @@ class Classification:
     scores: Mapping[Label, float]
     no_face: float = 0.0
     is_face: bool = True
+
+
+class Classifier(Protocol):
+    """Classifies how a face wears its mask."""
+
+    def classify(self, image: Image, box: Box) -> Classification:
+        """Classify one detection in a picture (BGR, uint8)."""
+        ...
 
 
 class MaskClassifier:
