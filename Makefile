@@ -29,7 +29,7 @@ PYTEST_WORKERS := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reord
 FAST_TESTS := tests/alerts tests/config tests/decision/test_rules.py tests/decision/test_sequential_test.py \
 	tests/decision/test_tracker.py tests/fleet/test_messages.py tests/host tests/messages tests/vision tests/promises/test_house.py \
 	tests/promises/test_config_promise.py tests/promises/test_message_documents.py tests/test_domain.py tests/test_governor.py \
-	tests/test_health.py tests/test_pauses.py tests/test_status.py
+	tests/test_health.py tests/test_metrics.py tests/test_pauses.py tests/test_status.py
 # The version that is worked on after a release.
 NEXT ?=
 # What the scenes are asked: make scenes ARGUMENTS='--cast premiere -k pillar'

@@ -91,14 +91,13 @@ class Agent:
         """Count a frame and hand it to the console's bridge."""
         at, camera, outcome = time.monotonic(), result.camera, result.outcome
         self.signals.observe(camera, outcome.nearest if outcome else None, at=at)
+        self.health.record_frame(camera, at=at)
         if outcome is None:
-            self.health.record_paused(camera, at=at)
             self.bridge.forget_frame(camera)
         else:
             if result.frame is not None:
                 self.control.observe(result.frame)
                 self.bridge.record_frame(result.frame, outcome)
-            self.health.record_frame(camera, outcome, at=at)
             self.metrics.record(camera, outcome)
             self.governor.record_work(camera, sum(outcome.stage_seconds.values()))
         if not self._has_watched:
@@ -160,7 +159,7 @@ class Agent:
                 *(f"camera {state.name} away: {state.reason}" for state in lost),
                 "watching" if len(lost) < len(self.workers) else "not watching",
                 "broker connected" if link.connected else f"broker away: {link.reason}",
-                f"{self.health.alerts} alerts, {link.waiting} pending",
+                f"{self.metrics.totals().alerts} alerts, {link.waiting} pending",
             ]
         )
 

@@ -1,13 +1,16 @@
-"""Metrics: counters and stage histograms of each camera since the agent's start."""
+"""Metrics: what went through the pipeline since the start, and how long each stage took."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
 from edge_agent.domain import LABELS, Label
+from edge_agent.messages.telemetry import Counts, Latency
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +22,11 @@ STAGE_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2
 """From a fast stage on a desktop to the detector on a hot Raspberry Pi."""
 SKIPPED_SECONDS = 20e-6
 """A stage without work takes a microsecond or two and must not distort the statistics."""
+# Latencies: from 10 microseconds on, each bucket is a tenth wider than the one before, so no percentile is wrong by
+# more than 5 %. The last contains everything beyond 100 seconds.
+FIRST_BUCKET_SECONDS = 10e-6
+BUCKET_GROWTH = 1.1
+BUCKETS = math.ceil(math.log(100 / FIRST_BUCKET_SECONDS, BUCKET_GROWTH)) + 1
 
 
 class CameraMetrics(BaseModel):
@@ -27,7 +35,7 @@ class CameraMetrics(BaseModel):
     frames: int = 0
     analysed: int = 0
     faces: int = 0
-    classifications: int = 0
+    readings: int = 0
     alerts: dict[Label, int] = Field(default_factory=lambda: dict.fromkeys(LABELS, 0))
 
 
@@ -46,6 +54,7 @@ class Metrics:
         self.cameras = {camera: CameraMetrics() for camera in cameras}
         self.stages = {stage: StageMetrics() for stage in STAGES}
         """Over all cameras."""
+        self._latencies: dict[str, _Histogram] = defaultdict(_Histogram)
 
     def record(self, camera: str, outcome: Outcome) -> None:
         """Count a frame."""
@@ -53,7 +62,7 @@ class Metrics:
         counts.frames += 1
         counts.analysed += outcome.analysed
         counts.faces += len(outcome.tracks)
-        counts.classifications += len(outcome.readings)
+        counts.readings += len(outcome.readings)
         for alert in outcome.alerts:
             counts.alerts[alert.verdict.label] += 1
         for name, seconds in outcome.stage_seconds.items():
@@ -61,3 +70,56 @@ class Metrics:
                 stage = self.stages[name]
                 stage.counts[bisect_left(STAGE_BUCKETS_SECONDS, seconds)] += 1
                 stage.total_seconds += seconds
+                self._latencies[name].add(seconds)
+        frame_seconds = sum(outcome.stage_seconds.values())
+        if outcome.analysed and frame_seconds >= SKIPPED_SECONDS:
+            self._latencies["frame"].add(frame_seconds)
+
+    def totals(self) -> Counts:
+        """The counters of all cameras together."""
+        cameras = self.cameras.values()
+        return Counts(
+            frames=sum(one.frames for one in cameras),
+            analysed=sum(one.analysed for one in cameras),
+            faces=sum(one.faces for one in cameras),
+            readings=sum(one.readings for one in cameras),
+            alerts=sum(sum(one.alerts.values()) for one in cameras),
+        )
+
+    def stages_ms(self) -> dict[str, float]:
+        """Mean duration of each stage in milliseconds, over all frames; skipped stages count as 0."""
+        frames = self.totals().frames
+        return {name: 1000 * stage.total_seconds / frames for name, stage in self.stages.items()} if frames else {}
+
+    def latencies(self) -> dict[str, Latency]:
+        """Percentiles of each stage that had work, and of the whole `frame`, since the last reset."""
+        return {stage: histogram.latency() for stage, histogram in self._latencies.items()}
+
+    def reset_latencies(self) -> None:
+        """Reset the latency statistics."""
+        self._latencies.clear()
+
+
+class _Histogram:
+    """A fine histogram of durations with constant memory."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._counts = [0] * BUCKETS
+
+    def add(self, seconds: float) -> None:
+        bucket = int(math.log(seconds / FIRST_BUCKET_SECONDS, BUCKET_GROWTH))
+        self._counts[min(bucket, BUCKETS - 1)] += 1
+        self.count += 1
+
+    def latency(self) -> Latency:
+        return Latency(p50=self._percentile_ms(0.50), p95=self._percentile_ms(0.95), p99=self._percentile_ms(0.99))
+
+    def _percentile_ms(self, fraction: float) -> float:
+        below = 0
+        for bucket, count in enumerate(self._counts):
+            below += count
+            if below >= fraction * self.count:
+                # The middle of the bucket, as far from its edges in both directions.
+                return round(1000 * FIRST_BUCKET_SECONDS * math.pow(BUCKET_GROWTH, bucket + 0.5), 3)
+        return math.inf

@@ -26,7 +26,6 @@ from edge_agent.messages.status import Reason, running, state_for
 from edge_agent.messages.telemetry import (
     RATE_DIGITS,
     CameraFigures,
-    Counts,
     Figures,
     FrameRates,
     MachineFigures,
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from edge_agent.governor import Governor
     from edge_agent.health import Health
     from edge_agent.host.stats import HostStats
+    from edge_agent.metrics import Metrics
     from edge_agent.mqtt.client import Message
     from edge_agent.mqtt.publisher import Publisher
     from edge_agent.pauses import Pauses
@@ -82,6 +82,7 @@ class StatusReporter:
         recorder: Recorder,
         publisher: Publisher,
         health: Health,
+        metrics: Metrics,
         machine: HostStats,
         governor: Governor,
         pauses: Pauses,
@@ -99,7 +100,7 @@ class StatusReporter:
         self._cameras, self._publisher = cameras, publisher
         self._store, self._recorder = store, recorder
         self._topics = Topics(config.mqtt.topic_prefix, self._device)
-        self._health, self._machine, self._pauses = health, machine, pauses
+        self._health, self._metrics, self._machine, self._pauses = health, metrics, machine, pauses
         self._governor = governor
         self._models, self._versions = models, {**versions, "python": platform.python_version()}
         self._webhooks, self._removed_cameras = webhooks, removed_cameras
@@ -175,9 +176,9 @@ class StatusReporter:
         self._count_people(when)
         if 0 < self._config.mqtt.telemetry_seconds <= at - self._reported_at:
             self._recorder.record_telemetry(self.figures(at=at, when=when), when=when)
-            self._reported_at, self._reported_frames = at, self._health.frames
+            self._reported_at, self._reported_frames = at, self._metrics.totals().frames
             self._reported_wanted = {name: rate.wanted for name, rate in self._governor.rates.items()}
-            self._health.reset_latencies()
+            self._metrics.reset_latencies()
 
     @property
     def has_fault(self) -> bool:
@@ -252,24 +253,18 @@ class StatusReporter:
 
     def figures(self, *, at: float, when: datetime) -> Figures:
         """All metrics; rates and latencies are measured since the last telemetry."""
-        health, rates = self._health, self._governor.rates
+        counts, rates = self._metrics.totals(), self._governor.rates
         elapsed_seconds = max(at - self._reported_at, CHECK_SECONDS)
         people, people_today = self._store.people(), self._store.people_today(when=when)
         all_today = sum(people_today.values(), PeopleCounts())
         return Figures(
             uptime_seconds=round(at - self._began_at),
-            counts=Counts(
-                frames=health.frames,
-                analysed=health.analysed,
-                faces=health.faces,
-                readings=health.readings,
-                alerts=health.alerts,
-            ),
+            counts=counts,
             alerts_today=self._store.alerts_today(when=when),
             people_today=all_today.people,
             compliance_today=all_today.compliance,
-            frames_per_second=(health.frames - self._reported_frames) / elapsed_seconds,
-            latencies_ms=health.latencies(),
+            frames_per_second=(counts.frames - self._reported_frames) / elapsed_seconds,
+            latencies_ms=self._metrics.latencies(),
             cameras={
                 state.name: CameraFigures(
                     open=state.is_open,

@@ -173,6 +173,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             recorder=recorder,
             publisher=publisher,
             health=health,
+            metrics=metrics,
             machine=machine,
             governor=governor,
             pauses=pauses,

@@ -193,7 +193,7 @@ def test_frames_of_a_paused_camera_are_neither_counted_nor_shown_and_the_agent_i
 
     agent.run(threading.Event())
 
-    assert (control.frames, agent.health.frames, bridge.frames) == (0, 0, [])
+    assert (control.frames, agent.metrics.totals().frames, bridge.frames) == (0, 0, [])
     assert bridge.forgotten == ["door"] * 3
     assert agent.health.frames_move("door", at=time.monotonic())
 
@@ -266,7 +266,7 @@ def test_frames_that_come_too_fast_for_the_console_are_counted_all_the_same(stor
     agent.run(threading.Event())
 
     assert bridge.frames == []
-    assert agent.metrics.cameras["door"].frames == agent.health.frames == 3
+    assert agent.metrics.cameras["door"].frames == 3
 
 
 def test_the_status_is_made_once_a_second_and_only_for_somebody_who_asks(store, tmp_path):
@@ -293,7 +293,7 @@ def test_a_worker_that_hangs_while_its_camera_gives_frames_starves_the_watchdog(
     watchdog = Watchdog()
     cameras = Cameras(FeedState("door", is_open=True, reason=""), FeedState("yard", is_open=True, reason=""))
     agent = an_agent(store, tmp_path, results(1), cameras=cameras, notifier=watchdog)
-    agent.health.record_paused("yard", at=time.monotonic() - age_seconds)
+    agent.health.record_frame("yard", at=time.monotonic() - age_seconds)
 
     agent.run(threading.Event())
 

@@ -25,6 +25,7 @@ from edge_agent.messages.alert import Model
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.status import connection_lost, running
 from edge_agent.messages.telemetry import Models
+from edge_agent.metrics import Metrics
 from edge_agent.mqtt.client import Message
 from edge_agent.mqtt.publisher import DeliveryState
 from edge_agent.pauses import Pauses
@@ -121,7 +122,7 @@ class Device:
         self.governor = SimpleNamespace(reason="", rates={"door": FrameRate(10), "yard": FrameRate(0)})
         self.store = AlertStore(folder / "alerts.sqlite", boot_id=BOOT_ID, max_messages=5)
         self.recorder = Recorder(self.store)
-        self.health = Health(read_timeout_seconds=10.0)
+        self.health, self.metrics = Health(read_timeout_seconds=10.0), Metrics(config.cameras)
         self.pauses = Pauses(folder / "pauses.json", at=0.0, when=NOON)
         self.at = 0.0
         self.violations = {"door": 0, "yard": 0}
@@ -132,6 +133,7 @@ class Device:
             recorder=self.recorder,  # type: ignore[arg-type]
             publisher=self.publisher,  # type: ignore[arg-type]
             health=self.health,
+            metrics=self.metrics,
             machine=self.machine,  # type: ignore[arg-type]
             governor=self.governor,  # type: ignore[arg-type]
             pauses=self.pauses,
@@ -146,7 +148,7 @@ class Device:
     def tick(self, seconds: float = 1.0) -> list[dict[str, Any]]:
         """Give the statuses that were said meanwhile."""
         self.at += seconds
-        self.health.record_paused("door", at=self.at)
+        self.health.record_frame("door", at=self.at)
         before = len(self.publisher.published)
         self.reporter.report(self.violations, at=self.at, when=NOON)
         said = [one for one in self.publisher.published[before:] if one.topic == "maskwatch/lobby/status"]
@@ -467,9 +469,9 @@ def test_no_telemetry_is_made_where_none_is_wanted(tmp_path):
 
 
 def test_the_frame_rate_is_that_since_the_last_telemetry(device):
-    device.health.frames = 600
+    device.metrics.cameras["door"].frames = 600
     device.tick(60.0)
-    device.health.frames = 1200
+    device.metrics.cameras["yard"].frames = 600
     device.tick(120.0)
 
     rates = [row.message["frames_per_second"] for row in device.store.waiting(10)]

@@ -48,15 +48,15 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
             print(f"watching {sources}; broker {config.mqtt.host}:{config.mqtt.port}; Ctrl-C ends", flush=True)
             agent.run(stop)
             seconds = time.monotonic() - began
-            subscriber.wait_for(agent.health.alerts, seconds=LATE_SECONDS)
+            counts = agent.metrics.totals()
+            subscriber.wait_for(counts.alerts, seconds=LATE_SECONDS)
             waiting = agent.store.count()
-        health = agent.health
         print(
-            f"\n{health.frames} frames in {seconds:.1f} s, {health.analysed} analysed, "
-            f"{health.readings} readings, {health.alerts} alerts raised, {subscriber.received} received over MQTT, "
+            f"\n{counts.frames} frames in {seconds:.1f} s, {counts.analysed} analysed, "
+            f"{counts.readings} readings, {counts.alerts} alerts raised, {subscriber.received} received over MQTT, "
             f"{waiting} waiting\ncrops: {config.crops_folder}"
         )
-        return 0 if subscriber.received >= health.alerts else UnavailableError.exit_code
+        return 0 if subscriber.received >= counts.alerts else UnavailableError.exit_code
 
 
 def _refuse_to_reload() -> None:

@@ -13,8 +13,8 @@ from edge_agent.commands.explanation import Explanation
 from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json
 from edge_agent.errors import CameraError, ConfigError, CropError
 from edge_agent.foreign_text import safe_lines
-from edge_agent.health import Health
 from edge_agent.host.clock import is_clock_synchronised
+from edge_agent.metrics import Metrics
 from edge_agent.wiring import build_pipeline, open_models, sender_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def replay(options: argparse.Namespace) -> int:
     detector, classifier = open_models(config)
     crops = open_pictures(options.crops, config.crops) if options.crops else None
     printer = _Printer(sender_of(config, classifier), crops, as_json=options.json)
-    health = Health(read_timeout_seconds=0.0)
+    metrics = Metrics(video.stem for video in options.videos)
     status = 0
     began = time.perf_counter()
     for video in options.videos:
@@ -62,7 +62,7 @@ def replay(options: argparse.Namespace) -> int:
         try:
             for frame in recorded_frames(video, camera=video.stem):
                 outcome = pipeline.process(frame)
-                health.record_frame(video.stem, outcome, at=frame.taken_at)
+                metrics.record(video.stem, outcome)
                 if explanation is not None:
                     explanation.observe(outcome, at=frame.taken_at)
                 for alert in outcome.alerts:
@@ -72,7 +72,7 @@ def replay(options: argparse.Namespace) -> int:
             status = error.exit_code
         if explanation is not None:
             explanation.save(options.explain, name=video.stem)
-    _print_summary(health, time.perf_counter() - began, as_json=options.json)
+    _print_summary(metrics, time.perf_counter() - began, as_json=options.json)
     return status
 
 
@@ -108,19 +108,20 @@ class _Printer:
             return None, str(error)
 
 
-def _print_summary(health: Health, seconds: float, *, as_json: bool) -> None:
+def _print_summary(metrics: Metrics, seconds: float, *, as_json: bool) -> None:
+    counts, stages_ms = metrics.totals(), metrics.stages_ms()
     summary = {
-        "frames": health.frames,
-        "fps": round(health.frames / seconds, 1),
-        "alerts": health.alerts,
-        "analysed": health.analysed,
-        "faces": health.faces,
-        "readings": health.readings,
-        "faces_per_reading": round(health.faces / health.readings, 1) if health.readings else None,
-        "stages_ms": {stage: round(value, 3) for stage, value in health.stages_ms.items()},
+        "frames": counts.frames,
+        "fps": round(counts.frames / seconds, 1),
+        "alerts": counts.alerts,
+        "analysed": counts.analysed,
+        "faces": counts.faces,
+        "readings": counts.readings,
+        "faces_per_reading": round(counts.faces / counts.readings, 1) if counts.readings else None,
+        "stages_ms": {stage: round(value, 3) for stage, value in stages_ms.items()},
     }
     if as_json:
         print_json({"summary": summary})
         return
-    stages = ", ".join(f"{stage} {value:.1f} ms" for stage, value in health.stages_ms.items())
-    print(f"{health.frames} frames at {summary['fps']} frames/s, {health.alerts} alerts; per frame: {stages}")
+    stages = ", ".join(f"{stage} {value:.1f} ms" for stage, value in stages_ms.items())
+    print(f"{counts.frames} frames at {summary['fps']} frames/s, {counts.alerts} alerts; per frame: {stages}")

@@ -40,7 +40,7 @@ def _counted(metrics: MetricsReply) -> Iterator[Metric]:
         ("frames", "frames", "Frames that went through the whole path"),
         ("frames_analysed", "analysed", "Frames in which faces were detected"),
         ("faces", "faces", "Faces detected, in every frame anew"),
-        ("classifications", "classifications", "Faces that were classified"),
+        ("classifications", "readings", "Faces that were classified"),
     ):
         family = CounterMetricFamily(f"maskwatch_{name}", documentation, labels=["camera"])
         for camera, counts in metrics.cameras.items():

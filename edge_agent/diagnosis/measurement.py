@@ -18,8 +18,8 @@ from edge_agent.camera.replay import recorded_frames
 from edge_agent.config.redaction import shown_source
 from edge_agent.domain import Box, Frame
 from edge_agent.errors import CameraError, UnavailableError
-from edge_agent.health import Health
 from edge_agent.host.stats import HostStats
+from edge_agent.metrics import Metrics
 from edge_agent.vision.card import model_bytes, read_detector_card
 from edge_agent.vision.detector.tflite import choose_input
 from edge_agent.vision.tflite import open_interpreter, probe_runtimes
@@ -136,21 +136,19 @@ def measure_whole_path(
         ModelError: a model or its card is missing or does not fit.
     """
     name, pipeline = _fast_pipeline(config, *open_models(config))
-    health = Health(read_timeout_seconds=0.0)
-    looks = readings = 0
+    metrics = Metrics([name])
     began = time.perf_counter()
     for frame in with_progress(frames):
-        outcome = pipeline.process(frame)
-        looks, readings = looks + outcome.analysed, readings + len(outcome.readings)
-        health.record_frame(name, outcome, at=frame.taken_at)
+        metrics.record(name, pipeline.process(frame))
     seconds = time.perf_counter() - began
-    bare_seconds = _bare_seconds(config, frames[0].image, looks=looks, readings=readings)
+    counts = metrics.totals()
+    bare_seconds = _bare_seconds(config, frames[0].image, looks=counts.analysed, readings=counts.readings)
     held_bytes = HostStats(config.state).look().memory_bytes
     return WholePath(
-        frames=health.frames,
-        frames_per_second=round(health.frames / seconds, 1),
+        frames=counts.frames,
+        frames_per_second=round(counts.frames / seconds, 1),
         memory_bytes=None if held_bytes is None else held_bytes - sum(frame.image.nbytes for frame in frames),
-        stages_ms={stage: _rounded(latency) for stage, latency in health.latencies().items()},
+        stages_ms={stage: _rounded(latency) for stage, latency in metrics.latencies().items()},
         limit_share=None if bare_seconds is None else round(bare_seconds / seconds, 3),
     )
 

@@ -30,7 +30,8 @@ def counts(tmp_path, capsys):
     def run(*arguments: str) -> str:
         options = build_parser(["counts"]).parse_args(["counts", "--set", f"state_dir={tmp_path}", *arguments])
         assert options.action(options) == 0
-        return capsys.readouterr().out
+        printed: str = capsys.readouterr().out
+        return printed
 
     return run
 

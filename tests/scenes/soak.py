@@ -88,14 +88,14 @@ def soak(recordings: Sequence[Path], *, folder: Path, seconds: float, settings: 
         # What a camera gives comes no faster than people walk.
         with open_agent(config, Notifier(), cameras=cast("Cameras", show), reload=lambda: None) as agent:
             agent.run(threading.Event())
-            health, link, last_bytes = agent.health, agent.publisher.state, resident_bytes()
+            counts, link, last_bytes = agent.metrics.totals(), agent.publisher.state, resident_bytes()
     finally:
         broker.stop()
     return {
         "video_seconds": round(show.at, 1),
-        "frames": health.frames,
-        "analysed": health.analysed,
-        "alerts": health.alerts,
+        "frames": counts.frames,
+        "analysed": counts.analysed,
+        "alerts": counts.alerts,
         "sent": link.sent,
         "waiting": link.waiting,
         "outages": show.outages,
