@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_agent.bridge.protocol import AnnotatedFace, PersonSign
+from edge_agent.bridge.protocol import AnnotatedFace, FrameReply, PersonSign
+from edge_agent.domain import timestamp
 from edge_agent.vision.detection import PLACE_DIGITS, SCORE_DIGITS
 
 if TYPE_CHECKING:
@@ -14,16 +14,6 @@ if TYPE_CHECKING:
 
 HELD_SECONDS = 1.0
 """For how long the last analysed frame is shown instead of newer ones; at least two frames a second are analysed."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AnnotatedFrame:
-    """A frame with its faces and the nearest person; `number` is unique in this run of the agent."""
-
-    number: int
-    frame: Frame
-    faces: tuple[AnnotatedFace, ...]
-    nearest: PersonSign | None
 
 
 class AnnotatedFrames:
@@ -34,33 +24,45 @@ class AnnotatedFrames:
     """
 
     def __init__(self) -> None:
-        self._newest: dict[str, AnnotatedFrame] = {}
+        self._newest: dict[str, tuple[FrameReply, Frame]] = {}
         self._known: dict[str, dict[int, AnnotatedFace]] = {}
         self._numbers = itertools.count(1)
 
     def record(self, frame: Frame, outcome: Outcome) -> None:
         """Record a processed frame and its outcome."""
-        newest = self._newest.get(frame.camera)
         if outcome.analysed:
             faces = self._faces(frame.camera, outcome)
-        elif newest is not None and newest.faces and frame.taken_at - newest.frame.taken_at < HELD_SECONDS:
+        elif self._is_held(frame):
             # Frames that were not analysed have no faces; showing them would make the boxes flicker.
             return
         else:
             faces = ()
             self._known.pop(frame.camera, None)
         who = outcome.nearest
-        nearest = None if who is None else PersonSign(track=who.track, sign=who.sign)
-        self._newest[frame.camera] = AnnotatedFrame(next(self._numbers), frame, faces, nearest)
+        head = FrameReply(
+            number=next(self._numbers),
+            index=frame.index,
+            when=timestamp(frame.taken_when),
+            width=frame.width_px,
+            height=frame.height_px,
+            faces=faces,
+            nearest=None if who is None else PersonSign(track=who.track, sign=who.sign),
+        )
+        self._newest[frame.camera] = head, frame
 
     def forget(self, camera: str) -> None:
         """Remove the frame of a camera."""
         self._newest.pop(camera, None)
         self._known.pop(camera, None)
 
-    def newest(self, camera: str) -> AnnotatedFrame | None:
-        """The newest frame of a camera; None if there is none."""
+    def newest(self, camera: str) -> tuple[FrameReply, Frame] | None:
+        """The newest frame of a camera and its description; None if there is none."""
         return self._newest.get(camera)
+
+    def _is_held(self, frame: Frame) -> bool:
+        """Whether the newest frame has faces and is recent enough to be shown instead of this one."""
+        newest = self._newest.get(frame.camera)
+        return newest is not None and bool(newest[0].faces) and frame.taken_at - newest[1].taken_at < HELD_SECONDS
 
     def _faces(self, camera: str, outcome: Outcome) -> tuple[AnnotatedFace, ...]:
         """The tracks of a frame. Decided ones are not classified in every frame and keep their last reading."""

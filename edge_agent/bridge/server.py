@@ -35,7 +35,6 @@ from edge_agent.bridge.protocol import (
     StatusRequest,
     json_of,
 )
-from edge_agent.domain import timestamp
 from edge_agent.errors import AgentError, CommandError, UnavailableError
 from edge_agent.host.disk import DiskThread, reach
 
@@ -233,17 +232,8 @@ class Bridge:
         if newest is None:
             _send(socket, envelope, json_of(FrameReply(number=0)))
             return
-        frame = newest.frame
-        head = FrameReply(
-            number=newest.number,
-            index=frame.index,
-            when=timestamp(frame.taken_when),
-            width=frame.width_px,
-            height=frame.height_px,
-            faces=newest.faces,
-            nearest=newest.nearest,
-        )
-        wants_pixels = request.pixels and newest.number > request.after
+        head, frame = newest
+        wants_pixels = request.pixels and head.number > request.after
         # No copy: the console scales, draws and encodes.
         pixels = [np.ascontiguousarray(frame.image).data] if wants_pixels else []
         _send(socket, envelope, json_of(head), *pixels)
