@@ -1,10 +1,17 @@
 """Errors: how should the caller react? One class per reaction, each with its exit code (sysexits.h)."""
 
+import sys
+
 
 class AgentError(Exception):
     """An error with a one-sentence message: the problem, the file or key, and what to do next."""
 
     exit_code = 70  # EX_SOFTWARE
+
+    def __init__(self, message: str, *, fix: str = "") -> None:
+        """`fix` is the command that the doctor suggests; empty: the doctor chooses one for the check."""
+        super().__init__(message)
+        self.fix = fix
 
 
 class ConfigError(AgentError):
@@ -41,6 +48,12 @@ class CropError(AgentError):
 
 class CommandError(AgentError):
     """A command is rejected; the result names the reason, and the agent goes on."""
+
+
+def missing_extra(extra: str, error: ImportError) -> ConfigError:
+    """The error of a package that an extra of maskwatch installs."""
+    install = f"pip install 'maskwatch[{extra}]'"
+    return ConfigError(f"{error.name} is missing; install it with {install}", fix=f"{sys.executable} -m {install}")
 
 
 def in_one_line(error: AgentError) -> str:

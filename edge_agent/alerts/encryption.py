@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,9 +45,7 @@ class AgeEncryption:
         try:
             import pyrage  # noqa: PLC0415  (an extra)
         except ImportError as error:
-            raise ConfigError(
-                "crops.encrypt_for: encryption needs an extra; pip install 'maskwatch[encrypt]'"
-            ) from error
+            raise missing_extra("encrypt", error) from error
         self._encrypt = pyrage.encrypt
         self._recipients = [_recipient(key, pyrage) for key in public_keys]
 
@@ -62,7 +60,8 @@ def _recipient(key: str, pyrage: Any) -> Any:
         return kind.Recipient.from_str(key)
     except pyrage.RecipientError as error:
         raise ConfigError(
-            f"crops.encrypt_for: {key} is not a valid public key ({error}); copy the whole output of age-keygen -y"
+            f"crops.encrypt_for: {key} is not a valid public key ({error}); copy the whole output of age-keygen -y",
+            fix="age-keygen -y KEY_FILE",
         ) from error
 
 

@@ -78,7 +78,8 @@ def open_device(path: str, config: CameraConfig) -> DeviceCamera:
     if not capture.isOpened():
         raise CameraError(
             f"{path}: exists but gives no pictures; close other programs that use it ('fuser {path}'), "
-            f"or take the next device of the same camera ({_devices()})"
+            f"or take the next device of the same camera ({_devices()})",
+            fix=f"fuser -v {path}",
         )
     for name, value in device_settings(config):
         # Drivers ignore what they do not support; the feed reports a different size.
@@ -110,7 +111,8 @@ def _check_device(path: Path) -> None:
     if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
         raise CameraError(
             f"{path}: no permission to use it; add this user to the group 'video' "
-            "('sudo usermod -aG video USER') and log in again"
+            "('sudo usermod -aG video USER') and log in again",
+            fix="sudo usermod -aG video $USER",
         )
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.commands.options import add_command, configured
-from edge_agent.errors import ConfigError
+from edge_agent.errors import missing_extra
 from edge_agent.host.systemd import Notifier
 from edge_agent.wiring import open_models
 
@@ -40,7 +40,7 @@ async def _serve(config: Config) -> None:
         # The web framework is an extra.
         from edge_agent.console.process import serve
     except ImportError as error:
-        raise ConfigError(f"{error.name} is missing; install it with pip install 'maskwatch[console]'") from error
+        raise missing_extra("console", error) from error
     end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end.set)

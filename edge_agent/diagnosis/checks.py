@@ -104,12 +104,12 @@ def _writable(folder: Path) -> str:
     if not is_there(folder):
         above = next(one for one in folder.parents if is_there(one))
         if not above.is_dir():
-            raise UnavailableError(f"{folder}: Not a directory: {above} is in its place")
+            raise UnavailableError(f"{folder}: Not a directory: {above} is in its place", fix=f"mv {above} {above}.old")
         if not os.access(above, os.W_OK | os.X_OK):
             raise UnavailableError(f"{folder}: cannot be created: Permission denied in {above}")
         return "does not exist yet; the agent creates it"
     if not folder.is_dir():
-        raise UnavailableError(f"{folder}: File exists, and is not a folder")
+        raise UnavailableError(f"{folder}: File exists, and is not a folder", fix=f"mv {folder} {folder}.old")
     if os.geteuid() == 0:
         return _writable_for_owner(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -121,7 +121,10 @@ def _writable_for_owner(folder: Path) -> str:
     """The check for root, who can write anywhere: whether the folder belongs to the owner of the state."""
     owner, keeper = folder.stat().st_uid, folder.parent.stat().st_uid
     if owner == 0 and keeper != 0:
-        raise UnavailableError(f"{folder}: belongs to root, so that the agent cannot write there")
+        raise UnavailableError(
+            f"{folder}: belongs to root, so that the agent cannot write there",
+            fix=f"sudo chown --reference={folder.parent} {folder}",
+        )
     if not os.access(folder, os.W_OK):
         raise UnavailableError(f"{folder}: cannot be written: the disk is read-only")
     return "can be written" if owner == 0 else "write access not tested: it belongs to another user"

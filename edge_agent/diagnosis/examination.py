@@ -91,20 +91,24 @@ def _check_parts(config: Config, progress: Callable[[str], None]) -> Iterator[Fi
             found = look()
             yield found if isinstance(found, Finding) else Finding(name, "ok", found)
         except AgentError as error:
-            yield Finding(name, "wrong", str(error), _fix(name, str(error), config), error.exit_code)
+            fix = _as_root(str(error)) or error.fix or _fix(name, error, config)
+            yield Finding(name, "wrong", str(error), fix, error.exit_code)
         except OSError as error:
             # A folder may not be accessible to the current user; the other checks still run.
-            yield Finding(name, "wrong", str(error), _fix(name, str(error), config))
+            yield Finding(name, "wrong", str(error), _as_root(str(error)) or _fix(name, error, config))
 
 
-def _fix(name: str, message: str, config: Config) -> str:  # noqa: C901, PLR0911  (one for each part)
-    """The command that fixes a finding; its message describes the fix in words."""
-    if "Permission denied" in message and os.geteuid() != 0:
-        return "sudo edge-agent doctor"
+def _as_root(message: str) -> str:
+    """The command that repeats the examination as root, where that reveals more."""
+    return "sudo edge-agent doctor" if "Permission denied" in message and os.geteuid() != 0 else ""
+
+
+def _fix(name: str, error: Exception, config: Config) -> str:  # noqa: C901, PLR0911  (one for each part)
+    """The command for a check whose error names none; its message describes the fix in words."""
     if name.startswith("webhook "):
-        return _fix_webhook(name.removeprefix("webhook "), message, config)
+        return _fix_webhook(name.removeprefix("webhook "), error, config)
     if name.startswith("camera "):
-        return _fix_camera(config.cameras[name.removeprefix("camera ")].source, message)
+        return _fix_camera(config.cameras[name.removeprefix("camera ")].source)
     match name:
         case "masks" | "faces":
             folder = config.mask_model.parent if name == "masks" else config.faces.card.parent
@@ -113,28 +117,22 @@ def _fix(name: str, message: str, config: Config) -> str:  # noqa: C901, PLR0911
             return f"{sys.executable} -m pip install ai-edge-litert"
         case "outbox" | "crops" | "history":
             folder = config.crops_folder if name == "crops" else config.state
-            return _fix_folder(folder, message)
+            return f"sudo mkdir -p {folder} && sudo chown -R {getpass.getuser()} {folder}"
         case "console":
-            return _fix_console(config.console, message)
+            return _fix_console(config.console, str(error))
         case "signals":
-            return _fix_signals(message)
+            return "gpioinfo"
         case "rollout":
-            return _fix_rollout(config, message)
+            return f"curl -I {config.rollout.url}/metadata/timestamp.json"
         case _:
-            return _fix_broker(config, message)
+            return _fix_broker(config, str(error))
 
 
 def _fix_configuration(file: Path | None, message: str) -> str:
-    if "Permission denied" in message and os.geteuid() != 0:
-        return "sudo edge-agent doctor"
-    return f"sudoedit {file}" if file else "correct the --set options"
+    return _as_root(message) or (f"sudoedit {file}" if file else "correct the --set options")
 
 
-def _fix_camera(source: str, message: str) -> str:
-    if "no permission" in message:
-        return f"sudo usermod -aG video {getpass.getuser()}"
-    if "gives no pictures" in message:
-        return f"fuser -v {source}"
+def _fix_camera(source: str) -> str:
     name = source.partition(":")[0].strip()
     if name in PROGRAMS:
         return PROGRAMS[name]
@@ -145,35 +143,11 @@ def _fix_camera(source: str, message: str) -> str:
     return f"ls -l {shlex.quote(source)}"
 
 
-def _fix_webhook(name: str, message: str, config: Config) -> str:
+def _fix_webhook(name: str, error: Exception, config: Config) -> str:
     webhook = next(one for one in config.webhooks if one.name == name)
-    if "secret_file" in message:
+    if isinstance(error, ConfigError):
         return f"echo whsec_$(openssl rand -base64 32) | sudo tee {webhook.secret_file}"
     return f"getent ahosts {urlsplit(webhook.url).hostname}"
-
-
-def _fix_signals(message: str) -> str:
-    if "maskwatch[signals]" in message:
-        return f"{sys.executable} -m pip install 'maskwatch[signals]'"
-    return "gpioinfo"
-
-
-def _fix_rollout(config: Config, message: str) -> str:
-    if "maskwatch[rollout]" in message:
-        return f"{sys.executable} -m pip install 'maskwatch[rollout]'"
-    if "root_file" in message:
-        return f"ls -l {config.rollout.root_file}"
-    if "clock" in message:
-        return "timedatectl"
-    return f"curl -I {config.rollout.url}/metadata/timestamp.json"
-
-
-def _fix_folder(folder: Path, message: str) -> str:
-    if "Not a directory" in message or "File exists" in message:
-        return f"mv {folder} {folder}.old"
-    if "belongs to root" in message:
-        return f"sudo chown --reference={folder.parent} {folder}"
-    return f"sudo mkdir -p {folder} && sudo chown -R {getpass.getuser()} {folder}"
 
 
 def _fix_console(console: ConsoleConfig, message: str) -> str:

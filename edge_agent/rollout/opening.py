@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_agent.errors import ConfigError
+from edge_agent.errors import missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ def opener(settings: RolloutConfig, *, folder: Path) -> Callable[[], Repository]
     try:
         from edge_agent.rollout.repository import Repository, check_root
     except ImportError as error:
-        raise ConfigError(f"{error.name} is missing; install it with pip install 'maskwatch[rollout]'") from error
+        raise missing_extra("rollout", error) from error
     if settings.root_file is None:
         raise AssertionError("checked when it was read: a url has its root")
     root = check_root(settings.root_file)

@@ -133,9 +133,10 @@ def check_root(file: Path) -> bytes:
         content = file.read_bytes()
         Metadata[Root].from_bytes(content)
     except OSError as error:
-        raise ConfigError(f"rollout.root_file: {file}: {error.strerror}") from error
+        raise ConfigError(f"rollout.root_file: {file}: {error.strerror}", fix=f"ls -l {file}") from error
     except (RepositoryError, ValueError) as error:
-        raise ConfigError(f"rollout.root_file: {file}: is no root.json of a repository: {error}") from error
+        message = f"rollout.root_file: {file}: is no root.json of a repository: {error}"
+        raise ConfigError(message, fix=f"ls -l {file}") from error
     return content
 
 
@@ -152,7 +153,8 @@ class _Explained:
         match error:
             case ExpiredMetadataError():
                 raise UnavailableError(
-                    f"{self._url}: {error}: an old repository is shown, or this device's clock is wrong"
+                    f"{self._url}: {error}: an old repository is shown, or this device's clock is wrong",
+                    fix="timedatectl",
                 ) from error
             case RepositoryError():
                 raise UnavailableError(f"{self._url}: not believed: {error}") from error

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.errors import ConfigError, UnavailableError, missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,9 +35,7 @@ def open_factory(chip: int | None) -> Any:
             from gpiozero.exc import GPIOZeroError
             from gpiozero.pins.lgpio import LGPIOFactory
     except ImportError as error:
-        raise ConfigError(
-            f"signals: {error.name} is missing; install it with pip install 'maskwatch[signals]'"
-        ) from error
+        raise missing_extra("signals", error) from error
     try:
         return LGPIOFactory(chip=chip)
     except GPIOZeroError as error:

@@ -29,6 +29,7 @@ def examined(tmp_path, **keys):
         ("/dev/video97", "v4l2-ctl --list-devices"),
         ("rtsp://me:secret@127.0.0.1:1/live", "ping -c 3 127.0.0.1"),
         ("/nowhere/door.mp4", "ls -l /nowhere/door.mp4"),
+        ("/dev/null", "fuser -v /dev/null"),
     ],
 )
 def test_a_camera_that_is_away_has_a_command_and_no_password_in_it(tmp_path, source, fix):
@@ -60,7 +61,15 @@ def test_a_folder_that_cannot_be_made_has_a_command(tmp_path):
     found = examined(tmp_path)
 
     assert found["outbox"].fix.startswith(f"mv {tmp_path / 'state'}")
-    assert found["crops"].severity == "wrong"
+    assert (found["crops"].severity, found["crops"].fix) == ("wrong", found["outbox"].fix)
+
+
+def test_a_public_key_that_is_not_one_has_its_own_command(tmp_path):
+    pytest.importorskip("pyrage")
+
+    found = examined(tmp_path, crops={"encrypt_for": ["age1nothing"]})
+
+    assert (found["crops"].exit_code, found["crops"].fix) == (78, "age-keygen -y KEY_FILE")
 
 
 def test_a_model_of_ones_own_that_is_missing_leads_to_those_that_are_there(tmp_path):
