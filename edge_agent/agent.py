@@ -156,7 +156,7 @@ class Agent:
         link, lost = self.publisher.state, self._lost_cameras()
         return ", ".join(
             [
-                *(f"camera {state.name} away: {state.reason}" for state in lost),
+                *(f"camera {state.name} {_why_not_open(state)}" for state in lost),
                 "watching" if len(lost) < len(self.workers) else "not watching",
                 "broker connected" if link.connected else f"broker away: {link.reason}",
                 f"{self.metrics.totals().alerts} alerts, {link.waiting} pending",
@@ -171,3 +171,7 @@ class Agent:
 
     def _lost_cameras(self) -> list[FeedState]:
         return [state for state in self.cameras.states() if not state.is_open and not state.finished]
+
+
+def _why_not_open(state: FeedState) -> str:
+    return "opens for the first time" if state.is_starting else f"away: {state.reason}"

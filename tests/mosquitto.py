@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 # Debian keeps it where only root's PATH looks.
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 # Linux takes the ports of outgoing connections, and those that a program leaves open to it, from 32768 up.
@@ -141,5 +141,5 @@ class Mosquitto:
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=60)
             self._process = None

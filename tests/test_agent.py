@@ -300,6 +300,28 @@ def test_a_worker_that_hangs_while_its_camera_gives_frames_starves_the_watchdog(
     assert bool(watchdog.fed) == bool(fed)
 
 
+class Statuses(Notifier):
+    """Remembers the lines that it was to show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def status(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_a_camera_that_is_still_being_opened_is_not_called_away(store, tmp_path):
+    cameras = Cameras(FeedState("door"), FeedState("yard", reason="unplugged"))
+    notifier = Statuses()
+
+    an_agent(store, tmp_path, [], cameras=cameras, notifier=notifier).run(threading.Event())
+
+    assert "camera yard away: unplugged" in notifier.lines[0]
+    assert "camera door away" not in notifier.lines[0]
+    assert "camera door" in notifier.lines[0]
+
+
 def test_a_time_zone_that_is_changed_is_seen_without_a_restart(store, tmp_path, monkeypatch):
     before = os.environ.get("TZ", "")
     monkeypatch.setenv("TZ", "Asia/Tokyo" if time.localtime().tm_gmtoff != 9 * 3600 else "UTC")

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from edge_agent.camera.cameras import Cameras
+from edge_agent.camera.feed import CLOSE_SECONDS
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from tests.recordings import write_recording
@@ -69,20 +70,22 @@ def test_a_camera_that_is_silent_holds_no_other_up():
     with cameras:
         cameras.follow(configs("silent", "fast"))
 
-        assert cameras.feeds["fast"].wait(5.0) is not None
+        assert cameras.feeds["fast"].wait(60.0) is not None
         assert cameras.feeds["silent"].wait(0.05) is None
         assert [state.name for state in cameras.states()] == ["silent", "fast"]
 
 
 def test_cameras_that_hang_are_left_behind_together():
-    cameras, opened = live_cameras(one=5.0, two=5.0, three=5.0)
+    names = [f"camera {number}" for number in range(40)]
+    cameras, opened = live_cameras(**dict.fromkeys(names, 120.0))
     with cameras:
-        cameras.follow(configs("one", "two", "three"))
-        while len(opened) < 3:
+        cameras.follow(configs(*names))
+        while len(opened) < len(names):
             time.sleep(0.01)
         began_at = time.monotonic()
 
-    assert time.monotonic() - began_at < 2
+    # One after the other they would take this long.
+    assert time.monotonic() - began_at < len(names) * CLOSE_SECONDS
 
 
 def test_a_camera_whose_section_is_the_same_is_not_opened_again():
@@ -90,12 +93,12 @@ def test_a_camera_whose_section_is_the_same_is_not_opened_again():
     with cameras:
         cameras.follow(configs("same", "changed", "gone"))
         for feed in cameras.feeds.values():
-            assert feed.wait(5.0) is not None
+            assert feed.wait(60.0) is not None
         index = cameras.states()[0].frames
 
         cameras.follow({**configs("new", "same"), **configs("changed", rotate=90)})
         for feed in cameras.feeds.values():
-            assert feed.wait(5.0) is not None
+            assert feed.wait(60.0) is not None
 
         assert list(cameras.feeds) == ["new", "same", "changed"]
         assert cameras.states()[1].frames >= index

@@ -14,7 +14,6 @@ import pytest
 from edge_agent.camera import video
 from edge_agent.camera.decoding import VideoDecoder
 from edge_agent.camera.feed import (
-    CLOSE_SECONDS,
     FIRST_PAUSE_SECONDS,
     STEADY_SECONDS,
     CameraFeed,
@@ -25,6 +24,8 @@ from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from tests.recordings import ffmpeg, write_recording
 from tests.rtsp_server import RtspServer
+
+PATIENCE_SECONDS = 60.0
 
 
 class FakeCamera:
@@ -70,12 +71,12 @@ class Shop:
         return camera
 
 
-def a_feed(opener, *, source="fake", **keys):
-    return CameraFeed("entrance", CameraConfig(source=source, **keys), opener=opener, jitter=lambda: 0.0)
+def a_feed(opener, *, source="fake", jitter=0.0, **keys):
+    return CameraFeed("entrance", CameraConfig(source=source, **keys), opener=opener, jitter=lambda: jitter)
 
 
-def wait_until(condition, *, seconds=10.0):
-    until = time.monotonic() + seconds
+def wait_until(condition):
+    until = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.005)
@@ -182,7 +183,8 @@ def test_a_read_that_blocks_does_not_keep_anybody_from_leaving(caplog):
     began_at = time.monotonic()
     feed.close()
 
-    assert time.monotonic() - began_at < 2
+    # The read would block for good.
+    assert time.monotonic() - began_at < PATIENCE_SECONDS
     assert caplog.messages == ["camera entrance: blocked in a read; its thread is abandoned"]
     camera.released.set()
 
@@ -199,7 +201,7 @@ feed.start()
 feed.close(timeout_seconds=0.1)
 """
 
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=20)
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=PATIENCE_SECONDS)
 
 
 def test_only_after_it_was_well_for_a_while_pauses_begin_short_again():
@@ -208,15 +210,15 @@ def test_only_after_it_was_well_for_a_while_pauses_begin_short_again():
     assert attempts_after(4, well_seconds=STEADY_SECONDS) == 0
 
 
-def test_a_pause_does_not_keep_anybody_from_leaving():
-    feed = a_feed(Shop())
+def test_a_pause_does_not_keep_anybody_from_leaving(caplog):
+    # The first pause takes eight minutes.
+    feed = a_feed(Shop(), jitter=1000 / FIRST_PAUSE_SECONDS)
     feed.start()
     wait_until(lambda: feed.state().reason == "fake: no such device")
 
-    began_at = time.monotonic()
-    feed.close()
+    feed.close(timeout_seconds=PATIENCE_SECONDS)
 
-    assert time.monotonic() - began_at < FIRST_PAUSE_SECONDS / 4
+    assert caplog.messages == ["camera entrance: fake: no such device; retrying"]
 
 
 def test_a_bug_in_the_thread_comes_out_where_frames_are_taken():
@@ -253,7 +255,7 @@ def test_a_recording_plays_no_faster_than_it_was_recorded_and_ends(tmp_path):
     feed.close()
 
     # The last of 25 frames stands at 0.96 s.
-    assert 0.96 <= time.monotonic() - began_at < 2.5
+    assert 0.96 <= time.monotonic() - began_at < PATIENCE_SECONDS
     assert feed.state().frames == 25
     assert len(taken) + feed.state().dropped in (24, 25)
     times = [frame.taken_at for frame in taken]
@@ -267,10 +269,10 @@ def test_a_network_camera_is_followed_over_a_loss_of_power(caplog):
         feed.start()
         wait_until(lambda: feed.state().frames > 5)
         server.kill()
-        wait_until(lambda: not feed.state().is_open, seconds=3)
+        wait_until(lambda: not feed.state().is_open)
         reason = feed.state().reason
         server.start()
-        wait_until(lambda: feed.state().reopened == 1, seconds=20)
+        wait_until(lambda: feed.state().reopened == 1)
         feed.close()
 
     assert f"rtsp://***@127.0.0.1:{server.port}/live: " in reason
@@ -280,7 +282,7 @@ def test_a_network_camera_is_followed_over_a_loss_of_power(caplog):
 
 def test_a_network_camera_that_hangs_does_not_keep_anybody_from_leaving():
     with RtspServer() as server:
-        feed = CameraFeed("entrance", CameraConfig(source=server.address(), read_timeout_seconds=3.0))
+        feed = CameraFeed("entrance", CameraConfig(source=server.address(), read_timeout_seconds=600.0))
         feed.start()
         wait_until(lambda: feed.state().frames > 5)
         server.freeze()
@@ -289,9 +291,11 @@ def test_a_network_camera_that_hangs_does_not_keep_anybody_from_leaving():
         began_at = time.monotonic()
         feed.close()
 
-        assert time.monotonic() - began_at < 2
-        # The thread left behind ends on its own as soon as its read does.
-        wait_until(lambda: not any(thread.name == "camera entrance" for thread in threading.enumerate()))
+        assert time.monotonic() - began_at < PATIENCE_SECONDS
+        # The threads left behind end on their own as soon as their read does.
+        server.kill()
+        left_behind = {"camera entrance", f"reader {server.address()}"}
+        wait_until(lambda: not left_behind & {thread.name for thread in threading.enumerate()})
 
 
 def test_a_camera_that_is_lost_while_leaving_is_nobodys_business(caplog):
@@ -343,7 +347,7 @@ def test_a_frozen_camera_is_reopened_in_growing_pauses_and_watched_all_the_while
     feed = a_feed(opener, frozen_seconds=0.4)
     with caplog.at_level(logging.INFO):
         feed.start()
-        wait_until(lambda: len(opened) == 4, seconds=30)
+        wait_until(lambda: len(opened) == 4)
         frozen = feed.state()
         shown["picture"] = moving
         wait_until(lambda: len(opened) == 5)
@@ -351,10 +355,10 @@ def test_a_frozen_camera_is_reopened_in_growing_pauses_and_watched_all_the_while
         well = feed.state()
         feed.close()
 
-    # After 0.4 s, and then half of 0.4, 0.8 and 1.6 s, for the jitter is none here. A busy machine may take longer; and
-    # an opener that was called late makes the next pause look shorter by as much.
-    pauses = np.diff(opened)
-    assert all(pause >= 0.95 * least for least, pause in zip((0.4, 0.2, 0.4, 0.8), pauses, strict=True))
+    # After 0.4 s, and then half of 0.4, 0.8 and 1.6 s, for the jitter is none here. Since the first: a busy machine may
+    # take longer, and one that is opened late makes the next pause look shorter by as much.
+    waited = np.subtract(opened[1:], opened[0])
+    assert all(waited >= np.cumsum((0.4, 0.2, 0.4, 0.8)) - 1e-6)
     assert (frozen.is_open, [fault.code for fault in frozen.faults]) == (True, ["camera_frozen"])
     assert well.is_open
     assert well.reopened == 4
@@ -426,13 +430,12 @@ exec ffmpeg -v error -re -f lavfi -i testsrc=size=64x48:rate=25 -f mjpeg -
     with caplog.at_level(logging.INFO):
         feed.start()
         wait_until(lambda: "401 Unauthorized" in feed.state().reason)
-        wait_until(lambda: feed.state().frames > 5, seconds=30)
-        began_at = time.monotonic()
-        feed.close()
+        wait_until(lambda: feed.state().frames > 5)
+        feed.close(timeout_seconds=PATIENCE_SECONDS)
 
-    assert time.monotonic() - began_at < CLOSE_SECONDS
     assert "hunter2" not in caplog.text
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    # A busy machine may have it lost and found again.
+    assert [record.levelname for record in caplog.records[:2]] == ["WARNING", "INFO"]
 
 
 def test_a_camera_that_is_paused_is_hardly_decoded_and_shows_its_picture_at_once_when_it_is_resumed(
@@ -450,19 +453,20 @@ def test_a_camera_that_is_paused_is_hardly_decoded_and_shows_its_picture_at_once
     with RtspServer() as server, closing(CameraFeed("door", CameraConfig(source=server.address()))) as feed:
         feed.convert_only_what_is_due(lambda: due_at)
         feed.start()
-        wait_until(lambda: feed.state().frames > 30, seconds=60)
-        due_at = float("inf")
+        wait_until(lambda: feed.state().frames > 30)
+        due_at, paused_at = float("inf"), time.monotonic()
+        # On a busy machine frames that have waited come faster than the camera takes them.
+        wait_until(lambda: time.monotonic() > paused_at + 2 * video.IDLE_SECONDS)
         begun = feed.state().frames
-        wait_until(lambda: feed.state().frames > begun + 25, seconds=60)
+        wait_until(lambda: feed.state().frames > begun + 25)
         before, since = len(decoded), feed.state().frames
-        wait_until(lambda: feed.state().frames > since + 20, seconds=60)
+        wait_until(lambda: feed.state().frames > since + 20)
 
         assert len(decoded) == before
 
         feed.take()
         due_at = resumed_at = time.monotonic()
-        wait_until(lambda: feed.state().frames > since + 40, seconds=60)
-        frame = feed.take()
+        frame = feed.wait(PATIENCE_SECONDS)
 
     assert frame is not None
     assert frame.taken_at >= resumed_at

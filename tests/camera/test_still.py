@@ -108,8 +108,8 @@ def address(server, credentials=""):
 
 
 def test_a_camera_is_asked_for_each_picture_at_its_rate():
+    began_at = time.monotonic()
     with serving() as server, closing(open_camera(CameraConfig(source=address(server), capture_fps=20))) as camera:
-        began_at = time.monotonic()
         pictures = [next_picture(camera) for _ in range(5)]
 
     assert time.monotonic() - began_at >= 0.2
@@ -142,7 +142,7 @@ def test_a_picture_that_has_not_changed_is_not_sent_again_and_counts_as_frozen()
     with serving(content=jpeg(1)) as server:
         feed = CameraFeed("yard", CameraConfig(source=address(server), capture_fps=20, frozen_seconds=0.5))
         feed.start()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not feed.state().faults and time.monotonic() < until:
             time.sleep(0.02)
         faults = feed.state().faults
@@ -174,7 +174,7 @@ def test_a_stop_is_heard_between_two_pictures():
     stop = threading.Event()
     with (
         serving() as server,
-        closing(open_camera(CameraConfig(source=address(server), capture_fps=0.1), stop)) as camera,
+        closing(open_camera(CameraConfig(source=address(server), capture_fps=0.001), stop)) as camera,
     ):
         next_picture(camera)
         threading.Timer(0.2, stop.set).start()
@@ -182,4 +182,5 @@ def test_a_stop_is_heard_between_two_pictures():
         with pytest.raises(CameraError, match="asked to stop"):
             camera.grab()
 
-    assert time.monotonic() - began_at < 2
+    # The next one is due in a quarter of an hour.
+    assert time.monotonic() - began_at < 60

@@ -18,7 +18,7 @@ from edge_agent.domain import timestamp
 from edge_agent.messages.alert import AlertMessage
 from edge_agent.messages.ids import uuid7
 from tests.console.browsing import AGAIN_AND_AGAIN, CAMERA, PHONE, WatchedDoor, a_browser, a_visitor, two_people
-from tests.journeys.agent import PATIENCE_SECONDS, wait_until
+from tests.journeys.agent import wait_until
 from tests.mosquitto import Mosquitto
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def main() -> None:
             a_browser(folder) as browser,
         ):
             wait_until(lambda: _count(door) >= ALERTS, "some alerts")
-            door.end(seconds=PATIENCE_SECONDS)
+            door.end()
             _spread(door.folder / "state")
             door.start()
             door.wait_until_ready()

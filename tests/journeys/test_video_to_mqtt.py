@@ -132,14 +132,17 @@ def test_systemd_hears_ready_after_the_first_frame_then_the_watchdog_then_stoppi
     config = a_config(broker, cameras={"live": {"source": a_live_camera}})
     with AgentProcess(tmp_path / "agent", config) as agent:
         wait_until(lambda: agent.notifications.count("WATCHDOG=1") >= 2, "the watchdog")
-        assert agent.end(signal.SIGTERM, seconds=5.0) == 0
+        assert agent.end() == 0
+        notifications = agent.notifications
 
-        # A status is there for whoever has waited for READY.
-        assert agent.notifications[0].startswith("STATUS=watching")
-        kinds = [note for note in agent.notifications if not note.startswith("STATUS=")]
-        assert kinds[0] == "READY=1"
-        assert kinds[-1] == "STOPPING=1"
-        assert set(kinds[1:-1]) == {"WATCHDOG=1"}
+    ready = notifications.index("READY=1")
+    # A status is there for whoever has waited for READY.
+    assert [note for note in notifications[:ready] if note.startswith("STATUS=")][-1].startswith("STATUS=watching")
+    # A busy machine may ask for more time before.
+    assert all("EXTEND_TIMEOUT_USEC" in note for note in notifications[:ready] if note.startswith("WATCHDOG"))
+    after = [note for note in notifications[ready + 1 :] if not note.startswith("STATUS=")]
+    assert after[-1] == "STOPPING=1"
+    assert set(after[:-1]) == {"WATCHDOG=1"}
 
 
 def test_a_camera_that_is_not_there_is_waited_for_and_never_ready(broker, tmp_path):
@@ -148,7 +151,7 @@ def test_a_camera_that_is_not_there_is_waited_for_and_never_ready(broker, tmp_pa
         wait_until(lambda: "; retrying" in agent.log, "the warning")
         wait_until(lambda: any("camera door away" in note for note in agent.notifications), "the status")
         assert "READY=1" not in agent.notifications
-        assert agent.end(signal.SIGTERM, seconds=5.0) == 0
+        assert agent.end() == 0
 
 
 def test_sighup_takes_a_good_configuration_and_keeps_the_old_one_over_a_bad_one(broker, tmp_path, a_live_camera):

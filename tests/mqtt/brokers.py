@@ -79,15 +79,17 @@ class ScriptedBroker:
             threading.Thread(target=self._serve, args=[connected], daemon=True).start()
 
     def _serve(self, connected: socket.socket) -> None:
-        packet = connected.recv(4096)
-        assert packet[0] == CONNECT
-        self.connects += 1
-        # Fixed header of two bytes, two of length, "MQTT", and then the level.
-        answer = self._answer(packet[8])
-        if not answer:
-            connected.close()
-            return
         try:
+            packet = connected.recv(4096)
+            if not packet:
+                return
+            assert packet[0] == CONNECT
+            self.connects += 1
+            # Fixed header of two bytes, two of length, "MQTT", and then the level.
+            answer = self._answer(packet[8])
+            if not answer:
+                connected.close()
+                return
             connected.sendall(answer)
             while chunk := connected.recv(65536):
                 self.received.append(chunk)
@@ -219,11 +221,11 @@ class Amqtt:
             await broker.start()
             return broker
 
-        self._broker = asyncio.run_coroutine_threadsafe(start(), self._loop).result(10)
+        self._broker = asyncio.run_coroutine_threadsafe(start(), self._loop).result(60)
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._broker.shutdown(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._broker.shutdown(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -43,7 +43,7 @@ DEVICE = "lobby"
 BOOT_ID = "6c1e2a34-0000-4000-8000-000000000001"
 SENDER = Sender(DEVICE, BOOT_ID, Model(name="masks", sha256="0" * 64))
 WHEN = datetime(2025, 1, 31, 12, 0, 0, 123_000, tzinfo=timezone.utc)
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 60.0
 SESSION_SECONDS = 600
 
 
