@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from edge_agent.config.load import load_as
-from edge_agent.config.model import FilePath, TopicPrefix
-from edge_agent.errors import ConfigError
+from edge_agent.config.model import TopicPrefix
+from edge_agent.config_file import FilePath, load_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -195,6 +194,4 @@ def load(file: Path | None, *, overrides: Sequence[str] = ()) -> FleetConfig:
     """
     if file is None and SYSTEM_FILE.exists():
         file = SYSTEM_FILE
-    if file is not None and not file.exists():
-        raise ConfigError(f"{file}: no such file; docs/fleet.md shows one to begin from")
-    return load_as(FleetConfig, file, overrides=overrides)
+    return load_as(FleetConfig, file, overrides=overrides, if_missing="docs/fleet.md shows one to begin from")

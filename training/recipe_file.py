@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge_agent.config.load import load_as
-from edge_agent.errors import ConfigError
+from edge_agent.config_file import load_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +47,4 @@ def read_recipe_file(path: Path, model: type[Recipe], *, changes: Sequence[str] 
     Raises:
         ConfigError: the file is missing, not YAML, or invalid; every error is listed with its line.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such recipe; examples are in training/recipes")
-    return load_as(model, path, overrides=changes)
+    return load_as(model, path, overrides=changes, if_missing="examples are in training/recipes")

@@ -28,22 +28,11 @@ from pydantic import (
 )
 
 from edge_agent.config.quiet_hours import parse_quiet_hours
+from edge_agent.config_file import FilePath, at_home, beside_the_file
 from edge_agent.domain import Label
 
 INSTALLED = Path(__file__).parents[1]
 CHECKOUT = INSTALLED.parent
-
-
-def at_home(path: Path) -> Path:
-    """Write out a `~` at the beginning.
-
-    Raises:
-        ValueError: the user is unknown, or has no home.
-    """
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"'{path}' begins in a home folder that is not known here; write the whole path") from error
 
 
 def _is_a_topic(value: str) -> str:
@@ -59,17 +48,9 @@ def _is_a_topic(value: str) -> str:
     return value
 
 
-def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    """A relative path counts from the folder of the file that it was written in."""
-    folder = (info.context or {}).get("folder")
-    path = at_home(path)
-    return folder / path if folder is not None else path
-
-
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
 TopicPrefix = Annotated[str, Field(pattern=r"^[^#+\x00]+$"), AfterValidator(_is_a_topic)]
-FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
@@ -322,7 +303,7 @@ class CameraConfig(_Section):
         if mark:
             _check_scheme(scheme.lower(), place)
             return f"{scheme.lower()}://{place}"
-        beside = _beside_the_file(Path(source), info)
+        beside = beside_the_file(Path(source), info)
         return str(beside) if beside.exists() else source
 
     @model_validator(mode="after")

@@ -1,0 +1,297 @@
+"""Configuration file: validation by a pydantic model, line numbers of keys, and error reports."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ValidationError, ValidationInfo
+
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydantic_core import ErrorDetails
+
+KeyPath: TypeAlias = "tuple[str | int, ...]"
+Model = TypeVar("Model", bound=BaseModel)
+
+MOST_NODES = 100_000
+"""Limit of values after expanding aliases: a file of 335 bytes may expand to billions."""
+MOST_NESTED = 100
+"""Limit of nesting; a configuration has five levels."""
+HIDDEN = "***"
+# Keys whose values may be secret and are not shown in errors, which may be logged.
+SECRET_KEY = re.compile(r"pass(word|wd)?|token|secret|source(?!s\b)", re.IGNORECASE)
+CREDENTIALS = re.compile(r"://[^\s/'\"]*@")
+ON_COMMAND_LINE = 0
+"""Stands in for the line of a key that was given with --set."""
+
+# Pydantic speaks to programmers; the person on site gets these. {value!r} is what was written.
+SENTENCES = {
+    "int_parsing": "{value!r} is not a whole number",
+    "int_type": "{value!r} is not a whole number",
+    "int_from_float": "{value!r} is not a whole number",
+    "float_parsing": "{value!r} is not a number",
+    "float_type": "{value!r} is not a number",
+    "bool_parsing": "{value!r} is not true or false",
+    "bool_type": "{value!r} is not true or false",
+    "string_type": "{value!r} is not text; put it in quotes",
+    "path_type": "{value!r} is not a path",
+    "literal_error": "{value!r} is not one of {expected}",
+    "greater_than_equal": "{value!r} is less than {ge}, the least allowed",
+    "less_than_equal": "{value!r} is more than {le}, the most allowed",
+    "greater_than": "{value!r} has to be more than {gt}",
+    "less_than": "{value!r} has to be less than {lt}",
+    "string_pattern_mismatch": "{value!r} does not match {pattern}",
+    "string_too_short": "must not be empty",
+    "too_short": "needs {min_length} or more values",
+    "model_type": "{value!r} is not a section of keys",
+    "dict_type": "{value!r} is not a section of keys",
+    "tuple_type": "{value!r} is not a list",
+    "value_error": "{error}",
+    "missing": "is missing",
+}
+
+
+def at_home(path: Path) -> Path:
+    """Expand a `~` at the beginning.
+
+    Raises:
+        ValueError: the user is unknown, or has no home.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"'{path}' begins in a home folder that is not known here; write the whole path") from error
+
+
+def beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    """Resolve a relative path against the folder of the file that contains it."""
+    folder = (info.context or {}).get("folder")
+    path = at_home(path)
+    return folder / path if folder is not None else path
+
+
+FilePath = Annotated[Path, AfterValidator(beside_the_file)]
+
+
+def load_as(model: type[Model], file: Path | None, *, overrides: Sequence[str] = (), if_missing: str) -> Model:
+    """Read a configuration file; None: every key has its default.
+
+    `if_missing` ends the error for a missing file: what to do.
+
+    `overrides` are texts such as "faces.detector=yunet" with a YAML value; they take precedence over the file. Relative
+    paths are relative to the file's folder, those in `overrides` to the working directory.
+
+    Raises:
+        ConfigError: all mistakes, each with line, key, value and the nearest known key.
+    """
+    data, lines = _parse(file, if_missing) if file is not None else ({}, {})
+    problems: list[tuple[int, str]] = []
+    for override in overrides:
+        _set(override, model, data, lines, problems)
+    try:
+        context = {"folder": file.absolute().parent} if file is not None else None
+        config: Model | None = model.model_validate(data, context=context)
+    except ValidationError as error:
+        problems += [_explain(detail, model, lines) for detail in error.errors()]
+        config = None
+    if problems or config is None:
+        raise ConfigError(_report(file, problems))
+    return config
+
+
+def _section_at(path: KeyPath, model: type[BaseModel]) -> type[BaseModel] | None:
+    """The section at `path`; None if there is none."""
+    here: Any = model
+    for part in path:
+        if get_origin(here) is dict:
+            # The user chooses the names of sections below `cameras`.
+            here = get_args(here)[1]
+        elif get_origin(here) is tuple:
+            here = get_args(here)[0]
+        elif _is_section(here) and str(part) in here.model_fields:
+            annotation = here.model_fields[str(part)].annotation
+            # The section of `RecipeSection | None`.
+            here = (
+                next(filter(_is_section, get_args(annotation)), annotation) if _is_optional(annotation) else annotation
+            )
+        else:
+            return None
+    return here if _is_section(here) else None
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _is_optional(annotation: Any) -> bool:
+    return type(None) in get_args(annotation)
+
+
+def _parse(file: Path, if_missing: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    """The values of the file, and the line of every key."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{file}: no such file; {if_missing}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}") from error
+    data, lines = _loaded(text, file)
+    if data is None:
+        return {}, {}
+    if not isinstance(data, dict):
+        shown = CREDENTIALS.sub(f"://{HIDDEN}@", repr(_short(data)))
+        raise ConfigError(_report(file, [(1, f"holds {shown} where keys are expected")]))
+    return data, lines
+
+
+def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is not None and _written_out(root, {}) > MOST_NODES:
+            raise ConfigError(f"{file}: its aliases expand to more than {MOST_NODES} values")
+        return yaml.safe_load(text), {} if root is None else _lines(root, file)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(_report(file, [(line, f"not YAML: {error.problem or error.context}")])) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: not YAML: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{file}: contains an invalid date or number ({error}); put it in quotes") from error
+    except RecursionError as error:
+        raise ConfigError(f"{file}: a value contains itself, or is nested too deeply") from error
+
+
+def _written_out(node: yaml.Node, counted: dict[int, int], *, depth: int = 0) -> int:
+    """Number of values of a node after expanding aliases.
+
+    Raises:
+        RecursionError: it contains itself, or is nested too deeply.
+    """
+    # The interpreter's own limit does not suffice: libraries raise it beyond the size of the stack.
+    if depth > MOST_NESTED:
+        raise RecursionError
+    if id(node) not in counted:
+        below: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            below = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            below = node.value
+        counted[id(node)] = 1 + sum(_written_out(part, counted, depth=depth + 1) for part in below)
+    return counted[id(node)]
+
+
+def _lines(root: yaml.Node, file: Path) -> dict[KeyPath, int]:
+    lines: dict[KeyPath, int] = {}
+    twice = []
+    for path, line in _places(root, ()):
+        if path in lines:
+            twice.append((line, f"{_dotted(path)}: is a duplicate of line {lines[path]}"))
+        lines[path] = line
+    if twice:
+        raise ConfigError(_report(file, twice))
+    return lines
+
+
+def _places(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*path, str(key.value))
+            yield below, key.start_mark.line + 1
+            yield from _places(value, below)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            below = (*path, index)
+            yield below, value.start_mark.line + 1
+            yield from _places(value, below)
+
+
+def _set(
+    override: str,
+    model: type[BaseModel],
+    data: dict[str, Any],
+    lines: dict[KeyPath, int],
+    problems: list[tuple[int, str]],
+) -> None:
+    key, equals, text = override.partition("=")
+    path = tuple(key.strip().split("."))
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = text if root is not None and _written_out(root, {}) > MOST_NODES else yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        value = text
+    if not equals or not all(path):
+        problems.append((ON_COMMAND_LINE, f"{override}: has to be KEY=VALUE"))
+        return
+    section = data
+    for part in path[:-1]:
+        below = section.get(part)
+        if not isinstance(below, dict):
+            below = section[part] = {}
+        section = below
+    if isinstance(value, str) and _holds_a_path(path, model):
+        # A path on the command line is relative to the working directory, not to the folder of the file.
+        try:
+            value = str(at_home(Path(value)).absolute())
+        except ValueError as error:
+            problems.append((ON_COMMAND_LINE, f"{key.strip()}: {error}"))
+            return
+    section[path[-1]] = value
+    for depth in range(1, len(path) + 1):
+        lines.setdefault(path[:depth], ON_COMMAND_LINE)
+    lines[path] = ON_COMMAND_LINE
+
+
+def _holds_a_path(path: KeyPath, model: type[BaseModel]) -> bool:
+    section = _section_at(path[:-1], model)
+    field = section.model_fields.get(str(path[-1])) if section else None
+    return field is not None and FilePath in get_args(field.annotation)
+
+
+def _explain(detail: ErrorDetails, model: type[BaseModel], lines: dict[KeyPath, int]) -> tuple[int, str]:
+    # Without what pydantic inserts for keys of dictionaries and branches of unions.
+    path = tuple(part for part in detail["loc"] if not (isinstance(part, str) and ("[" in part or part == "literal")))
+    known = path
+    while known and known not in lines:
+        known = known[:-1]
+    line = lines.get(known, 1)
+    if detail["type"] == "extra_forbidden":
+        return line, f"{_dotted(path)}: unknown key{_suggestion(path, model)}"
+    sentence = SENTENCES.get(detail["type"], detail["msg"] + " (found {value!r})")
+    value = HIDDEN if any(SECRET_KEY.search(str(part)) for part in path) else _short(detail["input"])
+    message = sentence.format(value=value, **detail.get("ctx", {}))
+    return line, f"{_dotted(path)}: {CREDENTIALS.sub(f'://{HIDDEN}@', message)}"
+
+
+def _suggestion(path: KeyPath, model: type[BaseModel]) -> str:
+    section = _section_at(path[:-1], model)
+    candidates = list(section.model_fields) if section else []
+    nearest = difflib.get_close_matches(str(path[-1]), candidates, n=1)
+    if nearest:
+        return f"; did you mean '{nearest[0]}'?"
+    return f"; known here: {', '.join(candidates)}" if candidates else ""
+
+
+def _dotted(path: KeyPath) -> str:
+    return ".".join(str(part) for part in path) or "the file"
+
+
+def _short(value: Any) -> Any:
+    """Truncate a long value, so that the message fits on one line."""
+    text = str(value)
+    return value if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004
+
+
+def _report(file: Path | None, problems: list[tuple[int, str]]) -> str:
+    places = {
+        problem: "--set" if problem[0] == ON_COMMAND_LINE else f"line {problem[0]}" for problem in sorted(problems)
+    }
+    width = max((len(place) for place in places.values()), default=0)
+    rows = [f"  {place.ljust(width)}   {problem[1]}" for problem, place in places.items()]
+    return "\n".join([f"{file or 'configuration'}:", *rows])
