@@ -36,15 +36,15 @@ CHECKOUT = INSTALLED.parent
 
 
 def _is_a_topic(value: str) -> str:
-    """Refuse what would hide messages from everybody who subscribes as documented."""
+    """Reject prefixes that the documented subscriptions would not match."""
     if value.startswith("/") or value.endswith("/") or "//" in value:
         raise ValueError(
             f"'{value}' has an empty level: write it without a slash at either end, and single ones between"
         )
     if value.startswith("$"):
-        raise ValueError(f"'{value}' begins with $, which a broker keeps for itself")
+        raise ValueError(f"'{value}' begins with $, which is reserved for the broker")
     if any(character.isspace() for character in value):
-        raise ValueError(f"'{value}' holds a space; many programs cannot subscribe to it")
+        raise ValueError(f"'{value}' contains a space; many programs cannot subscribe to it")
     return value
 
 
@@ -55,14 +55,14 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 FFMPEG_SCHEMES = ("rtmp", "rtmps", "srt", "rtp", "udp", "tcp")
-"""What the source `ffmpeg:` reads."""
+"""Schemes of a source `ffmpeg:`."""
 DecoderName = Literal["auto", "software", "v4l2m2m", "cuda", "vaapi", "qsv", "drm"]
 NAMED_SOURCES = ("pipe", "rpicam", "jetson-csi", "ffmpeg", "picamera2")
-"""Sources that are programs or libraries: a name, and behind a colon what it needs to know."""
+"""Sources that are programs or libraries: a name, a colon and parameters."""
 MODEL_LINK = "current"
-"""In the folder of the models: the one that the fleet wants."""
+"""Link in the models folder to the model that the fleet assigns."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
-"""What may stand in an MQTT topic and in a file's name alike."""
+"""Valid in an MQTT topic and in a file name."""
 
 
 class _Section(BaseModel):
@@ -71,7 +71,7 @@ class _Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_empty_keys(cls, values: Any) -> Any:
-        """Read `mqtt:` above keys that are all commented out as if it were not there."""
+        """Treat a key without a value, such as `mqtt:` above keys that are commented out, as missing."""
         if values is None:
             return {}
         if not isinstance(values, dict):
@@ -80,6 +80,11 @@ class _Section(BaseModel):
 
 
 Title = Annotated[str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(str.strip)]
+
+
+def _section(model: type[_Section]) -> Any:
+    """Declare a section with the defaults of its keys; the docstring of its model is its description."""
+    return Field(default_factory=model, description=(model.__doc__ or "").removesuffix("."))
 
 
 class DeviceConfig(_Section):
@@ -92,19 +97,19 @@ class DeviceConfig(_Section):
     @classmethod
     def _fits_a_topic(cls, value: str) -> str:
         if value and not re.fullmatch(NAME_PATTERN, value):
-            raise ValueError("may hold letters, digits, '.', '_' and '-' only, 63 at most")
+            raise ValueError("must consist of letters, digits, '.', '_' and '-', 63 at most")
         return value
 
     @property
     def name(self) -> str:
-        """The id, or the host name where none is given."""
-        # A host may be called what no topic can hold.
+        """The id, or the host name if there is none."""
+        # A host name may contain characters that a topic cannot.
         host = re.sub(r"[^A-Za-z0-9_-]+", "-", platform.node().split(".")[0]).strip("-_")[:63]
         return self.id or host or "maskwatch"
 
 
 def _has_an_inside(polygon: tuple[Point, ...]) -> tuple[Point, ...]:
-    """Refuse a polygon in which no face can be."""
+    """Reject a polygon without an area."""
     if len(polygon) < 3:  # noqa: PLR2004  (a triangle)
         raise ValueError(f"has {len(polygon)} corners; a polygon needs at least 3")
     (first_x, first_y), *others = polygon
@@ -113,7 +118,7 @@ def _has_an_inside(polygon: tuple[Point, ...]) -> tuple[Point, ...]:
         abs((second_x - first_x) * (y - first_y) - (second_y - first_y) * (x - first_x)) < 1e-9  # noqa: PLR2004
         for x, y in others
     ):
-        raise ValueError("has all its corners on one line, and so no inside")
+        raise ValueError("has all its corners on one line")
     return polygon
 
 
@@ -162,9 +167,7 @@ class RulesConfig(_Section):
         try:
             return ZoneInfo(value).key if value else value
         except (LookupError, ValueError, OSError) as error:
-            raise ValueError(
-                f"'{value}' is no time zone known here; 'timedatectl list-timezones' shows them"
-            ) from error
+            raise ValueError(f"'{value}' is not a known time zone; 'timedatectl list-timezones' lists them") from error
 
     @property
     def zone(self) -> ZoneInfo | None:
@@ -173,10 +176,10 @@ class RulesConfig(_Section):
 
 
 class CameraRulesConfig(RulesConfig):
-    """Rules of one camera: the keys that are written count, and all others follow the section `rules`."""
+    """Keys of the section 'rules' that differ for this camera."""
 
     def __eq__(self, other: object) -> bool:
-        """A key written with its default is not a key that follows the section."""
+        """Whether the same keys are given with the same values: a given default overrides the section."""
         return (
             isinstance(other, CameraRulesConfig)
             and super().__eq__(other)
@@ -193,21 +196,21 @@ def named_source(source: str) -> tuple[str, str] | None:
 
 
 def _check_parameters(name: str, parameters: str) -> None:
-    """Refuse what cannot be a command."""
+    """Reject invalid parameters."""
     try:
         words = shlex.split(parameters)
     except ValueError as error:
-        raise ValueError(f"the command behind '{name}:' cannot be split into words: {str(error).lower()}") from error
+        raise ValueError(f"the command after '{name}:' cannot be split into words: {str(error).lower()}") from error
     if name == "pipe" and not words:
-        raise ValueError("holds no command; write 'pipe: COMMAND', one that writes pictures to its standard output")
+        raise ValueError("is empty; write 'pipe: COMMAND' with a command that writes pictures to its standard output")
     if name == "picamera2" and parameters and not parameters.isdecimal():
-        raise ValueError("holds more than the camera's number; write 'picamera2', or 'picamera2: 1' for the second")
+        raise ValueError("accepts only a camera number; write 'picamera2', or 'picamera2: 1' for the second")
     if name == "ffmpeg" and not words:
-        raise ValueError("holds no input; write 'ffmpeg: rtsp://...' or another that FFmpeg reads")
+        raise ValueError("has no input; write 'ffmpeg: rtsp://...' or another input of FFmpeg")
 
 
 def _check_scheme(scheme: str, place: str) -> None:
-    """Refuse addresses that are not watched as they are, with the way that works."""
+    """Reject addresses that are not supported, and name the form that is."""
     if scheme in STREAM_SCHEMES:
         return
     if scheme == "file":
@@ -215,7 +218,7 @@ def _check_scheme(scheme: str, place: str) -> None:
     if scheme in FFMPEG_SCHEMES:
         raise ValueError(f'{scheme}:// is read by the program ffmpeg; write "ffmpeg: {scheme}://..."')
     known = ", ".join(f"{one}://" for one in STREAM_SCHEMES)
-    raise ValueError(f"{scheme}:// is no kind of address that can be watched; known are {known}")
+    raise ValueError(f"{scheme}:// is not a supported scheme; supported are {known}")
 
 
 def _has_an_area(region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
@@ -288,14 +291,12 @@ class CameraConfig(_Section):
         le=3600.0,
         description="Time after which frames without contrast are reported as covered; 0: never",
     )
-    rules: CameraRulesConfig = Field(
-        default_factory=CameraRulesConfig, description="Keys of the section 'rules' that differ for this camera"
-    )
+    rules: CameraRulesConfig = _section(CameraRulesConfig)
 
     @field_validator("source")
     @classmethod
     def _beside_the_file(cls, source: str, info: ValidationInfo) -> str:
-        """A recording or folder that stands beside the configuration file may be named from there."""
+        """Resolve the path of a recording or folder against the folder of the configuration file."""
         if named := named_source(source):
             _check_parameters(*named)
             return source
@@ -312,12 +313,10 @@ class CameraConfig(_Section):
             return self
         if (named_source(self.source) or ("", ""))[0] != "pipe":
             raise ValueError(
-                f"pixel_format: {self.pixel_format} is for a source 'pipe:'; all others say themselves what they give"
+                f"pixel_format: {self.pixel_format} applies only to a source 'pipe:'; all others report their format"
             )
         if self.frame_size is None:
-            raise ValueError(
-                f"pixel_format: {self.pixel_format} needs frame_size, for the frames do not say where they end"
-            )
+            raise ValueError(f"pixel_format: {self.pixel_format} needs frame_size, because raw frames have no header")
         if self.pixel_format != "bgr" and any(side % 2 for side in self.frame_size):
             raise ValueError(f"pixel_format: {self.pixel_format} needs a frame_size of even width and height")
         return self
@@ -351,7 +350,7 @@ SHIPPED_DETECTORS = {"accurate": "faces.json", "fast": "faces-fast.json"}
 
 
 class FacesConfig(_Section):
-    """The face detector."""
+    """Face detector."""
 
     detector: Literal["tflite", "yunet", "ssd", "haar"] = Field(
         "tflite", description="tflite: the shipped detector; haar needs OpenCV 4, yunet and ssd need a model"
@@ -385,24 +384,24 @@ class FacesConfig(_Section):
 
     @property
     def card(self) -> Path:
-        """The card of the project's own detector."""
+        """The card of the tflite detector."""
         return self.model or shipped("models") / SHIPPED_DETECTORS[self.variant]
 
     @property
     def network(self) -> Path:
-        """The network of a detector that needs one."""
+        """The network file of a yunet or ssd detector."""
         if self.model is None:
             raise AssertionError(f"checked when it was read: '{self.detector}' has a model")
         return self.model
 
     @property
     def least_score(self) -> float:
-        """From which score on a detector without a card gives a face."""
+        """The minimum score of a detector without a card."""
         return DEFAULT_MIN_SCORE if self.min_score is None else self.min_score
 
 
 class MasksConfig(_Section):
-    """The mask classifier."""
+    """Mask classifier."""
 
     model: FilePath | None = Field(None, description="TFLite model with its card beside it; empty: the shipped model")
     labels: tuple[Label, ...] = Field(
@@ -439,18 +438,18 @@ class DecisionConfig(_Section):
 
 
 def _public_key(value: str) -> str:
-    """Refuse what is no public key of age; whether it is a valid one, age itself says when the agent starts."""
+    """Reject text that is not a public key; age validates the key itself when the agent starts."""
     if value.upper().startswith("AGE-SECRET-KEY"):
-        raise ValueError("holds a secret key; the device needs the public one only, which begins with age1")
+        raise ValueError("is a secret key; the device needs only the public key, which begins with age1")
     if not value.startswith(("age1", "ssh-ed25519 ", "ssh-rsa ")):
-        raise ValueError("holds something that is no public key of age: they begin with age1, ssh-ed25519 or ssh-rsa")
+        raise ValueError("is not a public key of age, which begins with age1, ssh-ed25519 or ssh-rsa")
     return value
 
 
 class CropsConfig(_Section):
     """Crops on disk."""
 
-    dir: FilePath | None = Field(None, description="Where crops are kept; empty: 'crops' in state_dir")
+    dir: FilePath | None = Field(None, description="Folder of crops; empty: 'crops' in state_dir")
     margin_fraction: float = Field(0.4, ge=0.0, le=3.0, description="Margin around the face, as a share of its size")
     jpeg_quality: int = Field(90, ge=10, le=100, description="JPEG quality of crops")
     picture: Literal["face", "scene", "none"] = Field(
@@ -474,13 +473,13 @@ class CropsConfig(_Section):
 
 
 class CountsConfig(_Section):
-    """Counts of people, and how many of them wear a mask."""
+    """Counts of people."""
 
     keep_days: float = Field(400.0, gt=0.0, le=36_500.0, description="Counts older than this are removed")
 
 
 class OutboxConfig(_Section):
-    """Outbox: messages pending delivery; where there is no room, telemetry goes first, then the oldest alert."""
+    """Outbox: messages pending delivery."""
 
     max_messages: int = Field(
         20_000,
@@ -504,7 +503,7 @@ FLEET_DEFAULTS: dict[str, Any] = {
     "messages_per_second": 2.0,
     "reconnect_spread_seconds": 30.0,
 }
-"""Ten thousand devices that come back at once bring 20,000 messages a second at most, over half a minute."""
+"""Ten thousand devices that reconnect together send at most 20,000 messages a second, spread over half a minute."""
 
 
 class MqttConfig(_Section):
@@ -578,27 +577,25 @@ class MqttConfig(_Section):
         pattern=r"^[^#+\x00$][^#+\x00]*$|^$",
         description="Prefix required of response topics in commands; empty: response topics are refused",
     )
-    home_assistant: HomeAssistantConfig = Field(
-        default_factory=HomeAssistantConfig, description="Home Assistant discovery"
-    )
+    home_assistant: HomeAssistantConfig = _section(HomeAssistantConfig)
 
     @model_validator(mode="before")
     @classmethod
-    def _of_a_fleet(cls, values: Any) -> Any:
-        """Give a device of a fleet its own defaults; what is written goes before them."""
+    def _apply_fleet_defaults(cls, values: Any) -> Any:
+        """Apply the defaults of the fleet profile; given keys override them."""
         if isinstance(values, dict) and values.get("profile") == "fleet":
             return {**FLEET_DEFAULTS, **{key: value for key, value in values.items() if value is not None}}
         return values
 
     @model_validator(mode="after")
-    def _only_publishes_in_a_fleet(self) -> MqttConfig:
+    def _only_publishes_in_fleet(self) -> MqttConfig:
         if self.profile == "fleet" and (self.accept_commands or self.home_assistant.enabled):
             raise ValueError(
-                "profile: fleet publishes only, for a subscription of every device is more than RabbitMQ bears: leave "
+                "profile: fleet only publishes, because a subscription per device overloads RabbitMQ: leave "
                 "accept_commands and home_assistant.enabled false, or set profile: default"
             )
         if self.profile == "fleet" and "." in self.topic_prefix:
-            raise ValueError("topic_prefix holds a '.', which separates levels at RabbitMQ; choose another")
+            raise ValueError("topic_prefix contains a '.', which separates levels at RabbitMQ; choose another")
         return self
 
     @field_validator("response_prefix")
@@ -609,32 +606,30 @@ class MqttConfig(_Section):
     @field_validator("host", mode="before")
     @classmethod
     def _is_a_host_alone(cls, value: Any) -> Any:
-        """Take [::1] for ::1, and say where the other parts of an address belong."""
+        """Accept [::1] as ::1, and name the keys for the other parts of an address."""
         if not isinstance(value, str):
             return value
-        # Not shown: a password may stand before it.
+        # Not shown, because it may contain a password.
         if "@" in value:
-            raise ValueError("holds a user; write the host alone, the user as mqtt.username and see mqtt.password_file")
+            raise ValueError("contains a user; write only the host, and use mqtt.username and mqtt.password_file")
         if "://" in value:
-            raise ValueError(
-                f"'{value}' is a whole address; write the host alone, the port as mqtt.port and TLS as mqtt.tls"
-            )
+            raise ValueError(f"'{value}' is a URL; write only the host, and use mqtt.port and mqtt.tls")
         if value.startswith("[") and value.endswith("]"):
             return value[1:-1]
         host, colon, port = value.rpartition(":")
         if colon and port.isdecimal() and (":" not in host or host.endswith("]")):
-            raise ValueError(f"'{value}' holds a port; write 'host: \"{host}\"' and 'port: {port}'")
+            raise ValueError(f"'{value}' contains a port; write 'host: \"{host}\"' and 'port: {port}'")
         return value
 
     @model_validator(mode="after")
-    def _is_apart_from_what_devices_say(self) -> MqttConfig:
+    def _has_separate_response_topics(self) -> MqttConfig:
         taken = (self.topic_prefix, self.home_assistant.prefix)
         if any(f"{self.response_prefix}/".startswith(f"{prefix}/") for prefix in taken):
-            raise ValueError(f"response_prefix lies below {' or '.join(taken)}, where devices speak; choose another")
+            raise ValueError(f"response_prefix is below {' or '.join(taken)}, where devices publish; choose another")
         return self
 
     @model_validator(mode="after")
-    def _belongs_together(self) -> MqttConfig:
+    def _has_dependent_keys(self) -> MqttConfig:
         if self.password_file is not None and not self.username:
             raise ValueError("password_file is given but username is empty")
         if (self.cert_file is None) != (self.key_file is None):
@@ -649,12 +644,14 @@ class MqttConfig(_Section):
 class WebhookConfig(_Section):
     """Webhooks: alerts by HTTP POST, in addition to MQTT."""
 
-    url: str = Field(pattern=r"^https?://[^/\s]+", description="Receiver; https unless it is this machine or a lab")
+    url: str = Field(
+        pattern=r"^https?://[^/\s]+", description="URL of the receiver; https unless it is this machine or a lab"
+    )
     secret_file: FilePath | None = Field(
-        None, description="File whose first line signs what is posted: whsec_ and base64; empty: unsigned"
+        None, description="File whose first line is the signing secret: whsec_ and base64; empty: unsigned"
     )
     events: tuple[Literal["alert", "resolved", "status"], ...] = Field(
-        ("alert", "resolved", "status"), min_length=1, description="What is posted"
+        ("alert", "resolved", "status"), min_length=1, description="Events to post"
     )
 
     @field_validator("url")
@@ -665,7 +662,7 @@ class WebhookConfig(_Section):
             parts = urlsplit(value)
             port = parts.port
         except ValueError as error:
-            raise ValueError("is no URL such as https://host:port/path") from error
+            raise ValueError("is not a URL such as https://host:port/path") from error
         if "@" in parts.netloc or not parts.hostname or port == 0:
             raise ValueError(
                 "has to be https://host:port/path without a user or password: sign with secret_file, or put a token "
@@ -675,13 +672,13 @@ class WebhookConfig(_Section):
 
     @property
     def name(self) -> str:
-        """What stands for it in logs and in the store, without what may be secret: scheme, host, port, a checksum."""
+        """Name in logs and in the store, without secrets: scheme, host, port and a checksum."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc}#{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
 
 
 class ConsoleConfig(_Section):
-    """The web page and the API of `edge-agent console`."""
+    """Web console and API (edge-agent console); pip install 'maskwatch[console]'."""
 
     host: str = Field(
         "127.0.0.1",
@@ -721,27 +718,27 @@ class ConsoleConfig(_Section):
         value = value.rstrip("/")
         if value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
             raise ValueError(
-                f"'{value}' is no path such as /maskwatch: letters, digits, '.', '_', '~' and '-' between /"
+                f"'{value}' is not a path such as /maskwatch: letters, digits, '.', '_', '~' and '-' between /"
             )
         return value
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether it is reachable from this machine only."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
 
     @model_validator(mode="after")
-    def _is_not_open_to_everybody(self) -> ConsoleConfig:
+    def _is_protected(self) -> ConsoleConfig:
         wrong = []
         if (self.cert_file is None) != (self.key_file is None):
             wrong.append("cert_file and key_file go together")
         if not self.is_loopback and self.password_file is None and self.token_file is None:
             wrong.append(
-                f"host {self.host} can be reached by others, who would see the cameras: name a password_file or a "
-                "token_file, or set host: 127.0.0.1"
+                f"host {self.host} is reachable from other machines: set password_file or token_file, or "
+                "host: 127.0.0.1"
             )
         if wrong:
             raise ValueError("; ".join(wrong))
@@ -753,7 +750,7 @@ Language = Literal["ar", "de", "en", "es", "fr", "it", "ja", "nl", "pl", "pt", "
 
 
 class DisplayConfig(_Section):
-    """The page for a screen at the door, served by `edge-agent console` as /display/<camera>."""
+    """Page for a screen at the door, served by the console."""
 
     enabled: bool = Field(False, description="Serve /display/<camera> to a screen at the door")
     picture: Literal["mirrored", "none"] = Field(
@@ -772,15 +769,15 @@ class DisplayConfig(_Section):
 class SignalConfig(_Section):
     """One output: a lamp, a buzzer or a relay."""
 
-    pin: int = Field(ge=0, le=63, description="Number of the GPIO (17 is GPIO17), not that of the place on the header")
-    seconds: float = Field(2.0, ge=0.0, le=3600.0, description="For how long it is on; 0: for as long as it lasts")
-    active_high: bool = Field(True, description="false: on is the low level, as many relay boards have it")
+    pin: int = Field(ge=0, le=63, description="GPIO number (17 is GPIO17), not the position on the header")
+    seconds: float = Field(2.0, ge=0.0, le=3600.0, description="Duration; 0: for as long as the reason lasts")
+    active_high: bool = Field(True, description="false: on is the low level, as on many relay boards")
 
 
 class FaultSignalConfig(SignalConfig):
     """An output that shows a fault of the device."""
 
-    seconds: float = Field(0.0, ge=0.0, le=3600.0, description="For how long it is on; 0: for as long as it lasts")
+    seconds: float = Field(0.0, ge=0.0, le=3600.0, description="Duration; 0: for as long as the reason lasts")
 
 
 class SignalsConfig(_Section):
@@ -797,7 +794,7 @@ class SignalsConfig(_Section):
 
     @property
     def outputs(self) -> dict[SignalName, SignalConfig]:
-        """Those that are configured."""
+        """The configured outputs."""
         every: dict[SignalName, SignalConfig | None] = {
             "violation": self.violation,
             "compliant": self.compliant,
@@ -816,7 +813,7 @@ class SignalsConfig(_Section):
 
 
 class RolloutConfig(_Section):
-    """Models from the fleet's repository."""
+    """Models from the fleet's repository (edge-agent rollout); pip install 'maskwatch[rollout]'."""
 
     url: str = Field(
         "",
@@ -845,9 +842,9 @@ class LogConfig(_Section):
 
 
 class Config(_Section):
-    """Every key of config.yaml, checked."""
+    """The whole configuration."""
 
-    device: DeviceConfig = Field(default_factory=DeviceConfig, description="Device")
+    device: DeviceConfig = _section(DeviceConfig)
     state_dir: FilePath | None = Field(
         None, description="Alerts and crops; empty: systemd's StateDirectory, else ~/.local/state/maskwatch"
     )
@@ -858,39 +855,23 @@ class Config(_Section):
     cameras: dict[Annotated[str, Field(pattern=NAME_PATTERN)], CameraConfig] = Field(
         default_factory=lambda: {"camera": CameraConfig()}, min_length=1, description="Cameras by name"
     )
-    governor: GovernorConfig = Field(
-        default_factory=GovernorConfig,
-        description="Governor: reduces the detection rate of a hot or overloaded machine",
-    )
-    motion: MotionConfig = Field(default_factory=MotionConfig, description="Motion gate")
-    faces: FacesConfig = Field(default_factory=FacesConfig, description="Face detector")
-    masks: MasksConfig = Field(default_factory=MasksConfig, description="Mask classifier")
-    tracking: TrackingConfig = Field(default_factory=TrackingConfig, description="Tracking")
-    decision: DecisionConfig = Field(
-        default_factory=DecisionConfig, description="Decision: sequential test over the readings of a person"
-    )
-    rules: RulesConfig = Field(default_factory=RulesConfig, description="Alert rules")
-    crops: CropsConfig = Field(default_factory=CropsConfig, description="Crops on disk")
-    counts: CountsConfig = Field(default_factory=CountsConfig, description="Counts of people")
-    outbox: OutboxConfig = Field(default_factory=OutboxConfig, description="Outbox: messages pending delivery")
-    mqtt: MqttConfig = Field(default_factory=MqttConfig, description="MQTT broker")
+    governor: GovernorConfig = _section(GovernorConfig)
+    motion: MotionConfig = _section(MotionConfig)
+    faces: FacesConfig = _section(FacesConfig)
+    masks: MasksConfig = _section(MasksConfig)
+    tracking: TrackingConfig = _section(TrackingConfig)
+    decision: DecisionConfig = _section(DecisionConfig)
+    rules: RulesConfig = _section(RulesConfig)
+    crops: CropsConfig = _section(CropsConfig)
+    counts: CountsConfig = _section(CountsConfig)
+    outbox: OutboxConfig = _section(OutboxConfig)
+    mqtt: MqttConfig = _section(MqttConfig)
     webhooks: tuple[WebhookConfig, ...] = Field((), description="Webhooks: alerts by HTTP POST, in addition to MQTT")
-    console: ConsoleConfig = Field(
-        default_factory=ConsoleConfig,
-        description="Web console and API (edge-agent console); pip install 'maskwatch[console]'",
-    )
-    display: DisplayConfig = Field(
-        default_factory=DisplayConfig, description="Page for a screen at the door, served by the console"
-    )
-    signals: SignalsConfig = Field(
-        default_factory=SignalsConfig,
-        description="Lamp, buzzer or relay at GPIO pins; pip install 'maskwatch[signals]'",
-    )
-    rollout: RolloutConfig = Field(
-        default_factory=RolloutConfig,
-        description="Models from the fleet's repository (edge-agent rollout); pip install 'maskwatch[rollout]'",
-    )
-    log: LogConfig = Field(default_factory=LogConfig, description="Logging")
+    console: ConsoleConfig = _section(ConsoleConfig)
+    display: DisplayConfig = _section(DisplayConfig)
+    signals: SignalsConfig = _section(SignalsConfig)
+    rollout: RolloutConfig = _section(RolloutConfig)
+    log: LogConfig = _section(LogConfig)
 
     @model_validator(mode="after")
     def _has_a_place_for_its_state(self) -> Config:
@@ -904,7 +885,7 @@ class Config(_Section):
     def _has_a_name_for_its_fleet(self) -> Config:
         if self.mqtt.profile == "fleet" and "." in self.device.name:
             raise ValueError(
-                f"device.id '{self.device.name}' holds a '.', which separates levels of a topic at RabbitMQ; with "
+                f"device.id '{self.device.name}' contains a '.', which separates levels of a topic at RabbitMQ; with "
                 "mqtt.profile: fleet choose another"
             )
         return self
@@ -914,7 +895,7 @@ class Config(_Section):
         lost_timeout_seconds = self.tracking.lost_timeout_seconds
         for name, camera in self.cameras.items():
             rate = camera.detect_fps
-            # One reading decides nothing: tracks have to live from one frame to the next.
+            # One reading decides nothing: tracks have to survive from one frame to the next.
             if rate and 1 / rate > lost_timeout_seconds:
                 raise ValueError(
                     f"cameras.{name}.detect_fps ({rate:g}) leaves {1 / rate:g} s between frames, and "
@@ -924,28 +905,28 @@ class Config(_Section):
 
     @property
     def device_title(self) -> str:
-        """What people call the device."""
+        """The friendly name of the device."""
         return self.device.title or self.device.name
 
     @property
     def camera_titles(self) -> dict[str, str]:
-        """What people call each camera."""
+        """The friendly name of each camera."""
         return {name: camera.title or name for name, camera in self.cameras.items()}
 
     def rules_of(self, camera: str) -> RulesConfig:
-        """The rules in force for a configured camera: its own keys, and those of `rules` for the rest."""
+        """The effective rules of a configured camera: its own keys, otherwise those of `rules`."""
         own = self.cameras[camera].rules
         return self.rules.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
 
     @property
     def min_detect_fps(self) -> float:
-        """How slow the governor may get: tracks have to live from one frame to the next."""
+        """The rate below which the governor does not go: tracks have to survive from one frame to the next."""
         lost_timeout_seconds = self.tracking.lost_timeout_seconds
         return max(self.governor.min_detect_fps, 1 / lost_timeout_seconds if lost_timeout_seconds else 0.0)
 
     @property
     def state(self) -> Path:
-        """The folder for what must outlive a restart."""
+        """The folder of data that survives a restart."""
         if self.state_dir is not None:
             return self.state_dir
         if systemd := os.environ.get("STATE_DIRECTORY"):
@@ -954,52 +935,52 @@ class Config(_Section):
 
     @property
     def crops_folder(self) -> Path:
-        """Where crops are kept."""
+        """The folder of crops."""
         return self.crops.dir or self.state / "crops"
 
     @property
     def snapshots_folder(self) -> Path:
-        """Where pictures are kept that a command asked for."""
+        """The folder of pictures requested by commands."""
         return self.crops_folder / "snapshots"
 
     @property
     def store_file(self) -> Path:
-        """The SQLite file of alerts: their history, what no broker has acknowledged yet, and counters."""
+        """The SQLite file with history, outbox and counters."""
         return self.state / "alerts.sqlite"
 
     @property
     def retained_file(self) -> Path:
-        """On which topics a broker may keep something of this device, over a renaming."""
+        """The retained topics of this device, which are cleared after it is renamed."""
         return self.state / "retained.json"
 
     @property
     def cameras_file(self) -> Path:
-        """Which cameras this device has and had, over a change of the configuration."""
+        """The present and former cameras; the latter are removed from Home Assistant."""
         return self.state / "cameras.json"
 
     @property
     def pauses_file(self) -> Path:
-        """Which cameras are paused, over a restart."""
+        """The paused cameras."""
         return self.state / "pauses.json"
 
     @property
     def models_folder(self) -> Path:
-        """Where models of the fleet's repository are."""
+        """The folder of the fleet's models."""
         return self.state / "models"
 
     @property
     def configured_mask_model(self) -> Path:
-        """The mask classifier that this file names, or the shipped one."""
+        """The configured mask classifier, or the shipped one."""
         return self.masks.model or shipped("models") / "masks.tflite"
 
     @property
     def mask_model(self) -> Path:
-        """The mask classifier to load: what the fleet wants goes before what this file names."""
+        """The mask classifier to load: the fleet's if there is one, otherwise the configured one."""
         current = self.models_folder / MODEL_LINK / "masks.tflite"
         return current if self.rollout.url and current.exists() else self.configured_mask_model
 
 
 def shipped(name: str) -> Path:
-    """A file or folder that is shipped: inside the installed package, or at the top of a checkout."""
+    """A shipped file or folder: in the installed package, or at the top of a checkout."""
     inside = INSTALLED / name
     return inside if inside.exists() else CHECKOUT / name
