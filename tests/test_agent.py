@@ -1,4 +1,4 @@
-"""The life of the agent: workers are supervised, figures kept, and what is asked is obeyed."""
+"""Agent: supervises workers, counts frames and executes commands."""
 
 from __future__ import annotations
 

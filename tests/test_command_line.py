@@ -1,4 +1,4 @@
-"""Every program ends with the same status for the same reason."""
+"""Command line: every program ends with the same status for the same reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands do, and that none of them ends the agent or gives a secret away."""
+"""Control: results of commands; none ends the agent or reveals a secret."""
 
 from __future__ import annotations
 

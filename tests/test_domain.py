@@ -1,4 +1,4 @@
-"""Boxes, frames, times: edges are exclusive on the right and below, a cut is a copy, and a time is one for all."""
+"""Domain: boxes with exclusive edges, cut copies, timestamps."""
 
 from datetime import datetime, timedelta, timezone
 

@@ -1,4 +1,4 @@
-"""The governor slows down on heat and overload, says so once, and does not swing."""
+"""Governor: reduces the rate on heat and overload, logs it once, and does not oscillate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pauses outlive a restart, and a disk that takes nothing costs no more than that."""
+"""Pauses: survive a restart; a disk that cannot be written costs only that."""
 
 from datetime import datetime, timedelta, timezone
 

@@ -1,4 +1,4 @@
-"""The path of one frame, with models that only count."""
+"""Pipeline: the path of one frame, with counting fakes for models."""
 
 from __future__ import annotations
 

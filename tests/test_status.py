@@ -1,4 +1,4 @@
-"""The device says how it does at every change and no more often, and its figures by the clock."""
+"""Status reporter: status at every change, telemetry at its interval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of how the parts of an agent are put together."""
+"""Wiring: how the parts of an agent are put together."""
 
 from __future__ import annotations
 

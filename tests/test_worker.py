@@ -1,4 +1,4 @@
-"""A worker takes the newest frames of its camera through its pipeline, and nothing holds it up."""
+"""Worker: processes the newest frames of its camera, and nothing blocks it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hidden face is a stain from which nobody gets the face back."""
+"""Anonymise: a hidden face cannot be recovered."""
 
 import numpy as np
 

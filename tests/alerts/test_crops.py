@@ -1,3 +1,5 @@
+"""Crops: each file is complete and durable, or missing."""
+
 import hashlib
 import resource
 import stat

@@ -1,4 +1,4 @@
-"""What a person deletes is gone: the picture first, and nothing that is still to be sent."""
+"""Deletion: the pictures first, and nothing that is still to be sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is encrypted is opened by the owners of the keys and by nobody else."""
+"""Encryption: only the owners of the keys can open pictures."""
 
 import builtins
 import subprocess

@@ -1,4 +1,4 @@
-"""Reviewed alerts become pictures in class folders, each in one of them, cut to the face."""
+"""Export: the faces of reviewed alerts, in one folder per label, each in one folder only."""
 
 from __future__ import annotations
 

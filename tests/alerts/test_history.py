@@ -1,4 +1,4 @@
-"""The history knows each alert, whatever happens to its file, and never holds one up."""
+"""Alert history: reads every alert, survives replaced and damaged files, and does not block the agent."""
 
 from __future__ import annotations
 

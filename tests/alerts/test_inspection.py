@@ -1,3 +1,5 @@
+"""Inspection: the outbox beside a running agent, read-only."""
+
 import os
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""People are kept in rows of an hour, over restarts, damage and disks that are away, and are sent once."""
+"""People counts: one row per hour, kept across restarts, damage and disk failures, and sent once."""
 
 from __future__ import annotations
 

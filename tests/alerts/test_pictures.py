@@ -1,4 +1,4 @@
-"""What of a person is kept: the one meant, nobody beside them, nothing, or nothing that others can open."""
+"""Pictures: the face alone, without bystanders, encrypted, or none, as configured."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What was found is made durable in order, whatever fails around it, and nobody waits for it."""
+"""Recorder: events become durable in order, whatever fails, without blocking the detection threads."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Retention: deletes old crops by age, size and free space, across clock changes."""
+
 import os
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""A scene shows its place and one person; all other faces in it are hidden, whatever they were taken for."""
+"""Scene: the surroundings of one person, with all other faces hidden."""
 
 from __future__ import annotations
 

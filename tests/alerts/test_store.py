@@ -1,3 +1,5 @@
+"""Alert store: history, outbox and counters in one transaction, across damage, locks and full disks."""
+
 import json
 import os
 import re

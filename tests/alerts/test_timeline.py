@@ -1,4 +1,4 @@
-"""How the evidence went is collected for everybody, in a bounded memory."""
+"""Timeline: the readings of every track, in bounded memory."""
 
 from __future__ import annotations
 

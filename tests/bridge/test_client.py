@@ -1,4 +1,4 @@
-"""The client: whatever is wrong with the agent or its socket, a request ends with the reason."""
+"""Bridge client: a request ends with a reason if the agent or its socket fails."""
 
 import asyncio
 from pathlib import Path

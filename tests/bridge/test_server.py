@@ -1,4 +1,4 @@
-"""The bridge answers, and whatever the other side does costs the agent nothing."""
+"""Bridge server: answers requests, and no client can block the agent."""
 
 from __future__ import annotations
 

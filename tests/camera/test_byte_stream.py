@@ -1,4 +1,4 @@
-"""Framing: pictures come out of any stream of bytes, whole, and nothing else does."""
+"""Byte stream: extracts whole pictures from any stream, and nothing else."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Cameras: each is followed by itself, and one that has not changed goes on."""
+"""Cameras: one feed per camera; unchanged ones keep running across reloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Feed: the newest frame of one camera, over every loss."""
+"""Feed: the newest frame of one camera, across failures."""
 
 import logging
 import subprocess

@@ -1,4 +1,4 @@
-"""Faults: frozen, covered and wrongly sized pictures are seen, and honest ones are not taken for them."""
+"""Camera health: frozen, covered and wrongly sized pictures are detected, valid ones are not reported."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Picamera2: the library is a small fake with its API, imported as the real one would be."""
+"""Picamera2: with a small fake of the library's API."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Pictures: folders of them, played like a recording."""
+"""Pictures: folders of pictures, played like a recording."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Pipe: real programs that write pictures, end, hang, and have children."""
+"""Pipe: real programs that write pictures, end, hang and have children."""
 
 import os
 import shlex

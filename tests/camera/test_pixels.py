@@ -1,4 +1,4 @@
-"""Pixels: everything becomes BGR uint8."""
+"""Pixels: every format is converted to BGR uint8."""
 
 import numpy as np
 import pytest

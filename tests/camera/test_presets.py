@@ -1,4 +1,4 @@
-"""Presets: the command lines that a name stands for."""
+"""Presets: the command line of each name."""
 
 import pytest
 from pydantic import ValidationError

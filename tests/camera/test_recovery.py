@@ -1,4 +1,4 @@
-"""Recovery: each fault is seen and over within the times that docs/cameras.md states, against real cameras."""
+"""Recovery: each fault is reported and ends within the times of docs/cameras.md, with real cameras."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Replay: every frame of a recording at its own time, whole or damaged."""
+"""Replay: every frame of a recording with its own timestamp, also of a damaged one."""
 
 import itertools
 import logging

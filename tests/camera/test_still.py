@@ -1,4 +1,4 @@
-"""Still pictures: a camera that is asked for each, as people have them."""
+"""Still pictures: a camera that is polled for each picture."""
 
 from __future__ import annotations
 

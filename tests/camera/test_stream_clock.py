@@ -1,4 +1,4 @@
-"""Stream clock: time stamps date a picture where they agree with time."""
+"""Stream clock: timestamps of the stream are used if they are plausible."""
 
 import itertools
 

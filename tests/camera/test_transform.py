@@ -1,4 +1,4 @@
-"""View: turned, flipped, cut, in this order."""
+"""Transform: rotated, mirrored, cropped, in this order."""
 
 import numpy as np
 import pytest

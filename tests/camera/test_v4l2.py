@@ -1,4 +1,4 @@
-"""V4L2: devices, and what is asked of them."""
+"""V4L2: devices and their settings."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Video: recordings and network streams as people have them."""
+"""Video: recordings and network streams in common formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An explanation holds every reading, and its picture shows them."""
+"""Explanation: JSON with every reading, and its plot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edge-agent run` goes back to the old configuration where the new one does not work, and only then."""
+"""`edge-agent run`: falls back to the old configuration only if the new one fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A device of a fleet publishes only, and slowly."""
+"""Fleet profile: a device only publishes, at a limited rate."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""Quiet hours are understood as a person writes them."""
+"""Quiet hours: parsed in the forms that users write."""
 
 from datetime import datetime
 

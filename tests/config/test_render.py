@@ -1,4 +1,4 @@
-"""What `edge-agent config` prints is a configuration file itself."""
+"""Rendering: the output of `edge-agent config` is a valid configuration file."""
 
 from edge_agent.config.load import load_config
 from edge_agent.config.model import Config

@@ -1,4 +1,4 @@
-"""Which password stands in a file, and what is said of a file that holds none."""
+"""Secrets: the password in a file, and the errors for a file without one."""
 
 from __future__ import annotations
 

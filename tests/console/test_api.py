@@ -1,4 +1,4 @@
-"""The API: what programs get for what they ask."""
+"""API: endpoints, parameters and status codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Auth: who is let in, and what a page of another site can do: nothing."""
+"""Auth: who has access, and that pages of other sites have none."""
 
 from __future__ import annotations
 

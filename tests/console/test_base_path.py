@@ -1,4 +1,4 @@
-"""Below a path of a proxy the console works as at the top of a host, by configuration or by header."""
+"""Base path: the console below a path of a reverse proxy, by configuration or header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where do bars, dots and words of the charts go?"""
+"""Charts: positions of bars, dots and text."""
 
 from __future__ import annotations
 

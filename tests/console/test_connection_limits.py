@@ -1,4 +1,4 @@
-"""Limits of connections: slow and excess clients are disconnected, and all others are served meanwhile."""
+"""Connection limits: slow and excess clients are disconnected while all others are served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/console.md, metrics.md and reverse-proxy.md have every metric, path and key, and the true numbers."""
+"""docs/console.md, metrics.md and reverse-proxy.md list every metric, path and key with its actual value."""
 
 from __future__ import annotations
 

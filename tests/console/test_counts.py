@@ -1,4 +1,4 @@
-"""Who passed is shown by day and by hour, and given as JSON and as CSV."""
+"""Counts: the page by day and hour, JSON and CSV."""
 
 from __future__ import annotations
 

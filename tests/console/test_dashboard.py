@@ -1,4 +1,4 @@
-"""Does the dashboard for Grafana ask for figures that a device tells?"""
+"""The Grafana dashboard uses metrics that a device exports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The display shows the nearest person what to do, lets in by a token of its own, and is off by default."""
+"""Display: shows the nearest person's sign, has its own token, and is disabled by default."""
 
 from __future__ import annotations
 

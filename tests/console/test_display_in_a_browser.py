@@ -1,4 +1,4 @@
-"""What does the person at the door see, on a screen of any shape, and how soon?"""
+"""Display in a real browser: content, layout on any screen, and latency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits: addresses are slowed down, guessing more so, and neither fills the memory."""
+"""Limits: requests and guesses per address are limited, in bounded memory."""
 
 import pytest
 

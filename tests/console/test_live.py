@@ -1,4 +1,4 @@
-"""Live: one frame and one encoding for all, none for nobody."""
+"""Live: one request and one encoding for all viewers, none without viewers."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""How does a person log in, out, and fail to, in a real browser at a real agent?"""
+"""Login in a real browser: log in, log out and failed attempts, with a real agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which page is made of what is known, and what of it does a person get to read?"""
+"""Pages: which page is rendered, and its content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does a person see in a real browser, of a real agent that watches the example recording?"""
+"""Pages in a real browser, with a real agent on the example recording."""
 
 from __future__ import annotations
 

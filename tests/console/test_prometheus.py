@@ -1,4 +1,4 @@
-"""Prometheus: what it reads, by its own reader."""
+"""Prometheus: the metrics, parsed by its own library."""
 
 from prometheus_client.parser import text_string_to_metric_families
 

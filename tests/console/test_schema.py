@@ -1,4 +1,4 @@
-"""The document of the API: whatever it allows is answered as it says, and whatever else is sent does no more harm."""
+"""OpenAPI document: valid requests are answered as documented, invalid ones do no harm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server: it listens, logs little, and ends at once."""
+"""Server: listening, logging and shutdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions: whoever is logged in stays so for a time, and no other cookie is as good."""
+"""Sessions: a session lasts for a limited time, and no other cookie is accepted."""
 
 from edge_agent.console.sessions import IDLE_SECONDS, LONGEST_SECONDS, MOST_SESSIONS, Sessions, is_same
 

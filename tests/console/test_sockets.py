@@ -1,4 +1,4 @@
-"""Sockets: pictures come as fast as they are shown, and nobody who is slow or hostile costs the others anything."""
+"""Sockets: flow control of pictures; slow and hostile clients do not affect others."""
 
 from __future__ import annotations
 

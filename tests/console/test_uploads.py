@@ -1,4 +1,4 @@
-"""Uploads: whatever comes in, it costs little, is answered with a sentence, and the next picture is looked at."""
+"""Uploads: bounded cost, one clear error per invalid picture, and the next one is analysed."""
 
 from __future__ import annotations
 

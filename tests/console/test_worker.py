@@ -1,4 +1,4 @@
-"""The worker: bounded, and nothing that it did is lost on the way."""
+"""Worker: a bounded queue that loses no result."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""What can be said about a .tflite file without running it."""
+"""Inspection: properties of a .tflite file without running it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled faces out of folders and scenes."""
+"""Labelled faces: read from folders and scenes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command is never silent for long, with and without a terminal."""
+"""Progress: no command is silent for long, with and without a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The terminal belongs to the person, not to TensorFlow."""
+"""Silence: TensorFlow writes nothing to the terminal."""
 
 from __future__ import annotations
 

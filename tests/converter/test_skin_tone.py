@@ -1,4 +1,4 @@
-"""Faces are sorted by how light their skin is."""
+"""Skin tone: faces are sorted by lightness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that appear together or not at all."""
+"""Writing: files that appear together or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture on a wall is told from a person."""
+"""Liveness: distinguishes pictures on a wall from people."""
 
 from __future__ import annotations
 

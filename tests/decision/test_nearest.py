@@ -1,4 +1,4 @@
-"""The nearest person is who stands closest, for as long as they are there; what is no passer-by does not count."""
+"""Nearest person: the closest face for as long as it is in view; things and ignored faces do not count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has left is counted once, by what they wore; what is no passer-by is not counted."""
+"""People counter: each person is counted once, after leaving, by what they wore."""
 
 from __future__ import annotations
 

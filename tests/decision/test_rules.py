@@ -1,4 +1,4 @@
-"""The rules tell a person once, when they may, and say when it is over."""
+"""Rules: one alert per violation, when allowed, and its resolution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence says violation or compliant once the readings suffice, and not before."""
+"""Sequential test: decides once the readings suffice, and not before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tracker keeps people apart and together."""
+"""Tracker: one track per person."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What is put on a device: scripts, man page, completion, and the paths on which they agree."""
+"""Packaging: scripts, man page, completion, and the paths that they share."""
 
 from __future__ import annotations
 

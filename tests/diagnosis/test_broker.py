@@ -1,4 +1,4 @@
-"""The doctor finds at the broker what the agent would, names it, and leaves no trace."""
+"""Broker checks: find what the agent would run into, and leave no trace at the broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A support bundle says what helps, and none of the secrets that were planted everywhere."""
+"""Support bundle: contains what helps, and none of the secrets planted everywhere."""
 
 from __future__ import annotations
 

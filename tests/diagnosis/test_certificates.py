@@ -1,4 +1,4 @@
-"""Certificates that expire are told of before, and by the very dates that openssl reads."""
+"""Certificate checks: warn before expiry, by the dates that openssl reads."""
 
 from __future__ import annotations
 

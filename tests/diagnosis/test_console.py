@@ -1,4 +1,4 @@
-"""Whether the console would start, and who could see it, is told before anybody tries."""
+"""Console checks: whether the console would start, and who could reach it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen around the agent: cores, memory, disk, heat, power, packages, what waits."""
+"""Device checks: cores, memory, disk, heat, power, packages, pending messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each trouble comes with the command that fixes it."""
+"""Examination: each finding has the command that fixes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does a list of findings mean for who reads it, and for the shell?"""
+"""Findings: order and exit status."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whether the user of the service may open a camera is told, whoever asks."""
+"""Group checks: whether the service's user may open a camera, whoever runs the doctor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured, and what is recommended for it."""
+"""Measurement: results and recommendation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What systemd says of the unit, by a systemctl that says what a test wants."""
+"""Service checks: properties of the unit, with a fake systemctl."""
 
 from __future__ import annotations
 

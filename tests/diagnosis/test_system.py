@@ -1,4 +1,4 @@
-"""Boards, systems and packages name themselves, and nothing breaks where they do not."""
+"""System: names of boards, systems and packages, also where they are missing."""
 
 from edge_agent.diagnosis.system import installed_packages, look_at_system
 

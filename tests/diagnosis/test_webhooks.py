@@ -1,4 +1,4 @@
-"""The doctor says where each webhook leads, and what keeps it from being signed or found."""
+"""Webhook checks: the address of each webhook, and errors of its secret or host name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does a configuration of the fleet refuse, and what does it say of it?"""
+"""Fleet configuration: what is rejected, and with which errors."""
 
 from __future__ import annotations
 

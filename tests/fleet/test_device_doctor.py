@@ -1,4 +1,4 @@
-"""A device's doctor: what keeps a roll-out from it is named, each with the command that helps."""
+"""A device's doctor: roll-out problems, each with the command that fixes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong around a roll-out, a certificate or a database is named, each in one sentence."""
+"""The fleet's doctor: problems of roll-outs, certificates and the database, one sentence each."""
 
 from __future__ import annotations
 

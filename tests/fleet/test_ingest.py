@@ -1,4 +1,4 @@
-"""Do messages reach the database through a real broker, whatever happens to broker, worker or database?"""
+"""Ingest: messages reach the database through a real broker, across failures of broker, worker and database."""
 
 from __future__ import annotations
 

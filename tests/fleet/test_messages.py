@@ -1,4 +1,4 @@
-"""Which messages can be stored, and whose are they?"""
+"""Messages: which can be stored, and their device."""
 
 from __future__ import annotations
 

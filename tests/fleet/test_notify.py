@@ -1,4 +1,4 @@
-"""Do people get one message for what happens at a site, one for its end, and none for history?"""
+"""Notify: one notification per event of a site, one for its end, none for history."""
 
 from __future__ import annotations
 

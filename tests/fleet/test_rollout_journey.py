@@ -1,4 +1,4 @@
-"""A real agent, a real repository: the model that two people have signed runs, and leaves when the agent dies of it."""
+"""Roll-out with a real agent and repository: a signed model runs, and is rolled back if the agent dies of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When does a new model reach the next devices, and when does it stop? Then the whole command, with a database."""
+"""Roll-out stages: when a model reaches the next devices and when it stops; then the command with a database."""
 
 from __future__ import annotations
 

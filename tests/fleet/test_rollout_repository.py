@@ -1,4 +1,4 @@
-"""Is what two people have signed believed by a device, and nothing else? Real repositories, over HTTP."""
+"""Roll-out repository: a device accepts only what two people have signed. Real repositories, over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the simulation tell what is lost from what is not, through real engines?"""
+"""Simulation: distinguishes lost messages from delivered ones, with real engines."""
 
 from __future__ import annotations
 

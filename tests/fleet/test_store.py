@@ -1,4 +1,4 @@
-"""How do messages become rows, once each?"""
+"""Store: each message becomes rows once."""
 
 from __future__ import annotations
 

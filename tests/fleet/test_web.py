@@ -1,4 +1,4 @@
-"""What do people and programs see, and may they?"""
+"""Web: content and permissions for people and programs."""
 
 from __future__ import annotations
 

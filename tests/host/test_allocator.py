@@ -1,3 +1,5 @@
+"""Allocator: limits and releases the C library's heap."""
+
 from __future__ import annotations
 
 import gc

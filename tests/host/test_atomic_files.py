@@ -1,4 +1,4 @@
-"""What was written is there whole or not at all."""
+"""Atomic files: complete or not written at all."""
 
 import stat
 

@@ -1,3 +1,5 @@
+"""Backoff: delays double with jitter, up to a limit."""
+
 from edge_agent.host.backoff import Backoff
 
 

@@ -1,3 +1,5 @@
+"""Clock: boot id and synchronisation."""
+
 import ctypes
 from pathlib import Path
 

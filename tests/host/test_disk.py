@@ -1,4 +1,4 @@
-"""A thread that must not wait uses a disk that hangs."""
+"""Disk: threads that must not block use a disk that hangs."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What a machine says about itself, and what one that says nothing does to the agent: nothing."""
+"""Host stats: values of the machine, also of one that reports none."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The service manager hears what the agent says."""
+"""systemd: notifications and journal."""
 
 import importlib.util
 import logging

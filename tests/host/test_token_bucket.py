@@ -1,3 +1,5 @@
+"""Token bucket: rate and burst."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 

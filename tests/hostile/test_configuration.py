@@ -1,4 +1,4 @@
-"""Hostile configurations and models: an answer at once, in little memory, with status 78 and no secret in it."""
+"""Hostile configurations and models: rejected at once, in little memory, with status 78 and without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hostile requests: bodies that are dear to parse, floods that fill a log, guesses, and what is read in two ways."""
+"""Hostile requests: expensive bodies, log floods, guesses, and request smuggling."""
 
 from __future__ import annotations
 

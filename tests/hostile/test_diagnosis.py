@@ -1,4 +1,4 @@
-"""Diagnosis changes nothing: what root made in the state would be closed to the agent."""
+"""Diagnosis changes nothing: files created by root in the state would be inaccessible to the agent."""
 
 from __future__ import annotations
 

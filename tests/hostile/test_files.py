@@ -1,4 +1,4 @@
-"""Files of others: links and names laid where root or the agent will write, and what is left open to everybody."""
+"""Hostile files: links and names in folders that root or the agent writes to, and permissions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A little of the fuzzing that `make test-hostile` does at length."""
+"""Fuzzing: a short version of `make test-hostile`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Foreign text: names that would forge lines of a log, or drive a terminal, are shown and not obeyed."""
+"""Foreign text: names that would forge log lines or control a terminal are escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory: reloads without an end leave nothing behind, neither in use nor free and kept."""
+"""Memory: endless reloads leak nothing, neither in use nor as free heap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hostile pictures: each is answered within three seconds and 400 MB, and the picture after it is decoded."""
+"""Hostile pictures: each is answered within three seconds and 400 MB, and the next one is decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes: what a camera's program leaves behind is ended, and reloads without an end are paced."""
+"""Processes: leftovers of a camera's program are ended, and endless reloads are rate-limited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hostile neighbours and honest mistakes: the state is deleted or replaced, and the clock steps, below an agent."""
+"""Hostile changes of the state: files deleted or replaced and clock steps while the agent runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole agent on a disk that is full or read-only, and an outbox with ten thousand alerts behind a bad broker."""
+"""The whole agent with a full or read-only disk, and with ten thousand pending alerts behind a faulty broker."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""`edge-agent alerts` prints what arrives at the broker, filtered."""
+"""`edge-agent alerts`: prints the alerts of the broker, filtered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bench as a person calls it, and as a program that compares devices does."""
+"""`edge-agent bench`: as text and as JSON."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Cameras that are programs, and passwords that nobody is told, through the whole agent."""
+"""The whole agent with cameras that are programs, and passwords that are never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor as a person on site calls it, and as a program does."""
+"""`edge-agent doctor`: as text and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edge-agent alerts export`, beside the file that an agent writes."""
+"""`edge-agent alerts export`: beside a running agent's file."""
 
 from __future__ import annotations
 

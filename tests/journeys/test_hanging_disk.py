@@ -1,4 +1,4 @@
-"""The whole agent with its state on a file system that hangs, as a network share does whose server is away."""
+"""The whole agent with its state on a file system that hangs, such as a network share whose server is away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every message that a real agent sends through a real broker is as docs/ describes it."""
+"""Every message of a real agent through a real broker matches docs/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edge-agent outbox`, beside an agent and without one."""
+"""`edge-agent outbox`: beside a running agent and without one."""
 
 import fcntl
 import json

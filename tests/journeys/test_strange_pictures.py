@@ -1,4 +1,4 @@
-"""Whatever picture or model a person hands over: an answer or one clear sentence, never a crash."""
+"""Unusual pictures and models: a result or one clear error, never a crash."""
 
 from __future__ import annotations
 

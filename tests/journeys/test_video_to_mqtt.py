@@ -1,4 +1,4 @@
-"""Video in, MQTT out: the agent as a service runs it, with a real broker and a subscriber."""
+"""Video in, MQTT out: the agent as a service, with a real broker and a subscriber."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts and what became of them are described as promised; the schemas accept what is sent and nothing else."""
+"""Alert and resolved messages: content, and schemas that accept nothing else."""
 
 import json
 from dataclasses import replace

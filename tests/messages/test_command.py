@@ -1,4 +1,4 @@
-"""Commands are checked before anything is done, and answered where their sender listens."""
+"""Commands: validated before anything is done, and answered on the requested topic."""
 
 import json
 from contextlib import suppress

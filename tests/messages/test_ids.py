@@ -1,3 +1,5 @@
+"""Ids: UUIDs version 7, increasing."""
+
 import uuid
 from datetime import datetime, timedelta, timezone
 

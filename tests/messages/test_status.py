@@ -1,4 +1,4 @@
-"""The status is retained and says why a device is not wholly well; the will is what the broker says for a lost one."""
+"""Status message: state and reasons, and the last will."""
 
 import json
 from pathlib import Path

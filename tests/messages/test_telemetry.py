@@ -1,4 +1,4 @@
-"""Telemetry is one JSON object of figures, each with its unit in its name."""
+"""Telemetry message: one JSON object of metrics with units in their names."""
 
 import json
 from pathlib import Path

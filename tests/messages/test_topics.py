@@ -1,3 +1,5 @@
+"""Topics: names of all topics."""
+
 from edge_agent.messages.topics import Topics
 
 

@@ -1,3 +1,5 @@
+"""MQTT client: one connection, with real and faulty brokers."""
+
 import base64
 import hashlib
 import json

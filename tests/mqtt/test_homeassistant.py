@@ -1,4 +1,4 @@
-"""What Home Assistant is told: held against the fields that its documentation names."""
+"""Home Assistant: discovery messages, checked against the fields of its documentation."""
 
 import json
 import re

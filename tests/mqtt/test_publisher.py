@@ -1,3 +1,5 @@
+"""Publisher: at-least-once delivery, with real and faulty brokers."""
+
 import hashlib
 import json
 import logging

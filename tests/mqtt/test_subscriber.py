@@ -1,3 +1,5 @@
+"""Subscriber: alerts of the broker, across reconnections."""
+
 import json
 import queue
 import threading

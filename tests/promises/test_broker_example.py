@@ -1,4 +1,4 @@
-"""The example configuration of mosquitto does what its comments say, in a real mosquitto."""
+"""The example configuration of mosquitto does what its comments state, in a real mosquitto."""
 
 from __future__ import annotations
 

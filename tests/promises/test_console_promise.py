@@ -1,4 +1,4 @@
-"""The agent loads nothing of the web: that is the console's process."""
+"""The agent's process imports no web framework."""
 
 from __future__ import annotations
 

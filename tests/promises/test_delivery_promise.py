@@ -1,4 +1,4 @@
-"""docs/delivery.md names a test for every promise; each of them is there."""
+"""docs/delivery.md names a test for every promise, and each of them exists."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does the example recording show what is said about it?"""
+"""The example recording shows what the docs state about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the files of the house agree with each other?"""
+"""The files of the repository agree with each other."""
 
 from __future__ import annotations
 

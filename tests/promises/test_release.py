@@ -1,4 +1,4 @@
-"""One command makes a release: a dated changelog, a commit, a tag, and the next version; or nothing."""
+"""One command makes a release: changelog, commit, tag and next version; or nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation site names everything that there is; `make docs` builds it and follows every link."""
+"""The documentation site covers every page and command; `make docs` builds it and checks every link."""
 
 from __future__ import annotations
 

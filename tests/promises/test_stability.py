@@ -1,4 +1,4 @@
-"""What docs/stability.md promises is kept until a major version writes it down anew (`make freeze`)."""
+"""The interfaces of docs/stability.md change only with `make freeze`, in a major version."""
 
 from __future__ import annotations
 

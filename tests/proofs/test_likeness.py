@@ -1,4 +1,4 @@
-"""What `make test-arm64` takes for the same, and what not."""
+"""Likeness: which results `make test-arm64` accepts as equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examination: a model that does not fit, crashes, hangs or is slow harms nothing but the process that tries it."""
+"""Examination: a model that does not fit, crashes, hangs or is slow affects only the process that tests it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follower: step by step from what the fleet wants to what runs, with an agent and a repository that are made up."""
+"""Follower: from the fleet's desired model to the running one, with a fake agent and repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Installation: wherever the power is cut, one of the two models runs, and the state says which."""
+"""Installation: after a power loss at any point one of the two models runs, and the state names it."""
 
 from __future__ import annotations
 

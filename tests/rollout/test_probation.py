@@ -1,4 +1,4 @@
-"""Probation: the model before runs again wherever the agent does worse with the new one."""
+"""Probation: returns to the previous model if the agent performs worse with the new one."""
 
 from __future__ import annotations
 

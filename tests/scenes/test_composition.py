@@ -1,4 +1,4 @@
-"""Do scenes show what their script says, the same on every run?"""
+"""Composition: scenes show what their script states, identically in every run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are alerts matched to what is true as a person would match them?"""
+"""Judging: alerts are matched to the ground truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The soak: a run of seconds, for the one of hours must not wait until a nightly job to fail."""
+"""Soak: a run of seconds, so that the long one does not fail only in a nightly job."""
 
 from edge_agent.config.model import shipped
 from tests.scenes.soak import soak

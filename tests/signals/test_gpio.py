@@ -1,4 +1,4 @@
-"""Pins are held and released as gpiozero has it, and each mistake is one clear message."""
+"""GPIO: pins are claimed and released with gpiozero, and each mistake gives one clear message."""
 
 from __future__ import annotations
 

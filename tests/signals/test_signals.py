@@ -1,4 +1,4 @@
-"""Lamps and relays are on for whom they should, as long as they should, and off at every end."""
+"""Signals: lamps and relays are on for the right person and duration, and off at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read of a COCO file, and how its mistakes are named."""
+"""Annotations: reading COCO files, and errors for invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the commands as a person types them."""
+"""Command line of edge-train."""
 
 from __future__ import annotations
 

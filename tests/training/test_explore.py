@@ -1,4 +1,4 @@
-"""Tests of a first look at a data set."""
+"""Explore: a first look at a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other people's names for our labels."""
+"""Label names: the labels of public data sets."""
 
 from __future__ import annotations
 

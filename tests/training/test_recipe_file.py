@@ -1,4 +1,4 @@
-"""Tests of the error messages of invalid recipes."""
+"""Recipe files: errors for invalid recipes."""
 
 from __future__ import annotations
 

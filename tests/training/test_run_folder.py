@@ -1,3 +1,5 @@
+"""Run folder: the files of a training run."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What was found is drawn into a copy."""
+"""Annotation: results are drawn into a copy."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A card says what a model's numbers mean, or the model is not loaded."""
+"""Card: a model without a matching card is not loaded."""
 
 from __future__ import annotations
 

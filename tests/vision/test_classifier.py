@@ -1,4 +1,4 @@
-"""The shipped mask classifier reads real faces, in both runtimes, and no model that does not fit its card is loaded."""
+"""Classifier: the shipped model reads real faces in both runtimes; models that do not fit their card are rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one look at a picture says."""
+"""Detection: the result for a single picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames are analysed as often as asked for, and no more often."""
+"""Frame rate: frames are analysed at the requested rate, and not more often."""
 
 import numpy as np
 

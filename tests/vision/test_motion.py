@@ -1,4 +1,4 @@
-"""The motion gate opens for a person and stays shut for noise."""
+"""Motion gate: opens for a person and stays closed for noise."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Quality falls with everything that hides whether a face wears a mask."""
+"""Quality: lower for everything that hides how a mask is worn."""
 
 from __future__ import annotations
 

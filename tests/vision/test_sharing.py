@@ -1,4 +1,4 @@
-"""Models that several threads share."""
+"""Sharing: models used by several threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pixels that a mask classifier sees are the same everywhere."""
+"""Tensors: the classifier gets the same pixels everywhere."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Webhooks get every event at least once, in order, whatever the receiver does, and nothing else waits for them."""
+"""Webhook delivery: at least once, in order, whatever the receiver does, without blocking anything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example receiver hands on what is genuine, once, and has maskwatch keep what could not be handed on."""
+"""The example receiver forwards genuine events once, and lets maskwatch keep those that it cannot forward."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Costs side by side, each measured in a process of its own."""
+"""`edge-convert bench`: costs side by side, each measured in its own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A card that is fitted to validation faces, and used by the device from then on."""
+"""`edge-convert calibrate`: fits a card to validation faces; the device then uses it."""
 
 from __future__ import annotations
 

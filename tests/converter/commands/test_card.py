@@ -1,4 +1,4 @@
-"""An existing TFLite file gets its card, and what a card cannot express becomes part of the file."""
+"""`edge-convert card`: an existing TFLite file gets its card; what a card cannot express becomes part of the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a Keras file to a model that a device loads; and what a person is told when that cannot be."""
+"""`edge-convert convert`: from a Keras file to a model that a device loads, and the errors for other files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keras and TFLite models side by side on the same faces."""
+"""`edge-convert evaluate`: Keras and TFLite models side by side on the same faces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `edge-convert inspect` tells of a model and its card."""
+"""`edge-convert inspect`: reports a model and its card."""
 
 from __future__ import annotations
 

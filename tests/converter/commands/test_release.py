@@ -1,4 +1,4 @@
-"""From a training run into models/, through the gate."""
+"""`edge-convert release`: from a training run into models/, through the gate."""
 
 from __future__ import annotations
 

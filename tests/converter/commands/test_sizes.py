@@ -1,4 +1,4 @@
-"""Runs of several sizes, judged and measured side by side."""
+"""`edge-convert sizes`: runs of several sizes, evaluated and measured side by side."""
 
 from __future__ import annotations
 

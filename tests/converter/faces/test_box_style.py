@@ -1,4 +1,4 @@
-"""What a detector loses by the style of its boxes alone is told apart from what it misses."""
+"""Box style: what a detector loses by the style of its boxes is distinguished from missed faces."""
 
 from __future__ import annotations
 

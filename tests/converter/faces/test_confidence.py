@@ -1,4 +1,4 @@
-"""The least score keeps to the false detections allowed, and is the best there is beside that."""
+"""Confidence: the best minimum score within the allowed false detections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Face detectors become int8 networks that the device's own detector reads."""
+"""Conversion: face detectors become int8 networks that the device's own detector loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Channels that nobody sees from outside get equal ranges, and the answers stay."""
+"""Equalising: internal channels get equal ranges, and the outputs stay the same."""
 
 from __future__ import annotations
 

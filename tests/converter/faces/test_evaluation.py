@@ -1,4 +1,4 @@
-"""A detector's detections are held against annotations, and against pictures without people."""
+"""Evaluation: detections are compared with annotations, and with pictures without people."""
 
 from __future__ import annotations
 

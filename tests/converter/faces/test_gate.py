@@ -1,4 +1,4 @@
-"""A detector passes the gate when int8 costs it little and a device has room for it."""
+"""Gate: a detector passes if int8 costs it little and it fits a device."""
 
 from __future__ import annotations
 

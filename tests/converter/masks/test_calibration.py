@@ -1,4 +1,4 @@
-"""Which pictures int8 learns its ranges from."""
+"""Calibration: the pictures from which int8 ranges are determined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preprocessing and labels are settled by what is stated, by the file, and by trials on labelled pictures."""
+"""Choices: preprocessing and labels from options, from the file, or from trials on labelled pictures."""
 
 from __future__ import annotations
 

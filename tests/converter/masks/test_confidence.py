@@ -1,4 +1,4 @@
-"""Temperature and thresholds on scores made for it."""
+"""Confidence: temperature and thresholds on synthetic scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What TensorFlow's converter is told, and what a person is told when it cannot."""
+"""Conversion: the settings of TensorFlow's converter, and the errors if it fails."""
 
 from __future__ import annotations
 

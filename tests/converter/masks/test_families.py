@@ -1,4 +1,4 @@
-"""What people fine-tune converts right whatever its family, its preprocessing, its last layer and its file."""
+"""Families: common fine-tuned models convert correctly whatever their family, preprocessing, last layer and file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is no model is named for what it is, with the way to one."""
+"""File kinds: a file that is not a model is named for what it is, with the way to a model."""
 
 from __future__ import annotations
 

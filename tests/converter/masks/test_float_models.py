@@ -1,4 +1,4 @@
-"""What goes into a Keras model and what comes out, for all the ways in which people build them."""
+"""Float models: inputs and outputs of Keras models, in all common forms."""
 
 from __future__ import annotations
 

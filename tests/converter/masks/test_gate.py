@@ -1,4 +1,4 @@
-"""The gate on evaluations made for it."""
+"""Gate: on synthetic evaluations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scalings and endings, as the generations of Keras write them into a graph."""
+"""Graph reading: scalings and last layers, as the generations of Keras write them into a graph."""
 
 from __future__ import annotations
 

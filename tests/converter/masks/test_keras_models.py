@@ -1,4 +1,4 @@
-"""Every kind of file that people have a Keras classifier in, and every way in which it can be useless."""
+"""Keras models: every file format of a classifier, and every way in which a file can be unusable."""
 
 from __future__ import annotations
 

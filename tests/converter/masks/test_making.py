@@ -1,4 +1,4 @@
-"""A converted file that lost too much is refused, whether labels are known or not."""
+"""Making: a converted file that lost too much accuracy is rejected, with and without labels."""
 
 from __future__ import annotations
 

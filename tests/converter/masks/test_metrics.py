@@ -1,4 +1,4 @@
-"""Metrics on readings that a person can count."""
+"""Metrics: on readings that can be counted by hand."""
 
 from __future__ import annotations
 

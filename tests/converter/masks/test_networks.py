@@ -1,4 +1,4 @@
-"""What a classifier takes and gives, however its export fixed it."""
+"""Networks: inputs and outputs of a classifier, however its export fixed them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What PyTorch exports answers after the conversion as ONNX Runtime does."""
+"""ONNX models: exports of PyTorch give the same results after conversion as in ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people write for labels, and where the probabilities of outputs go."""
+"""Outputs: common spellings of labels, and the order of probabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TFLite Metadata as Model Maker writes it states labels and normalization."""
+"""TFLite Metadata of Model Maker gives labels and normalization."""
 
 from __future__ import annotations
 

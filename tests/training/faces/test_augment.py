@@ -1,4 +1,4 @@
-"""Whatever happens to a picture happens to its boxes."""
+"""Augmentation: boxes are transformed with their picture."""
 
 from __future__ import annotations
 

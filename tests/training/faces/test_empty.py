@@ -1,4 +1,4 @@
-"""Pictures without people are without people, and what chooses does not report."""
+"""Empty pictures: contain no people, and those for selection are not used for reporting."""
 
 from __future__ import annotations
 

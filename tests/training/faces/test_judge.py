@@ -1,4 +1,4 @@
-"""Average precision, by hand on a few boxes and by the same rules as the yardstick's."""
+"""Judge: average precision, by hand on a few boxes and by the rules of the reference implementation."""
 
 from __future__ import annotations
 

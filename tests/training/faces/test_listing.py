@@ -1,4 +1,4 @@
-"""The listing names what a run learnt from and what judged it."""
+"""Listing: the pictures of training and of evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cell answers for which face, and what a wrong answer costs."""
+"""Losses: which cell is responsible for which face, and the cost of errors."""
 
 from __future__ import annotations
 

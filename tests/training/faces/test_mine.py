@@ -1,4 +1,4 @@
-"""Detections are the faces they overlap, or none."""
+"""Mining: detections match the faces that they overlap, or none."""
 
 from __future__ import annotations
 

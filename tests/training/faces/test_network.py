@@ -1,4 +1,4 @@
-"""Networks: their outputs are what the device decodes, and weights that do not fit are refused."""
+"""Networks: outputs that the device decodes, and weights that do not fit are rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recipe of the face detector may ask for."""
+"""Recipe: the keys of the face detector's recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A released detector becomes a network that can learn, and answers as it did on the device."""
+"""Released: a released detector becomes a trainable network with the same outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which picture is on which side, in which style its boxes are, and what a teacher adds."""
+"""Scenes: the split of each picture, the style of its boxes, and a teacher's additions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A teacher is asked once for each picture."""
+"""Teacher: asked once per picture."""
 
 from __future__ import annotations
 

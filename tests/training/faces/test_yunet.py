@@ -1,4 +1,4 @@
-"""A published YuNet, rebuilt in Keras, answers as it does in OpenCV."""
+"""YuNet: a published network, rebuilt in Keras, gives the same outputs as in OpenCV."""
 
 from __future__ import annotations
 

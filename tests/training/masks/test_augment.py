@@ -1,4 +1,4 @@
-"""Tests of the layers that show a face as on another day."""
+"""Augmentation: layers that vary the appearance of a face."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of what a run learns from and what judges it."""
+"""Data set: the faces of training and of validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of masks drawn on faces."""
+"""Drawing: masks drawn on faces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of which faces are read from folders and scenes."""
+"""Examples: which faces are read from folders and scenes."""
 
 from __future__ import annotations
 

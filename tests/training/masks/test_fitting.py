@@ -1,4 +1,4 @@
-"""Tests of how a network learns and goes on after a stop."""
+"""Fitting: learning, and resuming after a stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of what other detectors and more distant cameras do to a face."""
+"""Jitter: variations by other detectors and more distant cameras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of how readings are judged."""
+"""Judge: evaluation of readings."""
 
 from __future__ import annotations
 

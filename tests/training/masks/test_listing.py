@@ -1,4 +1,4 @@
-"""Tests that whoever fits a card meets the very faces that judged the run."""
+"""Listing: a card is fitted on the faces that validated the run."""
 
 from __future__ import annotations
 

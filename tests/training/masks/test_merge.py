@@ -1,4 +1,4 @@
-"""The mean of two runs, with the validation faces that neither has learnt from."""
+"""Merge: the mean of two runs, validated on faces that neither was trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the networks that a recipe can ask for."""
+"""Networks: those that a recipe can name."""
 
 from __future__ import annotations
 

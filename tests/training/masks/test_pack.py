@@ -1,4 +1,4 @@
-"""Tests that packed faces are those of the pictures."""
+"""Packing: packed faces equal those of the pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of what a recipe may ask for."""
+"""Recipe: the keys of the mask classifier's recipe."""
 
 from __future__ import annotations
 

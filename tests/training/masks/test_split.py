@@ -1,4 +1,4 @@
-"""Tests that no picture judges what its twin has taught."""
+"""Split: no picture validates what its near-duplicate has taught."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the data set of drawn masks. They need a face detector and so the reference data."""
+"""Synthesise: the data set of drawn masks. Needs a face detector and the reference data."""
 
 from __future__ import annotations
 

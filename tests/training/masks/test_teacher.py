@@ -1,4 +1,4 @@
-"""Tests of learning from a larger model."""
+"""Teacher: learning from a larger model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network's cells say becomes boxes, and one box a face."""
+"""Decoding: outputs of a network become boxes, one per face."""
 
 from __future__ import annotations
 

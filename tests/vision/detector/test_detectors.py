@@ -1,4 +1,4 @@
-"""Every detector finds a real face, and takes every picture that a camera or a person may hand it."""
+"""Detectors: each finds a real face, and accepts every picture of a camera or user."""
 
 from __future__ import annotations
 

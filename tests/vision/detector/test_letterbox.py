@@ -1,4 +1,4 @@
-"""Any picture fits any input, whole, and the way back is one factor."""
+"""Letterbox: any picture fits any input as a whole, and scales back by one factor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The project's own detector: it looks at the right size, reads its outputs, and refuses what does not fit."""
+"""TFLite detector: chooses the input size, decodes its outputs, and rejects what does not fit."""
 
 from __future__ import annotations
 
