@@ -39,7 +39,7 @@ from edge_agent.governor import Governor
 from edge_agent.health import Health
 from edge_agent.host.allocator import release_free_memory
 from edge_agent.host.atomic_files import make_folder
-from edge_agent.host.clock import boot_id
+from edge_agent.host.clock import boot_id, is_clock_synchronised
 from edge_agent.host.stats import HostStats
 from edge_agent.messages.alert import Model
 from edge_agent.messages.ids import uuid7
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from edge_agent.camera.cameras import Cameras
     from edge_agent.config.model import Config, SignalName
     from edge_agent.host.systemd import Notifier
+    from edge_agent.messages.message import Kind
     from edge_agent.signals.signals import OutputPin
     from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.detector import FaceDetector
@@ -144,7 +145,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 keep_bytes=crops.keep_bytes - snapshot_bytes,
                 keep_free_bytes=crops.keep_free_bytes,
             ),
-            sender=sender_of(config, classifier),
+            sender=sender_of(config, classifier, next_sequence=store.next_sequence),
             keep_days=crops.keep_days,
             keep_counts_days=config.counts.keep_days,
             wake=lambda: _wake(publisher, webhooks),
@@ -486,12 +487,16 @@ def collect_timelines(config: Config, pipeline: Pipeline) -> Timelines:
     )
 
 
-def sender_of(config: Config, classifier: MaskClassifier | SharedClassifier) -> Sender:
-    """The sender of alerts: device, titles and model."""
+def sender_of(
+    config: Config, classifier: MaskClassifier | SharedClassifier, *, next_sequence: Callable[[Kind], int]
+) -> Sender:
+    """The sender of messages: device, titles and model."""
     return Sender(
         device=config.device.name,
         boot_id=boot_id(),
         model=Model(name=classifier.card.name, sha256=classifier.card.sha256),
+        next_sequence=next_sequence,
+        is_clock_synchronised=is_clock_synchronised,
         device_title=config.device_title,
         camera_titles=config.camera_titles,
     )

@@ -22,7 +22,6 @@ from edge_agent.health import Health
 from edge_agent.host.clock import boot_id
 from edge_agent.host.stats import HostState
 from edge_agent.messages.alert import Model
-from edge_agent.messages.ids import uuid7
 from edge_agent.messages.status import connection_lost, running
 from edge_agent.messages.telemetry import Models
 from edge_agent.metrics import Metrics
@@ -82,10 +81,8 @@ class Recorder:
         self.counted_periods: list[tuple[tuple[str, ...], datetime | None, datetime]] = []
 
     def record_telemetry(self, figures: Figures, *, when: datetime) -> None:
-        message = SENDER.telemetry(
-            figures, id=uuid7(when), sequence=self._store.next_sequence("telemetry"), when=when, clock_synchronised=True
-        )
-        self._store.put(message)
+        sender = replace(SENDER, next_sequence=self._store.next_sequence)
+        self._store.put(sender.telemetry(figures, when=when))
 
     is_without_crops = False
 

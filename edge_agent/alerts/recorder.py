@@ -101,7 +101,7 @@ class Recorder:
     def record_telemetry(self, figures: Figures, *, when: datetime) -> None:
         """Store telemetry; while the disk hangs, it is published directly, because it is soon out of date."""
         if self.is_stuck:
-            self._publish(self._telemetry(figures, when=when))
+            self._publish(self._sender.telemetry(figures, when=when))
         else:
             self._queue("telemetry", partial(self._record_telemetry, figures, when, since=seconds_since_boot()))
 
@@ -211,27 +211,12 @@ class Recorder:
         self._wake()
 
     def _record_telemetry(self, figures: Figures, when: datetime, *, since: float) -> None:
-        self._store.put(self._telemetry(figures, when=when), since=since)
+        self._store.put(self._sender.telemetry(figures, when=when), since=since)
         self._wake()
-
-    def _telemetry(self, figures: Figures, *, when: datetime) -> TelemetryMessage:
-        return self._sender.telemetry(
-            figures,
-            id=uuid7(when),
-            sequence=self._store.next_sequence("telemetry"),
-            when=when,
-            clock_synchronised=is_clock_synchronised(),
-        )
 
     def _record_counts(self, cameras: tuple[str, ...], since: datetime | None, when: datetime) -> None:
         for period in self._store.unsent_counts(cameras=cameras, since=since, now=when):
-            message = self._sender.counts(
-                period,
-                id=uuid7(when),
-                sequence=self._store.next_sequence("counts"),
-                when=when,
-                clock_synchronised=is_clock_synchronised(),
-            )
+            message = self._sender.counts(period, when=when)
             self._store.put(message, sent_until(period.period, int(period.end.timestamp())))
         self._wake()
 
@@ -242,13 +227,7 @@ class Recorder:
             crop, crop_error = self._save_crop(alert)
             if scene is not None:
                 self._save_scene(alert, scene)
-        message = self._sender.alert(
-            alert,
-            sequence=self._store.next_sequence("alert"),
-            crop=crop,
-            crop_error=crop_error,
-            clock_synchronised=is_clock_synchronised(),
-        )
+        message = self._sender.alert(alert, crop=crop, crop_error=crop_error)
         entry = history_entry(message, timeline, now=datetime.now(timezone.utc))
         self._store.put(message, entry, since=since)
         self._wake()
@@ -263,12 +242,7 @@ class Recorder:
         )
 
     def _record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...], *, since: float) -> None:
-        message = self._sender.resolved(
-            resolved,
-            id=uuid7(resolved.when),
-            sequence=self._store.next_sequence("resolved"),
-            clock_synchronised=is_clock_synchronised(),
-        )
+        message = self._sender.resolved(resolved)
         self._store.put(message, history_resolution(message, later), since=since)
         self._wake()
         log.info(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,6 @@ from edge_agent.commands.explanation import Explanation
 from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json
 from edge_agent.errors import CameraError, ConfigError, CropError
 from edge_agent.foreign_text import safe_lines
-from edge_agent.host.clock import is_clock_synchronised
 from edge_agent.metrics import Metrics
 from edge_agent.wiring import build_pipeline, open_models, sender_of
 
@@ -51,7 +51,9 @@ def replay(options: argparse.Namespace) -> int:
         raise ConfigError(f"--camera {name}: not configured; known are {', '.join(config.cameras)}")
     detector, classifier = open_models(config)
     crops = open_pictures(options.crops, config.crops) if options.crops else None
-    printer = _Printer(sender_of(config, classifier), crops, as_json=options.json)
+    numbers = itertools.count(1)
+    sender = sender_of(config, classifier, next_sequence=lambda _kind: next(numbers))
+    printer = _Printer(sender, crops, as_json=options.json)
     metrics = Metrics(video.stem for video in options.videos)
     status = 0
     began = time.perf_counter()
@@ -81,18 +83,10 @@ class _Printer:
 
     def __init__(self, sender: Sender, crops: Pictures | None, *, as_json: bool) -> None:
         self._sender, self._crops, self._as_json = sender, crops, as_json
-        self._sequence = 0
 
     def print(self, alert: Alert, *, at_seconds: float) -> None:
         crop, crop_error = self._save_crop(alert)
-        self._sequence += 1
-        described = self._sender.alert(
-            alert,
-            sequence=self._sequence,
-            crop=crop,
-            crop_error=crop_error,
-            clock_synchronised=is_clock_synchronised(),
-        )
+        described = self._sender.alert(alert, crop=crop, crop_error=crop_error)
         message = {**described.as_json(), "at_seconds": round(at_seconds, 3)}
         if self._as_json:
             print_json(message)

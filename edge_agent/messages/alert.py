@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field
 
 from edge_agent.domain import Label  # noqa: TC001  (pydantic reads it)
-from edge_agent.messages.message import Count, Kind, Name, Part, QueuedMessage, Sha256, Timestamp
+from edge_agent.messages.message import Count, Kind, Name, Part, QueuedMessage, Sha256, Timestamp, schema_field
 
 SCHEMA: Final = "maskwatch.alert/1"
 
@@ -46,9 +46,7 @@ class AlertMessage(QueuedMessage):
         title="An alert, as published on <prefix>/<device>/alerts", json_schema_extra=_an_error_or_a_crop
     )
 
-    schema_name: Literal["maskwatch.alert/1"] = Field(
-        default=SCHEMA, alias="schema", description="Name and version of this format"
-    )
+    schema_name: Literal["maskwatch.alert/1"] = schema_field(SCHEMA)
     camera: Name = Field(description="The camera's name in the configuration")
     device_title: str = Field(default="", description="Friendly name of the device; its name if it has no title")
     camera_title: str = Field(default="", description="Friendly name of the camera; its name if it has no title")

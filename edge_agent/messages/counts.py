@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from edge_agent.messages.message import Count, Kind, Part, Timestamp, TitledMessage
+from edge_agent.messages.message import Count, Kind, Part, Timestamp, TitledMessage, schema_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,9 +58,7 @@ class CountsMessage(TitledMessage):
     kind: ClassVar[Kind] = "counts"
     model_config = ConfigDict(title="People counted by a device, as published on <prefix>/<device>/counts")
 
-    schema_name: Literal["maskwatch.counts/1"] = Field(
-        default=SCHEMA, alias="schema", description="Name and version of this format"
-    )
+    schema_name: Literal["maskwatch.counts/1"] = schema_field(SCHEMA)
     period: Literal["hour", "day"]
     begin: Timestamp = Field(description="Start of the period")
     end: Timestamp = Field(description="End of the period, exclusive")

@@ -35,6 +35,11 @@ KINDS: tuple[Kind, ...] = ("alert", "resolved", "counts", "telemetry")
 HISTORICAL_AFTER_SECONDS = 10.0
 
 
+def schema_field(schema: str) -> Any:
+    """Declare the key `schema` of a message."""
+    return Field(default=schema, alias="schema", description="Name and version of this format")
+
+
 class Part(BaseModel):
     """A part of a message."""
 

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from edge_agent.messages.message import Message, Timestamp
+from edge_agent.messages.message import Message, Timestamp, schema_field
 
 SCHEMA: Final = "maskwatch.probe/1"
 
@@ -16,7 +16,5 @@ class ProbeMessage(Message):
 
     model_config = ConfigDict(title="A message without content, with which the doctor checks the access list")
 
-    schema_name: Literal["maskwatch.probe/1"] = Field(
-        default=SCHEMA, alias="schema", description="Name and version of this format"
-    )
+    schema_name: Literal["maskwatch.probe/1"] = schema_field(SCHEMA)
     when: Timestamp = Field(description="Time of sending")

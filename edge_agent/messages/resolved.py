@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import ConfigDict, Field
 
 from edge_agent.domain import Label  # noqa: TC001  (pydantic reads it)
-from edge_agent.messages.message import Kind, Name, QueuedMessage, Timestamp, Uuid7
+from edge_agent.messages.message import Kind, Name, QueuedMessage, Timestamp, Uuid7, schema_field
 
 SCHEMA: Final = "maskwatch.resolved/1"
 
@@ -18,9 +18,7 @@ class ResolvedMessage(QueuedMessage):
     kind: ClassVar[Kind] = "resolved"
     model_config = ConfigDict(title="A resolved alert, as published on <prefix>/<device>/resolved")
 
-    schema_name: Literal["maskwatch.resolved/1"] = Field(
-        default=SCHEMA, alias="schema", description="Name and version of this format"
-    )
+    schema_name: Literal["maskwatch.resolved/1"] = schema_field(SCHEMA)
     alert: Uuid7 = Field(description="The `id` of the alert")
     camera: Name = Field(description="The camera's name in the configuration")
     device_title: str = Field(default="", description="Friendly name of the device; its name if it has no title")

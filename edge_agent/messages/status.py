@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
-from edge_agent.messages.message import Message, Name, Part, Timestamp
+from edge_agent.messages.message import Message, Name, Part, Timestamp, schema_field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,9 +60,7 @@ class StatusMessage(Message):
         },
     )
 
-    schema_name: Literal["maskwatch.status/1"] = Field(
-        default=SCHEMA, alias="schema", description="Name and version of this format"
-    )
+    schema_name: Literal["maskwatch.status/1"] = schema_field(SCHEMA)
     state: State = Field(
         description="starting: opening cameras; online: working; degraded: working with restrictions, see reasons; "
         "offline: not connected"

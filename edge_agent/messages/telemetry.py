@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from edge_agent.messages.alert import Model  # noqa: TC001  (pydantic reads it)
 from edge_agent.messages.counts import PeopleCounts  # noqa: TC001  (pydantic reads it)
-from edge_agent.messages.message import Count, Kind, Part, TitledMessage
+from edge_agent.messages.message import Count, Kind, Part, TitledMessage, schema_field
 from edge_agent.messages.rollout import RolloutFigures  # noqa: TC001  (pydantic reads it)
 
 SCHEMA: Final = "maskwatch.telemetry/1"
@@ -128,6 +128,4 @@ class TelemetryMessage(TitledMessage, Figures):
     kind: ClassVar[Kind] = "telemetry"
     model_config = ConfigDict(title="Metrics of a device, as published on <prefix>/<device>/telemetry")
 
-    schema_name: Literal["maskwatch.telemetry/1"] = Field(
-        default=SCHEMA, alias="schema", description="Name and version of this format"
-    )
+    schema_name: Literal["maskwatch.telemetry/1"] = schema_field(SCHEMA)

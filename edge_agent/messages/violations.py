@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from edge_agent.messages.message import Count, Message, Name, Timestamp
+from edge_agent.messages.message import Count, Message, Name, Timestamp, schema_field
 
 SCHEMA: Final = "maskwatch.violations/1"
 
@@ -16,9 +16,7 @@ class ViolationsMessage(Message):
 
     model_config = ConfigDict(title="People without a mask at a camera, retained below <prefix>/<device>/cameras/")
 
-    schema_name: Literal["maskwatch.violations/1"] = Field(
-        default=SCHEMA, alias="schema", description="Name and version of this format"
-    )
+    schema_name: Literal["maskwatch.violations/1"] = schema_field(SCHEMA)
     camera: Name = Field(description="The camera's name, as in the configuration")
     violations: Count = Field(description="Number of alerted people who have neither left nor put on a mask")
     when: Timestamp = Field(description="Time of the change")

@@ -47,7 +47,7 @@ class Recording:
                 "store": store,
                 "pictures": showing(Crops(folder / "crops", jpeg_quality=90)),
                 "retention": Retention(folder / "crops", keep_days=30, keep_bytes=10_000_000),
-                "sender": SENDER,
+                "sender": replace(SENDER, next_sequence=store.next_sequence),
                 "keep_days": 30.0,
                 "keep_counts_days": 400.0,
                 "wake": self._wake,

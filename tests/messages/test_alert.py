@@ -106,7 +106,7 @@ def test_the_schema_of_resolutions_refuses_what_is_never_sent(change):
 
 def test_titles_are_those_of_the_configuration_and_keys_stay():
     sender = replace(SENDER, device_title="Library", camera_titles={"entrance": "Main entrance"})
-    message = sender.alert(an_alert(), sequence=1, crop=CROP, clock_synchronised=True).as_json()
+    message = sender.alert(an_alert(), crop=CROP).as_json()
 
     assert (message["device"], message["camera"]) == ("lobby", "entrance")
     assert (message["device_title"], message["camera_title"]) == ("Library", "Main entrance")

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 import uuid
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,13 @@ if TYPE_CHECKING:
 
 DEVICE = "lobby"
 BOOT_ID = "6c1e2a34-0000-4000-8000-000000000001"
-SENDER = Sender(DEVICE, BOOT_ID, Model(name="masks", sha256="0" * 64))
+SENDER = Sender(
+    DEVICE,
+    BOOT_ID,
+    Model(name="masks", sha256="0" * 64),
+    next_sequence=lambda _kind: 1,
+    is_clock_synchronised=lambda: True,
+)
 WHEN = datetime(2025, 1, 31, 12, 0, 0, 123_000, tzinfo=timezone.utc)
 PATIENCE_SECONDS = 60.0
 SESSION_SECONDS = 600
@@ -106,22 +113,22 @@ def a_message(
 ) -> QueuedMessage:
     """A message of a kind that arose now, or then."""
     arose = when or datetime.now(timezone.utc)
-    told: dict[str, Any] = {"sequence": sequence, "clock_synchronised": True}
+    sender = replace(sender, next_sequence=lambda _kind: sequence)
     message: QueuedMessage
     match kind:
         case "alert":
-            message = sender.alert(an_alert(arose), crop=crop, crop_error="" if crop else "the disk is full", **told)
+            message = sender.alert(an_alert(arose), crop=crop, crop_error="" if crop else "the disk is full")
         case "resolved":
             resolved = Resolved(
                 uuid7(arose), an_alert(arose).verdict.track, "without_mask", "left", arose, arose, 12.3456
             )
-            message = sender.resolved(resolved, id=uuid7(arose), **told)
+            message = sender.resolved(resolved)
         case "counts":
             hour = arose.replace(minute=0, second=0, microsecond=0)
             people = CountedPeriod("hour", hour - timedelta(hours=1), hour, {"door": PeopleCounts(with_mask=3)})
-            message = sender.counts(people, id=uuid7(arose), when=arose, **told)
+            message = sender.counts(people, when=arose)
         case "telemetry":
-            message = sender.telemetry(figures(), id=uuid7(arose), when=arose, **told)
+            message = sender.telemetry(figures(), when=arose)
     return message.model_copy(update=changes)
 
 

@@ -29,6 +29,7 @@ from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timeline
 from edge_agent.config.model import MqttConfig
 from edge_agent.domain import Person, Resolved
+from edge_agent.host.clock import is_clock_synchronised
 from edge_agent.messages.alert import Model
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.sender import Sender
@@ -84,7 +85,13 @@ def a_recorder(store: AlertStore, publisher: Publisher, folder: Path, boot_id: s
         ),
         # Crops of delivered alerts stay as well, so that they can be looked at in the end.
         retention=Retention(folder / "state" / "crops", keep_days=30, keep_bytes=10**12),
-        sender=Sender("lobby", boot_id, Model(name="masks", sha256="0" * 64)),
+        sender=Sender(
+            "lobby",
+            boot_id,
+            Model(name="masks", sha256="0" * 64),
+            next_sequence=store.next_sequence,
+            is_clock_synchronised=is_clock_synchronised,
+        ),
         keep_days=30.0,
         keep_counts_days=400.0,
         wake=publisher.wake,
