@@ -20,6 +20,8 @@ Credential: TypeAlias = Literal["password", "token", "display"]
 
 FREE_MISTAKES = 3
 """Wrong passwords that cause no delay: typing errors."""
+FIRST_PAUSE_SECONDS = 1.0
+"""Doubled by each further mistake."""
 LONGEST_PAUSE_SECONDS = 300.0
 FORGIVEN_SECONDS = 900.0
 MISTAKES_OF_ALL = 30.0
@@ -92,7 +94,8 @@ class Attempts:
         made = self._mistakes.get(address)
         pause = 0.0
         if made is not None and made.count >= FREE_MISTAKES:
-            pause = made.last_at + min(2.0 ** (made.count - FREE_MISTAKES), LONGEST_PAUSE_SECONDS) - at
+            pause_seconds = FIRST_PAUSE_SECONDS * 2.0 ** (made.count - FREE_MISTAKES)
+            pause = made.last_at + min(pause_seconds, LONGEST_PAUSE_SECONDS) - at
         return max(0, math.ceil(max(pause, self._of_all.wait_seconds(at=at))))
 
     def was_wrong(self, address: str, credential: Credential, *, at: float) -> None:

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
+def slow_to_forgive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses after wrong passwords are not over before a busy machine has tried again."""
+    monkeypatch.setattr("edge_agent.console.limits.FIRST_PAUSE_SECONDS", 120.0)
+
+
+@pytest.fixture
 def console(tmp_path: Path) -> Iterator[Served]:
     """Nobody has to log in."""
     with served(tmp_path) as opened:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import httpx
+import websockets.sync.client
 
 from edge_agent.alerts.database import history_entry
 from edge_agent.alerts.deletion import delete_alert
@@ -40,6 +41,7 @@ from edge_agent.messages.telemetry import (
 from edge_agent.metrics import Metrics
 from edge_agent.wiring import open_models
 from tests.faces import HOPPER, portrait
+from tests.journeys.agent import wait_until
 from tests.mosquitto import free_port
 from tests.values import NOON, a_face, a_reading, a_track, a_verdict, an_alert
 
@@ -47,12 +49,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from websockets.sync.client import ClientConnection
+
     from edge_agent.bridge.server import Command
     from edge_agent.domain import Image
 
 PASSWORD, TOKEN = "correct horse battery", "staple-of-a-program"
 AGENT_SECONDS = 0.01
-START_SECONDS, END_SECONDS = 30.0, 10.0
+PATIENCE_SECONDS = 60.0
+"""For a machine that is busy with other tests."""
 BOOT_ID = "00000000-0000-4000-8000-000000000000"
 VERSIONS = {"maskwatch": "0.1.0", "model": "masks", "runtime": "litert", "python": "3"}
 OVERVIEW: dict[str, Any] = {
@@ -137,7 +142,7 @@ class Served:
     def client(self, *, token: str = "", **options: Any) -> httpx.Client:
         """Ask it as a program does."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20, **options)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_SECONDS, **options)
 
     def show(
         self, image: Image, *, camera: str = "door", at: float = 0.0, index: int = 0, outcome: Outcome | None = None
@@ -269,6 +274,8 @@ def a_bridge(config: Config) -> Iterator[Bridge]:
             ),
         )
         bridge.start()
+        # Else a console that asks sooner finds no agent.
+        wait_until((config.state / SOCKET_NAME).exists, "the socket")
         try:
             yield bridge
         finally:
@@ -297,7 +304,7 @@ def a_console(config: Config) -> Iterator[None]:
 
     thread = threading.Thread(target=work, name="console")
     thread.start()
-    assert is_up.wait(START_SECONDS)
+    assert is_up.wait(PATIENCE_SECONDS)
     try:
         if failed:
             raise failed[0]
@@ -308,7 +315,7 @@ def a_console(config: Config) -> Iterator[None]:
             # One that has failed may be closed before its thread is gone.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(end.set)
-        thread.join(END_SECONDS)
+        thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
 
 
@@ -330,6 +337,11 @@ def secret_files(folder: Path) -> dict[str, str]:
     (folder / "password").write_text(f"{PASSWORD}\n", encoding="utf-8")
     (folder / "token").write_text(f"{TOKEN}\n", encoding="utf-8")
     return {"password_file": str(folder / "password"), "token_file": str(folder / "token")}
+
+
+def connect(address: str, **options: Any) -> ClientConnection:
+    """Open a WebSocket."""
+    return websockets.sync.client.connect(address, **{"open_timeout": PATIENCE_SECONDS, **options})
 
 
 def jpeg(image: Image | None = None) -> bytes:

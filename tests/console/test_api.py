@@ -14,7 +14,7 @@ import pytest
 
 from edge_agent.domain import Box
 from edge_agent.vision.images import decode_picture
-from tests.console.served import OVERVIEW, a_bridge, a_config, a_console, jpeg
+from tests.console.served import OVERVIEW, PATIENCE_SECONDS, a_bridge, a_config, a_console, jpeg
 from tests.faces import HOPPER, face_box, portrait
 from tests.journeys.agent import wait_until
 
@@ -224,7 +224,10 @@ def test_the_status_is_what_the_agent_says(console, ask):
 
 def test_without_an_agent_pages_and_uploads_are_served_and_the_rest_says_so(tmp_path):
     config = a_config(tmp_path)
-    with a_console(config), httpx.Client(base_url=f"http://127.0.0.1:{config.console.port}", timeout=20) as ask:
+    with (
+        a_console(config),
+        httpx.Client(base_url=f"http://127.0.0.1:{config.console.port}", timeout=PATIENCE_SECONDS) as ask,
+    ):
         assert ask.get("/").status_code == ask.get("/alerts").status_code == 200
         # A program has no cookie.
         ask.cookies.clear()
@@ -313,7 +316,7 @@ def test_no_name_in_a_request_leads_to_a_file(console, ask, name):
 
     def asked(method, target, body=None):
         # httpx would make the path shorter before it sends it.
-        line = HTTPConnection("127.0.0.1", console.config.console.port, timeout=10)
+        line = HTTPConnection("127.0.0.1", console.config.console.port, timeout=PATIENCE_SECONDS)
         line.request(method, target, body, {"Content-Type": "application/json"} if body else {})
         answer = line.getresponse()
         content = answer.read()

@@ -82,6 +82,7 @@ def test_a_wrong_token_is_no_token(locked, authorization):
         assert ask.get("/api/v1/status", headers={"Authorization": authorization}).status_code == 401
 
 
+@pytest.mark.usefixtures("slow_to_forgive")
 def test_who_guesses_tokens_waits_longer_and_longer(locked):
     with locked.client(token=GUESS) as ask, locked.client(token=TOKEN) as program:
         answers = [ask.get("/api/v1/status") for _ in range(FREE_MISTAKES + 1)]
@@ -131,6 +132,7 @@ def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(browser):
     assert browser.csrf != before
 
 
+@pytest.mark.usefixtures("slow_to_forgive")
 def test_a_wrong_password_is_told_and_the_fourth_time_waits(browser):
     answers = [browser.log_in("wrong") for _ in range(FREE_MISTAKES + 1)]
 
@@ -262,6 +264,7 @@ def test_a_program_on_this_machine_needs_no_token_and_a_page_of_ours_does(consol
 # behind a proxy on this machine
 
 
+@pytest.mark.usefixtures("slow_to_forgive")
 def test_a_proxy_says_for_whom_it_asks_and_that_it_was_https(locked):
     told = {"Host": "camera.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.9"}
     browser = Browser(locked)

@@ -12,17 +12,15 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.sync.client import connect
 
 from edge_agent.alerts.history import AlertHistory
 from tests.console.browsing import AGAIN_AND_AGAIN, CAMERA, WatchedDoor
-from tests.journeys.agent import AgentProcess, ConsoleProcess, run_command, wait_until
+from tests.console.served import PATIENCE_SECONDS, connect
+from tests.journeys.agent import END_SECONDS, AgentProcess, ConsoleProcess, run_command, wait_until
 from tests.mosquitto import free_port
 
 # On a machine that is busy with other tests.
-get, post = partial(httpx.get, timeout=60), partial(httpx.post, timeout=60)
-# The service manager waits 10 s, and a machine that is busy with other tests takes longer.
-END_SECONDS = 30.0
+get, post = partial(httpx.get, timeout=PATIENCE_SECONDS), partial(httpx.post, timeout=PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -51,7 +49,7 @@ def test_what_is_seen_is_shown_and_what_is_alerted_is_told(door):
         line.send(json.dumps({"watch": [CAMERA]}))
         heard: dict[str, Any] = {}
         while not {"picture", "overview", "alert"} <= heard.keys():
-            message = line.recv(timeout=60)
+            message = line.recv(timeout=PATIENCE_SECONDS)
             if isinstance(message, bytes):
                 heard["picture"] = json.loads(message[4 : 4 + int.from_bytes(message[:4], "big")])
                 line.send(json.dumps({"shown": CAMERA}))
@@ -91,7 +89,7 @@ def test_it_ends_soon_whoever_looks_on(door):
         for _ in range(5):
             line = stack.enter_context(connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin))
             line.send(json.dumps({"watch": [CAMERA]}))
-            line.recv(timeout=60)
+            line.recv(timeout=PATIENCE_SECONDS)
         stack.enter_context(socket.create_connection(("127.0.0.1", door.port)))
         began = time.monotonic()
 
@@ -104,7 +102,7 @@ def test_it_ends_soon_whoever_looks_on(door):
 def test_a_console_that_is_stopped_or_killed_changes_nothing_in_the_watching(door):
     with connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin) as line:
         line.send(json.dumps({"watch": [CAMERA]}))
-        line.recv(timeout=60)
+        line.recv(timeout=PATIENCE_SECONDS)
 
         for how in (signal.SIGSTOP, signal.SIGKILL):
             before = len(kept_alerts(door))
@@ -141,7 +139,7 @@ def test_a_port_that_is_taken_ends_the_console_alone(door):
 
     assert second.process is not None
     # 75: systemd tries again.
-    assert second.process.wait(timeout=60) == 75
+    assert second.process.wait(timeout=PATIENCE_SECONDS) == 75
     assert f"port {door.port}" in second.log
     assert get(f"{door.origin}/health").json()["ok"]
 

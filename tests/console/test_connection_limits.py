@@ -12,17 +12,17 @@ from http.client import HTTPConnection
 import pytest
 
 from edge_agent.console.connection_limits import BODY_SILENCE_SECONDS, HANDSHAKE_SECONDS, HEAD_SECONDS, UNREAD_SECONDS
-from tests.console.served import jpeg, served
+from tests.console.served import PATIENCE_SECONDS, jpeg, served
 from tests.mqtt.brokers import make_certificates
 
 # A machine that is busy with other tests sweeps late.
-SLACK_SECONDS = 8.0
+SLACK_SECONDS = 30.0
 LONGEST_SECONDS = max(HEAD_SECONDS, BODY_SILENCE_SECONDS, UNREAD_SECONDS, HANDSHAKE_SECONDS) + SLACK_SECONDS
 POST = "POST /api/v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99999\r\n"
 
 
 def line_to(console) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", console.config.console.port), timeout=30)
+    return socket.create_connection(("127.0.0.1", console.config.console.port), timeout=PATIENCE_SECONDS)
 
 
 def is_closed(line: socket.socket, *, is_read: bool) -> bool:
@@ -49,11 +49,14 @@ def dawdlers(tmp_path_factory):
         console = stack.enter_context(served(folder / "plain"))
         secure = stack.enter_context(served(folder / "secure", **tls))
         crop = console.keep_alert(crop=jpeg() + bytes(20_000_000))
-        lines = {
-            name: stack.enter_context(line_to(secure if name == "no handshake" else console))
-            for name in ("silent", "slow head", "half a body", "unread", "no handshake")
-        }
-        busy = stack.enter_context(closing(HTTPConnection("127.0.0.1", console.config.console.port, timeout=30)))
+        lines: dict[str, socket.socket] = {}
+        opened_at: dict[str, float] = {}
+        for name in ("silent", "slow head", "half a body", "unread", "no handshake"):
+            opened_at[name] = time.monotonic()
+            lines[name] = stack.enter_context(line_to(secure if name == "no handshake" else console))
+        busy = stack.enter_context(
+            closing(HTTPConnection("127.0.0.1", console.config.console.port, timeout=PATIENCE_SECONDS))
+        )
         busy.connect()
         busy.auto_open = 0
         lines["half a body"].sendall(f"{POST}\r\n{{".encode())
@@ -62,7 +65,7 @@ def dawdlers(tmp_path_factory):
         closed_after: dict[str, float] = {}
         head = iter(f"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: {'a' * 100_000}".encode())
         slowest = 0.0
-        while (at := time.monotonic() - began) < LONGEST_SECONDS and len(closed_after) < len(lines):
+        while time.monotonic() - began < LONGEST_SECONDS and len(closed_after) < len(lines):
             with suppress(ConnectionError):
                 lines["slow head"].sendall(bytes([next(head)]))
             asked_at = time.monotonic()
@@ -72,7 +75,7 @@ def dawdlers(tmp_path_factory):
             slowest = max(slowest, time.monotonic() - asked_at)
             for name in lines.keys() - closed_after.keys():
                 if is_closed(lines[name], is_read=name != "unread"):
-                    closed_after[name] = at
+                    closed_after[name] = time.monotonic() - opened_at[name]
             # Twenty requests a second are enough, and leave the processor to other tests.
             time.sleep(0.05)
         yield closed_after, slowest

@@ -12,19 +12,33 @@ from typing import get_args
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from edge_agent.config.model import Config, Language
 from edge_agent.console import display
 from edge_agent.domain import Nearest, Sign
 from edge_agent.errors import ConfigError
-from tests.console.served import TOKEN, a_config, a_console, at_the_door, secret_files, served
+from tests.console.served import (
+    PATIENCE_SECONDS,
+    TOKEN,
+    a_config,
+    a_console,
+    at_the_door,
+    connect,
+    secret_files,
+    served,
+)
 from tests.faces import HOPPER, portrait
 
 WORD = "only-for-the-screen"
 """Opens displays."""
 SIGNS: tuple[Sign, ...] = ("compliant", "without_mask", "mask_worn_incorrectly", "undecided")
+
+
+@pytest.fixture(autouse=True)
+def frames_stay_new(monkeypatch):
+    """A busy machine shows the next one late."""
+    monkeypatch.setattr(display, "STALE_SECONDS", 600.0)
 
 
 @pytest.fixture
@@ -49,9 +63,9 @@ def a_screen(console, camera="door", *, token="", **headers):
         yield line
 
 
-def said(line, *, seconds=20.0):
+def said(line):
     """The next sign; pictures before it are drawn."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         message = line.recv(timeout=max(0.0, deadline - time.monotonic()))
         if isinstance(message, str):
@@ -97,14 +111,14 @@ def test_pictures_come_as_they_are_drawn_and_only_while_somebody_is_there(door):
         assert said(line)["sign"] == "away"
         door.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "compliant", is_sure=True)))
         assert said(line)["sign"] == "compliant"
-        assert line.recv(timeout=20).startswith(b"\xff\xd8")
+        assert line.recv(timeout=PATIENCE_SECONDS).startswith(b"\xff\xd8")
         for index in range(1, 4):
             door.show(portrait(HOPPER), index=index, outcome=at_the_door(Nearest(7, "compliant", is_sure=True)))
             time.sleep(0.3)
         with pytest.raises(TimeoutError):
             line.recv(timeout=0.5)
         line.send(json.dumps({"drawn": True}))
-        assert line.recv(timeout=20).startswith(b"\xff\xd8")
+        assert line.recv(timeout=PATIENCE_SECONDS).startswith(b"\xff\xd8")
         door.show(portrait(HOPPER), index=9, outcome=at_the_door(None))
         assert said(line)["sign"] == "empty"
         with pytest.raises(TimeoutError):
@@ -158,6 +172,7 @@ def test_without_the_token_nothing_is_shown(locked, first):
         assert why_closed(line) == 4401
 
 
+@pytest.mark.usefixtures("slow_to_forgive")
 def test_guessing_takes_longer_and_longer_and_the_right_one_has_to_wait_as_well(locked):
     for number in range(4):
         with a_screen(locked, token=f"guess {number}") as line:

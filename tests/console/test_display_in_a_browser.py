@@ -38,7 +38,7 @@ LATEST_SECONDS = 1.0
 """From the moment in which a face is whole in the picture to its sign on the screen."""
 EMPTY_SECONDS = 6
 """Before the first person of a round: nothing is looked at for so long, and the display is calm."""
-ROUNDS = 5
+ROUNDS = 7
 """Of the recording, at most: a machine that is busy with other tests may need more than one."""
 NOTE_SIGNS = """() => {
     window.shown = [];

@@ -9,15 +9,17 @@ import socket
 import struct
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 from edge_agent.vision.images import decode_picture
-from tests.console.served import TOKEN, jpeg, served
+from tests.console.served import PATIENCE_SECONDS, TOKEN, connect, jpeg, served
 from tests.faces import HOPPER, portrait
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
 
 
 @dataclass
@@ -36,9 +38,9 @@ class Page:
     def say(self, **said):
         self.line.send(json.dumps(said))
 
-    def heard(self, kind, *, seconds=20.0):
+    def heard(self, kind):
         """The next of a kind: "picture", or the key of a text."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             message = self.line.recv(timeout=max(0.0, deadline - time.monotonic()))
             if isinstance(message, bytes):
@@ -69,7 +71,7 @@ def test_a_page_gets_a_picture_and_the_next_only_when_it_was_shown(console):
         for number in range(2, 9):
             console.show(portrait(HOPPER), index=number)
         # Two overviews later still none has come.
-        told = [page.line.recv(timeout=20) for _ in range(2)]
+        told = [page.line.recv(timeout=PATIENCE_SECONDS) for _ in range(2)]
         assert all(isinstance(message, str) for message in told)
         page.say(shown="door")
         second = page.heard("picture")
@@ -163,7 +165,7 @@ def test_nobody_gets_a_socket_without_a_login(locked):
     with connect(
         f"{locked.url.replace('http', 'ws')}/live", additional_headers={"Authorization": f"Bearer {TOKEN}"}
     ) as line:
-        assert line.recv(timeout=20)
+        assert line.recv(timeout=PATIENCE_SECONDS)
 
 
 def test_there_is_an_end_to_how_many_look_on(tmp_path):
@@ -191,7 +193,7 @@ def test_who_reads_nothing_is_put_out_and_the_others_see_on(console, ask):
     with Page(console) as page:
         page.say(watch=["door"])
         indices: list[int] = []
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 2 * PATIENCE_SECONDS
         while "maskwatch_console_viewers 2.0" not in ask.get("/metrics").text:
             assert time.monotonic() < deadline
         while "maskwatch_console_viewers 2.0" in ask.get("/metrics").text:
@@ -202,7 +204,7 @@ def test_who_reads_nothing_is_put_out_and_the_others_see_on(console, ask):
     deaf.close()
 
     assert indices == sorted(indices)
-    assert len(indices) > 20
+    assert len(indices) > 10
 
 
 # the webcam
@@ -211,13 +213,13 @@ def test_who_reads_nothing_is_put_out_and_the_others_see_on(console, ask):
 def test_a_webcam_is_answered_as_the_api_answers(console, ask):
     with connect(f"{console.url.replace('http', 'ws')}/webcam", origin=console.url) as line:
         line.send(jpeg())
-        found = json.loads(line.recv(timeout=60))
+        found = json.loads(line.recv(timeout=PATIENCE_SECONDS))
         line.send(b"not a picture")
-        wrong = json.loads(line.recv(timeout=20))
+        wrong = json.loads(line.recv(timeout=PATIENCE_SECONDS))
         line.send(jpeg()[:300])
-        half = json.loads(line.recv(timeout=20))
+        half = json.loads(line.recv(timeout=PATIENCE_SECONDS))
         line.send(jpeg())
-        again = json.loads(line.recv(timeout=20))
+        again = json.loads(line.recv(timeout=PATIENCE_SECONDS))
 
     asked = ask.post("/api/v1/detect", files={"file": jpeg()}).json()
     assert found["faces"] == again["faces"] == asked["faces"]
@@ -229,7 +231,7 @@ def test_a_webcam_that_sends_words_is_cut_off(console):
     with connect(f"{console.url.replace('http', 'ws')}/webcam", origin=console.url) as line:
         line.send("words")
         with pytest.raises(ConnectionClosed) as closed:
-            line.recv(timeout=20)
+            line.recv(timeout=PATIENCE_SECONDS)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1003
@@ -239,7 +241,7 @@ def test_a_webcam_that_does_not_wait_for_answers_gets_them_one_by_one(console, a
     with connect(f"{console.url.replace('http', 'ws')}/webcam", origin=console.url) as line:
         for _ in range(10):
             line.send(jpeg())
-        answers = [json.loads(line.recv(timeout=60)) for _ in range(10)]
+        answers = [json.loads(line.recv(timeout=PATIENCE_SECONDS)) for _ in range(10)]
         # Meanwhile others are served.
         assert ask.get("/health").status_code == 200
 

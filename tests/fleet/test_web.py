@@ -75,6 +75,7 @@ def app(conninfo: str, tmp_path: Path) -> Iterator[Any]:
     with ConnectionPool(
         conninfo, kwargs=database.parameters(config.database, application="test"), min_size=1, open=True, timeout=3
     ) as pool:
+        pool.wait(timeout=60)
         yield build(config, pool, FleetAuth(config.web, clock=time.monotonic))
 
 
@@ -144,7 +145,9 @@ async def test_a_person_logs_in_with_name_and_password(browser: httpx.AsyncClien
     assert (await browser.get("/")).status_code == 200
 
 
-async def test_whoever_guesses_waits(browser: httpx.AsyncClient):
+async def test_whoever_guesses_waits(browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch):
+    # Not over before a busy machine has tried again.
+    monkeypatch.setattr("edge_agent.console.limits.FIRST_PAUSE_SECONDS", 120.0)
     answers = [await log_in(browser, "viewer", "wrong password") for _ in range(6)]
 
     assert "trouble=wait" in answers[-1].headers["location"]
@@ -205,11 +208,11 @@ async def test_alerts_are_searched(program: httpx.AsyncClient, connection: psyco
     assert await found(label="mask_worn_incorrectly") == 0
     assert await found(review="with_mask") == 1
     assert await found(review="unreviewed", site="") == 8
-    assert await found(since=(now() - timedelta(seconds=150)).isoformat()) == 6
+    assert await found(since=(now() - timedelta(seconds=180)).isoformat()) == 6
     assert await found(since="0001-01-01T00:00") == 9
     assert await found(until="0001-01-01T00:00") == 0
     assert await found(until="9999-12-31T23:59") == 9
-    assert await found(until=(now() - timedelta(seconds=150)).isoformat()) == 3
+    assert await found(until=(now() - timedelta(seconds=180)).isoformat()) == 3
     assert await found(before=ids[3]) == 5
 
 
@@ -367,7 +370,7 @@ async def test_a_database_that_is_away_is_said_so(program: httpx.AsyncClient, po
 
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
     # The pool tries again with growing pauses.
-    deadline = time.monotonic() + 30.0
+    deadline = time.monotonic() + 120.0
     while (await program.get("/health")).status_code != 200:
         assert time.monotonic() < deadline
 

@@ -16,7 +16,7 @@ import pytest
 
 from edge_agent.console.middleware import Failures
 from edge_agent.host.stats import HostStats
-from tests.console.served import PASSWORD, TOKEN, jpeg, secret_files, served
+from tests.console.served import PASSWORD, PATIENCE_SECONDS, TOKEN, jpeg, secret_files, served
 from tests.hostile.bodies import JSON_BOMBS
 
 MEGABYTE = 1_000_000
@@ -157,16 +157,24 @@ def test_a_bug_is_logged_with_its_traceback_once_and_then_by_the_minute(caplog):
     assert len(caplog.records) <= 1 + 2
 
 
+@pytest.fixture
+def no_more_guesses(monkeypatch):
+    """The budget of guesses is not refilled, however long a busy machine takes."""
+    monkeypatch.setattr("edge_agent.console.limits.ONE_MORE_SECONDS", 3600.0)
+
+
+@pytest.mark.usefixtures("no_more_guesses")
 def test_whether_a_guess_was_right_cannot_be_told_from_who_has_to_wait(locked):
     with locked.client(token=TOKEN) as program, locked.client(token=PASSWORD) as guesser:
         assert program.get("/api/v1/status").status_code == 200
         answers = [guesser.get("/api/v1/status").status_code for _ in range(100)]
         told = program.get("/api/v1/status")
 
-    assert answers.count(401) <= 31
+    assert answers.count(401) == 30
     assert (answers[-1], told.status_code) == (429, 429)
 
 
+@pytest.mark.usefixtures("no_more_guesses")
 def test_a_flood_of_wrong_logins_from_everywhere_leaves_who_was_here_before(locked):
     def log_in(client, password, address):
         headers = {"X-Forwarded-For": address}
@@ -185,9 +193,9 @@ def test_a_flood_of_wrong_logins_from_everywhere_leaves_who_was_here_before(lock
 
 
 def said_to(console, content):
-    with socket.create_connection(("127.0.0.1", console.config.console.port), timeout=10) as line:
+    with socket.create_connection(("127.0.0.1", console.config.console.port), timeout=PATIENCE_SECONDS) as line:
         line.sendall(content)
-        line.settimeout(3)
+        line.settimeout(PATIENCE_SECONDS)
         answer = b""
         with suppress(TimeoutError):
             while part := line.recv(65_536):
