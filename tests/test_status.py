@@ -173,6 +173,11 @@ def a_config(**mqtt) -> Config:
     return Config.model_validate({"device": {"id": "lobby"}, "cameras": {"door": {}, "yard": {}}, "mqtt": mqtt})
 
 
+@pytest.fixture(autouse=True)
+def a_busy_disk_is_waited_for(monkeypatch):
+    monkeypatch.setattr("edge_agent.host.disk.PATIENCE_SECONDS", 60.0)
+
+
 @pytest.fixture
 def device(tmp_path):
     with closing(Device(tmp_path, a_config())) as opened:

@@ -37,11 +37,13 @@ def existing(folder: Path) -> Path:
 class DiskThread(Generic[T]):
     """Runs one function at a time in a thread of its own. Owned by one thread, which never waits for long."""
 
-    def __init__(
-        self, *, patience_seconds: float = PATIENCE_SECONDS, done_late: Callable[[], None] = lambda: None
-    ) -> None:
-        """Wait at most `patience_seconds`; `done_late` is called in the disk's thread when slower work is done."""
-        self._patience_seconds, self._done_late = patience_seconds, done_late
+    def __init__(self, *, patience_seconds: float | None = None, done_late: Callable[[], None] = lambda: None) -> None:
+        """Wait at most `patience_seconds`, or PATIENCE_SECONDS.
+
+        `done_late` is called in the disk's thread when slower work is done.
+        """
+        self._patience_seconds = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
+        self._done_late = done_late
         self._future: Future[T] | None = None
 
     @property

@@ -7,6 +7,11 @@ import pytest
 from edge_agent.host.stats import HostStats
 
 
+@pytest.fixture(autouse=True)
+def a_busy_disk_is_waited_for(monkeypatch):
+    monkeypatch.setattr("edge_agent.host.disk.PATIENCE_SECONDS", 60.0)
+
+
 @pytest.fixture
 def root(tmp_path):
     """The root of a Raspberry Pi that is slowed down."""

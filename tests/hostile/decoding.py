@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import threading
@@ -25,24 +26,25 @@ MAX_PIXELS = 40_000_000
 
 
 def main() -> None:
-    """Print a JSON line for each: seconds, what came of it, and how large the process was."""
+    """Print a JSON line for each: seconds, also of the processor, what came of it, and how large the process was."""
     for name in sys.argv[1:] or HOSTILE:
         # What is measured is the picture, and not how long it takes to start a process.
         decode_picture(HONEST)
         (process,) = decoder._idle
         content = HOSTILE[name]()
-        with watched(process._process.pid) as peak:
-            began_at = time.monotonic()
+        with watched(process._process.pid) as (peak, cpu):
+            began_at, cpu_began_at = time.monotonic(), time.process_time()
             try:
                 shape = decode_picture(content, max_pixels=MAX_PIXELS).shape
                 outcome = f"{shape[1]}x{shape[0]}"
             except PictureError as error:
                 outcome = str(error)
-            seconds = time.monotonic() - began_at
+            seconds, cpu_seconds = time.monotonic() - began_at, time.process_time() - cpu_began_at
         line = {
             "name": name,
             "bytes": len(content),
             "seconds": round(seconds, 2),
+            "cpu_seconds": round(cpu_seconds + max(cpu) - min(cpu), 2),
             "outcome": outcome,
             "peak_mb": max(peak) // 1024,
         }
@@ -50,13 +52,15 @@ def main() -> None:
 
 
 @contextmanager
-def watched(process: int) -> Iterator[list[int]]:
-    """Note the most resident memory of a process, in KiB, until it or the block ends."""
+def watched(process: int) -> Iterator[tuple[list[int], list[float]]]:
+    """Note the most resident memory of a process, in KiB, and its CPU seconds, until it or the block ends."""
     peak, stop = [0], threading.Event()
+    cpu = [cpu_seconds(process)]
 
     def watch() -> None:
         while True:
             with suppress(OSError):
+                cpu.append(cpu_seconds(process))
                 peak.extend(map(int, re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text("ascii"))))
             if stop.wait(0.01):
                 return
@@ -64,10 +68,16 @@ def watched(process: int) -> Iterator[list[int]]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        yield peak
+        yield peak, cpu
     finally:
         stop.set()
         watcher.join()
+
+
+def cpu_seconds(process: int) -> float:
+    """What a process has used of the processor: utime and stime of proc(5), in clock ticks."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

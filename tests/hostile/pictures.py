@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ def png_head(width_px: int, height_px: int, *, bits: int = 8, colour: int = RGB)
     return PNG + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width_px, height_px, bits, colour, 0, 0, 0))
 
 
+@cache
 def zeros(size_bytes: int) -> bytes:
     """So many zeros, deflated; a thousandth of them."""
     packer = zlib.compressobj(9)

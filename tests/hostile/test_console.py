@@ -23,6 +23,7 @@ MEGABYTE = 1_000_000
 MOST_TAKEN_BYTES = 120 * MEGABYTE
 """A body of 19 MB is held three times, as bytes; parsed it was 580 MB."""
 LONGEST_SECONDS = 3.0
+"""Of processor time, with what sending takes."""
 
 
 @pytest.fixture
@@ -63,9 +64,9 @@ def test_json_that_is_dear_to_parse_is_refused_at_once(console, ask, kind):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    began_at = time.monotonic()
+    began_at = time.process_time()
     answer = ask.post("/api/v1/detect", content=body, headers={"Content-Type": "application/json"})
-    seconds = time.monotonic() - began_at
+    seconds = time.process_time() - began_at
     stop.set()
     watcher.join()
 

@@ -19,6 +19,8 @@ from tests.hostile.pictures import HOSTILE, jpeg, two_headed_jpeg
 
 CHECKOUT = Path(__file__).parents[2]
 LONGEST_SECONDS = 3.0
+BUSY_SECONDS = 30.0
+"""A machine that is busy with other tests may take longer, by no more than this."""
 MOST_MEGABYTES = 400
 MAX_PIXELS = 40_000_000
 
@@ -32,7 +34,8 @@ def test_no_hostile_picture_takes_long_or_much():
     assert not done.stderr
     costs = [json.loads(line) for line in done.stdout.splitlines()]
     assert [cost["name"] for cost in costs] == list(HOSTILE)
-    assert [cost for cost in costs if cost["seconds"] > LONGEST_SECONDS] == []
+    assert [cost for cost in costs if cost["cpu_seconds"] > LONGEST_SECONDS] == []
+    assert [cost for cost in costs if cost["seconds"] > LONGEST_SECONDS + BUSY_SECONDS] == []
     assert [cost for cost in costs if cost["peak_mb"] > MOST_MEGABYTES] == []
 
 
