@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import subprocess
 import sys
 import threading
@@ -29,11 +30,11 @@ class Stderr(io.StringIO):
             self.written.notify_all()
             return super().write(text)
 
-    def waits_for(self, text: str) -> bool:
-        """Whether this is written from now on."""
+    def waits_for(self, pattern: str) -> bool:
+        """Whether something like this is written from now on."""
         with self.written:
             start = self.tell()
-            return self.written.wait_for(lambda: text in self.getvalue()[start:], timeout=10)
+            return self.written.wait_for(lambda: bool(re.search(pattern, self.getvalue()[start:])), timeout=60)
 
 
 @pytest.fixture
@@ -61,20 +62,23 @@ def test_the_innermost_step_is_shown_and_what_is_no_step_too():
     with shown() as stderr:
         with progress.working("loading"):
             list(progress.with_progress("ab", total=2, what="reading"))
-            assert stderr.waits_for("loading ... 0 s\n")
-        assert stderr.waits_for("working ... 0 s\n")
+            assert stderr.waits_for(r"loading \.\.\. \d+ s\n")
+        assert stderr.waits_for(r"working \.\.\. \d+ s\n")
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_message_takes_the_place_of_the_line_that_a_terminal_rewrites():
     with shown(on_terminal=True) as stderr:
-        assert stderr.waits_for("\r\033[Kworking ... 0 s")
+        assert stderr.waits_for("\r\033\\[Kworking \\.\\.\\. \\d+ s")
         progress.say("done")
 
     assert "\r\033[Kdone\n" in stderr.getvalue()
 
 
-def test_what_is_done_in_a_moment_prints_nothing(capsys):
+def test_what_is_done_in_a_moment_prints_nothing(capsys, monkeypatch):
+    # A moment of a busy machine may take two seconds.
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 60.0)
+
     with progress.shown("working"):
         list(progress.with_progress(range(5), total=5, what="reading"))
         with progress.working("loading"):
@@ -92,8 +96,8 @@ from converter.silence import quiet_tensorflow
 
 progress.QUIET_SECONDS = 0.01
 with progress.shown("working"), progress.working("loading"), quiet_tensorflow():
-    threading.Event().wait(0.5)
+    threading.Event().wait(2.0)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert "loading ... 0 s\nloading ... 0 s\n" in done.stderr
+    assert re.search(r"(loading \.\.\. \d+ s\n){2}", done.stderr)

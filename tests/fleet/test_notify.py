@@ -79,7 +79,7 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def alertmanagers(tmp_path: Path, receiver: Receiver) -> Iterator[list[tuple[str, subprocess.Popen[bytes]]]]:
     """Two of them that know each other; each with its process."""
-    route = {"receiver": "test", "group_by": ["site"], "group_wait": "5s", "group_interval": "1s"}
+    route = {"receiver": "test", "group_by": ["site"], "group_wait": "5s", "group_interval": "5s"}
     settings = {
         "route": {**route, "repeat_interval": "1h"},
         "receivers": [{"name": "test", "webhook_configs": [{"url": receiver.url, "send_resolved": True}]}],

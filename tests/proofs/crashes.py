@@ -87,6 +87,7 @@ class Judge:
 
     def __init__(self, port: int, diary: Diary) -> None:
         self._diary = diary
+        self._arrived = {(one["kind"], one["message"]["id"]) for one in diary.read("arrived")}
         self._client = Client(CallbackAPIVersion.VERSION2, client_id="judge", protocol=MQTTProtocolVersion.MQTTv5)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_message = self._hear
@@ -100,15 +101,19 @@ class Judge:
     def _hear(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         kind = {"alerts": "alert", "resolved": "resolved"}.get(message.topic.split("/")[-1])
         if kind:
-            self._diary.write("arrived", {"kind": kind, "message": json.loads(message.payload)})
+            content = json.loads(message.payload)
+            self._diary.write("arrived", {"kind": kind, "message": content})
+            self._arrived.add((kind, content["id"]))
             self.heard_at = time.monotonic()
 
     def wait_for_silence(self) -> None:
-        """Wait until nothing has arrived for a while; the agents are gone, so nothing more will."""
-        deadline = time.monotonic() + QUIET_SECONDS
+        """Wait until nothing has arrived for a while, longer where something is missing; the agents are gone."""
         self.heard_at = time.monotonic()
-        while time.monotonic() < deadline and time.monotonic() - self.heard_at < SILENCE_SECONDS:
-            time.sleep(0.1)
+        while time.monotonic() - self.heard_at < (QUIET_SECONDS if self._is_missing() else SILENCE_SECONDS):
+            time.sleep(0.5)
+
+    def _is_missing(self) -> bool:
+        return not {(one["kind"], one["id"]) for one in self._diary.read("acknowledged")} <= self._arrived
 
     def close(self) -> None:
         """End the connection; the broker keeps the session."""

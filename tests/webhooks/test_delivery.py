@@ -44,7 +44,7 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                receiver.hangs.wait(30)
+                receiver.hangs.wait(240)
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 status = receiver.answers.pop(0) if receiver.answers else 204
                 receiver.posts.append((status, dict(self.headers), body, self.path))

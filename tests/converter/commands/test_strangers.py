@@ -124,14 +124,10 @@ def crops(shared_for_module):
     return shared_for_module / "data" / "faces" / "crops"
 
 
-@pytest.fixture(scope="module")
-def judging(crops):
-    """Every kept-apart face: label and BGR picture."""
-    return read(labelled_faces_in(crops / "test"))
-
-
-def read(faces):
-    return [(face.label, read_picture(face.path)) for face in faces]
+def judging(crops, count):
+    """So many of the kept-apart faces, or a few more: label and BGR picture."""
+    faces = labelled_faces_in(crops / "test")
+    return [(face.label, read_picture(face.path)) for face in faces[:: len(faces) // count]]
 
 
 @pytest.fixture(scope="module")
@@ -202,28 +198,28 @@ def of_tflite(interpreter: Any) -> Callable[[Any], Any]:
     return one_by_one
 
 
-def right_by_author(stranger, path, judging):
+def right_by_author(stranger, path, faces):
     predict = as_its_author_reads(path)
     with quiet_tensorflow():
         parts = [
-            np.asarray(predict(np.array([stranger.prepare(image) for _, image in judging[at : at + 64]], np.float32)))
-            for at in range(0, len(judging), 64)
+            np.asarray(predict(np.array([stranger.prepare(image) for _, image in faces[at : at + 64]], np.float32)))
+            for at in range(0, len(faces), 64)
         ]
     shares = np.concatenate(parts)
     if shares.shape[1] == 1:
         shares = np.hstack([1 - shares, shares])
     read = [stranger.outputs[index] for index in shares.argmax(axis=1)]
-    return sum(one == label for one, (label, _) in zip(read, judging, strict=True)) / len(judging)
+    return sum(one == label for one, (label, _) in zip(read, faces, strict=True)) / len(faces)
 
 
 @pytest.mark.parametrize(
     "stranger", [one for one in STRANGERS if IS_WHOLE or not one.huge], ids=lambda stranger: stranger.file
 )
-def test_a_strangers_model_reads_as_with_its_authors_preprocessing(stranger, strangers, crops, judging, tmp_path):
+def test_a_strangers_model_reads_as_with_its_authors_preprocessing(stranger, strangers, crops, tmp_path):
     path = strangers / stranger.file
-    pictures, faces, difference = CALIBRATION_PICTURES, FACES, LARGEST_DIFFERENCE
+    pictures, count, difference = CALIBRATION_PICTURES, FACES, LARGEST_DIFFERENCE
     if stranger.large:
-        pictures, faces, difference = LARGE_CALIBRATION_PICTURES, LARGE_FACES, LARGE_DIFFERENCE
+        pictures, count, difference = LARGE_CALIBRATION_PICTURES, LARGE_FACES, LARGE_DIFFERENCE
     places = (
         "--calibration",
         str(crops / "train"),
@@ -239,9 +235,9 @@ def test_a_strangers_model_reads_as_with_its_authors_preprocessing(stranger, str
 
     with quiet_tensorflow():
         classifier = open_classifier(tmp_path / "m.tflite")
-    judging = judging[:: len(judging) // faces]
-    right = [classifier.card.decide(scores_of_whole(classifier, image)) == label for label, image in judging]
-    author = right_by_author(stranger, path, judging)
+    faces = judging(crops, count)
+    right = [classifier.card.decide(scores_of_whole(classifier, image)) == label for label, image in faces]
+    author = right_by_author(stranger, path, faces)
     print(f"{stranger.file}: author {author:.1%}, converted {np.mean(right):.1%}")  # noqa: T201
     assert np.mean(right) > author - difference
 
