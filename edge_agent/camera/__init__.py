@@ -86,12 +86,15 @@ def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Ca
 
 def _open_stream(config: CameraConfig, *, stop: threading.Event) -> Camera:
     """Open a network address; over HTTP, the response decides between stream and still pictures."""
+    is_bare_mjpeg = False
     if config.source.lower().startswith("http"):
-        from edge_agent.camera.still import StillCamera, gives_still_pictures
+        from edge_agent.camera.still import StillCamera, kind_of_address
 
-        if gives_still_pictures(config):
+        kind = kind_of_address(config)
+        if kind == "picture":
             return StillCamera(config, stop=stop)
-    camera: Camera = _video().StreamCamera(config, stop=stop)
+        is_bare_mjpeg = kind == "pictures"
+    camera: Camera = _video().StreamCamera(config, stop=stop, is_bare_mjpeg=is_bare_mjpeg)
     return camera
 
 

@@ -1,24 +1,25 @@
 """Still pictures: polls an HTTP address that returns one picture.
 
-Basic and digest authentication; an unchanged picture (304) is not transferred again.
+An unchanged picture (304) is not transferred again.
 """
 
 from __future__ import annotations
 
 import http.client
+import re
 import time
-import urllib.error
-import urllib.request
+import zlib
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from edge_agent.camera.http_client import HttpClient
 from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError, PictureError
 from edge_agent.vision.images import decode_picture
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Mapping
 
     from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Image
@@ -27,11 +28,26 @@ if TYPE_CHECKING:
 PICTURES_PER_SECOND = 2.0
 # A larger response is not a camera's picture.
 LARGEST_PICTURE_BYTES = 32 * 1024 * 1024
+# Intervals, from the first, doubled each time, to the longest, at which a camera that calls its picture unchanged is
+# asked for it all the same: some always do.
+FIRST_VERIFY_SECONDS, LONGEST_VERIFY_SECONDS = 0.5, 10.0
+# More than the header of a part of a multipart response has.
+BEGINNING_BYTES = 2048
+CHUNK_BYTES = 65536
 # Content types of a login, error or menu page.
 PAGES = ("text/html", "application/xhtml+xml", "application/json")
 WEB_PAGE = "answers with a web page where a picture or a video is expected; check the path of the address"
-# Magic bytes of JPEG and PNG: many cameras send a generic content type, or none.
-BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG")
+NOTHING = "answers with nothing; check the path of the address, and restart the camera"
+# JPEG, PNG and WebP: many cameras send a generic content type, or none.
+_PICTURE = re.compile(rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP", re.DOTALL)
+_NEXT_PICTURE = re.compile(rb"\xff\xd9.{0,1000}?\xff\xd8\xff", re.DOTALL)
+_PAGE = re.compile(rb"\s*<(!doctype )?html", re.IGNORECASE)
+# A part of a multipart response: its boundary and its headers.
+_PART = re.compile(rb"\s*--[^\n]*\n.*?\n\r?\n", re.DOTALL)
+# What FFmpeg asks of it.
+_JPEG_PART = re.compile(rb"^content-type:\s*image/jpeg\s*$", re.IGNORECASE | re.MULTILINE)
+
+HttpKind: TypeAlias = Literal["picture", "stream", "pictures"]
 
 
 class StillCamera:
@@ -41,32 +57,51 @@ class StillCamera:
     age_seconds = 0.0
 
     def __init__(self, config: CameraConfig, *, stop: threading.Event) -> None:
-        """Nothing is requested before the first `grab`, which ends soon after `stop` is set."""
-        self._config, self._stop, self._shown = config, stop, shown_source(config.source)
+        """Nothing is requested before the first `grab`, which ends soon after `stop` is set.
+
+        Raises:
+            CameraError: the address is invalid.
+        """
+        self._stop, self._shown = stop, shown_source(config.source)
         self._interval_seconds = 1 / (config.capture_fps or PICTURES_PER_SECOND)
-        self._address, self._opener = _opener(config.source)
+        self._silence_seconds = config.read_timeout_seconds
+        self._client = HttpClient(config.source, timeout_seconds=config.read_timeout_seconds)
+        self._next_at = self._whole_at = time.monotonic()
         self._conditions: dict[str, str] = {}
-        self._next_at = time.monotonic()
+        self._is_trusted, self._verify_at, self._verify_seconds = True, 0.0, FIRST_VERIFY_SECONDS
+        self._content = b""
         self._grabbed: Image
 
     def grab(self) -> bool:
         """Request the next picture once it is due; always True.
 
+        A damaged one is passed over, unless there is no other for as long as a camera may be silent.
+
         Raises:
             CameraError: the camera is lost, rejects the request, sends no picture, or `stop` is set.
         """
-        if self._stop.wait(max(0.0, self._next_at - time.monotonic())):
-            raise CameraError(f"{self._shown}: asked to stop")
-        self._next_at = max(self._next_at + self._interval_seconds, time.monotonic())
-        content = self._ask()
-        # Unchanged: if that lasts, the camera counts as frozen, like any other.
-        if content is None:
+        while True:
+            if self._stop.wait(max(0.0, self._next_at - time.monotonic())):
+                raise CameraError(f"{self._shown}: asked to stop")
+            self._next_at = max(self._next_at + self._interval_seconds, time.monotonic())
+            content, conditions = self._ask(self._conditions)
+            if content is None and time.monotonic() >= self._verify_at:
+                content, conditions = self._ask({})
+                self._is_trusted = content in (None, self._content)
+                self._verify_at = time.monotonic() + self._verify_seconds
+                self._verify_seconds = min(2 * self._verify_seconds, LONGEST_VERIFY_SECONDS)
+            # Unchanged: if that lasts, the camera counts as frozen, like any other.
+            if content is None:
+                return True
+            try:
+                self._grabbed = decode_picture(content)
+            except PictureError as error:
+                if time.monotonic() - self._whole_at < self._silence_seconds and _PICTURE.match(content):
+                    continue
+                raise CameraError(f"{self._shown}: {_why_no_picture(content)}") from error
+            self._content, self._whole_at = content, time.monotonic()
+            self._conditions = conditions if self._is_trusted else {}
             return True
-        try:
-            self._grabbed = decode_picture(content)
-        except PictureError as error:
-            raise CameraError(f"{self._shown}: {error}") from error
-        return True
 
     def retrieve(self) -> Image:
         """Return the last grabbed picture."""
@@ -75,117 +110,92 @@ class StillCamera:
     def close(self) -> None:
         """Do nothing: no connection is kept open."""
 
-    def _ask(self) -> bytes | None:
-        """Fetch the picture; None if it has not changed."""
-        request = urllib.request.Request(self._address, headers=self._conditions)  # noqa: S310  (http or https: checked)
-        try:
-            with closing(self._opener.open(request, timeout=self._config.read_timeout_seconds)) as answer:
-                content: bytes = answer.read(LARGEST_PICTURE_BYTES + 1)
-                kind = answer.headers.get_content_type()
-                self._remember(answer.headers)
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == http.client.NOT_MODIFIED:
-                return None
-            raise CameraError(f"{self._shown}: {_refusal(error.code)}") from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise CameraError(f"{self._shown}: {_why_away(error)}") from error
-        if kind in PAGES:
-            raise CameraError(f"{self._shown}: {WEB_PAGE}")
+    def _ask(self, conditions: Mapping[str, str]) -> tuple[bytes | None, dict[str, str]]:
+        """Fetch the picture, None if it has not changed, and the headers by which to ask whether it has."""
+        answer = self._client.get(conditions)
+        if answer is None:
+            return None, {}
+        with closing(answer):
+            stated = {"If-None-Match": answer.headers["ETag"], "If-Modified-Since": answer.headers["Last-Modified"]}
+            try:
+                content = answer.read(LARGEST_PICTURE_BYTES + 1)
+                if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+                    content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content, LARGEST_PICTURE_BYTES + 1)
+            except http.client.IncompleteRead as error:
+                content = error.partial
+            except zlib.error:
+                content = b""
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise CameraError(f"{self._shown}: {self._client.why_away(error)}") from error
         if len(content) > LARGEST_PICTURE_BYTES:
             raise CameraError(f"{self._shown}: sends more than a picture; check the path")
-        return content
-
-    def _remember(self, headers: Any) -> None:
-        """Set the headers of the next request so that an unchanged picture is not sent again."""
-        known = {"If-None-Match": headers.get("ETag"), "If-Modified-Since": headers.get("Last-Modified")}
-        self._conditions = {name: value for name, value in known.items() if value}
+        return content, {name: value for name, value in stated.items() if value}
 
 
-class _Login(urllib.request.BaseHandler):
-    """Logs in, and closes the 401 response, which urllib leaves open."""
+def kind_of_address(config: CameraConfig) -> HttpKind:
+    """Request an http:// address once to find out what it returns.
 
-    def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
-        """Repeat the request with credentials, if any."""
-        is_answered = True
-        try:
-            answer = super().http_error_401(req, fp, code, msg, headers)  # type: ignore[misc]  # of the other base
-            is_answered = answer is not None
-            return answer
-        finally:
-            # Otherwise the next handler needs it.
-            if is_answered:
-                fp.close()
-
-
-class _DigestLogin(_Login, urllib.request.HTTPDigestAuthHandler):
-    """RFC 7616."""
-
-
-class _BasicLogin(_Login, urllib.request.HTTPBasicAuthHandler):
-    """RFC 7617."""
-
-
-def gives_still_pictures(config: CameraConfig) -> bool:
-    """Request an http:// address once to find out whether it returns a single picture instead of a stream.
+    That is one picture, a stream, or JPEG pictures one after the other with nothing between them, or what FFmpeg does
+    not take for the headers of a multipart response.
 
     Raises:
-        CameraError: it cannot be reached, rejects the request, or returns a web page.
+        CameraError: it cannot be reached, rejects the request, or returns a web page or nothing.
     """
-    address, opener = _opener(config.source)
-    shown = shown_source(config.source)
-    try:
-        with closing(opener.open(address, timeout=config.read_timeout_seconds)) as answer:
-            kind: str = answer.headers.get_content_type()
-            # A stream may begin with a picture, too, but has no length.
-            is_picture = "Content-Length" in answer.headers and answer.read(4).startswith(BEGINNINGS)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise CameraError(f"{shown}: {_refusal(error.code)}") from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise CameraError(f"{shown}: {_why_away(error)}") from error
-    if kind in PAGES:
+    client, shown = HttpClient(config.source, timeout_seconds=config.read_timeout_seconds), shown_source(config.source)
+    answer = client.get()
+    if answer is None:
+        return "stream"
+    kind = answer.headers.get_content_type()
+    with closing(answer):
+        try:
+            beginning = _beginning(answer)
+            if _PICTURE.match(beginning):
+                return "picture" if answer.length is not None or _ends(answer, beginning) else "pictures"
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise CameraError(f"{shown}: {client.why_away(error)}") from error
+    if part := _PART.match(beginning):
+        return "stream" if _JPEG_PART.search(part[0]) else "pictures"
+    if not beginning:
+        raise CameraError(f"{shown}: {NOTHING}")
+    if kind in PAGES or _PAGE.match(beginning):
         raise CameraError(f"{shown}: {WEB_PAGE}")
-    return is_picture or kind.startswith("image/")
+    if kind.startswith("multipart/"):
+        return "pictures"
+    return "picture" if kind.startswith("image/") else "stream"
 
 
-def _opener(source: str) -> tuple[str, urllib.request.OpenerDirector]:
-    """The address without credentials, and an opener that logs in with them, basic or digest as the camera requires."""
-    try:
-        parts = urlsplit(source)
-        host = parts.netloc.rpartition("@")[2]
-        address = urlunsplit((parts.scheme.lower(), host, parts.path or "/", parts.query, ""))
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        _ = parts.port
-    except ValueError as error:
-        raise CameraError(
-            f"{shown_source(source)}: is not a valid address; write http://user:password@host:port/path, with special "
-            "characters as %40"
-        ) from error
-    passwords = urllib.request.HTTPPasswordMgrWithPriorAuth()
-    if user:
-        passwords.add_password(None, address, user, password)
-    return address, urllib.request.build_opener(
-        # Cameras are in the local network: no proxy.
-        urllib.request.ProxyHandler({}),
-        _DigestLogin(passwords),
-        _BasicLogin(passwords),
-    )
+def _beginning(answer: http.client.HTTPResponse) -> bytes:
+    """Read what tells pictures, parts and pages apart; a stream sends its beginning in pieces."""
+    content = b""
+    while len(content) < BEGINNING_BYTES and not (_PICTURE.match(content) or _PART.match(content)):
+        piece = answer.read1(BEGINNING_BYTES)
+        if not piece:
+            break
+        content += piece
+    return content
 
 
-def _why_away(error: Exception) -> str:
-    reason = getattr(error, "reason", error)
-    reason_text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return f"cannot be reached ({reason_text}); check the address, the camera's power and the network"
+def _ends(answer: http.client.HTTPResponse, content: bytes) -> bool:
+    """Whether a response of unstated length ends with its first picture."""
+    while len(content) <= LARGEST_PICTURE_BYTES:
+        try:
+            piece = answer.read1(CHUNK_BYTES)
+        except TimeoutError:
+            return False
+        if not piece:
+            return True
+        searched = max(0, len(content) - CHUNK_BYTES)
+        content += piece
+        if _NEXT_PICTURE.search(content, searched):
+            return False
+    return False
 
 
-def _refusal(code: int) -> str:
-    match code:
-        case 401 | 403:
-            return f"refuses user or password ({code}); check both in the address, with special characters as %40"
-        case 404 | 410:
-            return f"has no such path ({code}); check the part of the address behind the host in the camera's manual"
-        case _ if code >= http.client.INTERNAL_SERVER_ERROR:
-            return f"answers with an error of its own ({code}); too many viewers? Close others or restart it"
-        case _:
-            return f"does not accept the request ({code}); check the address in the camera's manual"
+def _why_no_picture(content: bytes) -> str:
+    if not content:
+        return NOTHING
+    if _PICTURE.match(content):
+        return "sends damaged pictures; restart the camera, and check the network"
+    if _PAGE.match(content):
+        return WEB_PAGE
+    return "answers, but with something that is no picture; check the path of the address"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import queue
 import socket
@@ -18,6 +19,7 @@ import av.error
 from av.video.frame import PictureType
 
 from edge_agent.camera.decoding import PYAV_MAJOR, VideoDecoder
+from edge_agent.camera.http_client import refused_login
 from edge_agent.camera.stream_clock import StreamClock
 from edge_agent.config.model import CameraConfig
 from edge_agent.config.redaction import shown_source
@@ -69,6 +71,9 @@ CUT_OFF_SECONDS = 0.5
 MICROSECONDS = 1e6
 # What lets metadata be of any encoding; PyAV 19 and later do without being asked, and refuse the keyword.
 METADATA: dict[str, Any] = {} if PYAV_MAJOR >= 19 else {"metadata_errors": "replace"}  # noqa: PLR2004
+
+# Such a stream does not state its rate, and FFmpeg would wait for dozens of pictures to find it.
+BARE_MJPEG = {"format": "mjpeg", "options": {"probesize": "32", "analyzeduration": "1"}}
 
 ENDED = "stopped giving pictures; check its power and its cable"
 NO_VIDEO = "answers, but with something that is no video; check the path of the address"
@@ -168,14 +173,16 @@ class StreamCamera:
 
     position_seconds: None = None
 
-    def __init__(self, config: CameraConfig, *, stop: threading.Event) -> None:
+    def __init__(self, config: CameraConfig, *, stop: threading.Event, is_bare_mjpeg: bool = False) -> None:
         """Connect and find the video. A grab ends soon after `stop` is set.
+
+        `is_bare_mjpeg`: JPEG pictures are to be found in the bytes themselves, whatever stands between them.
 
         Raises:
             CameraError: it does not answer, refuses, or answers without video.
         """
         self._config, self._stop, self._shown = config, stop, shown_source(config.source)
-        self._container = _open_stream(config)
+        self._container = _open_stream(config, BARE_MJPEG if is_bare_mjpeg else {})
         self.age_seconds = 0.0
         """How long ago the picture grabbed last was taken, as far as time stamps tell."""
         try:
@@ -503,7 +510,7 @@ def _check_recording(path: Path) -> None:
         raise CameraError(f"{path}: the file is empty; copy it again from where it was recorded")
 
 
-def _open_stream(config: CameraConfig) -> InputContainer:
+def _open_stream(config: CameraConfig, settings: dict[str, Any]) -> InputContainer:
     """Connect; RTSP goes over TCP, for a lost UDP packet smears the picture until the next key frame."""
     scheme, mark, place = config.source.partition("://")
     address = f"{scheme.lower()}{mark}{place}"
@@ -512,7 +519,7 @@ def _open_stream(config: CameraConfig) -> InputContainer:
     timeouts = (OPEN_TIMEOUT_SECONDS, config.read_timeout_seconds)
     begun_at = time.monotonic()
     try:
-        return _opened(address, options=options, timeout=timeouts)
+        return _opened(address, timeout=timeouts, **{"options": options, **settings})
     except (av.error.FFmpegError, OSError, ValueError) as error:
         # What FFmpeg makes of the end of its patience depends on where it was.
         is_late = time.monotonic() - begun_at >= OPEN_TIMEOUT_SECONDS
@@ -524,7 +531,8 @@ def _why_closed(address: str, error: Exception) -> str:
     """Why a stream did not open, and what to do."""
     match error:
         case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
-            return "refuses user or password (401 or 403); check both in the address, with special characters as %40"
+            is_unknown = isinstance(error, av.error.HTTPUnauthorizedError)
+            return refused_login(address, http.client.UNAUTHORIZED if is_unknown else http.client.FORBIDDEN)
         case av.error.HTTPNotFoundError():
             return "has no such path (404); check the part of the address behind the host in the camera's manual"
         case av.error.HTTPServerError():

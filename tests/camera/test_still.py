@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import http.server
 import re
+import ssl
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -20,33 +24,43 @@ from edge_agent.camera.feed import CameraFeed
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from tests.cameras import next_picture
+from tests.mqtt.brokers import make_certificates
 
-USER, PASSWORD, NONCE = "viewer", "s3cr:t@", "b7f3"
-
-
-def md5(text):
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+USER, PASSWORD, NONCE = "viewer", "s3cr:t@/#?%ä", "b7f3"
+LOGIN = f"{USER}:{quote(PASSWORD, safe='')}@"
 
 
 def basic(header, _method, _path):
     return header == "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
-def digest(header, method, path):
+def digest(header, method, path, *, algorithm="MD5"):
+    """RFC 7616, section 3.4.1."""
     said = dict(re.findall(r'(\w+)="?([^",]+)"?', header))
-    first, second = md5(f"{USER}:cam:{PASSWORD}"), md5(f"{method}:{path}")
-    parts = [first, NONCE, *(said[key] for key in ("nc", "cnonce", "qop") if key in said), second]
-    return said.get("response") == md5(":".join(parts))
+
+    def hashed(*parts):
+        name = algorithm.removesuffix("-sess").replace("-", "").lower()
+        return hashlib.new(name, ":".join(parts).encode(), usedforsecurity=False).hexdigest()
+
+    secret = hashed(USER, "cam", PASSWORD)
+    if algorithm.endswith("-sess"):
+        secret = hashed(secret, NONCE, said.get("cnonce", ""))
+    parts = [NONCE, *(said[key] for key in ("nc", "cnonce", "qop") if key in said)]
+    return said.get("response") == hashed(secret, *parts, hashed(method, path))
 
 
-CHALLENGES = {basic: 'Basic realm="cam"', digest: f'Digest realm="cam", nonce="{NONCE}", qop="auth", algorithm=MD5'}
+BASIC = 'Basic realm="cam"'
+DIGEST = f'Digest realm="cam", nonce="{NONCE}"'
 
 
 class Server(http.server.ThreadingHTTPServer):
     """What it was asked and what it gave."""
 
     daemon_threads = True
+    raw: Any = None
+    redirect = cookie = ""
     login: Any = None
+    challenges = (BASIC,)
     content: bytes | None = None
     kind = "image/jpeg"
     status = 200
@@ -63,8 +77,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         server = self.server
-        if server.login and not server.login(self.headers.get("Authorization", ""), "GET", self.path):
-            self.answer(401, b"", ("WWW-Authenticate", CHALLENGES[server.login]))
+        if server.raw:
+            server.raw(self)
+        elif server.redirect and self.path != server.redirect:
+            self.answer(302, b"", ("Location", server.redirect))
+        elif server.cookie and self.headers.get("Cookie") != server.cookie:
+            self.answer(302, b"", ("Location", self.path), ("Set-Cookie", server.cookie))
+        elif server.login and not server.login(self.headers.get("Authorization", ""), "GET", self.path):
+            self.answer(401, b"", *(("WWW-Authenticate", challenge) for challenge in server.challenges))
         elif server.content and self.headers.get("If-None-Match") == '"1"':
             server.unchanged += 1
             self.answer(304, b"")
@@ -117,10 +137,22 @@ def test_a_camera_is_asked_for_each_picture_at_its_rate():
     assert not np.array_equal(pictures[0], pictures[1])
 
 
-@pytest.mark.parametrize("login", [basic, digest])
-def test_a_login_is_answered_as_the_camera_asks(login):
-    with serving(login=login) as server:
-        camera = open_camera(CameraConfig(source=address(server, "viewer:s3cr%3At%40@"), capture_fps=20))
+@pytest.mark.parametrize(
+    ("login", "challenges"),
+    [
+        (basic, [BASIC]),
+        (digest, [f'{DIGEST}, qop="auth", algorithm=MD5']),
+        (digest, [DIGEST]),
+        (digest, [f'{DIGEST}, qop="auth,auth-int", opaque="x"']),
+        (partial(digest, algorithm="MD5-sess"), [f'{DIGEST}, qop="auth", algorithm=MD5-sess']),
+        (partial(digest, algorithm="SHA-256"), [f'{DIGEST}, qop="auth", algorithm={a}' for a in ("MD5", "SHA-256")]),
+        (digest, [f'{DIGEST}, qop="auth", algorithm={a}' for a in ("SHA-512-256", "MD5")]),
+        (digest, ["Negotiate", f"{BASIC}, {DIGEST}"]),
+    ],
+)
+def test_a_login_is_answered_as_the_camera_asks(login, challenges):
+    with serving(login=login, challenges=challenges) as server:
+        camera = open_camera(CameraConfig(source=address(server, LOGIN), capture_fps=20))
         assert next_picture(camera).shape == (48, 64, 3)
         assert next_picture(camera).shape == (48, 64, 3)
 
@@ -129,7 +161,151 @@ def test_a_login_is_answered_as_the_camera_asks(login):
     assert "wrong@" not in str(raised.value)
 
 
-@pytest.mark.parametrize("kind", ["application/octet-stream", "text/plain", "binary/jpeg"])
+@pytest.mark.parametrize(
+    ("credentials", "challenges", "reason"),
+    [
+        ("", [BASIC], "asks for user and password"),
+        ("", [DIGEST], "asks for user and password"),
+        (LOGIN, ['Bearer realm="cam"'], "neither basic nor digest"),
+        (LOGIN, [BASIC], "refuses user or password"),
+    ],
+)
+def test_what_is_missing_for_a_login_is_told_apart(credentials, challenges, reason):
+    refusing = serving(login=lambda *_: False, challenges=challenges)
+    with refusing as server, pytest.raises(CameraError, match=reason):
+        open_camera(CameraConfig(source=address(server, credentials)))
+
+
+@pytest.mark.parametrize("place", ["/cgi/{}", "http://localhost:{}/"])
+def test_a_redirect_is_followed_with_the_login_to_the_same_host_alone(place):
+    seen = []
+
+    def login(header, method, path):
+        seen.append(header)
+        return basic(header, method, path)
+
+    with serving(login=login) as other, serving(login=basic) as server:
+        server.redirect = place.format(other.server_port)
+        source = address(server, LOGIN)
+        if "localhost" in place:
+            with pytest.raises(CameraError, match="user or password"):
+                open_camera(CameraConfig(source=source))
+            assert seen == [""]
+        else:
+            assert next_picture(open_camera(CameraConfig(source=source))).shape == (48, 64, 3)
+
+
+def test_a_session_that_a_camera_begins_with_a_cookie_is_kept():
+    with serving(cookie="sid=1") as server, closing(open_camera(CameraConfig(source=address(server)))) as camera:
+        assert next_picture(camera).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}, {"Transfer-Encoding": "chunked"}])
+def test_a_picture_of_unstated_length_is_one_however_it_is_sent(headers):
+    def answer(handler):
+        content = jpeg(1)
+        if "Content-Encoding" in headers:
+            content = gzip.compress(content)
+        if "Transfer-Encoding" in headers:
+            content = b"%x\r\n%s\r\n0\r\n\r\n" % (len(content), content)
+        stated = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        kind = "image/jpeg" if "Content-Encoding" in headers else "application/octet-stream"
+        handler.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{stated}\r\n".encode() + content)
+
+    with (
+        serving(raw=answer) as server,
+        closing(open_camera(CameraConfig(source=address(server), capture_fps=20))) as camera,
+    ):
+        assert [next_picture(camera).shape for _ in range(3)] == [(48, 64, 3)] * 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "boundary", "header"),
+    [
+        ("multipart/x-mixed-replace; boundary=frame", b"--frame", b"Content-Type: image/jpg"),
+        ("multipart/x-mixed-replace; boundary=frame", b"--frame", b"X-Time: 1"),
+        ("multipart/x-mixed-replace; boundary=frame", b"frame", b"Content-Type: image/jpeg"),
+        ("multipart/x-mixed-replace; boundary=frame", b"hello\r\n--frame", b"Content-Type: image/jpeg"),
+        ("image/jpeg", b"--frame", b"Content-Type: image/jpeg"),
+        ("image/jpeg", b"", b""),
+    ],
+)
+def test_mjpeg_plays_however_its_pictures_are_parted(kind, boundary, header):
+    def answer(handler):
+        handler.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n".encode())
+        with suppress(OSError):
+            for number in range(500):
+                before = boundary + b"\r\n" + header + b"\r\n\r\n" if boundary else b""
+                handler.wfile.write(before + jpeg(number) + (b"\r\n" if boundary else b""))
+                time.sleep(0.02)
+
+    with serving(raw=answer) as server, closing(open_camera(CameraConfig(source=address(server)))) as camera:
+        assert [next_picture(camera).shape for _ in range(5)] == [(48, 64, 3)] * 5
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 9999\r\n\r\n", b""])
+def test_a_camera_that_sends_drop_by_drop_is_lost_in_time(head):
+    def answer(handler):
+        handler.wfile.write(head)
+        with suppress(OSError):
+            for drop in b"HTTP/1.1 200 OK\r\n" * 100 if not head else jpeg(1):
+                handler.wfile.write(bytes([drop]))
+                time.sleep(0.1)
+
+    with serving(raw=answer) as server, pytest.raises(CameraError, match="completely within 1 s"):
+        next_picture(open_camera(CameraConfig(source=address(server), read_timeout_seconds=1.0)))
+
+
+def test_a_damaged_picture_now_and_then_is_passed_over():
+    def answer(handler):
+        handler.server.sent += 1
+        content = jpeg(handler.server.sent)
+        handler.answer(200, content[:600] if handler.server.sent % 3 == 0 else content)
+
+    with (
+        serving(raw=answer) as server,
+        closing(open_camera(CameraConfig(source=address(server), capture_fps=50))) as camera,
+    ):
+        for _ in range(6):
+            assert next_picture(camera).shape == (48, 64, 3)
+
+
+def test_a_camera_that_calls_every_picture_unchanged_is_not_believed():
+    def answer(handler):
+        handler.server.sent += 1
+        unchanged = "If-Modified-Since" in handler.headers
+        handler.answer(
+            304 if unchanged else 200,
+            b"" if unchanged else jpeg(handler.server.sent),
+            ("Last-Modified", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        )
+
+    with (
+        serving(raw=answer) as server,
+        closing(open_camera(CameraConfig(source=address(server), capture_fps=50))) as camera,
+    ):
+        assert len({next_picture(camera).tobytes() for _ in range(10)}) == 10
+
+
+def test_a_camera_may_sign_its_certificate_itself(tmp_path):
+    folder = make_certificates(tmp_path)
+    with serving() as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "server.pem", folder / "server.key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        source = address(server).replace("http:", "https:")
+        with closing(open_camera(CameraConfig(source=source, capture_fps=20))) as camera:
+            assert [next_picture(camera).shape for _ in range(2)] == [(48, 64, 3)] * 2
+
+
+def test_a_path_with_spaces_is_asked_for_and_not_repeated_in_an_error():
+    with serving(status=404) as server, pytest.raises(CameraError, match="no such path") as raised:
+        open_camera(CameraConfig(source=f"{address(server)}&password=two words ä"))
+
+    assert "words" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "text/plain", "binary/jpeg", "text/html"])
 def test_a_picture_is_seen_to_be_one_whatever_the_camera_calls_it(kind):
     with (
         serving(kind=kind) as server,
@@ -149,25 +325,30 @@ def test_a_picture_that_has_not_changed_is_not_sent_again_and_counts_as_frozen()
         feed.close()
 
     assert [fault.code for fault in faults] == ["camera_frozen"]
-    # Each time that it is opened, it is sent once.
+    # It is sent each time that it is opened, and now and then to see whether it is really unchanged.
     assert server.unchanged >= server.sent
 
 
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"content": jpeg(1)[:500]}, "the picture: "),
+        ({"content": jpeg(1)[:500]}, "damaged"),
+        ({"content": b"BM of a kind", "kind": "image/bmp"}, "no picture"),
+        ({"content": b"", "raw": lambda handler: handler.answer(200, b"")}, "nothing"),
+        ({"raw": lambda handler: handler.wfile.write(b"\0\n\n")}, "not in HTTP"),
+        ({"status": 429}, "too often"),
+        ({"status": 302}, "leads on"),
         ({"status": 404}, "no such path"),
         ({"status": 503}, "error of its own"),
         ({"status": 403}, "user or password"),
         ({"content": b"<html>Log in</html>", "kind": "text/html; charset=utf-8"}, "web page"),
         ({"content": b'{"error": 1}', "kind": "application/json"}, "web page"),
-        ({"content": b"<html>Log in</html>", "kind": "application/octet-stream"}, "no video"),
+        ({"content": b"<html>Log in</html>", "kind": "application/octet-stream"}, "web page"),
     ],
 )
 def test_what_is_no_picture_is_told_apart(settings, reason):
     with serving(**settings) as server, pytest.raises(CameraError, match=reason):
-        next_picture(open_camera(CameraConfig(source=address(server))))
+        next_picture(open_camera(CameraConfig(source=address(server), capture_fps=20, read_timeout_seconds=1.0)))
 
 
 def test_a_stop_is_heard_between_two_pictures():

@@ -82,6 +82,8 @@ def test_a_camera_with_a_password_plays_with_it_and_tells_it_nobody():
 
         with pytest.raises(CameraError, match="refuses user or password") as raised:
             opened(server.address("admin:hunter3"))
+        with pytest.raises(CameraError, match="asks for user and password"):
+            opened(server.address())
 
     assert str(raised.value).startswith(f"rtsp://***@127.0.0.1:{server.port}/live: ")
     assert "hunter" not in str(raised.value)
@@ -399,7 +401,7 @@ def test_an_mjpeg_stream_plays(tmp_path):
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [(401, "user or password"), (403, "user or password"), (404, "no such path"), (503, "error of its own")],
+    [(401, "asks for user and password"), (403, "user or password"), (404, "no such path"), (503, "error of its own")],
 )
 def test_what_a_camera_refuses_is_told_apart(status, reason):
     refusing = serving(None, status=status, content_type="text/html")
@@ -478,7 +480,7 @@ def decoded(monkeypatch):
 @contextmanager
 def streamed(path, monkeypatch):
     """A camera that sends this recording as fast as it is read, and of which pictures are wanted now and then."""
-    monkeypatch.setattr(video, "_open_stream", lambda _config: av.open(str(path)))
+    monkeypatch.setattr(video, "_open_stream", lambda *_: av.open(str(path)))
     monkeypatch.setattr(video, "MOST_PACKETS", 1000)
     monkeypatch.setattr(video, "IDLE_SECONDS", 0.0)
     with closing(opened("rtsp://127.0.0.1/live", detect_fps=0.0)) as camera:

@@ -1,0 +1,308 @@
+"""HTTP client: one answer of a camera: login, redirects, cookies, and a limit of time for the whole of it.
+
+Basic (RFC 7617) and digest (RFC 7616) authentication. Only the host of the address is given user and password.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import io
+import re
+import secrets
+import ssl
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from edge_agent.config.redaction import shown_source
+from edge_agent.errors import CameraError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable, Iterator, Mapping
+
+# The strongest first; what is missing here, such as SHA-512-256, no camera is known to insist on.
+DIGESTS = {"SHA-256": hashlib.sha256, "MD5": hashlib.md5}
+# A camera may call its nonce stale, but not again and again.
+MOST_LOGINS = 3
+# Left as they are in an address: what RFC 3986 reserves, and % of what is quoted already.
+NOT_QUOTED = "%/:?#[]@!$&'()*+,;="
+_CHALLENGE = re.compile(r"([A-Za-z0-9-]+)(?:\s+(?=\S)|$)(?!=)")
+
+
+class HttpClient:
+    """Sends GET requests to the address of one camera. Owned by one thread."""
+
+    def __init__(self, source: str, *, timeout_seconds: float) -> None:
+        """Nothing is sent before `get`.
+
+        Raises:
+            CameraError: the address is invalid.
+        """
+        self._source, self._shown, self._timeout_seconds = source, shown_source(source), timeout_seconds
+        try:
+            parts = urlsplit(source)
+            _ = parts.port
+        except ValueError as error:
+            raise CameraError(
+                f"{self._shown}: is not a valid address; write http://user:password@host:port/path, with special "
+                "characters as %40"
+            ) from error
+        path, query = (quote(part, safe=NOT_QUOTED) for part in (parts.path or "/", parts.query))
+        self._address = urlunsplit((parts.scheme.lower(), parts.netloc.rpartition("@")[2], path, query, ""))
+        self._login = _Login(unquote(parts.username or ""), unquote(parts.password or ""), address=self._address)
+        self._opener = urllib.request.build_opener(
+            # Cameras are in the local network: no proxy.
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPCookieProcessor(),
+            _Http(),
+            _Https(),
+            self._login,
+        )
+
+    def get(self, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse | None:
+        """Send a request and return the answer, to be closed; None if it is 304, not modified.
+
+        Reading the answer raises TimeoutError where the whole of it takes longer than the timeout.
+
+        Raises:
+            CameraError: the camera cannot be reached, or refuses.
+        """
+        request = urllib.request.Request(self._address, headers=dict(headers or {}))  # noqa: S310  (http or https: checked)
+        try:
+            answer: http.client.HTTPResponse = self._opener.open(request, timeout=self._timeout_seconds)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == http.client.NOT_MODIFIED:
+                return None
+            raise CameraError(f"{self._shown}: {self._refusal(error.code)}") from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise CameraError(f"{self._shown}: {self.why_away(error)}") from error
+        return answer
+
+    def _refusal(self, code: int) -> str:
+        if code == http.client.UNAUTHORIZED and self._login.is_unknown:
+            return "asks for a login that is neither basic nor digest (401); choose one of these in its settings"
+        is_login = code in (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
+        return refused_login(self._source, code) if is_login else _refusal(code)
+
+    def why_away(self, error: Exception) -> str:
+        """Why a request failed, or the reading of its answer, and what to do."""
+        match error:
+            case TimeoutError():
+                return (
+                    f"connects, but does not answer completely within {self._timeout_seconds:g} s; restart the "
+                    "camera, and check the network"
+                )
+            case OSError():
+                reason = getattr(error, "reason", error)
+                reason_text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+                return f"cannot be reached ({reason_text}); check the address, the camera's power and the network"
+            case _:
+                return "answers, but not in HTTP; check the port in the address"
+
+
+def refused_login(address: str, code: int) -> str:
+    """What 401 or 403 means at this address, and what to do."""
+    scheme, _, place = address.partition("://")
+    if code == http.client.UNAUTHORIZED and "@" not in place:
+        return (
+            f"asks for user and password (401); write {scheme}://user:password@host/path, with special characters "
+            "as %40"
+        )
+    return f"refuses user or password ({code}); check both in the address, with special characters as %40"
+
+
+def _refusal(code: int) -> str:
+    match code:
+        case http.client.NOT_FOUND | http.client.GONE:
+            return f"has no such path ({code}); check the part of the address behind the host in the camera's manual"
+        case http.client.TOO_MANY_REQUESTS:
+            return "is asked too often (429); set a lower capture_fps, or close other viewers"
+        case _ if code >= http.client.INTERNAL_SERVER_ERROR:
+            return f"answers with an error of its own ({code}); too many viewers? Close others or restart it"
+        case _ if code < http.client.BAD_REQUEST:
+            return f"leads on to no picture ({code}); give the address that it leads to in a browser"
+        case _:
+            return f"does not accept the request ({code}); check the address in the camera's manual"
+
+
+@dataclass(frozen=True, slots=True)
+class _Challenge:
+    """How a server wants to be logged in to; scheme and keys in lower case."""
+
+    scheme: str
+    parameters: Mapping[str, str]
+
+    @property
+    def algorithm(self) -> str:
+        return self.parameters.get("algorithm", "MD5").upper().removesuffix("-SESS")
+
+    @property
+    def is_known(self) -> bool:
+        qop = self.parameters.get("qop", "auth")
+        is_digest = self.scheme == "digest" and self.algorithm in DIGESTS and "auth" in _tokens(qop)
+        return self.scheme == "basic" or (is_digest and "nonce" in self.parameters)
+
+    @property
+    def weakness(self) -> int:
+        return len(DIGESTS) if self.scheme == "basic" else list(DIGESTS).index(self.algorithm)
+
+
+class _Login(urllib.request.BaseHandler):
+    """Logs in as the camera asks, and at once with later requests."""
+
+    def __init__(self, user: str, password: str, *, address: str) -> None:
+        self.user, self._password = user, password
+        parts = urlsplit(address)
+        self._host, self._is_encrypted = parts.hostname, parts.scheme == "https"
+        self._challenge: _Challenge | None = None
+        self._count = 0
+        self.is_unknown = False
+        """Whether the camera has asked for nothing that is known here."""
+
+    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
+        """Log in, if it is known how."""
+        if self._challenge is not None and self._may_know(request):
+            self._count += 1
+            request.add_unredirected_header("Authorization", self._answer(self._challenge, request))
+        return request
+
+    https_request = http_request
+
+    def http_error_401(self, req: Any, fp: Any, _code: int, _msg: str, headers: Any) -> Any:
+        """Repeat the request as the camera asks; None where it has refused."""
+        known = [one for one in _challenges(headers.get_all("WWW-Authenticate", ())) if one.is_known]
+        if not self.user or not self._may_know(req):
+            return None
+        self.is_unknown = not known
+        if not known:
+            return None
+        challenge = min(known, key=lambda one: one.weakness)
+        # A nonce of an earlier request may have ended, whatever the camera calls it.
+        logins = getattr(req, "logins", 0)
+        if logins and (challenge.parameters.get("stale", "").lower() != "true" or logins >= MOST_LOGINS):
+            self._challenge = None
+            return None
+        req.logins = logins + 1
+        self._challenge, self._count = challenge, 0
+        fp.close()
+        return self.parent.open(req, timeout=req.timeout)
+
+    def _may_know(self, request: urllib.request.Request) -> bool:
+        """Whether a request, which may follow a redirect, goes where user and password belong."""
+        is_encrypted = request.type == "https"
+        return urlsplit(request.full_url).hostname == self._host and (is_encrypted or not self._is_encrypted)
+
+    def _answer(self, challenge: _Challenge, request: urllib.request.Request) -> str:
+        if challenge.scheme == "basic":
+            return "Basic " + base64.b64encode(f"{self.user}:{self._password}".encode()).decode()
+        stated = challenge.parameters
+        nonce, client_nonce, count = stated["nonce"], secrets.token_hex(8), f"{self._count:08x}"
+
+        def digest(*parts: str) -> str:
+            return DIGESTS[challenge.algorithm](":".join(parts).encode(), usedforsecurity=False).hexdigest()
+
+        secret = digest(self.user, stated.get("realm", ""), self._password)
+        if stated.get("algorithm", "").upper().endswith("-SESS"):
+            secret = digest(secret, nonce, client_nonce)
+        asked = digest(request.get_method(), request.selector)
+        fields = {"username": self.user, "realm": stated.get("realm", ""), "nonce": nonce, "uri": request.selector}
+        bare = {}
+        if "qop" in stated:
+            fields |= {"cnonce": client_nonce, "response": digest(secret, nonce, count, client_nonce, "auth", asked)}
+            bare = {"qop": "auth", "nc": count}
+        else:
+            fields["response"] = digest(secret, nonce, asked)
+        if "opaque" in stated:
+            fields["opaque"] = stated["opaque"]
+        if "algorithm" in stated:
+            bare["algorithm"] = stated["algorithm"]
+        words = [*(f"{name}={_quoted(value)}" for name, value in fields.items()), *map("=".join, bare.items())]
+        return f"Digest {', '.join(words)}"
+
+
+def _challenges(headers: Iterable[str]) -> Iterator[_Challenge]:
+    """Parse WWW-Authenticate: several challenges may stand in several headers, or in one."""
+    for header in headers:
+        scheme = ""
+        parameters: dict[str, str] = {}
+        for item in urllib.request.parse_http_list(header):
+            begins = _CHALLENGE.match(item)
+            if begins:
+                if scheme:
+                    yield _Challenge(scheme, parameters)
+                scheme, parameters = begins[1].lower(), {}
+            name, mark, value = item[begins.end() if begins else 0 :].partition("=")
+            if mark:
+                parameters[name.strip().lower()] = re.sub(r"\\(.)", r"\1", value.strip().strip('"'))
+        if scheme:
+            yield _Challenge(scheme, parameters)
+
+
+def _tokens(value: str) -> set[str]:
+    return {one.strip().lower() for one in value.split(",")}
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    # Headers are sent as Latin-1, and meant as UTF-8.
+    return f'"{escaped}"'.encode().decode("latin-1")
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer that raises TimeoutError where the whole of it, headers included, takes longer than the timeout."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **keywords: Any) -> None:
+        super().__init__(sock, *args, **keywords)
+        buffered: Any = self.fp
+        self.fp = io.BufferedReader(_UntilLate(buffered.detach(), sock))
+
+
+class _UntilLate(io.RawIOBase):
+    """Reads a socket until its timeout, counted from here, is over."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self._raw, self._socket = raw, sock
+        self._until = time.monotonic() + (sock.gettimeout() or 0.0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left_seconds = self._until - time.monotonic()
+        if left_seconds <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left_seconds)
+        count: int | None = self._raw.readinto(buffer)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Connection(http.client.HTTPConnection):
+    response_class = _Answer
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    response_class = _Answer
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        # Cameras sign their certificates themselves: as for rtsps://, what is sent is encrypted, and not more.
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return self.do_open(_SecureConnection, req, context=context)
