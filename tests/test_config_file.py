@@ -265,9 +265,24 @@ def test_a_topic_prefix_that_subscriptions_would_not_match_is_rejected(tmp_path,
 def test_a_broker_host_may_be_in_brackets_and_must_not_contain_a_port(tmp_path):
     assert load_config(write(tmp_path, 'mqtt: {host: "[::1]"}\n')).mqtt.host == "::1"
     assert load_config(write(tmp_path, 'mqtt: {host: "fe80::1"}\n')).mqtt.host == "fe80::1"
-    for host in ("broker.local:8883", "[::1]:1883"):
+    for host in ("broker.local:8883", "[::1]:1883", "broker:", "broker:mqtt"):
         (line,) = complaint(write(tmp_path, f'mqtt: {{host: "{host}"}}\n'))
         assert "port: " in line
+
+
+@pytest.mark.parametrize("host", ["broker..local", ".broker", "b" * 64])
+def test_a_broker_host_that_is_no_name_is_rejected(tmp_path, host):
+    (line,) = complaint(write(tmp_path, f"mqtt: {{host: {host}}}\n"))
+
+    assert line.startswith(f"line 1 mqtt.host: '{host}' is no host name")
+
+
+@pytest.mark.parametrize("prefix", ["a\\x01b", "a\\u200bb", "a\\ufeffb", "b" * 70_000])
+def test_a_topic_prefix_that_cannot_be_read_or_sent_is_rejected(tmp_path, prefix):
+    (line,) = complaint(write(tmp_path, f'mqtt: {{topic_prefix: "{prefix}"}}\n'))
+
+    assert line.startswith("line 1 mqtt.topic_prefix: ")
+    assert len(line) < 200
 
 
 @pytest.mark.parametrize("host", ["viewer@broker", "viewer:secret@broker:1883", "mqtt://viewer:secret@broker"])

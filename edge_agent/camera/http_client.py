@@ -47,7 +47,7 @@ class HttpClient:
         self._source, self._shown, self._timeout_seconds = source, shown_source(source), timeout_seconds
         try:
             parts = urlsplit(source)
-            _ = parts.port
+            _ = parts.port, (parts.hostname or "").encode("idna")
         except ValueError as error:
             raise CameraError(
                 f"{self._shown}: is not a valid address; write http://user:password@host:port/path, with special "
@@ -94,6 +94,8 @@ class HttpClient:
     def why_away(self, error: Exception) -> str:
         """Why a request failed, or the reading of its answer, and what to do."""
         match error:
+            case http.client.InvalidURL():
+                return "holds a space in its host; check the address"
             case TimeoutError():
                 return (
                     f"connects, but does not answer completely within {self._timeout_seconds:g} s; restart the "

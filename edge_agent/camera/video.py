@@ -549,6 +549,7 @@ def _why_unreachable(address: str, error: Exception) -> str:
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port or STANDARD_PORTS.get(parts.scheme, 0)
+        host.encode("idna")
     except ValueError:
         return "is not a valid address; write rtsp://user:password@host:port/path, with special characters as %40"
     try:

@@ -35,6 +35,10 @@ INSTALLED = Path(__file__).parents[1]
 CHECKOUT = INSTALLED.parent
 
 
+LONGEST_PREFIX = 200
+"""Of topics: a broker takes 65535 bytes, but what is written out by people is shorter."""
+
+
 def _is_a_topic(value: str) -> str:
     """Reject prefixes that the documented subscriptions would not match."""
     if value.startswith("/") or value.endswith("/") or "//" in value:
@@ -43,6 +47,8 @@ def _is_a_topic(value: str) -> str:
         )
     if value.startswith("$"):
         raise ValueError(f"'{value}' begins with $, which is reserved for the broker")
+    if not all(character == " " or character.isprintable() for character in value) or len(value) > LONGEST_PREFIX:
+        raise ValueError(f"holds invisible characters, or more than {LONGEST_PREFIX}")
     if any(character.isspace() for character in value):
         raise ValueError(f"'{value}' contains a space; many programs cannot subscribe to it")
     return value
@@ -617,8 +623,14 @@ class MqttConfig(_Section):
         if value.startswith("[") and value.endswith("]"):
             return value[1:-1]
         host, colon, port = value.rpartition(":")
-        if colon and port.isdecimal() and (":" not in host or host.endswith("]")):
-            raise ValueError(f"'{value}' contains a port; write 'host: \"{host}\"' and 'port: {port}'")
+        if colon and (":" not in host or host.endswith("]")):
+            raise ValueError(
+                f"'{value}' contains a port; write 'host: \"{host}\"' and 'port: {port if port.isdecimal() else 1883}'"
+            )
+        try:
+            value.encode("idna")
+        except UnicodeError as error:
+            raise ValueError(f"'{value}' is no host name: a part of it is empty or longer than 63") from error
         return value
 
     @model_validator(mode="after")

@@ -104,6 +104,12 @@ def test_an_address_that_is_none_is_refused(place):
         opened(f"rtsp://admin:hunter2@{place}")
 
 
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_host_that_is_no_name_is_refused(scheme):
+    with pytest.raises(CameraError, match="is not a valid address"):
+        opened(f"{scheme}://camera..local/live")
+
+
 def test_opencv_and_ffmpeg_keep_quiet(tmp_path):
     (tmp_path / "letter.mp4").write_text("Dear Sir or Madam\n" * 100)
     program = """
