@@ -187,15 +187,6 @@ def open_at_rest(path: Path) -> sqlite3.Connection:
     return _open_as(path, "immutable=1", writes=False)
 
 
-def open_to_look(path: Path) -> sqlite3.Connection:
-    """Open a file read-only, with or without a running agent, without creating files in its folder.
-
-    Raises:
-        sqlite3.DatabaseError: it cannot be read.
-    """
-    return open_beside(path, writes=False) if is_written(path) else open_at_rest(path)
-
-
 def is_written(path: Path) -> bool:
     """Whether a process has the file open for writing, or did not close it properly."""
     return path.with_name(f"{path.name}-wal").exists()

@@ -1,4 +1,4 @@
-"""Alert history: reads alerts and their resolutions beside a running agent, and stores reviews and deletions.
+"""Alert history: reads alerts and pending messages beside a running agent, and stores reviews and deletions.
 
 It uses a database connection of its own.
 """
@@ -13,14 +13,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
-from edge_agent.alerts.database import inode_of, is_begun, is_written, open_at_rest, open_beside, transaction
+from edge_agent.alerts.database import (
+    files_set_aside,
+    inode_of,
+    is_begun,
+    is_written,
+    open_at_rest,
+    open_beside,
+    transaction,
+)
 from edge_agent.alerts.people import midnight_of, rows_between
 from edge_agent.alerts.timeline import read_timeline
 from edge_agent.domain import timestamp
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -34,6 +42,8 @@ Review: TypeAlias = Literal["", "with_mask", "without_mask", "mask_worn_incorrec
 
 REVIEWS: tuple[Review, ...] = get_args(Review)
 COLUMNS = "message, timeline, later, resolved, review"
+MESSAGES_A_PAGE = 500
+"""Pending messages read at once: the agent is not blocked, and they need not fit into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,21 @@ class DayCount:
     day: str
     label: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxContents:
+    """The pending messages. `oldest` is the time of the oldest one, None if there is none."""
+
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    size_bytes: int = 0
+    oldest: str | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def messages(self) -> int:
+        """Number of pending messages of all kinds."""
+        return sum(self.waiting.values())
 
 
 class AlertHistory:
@@ -208,6 +233,37 @@ class AlertHistory:
         """
         return bool(self._one("SELECT 1 FROM outbox WHERE key = ?", alert_id))
 
+    def outbox(self) -> OutboxContents:
+        """Count the pending messages.
+
+        Raises:
+            UnavailableError: the file cannot be read.
+        """
+        return self._do(_outbox) or OutboxContents()
+
+    def pending_messages(self) -> Iterator[dict[str, Any]]:
+        """Yield the pending messages, oldest first.
+
+        Raises:
+            UnavailableError: the file cannot be read.
+        """
+        last = 0
+        while page := self._pending_after(last):
+            yield from (json.loads(message) for _, message in page)
+            last = page[-1][0]
+
+    def _pending_after(self, position: int) -> list[tuple[int, str]]:
+        query = "SELECT position, message FROM outbox WHERE position > ? ORDER BY position LIMIT ?"
+        return self._do(lambda database: database.execute(query, (position, MESSAGES_A_PAGE)).fetchall()) or []
+
+    def set_aside(self) -> list[Path]:
+        """The damaged files that the agent has set aside, oldest first.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        return files_set_aside(self.file)
+
     def review(self, alert_id: str, review: Review) -> bool:
         """Store the review of an alert; False if there is no such entry.
 
@@ -285,6 +341,11 @@ class AlertHistory:
             return work(database)
 
     def _unavailable(self, error: Exception) -> UnavailableError:
+        if self._only_reads:
+            return UnavailableError(
+                f"{self.file}: the alert store cannot be read: {error}; it belongs to the agent's user, and the agent "
+                "sets a damaged one, or one of another layout, aside at its next start"
+            )
         return UnavailableError(
             f"{self.file}: the history of alerts cannot be used: {error}; it needs a writable folder with free "
             "space: see state_dir"
@@ -304,6 +365,18 @@ def _conditions(**wanted: str | None) -> tuple[list[str], list[str]]:
 
 def _where(conditions: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _outbox(database: sqlite3.Connection) -> OutboxContents:
+    sizes = "SELECT kind, count(*), sum(length(CAST(message AS BLOB))) FROM outbox GROUP BY kind"
+    figures = database.execute(sizes).fetchall()
+    oldest = database.execute("SELECT message FROM outbox ORDER BY position LIMIT 1").fetchone()
+    return OutboxContents(
+        waiting={kind: count for kind, count, _ in figures},
+        size_bytes=sum(size_bytes for _, _, size_bytes in figures),
+        oldest=json.loads(oldest[0]).get("when") if oldest else None,
+        dropped=dict(database.execute("SELECT kind, messages FROM dropped").fetchall()),
+    )
 
 
 def _entry(row: tuple[str, str, str, str | None, str]) -> HistoryEntry:

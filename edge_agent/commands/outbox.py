@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.database import is_begun
-from edge_agent.alerts.inspection import inspect_outbox, waiting_messages
+from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.store import HISTORY, AlertStore
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.errors import UnavailableError
@@ -19,7 +19,6 @@ from edge_agent.wiring import alone_in
 if TYPE_CHECKING:
     import argparse
 
-    from edge_agent.alerts.inspection import Contents
     from edge_agent.config.model import Config
 
 NOT_CONFIRMED = 1
@@ -54,15 +53,17 @@ def run(options: argparse.Namespace) -> int:
     config = configured(options)
     if options.purge:
         return _purge(config, options)
-    if options.messages:
-        for message in waiting_messages(config.store_file):
-            print_json(message)
-        return 0
-    _show(config, inspect_outbox(config.store_file), as_json=options.json)
+    with closing(AlertHistory(config.store_file, only_reads=True)) as history:
+        if options.messages:
+            for message in history.pending_messages():
+                print_json(message)
+        else:
+            _show(config, history, as_json=options.json)
     return 0
 
 
-def _show(config: Config, contents: Contents, *, as_json: bool) -> None:
+def _show(config: Config, history: AlertHistory, *, as_json: bool) -> None:
+    contents, set_aside = history.outbox(), history.set_aside()
     if as_json:
         print_json(
             {
@@ -71,7 +72,7 @@ def _show(config: Config, contents: Contents, *, as_json: bool) -> None:
                 "bytes": contents.size_bytes,
                 "oldest": contents.oldest,
                 "dropped": {kind: contents.dropped.get(kind, 0) for kind in (*KINDS, HISTORY)},
-                "set_aside": [str(file) for file in contents.set_aside],
+                "set_aside": [str(file) for file in set_aside],
             }
         )
         return
@@ -80,7 +81,7 @@ def _show(config: Config, contents: Contents, *, as_json: bool) -> None:
     if contents.oldest is not None:
         print(safe(f"oldest    {contents.oldest}"))
     print(f"dropped   {_counts(contents.dropped)}, over the limits since the store was created")
-    for file in contents.set_aside:
+    for file in set_aside:
         print(f"damaged   {file}: 'sqlite3 FILE .recover' may still read what was not saved over; then delete it")
 
 

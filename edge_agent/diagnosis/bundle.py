@@ -14,9 +14,7 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.alerts.database import files_set_aside
 from edge_agent.alerts.history import AlertHistory
-from edge_agent.alerts.inspection import inspect_outbox, waiting_messages
 from edge_agent.config.redaction import without_secrets
 from edge_agent.config.render import as_yaml
 from edge_agent.diagnosis.secrets import Scrubber
@@ -77,8 +75,9 @@ def write_bundle(
         files["doctor.json"] = scrub(_json([asdict(finding) for finding in findings]))
         files["config.yaml"] = scrub(as_yaml(without_secrets(config)))
         files["machine.json"] = _json(asdict(machine) if machine else {})
-        files["outbox.json"] = scrub(_json(_outbox(config)))
-        files["history.json"] = scrub(_json(_history(config)))
+        with closing(AlertHistory(config.store_file, only_reads=True)) as history:
+            files["outbox.json"] = scrub(_json(_outbox(history)))
+            files["history.json"] = scrub(_json(_history(history)))
         files["journal.txt"] = scrub(journal)
     try:
         write_whole(path, _packed(files, when=when), mode=0o600)
@@ -97,30 +96,29 @@ def _packed(files: Mapping[str, str], *, when: datetime) -> bytes:
     return packed.getvalue()
 
 
-def _outbox(config: Config) -> dict[str, Any]:
+def _outbox(history: AlertHistory) -> dict[str, Any]:
     try:
-        contents = inspect_outbox(config.store_file)
+        contents = history.outbox()
         telemetry = None
-        for message in waiting_messages(config.store_file):
+        for message in history.pending_messages():
             if str(message.get("schema", "")).startswith("maskwatch.telemetry/"):
                 telemetry = message
+        return {
+            "waiting": contents.waiting,
+            "bytes": contents.size_bytes,
+            "oldest": contents.oldest,
+            "dropped": contents.dropped,
+            "set_aside": [file.name for file in history.set_aside()],
+            "newest_telemetry": telemetry,
+        }
     except (OSError, UnavailableError) as error:
         return {"error": str(error)}
-    return {
-        "waiting": contents.waiting,
-        "bytes": contents.size_bytes,
-        "oldest": contents.oldest,
-        "dropped": contents.dropped,
-        "set_aside": [file.name for file in contents.set_aside],
-        "newest_telemetry": telemetry,
-    }
 
 
-def _history(config: Config) -> dict[str, Any]:
-    set_aside = [file.name for file in files_set_aside(config.store_file)]
+def _history(history: AlertHistory) -> dict[str, Any]:
+    set_aside = [file.name for file in history.set_aside()]
     try:
-        with closing(AlertHistory(config.store_file, only_reads=True)) as history:
-            return {"alerts": history.count(), "set_aside": set_aside}
+        return {"alerts": history.count(), "set_aside": set_aside}
     except (OSError, UnavailableError) as error:
         return {"error": str(error), "set_aside": set_aside}
 

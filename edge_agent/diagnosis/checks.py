@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from edge_agent.alerts.encryption import open_encryption
 from edge_agent.alerts.history import AlertHistory
-from edge_agent.alerts.inspection import inspect_outbox
 from edge_agent.diagnosis.broker import look_at_broker
 from edge_agent.diagnosis.camera import look_at_camera
 from edge_agent.diagnosis.console import look_at_console
@@ -81,8 +80,8 @@ def _faces(config: Config) -> str:
 
 
 def _outbox(config: Config) -> str:
-    contents = inspect_outbox(config.store_file)
-    return f"{config.store_file}: {contents.messages} pending messages; {_writable(config.state)}"
+    with closing(AlertHistory(config.store_file, only_reads=True)) as history:
+        return f"{config.store_file}: {history.outbox().messages} pending messages; {_writable(config.state)}"
 
 
 def _crops(config: Config) -> str:

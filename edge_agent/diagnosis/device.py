@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from edge_agent.alerts.database import files_set_aside
-from edge_agent.alerts.inspection import inspect_outbox
+from edge_agent.alerts.history import AlertHistory
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.host.clock import is_clock_synchronised
@@ -141,7 +142,8 @@ def _power(machine: HostState) -> Iterator[Finding]:
 
 def _outbox(config: Config) -> Iterator[Finding]:
     try:
-        contents = inspect_outbox(config.store_file)
+        with closing(AlertHistory(config.store_file, only_reads=True)) as history:
+            contents = history.outbox()
     except (OSError, UnavailableError):
         # Reported by the outbox check.
         return
