@@ -15,7 +15,6 @@ import pytest
 from edge_agent.alerts.database import history_entry
 from edge_agent.alerts.events import EventQueue
 from edge_agent.alerts.history import AlertHistory
-from edge_agent.alerts.inspection import waiting_messages
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timeline
@@ -104,7 +103,7 @@ def test_who_reads_beside_it_sees_the_file_that_was_written_anew(store):
         put(store)
 
         assert history.count() == 0
-    assert len(list(waiting_messages(store.path))) == 2
+        assert history.outbox().messages == 2
 
 
 def test_a_store_that_is_in_place_is_left_alone(store, caplog):
