@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 JSON = "application/json"
 JPEG = "image/jpeg"
 BYTES = "application/octet-stream"
+# Of a packet: its type and length, packet identifier, length of the properties, expiry, correlation data's length.
+FIXED_BYTES = 5 + 2 + 4 + 5 + 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,14 @@ class Publication:
     """Names and values, such as device, camera and schema, for filtering without parsing the payload."""
     correlation_data: bytes | None = None
     """Correlation data of the request."""
+
+    @property
+    def largest_packet_bytes(self) -> int:
+        """The size of its MQTT 5 packet, or a few bytes more."""
+        texts = (self.topic, self.content_type, *(text for pair in self.user_properties for text in pair))
+        # Each text has a length of two bytes, and most an identifier of one.
+        written = sum(3 + len(text.encode()) for text in texts)
+        return FIXED_BYTES + written + len(self.correlation_data or b"") + len(self.payload)
 
 
 def status_publication(topics: Topics, status: StatusMessage) -> Publication:

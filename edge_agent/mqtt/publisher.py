@@ -57,8 +57,6 @@ PATIENCE_ANSWERS = 3
 IDLE_SECONDS = 1.0
 # The owner polls several times a second; more are not commands of a user.
 MAX_RECEIVED = 100
-# The header of a publication: topic, properties and the packet's own length.
-HEADER_BYTES = 512
 # Several round trips over a slow link; a stopping agent has 5 s in all.
 DRAIN_SECONDS = 2.0
 # Early disconnects in a row after the same message from which that message is no longer sent.
@@ -343,7 +341,7 @@ class Publisher:
             what = self._left_out_as(publication.topic)
             if what in self._left_out and what != RETAIN:
                 continue
-            if len(publication.payload) + HEADER_BYTES > connection.largest_packet_bytes:
+            if publication.largest_packet_bytes > connection.largest_packet_bytes:
                 # The broker would disconnect.
                 limit_bytes = connection.largest_packet_bytes
                 self._log_once(
@@ -406,10 +404,15 @@ class Publisher:
     def _send(self, connection: Connection, ready: Ready, *, at: float) -> None:
         row = ready.row
         is_repeated = row.key in self._unheard
+        publication = publication_of(row, self._mqtt, self._topics, is_repeated=is_repeated)
+        if publication.largest_packet_bytes > connection.largest_packet_bytes:
+            # The broker would disconnect.
+            refusal = f"it takes no more than {connection.largest_packet_bytes} bytes"
+            self._row_refused(_Sent(row.kind, row.key, at), PubAck(0, refusal, is_too_large=True), connection)
+            return
         # Crop first: brokers keep the order, so a subscriber that receives the alert already has the picture.
         if self._crops_wanted and ready.crop is not None:
             self._send_crop(connection, row, ready.crop, is_new=not (is_repeated or is_historical(row.waited_seconds)))
-        publication = publication_of(row, self._mqtt, self._topics, is_repeated=is_repeated)
         number = connection.publish(publication)
         self._in_flight[number] = _Sent(row.kind, row.key, at)
         if publication.qos:
@@ -419,12 +422,12 @@ class Publisher:
 
     def _send_crop(self, connection: Connection, row: Row, picture: bytes, *, is_new: bool) -> None:
         file = Path(row.message["crop"]["file"])
-        if len(picture) + HEADER_BYTES > connection.largest_packet_bytes:
+        kind = JPEG if file.suffix == ".jpg" else BYTES
+        publication = Publication(self._topics.crop(row.key), picture, content_type=kind)
+        if publication.largest_packet_bytes > connection.largest_packet_bytes:
             log.warning("%s: too large for the broker, whose limit is %d bytes", file, connection.largest_packet_bytes)
             return
-        topic = self._topics.crop(row.key)
-        kind = JPEG if file.suffix == ".jpg" else BYTES
-        number = connection.publish(Publication(topic, picture, content_type=kind))
+        number = connection.publish(publication)
         self._crop_numbers.add(number)
         self._unanswered[number] = CROPS
         last = self._topics.last_crop(row.message["camera"])

@@ -424,6 +424,20 @@ def test_a_limit_of_the_broker_below_the_size_of_an_alert_is_named(tmp_path, sto
         eventually(lambda: "message_size_limit" in publisher.state.reason, "the limit is named")
 
 
+def test_an_alert_above_the_stated_limit_of_the_broker_waits_and_ends_no_connection(tmp_path, store):
+    put(store)
+    with (
+        Mosquitto(tmp_path / "broker", settings="max_packet_size 400") as broker,
+        Listener(broker.port) as listener,
+        publishing(store, broker.config()) as publisher,
+    ):
+        eventually(lambda: "no more than 400 bytes" in publisher.state.reason, "the limit is named")
+        publisher.publish(Publication("maskwatch/lobby/status", b"{}", retain=True))
+        assert listener.take("/status").payload == b"{}"
+        assert publisher.state.connected
+        assert store.count() == 1
+
+
 def test_an_alert_that_is_refused_for_its_size_is_no_matter_of_access(store):
     put(store)
     with StrictBroker(("",), largest_bytes=400) as broker, publishing(store, broker.config()) as publisher:
