@@ -198,7 +198,7 @@ def test_frames_of_a_paused_camera_are_neither_counted_nor_shown_and_the_agent_i
     assert agent.health.frames_move("door", at=time.monotonic())
 
 
-def test_what_comes_in_is_heard_by_everybody(store, tmp_path):
+def test_received_messages_reach_reporter_and_control(store, tmp_path):
     publisher = Publisher()
     publisher.messages = [Message("maskwatch/device/commands/pause", b"{}")]
     reporter, control = StatusReporter(), Control()
@@ -269,7 +269,7 @@ def test_frames_that_come_too_fast_for_the_console_are_counted_all_the_same(stor
     assert agent.metrics.cameras["door"].frames == 3
 
 
-def test_the_status_is_made_once_a_second_and_only_for_somebody_who_asks(store, tmp_path):
+def test_the_overview_is_built_once_a_second_and_only_on_request(store, tmp_path):
     asked, unasked = Bridge(), Bridge()
     unasked.wants_status = False
 
@@ -289,7 +289,7 @@ def test_a_command_from_the_console_is_obeyed_and_answered(store, tmp_path):
 
 
 @pytest.mark.parametrize(("age_seconds", "fed"), [(1.0, 1), (60.0, 0)])
-def test_a_worker_that_hangs_while_its_camera_gives_frames_starves_the_watchdog(store, tmp_path, age_seconds, fed):
+def test_a_worker_that_hangs_while_its_camera_delivers_stops_the_watchdog(store, tmp_path, age_seconds, fed):
     watchdog = Watchdog()
     cameras = Cameras(FeedState("door", is_open=True, reason=""), FeedState("yard", is_open=True, reason=""))
     agent = an_agent(store, tmp_path, results(1), cameras=cameras, notifier=watchdog)

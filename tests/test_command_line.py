@@ -40,7 +40,7 @@ def test_an_error_is_one_line_and_names_the_program(capsys):
     assert "\x1b" not in said
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure():
+def test_a_closed_pipe_is_not_a_failure():
     program = (
         "import sys\nfrom edge_agent.command_line import run_command\n"
         "def action():\n    while True:\n        print('line', flush=True)\n"

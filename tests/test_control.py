@@ -154,7 +154,7 @@ def test_the_switch_of_home_assistant_pauses_and_resumes_on_one_topic(device):
     assert not device.is_paused()
 
 
-def test_a_camera_that_is_not_there_is_told_the_known_ones(device):
+def test_an_unknown_camera_is_refused_with_the_known_ones(device):
     answer = device.command("pause", b'{"camera": "roof", "id": "7"}')
 
     assert answer["state"] == "refused"
@@ -162,7 +162,7 @@ def test_a_camera_that_is_not_there_is_told_the_known_ones(device):
     assert answer["id"] == "7"
 
 
-def test_a_snapshot_is_kept_with_everybody_in_it_hidden(device):
+def test_all_faces_in_a_snapshot_are_hidden(device):
     frame = device.see()
 
     result = device.command("snapshot")["result"]
@@ -201,7 +201,7 @@ def test_a_snapshot_is_published_where_pictures_may_leave_the_device(tmp_path):
 
 
 @pytest.mark.parametrize("age_seconds", [None, 11.0])
-def test_there_is_no_snapshot_of_a_camera_that_gives_no_pictures(device, age_seconds):
+def test_there_is_no_snapshot_of_a_camera_without_recent_frames(device, age_seconds):
     if age_seconds is not None:
         device.see(at=device.at - age_seconds)
 
@@ -215,7 +215,7 @@ def test_there_is_no_snapshot_of_a_camera_that_is_paused(device):
     assert "is paused; resume it first" in device.command("snapshot")["reason"]
 
 
-def test_there_is_no_snapshot_where_no_picture_is_wanted(tmp_path):
+def test_there_is_no_snapshot_if_pictures_are_disabled(tmp_path):
     device = Device(tmp_path, crops={"picture": "none"})
     device.see()
 
@@ -223,7 +223,7 @@ def test_there_is_no_snapshot_where_no_picture_is_wanted(tmp_path):
     assert "crops.picture: none" in device.command("snapshot")["reason"]
 
 
-def test_a_disk_that_takes_no_picture_fails_the_snapshot_and_says_why(device, tmp_path):
+def test_a_snapshot_on_an_unwritable_disk_fails_with_a_reason(device, tmp_path):
     (tmp_path / "crops").write_text("a file in the place of the folder")
     device.see()
 
@@ -233,7 +233,7 @@ def test_a_disk_that_takes_no_picture_fails_the_snapshot_and_says_why(device, tm
     assert "crops.dir" in answer["reason"]
 
 
-def test_reload_asks_for_what_sighup_does(device):
+def test_reload_does_the_same_as_sighup(device):
     assert device.command("reload")["state"] == "done"
     assert device.reloads == 1
 
@@ -248,7 +248,7 @@ def test_a_configuration_with_mistakes_is_not_taken_and_its_values_stay_on_the_d
     assert "line 3" in caplog.text
 
 
-def test_diagnostics_tell_what_helps_and_no_secret(tmp_path):
+def test_diagnostics_contain_no_secret(tmp_path):
     device = Device(
         tmp_path,
         mqtt={
@@ -286,7 +286,7 @@ def test_a_command_that_the_broker_kept_is_refused_and_does_nothing(device):
     assert not device.is_paused()
 
 
-def test_what_is_no_command_of_this_device_is_not_for_us(device):
+def test_messages_on_other_topics_are_ignored(device):
     for topic in ("maskwatch/other/commands/pause", "homeassistant/status", "maskwatch/lobby/alerts"):
         device.control.receive(Message(topic, b"{}"), at=device.at, when=NOON)
 
@@ -334,7 +334,7 @@ def test_a_command_that_came_another_way_is_checked_like_any_other(device, name,
     assert not device.is_paused()
 
 
-def test_one_rate_holds_for_commands_of_every_way_and_each_that_waits_for_a_result_gets_one(device, caplog):
+def test_commands_from_all_channels_share_one_rate_limit(device, caplog):
     for _ in range(MOST_AT_ONCE // 2):
         device.command("resume")
         device.control.execute("resume", b"", at=device.at, when=NOON)
@@ -347,7 +347,7 @@ def test_one_rate_holds_for_commands_of_every_way_and_each_that_waits_for_a_resu
     assert not device.is_paused()
 
 
-def test_an_mqtt_5_request_is_answered_where_it_wants_with_what_it_carried(device):
+def test_an_mqtt_5_request_is_answered_on_its_response_topic_with_its_correlation_data(device):
     device.command("pause", response_topic="maskwatch-responses/dashboard", correlation_data=b"\x01\x02")
 
     result, response = device.publisher.published
@@ -376,7 +376,7 @@ def test_an_mqtt_5_request_is_answered_where_it_wants_with_what_it_carried(devic
         "x" * 300,
     ],
 )
-def test_nobody_makes_the_device_speak_where_it_or_the_broker_speaks_for_itself(device, topic):
+def test_response_topics_of_devices_and_brokers_are_refused(device, topic):
     device.command("pause", response_topic=topic)
 
     assert [one.topic for one in device.publisher.published] == ["maskwatch/lobby/commands/pause/result"]

@@ -19,7 +19,7 @@ def test_a_box_inside_cuts_out_its_own_pixels():
     assert a_frame(size=(64, 48)).cut(Box(10, 20, 30, 25)).shape == (5, 20, 3)
 
 
-def test_a_box_beyond_the_frame_gives_the_nearest_pixel():
+def test_a_box_outside_the_frame_cuts_the_nearest_pixel():
     assert a_frame(size=(64, 48)).cut(Box(200, 200, 300, 300)).shape == (1, 1, 3)
     assert a_frame(size=(64, 48)).cut(Box(-300, -300, -200, -200)).shape == (1, 1, 3)
 

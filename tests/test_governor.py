@@ -62,7 +62,7 @@ def computer(tmp_path):
     return Computer(tmp_path)
 
 
-def test_a_cool_and_idle_machine_looks_at_as_many_frames_as_asked_for(computer):
+def test_a_cool_and_idle_machine_analyses_at_the_configured_rate(computer):
     assert computer.passes(10_000) == 16
     assert computer.governor.reason == ""
 
@@ -115,13 +115,13 @@ def test_a_machine_that_has_hardly_cooled_or_has_no_room_stays_slow(computer):
     assert computer.passes(1000) == 16
 
 
-def test_one_look_at_something_bad_changes_nothing_at_once(computer):
+def test_a_single_bad_value_changes_nothing(computer):
     computer.is_heated_to(85)
 
     assert computer.passes(CHECK_SECONDS) == 16
 
 
-def test_it_is_said_once_when_it_begins_and_once_when_it_is_over(computer, caplog):
+def test_a_reduction_is_logged_once_at_its_start_and_once_at_its_end(computer, caplog):
     with caplog.at_level(logging.INFO):
         computer.is_heated_to(85)
         computer.passes(1000)
@@ -134,14 +134,14 @@ def test_it_is_said_once_when_it_begins_and_once_when_it_is_over(computer, caplo
     ]
 
 
-def test_a_governor_that_nobody_wants_does_nothing(tmp_path):
+def test_a_disabled_governor_does_nothing(tmp_path):
     computer = Computer(tmp_path, enabled=False)
     computer.is_heated_to(100)
 
     assert computer.passes(1000, busy_fraction=1.0) == 16
 
 
-def test_a_machine_that_tells_no_temperature_is_judged_by_its_work_alone(tmp_path):
+def test_a_machine_without_a_temperature_is_governed_by_its_load(tmp_path):
     computer = Computer(tmp_path)
     (tmp_path / "sys/class/thermal/thermal_zone0/temp").unlink()
 

@@ -22,7 +22,7 @@ def test_each_camera_moves_by_itself():
     assert health.frames_move("yard", at=18.0)
 
 
-def test_it_has_begun_with_the_first_frame():
+def test_the_agent_is_ready_after_the_first_frame():
     health = Health(read_timeout_seconds=5.0)
     assert not health.has_begun
 

@@ -56,7 +56,7 @@ def test_latencies_are_right_within_five_percent():
     assert latency.p99 == pytest.approx(990, rel=0.05)
 
 
-def test_latencies_are_those_since_they_were_begun_anew():
+def test_latencies_are_since_the_last_reset():
     metrics = Metrics(["door", "yard"])
     metrics.record("door", a_frame_that_took(9.0))
 
@@ -67,7 +67,7 @@ def test_latencies_are_those_since_they_were_begun_anew():
     assert metrics.latencies()["faces"].p99 == pytest.approx(10, rel=0.05)
 
 
-def test_a_stage_that_was_skipped_does_not_make_it_look_quick():
+def test_skipped_stages_do_not_count_in_latencies():
     metrics = Metrics(["door", "yard"])
     for _ in range(99):
         metrics.record("door", _outcome({"faces": 1e-6}, analysed=False))
@@ -90,7 +90,7 @@ def test_a_duration_beyond_all_measure_still_counts():
     assert metrics.latencies()["faces"].p50 > 90_000
 
 
-def test_any_number_of_frames_takes_the_same_memory():
+def test_memory_is_independent_of_the_number_of_frames():
     metrics = Metrics(["door", "yard"])
     outcome = a_frame_that_took(0.01)
     for _ in range(1000):

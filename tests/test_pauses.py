@@ -18,7 +18,7 @@ def test_nothing_is_paused_at_first(tmp_path):
     assert not started(tmp_path).is_paused("door", at=0.0)
 
 
-def test_a_pause_lasts_as_long_as_was_asked_for(tmp_path):
+def test_a_pause_lasts_for_the_requested_time(tmp_path):
     pauses = started(tmp_path)
 
     pauses.pause(["door"], seconds=60, at=10.0, when=NOON)
@@ -39,7 +39,7 @@ def test_a_pause_without_an_end_lasts_until_it_is_ended(tmp_path):
     assert pauses.is_paused("yard", at=1.0)
 
 
-def test_what_is_left_of_a_pause_outlives_a_restart(tmp_path):
+def test_the_rest_of_a_pause_survives_a_restart(tmp_path):
     started(tmp_path).pause(["door"], seconds=600, at=50.0, when=NOON)
 
     again = started(tmp_path, at=7.0, when=NOON + timedelta(seconds=200))
@@ -48,7 +48,7 @@ def test_what_is_left_of_a_pause_outlives_a_restart(tmp_path):
     assert not again.is_paused("door", at=7.0 + 400.0)
 
 
-def test_a_clock_that_begins_in_1970_makes_no_pause_longer(tmp_path):
+def test_a_clock_in_1970_does_not_extend_a_pause(tmp_path):
     started(tmp_path).pause(["door"], seconds=600, at=50.0, when=NOON)
 
     again = started(tmp_path, at=7.0, when=datetime(1970, 1, 1, tzinfo=timezone.utc))
@@ -70,7 +70,7 @@ def test_a_pause_without_an_end_outlives_a_restart(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"paused": "many"}', b"\xff", b'{"paused": {"a": 1e99}}'])
-def test_a_damaged_file_is_a_line_in_the_log_and_nobody_is_paused(tmp_path, caplog, content):
+def test_a_damaged_file_is_logged_and_no_camera_is_paused(tmp_path, caplog, content):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "pauses.json").write_bytes(content)
 
@@ -89,7 +89,7 @@ def test_a_time_without_a_zone_is_taken_for_utc(tmp_path):
     assert started(tmp_path, when=noon).is_paused("door", at=599.0)
 
 
-def test_a_disk_that_takes_nothing_is_said_once_and_the_pause_holds(tmp_path, caplog):
+def test_an_unwritable_disk_is_logged_once_and_the_pause_holds(tmp_path, caplog):
     (tmp_path / "state").write_text("a file in the place of the folder")
     pauses = started(tmp_path)
 

@@ -75,7 +75,7 @@ def textured(at: float) -> Frame:
     return frame
 
 
-def test_a_still_frame_is_not_looked_at():
+def test_a_still_frame_is_not_analysed():
     detector = Faces()
     pipeline = a_pipeline(detector)
     pipeline.process(a_frame(0.0))
@@ -86,7 +86,7 @@ def test_a_still_frame_is_not_looked_at():
     assert detector.looked_at == 1
 
 
-def test_a_change_in_the_picture_is_looked_at():
+def test_a_changed_frame_is_analysed():
     detector = Faces()
     pipeline = a_pipeline(detector)
     pipeline.process(a_frame(0.0))
@@ -95,7 +95,7 @@ def test_a_change_in_the_picture_is_looked_at():
     assert detector.looked_at == 2
 
 
-def test_frames_that_come_faster_than_asked_for_are_not_looked_at():
+def test_frames_beyond_the_configured_rate_are_not_analysed():
     detector = Faces(a_face())
     pipeline = a_pipeline(detector, frames_per_second=10.0)
 
@@ -104,7 +104,7 @@ def test_frames_that_come_faster_than_asked_for_are_not_looked_at():
     assert analysed == [True, False, False] * 10
 
 
-def test_a_person_who_stands_still_is_looked_at_for_as_long_as_they_are_followed():
+def test_a_tracked_person_who_stands_still_is_analysed():
     detector = Faces(a_face())
     pipeline = a_pipeline(detector)
 
@@ -112,7 +112,7 @@ def test_a_person_who_stands_still_is_looked_at_for_as_long_as_they_are_followed
         assert pipeline.process(a_frame(step / 10)).analysed
 
 
-def test_a_person_without_a_mask_gives_one_alert_and_its_end_when_they_have_left():
+def test_a_person_without_a_mask_raises_one_alert_that_is_resolved_when_they_leave():
     detector = Faces(a_face())
     pipeline = a_pipeline(detector)
 
@@ -127,7 +127,7 @@ def test_a_person_without_a_mask_gives_one_alert_and_its_end_when_they_have_left
     assert (resolved.track.id, resolved.reason) == (alert.verdict.track.id, "left")
 
 
-def test_a_person_with_a_mask_gives_no_alert():
+def test_a_person_with_a_mask_raises_no_alert():
     pipeline = a_pipeline(Faces(a_face()), Masks("with_mask"))
 
     assert [pipeline.process(textured(step / 10)).alerts for step in range(20)] == [()] * 20
@@ -164,7 +164,7 @@ def test_the_cutout_is_the_face_with_its_margin_inside_the_frame_and_outlives_it
     assert reading.cutout.max() == 7
 
 
-def test_a_reading_says_where_its_cutout_shows_other_people():
+def test_a_reading_has_the_boxes_of_bystanders_in_its_cutout():
     beside, far = a_face(70, 20, width=40), a_face(150, 20)
     pipeline = a_pipeline(Faces(a_face(20, 20, width=40), beside, far))
 
@@ -174,14 +174,14 @@ def test_a_reading_says_where_its_cutout_shows_other_people():
     assert second.bystanders == (Box(0, 20, 10, 70),)  # it begins at 50, 0
 
 
-def test_the_outcome_says_what_each_stage_took():
+def test_the_outcome_has_the_duration_of_each_stage():
     outcome = a_pipeline(Faces(a_face())).process(a_frame())
 
     assert list(outcome.stage_seconds) == ["motion", "faces", "masks", "decision"]
     assert min(outcome.stage_seconds.values()) >= 0
 
 
-def test_who_was_alerted_has_left_when_nobody_is_to_be_watched_and_is_somebody_new_afterwards():
+def test_a_skipped_frame_resolves_open_alerts_and_ends_tracks():
     pipeline = a_pipeline(Faces(a_face()))
     alerts = [alert for step in range(20) for alert in pipeline.process(textured(step / 10)).alerts]
     assert len(alerts) == 1
@@ -195,7 +195,7 @@ def test_who_was_alerted_has_left_when_nobody_is_to_be_watched_and_is_somebody_n
     assert pipeline.process(a_frame(2.2, size=(160, 120))).tracks[0].id != resolved.track.id
 
 
-def test_what_the_classifier_rejects_gives_neither_a_reading_nor_an_alert():
+def test_a_face_that_the_classifier_rejects_gives_no_reading_and_no_alert():
     masks = Masks(is_face=False)
     pipeline = a_pipeline(Faces(a_face()), masks)
 

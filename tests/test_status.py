@@ -184,7 +184,7 @@ def device(tmp_path):
         yield opened
 
 
-def test_a_device_that_does_its_job_is_online_and_says_so_once(device):
+def test_a_working_device_is_online_and_publishes_it_once(device):
     (status,) = device.tick()
 
     assert status["state"] == "online"
@@ -206,7 +206,7 @@ def test_a_camera_that_is_away_degrades_it_until_it_is_back(device):
 
 
 @pytest.mark.parametrize("code", ["camera_frozen", "camera_covered", "camera_wrong_size"])
-def test_what_is_wrong_with_a_cameras_pictures_degrades_the_device_until_it_is_over(device, code):
+def test_a_fault_of_a_camera_degrades_the_device_until_it_ends(device, code):
     device.tick()
     device.cameras.now = (FeedState("door", is_open=True, reason="", faults=(Fault(code, "is not well"),)),)
 
@@ -223,14 +223,14 @@ def test_a_recording_that_has_ended_is_not_missed(device):
     assert device.reasons() == []
 
 
-def test_cameras_that_are_open_while_no_frame_goes_through_are_a_reason(device):
+def test_open_cameras_without_processed_frames_are_a_reason(device):
     device.tick()
     device.at += 100.0
 
     assert [reason.code for reason in device.reporter.reasons(at=device.at)] == ["no_frames"]
 
 
-def test_a_device_that_has_only_begun_may_take_its_time_for_the_first_frame(device):
+def test_missing_frames_just_after_the_start_are_no_reason(device):
     assert list(device.reporter.reasons(at=5.0)) == []
 
 
@@ -255,7 +255,7 @@ def test_a_disk_without_an_inode_is_a_reason(device, monkeypatch):
     assert device.reasons() == ["disk_full"]
 
 
-def test_a_folder_that_takes_no_pictures_is_a_reason_of_its_own(tmp_path, monkeypatch):
+def test_an_unwritable_crops_folder_is_a_reason(tmp_path, monkeypatch):
     config = Config.model_validate({**a_config().model_dump(), "crops": {"dir": str(tmp_path)}})
     with closing(Device(tmp_path, config)) as device:
         assert device.reasons() == []
@@ -295,7 +295,7 @@ def test_heat_is_a_reason_until_it_has_really_cooled(device):
     assert seen == [[], ["hot"], ["hot"], ["hot"], [], []]
 
 
-def test_what_is_hot_is_what_the_governor_takes_for_it(tmp_path):
+def test_hot_uses_the_limit_of_the_governor(tmp_path):
     config = Config.model_validate({**a_config().model_dump(), "governor": {"hot_celsius": 60.0}})
     with closing(Device(tmp_path, config)) as device:
         device.machine.now = replace(WELL, temperature_celsius=61.0)
@@ -305,7 +305,7 @@ def test_what_is_hot_is_what_the_governor_takes_for_it(tmp_path):
         assert "60 degrees" in status["reasons"][0]["text"]
 
 
-def test_being_slowed_down_is_a_reason_that_names_what_does_it(device):
+def test_throttling_is_a_reason_with_its_cause(device):
     device.machine.now = replace(WELL, throttling=("under_voltage",))
 
     (status,) = device.tick()
@@ -313,7 +313,7 @@ def test_being_slowed_down_is_a_reason_that_names_what_does_it(device):
     assert status["reasons"][0] == {"code": "throttled", "text": "the processor is throttled: under_voltage"}
 
 
-def test_looking_at_fewer_frames_is_a_reason_that_says_why(device):
+def test_a_reduced_detection_rate_is_a_reason_with_its_cause(device):
     device.governor.reason = "CPU saturated"
 
     (status,) = device.tick()
@@ -356,13 +356,13 @@ def test_drops_of_an_earlier_run_are_none_of_this_one(tmp_path):
         assert device.reasons() == []
 
 
-def test_an_outbox_whose_disk_takes_nothing_is_a_reason(tmp_path):
+def test_an_outbox_that_cannot_be_written_is_a_reason(tmp_path):
     (tmp_path / "alerts.sqlite").mkdir()
     with closing(Device(tmp_path, a_config())) as device:
         assert device.reasons() == ["outbox_stuck"]
 
 
-def test_a_broker_that_refuses_alerts_is_a_reason_and_one_that_is_away_cannot_be_told(device):
+def test_a_refusal_of_the_broker_is_a_reason_and_its_absence_is_not(device):
     device.publisher.state = DeliveryState(connected=True, reason="the broker refuses alerts", waiting=1, sent=0)
     assert device.reasons() == ["refused"]
 
@@ -374,7 +374,7 @@ def status_of(boot, *reasons, when=NOON):
     return running("lobby", boot_id=boot, reasons=reasons, paused=[], when=when).payload()
 
 
-def test_a_status_that_another_machine_says_under_this_name_is_a_reason_for_a_while(device):
+def test_a_status_of_another_machine_under_this_name_is_a_reason_for_a_while(device):
     device.reporter.receive(Message("maskwatch/lobby/status", status_of(BOOT_ID)), at=device.at)
     assert device.reasons() == ["duplicate_device"]
 
@@ -406,7 +406,7 @@ def test_no_other_status_is_taken_for_another_device(device, message):
     assert device.reasons() == []
 
 
-def test_violations_of_a_camera_are_said_at_the_start_and_at_every_change_and_are_retained(device):
+def test_violations_are_published_retained_at_the_start_and_at_every_change(device):
     for people in (0, 1, 1, 2, 0):
         device.violations["door"] = people
         device.tick()
@@ -421,7 +421,7 @@ def test_violations_of_a_camera_are_said_at_the_start_and_at_every_change_and_ar
 
 
 @pytest.mark.parametrize("celsius", [50.0, None])
-def test_home_assistant_is_told_of_a_temperature_where_there_is_one(tmp_path, monkeypatch, celsius):
+def test_discovery_has_a_temperature_if_the_machine_reports_one(tmp_path, monkeypatch, celsius):
     monkeypatch.setattr(Computer, "look", lambda _self: replace(WELL, temperature_celsius=celsius))
     with closing(Device(tmp_path, a_config())) as device:
         (discovery,) = [one for one in device.publisher.published if one.topic.startswith("homeassistant/")]
@@ -442,7 +442,7 @@ def test_telemetry_is_put_into_the_outbox_by_the_clock_and_is_as_described(devic
     assert sent["uptime_seconds"] == 60
 
 
-def test_telemetry_of_a_machine_that_tells_nothing_is_as_described(device):
+def test_telemetry_of_a_machine_without_sensors_matches_its_schema(device):
     device.machine.now = HostState(None, (), (), None, None, None, None)
     for _ in range(61):
         device.tick()
@@ -480,7 +480,7 @@ def test_the_frame_rate_is_that_since_the_last_telemetry(device):
     assert rates == [10.0, 5.0]
 
 
-def test_telemetry_tells_how_far_each_camera_is_slowed_down(device):
+def test_telemetry_has_the_frame_rates_of_each_camera(device):
     rates = device.governor.rates
     device.cameras.now += (FeedState("yard", is_open=True, reason=""),)
     for number in range(600):
@@ -510,7 +510,7 @@ def test_telemetry_tells_how_far_each_camera_is_slowed_down(device):
     check(device.store.waiting(2)[1].message, "telemetry")
 
 
-def test_home_assistant_is_told_at_the_start_and_whenever_it_has_started(device):
+def test_discovery_is_published_at_the_start_and_when_home_assistant_starts(device):
     assert device.discoveries() == 1
     device.tick()
 
@@ -529,20 +529,20 @@ def test_home_assistant_is_told_at_the_start_and_whenever_it_has_started(device)
         Message("maskwatch/lobby/commands/pause", b"online"),
     ],
 )
-def test_nothing_else_makes_it_say_what_it_is(device, message):
+def test_other_messages_do_not_trigger_discovery(device, message):
     device.reporter.receive(message, at=device.at)
 
     assert device.discoveries() == 1
 
 
-def test_home_assistant_is_told_nothing_where_it_is_not_wanted(tmp_path):
+def test_without_home_assistant_nothing_is_published_for_it(tmp_path):
     with closing(Device(tmp_path, a_config(home_assistant={"enabled": False}))) as device:
         device.reporter.receive(Message("homeassistant/status", b"online"), at=device.at)
 
         assert device.discoveries() == 0
 
 
-def test_the_overview_says_everything_at_once_and_nothing_secret(device):
+def test_the_overview_has_the_whole_state_and_no_secret(device):
     device.cameras.now = (
         FeedState("door", is_open=True, reason="", frames=30, width_px=640, height_px=360),
         FeedState("yard", is_open=False, reason="no such device", faults=()),
@@ -575,7 +575,7 @@ def test_the_overview_says_everything_at_once_and_nothing_secret(device):
     assert (overview["is_watching"], overview["is_ready"]) == (True, True)
 
 
-def test_the_overview_tells_the_rate_at_which_frames_were_analysed_in_the_last_seconds(device):
+def test_the_overview_has_the_rate_of_the_last_seconds(device):
     rate = device.governor.rates["door"]
     for second in range(1, 20):
         for number in range(9 if second < 10 else 5):
@@ -587,7 +587,7 @@ def test_the_overview_tells_the_rate_at_which_frames_were_analysed_in_the_last_s
     assert (camera["frames_per_second"], camera["asked_frames_per_second"]) == (5.0, 10.0)
 
 
-def test_a_camera_that_opens_for_the_first_time_is_no_trouble_yet(device):
+def test_a_camera_that_opens_for_the_first_time_does_not_degrade_the_device(device):
     device.cameras.now = (FeedState("door"), FeedState("yard", is_open=True, reason=""))
     (starting,) = device.tick()
     device.cameras.now = (FeedState("door", reason="no such device"), FeedState("yard", is_open=True, reason=""))

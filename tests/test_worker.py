@@ -119,7 +119,7 @@ def run(worker: Worker) -> None:
     wait_until(lambda: not worker.is_alive)
 
 
-def test_every_frame_is_given_and_what_is_found_is_recorded_with_how_the_evidence_went(tmp_path):
+def test_every_frame_is_processed_and_events_are_recorded_with_their_timeline(tmp_path):
     recorder = Recorder()
     worker, given = a_worker(tmp_path, Frames(frames(3)), recorder=recorder)
 
@@ -144,7 +144,7 @@ def test_the_scene_of_an_alert_is_drawn_of_the_frame_that_alerts(tmp_path):
     assert recorder.scenes == [b"0.0 1 0"]
 
 
-def test_a_pause_resolves_what_was_alerted_at_once_and_not_when_it_is_over(tmp_path):
+def test_a_pause_resolves_open_alerts_at_its_start(tmp_path):
     recorder = Recorder()
     pauses = Pauses(tmp_path / "pauses.json", at=0.0, when=NOON)
     pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
@@ -160,7 +160,7 @@ def test_a_pause_resolves_what_was_alerted_at_once_and_not_when_it_is_over(tmp_p
 
 
 @pytest.mark.parametrize(("silence_seconds", "next_look_seconds"), [(10.0, PAUSED_SECONDS), (2.0, 1.0)])
-def test_a_paused_camera_is_looked_at_before_it_is_taken_for_silent_and_a_resumed_one_at_once(
+def test_a_paused_camera_gives_life_signs_and_a_resumed_one_is_analysed_at_once(
     tmp_path, silence_seconds, next_look_seconds
 ):
     class Feed(Frames):
@@ -179,7 +179,7 @@ def test_a_paused_camera_is_looked_at_before_it_is_taken_for_silent_and_a_resume
     assert feed.due_at() <= taken_at
 
 
-def test_a_bug_ends_the_worker_and_is_kept_for_whoever_supervises(tmp_path):
+def test_a_bug_ends_the_worker_and_is_kept_for_the_main_thread(tmp_path):
     worker, _ = a_worker(tmp_path, Frames(frames(1)), pipeline=None)
 
     run(worker)

@@ -43,7 +43,7 @@ def test_the_file_is_absolute_although_the_folder_is_not(tmp_path, cutout, monke
     assert crop.file == str(tmp_path / "crops" / f"{ALERT_ID}.jpg")
 
 
-def test_crops_are_not_for_everybody_on_the_machine(tmp_path, cutout):
+def test_crops_are_not_readable_by_all_users(tmp_path, cutout):
     crop = Crops(tmp_path, jpeg_quality=90).save(ALERT_ID, cutout)
 
     assert not stat.S_IMODE(Path(crop.file).stat().st_mode) & stat.S_IRWXO
@@ -73,7 +73,7 @@ def test_nothing_but_the_crop_is_left_in_the_folder(tmp_path, cutout):
     assert [file.name for file in tmp_path.iterdir()] == [f"{ALERT_ID}.jpg"]
 
 
-def test_what_a_power_cut_left_unfinished_is_removed_at_start_and_nothing_else(tmp_path, cutout):
+def test_unfinished_files_are_removed_at_the_start_and_nothing_else(tmp_path, cutout):
     kept = Crops(tmp_path, jpeg_quality=90).save(ALERT_ID, cutout)
     own = tmp_path / "holiday.jpg"
     own.touch()
@@ -85,7 +85,7 @@ def test_what_a_power_cut_left_unfinished_is_removed_at_start_and_nothing_else(t
 
 
 @pytest.mark.parametrize("folder", ["taken", "/proc/maskwatch"])
-def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(tmp_path, cutout, folder):
+def test_an_unwritable_folder_is_reported_with_its_name(tmp_path, cutout, folder):
     (tmp_path / "taken").write_text("a file in the place of the folder")
     crops = Crops(tmp_path / folder, jpeg_quality=90)
 

@@ -44,7 +44,7 @@ def delete(history: AlertHistory, tmp_path: Path, alert_id: str = ALERT) -> bool
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpg.age"])
-def test_the_picture_and_what_is_known_of_it_go(history, tmp_path, suffix):
+def test_pictures_and_entry_are_removed(history, tmp_path, suffix):
     crop, another = a_crop(tmp_path, ALERT + suffix), a_crop(tmp_path, an_id(2) + suffix)
     scene, another_scene = (a_crop(tmp_path, f"{one}.scene{suffix}") for one in (ALERT, an_id(2)))
     assert find_crop(tmp_path / "crops", ALERT) == crop
@@ -60,7 +60,7 @@ def test_the_picture_and_what_is_known_of_it_go(history, tmp_path, suffix):
     assert not delete(history, tmp_path)
 
 
-def test_an_alert_without_a_picture_goes_all_the_same(history, tmp_path):
+def test_an_alert_without_a_picture_is_removed(history, tmp_path):
     assert delete(history, tmp_path)
 
 
@@ -74,7 +74,7 @@ def test_a_picture_that_is_still_to_be_sent_stays_with_all_that_is_known(history
     assert history.entry(an_id(2)) is not None
 
 
-def test_a_picture_that_never_leaves_the_device_goes_also_while_its_alert_waits(history, tmp_path):
+def test_an_unpublished_picture_is_removed_while_its_alert_is_pending(history, tmp_path):
     crop = a_crop(tmp_path, f"{an_id(2)}.jpg")
 
     assert delete_alert(an_id(2), history=history, crops_folder=tmp_path / "crops", publishes_crops=False)
@@ -93,7 +93,7 @@ def test_a_picture_that_cannot_be_removed_is_still_known(history, tmp_path):
 
 
 @pytest.mark.parametrize("nasty", ["../secret", "/etc/passwd", "secret", f"{ALERT}/../../secret", f"{ALERT}\n", ""])
-def test_what_is_no_id_of_an_alert_leads_to_no_file(history, tmp_path, nasty):
+def test_an_invalid_id_finds_no_file(history, tmp_path, nasty):
     a_crop(tmp_path, "secret.jpg")
     a_crop(tmp_path, f"../{'secret.jpg'}")
 

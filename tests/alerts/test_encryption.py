@@ -21,7 +21,7 @@ def test_without_keys_nothing_is_encrypted():
     assert (encryption.encrypt(b"a picture"), encryption.suffix) == (b"a picture", "")
 
 
-def test_each_of_several_owners_can_open_it_and_nobody_else(owner):
+def test_each_owner_can_decrypt_it_and_others_cannot(owner):
     other = pyrage.x25519.Identity.generate()
 
     encrypted = open_encryption([str(owner.to_public()), str(other.to_public())]).encrypt(b"a picture")
@@ -46,7 +46,7 @@ def test_a_key_of_ssh_will_do(tmp_path):
     assert pyrage.decrypt(encrypted, [pyrage.ssh.Identity.from_buffer(key.read_bytes())]) == b"a picture"
 
 
-def test_a_mistyped_key_is_named_with_what_to_do(owner):
+def test_an_invalid_key_is_reported(owner):
     wrong = str(owner.to_public())[:-1] + "b"
 
     with pytest.raises(ConfigError, match=r"crops\.encrypt_for: age1.* is not a valid public key .*age-keygen -y"):

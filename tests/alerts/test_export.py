@@ -68,7 +68,7 @@ def files_in(folder: Path) -> list[str]:
     return sorted(str(file.relative_to(folder / "reviewed")) for file in (folder / "reviewed").rglob("*.*"))
 
 
-def test_what_was_reviewed_lies_in_the_folder_of_what_it_shows_and_nothing_else_does(alerts, tmp_path):
+def test_reviewed_alerts_are_exported_into_the_folder_of_their_review(alerts, tmp_path):
     review(alerts, tmp_path, 1, "with_mask")
     review(alerts, tmp_path, 2, "no_face")
     review(alerts, tmp_path, 3, "")
@@ -78,7 +78,7 @@ def test_what_was_reviewed_lies_in_the_folder_of_what_it_shows_and_nothing_else_
     assert files_in(tmp_path) == [f"no_face/{an_id(2)}.png", f"with_mask/{an_id(1)}.png"]
 
 
-def test_a_picture_is_the_face_alone(alerts, tmp_path):
+def test_an_exported_picture_shows_only_the_face(alerts, tmp_path):
     review(alerts, tmp_path, 1, "with_mask")
 
     exported(alerts, tmp_path)
@@ -88,7 +88,7 @@ def test_a_picture_is_the_face_alone(alerts, tmp_path):
     assert face.min() > 150
 
 
-def test_what_was_reviewed_anew_moves(alerts, tmp_path):
+def test_a_changed_review_moves_the_picture(alerts, tmp_path):
     review(alerts, tmp_path, 1, "with_mask")
     exported(alerts, tmp_path)
     alerts.history.review(an_id(1), "no_face")
@@ -105,7 +105,7 @@ def test_others_are_taken_by_the_label_they_had_where_that_is_wanted(alerts, tmp
     assert exported(alerts, tmp_path, also_others=True).pictures == {"with_mask": 1, "without_mask": 1}
 
 
-def test_a_camera_and_a_first_day_can_be_asked_for(alerts, tmp_path, monkeypatch):
+def test_alerts_are_filtered_by_camera_and_first_day(alerts, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "ENTRIES_A_PAGE", 2)
     for number, camera, age_days in ((1, "door", 3), (2, "yard", 0), (3, "door", 1), (4, "door", 0)):
         put(alerts.store, number, camera=camera, when=NOON - timedelta(days=age_days))
@@ -131,7 +131,7 @@ def test_a_picture_that_is_gone_or_cannot_be_read_is_counted(alerts, tmp_path, c
     assert (dict(done.pictures), done.missing, done.encrypted) == ({}, 1, 0)
 
 
-def test_an_encrypted_picture_is_counted_and_left_alone(alerts, tmp_path):
+def test_encrypted_pictures_are_counted_and_not_exported(alerts, tmp_path):
     review(alerts, tmp_path, 1, "with_mask")
     crop = tmp_path / "crops" / f"{an_id(1)}.jpg"
     crop.rename(f"{crop}.age")

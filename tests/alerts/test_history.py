@@ -95,7 +95,7 @@ def numbers(history: AlertHistory, **asked: Any) -> list[int]:
     return [entry.message["sequence"] for entry in history.find(**asked)]
 
 
-def test_an_entry_is_what_was_put(store, history):
+def test_an_entry_equals_the_stored_alert(store, history):
     put(store, 1)
 
     entry = history.entry(an_id(1))
@@ -115,12 +115,12 @@ def test_a_store_that_cannot_be_seen_is_not_taken_for_one_without_alerts(tmp_pat
         history.find()
 
 
-def test_without_a_store_there_are_no_alerts_and_none_is_begun(file, history):
+def test_without_a_store_there_are_no_alerts_and_none_is_created(file, history):
     assert (history.find(), history.count(), history.entry("x"), history.review("x", "no_face")) == ([], 0, None, False)
     assert not file.parent.exists()
 
 
-def test_what_became_of_an_alert_is_added_with_what_was_read_since(store, history):
+def test_a_resolution_is_added_with_the_readings_since_the_alert(store, history):
     put(store, 1, 2)
     later = TimelinePoint(1.5, 7.0, "without_mask", 0.95, 0.8)
 
@@ -132,7 +132,7 @@ def test_what_became_of_an_alert_is_added_with_what_was_read_since(store, histor
     assert history.entry(an_id(2)).resolved is None
 
 
-def test_what_becomes_of_an_alert_that_was_removed_changes_nothing(store, history):
+def test_the_resolution_of_a_removed_alert_changes_nothing(store, history):
     put(store, 1)
     history.remove(an_id(1))
 
@@ -167,7 +167,7 @@ def test_alerts_are_found_newest_first_by_camera_label_day_and_review(store, his
     assert numbers(history, camera="door", label="without_mask", day="2026-03-01") == [1]
 
 
-def test_alerts_are_found_by_their_own_time_with_its_beginning_and_without_its_end(store, history):
+def test_alerts_are_found_by_time_with_an_exclusive_end(store, history):
     for number, hours in ((1, 0), (2, 1), (3, 2)):
         put(store, number, when=NOON + timedelta(hours=hours))
     one, two = NOON + timedelta(hours=1), NOON + timedelta(hours=2)
@@ -179,7 +179,7 @@ def test_alerts_are_found_by_their_own_time_with_its_beginning_and_without_its_e
 
 
 @pytest.mark.parametrize("nasty", ["'; DROP TABLE alerts; --", "../../etc/passwd", "\0", "%", "ä" * 10_000])
-def test_whatever_is_asked_for_is_only_looked_for(store, history, nasty):
+def test_filters_are_values_and_never_sql(store, history, nasty):
     put(store, 1)
 
     assert [
@@ -225,7 +225,7 @@ def test_days_are_counted_by_the_clock_on_the_wall_up_to_today(store, history):
     ("review", "is_false_alarm"),
     [("with_mask", True), ("mask_worn_incorrectly", False), ("no_face", True), ("without_mask", False), ("", False)],
 )
-def test_what_a_person_says_is_kept_and_tells_false_alarms(store, history, review, is_false_alarm):
+def test_reviews_are_stored_and_mark_false_alarms(store, history, review, is_false_alarm):
     put(store, 1)
 
     assert history.review(an_id(1), review)
@@ -234,7 +234,7 @@ def test_what_a_person_says_is_kept_and_tells_false_alarms(store, history, revie
     assert (entry.review, entry.is_false_alarm) == (review, is_false_alarm)
 
 
-def test_what_was_deleted_is_not_in_the_bytes_of_the_file_either(store, history, file):
+def test_deleted_alerts_are_not_in_the_bytes_of_the_file(store, history, file):
     put(store, 1)
     put(store, 2, camera="telltale")
 
@@ -255,7 +255,7 @@ def a_process(program: str, file: Path) -> Iterator[Any]:
         yield process
 
 
-def test_alerts_are_reviewed_beside_an_agent_that_goes_on_alerting(file, history):
+def test_alerts_are_reviewed_beside_a_running_agent(file, history):
     program = """
         import sys
         from pathlib import Path
@@ -275,7 +275,7 @@ def test_alerts_are_reviewed_beside_an_agent_that_goes_on_alerting(file, history
     assert numbers(history, review="no_face", limit=1000) == list(range(200, 0, -1))
 
 
-def test_what_was_put_and_reviewed_survives_a_process_that_is_killed(file, history):
+def test_alerts_and_reviews_survive_a_killed_process(file, history):
     program = """
         import itertools, sys
         from pathlib import Path
@@ -318,7 +318,7 @@ def test_the_history_on_both_sides_of_garbage_is_salvaged(file, store, history):
     assert len(files_set_aside(file)) == 1
 
 
-def test_a_file_that_was_set_aside_is_left_by_whoever_reads_beside_the_agent(file, store, history):
+def test_a_reader_changes_to_the_new_file_after_the_old_one_is_set_aside(file, store, history):
     put(store, *range(1, 300))
     assert history.count() == 299
     with closing(sqlite3.connect(file)) as database:
@@ -339,7 +339,7 @@ def test_a_damaged_file_is_left_to_the_agent(file, history):
     assert files_set_aside(file) == []
 
 
-def test_what_a_full_disk_does_not_take_waits_in_memory_and_goes_there_once_there_is_room(store, history):
+def test_changes_are_buffered_while_the_disk_is_full_and_written_afterwards(store, history):
     put(store, 1)
 
     with a_full_disk():
@@ -366,7 +366,7 @@ def test_changes_that_memory_has_no_room_for_are_counted(file, history):
         assert store.dropped() == {"alert": 100, "resolved": 0, "counts": 0, "telemetry": 0, HISTORY: 100}
 
 
-def test_what_was_delivered_from_memory_is_in_the_history_all_the_same(store, history):
+def test_alerts_delivered_from_memory_are_in_the_history(store, history):
     with a_full_disk():
         put(store, 1)
         store.remove(an_id(1))
@@ -375,7 +375,7 @@ def test_what_was_delivered_from_memory_is_in_the_history_all_the_same(store, hi
     assert (numbers(history), store.count()) == ([1], 0)
 
 
-def test_a_file_that_the_agent_is_just_beginning_is_empty_and_not_damaged(file, history):
+def test_a_file_that_is_being_created_is_empty_and_not_damaged(file, history):
     file.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(file)) as beginning:
         beginning.execute("PRAGMA journal_mode = WAL")
@@ -383,7 +383,7 @@ def test_a_file_that_the_agent_is_just_beginning_is_empty_and_not_damaged(file, 
         assert history.count() == 0
 
 
-def test_who_only_reads_changes_nothing(file, store):
+def test_a_read_only_history_changes_nothing(file, store):
     put(store, 1)
     with closing(AlertHistory(file, only_reads=True)) as reader:
         with pytest.raises(UnavailableError, match="readonly"):
@@ -407,7 +407,7 @@ def test_alerts_of_a_day_are_counted_over_restarts_and_damage(file, store):
             assert salvaged.alerts_today(when=NOON + timedelta(days=1)) == 0
 
 
-def test_what_is_too_old_goes_at_a_sweep(store, history):
+def test_a_sweep_removes_old_entries(store, history):
     put(store, 1, now=NOON - timedelta(days=31))
     put(store, 2)
 
@@ -483,7 +483,7 @@ def share(folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which root alone can")
-def test_a_user_who_may_only_read_reads_it_while_the_agent_runs_and_after(shared):
+def test_a_user_with_read_access_reads_during_and_after_the_agents_run(shared):
     file = shared / "alerts.sqlite"
     with closing(AlertStore(file, boot_id=BOOT_ID)) as store:
         put(store, 1)
@@ -494,7 +494,7 @@ def test_a_user_who_may_only_read_reads_it_while_the_agent_runs_and_after(shared
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which root alone can")
-def test_a_user_who_may_only_read_reads_what_a_killed_agent_left(shared, tmp_path):
+def test_a_user_with_read_access_reads_the_file_of_a_killed_agent(shared, tmp_path):
     with closing(AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID)) as store:
         put(store, 1)
         for file in tmp_path.glob("alerts.sqlite*"):

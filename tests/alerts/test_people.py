@@ -181,7 +181,7 @@ with open(sys.argv[3], "a", buffering=1) as ledger:
 """
 
 
-def test_a_killed_agent_counts_everybody_once_as_a_ledger_beside_it_says(tmp_path):
+def test_a_killed_agent_counts_each_person_once(tmp_path):
     store, ledger = tmp_path / "alerts.db", tmp_path / "ledger"
     chance = random.Random(7)  # noqa: S311
     kills = 4

@@ -49,7 +49,7 @@ def kept(tmp_path, reading, **settings):
     return crop
 
 
-def test_a_bystander_is_hidden_and_the_person_who_was_alerted_is_not(tmp_path):
+def test_a_bystander_is_hidden_and_the_alerted_person_is_not(tmp_path):
     crop = kept(tmp_path, a_reading((Box(28, 5, 40, 25),)))
 
     shown = read_picture(Path(crop.file))
@@ -69,7 +69,7 @@ def test_a_bystander_in_front_of_the_person_does_not_hide_them(tmp_path):
     assert np.abs(shown[2:8, 2:8].astype(int) - a_reading(()).cutout[2:8, 2:8]).mean() > 30
 
 
-def test_bystanders_may_be_shown_where_the_configuration_says_so(tmp_path):
+def test_bystanders_are_visible_if_configured(tmp_path):
     reading = a_reading((Box(0, 0, 40, 40),))
 
     shown = read_picture(Path(kept(tmp_path, reading, blur_bystanders=False).file))
@@ -77,7 +77,7 @@ def test_bystanders_may_be_shown_where_the_configuration_says_so(tmp_path):
     assert np.abs(shown.astype(int) - reading.cutout).mean() < 15
 
 
-def test_everybody_in_a_whole_frame_is_a_bystander(tmp_path):
+def test_all_people_in_a_whole_frame_are_bystanders(tmp_path):
     frame = Frame("door", 0, noise(200, 100), 0.0, NOON)
 
     crop = open_pictures(tmp_path, CropsConfig(jpeg_quality=100)).keep_frame(
@@ -114,7 +114,7 @@ def owner():
     return pyrage.x25519.Identity.generate()
 
 
-def test_an_encrypted_crop_is_opened_by_its_owner_and_by_nobody_else(tmp_path, owner):
+def test_an_encrypted_crop_is_readable_by_its_owner_only(tmp_path, owner):
     reading = a_reading(())
 
     crop = kept(tmp_path, reading, encrypt_for=[str(owner.to_public())])

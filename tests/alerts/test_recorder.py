@@ -106,7 +106,7 @@ def test_an_alert_is_in_outbox_and_history_with_its_crop_on_disk_and_the_publish
         assert history.find()[0].timeline() == TIMELINE
 
 
-def test_what_became_of_an_alert_names_it_and_is_in_its_history(recording, store):
+def test_a_resolution_names_its_alert_and_is_in_its_history(recording, store):
     (alert,) = recording.alert()
     recording.resolve(alert)
 
@@ -188,7 +188,7 @@ def test_a_crop_that_cannot_be_kept_costs_only_the_crop(recording, tmp_path, cap
     assert "old crops cannot be removed" in caplog.text
 
 
-def test_what_is_too_old_goes_from_the_history(store, tmp_path):
+def test_old_entries_are_removed_from_the_history(store, tmp_path):
     recording = Recording(store, tmp_path, keep_days=1e-9)
     recording.alert()
 
@@ -231,7 +231,7 @@ def hanging(store, tmp_path) -> Iterator[tuple[Recording, Hanging]]:
     recording.recorder.close(timeout_seconds=PATIENCE_SECONDS)
 
 
-def test_a_disk_that_hangs_holds_nobody_up_who_has_something_recorded_and_is_named(hanging, monkeypatch):
+def test_a_hanging_disk_blocks_no_caller_and_is_reported(hanging, monkeypatch):
     monkeypatch.setattr("edge_agent.alerts.recorder.STUCK_SECONDS", 0.05)
     recording, disk = hanging
     recording.alert()
@@ -273,7 +273,7 @@ def test_figures_are_published_at_once_while_a_disk_hangs_and_numbered_on(hangin
     ]
 
 
-def test_what_waited_for_a_disk_has_waited_since_it_was_found(hanging):
+def test_the_waiting_time_includes_that_for_the_disk(hanging):
     recording, disk = hanging
     recording.alert(2)
     assert disk.asked.wait(PATIENCE_SECONDS)
@@ -284,7 +284,7 @@ def test_what_waited_for_a_disk_has_waited_since_it_was_found(hanging):
     assert all(row.waited_seconds >= 0.3 for row in recording.store.waiting(10))
 
 
-def test_what_memory_has_no_room_for_while_a_disk_hangs_is_counted_and_logged_once(hanging, caplog):
+def test_events_dropped_while_the_disk_hangs_are_counted_and_logged_once(hanging, caplog):
     recording, disk = hanging
     recording.alert()
     assert disk.asked.wait(PATIENCE_SECONDS)

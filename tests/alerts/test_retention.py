@@ -46,27 +46,27 @@ def plan(crops, *, keep_days=30.0, keep_bytes=1000, waiting=frozenset(), missing
     return [crop.name for crop in removals]
 
 
-def test_what_is_young_and_fits_stays():
+def test_new_crops_within_the_limit_stay():
     assert plan([a_crop("a", age_days=29), a_crop("b")]) == []
 
 
-def test_what_is_too_old_goes():
+def test_old_crops_are_removed():
     assert plan([a_crop("a", age_days=29), a_crop("b", age_days=31)]) == ["b"]
 
 
-def test_what_does_not_fit_goes_oldest_first_and_no_more_than_needed():
+def test_excess_crops_are_removed_oldest_first_and_no_more_than_needed():
     crops = [a_crop(name, age_days=age, size_bytes=400) for name, age in (("new", 1), ("oldest", 4), ("old", 3))]
 
     assert plan(crops) == ["oldest"]
 
 
-def test_what_waits_stays_however_old_and_large():
+def test_crops_of_pending_alerts_stay():
     crops = [a_crop("waiting", age_days=90, size_bytes=5000), a_crop("old", age_days=2), a_crop("new", age_days=1)]
 
     assert plan(crops, waiting={"waiting"}) == ["old", "new"]
 
 
-def test_what_the_disk_lacks_is_won_from_the_oldest():
+def test_missing_disk_space_is_freed_from_the_oldest_crops():
     crops = [a_crop(name, age_days=age) for name, age in (("new", 1), ("oldest", 4), ("old", 3))]
 
     assert plan(crops, missing_bytes=150) == ["oldest", "old"]
@@ -122,7 +122,7 @@ def sweep(folder, *, now=NOW, at=0.0, waiting=frozenset(), **keys):
     return Retention(folder, **{"keep_days": 30, "keep_bytes": 1000, **keys}).sweep(at=at, now=now, waiting=waiting)
 
 
-def test_a_sweep_removes_what_the_plan_says_and_tells_what(tmp_path):
+def test_a_sweep_removes_the_planned_crops_and_returns_them(tmp_path):
     kept, old, waiting = put_crop(tmp_path), put_crop(tmp_path, age_days=31), put_crop(tmp_path, age_days=32)
 
     removed = sweep(tmp_path, waiting={waiting})
@@ -131,7 +131,7 @@ def test_a_sweep_removes_what_the_plan_says_and_tells_what(tmp_path):
     assert crops_in(tmp_path) == {kept, waiting}
 
 
-def test_a_sweep_leaves_alone_what_is_no_crop(tmp_path):
+def test_a_sweep_leaves_other_files(tmp_path):
     put_crop(tmp_path, age_days=365)
     old = (NOW - timedelta(days=365)).timestamp()
     for name in ("holiday.jpg", f".{uuid.uuid4()}.jpg.unfinished", f"{uuid.uuid4()}.png"):
@@ -151,7 +151,7 @@ def test_a_folder_that_cannot_be_seen_is_named(tmp_path):
         sweep(tmp_path / ("x" * 300))
 
 
-def test_a_crop_that_cannot_be_removed_is_named_with_what_to_do(tmp_path):
+def test_a_crop_that_cannot_be_removed_is_reported(tmp_path):
     # A folder of a crop's name: not even root unlinks it.
     name = f"{uuid.uuid4()}.jpg"
     (tmp_path / name).mkdir()

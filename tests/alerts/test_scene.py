@@ -95,7 +95,7 @@ def test_a_face_too_faint_for_alerts_is_hidden(two_people):
     assert difference(shown, image, Box(covered, y1, x2, y2)) > 15
 
 
-def test_what_is_found_again_of_the_alerts_own_face_hides_none_of_it(two_people):
+def test_a_second_detection_of_the_alerted_face_does_not_hide_it(two_people):
     image, (hopper, _) = two_people
 
     shown = drawn(Scenes(Finds(hopper.grown(0.1))), image, hopper)
@@ -103,7 +103,7 @@ def test_what_is_found_again_of_the_alerts_own_face_hides_none_of_it(two_people)
     assert difference(shown, image, Box(0, 0, 320, 360)) < 8
 
 
-def test_a_large_frame_is_scaled_down_with_what_is_hidden(two_people):
+def test_a_large_frame_is_scaled_down_with_its_hidden_faces(two_people):
     image, (hopper, collins) = two_people
     large = np.asarray(cv2.resize(image, None, fx=3.0, fy=3.0), np.uint8)
 

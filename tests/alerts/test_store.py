@@ -71,7 +71,7 @@ def test_numbers_go_on_after_a_restart_although_nothing_waits(tmp_path):
     after.close()
 
 
-def test_numbers_begin_again_after_a_boot(tmp_path):
+def test_sequence_numbers_restart_after_a_boot(tmp_path):
     before = AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID)
     put(before)
     before.close()
@@ -84,7 +84,7 @@ def test_numbers_begin_again_after_a_boot(tmp_path):
     after.close()
 
 
-def test_crops_of_waiting_messages_are_owed(store):
+def test_crops_of_pending_messages_are_listed(store):
     crop = Crop(file="/somewhere/crops/0190.jpg", sha256="a" * 64, size_bytes=3)
     kept = put(store, crop=crop)
     put(store)
@@ -95,7 +95,7 @@ def test_crops_of_waiting_messages_are_owed(store):
     assert store.crops_of_waiting() == set()
 
 
-def test_what_was_put_survives_a_process_that_is_killed(tmp_path):
+def test_stored_messages_survive_a_killed_process(tmp_path):
     program = textwrap.dedent(
         """
         import itertools, sys
@@ -125,7 +125,7 @@ def test_what_was_put_survives_a_process_that_is_killed(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"this is no database " * 500, b"SQLite format 3\0" + b"\xff" * 5000])
-def test_a_damaged_file_is_set_aside_and_a_new_one_begun(tmp_path, caplog, content):
+def test_a_damaged_file_is_set_aside_and_replaced(tmp_path, caplog, content):
     path = tmp_path / "alerts.sqlite"
     path.write_bytes(content)
 
@@ -156,7 +156,7 @@ def damaged(tmp_path):
     return harm
 
 
-def test_what_can_still_be_read_of_a_truncated_file_is_saved_over(damaged, caplog):
+def test_readable_rows_of_a_truncated_file_are_salvaged(damaged, caplog):
     path = damaged(lambda path: os.truncate(path, path.stat().st_size // 2))
 
     store = AlertStore(path, boot_id=BOOT_ID)
@@ -201,7 +201,7 @@ def test_a_file_that_lacks_a_table_is_set_aside(damaged, table):
     assert len(files_set_aside(path)) == 1
 
 
-def test_a_table_that_goes_while_the_agent_runs_stops_nothing(damaged):
+def test_a_table_dropped_while_the_agent_runs_stops_nothing(damaged):
     store = AlertStore(damaged(lambda _path: None), boot_id=BOOT_ID)
     with closing(sqlite3.connect(store.path)) as database:
         database.execute("DROP TABLE outbox")
@@ -261,7 +261,7 @@ def test_each_kind_is_numbered_by_itself(store):
     assert store.count("telemetry") == 2
 
 
-def test_what_was_put_since_a_moment_can_be_told_from_what_waited_before(store):
+def test_messages_after_a_position_are_distinguished_from_older_ones(store):
     put(store)
     moment = store.last_position()
     young = put(store)
@@ -269,7 +269,7 @@ def test_what_was_put_since_a_moment_can_be_told_from_what_waited_before(store):
     assert [row.key for row in store.waiting(10, after=moment)] == [young["id"]]
 
 
-def test_how_long_a_message_waited_is_known_within_a_boot_and_also_after_a_restart(tmp_path):
+def test_the_waiting_time_is_known_within_a_boot_also_after_a_restart(tmp_path):
     path = tmp_path / "alerts.sqlite"
     for boot_id, is_known in ((BOOT_ID, True), (BOOT_ID, True), (ANOTHER_BOOT, False)):
         with closing(AlertStore(path, boot_id=boot_id)) as store:
@@ -310,7 +310,7 @@ def test_a_full_outbox_drops_telemetry_first_then_resolved_and_then_the_oldest_a
     again.close()
 
 
-def test_the_bound_in_bytes_holds(tmp_path):
+def test_the_limit_in_bytes_holds(tmp_path):
     store = AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID, max_bytes=20_000)
 
     for _ in range(50):
@@ -324,7 +324,7 @@ def test_the_bound_in_bytes_holds(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["taken", "/proc/maskwatch"])
-def test_where_nothing_can_be_kept_on_disk_messages_wait_in_memory_and_the_reason_is_said(tmp_path, caplog, folder):
+def test_messages_are_buffered_in_memory_if_the_disk_is_unusable(tmp_path, caplog, folder):
     (tmp_path / "taken").write_text("a file in the place of the folder")
 
     store = AlertStore(tmp_path / folder / "alerts.sqlite", boot_id=BOOT_ID)
@@ -340,7 +340,7 @@ def test_where_nothing_can_be_kept_on_disk_messages_wait_in_memory_and_the_reaso
     assert "3 messages and 0 changes of the history that were buffered in memory are lost" in caplog.text
 
 
-def test_what_was_put_on_a_full_disk_waits_in_memory_and_goes_to_disk_once_there_is_room(tmp_path, caplog):
+def test_messages_are_buffered_while_the_disk_is_full_and_written_afterwards(tmp_path, caplog):
     path = tmp_path / "alerts.sqlite"
     store = AlertStore(path, boot_id=BOOT_ID)
     put(store)
@@ -362,7 +362,7 @@ def test_what_was_put_on_a_full_disk_waits_in_memory_and_goes_to_disk_once_there
     assert len(caplog.records) == 1
 
 
-def test_memory_is_bounded_while_the_disk_takes_nothing_and_drops_are_on_disk_afterwards(tmp_path):
+def test_buffered_messages_are_limited_and_drops_are_stored_afterwards(tmp_path):
     path = tmp_path / "alerts.sqlite"
     store = AlertStore(path, boot_id=BOOT_ID)
     with files_no_larger_than(0):
@@ -380,7 +380,7 @@ def test_memory_is_bounded_while_the_disk_takes_nothing_and_drops_are_on_disk_af
     again.close()
 
 
-def test_a_disk_that_comes_back_after_a_start_without_it_holds_what_waited_on_it_and_in_memory(tmp_path):
+def test_a_disk_that_returns_after_the_start_has_old_and_buffered_messages(tmp_path):
     path = tmp_path / "state" / "alerts.sqlite"
     before = AlertStore(path, boot_id=BOOT_ID)
     old = [put(before)["id"] for _ in range(3)]
@@ -409,7 +409,7 @@ def test_alerts_that_come_and_go_in_memory_do_not_end_the_trouble_of_a_full_disk
     assert len(caplog.records) == 1
 
 
-def test_what_is_removed_while_the_disk_takes_nothing_still_waits_there_and_is_gone_from_memory(store):
+def test_messages_removed_while_the_disk_is_read_only_stay_pending_on_it(store):
     kept = put(store)
     with files_no_larger_than(0):
         held = put(store)
@@ -420,7 +420,7 @@ def test_what_is_removed_while_the_disk_takes_nothing_still_waits_there_and_is_g
     assert store.count() == 0
 
 
-def test_a_purge_throws_away_the_chosen_kinds_and_is_no_drop(store):
+def test_a_purge_deletes_the_chosen_kinds_and_counts_no_drop(store):
     put(store)
     for _ in range(3):
         put(store, "telemetry")
@@ -518,7 +518,7 @@ TestStoreAgainstAModel.settings = settings(
 )
 
 
-def test_a_lock_that_somebody_holds_is_waited_for_once_and_costs_no_message(tmp_path):
+def test_a_held_lock_is_waited_for_once_and_loses_no_message(tmp_path):
     path = tmp_path / "alerts.sqlite"
     AlertStore(path, boot_id=BOOT_ID).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as somebody:

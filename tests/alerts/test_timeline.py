@@ -36,7 +36,7 @@ def a_resolution_of(track: Track) -> Resolved:
     return Resolved(uuid7(NOON), track, "without_mask", "left", NOON, NOON, 1.0)
 
 
-def test_what_led_to_an_alert_is_counted_from_it_and_what_comes_after_by_itself(timelines):
+def test_readings_before_and_after_an_alert_are_separate(timelines):
     door, other = a_track(1), a_track(2)
     for at, llr in ((10.0, 3.0), (10.5, 5.0), (11.0, 7.0)):
         timelines.observe(a_look(door, at=at, llr=llr))
@@ -58,7 +58,7 @@ def test_the_place_of_the_face_in_its_picture_is_known(timelines):
     assert timeline.face_in_crop == (10, 10, 50, 60)
 
 
-def test_a_day_in_view_keeps_its_beginning_and_its_end_in_a_bounded_memory(timelines):
+def test_a_long_timeline_keeps_its_beginning_and_end_in_bounded_memory(timelines):
     for step in range(20_000):
         timelines.observe(a_look(a_track(), at=step / 2))
 
@@ -69,7 +69,7 @@ def test_a_day_in_view_keeps_its_beginning_and_its_end_in_a_bounded_memory(timel
     assert points[-1].seconds > -100
 
 
-def test_who_has_left_is_forgotten_when_others_have_come(timelines):
+def test_timelines_of_people_who_left_are_replaced(timelines):
     for number in range(MOST_TRACKS + 1):
         timelines.observe(a_look(a_track(number), at=float(number)))
 
@@ -79,7 +79,7 @@ def test_who_has_left_is_forgotten_when_others_have_come(timelines):
     assert (points(0), points(1)) == (0, 1)
 
 
-def test_of_an_alert_that_is_not_known_any_more_nothing_was_read_since(timelines):
+def test_an_unknown_alert_has_no_later_readings(timelines):
     for number in range(MOST_TRACKS + 1):
         timelines.up_to(an_alert_of(a_track(number), at=0.0), at=0.0)
     timelines.observe(a_look(a_track(0), at=1.0))

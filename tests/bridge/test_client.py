@@ -26,11 +26,11 @@ def asked(socket_file: Path) -> str:
     return asyncio.run(ask())
 
 
-def test_no_agent_is_said_within_a_second(tmp_path):
+def test_a_missing_agent_is_reported_within_a_second(tmp_path):
     assert "not running" in asked(tmp_path / SOCKET_NAME)
 
 
-def test_a_path_that_is_too_long_for_a_socket_is_said(tmp_path):
+def test_a_socket_path_that_is_too_long_is_reported(tmp_path):
     assert "x" * 120 in asked(tmp_path / ("x" * 120) / SOCKET_NAME)
 
 

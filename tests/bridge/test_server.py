@@ -106,7 +106,7 @@ def test_a_camera_that_shows_nothing_has_no_number(bridge, line):
     assert ask(line, FrameRequest(camera="roof"))[1]["number"] == 0
 
 
-def test_the_status_is_asked_for_only_while_somebody_wants_it(bridge, line):
+def test_the_status_is_wanted_only_while_there_are_requests(bridge, line):
     assert not bridge.wants_status
     line.send_multipart([b"1", StatusRequest().model_dump_json().encode()])
     wait_until(lambda: bridge.wants_status, "the question")
@@ -115,13 +115,13 @@ def test_the_status_is_asked_for_only_while_somebody_wants_it(bridge, line):
     assert heard(line)[1] == {"status": "online"}
 
 
-def test_a_detection_loop_that_hangs_is_said_to(bridge, line, monkeypatch):
+def test_a_hanging_detection_loop_is_reported(bridge, line, monkeypatch):
     monkeypatch.setattr(server, "STATUS_SECONDS", 0.1)
 
     assert "error" in ask(line, StatusRequest())[1]
 
 
-def test_a_command_is_answered_and_one_that_nobody_waits_for_is_not_obeyed(bridge, line, monkeypatch):
+def test_a_command_is_answered_and_an_expired_one_is_not_executed(bridge, line, monkeypatch):
     line.send_multipart([b"1", CommandRequest(name="pause", payload="{}").model_dump_json().encode()])
     found: list[server.Command] = []
 
@@ -147,7 +147,7 @@ def test_commands_do_not_pile_up(bridge, line):
     assert len(bridge.commands()) == MOST_COMMANDS
 
 
-def test_changes_say_what_became_of_them(bridge, line):
+def test_changes_return_their_result(bridge, line):
     assert ask(line, DeleteRequest(alert="there"))[1]["state"] == "done"
     assert ask(line, DeleteRequest(alert="gone"))[1]["state"] == "missing"
     assert ask(line, DeleteRequest(alert="pending"))[1]["state"] == "refused"
@@ -162,7 +162,7 @@ def test_changes_say_what_became_of_them(bridge, line):
     [b"", b"{", b"[]", b'{"ask": "shutdown"}', b'{"ask": "review", "alert": "x", "review": "drop table"}',
      b'{"ask": "frame", "camera": "door", "after": -1}', b"\x80\x04\x95"],
 )  # fmt: skip
-def test_what_is_no_request_is_answered_with_an_error(bridge, line, nonsense):
+def test_an_invalid_request_is_answered_with_an_error(bridge, line, nonsense):
     assert "error" in ask(line, nonsense)[1]
     assert ask(line, MetricsRequest())[1]["cameras"]["door"]["frames"] == 0
 
@@ -173,7 +173,7 @@ def test_a_request_that_is_too_large_ends_the_line_and_not_the_bridge(bridge, li
         assert ask(other, MetricsRequest())[1]["versions"] == {"maskwatch": "1"}
 
 
-def test_one_who_asks_and_never_reads_costs_neither_the_others_nor_memory(bridge, line, socket_file):
+def test_a_client_that_never_reads_affects_neither_others_nor_memory(bridge, line, socket_file):
     bridge.record_frame(a_frame(size=(1280, 720)), EMPTY)
     for number in range(2000):
         line.send_multipart([str(number).encode(), FrameRequest(camera="door").model_dump_json().encode()])
@@ -190,7 +190,7 @@ def test_one_who_asks_and_never_reads_costs_neither_the_others_nor_memory(bridge
     assert answers < 1000
 
 
-def test_another_agent_takes_over_the_socket_of_one_that_was_killed(tmp_path, socket_file):
+def test_a_new_agent_replaces_the_socket_of_a_killed_one(tmp_path, socket_file):
     socket_file.touch()
     with closing(
         Bridge(socket_file, metrics=Metrics(["door"]), versions={}, review=lambda *_: True, delete=lambda _: True)
@@ -202,7 +202,7 @@ def test_another_agent_takes_over_the_socket_of_one_that_was_killed(tmp_path, so
             assert ask(line, MetricsRequest())[1]["versions"] == {}
 
 
-def test_a_folder_that_takes_no_socket_costs_one_line_in_the_log(tmp_path, caplog, monkeypatch):
+def test_an_unwritable_folder_is_logged_once(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(server, "AGAIN_SECONDS", 0.05)
     file = tmp_path / "missing" / "console.sock"
     with closing(

@@ -44,7 +44,7 @@ def shows(picture, colour) -> bool:
     return bool((np.abs(picture.astype(int) - colour).max(axis=2) <= 2).any())
 
 
-def test_every_reading_is_there_with_what_it_added_up_to(tmp_path):
+def test_every_reading_has_the_evidence_after_it(tmp_path):
     an_explanation().save(tmp_path / "new", name="door")
 
     told = json.loads((tmp_path / "new" / "door.json").read_text(encoding="utf-8"))
@@ -65,7 +65,7 @@ def test_the_picture_shows_evidence_readings_and_the_alert(tmp_path):
         assert shows(picture, colour)
 
 
-def test_each_track_has_its_panel_up_to_a_height_that_can_be_looked_at(tmp_path):
+def test_each_track_has_a_panel_up_to_a_limit(tmp_path):
     heights = []
     for tracks in (1, 2, MOST_PANELS + 1):
         an_explanation(tracks=tracks, frames=2).save(tmp_path, name="door")
@@ -77,7 +77,7 @@ def test_each_track_has_its_panel_up_to_a_height_that_can_be_looked_at(tmp_path)
     assert SHOWN_PX < PANEL_PX
 
 
-def test_a_recording_without_anybody_is_explained_too(tmp_path):
+def test_a_recording_without_people_has_an_explanation(tmp_path):
     an_explanation(tracks=0).save(tmp_path, name="door")
 
     assert json.loads((tmp_path / "door.json").read_text(encoding="utf-8"))["tracks"] == []

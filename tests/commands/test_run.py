@@ -79,7 +79,7 @@ def test_a_new_configuration_that_does_not_work_leads_back_to_the_old_one(monkey
     assert first == again != new
 
 
-def test_a_failure_long_after_a_reload_is_no_fault_of_the_new_configuration(monkeypatch, tmp_path):
+def test_a_failure_long_after_a_reload_does_not_restore_the_old_configuration(monkeypatch, tmp_path):
     life = Life("is reloaded", "fails")
 
     with pytest.raises(UnavailableError, match="later"):

@@ -19,7 +19,7 @@ def test_a_device_of_a_fleet_subscribes_to_nothing_and_is_paced():
     assert (config.mqtt.messages_per_second, config.mqtt.reconnect_spread_seconds) == (2.0, 30.0)
 
 
-def test_what_is_written_goes_before_the_profile():
+def test_given_keys_override_the_profile():
     config = Config.model_validate({**FLEET, "mqtt": {"profile": "fleet", "messages_per_second": 5}})
 
     assert config.mqtt.messages_per_second == 5.0
@@ -42,7 +42,7 @@ def test_the_effective_configuration_of_a_fleet_is_valid(tmp_path):
         {"device": {"id": "hall.1"}, "mqtt": {"profile": "fleet"}},
     ],
 )
-def test_what_does_not_go_together_is_refused_in_words(keys):
+def test_keys_that_contradict_the_profile_are_rejected(keys):
     with pytest.raises(ValidationError, match=r"fleet|RabbitMQ"):
         Config.model_validate({**FLEET, **keys})
 

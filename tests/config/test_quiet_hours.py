@@ -12,7 +12,7 @@ def monday(hour: int, minute: int = 0, *, days_later: int = 0) -> datetime:
     return datetime(2026, 3, 2 + days_later, hour, minute)  # noqa: DTZ001  (the local clock on the wall)
 
 
-def test_hours_over_midnight_belong_to_the_day_on_which_they_begin():
+def test_hours_across_midnight_belong_to_the_day_on_which_they_begin():
     hours = parse_quiet_hours("fri 22:00-06:00")
 
     covered = [hours.cover(monday(hour, days_later=day)) for day, hour in [(4, 21), (4, 22), (5, 5), (5, 6), (5, 22)]]
@@ -20,7 +20,7 @@ def test_hours_over_midnight_belong_to_the_day_on_which_they_begin():
     assert covered == [False, True, True, False, False]
 
 
-def test_the_end_is_outside_and_the_beginning_inside():
+def test_the_end_is_exclusive():
     hours = parse_quiet_hours("12:00-13:30")
 
     assert [hours.cover(monday(12)), hours.cover(monday(13, 29)), hours.cover(monday(13, 30))] == [True, True, False]
@@ -48,6 +48,6 @@ def test_days_may_go_over_the_end_of_the_week():
         ("xyz 08:00-09:00", "'xyz' is not a day of the week"),
     ],
 )
-def test_what_is_no_time_is_explained(text, complaint):
+def test_invalid_times_are_reported(text, complaint):
     with pytest.raises(ValueError, match=complaint):
         parse_quiet_hours(text)

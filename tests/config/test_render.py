@@ -5,7 +5,7 @@ from edge_agent.config.model import Config
 from edge_agent.config.render import as_yaml
 
 
-def test_what_is_written_reads_back_the_same(tmp_path):
+def test_the_output_is_read_back_unchanged(tmp_path):
     config = load_config(
         None, overrides=["faces.min_score=0.5", "cameras.door.source=rtsp://10.0.0.7/1", "mqtt.tls=true"]
     )
@@ -15,7 +15,7 @@ def test_what_is_written_reads_back_the_same(tmp_path):
     assert load_config(file) == config
 
 
-def test_changes_hold_only_what_differs_and_read_back_the_same(tmp_path):
+def test_changes_have_only_differences_and_are_read_back_unchanged(tmp_path):
     config = load_config(None, overrides=["faces.min_score=0.5", "cameras={door: {source: rtsp://10.0.0.7/1}}"])
     text = as_yaml(config, only_changes=True)
     file = tmp_path / "config.yaml"

@@ -19,7 +19,7 @@ class Model:
     itself: Model | None = None
 
 
-def test_what_only_refers_to_itself_is_freed():
+def test_reference_cycles_are_freed():
     gc.disable()
     try:
         model = Model()
@@ -35,7 +35,7 @@ def test_what_only_refers_to_itself_is_freed():
         gc.enable()
 
 
-def test_a_c_library_that_gives_nothing_back_is_left_alone(monkeypatch):
+def test_a_c_library_without_malloc_trim_is_accepted(monkeypatch):
     monkeypatch.setattr(allocator, "ctypes", SimpleNamespace(CDLL=lambda _name: object()))
 
     release_free_memory()

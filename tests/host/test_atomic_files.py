@@ -18,7 +18,7 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
+def test_a_failed_write_leaves_nothing_behind(tmp_path):
     (tmp_path / "file").mkdir()
 
     with pytest.raises(OSError, match="Is a directory"):
@@ -27,14 +27,14 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-def test_a_folder_is_made_with_everything_above_it_and_one_that_is_there_is_fine(tmp_path):
+def test_a_folder_is_created_with_its_parents_and_may_exist(tmp_path):
     make_folder(tmp_path / "a" / "b")
     make_folder(tmp_path / "a" / "b")
 
     assert (tmp_path / "a" / "b").is_dir()
 
 
-def test_what_cannot_be_seen_is_not_taken_for_missing(tmp_path):
+def test_an_inaccessible_file_is_not_missing(tmp_path):
     (tmp_path / "file").touch()
 
     assert is_there(tmp_path)

@@ -17,7 +17,7 @@ def test_devices_do_not_come_back_in_the_same_moment():
     assert len(taken) == 20
 
 
-def test_after_a_reset_the_pauses_begin_again():
+def test_a_reset_restarts_the_delays():
     pauses = Backoff(first_seconds=1.0, longest_seconds=64.0)
     for _ in range(6):
         pauses.take()

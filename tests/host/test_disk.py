@@ -34,7 +34,7 @@ def eventually(ask):
     return answer
 
 
-def test_what_a_disk_does_late_is_asked_for_once_and_given_later():
+def test_late_work_runs_once_and_its_result_is_returned_later():
     late, work = threading.Event(), Hanging()
     disk: DiskThread[int] = DiskThread(patience_seconds=QUICK_SECONDS, done_late=late.set)
     answers = [disk.ask(work) for _ in range(4)]
@@ -48,7 +48,7 @@ def test_what_a_disk_does_late_is_asked_for_once_and_given_later():
     assert disk.ask(work) == 3
 
 
-def test_what_cannot_wait_for_a_disk_that_hangs_is_given_up_and_nothing_else_is_begun_until_it_is_done():
+def test_work_on_a_hanging_disk_times_out_and_no_other_is_started():
     work = Hanging()
     disk: DiskThread[int] = DiskThread(patience_seconds=QUICK_SECONDS)
     assert disk.do(work) == 1
@@ -70,7 +70,7 @@ def test_what_cannot_wait_for_a_disk_that_hangs_is_given_up_and_nothing_else_is_
     assert eventually(done) == 3
 
 
-def test_what_goes_wrong_on_a_disk_is_raised_where_it_was_asked_for():
+def test_errors_of_the_disk_are_raised_in_the_caller():
     def fail() -> str:
         raise OSError("full")
 
@@ -82,7 +82,7 @@ def test_what_goes_wrong_on_a_disk_is_raised_where_it_was_asked_for():
     assert disk.do(lambda: "well again") == "well again"
 
 
-def test_a_disk_that_hangs_holds_up_no_thread_and_is_asked_once():
+def test_a_hanging_disk_blocks_no_thread_and_is_queried_once():
     answers, asked = threading.Event(), []
 
     def look() -> str:

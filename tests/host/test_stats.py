@@ -31,7 +31,7 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_a_raspberry_pi_says_how_it_does(root):
+def test_values_of_a_raspberry_pi(root):
     state = HostStats(root, root=root).look()
 
     assert state.temperature_celsius == 61.8
@@ -41,20 +41,20 @@ def test_a_raspberry_pi_says_how_it_does(root):
     assert state.disk_free_bytes == pytest.approx(os.statvfs(root).f_bavail * os.statvfs(root).f_frsize, rel=0.1)
 
 
-def test_what_slows_it_down_now_is_told_from_what_did_since_it_was_switched_on(root):
+def test_current_throttling_is_distinguished_from_earlier(root):
     state = HostStats(root, root=root).look()
 
     assert state.throttling == ("under_voltage", "throttled")
     assert state.throttled_since_boot == ("under_voltage", "throttled")
 
 
-def test_the_zone_of_the_processor_is_taken_and_not_the_one_that_always_says_100(root):
+def test_the_thermal_zone_of_the_processor_is_used(root):
     (root / "sys/class/thermal/thermal_zone1/temp").write_text("45000\n")
 
     assert HostStats(root, root=root).look().temperature_celsius == 45.0
 
 
-def test_a_machine_that_tells_nothing_has_nothing_to_report(tmp_path):
+def test_a_machine_without_sensors_reports_none(tmp_path):
     state = HostStats(tmp_path, root=tmp_path).look()
 
     assert state.temperature_celsius is None
@@ -69,7 +69,7 @@ def test_the_disk_of_a_folder_that_is_not_made_yet_is_known(tmp_path):
     )
 
 
-def test_a_sensor_that_speaks_nonsense_is_not_believed(root):
+def test_invalid_sensor_values_are_ignored(root):
     (root / "sys/class/thermal/thermal_zone1/temp").write_text("warm\n")
     (root / "sys/devices/platform/soc/soc:firmware/get_throttled").write_text("perhaps\n")
 
@@ -79,7 +79,7 @@ def test_a_sensor_that_speaks_nonsense_is_not_believed(root):
     assert state.throttling == ()
 
 
-def test_this_very_machine_can_be_asked(tmp_path):
+def test_values_of_this_machine(tmp_path):
     state = HostStats(tmp_path).look()
 
     assert state.memory_bytes is not None

@@ -31,7 +31,7 @@ def heard(manager: socket.socket) -> list[str]:
             return messages
 
 
-def test_ready_is_said_once_and_again_after_a_reload(manager):
+def test_ready_is_sent_once_and_again_after_a_reload(manager):
     notifier = Notifier()
     notifier.ready()
     notifier.ready()
@@ -53,7 +53,7 @@ def test_the_watchdog_is_fed_at_most_once_a_second(manager):
     assert heard(manager) == ["READY=1", "WATCHDOG=1"]
 
 
-def test_until_the_first_frame_each_sign_of_life_asks_for_more_time(manager):
+def test_until_ready_each_notification_extends_the_start_timeout(manager):
     notifier = Notifier()
     notifier.alive()
 
@@ -93,7 +93,7 @@ def test_a_manager_that_is_gone_is_mentioned_once(monkeypatch, tmp_path, caplog)
     assert len(caplog.records) == 1
 
 
-def test_a_manager_that_reads_nothing_is_mentioned_once_and_told_again_when_it_reads(manager, caplog):
+def test_a_blocked_service_manager_is_logged_once_and_notified_again_later(manager, caplog):
     caplog.set_level(logging.INFO)
     notifier = Notifier()
     # More than any system holds for somebody who does not read. Each that waited would take half a second.

@@ -31,7 +31,7 @@ def test_one_message_in_ten_seconds_is_a_pace_too():
 
 
 @given(st.lists(st.floats(0.0, 2.0), max_size=50), st.floats(0.5, 50.0))
-def test_never_more_goes_out_than_the_pace_allows(pauses_seconds, per_second):
+def test_the_rate_is_never_exceeded(pauses_seconds, per_second):
     pace, at, taken = TokenBucket(per_second), 0.0, 0
     for pause_seconds in pauses_seconds:
         at += pause_seconds

@@ -47,7 +47,7 @@ def test_an_alert_is_described_as_promised():
     }
 
 
-def test_an_alert_without_a_crop_says_why():
+def test_an_alert_without_a_crop_has_a_reason():
     message = a_message("alert", WHEN).as_json()
 
     assert message["crop"] is None
@@ -55,12 +55,12 @@ def test_an_alert_without_a_crop_says_why():
 
 
 @pytest.mark.parametrize(("waited_seconds", "historical"), [(0.0, False), (10.0, False), (10.1, True), (None, True)])
-def test_what_is_sent_late_is_historical(waited_seconds, historical):
+def test_late_messages_are_historical(waited_seconds, historical):
     assert is_historical(waited_seconds) is historical
 
 
 @pytest.mark.parametrize("crop", [CROP, None])
-def test_the_schema_of_alerts_describes_what_is_sent(crop):
+def test_alerts_match_their_schema(crop):
     check(a_message("alert", WHEN, crop=crop).as_json())
 
 
@@ -76,14 +76,14 @@ def test_the_schema_of_alerts_describes_what_is_sent(crop):
         {"surprise": 1},
     ],
 )
-def test_the_schema_of_alerts_refuses_what_is_never_sent(change):
+def test_the_schema_of_alerts_rejects_invalid_messages(change):
     message = a_message("alert", WHEN, crop=CROP).as_json()
 
     with pytest.raises(jsonschema.ValidationError):
         check({**message, **change})
 
 
-def test_a_resolution_names_its_alert_and_says_why_and_how_long():
+def test_a_resolution_has_its_alert_reason_and_duration():
     message = a_message("resolved", WHEN).as_json()
 
     assert message["id"] != message["alert"]
@@ -92,12 +92,12 @@ def test_a_resolution_names_its_alert_and_says_why_and_how_long():
     assert message["duration_seconds"] == 12.346
 
 
-def test_the_schema_of_resolutions_describes_what_is_sent():
+def test_resolutions_match_their_schema():
     check(a_message("resolved", WHEN).as_json(), "resolved")
 
 
 @pytest.mark.parametrize("change", [{"duration_seconds": -1}, {"reason": "bored"}, {"alert": None}, {"surprise": 1}])
-def test_the_schema_of_resolutions_refuses_what_is_never_sent(change):
+def test_the_schema_of_resolutions_rejects_invalid_messages(change):
     message = a_message("resolved", WHEN).as_json()
 
     with pytest.raises(jsonschema.ValidationError):

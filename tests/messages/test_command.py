@@ -37,7 +37,7 @@ def test_every_command_can_be_given_without_a_payload(name, payload):
     assert type(command.request) is REQUESTS[name]
 
 
-def test_what_a_command_carries_is_read():
+def test_the_payload_of_a_command_is_parsed():
     request = read_command("pause", b'{"camera": "door", "seconds": 90, "id": "a"}').request
 
     assert request == PauseRequest(camera="door", seconds=90.0, id="a")
@@ -67,7 +67,7 @@ def test_all_mistakes_are_named_at_once():
     assert refusal("pause", b'{"seconds": -1, "on": 3}').count("Input should be") == 2
 
 
-def test_a_command_that_the_broker_kept_is_not_obeyed_and_the_reason_is_said():
+def test_a_retained_command_is_rejected_with_a_reason():
     assert "retained command" in refusal("pause", retained=True)
 
 
@@ -78,7 +78,7 @@ def test_a_payload_that_is_far_too_long_is_not_even_read():
     assert request_id(long) == ""
 
 
-def test_an_unknown_command_is_told_the_known_ones():
+def test_an_unknown_command_is_rejected_with_the_known_ones():
     assert refusal("dance") == "no such command; known are pause, resume, snapshot, reload, diagnostics"
 
 
@@ -94,7 +94,7 @@ def schema(name):
 
 
 @pytest.mark.parametrize("name", list(REQUESTS))
-def test_the_schema_of_commands_knows_exactly_what_each_may_carry(name):
+def test_the_schema_of_commands_has_exactly_their_keys(name):
     described = json.loads((DOCS / "command.schema.json").read_text(encoding="utf-8"))["$defs"][name]
 
     assert set(described["properties"]) == set(REQUESTS[name].model_fields)
@@ -113,7 +113,7 @@ def test_the_schema_of_commands_knows_exactly_what_each_may_carry(name):
         ("reload", {"id": "x"}),
     ],
 )
-def test_what_the_schema_of_commands_accepts_is_obeyed(name, payload):
+def test_commands_that_match_the_schema_are_accepted(name, payload):
     schema("command").evolve(schema={"$ref": f"#/$defs/{name}", "$defs": schema("command").schema["$defs"]}).validate(
         payload
     )

@@ -28,7 +28,7 @@ def test_a_device_without_a_reason_is_online_and_with_one_degraded():
     assert message["paused"] == ["door"]
 
 
-def test_a_device_that_was_stopped_is_told_from_one_that_was_lost():
+def test_a_stopped_device_is_distinguished_from_a_lost_one():
     assert content(stopped(DEVICE, boot_id=BOOT_ID, when=WHEN))["reasons"][0]["code"] == "stopped"
 
     will = content(connection_lost(DEVICE, boot_id=BOOT_ID))
@@ -40,7 +40,7 @@ def test_a_device_that_was_stopped_is_told_from_one_that_was_lost():
 @pytest.mark.parametrize(
     "change", [{"state": "well"}, {"state": "degraded"}, {"reasons": [{"code": "sad", "text": "x"}]}, {"surprise": 1}]
 )
-def test_the_schema_refuses_what_is_never_said(change):
+def test_the_schema_rejects_invalid_statuses(change):
     message = content(running(DEVICE, boot_id=BOOT_ID, reasons=[], paused=[], when=WHEN))
 
     with pytest.raises(jsonschema.ValidationError):

@@ -10,7 +10,7 @@ from tests.mqtt.samples import WHEN, a_message
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_figures_are_rounded_to_what_they_are_good_for():
+def test_rates_are_rounded():
     message = a_message("telemetry", WHEN).as_json()
 
     assert message["schema"] == "maskwatch.telemetry/1"
@@ -23,7 +23,7 @@ def test_each_model_is_named_by_its_hash():
     assert a_message("telemetry").as_json()["models"] == {"faces": None, "masks": {"name": "masks", "sha256": "0" * 64}}
 
 
-def test_the_schema_describes_what_is_sent():
+def test_telemetry_matches_its_schema():
     schema = json.loads((DOCS / "telemetry.schema.json").read_text(encoding="utf-8"))
 
     jsonschema.Draft202012Validator(schema).validate(a_message("telemetry").as_json())
