@@ -110,7 +110,7 @@ class Recording:
             raise CameraError(f"{path}: holds no frame that can be read; copy it again from where it was recorded")
         self._grabbed: VideoFrame | None = None
         self._read = 0
-        self._position_seconds = 0.0
+        self._position_seconds = self._reached_seconds = 0.0
 
     @property
     def position_seconds(self) -> float:
@@ -130,6 +130,8 @@ class Recording:
             previous_seconds=self._position_seconds if self._read else None,
             frame_seconds=self._frame_seconds,
         )
+        # Matroska states at which time a recording ends, also where it does not begin at zero.
+        self._reached_seconds = max(self._position_seconds, frame.time or 0.0)
         self._grabbed = frame
         self._read += 1
         return True
@@ -158,7 +160,7 @@ class Recording:
         yield from self._decoder.decode(None)
 
     def _warn_where_cut_off(self) -> None:
-        missing_seconds = self._expected * self._frame_seconds - (self._position_seconds + self._frame_seconds)
+        missing_seconds = self._expected * self._frame_seconds - (self._reached_seconds + self._frame_seconds)
         if self._read < self._expected and missing_seconds > CUT_OFF_SECONDS:
             log.warning(
                 "%s: ended at frame %d of %d; the recording was cut off or is damaged there",

@@ -88,6 +88,16 @@ def test_a_recording_cut_off_in_the_middle_gives_what_is_left_and_one_warning(tm
     assert record.getMessage().startswith(f"{cut}: ended at frame {len(frames)} of 50;")
 
 
+@pytest.mark.parametrize("stamps", ["PTS+1000/TB", "PTS+70/TB*gte(N\\,20)"])
+def test_a_whole_recording_that_begins_late_or_has_a_long_gap_is_not_called_cut_off(tmp_path, caplog, stamps):
+    whole = tmp_path / "motion.mkv"
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=2")
+    ffmpeg(*picture, "-vf", f"setpts={stamps}", "-fps_mode", "passthrough", "-c:v", "mjpeg", whole)
+
+    assert len(list(recorded_frames(whole, camera="entrance"))) == 50
+    assert not caplog.records
+
+
 def test_a_transport_stream_cut_off_in_the_middle_is_a_shorter_one(tmp_path):
     """It states no length, so that there is nothing to miss."""
     whole = tmp_path / "entrance.ts"
