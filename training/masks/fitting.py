@@ -203,6 +203,8 @@ def _prepare(network: keras.Model, recipe: MaskRecipe, stage: Literal["head", "w
         keras.losses.CategoricalCrossentropy(),
         metrics=["accuracy"],
     )
+    # Built by the first batch, it would have TensorFlow trace the whole network a second time.
+    network.optimizer.build(network.trainable_variables)
 
 
 def _learn(

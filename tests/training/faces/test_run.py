@@ -76,7 +76,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(finished, tmp_path)
     command = [*PROGRAM, "faces", str(file), "--output", str(folder)]
 
     with subprocess.Popen(command) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not (folder / "state.npz").is_file() and time.monotonic() < deadline:
             time.sleep(0.02)
         process.kill()
