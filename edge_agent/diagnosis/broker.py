@@ -68,6 +68,8 @@ def look_at_broker(config: Config) -> str | Finding:
             troubles += _try_topics(visit, config, topics)
             return _concluded(visit, troubles, "; an agent is connected, so its status and will were not tested")
     with _Visit(mqtt, client_id=own_id, device=device) as visit:
+        if not visit.limits.will:
+            troubles.append(f"it refuses a last will on {topics.status}")
         goodbye = status_publication(topics, stopped(device, boot_id=boot_id(), when=datetime.now(timezone.utc)))
         troubles += visit.publish(goodbye)
         for camera in config.cameras:

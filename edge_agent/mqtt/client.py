@@ -109,10 +109,11 @@ Event: TypeAlias = PubAck | Message
 
 @dataclass(frozen=True, slots=True)
 class BrokerLimits:
-    """What a broker does not support: retained messages, and QoS above this."""
+    """What a broker does not support or permit: retained messages, QoS above this, and a last will."""
 
     retain: bool = True
     qos: int = AT_LEAST_ONCE
+    will: bool = True
 
 
 class TakenOverError(UnavailableError):
@@ -131,6 +132,10 @@ class _LimitedBrokerError(UnavailableError):
         self.limits = limits
 
 
+class _RefusedError(UnavailableError):
+    """The broker refused the connection, perhaps because of its will."""
+
+
 class _SilentBrokerError(UnavailableError):
     """The broker did not answer in time: it is slow, or did not understand the version."""
 
@@ -146,11 +151,19 @@ def open_connection(
         ConfigError: the password or a certificate cannot be read.
         UnavailableError: no broker, or it refuses; the message says which and what to do.
     """
+    limits = limits or BrokerLimits()
     try:
-        return _open_within(limits or BrokerLimits(), mqtt, client_id=client_id, device=device)
+        return _open_within(limits, mqtt, client_id=client_id, device=device)
     except _LimitedBrokerError as error:
         # The broker may report one limit after the other, each once.
         return open_connection(mqtt, client_id=client_id, device=device, limits=error.limits)
+    except _RefusedError as error:
+        if not (device and limits.will):
+            raise
+        try:
+            return _open_within(replace(limits, will=False), mqtt, client_id=client_id, device=device)
+        except UnavailableError:
+            raise error from None
 
 
 def _open_within(limits: BrokerLimits, mqtt: MqttConfig, *, client_id: str, device: str) -> Connection:
@@ -326,7 +339,7 @@ class Connection:
             )
         if mqtt.tls:
             client.tls_set_context(tls_context(mqtt))
-        if self._device:
+        if self._device and self.limits.will:
             will = status_publication(self._topics, connection_lost(self._device, boot_id=boot_id()))
             properties = _properties(will, PacketTypes.WILLMESSAGE) if self.protocol == MQTT_5 else None
             client.will_set(
@@ -369,7 +382,8 @@ class Connection:
             raise _LimitedBrokerError(f"{self.address}: {self._welcome}", replace(self.limits, retain=False))
         if self._welcome.value == QOS_NOT_SUPPORTED and self.limits.qos:
             raise _LimitedBrokerError(f"{self.address}: {self._welcome}", replace(self.limits, qos=0))
-        raise UnavailableError(f"{self.address}: {self._explain_refusal(self._welcome)}")
+        kind = _RefusedError if self._welcome.value == NOT_AUTHORISED else UnavailableError
+        raise kind(f"{self.address}: {self._explain_refusal(self._welcome)}")
 
     def _wait_for_welcome(self, version: MQTTProtocolVersion, answer_seconds: float) -> None:
         try:
@@ -378,7 +392,7 @@ class Connection:
             # Some old brokers refuse an unknown version by closing the connection.
             if version is MQTTProtocolVersion.MQTTv5:
                 raise _OldBrokerError(str(error)) from error
-            raise UnavailableError(
+            raise _RefusedError(
                 f"{self.address}: hangs up without an MQTT answer; check mqtt.port, mqtt.tls "
                 "(is the port one for TLS?) and whether the broker asks for mqtt.cert_file"
             ) from error
@@ -429,6 +443,7 @@ class Connection:
         self.limits = BrokerLimits(
             retain=self.limits.retain and bool(getattr(properties, "RetainAvailable", 1)),
             qos=min(self.limits.qos, getattr(properties, "MaximumQoS", AT_LEAST_ONCE)),
+            will=self.limits.will,
         )
 
     def _on_disconnect(

@@ -70,6 +70,7 @@ HANG_UP_SECONDS = 1.0
 DROPPED_SECONDS = 3600.0
 CROPS = "crops"
 RETAIN = "retained messages"
+LAST_WILL = "last will"
 AT_LEAST_ONCE = "acknowledgement (QoS 1)"
 # In addition to draining: publishing `offline`, and a thread inside a system call.
 JOIN_SECONDS = 1.5
@@ -284,7 +285,7 @@ class Publisher:
 
     def _connect_and_serve(self) -> None:
         client_id = self._mqtt.client_id or f"maskwatch-{self._device}"
-        known = BrokerLimits(retain=RETAIN not in self._left_out)
+        known = BrokerLimits(retain=RETAIN not in self._left_out, will=LAST_WILL not in self._left_out)
         # A broker that does not answer has not disconnected because of a message.
         self._connected_at = 0.0
         with open_connection(self._mqtt, client_id=client_id, device=self._device, limits=known) as connection:
@@ -295,6 +296,8 @@ class Publisher:
                 self._leave_out(RETAIN, "it does not support them")
             if not connection.limits.qos:
                 self._leave_out(AT_LEAST_ONCE, "it supports QoS 0 only: lost messages are not sent again")
+            if not connection.limits.will:
+                self._leave_out(LAST_WILL, f"it refuses one on {self._topics.status}: a lost device stays 'online'")
             self._backlog_up_to = self._store.last_position()
             self._state = replace(self._state, connected=True)
             self._volatile.open()

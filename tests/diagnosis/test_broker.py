@@ -87,6 +87,14 @@ def test_what_the_device_does_not_need_is_not_tried(tmp_path):
         assert "accepts everything" in looked_at(tmp_path, broker, **less, publish_crops=False)
 
 
+def test_a_last_will_that_the_broker_refuses_is_named(tmp_path):
+    with (
+        StrictBroker(("maskwatch/", "homeassistant/"), answer_to_will=None) as broker,
+        pytest.raises(UnavailableError, match=f"it refuses a last will on maskwatch/{DEVICE}/status; "),
+    ):
+        look_at_broker(a_config(tmp_path, broker.config()))
+
+
 def test_everything_is_found_where_the_broker_hangs_up_each_time(tmp_path):
     with StrictBroker((f"maskwatch/{DEVICE}/alerts", f"maskwatch/{DEVICE}/status")) as broker:
         with pytest.raises(UnavailableError) as told:

@@ -101,12 +101,18 @@ class StrictBroker:
     """Hangs up on what a client may not do, as RabbitMQ, AWS IoT and HiveMQ do. `taken` holds (topic, retained)."""
 
     def __init__(
-        self, allowed: tuple[str, ...], *, takes_retained: bool = True, largest_bytes: int = 1_000_000
+        self,
+        allowed: tuple[str, ...],
+        *,
+        takes_retained: bool = True,
+        largest_bytes: int = 1_000_000,
+        answer_to_will: bytes | None = WELCOME_5,
     ) -> None:
-        """`allowed` begins the topics that may be published and read; the will is not looked at.
+        """`allowed` begins the topics that may be published and read; the topic of the will is not looked at.
 
-        A publication at QoS 1 that is larger than `largest_bytes` is refused.
+        A publication at QoS 1 that is larger than `largest_bytes` is refused; `answer_to_will` None: hang up.
         """
+        self._answer_to_will = answer_to_will
         self._allowed, self._takes_retained, self._largest_bytes = allowed, takes_retained, largest_bytes
         self._server = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
@@ -158,7 +164,8 @@ class StrictBroker:
         """What MQTT 5 answers; None: hang up."""
         match head >> 4:
             case 1:
-                return WELCOME_5
+                # Behind the protocol's name and level, a flag.
+                return self._answer_to_will if packet[7] & 4 else WELCOME_5
             case 3:
                 return self._publication(head, packet)
             case 8:

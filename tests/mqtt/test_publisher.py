@@ -911,6 +911,22 @@ def test_a_broker_that_hangs_up_on_what_is_not_essential_gets_alerts_without_it(
     assert len([line for line in warnings_in(caplog) if "the broker is sent no more" in line]) == len(left_out)
 
 
+@pytest.mark.parametrize("answer", [b"\x20\x03\x00\x87\x00", None])
+def test_a_broker_that_refuses_the_last_will_gets_alerts_without_it(store, caplog, answer):
+    put(store)
+    with (
+        StrictBroker(("maskwatch/lobby/",), answer_to_will=answer) as strict,
+        publishing(store, strict.config(), timing=HANGING_UP) as publisher,
+    ):
+        eventually(lambda: store.count() == 0, "the alert is sent")
+        assert publisher.state.left_out == ("last will",)
+        strict.hang_up()
+        eventually(lambda: not publisher.state.connected, "the loss is noticed")
+        eventually(lambda: publisher.state.connected and not publisher.state.reason, "all is well again")
+
+    assert len([line for line in warnings_in(caplog) if "last will" in line]) == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "left_out"),
     [("retain_available false", {"retained messages"}), ("max_qos 0", {"acknowledgement (QoS 1)"})],
