@@ -45,13 +45,13 @@ def test_a_command_is_cut_into_words_as_a_shell_would():
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        ({"source": "pipe:"}, "holds no command"),
+        ({"source": "pipe:"}, "pipe: COMMAND"),
         ({"source": "pipe: camera 'door"}, "no closing quotation"),
-        ({"source": "ffmpeg"}, "holds no input"),
-        ({"source": "picamera2: second"}, "holds more than the camera's number"),
+        ({"source": "ffmpeg"}, "ffmpeg: rtsp:"),
+        ({"source": "picamera2: second"}, "picamera2: 1"),
         ({"source": "pipe: camera", "pixel_format": "bgr"}, "needs frame_size"),
         ({"source": "pipe: camera", "pixel_format": "nv12", "frame_size": (640, 481)}, "even width and height"),
-        ({"source": "rpicam", "pixel_format": "bgr", "frame_size": (640, 480)}, "is for a source 'pipe:'"),
+        ({"source": "rpicam", "pixel_format": "bgr", "frame_size": (640, 480)}, "pixel_format: bgr"),
         ({"roi": (0.5, 0, 0.5, 1)}, "is empty; it is left, top, right, bottom"),
         ({"rotate": 45}, "0, 90, 180"),
         ({"fourcc": "MJPEG"}, "pattern"),
