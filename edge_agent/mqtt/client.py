@@ -61,8 +61,11 @@ DISCARDED_BYTES = 1024 * 1024
 LENGTH_IN_8_BYTES = 0x7F
 """Of a WebSocket's frame."""
 
-# OpenSSL's verification errors for a certificate of another name or address (X509_V_ERR_...).
+# OpenSSL's verification errors (X509_V_ERR_...): a certificate of another name or address, one that is not valid yet
+# or no longer, and keys or signatures that its security level refuses.
 OTHER_NAME = (62, 64)
+NOT_VALID_NOW = (9, 10)
+TOO_WEAK = (66, 67, 68)
 RAISE_THE_LIMIT = "raise the broker's limit to the size of messages (mosquitto: message_size_limit)"
 
 # Exceptions of paho's parser for a malformed packet; they differ between versions.
@@ -628,20 +631,35 @@ def tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
     if mqtt.alpn:
         context.set_alpn_protocols([mqtt.alpn])
     if mqtt.cert_file is not None:
-        try:
-            # Otherwise OpenSSL would prompt at the terminal.
-            context.load_cert_chain(mqtt.cert_file, mqtt.key_file, password=lambda: _passphrase(mqtt))
-        except (OSError, ValueError) as error:
-            reason = _reason(error) if isinstance(error, OSError) else str(error)
-            raise ConfigError(
-                f"{mqtt.cert_file}, {mqtt.key_file}: not a readable certificate with its key ({reason}); "
-                "check mqtt.cert_file and mqtt.key_file, and mqtt.key_password_file if the key has a passphrase"
-            ) from error
+        _load_key(context, mqtt)
     return context
 
 
-def _passphrase(mqtt: MqttConfig) -> str:
-    return read_password(mqtt.key_password_file, key="mqtt.key_password_file") if mqtt.key_password_file else ""
+def _load_key(context: ssl.SSLContext, mqtt: MqttConfig) -> None:
+    has_passphrase = False
+
+    def passphrase() -> str:
+        # Otherwise OpenSSL would prompt at the terminal.
+        nonlocal has_passphrase
+        has_passphrase = True
+        return read_password(mqtt.key_password_file, key="mqtt.key_password_file") if mqtt.key_password_file else ""
+
+    try:
+        context.load_cert_chain(str(mqtt.cert_file), mqtt.key_file, password=passphrase)
+    except (OSError, ValueError) as error:
+        if has_passphrase and mqtt.key_password_file:
+            raise ConfigError(
+                f"{mqtt.key_file}: its passphrase is not that in {mqtt.key_password_file}; check mqtt.key_password_file"
+            ) from error
+        if has_passphrase:
+            raise ConfigError(
+                f"{mqtt.key_file}: has a passphrase; write it into a file and set mqtt.key_password_file"
+            ) from error
+        reason = "not in PEM format" if isinstance(error, ssl.SSLError) and not error.reason else _reason(error)
+        raise ConfigError(
+            f"{mqtt.cert_file}, {mqtt.key_file}: not a readable certificate with its key ({reason}); "
+            "check mqtt.cert_file and mqtt.key_file"
+        ) from error
 
 
 def _explain(error: OSError, mqtt: MqttConfig) -> str:
@@ -655,7 +673,9 @@ def _explain(error: OSError, mqtt: MqttConfig) -> str:
         case ssl.SSLCertVerificationError():
             return f"the broker's certificate is not trusted: {error.verify_message}; {_remedy(error)}"
         case ssl.SSLError() | ConnectionResetError() if mqtt.tls:
-            return f"no TLS connection ({_reason(error)}); is mqtt.port the broker's port for TLS?"
+            is_too_old = "PROTOCOL_VERSION" in _reason(error)
+            remedy = "update the broker" if is_too_old else "is mqtt.port the broker's port for TLS?"
+            return f"no TLS connection ({_reason(error)}); {remedy}"
         case _:
             return f"cannot be reached: {_reason(error)}; check mqtt.host and the network"
 
@@ -666,8 +686,13 @@ def _remedy(error: ssl.SSLCertVerificationError) -> str:
             "set mqtt.host to a name or address in its subjectAltName, or issue it anew with one: a common name (CN) "
             "alone does not count"
         )
-    return "check mqtt.ca_file and the clock of this device"
+    if error.verify_code in NOT_VALID_NOW:
+        return "check the clock of this device; if it is right, the broker needs a new certificate"
+    if error.verify_code in TOO_WEAK:
+        return "issue it anew with a key of 2048 bits or more, signed with SHA-256"
+    return "check mqtt.ca_file: it has to hold the certificate of the authority that has signed it"
 
 
-def _reason(error: OSError) -> str:
-    return error.reason if isinstance(error, ssl.SSLError) and error.reason else error.strerror or str(error)
+def _reason(error: OSError | ValueError) -> str:
+    reason = getattr(error, "reason", "") if isinstance(error, ssl.SSLError) else ""
+    return reason or getattr(error, "strerror", "") or str(error)

@@ -244,10 +244,10 @@ class Amqtt:
             gc.collect()
 
 
-def make_certificates(folder: Path, *, name: str = "IP:127.0.0.1") -> Path:
+def make_certificates(folder: Path, *, name: str = "IP:127.0.0.1", days: int = 2) -> Path:
     """Write ca.pem with ca.key, and server.pem and client.pem with their keys, both signed by it.
 
-    Without a `name` they have a common name alone, the role.
+    Without a `name` they have a common name alone, the role; with -1 `days` they have expired.
     """
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -272,7 +272,7 @@ def make_certificates(folder: Path, *, name: str = "IP:127.0.0.1") -> Path:
             "-out",
             f"{role}.pem",
             "-days",
-            "2",
+            str(days),
             "-extfile",
             "names",
         )

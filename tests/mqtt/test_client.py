@@ -528,6 +528,16 @@ def test_tls_with_a_certificate_for_another_name(tmp_path):
 
 
 @leaves_a_socket
+def test_tls_with_a_certificate_that_has_expired(tmp_path):
+    certificates = make_certificates(tmp_path / "tls", days=-1)
+    with (
+        Mosquitto(tmp_path / "broker", certificates=certificates) as broker,
+        pytest.raises(UnavailableError, match=r"certificate is not trusted: .*clock of this device"),
+    ):
+        describe(broker.config(tls=True, ca_file=certificates / "ca.pem"))
+
+
+@leaves_a_socket
 def test_tls_with_a_common_name_alone(tmp_path):
     certificates = make_certificates(tmp_path / "tls", name="")
     with (
@@ -573,5 +583,9 @@ def test_a_key_with_a_passphrase_is_opened_by_its_file_and_never_asks_at_a_termi
     keys = {"cert_file": certificates / "client.pem", "key_file": key, "tls": True}
 
     tls_context(MqttConfig(**keys, key_password_file=password))
-    with pytest.raises(ConfigError, match="key_password_file"):
+    with pytest.raises(ConfigError, match=r"client\.key: has a passphrase; .*key_password_file"):
         tls_context(MqttConfig(**keys))
+    password.write_text("another\n")
+    with pytest.raises(ConfigError, match=r"client\.key: its passphrase is not that in .*passphrase;") as raised:
+        tls_context(MqttConfig(**keys, key_password_file=password))
+    assert "another" not in str(raised.value)
