@@ -80,6 +80,19 @@ SESSION_TAKEN_OVER = 142
 PACKET_TOO_LARGE = 149
 RETAIN_NOT_SUPPORTED = 154
 QOS_NOT_SUPPORTED = 155
+TOPIC_NOT_ACCEPTED = 144
+REMEDIES = {
+    133: "set mqtt.client_id to one that it accepts",
+    136: "it is tried again",
+    137: "it is tried again",
+    138: "its administrator has to let this device in again",
+    144: "choose another mqtt.topic_prefix",
+    151: "it is tried again; raise the broker's limit of connections",
+    156: "set mqtt.host to another of its servers",
+    157: "set mqtt.host to where it has moved",
+    159: "it is tried again; raise the broker's limit of connections in a time",
+}
+"""By the reason code of a refused connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,7 +398,8 @@ class Connection:
             raise _LimitedBrokerError(f"{self.address}: {self._welcome}", replace(self.limits, retain=False))
         if self._welcome.value == QOS_NOT_SUPPORTED and self.limits.qos:
             raise _LimitedBrokerError(f"{self.address}: {self._welcome}", replace(self.limits, qos=0))
-        kind = _RefusedError if self._welcome.value == NOT_AUTHORISED else UnavailableError
+        may_be_its_will = self._welcome.value in (NOT_AUTHORISED, TOPIC_NOT_ACCEPTED)
+        kind = _RefusedError if may_be_its_will else UnavailableError
         raise kind(f"{self.address}: {self._explain_refusal(self._welcome)}")
 
     def _wait_for_welcome(self, version: MQTTProtocolVersion, answer_seconds: float) -> None:
@@ -433,7 +447,7 @@ class Connection:
             )
         if reason.value == PACKET_TOO_LARGE:
             return f"the broker refuses the connection: {reason}; {RAISE_THE_LIMIT}"
-        return f"the broker refuses the connection: {reason}"
+        return f"the broker refuses the connection: {reason}; {REMEDIES.get(reason.value, 'its log says why')}"
 
     def _on_connect(
         self, _client: Client, _userdata: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None

@@ -422,6 +422,17 @@ def test_a_broker_that_says_bad_user_or_password():
         describe(broker.config())
 
 
+@pytest.mark.parametrize(
+    ("code", "remedy"), [(0x85, "mqtt.client_id"), (0x89, "tried again"), (0x9D, "mqtt.host"), (0x83, "log")]
+)
+def test_a_refused_connection_is_told_with_what_to_do(code, remedy):
+    with (
+        ScriptedBroker(lambda _level: bytes([0x20, 3, 0, code, 0])) as broker,
+        pytest.raises(UnavailableError, match=f"refuses the connection: .*; .*{remedy}"),
+    ):
+        describe(broker.config())
+
+
 def test_a_broker_that_takes_no_message_as_large_as_the_status(tmp_path):
     with (
         Mosquitto(tmp_path, settings="message_size_limit 50") as broker,
