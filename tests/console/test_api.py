@@ -140,7 +140,7 @@ def test_a_review_is_kept_and_can_be_taken_back(console, ask):
     assert len(ask.get("/api/v1/alerts?review=unreviewed").json()["alerts"]) == 1
 
 
-def test_what_is_deleted_is_gone_with_its_picture(console, ask):
+def test_a_deleted_alert_is_gone_with_its_picture(console, ask):
     alert_id = console.keep_alert(crop=jpeg())
 
     assert ask.delete(f"/api/v1/alerts/{alert_id}").status_code == 204
@@ -159,7 +159,7 @@ def test_a_crop_that_is_still_to_be_sent_is_not_deleted(console, ask):
     assert ask.get(f"/api/v1/alerts/{alert_id}/crop").status_code == 200
 
 
-def test_a_scene_is_shown_where_one_is_kept_and_goes_with_its_alert(console, ask):
+def test_a_stored_scene_is_served_and_deleted_with_its_alert(console, ask):
     plain, alert_id = console.keep_alert(crop=jpeg()), console.keep_alert(crop=jpeg(), scene=b"a JPEG")
 
     scene = ask.get(f"/api/v1/alerts/{alert_id}/scene")
@@ -189,7 +189,7 @@ def test_an_encrypted_scene_is_saved_and_not_shown(console, ask):
 
 
 @pytest.mark.parametrize("state", ["none", "gone", "encrypted"])
-def test_an_alert_without_a_picture_to_show_says_so(console, ask, state):
+def test_an_alert_without_a_picture_has_a_reason(console, ask, state):
     alert_id = console.keep_alert(crop=None if state == "none" else jpeg())
     file = console.config.crops_folder / f"{alert_id}.jpg"
     if state == "gone":
@@ -218,11 +218,11 @@ def test_days_are_counted(console, ask):
 # the device
 
 
-def test_the_status_is_what_the_agent_says(console, ask):
+def test_the_status_is_that_of_the_agent(console, ask):
     assert ask.get("/api/v1/status").json() == console.overview
 
 
-def test_without_an_agent_pages_and_uploads_are_served_and_the_rest_says_so(tmp_path):
+def test_without_an_agent_pages_and_uploads_are_served_and_the_rest_is_503(tmp_path):
     config = a_config(tmp_path)
     with (
         a_console(config),
@@ -255,7 +255,7 @@ def test_without_an_agent_pages_and_uploads_are_served_and_the_rest_says_so(tmp_
             wait_until(is_found, "the agent to be found")
 
 
-def test_an_agent_that_hangs_is_told_and_not_waited_for(console, ask):
+def test_a_hanging_agent_is_reported_and_not_waited_for(console, ask):
     assert ask.get("/health").json() == {"ok": True, "reasons": ["camera_away"]}
     console.is_silent = True
     # What was told a moment ago still counts.
@@ -291,7 +291,7 @@ def test_commands_go_to_the_agent_as_over_mqtt(console, ask):
 
 
 @pytest.mark.parametrize(("state", "status"), [("refused", 409), ("failed", 503)])
-def test_a_command_that_is_not_done_says_why(console, ask, state, status):
+def test_a_refused_command_has_a_reason(console, ask, state, status):
     console.state, console.reason = state, "camera door is paused; resume it first"
 
     answer = ask.post("/api/v1/commands/snapshot")
@@ -355,7 +355,7 @@ def test_nothing_that_was_sent_comes_back_in_an_error(ask):
     assert answer.headers["content-type"] == "application/json"
 
 
-def test_what_is_unknown_is_not_found(ask):
+def test_unknown_resources_are_not_found(ask):
     assert ask.get(f"/api/v1/alerts/{UNKNOWN}").status_code == 404
     assert ask.get(f"/api/v1/alerts/{UNKNOWN}/crop").status_code == 404
     assert ask.put(f"/api/v1/alerts/{UNKNOWN}/review", json={"review": ""}).status_code == 404

@@ -57,7 +57,7 @@ def browser(locked):
 
 
 @pytest.mark.parametrize("path", EVERYTHING)
-def test_nothing_is_told_without_the_token(locked, path):
+def test_nothing_is_served_without_the_token(locked, path):
     with locked.client() as ask:
         answer = ask.get(path)
 
@@ -77,13 +77,13 @@ def test_the_token_opens_everything_and_needs_no_cookie(locked):
 @pytest.mark.parametrize(
     "authorization", ["Bearer wrong", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer", f"Basic {TOKEN}", TOKEN]
 )
-def test_a_wrong_token_is_no_token(locked, authorization):
+def test_a_wrong_token_is_rejected(locked, authorization):
     with locked.client() as ask:
         assert ask.get("/api/v1/status", headers={"Authorization": authorization}).status_code == 401
 
 
 @pytest.mark.usefixtures("slow_to_forgive")
-def test_who_guesses_tokens_waits_longer_and_longer(locked):
+def test_guessing_tokens_is_delayed_increasingly(locked):
     with locked.client(token=GUESS) as ask, locked.client(token=TOKEN) as program:
         answers = [ask.get("/api/v1/status") for _ in range(FREE_MISTAKES + 1)]
 
@@ -100,7 +100,7 @@ def test_a_program_that_was_right_before_is_not_kept_out_by_its_neighbour(locked
         assert program.get("/api/v1/status").status_code == 200
 
 
-def test_what_keeps_a_device_alive_can_be_asked_by_anybody(locked):
+def test_health_endpoints_need_no_login(locked):
     with locked.client() as ask:
         assert ask.get("/health").json() == {"ok": True, "reasons": ["camera_away"]}
         assert ask.get("/ready").status_code == 200
@@ -133,7 +133,7 @@ def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(browser):
 
 
 @pytest.mark.usefixtures("slow_to_forgive")
-def test_a_wrong_password_is_told_and_the_fourth_time_waits(browser):
+def test_a_wrong_password_is_reported_and_the_fourth_is_delayed(browser):
     answers = [browser.log_in("wrong") for _ in range(FREE_MISTAKES + 1)]
 
     assert ["wrong" in answer.headers["location"] for answer in answers] == [True] * FREE_MISTAKES + [False]
@@ -143,7 +143,7 @@ def test_a_wrong_password_is_told_and_the_fourth_time_waits(browser):
     assert browser.client.get("/api/v1/status").status_code == 401
 
 
-def test_a_login_form_of_another_page_logs_nobody_in(browser):
+def test_a_login_form_of_another_site_is_rejected(browser):
     assert "problem=expired" in browser.log_in(csrf="0" * 64).headers["location"]
     assert "problem=expired" in browser.log_in(csrf="").headers["location"]
     assert browser.client.get("/api/v1/status").status_code == 401
@@ -235,7 +235,7 @@ def test_the_names_of_this_machine_are_answered(ask, host):
 
 
 @pytest.mark.parametrize("host", ["", "a b", "local_host/../", "user@localhost", "localhost:port", "a" * 300])
-def test_what_is_no_name_is_not_answered(ask, host):
+def test_an_invalid_host_is_rejected(ask, host):
     assert ask.get("/api/v1/status", headers={"Host": host}).status_code == 400
 
 
@@ -265,7 +265,7 @@ def test_a_program_on_this_machine_needs_no_token_and_a_page_of_ours_does(consol
 
 
 @pytest.mark.usefixtures("slow_to_forgive")
-def test_a_proxy_says_for_whom_it_asks_and_that_it_was_https(locked):
+def test_forwarding_headers_of_a_local_proxy_are_trusted(locked):
     told = {"Host": "camera.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.9"}
     browser = Browser(locked)
     browser.client.headers.update(told)
@@ -309,7 +309,7 @@ def test_a_link_on_another_site_leads_to_a_page(ask):
 # everybody
 
 
-def test_every_answer_forbids_what_a_page_of_ours_does_not_need(console, ask):
+def test_every_response_has_the_security_headers(console, ask):
     for path in ("/health", "/nothing", "/api/v1/alerts/x", "/static/nothing"):
         headers = ask.get(path).headers
         assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; ")
@@ -320,7 +320,7 @@ def test_every_answer_forbids_what_a_page_of_ours_does_not_need(console, ask):
         assert "strict-transport-security" not in headers
 
 
-def test_a_flood_is_told_to_slow_down(tmp_path):
+def test_a_flood_of_requests_is_rate_limited(tmp_path):
     with served(tmp_path, max_requests_per_second=0.1) as console, console.client() as ask:
         first, second = ask.get("/health"), ask.get("/health")
 

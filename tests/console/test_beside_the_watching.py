@@ -44,7 +44,7 @@ def alerts(origin):
     return get(f"{origin}/api/v1/alerts").json()["alerts"]
 
 
-def test_what_is_seen_is_shown_and_what_is_alerted_is_told(door):
+def test_frames_and_alerts_of_the_agent_are_shown(door):
     with connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin) as line:
         line.send(json.dumps({"watch": [CAMERA]}))
         heard: dict[str, Any] = {}
@@ -84,7 +84,7 @@ def test_a_paused_camera_shows_nothing_until_it_is_resumed(door):
     wait_until(lambda: get(frame).status_code == 200, "the picture to come back")
 
 
-def test_it_ends_soon_whoever_looks_on(door):
+def test_the_console_stops_soon_with_open_viewers(door):
     with ExitStack() as stack:
         for _ in range(5):
             line = stack.enter_context(connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin))
@@ -120,7 +120,7 @@ def test_a_console_that_is_stopped_or_killed_changes_nothing_in_the_watching(doo
     assert len(alerts(door.origin)) >= 4
 
 
-def test_an_agent_that_is_killed_is_said_and_found_again(door):
+def test_a_killed_agent_is_reported_and_found_again(door):
     door.end(signal.SIGKILL)
     # What was told within the last second still counts.
     wait_until(lambda: get(f"{door.origin}/health").status_code == 503, "the end to be noticed")
@@ -133,7 +133,7 @@ def test_an_agent_that_is_killed_is_said_and_found_again(door):
     wait_until(lambda: get(frame).status_code == 200, "a picture of the new agent")
 
 
-def test_a_port_that_is_taken_ends_the_console_alone(door):
+def test_a_port_in_use_ends_only_the_console(door):
     second = ConsoleProcess(door.config_file, log_file=door.folder / "second.log")
     second.start()
 
@@ -154,7 +154,7 @@ def test_beyond_this_machine_it_does_not_start_without_a_password(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_password_that_is_too_short_ends_the_start_with_what_to_do(tmp_path):
+def test_a_short_password_ends_the_start_with_an_error(tmp_path):
     (tmp_path / "password").write_text("1234\n", encoding="utf-8")
     (tmp_path / "config.yaml").write_text("console: {password_file: password}\n", encoding="utf-8")
 

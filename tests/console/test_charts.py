@@ -32,7 +32,7 @@ def a_point(seconds, llr, **values):
     )
 
 
-def test_bars_of_a_day_stand_on_each_other_and_reach_what_the_lines_say():
+def test_bars_are_stacked_and_match_the_grid_lines():
     chart = days_chart(
         DAYS, {("2026-11-25", "without_mask"): 6, ("2026-11-25", "mask_worn_incorrectly"): 2}, labels=LABELS
     )
@@ -51,7 +51,7 @@ def test_days_without_an_alert_have_no_bar_and_all_lie_inside():
     assert chart.columns[-1].x + chart.columns[-1].width == pytest.approx(100, abs=0.1)
 
 
-def test_a_day_says_aloud_what_its_bars_show():
+def test_a_column_has_a_summary_for_screen_readers():
     chart = days_chart(DAYS, {("2026-11-25", "without_mask"): 6, ("2026-11-24", "without_mask"): 1}, labels=LABELS)
 
     assert chart.columns[-1].summary == "25 Nov: 6 alerts (6 no mask)"
@@ -81,7 +81,7 @@ def test_the_newest_day_has_a_word_below():
     assert words == ["28 Oct", "4 Nov", "11 Nov", "18 Nov", "25 Nov"]
 
 
-def test_evidence_for_a_violation_goes_up_and_crosses_its_threshold():
+def test_evidence_for_a_violation_is_drawn_upwards_across_its_threshold():
     chart = a_timeline([a_point(-1.0, 0.5), a_point(-0.5, 3.0), a_point(0.0, 5.4)])
 
     heights = [dot.y for dot in chart.dots]
@@ -89,7 +89,7 @@ def test_evidence_for_a_violation_goes_up_and_crosses_its_threshold():
     assert heights[-1] < chart.violation_y < heights[-2] < chart.compliant_y < TIMELINE_PX
 
 
-def test_the_alert_lies_at_its_time_between_what_was_before_and_after():
+def test_the_alert_is_drawn_at_its_time():
     chart = a_timeline([a_point(-1.0, 0.5), a_point(3.0, 6.0)], resolved=(3.0, "left the picture"))
 
     alert, end = chart.moments
@@ -118,7 +118,7 @@ def test_no_value_lies_outside_however_far_the_evidence_goes():
     assert not any(line.text == "-0" for line in chart.lines)
 
 
-def test_the_timeline_is_told_in_words_too():
+def test_the_timeline_has_a_summary_for_screen_readers():
     chart = a_timeline([a_point(-1.0, 0.5), a_point(0.0, 5.4)], resolved=(2.25, "left the picture"))
 
     assert chart.summary == (

@@ -91,19 +91,19 @@ def dawdlers(tmp_path_factory):
         ("no handshake", HANDSHAKE_SECONDS),
     ],
 )
-def test_who_dawdles_is_shown_out(dawdlers, name, seconds):
+def test_slow_clients_are_disconnected(dawdlers, name, seconds):
     closed_after, _ = dawdlers
 
     assert seconds - 1 < closed_after.get(name, 999.0) < seconds + SLACK_SECONDS
 
 
-def test_meanwhile_everybody_else_is_served_on_one_line_too(dawdlers):
+def test_other_clients_are_served_meanwhile(dawdlers):
     _, slowest_seconds = dawdlers
 
     assert slowest_seconds < SLACK_SECONDS
 
 
-def test_more_connections_than_there_is_room_for_are_told_so(tmp_path):
+def test_excess_connections_get_503(tmp_path):
     with served(tmp_path, max_viewers=1) as console, ExitStack() as stack:
         lines = [stack.enter_context(line_to(console)) for _ in range(120)]
         told = [line.recv(65_536)[:13] for line in lines[101:]]
@@ -117,7 +117,7 @@ def test_more_connections_than_there_is_room_for_are_told_so(tmp_path):
 @pytest.mark.parametrize(
     "nonsense", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"SSH-2.0-x", bytes(20_000), b"GET / HTTP/9.9"]
 )
-def test_what_is_no_http_is_answered_and_closed(console, ask, nonsense):
+def test_invalid_http_is_answered_and_closed(console, ask, nonsense):
     with line_to(console) as line:
         line.sendall(nonsense + b"\r\n\r\n")
         with suppress(ConnectionError):

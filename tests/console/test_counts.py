@@ -43,7 +43,7 @@ def test_the_page_of_one_camera_and_day(ask, now):
     assert f'id="hours-title">People of {yesterday.day} {yesterday:%b} by hour' in shown
 
 
-def test_without_anybody_there_is_a_sentence(ask):
+def test_without_people_there_is_a_message(ask):
     assert "no one was counted in these days" in page(ask, "/counts?day=nonsense&camera=%3Cb%3E")
 
 

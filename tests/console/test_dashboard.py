@@ -54,14 +54,14 @@ def asked(dashboard: dict[str, Any]) -> list[str]:
     return panels + [choice["definition"] for choice in dashboard["templating"]["list"]]
 
 
-def test_every_figure_that_is_asked_for_is_told(dashboard, told):
+def test_every_queried_metric_is_exported(dashboard, told):
     names = {name for query in asked(dashboard) for name in re.findall(r"\bmaskwatch_\w+", query)}
 
     assert names <= told.keys()
     assert len(names) > 20
 
 
-def test_every_label_that_is_asked_for_is_told(dashboard, told):
+def test_every_queried_label_is_exported(dashboard, told):
     for query in asked(dashboard):
         known = ADDED_LABELS.union(*(told[name] for name in re.findall(r"\bmaskwatch_\w+", query)))
         chosen = set(re.findall(r'(\w+)=~?"', query))
@@ -148,7 +148,7 @@ def test_the_alerting_rules_fire_when_they_should():
     assert promtool("test", "rules", PROMETHEUS / "maskwatch.rules.test.yaml") == ""
 
 
-def test_the_alerting_rules_ask_for_figures_that_are_told_and_each_is_tested(told):
+def test_the_alerting_rules_query_exported_metrics_and_are_tested(told):
     rules = yaml.safe_load((PROMETHEUS / "maskwatch.rules.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
     names = {name for rule in rules for name in re.findall(r"\bmaskwatch_\w+", rule["expr"])}
     tests = (PROMETHEUS / "maskwatch.rules.test.yaml").read_text(encoding="utf-8")

@@ -94,7 +94,7 @@ def test_while_it_is_off_its_address_leads_to_the_login_like_any_other(tmp_path)
         assert client.get("/display/door").status_code == 303
 
 
-def test_the_sign_follows_who_is_nearest(door):
+def test_the_sign_is_that_of_the_nearest_person(door):
     with a_screen(door) as line:
         assert said(line) == {"sign": "away", "person": 0}, "no frame yet"
         door.show(portrait(HOPPER), outcome=at_the_door(None))
@@ -106,7 +106,7 @@ def test_the_sign_follows_who_is_nearest(door):
         assert said(line) == {"sign": "away", "person": 0}, "the camera is paused"
 
 
-def test_pictures_come_as_they_are_drawn_and_only_while_somebody_is_there(door):
+def test_pictures_are_sent_as_they_are_drawn_and_only_while_a_person_is_in_view(door):
     with a_screen(door) as line:
         assert said(line)["sign"] == "away"
         door.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "compliant", is_sure=True)))
@@ -134,7 +134,7 @@ def test_without_pictures_none_leaves_the_agent(tmp_path):
             line.recv(timeout=0.5)
 
 
-def test_a_camera_that_gives_no_new_frame_shows_nobody_who_may_have_left(door, monkeypatch):
+def test_a_stale_frame_is_not_shown(door, monkeypatch):
     monkeypatch.setattr(display, "STALE_SECONDS", 0.3)
     with a_screen(door) as line:
         assert said(line)["sign"] == "away"
@@ -173,7 +173,7 @@ def test_without_the_token_nothing_is_shown(locked, first):
 
 
 @pytest.mark.usefixtures("slow_to_forgive")
-def test_guessing_takes_longer_and_longer_and_the_right_one_has_to_wait_as_well(locked):
+def test_guessing_is_delayed_increasingly_also_for_the_right_token(locked):
     for number in range(4):
         with a_screen(locked, token=f"guess {number}") as line:
             assert why_closed(line) == 4401
@@ -181,7 +181,7 @@ def test_guessing_takes_longer_and_longer_and_the_right_one_has_to_wait_as_well(
         assert why_closed(line) == 4401
 
 
-def test_who_says_nothing_is_not_waited_for(locked, monkeypatch):
+def test_a_silent_display_is_disconnected(locked, monkeypatch):
     monkeypatch.setattr(display, "FIRST_MESSAGE_SECONDS", 0.2)
     with connect(f"{locked.url.replace('http', 'ws')}/display/door/line", origin=locked.url) as line:
         assert why_closed(line) == 4401
@@ -217,7 +217,7 @@ def test_an_unknown_language_and_a_token_that_is_none_are_refused_at_start(tmp_p
         pass
 
 
-def test_a_display_takes_a_place_like_any_other_page(tmp_path):
+def test_a_display_counts_as_a_viewer(tmp_path):
     with served(tmp_path, display={"enabled": True}, max_viewers=1) as console, a_screen(console) as line:
         assert said(line)["sign"] == "away"
         address = f"{console.url.replace('http', 'ws')}/display/door/line"

@@ -84,7 +84,7 @@ def over_the_edge(page: Page) -> Any:
 
 
 @pytest.mark.parametrize(("width", "height"), SCREENS)
-def test_every_sign_has_words_and_a_shape_of_its_own_and_nobody_is_calm(browser, console, width, height):
+def test_every_sign_has_its_own_words_and_shape(browser, console, width, height):
     with a_visitor(browser, console.url, viewport={"width": width, "height": height}) as visitor:
         console.show(portrait(HOPPER), outcome=at_the_door(None))
         page = visitor.see("/display/door")
@@ -147,7 +147,7 @@ def test_long_and_foreign_words_fit(browser, console, language):
 
 
 @pytest.mark.parametrize("sound", ["tone", "speech"])
-def test_each_person_hears_each_sign_once(browser, tmp_path, sound):
+def test_a_sign_is_played_once_per_person(browser, tmp_path, sound):
     with (
         served(tmp_path, display={"enabled": True, "sound": sound}) as console,
         a_visitor(browser, console.url) as visitor,
@@ -176,7 +176,7 @@ def test_each_person_hears_each_sign_once(browser, tmp_path, sound):
         assert heard == [440, 330, 660, 880, 660, 880]
 
 
-def test_without_its_token_the_screen_says_what_is_missing(browser, tmp_path):
+def test_without_its_token_the_display_shows_an_error(browser, tmp_path):
     for name in ("display", "token"):
         (tmp_path / name).write_text(f"token-of-{name}\n")
     display = {"enabled": True, "token_file": str(tmp_path / "display")}

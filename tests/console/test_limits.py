@@ -24,7 +24,7 @@ def test_an_address_may_ask_so_often_and_a_moment_later_again():
     assert rate.wait_seconds("a", at=0.25) > 0
 
 
-def test_even_a_rate_below_one_lets_a_request_through():
+def test_a_rate_below_one_allows_a_request():
     rate = Rate(0.1)
 
     assert rate.wait_seconds("a", at=0.0) == 0.0
@@ -53,7 +53,7 @@ def test_each_mistake_makes_the_pause_longer_up_to_a_limit():
     assert pauses == [0] * (FREE_MISTAKES - 1) + [1, 2, 4, 8, 16, 32, 64, 128, 256] + [LONGEST_PAUSE_SECONDS] * 3
 
 
-def test_a_pause_ends_and_who_was_right_starts_anew():
+def test_a_delay_ends_and_a_right_password_clears_mistakes():
     attempts = Attempts()
     for _ in range(FREE_MISTAKES + 3):
         attempts.was_wrong("a", "token", at=0.0)
@@ -75,7 +75,7 @@ def test_a_thousand_addresses_guess_no_more_often_than_a_few():
     assert attempts.wait_seconds("yet another", "token", at=2.0) == 0
 
 
-def test_a_flood_of_strangers_does_not_keep_out_who_was_right_before_with_that_credential():
+def test_guesses_from_elsewhere_do_not_lock_out_known_addresses():
     attempts = Attempts()
     attempts.was_right("home", "password")
     for number in range(1000):
@@ -86,7 +86,7 @@ def test_a_flood_of_strangers_does_not_keep_out_who_was_right_before_with_that_c
     assert attempts.wait_seconds("elsewhere", "password", at=0.0) > 0
 
 
-def test_at_an_address_that_was_right_nobody_guesses_more_often_than_strangers_together():
+def test_guesses_from_a_known_address_are_limited_as_those_from_elsewhere():
     attempts = Attempts()
     attempts.was_right("home", "token")
     guesses, at = 0, 0.0
@@ -111,5 +111,5 @@ def test_at_an_address_that_was_right_nobody_guesses_more_often_than_strangers_t
         ("what a proxy made up" * 50, ("what a proxy made up" * 50)[:64]),
     ],
 )
-def test_what_one_customer_has_counts_as_one(address, known_as):
+def test_an_ipv6_network_counts_as_one_address(address, known_as):
     assert neighbourhood(address) == known_as

@@ -54,7 +54,7 @@ async def shown(live):
     return frame
 
 
-def test_the_agent_is_not_asked_while_nobody_looks(worker):
+def test_the_agent_is_not_asked_without_viewers(worker):
     agent = Agent()
     live = Live(agent, worker)
 
@@ -93,7 +93,7 @@ def test_all_viewers_together_see_no_more_frames_a_second_than_one(worker):
     assert agent.asked <= MOST_PER_SECOND + 1
 
 
-def test_a_picture_says_who_is_in_it_in_its_own_pixels(worker):
+def test_the_boxes_of_a_picture_are_in_its_own_pixels(worker):
     live = Live(Agent(size=(1280, 720)), worker)
 
     async def look():
@@ -143,7 +143,7 @@ def test_a_paused_camera_shows_nothing(worker):
     assert after is None
 
 
-def test_an_agent_that_is_gone_is_told_to_everybody_and_looked_for_again(worker):
+def test_a_missing_agent_is_reported_to_all_viewers_and_asked_again(worker):
     agent = Agent()
     agent.is_gone = True
     live = Live(agent, worker)

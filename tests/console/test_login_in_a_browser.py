@@ -55,7 +55,7 @@ def log_in(visitor: Visitor, path: str = "/") -> None:
     expect(page.get_by_role("button", name="Log out")).to_be_visible()
 
 
-def test_who_is_not_logged_in_sees_the_login_and_nothing_else(visitor):
+def test_without_a_session_only_the_login_is_shown(visitor):
     page = visitor.see("/alerts?label=without_mask")
 
     expect(page.get_by_label("Password")).to_be_focused()
@@ -69,7 +69,7 @@ def test_the_password_leads_to_where_one_wanted_to_go(visitor):
     assert visitor.page.url == f"{visitor.origin}/alerts?label=without_mask"
 
 
-def test_a_wrong_password_is_said_to_be_wrong_and_the_next_may_be_right(visitor):
+def test_a_wrong_password_is_reported_and_may_be_retried(visitor):
     page = visitor.see("/webcam")
     page.get_by_label("Password").fill("not the password")
     page.get_by_role("button", name="Log in").click()
@@ -82,7 +82,7 @@ def test_a_wrong_password_is_said_to_be_wrong_and_the_next_may_be_right(visitor)
     page.wait_for_url("**/webcam")
 
 
-def test_the_live_picture_comes_to_who_is_logged_in(visitor):
+def test_the_live_picture_is_shown_after_login(visitor):
     log_in(visitor)
 
     expect(visitor.page.locator(f"[data-camera={CAMERA}] canvas")).to_be_visible()

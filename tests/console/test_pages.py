@@ -32,7 +32,7 @@ def test_without_any_alert_there_is_neither_chart_nor_filter_but_a_sentence(ask)
     assert "No alert yet." in page(ask, "/")
 
 
-def test_a_crop_that_is_gone_encrypted_or_never_was_says_so(console, ask):
+def test_a_missing_or_encrypted_crop_has_a_reason(console, ask):
     gone = console.keep_alert(crop=jpeg())
     (console.config.crops_folder / f"{gone}.jpg").unlink()
     sealed = console.keep_alert(crop=jpeg())
@@ -59,7 +59,7 @@ def test_a_page_of_many_alerts_leads_to_the_older_ones_and_back(console, ask):
     assert 'href="/alerts?label=without_mask">' in second
 
 
-def test_what_an_alert_says_is_text_and_never_markup(console, ask):
+def test_values_of_an_alert_are_escaped(console, ask):
     console.keep_alert(camera="<script>alert(1)</script>")
 
     for path in ("/", "/alerts", "/newest"):
@@ -80,13 +80,13 @@ def test_what_an_alert_says_is_text_and_never_markup(console, ask):
         "until=9999-12-31T23:59",
     ],
 )
-def test_an_address_that_somebody_typed_wrongly_is_a_page_all_the_same(console, ask, asked):
+def test_invalid_query_parameters_give_a_page(console, ask, asked):
     console.keep_alert()
 
     assert "<h1>Alerts</h1>" in page(ask, f"/alerts?{asked}")
 
 
-def test_a_range_of_time_is_asked_for_by_the_clock_of_the_device_and_stays_in_the_links(console, ask):
+def test_a_time_range_is_local_to_the_device_and_kept_in_links(console, ask):
     alert_id = console.keep_alert()
     (message,) = ask.get("/api/v1/alerts").json()["alerts"]
     when = datetime.fromisoformat(message["when"].replace("Z", "+00:00")).astimezone()
@@ -106,7 +106,7 @@ def test_a_person_gets_a_page_where_a_program_gets_json(ask):
     assert ask.get("/nowhere").json() == {"detail": "Not Found"}
 
 
-def test_a_history_that_cannot_be_read_is_told_on_a_page(console: Served, ask):
+def test_an_unreadable_history_gives_an_error_page(console: Served, ask):
     for suffix in ("", "-wal", "-shm"):
         console.config.store_file.with_name(console.config.store_file.name + suffix).unlink(missing_ok=True)
     console.config.store_file.mkdir()
@@ -127,7 +127,7 @@ def test_scripts_and_style_may_be_cached_and_pages_may_not(ask):
     assert ask.get("/alerts").headers["cache-control"] == "no-store"
 
 
-def test_the_icon_is_where_browsers_look_for_it(ask):
+def test_the_favicon_is_served(ask):
     assert ask.get("/favicon.ico").content == ask.get("/static/favicon.ico").content
 
 

@@ -98,7 +98,7 @@ def test_the_live_picture_moves(visitor):
     assert pixels(page) != first
 
 
-def test_the_live_page_says_how_it_goes(visitor):
+def test_the_live_page_shows_the_status(visitor):
     page = visitor.see("/")
 
     expect(page.locator("#device-state")).to_have_text("degraded")
@@ -110,7 +110,7 @@ def test_the_live_page_says_how_it_goes(visitor):
     expect(page.locator("#broker-state")).to_have_text("broker away")
 
 
-def test_a_camera_that_is_away_says_why(visitor):
+def test_a_missing_camera_is_shown_with_its_reason(visitor):
     page = visitor.see("/")
 
     expect(page.locator(f"[data-camera={AWAY}] [data-state]")).to_have_text("away")
@@ -118,7 +118,7 @@ def test_a_camera_that_is_away_says_why(visitor):
     expect(page.locator("#reasons")).to_contain_text(f"camera {AWAY}")
 
 
-def test_an_alert_appears_without_a_reload_and_is_said_aloud(visitor):
+def test_an_alert_appears_without_a_reload_and_is_announced(visitor):
     page = visitor.see("/")
     page.evaluate("window.isTheSamePage = true")
     known = page.locator("#newest > li").count()
@@ -145,7 +145,7 @@ def test_a_paused_camera_shows_nothing_until_it_is_resumed(visitor):
     expect(card.locator("[data-state]")).to_have_text("watching")
 
 
-def test_the_gallery_is_filtered_by_what_is_chosen(visitor):
+def test_the_gallery_is_filtered(visitor):
     an_alert(visitor)
     page = visitor.see("/alerts")
     expect(page.locator(".gallery > li").first).to_be_visible()
@@ -175,7 +175,7 @@ def test_a_day_of_the_chart_leads_to_its_alerts(visitor):
     assert int(counts[0]) + int(counts[1]) == int(counts[2]) > 0
 
 
-def test_a_false_alarm_is_kept_and_goes_to_the_next_training(visitor, door, tmp_path):
+def test_a_false_alarm_is_stored_and_exported_for_training(visitor, door, tmp_path):
     page = visitor.see(an_alert(visitor))
     expect(page.locator("#review-state")).to_have_text("not reviewed yet")
 
@@ -254,7 +254,7 @@ def test_alerts_of_a_range_of_time_are_shown(visitor):
 
 
 @pytest.mark.parametrize("path", ["/", "/alerts"])
-def test_the_tab_counts_the_alerts_that_come_in_while_another_is_looked_at(visitor, path):
+def test_the_title_counts_alerts_while_another_tab_is_open(visitor, path):
     page = visitor.see(path)
     title = page.title()
     look_away = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true}); " + (
@@ -274,7 +274,7 @@ SOUNDED = """() => { window.tones = 0;
     AudioContext.prototype.createOscillator = function () { window.tones += 1; return create.call(this); }; }"""
 
 
-def test_a_new_alert_is_heard_by_who_has_switched_the_sound_on(visitor):
+def test_a_new_alert_is_played_if_sound_is_on(visitor):
     page = visitor.see("/")
     page.evaluate(SOUNDED)
     known = page.locator("#newest > li").count()
@@ -368,7 +368,7 @@ def test_an_alert_shows_its_crop_and_the_evidence_that_led_to_it(visitor):
     assert download.value.path().read_bytes()[:2] == b"\xff\xd8"
 
 
-def test_an_alert_is_deleted_only_when_a_person_says_so_twice(visitor):
+def test_an_alert_is_deleted_after_a_confirmation(visitor):
     address = an_alert(visitor)
     page = visitor.see(address)
 
@@ -400,7 +400,7 @@ def test_the_webcam_page_draws_boxes_into_the_visitors_own_picture(visitor):
     assert drawn(page) == 0
 
 
-def test_a_dropped_picture_is_looked_at(visitor, tmp_path):
+def test_a_dropped_picture_is_analysed(visitor, tmp_path):
     page = visitor.see("/webcam")
     content = list(two_people(tmp_path).read_bytes())
     dropped = page.evaluate_handle(
@@ -418,7 +418,7 @@ def test_a_dropped_picture_is_looked_at(visitor, tmp_path):
     assert drawn(page) > 100
 
 
-def test_a_video_of_ones_own_is_looked_at_while_it_plays(visitor, tmp_path):
+def test_an_uploaded_video_is_analysed_while_it_plays(visitor, tmp_path):
     # What any Chromium plays; one without the makers' codecs knows no H.264.
     recording = tmp_path / "door.webm"
     ffmpeg("-ss", 3, "-t", 1, "-i", EXAMPLE, "-c:v", "libvpx", "-deadline", "realtime", "-b:v", "1M", recording)
@@ -430,7 +430,7 @@ def test_a_video_of_ones_own_is_looked_at_while_it_plays(visitor, tmp_path):
     expect(page.locator("#pace-rate")).to_contain_text("a second")
 
 
-def test_what_is_no_picture_is_said_to_be_none(visitor, tmp_path):
+def test_a_file_that_is_not_a_picture_is_reported(visitor, tmp_path):
     (tmp_path / "letter.jpg").write_text("dear all")
     page = visitor.see("/webcam")
 
@@ -439,7 +439,7 @@ def test_what_is_no_picture_is_said_to_be_none(visitor, tmp_path):
     expect(page.locator("#trouble")).to_contain_text("no picture")
 
 
-def test_a_camera_that_is_not_allowed_says_what_to_do(visitor):
+def test_a_denied_webcam_is_reported_with_a_remedy(visitor):
     page = visitor.see("/webcam")
     page.evaluate(
         """() => { navigator.mediaDevices.getUserMedia = async () => {
@@ -498,7 +498,7 @@ def test_the_dark_is_dark_and_the_light_is_light(browser, door):
     assert grounds["light"] > 600
 
 
-def test_who_wants_no_motion_gets_none(browser, door):
+def test_reduced_motion_is_respected(browser, door):
     with a_visitor(browser, door.origin, reduced_motion="reduce") as visitor:
         page = visitor.see("/")
         page.locator("#newest .alert-card").first.wait_for()
@@ -524,7 +524,7 @@ def test_everything_is_reached_by_the_keyboard_and_the_focus_is_seen(visitor):
     assert reached[7] == "All alerts"
 
 
-def test_the_keyboard_alone_leads_from_the_start_to_a_judged_alert(visitor):
+def test_an_alert_can_be_reviewed_with_the_keyboard_only(visitor):
     an_alert(visitor)
     page = visitor.see("/")
     page.keyboard.press("Tab")
@@ -557,7 +557,7 @@ def test_nothing_inline_is_run(browser, door):
         assert "Content Security Policy" in " ".join(visitor.troubles)
 
 
-def test_a_picture_that_a_busy_device_refuses_is_asked_for_again(visitor):
+def test_a_picture_refused_by_a_busy_device_is_requested_again(visitor):
     an_alert(visitor)
     refused = []
 
@@ -573,7 +573,7 @@ def test_a_picture_that_a_busy_device_refuses_is_asked_for_again(visitor):
     expect(page.locator(".gallery img[hidden]")).to_have_count(0)
 
 
-def test_a_page_says_that_the_device_is_gone_and_goes_on_when_it_is_back(browser, door):
+def test_a_page_reports_a_lost_device_and_continues_when_it_returns(browser, door):
     with a_visitor(browser, door.origin, is_calm=False) as visitor:
         page = visitor.see("/")
         page.evaluate("window.isTheSamePage = true")

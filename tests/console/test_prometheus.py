@@ -21,7 +21,7 @@ def samples(metrics, status=OVERVIEW):
     }
 
 
-def test_every_camera_begins_with_zeros():
+def test_every_camera_starts_with_zero_counters():
     found = samples(Metrics(["door", "back"]))
 
     assert found["maskwatch_frames_total", ("camera", "back")] == 0
@@ -48,7 +48,7 @@ def test_frames_are_counted_and_stages_lie_in_their_buckets():
     assert abs(found["maskwatch_stage_duration_seconds_sum", ("stage", "faces")] - 0.08) < 1e-9
 
 
-def test_what_is_so_just_now_is_told():
+def test_current_values_are_gauges():
     found = samples(Metrics(["door"]))
 
     assert found["maskwatch_healthy",] == 1
@@ -72,7 +72,7 @@ def test_an_agent_that_does_not_answer_is_a_figure_too():
     assert ("maskwatch_console_viewers",) in found
 
 
-def test_a_machine_that_tells_no_temperature_has_none():
+def test_a_machine_without_a_temperature_exports_none():
     status = {**OVERVIEW, "telemetry": {**OVERVIEW["telemetry"], "machine": {"temperature_celsius": None}}}
 
     assert ("maskwatch_temperature_celsius",) not in samples(Metrics(["door"]), status)

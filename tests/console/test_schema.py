@@ -38,7 +38,7 @@ def schemathesis(console, folder, *options):
     return done.stdout if done.returncode else ""
 
 
-def test_whatever_is_sent_is_answered_as_the_document_says(console, tmp_path):
+def test_any_request_is_answered_as_documented(console, tmp_path):
     # What is no picture is refused, although as base64 it fits the document: that check cannot know. Who is let in is
     # tested below.
     left_out = "positive_data_acceptance,ignored_auth"
@@ -58,7 +58,7 @@ def test_whatever_is_sent_is_answered_as_the_document_says(console, tmp_path):
     assert {command.name for command in console.commands} <= {"pause", "resume", "snapshot", "reload", "diagnostics"}
 
 
-def test_nothing_that_asks_for_a_login_answers_without(tmp_path):
+def test_protected_endpoints_need_a_login(tmp_path):
     with served(tmp_path, **secret_files(tmp_path)) as console:
         with console.client(token=TOKEN) as program:
             document = program.get("/openapi.json").json()

@@ -15,7 +15,7 @@ from tests.mosquitto import free_port
 from tests.mqtt.brokers import make_certificates
 
 
-def test_a_port_that_is_taken_ends_the_start_with_what_to_check(tmp_path):
+def test_a_port_in_use_ends_the_start_with_an_error(tmp_path):
     port = free_port()
     with (
         socket.create_server(("127.0.0.1", port)),
@@ -25,7 +25,7 @@ def test_a_port_that_is_taken_ends_the_start_with_what_to_check(tmp_path):
         pass
 
 
-def test_an_address_that_this_machine_has_not_is_told(tmp_path):
+def test_an_address_of_another_machine_is_reported(tmp_path):
     (tmp_path / "token").write_text("a long enough token", encoding="utf-8")
     with (
         pytest.raises(UnavailableError, match=r"192\.0\.2\.1 port "),
@@ -34,7 +34,7 @@ def test_an_address_that_this_machine_has_not_is_told(tmp_path):
         pass
 
 
-def test_it_ends_at_once_although_somebody_is_served(tmp_path, monkeypatch):
+def test_it_stops_at_once_during_a_response(tmp_path, monkeypatch):
     for limit in ("HEAD_SECONDS", "UNREAD_SECONDS"):
         monkeypatch.setattr(f"edge_agent.console.connection_limits.{limit}", 600.0)
     began = 0.0
@@ -72,7 +72,7 @@ def test_one_line_is_logged_at_the_start_and_no_more(tmp_path, caplog):
     assert said == [f"console: {console.url}"]
 
 
-def test_a_bug_of_ours_is_logged_without_what_was_asked(tmp_path, caplog, monkeypatch):
+def test_a_bug_is_logged_without_the_request(tmp_path, caplog, monkeypatch):
     with served(tmp_path) as console, console.client() as ask:
         monkeypatch.setattr("edge_agent.alerts.history.AlertHistory.find", lambda *_, **__: 1 / 0)
         answer = ask.get("/api/v1/alerts?camera=secret")

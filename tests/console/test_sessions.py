@@ -3,7 +3,7 @@
 from edge_agent.console.sessions import IDLE_SECONDS, LONGEST_SECONDS, MOST_SESSIONS, Sessions, is_same
 
 
-def test_a_cookie_holds_while_it_is_used_and_not_for_ever():
+def test_a_session_lasts_while_it_is_used_up_to_a_limit():
     sessions = Sessions()
     cookie = sessions.begin(at=0.0)
 
@@ -51,7 +51,7 @@ def test_the_token_against_forgery_is_another_for_every_cookie_and_every_run():
     assert sessions.csrf("one") != Sessions().csrf("one")
 
 
-def test_secrets_are_compared_whatever_they_hold():
+def test_any_text_is_compared_as_a_secret():
     assert is_same("pässwörd\udcff", "pässwörd\udcff")
     assert not is_same("", "a")
     assert not is_same("a" * 10_000, "b")

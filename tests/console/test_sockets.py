@@ -81,7 +81,7 @@ def test_a_page_gets_a_picture_and_the_next_only_when_it_was_shown(console):
     assert decode_picture(first.jpeg).shape[1] == 320
 
 
-def test_twenty_pages_are_sent_what_was_encoded_once(console, ask):
+def test_twenty_viewers_share_one_encoding(console, ask):
     pages = [Page(console) for _ in range(20)]
     for page in pages:
         page.say(watch=["door"])
@@ -97,7 +97,7 @@ def test_twenty_pages_are_sent_what_was_encoded_once(console, ask):
         page.line.close()
 
 
-def test_a_page_hears_of_an_alert_and_how_the_device_does(console):
+def test_a_page_gets_alerts_and_the_status(console):
     with Page(console) as page:
         assert page.heard("overview")["cameras"][1]["reason"] == "unplugged"
         alert_id = console.keep_alert()
@@ -106,7 +106,7 @@ def test_a_page_hears_of_an_alert_and_how_the_device_does(console):
     assert (alert["id"], alert["label"], alert["crop"]) == (alert_id, "without_mask", "none")
 
 
-def test_a_watching_that_hangs_is_told_to_the_page(console):
+def test_a_hanging_agent_is_reported_to_the_page(console):
     with Page(console) as page:
         page.heard("overview")
         console.is_silent = True
@@ -126,7 +126,7 @@ def test_a_page_that_talks_nonsense_is_cut_off(console, said):
     assert closed.value.rcvd.code in (1003, 1009)
 
 
-def test_what_a_page_wants_wrongly_is_nothing(console):
+def test_invalid_messages_of_a_page_are_ignored(console):
     with Page(console) as page:
         page.say(watch="door", width_px="wide", shown=7)
         page.say(watch=[1, None, {"a": "b"}], width_px=-5, shown="nobody")
@@ -157,7 +157,7 @@ def test_a_page_of_another_site_gets_no_socket(console):
     assert refused(console, Host="evil.example") in (400, 421)
 
 
-def test_nobody_gets_a_socket_without_a_login(locked):
+def test_a_socket_needs_a_login(locked):
     assert refused(locked) == 401
     assert refused(locked, "/webcam") == 401
     assert refused(locked, Cookie=f"maskwatch-{locked.config.console.port}=guess") == 401
@@ -168,7 +168,7 @@ def test_nobody_gets_a_socket_without_a_login(locked):
         assert line.recv(timeout=PATIENCE_SECONDS)
 
 
-def test_there_is_an_end_to_how_many_look_on(tmp_path):
+def test_the_number_of_viewers_is_limited(tmp_path):
     with served(tmp_path, max_viewers=2) as console:
         with Page(console), Page(console), Page(console) as third:
             with pytest.raises(ConnectionClosed) as closed:
@@ -182,7 +182,7 @@ def test_there_is_an_end_to_how_many_look_on(tmp_path):
 # who is slow
 
 
-def test_who_reads_nothing_is_put_out_and_the_others_see_on(console, ask):
+def test_a_client_that_reads_nothing_is_disconnected_and_others_continue(console, ask):
     deaf = socket.create_connection(("127.0.0.1", console.config.console.port))
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     key = base64.b64encode(os.urandom(16)).decode()

@@ -64,7 +64,7 @@ def test_a_picture_of_a_hundred_megapixels_is_refused_by_its_header(console, ask
         (b"II*\0" + bytes(100), 415, "not a JPEG"),
     ],
 )
-def test_what_is_no_picture_is_told_so(ask, content, status, said):
+def test_an_upload_that_is_not_a_picture_is_rejected(ask, content, status, said):
     for answer in (
         send(ask, content),
         ask.post("/api/v1/detect", json={"image": base64.b64encode(content).decode()}),
@@ -73,7 +73,7 @@ def test_what_is_no_picture_is_told_so(ask, content, status, said):
         assert said in answer.json()["detail"]
 
 
-def test_half_a_picture_is_no_bug(ask):
+def test_a_truncated_picture_is_rejected(ask):
     whole = jpeg()
     statuses = {send(ask, whole[:length]).status_code for length in (20, 300, len(whole) // 2, len(whole) - 2)}
 
@@ -81,7 +81,7 @@ def test_half_a_picture_is_no_bug(ask):
     assert send(ask, png_of(64, 64)[:60]).status_code == 422
 
 
-def test_random_bytes_behind_a_true_header_are_no_bug(ask):
+def test_random_bytes_after_a_valid_header_are_rejected(ask):
     random = np.random.default_rng(1)
     for start in (b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"BM", b"RIFF\x10\x00\x00\x00WEBPVP8 "):
         for _ in range(5):
@@ -111,7 +111,7 @@ def test_random_bytes_behind_a_true_header_are_no_bug(ask):
         ({"content": b""}, 415),
     ],
 )
-def test_a_body_that_is_none_is_told_so(ask, options, status):
+def test_an_invalid_body_is_rejected(ask, options, status):
     answer = ask.post("/api/v1/detect", **options)
 
     assert answer.status_code == status, answer.text
@@ -130,7 +130,7 @@ def test_too_many_bytes_are_refused_before_they_are_sent(tmp_path):
         assert "console.largest_upload_bytes" in stated.json()["detail"]
 
 
-def test_too_many_bytes_are_refused_as_they_come_where_nobody_says_how_many(tmp_path):
+def test_excess_bytes_are_rejected_on_arrival_without_a_content_length(tmp_path):
     sent = 0
 
     def endless():

@@ -16,7 +16,7 @@ def worker():
     made.close()
 
 
-def test_what_fails_fails_for_whoever_asked(worker):
+def test_an_error_is_raised_in_the_caller(worker):
     def fail():
         raise ValueError("no")
 
@@ -39,7 +39,7 @@ def test_more_than_may_wait_is_refused_and_room_is_made_when_work_is_done(worker
     assert asyncio.run(ask())
 
 
-def test_one_who_leaves_still_counts_until_the_work_is_done(worker):
+def test_a_cancelled_caller_counts_until_its_work_is_done(worker):
     gate = threading.Event()
 
     async def ask():
@@ -55,7 +55,7 @@ def test_one_who_leaves_still_counts_until_the_work_is_done(worker):
     asyncio.run(ask())
 
 
-def test_who_would_have_to_wait_for_long_is_refused_at_once(monkeypatch):
+def test_a_caller_that_would_wait_long_is_refused_at_once(monkeypatch):
     monkeypatch.setattr("edge_agent.console.worker.LONGEST_WAIT_SECONDS", 0.05)
     worker = Worker("test", most_waiting=100)
 

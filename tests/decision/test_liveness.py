@@ -73,7 +73,7 @@ def seconds_until_alive(*, frames_per_second: float, camera: Camera, begin: floa
 
 @pytest.mark.parametrize("frames_per_second", [2, 10, 30])
 @pytest.mark.parametrize("begin", [0.0, 0.8, 2.0])
-def test_a_person_who_stands_rather_still_lives_within_a_second_and_a_half(frames_per_second, begin):
+def test_a_person_standing_nearly_still_is_live_within_a_second_and_a_half(frames_per_second, begin):
     assert seconds_until_alive(frames_per_second=frames_per_second, camera=Camera(), begin=begin) <= 1.5
 
 
@@ -105,7 +105,7 @@ def test_a_person_with_a_hand_before_the_face_lives_at_few_frames_a_second(frame
 
 @pytest.mark.parametrize("frames_per_second", [1, 2, 5, 10])
 @pytest.mark.parametrize("track_is_new", [False, True])
-def test_a_picture_that_was_seen_still_once_does_not_live_by_hands_before_it(frames_per_second, track_is_new):
+def test_a_still_picture_is_not_made_live_by_hands_in_front_of_it(frames_per_second, track_is_new):
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     image, box = hung(HOPPER)
@@ -135,7 +135,7 @@ def test_a_picture_in_the_dark_does_not_live_by_noise(frames_per_second):
         assert liveness.update([reading], following={1}) == {1}
 
 
-def test_a_person_who_walks_lives_at_the_third_reading():
+def test_a_walking_person_is_live_at_the_third_reading():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     answers = []
@@ -158,7 +158,7 @@ def test_a_frame_every_five_seconds_is_enough_to_live_at_the_third():
     assert answers == [{1}, {1}, frozenset()]
 
 
-def test_a_person_who_rocks_from_side_to_side_lives_at_two_frames_a_second():
+def test_a_swaying_person_is_live_at_two_frames_a_second():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     readings = [camera.read(*hung(HOPPER, x=80 + 10 * (step % 2)), at=0.5 * step) for step in range(3)]
@@ -166,7 +166,7 @@ def test_a_person_who_rocks_from_side_to_side_lives_at_two_frames_a_second():
     assert [liveness.update([one], following={1}) for one in readings] == [{1}, {1}, frozenset()]
 
 
-def test_a_person_who_comes_straight_on_lives_at_the_third_reading():
+def test_an_approaching_person_is_live_at_the_third_reading():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     readings = []
@@ -179,7 +179,7 @@ def test_a_person_who_comes_straight_on_lives_at_the_third_reading():
     assert [liveness.update([one], following={1}) for one in readings] == [{1}, {1}, frozenset()]
 
 
-def test_whoever_walks_lives_also_where_light_and_blur_make_every_picture_another():
+def test_a_walking_person_is_live_under_changing_light_and_blur():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     random = np.random.default_rng(5)
     readings = []
@@ -192,7 +192,7 @@ def test_whoever_walks_lives_also_where_light_and_blur_make_every_picture_anothe
     assert [liveness.update([one], following={1}) for one in readings] == [{1}, {1}, frozenset()]
 
 
-def test_who_has_shown_life_may_stand_as_still_as_they_like():
+def test_a_live_person_may_stand_still_afterwards():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     for step in range(2):
@@ -220,7 +220,7 @@ def test_a_picture_never_lives_in_spite_of_noise_flicker_and_compression(who, fr
         assert liveness.update([shown(seen, camera.found(box), at=at)], following={1}) == {1}
 
 
-def test_people_who_pass_in_front_do_not_make_a_picture_live():
+def test_people_passing_in_front_do_not_make_a_picture_live():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     for step in range(60):
@@ -252,7 +252,7 @@ def test_a_picture_is_remembered_when_its_track_was_lost():
     assert not liveness.is_unsure_of(again.track)
 
 
-def test_a_person_before_a_picture_is_no_picture():
+def test_a_person_in_front_of_a_picture_is_live():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     image, box = hung(HOPPER)
@@ -268,7 +268,7 @@ def test_a_person_before_a_picture_is_no_picture():
     assert answers[-1] == frozenset()
 
 
-def test_a_track_that_goes_over_to_a_picture_is_the_picture():
+def test_a_track_that_moves_to_a_picture_is_still():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     poster, place = hung(HOPPER)
@@ -283,7 +283,7 @@ def test_a_track_that_goes_over_to_a_picture_is_the_picture():
     assert liveness.update([camera.read(poster, place, at=11.0, track=2)], following={1, 2}) == {1, 2}
 
 
-def test_one_knock_against_the_camera_is_no_life():
+def test_a_knock_against_the_camera_is_not_liveness():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     before, after = hung(HOPPER), hung(HOPPER, x=81.5)
@@ -293,7 +293,7 @@ def test_one_knock_against_the_camera_is_no_life():
         assert liveness.update([camera.read(image, box, at=at)], following={1}) == {1}
 
 
-def test_a_picture_that_hangs_till_the_evening_is_remembered_as_it_looks_by_then():
+def test_the_memory_of_a_picture_follows_slow_changes_of_light():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     image, box = hung(HOPPER)
@@ -327,7 +327,7 @@ def test_a_face_that_reaches_out_of_the_frame_is_watched_alike():
     assert not liveness.is_unsure_of(readings[-1].track)
 
 
-def test_whoever_is_gone_is_forgotten():
+def test_tracks_that_ended_are_forgotten():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     image, box = hung(HOPPER)
     liveness.update([shown(image, box, at=0.0)], following={1})

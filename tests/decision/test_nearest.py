@@ -32,7 +32,7 @@ def somebody(number=1, *, width=60.0, x=100.0):
     return a_track(number, face=a_face(x, 100.0, width=width))
 
 
-def test_without_anybody_there_is_nobody():
+def test_without_people_there_is_no_nearest_person():
     assert Door().shows() is None
 
 
@@ -72,7 +72,7 @@ def test_the_closest_counts_and_small_differences_change_nothing():
     assert door.shows(somebody(1, width=60.0), following={2}).track == 1, "the nearest is hidden"
 
 
-def test_who_is_far_or_in_an_excluded_zone_is_nobody():
+def test_small_faces_and_excluded_zones_are_ignored():
     door = Door(min_face_px=50, exclusion_zones=[[[0, 0], [0.5, 0], [0.5, 1], [0, 1]]])
 
     assert door.shows(somebody(width=40.0, x=400.0)) is None
@@ -81,7 +81,7 @@ def test_who_is_far_or_in_an_excluded_zone_is_nobody():
     assert door.shows(somebody(width=60.0, x=100.0)) is None, "has walked into the zone"
 
 
-def test_pictures_on_a_wall_are_nobody_and_who_has_not_moved_yet_is_shown_as_such():
+def test_pictures_are_ignored_and_a_person_who_has_not_moved_is_unsure():
     door = Door()
     assert door.shows(somebody(1), somebody(2, width=90.0), things={2}) == Nearest(1, "undecided", False)
     sure = [a_verdict("compliant", track=somebody(1))]

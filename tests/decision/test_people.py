@@ -60,7 +60,7 @@ def test_a_person_counts_once_by_the_worst_verdict(decisions, counted_as, change
     assert door.shows() == ()
 
 
-def test_who_walks_on_is_no_picture_even_in_two_frames_that_are_too_few_for_a_sign_of_life():
+def test_a_passer_by_in_two_frames_is_counted():
     door = Door()
     verdict = a_verdict(decision="compliant", label="with_mask")
     for x in (100, 300):
@@ -90,14 +90,14 @@ def test_each_of_several_people_counts():
     assert sorted(person.counted_as for person in door.shows()) == ["with_mask", "without_mask"]
 
 
-def test_a_face_in_one_frame_alone_is_nobody():
+def test_a_face_in_a_single_frame_is_not_counted():
     door = Door()
     door.shows(a_verdict(decision="undecided"))
 
     assert door.shows() == ()
 
 
-def test_a_face_that_was_never_read_is_nobody():
+def test_a_face_without_a_reading_is_not_counted():
     door = Door()
     for _ in range(3):
         door.shows(tracks=[a_track(1)])
@@ -116,7 +116,7 @@ def test_too_small_faces_do_not_count(rules, people):
     assert len(door.shows()) == people
 
 
-def test_exclusion_zones_do_not_count_but_who_also_walks_outside_does():
+def test_people_in_exclusion_zones_are_not_counted_unless_they_leave_them():
     corner = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
     door = Door(exclusion_zones=(corner,))
     inside, outside = Box(100, 100, 150, 150), Box(400, 100, 450, 150)
@@ -138,7 +138,7 @@ def test_static_faces_do_not_count(ignore, people):
     assert len(door.shows()) == people
 
 
-def test_at_the_end_everybody_leaves():
+def test_at_the_end_all_people_are_counted_as_left():
     door = Door()
     for _ in range(2):
         door.shows(a_verdict(decision="violation"))

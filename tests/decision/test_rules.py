@@ -62,7 +62,7 @@ def test_a_violation_is_alerted_once_however_long_it_lasts():
     assert turns(the_rules(), "undecided", "violation", "violation", "violation") == [[], ["alert 1"], [], []]
 
 
-def test_a_moment_of_doubt_is_no_new_violation():
+def test_a_moment_of_doubt_raises_no_new_alert():
     assert turns(the_rules(), "violation", "undecided", "violation") == [["alert 1"], [], []]
 
 
@@ -75,7 +75,7 @@ def test_a_mask_put_on_ends_the_violation_and_taken_off_again_is_a_new_one():
     ]
 
 
-def test_the_end_says_whose_and_how_long_it_was():
+def test_a_resolution_has_its_alert_and_duration():
     rules = the_rules()
     judged(rules, *violations(7), at=3.0)
 
@@ -105,7 +105,7 @@ def test_ends_may_be_left_out():
     assert judged(rules, following=()) == []
 
 
-def test_who_was_never_alerted_does_not_end():
+def test_without_an_alert_there_is_no_resolution():
     rules = the_rules()
 
     assert turns(rules, "undecided", "compliant") == [[], []]
@@ -116,14 +116,14 @@ def test_two_people_are_two_alerts():
     assert said(judged(the_rules(), *violations(1, 2))) == ["alert 1", "alert 2"]
 
 
-def test_a_face_too_small_to_show_anybody_is_not_alerted_until_it_comes_closer():
+def test_a_small_face_raises_no_alert_until_it_is_larger():
     rules = the_rules(min_face_px=30)
 
     assert turns(rules, "violation", track=a_track(face=a_face(width=20))) == [[]]
     assert turns(rules, "violation", track=a_track(face=a_face(width=40))) == [["alert 1"]]
 
 
-def test_what_may_be_a_picture_is_alerted_when_it_shows_life_and_no_verdict_has_to_come_for_it():
+def test_an_unsure_face_raises_its_alert_once_it_is_live():
     rules = the_rules()
 
     assert judged(rules, *violations(1), still={1}) == []
@@ -134,7 +134,7 @@ def test_pictures_are_alerted_where_that_is_wanted():
     assert said(judged(the_rules(ignore_static_faces=False), *violations(1), still={1})) == ["alert 1"]
 
 
-def test_only_who_stays_for_the_dwell_time_is_alerted():
+def test_an_alert_is_raised_after_the_dwell_time():
     rules = the_rules(dwell_seconds=3.0)
 
     assert judged(rules, *violations(1), at=1.0) == []
@@ -142,7 +142,7 @@ def test_only_who_stays_for_the_dwell_time_is_alerted():
     assert said(judged(rules, at=3.0)) == ["alert 1"]
 
 
-def test_time_out_of_sight_is_no_time_in_view_even_before_the_person_is_forgotten():
+def test_time_out_of_sight_does_not_count_as_dwell_time():
     rules = the_rules(dwell_seconds=2.0)
     judged(rules, *violations(1), at=0.9)
 
@@ -165,14 +165,14 @@ def test_faces_whose_centre_is_in_an_ignored_part_are_not_alerted(centre, is_tol
     assert bool(judged(rules, a_verdict(track=track))) is is_told
 
 
-def test_who_steps_out_of_an_ignored_part_is_alerted():
+def test_a_person_who_leaves_an_exclusion_zone_raises_an_alert():
     rules = the_rules(exclusion_zones=(NOTCHED,))
 
     assert judged(rules, a_verdict(track=a_track(face=a_face(20)))) == []
     assert said(judged(rules, a_verdict(track=a_track(face=a_face(500))))) == ["alert 1"]
 
 
-def test_who_is_still_in_violation_when_quiet_hours_end_is_alerted_then_and_who_left_is_counted():
+def test_open_violations_raise_alerts_after_quiet_hours_and_ended_ones_are_counted():
     rules = the_rules(quiet_hours=("12:00-12:30",), time_zone="UTC")
 
     assert judged(rules, *violations(1, 2), at=60.0) == []
@@ -200,7 +200,7 @@ def test_after_an_alert_a_camera_cools_down():
     assert said(judged(rules, at=90.0)) == ["alert 2"]
 
 
-def test_a_crowd_is_alerted_at_the_pace_of_the_limit_and_who_left_meanwhile_is_counted():
+def test_alerts_of_a_crowd_are_limited_and_suppressed_ones_are_counted():
     rules = the_rules(alerts_per_minute=2)
 
     assert said(judged(rules, *violations(1, 2, 3, 4, 5, 6), at=0.0)) == ["alert 1", "alert 2"]
@@ -211,7 +211,7 @@ def test_a_crowd_is_alerted_at_the_pace_of_the_limit_and_who_left_meanwhile_is_c
     assert [one.suppressed for one in later if isinstance(one, Alert)] == [2, 0]
 
 
-def test_who_was_ignored_is_not_counted_as_suppressed():
+def test_ignored_people_are_not_counted_as_suppressed():
     rules = the_rules(min_face_px=30)
     judged(rules, a_verdict(track=a_track(1, face=a_face(width=20))))
 
@@ -233,7 +233,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, limit=st.integers(0, 3), cooldown=st.sampled_from([0.0, 5.0, 90.0]), quiet=st.booleans())
-def test_whatever_happens_alerts_and_ends_alternate_and_nobody_gets_lost(steps, limit, cooldown, quiet):
+def test_alerts_and_resolutions_alternate_in_any_sequence(steps, limit, cooldown, quiet):
     rules = the_rules(
         alerts_per_minute=limit,
         cooldown_seconds=cooldown,
@@ -284,7 +284,7 @@ def model_of_ends(episodes: dict[int, str], decisions: dict[int, str], here: Abs
 
 
 @pytest.mark.parametrize("notify", [True, False])
-def test_open_alerts_are_those_of_people_who_are_there_and_wear_no_mask(notify):
+def test_open_alerts_are_those_of_people_in_view_without_a_mask(notify):
     rules = the_rules(notify_when_resolved=notify)
 
     judged(rules, *violations(1, 2))

@@ -49,7 +49,7 @@ def first(found: Sequence[Verdict], decision: str) -> float:
 
 
 @pytest.mark.parametrize("per_second", [1, 2, 5, 10, 30])
-def test_a_bare_face_is_a_violation_after_a_second_or_less_whatever_the_frame_rate(per_second):
+def test_a_bare_face_is_a_violation_within_a_second_at_any_frame_rate(per_second):
     test = a_test()
     found = verdicts(test, [BARE] * 3 * per_second, per_second=per_second)
 
@@ -70,7 +70,7 @@ def test_a_mask_taken_off_is_seen_within_two_seconds(per_second):
 
 
 @pytest.mark.parametrize("per_second", [2, 5, 10, 30])
-def test_one_bad_frame_is_no_violation_wherever_it_comes(per_second):
+def test_a_single_wrong_reading_is_no_violation(per_second):
     for place in range(per_second):
         test = a_test()
         labels = [MASKED] * 3 * per_second
@@ -152,7 +152,7 @@ def test_the_thresholds_are_those_of_wald():
     assert test.compliant_llr == pytest.approx(math.log(0.05 / 0.99))
 
 
-def test_the_test_errs_no_more_often_than_it_was_told_to():
+def test_the_error_rates_are_kept():
     """Simulated readings whose ratio is exactly what they claim, far enough apart to be independent."""
     import numpy as np
 
@@ -173,7 +173,7 @@ def test_the_test_errs_no_more_often_than_it_was_told_to():
     assert wrong / 2000 <= 0.05
 
 
-def test_a_decided_track_is_read_only_now_and_then_and_doubt_asks_at_once():
+def test_a_decided_track_is_read_occasionally_and_at_once_in_doubt():
     test = a_test(recheck_seconds=0.5)
     read = verdicts(test, [MASKED] * 100, per_second=10)
     assert len(read) == 20
@@ -183,7 +183,7 @@ def test_a_decided_track_is_read_only_now_and_then_and_doubt_asks_at_once():
     assert test.wants_reading(a_track(), at=10.1)
 
 
-def test_everybody_is_read_in_every_frame_where_that_is_asked_for():
+def test_every_track_is_read_in_every_frame_if_configured():
     assert len(verdicts(a_test(recheck_seconds=0), [MASKED] * 100, per_second=10)) == 100
 
 
@@ -218,7 +218,7 @@ def test_a_second_violation_is_shown_by_its_own_readings():
     assert last.best.taken_at >= 6.0
 
 
-def test_what_was_read_of_people_who_left_is_forgotten():
+def test_the_evidence_of_ended_tracks_is_forgotten():
     test = a_test()
     verdicts(test, [BARE] * 3, per_second=5)
     test.update([], following=set())

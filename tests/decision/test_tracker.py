@@ -32,7 +32,7 @@ def test_a_face_that_moves_a_little_stays_the_same_person():
     assert seen == [[1]] * 20
 
 
-def test_a_person_who_walks_a_face_width_between_two_frames_is_followed_at_two_frames_a_second():
+def test_a_walker_of_one_face_width_per_frame_is_tracked_at_two_frames_a_second():
     tracker = a_tracker()
 
     seen = [ids(tracker, [a_face(10 + 40 * step)], step / 2) for step in range(8)]
@@ -40,13 +40,13 @@ def test_a_person_who_walks_a_face_width_between_two_frames_is_followed_at_two_f
     assert seen == [[1]] * 8
 
 
-def test_a_passer_by_who_walks_three_face_widths_between_two_frames_is_followed_from_the_first_one():
+def test_a_walker_of_three_face_widths_per_frame_is_tracked_from_the_first_frame():
     tracker = a_tracker()
 
     assert [ids(tracker, [a_face(10 + 120 * step)], float(step)) for step in range(5)] == [[1]] * 5
 
 
-def test_somebody_far_from_where_a_walker_must_be_by_now_is_somebody_else():
+def test_a_face_far_from_the_predicted_place_starts_a_new_track():
     tracker = a_tracker()
     for step in range(10):
         ids(tracker, [a_face(10 + 10 * step)], step / 10)
@@ -54,7 +54,7 @@ def test_somebody_far_from_where_a_walker_must_be_by_now_is_somebody_else():
     assert ids(tracker, [a_face(300)], 1.0) == [2]
 
 
-def test_two_people_side_by_side_are_two_tracks_whatever_the_order_of_the_faces():
+def test_two_people_side_by_side_are_two_tracks_in_any_order_of_faces():
     tracker = a_tracker()
     left, right = a_face(10), a_face(120)
 
@@ -62,7 +62,7 @@ def test_two_people_side_by_side_are_two_tracks_whatever_the_order_of_the_faces(
     assert ids(tracker, [right, left], 0.1) == [2, 1]
 
 
-def test_people_who_cross_keep_their_tracks_because_each_goes_on_as_before():
+def test_people_who_cross_keep_their_tracks():
     tracker = a_tracker()
     seen = []
     for step in range(21):
@@ -81,7 +81,7 @@ def test_a_face_missed_for_a_moment_is_the_same_person_where_they_should_have_go
     assert ids(tracker, [a_face(10 + 20 * 14)], 1.4) == [1]
 
 
-def test_a_person_out_of_sight_for_longer_than_forget_seconds_is_somebody_new():
+def test_a_person_out_of_sight_beyond_the_timeout_is_a_new_track():
     tracker = a_tracker(lost_timeout_seconds=1.0)
     ids(tracker, [a_face()], 0.0)
 
@@ -99,7 +99,7 @@ def test_the_tracker_follows_until_the_last_person_is_forgotten():
     assert follows == [False, True, True, False]
 
 
-def test_a_face_three_times_as_large_at_the_same_place_is_somebody_else():
+def test_a_face_three_times_as_large_starts_a_new_track():
     tracker = a_tracker()
     ids(tracker, [a_face(100, 100, width=20)], 0.0)
 
@@ -122,7 +122,7 @@ def a_walker_out(tracker: Tracker) -> None:
         ids(tracker, [a_face(900 + 100 * step, width=50)], step / 2)
 
 
-def test_who_comes_in_a_second_after_another_has_walked_out_is_another_person():
+def test_a_person_who_enters_after_another_has_left_is_a_new_track():
     tracker = a_tracker()
     a_walker_out(tracker)
 
@@ -130,7 +130,7 @@ def test_who_comes_in_a_second_after_another_has_walked_out_is_another_person():
     assert ids(tracker, [a_face(1160, width=50)], 2.5) == [2]
 
 
-def test_a_walker_whose_face_is_half_out_of_the_picture_goes_on_as_fast():
+def test_a_walker_partly_outside_the_picture_keeps_its_speed():
     tracker = a_tracker()
     a_walker_out(tracker)
     cut_off = Face(Box(1250, 10, 1280, 72), 0.9)
@@ -139,7 +139,7 @@ def test_a_walker_whose_face_is_half_out_of_the_picture_goes_on_as_fast():
     assert ids(tracker, [a_face(1180, width=50)], 2.75) == [2]
 
 
-def test_who_stops_at_the_border_on_the_way_out_is_the_same_person():
+def test_a_person_who_stops_at_the_border_keeps_the_track():
     tracker = a_tracker()
     for step in range(20):
         ids(tracker, [a_face(1100 + 7 * step, width=50)], step / 10)
@@ -147,7 +147,7 @@ def test_who_stops_at_the_border_on_the_way_out_is_the_same_person():
     assert ids(tracker, [a_face(1226, width=50)], 2.6) == [1]
 
 
-def test_people_who_come_in_side_by_side_are_told_apart_though_each_stands_where_the_one_before_stood():
+def test_people_who_enter_in_a_row_keep_separate_tracks():
     tracker = a_tracker()
     ids(tracker, [], 0.0)
     seen = [
@@ -159,7 +159,7 @@ def test_people_who_come_in_side_by_side_are_told_apart_though_each_stands_where
 
 
 @pytest.mark.parametrize("per_second", [2, 10])
-def test_who_turns_to_the_camera_near_the_side_and_stays_is_one_person(per_second):
+def test_a_person_who_turns_near_the_border_keeps_the_track(per_second):
     tracker = a_tracker()
     ids(tracker, [], 0.0)
 
@@ -185,7 +185,7 @@ faces = st.lists(
     st.sampled_from([1, 2, 5, 10, 30]),
     st.integers(0, 2**32 - 1),
 )
-def test_one_person_alone_is_one_track_whatever_the_speed_size_and_frame_rate(phase, speed, width, per_second, seed):
+def test_one_person_is_one_track_at_any_speed_size_and_frame_rate(phase, speed, width, per_second, seed):
     """The model: whoever is alone in the picture is the same person, for as long as they are seen."""
     strays = np.random.default_rng(seed).uniform(-0.1, 0.1, (6 * per_second, 2)) * width
     tracker = a_tracker()
@@ -207,7 +207,7 @@ def test_every_face_gets_exactly_one_track_and_no_track_two_faces(frames: list[l
         assert {track.id for track in tracks} <= tracker.following
 
 
-def test_who_walks_out_of_the_picture_is_not_the_next_who_comes_in():
+def test_a_person_who_left_is_not_matched_with_the_next_one():
     tracker = a_tracker()
     # Three widths a second to the right, seen twice a second; the next comes from the left 1.5 s later.
     for step, x in enumerate((1000, 1060, 1120, 1180, 1240)):
@@ -217,7 +217,7 @@ def test_who_walks_out_of_the_picture_is_not_the_next_who_comes_in():
     assert ids(tracker, [a_face(5)], 3.5) == [2]
 
 
-def test_who_is_hidden_within_the_picture_is_still_there():
+def test_a_person_hidden_within_the_picture_keeps_the_track():
     tracker = a_tracker()
     for step, x in enumerate((600, 660, 720)):
         assert ids(tracker, [a_face(x)], step / 2) == [1]

@@ -148,7 +148,7 @@ def a_crowd_of_eight(random):
     ],
 )
 @pytest.mark.parametrize("per_second", [2, 5, 10, 30])
-def test_hardly_anybody_is_mixed_up_or_lost(scene, most, most_at_two_a_second, per_second):
+def test_few_tracks_are_mixed_up_or_lost(scene, most, most_at_two_a_second, per_second):
     total = people = 0
     for seed in range(SCENES):
         random = np.random.default_rng(seed)

@@ -57,7 +57,7 @@ def looked_at(tmp_path, broker, **keys):
     return look_at_broker(a_config(tmp_path, mqtt, **keys))
 
 
-def test_a_broker_that_takes_everything_is_well(tmp_path):
+def test_a_broker_that_accepts_everything_is_ok(tmp_path):
     with with_acl(tmp_path, "none") as broker:
         assert "answers (MQTT 5) and accepts everything" in looked_at(tmp_path, broker)
 
@@ -72,7 +72,7 @@ def test_every_topic_of_the_agent_is_tried_and_each_that_is_denied_is_named(tmp_
 
 
 @pytest.mark.parametrize("denied", ["alerts", "counts", "telemetry", "crops/+", HOME])
-def test_one_topic_that_is_denied_is_named_alone(tmp_path, denied):
+def test_a_denied_topic_is_reported_alone(tmp_path, denied):
     with with_acl(tmp_path, denied) as broker, pytest.raises(UnavailableError) as told:
         looked_at(tmp_path, broker)
 
@@ -80,7 +80,7 @@ def test_one_topic_that_is_denied_is_named_alone(tmp_path, denied):
     assert denied.partition("/+")[0] in str(told.value)
 
 
-def test_what_the_device_does_not_need_is_not_tried(tmp_path):
+def test_operations_that_the_device_does_not_need_are_not_tested(tmp_path):
     less = {"home_assistant": {"enabled": False}, "telemetry_seconds": 0, "accept_commands": False}
     denied = (HOME, "telemetry", "result", "crops/+", "snapshots/+", "cameras/+/crop")
     with with_acl(tmp_path, *denied) as broker:
@@ -177,7 +177,7 @@ def test_a_broker_that_names_clients_by_their_certificate_loses_no_agent_to_the_
     ],
     ids=["a device of the same name", "what the agent has found"],
 )
-def test_what_the_status_of_the_device_says_is_told(tmp_path, broker, boot, reasons, told):
+def test_reasons_in_the_devices_status_are_reported(tmp_path, broker, boot, reasons, told):
     config = a_config(tmp_path, broker.config())
     with open_connection(config.mqtt, client_id=f"maskwatch-{DEVICE}", device=DEVICE) as agent:
         say(agent, boot, *reasons)

@@ -104,7 +104,7 @@ def test_no_planted_secret_is_in_any_file(tmp_path, config):
     assert "username: (set)" in files["config.yaml"]
 
 
-def test_what_helps_is_in_it(tmp_path, config):
+def test_the_bundle_has_all_files(tmp_path, config):
     outbox = AlertStore(config.store_file, boot_id="boot")
     put(outbox, "telemetry", alerts_today=3)
     outbox.close()
@@ -119,7 +119,7 @@ def test_what_helps_is_in_it(tmp_path, config):
     assert (tmp_path / "support.tar.gz").stat().st_mode & 0o777 == 0o600
 
 
-def test_of_a_configuration_with_mistakes_only_their_places_are_told(tmp_path):
+def test_of_an_invalid_configuration_only_lines_and_keys_are_reported(tmp_path):
     message = "/etc/maskwatch/config.yaml:\n  line 3   mqtt.port: 'hunter2secret' is not a whole number"
 
     files = bundled(tmp_path, None, findings=[Finding("configuration", "wrong", message)], journal="hunter2secret")
@@ -129,7 +129,7 @@ def test_of_a_configuration_with_mistakes_only_their_places_are_told(tmp_path):
     assert "journal.txt" not in files
 
 
-def test_a_bundle_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path, config):
+def test_a_bundle_that_cannot_be_written_is_reported_and_leaves_nothing(tmp_path, config):
     (tmp_path / "file").touch()
 
     with pytest.raises(UnavailableError, match="name a file in another folder"):
@@ -139,7 +139,7 @@ def test_a_bundle_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path, co
         )  # fmt: skip
 
 
-def test_the_password_in_a_command_that_gives_pictures_is_a_secret_too():
+def test_the_password_in_a_pipe_command_is_removed():
     config = Config(cameras={"door": {"source": "pipe: ffmpeg -i rtsp://me:pass77@camera.local/live -f mjpeg -"}})
 
     assert Scrubber(config).scrub("401 for pass77") == "401 for ***"

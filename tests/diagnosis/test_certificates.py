@@ -47,7 +47,7 @@ def test_the_date_is_the_one_that_openssl_reads(tmp_path, days):
 
 
 @pytest.mark.parametrize("content", [b"", b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", b"MIIB"])
-def test_what_is_no_certificate_has_no_date(content):
+def test_a_file_without_a_certificate_has_no_date(content):
     with pytest.raises(ValueError, match="certificate"):
         expiry(content)
 

@@ -39,7 +39,7 @@ def a_secret(folder: Path, text: str = "correct horse\n") -> str:
     return str(folder / "secret")
 
 
-def test_where_it_is_and_who_may_come_in_is_said(tmp_path):
+def test_address_and_permitted_clients_are_reported(tmp_path):
     here = a_config(tmp_path, port=8123)
     secret = a_secret(tmp_path)
 
@@ -59,7 +59,7 @@ def test_an_extra_that_is_missing_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("key", ["password_file", "token_file"])
-def test_a_secret_that_anybody_can_guess_is_refused(tmp_path, key):
+def test_a_short_secret_is_rejected(tmp_path, key):
     with pytest.raises(ConfigError, match=rf"shorter than 8 characters.*console\.{key}"):
         look_at_console(a_config(tmp_path, **{key: a_secret(tmp_path, "1234567\n")}))
 
@@ -83,7 +83,7 @@ def test_a_certificate_is_tried_with_its_key(tmp_path):
         look_at_console(a_config(tmp_path, **files))
 
 
-def test_a_port_that_another_program_has_is_told(tmp_path):
+def test_a_port_of_another_program_is_reported(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         config = a_config(tmp_path, port=other.getsockname()[1])
 
@@ -100,14 +100,14 @@ class Health(BaseHTTPRequestHandler):
         self.wfile.write(b'{"ok": false, "reasons": []}')
 
 
-def test_a_console_that_runs_is_told_from_another_program(tmp_path):
+def test_a_running_console_is_distinguished_from_other_programs(tmp_path):
     with HTTPServer(("127.0.0.1", 0), Health) as running:
         threading.Thread(target=running.handle_request).start()
 
         assert ": serves any local user" in look_at_console(a_config(tmp_path, port=running.server_port))
 
 
-def test_an_address_of_another_machine_is_told(tmp_path):
+def test_an_unavailable_address_is_reported(tmp_path):
     config = a_config(tmp_path, host="192.0.2.1", password_file=a_secret(tmp_path))
 
     with pytest.raises(UnavailableError, match=r"console\.host 192\.0\.2\.1.*cannot listen"):

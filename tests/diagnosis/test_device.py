@@ -33,11 +33,11 @@ def troubles(tmp_path, *, machine=None, packages=None, **keys):
     return {finding.check: finding for finding in found if finding.severity != "ok" and finding.check != "clock"}
 
 
-def test_a_device_that_is_well_has_no_trouble(tmp_path):
+def test_a_healthy_device_has_no_findings(tmp_path):
     assert troubles(tmp_path) == {}
 
 
-def test_a_machine_that_tells_nothing_has_no_trouble(tmp_path):
+def test_a_machine_without_sensors_has_no_findings(tmp_path):
     silent = {"temperature_celsius": None, "memory_available_bytes": None, "disk_free_bytes": None}
 
     assert troubles(tmp_path, machine=silent) == {}
@@ -55,7 +55,7 @@ def test_a_machine_that_tells_nothing_has_no_trouble(tmp_path):
         ({"throttling": ("soft_temperature_limit",)}, "power", "warning"),
     ],
 )
-def test_each_trouble_of_the_machine_is_told_with_what_fixes_it(tmp_path, machine, check, severity):
+def test_each_problem_of_the_machine_has_a_fix(tmp_path, machine, check, severity):
     found = troubles(tmp_path, machine=machine)
 
     assert list(found) == [check]
@@ -72,7 +72,7 @@ def test_more_threads_than_cores_are_warned_of(tmp_path):
     ("runtime", "severity", "fix"),
     [("auto", "warning", "uninstall tflite-runtime"), ("tflite-runtime", "wrong", "install 'numpy<2'")],
 )
-def test_the_small_runtime_beside_numpy_2_is_told_of(tmp_path, runtime, severity, fix):
+def test_tflite_runtime_with_numpy_2_is_reported(tmp_path, runtime, severity, fix):
     found = troubles(tmp_path, packages={"tflite-runtime": "2.14.0"}, runtime=runtime)
 
     assert found["packages"].severity == severity
@@ -80,13 +80,13 @@ def test_the_small_runtime_beside_numpy_2_is_told_of(tmp_path, runtime, severity
     assert troubles(tmp_path, packages={"tflite-runtime": "2.14.0", "numpy": "1.26.4"}) == {}
 
 
-def test_two_packages_of_opencv_in_one_folder_are_told_of(tmp_path):
+def test_two_packages_of_opencv_are_reported(tmp_path):
     found = troubles(tmp_path, packages={"opencv-python": "4.11", "opencv-python-headless": "4.11"})
 
     assert "opencv-python and" in found["packages"].message
 
 
-def test_an_outbox_that_is_nearly_full_or_was_damaged_is_told_of(tmp_path):
+def test_a_nearly_full_or_damaged_outbox_is_reported(tmp_path):
     outbox = AlertStore(tmp_path / "alerts.sqlite", boot_id="boot", max_messages=10)
     for _ in range(9):
         put(outbox, "telemetry")
@@ -100,7 +100,7 @@ def test_an_outbox_that_is_nearly_full_or_was_damaged_is_told_of(tmp_path):
     assert "alerts.sqlite.damaged-1" in found["set aside"].fix
 
 
-def test_a_store_that_was_damaged_is_told_of(tmp_path):
+def test_a_damaged_store_is_reported(tmp_path):
     (tmp_path / "alerts.sqlite.damaged-1").touch()
 
     assert "the alert store was damaged and recreated 1 times" in troubles(tmp_path)["set aside"].message

@@ -42,7 +42,7 @@ def test_a_camera_that_is_away_has_a_command_and_no_password_in_it(tmp_path, sou
 @pytest.mark.parametrize(
     ("pattern", "severity", "moves"), [("testsrc2", "ok", "moving"), ("color=black", "warning", "still")]
 )
-def test_what_is_in_a_camera_s_picture_is_told_and_black_is_not_well(tmp_path, pattern, severity, moves):
+def test_the_picture_of_a_camera_is_described_and_black_is_a_warning(tmp_path, pattern, severity, moves):
     video = tmp_path / "door.mkv"
     separator = ":" if "=" in pattern else "="
     ffmpeg("-f", "lavfi", "-i", f"{pattern}{separator}size=320x240:rate=25:duration=1", "-c:v", "libx264", video)
@@ -72,7 +72,7 @@ def test_a_public_key_that_is_not_one_has_its_own_command(tmp_path):
     assert (found["crops"].exit_code, found["crops"].fix) == (78, "age-keygen -y KEY_FILE")
 
 
-def test_a_model_of_ones_own_that_is_missing_leads_to_those_that_are_there(tmp_path):
+def test_a_missing_custom_model_leads_to_the_list_of_models(tmp_path):
     found = examined(tmp_path, masks={"model": str(tmp_path / "none.tflite")})
 
     assert (found["masks"].fix, found["masks"].exit_code) == ("edge-agent models", 78)
@@ -97,14 +97,14 @@ def test_a_password_that_systemd_lays_there_needs_the_service_to_run(tmp_path):
     assert found["broker"].fix == "sudo systemctl start edge-agent"
 
 
-def test_without_a_configuration_that_can_be_read_that_alone_is_told(tmp_path):
+def test_an_invalid_configuration_is_the_only_finding(tmp_path):
     found = examined(tmp_path, motoin={})
 
     assert list(found) == ["configuration"]
     assert "did you mean 'motion'?" in found["configuration"].message
 
 
-def test_a_folder_that_cannot_even_be_looked_at_does_not_end_the_examination(tmp_path):
+def test_an_inaccessible_folder_does_not_end_the_examination(tmp_path):
     # The kernel refuses a name that is so long, to root as well.
     found = examined(tmp_path, state_dir=str(tmp_path / ("x" * 300)))
 

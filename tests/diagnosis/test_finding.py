@@ -11,7 +11,7 @@ NOT_KEPT = Finding("crops", "wrong", "no room", exit_code=74)
 TO_MEND = Finding("configuration", "wrong", "line 3", exit_code=78)
 
 
-def test_the_worst_stands_first_and_equals_keep_their_order():
+def test_findings_are_sorted_by_severity():
     other = Finding("camera", "wrong", "gone")
 
     assert worst_first([OK, WARNING, AWAY, other]) == [AWAY, other, WARNING, OK]

@@ -44,7 +44,7 @@ def own_group(tmp_path):
     return (tmp_path / "dev" / "video0").stat().st_gid
 
 
-def test_a_user_outside_the_group_of_a_camera_is_told_which_to_join(tmp_path, machine):
+def test_a_user_outside_the_group_of_a_camera_gets_the_command_to_join(tmp_path, machine):
     (finding,) = found(tmp_path, STRANGER)
 
     group = grp.getgrgid(own_group(tmp_path)).gr_name
@@ -53,7 +53,7 @@ def test_a_user_outside_the_group_of_a_camera_is_told_which_to_join(tmp_path, ma
     assert finding.fix == f"sudo usermod -aG {group} maskwatch && sudo systemctl restart edge-agent"
 
 
-def test_whoever_runs_it_by_hand_has_to_log_in_again(tmp_path, machine):
+def test_a_user_who_runs_the_agent_has_to_log_in_again(tmp_path, machine):
     (finding,) = found(tmp_path, replace(STRANGER, is_service=False))
 
     assert finding.fix.endswith("maskwatch, and log in again")
@@ -66,7 +66,7 @@ def test_a_user_in_the_group_may_open_the_camera(tmp_path, machine):
 
 
 @pytest.mark.parametrize("source", ["/dev/video0", "0"])
-def test_root_and_the_owner_may_and_all_may_where_the_mode_says_so(tmp_path, machine, source):
+def test_access_follows_owner_group_and_mode(tmp_path, machine, source):
     owner = (tmp_path / "dev" / "video0").stat().st_uid
     assert [one.severity for one in found(tmp_path, replace(STRANGER, user=0), source)] == ["ok"]
     assert [one.severity for one in found(tmp_path, replace(STRANGER, user=owner), source)] == ["ok"]
@@ -83,7 +83,7 @@ def test_a_group_that_may_only_read_is_not_enough(tmp_path, machine):
     ]
 
 
-def test_every_part_of_a_ribbon_camera_is_looked_at(tmp_path, machine):
+def test_every_device_file_of_a_ribbon_camera_is_checked(tmp_path, machine):
     machine("media0", "dma_heap/linux,cma")
 
     closed = [finding.message.split(":")[0].rsplit("/", 1)[-1] for finding in found(tmp_path, STRANGER, "rpicam")]
@@ -92,7 +92,7 @@ def test_every_part_of_a_ribbon_camera_is_looked_at(tmp_path, machine):
 
 
 @pytest.mark.parametrize("source", ["/dev/video7", "rtsp://viewer:secret@10.0.0.7/live", "pipe: cat x"])
-def test_what_is_no_device_of_this_machine_has_no_group(tmp_path, machine, source):
+def test_other_sources_need_no_group(tmp_path, machine, source):
     assert found(tmp_path, STRANGER, source) == []
 
 
@@ -106,7 +106,7 @@ def test_the_services_user_counts_with_the_groups_that_the_unit_adds():
 
 
 @pytest.mark.parametrize("service", [None, replace(SERVICE, user="no-such-user")])
-def test_without_a_service_it_is_whoever_asks(service):
+def test_without_a_service_the_current_user_is_checked(service):
     watcher = who_watches(service)
 
     assert (watcher.user, watcher.is_service) == (os.geteuid(), False)

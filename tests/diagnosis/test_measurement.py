@@ -70,7 +70,7 @@ def test_the_whole_path_is_run_at_the_rate_at_which_it_manages(tmp_path):
     assert measured.memory_bytes > 10_000_000
 
 
-def test_a_camera_gives_its_last_pictures_unless_an_agent_has_it(tmp_path):
+def test_frames_of_a_camera_are_its_last_ones_unless_an_agent_uses_it(tmp_path):
     config = Config(state_dir=tmp_path, cameras={"door": {"source": str(EXAMPLE)}})
 
     assert len(frames_of_camera(config, "door", count=3)) == 3

@@ -34,7 +34,7 @@ def a_program(folder: Path, name: str, script: str) -> None:
     program.chmod(0o755)
 
 
-def test_a_service_that_runs_is_in_order_and_its_status_is_told(systemctl):
+def test_a_running_service_is_ok_with_its_status(systemctl):
     systemctl()
 
     (finding,) = look_at_service(ask_systemd())
@@ -52,7 +52,7 @@ def test_a_service_that_runs_is_in_order_and_its_status_is_told(systemctl):
         ({"LoadState": "bad-setting"}, "wrong", "systemd-analyze verify"),
     ],
 )
-def test_a_service_that_does_not_run_says_why_and_what_to_type(systemctl, properties, severity, fix):
+def test_a_stopped_service_has_a_reason_and_a_fix(systemctl, properties, severity, fix):
     systemctl(**properties)
 
     (finding,) = look_at_service(ask_systemd())
@@ -70,7 +70,7 @@ def test_restarts_and_a_unit_that_is_not_started_at_boot_are_warned_of(systemctl
     assert "7 times" in restarts.message
 
 
-def test_without_the_unit_or_without_systemd_nothing_is_said(systemctl, tmp_path, monkeypatch):
+def test_without_the_unit_or_systemd_there_is_no_finding(systemctl, tmp_path, monkeypatch):
     systemctl(LoadState="not-found")
     assert list(look_at_service(ask_systemd())) == []
 
@@ -79,7 +79,7 @@ def test_without_the_unit_or_without_systemd_nothing_is_said(systemctl, tmp_path
     assert last_journal_lines(10) == ""
 
 
-def test_the_state_is_looked_for_where_the_service_keeps_it(systemctl, tmp_path, monkeypatch):
+def test_the_state_is_that_of_the_service(systemctl, tmp_path, monkeypatch):
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     systemctl()
 

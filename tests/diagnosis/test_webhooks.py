@@ -17,7 +17,7 @@ def webhook(**keys):
     return Config.model_validate({"webhooks": [keys]}).webhooks[0]
 
 
-def test_it_says_where_a_webhook_leads_and_hides_its_path(tmp_path):
+def test_the_address_of_a_webhook_is_reported_without_its_path(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("whsec_" + base64.b64encode(b"x" * 32).decode())
     found = look_at_webhook(webhook(url="http://127.0.0.1:9/hunter2", secret_file=secret, events=["alert"]), number=0)

@@ -85,7 +85,7 @@ def test_json_that_is_dear_to_parse_is_refused_at_once(console, ask, kind):
     ],
 )
 @pytest.mark.parametrize("slash", ["/", "\\/"])
-def test_the_picture_is_found_in_whatever_json_is_honest(ask, body, slash):
+def test_the_picture_is_found_in_any_valid_json(ask, body, slash):
     picture = base64.b64encode(jpeg()).decode().replace("/", slash)
 
     answer = ask.post("/api/v1/detect", content=body % picture, headers={"Content-Type": "application/json"})
@@ -165,7 +165,7 @@ def no_more_guesses(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_more_guesses")
-def test_whether_a_guess_was_right_cannot_be_told_from_who_has_to_wait(locked):
+def test_the_delay_does_not_reveal_whether_a_guess_was_right(locked):
     with locked.client(token=TOKEN) as program, locked.client(token=PASSWORD) as guesser:
         assert program.get("/api/v1/status").status_code == 200
         answers = [guesser.get("/api/v1/status").status_code for _ in range(100)]
@@ -176,7 +176,7 @@ def test_whether_a_guess_was_right_cannot_be_told_from_who_has_to_wait(locked):
 
 
 @pytest.mark.usefixtures("no_more_guesses")
-def test_a_flood_of_wrong_logins_from_everywhere_leaves_who_was_here_before(locked):
+def test_a_flood_of_wrong_logins_does_not_lock_out_known_users(locked):
     def log_in(client, password, address):
         headers = {"X-Forwarded-For": address}
         page = client.get("/login", headers=headers).text
@@ -216,7 +216,7 @@ def said_to(console, content):
         b"GET /health HTTP/1.1\r\nHost: localhost\r\n folded: yes\r\n\r\n",
     ],
 )
-def test_what_a_proxy_may_read_in_another_way_is_refused(console, head):
+def test_ambiguous_requests_are_rejected(console, head):
     answer = said_to(console, head + b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 4"), answer[:200]
@@ -246,7 +246,7 @@ def test_only_pages_of_this_origin_and_links_to_whole_pages_are_answered(ask, he
     assert ask.get("/api/v1/status", headers=headers).status_code == status
 
 
-def test_json_that_is_no_picture_is_not_remembered_in_the_log(console, ask, caplog):
+def test_invalid_json_is_not_logged(console, ask, caplog):
     caplog.set_level(logging.WARNING)
     ask.post("/api/v1/detect", content=json.dumps({"image": "\x1b[2J"}), headers={"Content-Type": "application/json"})
 

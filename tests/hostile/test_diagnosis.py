@@ -58,7 +58,7 @@ def test_a_diagnosis_of_a_store_at_rest_changes_nothing(tmp_path, command):
     assert everything_in(tmp_path) == before
 
 
-def test_a_damaged_store_is_told_of_and_left_to_the_agent(tmp_path):
+def test_a_damaged_store_is_reported_and_left_to_the_agent(tmp_path):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "alerts.sqlite").write_bytes(b"this is no database " * 500)
     before = everything_in(tmp_path)

@@ -22,7 +22,7 @@ SHARED_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  (looked for)
 
 
 @pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
-def test_a_link_laid_where_a_file_is_begun_is_not_written_into(tmp_path, link):
+def test_a_link_in_place_of_an_unfinished_file_is_not_followed(tmp_path, link):
     target = tmp_path / "shadow"
     target.write_bytes(b"root:x")
     getattr(tmp_path / UNFINISHED.format(name="support.tar.gz"), link)(target)
@@ -33,7 +33,7 @@ def test_a_link_laid_where_a_file_is_begun_is_not_written_into(tmp_path, link):
     assert (tmp_path / "support.tar.gz").read_bytes() == b"new"
 
 
-def test_a_bundle_replaces_a_link_and_is_readable_for_its_owner_alone(tmp_path):
+def test_a_bundle_replaces_a_link_and_is_readable_by_its_owner_only(tmp_path):
     target = tmp_path / "shadow"
     target.write_bytes(b"root:x")
     bundle = tmp_path / "support.tar.gz"
@@ -81,13 +81,13 @@ def test_the_role_writes_nothing_under_a_name_that_a_local_user_could_have_taken
 
 
 @pytest.mark.parametrize("script", ["install.sh", "debian/postinst", "debian/prerm", "debian/postrm"])
-def test_no_script_that_root_runs_writes_where_everybody_may(script):
+def test_no_script_of_root_writes_to_world_writable_folders(script):
     text = (DEPLOY / script).read_text(encoding="utf-8")
 
     assert not [folder for folder in SHARED_FOLDERS if f" {folder}/" in text or f">{folder}/" in text]
 
 
-def test_what_the_agent_keeps_is_closed_to_others_outside_systemd_too(tmp_path):
+def test_files_of_the_agent_are_private_also_outside_systemd(tmp_path):
     before = os.umask(0o022)
     try:
         with AgentProcess(tmp_path, {"cameras": {"door": {"source": str(EXAMPLE)}}, **QUICK}) as agent:

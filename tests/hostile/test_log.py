@@ -36,7 +36,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("text", FOREIGN, ids=ascii)
-def test_foreign_text_is_one_line_of_what_can_be_seen(text):
+def test_foreign_text_is_one_printable_line(text):
     shown = safe(text)
 
     assert shown.isprintable()
@@ -45,12 +45,12 @@ def test_foreign_text_is_one_line_of_what_can_be_seen(text):
 
 
 @pytest.mark.parametrize("text", ["", "door", "caf\xe9 \u95e8 \U0001f6aa", "C:\\new\\table", "100 %"])
-def test_honest_text_stays_as_it_is(text):
+def test_printable_text_is_unchanged(text):
     assert safe(text) == text
 
 
 @pytest.mark.parametrize("text", FOREIGN, ids=ascii)
-def test_no_line_of_the_log_is_begun_by_somebody_else(text):
+def test_foreign_text_cannot_start_a_log_line(text):
     out = io.StringIO()
     handler = logging.StreamHandler(out)
     handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
@@ -66,7 +66,7 @@ def test_no_line_of_the_log_is_begun_by_somebody_else(text):
     assert [line for line in lines if not line.startswith("  ")] == [lines[0], lines[1]]
 
 
-def test_an_error_of_several_lines_keeps_them_and_indents_what_looks_like_a_new_one():
+def test_a_multi_line_error_is_indented():
     assert safe_lines("config.yaml:\n  line 3   x: \x1b[2J\nforged") == "config.yaml:\n  line 3   x: \\x1b[2J\n  forged"
 
 

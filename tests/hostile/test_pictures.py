@@ -25,7 +25,7 @@ MOST_MEGABYTES = 400
 MAX_PIXELS = 40_000_000
 
 
-def test_no_hostile_picture_takes_long_or_much():
+def test_hostile_pictures_are_bounded_in_time_and_memory():
     command = [sys.executable, "-m", "tests.hostile.decoding"]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
 
@@ -103,7 +103,7 @@ def test_a_process_has_no_more_memory_than_it_may(monkeypatch):
     assert allowed - int(figures["VmSize"]) * 1024 <= decoder.LEAST_MEMORY_BYTES + len(jpeg())
 
 
-def test_a_module_in_the_working_folder_is_not_what_decodes(tmp_path, monkeypatch):
+def test_a_module_in_the_working_folder_is_not_imported_by_the_decoder(tmp_path, monkeypatch):
     (tmp_path / "PIL.py").write_text("raise SystemExit('taken over')", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
@@ -114,7 +114,7 @@ def test_a_module_in_the_working_folder_is_not_what_decodes(tmp_path, monkeypatc
         process.close()
 
 
-def test_a_forked_process_leaves_its_parents_decoder_alone():
+def test_a_forked_process_does_not_use_its_parents_decoder():
     decode_untrusted(jpeg(), max_pixels=MAX_PIXELS)
 
     child = os.fork()

@@ -75,7 +75,7 @@ def delete_the_log(path):
         replace_by_itself_of_before, delete_the_log,
     ],
 )  # fmt: skip
-def test_a_store_whose_file_is_taken_away_loses_nothing_and_says_so(store, caplog, attack):
+def test_a_store_whose_file_is_deleted_is_restored_and_reported(store, caplog, attack):
     before = [put(store) for _ in range(8)]
     attack(store.path)
 
@@ -94,7 +94,7 @@ def test_a_store_whose_file_is_taken_away_loses_nothing_and_says_so(store, caplo
         assert again.next_sequence("alert") == 10
 
 
-def test_who_reads_beside_it_sees_the_file_that_was_written_anew(store):
+def test_a_reader_sees_the_restored_file(store):
     put(store)
     with closing(AlertHistory(store.path, only_reads=True)) as history:
         assert history.count() == 0
@@ -106,7 +106,7 @@ def test_who_reads_beside_it_sees_the_file_that_was_written_anew(store):
         assert history.outbox().messages == 2
 
 
-def test_a_store_that_is_in_place_is_left_alone(store, caplog):
+def test_a_store_in_place_is_not_rewritten(store, caplog):
     put(store)
     for _ in range(50):
         store.write_buffered()
@@ -149,7 +149,7 @@ def files_that_hold(word, folder):
 
 
 @pytest.mark.parametrize("is_pending", [False, True], ids=["after it was sent", "while it is pending"])
-def test_what_was_deleted_is_neither_in_the_file_nor_in_its_log(store, is_pending):
+def test_deleted_data_is_neither_in_the_file_nor_in_its_log(store, is_pending):
     message = a_message("alert", sequence=store.next_sequence("alert"))
     assert isinstance(message, AlertMessage)
     store.put(message, history_entry(message, Timeline((), 0.0, 0.0, message.box), now=NOW))

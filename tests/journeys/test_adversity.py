@@ -51,7 +51,7 @@ def make_read_only(disk):
 
 
 @pytest.mark.parametrize("harm", [fill, make_read_only])
-def test_an_agent_whose_disk_takes_nothing_watches_and_alerts_without_pictures(tmp_path, small_disk, harm):
+def test_an_agent_with_an_unwritable_disk_alerts_without_pictures(tmp_path, small_disk, harm):
     harm(small_disk)
     with Mosquitto(tmp_path / "broker") as broker, Listener(broker.port) as listener:
         config = {
@@ -127,9 +127,7 @@ def test_ten_thousand_alerts_arrive_each_once_and_in_order_and_a_new_one_first(t
 
 
 @pytest.mark.parametrize("is_denied", [False, True])
-def test_ten_thousand_alerts_behind_a_broker_that_takes_none_cost_no_memory_and_new_ones_drop_the_oldest(
-    tmp_path, full_of_alerts, is_denied
-):
+def test_ten_thousand_pending_alerts_cost_no_memory_and_new_ones_drop_the_oldest(tmp_path, full_of_alerts, is_denied):
     outbox = full_of_alerts
     acl = "topic read #\ntopic write maskwatch/+/status\n"
     broker = Mosquitto(tmp_path / "b", acl=acl) if is_denied else ScriptedBroker(lambda _level: WELCOME_5)

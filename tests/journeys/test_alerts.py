@@ -60,7 +60,7 @@ def test_alerts_of_all_devices_are_printed_as_json_lines(broker):
     assert [json.loads(line)["device"] for line in lines] == ["a", "b"]
 
 
-def test_filters_leave_out_what_is_not_asked_for_and_what_is_no_alert(broker):
+def test_filters_omit_other_alerts_and_other_messages(broker):
     sent = [
         ("maskwatch/a/alerts", HELLO),
         ("maskwatch/b/alerts", json.dumps(an_alert(device="b")).encode()),

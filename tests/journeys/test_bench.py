@@ -5,7 +5,7 @@ import json
 from tests.journeys.agent import EXAMPLE, run_command
 
 
-def test_the_bench_gives_one_json_line_that_can_be_shared(tmp_path):
+def test_the_bench_prints_one_json_line(tmp_path):
     done = run_command("bench", "--json", "--frames", "2", "--cameras", "2", "--set", f"state_dir={tmp_path}")
 
     assert done.returncode == 0, done.stderr

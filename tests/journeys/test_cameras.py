@@ -37,7 +37,7 @@ def a_config(broker: Mosquitto, **cameras: Any) -> dict[str, Any]:
     }
 
 
-def test_somebody_seen_through_a_program_is_alerted(broker, tmp_path):
+def test_a_person_at_a_pipe_camera_raises_an_alert(broker, tmp_path):
     source = f"ffmpeg: -re {shlex.quote(str(EXAMPLE))}"
     with (
         Listener(broker.port) as listener,
@@ -49,7 +49,7 @@ def test_somebody_seen_through_a_program_is_alerted(broker, tmp_path):
     assert (alert["camera"], alert["label"]) == ("entrance", "without_mask")
 
 
-def test_no_password_of_a_camera_is_told_anywhere(broker, tmp_path):
+def test_the_password_of_a_camera_is_never_shown(broker, tmp_path):
     """Whatever the cameras' programs say, and whatever the agent is asked."""
     talker = tmp_path / "talker"
     talker.write_text(f'#!/bin/sh\necho "refused: rtsp://admin:{TELLTALE}@camera/live ($*)" >&2\nexit 1\n')

@@ -57,7 +57,7 @@ def replayed(crops: Path) -> list[dict[str, Any]]:
 # detect
 
 
-def test_detect_gives_a_line_for_each_picture_with_boxes_in_its_pixels(pictures):
+def test_detect_prints_a_line_per_picture_with_boxes_in_its_pixels(pictures):
     done = run_command("detect", "--json", pictures)
 
     assert done.returncode == 0, done.stderr
@@ -72,7 +72,7 @@ def test_detect_gives_a_line_for_each_picture_with_boxes_in_its_pixels(pictures)
     assert [one["label"] for one in masked["faces"]][:1] in ([], ["with_mask"])
 
 
-def test_an_unreadable_picture_gets_a_line_and_the_others_are_still_looked_at(pictures):
+def test_an_unreadable_picture_is_reported_and_the_others_are_analysed(pictures):
     (pictures / "aaa.jpg").write_bytes(b"not a picture")
     (pictures / "empty.jpg").touch()
 
@@ -114,7 +114,7 @@ def test_a_picture_that_is_too_long_for_jpeg_is_seen_and_only_not_drawn(pictures
     assert {file.name for file in (tmp_path / "seen" / "pictures").iterdir()} == {"bare.jpg", "masked.jpg"}
 
 
-def test_detect_says_that_a_folder_holds_no_picture(tmp_path):
+def test_detect_reports_a_folder_without_pictures(tmp_path):
     done = run_command("detect", "--json", tmp_path)
 
     assert done.returncode == 1
@@ -122,7 +122,7 @@ def test_detect_says_that_a_folder_holds_no_picture(tmp_path):
     assert f"{tmp_path}: holds no picture" in done.stderr
 
 
-def test_a_file_name_that_is_no_text_is_printed_all_the_same(pictures):
+def test_a_file_name_that_is_not_utf8_is_printed(pictures):
     strange = os.fsdecode(os.fsencode(pictures) + b"/\xff.png")
     (pictures / "bare.png").rename(strange)
     strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
@@ -138,7 +138,7 @@ def test_a_file_name_that_is_no_text_is_printed_all_the_same(pictures):
 # the end
 
 
-def test_a_bug_ends_with_its_own_status_and_is_told_apart_from_bad_input(pictures):
+def test_a_bug_has_its_own_exit_status(pictures):
     broken = "import sys, cv2; cv2.CascadeClassifier = None; from edge_agent.cli import main; sys.exit(main())"
 
     done = subprocess.run(
@@ -194,7 +194,7 @@ def test_a_crop_that_cannot_be_kept_costs_replay_the_picture_and_not_the_alert(t
     assert all(alert["crop"] is None and "cannot be kept" in alert["crop_error"] for alert in alerts)
 
 
-def test_the_example_is_alerted_while_the_people_who_wear_no_mask_are_there(replayed):
+def test_the_example_raises_alerts_while_people_without_a_mask_are_in_view(replayed):
     events = json.loads(EXAMPLE.with_suffix(".events.json").read_text(encoding="utf-8"))
     bare = [event for event in events if event["label"] == "without_mask"]
 
@@ -202,7 +202,7 @@ def test_the_example_is_alerted_while_the_people_who_wear_no_mask_are_there(repl
         assert event["from_seconds"] <= alert["at_seconds"] <= event["to_seconds"]
 
 
-def test_the_same_recording_gives_the_same_alerts(replayed):
+def test_the_same_recording_raises_the_same_alerts(replayed):
     def what(alerts: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
         return [(a["at_seconds"], a["label"], a["score"], a["box"], a["when"]) for a in alerts]
 
@@ -264,7 +264,7 @@ def test_a_password_of_the_console_that_cannot_be_read_ends_its_start(tmp_path):
     assert str(missing) in done.stderr
 
 
-def test_the_quick_doctor_lists_what_is_wrong_in_the_file_like_any_other_finding(tmp_path):
+def test_the_quick_doctor_reports_mistakes_of_the_file_as_a_finding(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("mqtt: {port: abc}\nmotoin: {}\n", encoding="utf-8")
 
@@ -277,7 +277,7 @@ def test_the_quick_doctor_lists_what_is_wrong_in_the_file_like_any_other_finding
     assert "did you mean 'motion'?" in line["message"]
 
 
-def test_the_quick_doctor_says_all_that_is_wrong_and_what_to_do(tmp_path):
+def test_the_quick_doctor_reports_all_problems(tmp_path):
     (tmp_path / "file").touch()
     done = run_command(
         "doctor", "--quick", "--set", "cameras={door: {source: /dev/video97}}", "--set", f"mqtt.port={free_port()}",
@@ -293,7 +293,7 @@ def test_the_quick_doctor_says_all_that_is_wrong_and_what_to_do(tmp_path):
 # models, config, and errors
 
 
-def test_models_lists_hash_and_labels_and_marks_what_is_used():
+def test_models_lists_hashes_and_labels_and_marks_those_in_use():
     done = run_command("models", "--json")
 
     assert done.returncode == 0, done.stderr
@@ -398,7 +398,7 @@ def test_the_reference_recordings_give_their_true_alerts(shared, video, alerts):
     assert lines(done.stdout)[-1]["summary"]["alerts"] == alerts
 
 
-def test_any_name_of_a_source_and_of_the_state_folder_is_taken_as_it_stands(tmp_path):
+def test_any_name_of_a_source_and_of_the_state_folder_is_used_verbatim(tmp_path):
     folder = tmp_path / """it's C:\\new, "odd" #1"""
     folder.mkdir()
     cv2.imwrite(str(folder / "one.png"), portrait(COLLINS))
@@ -440,7 +440,7 @@ def test_runtimes_do_not_chatter(pictures):
     assert "XNNPACK" not in run_command("detect", pictures).stderr
 
 
-def test_the_version_is_told_without_the_libraries_that_watching_takes():
+def test_the_version_is_printed_without_importing_the_libraries_of_the_agent():
     code = (
         "import sys; from edge_agent.cli import main\n"
         "try: main(['--version'])\n"

@@ -68,7 +68,7 @@ def alerts_in(store: Path) -> int:
     return int(alerts)
 
 
-def test_who_is_in_view_at_the_kill_counts_once_under_the_next_agent_and_not_at_all_if_gone_by_then(tmp_path):
+def test_a_person_in_view_at_the_kill_is_counted_at_most_once(tmp_path):
     stage, store = Stage(tmp_path), tmp_path / "state" / "alerts.sqlite"
     bare = (HOPPER, False, 0.5, (200.0, 60.0))
     config = {
@@ -114,7 +114,7 @@ def test_who_is_in_view_at_the_kill_counts_once_under_the_next_agent_and_not_at_
 
 @pytest.mark.skipif(not MAY_TRACE, reason="needs strace, and the right to trace a process")
 @pytest.mark.parametrize("with_broker", [False, True])
-def test_a_power_cut_that_takes_every_unsynced_write_with_it_loses_nothing_acknowledged(tmp_path, with_broker):
+def test_a_power_loss_that_drops_unsynced_writes_loses_no_acknowledged_alert(tmp_path, with_broker):
     figures = lost_writes.prove(tmp_path / "proof", messages=25, cuts=10, with_broker=with_broker, seed=7)
 
     assert {promise: figures[promise] for promise in lost_writes.PROMISES} == dict.fromkeys(lost_writes.PROMISES, 0)

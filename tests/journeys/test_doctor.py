@@ -9,7 +9,7 @@ from tests.journeys.agent import EXAMPLE, run_command
 from tests.mosquitto import Mosquitto, free_port
 
 
-def test_on_a_device_that_is_well_nothing_is_wrong(tmp_path):
+def test_on_a_healthy_device_nothing_is_wrong(tmp_path):
     with Mosquitto(tmp_path / "broker") as broker:
         done = run_command(
             "doctor", "--json", "--set", f"cameras={{door: {{source: {EXAMPLE}}}}}", "--set", "mqtt.host=127.0.0.1",
@@ -27,7 +27,7 @@ def test_on_a_device_that_is_well_nothing_is_wrong(tmp_path):
     assert done.returncode in {0, 1}
 
 
-def test_the_worst_stands_first_and_each_trouble_has_a_command(tmp_path):
+def test_the_worst_finding_is_first_and_each_has_a_command(tmp_path):
     done = run_command(
         "doctor", "--set", "cameras={door: {source: /dev/video97}}", "--set", f"mqtt.port={free_port()}",
         "--set", f"masks.model={tmp_path / 'none.tflite'}", "--set", f"state_dir={tmp_path / 'state'}",
@@ -58,7 +58,7 @@ def test_a_wrong_configuration_is_explained_and_still_bundled_without_its_values
     assert b"hunter2secret" not in b"".join(texts)
 
 
-def test_the_bundle_of_a_device_holds_no_password(tmp_path):
+def test_the_bundle_of_a_device_contains_no_password(tmp_path):
     (tmp_path / "password").write_text("mqttpassword77\n")
     done = run_command(
         "doctor", "--bundle", tmp_path / "support.tar.gz", "--set", f"state_dir={tmp_path / 'state'}",

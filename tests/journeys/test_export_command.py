@@ -38,7 +38,7 @@ def test_reviewed_alerts_are_written_and_counted_for_a_person_and_for_a_program(
     assert json.loads(done.stdout) == {"pictures": pictures, "missing": 0, "encrypted": 0}
 
 
-def test_where_nothing_was_reviewed_it_is_said_what_to_do(tmp_path):
+def test_without_reviewed_alerts_the_next_step_is_printed(tmp_path):
     done = run_command("alerts", "export", tmp_path / "reviewed", "--set", f"state_dir={tmp_path / 'state'}")
 
     assert done.returncode == 0
@@ -52,7 +52,7 @@ def test_a_day_that_is_none_is_refused(tmp_path):
     assert "a day is YYYY-MM-DD" in done.stderr
 
 
-def test_what_an_agent_alerted_until_it_was_killed_is_known_and_exported(tmp_path):
+def test_alerts_of_a_killed_agent_are_exported(tmp_path):
     config = {"cameras": {"door": {"source": str(EXAMPLE)}}, "mqtt": {"host": "127.0.0.1", "port": free_port()}}
     file = tmp_path / "state" / "alerts.sqlite"
     with (

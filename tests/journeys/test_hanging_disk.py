@@ -143,9 +143,7 @@ def test_a_disk_that_hangs_costs_no_frame_and_no_alert_and_is_reported(tmp_path,
     assert alerts[published]["historical"]
 
 
-def test_an_agent_that_finds_its_disk_hanging_says_what_it_waits_for_and_begins_when_it_responds(
-    tmp_path, share, broker
-):
+def test_an_agent_with_a_hanging_disk_reports_it_and_starts_when_it_responds(tmp_path, share, broker):
     with share.hangs(), AgentProcess(tmp_path / "agent", configured(share, broker)) as agent:
         wait_until(lambda: "the disk is not responding" in agent.log, "a word about the disk")
         wait_until(lambda: any("EXTEND_TIMEOUT" in one for one in agent.notifications), "more time to start")
@@ -157,7 +155,7 @@ def test_an_agent_that_finds_its_disk_hanging_says_what_it_waits_for_and_begins_
         assert agent.end() == 0, agent.log
 
 
-def test_an_agent_that_waits_for_its_disk_ends_when_it_is_asked_to(tmp_path, share, broker):
+def test_an_agent_that_waits_for_its_disk_can_be_stopped(tmp_path, share, broker):
     with share.hangs(), AgentProcess(tmp_path / "agent", configured(share, broker)) as agent:
         wait_until(lambda: "the disk is not responding" in agent.log, "a word about the disk")
 

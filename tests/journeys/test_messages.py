@@ -92,7 +92,7 @@ def check(content: dict[str, Any]) -> str:
     return kind
 
 
-def test_everything_that_is_said_is_as_described(broker, tmp_path, pictures):
+def test_every_message_matches_its_schema(broker, tmp_path, pictures):
     config = a_config(broker, pictures, mqtt={"publish_crops": True})
     with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config) as agent:
         said = Archive(listener)
@@ -156,7 +156,7 @@ def frames_since(said: Archive, told: int) -> int:
     return int(figures[-1]["cameras"]["example"]["frames"]) if figures else 0
 
 
-def test_nobody_is_alerted_while_the_device_is_paused_and_a_restart_does_not_end_the_pause(broker, tmp_path, pictures):
+def test_a_paused_device_raises_no_alert_also_after_a_restart(broker, tmp_path, pictures):
     with (
         Listener(broker.port, topic="#") as listener,
         AgentProcess(tmp_path / "agent", a_config(broker, pictures)) as agent,

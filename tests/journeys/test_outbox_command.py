@@ -23,7 +23,7 @@ def outbox_command(tmp_path, *arguments):
     return run_command("outbox", "--set", f"state_dir={tmp_path}", *arguments)
 
 
-def test_what_waits_is_shown_to_a_person_and_to_a_program(tmp_path, put):
+def test_pending_messages_are_shown_as_text_and_json(tmp_path, put):
     assert "pending   2 alert, 0 resolved, 0 counts, 1 telemetry" in outbox_command(tmp_path).stdout
 
     shown = json.loads(outbox_command(tmp_path, "--json").stdout)
@@ -37,7 +37,7 @@ def test_waiting_messages_are_printed_oldest_first(tmp_path, put):
     assert [json.loads(line) for line in done.stdout.splitlines()] == put
 
 
-def test_chosen_kinds_are_thrown_away_when_confirmed_and_only_then(tmp_path, put):
+def test_chosen_kinds_are_purged_only_after_confirmation(tmp_path, put):
     refused = outbox_command(tmp_path, "--purge", "telemetry")
     assert refused.returncode == 1
     assert "nothing was deleted" in refused.stderr
@@ -52,7 +52,7 @@ def test_chosen_kinds_are_thrown_away_when_confirmed_and_only_then(tmp_path, put
     }
 
 
-def test_nothing_is_thrown_away_beside_an_agent(tmp_path, put):
+def test_nothing_is_purged_beside_a_running_agent(tmp_path, put):
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = outbox_command(tmp_path, "--purge", "alert", "--yes")

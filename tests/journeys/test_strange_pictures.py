@@ -68,7 +68,7 @@ def test_detect_answers_for_pictures_of_every_layout_and_shape(strange, detector
         ("ssd", "masks.tflite", "needs exactly one .pbtxt beside it"),
     ],
 )
-def test_a_file_that_is_no_detector_is_refused_with_one_sentence(strange, detector, model, sentence):
+def test_a_file_that_is_not_a_detector_is_rejected_with_one_sentence(strange, detector, model, sentence):
     path = shipped("models") / model
 
     done = run_command("detect", "--set", f"faces.detector={detector}", "--set", f"faces.model={path}", strange)

@@ -115,7 +115,7 @@ def test_a_crop_folder_that_cannot_be_written_costs_the_picture_and_not_the_aler
     assert "crops.dir" in alert["crop_error"]
 
 
-def test_a_broker_that_refuses_the_password_is_named_once_and_the_agent_goes_on(tmp_path):
+def test_a_rejected_password_is_logged_once_and_the_agent_continues(tmp_path):
     with Mosquitto(tmp_path / "broker", users={"door": "right"}) as running:
         (tmp_path / "password").write_text("wrong-secret\n")
         mqtt = {**a_config(running)["mqtt"], "username": "door", "password_file": str(tmp_path / "password")}
@@ -128,7 +128,7 @@ def test_a_broker_that_refuses_the_password_is_named_once_and_the_agent_goes_on(
     assert "wrong-secret" not in agent.log
 
 
-def test_systemd_hears_ready_after_the_first_frame_then_the_watchdog_then_stopping(broker, tmp_path, a_live_camera):
+def test_systemd_gets_ready_after_the_first_frame_then_the_watchdog_then_stopping(broker, tmp_path, a_live_camera):
     config = a_config(broker, cameras={"live": {"source": a_live_camera}})
     with AgentProcess(tmp_path / "agent", config) as agent:
         wait_until(lambda: agent.notifications.count("WATCHDOG=1") >= 2, "the watchdog")
@@ -154,7 +154,7 @@ def test_a_camera_that_is_not_there_is_waited_for_and_never_ready(broker, tmp_pa
         assert agent.end() == 0
 
 
-def test_sighup_takes_a_good_configuration_and_keeps_the_old_one_over_a_bad_one(broker, tmp_path, a_live_camera):
+def test_sighup_applies_a_valid_configuration_and_rejects_an_invalid_one(broker, tmp_path, a_live_camera):
     config = a_config(broker, cameras={"live": {"source": a_live_camera}})
     with Subscriber(broker) as subscriber, AgentProcess(tmp_path / "agent", config) as agent:
         wait_until(lambda: "READY=1" in agent.notifications, "ready")

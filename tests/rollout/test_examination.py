@@ -29,7 +29,7 @@ def examined(model: Path, *, slowest_seconds: float = 10.0) -> None:
     examine(model, runtime="auto", threads=1, labels=(), slowest_seconds=slowest_seconds)
 
 
-def test_a_model_that_does_as_its_card_says_is_taken(model):
+def test_a_model_that_matches_its_card_is_accepted(model):
     examined(model)
 
 
@@ -43,7 +43,7 @@ def test_a_model_that_reads_pictures_differently_here_is_not(model):
         examined(model)
 
 
-def test_a_model_that_takes_longer_than_there_is_from_frame_to_frame_is_not(model):
+def test_a_model_slower_than_the_frame_rate_is_rejected(model):
     with pytest.raises(ModelError, match="a reading takes"):
         examined(model, slowest_seconds=1e-9)
 
@@ -60,6 +60,6 @@ def _raise() -> None:
     ("work", "arguments", "reason"),
     [(os._exit, (3,), "crashes"), (_hang, (), "does not answer"), (_raise, (), "no tensor")],
 )
-def test_a_process_that_ends_badly_is_said_and_gone(work, arguments, reason):
+def test_a_crashed_process_is_reported(work, arguments, reason):
     with pytest.raises(ModelError, match=reason):
         _elsewhere(work, *arguments, patience_seconds=3.0 if work is _hang else 60.0)

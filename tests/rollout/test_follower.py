@@ -216,7 +216,7 @@ def test_a_pause_changes_nothing_on_any_device(device):
     assert device.live(200).state == (None, "accepted", b"configured")
 
 
-def test_a_power_cut_on_probation_begins_it_again_and_the_third_is_the_model_s_fault(device):
+def test_a_power_loss_restarts_the_probation_and_the_third_rejects_the_model(device):
     for _ in range(MOST_ATTEMPTS):
         device.live(100)
         assert device.state == ("one", "probation", b"one")
@@ -225,7 +225,7 @@ def test_a_power_cut_on_probation_begins_it_again_and_the_third_is_the_model_s_f
     assert device.live(100).state == ("one", "rejected", b"configured")
 
 
-def test_a_repository_that_is_away_changes_nothing_and_says_so_once(device, caplog):
+def test_an_unavailable_repository_is_logged_once_and_changes_nothing(device, caplog):
     device.live(30)
     device.repository.is_away = True
     device.live(PROBATION_SECONDS + 60)
@@ -241,7 +241,7 @@ def test_without_an_agent_no_model_is_changed(device):
     assert device.repository.fetched == 0
 
 
-def test_what_came_of_asking_is_said(device):
+def test_the_result_of_the_last_poll_is_reported(device):
     device.live(60)
     assert device.follower.said.endswith("wish 1")
 

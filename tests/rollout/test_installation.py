@@ -101,7 +101,7 @@ def test_the_configuration_s_model_runs_again_without_a_link(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"number": -1}', '{"model": "../../etc"}'])
-def test_a_damaged_state_begins_anew(tmp_path, content):
+def test_a_damaged_state_starts_over(tmp_path, content):
     (tmp_path / "rollout.json").write_text(content)
 
     assert read_rollout(tmp_path) == Rollout()

@@ -40,11 +40,11 @@ def test_nothing_is_decided_before_ten_minutes_are_over():
         (None, "no longer running"),
     ],
 )
-def test_what_is_worse_is_rejected_with_its_reason(bad, reason):
+def test_a_worse_model_is_rejected_with_a_reason(bad, reason):
     assert reason in observed(sample=bad)
 
 
-def test_an_agent_that_was_restarted_is_no_good_sign():
+def test_a_restarted_agent_rejects_the_model():
     assert "restarted" in observed(sample=a_sample(), until=100.0, then=a_sample(run_id="another"))
 
 
@@ -56,5 +56,5 @@ def test_an_agent_that_reloads_may_be_silent_for_a_moment():
     assert probation.observe(None, at=2 * AWAY_SECONDS - 1.0) == "continues"
 
 
-def test_a_rate_that_is_not_known_says_nothing_against_a_model():
+def test_an_unknown_rate_does_not_reject_a_model():
     assert observed(sample=a_sample(rate=None)) == "passed"

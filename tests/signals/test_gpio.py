@@ -65,7 +65,7 @@ def test_without_signals_nothing_is_imported_nor_opened():
     assert subprocess.run([sys.executable, "-c", asks], check=False).returncode == 0
 
 
-def test_a_missing_library_is_named_with_what_installs_it(monkeypatch):
+def test_a_missing_library_is_reported_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "gpiozero.pins.lgpio", None)
 
     with pytest.raises(ConfigError, match=r"maskwatch\[signals\]"), ExitStack() as stack:
@@ -79,7 +79,7 @@ def test_a_pin_that_the_board_does_not_have_is_a_mistake_of_the_configuration(fa
         open_pins(config, open_factory=lambda _chip: factory).__enter__()
 
 
-def test_a_pin_that_another_holds_is_waited_for(factory):
+def test_a_pin_in_use_is_temporarily_unavailable(factory):
     from gpiozero import LED
 
     with LED(17, pin_factory=factory), pytest.raises(UnavailableError, match=r"signals\.violation\.pin.*GPIO17"):
@@ -87,7 +87,7 @@ def test_a_pin_that_another_holds_is_waited_for(factory):
 
 
 @pytest.mark.parametrize("said", ["GPIO busy", "'GPIO busy'"])
-def test_a_pin_that_another_process_holds_is_waited_for(factory, said):
+def test_a_pin_of_another_process_is_temporarily_unavailable(factory, said):
     def busy(*_arguments, **_more):
         raise OSError(said)
 
@@ -97,7 +97,7 @@ def test_a_pin_that_another_process_holds_is_waited_for(factory, said):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("lgpio") is None, reason="needs the extra 'signals'")
-def test_a_board_or_chip_that_is_none_is_said_in_one_message():
+def test_an_unknown_board_or_chip_is_reported():
     with pytest.raises(ConfigError, match="signals"):
         open_factory(63)
 
@@ -133,12 +133,12 @@ def test_the_process_stays_in_its_folder_though_lgpio_leaves_it(tmp_path):
         (["signals.chip=-1", "signals.violation={pin: 1}"], "signals.chip"),
     ],
 )
-def test_mistakes_in_the_section_are_told_at_start(overrides, told):
+def test_mistakes_in_the_section_are_reported_at_the_start(overrides, told):
     with pytest.raises(ConfigError, match=told):
         load_config(None, overrides=overrides)
 
 
-def test_the_doctor_names_chip_and_pins_and_who_holds_one(factory):
+def test_the_doctor_reports_chip_pins_and_their_users(factory):
     free = look_at_signals(CONFIG, open_factory=lambda _chip: factory, holder_of=lambda _chip, _pin: "")
     assert "/dev/gpiochip0" in free
     assert "GPIO17" in free
@@ -157,7 +157,7 @@ def chips(tmp_path):
     return tmp_path
 
 
-def test_the_doctor_asks_for_the_group_of_the_chips(chips):
+def test_the_doctor_reports_the_group_of_the_chips(chips):
     stranger = Watcher("maskwatch", user=54_321, groups=frozenset({54_322}), is_service=True)
 
     def closed(**signals):

@@ -64,7 +64,7 @@ def test_a_signal_lasts_its_seconds_and_comes_once_for_each_person():
     assert door.passes(0.5, nearest=BARE) == {"violation"}, "left, and came back"
 
 
-def test_the_mask_that_is_put_on_gives_the_other_signal():
+def test_putting_on_a_mask_switches_the_signal():
     door = Door(seconds=1.0)
     door.passes(2.0, nearest=BARE)
 
@@ -72,7 +72,7 @@ def test_the_mask_that_is_put_on_gives_the_other_signal():
     assert door.passes(0.5, nearest=BARE) == {"compliant"}, "for this one it was on already"
 
 
-def test_what_lasts_for_less_is_no_signal():
+def test_shorter_signs_are_ignored():
     door = Door()
 
     for _ in range(10):
@@ -117,7 +117,7 @@ def test_a_fault_is_shown_as_long_as_there_is_one():
     assert door.passes(0.1) == set()
 
 
-def test_a_pin_that_cannot_be_switched_is_said_once(caplog):
+def test_a_pin_that_cannot_be_switched_is_logged_once(caplog):
     door = Door(seconds=0.2)
     door.pins["violation"].fails = True
     with caplog.at_level(logging.WARNING):

@@ -111,7 +111,7 @@ def test_alerts_resolutions_and_status_are_posted_as_they_are(tmp_path, receiver
     assert {path for *_, path in receiver.posts} == {"/hook?token=x"}
 
 
-def test_what_is_posted_is_signed_as_the_specification_has_it(tmp_path, receiver):
+def test_posts_are_signed_per_the_specification(tmp_path, receiver):
     with opened(tmp_path, "hook") as store:
         alert = put(store)
         with delivering(tmp_path, receiver.url):
@@ -126,7 +126,7 @@ def test_what_is_posted_is_signed_as_the_specification_has_it(tmp_path, receiver
 
 
 @pytest.mark.parametrize("answers", [[500, 503, 500], [301], [302], [307], [308], [404], [410], [429]])
-def test_what_is_no_success_is_tried_again_and_nothing_passes_it(tmp_path, receiver, answers):
+def test_a_failed_event_is_retried_in_order(tmp_path, receiver, answers):
     receiver.answers = list(answers)
     with opened(tmp_path, "hook") as store:
         ids = [put(store)["id"] for _ in range(3)]
@@ -166,7 +166,7 @@ def test_a_receiver_that_hangs_delays_no_other(tmp_path, receiver):
                 eventually(lambda: hanging.taken == ids, "all at the slow one")
 
 
-def test_each_webhook_takes_its_own_kinds(tmp_path, receiver):
+def test_each_webhook_gets_its_configured_kinds(tmp_path, receiver):
     with opened(tmp_path, "hook") as store:
         put(store)
         resolved = put(store, "resolved")
@@ -176,7 +176,7 @@ def test_each_webhook_takes_its_own_kinds(tmp_path, receiver):
     assert receiver.taken == [resolved["id"]]
 
 
-def test_a_new_webhook_begins_with_what_arises_from_then_on(tmp_path, receiver):
+def test_a_new_webhook_starts_with_the_next_event(tmp_path, receiver):
     with opened(tmp_path, "hook") as store:
         put(store)
     with opened(tmp_path, "hook", "new") as store:
@@ -248,7 +248,7 @@ def test_the_name_of_a_webhook_shows_no_secret():
     assert "secret" not in webhook.name
 
 
-def test_a_new_event_is_posted_at_once_without_a_look_every_moment(tmp_path, receiver, monkeypatch):
+def test_a_new_event_is_posted_at_once_without_polling(tmp_path, receiver, monkeypatch):
     monkeypatch.setattr(delivery_module, "POLL_SECONDS", 3600.0)
     with opened(tmp_path, "hook") as store, delivering(tmp_path, receiver.url) as delivery:
         for _ in range(3):
@@ -257,7 +257,7 @@ def test_a_new_event_is_posted_at_once_without_a_look_every_moment(tmp_path, rec
             eventually(lambda new=new: new in receiver.taken, "the new one")  # type: ignore[misc]
 
 
-def test_a_receiver_that_fails_for_an_hour_is_asked_seldom_and_gets_everything_then(tmp_path, receiver, monkeypatch):
+def test_a_receiver_that_fails_for_an_hour_gets_everything_afterwards(tmp_path, receiver, monkeypatch):
     monkeypatch.setattr(delivery_module, "FIRST_PAUSE_SECONDS", 2.0)
     monkeypatch.setattr(delivery_module, "LONGEST_PAUSE_SECONDS", 300.0)
     with opened(tmp_path, "hook") as store:

@@ -63,7 +63,7 @@ def test_alerts_and_resolutions_become_a_sentence(tmp_path, target):
     assert texts[1:] == ["entrance (lobby): left", "lobby is degraded"]
 
 
-def test_a_program_gets_the_whole_message_and_says_whether_it_took_it(tmp_path):
+def test_a_program_gets_the_whole_message_and_its_status_decides(tmp_path):
     program = tmp_path / "on-alert.sh"
     program.write_text(f"#!/bin/sh\ntest -e {tmp_path}/ready || exit 1\ncat > {tmp_path}/taken\n")
     program.chmod(0o700)
@@ -78,7 +78,7 @@ def test_a_program_gets_the_whole_message_and_says_whether_it_took_it(tmp_path):
     assert json.loads((tmp_path / "taken").read_text()) == alert
 
 
-def test_what_is_forged_old_or_sent_twice_is_not_handed_on(tmp_path):
+def test_forged_old_and_repeated_events_are_not_forwarded(tmp_path):
     def answer(url, *, secret=SECRET, age_seconds=0):
         body, timestamp = b'{"schema": "maskwatch.alert/1"}', int(time.time()) - age_seconds  # noqa: TID251
         headers = {
