@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import av
 import av.error
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from edge_agent.config.model import DecoderName
     from edge_agent.domain import Image
+
+    Matrix: TypeAlias = tuple[float, float, float, float]
 
 # Limits of plausible pixel aspect ratios; beyond them the header is damaged.
 LEAST_ASPECT, MOST_ASPECT = Fraction(1, 3), Fraction(3)
@@ -75,6 +77,7 @@ class VideoDecoder:
         self._deinterlacer: _Deinterlacer | None = None
         self._reformatter = VideoReformatter()
         self._first_aspect = self._context.sample_aspect_ratio
+        self._matrices: dict[float, Matrix] = {}
 
     @property
     def name(self) -> str:
@@ -126,7 +129,15 @@ class VideoDecoder:
         converted = self._reformatter.reformat(
             frame, width=width_px, height=height_px, format="bgr24", interpolation="BILINEAR", **ONE_THREAD
         )
-        return _upright(np.asarray(converted.to_ndarray(), np.uint8), _display_matrix(frame))
+        return _upright(np.asarray(converted.to_ndarray(), np.uint8), self._matrix_of(frame))
+
+    def _matrix_of(self, frame: VideoFrame) -> Matrix:
+        # Once for each rotation: side data and frame refer to each other in PyAV, so that the garbage collector alone
+        # frees them.
+        rotation = frame.rotation
+        if rotation not in self._matrices:
+            self._matrices[rotation] = _display_matrix(frame)
+        return self._matrices[rotation]
 
     def _aspect_of(self, frame: VideoFrame) -> Fraction:
         if self._aspect_ratio:
@@ -177,7 +188,7 @@ def square_size(width_px: int, height_px: int, aspect_ratio: Fraction) -> tuple[
     return width_px, round(height_px / aspect_ratio)
 
 
-def _upright(image: Image, matrix: tuple[float, float, float, float]) -> Image:
+def _upright(image: Image, matrix: Matrix) -> Image:
     """Turn and mirror a picture by right angles; a pixel at (x, y) is shown at (x, y) times the matrix, by rows."""
     x_to_x, x_to_y, y_to_x, y_to_y = matrix
     straight, across = sorted((abs(x_to_x), abs(y_to_y))), sorted((abs(x_to_y), abs(y_to_x)))
@@ -190,7 +201,7 @@ def _upright(image: Image, matrix: tuple[float, float, float, float]) -> Image:
     return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
 
 
-def _display_matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
+def _display_matrix(frame: VideoFrame) -> Matrix:
     """The part of a frame's display matrix that turns and mirrors."""
     try:
         stated: Any = frame.side_data.get("DISPLAYMATRIX")
