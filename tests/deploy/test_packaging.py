@@ -66,7 +66,7 @@ def test_a_script_can_be_run(script):
     assert os.access(DEPLOY / script, os.X_OK)
 
 
-def test_the_test_on_arm64_says_what_is_missing_and_how_to_get_it(tmp_path):
+def test_the_arm64_test_reports_missing_requirements(tmp_path):
     for tool in ("bash", "dirname", "id"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
 
@@ -89,7 +89,7 @@ def test_service_package_and_installer_put_the_program_in_the_same_place():
     assert f"ln -sfn {PROGRAM} " in text("install.sh")
 
 
-def test_the_installer_takes_every_python_that_the_project_supports():
+def test_the_installer_accepts_every_supported_python():
     suitable = r"\(3, \d+\) <= sys\.version_info\[:2\] <= \(3, \d+\)"
 
     assert re.findall(suitable, text("install.sh")) == re.findall(
@@ -140,7 +140,7 @@ def test_the_fleets_secrets_are_those_that_the_service_is_handed():
     assert written == handed
 
 
-def test_a_dry_run_of_the_installer_says_every_step_and_takes_none():
+def test_a_dry_run_of_the_installer_prints_every_step_and_runs_none():
     said = install("--dry-run")
 
     assert said.returncode == 0, said.stderr
@@ -214,7 +214,7 @@ def test_a_process_that_a_program_starts_is_not_the_program_again(script, monkey
     runpy.run_path(str(DEPLOY / script), run_name="__mp_main__")
 
 
-def test_the_package_of_the_fleet_brings_what_its_unit_starts_and_its_extra_names():
+def test_the_fleet_package_has_the_programs_of_its_unit_and_its_extra():
     program = "/opt/maskwatch-fleet/bin/maskwatch-fleet"
     brought = {line.partition("==")[0] for line in text("debian/fleet/requirements.txt").splitlines() if "==" in line}
     wanted = [Requirement(line) for line in requires("maskwatch") or [] if "extra ==" in line]

@@ -23,7 +23,7 @@ from fleet.config import FleetConfig, load
         ("ingest.prefetch=0", "ingest.prefetch"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_key_and_no_secret(line: str, key: str):
+def test_invalid_values_are_rejected_with_their_key_and_no_secret(line: str, key: str):
     with pytest.raises(ConfigError) as refused:
         load(None, overrides=[line])
 

@@ -28,7 +28,7 @@ def config(fleet: Fleet, tmp_path: Path) -> Config:
     return Config.model_validate({"state_dir": str(tmp_path / "state"), "rollout": rollout})
 
 
-def test_a_repository_that_is_believed_is_well_and_nothing_is_left_of_looking(config: Config):
+def test_a_trusted_repository_is_ok_and_nothing_is_left_behind(config: Config):
     said = look_at_rollout(config)
 
     assert isinstance(said, str)
@@ -61,7 +61,7 @@ def refused(config: Config) -> AgentError:
     return why.value
 
 
-def test_what_answers_html_or_not_at_all_is_refused(config: Config, fleet: Fleet):
+def test_a_server_that_answers_html_or_nothing_is_reported(config: Config, fleet: Fleet):
     fleet.server.answer = lambda _: b"<!doctype html><title>Welcome</title>"
     assert isinstance(refused(config), UnavailableError)
 
@@ -77,7 +77,7 @@ def test_a_root_that_is_none_is_a_matter_for_a_person(config: Config, tmp_path: 
     assert "root_file" in str(refused(config))
 
 
-def test_without_the_extra_it_says_how_to_install_it(config: Config, monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_extra_is_reported_with_its_command(config: Config, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "edge_agent.rollout.repository", None)
 
     assert isinstance(refused(config), ConfigError)

@@ -68,19 +68,19 @@ def test_without_a_roll_out_there_is_nothing_to_say():
         (4, [("failed", "stages"), ("failed", "snapshot"), ("failed", "timestamp")]),
     ],
 )
-def test_what_the_server_does_not_renew_is_named(fleet: Fleet, days: int, expected: list[tuple[str, str]]):
+def test_metadata_that_the_server_does_not_renew_is_reported(fleet: Fleet, days: int, expected: list[tuple[str, str]]):
     assert bad(repository(fleet, when=fleet.now + timedelta(days=days))) == expected
 
 
 @pytest.mark.parametrize(("days", "state"), [(340, "warning"), (366, "failed")])
-def test_what_people_have_to_sign_again_is_named(fleet: Fleet, days: int, state: str):
+def test_metadata_to_be_signed_again_is_reported(fleet: Fleet, days: int, state: str):
     later = fleet.now + timedelta(days=days)
     fleet.repository.renew(fleet.signer("online"), when=later)
 
     assert bad(repository(fleet, when=later)) == [(state, "root"), (state, "targets")]
 
 
-def test_what_is_staged_and_not_served_is_named(fleet: Fleet):
+def test_staged_files_that_are_not_served_are_reported(fleet: Fleet):
     fleet.wish("model-2")
 
     assert bad(repository(fleet)) == [("warning", "targets")]
@@ -107,7 +107,7 @@ def test_a_web_server_that_is_away_is_named(fleet: Fleet):
     assert [one.state for one in look_at_repository(away, fleet.now)][-1] == "failed"
 
 
-def test_how_each_roll_out_goes_is_named(fleet: Fleet, conninfo: str, connection: psycopg.Connection):
+def test_the_state_of_each_roll_out_is_reported(fleet: Fleet, conninfo: str, connection: psycopg.Connection):
     config = config_of(fleet, database={"conninfo": conninfo})
 
     def stage() -> tuple[str, str]:
@@ -157,9 +157,7 @@ def test_a_database_of_a_newer_schema_is_named(conninfo: str, connection: psycop
     assert "schema 99" in found["database"].text
 
 
-def test_a_user_who_is_no_administrator_of_the_database_may_look(
-    conninfo: str, connection: psycopg.Connection, fleet: Fleet
-):
+def test_the_doctor_needs_no_database_administrator(conninfo: str, connection: psycopg.Connection, fleet: Fleet):
     connection.execute("create role plain login")
     connection.execute("grant usage on schema maskwatch to plain")
     connection.execute("grant select on all tables in schema maskwatch to plain")

@@ -131,7 +131,7 @@ def test_alerts_are_stored_and_then_leave_their_queue(config: FleetConfig, conni
     assert waiting(config, ALERTS) == 0
 
 
-def test_what_comes_again_is_stored_once(config: FleetConfig, conninfo: str):
+def test_repeated_messages_are_stored_once(config: FleetConfig, conninfo: str):
     one, two = alert(sequence=1), alert(sequence=2)
     publish(config, *sent(one, one, two, one))
 
@@ -162,7 +162,7 @@ POISON = {
 }
 
 
-def test_poison_goes_to_the_dead_letters_and_stops_nothing(config: FleetConfig, conninfo: str):
+def test_poison_goes_to_the_dead_letters_and_blocks_nothing(config: FleetConfig, conninfo: str):
     good = [alert(sequence=number) for number in range(1, 4)]
     bad = [("maskwatch.hall-1.alerts", body) for body in POISON.values()]
     publish(config, *sent(good[0]), bad[0], *sent(good[1]), bad[1], *sent(good[2]), bad[2])
@@ -195,7 +195,7 @@ def test_dead_letters_are_replayed_as_they_came(config: FleetConfig, conninfo: s
     assert waiting(config, DEAD_LETTERS) == 0
 
 
-def test_what_no_queue_takes_stays_a_dead_letter(config: FleetConfig):
+def test_unroutable_messages_stay_dead_letters(config: FleetConfig):
     with amqp.connect(config.broker) as broker:
         broker.channel().basic_publish(DEAD_LETTERS, "elsewhere.hall-1.alerts", b"{}")
         eventually(lambda: waiting(config, DEAD_LETTERS) == 1)
@@ -282,7 +282,7 @@ def test_an_outage_of_the_broker_is_waited_for(config: FleetConfig, conninfo: st
         eventually(lambda: len(ids(conninfo)) == 2)
 
 
-def test_a_worker_that_ends_while_the_database_is_away_gives_back_what_it_took(
+def test_a_worker_that_ends_without_a_database_returns_its_messages(
     config: FleetConfig, postgres: Postgres, conninfo: str
 ):
     with Ingesting(config) as worker:
@@ -306,7 +306,7 @@ def test_a_broker_with_definitions_for_other_names_is_refused(rabbitmq: RabbitMq
     assert any(ALERTS in one for one in differences(config, Management(config.broker)))
 
 
-def test_what_init_makes_doctor_finds(config: FleetConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_doctor_accepts_the_result_of_init(config: FleetConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert differences(config, Management(config.broker)) == []
     other = config.model_copy(update={"topic_prefix": "other"})
     assert len(differences(other, Management(config.broker))) == sum(
@@ -330,7 +330,7 @@ def test_a_broker_that_is_away_is_named_with_its_reason():
         amqp.connect(broker)
 
 
-def test_before_init_one_thing_is_missing_and_a_worker_says_so(config: FleetConfig):
+def test_a_worker_before_init_reports_what_is_missing(config: FleetConfig):
     other = config.model_copy(update={"broker": config.broker.model_copy(update={"virtual_host": "nowhere"})})
 
     found = [one for one in examine(other, when=datetime.now(timezone.utc)) if one.what in ("definitions", "queues")]
@@ -388,7 +388,7 @@ def test_a_name_that_no_device_can_have_is_refused(config: FleetConfig, device: 
     assert management.get("users/hall-9") is None
 
 
-def test_what_simulated_devices_were_acknowledged_is_all_stored(
+def test_all_acknowledged_messages_of_simulated_devices_are_stored(
     config: FleetConfig, rabbitmq: RabbitMq, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     file, password = tmp_path / "fleet.yaml", tmp_path / "password"

@@ -51,7 +51,7 @@ def test_a_prefix_of_several_levels_is_taken_off():
         ("maskwatch.hall-1.crops.0193f5a2-7c00-7000-8000-000000000001", b"x" * 2_000_000),
     ],
 )
-def test_what_no_device_of_this_name_may_send_is_poison(routing_key: str, content: bytes):
+def test_messages_of_another_device_are_poison(routing_key: str, content: bytes):
     with pytest.raises(PoisonError):
         read(routing_key, content, prefix="maskwatch")
 

@@ -181,7 +181,7 @@ def test_each_site_gets_one_message_for_a_hundred_alerts_and_one_for_their_end(
     assert {(one["status"], len(one["alerts"])) for one in ended} == {("resolved", 100)}
 
 
-def test_what_was_posted_is_posted_again_only_after_a_while(connection: psycopg.Connection, receiver: Receiver):
+def test_notifications_are_repeated_only_after_an_interval(connection: psycopg.Connection, receiver: Receiver):
     one = alert()
     put(connection, one)
     notifier = Notifier(NotifyConfig(alertmanagers=(receiver.url,)))
@@ -216,7 +216,7 @@ def test_an_alert_without_an_end_ends_after_a_while(connection: psycopg.Connecti
     assert notifier.state(connection, when=now() + timedelta(hours=1)) == []
 
 
-def test_no_alertmanager_is_said_so_and_nothing_counts_as_posted(connection: psycopg.Connection):
+def test_a_missing_alertmanager_is_reported_and_nothing_counts_as_posted(connection: psycopg.Connection):
     put(connection, alert())
     notifier = Notifier(NotifyConfig(alertmanagers=(f"http://127.0.0.1:{free_port()}",)))
 

@@ -41,7 +41,7 @@ def decided(
     return decide(WISH, begun, devices, alerts, settings=RolloutConfig(), when=BEGAN + timedelta(days=days))
 
 
-def test_a_stage_that_went_well_for_a_day_releases_the_next():
+def test_a_successful_stage_releases_the_next_after_a_day():
     released = decided()
 
     assert released is not None
@@ -99,7 +99,7 @@ def test_a_third_to_three_times_as_many_alerts_are_as_before(alerts):
     assert not released.is_paused
 
 
-def test_a_stage_that_reaches_no_device_holds_nobody_up():
+def test_a_stage_without_devices_delays_nothing():
     released = decided([Device("yard-9", 1, "accepted")], Alerts(0, 0), days=0.0)
 
     assert released is not None
@@ -130,11 +130,11 @@ def test_stages_reach_their_share_and_contain_each_other():
         (Progress(number=2, stage="all", since=BEGAN, is_paused=True), "zero"),
     ],
 )
-def test_what_a_device_that_is_not_named_should_run(progress, wanted):
+def test_the_model_of_a_device_that_is_not_named(progress, wanted):
     assert wanted_model(WISH, progress, device="yard-9", running="zero") == wanted
 
 
-def test_what_devices_say_of_the_roll_out_is_read_from_their_telemetry(connection: psycopg.Connection):
+def test_the_state_of_devices_is_read_from_telemetry(connection: psycopg.Connection):
     said = {"group": "default", "number": 2, "model": "two", "state": "accepted"}
     for name, rollout in (("hall-1", said), ("hall-2", {**said, "group": "other"}), ("hall-3", None)):
         connection.execute(
@@ -219,6 +219,6 @@ def test_from_keys_to_a_stage_that_stops_and_back_by_commands(
         [],
     ],
 )
-def test_what_cannot_be_done_is_said_with_the_status_of_a_configuration(words, tmp_path):
+def test_impossible_requests_exit_with_the_status_of_a_configuration_error(words, tmp_path):
     assert main(["rollout", "--set", f"rollout.repository={tmp_path}", *words]) == 78
     assert main(["rollout", *words]) == 78

@@ -44,7 +44,7 @@ def test_one_of_two_signatures_is_not_published_and_would_not_be_believed(fleet)
     assert "not believed" in fleet.refused()
 
 
-def test_a_key_of_nobody_and_a_second_signature_of_one_person_count_for_nothing(fleet):
+def test_unknown_keys_and_second_signatures_of_one_person_do_not_count(fleet):
     fleet.wish("two")
     with pytest.raises(ConfigError, match="nothing is staged"):
         fleet.sign("stolen")
@@ -128,7 +128,7 @@ def test_a_frozen_repository_is_refused_once_it_has_expired(fleet):
     assert "expired" in fleet.refused()
 
 
-def test_a_web_server_that_answers_html_is_said_in_one_sentence(fleet):
+def test_a_server_that_answers_html_is_reported_in_one_sentence(fleet):
     fleet.server.answer = lambda _: b"<html><body>Welcome to the hotel</body></html>"
 
     said = fleet.refused()
@@ -136,7 +136,7 @@ def test_a_web_server_that_answers_html_is_said_in_one_sentence(fleet):
     assert fleet.server.url in said
 
 
-def test_a_repository_that_is_away_or_empty_is_said_in_one_sentence(fleet, tmp_path):
+def test_an_unavailable_or_empty_repository_is_reported_in_one_sentence(fleet, tmp_path):
     (tmp_path / "empty").mkdir()
     fleet.server.folder = tmp_path / "empty"
     assert "cannot be fetched" in fleet.refused()
@@ -202,7 +202,7 @@ def test_a_new_root_needs_two_of_the_old_keys(fleet):
 
 
 @pytest.mark.parametrize(("role", "signers"), [("root", ("root-1", "root-3")), ("targets", ("models-1", "models-2"))])
-def test_what_people_signed_is_given_another_year(fleet, role, signers):
+def test_signed_metadata_is_renewed_for_a_year(fleet, role, signers):
     fleet.wish_signed("model-1")
     fleet.device()
     fleet.now += timedelta(days=300)
@@ -224,7 +224,7 @@ def test_a_name_is_of_one_model_for_ever(fleet):
         )
 
 
-def test_a_newer_wish_begins_at_its_first_stage_and_remembers_the_one_before(fleet):
+def test_a_newer_wish_starts_at_its_first_stage_and_keeps_the_previous_model(fleet):
     fleet.wish_signed("two")
     fleet.repository.advance(
         fleet.signer("online"), "default", Progress(number=1, stage="all", since=fleet.now), when=fleet.now
@@ -267,7 +267,7 @@ def test_mix_and_match_of_metadata_is_refused(fleet):
     assert "not believed" in fleet.refused()
 
 
-def test_files_that_hold_no_key_are_said(tmp_path, keys):
+def test_files_without_a_key_are_reported(tmp_path, keys):
     (tmp_path / "empty").write_bytes(b"")
     for wrong in (tmp_path / "empty", tmp_path / "missing", keys / "root-1.pub"):
         with pytest.raises(ConfigError):

@@ -38,7 +38,7 @@ def device() -> Device:
     return made
 
 
-def test_the_ledger_tells_what_is_missing_and_where_a_gap_is(connection: psycopg.Connection, tmp_path: Path):
+def test_the_ledger_reports_missing_messages_and_gaps(connection: psycopg.Connection, tmp_path: Path):
     kept, lost, last = (alert("sim0-0", sequence=number) for number in (1, 2, 3))
     with connection.transaction():
         store(connection, [kept, last], site_of=lambda _: "sim0")
@@ -54,7 +54,7 @@ def test_the_ledger_tells_what_is_missing_and_where_a_gap_is(connection: psycopg
     assert (tmp_path / "ledger").read_text().split()[0] == kept.id
 
 
-def test_what_a_simulated_device_sends_is_what_a_device_may_send():
+def test_messages_of_a_simulated_device_match_the_schemas():
     one = device()
     made = one.arise()
     one.resolve(made, after_seconds=1.0)
@@ -102,7 +102,7 @@ def test_a_slow_broker_gets_one_message_at_a_time_and_patience():
     assert one.is_out_of_patience(at=115.0 + PATIENCE_ANSWERS * 2 * SLOW_SECONDS)
 
 
-def test_what_is_in_flight_when_a_connection_is_lost_is_sent_again_in_order():
+def test_messages_in_flight_at_a_connection_loss_are_sent_again_in_order():
     one = device()
     one._window = WINDOW
     made = [one.arise() for _ in range(3)]
@@ -114,7 +114,7 @@ def test_what_is_in_flight_when_a_connection_is_lost_is_sent_again_in_order():
     assert one.waiting == 3
 
 
-def test_what_is_just_being_sent_when_a_connection_is_lost_is_sent_again(monkeypatch: pytest.MonkeyPatch):
+def test_a_message_being_sent_at_a_connection_loss_is_sent_again(monkeypatch: pytest.MonkeyPatch):
     one = device()
     one._window = WINDOW
     made = [one.arise() for _ in range(3)]

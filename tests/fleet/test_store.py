@@ -95,7 +95,7 @@ def test_every_kind_of_message_finds_its_table(connection: psycopg.Connection):
     ]
 
 
-def test_hours_in_which_nobody_came_leave_no_gap(connection: psycopg.Connection):
+def test_hours_without_people_leave_no_gap(connection: psycopg.Connection):
     put(connection, counts(sequence=1), counts(sequence=2, entrance=1))
 
     assert rows(connection, "select last, received from streams") == [(2, 2)]
@@ -120,7 +120,7 @@ def test_of_several_words_of_a_device_the_last_one_stays(connection: psycopg.Con
     assert rows(connection, "select state from devices") == [("offline",)]
 
 
-def test_a_site_by_hand_goes_before_the_one_in_the_id(connection: psycopg.Connection):
+def test_a_site_set_manually_overrides_the_one_in_the_id(connection: psycopg.Connection):
     connection.execute("insert into device_sites values ('hall-1', 'museum')")
 
     put(connection, alert("hall-1"), alert("yard"))
@@ -147,7 +147,7 @@ def test_messages_lie_in_the_day_of_their_id_and_those_of_a_wrong_clock_apart(co
     assert partition_of(connection, 2) == "alerts_default"
 
 
-def test_a_partition_takes_what_lay_apart_for_its_day(connection: psycopg.Connection):
+def test_a_new_partition_takes_over_rows_of_the_default_partition(connection: psycopg.Connection):
     later = now() + timedelta(days=10)
     put(connection, alert(sequence=1, when=later))
     assert partition_of(connection, 1) == "alerts_default"
@@ -167,7 +167,7 @@ def test_days_beyond_the_retention_are_dropped(connection: psycopg.Connection):
     assert rows(connection, "select count(*) from alerts") == [(0,)]
 
 
-def test_what_a_device_has_sent_is_known_for_as_long_as_it_runs(connection: psycopg.Connection):
+def test_the_sequences_of_a_device_are_known_for_its_boot(connection: psycopg.Connection):
     """Its sequences go on, and messages of months ago must not be missing then."""
     put(connection, alert(), alert("hall-2"), telemetry(alert=1))
 

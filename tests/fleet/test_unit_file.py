@@ -23,7 +23,7 @@ def test_every_process_is_a_command():
         assert build_parser().parse_args([name]).action
 
 
-def test_only_what_a_person_must_fix_keeps_a_process_down():
+def test_only_configuration_errors_prevent_a_restart_of_a_process():
     assert the_unit(UNIT_FILE)["Service"]["RestartPreventExitStatus"] == str(ConfigError.exit_code)
 
 
@@ -36,7 +36,7 @@ def test_the_unit_lays_the_password_of_the_database_beside_each_process():
 
 
 @needs_systemd_analyze
-def test_systemd_finds_the_process_well_walled_and_every_key_known(tmp_path: Path):
+def test_systemd_rates_the_sandbox_of_the_process_and_knows_every_key(tmp_path: Path):
     file = tmp_path / "maskwatch-fleet@ingest.service"
     shutil.copy(UNIT_FILE, file)
     command = ["systemd-analyze", "security", "--offline=true", f"--threshold={MOST_EXPOSED * 10:.0f}", str(file)]

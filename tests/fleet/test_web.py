@@ -128,7 +128,7 @@ def fill(connection: psycopg.Connection) -> list[str]:
     return sorted((one.id for one in made), reverse=True)
 
 
-async def test_whoever_has_not_logged_in_sees_nothing(browser: httpx.AsyncClient):
+async def test_without_a_login_nothing_is_shown(browser: httpx.AsyncClient):
     for page in ("/", "/alerts", "/counts"):
         assert (await browser.get(page)).headers["location"].startswith("/login?next=")
     for path in ("/api/v1/alerts", "/api/v1/devices", "/metrics", "/openapi.json"):
@@ -145,7 +145,7 @@ async def test_a_person_logs_in_with_name_and_password(browser: httpx.AsyncClien
     assert (await browser.get("/")).status_code == 200
 
 
-async def test_whoever_guesses_waits(browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch):
+async def test_guesses_are_delayed(browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch):
     # Not over before a busy machine has tried again.
     monkeypatch.setattr("edge_agent.console.limits.FIRST_PAUSE_SECONDS", 120.0)
     answers = [await log_in(browser, "viewer", "wrong password") for _ in range(6)]
@@ -252,7 +252,7 @@ async def test_one_alert_shows_its_end_and_its_picture(program: httpx.AsyncClien
 
 
 @pytest.mark.parametrize("path", ["/api/v1/alerts/01a21fc2-74c1-715b-8833-ebe5cc99f191", "/api/v1/alerts?before=1"])
-async def test_what_is_not_there_or_no_id_is_said_so(program: httpx.AsyncClient, path: str):
+async def test_missing_and_invalid_ids_are_reported(program: httpx.AsyncClient, path: str):
     answer = await program.get(path)
 
     assert answer.status_code in (404, 422)
@@ -281,7 +281,7 @@ async def test_counts_are_summed_by_site_and_hour(program: httpx.AsyncClient, co
     assert [(one["site"], one["with_mask"], one["compliance"]) for one in found] == [("hall", 12, 1), ("yard", 5, 1)]
 
 
-async def test_metrics_are_what_prometheus_reads(program: httpx.AsyncClient, connection: psycopg.Connection):
+async def test_metrics_are_parsed_by_prometheus(program: httpx.AsyncClient, connection: psycopg.Connection):
     fill(connection)
 
     text = (await program.get("/metrics")).text
@@ -313,7 +313,7 @@ async def test_every_page_shows(browser: httpx.AsyncClient, connection: psycopg.
     assert (await browser.get("/nowhere")).status_code == 404
 
 
-async def test_what_is_missing_is_on_the_way_while_messages_wait_and_lost_else(
+async def test_missing_messages_are_on_the_way_while_others_wait_and_lost_otherwise(
     browser: httpx.AsyncClient, connection: psycopg.Connection
 ):
     await log_in(browser, "viewer")
@@ -361,7 +361,7 @@ async def log_in_below(browser: httpx.AsyncClient, prefix: str) -> None:
     assert answer.headers["location"] == f"{prefix}/alerts"
 
 
-async def test_a_database_that_is_away_is_said_so(program: httpx.AsyncClient, postgres: Postgres):
+async def test_a_missing_database_is_reported(program: httpx.AsyncClient, postgres: Postgres):
     postgres.stop()
     try:
         answer = await program.get("/api/v1/alerts")
@@ -411,7 +411,7 @@ def test_a_password_is_right_or_not(connection: psycopg.Connection):
         AlertFilter(before="01a21fc2-74c1-715b-8833-ebe5cc99f191"),
     ],
 )
-def test_every_search_of_alerts_goes_by_an_index(connection: psycopg.Connection, wanted: AlertFilter):
+def test_every_search_of_alerts_uses_an_index(connection: psycopg.Connection, wanted: AlertFilter):
     fill(connection)
     connection.execute("set enable_seqscan = off")
     connection.execute("set enable_sort = off")

@@ -148,7 +148,7 @@ def test_a_device_may_describe_itself_to_home_assistant(broker, certificates):
     assert birth_topic(config) == "homeassistant/status"
 
 
-def test_a_device_hears_its_own_commands_and_no_others(broker, certificates):
+def test_a_device_receives_only_its_own_commands(broker, certificates):
     with (
         open_connection(mqtt_of("front-door", broker, certificates), client_id="front") as front,
         open_connection(mqtt_of("back-door", broker, certificates), client_id="back") as back,
@@ -186,7 +186,7 @@ def test_a_device_cannot_take_over_the_connection_of_another(broker, certificate
         assert answered(front, number) == PubAck(number, "")
 
 
-def test_nobody_comes_in_without_a_certificate(broker, certificates):
+def test_clients_without_a_certificate_are_rejected(broker, certificates):
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     context = ssl.create_default_context(cafile=certificates / "ca.pem")
     client.tls_set_context(context)

@@ -24,5 +24,5 @@ def sections(model: type[BaseModel]) -> list[type[BaseModel]]:
 
 
 @pytest.mark.parametrize("section", sections(Config))
-def test_every_key_says_what_it_is_for(section: type[BaseModel]):
+def test_every_key_has_a_description(section: type[BaseModel]):
     assert [key for key, field in section.model_fields.items() if not field.description] == []

@@ -72,7 +72,7 @@ def test_no_two_faces_touch():
         assert all(one.overlap(other) == 0 for one, other in combinations(boxes, 2))
 
 
-def test_nobody_is_there_in_the_pause(recorded):
+def test_no_person_is_in_view_during_the_pause(recorded):
     pause = [picture for second, picture in zip(moments(), recorded, strict=True) if 5.0 < second < 5.5]
     differences = [np.abs(a.astype(np.int16) - b).mean() for a, b in pairwise(pause)]
     assert len(pause) > 5

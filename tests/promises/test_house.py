@@ -33,7 +33,7 @@ def project(key: str) -> str:
     return found.group(1)
 
 
-def test_make_alone_lists_every_target_with_one_line():
+def test_make_lists_every_target_with_one_line():
     # A make that runs inside another one would also say where it is.
     command = ["make", "--no-print-directory"]
     listed = subprocess.run(command, cwd=HOUSE, check=True, capture_output=True, text=True).stdout.splitlines()
@@ -56,13 +56,13 @@ def test_the_version_heads_the_changelog():
     assert newest.group(1) == project("version")
 
 
-def test_the_continuous_integration_runs_what_a_person_runs():
+def test_the_continuous_integration_runs_the_make_targets():
     assert re.search(r"^exec make test\b", text(".ci/run"), re.MULTILINE)
     workflow = yaml.safe_load(text(".github/workflows/ci.yml"))
     assert {"run": "make test"} in workflow["jobs"]["everything"]["steps"]
 
 
-def test_a_commit_is_checked_by_what_a_person_runs():
+def test_pre_commit_runs_the_same_checks_as_make():
     (repository,) = yaml.safe_load(text(".pre-commit-config.yaml"))["repos"]
     assert [hook["entry"] for hook in repository["hooks"]] == ["make check"]
 
@@ -77,7 +77,7 @@ def test_every_pinned_tool_is_one_that_development_needs_and_has_a_version():
     assert names <= {name.lower() for name in re.findall(r'^  "([A-Za-z0-9-]+)', development.group(1), re.MULTILINE)}
 
 
-def test_what_the_continuous_integration_starts_can_be_started():
+def test_programs_of_the_continuous_integration_exist():
     for script in (HOUSE / ".ci").iterdir():
         assert script.stat().st_mode & 0o111, f"{script.name} is not executable"
         assert script.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")

@@ -45,7 +45,7 @@ def references(node: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("name", list(documents()))
-def test_the_documents_are_what_make_documents_writes(name):
+def test_the_documents_are_up_to_date(name):
     assert (DOCS / name).read_text(encoding="utf-8") == documents()[name]
 
 
@@ -119,7 +119,7 @@ def test_the_page_has_an_example_of_every_message_that_its_schema_accepts():
         jsonschema.Draft202012Validator(schema(kind), format_checker=jsonschema.FormatChecker()).validate(example)
 
 
-def test_the_page_says_how_each_topic_is_sent_as_asyncapi_does():
+def test_the_page_and_asyncapi_agree_on_qos_and_retain():
     table = re.findall(r"^\| `maskwatch/<device>/([^`]+)` \| [^|]+ \| (\d) \| ([^|]+) \|", PAGE, re.MULTILINE)
     said = {re.sub(r"<[^>]+>", "+", topic): (int(qos), retained.startswith("yes")) for topic, qos, retained in table}
     described = {}

@@ -56,7 +56,7 @@ def test_a_release_is_dated_and_tagged_and_the_next_version_opened(checkout):
 
 
 @pytest.mark.parametrize("wrong", ["", "1.2.0", "1.1.9", "soon", "dirty", "branch", "tagged"])
-def test_what_is_not_ready_is_left_as_it_is(checkout, wrong):
+def test_an_unfinished_release_changes_nothing(checkout, wrong):
     if wrong == "dirty":
         (checkout / "CHANGELOG.md").write_text("nothing")
     if wrong == "branch":

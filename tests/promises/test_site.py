@@ -33,7 +33,7 @@ def test_every_document_is_in_the_navigation_and_nothing_else():
     assert sorted(entries(site["nav"])) == sorted(written | {path for path in pages() if path.endswith(".md")})
 
 
-def test_every_table_has_a_head_without_which_its_rows_are_no_table():
+def test_every_table_has_a_header():
     headless = [
         f"{path.relative_to(HOUSE)}: {table.splitlines()[0]}"
         for folder in ("docs", "deploy")

@@ -54,7 +54,7 @@ def service() -> configparser.SectionProxy:
     return the_unit()["Service"]
 
 
-def test_only_what_a_person_must_fix_keeps_the_service_down(service):
+def test_only_configuration_errors_prevent_a_restart_of_the_service(service):
     kept_down = set(service["RestartPreventExitStatus"].split())
 
     assert kept_down == {str(ConfigError.exit_code), str(ModelError.exit_code)}
@@ -84,7 +84,7 @@ def test_stopping_has_time_to_drain(service):
     assert float(service["TimeoutStopSec"]) > DRAIN_SECONDS + 2
 
 
-def test_the_agent_tells_when_it_is_ready_and_reloads_by_the_signal_it_knows(service):
+def test_the_unit_uses_notifications_and_sighup(service):
     assert service["Type"] == "notify"
     assert service["ExecReload"].startswith("/bin/kill -HUP")
     assert " run " in service["ExecStart"]
@@ -164,7 +164,7 @@ def test_the_console_is_another_user_of_less_weight_without_devices_and_with_not
     assert not [key for key in console if key.endswith("Directory") or key == "ReadWritePaths"]
 
 
-def test_both_services_are_bounded_and_the_console_goes_first():
+def test_both_services_have_memory_limits_and_the_console_is_killed_first():
     agent, console = the_unit()["Service"], the_unit(CONSOLE_UNIT_FILE)["Service"]
 
     for key in ("MemoryMax", "TasksMax", "LimitNOFILE", "CPUWeight", "OOMScoreAdjust"):

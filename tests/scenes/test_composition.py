@@ -37,7 +37,7 @@ def test_a_scene_is_the_same_on_every_run():
         assert one.seen == other.seen
 
 
-def test_the_face_is_drawn_where_the_truth_says():
+def test_faces_are_drawn_at_their_ground_truth():
     shot = next(shots(a_scene(an_actor())))
 
     (one,) = shot.seen
@@ -56,7 +56,7 @@ def test_the_truth_follows_the_path():
     assert seen[5].width_px == 30
 
 
-def test_who_is_in_front_hides_who_is_behind():
+def test_a_figure_in_front_hides_those_behind():
     behind = an_actor(name="behind", path=(Stop(0, 80, 40, 20), Stop(1, 80, 40, 20)))
     before = an_actor(name="before", path=(Stop(0, 90, 40, 30), Stop(1, 90, 40, 30)))
     seen = {one.actor: one.visible_fraction for one in next(shots(a_scene(behind, before))).seen}
@@ -65,7 +65,7 @@ def test_who_is_in_front_hides_who_is_behind():
     assert seen["behind"] == pytest.approx(0.25, abs=0.1)
 
 
-def test_the_foreground_hides_everybody():
+def test_the_foreground_hides_all_figures():
     front = np.zeros((120, 160, 4), np.uint8)
     front[:, :80, 3] = 255
     (one,) = next(shots(a_scene(an_actor(), foreground=front))).seen
@@ -87,7 +87,7 @@ def test_a_mask_that_is_being_put_on_is_neither_on_nor_off():
     assert [labels[0], labels[6], labels[9]] == ["without_mask", None, "with_mask"]
 
 
-def test_who_is_alive_moves_and_a_poster_does_not():
+def test_people_move_and_posters_do_not():
     def steps(movement):
         scene = a_scene(an_actor(movement=movement), seconds=1.0)
         centres = np.array([shot.seen[0].box.centre for shot in shots(scene)])
@@ -97,7 +97,7 @@ def test_who_is_alive_moves_and_a_poster_does_not():
     assert steps(0.0) == 0
 
 
-def test_motion_blur_smears_who_moves():
+def test_motion_blur_applies_to_moving_figures():
     mover = an_actor(path=(Stop(-1.0, -400, 40, 20), Stop(1.0, 560, 40, 20)))
     sharp, blurred = (
         next(shots(a_scene(mover, camera=camera))).image.astype(int)

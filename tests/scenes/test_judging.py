@@ -44,21 +44,21 @@ def judged(alerts, *spells):
     return judge(moments(*spells), found(*spells), alerts)
 
 
-def test_a_violation_begins_when_the_whole_face_can_be_seen():
+def test_a_violation_begins_when_the_whole_face_is_visible():
     (event,) = found(bare(0.0, 1.0, fraction=0.5), bare(1.0, 4.0))
 
     assert (event.from_second, event.until_second) == (1.0, pytest.approx(3.9))
 
 
-def test_a_face_that_is_too_small_is_no_violation():
+def test_a_small_face_is_not_a_violation():
     assert found(bare(0.0, 3.0, box=Box(0, 0, 20, 28))) == ()
 
 
-def test_who_is_hidden_for_a_moment_is_in_one_violation():
+def test_a_briefly_hidden_person_is_one_violation():
     assert len(found(bare(0.0, 2.0), bare(2.0, 4.0, fraction=0.2), bare(4.0, 6.0))) == 1
 
 
-def test_who_comes_back_after_a_while_is_in_another_violation():
+def test_a_person_who_returns_later_is_another_violation():
     assert len(found(bare(0.0, 2.0), bare(8.0, 10.0))) == 2
 
 
@@ -95,20 +95,20 @@ def test_a_second_alert_for_the_same_violation_is_false():
     assert [(alert.second, whom) for alert, whom in judgement.mistaken] == [(3.0, "she, again")]
 
 
-def test_an_alert_for_somebody_masked_is_false():
+def test_an_alert_for_a_masked_person_is_false():
     judgement = judged([Given(1.0, "without_mask", LEFT)], masked(0.0, 5.0))
 
     assert [whom for _, whom in judgement.mistaken] == ["she, who is in no violation"]
 
 
-def test_an_alert_where_nobody_is_is_false():
+def test_an_alert_without_a_person_is_false():
     judgement = judged([Given(1.0, "without_mask", RIGHT)], bare(0.0, 5.0))
 
     assert [whom for _, whom in judgement.mistaken] == ["nobody is there"]
     assert len(judgement.missed) == 1
 
 
-def test_two_people_are_told_apart_by_where_they_are():
+def test_two_people_are_distinguished_by_their_place():
     alerts = [Given(1.0, "without_mask", RIGHT), Given(1.2, "without_mask", LEFT)]
     judgement = judged(alerts, bare(0.0, 5.0, actor="he", box=LEFT), bare(0.0, 5.0, actor="she", box=RIGHT))
 

@@ -4,7 +4,7 @@ from edge_agent.config.model import shipped
 from tests.scenes.soak import soak
 
 
-def test_the_example_is_analysed_and_gives_alerts(tmp_path):
+def test_the_example_is_analysed_and_raises_alerts(tmp_path):
     result = soak([shipped("examples") / "street_door.mp4"], folder=tmp_path, seconds=20.0, settings=[])
 
     assert result["video_seconds"] >= 20.0

@@ -58,11 +58,11 @@ def test_a_card_that_does_not_state_how_pictures_are_scaled_means_by_area(writte
     assert read_classifier_card(written(resampling="linear")).resampling == "linear"
 
 
-def test_the_card_stands_beside_the_model_with_the_same_stem(tmp_path):
+def test_the_card_is_beside_the_model_with_the_same_stem(tmp_path):
     assert card_path(tmp_path / "masks.float32.tflite") == tmp_path / "masks.float32.json"
 
 
-def test_a_missing_model_and_a_missing_card_are_named_with_what_to_do(written, tmp_path):
+def test_a_missing_model_or_card_is_reported(written, tmp_path):
     with pytest.raises(ModelError, match=r"masks\.tflite: no such model; 'edge-agent models' lists"):
         read_classifier_card(tmp_path / "masks.tflite")
     model = written()
@@ -90,7 +90,7 @@ def test_a_damaged_card_is_refused_with_the_key(written, text, complaint):
         read_classifier_card(written(text))
 
 
-def test_a_card_that_is_no_text_is_refused(written):
+def test_a_card_that_is_not_text_is_rejected(written):
     model = written()
     card_path(model).write_bytes(b"\xff\xfe\x00")
 

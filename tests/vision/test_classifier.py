@@ -93,7 +93,7 @@ def test_a_face_at_or_beyond_the_edge_is_read_without_a_crash(classifier, box):
     assert sum(scores.values()) == pytest.approx(1)
 
 
-def test_auto_takes_litert_where_it_works():
+def test_auto_prefers_litert_if_it_works():
     assert open_classifier(MODEL).runtime == "litert"
 
 
@@ -107,7 +107,7 @@ def test_every_runtime_is_probed_by_building_an_interpreter():
         assert probes["tflite-runtime"].failure == "not installed"
 
 
-def test_a_runtime_that_is_not_there_is_named_with_what_to_install():
+def test_a_missing_runtime_is_reported_with_its_package():
     if HAS_TFLITE_RUNTIME:
         broken = b"\x00" * 4 + b"TFL3" + b"\x00" * 64
         with pytest.raises(ModelError, match=r"broken: no TFLite runtime can run it \(litert: .*tflite-runtime: "):
@@ -117,7 +117,7 @@ def test_a_runtime_that_is_not_there_is_named_with_what_to_install():
             open_classifier(MODEL, runtime="tflite-runtime")
 
 
-def test_a_file_that_is_no_tflite_model_is_refused_before_a_runtime_sees_it():
+def test_a_file_that_is_not_a_tflite_model_is_rejected_before_a_runtime_loads_it():
     with pytest.raises(ModelError, match=r"notes\.txt: not a TFLite model \(5 bytes\)"):
         open_interpreter(b"hello", name="notes.txt")
 
@@ -163,7 +163,7 @@ def test_a_threshold_moves_the_decision_for_its_label(changed):
     assert eager.classify(image, box).label == "with_mask"
 
 
-def test_told_to_tell_two_labels_apart_it_shares_the_score_of_the_third_among_them():
+def test_with_two_labels_the_score_of_the_third_is_distributed():
     image, box = portrait(COLLINS), face_box(COLLINS)
     two = open_classifier(MODEL, labels=("with_mask", "without_mask"))
 

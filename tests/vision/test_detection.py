@@ -39,13 +39,13 @@ class LargeOnesAreBare:
         )
 
 
-def test_every_face_is_told_with_what_was_read_of_it_small_ones_too():
+def test_every_face_has_a_reading_small_ones_too():
     seen = detect(PICTURE, TwoFaces(), LargeOnesAreBare())  # type: ignore[arg-type]
 
     assert [(one.label, one.score) for one in seen.faces] == [("without_mask", 0.987654), ("with_mask", 0.75)]
 
 
-def test_what_the_classifier_takes_for_no_face_is_not_told():
+def test_false_detections_are_omitted():
     seen = detect(PICTURE, TwoFaces(), LargeOnesAreBare(rejects_small=True))  # type: ignore[arg-type]
 
     assert [one.label for one in seen.faces] == ["without_mask"]

@@ -5,7 +5,7 @@ import numpy as np
 from edge_agent.vision.frame_rate import FrameRate
 
 
-def test_no_more_frames_are_wanted_than_asked_for_and_jitter_does_not_lower_the_rate():
+def test_the_rate_is_not_exceeded_and_not_lowered_by_jitter():
     rate = FrameRate(10)
     jitter = np.random.default_rng(0).uniform(-0.01, 0.01, 300)
 
@@ -27,7 +27,7 @@ def test_without_a_rate_every_frame_is_wanted():
     assert all(rate.wants(at) for at in (0.0, 0.0, 0.001))
 
 
-def test_a_camera_that_gives_just_as_many_as_wanted_loses_none_to_its_jitter():
+def test_a_camera_at_the_configured_rate_loses_no_frame_to_jitter():
     rate = FrameRate(10)
     jitter = np.random.default_rng(0).uniform(-0.01, 0.01, 100)
 

@@ -85,7 +85,7 @@ def test_other_layouts_become_colour_of_eight_bits(tmp_path, pixels, suffix):
     assert (image == 90).all()
 
 
-def test_a_telephone_held_upright_gives_an_upright_picture(tmp_path):
+def test_an_exif_orientation_is_applied(tmp_path):
     lying = np.zeros((20, 30, 3), np.uint8)
     lying[:, :15] = 255
     path = write_picture(tmp_path / "lying.jpg", lying)
@@ -176,7 +176,7 @@ def test_a_jpeg_with_a_marker_that_parsers_disagree_on_is_refused():
         decode_picture(content[:2] + b"\xff\x01" + content[2:])
 
 
-def test_a_png_that_claims_gigabytes_in_a_chunk_takes_none():
+def test_a_png_chunk_that_claims_gigabytes_uses_no_memory():
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0))
 
     with pytest.raises(PictureError):

@@ -15,7 +15,7 @@ def test_the_first_frame_counts_as_change():
     assert MotionGate(MotionConfig()).sees_change(a_frame(size=SIZE))
 
 
-def test_sensor_noise_is_no_change():
+def test_sensor_noise_is_not_a_change():
     gate = MotionGate(MotionConfig())
     noise = np.random.default_rng(1)
     seen = []
@@ -46,7 +46,7 @@ def test_something_left_standing_is_forgotten_after_a_while():
     assert not seen[-1]
 
 
-def test_a_camera_that_changes_its_size_is_looked_at():
+def test_a_changed_frame_size_is_a_change():
     gate = MotionGate(MotionConfig())
     gate.sees_change(a_frame(size=SIZE))
 

@@ -72,7 +72,7 @@ def test_a_box_outside_of_the_picture_is_the_worst_there_is_and_no_error():
     assert face_quality(image, Face(Box(10, 10, 10, 10), 0.0)) == LOWEST
 
 
-def test_a_masked_face_is_seen_as_well_as_a_bare_one():
+def test_a_masked_face_has_the_quality_of_a_bare_one():
     """Or the evidence of the two would weigh differently."""
     image, (box,) = scene((HOPPER, True, 0.5, PLACE))
 
@@ -80,7 +80,7 @@ def test_a_masked_face_is_seen_as_well_as_a_bare_one():
     assert face_quality(image, Face(box, 0.9)) == 1.0
 
 
-def test_it_takes_next_to_no_time():
+def test_the_quality_is_computed_quickly():
     image, face = a_picture()
     times = []
     for _ in range(50):

@@ -86,7 +86,7 @@ def test_no_more_models_are_opened_than_cores_can_run(monkeypatch):
     assert opened == [False, True, True, False, False]
 
 
-def test_threads_get_the_answers_that_they_would_have_got_alone():
+def test_threads_get_the_same_results_as_a_single_one():
     rng = np.random.default_rng(5)
     images = [rng.integers(0, 255, (240, 320, 3), dtype=np.uint8) for _ in range(12)]
     boxes = [Box(20, 20, 60 + 10 * number, 70 + 10 * number) for number in range(12)]

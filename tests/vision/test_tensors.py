@@ -33,7 +33,7 @@ def test_a_region_inside_is_cut_out_as_it_is():
     assert np.array_equal(cut_region(PICTURE, Box(5, 7, 25, 17)), PICTURE[7:17, 5:25])
 
 
-def test_what_lies_outside_repeats_the_edge():
+def test_pixels_outside_repeat_the_edge():
     cut = cut_region(PICTURE, Box(-3, -2, 4, 5))
 
     assert cut.shape == (7, 7, 3)
@@ -45,7 +45,7 @@ regions = st.builds(Box, *[st.floats(-200, 200)] * 4)
 
 
 @given(regions)
-def test_every_region_gives_a_picture_of_its_size_with_at_least_one_pixel(region: Box):
+def test_every_region_is_cut_to_its_size_with_at_least_one_pixel(region: Box):
     x1, y1, x2, y2 = region.as_ints()
 
     assert cut_region(PICTURE, region).shape == (max(y2 - y1, 1), max(x2 - x1, 1), 3)

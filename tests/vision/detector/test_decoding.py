@@ -15,7 +15,7 @@ def silent(rows: int = 4, columns: int = 6, stride: int = 8) -> Level:
     return Level(stride, np.full((rows, columns, 2), -9, np.float32), np.zeros((rows, columns, 4), np.float32))
 
 
-def test_a_cell_gives_the_box_around_its_centre():
+def test_a_cell_is_decoded_to_the_box_around_its_centre():
     level = silent()
     level.logits[1, 2] = 9
     level.boxes[1, 2] = (0.5, 0.25, np.log(4), np.log(2))
@@ -33,7 +33,7 @@ def test_a_score_is_the_geometric_mean_of_both_answers():
     assert cell_scores(logits)[0, 0] == pytest.approx((0.9 * 0.4) ** 0.5)
 
 
-def test_nothing_above_the_threshold_is_no_face():
+def test_scores_below_the_threshold_give_no_face():
     boxes, scores = decode([silent()], min_score=0.5)
 
     assert boxes.shape == (0, 4)

@@ -41,13 +41,13 @@ def test_a_real_face_is_found_where_it_is(detector):
     assert 0.6 <= faces[0].score <= 1.0
 
 
-def test_a_large_picture_gives_boxes_in_its_own_pixels(detector):
+def test_boxes_of_a_large_picture_are_in_its_pixels(detector):
     large = cv2.resize(portrait(COLLINS), None, fx=3, fy=3)
 
     assert detector.detect(large)[0].box.overlap(face_box(COLLINS, scale=3)) > 0.4
 
 
-def test_a_picture_without_people_holds_no_face(detector):
+def test_a_picture_without_people_has_no_face(detector):
     assert detector.detect(np.full((240, 320, 3), 128, np.uint8)) == []
 
 
@@ -73,7 +73,7 @@ def test_faces_smaller_than_wanted_are_left_out():
 
 
 @pytest.mark.skipif(OPENCV_HAS_CASCADES, reason="says what OpenCV 5 answers")
-def test_haar_on_opencv_5_says_what_to_install():
+def test_haar_with_opencv_5_is_rejected_with_the_package_to_install():
     with pytest.raises(ModelError, match=r"has no cascades; install opencv-python-headless<5"):
         open_detector(FacesConfig(detector="haar"))
 
@@ -84,7 +84,7 @@ def test_a_missing_network_is_named(tmp_path, name, detector):
         open_detector(FacesConfig(detector=detector, model=tmp_path / name))
 
 
-def test_a_file_that_is_no_network_is_refused(tmp_path):
+def test_a_file_that_is_not_a_network_is_rejected(tmp_path):
     for name in ("face.onnx", "face.pb", "face.pbtxt"):
         (tmp_path / name).write_bytes(b"not a network at all" * 10)
 

@@ -44,7 +44,7 @@ def test_a_line_of_one_pixel_is_still_seen_when_it_shrinks(width_px):
         assert boxed.max() > 40, column
 
 
-def test_what_shrinks_much_leaves_no_pixel_out():
+def test_strong_shrinking_averages_all_pixels():
     picture = np.zeros((240, 330, 3), np.uint8)
     picture[:, ::3] = 255
 

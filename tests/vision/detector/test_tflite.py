@@ -110,7 +110,7 @@ def test_a_face_is_found_in_pixels_of_the_picture():
     assert faces[0].score == pytest.approx(0.998, abs=0.01)
 
 
-def test_a_scaled_picture_gives_boxes_in_its_own_pixels():
+def test_boxes_of_a_scaled_picture_are_in_its_pixels():
     detector, _ = a_detector((64, 64))
     large = cv2.resize(a_picture(64, 64, face=(32, 16)), (256, 256), interpolation=cv2.INTER_NEAREST)
 
@@ -162,7 +162,7 @@ def test_a_picture_of_any_shape_is_taken(shape):
     assert detector.detect(np.zeros((*shape, 3), np.uint8)) == []
 
 
-def test_an_empty_picture_holds_no_face():
+def test_an_empty_picture_has_no_face():
     detector, interpreters = a_detector((64, 64))
 
     assert detector.detect(np.zeros((0, 64, 3), np.uint8)) == []
@@ -216,7 +216,7 @@ def test_a_card_for_another_input_is_refused():
         detector.check_golden()
 
 
-def test_a_network_with_other_outputs_is_no_detector():
+def test_a_network_with_other_outputs_is_rejected():
     other: Any = BrightCells(64, 64)
     other.outputs = (tensor(1, (1, 2)),)
     detector = TfliteDetector(a_card((64, 64)), [lambda: other], name="faces.json", min_score=0.5, smallest_px=16)
@@ -238,12 +238,12 @@ def test_a_runtime_that_scores_the_golden_face_otherwise_is_refused():
         detector.check_golden()
 
 
-def test_a_missing_card_says_what_to_do(tmp_path):
+def test_a_missing_card_is_reported(tmp_path):
     with pytest.raises(ModelError, match="no such card of a face detector; 'edge-agent models'"):
         open_tflite_detector(tmp_path / "faces.json", min_score=0.6, smallest_px=24)
 
 
-def test_a_card_of_a_mask_classifier_is_no_card_of_a_detector(tmp_path):
+def test_a_card_of_a_mask_classifier_is_rejected(tmp_path):
     (tmp_path / "faces.json").write_text('{"schema": "maskwatch.card/1", "kind": "mask_classifier"}')
 
     with pytest.raises(ModelError, match=r"not a card of a face detector: .*kind: "):
@@ -258,7 +258,7 @@ def test_a_network_that_differs_from_its_card_is_refused(tmp_path):
         read_detector_card(tmp_path / "faces.json")
 
 
-def test_bytes_that_are_no_network_are_refused(tmp_path):
+def test_bytes_that_are_not_a_network_are_rejected(tmp_path):
     (tmp_path / "faces.json").write_text(a_card((64, 64)).to_json())
     (tmp_path / "faces-64x64.tflite").write_bytes(b"")
 
@@ -266,6 +266,6 @@ def test_bytes_that_are_no_network_are_refused(tmp_path):
         open_tflite_detector(tmp_path / "faces.json", min_score=0.6, smallest_px=24)
 
 
-def test_an_input_that_the_cells_do_not_divide_is_no_card():
+def test_an_input_size_that_the_cells_do_not_divide_is_rejected():
     with pytest.raises(ValueError, match="60x64 is not a multiple of the strides"):
         a_card((60, 64))
