@@ -70,6 +70,7 @@ HANG_UP_SECONDS = 1.0
 DROPPED_SECONDS = 3600.0
 CROPS = "crops"
 RETAIN = "retained messages"
+STATUS = "status"
 LAST_WILL = "last will"
 AT_LEAST_ONCE = "acknowledgement (QoS 1)"
 # In addition to draining: publishing `offline`, and a thread inside a system call.
@@ -326,7 +327,7 @@ class Publisher:
             self._send_volatile(connection)
             self._forget_acknowledged()
             seconds = self._send_waiting(connection, at=at)
-            if not self._in_flight:
+            if not self._in_flight and self._suspect_seconds(at) <= 0:
                 self._well(connection)
             if self._stop.is_set():
                 is_done = not self._in_flight and not self._outbox.is_busy and seconds == IDLE_SECONDS
@@ -342,7 +343,7 @@ class Publisher:
     def _send_volatile(self, connection: Connection) -> None:
         for publication in self._volatile.take():
             what = self._left_out_as(publication.topic)
-            if what in self._left_out and what != RETAIN:
+            if what in self._left_out:
                 continue
             if publication.largest_packet_bytes > connection.largest_packet_bytes:
                 # The broker would disconnect.
@@ -353,12 +354,14 @@ class Publisher:
             else:
                 number = connection.publish(publication)
                 self._volatile_topics[number] = publication.topic
-                self._unanswered[number] = "" if what in self._left_out else what
+                self._unanswered[number] = what
 
     def _send_waiting(self, connection: Connection, *, at: float) -> float:
         """Send the messages that may be sent now; return the seconds until the next check."""
         self._forget_old_refusals(at)
         self._review_unheard(at)
+        if (suspect_seconds := self._suspect_seconds(at)) > 0:
+            return suspect_seconds
         messages_a_row = 2 if self._mqtt.publish_crops else 1
         limit = max(1, min(self._window, connection.in_flight_limit // messages_a_row))
         if self._is_slow(at):
@@ -573,9 +576,9 @@ class Publisher:
         return max([self._answer_seconds, *waits]) > self._timing.slow_seconds
 
     def _left_out_as(self, topic: str) -> str:
-        """The name under which a non-essential message is left out: its topic, or for the status only its retention."""
+        """The name under which a message is left out: its topic, but for the status first only its retention."""
         if topic == self._topics.status:
-            return RETAIN
+            return STATUS if RETAIN in self._left_out else RETAIN
         return self._topics.snapshot("+") if topic.startswith(self._topics.snapshot("")) else topic
 
     def _with_its_cause(self, error: AgentError) -> str:
@@ -633,6 +636,11 @@ class Publisher:
                 self._old_topic_answered(suspect, "the broker hangs up on that")
             else:
                 self._leave_out(suspect, "it hangs up on that")
+
+    def _suspect_seconds(self, at: float) -> float:
+        """For how long the answer to a suspect is waited for: sent beside it, others could not be told from it."""
+        is_waiting = self._hung_up_on[0] and self._unanswered
+        return self._connected_at + HANG_UP_SECONDS - at if is_waiting else 0.0
 
     def _clear_of_suspicion(self, number: int) -> None:
         """Clear an acknowledged message: the broker does not disconnect because of it."""

@@ -886,6 +886,7 @@ def introduce(publisher):
         (lambda: StrictBroker(("maskwatch/lobby/",)), [BIRTH, COMMANDS], {BIRTH, HOME}),
         (lambda: StrictBroker(("maskwatch/lobby/alerts", STATUS)), [COMMANDS], {COMMANDS, HOME}),
         (lambda: StrictBroker(("maskwatch/lobby/",), takes_retained=False), [], {"retained messages", HOME}),
+        (lambda: StrictBroker(("maskwatch/lobby/alerts",)), [BIRTH], {BIRTH, "retained messages", "status", HOME}),
     ],
 )
 def test_a_broker_that_hangs_up_on_what_is_not_essential_gets_alerts_without_it(
