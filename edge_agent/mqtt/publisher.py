@@ -192,6 +192,8 @@ class Publisher:
         self._unanswered: dict[int, str] = {}
         self._asked_for = ""
         self._hung_up_on: tuple[str, int] = ("", 0)
+        self._is_careful = False
+        self._sent_at = 0.0
         self._left_out: set[str] = set()
         self._lost_at: deque[float] = deque(maxlen=FREQUENT_LOSSES)
         self._connected_at = 0.0
@@ -291,6 +293,7 @@ class Publisher:
         self._connected_at = 0.0
         with open_connection(self._mqtt, client_id=client_id, device=self._device, limits=known) as connection:
             self._connected_at = time.monotonic()
+            self._is_careful = bool(self._hung_up_on[0])
             self._answer_seconds, self._window = 0.0, 1
             self._crops_wanted = self._mqtt.publish_crops and CROPS not in self._left_out
             if not connection.limits.retain:
@@ -341,7 +344,7 @@ class Publisher:
             self._expect_answers(connection)
 
     def _send_volatile(self, connection: Connection) -> None:
-        for publication in self._volatile.take():
+        while self._suspect_seconds(time.monotonic()) <= 0 and (publication := self._volatile.take()) is not None:
             what = self._left_out_as(publication.topic)
             if what in self._left_out:
                 continue
@@ -355,6 +358,7 @@ class Publisher:
                 number = connection.publish(publication)
                 self._volatile_topics[number] = publication.topic
                 self._unanswered[number] = what
+                self._sent_at = time.monotonic()
 
     def _send_waiting(self, connection: Connection, *, at: float) -> float:
         """Send the messages that may be sent now; return the seconds until the next check."""
@@ -638,9 +642,8 @@ class Publisher:
                 self._leave_out(suspect, "it hangs up on that")
 
     def _suspect_seconds(self, at: float) -> float:
-        """For how long the answer to a suspect is waited for: sent beside it, others could not be told from it."""
-        is_waiting = self._hung_up_on[0] and self._unanswered
-        return self._connected_at + HANG_UP_SECONDS - at if is_waiting else 0.0
+        """For how long an answer is waited for after a loss: of several, the message to blame would not be known."""
+        return self._sent_at + HANG_UP_SECONDS - at if self._is_careful and self._unanswered else 0.0
 
     def _clear_of_suspicion(self, number: int) -> None:
         """Clear an acknowledged message: the broker does not disconnect because of it."""
@@ -679,6 +682,7 @@ class Publisher:
         if self._state.reason:
             log.info("%s: connected (%s), delivering alerts", connection.address, connection.protocol)
         self._logged_reasons.clear()
+        self._is_careful = False
         self._state = replace(self._state, reason="")
         lasted_seconds = time.monotonic() - self._connected_at
         if lasted_seconds >= self._timing.steady_seconds:

@@ -47,9 +47,7 @@ class VolatileQueue:
             self._is_open = False
             self._queued.clear()
 
-    def take(self) -> list[Publication]:
-        """Take the queued publications."""
+    def take(self) -> Publication | None:
+        """Take the next queued publication; None: there is none."""
         with self._lock:
-            taken = list(self._queued)
-            self._queued.clear()
-            return taken
+            return self._queued.popleft() if self._queued else None

@@ -870,6 +870,7 @@ def test_what_still_waits_at_the_end_is_said(store, caplog):
 
 
 HOME = "homeassistant/device/maskwatch_lobby/config"
+COUNT = "maskwatch/lobby/cameras/entrance/violations"
 BIRTH, COMMANDS, STATUS = "homeassistant/status", "maskwatch/lobby/commands/+", "maskwatch/lobby/status"
 HANGING_UP = replace(IMPATIENT, steady_seconds=60.0)
 
@@ -878,15 +879,21 @@ def introduce(publisher):
     """Say what the agent says at its start."""
     publisher.publish(Publication(STATUS, b"{}", retain=True))
     publisher.publish(Publication(HOME, b"{}", retain=True))
+    publisher.publish(Publication(COUNT, b"{}", retain=True))
 
 
 @pytest.mark.parametrize(
     ("a_broker", "listen_to", "left_out"),
     [
         (lambda: StrictBroker(("maskwatch/lobby/",)), [BIRTH, COMMANDS], {BIRTH, HOME}),
-        (lambda: StrictBroker(("maskwatch/lobby/alerts", STATUS)), [COMMANDS], {COMMANDS, HOME}),
+        (lambda: StrictBroker(("maskwatch/lobby/alerts", STATUS)), [COMMANDS], {COMMANDS, HOME, COUNT}),
         (lambda: StrictBroker(("maskwatch/lobby/",), takes_retained=False), [], {"retained messages", HOME}),
-        (lambda: StrictBroker(("maskwatch/lobby/alerts",)), [BIRTH], {BIRTH, "retained messages", "status", HOME}),
+        (lambda: StrictBroker(("maskwatch/lobby/alerts", STATUS, HOME)), [], {COUNT}),
+        (
+            lambda: StrictBroker(("maskwatch/lobby/alerts",)),
+            [BIRTH],
+            {BIRTH, "retained messages", "status", HOME, COUNT},
+        ),
     ],
 )
 def test_a_broker_that_hangs_up_on_what_is_not_essential_gets_alerts_without_it(
