@@ -19,7 +19,7 @@ from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
 from edge_agent.camera.cameras import Cameras
 from edge_agent.camera.feed import FeedState
-from edge_agent.config.model import CameraConfig
+from edge_agent.config.model import CameraConfig, CropsConfig
 from edge_agent.domain import Outcome, Person, Resolved
 from edge_agent.messages.ids import uuid7
 from edge_agent.mqtt.publisher import Publisher
@@ -225,7 +225,7 @@ class Ticking:
 def test_a_camera_that_blocks_a_disk_that_hangs_and_a_broker_that_is_silent_delay_no_other_camera(tmp_path, trouble):
     released = threading.Event()
     store = AlertStore(tmp_path / "alerts.sqlite", boot_id="b")
-    disk = Hanging(Crops(tmp_path / "crops", jpeg_quality=90)) if trouble == "disk" else None
+    disk = Hanging(Crops(tmp_path / "crops", CropsConfig(jpeg_quality=90))) if trouble == "disk" else None
     recording = Recording(store, tmp_path, **({"pictures": disk} if disk else {}))
     with ExitStack() as stack:
         stack.callback(store.close)

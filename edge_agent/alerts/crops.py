@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from edge_agent.alerts.encryption import Encryption, NoEncryption
+from edge_agent.alerts.anonymise import own_face, without_faces
+from edge_agent.alerts.encryption import open_encryption
 from edge_agent.domain import Crop
 from edge_agent.errors import CropError
 from edge_agent.host.atomic_files import UNFINISHED, make_folder, write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from edge_agent.domain import Image
+    from edge_agent.config.model import CropsConfig
+    from edge_agent.domain import Box, Frame, Image, Reading
 
 # Faces are personal data: not readable by all users.
 FILE_MODE = 0o640
@@ -46,14 +49,14 @@ def _find(folder: Path, name: str) -> Path | None:
 class Crops:
     """A folder of crops and scenes, one JPEG each per alert, named by its id. Written by one thread."""
 
-    def __init__(
-        self, folder: Path, *, jpeg_quality: int, keep_free_bytes: int = 0, encryption: Encryption | None = None
-    ) -> None:
-        """Use a folder, which need not exist yet, and delete files that a power loss left incomplete."""
-        self.folder = folder
-        self._encryption = encryption or NoEncryption()
-        self._keep_free_bytes = keep_free_bytes
-        self._jpeg_quality = jpeg_quality
+    def __init__(self, folder: Path, config: CropsConfig) -> None:
+        """Use a folder, which need not exist yet, and delete files that a power loss left incomplete.
+
+        Raises:
+            ConfigError: pictures cannot be encrypted as configured.
+        """
+        self.folder, self._config = folder, config
+        self._encryption = open_encryption(config.encrypt_for)
         # If this fails, `save` reports the reason.
         with suppress(OSError):
             for leftover in folder.glob(UNFINISHED.format(name="*")):
@@ -67,8 +70,28 @@ class Crops:
         """
         return self._keep(f"{alert_id}.jpg", self._encoded(cutout))
 
-    def save_scene(self, alert_id: str, scene: bytes) -> Crop:
-        """Store the scene of an alert, a JPEG, as durably.
+    def keep_reading(self, alert_id: str, reading: Reading) -> Crop:
+        """Store the cutout of a reading, with the faces of bystanders hidden if configured.
+
+        Raises:
+            CropError: it cannot be encoded or written; nothing is left behind.
+        """
+        cutout = reading.cutout
+        if self._config.blur_bystanders and reading.bystanders:
+            face = own_face(reading, margin_fraction=self._config.margin_fraction)
+            cutout = without_faces(cutout, reading.bystanders, except_for=face)
+        return self.save(alert_id, cutout)
+
+    def keep_frame(self, picture_id: str, frame: Frame, *, faces: Iterable[Box]) -> Crop:
+        """Store a whole frame. It belongs to no alert, so all people in it are bystanders.
+
+        Raises:
+            CropError: it cannot be encoded or written; nothing is left behind.
+        """
+        return self.save(picture_id, without_faces(frame.image, faces if self._config.blur_bystanders else ()))
+
+    def keep_scene(self, alert_id: str, scene: bytes) -> Crop:
+        """Store the scene of an alert, a JPEG in which bystanders are already hidden.
 
         Raises:
             CropError: it cannot be written; nothing is left behind.
@@ -93,13 +116,14 @@ class Crops:
     def _leave_room(self, size_bytes: int) -> None:
         """Check that the disk keeps its reserve: the store needs it for alerts, which matter more."""
         free_bytes = shutil.disk_usage(self.folder).free
-        if free_bytes - size_bytes < self._keep_free_bytes:
-            reason = f"{free_bytes} bytes are free and crops.keep_free_bytes is {self._keep_free_bytes}"
+        keep_free_bytes = self._config.keep_free_bytes
+        if free_bytes - size_bytes < keep_free_bytes:
+            reason = f"{free_bytes} bytes are free and crops.keep_free_bytes is {keep_free_bytes}"
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {reason}")
 
     def _encoded(self, cutout: Image) -> bytes:
         try:
-            _, content = cv2.imencode(".jpg", cutout, [cv2.IMWRITE_JPEG_QUALITY, self._jpeg_quality])
+            _, content = cv2.imencode(".jpg", cutout, [cv2.IMWRITE_JPEG_QUALITY, self._config.jpeg_quality])
         except cv2.error as error:
             raise CropError(
                 f"{self.folder}: a picture of shape {cutout.shape} cannot be encoded as JPEG; please report this"

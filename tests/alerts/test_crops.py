@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_agent.alerts.crops import Crops
+from edge_agent.config.model import CropsConfig
 from edge_agent.errors import CropError
 from edge_agent.vision.images import read_picture
 
@@ -24,7 +25,7 @@ def cutout():
 
 
 def test_a_crop_is_a_jpeg_named_by_its_alert(tmp_path, cutout):
-    crop = Crops(tmp_path / "state" / "crops", jpeg_quality=95).save(ALERT_ID, cutout)
+    crop = Crops(tmp_path / "state" / "crops", CropsConfig(jpeg_quality=95)).save(ALERT_ID, cutout)
 
     assert crop.file == str(tmp_path / "state" / "crops" / f"{ALERT_ID}.jpg")
     content = Path(crop.file).read_bytes()
@@ -38,22 +39,22 @@ def test_a_crop_is_a_jpeg_named_by_its_alert(tmp_path, cutout):
 def test_the_file_is_absolute_although_the_folder_is_not(tmp_path, cutout, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    crop = Crops(Path("crops"), jpeg_quality=90).save(ALERT_ID, cutout)
+    crop = Crops(Path("crops"), CropsConfig(jpeg_quality=90)).save(ALERT_ID, cutout)
 
     assert crop.file == str(tmp_path / "crops" / f"{ALERT_ID}.jpg")
 
 
 def test_crops_are_not_readable_by_all_users(tmp_path, cutout):
-    crop = Crops(tmp_path, jpeg_quality=90).save(ALERT_ID, cutout)
+    crop = Crops(tmp_path, CropsConfig(jpeg_quality=90)).save(ALERT_ID, cutout)
 
     assert not stat.S_IMODE(Path(crop.file).stat().st_mode) & stat.S_IRWXO
 
 
 def test_a_scene_lies_beside_its_crop_with_the_same_permissions(tmp_path, cutout):
-    crops = Crops(tmp_path, jpeg_quality=90)
+    crops = Crops(tmp_path, CropsConfig(jpeg_quality=90))
     crop = crops.save(ALERT_ID, cutout)
 
-    scene = crops.save_scene(ALERT_ID, b"a JPEG")
+    scene = crops.keep_scene(ALERT_ID, b"a JPEG")
 
     assert scene.file == str(tmp_path / f"{ALERT_ID}.scene.jpg")
     assert Path(scene.file).read_bytes() == b"a JPEG"
@@ -61,25 +62,25 @@ def test_a_scene_lies_beside_its_crop_with_the_same_permissions(tmp_path, cutout
 
 
 def test_lower_quality_makes_smaller_files(tmp_path, cutout):
-    fine = Crops(tmp_path, jpeg_quality=95).save(ALERT_ID, cutout)
-    coarse = Crops(tmp_path, jpeg_quality=20).save(ALERT_ID, cutout)
+    fine = Crops(tmp_path, CropsConfig(jpeg_quality=95)).save(ALERT_ID, cutout)
+    coarse = Crops(tmp_path, CropsConfig(jpeg_quality=20)).save(ALERT_ID, cutout)
 
     assert coarse.size_bytes < fine.size_bytes
 
 
 def test_nothing_but_the_crop_is_left_in_the_folder(tmp_path, cutout):
-    Crops(tmp_path, jpeg_quality=90).save(ALERT_ID, cutout)
+    Crops(tmp_path, CropsConfig(jpeg_quality=90)).save(ALERT_ID, cutout)
 
     assert [file.name for file in tmp_path.iterdir()] == [f"{ALERT_ID}.jpg"]
 
 
 def test_unfinished_files_are_removed_at_the_start_and_nothing_else(tmp_path, cutout):
-    kept = Crops(tmp_path, jpeg_quality=90).save(ALERT_ID, cutout)
+    kept = Crops(tmp_path, CropsConfig(jpeg_quality=90)).save(ALERT_ID, cutout)
     own = tmp_path / "holiday.jpg"
     own.touch()
     (tmp_path / ".01950000-0000-7000-8000-000000000002.jpg.unfinished").write_bytes(b"\xff\xd8")
 
-    Crops(tmp_path, jpeg_quality=90)
+    Crops(tmp_path, CropsConfig(jpeg_quality=90))
 
     assert sorted(tmp_path.iterdir()) == sorted([own, Path(kept.file)])
 
@@ -87,14 +88,14 @@ def test_unfinished_files_are_removed_at_the_start_and_nothing_else(tmp_path, cu
 @pytest.mark.parametrize("folder", ["taken", "/proc/maskwatch"])
 def test_an_unwritable_folder_is_reported_with_its_name(tmp_path, cutout, folder):
     (tmp_path / "taken").write_text("a file in the place of the folder")
-    crops = Crops(tmp_path / folder, jpeg_quality=90)
+    crops = Crops(tmp_path / folder, CropsConfig(jpeg_quality=90))
 
     with pytest.raises(CropError, match=rf"{tmp_path / folder}/{ALERT_ID}\.jpg: .*crops\.dir"):
         crops.save(ALERT_ID, cutout)
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path, cutout):
-    crops = Crops(tmp_path, jpeg_quality=90)
+    crops = Crops(tmp_path, CropsConfig(jpeg_quality=90))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
     try:
@@ -109,4 +110,4 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, cutout):
 
 def test_a_picture_that_is_none_is_a_crop_error(tmp_path):
     with pytest.raises(CropError, match=r"\(0, 10, 3\) cannot be encoded"):
-        Crops(tmp_path, jpeg_quality=90).save(ALERT_ID, np.zeros((0, 10, 3), np.uint8))
+        Crops(tmp_path, CropsConfig(jpeg_quality=90)).save(ALERT_ID, np.zeros((0, 10, 3), np.uint8))

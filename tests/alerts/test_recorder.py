@@ -16,10 +16,10 @@ import pytest
 
 from edge_agent.alerts.crops import Crops
 from edge_agent.alerts.history import AlertHistory
-from edge_agent.alerts.pictures import FacePictures
 from edge_agent.alerts.recorder import MOST_QUEUED, Recorder
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.timeline import Timeline, TimelinePoint
+from edge_agent.config.model import CropsConfig
 from edge_agent.domain import Person, Resolved, timestamp
 from edge_agent.errors import UnavailableError
 from edge_agent.messages.ids import uuid7
@@ -46,7 +46,7 @@ class Recording:
         self.recorder = Recorder(
             **{
                 "store": store,
-                "pictures": showing(Crops(folder / "crops", jpeg_quality=90)),
+                "pictures": Crops(folder / "crops", CropsConfig(jpeg_quality=90)),
                 "retention": Retention(folder / "crops", keep_days=30, keep_bytes=10_000_000),
                 "sender": replace(SENDER, next_sequence=store.next_sequence),
                 "keep_days": 30.0,
@@ -77,10 +77,6 @@ class Recording:
         self.recorder.close(timeout_seconds=PATIENCE_SECONDS)
         assert not self.recorder.is_alive
         return [row.message for row in self.store.waiting(1000)]
-
-
-def showing(crops: Crops) -> FacePictures:
-    return FacePictures(crops, margin_fraction=0.4, blur_bystanders=True)
 
 
 def crops_in(folder: Path) -> set[str]:
@@ -160,14 +156,16 @@ def test_alerts_wait_in_memory_in_order_while_the_disk_is_full_and_go_to_it_by_t
 
 
 def test_a_crop_that_waits_is_never_swept_and_others_make_room_for_a_new_one(store, tmp_path):
-    delivered = Crops(tmp_path / "crops", jpeg_quality=90).save("01950000-0000-7000-8000-000000000001", a_frame().image)
+    delivered = Crops(tmp_path / "crops", CropsConfig(jpeg_quality=90)).save(
+        "01950000-0000-7000-8000-000000000001", a_frame().image
+    )
     # What is free changes with all that runs beside this.
     floor_bytes = shutil.disk_usage(tmp_path).total
     recording = Recording(
         store,
         tmp_path,
         retention=Retention(tmp_path / "crops", keep_days=30, keep_bytes=10_000_000, keep_free_bytes=floor_bytes),
-        pictures=showing(Crops(tmp_path / "crops", jpeg_quality=90, keep_free_bytes=floor_bytes)),
+        pictures=Crops(tmp_path / "crops", CropsConfig(jpeg_quality=90, keep_free_bytes=floor_bytes)),
     )
     recording.alert(2)
 
@@ -212,7 +210,7 @@ class Hanging:
     """A disk that does not answer until it is released."""
 
     def __init__(self, crops: Crops) -> None:
-        self._pictures = showing(crops)
+        self._pictures = crops
         self.asked, self.released = threading.Event(), threading.Event()
 
     def keep_reading(self, picture_id: str, reading: Any) -> Any:
@@ -223,7 +221,7 @@ class Hanging:
 
 @pytest.fixture
 def hanging(store, tmp_path) -> Iterator[tuple[Recording, Hanging]]:
-    disk = Hanging(Crops(tmp_path / "crops", jpeg_quality=90))
+    disk = Hanging(Crops(tmp_path / "crops", CropsConfig(jpeg_quality=90)))
     recording = Recording(store, tmp_path, pictures=disk)
     recording.recorder.start()
     yield recording, disk

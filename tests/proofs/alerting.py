@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_agent.alerts.crops import Crops
-from edge_agent.alerts.pictures import FacePictures
 from edge_agent.alerts.recorder import Recorder
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timeline
-from edge_agent.config.model import MqttConfig
+from edge_agent.config.model import CropsConfig, MqttConfig
 from edge_agent.domain import Person, Resolved
 from edge_agent.host.clock import is_clock_synchronised
 from edge_agent.messages.alert import Model
@@ -80,9 +79,7 @@ def a_recorder(store: AlertStore, publisher: Publisher, folder: Path, boot_id: s
     """A recorder of which every part is real."""
     return Recorder(
         store,
-        pictures=FacePictures(
-            Crops(folder / "state" / "crops", jpeg_quality=90), margin_fraction=0.4, blur_bystanders=True
-        ),
+        pictures=Crops(folder / "state" / "crops", CropsConfig(keep_free_bytes=0)),
         # Crops of delivered alerts stay as well, so that they can be looked at in the end.
         retention=Retention(folder / "state" / "crops", keep_days=30, keep_bytes=10**12),
         sender=Sender(
