@@ -121,7 +121,7 @@ def test_a_rejected_password_is_logged_once_and_the_agent_continues(tmp_path):
         mqtt = {**a_config(running)["mqtt"], "username": "door", "password_file": str(tmp_path / "password")}
         with AgentProcess(tmp_path / "agent", a_config(running, mqtt=mqtt)) as agent:
             wait_until(lambda: waiting(agent) == 2, "two alerts in the outbox")
-            said = [line for line in agent.log.splitlines() if "password" in line]
+            said = [line for line in agent.log.splitlines() if "wrong password" in line]
 
     assert len(said) == 1
     assert "check mqtt.username" in said[0]
