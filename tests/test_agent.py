@@ -269,7 +269,9 @@ def test_frames_that_come_too_fast_for_the_console_are_counted_all_the_same(stor
     assert agent.metrics.cameras["door"].frames == 3
 
 
-def test_the_overview_is_built_once_a_second_and_only_on_request(store, tmp_path):
+def test_the_overview_is_built_once_a_second_and_only_on_request(store, tmp_path, monkeypatch):
+    # A busy machine may take longer than a second for all of it.
+    monkeypatch.setattr("edge_agent.agent.OVERVIEW_SECONDS", 600.0)
     asked, unasked = Bridge(), Bridge()
     unasked.wants_status = False
 

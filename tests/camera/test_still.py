@@ -348,7 +348,7 @@ def test_a_picture_that_has_not_changed_is_not_sent_again_and_counts_as_frozen()
 )
 def test_what_is_no_picture_is_told_apart(settings, reason):
     with serving(**settings) as server, pytest.raises(CameraError, match=reason):
-        next_picture(open_camera(CameraConfig(source=address(server), capture_fps=20, read_timeout_seconds=1.0)))
+        next_picture(open_camera(CameraConfig(source=address(server), capture_fps=20, read_timeout_seconds=4.0)))
 
 
 def test_a_stop_is_heard_between_two_pictures():

@@ -396,7 +396,7 @@ def test_all_acknowledged_messages_of_simulated_devices_are_stored(
     password.write_text("guest\n")
     command = ["simulate", "--config", str(file), "--broker", f"127.0.0.1:{rabbitmq.mqtt_port}", "--devices", "20"]
     command += ["--username", "guest", "--password-file", str(password), "--ledger", str(tmp_path / "ledger")]
-    command += ["--backlog", "10", "--closed-loop", "--seconds", "2", "--reconnect-spread", "0.5", "--json"]
+    command += ["--backlog", "2", "--closed-loop", "--seconds", "2", "--reconnect-spread", "0.5", "--json"]
     # Debian 12's RabbitMQ knows no other.
     command += ["--mqtt-version", "3.1.1", "--drain-seconds", "60"]
 
@@ -407,5 +407,5 @@ def test_all_acknowledged_messages_of_simulated_devices_are_stored(
     assert said.err == ""
     found = json.loads(said.out)
     assert (status, found["missing"], found["twice"], found["gaps"], found["waiting"]) == (0, 0, 0, 0, 0)
-    assert found["acknowledged"] == len((tmp_path / "ledger").read_text().splitlines()) > 200
+    assert found["acknowledged"] == len((tmp_path / "ledger").read_text().splitlines()) > 40
     assert found["connects"] == 20
