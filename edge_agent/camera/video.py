@@ -73,7 +73,11 @@ MICROSECONDS = 1e6
 METADATA: dict[str, Any] = {} if PYAV_MAJOR >= 19 else {"metadata_errors": "replace"}  # noqa: PLR2004
 
 # Such a stream does not state its rate, and FFmpeg would wait for dozens of pictures to find it.
-BARE_MJPEG = {"format": "mjpeg", "options": {"probesize": "32", "analyzeduration": "1"}}
+BARE_MJPEG = {"probesize": "32", "analyzeduration": "1"}
+# Sound would only be waited for.
+RTSP = {"rtsp_transport": "tcp", "allowed_media_types": "video"}
+# Cameras are in the local network, whatever the environment says of a proxy.
+HTTP = {"http_proxy": ""}
 
 ENDED = "stopped giving pictures; check its power and its cable"
 NO_VIDEO = "answers, but with something that is no video; check the path of the address"
@@ -184,7 +188,7 @@ class StreamCamera:
             CameraError: it does not answer, refuses, or answers without video.
         """
         self._config, self._stop, self._shown = config, stop, shown_source(config.source)
-        self._container = _open_stream(config, BARE_MJPEG if is_bare_mjpeg else {})
+        self._container = _open_stream(config, is_bare_mjpeg=is_bare_mjpeg)
         self.age_seconds = 0.0
         """How long ago the picture grabbed last was taken, as far as time stamps tell."""
         try:
@@ -512,16 +516,15 @@ def _check_recording(path: Path) -> None:
         raise CameraError(f"{path}: the file is empty; copy it again from where it was recorded")
 
 
-def _open_stream(config: CameraConfig, settings: dict[str, Any]) -> InputContainer:
+def _open_stream(config: CameraConfig, *, is_bare_mjpeg: bool) -> InputContainer:
     """Connect; RTSP goes over TCP, for a lost UDP packet smears the picture until the next key frame."""
     scheme, mark, place = config.source.partition("://")
     address = f"{scheme.lower()}{mark}{place}"
-    # Sound would only be waited for.
-    options = {"rtsp_transport": "tcp", "allowed_media_types": "video"} if scheme.lower().startswith("rtsp") else {}
+    options = RTSP if scheme.lower().startswith("rtsp") else HTTP | (BARE_MJPEG if is_bare_mjpeg else {})
     timeouts = (OPEN_TIMEOUT_SECONDS, config.read_timeout_seconds)
     begun_at = time.monotonic()
     try:
-        return _opened(address, timeout=timeouts, **{"options": options, **settings})
+        return _opened(address, timeout=timeouts, options=options, format="mjpeg" if is_bare_mjpeg else None)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         # What FFmpeg makes of the end of its patience depends on where it was.
         is_late = time.monotonic() - begun_at >= OPEN_TIMEOUT_SECONDS
@@ -560,9 +563,10 @@ def _why_unreachable(address: str, error: Exception) -> str:
         return (
             f"port {port} cannot be reached ({_reason(failure)}); check the address, the camera's power and the network"
         )
+    further = ", and check that it offers RTSP over TCP" if parts.scheme.startswith("rtsp") else ""
     return (
         f"accepts the connection, but gives no video within {OPEN_TIMEOUT_SECONDS:.0f} s ({_reason(error)}); restart "
-        "the camera, and check that it offers RTSP over TCP"
+        f"the camera{further}"
     )
 
 

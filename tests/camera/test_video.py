@@ -421,6 +421,14 @@ def test_an_mjpeg_stream_plays(tmp_path):
     assert shapes == [(240, 320, 3)] * 5
 
 
+def test_a_camera_is_not_asked_for_through_a_proxy(tmp_path, monkeypatch):
+    whole = write_jpeg(tmp_path, 0)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+
+    with serving(lambda _: whole) as address, closing(opened(address)) as camera:
+        assert next_picture(camera).shape == (240, 320, 3)
+
+
 @pytest.mark.parametrize(
     ("status", "reason"),
     [(401, "asks for user and password"), (403, "user or password"), (404, "no such path"), (503, "error of its own")],
@@ -502,7 +510,7 @@ def decoded(monkeypatch):
 @contextmanager
 def streamed(path, monkeypatch):
     """A camera that sends this recording as fast as it is read, and of which pictures are wanted now and then."""
-    monkeypatch.setattr(video, "_open_stream", lambda *_: av.open(str(path)))
+    monkeypatch.setattr(video, "_open_stream", lambda *_, **__: av.open(str(path)))
     monkeypatch.setattr(video, "MOST_PACKETS", 1000)
     monkeypatch.setattr(video, "IDLE_SECONDS", 0.0)
     with closing(opened("rtsp://127.0.0.1/live", detect_fps=0.0)) as camera:
