@@ -81,9 +81,11 @@ def bench(options: argparse.Namespace) -> int:
         raise ConfigError(f"--frames {options.frames}: at least 1 is needed")
     if not 1 <= options.cameras <= MOST_CAMERAS:
         raise ConfigError(f"--cameras {options.cameras}: 1 to {MOST_CAMERAS} can be measured")
-    source, frames = _frames(config, options)
+    source, frames, decoding_seconds = _frames(config, options)
     # First, because the models of the candidates would count as its memory.
-    path = measure_whole_path(config, frames, with_progress=partial(with_progress, unit="frames"))
+    path = measure_whole_path(
+        config, frames, decoding_seconds=decoding_seconds, with_progress=partial(with_progress, unit="frames")
+    )
     together = measure_cameras(config, frames, cameras=options.cameras)
     start = measure_start(config, shipped("examples") / EXAMPLE, watch_seconds=WATCH_SECONDS)
     chosen = frames[:: max(1, len(frames) // SIDE_BY_SIDE_PICTURES)][:SIDE_BY_SIDE_PICTURES]
@@ -98,14 +100,14 @@ def bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def _frames(config: Config, options: argparse.Namespace) -> tuple[str, list[Frame]]:
-    """A description of the source of the frames, and the frames."""
+def _frames(config: Config, options: argparse.Namespace) -> tuple[str, list[Frame], float]:
+    """A description of the source of the frames, the frames, and the seconds that decoding them took, if known."""
     if options.camera is None:
-        return f"the example {EXAMPLE}", frames_of_recording(shipped("examples") / EXAMPLE, count=options.frames)
+        return f"the example {EXAMPLE}", *frames_of_recording(shipped("examples") / EXAMPLE, count=options.frames)
     if options.camera not in config.cameras:
         raise ConfigError(f"--camera {options.camera}: not configured; known are {', '.join(config.cameras)}")
     shown = f"camera {options.camera} ({shown_source(config.cameras[options.camera].source)})"
-    return shown, frames_of_camera(config, options.camera, count=options.frames)
+    return shown, frames_of_camera(config, options.camera, count=options.frames), 0.0
 
 
 def _as_json(config: Config, measured: _Measured) -> dict[str, Any]:
@@ -141,7 +143,7 @@ def _print(config: Config, measured: _Measured) -> None:
     for stage, spread in path.stages_ms.items():
         print(f"{stage:<12} {spread.p50:>9.2f} {spread.p95:>8.2f}")
     if path.limit_share is not None:
-        print(f"\nthe models alone account for {path.limit_share:.0%} of that time")
+        print(f"\ndecoding and the models alone account for {path.limit_share:.0%} of the time, decoding included")
     print(
         f"\n{together.cameras} parallel cameras: {together.frames_per_second} frames/s in total, "
         f"{together.factor} times a single camera\n"

@@ -78,7 +78,8 @@ class WholePath:
     """Results of the whole pipeline as configured; the times of a stage are of the frames in which it ran.
 
     `memory_bytes` is the memory of the process at the end, without the frames held for the measurement. `limit_share`
-    is the time of the bare networks relative to that of the pipeline, 0..1; None if the detector is not a TFLite file.
+    is the time of decoding and the bare networks relative to that of decoding and the pipeline, 0..1; None if the
+    detector is not a TFLite file.
     """
 
     frames: int
@@ -118,19 +119,27 @@ def frames_of_camera(config: Config, name: str, *, count: int) -> list[Frame]:
     return [Frame(name, index, image, float(index), when) for index, image in enumerate(images[-count:])]
 
 
-def frames_of_recording(path: Path, *, count: int) -> list[Frame]:
-    """The first frames of a recording.
+def frames_of_recording(path: Path, *, count: int) -> tuple[list[Frame], float]:
+    """The first frames of a recording, and the seconds that decoding them took.
 
     Raises:
         CameraError: it cannot be read.
     """
-    return list(islice(recorded_frames(path, camera=path.stem), count))
+    began = time.perf_counter()
+    frames = list(islice(recorded_frames(path, camera=path.stem), count))
+    return frames, time.perf_counter() - began
 
 
 def measure_whole_path(
-    config: Config, frames: Sequence[Frame], *, with_progress: Callable[[Sequence[Frame]], Iterable[Frame]]
+    config: Config,
+    frames: Sequence[Frame],
+    *,
+    decoding_seconds: float,
+    with_progress: Callable[[Sequence[Frame]], Iterable[Frame]],
 ) -> WholePath:
     """Run every frame through the pipeline of the first camera, as fast as possible.
+
+    `decoding_seconds` is the time that decoding the frames took; 0: unknown, as with a live camera.
 
     Raises:
         ModelError: a model or its card is missing or does not fit.
@@ -149,7 +158,9 @@ def measure_whole_path(
         frames_per_second=round(counts.frames / seconds, 1),
         memory_bytes=None if held_bytes is None else held_bytes - sum(frame.image.nbytes for frame in frames),
         stages_ms={stage: _rounded(latency) for stage, latency in metrics.latencies().items()},
-        limit_share=None if bare_seconds is None else round(bare_seconds / seconds, 3),
+        limit_share=None
+        if bare_seconds is None
+        else round((decoding_seconds + bare_seconds) / (decoding_seconds + seconds), 3),
     )
 
 

@@ -59,15 +59,28 @@ def test_every_number_of_threads_is_timed_in_every_runtime_on_the_same_pictures(
 
 
 def test_the_whole_path_is_run_at_the_rate_at_which_it_manages(tmp_path):
-    frames = frames_of_recording(EXAMPLE, count=12)
+    frames, decoding_seconds = frames_of_recording(EXAMPLE, count=12)
 
-    measured = measure_whole_path(Config(state_dir=tmp_path), frames, with_progress=iter)
+    measured = measure_whole_path(
+        Config(state_dir=tmp_path), frames, decoding_seconds=decoding_seconds, with_progress=iter
+    )
 
     assert measured.frames == len(frames) == 12
     assert measured.frames_per_second > 0
     assert {"motion", "faces", "frame"} <= set(measured.stages_ms)
     assert measured.memory_bytes is not None
     assert measured.memory_bytes > 10_000_000
+
+
+def test_decoding_counts_as_what_no_pipeline_can_save(tmp_path):
+    frames, decoding_seconds = frames_of_recording(EXAMPLE, count=12)
+    config = Config(state_dir=tmp_path)
+
+    # As if decoding had taken an hour: beside it the pipeline's own time is nothing.
+    slow = measure_whole_path(config, frames, decoding_seconds=3600.0, with_progress=iter)
+
+    assert decoding_seconds > 0
+    assert slow.limit_share == pytest.approx(1.0, abs=0.01)
 
 
 def test_frames_of_a_camera_are_its_last_ones_unless_an_agent_uses_it(tmp_path):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parents[2]
 FIGURES = {
     "frames/s, one camera": ("configured", "frames_per_second"),
-    "the models alone, share of the path": ("configured", "limit_share"),
+    "decoding and the models alone, share of the path": ("configured", "limit_share"),
     "frame, median ms": ("configured", "stages_ms", "frame", "p50"),
     "faces, median ms": ("configured", "stages_ms", "faces", "p50"),
     "masks, median ms": ("configured", "stages_ms", "masks", "p50"),
