@@ -270,6 +270,14 @@ def test_a_broker_host_may_be_in_brackets_and_must_not_contain_a_port(tmp_path):
         assert "port: " in line
 
 
+@pytest.mark.parametrize("path", ["hook/ä", "a hook", "hook?token=sécret"])
+def test_a_webhook_url_that_cannot_be_sent_is_rejected_without_its_secret(tmp_path, path):
+    (line,) = complaint(write(tmp_path, f"webhooks:\n  - {{url: 'https://alerts.example/{path}'}}\n"))
+
+    assert "%20" in line
+    assert path not in line
+
+
 @pytest.mark.parametrize("host", ["broker..local", ".broker", "b" * 64])
 def test_a_broker_host_that_is_no_name_is_rejected(tmp_path, host):
     (line,) = complaint(write(tmp_path, f"mqtt: {{host: {host}}}\n"))

@@ -680,6 +680,9 @@ class WebhookConfig(_Section):
                 "has to be https://host:port/path without a user or password: sign with secret_file, or put a token "
                 "into the path"
             )
+        request = f"{parts.path}{parts.query}"
+        if not request.isascii() or not request.isprintable() or " " in request:
+            raise ValueError("has characters in its path that no URL has; write a space as %20, and so on")
         return value
 
     @property
