@@ -61,7 +61,7 @@ class HttpClient:
             urllib.request.ProxyHandler({}),
             urllib.request.HTTPCookieProcessor(),
             _Http(),
-            _Https(),
+            _Https(_unverified()),
             self._login,
         )
 
@@ -303,8 +303,16 @@ class _Http(urllib.request.HTTPHandler):
 
 
 class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(context=context)
+        self._tls = context
+
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        # Cameras sign their certificates themselves: as for rtsps://, what is sent is encrypted, and not more.
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return self.do_open(_SecureConnection, req, context=context)
+        return self.do_open(_SecureConnection, req, context=self._tls)
+
+
+def _unverified() -> ssl.SSLContext:
+    """A TLS context that encrypts, and no more, as for rtsps://: cameras sign their certificates themselves."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -170,7 +170,7 @@ def test_a_login_is_answered_as_the_camera_asks(login, challenges):
         (LOGIN, [BASIC], "refuses user or password"),
     ],
 )
-def test_what_is_missing_for_a_login_is_told_apart(credentials, challenges, reason):
+def test_what_is_missing_for_a_login_is_named(credentials, challenges, reason):
     refusing = serving(login=lambda *_: False, challenges=challenges)
     with refusing as server, pytest.raises(CameraError, match=reason):
         open_camera(CameraConfig(source=address(server, credentials)))
@@ -244,12 +244,12 @@ def test_mjpeg_plays_however_its_pictures_are_parted(kind, boundary, header):
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 9999\r\n\r\n", b""])
-def test_a_camera_that_sends_drop_by_drop_is_lost_in_time(head):
+def test_a_camera_that_sends_byte_by_byte_is_lost_in_time(head):
     def answer(handler):
         handler.wfile.write(head)
         with suppress(OSError):
-            for drop in b"HTTP/1.1 200 OK\r\n" * 100 if not head else jpeg(1):
-                handler.wfile.write(bytes([drop]))
+            for byte in b"HTTP/1.1 200 OK\r\n" * 100 if not head else jpeg(1):
+                handler.wfile.write(bytes([byte]))
                 time.sleep(0.1)
 
     with serving(raw=answer) as server, pytest.raises(CameraError, match="completely within 1 s"):

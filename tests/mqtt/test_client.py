@@ -425,7 +425,7 @@ def test_a_broker_that_says_bad_user_or_password():
 @pytest.mark.parametrize(
     ("code", "remedy"), [(0x85, "mqtt.client_id"), (0x89, "tried again"), (0x9D, "mqtt.host"), (0x83, "log")]
 )
-def test_a_refused_connection_is_told_with_what_to_do(code, remedy):
+def test_a_refused_connection_names_the_remedy(code, remedy):
     with (
         ScriptedBroker(lambda _level: bytes([0x20, 3, 0, code, 0])) as broker,
         pytest.raises(UnavailableError, match=f"refuses the connection: .*; .*{remedy}"),
