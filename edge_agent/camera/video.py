@@ -543,7 +543,9 @@ def _why_closed(address: str, error: Exception) -> str:
         case av.error.HTTPServerError():
             return "answers with an error of its own (5xx), such as too many viewers; close others or restart it"
         case av.error.HTTPClientError():
-            return "does not accept the request (4xx); check the address in the camera's manual"
+            return (
+                "does not accept the request (4xx); check the address in the camera's manual, and that it sends video"
+            )
         case av.error.InvalidDataError():
             return NO_VIDEO
         case _:
