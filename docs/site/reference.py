@@ -223,7 +223,7 @@ def errors() -> str:
         "",
         "What a running device reports, each reason with its remedy, stands under [status](../mqtt.md#status); what",
         "systemd says of the service, in the [runbook](../../deploy/README.md#troubleshooting); of the servers, under",
-        "[when something is wrong](../fleet.md#when-something-is-wrong). `edge-agent doctor` names the command that",
+        "[troubleshooting](../fleet.md#troubleshooting). `edge-agent doctor` names the command that",
         "fixes it.",
     ]
     return "\n".join(lines) + "\n"
