@@ -13,7 +13,7 @@ COMMANDS = ("convert", "evaluate", "calibrate", "inspect", "bench", "sizes", "re
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_helps_with_an_example(command, capsys):
+def test_the_help_of_each_command_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
 

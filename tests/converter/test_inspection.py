@@ -53,14 +53,14 @@ def test_multiply_adds_are_counted_from_the_shapes(keras_3, inspected):
     assert inspection.inputs[0].shape == (1, 16, 20, 3)
 
 
-def test_a_float_model_stays_off_the_edge_tpu(keras_3, inspected):
+def test_a_float_model_does_not_run_on_the_edge_tpu(keras_3, inspected):
     inspection = inspected(*plain(keras_3), form="float32")
 
     assert inspection.on_edge_tpu == 0
     assert {one.obstacle for one in inspection.operators} == {"float32 tensors; it takes int8 only"}
 
 
-def test_an_int8_model_goes_to_the_edge_tpu_whole(keras_3, inspected):
+def test_an_int8_model_runs_completely_on_the_edge_tpu(keras_3, inspected):
     inspection = inspected(*plain(keras_3), form="int8")
 
     assert inspection.on_edge_tpu == len(inspection.operators)
@@ -68,7 +68,7 @@ def test_an_int8_model_goes_to_the_edge_tpu_whole(keras_3, inspected):
     assert inspection.inputs[0].dtype == "UINT8"
 
 
-def test_what_follows_an_obstacle_stays_behind(keras_3, inspected):
+def test_operations_after_an_unsupported_one_do_not_run_on_the_edge_tpu(keras_3, inspected):
     layers = keras_3.layers
 
     inspection = inspected(layers.Conv2D(4, 3), layers.LeakyReLU(), layers.Conv2D(4, 3), form="int8")
@@ -79,6 +79,6 @@ def test_what_follows_an_obstacle_stays_behind(keras_3, inspected):
 
 
 @pytest.mark.parametrize("keep", [0, 7, 200])
-def test_what_is_no_model_is_called_so(converted, keep):
+def test_a_file_that_is_not_a_model_is_rejected(converted, keep):
     with pytest.raises(ModelError, match=r"a\.tflite: (not a TFLite model|damaged)"):
         inspect_model(converted.read_bytes()[:keep], name="a.tflite")

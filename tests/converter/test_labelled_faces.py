@@ -30,7 +30,7 @@ def labels_of(faces):
     return sorted({face.label for face in faces})
 
 
-def test_folders_name_their_labels_however_data_sets_spell_them(tmp_path):
+def test_folder_names_give_labels_in_the_spellings_of_public_data_sets(tmp_path):
     write_pictures(tmp_path / "WithMask", BLUE, count=2)
     write_pictures(tmp_path / "no_mask" / "deeper", RED, count=3)
     write_pictures(tmp_path / "mask_weared_incorrect", RED, count=1)
@@ -42,7 +42,7 @@ def test_folders_name_their_labels_however_data_sets_spell_them(tmp_path):
     assert len(faces) == 6
 
 
-def test_pictures_in_no_class_folder_have_no_label(tmp_path):
+def test_pictures_outside_class_folders_have_no_label(tmp_path):
     write_pictures(tmp_path / "faces", BLUE, count=4)
 
     assert [face.label for face in faces_in(tmp_path)] == [None] * 4
@@ -90,7 +90,7 @@ def scenes(tmp_path):
     return path
 
 
-def test_scenes_give_the_faces_of_a_split_and_source_that_are_large_enough(scenes):
+def test_scenes_give_the_large_faces_of_a_split_and_source(scenes):
     faces = faces_of_scenes(scenes, split="test", source="street", min_side_px=16)
 
     assert [(face.path.name, face.label, face.box) for face in faces] == [
@@ -99,12 +99,12 @@ def test_scenes_give_the_faces_of_a_split_and_source_that_are_large_enough(scene
     ]
 
 
-def test_pictures_of_no_split_are_to_learn_from(scenes):
+def test_pictures_without_a_split_belong_to_training(scenes):
     assert {face.path.name for face in faces_of_scenes(scenes, split="train")} == {"a.png", "c.png"}
     assert {face.path.name for face in faces_of_scenes(scenes)} == {"a.png", "b.png", "c.png"}
 
 
-def test_faces_that_nobody_can_decide_are_given_only_where_asked_for(scenes):
+def test_undecidable_faces_are_given_only_on_request(scenes):
     content = json.loads(scenes.read_text())
     content["annotations"].append({"image_id": 2, "bbox": [70, 20, 9, 9], "ignore": 1, "pose": "profile"})
     scenes.write_text(json.dumps(content))
@@ -114,7 +114,7 @@ def test_faces_that_nobody_can_decide_are_given_only_where_asked_for(scenes):
     assert (ignored.box, ignored.label, ignored.pose) == (Box(70, 20, 79, 29), None, "profile")
 
 
-def test_scenes_without_such_faces_say_what_there_is(scenes):
+def test_an_error_about_missing_faces_lists_the_available_ones(scenes):
     with pytest.raises(ConfigError, match=r"no face of 16 px or more with split val .*splits there: .*test.*sources:"):
         faces_of_scenes(scenes, split="val", min_side_px=16)
 
@@ -127,14 +127,14 @@ def test_validation_faces_are_never_those_of_another_split(scenes):
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"images": []}', '{"images": [], "categories": [{}], "annotations": []}']
 )
-def test_what_is_not_coco_is_called_so(tmp_path, content):
+def test_a_file_that_is_not_coco_is_rejected(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
 
     with pytest.raises(ConfigError, match=r"a\.json: not a COCO file of faces"):
         faces_of_scenes(tmp_path / "a.json")
 
 
-def test_a_picture_with_many_faces_is_opened_once_and_a_bad_one_is_listed_once(tmp_path):
+def test_a_picture_with_many_faces_is_opened_and_reported_once(tmp_path):
     write_pictures(tmp_path / "good", BLUE, count=1)
     (tmp_path / "bad.png").write_bytes(b"not a png")
     good = [LabelledFace(tmp_path / "good" / "000.png", None, Box(0, 0, side, side)) for side in (1, 2)]
@@ -149,7 +149,7 @@ def test_a_picture_with_many_faces_is_opened_once_and_a_bad_one_is_listed_once(t
     assert reason.startswith(f"{tmp_path / 'bad.png'}: ")
 
 
-def test_what_an_agent_exports_are_labelled_faces_and_no_face_is_left_out(tmp_path):
+def test_all_faces_of_an_agent_export_are_labelled_faces(tmp_path):
     with closing(Alerts(tmp_path)) as alerts:
         review(alerts, tmp_path, 1, "with_mask")
         review(alerts, tmp_path, 2, "without_mask")

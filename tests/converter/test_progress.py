@@ -50,7 +50,7 @@ def shown(*, on_terminal=False):
 
 
 @pytest.mark.usefixtures("impatient")
-def test_items_are_counted_in_lines_even_while_one_takes_long():
+def test_progress_lines_continue_while_one_item_takes_long():
     with shown() as stderr:
         for number, _ in enumerate(progress.with_progress("ab", total=2, what="reading")):
             assert stderr.waits_for(f"reading: {number} of 2\n")
@@ -58,7 +58,7 @@ def test_items_are_counted_in_lines_even_while_one_takes_long():
 
 
 @pytest.mark.usefixtures("impatient")
-def test_the_innermost_step_is_shown_and_what_is_no_step_too():
+def test_the_innermost_step_and_other_lines_are_shown():
     with shown() as stderr:
         with progress.working("loading"):
             list(progress.with_progress("ab", total=2, what="reading"))
@@ -67,7 +67,7 @@ def test_the_innermost_step_is_shown_and_what_is_no_step_too():
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_message_takes_the_place_of_the_line_that_a_terminal_rewrites():
+def test_a_message_replaces_the_progress_line_of_a_terminal():
     with shown(on_terminal=True) as stderr:
         assert stderr.waits_for("\r\033\\[Kworking \\.\\.\\. \\d+ s")
         progress.say("done")
@@ -75,7 +75,7 @@ def test_a_message_takes_the_place_of_the_line_that_a_terminal_rewrites():
     assert "\r\033[Kdone\n" in stderr.getvalue()
 
 
-def test_what_is_done_in_a_moment_prints_nothing(capsys, monkeypatch):
+def test_a_short_step_prints_nothing(capsys, monkeypatch):
     # A moment of a busy machine may take two seconds.
     monkeypatch.setattr(progress, "QUIET_SECONDS", 60.0)
 
@@ -87,7 +87,7 @@ def test_what_is_done_in_a_moment_prints_nothing(capsys, monkeypatch):
     assert capsys.readouterr().err == ""
 
 
-def test_a_step_prints_how_long_it_takes_while_tensorflow_is_silent():
+def test_a_step_prints_its_duration_while_tensorflow_output_is_suppressed():
     """In a process of its own, whose stderr is a real file descriptor, which is turned away meanwhile."""
     program = """
 import threading

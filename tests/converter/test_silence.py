@@ -11,7 +11,7 @@ import pytest
 from converter.silence import quiet_tensorflow
 
 
-def test_chatter_is_kept_away_and_our_own_words_come_through(capfd):
+def test_library_output_is_suppressed_and_our_own_is_printed(capfd):
     with quiet_tensorflow():
         os.write(2, b"chatter from C++\n")
         warnings.warn("chatter from Python", stacklevel=1)
@@ -21,7 +21,7 @@ def test_chatter_is_kept_away_and_our_own_words_come_through(capfd):
     assert capfd.readouterr().err == "our own words\nafterwards\n"
 
 
-def test_an_error_inside_brings_everything_back(capfd):
+def test_an_error_restores_the_standard_streams(capfd):
     before = sys.stderr
     with pytest.raises(ZeroDivisionError), quiet_tensorflow():
         _ = 1 / 0

@@ -15,7 +15,7 @@ def of_one_colour(bgr):
     return np.full((120, 100, 3), bgr, np.uint8)
 
 
-def test_the_angle_is_that_of_the_colour():
+def test_the_angle_is_computed_from_the_colour():
     # sRGB 200, 160, 120 is L* 69.0, a* 10.4, b* 26.4 (D65).
     assert typology_angle(of_one_colour((120, 160, 200)), FACE) == pytest.approx(35.7, abs=1.0)
 
@@ -40,7 +40,7 @@ def test_a_face_outside_its_picture_has_no_angle():
     assert typology_angle(of_one_colour((120, 160, 200)), Box(-90, -90, -10, -10)) is None
 
 
-def test_angles_are_told_apart_by_thirds():
+def test_angles_are_grouped_by_thirds():
     thirds = thirds_of([-20.0, 50.0, None, 10.0, 12.0, -25.0, 60.0])
 
     assert thirds == [

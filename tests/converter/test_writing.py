@@ -12,7 +12,7 @@ from converter.writing import write_together
 from edge_agent.errors import ConfigError, ModelError
 
 
-def test_files_and_their_folder_appear(tmp_path):
+def test_files_and_their_folder_are_created(tmp_path):
     folder = tmp_path / "models" / "new"
 
     write_together({folder / "a.tflite": b"model", folder / "a.json": b"card"})
@@ -20,7 +20,7 @@ def test_files_and_their_folder_appear(tmp_path):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a.tflite": b"model", "a.json": b"card"}
 
 
-def test_what_was_there_is_replaced_and_nothing_is_left_behind(tmp_path):
+def test_existing_files_are_replaced_without_leftovers(tmp_path):
     (tmp_path / "a.tflite").write_bytes(b"old")
 
     write_together({tmp_path / "a.tflite": b"new", tmp_path / "a.json": b"card"})
@@ -28,7 +28,7 @@ def test_what_was_there_is_replaced_and_nothing_is_left_behind(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.tflite": b"new", "a.json": b"card"}
 
 
-def test_a_rename_that_fails_takes_the_earlier_one_back(tmp_path):
+def test_a_failed_rename_reverts_the_earlier_one(tmp_path):
     (tmp_path / "a.tflite").write_bytes(b"old")
     (tmp_path / "a.json").mkdir()
 
@@ -39,7 +39,7 @@ def test_a_rename_that_fails_takes_the_earlier_one_back(tmp_path):
     assert (tmp_path / "a.tflite").read_bytes() == b"old"
 
 
-def test_what_was_there_is_kept_until_the_new_one_is_proven(tmp_path):
+def test_existing_files_are_kept_until_the_new_ones_are_verified(tmp_path):
     (tmp_path / "a.tflite").write_bytes(b"old")
     during = {}
 

@@ -22,7 +22,7 @@ def coco(folder, *annotations, image=None):
     return path
 
 
-def test_a_face_has_what_is_said_of_it_and_of_its_picture(tmp_path):
+def test_a_face_has_the_attributes_of_its_annotation_and_picture(tmp_path):
     said = {"split": "test", "source": "street", "domain": "press", "licence": "CC0"}
 
     (face,) = read_annotations(coco(tmp_path, FACE | {"pose": "profile", "segmentation": []}, image=said))
@@ -38,14 +38,14 @@ def test_a_face_has_what_is_said_of_it_and_of_its_picture(tmp_path):
 
 
 @pytest.mark.parametrize("mark", [{"ignore": 1}, {"iscrowd": 1}])
-def test_what_nobody_can_decide_needs_no_category(tmp_path, mark):
+def test_an_undecidable_annotation_needs_no_category(tmp_path, mark):
     (face,) = read_annotations(coco(tmp_path, {"image_id": 1, "bbox": [10, 10, 20, 20]} | mark))
 
     assert face.ignore
     assert face.name is None
 
 
-def test_a_box_that_reaches_outside_is_kept_as_it_is(tmp_path):
+def test_a_box_partly_outside_its_picture_is_unchanged(tmp_path):
     (face,) = read_annotations(coco(tmp_path, FACE | {"bbox": [-5, 70, 30, 30]}))
 
     assert face.box == Box(-5, 70, 25, 100)
@@ -61,7 +61,7 @@ def test_a_box_that_reaches_outside_is_kept_as_it_is(tmp_path):
         ({"ignore": "perhaps"}, "annotations.1.ignore"),
     ],
 )
-def test_a_mistake_is_named_with_its_place(tmp_path, wrong, said):
+def test_an_error_is_reported_with_its_location(tmp_path, wrong, said):
     path = coco(tmp_path, FACE, FACE | {"id": 2} | wrong)
 
     with pytest.raises(ConfigError) as raised:
@@ -71,7 +71,7 @@ def test_a_mistake_is_named_with_its_place(tmp_path, wrong, said):
     assert str(path) in str(raised.value)
 
 
-def test_many_mistakes_are_named_together(tmp_path):
+def test_many_errors_are_reported_together(tmp_path):
     with pytest.raises(ConfigError, match=r"annotation 4: .* and 3 more") as raised:
         read_annotations(coco(tmp_path, *[FACE | {"id": number, "image_id": 9} for number in range(8)]))
 

@@ -34,7 +34,7 @@ def a_recipe(folder, faces, **changed):
 
 
 @pytest.mark.parametrize("command", [[], ["masks"], ["faces"], ["synthesise"], ["empty"], ["explore"]])
-def test_every_help_ends_with_an_example(command, capsys):
+def test_the_help_of_each_command_ends_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])
 
@@ -71,7 +71,7 @@ def test_an_empty_class_folder_is_one_message_and_status_78(tmp_path, class_fold
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
-def test_an_empty_class_folder_is_told_before_tensorflow_is_loaded(tmp_path, class_folders):
+def test_an_empty_class_folder_is_reported_before_tensorflow_is_loaded(tmp_path, class_folders):
     for path in (class_folders / "with_mask").iterdir():
         path.unlink()
     command = ["masks", str(a_recipe(tmp_path, class_folders)), "--output", str(tmp_path / "run")]
@@ -94,7 +94,7 @@ def test_explore_prints_and_ends_with_status_0(class_folders, capsys):
 
 
 @pytest.mark.reference_data
-def test_synthesise_tells_how_many_it_wrote(tmp_path, shared, capsys):
+def test_synthesise_prints_the_number_of_pictures(tmp_path, shared, capsys):
     import cv2
     from skimage import data
 
@@ -135,7 +135,7 @@ def test_a_run_writes_its_whole_folder_and_refuses_another_recipe_in_it(tmp_path
 
 
 @pytest.mark.tensorflow
-def test_a_run_that_begins_with_another_names_its_data_too(tmp_path, class_folders):
+def test_a_run_that_starts_from_another_records_the_data_of_both(tmp_path, class_folders):
     first, more = tmp_path / "first", tmp_path / "more"
     shutil.copytree(class_folders, more)
     recipe = a_recipe(tmp_path, class_folders)
@@ -151,7 +151,7 @@ def test_a_run_that_begins_with_another_names_its_data_too(tmp_path, class_folde
 
 @pytest.mark.tensorflow
 @pytest.mark.timeout(900)
-def test_a_killed_run_goes_on_with_the_epoch_it_was_in(tmp_path, class_folders):
+def test_a_killed_run_resumes_in_its_last_epoch(tmp_path, class_folders):
     run = tmp_path / "run"
     schedule = {"epochs": 400, "faces_per_epoch": 64, "batch_size": 8, "patience": 400}
     command = [*PROGRAM, "masks", str(a_recipe(tmp_path, class_folders, schedule=schedule)), "--output", str(run)]

@@ -12,7 +12,7 @@ from edge_agent.vision.images import read_picture
 from training.explore import explore
 
 
-def test_a_look_counts_faces_sizes_and_duplicates_and_lists_what_cannot_be_read(class_folders, tmp_path):
+def test_explore_counts_faces_sizes_and_duplicates_and_lists_unreadable_pictures(class_folders, tmp_path):
     shutil.copy(class_folders / "with_mask" / "000.png", class_folders / "with_mask" / "copy.png")
     (class_folders / "without_mask" / "broken.png").write_bytes(b"no picture")
 
@@ -31,12 +31,12 @@ def test_the_sheet_shows_each_label(class_folders, tmp_path):
     assert read_picture(tmp_path / "sheets" / "sheet.png").shape == (4 * 96, 12 * 96, 3)
 
 
-def test_a_folder_without_labels_is_told(tmp_path):
+def test_a_folder_without_labels_is_reported(tmp_path):
     with pytest.raises(ConfigError, match="named after a label"):
         explore(tmp_path, output=None, duplicate_bits=6)
 
 
-def test_a_data_set_of_broken_pictures_is_told(tmp_path):
+def test_a_data_set_of_unreadable_pictures_is_reported(tmp_path):
     (tmp_path / "with_mask").mkdir()
     (tmp_path / "with_mask" / "1.png").write_bytes(b"no picture")
 

@@ -22,10 +22,10 @@ from training.label_names import is_no_label, label_of
         ("", None),
     ],
 )
-def test_a_name_is_known_by_its_letters(name, label):
+def test_label_names_are_compared_by_their_letters(name, label):
     assert label_of(name) == label
 
 
 @pytest.mark.parametrize(("name", "is_none"), [("Background Noise", False), ("2 uncertain", True), ("mask", False)])
-def test_what_says_nothing_of_a_mask_is_known(name, is_none):
+def test_categories_unrelated_to_masks_are_known(name, is_none):
     assert is_no_label(name) is is_none

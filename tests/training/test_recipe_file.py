@@ -30,7 +30,7 @@ def test_a_good_recipe_is_read(tmp_path):
     assert read_recipe(path).name == "one"
 
 
-def test_all_mistakes_are_told_at_once_with_line_key_and_value(tmp_path):
+def test_all_errors_are_reported_together_with_line_key_and_value(tmp_path):
     text = complaint(tmp_path, GOOD + "seed: many\nmodel:\n  alpha: 9\n  input_size: 96\nmarginn_fraction: 0.2\n")
 
     assert "line 4   seed: 'many'" in text
@@ -44,7 +44,7 @@ def test_an_unknown_key_inside_a_list_names_its_place_and_the_nearest_key(tmp_pa
     assert "line 4   data.0.shaer: unknown key; did you mean 'share'?" in text
 
 
-def test_a_missing_key_is_named(tmp_path):
+def test_a_missing_key_is_reported(tmp_path):
     assert "data: is missing" in complaint(tmp_path, "name: one\n")
 
 
@@ -52,11 +52,11 @@ def test_an_empty_file_is_no_recipe(tmp_path):
     assert "recipe" in complaint(tmp_path, "")
 
 
-def test_text_that_is_no_yaml_is_told_so(tmp_path):
+def test_invalid_yaml_is_reported(tmp_path):
     assert "not YAML" in complaint(tmp_path, "name: [one\n")
 
 
-def test_a_missing_file_is_told_with_where_examples_lie(tmp_path):
+def test_an_error_about_a_missing_file_names_the_folder_of_examples(tmp_path):
     with pytest.raises(ConfigError, match="training/recipes"):
         read_recipe(tmp_path / "none.yaml")
 
@@ -71,7 +71,7 @@ def test_the_value_of_sources_is_no_secret(tmp_path):
     assert "line 4   data.0.sources: 3 is not a list" in complaint(tmp_path, GOOD + "    sources: 3\n")
 
 
-def test_an_unknown_label_is_one_mistake_that_names_all_labels_and_one_label_is_too_few(tmp_path):
+def test_an_unknown_label_is_one_error_with_all_labels_and_one_label_is_too_few(tmp_path):
     text = complaint(tmp_path, GOOD + "labels: [masked]\n")
 
     assert text.count("labels.0: 'masked' is not one of") == 1

@@ -18,6 +18,6 @@ from training.run_folder import data_name
         ("runs/drawn_web/annotations.json", "drawn_web/annotations.json", "drawn"),
     ],
 )
-def test_a_folder_of_pictures_is_named_so_that_its_source_is_known(folder, name, source):
+def test_the_source_of_a_folder_of_pictures_is_its_name(folder, name, source):
     assert data_name(Path(folder)) == name
     assert source_of(name).name == source

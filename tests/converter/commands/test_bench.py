@@ -35,7 +35,7 @@ def test_models_are_measured_in_each_runtime_beside_keras_predict(converted, col
     assert keras["cost"]["memory_mib"] > 2 * tflite["cost"]["memory_mib"]
 
 
-def test_a_model_that_cannot_be_measured_keeps_its_line(converted, tmp_path, capsys):
+def test_a_model_that_cannot_be_measured_is_still_listed(converted, tmp_path, capsys):
     (tmp_path / "bad.tflite").write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(100))
 
     assert main(["bench", str(tmp_path / "bad.tflite"), str(converted), "--threads", "1", "--seconds", "0.05"]) == 0

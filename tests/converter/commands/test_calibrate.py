@@ -35,7 +35,7 @@ def hard_faces(tmp_path):
     return folder
 
 
-def test_a_model_that_is_too_sure_becomes_as_sure_as_it_is_right(model, hard_faces, capsys):
+def test_the_confidence_of_an_overconfident_model_is_calibrated(model, hard_faces, capsys):
     assert main(["calibrate", str(model), "--folders", str(hard_faces)]) == 0
 
     card = read_classifier_card(model)
@@ -83,7 +83,7 @@ def test_too_few_faces_change_nothing(model, tmp_path, capsys):
     assert model.with_suffix(".json").read_bytes() == before
 
 
-def test_nothing_is_chosen_on_a_test_split(model, tmp_path, capsys):
+def test_calibration_refuses_a_test_split(model, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 40, 3), np.uint8))
     (tmp_path / "scenes.json").write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
 

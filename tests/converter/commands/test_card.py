@@ -87,7 +87,7 @@ def test_a_file_that_a_card_describes_stays_as_it_is(keras_3, faces, tmp_path, f
 
 @pytest.mark.parametrize("form", FORMATS, ids=str)
 @pytest.mark.parametrize("activation", ["sigmoid", None])
-def test_grey_and_one_output_are_put_in_front_and_behind(keras_3, greys, tmp_path, form, activation):
+def test_conversion_adds_grey_input_and_a_second_output(keras_3, greys, tmp_path, form, activation):
     path = tmp_path / "grey.tflite"
     path.write_bytes(tflite(grey_classifier(keras_3, activation), **form))
 
@@ -103,7 +103,7 @@ def test_grey_and_one_output_are_put_in_front_and_behind(keras_3, greys, tmp_pat
         assert light["without_mask"] > 0.9
 
 
-def test_an_output_that_is_to_be_ignored_is_shared_out(keras_3, faces, tmp_path, capsys):
+def test_an_ignored_output_is_distributed_among_the_labels(keras_3, faces, tmp_path, capsys):
     path = tmp_path / "three.tflite"
     path.write_bytes(tflite(colour_classifier(keras_3, units=3, activation=None), integers="int8"))
 
@@ -155,7 +155,7 @@ def test_a_file_of_model_maker_states_its_labels_and_normalization(keras_3, face
     assert card.source["reasons"]["pixels"] == "found in the file: its TFLite Metadata"
 
 
-def test_normalization_of_each_channel_is_put_in_front(keras_3, faces, tmp_path):
+def test_normalization_of_each_channel_is_added_to_the_model(keras_3, faces, tmp_path):
     path = tmp_path / "maker.tflite"
     mean, std = (124.0, 116.0, 104.0), (58.0, 57.0, 57.5)
     path.write_bytes(with_metadata(tflite(colour_classifier(keras_3)), mean=mean, std=std))
@@ -168,7 +168,7 @@ def test_normalization_of_each_channel_is_put_in_front(keras_3, faces, tmp_path)
     assert classifier.classify(coloured(BLUE, seed=9), WHOLE).label == "with_mask"
 
 
-def test_without_pictures_nothing_is_said_to_be_checked(keras_3, tmp_path, capsys):
+def test_without_pictures_nothing_is_reported_as_checked(keras_3, tmp_path, capsys):
     path = tmp_path / "a.tflite"
     path.write_bytes(tflite(colour_classifier(keras_3)))
 
@@ -196,7 +196,7 @@ def test_a_file_that_one_runtime_cannot_run_is_for_devices_with_the_other(keras_
     assert ("does not run in tflite-runtime" in said) is (len(RUNTIMES) > 1)
 
 
-def test_operators_of_tensorflow_are_named(tmp_path, capsys):
+def test_tensorflow_operators_are_reported(tmp_path, capsys):
     with quiet_tensorflow():
         import tensorflow as tf
 
@@ -215,7 +215,7 @@ def test_operators_of_tensorflow_are_named(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("what", ["--size", "detector"])
-def test_what_no_card_fits_is_refused(keras_3, tmp_path, capsys, what):
+def test_a_model_that_no_card_can_describe_is_refused(keras_3, tmp_path, capsys, what):
     layers = keras_3.layers
     side, rest = {
         "--size": (None, [layers.GlobalAveragePooling2D(), layers.Dense(2)]),
@@ -230,6 +230,6 @@ def test_what_no_card_fits_is_refused(keras_3, tmp_path, capsys, what):
     assert not (tmp_path / "a.json").exists()
 
 
-def test_what_is_no_tflite_file_goes_elsewhere(colour_model, capsys):
+def test_other_than_tflite_files_are_referred_to_another_command(colour_model, capsys):
     assert main(["card", str(colour_model)]) == 78
     assert f"edge-convert convert {colour_model}" in capsys.readouterr().err

@@ -41,7 +41,9 @@ def test_the_device_reads_with_a_converted_model(converted, runtime):
     assert classifier.classify(coloured(RED, seed=99), WHOLE).label == "without_mask"
 
 
-def test_a_model_is_proven_in_what_is_installed_and_the_rest_is_named(colour_model, convert, monkeypatch, capsys):
+def test_a_model_is_verified_in_installed_runtimes_and_missing_ones_are_listed(
+    colour_model, convert, monkeypatch, capsys
+):
     # As on a machine without it: importing it fails.
     monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", None)
 
@@ -52,7 +54,7 @@ def test_a_model_is_proven_in_what_is_installed_and_the_rest_is_named(colour_mod
     assert "not tested in tflite-runtime" in told
 
 
-def test_pixels_go_into_an_int8_model_as_they_are(converted):
+def test_an_int8_model_takes_pixels_unchanged(converted):
     classifier = open_classifier(converted)
 
     assert classifier.card.input.dtype == "uint8"
@@ -61,7 +63,7 @@ def test_pixels_go_into_an_int8_model_as_they_are(converted):
     assert classifier._table is None
 
 
-def test_the_card_says_what_was_done(converted):
+def test_the_card_describes_the_conversion(converted):
     card = read_classifier_card(converted)
 
     assert card.name == "colours"
@@ -112,7 +114,7 @@ def test_a_model_with_its_own_scaling_gets_bytes(keras_3, convert, tmp_path):
     assert classifier.classify(coloured(RED, seed=5), WHOLE).label == "without_mask"
 
 
-def test_labelled_pictures_tell_which_pixels_a_model_was_trained_on(keras_3, convert, tmp_path, capsys):
+def test_labelled_pictures_determine_the_pixel_range_of_a_model(keras_3, convert, tmp_path, capsys):
     with quiet_tensorflow():
         # Right on 0..1 alone: bare is what is brighter than 0.4.
         model = colour_classifier(keras_3)
@@ -225,7 +227,7 @@ def test_three_calibration_pictures_are_too_few(colour_model, convert, tmp_path,
     assert "loading" not in told
 
 
-def test_too_few_pictures_that_can_be_read_are_told(colour_model, convert, tmp_path, capsys):
+def test_too_few_readable_pictures_are_reported(colour_model, convert, tmp_path, capsys):
     write_pictures(tmp_path / "some", BLUE, count=20)
     (tmp_path / "some" / "000.png").write_bytes(b"no picture")
 
@@ -308,7 +310,7 @@ def test_false_alarms_need_faces_to_be_counted_on(colour_model, convert, capsys)
     assert "--false-alarms: needs --validation" in said(capsys)
 
 
-def test_an_unknown_label_is_refused_with_those_that_there_are(colour_model, convert, capsys):
+def test_an_unknown_label_is_refused_with_a_list_of_known_ones(colour_model, convert, capsys):
     with pytest.raises(SystemExit) as ended:
         convert(colour_model, labels="cats,dogs")
     assert ended.value.code == 2
@@ -332,7 +334,7 @@ def test_a_strangers_teachable_machine_model_is_converted(shared, some_crops, tm
     assert judged["accuracy"] > 0.95
 
 
-def test_grey_and_means_of_each_channel_stand_in_front_of_the_network(keras_3, convert, faces, tmp_path):
+def test_conversion_adds_grey_input_and_the_means_of_each_channel(keras_3, convert, faces, tmp_path):
     layers = keras_3.layers
     with quiet_tensorflow():
         # Masked is what is darker than grey 110, in the pixels of 0..255 less a mean of 100, divided by 50.
@@ -377,7 +379,7 @@ def test_an_input_of_512_px_is_converted(keras_3, convert, tmp_path):
         assert classifier.classify(coloured(RED, seed=5), WHOLE).label == "without_mask"
 
 
-def test_an_output_that_means_nothing_is_not_on_the_card(keras_3, convert, tmp_path):
+def test_a_meaningless_output_is_not_on_the_card(keras_3, convert, tmp_path):
     with quiet_tensorflow():
         colour_classifier(keras_3, units=3).save(tmp_path / "a.keras")
 
@@ -406,7 +408,7 @@ def test_an_output_of_no_face_is_the_last_and_rejects(keras_3, convert, tmp_path
         assert (found.is_face, found.label) == (True, "without_mask")
 
 
-def test_what_is_there_is_kept_unless_it_may_be_overwritten(colour_model, faces, tmp_path, capsys):
+def test_an_existing_model_is_kept_unless_overwriting_is_allowed(colour_model, faces, tmp_path, capsys):
     places = ("--calibration", str(faces), "--output", str(tmp_path), "--colours", "rgb")
     assert main(["convert", str(colour_model), *places]) == 0
     before = (tmp_path / "colours.json").read_bytes()

@@ -51,7 +51,7 @@ def test_a_detector_is_judged_beside_its_float_run(run, scenes, empty, capsys):
         assert one["false_detections_in_empty"] == 0.5
 
 
-def test_a_person_reads_a_line_for_each_detector(run, scenes, capsys):
+def test_a_table_has_one_line_per_detector(run, scenes, capsys):
     assert main(["evaluate", str(run / "faces.json"), "--scenes", str(scenes), "--split", "test"]) == 0
 
     lines = capsys.readouterr().out.splitlines()
@@ -61,7 +61,7 @@ def test_a_person_reads_a_line_for_each_detector(run, scenes, capsys):
 
 
 @pytest.mark.reference_data
-def test_detectors_of_others_are_judged_as_they_are_and_moved(shared, capsys):
+def test_foreign_detectors_are_evaluated_with_and_without_moved_boxes(shared, capsys):
     yunet = shared / "weights" / "face_detection_yunet_2023mar.onnx"
     scenes = ("--scenes", str(shared / "data" / "scenes" / "annotations.json"), "--source", "portraits")
 
@@ -73,7 +73,7 @@ def test_detectors_of_others_are_judged_as_they_are_and_moved(shared, capsys):
 
 
 @pytest.mark.parametrize("model", ["nothing.onnx", "nothing.json", "nothing.keras", "faces.txt"])
-def test_what_is_no_detector_is_named(model, scenes, tmp_path, capsys):
+def test_a_file_that_is_no_detector_is_reported(model, scenes, tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / model), "--scenes", str(scenes)]) == 78
 
     assert model in capsys.readouterr().err
@@ -123,7 +123,7 @@ def test_a_detector_is_released_with_its_part_of_the_model_card(run, scenes, tmp
     assert str(tmp_path) not in text + card.to_json()
 
 
-def test_a_second_release_takes_the_place_of_the_first(run, scenes, tmp_path):
+def test_a_second_release_replaces_the_first(run, scenes, tmp_path):
     release(run, tmp_path, scenes)
     card, _ = read_detector_card(run / "faces.json")
     (run / "faces.json").write_text(card.model_copy(update={"files": card.files[:1]}).to_json())
@@ -152,7 +152,7 @@ def test_a_detector_that_lost_too_much_is_not_released(run, scenes, tmp_path, ca
     assert not (tmp_path / "models").exists()
 
 
-def test_a_run_that_was_not_converted_says_how(run, scenes, tmp_path, capsys):
+def test_an_error_about_an_unconverted_run_gives_the_command(run, scenes, tmp_path, capsys):
     (run / "faces.json").unlink()
 
     assert release(run, tmp_path, scenes) == 78
@@ -191,7 +191,7 @@ def test_each_network_of_a_card_is_inspected(run, capsys):
     assert all(one["card"] == "fits" for one in told)
 
 
-def test_a_network_of_a_damaged_detector_is_told(run, capsys):
+def test_a_damaged_network_of_a_detector_is_reported(run, capsys):
     (run / "faces-96x128.tflite").write_bytes(b"damaged")
 
     assert main(["inspect", str(run / "faces.json")]) == 78

@@ -152,7 +152,7 @@ def test_the_gate_shows_labels_in_the_wrong_order(converted, colour_model, faces
     assert "convert it again with --labels with_mask,without_mask" in said.err
 
 
-def test_a_person_gets_a_table(converted, colour_model, faces, capsys):
+def test_the_default_output_is_a_table(converted, colour_model, faces, capsys):
     assert main(["evaluate", str(converted), "--against", str(colour_model), "--folders", str(faces)]) == 0
 
     said = capsys.readouterr().out

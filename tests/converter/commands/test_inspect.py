@@ -34,7 +34,7 @@ def test_json_holds_the_numbers(converted, capsys):
     assert told["inputs"][0]["dtype"] == "UINT8"
 
 
-def test_a_card_that_does_not_fit_is_told_by_text_and_status(converted, tmp_path, capsys):
+def test_a_card_that_does_not_fit_is_reported_and_sets_the_exit_status(converted, tmp_path, capsys):
     shutil.copy(converted, tmp_path / "a.tflite")
     card = json.loads(converted.with_suffix(".json").read_text())
     (tmp_path / "a.json").write_text(json.dumps(card | {"sha256": "0" * 64}))
@@ -55,7 +55,7 @@ def test_a_float_model_is_described_before_it_is_converted(colour_model, capsys)
     assert said["multiply_adds"] == 32 * 32 * 2 * 27 + 2 * 2
 
 
-def test_the_cost_of_a_file_with_an_open_batch_is_that_of_one_picture(keras_3, tmp_path, capsys):
+def test_the_cost_of_a_model_with_undefined_batch_is_that_of_one_picture(keras_3, tmp_path, capsys):
     with quiet_tensorflow():
         import tensorflow as tf
 

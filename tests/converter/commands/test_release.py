@@ -52,7 +52,7 @@ def test_a_run_that_passes_the_gate_is_released_with_card_and_model_card(run, fa
     assert str(tmp_path) not in text
 
 
-def test_a_run_that_fails_the_gate_leaves_what_was_there(run, faces, tmp_path, capsys):
+def test_a_run_that_fails_the_gate_changes_nothing(run, faces, tmp_path, capsys):
     release(run, tmp_path, "--folders", faces)
     before = {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()}
     card = read_classifier_card(run / "colours.tflite").model_copy(
@@ -66,14 +66,14 @@ def test_a_run_that_fails_the_gate_leaves_what_was_there(run, faces, tmp_path, c
     assert {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()} == before
 
 
-def test_a_run_that_was_not_converted_says_how(run, faces, tmp_path, capsys):
+def test_an_error_about_an_unconverted_run_gives_the_command(run, faces, tmp_path, capsys):
     (run / "colours.tflite").unlink()
 
     assert release(run, tmp_path, "--folders", faces) == 78
     assert "holds 0 converted models instead of one; make it with 'edge-convert convert" in capsys.readouterr().err
 
 
-def test_a_model_card_does_not_quote_what_the_model_learnt(run, tmp_path, capsys):
+def test_a_model_card_with_results_on_training_pictures_is_refused(run, tmp_path, capsys):
     assert release(run, tmp_path, "--scenes", "annotations.json", "--split", "train") == 78
     assert "must not quote what the model learnt" in capsys.readouterr().err
 

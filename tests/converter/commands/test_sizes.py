@@ -37,7 +37,7 @@ def run(converted, faces, tmp_path):
     return folder
 
 
-def test_a_run_is_a_line_with_its_network_size_cost_and_how_right_it_is(run, capsys):
+def test_each_run_is_a_line_with_network_size_cost_and_accuracy(run, capsys):
     assert main(["sizes", str(run), "--seconds", "0.05"]) == 0
 
     line = capsys.readouterr().out.splitlines()[-1]
@@ -45,7 +45,7 @@ def test_a_run_is_a_line_with_its_network_size_cost_and_how_right_it_is(run, cap
     assert line.endswith("| 100.0 % | 100 % |")
 
 
-def test_a_program_reads_the_same_as_json_and_a_person_sees_it_drawn(run, tmp_path, capsys):
+def test_the_results_are_also_available_as_json_and_as_a_plot(run, tmp_path, capsys):
     plot = tmp_path / "sizes.png"
 
     assert main(["sizes", str(run), str(run), "--seconds", "0.05", "--json", "--plot", str(plot)]) == 0
@@ -77,7 +77,7 @@ def test_smaller_inputs_come_first_in_whatever_order_the_runs_are_given():
     assert [line.split(" | ")[1] for line in lines] == ["96", "128"]
 
 
-def test_a_run_that_was_not_converted_is_told_before_anything_is_measured(run, tmp_path, capsys):
+def test_an_unconverted_run_is_reported_before_any_measurement(run, tmp_path, capsys):
     (tmp_path / "bare").mkdir()
 
     assert main(["sizes", str(run), str(tmp_path / "bare")]) == 78
@@ -87,7 +87,7 @@ def test_a_run_that_was_not_converted_is_told_before_anything_is_measured(run, t
     assert not told.out
 
 
-def test_a_run_that_does_not_say_its_network_is_told(run, capsys):
+def test_a_run_without_the_name_of_its_network_is_reported(run, capsys):
     (run / "run.json").write_text("{}")
 
     assert main(["sizes", str(run), "--seconds", "0.05"]) == 78

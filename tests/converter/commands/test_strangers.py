@@ -246,7 +246,7 @@ def test_a_strangers_model_reads_as_with_its_authors_preprocessing(stranger, str
     ("file", "said"),
     [("13_custom_layer.keras", "a layer of its own, 'Attention'"), ("22_git_lfs_pointer.h5", "a pointer of Git LFS")],
 )
-def test_what_cannot_be_converted_is_refused_with_a_way(strangers, crops, capsys, file, said):
+def test_a_model_that_cannot_be_converted_is_refused_with_a_remedy(strangers, crops, capsys, file, said):
     places = ("--calibration", str(crops / "train"), "--output", "nowhere")
 
     assert main(["convert", str(strangers / file), *places]) == 78

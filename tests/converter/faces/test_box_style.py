@@ -40,7 +40,7 @@ def test_boxes_are_moved_to_where_people_drew_them(scenes):
     assert (face.box.x1, face.box.y1, face.box.x2, face.box.y2) == pytest.approx(DRAWN, abs=0.1)
 
 
-def test_unsure_finds_and_finds_elsewhere_do_not_count_for_the_style(scenes):
+def test_unsure_and_false_detections_do_not_count_for_the_box_style(scenes):
     candidate = finds(Face(FOUND, 0.9), Face(Box(104, 50, 160, 120), 0.3), Face(Box(10, 10, 60, 60), 0.9))
 
     style = fitted_style(candidate, scenes)

@@ -21,7 +21,7 @@ def found(face_score: float, *, false_score: float) -> SceneDetections:
     )
 
 
-def test_the_score_lies_between_faces_and_what_is_none():
+def test_the_score_lies_between_faces_and_false_detections():
     chosen = choose_min_score([found(0.7, false_score=0.4)], [[]], max_false_detections=0.01)
 
     assert 0.4 < chosen.min_score <= 0.7
@@ -37,11 +37,11 @@ def test_pictures_without_people_raise_the_score_even_where_faces_are_lost():
     assert chosen.recall == 0.5
 
 
-def test_where_nothing_keeps_to_the_false_detections_the_highest_score_is_taken():
+def test_the_highest_score_is_taken_if_no_score_allows_the_false_detections():
     assert choose_min_score([found(0.99, false_score=0.2)], [[0.99]], max_false_detections=0.01).min_score == SCORES[-1]
 
 
-def test_with_a_classifier_behind_it_the_lowest_score_is_taken_that_the_false_detections_allow():
+def test_with_a_classifier_the_lowest_score_within_the_false_detections_is_taken():
     found_low = [found(0.3, false_score=0.25), found(0.9, false_score=0.25)]
 
     chosen = choose_min_score(found_low, [[0.2], []], max_false_detections=0.01, lowest=True)

@@ -58,7 +58,7 @@ def test_a_model_of_a_run_serves_as_well_as_its_folder(tmp_path, pictures, capsy
     ]
 
 
-def test_a_detector_that_is_there_is_kept_unless_it_may_be_overwritten(tmp_path, converted_detector, capsys):
+def test_an_existing_detector_is_kept_unless_overwriting_is_allowed(tmp_path, converted_detector, capsys):
     (tmp_path / "faces.json").write_text("a card")
 
     assert main(["convert", str(converted_detector), "--output", str(tmp_path), "--calibration", str(tmp_path)]) == 78
@@ -76,13 +76,13 @@ def test_only_runs_of_detectors_are_detectors(tmp_path, converted_detector):
     assert not is_detector_run(tmp_path / "elsewhere")
 
 
-def test_a_network_is_known_by_the_card_that_names_it(tmp_path, converted_detector, converted):
+def test_a_network_is_recognised_by_its_card(tmp_path, converted_detector, converted):
     assert detector_card_of(converted_detector / "faces-96x128.tflite") == converted_detector / "faces.json"
     assert detector_card_of(converted_detector / "faces-64x64.tflite") is None
     assert detector_card_of(converted) is None
 
 
-def test_int8_spends_its_steps_on_logits_that_matter(converted_detector):
+def test_int8_quantisation_covers_the_relevant_range_of_logits(converted_detector):
     from edge_agent.vision.tflite import open_interpreter
 
     content = (converted_detector / "faces-128x96.tflite").read_bytes()
@@ -95,7 +95,7 @@ def test_int8_spends_its_steps_on_logits_that_matter(converted_detector):
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])
-def test_pixels_go_in_as_they_are_and_every_output_has_its_own_scale(tmp_path, pictures, runtime):
+def test_pixels_are_taken_unchanged_and_each_output_has_its_own_scale(tmp_path, pictures, runtime):
     from edge_agent.vision.tflite import open_interpreter
 
     content = to_detector_tflite(open_trained_detector(a_run(tmp_path / "run")), SIZE, calibration_pictures(pictures))
@@ -134,14 +134,14 @@ def test_too_few_pictures_are_refused(tmp_path):
         calibration_pictures(tmp_path)
 
 
-def test_a_run_that_names_no_pictures_asks_for_some(tmp_path, capsys):
+def test_pictures_have_to_be_given_for_a_run_without_any(tmp_path, capsys):
     assert main(["convert", str(a_run(tmp_path / "run")), "--output", str(tmp_path)]) == 78
 
     assert "--calibration: needed, pictures of scenes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("sizes", ["100x96", "128", "128x96x32", "axb", "0x96", "4096x32"])
-def test_a_size_that_no_network_has_is_refused(sizes, capsys):
+def test_an_unsupported_network_size_is_refused(sizes, capsys):
     with pytest.raises(SystemExit):
         main(["convert", "run", "--calibration", "x", "--output", "models", "--sizes", sizes])
 

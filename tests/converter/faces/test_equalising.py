@@ -41,7 +41,7 @@ def ranges(network):
     return np.max([np.abs(between.predict_on_batch(one)).max(axis=(0, 1, 2)) for one in pictures()], axis=0)
 
 
-def test_channels_get_equal_ranges_and_the_answers_stay():
+def test_channels_get_equal_ranges_without_changing_the_results():
     network = a_unit()
     (picture,) = pictures(1)
 
@@ -55,7 +55,7 @@ def test_channels_get_equal_ranges_and_the_answers_stay():
 
 
 @pytest.mark.parametrize("unit", [{"read_twice": True}, {"activation": "sigmoid"}])
-def test_channels_that_are_not_free_stay(unit):
+def test_channels_that_cannot_be_scaled_are_unchanged(unit):
     network = a_unit(**unit)
 
     result = equalised(network, pictures())
@@ -63,7 +63,7 @@ def test_channels_that_are_not_free_stay(unit):
     np.testing.assert_array_equal(ranges(result), ranges(network))
 
 
-def test_a_channel_that_says_nothing_is_not_blown_up():
+def test_a_channel_without_signal_is_not_amplified():
     network = a_unit()
     pointwise = network.get_layer("pointwise")
     kernel, bias = pointwise.get_weights()

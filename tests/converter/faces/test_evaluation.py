@@ -80,7 +80,7 @@ def test_detectors_are_judged_side_by_side(coco_file):
     assert (one.name, one.recall, other.name, other.recall) == ("one", 0.5, "other", 0.0)
 
 
-def test_what_lies_on_a_face_that_nobody_can_decide_is_neither_right_nor_wrong(coco_file):
+def test_detections_on_undecidable_faces_are_not_counted(coco_file):
     content = json.loads(coco_file.read_text())
     for one in content["annotations"][1::2]:
         one["ignore"] = 1

@@ -22,7 +22,7 @@ def a_report(average_precision: float) -> DetectorReport:
     )
 
 
-def test_half_a_point_is_what_int8_may_cost():
+def test_int8_may_lose_half_a_point():
     assert hold_detector_against(a_report(0.956), a_report(0.960), [LARGEST_BYTES]) == []
 
 

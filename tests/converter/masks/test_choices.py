@@ -77,7 +77,7 @@ def choose_for(network, stated=None, *, labels=TRUTHS, force=False, scaled=None)
     ],
     ids=str,
 )
-def test_the_way_that_a_network_was_trained_by_is_found(way):
+def test_the_preprocessing_of_a_network_is_found(way):
     choices = choose_for(a_network(way), Stated(labels=StatedLabels(LABELS)))
 
     assert choices.way == way
@@ -88,7 +88,7 @@ def test_the_way_that_a_network_was_trained_by_is_found(way):
 
 
 @pytest.mark.parametrize(("outputs", "swapped"), [(2, False), (2, True), (1, False), (1, True)])
-def test_the_order_of_labels_is_found_where_nobody_says_any(outputs, swapped):
+def test_the_order_of_labels_is_found_if_not_given(outputs, swapped):
     choices = choose_for(a_network(Preprocessing(), outputs=outputs, swapped=swapped), Stated(colours="rgb"))
 
     assert choices.labels == (LABELS[::-1] if swapped else LABELS)
@@ -103,7 +103,7 @@ def test_labels_in_the_wrong_order_are_refused_with_the_right_one():
     assert choose_for(a_network(Preprocessing()), stated, force=True).labels == LABELS[::-1]
 
 
-def test_an_order_that_pictures_leave_open_is_asked_for():
+def test_an_ambiguous_order_of_labels_has_to_be_given():
     # In BGR, with the labels the other way round, a network of colours reads as many right.
     network = a_network(Preprocessing())
     mirrored = a_network(Preprocessing(colours="bgr"), swapped=True)
@@ -116,7 +116,7 @@ def test_an_order_that_pictures_leave_open_is_asked_for():
     assert choose_for(replace(network, probabilities=both), force=True).labels in {LABELS, LABELS[::-1]}
 
 
-def test_a_label_that_no_picture_has_is_said_to_be_assumed():
+def test_a_label_without_pictures_is_reported_as_assumed():
     choices = choose_for(a_network(Preprocessing(), outputs=3), Stated(colours="rgb"))
 
     assert choices.outputs == (*LABELS, "mask_worn_incorrectly")
@@ -130,7 +130,7 @@ def test_three_labels_in_the_wrong_order_are_refused():
         choose_for(a_network(Preprocessing(), outputs=3), stated)
 
 
-def test_a_stated_range_that_reads_clearly_worse_is_refused_with_the_better_one():
+def test_a_given_range_with_clearly_worse_results_is_refused_with_the_better_one():
     stated = Stated(labels=StatedLabels(LABELS), pixels="0..255")
 
     with pytest.raises(GateError, match=r"--pixels=0\.\.1 --colours bgr"):
@@ -170,7 +170,7 @@ def test_pictures_of_a_label_that_a_network_lacks_do_not_count():
     assert choices.right.hits > 28
 
 
-def test_a_network_that_is_far_too_sure_is_not_taken_for_one_at_chance():
+def test_an_overconfident_network_is_not_refused_as_one_at_chance():
     """Wrong on a third of the pictures and sure of each: by log loss alone, saying nothing is nearly as good."""
     torch = PER_CHANNEL[2]
 
@@ -189,7 +189,7 @@ def test_a_network_that_is_far_too_sure_is_not_taken_for_one_at_chance():
     assert 0.55 < (choices.right.value or 0) < 0.8
 
 
-def test_what_the_file_says_counts_where_trials_tell_no_difference():
+def test_the_metadata_of_the_file_decides_between_equal_trials():
     file = {"pixels": "0..255", "pixels_from": "found in the file"}
 
     choices = choose_for(a_network(Preprocessing("0..255"), **file), Stated(labels=StatedLabels(LABELS)))
@@ -197,7 +197,7 @@ def test_what_the_file_says_counts_where_trials_tell_no_difference():
     assert choices.reasons["pixels"] == "found in the file"
 
 
-def test_the_colours_of_a_training_run_count():
+def test_the_colour_order_of_a_training_run_is_used():
     network = a_network(Preprocessing(colours="bgr"), colours="bgr")
 
     choices = choose(network, Stated(labels=StatedLabels(LABELS)), {}, ())
@@ -206,7 +206,7 @@ def test_the_colours_of_a_training_run_count():
     assert choices.reasons["colours"].startswith("found in the files")
 
 
-def test_without_labelled_pictures_nothing_is_said_to_be_checked():
+def test_without_labelled_pictures_nothing_is_reported_as_checked():
     network = a_network(Preprocessing("0..1"))
 
     choices = choose_for(network, Stated(labels=StatedLabels(LABELS)), labels=[None] * len(TRUTHS))
@@ -217,7 +217,7 @@ def test_without_labelled_pictures_nothing_is_said_to_be_checked():
         choose_for(network, labels=[None] * len(TRUTHS))
 
 
-def test_an_output_that_means_nothing_is_shared_out():
+def test_a_meaningless_output_is_distributed_among_the_labels():
     network = a_network(Preprocessing(), outputs=3)
 
     choices = choose_for(network, Stated(labels=StatedLabels((*LABELS, "ignore"))))
@@ -228,7 +228,7 @@ def test_an_output_that_means_nothing_is_shared_out():
     assert choices.right.value > 0.9
 
 
-def test_names_in_the_file_are_understood_or_asked_for():
+def test_names_in_the_file_are_recognised_or_have_to_be_given():
     known = a_network(Preprocessing(), outputs=3, output_names=("0 Mask", "1 No Mask", "2 Background"))
     assert choose_for(known).outputs == (*LABELS, "no_face")
 
@@ -239,7 +239,7 @@ def test_names_in_the_file_are_understood_or_asked_for():
     assert choose_for(foreign, Stated(labels=said)).labels == LABELS
 
 
-def test_as_many_labels_as_outputs_are_needed():
+def test_the_number_of_labels_has_to_be_that_of_outputs():
     with pytest.raises(ConfigError, match=r"its 2 output\(s\) need 2 labels, and 3 are named"):
         choose_for(a_network(Preprocessing()), Stated(labels=StatedLabels((*LABELS, "ignore"))))
 
@@ -252,7 +252,7 @@ def test_as_many_labels_as_outputs_are_needed():
         (Stated(deviations=(1.0, 0.0, 1.0)), "--std: a standard deviation is more than 0"),
     ],
 )
-def test_what_contradicts_itself_is_refused(stated, said):
+def test_contradicting_options_are_refused(stated, said):
     with pytest.raises(ConfigError, match=said):
         choose_for(a_network(Preprocessing()), stated)
 
@@ -268,7 +268,7 @@ def test_what_contradicts_itself_is_refused(stated, said):
         ("area", None, "area", "area"),
     ],
 )
-def test_how_pictures_are_scaled_is_tried_unless_it_is_known(worse, stated, file, chosen):
+def test_scaling_of_pictures_is_tried_unless_known(worse, stated, file, chosen):
     noisy = pictures() // 2 + np.random.default_rng(2).integers(0, 120, (len(TRUTHS), 1, 1, 3), np.uint8)
     scaled = {name: noisy.astype(np.uint8) if name == worse else pictures() for name in ("area", "linear")}
     network = a_network(Preprocessing("0..1"), resampling=file)

@@ -27,20 +27,20 @@ def drawn(count, *, temperature, seed=1):
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 2.5])
-def test_the_temperature_undoes_too_much_or_too_little_confidence(temperature):
+def test_the_temperature_corrects_too_high_and_too_low_confidence(temperature):
     scores, truths = drawn(4000, temperature=temperature)
 
     assert fit_temperature(scores, truths) == pytest.approx(temperature, rel=0.06)
 
 
-def test_faces_without_a_mistake_do_not_make_a_model_infinitely_sure():
+def test_faces_without_errors_do_not_give_infinite_confidence():
     scores = np.full((200, 2), [0.9, 0.1])
 
     assert fit_temperature(scores, np.zeros(200, np.int64)) >= 0.5
 
 
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.2])
-def test_no_more_masked_faces_are_read_otherwise_than_allowed(share):
+def test_the_share_of_misread_masked_faces_stays_within_the_limit(share):
     scores, truths = drawn(5000, temperature=1.0)
 
     thresholds = fit_thresholds(scores, truths, labels=LABELS, false_alarm_fraction=share)
@@ -56,7 +56,7 @@ def test_no_more_masked_faces_are_read_otherwise_than_allowed(share):
         assert low <= ratio <= high + 1e-9
 
 
-def test_thresholds_are_read_by_the_card_as_they_were_fitted():
+def test_the_card_applies_thresholds_as_they_were_fitted():
     scores = np.array([[0.7, 0.3]] * 90 + [[0.4, 0.6]] * 10 + [[0.1, 0.9]] * 50)
     truths = np.array([0] * 100 + [1] * 50)
 

@@ -20,7 +20,7 @@ TWO = Stated(labels=StatedLabels(("with_mask", "without_mask")))
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_the_batch_is_one_and_bytes_go_in_only_where_the_model_is_int8(colour_model, form):
+def test_the_batch_is_one_and_only_int8_models_take_bytes(colour_model, form):
     model = open_float_model(colour_model, TWO)
     # Pictures without a black or a white pixel: the range of the input must not shrink to what they show.
     pixels = np.stack([np.clip(coloured(c, seed=1, side_px=SIDE_PX), 50, 190) for c in (BLUE, RED)])

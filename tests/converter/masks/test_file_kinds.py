@@ -27,7 +27,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 127678168
         ("a.h5", b"nonsense", "not a Keras model"),
     ],
 )
-def test_a_file_is_named_for_what_it_is(tmp_path, name, content, said):
+def test_the_kind_of_a_file_is_recognised(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
 
     with pytest.raises(ModelError, match=said):
@@ -42,7 +42,7 @@ def test_a_file_is_named_for_what_it_is(tmp_path, name, content, said):
         ("holiday.txt", r"an archive without a Keras model \(holiday\.txt\)"),
     ],
 )
-def test_an_archive_is_named_for_what_it_holds(tmp_path, member, said):
+def test_the_kind_of_an_archive_is_recognised_by_its_content(tmp_path, member, said):
     with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
         archive.writestr(member, "x")
 

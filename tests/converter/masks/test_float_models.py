@@ -45,7 +45,7 @@ def scores_of_blue_and_red(model):
     ],
     ids=["softmax", "logits", "two sigmoids", "one sigmoid", "one logit"],
 )
-def test_every_ending_gives_probabilities_of_two_labels(a_file, ending):
+def test_every_output_layer_gives_probabilities_of_two_labels(a_file, ending):
     blue, red = scores_of_blue_and_red(open_float_model(a_file(**ending), TWO))
 
     assert blue["with_mask"] > 0.6
@@ -82,7 +82,7 @@ def test_preprocess_input_of_keras_2_is_seen(keras_2, tmp_path):
     assert open_float_model(tmp_path / "a.h5", TWO).choices.way.pixels == "0..255"
 
 
-def test_a_strange_scaling_has_to_be_explained(keras_3, a_file):
+def test_an_unknown_scaling_has_to_be_given(keras_3, a_file):
     path = a_file(scaling=keras_3.layers.Rescaling(0.3))
 
     with pytest.raises(ModelError, match=r"a scaling of its own \(pixel \* 0.3\).*--pixels=-1..1 or 0..1 or 0..255"):
@@ -100,12 +100,12 @@ def test_labels_have_to_be_given(a_file):
         open_float_model(a_file())
 
 
-def test_labels_and_outputs_have_to_be_as_many(a_file):
+def test_labels_and_outputs_have_to_be_equal_in_number(a_file):
     with pytest.raises(ConfigError, match=r"its 3 output\(s\) need 3 labels, and 2 are named"):
         open_float_model(a_file(units=3), TWO)
 
 
-def test_an_open_input_size_has_to_be_said(keras_3, tmp_path):
+def test_an_undefined_input_size_has_to_be_given(keras_3, tmp_path):
     layers = keras_3.layers
     with quiet_tensorflow():
         keras_3.Sequential(

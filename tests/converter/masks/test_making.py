@@ -33,7 +33,7 @@ def converted(*, other: int, labelled: bool) -> Any:
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-def test_more_than_five_of_a_hundred_are_too_many(labelled):
+def test_more_than_five_percent_are_too_many(labelled):
     refuse_ruined(converted(other=4, labelled=labelled), [])
     with pytest.raises(GateError, match=r"6\.0%"):
         refuse_ruined(converted(other=6, labelled=labelled), [])
@@ -59,13 +59,13 @@ def making(*possible):
         (("float32",), ["float32"]),
     ],
 )
-def test_what_cannot_be_int8_may_be_another_format(possible, made):
+def test_a_model_that_int8_does_not_support_may_be_another_format(possible, made):
     pictures: Any = ()
 
     assert [one.form for one in make_smallest(making(*possible), pictures)] == made
 
 
-def test_what_can_be_no_format_is_refused_with_the_reason_of_int8():
+def test_a_model_without_a_possible_format_is_refused_with_the_reason_of_int8():
     pictures: Any = ()
 
     with pytest.raises(ModelError, match="int8: not here"):

@@ -117,14 +117,14 @@ def test_a_fixed_batch_becomes_one(tmp_path):
     assert open_network(tmp_path / "masks.onnx", Stated()).outputs == 2
 
 
-def test_an_open_size_has_to_be_stated(tmp_path):
+def test_an_undefined_size_has_to_be_given(tmp_path):
     export(tmp_path / "masks.onnx", shape=(1, 3, "height", "width"))
 
     with pytest.raises(ConfigError, match="--size"):
         open_network(tmp_path / "masks.onnx", Stated())
 
 
-def test_weights_that_lie_in_a_missing_file_are_named(tmp_path):
+def test_a_missing_weights_file_is_reported(tmp_path):
     export(tmp_path / "masks.onnx", external=True)
     (tmp_path / "masks.onnx.data").unlink()
 
@@ -139,7 +139,7 @@ def test_an_export_in_training_mode_is_refused(tmp_path):
         open_network(tmp_path / "masks.onnx", Stated())
 
 
-def test_a_file_that_is_cut_off_is_named(tmp_path):
+def test_a_truncated_file_is_reported(tmp_path):
     export(tmp_path / "masks.onnx")
     content = (tmp_path / "masks.onnx").read_bytes()
     (tmp_path / "masks.onnx").write_bytes(content[:200])

@@ -76,7 +76,7 @@ def test_the_box_of_a_turned_picture_is_the_one_around_the_turned_face(seed):
     assert shown.ignored[0] == pytest.approx(white, abs=2)
 
 
-def test_faces_too_small_to_learn_become_places_to_ignore():
+def test_faces_too_small_for_training_become_ignored_regions():
     recipe = AugmentationRecipe(canvas=64, plain_share=1.0, smallest_px=20)
 
     shown = single(a_sample(), recipe, np.random.default_rng(0))

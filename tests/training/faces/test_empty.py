@@ -35,7 +35,7 @@ def numbered(width: int, height: int) -> Image:
     return np.asarray(np.stack([columns, rows, np.zeros_like(rows)], axis=-1), np.uint8)
 
 
-def test_a_background_keeps_clear_of_faces_and_of_what_is_around_them():
+def test_a_background_contains_no_faces_or_their_surroundings():
     face = np.array([[20, 20, 60, 60]], np.float32)
 
     for seed in range(20):
@@ -91,7 +91,7 @@ def test_every_purpose_gets_pictures_of_its_own(tmp_path, capsys):
         assert all(read_picture(path).size for path in pictures)
 
 
-def test_what_is_transparent_gets_a_colour(tmp_path):
+def test_transparent_pixels_get_a_colour(tmp_path):
     picture = np.zeros((40, 30, 4), np.uint8)
     picture[10:20, 10:20] = (0, 0, 255, 255)
     cv2.imwrite(str(tmp_path / "a.png"), picture)
@@ -103,7 +103,7 @@ def test_what_is_transparent_gets_a_colour(tmp_path):
     assert drawn[0, 0].tolist() not in ([0, 0, 255], [0, 0, 0])
 
 
-def test_a_folder_that_is_not_empty_is_not_written_into(tmp_path):
+def test_a_folder_with_content_is_not_overwritten(tmp_path):
     (tmp_path / "a.png").touch()
 
     with pytest.raises(ConfigError, match="is not empty; give a new folder"):

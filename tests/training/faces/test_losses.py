@@ -85,14 +85,14 @@ def test_no_face_means_no_cell():
     assert np.asarray(assign(np.zeros((1, 84, 2), np.float32), boxes, NOWHERE, cells).positive).sum() == 0
 
 
-def test_a_perfect_answer_costs_almost_nothing():
+def test_a_perfect_prediction_has_almost_no_loss():
     cells = cells_of(SIDE_PX, SIDE_PX)
 
     assert float(face_loss(perfect_answers(), FACE, NOWHERE, cells)) < 0.05
     assert float(face_loss(answers(), FACE, NOWHERE, cells)) > 1.0
 
 
-def test_a_find_where_nobody_annotated_costs_nothing_on_a_place_to_ignore():
+def test_a_detection_on_an_ignored_region_has_no_loss():
     cells = cells_of(SIDE_PX, SIDE_PX)
     found = perfect_answers()
 
@@ -103,14 +103,14 @@ def test_a_find_where_nobody_annotated_costs_nothing_on_a_place_to_ignore():
     assert ignored < 0.05
 
 
-def test_boxes_that_agree_are_at_no_distance():
+def test_equal_boxes_have_distance_zero():
     box = np.array([[10, 10, 30, 50]], np.float32)
 
     assert float(box_distance(box, box)[0]) == pytest.approx(0.0, abs=1e-5)
     assert float(box_distance(box, box + 100)[0]) > 1.0
 
 
-def test_learning_from_a_teacher_ends_where_both_say_the_same():
+def test_the_loss_of_distillation_is_least_where_both_networks_agree():
     found = perfect_answers()
 
     assert float(distillation_loss(found, found)) < 0.05

@@ -26,29 +26,29 @@ def boxes(*rows):
 FACES: list[tuple[Boxes, Class]] = [(boxes([0, 0, 40, 40]), "with_mask"), (boxes([100, 0, 140, 40]), "without_mask")]
 
 
-def test_a_find_is_the_face_that_it_overlaps_most_with_its_own_box():
+def test_a_detection_has_the_label_of_the_face_with_the_largest_overlap_and_its_own_box():
     (detection,) = label_detections(boxes([98, 2, 138, 40]), FACES, avoided=NOWHERE)
 
     assert (detection.label, detection.box) == ("without_mask", (98, 2, 138, 40))
 
 
 @pytest.mark.parametrize("box", [[200, 0, 240, 40], [10, 20, 25, 35]])
-def test_a_find_beside_every_face_or_on_a_small_part_of_one_is_no_face(box):
+def test_a_detection_beside_faces_or_on_a_small_part_of_one_is_no_face(box):
     (detection,) = label_detections(boxes(box), FACES, avoided=NOWHERE)
 
     assert detection.label == "no_face"
 
 
-def test_a_find_that_is_half_a_face_is_left_out():
+def test_a_detection_of_half_a_face_is_omitted():
     assert label_detections(boxes([0, 0, 40, 16]), FACES, avoided=NOWHERE) == []
 
 
-def test_a_find_where_a_face_may_be_that_nobody_annotated_is_left_out():
+def test_a_detection_on_a_possibly_unannotated_face_is_omitted():
     assert label_detections(boxes([200, 0, 240, 40]), FACES, avoided=boxes([202, 0, 240, 42])) == []
 
 
 @pytest.mark.tensorflow
-def test_finds_are_written_as_scenes_that_name_the_same_pictures(tmp_path, monkeypatch):
+def test_detections_are_written_as_scenes_of_the_same_pictures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scenes = write_scenes(tmp_path / "scenes", count=3)
     (tmp_path / "empty").mkdir()
@@ -73,7 +73,7 @@ def test_finds_are_written_as_scenes_that_name_the_same_pictures(tmp_path, monke
     ]
 
 
-def test_what_is_small_beside_people_may_be_a_face_without_an_annotation() -> None:
+def test_a_small_detection_beside_people_may_be_an_unannotated_face() -> None:
     assert label_detections(boxes([200, 0, 222, 40]), FACES, avoided=NOWHERE, smallest_px=24.0) == []
     (detection,) = label_detections(boxes([200, 0, 226, 40]), FACES, avoided=NOWHERE, smallest_px=24.0)
     assert detection.label == "no_face"

@@ -12,7 +12,7 @@ from training.faces.network import STRIDES, levels_of, merged, open_network
 pytestmark = pytest.mark.tensorflow
 
 
-def test_another_run_is_a_beginning(tmp_path):
+def test_training_can_start_from_another_run(tmp_path):
     first = open_network(RELEASED)
     first.save(tmp_path / "model.keras")
 

@@ -19,7 +19,7 @@ def test_the_test_split_is_refused():
 
 
 @pytest.mark.parametrize("keys", [{}, {"scenes": "a.json", "pictures": "b"}, {"pictures": "a", "empty": "b"}])
-def test_data_is_one_thing(keys):
+def test_data_has_exactly_one_kind(keys):
     with pytest.raises(ValidationError, match="exactly one of scenes, pictures and empty"):
         DataRecipe(**keys)
 
@@ -29,12 +29,12 @@ def test_pictures_without_boxes_need_a_teacher():
         FaceRecipe(name="one", model={"weights": "a.json"}, data=[{"scenes": "a.json"}, {"pictures": "b"}])
 
 
-def test_annotations_are_needed_to_judge_by():
+def test_evaluation_needs_annotations():
     with pytest.raises(ValidationError, match="none has annotations"):
         FaceRecipe(name="one", model={"weights": "a.json"}, data=[{"empty": "b"}])
 
 
-def test_a_network_begins_with_weights():
+def test_a_network_starts_from_pretrained_weights():
     with pytest.raises(ValidationError, match="weights\n  Field required"):
         ModelRecipe.model_validate({})
 
@@ -49,7 +49,7 @@ def test_a_canvas_has_a_side_that_the_strides_divide():
         )
 
 
-def test_every_mistake_is_named_with_its_line(tmp_path):
+def test_each_error_is_reported_with_its_line(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("name: one\nmodel: {weights: a.json}\ndata:\n  - scenes: a.json\n    shaer: 2\nsede: 3\n")
 

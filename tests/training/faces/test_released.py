@@ -65,7 +65,7 @@ def test_real_weights_stay_as_they_are(tmp_path):
         np.testing.assert_allclose(answer, first.predict_on_batch(picture)[name], atol=1e-3)
 
 
-def test_the_bound_that_int8_puts_on_logits_is_left_out():
+def test_the_int8_limit_of_logits_is_not_applied():
     outputs = build_released(FAST).predict_on_batch(np.zeros((1, 224, 320, 3), np.float32))
 
     assert min(outputs[f"logits_{stride}"].min() for stride in STRIDES) < 2 * LOWEST_LOGIT

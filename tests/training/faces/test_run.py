@@ -70,7 +70,7 @@ def test_a_run_leaves_model_history_and_reports(finished):
     assert said["training_data"] == ["scenes/annotations.json"]
 
 
-def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(finished, tmp_path):
+def test_a_killed_run_resumes_with_the_same_result(finished, tmp_path):
     file, undisturbed = finished
     folder = tmp_path / "killed"
     command = [*PROGRAM, "faces", str(file), "--output", str(folder)]

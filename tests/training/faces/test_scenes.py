@@ -18,7 +18,7 @@ from training.faces.scenes import open_scenes, overlaps, styled
 A_FIND = np.array([[140, 100, 156, 120]], np.float32)
 
 
-def test_learning_and_judging_share_no_picture(tiny_recipe, tmp_path):
+def test_training_and_validation_share_no_picture(tiny_recipe, tmp_path):
     opened = open_scenes(tiny_recipe(), folder=tmp_path)
 
     assert len(opened.judging) == 4
@@ -46,7 +46,7 @@ def test_near_duplicates_stay_on_one_side(tiny_recipe, scenes_file, tmp_path):
     assert not learnt & judging
 
 
-def test_what_is_like_a_picture_that_judges_elsewhere_is_on_no_side(tiny_recipe, tmp_path, scenes_file):
+def test_near_duplicates_of_pictures_kept_apart_are_in_neither_split(tiny_recipe, tmp_path, scenes_file):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     image = read_picture(scenes_file.parent / "003.png")
@@ -77,7 +77,7 @@ def test_a_teacher_tells_where_background_is_not_sure(tiny_recipe, tmp_path):
     assert all(not len(scene.ignored) for scene in opened.judging)
 
 
-def test_a_find_inside_an_annotated_face_is_no_face_of_its_own(tiny_recipe, tmp_path):
+def test_a_detection_inside_an_annotated_face_is_no_separate_face(tiny_recipe, tmp_path):
     def teacher(_image, path):
         faces = scenes[path].faces
         centres = (faces[:, :2] + faces[:, 2:]) / 2
@@ -108,7 +108,7 @@ def test_a_teacher_finds_the_faces_of_pictures_without_boxes(tiny_recipe, tmp_pa
     assert all(scene.ignored.tolist() == (A_FIND - 50).tolist() for scene in photos)
 
 
-def test_an_unreadable_picture_is_named_and_left_out(tiny_recipe, scenes_file, tmp_path):
+def test_an_unreadable_picture_is_reported_and_omitted(tiny_recipe, scenes_file, tmp_path):
     (scenes_file.parent / "005.png").write_bytes(b"no picture")
 
     opened = open_scenes(tiny_recipe(), folder=tmp_path)
@@ -116,12 +116,12 @@ def test_an_unreadable_picture_is_named_and_left_out(tiny_recipe, scenes_file, t
     assert ["005.png" in line for line in opened.unreadable] == [True]
 
 
-def test_no_face_to_judge_by_is_said(tiny_recipe, tmp_path):
+def test_an_evaluation_without_faces_is_reported(tiny_recipe, tmp_path):
     with pytest.raises(ConfigError, match="no faces to validate by"):
         open_scenes(tiny_recipe(validation={"sources": ["street"]}), folder=tmp_path)
 
 
-def test_a_face_that_nobody_can_decide_is_neither_learnt_nor_punished(tiny_recipe, tmp_path, scenes_file):
+def test_an_undecidable_face_has_no_loss(tiny_recipe, tmp_path, scenes_file):
     content = json.loads(scenes_file.read_text())
     count = len(content["annotations"])
     content["annotations"] += [{"image_id": one["id"], "bbox": [1, 1, 9, 9], "ignore": 1} for one in content["images"]]

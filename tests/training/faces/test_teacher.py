@@ -16,7 +16,7 @@ pytestmark = pytest.mark.tensorflow
 PICTURE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
 
 
-def test_what_a_teacher_said_is_remembered_in_a_file(tmp_path):
+def test_predictions_of_a_teacher_are_cached_in_a_file(tmp_path):
     recipe = TeacherRecipe(detector=RELEASED, longer_side_px=96, unsure_score=0.0)
     first = Teacher(recipe, memory=tmp_path / "taught.json")
     boxes, scores = first(PICTURE, Path("one.png"))

@@ -51,7 +51,7 @@ def test_about_half_of_the_pictures_are_mirrored():
     assert 0.25 < share < 0.75
 
 
-def test_a_quarter_turn_takes_left_and_right_to_top_and_bottom():
+def test_a_quarter_turn_moves_left_and_right_to_top_and_bottom():
     turned = augmented(pictures(64), rotation_degrees=90)
 
     upright = np.abs(turned[:, 2, 8].mean(axis=-1) - turned[:, 13, 8].mean(axis=-1))
@@ -62,7 +62,7 @@ def test_a_quarter_turn_takes_left_and_right_to_top_and_bottom():
     "key",
     ["brightness_fraction", "contrast_fraction", "gamma_fraction", "tint_fraction", "noise_fraction", "grey_share"],
 )
-def test_light_changes_and_stays_within_what_a_pixel_holds(key):
+def test_changed_light_stays_within_the_range_of_pixels(key):
     lit = augmented(pictures(), **{key: 0.5})
 
     assert not np.allclose(lit, pictures(), atol=1.0)
@@ -70,7 +70,7 @@ def test_light_changes_and_stays_within_what_a_pixel_holds(key):
     assert lit.max() <= 255.0
 
 
-def test_an_epoch_draws_the_same_again_and_another_epoch_otherwise():
+def test_random_values_are_reproducible_and_differ_between_epochs():
     from training.masks.augment import build_augmentation, reseed
 
     layers = build_augmentation(AugmentationRecipe(), seed=1)

@@ -22,7 +22,7 @@ def test_the_two_sides_of_the_split_share_no_picture(tiny_recipe, tmp_path):
     assert not names(data_set.learnt) & names(data_set.judging)
 
 
-def test_pictures_that_judge_elsewhere_are_on_neither_side(tiny_recipe, class_folders, tmp_path):
+def test_pictures_kept_apart_are_in_neither_split(tiny_recipe, class_folders, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shutil.copy(class_folders / "with_mask" / "000.png", elsewhere / "copy.png")
@@ -35,7 +35,7 @@ def test_pictures_that_judge_elsewhere_are_on_neither_side(tiny_recipe, class_fo
     assert "1 faces left out" in data_set.table()
 
 
-def test_data_that_is_not_held_out_is_all_learnt(tiny_recipe, class_folders, tmp_path):
+def test_all_data_that_is_not_held_out_is_used_for_training(tiny_recipe, class_folders, tmp_path):
     more = tmp_path / "more"
     shutil.copytree(class_folders, more)
     for number, path in enumerate(sorted(more.rglob("*.png"))):
@@ -61,7 +61,7 @@ def test_shares_say_how_often_a_source_is_drawn(tiny_recipe, class_folders, tmp_
     assert data_set.learnt.chances[data_set.learnt.answers == 0].sum() == pytest.approx(0.75)
 
 
-def test_a_face_that_two_sources_hold_judges_once(tiny_recipe, class_folders, tmp_path):
+def test_a_face_in_two_sources_is_evaluated_once(tiny_recipe, class_folders, tmp_path):
     twice = tiny_recipe(data=[{"folders": str(class_folders)}, {"folders": str(class_folders), "share": 3.0}])
 
     data_set = open_data_set(twice, packs_folder=tmp_path / "packs")
@@ -79,7 +79,7 @@ def test_unreadable_pictures_are_listed_and_not_fatal(tiny_recipe, class_folders
     assert len(data_set.learnt) + len(data_set.judging) == 40
 
 
-def test_a_label_without_faces_to_judge_by_is_told(tiny_recipe, tmp_path):
+def test_a_label_without_faces_to_evaluate_is_reported(tiny_recipe, tmp_path):
     recipe = tiny_recipe(labels=["with_mask", "without_mask", "mask_worn_incorrectly"])
 
     with pytest.raises(ConfigError, match="no faces of mask_worn_incorrectly to learn from"):

@@ -87,7 +87,7 @@ def test_a_face_at_the_edge_of_the_picture_is_no_error(wearing):
         assert drawn.shape == image.shape
 
 
-def test_the_picture_away_from_the_mask_stays_as_it_is():
+def test_the_picture_outside_of_the_mask_is_unchanged():
     image = np.random.default_rng(1).integers(0, 256, (200, 200, 3), np.uint8)
 
     drawn = draw_mask(image, a_face(), choose_style(np.random.default_rng(3), wearing="nose_free"))

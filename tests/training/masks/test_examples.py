@@ -54,7 +54,7 @@ def test_class_folders_give_a_label_per_folder(class_folders):
     assert {example.box for example in examples} == {None}
 
 
-def test_folders_spelt_as_in_well_known_data_sets_are_understood(tmp_path):
+def test_folder_names_of_well_known_data_sets_are_recognised(tmp_path):
     a_picture(tmp_path / "WithMask" / "1.png")
     a_picture(tmp_path / "WithoutMask" / "1.png")
 
@@ -63,7 +63,7 @@ def test_folders_spelt_as_in_well_known_data_sets_are_understood(tmp_path):
     assert {example.label for example in examples} == {"with_mask", "without_mask"}
 
 
-def test_an_empty_class_folder_is_told(tmp_path):
+def test_an_empty_class_folder_is_reported(tmp_path):
     a_picture(tmp_path / "with_mask" / "1.png")
     (tmp_path / "without_mask").mkdir()
 
@@ -71,21 +71,21 @@ def test_an_empty_class_folder_is_told(tmp_path):
         from_class_folders(tmp_path, source="one")
 
 
-def test_one_label_alone_is_told(tmp_path):
+def test_a_single_label_is_reported(tmp_path):
     a_picture(tmp_path / "with_mask" / "1.png")
 
     with pytest.raises(ConfigError, match="pictures of 'with_mask' only"):
         from_class_folders(tmp_path, source="one")
 
 
-def test_a_folder_without_labels_is_told(tmp_path):
+def test_a_folder_without_labels_is_reported(tmp_path):
     a_picture(tmp_path / "cats" / "1.png")
 
     with pytest.raises(ConfigError, match="holds none of the folders"):
         from_class_folders(tmp_path, source="one")
 
 
-def test_a_missing_folder_is_told(tmp_path):
+def test_a_missing_folder_is_reported(tmp_path):
     with pytest.raises(ConfigError, match="no such folder"):
         from_class_folders(tmp_path / "none", source="one")
 
@@ -105,7 +105,7 @@ def test_scenes_give_boxes_of_the_chosen_sources_and_sizes(tmp_path):
     assert examples[0].box.as_ints() == (5, 6, 35, 46)
 
 
-def test_the_test_split_is_never_learnt(tmp_path):
+def test_the_test_split_is_never_used_for_training(tmp_path):
     path = some_scenes(tmp_path)
 
     assert "2.jpg" not in {example.path.name for example in from_scenes(path)}
@@ -113,12 +113,12 @@ def test_the_test_split_is_never_learnt(tmp_path):
         from_scenes(path, splits=["test"])
 
 
-def test_scenes_without_a_face_left_are_told(tmp_path):
+def test_scenes_without_any_face_left_are_reported(tmp_path):
     with pytest.raises(ConfigError, match="no face of"):
         from_scenes(some_scenes(tmp_path), sources=["nowhere"])
 
 
-def test_a_file_that_is_not_coco_is_told(tmp_path):
+def test_a_file_that_is_not_coco_is_reported(tmp_path):
     path = tmp_path / "annotations.json"
     path.write_text('{"images": []}')
 
@@ -126,7 +126,7 @@ def test_a_file_that_is_not_coco_is_told(tmp_path):
         from_scenes(path)
 
 
-def test_a_picture_that_is_cut_off_is_told(tmp_path):
+def test_a_truncated_picture_is_reported(tmp_path):
     path = tmp_path / "broken.jpg"
     path.write_bytes(b"\xff\xd8\xff\xe0 and nothing more")
 
@@ -150,7 +150,7 @@ FACE = {"category_id": 1, "bbox": [10, 10, 30, 30]}
 UNDECIDABLE = {"bbox": [50, 10, 30, 30], "ignore": 1}
 
 
-def test_a_face_that_nobody_can_decide_is_neither_learnt_nor_counted_but_its_place_is_known(tmp_path):
+def test_an_undecidable_face_is_neither_learnt_nor_counted_but_ignored(tmp_path):
     scenes = annotated(tmp_path, FACE, UNDECIDABLE | {"category_id": 2}, UNDECIDABLE)
 
     assert [example.label for example in from_scenes(scenes)] == ["with_mask"]
@@ -158,12 +158,12 @@ def test_a_face_that_nobody_can_decide_is_neither_learnt_nor_counted_but_its_pla
     assert (path.name, [box.x1 for box in boxes]) == ("1.jpg", [50, 50])
 
 
-def test_an_annotation_without_a_category_is_an_error_unless_it_is_to_be_ignored(tmp_path):
+def test_an_annotation_without_a_category_is_an_error_unless_ignored(tmp_path):
     with pytest.raises(ConfigError, match="annotation 2 has neither category_id nor ignore"):
         from_scenes(annotated(tmp_path, FACE, {"bbox": [50, 10, 30, 30]}))
 
 
-def test_a_box_outside_its_picture_is_left_out_and_named(tmp_path, caplog):
+def test_a_box_outside_its_picture_is_omitted_and_reported(tmp_path, caplog):
     scenes = annotated(tmp_path, FACE, FACE | {"bbox": [120, 10, 30, 30]}, FACE | {"bbox": [10, 10, 0, 30]})
 
     assert len(from_scenes(scenes)) == 1
@@ -171,14 +171,14 @@ def test_a_box_outside_its_picture_is_left_out_and_named(tmp_path, caplog):
     assert "annotation 2" in caplog.text
 
 
-def test_keys_of_annotations_that_mean_nothing_here_are_named_once(tmp_path, caplog):
+def test_unknown_keys_of_annotations_are_reported_once(tmp_path, caplog):
     from_scenes(annotated(tmp_path, FACE | {"colour": "red"}, FACE | {"colour": "blue", "pose": "frontal"}))
 
     assert caplog.text.count("colour") == 1
     assert "pose" not in caplog.text
 
 
-def test_corrections_change_labels_and_take_faces_out(tmp_path):
+def test_corrections_change_labels_and_remove_faces(tmp_path):
     scenes = annotated(tmp_path, FACE, FACE, FACE)
     file = tmp_path / "corrections.yaml"
     file.write_text("2: without_mask  # bare\n3: ignore\n")
@@ -189,7 +189,7 @@ def test_corrections_change_labels_and_take_faces_out(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["1: nonsense", "face: ignore", "- 1", "{"])
-def test_a_list_of_corrections_that_is_none_is_refused(tmp_path, text):
+def test_an_invalid_list_of_corrections_is_refused(tmp_path, text):
     file = tmp_path / "corrections.yaml"
     file.write_text(text)
 
@@ -197,6 +197,6 @@ def test_a_list_of_corrections_that_is_none_is_refused(tmp_path, text):
         read_corrections(file)
 
 
-def test_a_correction_of_an_annotation_that_is_not_there_is_refused(tmp_path):
+def test_a_correction_of_a_missing_annotation_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no annotation 7"):
         read_scenes(annotated(tmp_path, FACE), sources=(), splits=("train",), smallest_px=0, corrections={7: "ignore"})

@@ -33,7 +33,7 @@ def data_set(tiny_recipe, tmp_path):
     return open_data_set(tiny_recipe(), packs_folder=tmp_path / "packs")
 
 
-def test_a_network_learns_to_tell_the_labels_apart(tiny_recipe, data_set, tmp_path):
+def test_a_network_learns_to_distinguish_the_labels(tiny_recipe, data_set, tmp_path):
     recipe = tiny_recipe(
         schedule={"epochs": 12, "faces_per_epoch": 128, "batch_size": 16, "learning_rate": 5e-3, "patience": 12},
         augmentation={"rotation_degrees": 5, "contrast_fraction": 0.1, "brightness_fraction": 0.05},
@@ -60,7 +60,7 @@ def test_a_network_from_scratch_soon_normalises_by_what_it_sees_and_not_by_what_
     assert np.ptp(scores[:, 0]) > 0.01
 
 
-def test_a_stopped_run_goes_on_with_the_next_epoch_as_if_it_had_never_stopped(tiny_recipe, data_set, tmp_path):
+def test_a_stopped_run_resumes_with_the_next_epoch_and_the_same_result(tiny_recipe, data_set, tmp_path):
     import keras
 
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
@@ -109,7 +109,7 @@ def test_the_model_can_be_the_mean_of_the_best_and_the_last_epoch(tiny_recipe, d
     assert np.allclose(trained_network(recipe, tmp_path).get_weights()[0], (best + last) / 2)
 
 
-def test_training_stops_when_validation_gets_no_better(tiny_recipe, data_set, tmp_path):
+def test_training_stops_when_validation_no_longer_improves(tiny_recipe, data_set, tmp_path):
     recipe = tiny_recipe(
         schedule={"epochs": 30, "faces_per_epoch": 8, "batch_size": 8, "learning_rate": 1e-12, "patience": 2}
     )
@@ -153,7 +153,7 @@ def test_label_weights_make_every_label_count_alike(tiny_recipe, class_folders, 
     assert label_weights(recipe.model_copy(update={"class_weights": "none"}), learnt).tolist() == [1.0, 1.0]
 
 
-def test_still_blocks_are_the_first_of_the_backbone():
+def test_frozen_blocks_are_the_first_of_the_backbone():
     network = build_network(ModelRecipe(alpha=0.1, input_size=32, weights="scratch"), labels=2)
     names = [layer.name for layer in network.layers]
 

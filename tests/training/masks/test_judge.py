@@ -38,7 +38,7 @@ def test_a_rare_label_counts_for_more_than_its_share_and_less_than_all():
     assert often_right.balanced_loss() < (frequent + rare) / 2
 
 
-def test_scores_that_mean_what_they_say_have_no_calibration_error():
+def test_calibrated_scores_have_no_calibration_error():
     honest = verdicts([[0.8, 0.2]] * 10, [0] * 8 + [1] * 2)
     boastful = verdicts([[0.99, 0.01]] * 10, [0] * 8 + [1] * 2)
 

@@ -14,7 +14,7 @@ from training.masks.examples import read_scenes
 from training.masks.listing import write_listing
 
 
-def test_the_faces_listed_are_the_pixels_that_judged(tiny_recipe, tmp_path):
+def test_the_listed_faces_are_those_of_the_evaluation(tiny_recipe, tmp_path):
     recipe = tiny_recipe(margin_fraction=0.25)
     data_set = open_data_set(recipe, packs_folder=tmp_path / "packs")
     judging = data_set.judging

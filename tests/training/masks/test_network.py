@@ -38,7 +38,7 @@ def test_weights_of_a_backbone_are_loaded_from_a_file(tmp_path):
     assert np.array_equal(network.layers[1].get_weights()[0], backbone.layers[1].get_weights()[0])
 
 
-def test_a_trained_model_goes_on_as_another(tmp_path):
+def test_training_can_start_from_a_trained_model(tmp_path):
     trained = build_network(SMALL, labels=2)
     path = tmp_path / "model.keras"
     trained.save(path)
@@ -48,7 +48,7 @@ def test_a_trained_model_goes_on_as_another(tmp_path):
     assert np.array_equal(network.get_weights()[-2], trained.get_weights()[-2])
 
 
-def test_weights_of_another_width_are_told(tmp_path):
+def test_weights_of_another_width_are_reported(tmp_path):
     trained = build_network(SMALL, labels=2)
     path = tmp_path / "model.keras"
     trained.save(path)
@@ -57,11 +57,11 @@ def test_weights_of_another_width_are_told(tmp_path):
         build_network(SMALL.model_copy(update={"alpha": 0.35, "weights": str(path)}), labels=2)
 
 
-def test_missing_weights_are_told_with_what_else_there_is():
+def test_an_error_about_missing_weights_lists_the_available_ones():
     with pytest.raises(ModelError, match="'imagenet' or 'scratch'"):
         build_network(SMALL.model_copy(update={"weights": "none.h5"}), labels=2)
 
 
-def test_an_alpha_that_keras_has_no_weights_for_is_told():
+def test_an_alpha_without_keras_weights_is_reported():
     with pytest.raises(ModelError, match=r"alpha 0\.1 cannot be downloaded"):
         build_network(SMALL.model_copy(update={"weights": "imagenet"}), labels=2)

@@ -26,7 +26,7 @@ def a_scene(tmp_path, *, width=300, height=200):
 
 
 @pytest.mark.parametrize("box", [Box(100, 60, 140, 110), Box(0, 0, 30, 40), Box(270, 150, 310, 210)])
-def test_a_packed_face_gives_the_pixels_that_the_device_would_see(tmp_path, box):
+def test_a_packed_face_has_the_pixels_of_the_device(tmp_path, box):
     path = a_scene(tmp_path)
     region = face_region(box, margin_fraction=VIEW.margin_fraction)
     seen = face_pixels(read_picture(path), region, width_px=64, height_px=64)
@@ -54,7 +54,7 @@ def test_a_picture_without_a_box_is_the_face(tmp_path):
     assert np.array_equal(pack.surroundings(0), read_picture(path))
 
 
-def test_unreadable_pictures_are_listed_and_left_out(tmp_path):
+def test_unreadable_pictures_are_listed_and_omitted(tmp_path):
     path = a_scene(tmp_path)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
@@ -67,7 +67,7 @@ def test_unreadable_pictures_are_listed_and_left_out(tmp_path):
     assert "broken.jpg: " in pack.unreadable[0]
 
 
-def test_nothing_readable_at_all_is_told(tmp_path):
+def test_data_without_readable_pictures_is_reported(tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
 
@@ -75,7 +75,7 @@ def test_nothing_readable_at_all_is_told(tmp_path):
         open_pack([Example(broken, "with_mask", "one")], folder=tmp_path / "packs")
 
 
-def test_a_second_opening_reads_no_picture(tmp_path):
+def test_opening_again_reads_no_picture(tmp_path):
     path = a_scene(tmp_path)
     examples = [Example(path, "with_mask", "one", Box(100, 60, 140, 110))]
     first = open_pack(examples, folder=tmp_path / "packs")

@@ -19,7 +19,7 @@ def test_the_test_split_of_scenes_is_refused():
 
 
 @pytest.mark.parametrize("keys", [{}, {"scenes": "a.json", "folders": "b"}])
-def test_data_is_one_thing(keys):
+def test_data_has_exactly_one_kind(keys):
     with pytest.raises(ValidationError, match="exactly one of scenes, folders and faces"):
         DataRecipe(**keys)
 
@@ -39,7 +39,7 @@ def test_labels_are_distinct():
         MaskRecipe(name="one", labels=("with_mask", "with_mask"), data=[{"folders": "faces"}])
 
 
-def test_a_key_given_with_the_command_goes_before_the_file(tmp_path):
+def test_a_key_of_the_command_line_overrides_the_file(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("name: one\nmodel: {alpha: 0.35}\ndata:\n  - folders: faces\n")
 
@@ -49,7 +49,7 @@ def test_a_key_given_with_the_command_goes_before_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "told"), [("", "data: is missing"), ("- one\n", "keys are expected")])
-def test_a_file_without_keys_is_told_as_such(tmp_path, text, told):
+def test_a_file_without_keys_is_reported(tmp_path, text, told):
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
 
@@ -58,7 +58,7 @@ def test_a_file_without_keys_is_told_as_such(tmp_path, text, told):
 
 
 @pytest.mark.parametrize(("change", "told"), [("alpha", "KEY=VALUE"), ("name.first=x", "name: .* is not text")])
-def test_a_change_that_says_nothing_is_told(tmp_path, change, told):
+def test_a_malformed_change_is_reported(tmp_path, change, told):
     path = tmp_path / "recipe.yaml"
     path.write_text("name: one\ndata:\n  - folders: faces\n")
 

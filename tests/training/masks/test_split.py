@@ -51,7 +51,7 @@ def test_whole_groups_are_held_out():
     assert all(held[groups == group].all() or not held[groups == group].any() for group in range(50))
 
 
-def test_each_source_gives_its_share():
+def test_each_source_contributes_its_share():
     sources = ["few"] * 20 + ["many"] * 200
 
     held = choose_held_out(np.arange(220), sources, fraction=0.25, seed=1)
@@ -60,7 +60,7 @@ def test_each_source_gives_its_share():
     assert held[20:].sum() == 50
 
 
-def test_another_source_beside_does_not_change_what_is_held_out():
+def test_an_additional_source_does_not_change_the_held_out_pictures():
     alone = choose_held_out(np.arange(40), ["one"] * 40, fraction=0.25, seed=1)
     beside = choose_held_out(np.arange(90), ["one"] * 40 + ["another"] * 50, fraction=0.25, seed=1)
 

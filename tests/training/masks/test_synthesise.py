@@ -62,13 +62,13 @@ def test_the_same_seed_draws_the_same(detector, bare_faces, tmp_path):
 
 
 @pytest.mark.reference_data
-def test_a_folder_that_is_not_empty_is_not_written_into(detector, bare_faces):
+def test_a_folder_with_content_is_not_overwritten(detector, bare_faces):
     with pytest.raises(ConfigError, match="not empty"):
         synthesise(bare_faces, output=bare_faces, detector=detector, wrong_share=0.5, most=100, seed=1)
 
 
 @pytest.mark.reference_data
-def test_pictures_without_a_face_are_told(detector, tmp_path):
+def test_pictures_without_a_face_are_reported(detector, tmp_path):
     folder = tmp_path / "coins"
     folder.mkdir()
     cv2.imwrite(str(folder / "coins.png"), data.coins())
@@ -77,12 +77,12 @@ def test_pictures_without_a_face_are_told(detector, tmp_path):
         synthesise(folder, output=tmp_path / "drawn", detector=detector, wrong_share=0.5, most=100, seed=1)
 
 
-def test_a_missing_detector_is_told(tmp_path):
+def test_a_missing_detector_is_reported(tmp_path):
     with pytest.raises(ModelError, match="no such file"):
         LandmarkDetector(tmp_path / "none.onnx", min_score=0.6)
 
 
-def test_a_file_that_is_no_detector_is_told(tmp_path):
+def test_a_file_that_is_no_detector_is_reported(tmp_path):
     (tmp_path / "some.onnx").write_bytes(b"not a network")
 
     with pytest.raises(ModelError, match="cannot read it"):
