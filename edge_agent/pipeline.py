@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edge_agent.decision.rules import Rules
     from edge_agent.decision.sequential_test import SequentialTest
     from edge_agent.decision.tracker import Tracker
-    from edge_agent.vision.classifier import Classifier
+    from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.detector import FaceDetector
     from edge_agent.vision.frame_rate import FrameRate
     from edge_agent.vision.motion import MotionGate
@@ -38,7 +38,7 @@ class Pipeline:
     motion: MotionGate
     detector: FaceDetector
     tracker: Tracker
-    classifier: Classifier
+    classifier: MaskClassifier
     sequential_test: SequentialTest
     liveness: LivenessFilter
     rules: Rules

@@ -59,7 +59,6 @@ from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.detector import open_detector
 from edge_agent.vision.frame_rate import FrameRate
 from edge_agent.vision.motion import MotionGate
-from edge_agent.vision.sharing import SharedClassifier, SharedDetector
 from edge_agent.worker import Worker
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         ModelError: a model or its card is missing or does not fit.
         UnavailableError: the state folder cannot be written, or another agent works there.
     """
-    detector, classifier = open_shared_models(config, threads=len(config.cameras))
+    detector, classifier = open_models(config, users=len(config.cameras))
     # The golden vectors are no longer needed.
     release_free_memory()
     pictures = open_pictures(config.crops_folder, config.crops)
@@ -366,29 +365,21 @@ def is_at_work(state_dir: Path) -> bool:
     return False
 
 
-def open_models(config: Config, *, checked: bool = False) -> tuple[FaceDetector, MaskClassifier]:
-    """Load both models; `checked` skips the golden vectors, which passed before.
+def open_models(config: Config, *, users: int = 1, checked: bool = False) -> tuple[FaceDetector, MaskClassifier]:
+    """Load both models for this many threads; `checked` skips the golden vectors, which passed before.
 
     Raises:
         ModelError: a model or its card is missing or does not fit.
     """
     # Each camera has its own thread: OpenCV's thread pool would only compete for the cores.
     cv2.setNumThreads(1)
-    detector = open_detector(config.faces, runtime=config.runtime, threads=config.threads, checked=checked)
-    return detector, open_mask_classifier(config, checked=checked)
-
-
-def open_shared_models(config: Config, *, threads: int) -> tuple[SharedDetector, SharedClassifier]:
-    """Load both models for this many threads, as often as the cores can run them at the same time.
-
-    Raises:
-        ModelError: as `open_models`.
-    """
-    at_once = max(1, min(threads, len(os.sched_getaffinity(0)) // config.threads))
-    # The first ones check the models.
-    models = [open_models(config, checked=number > 0) for number in range(at_once)]
-    detectors, classifiers = zip(*models, strict=True)
-    return SharedDetector(detectors), SharedClassifier(classifiers)
+    # A pair of interpreters takes 15 MB. One more than the cores can run, because each is still taken while its thread
+    # waits for Python's lock: four cameras on two cores reach 265 frames/s with three, 251 with two, 267 with four.
+    copies = min(users, len(os.sched_getaffinity(0)) // config.threads + 1)
+    detector = open_detector(
+        config.faces, runtime=config.runtime, threads=config.threads, copies=copies, checked=checked
+    )
+    return detector, open_mask_classifier(config, copies=copies, checked=checked)
 
 
 def open_hiding_detector(config: Config) -> FaceDetector:
@@ -409,11 +400,11 @@ def open_scenes(config: Config) -> Scenes | NoScenes:
     Raises:
         ModelError: as `open_models`.
     """
-    return Scenes(SharedDetector([open_hiding_detector(config)])) if config.crops.picture == "scene" else NoScenes()
+    return Scenes(open_hiding_detector(config)) if config.crops.picture == "scene" else NoScenes()
 
 
-def open_mask_classifier(config: Config, *, checked: bool = False) -> MaskClassifier:
-    """Load the mask classifier.
+def open_mask_classifier(config: Config, *, copies: int = 1, checked: bool = False) -> MaskClassifier:
+    """Load the mask classifier; `copies` is the number of threads that can use it at once.
 
     Raises:
         ModelError: the model or its card is missing or does not fit.
@@ -421,7 +412,12 @@ def open_mask_classifier(config: Config, *, checked: bool = False) -> MaskClassi
 
     def opened(model: Path) -> MaskClassifier:
         return open_classifier(
-            model, runtime=config.runtime, threads=config.threads, labels=config.masks.labels, checked=checked
+            model,
+            runtime=config.runtime,
+            threads=config.threads,
+            copies=copies,
+            labels=config.masks.labels,
+            checked=checked,
         )
 
     model, configured = config.mask_model, config.configured_mask_model
@@ -452,11 +448,11 @@ def build_pipeline(
     config: Config,
     name: str,
     detector: FaceDetector,
-    classifier: MaskClassifier | SharedClassifier,
+    classifier: MaskClassifier,
     *,
     called: str | None = None,
 ) -> Pipeline:
-    """Build the pipeline of one configured camera; several in one process need shared models.
+    """Build the pipeline of one configured camera.
 
     `called` is the name of the camera in its alerts, if it differs from the configuration.
     """
@@ -487,9 +483,7 @@ def collect_timelines(config: Config, pipeline: Pipeline) -> Timelines:
     )
 
 
-def sender_of(
-    config: Config, classifier: MaskClassifier | SharedClassifier, *, next_sequence: Callable[[Kind], int]
-) -> Sender:
+def sender_of(config: Config, classifier: MaskClassifier, *, next_sequence: Callable[[Kind], int]) -> Sender:
     """The sender of messages: device, titles and model."""
     return Sender(
         device=config.device.name,

@@ -57,7 +57,7 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
         motion=MotionGate(MotionConfig()),
         detector=faces,
         tracker=Tracker(TrackingConfig(lost_timeout_seconds=1.0), camera="door"),
-        classifier=masks or Masks(),
+        classifier=masks or Masks(),  # type: ignore[arg-type]
         sequential_test=SequentialTest(DecisionConfig(), violations=("without_mask", "mask_worn_incorrectly")),
         liveness=LivenessFilter(margin_fraction=0.5),
         # What this detector sees never moves.

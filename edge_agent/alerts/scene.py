@@ -44,7 +44,7 @@ class NoScenes:
 
 
 class Scenes:
-    """Draws scenes; for several threads if the detector is."""
+    """Draws scenes; as thread-safe as its detector."""
 
     def __init__(self, detector: Detector) -> None:
         """`detector` should have a low threshold, because everything that may be a face is hidden."""

@@ -23,7 +23,7 @@ from edge_agent.metrics import Metrics
 from edge_agent.vision.card import model_bytes, read_detector_card
 from edge_agent.vision.detector.tflite import choose_input
 from edge_agent.vision.tflite import open_interpreter, probe_runtimes
-from edge_agent.wiring import build_pipeline, is_at_work, open_models, open_shared_models
+from edge_agent.wiring import build_pipeline, is_at_work, open_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from edge_agent.pipeline import Pipeline
     from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.detector import FaceDetector
-    from edge_agent.vision.sharing import SharedClassifier
     from edge_agent.vision.tflite import RuntimeName
 
 MOST_THREADS = 16
@@ -170,7 +169,7 @@ def measure_cameras(config: Config, frames: Sequence[Frame], *, cameras: int) ->
     Raises:
         ModelError: a model or its card is missing or does not fit.
     """
-    detector, classifier = open_shared_models(config, threads=cameras)
+    detector, classifier = open_models(config, users=cameras)
     pipelines = [_fast_pipeline(config, detector, classifier)[1] for _ in range(cameras + 1)]
     # Detectors open the network that fits these pictures when they first need it.
     _seconds_of_all([_fast_pipeline(config, detector, classifier)[1] for _ in range(cameras)], frames[:WARM_UP_FRAMES])
@@ -179,9 +178,7 @@ def measure_cameras(config: Config, frames: Sequence[Frame], *, cameras: int) ->
     return SideBySide(cameras, round(cameras * len(frames) / together, 1), round(cameras * alone / together, 2))
 
 
-def _fast_pipeline(
-    config: Config, detector: FaceDetector, classifier: MaskClassifier | SharedClassifier
-) -> tuple[str, Pipeline]:
+def _fast_pipeline(config: Config, detector: FaceDetector, classifier: MaskClassifier) -> tuple[str, Pipeline]:
     """The name and the pipeline of the first camera, with no limit of its rate."""
     name, camera = next(iter(config.cameras.items()))
     fast = config.model_copy(update={"cameras": {name: camera.model_copy(update={"detect_fps": 0.0})}})

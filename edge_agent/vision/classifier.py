@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,16 +34,8 @@ class Classification:
     is_face: bool = True
 
 
-class Classifier(Protocol):
-    """Classifies how a face wears its mask."""
-
-    def classify(self, image: Image, box: Box) -> Classification:
-        """Classify one detection in a picture (BGR, uint8)."""
-        ...
-
-
 class MaskClassifier:
-    """A TFLite classifier with its card. Owned by one thread."""
+    """A TFLite classifier with its card; thread-safe."""
 
     def __init__(
         self, interpreter: Interpreter, card: ClassifierCard, *, name: str, labels: Sequence[Label] = ()
@@ -128,18 +120,20 @@ def open_classifier(
     *,
     runtime: RuntimeChoice = "auto",
     threads: int = 1,
+    copies: int = 1,
     labels: Sequence[Label] = (),
     checked: bool = False,
 ) -> MaskClassifier:
     """Load a mask classifier and its card, and check that they match and that the runtime computes correctly.
 
-    `checked`: the same model was opened before, so its golden vectors are not checked again.
+    `copies` is the number of threads that can use it at once. `checked`: the same model was opened before, so its
+    golden vectors are not checked again.
 
     Raises:
         ModelError: a file is missing or damaged, or card, model and runtime do not match.
     """
     card = read_classifier_card(model)
-    interpreter = open_interpreter(model_bytes(model), name=str(model), runtime=runtime, threads=threads)
+    interpreter = open_interpreter(model_bytes(model), name=str(model), runtime=runtime, threads=threads, copies=copies)
     classifier = MaskClassifier(interpreter, card, name=str(model), labels=labels)
     if not checked:
         classifier.check_golden()

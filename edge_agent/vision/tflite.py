@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import queue
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,10 +59,10 @@ class Probe:
 
 
 class Interpreter:
-    """A loaded model with one input of fixed shape and one or more outputs. Not thread-safe."""
+    """A loaded model with one input of fixed shape and one or more outputs; thread-safe."""
 
-    def __init__(self, content: bytes, *, runtime: RuntimeName, threads: int) -> None:
-        """Build the interpreter and allocate its tensors.
+    def __init__(self, content: bytes, *, runtime: RuntimeName, threads: int, copies: int = 1) -> None:
+        """Build the interpreter and allocate its tensors, `copies` times: so many threads can run it at once.
 
         Raises:
             ImportError: the runtime is not installed.
@@ -69,29 +70,40 @@ class Interpreter:
         """
         self.runtime = runtime
         with _quiet():
-            self._interpreter = _interpreter_class(runtime)(model_content=content, num_threads=threads)
-            self._interpreter.allocate_tensors()
-        self.inputs = tuple(_tensor(details) for details in self._interpreter.get_input_details())
-        self.outputs = tuple(_tensor(details) for details in self._interpreter.get_output_details())
+            built = [_interpreter_class(runtime)(model_content=content, num_threads=threads) for _ in range(copies)]
+            for interpreter in built:
+                interpreter.allocate_tensors()
+        self.inputs = tuple(_tensor(details) for details in built[0].get_input_details())
+        self.outputs = tuple(_tensor(details) for details in built[0].get_output_details())
+        # The one used last is taken next: its memory is still in the cache.
+        self._free: queue.LifoQueue[Any] = queue.LifoQueue()
+        for interpreter in built:
+            self._free.put(interpreter)
 
     def run(self, value: NDArray[np.generic]) -> list[NDArray[np.generic]]:
-        """Run the model on one input of its shape and dtype, and return copies of all outputs.
+        """Run the model on one input of its shape and dtype, and return copies of all outputs; waits for a free copy.
 
         Raises:
             ModelError: the model cannot be run, for example because it is damaged.
         """
+        free = self._free.get()
         try:
-            self._interpreter.set_tensor(self.inputs[0].index, value)
-            self._interpreter.invoke()
-            return [self._interpreter.get_tensor(tensor.index) for tensor in self.outputs]
+            free.set_tensor(self.inputs[0].index, value)
+            free.invoke()
+            return [free.get_tensor(tensor.index) for tensor in self.outputs]
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"the model cannot be run ({_reason(error)}); reinstall it or convert it again") from error
+        finally:
+            self._free.put(free)
 
 
-def open_interpreter(content: bytes, *, name: str, runtime: RuntimeChoice = "auto", threads: int = 1) -> Interpreter:
+def open_interpreter(
+    content: bytes, *, name: str, runtime: RuntimeChoice = "auto", threads: int = 1, copies: int = 1
+) -> Interpreter:
     """Build an interpreter for the content of a .tflite file in the first runtime that can run it.
 
     `name` is the model's name in errors. More `threads` than free cores are slower, up to 30 times in tflite-runtime.
+    `copies` is the number of threads that can run it at once.
 
     Raises:
         ModelError: no runtime can run it; the message gives each one's reason.
@@ -103,7 +115,7 @@ def open_interpreter(content: bytes, *, name: str, runtime: RuntimeChoice = "aut
     reasons = []
     for candidate in candidates:
         try:
-            return Interpreter(content, runtime=candidate, threads=threads)
+            return Interpreter(content, runtime=candidate, threads=threads, copies=copies)
         # Any exception while building means that this runtime cannot run the model.
         except Exception as error:  # noqa: BLE001
             reasons.append(f"{candidate}: {_reason(error)}")

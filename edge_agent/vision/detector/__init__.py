@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import queue
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edge_agent.config.model import FacesConfig
     from edge_agent.domain import Face, Image
     from edge_agent.vision.tflite import RuntimeChoice
 
 
 class FaceDetector(Protocol):
-    """A face detector. Owned by one thread."""
+    """A face detector; one of `open_detector` is thread-safe."""
 
     def detect(self, image: Image) -> list[Face]:
         """Detect the faces of a picture (BGR, uint8), highest score first; boxes in its pixels, clipped to it."""
@@ -19,27 +22,33 @@ class FaceDetector(Protocol):
 
 
 def open_detector(
-    config: FacesConfig, *, runtime: RuntimeChoice = "auto", threads: int = 1, checked: bool = False
+    config: FacesConfig, *, runtime: RuntimeChoice = "auto", threads: int = 1, copies: int = 1, checked: bool = False
 ) -> FaceDetector:
     """Build the configured detector; `runtime` and `threads` are for TFLite only.
 
-    `checked`: the same detector was opened before, so its golden faces are not checked again.
+    `copies` is the number of threads that can use it at once. `checked`: the same detector was opened before, so its
+    golden faces are not checked again.
 
     Raises:
         ModelError: its network is missing, is not a detector, or cannot be run by this OpenCV or runtime.
     """
-    match config.detector:
-        case "tflite":
-            from edge_agent.vision.detector.tflite import open_tflite_detector
+    if config.detector == "tflite":
+        from edge_agent.vision.detector.tflite import open_tflite_detector
 
-            return open_tflite_detector(
-                config.card,
-                min_score=config.min_score,
-                smallest_px=config.min_face_px,
-                runtime=runtime,
-                threads=threads,
-                checked=checked,
-            )
+        return open_tflite_detector(
+            config.card,
+            min_score=config.min_score,
+            smallest_px=config.min_face_px,
+            runtime=runtime,
+            threads=threads,
+            copies=copies,
+            checked=checked,
+        )
+    return _Shared([_open_opencv_detector(config) for _ in range(copies)])
+
+
+def _open_opencv_detector(config: FacesConfig) -> FaceDetector:
+    match config.detector:
         case "haar":
             from edge_agent.vision.detector.haar import HaarDetector
 
@@ -55,7 +64,23 @@ def open_detector(
                 smallest_px=config.min_face_px,
                 longer_side_px=config.input_long_side_px,
             )
-        case "ssd":
+        case _:
             from edge_agent.vision.detector.ssd import SsdDetector
 
             return SsdDetector(config.network, min_score=config.least_score, smallest_px=config.min_face_px)
+
+
+class _Shared:
+    """Copies of a detector that is not thread-safe itself."""
+
+    def __init__(self, copies: Sequence[FaceDetector]) -> None:
+        self._free: queue.LifoQueue[FaceDetector] = queue.LifoQueue()
+        for detector in copies:
+            self._free.put(detector)
+
+    def detect(self, image: Image) -> list[Face]:
+        free = self._free.get()
+        try:
+            return free.detect(image)
+        finally:
+            self._free.put(free)

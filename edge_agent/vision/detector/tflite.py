@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ class Pair:
 
 
 class TfliteDetector:
-    """The networks of one card, one per input size. Owned by one thread."""
+    """The networks of one card, one per input size; thread-safe."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class TfliteDetector:
         self._smallest_px = smallest_px
         self._sizes = [(file.input.width, file.input.height) for file in card.files]
         self._networks: dict[int, _Network] = {}
+        self._opening = threading.Lock()
 
     def detect(self, image: Image) -> list[Face]:
         """Detect faces, as `FaceDetector`; none in an empty picture.
@@ -76,8 +78,9 @@ class TfliteDetector:
         if not image.size:
             return []
         chosen = choose_input(self._sizes, (image.shape[1], image.shape[0]), self._wanted_scale)
-        if chosen not in self._networks:
-            self._networks[chosen] = self._opened(chosen)
+        with self._opening:
+            if chosen not in self._networks:
+                self._networks[chosen] = self._opened(chosen)
         return self._networks[chosen].detect(image, min_score=self._min_score)
 
     def _opened(self, number: int) -> _Network:
@@ -153,25 +156,36 @@ def open_tflite_detector(
     smallest_px: float,
     runtime: RuntimeChoice = "auto",
     threads: int = 1,
+    copies: int = 1,
     checked: bool = False,
 ) -> TfliteDetector:
     """Load a card with its networks, and check the golden faces unless they were `checked` before.
 
-    `min_score` None: that of the card.
+    `min_score` None: that of the card. `copies` is the number of threads that can use it at once.
 
     Raises:
         ModelError: a file is missing or damaged, or card, networks and runtime do not match.
     """
     card, contents = read_detector_card(card_file)
-    openers = [
-        partial(open_interpreter, content, name=str(card_file.parent / file.file), runtime=runtime, threads=threads)
-        for file, content in zip(card.files, contents, strict=True)
-    ]
     least = card.min_score if min_score is None else min_score
-    detector = TfliteDetector(card, openers, name=str(card_file), min_score=least, smallest_px=smallest_px)
+
+    def opened(copies: int) -> TfliteDetector:
+        openers = [
+            partial(
+                open_interpreter,
+                content,
+                name=str(card_file.parent / file.file),
+                runtime=runtime,
+                threads=threads,
+                copies=copies,
+            )
+            for file, content in zip(card.files, contents, strict=True)
+        ]
+        return TfliteDetector(card, openers, name=str(card_file), min_score=least, smallest_px=smallest_px)
+
     if not checked:
-        detector.check_golden()
-    return detector
+        opened(copies=1).check_golden()
+    return opened(copies)
 
 
 def choose_input(inputs: Sequence[tuple[int, int]], image_size: tuple[int, int], wanted_scale: float) -> int:
