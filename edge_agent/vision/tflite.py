@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import queue
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from edge_agent.errors import ModelError
+from edge_agent.vision.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,10 +75,7 @@ class Interpreter:
                 interpreter.allocate_tensors()
         self.inputs = tuple(_tensor(details) for details in built[0].get_input_details())
         self.outputs = tuple(_tensor(details) for details in built[0].get_output_details())
-        # The one used last is taken next: its memory is still in the cache.
-        self._free: queue.LifoQueue[Any] = queue.LifoQueue()
-        for interpreter in built:
-            self._free.put(interpreter)
+        self._copies: Pool[Any] = Pool(built)
 
     def run(self, value: NDArray[np.generic]) -> list[NDArray[np.generic]]:
         """Run the model on one input of its shape and dtype, and return copies of all outputs; waits for a free copy.
@@ -86,15 +83,13 @@ class Interpreter:
         Raises:
             ModelError: the model cannot be run, for example because it is damaged.
         """
-        free = self._free.get()
         try:
-            free.set_tensor(self.inputs[0].index, value)
-            free.invoke()
-            return [free.get_tensor(tensor.index) for tensor in self.outputs]
+            with self._copies.taken() as interpreter:
+                interpreter.set_tensor(self.inputs[0].index, value)
+                interpreter.invoke()
+                return [interpreter.get_tensor(tensor.index) for tensor in self.outputs]
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"the model cannot be run ({_reason(error)}); reinstall it or convert it again") from error
-        finally:
-            self._free.put(free)
 
 
 def open_interpreter(

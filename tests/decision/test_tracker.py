@@ -186,7 +186,7 @@ faces = st.lists(
     st.integers(0, 2**32 - 1),
 )
 def test_one_person_is_one_track_at_any_speed_size_and_frame_rate(phase, speed, width, per_second, seed):
-    """The model: whoever is alone in the picture is the same person, for as long as they are seen."""
+    """The model: a person alone in the picture stays the same person for as long as they are seen."""
     strays = np.random.default_rng(seed).uniform(-0.1, 0.1, (6 * per_second, 2)) * width
     tracker = a_tracker()
     for step, (dx, dy) in enumerate(strays):

@@ -1,6 +1,6 @@
 """The tracker keeps people apart and together in simulated scenes, at every frame rate.
 
-Boxes stray by 4 % of the face, one in twenty is missed, and whoever stands behind another is not seen at all. What is
+Boxes stray by 4 % of the face, one in twenty is missed, and a person behind another is not seen at all. What is
 counted, for each person: a track that goes over to somebody else (mixed up), and another track for the same (lost).
 """
 

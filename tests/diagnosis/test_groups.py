@@ -1,4 +1,4 @@
-"""Group checks: whether the service's user may open a camera, whoever runs the doctor."""
+"""Group checks: whether the service's user may open a camera, independent of the user who runs the doctor."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_systemd_gets_ready_after_the_first_frame_then_the_watchdog_then_stoppin
         notifications = agent.notifications
 
     ready = notifications.index("READY=1")
-    # A status is there for whoever has waited for READY.
+    # Once READY is sent there is a status.
     assert [note for note in notifications[:ready] if note.startswith("STATUS=")][-1].startswith("STATUS=watching")
     # A busy machine may ask for more time before.
     assert all("EXTEND_TIMEOUT_USEC" in note for note in notifications[:ready] if note.startswith("WATCHDOG"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import queue
 from typing import TYPE_CHECKING, Protocol
+
+from edge_agent.vision.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ def open_detector(
             copies=copies,
             checked=checked,
         )
-    return _Shared([_open_opencv_detector(config) for _ in range(copies)])
+    return _PooledDetector([_open_opencv_detector(config) for _ in range(copies)])
 
 
 def _open_opencv_detector(config: FacesConfig) -> FaceDetector:
@@ -70,17 +71,12 @@ def _open_opencv_detector(config: FacesConfig) -> FaceDetector:
             return SsdDetector(config.network, min_score=config.least_score, smallest_px=config.min_face_px)
 
 
-class _Shared:
+class _PooledDetector:
     """Copies of a detector that is not thread-safe itself."""
 
     def __init__(self, copies: Sequence[FaceDetector]) -> None:
-        self._free: queue.LifoQueue[FaceDetector] = queue.LifoQueue()
-        for detector in copies:
-            self._free.put(detector)
+        self._copies = Pool(copies)
 
     def detect(self, image: Image) -> list[Face]:
-        free = self._free.get()
-        try:
-            return free.detect(image)
-        finally:
-            self._free.put(free)
+        with self._copies.taken() as detector:
+            return detector.detect(image)
