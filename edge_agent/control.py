@@ -217,7 +217,7 @@ class Control:
         if self._detector is None:
             # Not a worker's detector: each of those belongs to its thread.
             self._detector = self._open_detector()
-        faces = [face.box for face in self._detector.detect(frame.image)]
+        faces = [face.box for face in self._detector.detect(frame.picture)]
         snapshot = self._disk.do(lambda: self._keep_snapshot(picture_id, frame, faces, at=at, when=when))
         if snapshot is None:
             raise CommandError("no picture is kept on this device (crops.picture: none)")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timezone
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,28 @@ if TYPE_CHECKING:
 
 Image: TypeAlias = NDArray[np.uint8]
 """Pixels, shape (height, width, 3), BGR, uint8."""
+
+
+class Picture(Protocol):
+    """Pixels that are BGR uint8 where they are read: an `Image`, or a decoder's planes.
+
+    Indexed by rows and columns it gives an `Image`, as does `np.asarray` for the whole.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width, 3."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the pixels."""
+        ...
+
+    def __getitem__(self, part: tuple[slice, slice], /) -> Image: ...
+
+    def __array__(self) -> NDArray[Any]: ...
+
 
 Label: TypeAlias = Literal["with_mask", "without_mask", "mask_worn_incorrectly"]
 
@@ -106,29 +128,34 @@ class Box:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of one camera. `image` is read-only."""
+    """One picture of one camera, read-only."""
 
     camera: str
     index: int
-    image: Image
+    picture: Picture
     taken_at: float
     taken_when: datetime
 
     @property
+    def image(self) -> Image:
+        """The whole picture in BGR, converted by each call if it is not stored so: stages take what they need."""
+        return np.asarray(self.picture)
+
+    @property
     def width_px(self) -> int:
         """Width of the picture."""
-        return int(self.image.shape[1])
+        return self.picture.shape[1]
 
     @property
     def height_px(self) -> int:
         """Height of the picture."""
-        return int(self.image.shape[0])
+        return self.picture.shape[0]
 
     def cut(self, box: Box) -> Image:
         """Copy what is inside a box, at least one pixel of it, so that it outlives the frame."""
         x1, y1, x2, y2 = box.clipped(width_px=self.width_px, height_px=self.height_px).as_ints()
         x1, y1 = min(x1, self.width_px - 1), min(y1, self.height_px - 1)
-        return self.image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)].copy()
+        return self.picture[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)].copy()
 
 
 @dataclass(frozen=True, slots=True)

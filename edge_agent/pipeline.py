@@ -56,7 +56,7 @@ class Pipeline:
         # open for as long as a person is being followed, and does not learn them.
         analysed = self.rate.wants(at) and (self.tracker.is_following or self.motion.sees_change(frame))
         watch.lap("motion")
-        faces = self.detector.detect(frame.image) if analysed else []
+        faces = self.detector.detect(frame.picture) if analysed else []
         watch.lap("faces")
         size = frame.width_px, frame.height_px
         tracks = self.tracker.update(faces, at=at, when=when, frame_size=size if analysed else None)
@@ -111,7 +111,7 @@ class Pipeline:
     def _read(self, frame: Frame, track: Track, tracks: Sequence[Track]) -> Reading | None:
         """Classify one face and copy it, because the frame is released before the verdict. None if it is not a face."""
         face = track.face
-        classified = self.classifier.classify(frame.image, face.box)
+        classified = self.classifier.classify(frame.picture, face.box)
         if not classified.is_face:
             return None
         around = face.box.grown(self.margin_fraction)
@@ -123,7 +123,7 @@ class Pipeline:
             taken_at=frame.taken_at,
             taken_when=frame.taken_when,
             frame_size=(frame.width_px, frame.height_px),
-            quality=face_quality(frame.image, face),
+            quality=face_quality(frame.picture, face),
             cutout=frame.cut(around),
             bystanders=_inside(
                 around.clipped(width_px=frame.width_px, height_px=frame.height_px),

@@ -16,7 +16,7 @@ from edge_agent.domain import Box
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_agent.domain import Face, Frame, Image, Track
+    from edge_agent.domain import Face, Frame, Picture, Track
 
 LONG_SIDE_PX = 960
 """Enough to show the place and where people stand; the crop has the face in full resolution."""
@@ -31,8 +31,8 @@ SAME_FACE_OVERLAP = 0.3
 class Detector(Protocol):
     """Detects the faces to hide."""
 
-    def detect(self, image: Image) -> list[Face]:
-        """Find the faces of a BGR picture, in its pixels."""
+    def detect(self, picture: Picture) -> list[Face]:
+        """Find the faces of a picture, in its pixels."""
         ...
 
 
@@ -57,7 +57,7 @@ class Scenes:
         """
         own = next(one.face.box for one in tracks if one.id == track)
         others = [one.face.box for one in tracks if one.id != track]
-        perhaps = [face.box for face in self._detector.detect(frame.image)]
+        perhaps = [face.box for face in self._detector.detect(frame.picture)]
         others += [box for box in perhaps if box.overlap(own) < SAME_FACE_OVERLAP]
         scale = min(LONG_SIDE_PX / max(frame.width_px, frame.height_px), 1.0)
         size = round(frame.width_px * scale), round(frame.height_px * scale)

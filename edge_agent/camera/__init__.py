@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from edge_agent.camera.video import Recording
     from edge_agent.config.model import CameraConfig
-    from edge_agent.domain import Image
+    from edge_agent.domain import Picture
 
 
 class Camera(Protocol):
@@ -39,8 +39,8 @@ class Camera(Protocol):
         """
         ...
 
-    def retrieve(self) -> Image:
-        """Return the last grabbed picture: BGR uint8, (height, width, 3). Expensive: call it only when needed.
+    def retrieve(self) -> Picture:
+        """Return the last grabbed picture. Expensive: call it only when needed.
 
         Raises:
             CameraError: it cannot be converted.

@@ -10,11 +10,14 @@ import numpy as np
 
 from edge_agent.errors import PictureError
 from edge_agent.vision.images import decode_frame
+from edge_agent.vision.planes import Colour, Planes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_agent.domain import Image
+    from numpy.typing import NDArray
+
+    from edge_agent.domain import Image, Picture
 
 # No camera's JPEG is larger; longer data without an end is garbage.
 LARGEST_JPEG_BYTES = 32 * 1024 * 1024
@@ -38,8 +41,8 @@ class PictureStream(Protocol):
         """Add the next bytes, part of a picture or several pictures."""
         ...
 
-    def newest(self) -> Image | None:
-        """Return the newest complete picture, BGR uint8, once; None if there is no new one, or it is damaged."""
+    def newest(self) -> Picture | None:
+        """Return the newest complete picture, once; None if there is no new one, or it is damaged."""
         ...
 
 
@@ -88,14 +91,14 @@ class RawStream:
         """`i420` and `nv12` need an even width and height."""
         planar = (height_px * 3 // 2, width_px)
         self._shape: tuple[int, ...]
-        self._as_bgr: Callable[[Image], Image]
+        self._as_picture: Callable[[NDArray[np.uint8]], Picture]
         match pixels:
             case "bgr":
-                self._shape, self._as_bgr = (height_px, width_px, 3), np.copy
+                self._shape, self._as_picture = (height_px, width_px, 3), np.copy
             case "i420":
-                self._shape, self._as_bgr = planar, _converted_by(cv2.COLOR_YUV2BGR_I420)
+                self._shape, self._as_picture = planar, _planes
             case "nv12":
-                self._shape, self._as_bgr = planar, _converted_by(cv2.COLOR_YUV2BGR_NV12)
+                self._shape, self._as_picture = planar, _from_nv12
         self._frame_bytes = int(np.prod(self._shape))
         self._waiting = bytearray()
         self._newest: bytes | None = None
@@ -108,14 +111,20 @@ class RawStream:
             self._newest = bytes(self._waiting[whole_bytes - self._frame_bytes : whole_bytes])
             del self._waiting[:whole_bytes]
 
-    def newest(self) -> Image | None:
-        """Convert the newest complete frame."""
+    def newest(self) -> Picture | None:
+        """Return the newest complete frame."""
         content, self._newest = self._newest, None
-        return None if content is None else self._as_bgr(np.frombuffer(content, np.uint8).reshape(self._shape))
+        return None if content is None else self._as_picture(np.frombuffer(content, np.uint8).reshape(self._shape))
 
 
-def _converted_by(code: int) -> Callable[[Image], Image]:
-    return lambda pixels: np.asarray(cv2.cvtColor(pixels, code), np.uint8)
+def _planes(pixels: NDArray[np.uint8]) -> Planes:
+    height_px, width_px = pixels.shape[0] * 2 // 3, pixels.shape[1]
+    u, v = pixels[height_px:].reshape(2, height_px // 2, width_px // 2)
+    return Planes(pixels[:height_px], u, v, Colour("bt601", is_full_range=False))
+
+
+def _from_nv12(pixels: NDArray[np.uint8]) -> Image:
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_YUV2BGR_NV12), np.uint8)
 
 
 def _jpeg_end(content: bytearray, searched: int) -> tuple[int | None, bool, int]:

@@ -18,6 +18,7 @@ from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.video.reformatter import VideoReformatter
 
 from edge_agent.errors import CameraError
+from edge_agent.vision.planes import Colour, Planes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from edge_agent.config.model import DecoderName
-    from edge_agent.domain import Image
+    from edge_agent.domain import Image, Picture
+    from edge_agent.vision.planes import Standard
 
     Matrix: TypeAlias = tuple[float, float, float, float]
 
@@ -50,6 +52,12 @@ UNSTATED_ASPECTS = {
 }
 # Up to Full HD one core of a Raspberry Pi 4 is enough, and each further thread delays the output by one picture.
 ONE_THREAD_PIXELS = 1920 * 1088
+# Smaller ones are converted by FFmpeg in less time than in parts: no detector's input is half as large.
+LEAST_PLANES_PIXELS = 1280 * 720
+# FFmpeg's numbers (AVColorSpace, AVColorRange); where a stream states none, FFmpeg too takes BT.601.
+STANDARDS: dict[int, Standard] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
+FULL_RANGE = 2
+UPRIGHT = (1.0, 0.0, 0.0, 1.0)
 # A hardware decoder without output for this many packets does not work with this stream.
 PATIENCE_PACKETS = 100
 PYAV_MAJOR = int(av.__version__.partition(".")[0])
@@ -64,14 +72,19 @@ log = logging.getLogger(__name__)
 class VideoDecoder:
     """The decoder of one video stream. Owned by one thread."""
 
-    def __init__(self, stream: VideoStream, *, decoder: DecoderName, aspect_ratio: float, shown: str) -> None:
+    def __init__(
+        self, stream: VideoStream, *, decoder: DecoderName, aspect_ratio: float, may_give_planes: bool, shown: str
+    ) -> None:
         """Choose a decoder; `aspect_ratio` is a pixel's width by its height, 0: as the stream states.
+
+        `may_give_planes`: the planes of large pictures are used as they are, without converting them to BGR.
 
         Raises:
             CameraError: there is no such decoder here.
         """
         self._stream, self._aspect_ratio, self._shown = stream, aspect_ratio, shown
         self._may_fall_back = decoder == "auto"
+        self._may_give_planes = may_give_planes
         self._context = _open_context(stream, decoder, shown=shown)
         self._fruitless_packets = 0
         self._deinterlacer: _Deinterlacer | None = None
@@ -119,17 +132,23 @@ class VideoDecoder:
         if packet is None and self._deinterlacer is not None:
             yield from self._deinterlacer.filter(None)
 
-    def picture(self, frame: VideoFrame) -> Image:
-        """Convert a frame to BGR uint8, upright, with square pixels.
+    def picture(self, frame: VideoFrame) -> Picture:
+        """The picture of a frame, upright, with square pixels.
 
         Raises:
             ValueError: FFmpeg cannot convert this frame.
         """
         width_px, height_px = square_size(frame.width, frame.height, self._aspect_of(frame))
+        matrix = self._matrix_of(frame)
+        is_as_decoded = (width_px, height_px) == (frame.width, frame.height) and matrix == UPRIGHT
+        # The memory of a codec in the hardware is slow to read, and has room for few frames.
+        is_in_software = self._context is self._stream.codec_context
+        if self._may_give_planes and is_as_decoded and is_in_software and (planes := _planes_of(frame)) is not None:
+            return planes
         converted = self._reformatter.reformat(
             frame, width=width_px, height=height_px, format="bgr24", interpolation="BILINEAR", **ONE_THREAD
         )
-        return _upright(np.asarray(converted.to_ndarray(), np.uint8), self._matrix_of(frame))
+        return _upright(np.asarray(converted.to_ndarray(), np.uint8), matrix)
 
     def _matrix_of(self, frame: VideoFrame) -> Matrix:
         # Once for each rotation: side data and frame refer to each other in PyAV, so that the garbage collector alone
@@ -201,6 +220,26 @@ def _upright(image: Image, matrix: Matrix) -> Image:
     return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
 
 
+def _planes_of(frame: VideoFrame) -> Planes | None:
+    """The planes of a large frame; None if it is stored otherwise, or in colours of its own."""
+    standard = STANDARDS.get(int(frame.colorspace))
+    is_even = not frame.width % 2 and not frame.height % 2
+    if (
+        standard is None
+        or not is_even
+        or frame.width * frame.height < LEAST_PLANES_PIXELS
+        or frame.format.name not in {"yuv420p", "yuvj420p"}
+    ):
+        return None
+    is_full_range = frame.format.name == "yuvj420p" or int(frame.color_range) == FULL_RANGE
+    # A line may be longer than the picture is wide.
+    luma, u, v = (
+        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        for plane in frame.planes
+    )
+    return Planes(luma, u, v, Colour(standard, is_full_range))
+
+
 def _display_matrix(frame: VideoFrame) -> Matrix:
     """The part of a frame's display matrix that turns and mirrors."""
     try:
@@ -210,7 +249,7 @@ def _display_matrix(frame: VideoFrame) -> Matrix:
         angle = math.radians(frame.rotation)
         return math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
     if stated is None:
-        return 1.0, 0.0, 0.0, 1.0
+        return UPRIGHT
     # Nine numbers, three a row.
     x_to_x, x_to_y, _, y_to_x, y_to_y = np.frombuffer(stated, np.int32, 5).tolist()
     return x_to_x, x_to_y, y_to_x, y_to_y

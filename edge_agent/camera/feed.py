@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge_agent.config.model import CameraConfig
-    from edge_agent.domain import Image
+    from edge_agent.domain import Picture
 
 # A replugged USB camera is back within a second; each further attempt waits twice as long.
 FIRST_PAUSE_SECONDS = 1.0
@@ -196,18 +196,18 @@ class CameraFeed:
             if taken_at < self._due_at():
                 self._pass_over(taken_at=taken_at)
                 continue
-            image = camera.retrieve()
-            self._keep(transform(image, self._config), taken_at=taken_at)
+            picture = camera.retrieve()
+            self._keep(transform(picture, self._config), taken_at=taken_at)
             # Recordings are never reopened.
-            if position_seconds is None and self._is_to_be_reopened(image, at=taken_at):
+            if position_seconds is None and self._is_to_be_reopened(picture, at=taken_at):
                 return False
         if not self._stop.is_set():
             self._finish()
         return True
 
-    def _is_to_be_reopened(self, image: Image, *, at: float) -> bool:
+    def _is_to_be_reopened(self, picture: Picture, *, at: float) -> bool:
         """Check the health of a picture, and return whether reopening the camera may help."""
-        self._log_faults(self._health.observe(image, at=at))
+        self._log_faults(self._health.observe(picture, at=at))
         if not any(fault.code == "camera_frozen" for fault in self._state.faults):
             self._frozen_attempts = 0
             self._reopen_frozen_at = at
@@ -254,12 +254,12 @@ class CameraFeed:
         with self._arrived:
             self._state = replace(self._state, frames=self._state.frames + 1, last_frame_at=taken_at)
 
-    def _keep(self, image: Image, *, taken_at: float) -> None:
+    def _keep(self, picture: Picture, *, taken_at: float) -> None:
         """Count a picture and offer it."""
         if self._opened_at is None:
             self._opened_at = taken_at
         if not self._state.is_open:
-            self._recover(image, at=taken_at)
+            self._recover(picture, at=taken_at)
         with self._arrived:
             before = self._state
             replaced = self._newest is not None
@@ -267,11 +267,11 @@ class CameraFeed:
                 before, frames=before.frames + 1, dropped=before.dropped + replaced, last_frame_at=taken_at
             )
             now = datetime.now(timezone.utc)
-            self._newest = Frame(before.name, before.frames, image, taken_at=taken_at, taken_when=now)
+            self._newest = Frame(before.name, before.frames, picture, taken_at=taken_at, taken_when=now)
             self._arrived.notify_all()
 
-    def _recover(self, image: Image, *, at: float) -> None:
-        height_px, width_px = image.shape[:2]
+    def _recover(self, picture: Picture, *, at: float) -> None:
+        height_px, width_px = picture.shape[:2]
         was_lost = self._lost_at is not None
         with self._arrived:
             self._state = replace(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge_agent.config.model import CameraConfig
-    from edge_agent.domain import Image
+    from edge_agent.domain import Picture
 
 # Programs take up to this long to their first picture, to find the sensor or connect to a camera.
 START_SECONDS = 10.0
@@ -75,7 +75,7 @@ class PipeCamera:
         self._silence_seconds, self._stop = read_timeout_seconds, stop
         self._patience_seconds = max(read_timeout_seconds, START_SECONDS)
         self._said = b""
-        self._grabbed: Image
+        self._grabbed: Picture
         self._has_written = False
         self._mark = secrets.token_hex(16)
         try:
@@ -107,16 +107,16 @@ class PipeCamera:
             if self._stop.is_set():
                 raise CameraError(f"{self._shown}: asked to stop")
             goes_on = self._take_in()
-            image = self._stream.newest()
-            if image is not None:
-                self._grabbed = image
+            picture = self._stream.newest()
+            if picture is not None:
+                self._grabbed = picture
                 self._patience_seconds = self._silence_seconds
                 return True
             if not goes_on:
                 raise CameraError(f"{self._shown}: {self._why_ended()}")
         raise CameraError(f"{self._shown}: {self._why_silent()}")
 
-    def retrieve(self) -> Image:
+    def retrieve(self) -> Picture:
         """Return the last grabbed picture."""
         return self._grabbed
 

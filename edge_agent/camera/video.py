@@ -21,6 +21,7 @@ from av.video.frame import PictureType
 from edge_agent.camera.decoding import PYAV_MAJOR, VideoDecoder
 from edge_agent.camera.http_client import refused_login
 from edge_agent.camera.stream_clock import StreamClock
+from edge_agent.camera.transform import transforms
 from edge_agent.config.model import CameraConfig
 from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-    from edge_agent.domain import Image
+    from edge_agent.domain import Picture
 
 # A camera behind a slow link may take some seconds to send its first key frame.
 OPEN_TIMEOUT_SECONDS = 10.0
@@ -140,7 +141,7 @@ class Recording:
         self._read += 1
         return True
 
-    def retrieve(self) -> Image:
+    def retrieve(self) -> Picture:
         """Convert the frame grabbed last.
 
         Raises:
@@ -223,7 +224,7 @@ class StreamCamera:
             self.age_seconds = max(0.0, time.monotonic() - self._arrived_at)
         return True
 
-    def retrieve(self) -> Image:
+    def retrieve(self) -> Picture:
         """Convert the frame grabbed last, or a newer one.
 
         Raises:
@@ -454,10 +455,16 @@ def plausible_position(stated_seconds: float | None, *, previous_seconds: float 
 
 
 def _decoder(stream: VideoStream, config: CameraConfig, *, shown: str) -> VideoDecoder:
-    return VideoDecoder(stream, decoder=config.decoder, aspect_ratio=config.pixel_aspect_ratio, shown=shown)
+    return VideoDecoder(
+        stream,
+        decoder=config.decoder,
+        aspect_ratio=config.pixel_aspect_ratio,
+        may_give_planes=not transforms(config),
+        shown=shown,
+    )
 
 
-def _picture(decoder: VideoDecoder, frame: VideoFrame | None, *, shown: str) -> Image:
+def _picture(decoder: VideoDecoder, frame: VideoFrame | None, *, shown: str) -> Picture:
     if frame is None:
         raise AssertionError("nothing has been grabbed")
     try:

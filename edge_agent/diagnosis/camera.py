@@ -7,6 +7,8 @@ from contextlib import closing
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edge_agent.camera import open_camera
 from edge_agent.camera.health import NOTHING_LEVELS, contrast_levels
 from edge_agent.camera.transform import transform
@@ -63,7 +65,7 @@ def _pictures(config: Config, name: str) -> list[Image]:
     with closing(open_camera(camera)) as opened:
         until = time.monotonic() + LOOK_SECONDS
         while len(images) < MOST_PICTURES and (not images or time.monotonic() < until) and opened.grab():
-            images.append(transform(opened.retrieve(), camera))
+            images.append(np.asarray(transform(opened.retrieve(), camera)))
     return images
 
 

@@ -155,7 +155,7 @@ def measure_whole_path(
     return WholePath(
         frames=counts.frames,
         frames_per_second=round(counts.frames / seconds, 1),
-        memory_bytes=None if held_bytes is None else held_bytes - sum(frame.image.nbytes for frame in frames),
+        memory_bytes=None if held_bytes is None else held_bytes - sum(frame.picture.nbytes for frame in frames),
         stages_ms={stage: _rounded(latency) for stage, latency in metrics.latencies().items()},
         limit_share=None
         if bare_seconds is None

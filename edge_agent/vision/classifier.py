@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_agent.domain import Box, Image, Label
+from edge_agent.domain import Box, Label, Picture
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import GOLDEN_TOLERANCE, ClassifierCard, model_bytes, read_classifier_card
 from edge_agent.vision.tensors import face_pixels, face_region, input_table, probabilities
@@ -63,20 +63,20 @@ class MaskClassifier:
         """The runtime of the model."""
         return self._interpreter.runtime
 
-    def classify(self, image: Image, box: Box) -> Classification:
-        """Classify one detection in a picture (BGR, uint8)."""
+    def classify(self, picture: Picture, box: Box) -> Classification:
+        """Classify one detection in a picture."""
         region = face_region(box, margin_fraction=self.card.margin_fraction)
-        return self._classified(self.outputs(image, region))
+        return self._classified(self.outputs(picture, region))
 
-    def scores(self, image: Image, region: Box) -> Mapping[Label, float]:
+    def scores(self, picture: Picture, region: Box) -> Mapping[Label, float]:
         """The probabilities of the labels for a region, which is scaled to the model's input."""
-        return self._classified(self.outputs(image, region)).scores
+        return self._classified(self.outputs(picture, region)).scores
 
-    def outputs(self, image: Image, region: Box) -> NDArray[np.float64]:
+    def outputs(self, picture: Picture, region: Box) -> NDArray[np.float64]:
         """All outputs for a region as probabilities that sum to 1: shape (outputs,)."""
         values = self.card.input
         pixels = face_pixels(
-            image,
+            picture,
             region,
             width_px=values.width,
             height_px=values.height,
@@ -87,9 +87,9 @@ class MaskClassifier:
         output = self._interpreter.run(tensor[np.newaxis])[0]
         return probabilities(output, self.card.output, temperature=self.card.temperature)
 
-    def outputs_of_whole(self, image: Image) -> NDArray[np.float64]:
+    def outputs_of_whole(self, picture: Picture) -> NDArray[np.float64]:
         """The same for a whole picture as region."""
-        return self.outputs(image, Box(0, 0, image.shape[1], image.shape[0]))
+        return self.outputs(picture, Box(0, 0, picture.shape[1], picture.shape[0]))
 
     def _classified(self, outputs: NDArray[np.float64]) -> Classification:
         """Normalise the outputs over the labels in use."""

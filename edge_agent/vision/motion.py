@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from edge_agent.vision.planes import Planes
+
 if TYPE_CHECKING:
     from edge_agent.config.model import MotionConfig
-    from edge_agent.domain import Frame, Image
+    from edge_agent.domain import Frame, Picture
 
 COMPARED_LONG_SIDE_PX = 320
 """Longer side to which frames are scaled for comparison: a face of 16 px in 400 is still 13 px."""
@@ -31,7 +33,7 @@ class MotionGate:
         """Whether more of the frame than `min_changed_fraction` differs from the background."""
         if not self._config.enabled:
             return True
-        grey = _small_grey(frame.image)
+        grey = _small_grey(frame.picture)
         if self._background is None or self._background.shape != grey.shape:
             self._background = grey.astype(np.float32)
             return True
@@ -40,10 +42,14 @@ class MotionGate:
         return float(np.count_nonzero(change > PIXEL_CHANGE)) / change.size >= self._config.min_changed_fraction
 
 
-def _small_grey(image: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    height, width = image.shape[:2]
+def _small_grey(picture: Picture) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    height, width = picture.shape[:2]
     factor = min(1.0, COMPARED_LONG_SIDE_PX / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     # Averages four pixels instead of all, at a tenth of the cost; the blur below removes the remaining noise.
-    small = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), (5, 5), 0), np.uint8)
+    if isinstance(picture, Planes):
+        grey = picture.grey(width_px=size[0], height_px=size[1])
+    else:
+        small = cv2.resize(np.asarray(picture), size, interpolation=cv2.INTER_LINEAR)
+        grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+    return np.asarray(cv2.GaussianBlur(grey, (5, 5), 0), np.uint8)

@@ -13,7 +13,7 @@ import cv2
 from edge_agent.vision.tensors import cut_region, resize
 
 if TYPE_CHECKING:
-    from edge_agent.domain import Box, Face, Image
+    from edge_agent.domain import Box, Face, Picture
 
 LOWEST = 0.1
 """Least quality: even the worst detected face is some evidence."""
@@ -33,10 +33,10 @@ CUT_OFF = 0.5
 EDGE_PX = 1.5
 
 
-def face_quality(image: Image, face: Face) -> float:
-    """How reliably a face in a picture (BGR, uint8) can be classified, 0.1..1; takes about 0.05 ms."""
+def face_quality(picture: Picture, face: Face) -> float:
+    """How reliably a face in a picture can be classified, 0.1..1; takes about 0.05 ms."""
     box = face.box
-    patch = cut_region(image, box)
+    patch = cut_region(picture, box)
     side = max(8, min(PATCH_PX, *patch.shape[:2]))
     grey = cv2.cvtColor(resize(patch, width_px=side, height_px=side), cv2.COLOR_BGR2GRAY)
     mean, deviation = (float(value[0][0]) for value in cv2.meanStdDev(grey))
@@ -50,7 +50,7 @@ def face_quality(image: Image, face: Face) -> float:
         * _rise(mean, BRIGHT)
         * _rise(face.score, SCORE)
         * _rise(box.height_px / max(box.width_px, 1.0), NARROW)
-        * (CUT_OFF if _is_cut_off(image, box) else 1.0)
+        * (CUT_OFF if _is_cut_off(picture, box) else 1.0)
     )
     return max(LOWEST, product)
 
@@ -61,6 +61,6 @@ def _rise(value: float, between: tuple[float, float]) -> float:
     return min(max((value - nothing) / (everything - nothing), 0.0), 1.0)
 
 
-def _is_cut_off(image: Image, box: Box) -> bool:
-    height, width = image.shape[:2]
+def _is_cut_off(picture: Picture, box: Box) -> bool:
+    height, width = picture.shape[:2]
     return box.x1 < EDGE_PX or box.y1 < EDGE_PX or box.x2 > width - EDGE_PX or box.y2 > height - EDGE_PX

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edge_agent.domain import Box, Image
+from edge_agent.domain import Box, Image, Picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,16 +30,16 @@ def face_region(box: Box, *, margin_fraction: float) -> Box:
     return Box(x - half, y - half, x + half, y + half)
 
 
-def cut_region(image: Image, region: Box) -> Image:
-    """Copy a region, at least 1x1 px, from a picture (BGR, uint8); pixels outside replicate the edge."""
-    height, width = image.shape[:2]
+def cut_region(picture: Picture, region: Box) -> Image:
+    """Copy a region, at least 1x1 px, from a picture, in BGR, uint8; pixels outside replicate the edge."""
+    height, width = picture.shape[:2]
     x1, y1, x2, y2 = region.as_ints()
     x2, y2 = max(x2, x1 + 1), max(y2, y1 + 1)
     # The part inside, at least one pixel wide, is padded to the requested size.
     left, right = min(max(x1, 0), width - 1), max(min(x2, width), 1)
     top, bottom = min(max(y1, 0), height - 1), max(min(y2, height), 1)
     right, bottom = max(right, left + 1), max(bottom, top + 1)
-    inside = image[top:bottom, left:right]
+    inside = picture[top:bottom, left:right]
     pad_left = min(max(0, left - x1), x2 - x1 - 1)
     pad_top = min(max(0, top - y1), y2 - y1 - 1)
     pad_right = max(0, (x2 - x1) - pad_left - inside.shape[1])
@@ -58,7 +58,7 @@ def resize(image: Image, *, width_px: int, height_px: int, resampling: Resamplin
 
 
 def face_pixels(
-    image: Image,
+    picture: Picture,
     region: Box,
     *,
     width_px: int,
@@ -67,7 +67,7 @@ def face_pixels(
     resampling: Resampling = "area",
 ) -> Image:
     """The model's input for a region: (height_px, width_px, 3), uint8, in its colour order ("rgb" or "bgr")."""
-    pixels = resize(cut_region(image, region), width_px=width_px, height_px=height_px, resampling=resampling)
+    pixels = resize(cut_region(picture, region), width_px=width_px, height_px=height_px, resampling=resampling)
     if colour_order == "rgb":
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
     return pixels

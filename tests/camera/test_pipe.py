@@ -9,6 +9,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_agent.camera import open_camera
@@ -76,7 +77,7 @@ def test_the_preset_ffmpeg_gives_the_size_and_rate_that_are_asked_for():
 def test_raw_frames_of_ffmpeg_have_their_colours(pixels, name):
     command = f"ffmpeg -v error -re -f lavfi -i color=red:size=64x48:rate=25 -pix_fmt {name} -f rawvideo -"
     with closing(opened(f"pipe: {command}", pixel_format=pixels, frame_size=(64, 48))) as camera:
-        image = next_picture(camera)
+        image = np.asarray(next_picture(camera))
 
     assert image.shape == (48, 64, 3)
     assert image[20, 30] == pytest.approx([0, 0, 255], abs=6)

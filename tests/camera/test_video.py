@@ -24,6 +24,7 @@ from edge_agent.camera.decoding import VideoDecoder
 from edge_agent.camera.video import plausible_position
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
+from edge_agent.vision.planes import Planes
 from tests.cameras import next_picture
 from tests.recordings import ffmpeg, write_recording
 from tests.rtsp_server import RtspServer
@@ -118,6 +119,7 @@ import sys
 from edge_agent.camera import open_camera
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
+from edge_agent.vision.planes import Planes
 for source in sys.argv[1:]:
     try:
         open_camera(CameraConfig(source=source))
@@ -175,9 +177,12 @@ def test_a_closed_camera_frees_its_decoder_at_once(tmp_path, kind):
     assert left == 0
 
 
-def test_frames_are_freed_as_they_pass(tmp_path):
+@pytest.mark.parametrize("size", ["320x240", "1280x720"])
+def test_frames_are_freed_as_they_pass(tmp_path, size):
     """Fifty of 720p in a cycle of references held 100 MB until the garbage collector came."""
-    with closing(opened(write_recording(tmp_path / "door.mp4"))) as camera:
+    path = tmp_path / "door.mp4"
+    ffmpeg("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25:duration=0.8", "-c:v", "libx264", path)
+    with closing(opened(path)) as camera:
         next_picture(camera)
         gc.collect()
         gc.disable()
@@ -252,6 +257,45 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path, size, stated, key, s
     (first, *_) = pictures_of(path, pixel_aspect_ratio=key)
 
     assert first.shape[:2] == shown
+
+
+LARGE = ("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=5:duration=0.4", "-c:v", "libx264", "-pix_fmt", "yuv420p")
+
+
+@pytest.mark.parametrize("colour_range", ["tv", "pc"])
+@pytest.mark.parametrize("standard", ["bt709", "smpte170m", "bt470bg", "unspecified"])
+def test_the_planes_of_a_large_picture_have_the_colours_of_the_stream(tmp_path, standard, colour_range):
+    path = tmp_path / "large.mp4"
+    in_colours = f"scale=out_color_matrix={standard if standard != 'unspecified' else 'bt601'}:out_range={colour_range}"
+    ffmpeg(*LARGE, "-vf", in_colours, "-colorspace", standard, "-color_range", colour_range, path)
+    with av.open(str(path)) as container:
+        wanted = next(container.decode(video=0)).to_ndarray(format="bgr24")
+
+    first = pictures_of(path)[0]
+
+    assert isinstance(first, Planes)
+    # FFmpeg rounds down.
+    assert np.abs(np.asarray(first).astype(int) - wanted).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("coding", "keys"),
+    [
+        (("-s", "1278x718"), {}),
+        (("-pix_fmt", "yuv444p"), {}),
+        (("-colorspace", "bt2020nc"), {}),
+        (("-vf", "setsar=2/1"), {}),
+        ((), {"rotate": 180}),
+        ((), {"flip": "horizontal"}),
+        ((), {"roi": [0.0, 0.0, 0.9, 0.9]}),
+    ],
+    ids=["small", "all chroma", "BT.2020", "oblong pixels", "rotated", "mirrored", "cropped"],
+)
+def test_other_pictures_are_converted_by_ffmpeg(tmp_path, coding, keys):
+    path = tmp_path / "large.mp4"
+    ffmpeg(*LARGE, *coding, path)
+
+    assert isinstance(pictures_of(path, **keys)[0], np.ndarray)
 
 
 def test_an_empty_packet_repeats_a_frame_and_does_not_end_the_recording(tmp_path):

@@ -21,7 +21,7 @@ def test_sensor_noise_is_not_a_change():
     seen = []
     for step in range(30):
         image = np.clip(120 + noise.normal(0, 8, (300, 400, 3)), 0, 255).astype(np.uint8)
-        seen.append(gate.sees_change(replace(a_frame(step / 10), image=image)))
+        seen.append(gate.sees_change(replace(a_frame(step / 10), picture=image)))
 
     assert not any(seen[1:])
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import numpy as np
 
 from edge_agent.vision.pool import Pool
 
@@ -10,15 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge_agent.config.model import FacesConfig
-    from edge_agent.domain import Face, Image
+    from edge_agent.domain import Face, Picture
+    from edge_agent.vision.detector.haar import HaarDetector
+    from edge_agent.vision.detector.ssd import SsdDetector
+    from edge_agent.vision.detector.yunet import YuNetDetector
     from edge_agent.vision.tflite import RuntimeChoice
+
+    OpenCVDetector: TypeAlias = HaarDetector | SsdDetector | YuNetDetector
 
 
 class FaceDetector(Protocol):
     """A face detector; one of `open_detector` is thread-safe."""
 
-    def detect(self, image: Image) -> list[Face]:
-        """Detect the faces of a picture (BGR, uint8), highest score first; boxes in its pixels, clipped to it."""
+    def detect(self, picture: Picture) -> list[Face]:
+        """Detect the faces of a picture, highest score first; boxes in its pixels, clipped to it."""
         ...
 
 
@@ -48,7 +55,7 @@ def open_detector(
     return _PooledDetector([_open_opencv_detector(config) for _ in range(copies)])
 
 
-def _open_opencv_detector(config: FacesConfig) -> FaceDetector:
+def _open_opencv_detector(config: FacesConfig) -> OpenCVDetector:
     match config.detector:
         case "haar":
             from edge_agent.vision.detector.haar import HaarDetector
@@ -72,11 +79,11 @@ def _open_opencv_detector(config: FacesConfig) -> FaceDetector:
 
 
 class _PooledDetector:
-    """Copies of a detector that is not thread-safe itself."""
+    """Copies of a detector that is not thread-safe itself, and needs the whole picture in BGR."""
 
-    def __init__(self, copies: Sequence[FaceDetector]) -> None:
+    def __init__(self, copies: Sequence[OpenCVDetector]) -> None:
         self._copies = Pool(copies)
 
-    def detect(self, image: Image) -> list[Face]:
+    def detect(self, picture: Picture) -> list[Face]:
         with self._copies.taken() as detector:
-            return detector.detect(image)
+            return detector.detect(np.asarray(picture))

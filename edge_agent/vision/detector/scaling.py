@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_agent.domain import Box, Face, Image
+from edge_agent.domain import Box, Face, Image, Picture
 from edge_agent.vision.tensors import resize
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ def scaled_down(image: Image, *, longer_side_px: int) -> tuple[Image, float]:
     return scaled, 1.0 / factor
 
 
-def faces_inside(found: Iterable[tuple[Box, float]], image: Image) -> list[Face]:
+def faces_inside(found: Iterable[tuple[Box, float]], picture: Picture) -> list[Face]:
     """Clip boxes to the picture and drop empty ones; highest score first."""
-    height, width = image.shape[:2]
+    height, width = picture.shape[:2]
     faces = [
         Face(clipped, score)
         for box, score in found

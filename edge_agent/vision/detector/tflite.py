@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_agent.domain import Box, Face, Image
+from edge_agent.domain import Box, Face, Picture
 from edge_agent.errors import ModelError, PictureError
 from edge_agent.vision.card import GOLDEN_TOLERANCE, DetectorCard, InputCard, read_detector_card
 from edge_agent.vision.detector.decoding import BOX_CHANNELS, SCORE_CHANNELS, Level, decode
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PICTURE_AXES, COLOURS = 3, 3
+COLOURS = 3
 GOLDEN_OVERLAP = 0.7
 """Least IoU with a golden box: rounding changes it by far less, a wrong scale or colour order by far more."""
 
@@ -64,24 +64,26 @@ class TfliteDetector:
         self._networks: dict[int, _Network] = {}
         self._opening = threading.Lock()
 
-    def detect(self, image: Image) -> list[Face]:
+    def detect(self, picture: Picture) -> list[Face]:
         """Detect faces, as `FaceDetector`; none in an empty picture.
 
         Raises:
             ModelError: the network for this picture size does not match the card.
             PictureError: the pixels are not BGR, uint8.
         """
-        if image.dtype != np.uint8 or image.ndim != PICTURE_AXES or image.shape[2] != COLOURS:
+        if isinstance(picture, np.ndarray) and (picture.dtype != np.uint8 or picture.shape[2:] != (COLOURS,)):
             raise PictureError(
-                f"detection needs BGR pixels, uint8; these are {image.dtype} of shape {image.shape}: convert them first"
+                "detection needs BGR pixels, uint8; these are "
+                f"{picture.dtype} of shape {picture.shape}: convert them first"
             )
-        if not image.size:
+        height, width = picture.shape[:2]
+        if not picture.nbytes:
             return []
-        chosen = choose_input(self._sizes, (image.shape[1], image.shape[0]), self._wanted_scale)
+        chosen = choose_input(self._sizes, (width, height), self._wanted_scale)
         with self._opening:
             if chosen not in self._networks:
                 self._networks[chosen] = self._opened(chosen)
-        return self._networks[chosen].detect(image, min_score=self._min_score)
+        return self._networks[chosen].detect(picture, min_score=self._min_score)
 
     def _opened(self, number: int) -> _Network:
         file = self.card.files[number]
@@ -128,9 +130,9 @@ class _Network:
         """The runtime of the network."""
         return self._interpreter.runtime
 
-    def detect(self, image: Image, *, min_score: float) -> list[Face]:
-        """Detect the faces of a picture (BGR, uint8), in its pixels."""
-        pixels, back = letterboxed(image, width_px=self._card.width, height_px=self._card.height)
+    def detect(self, picture: Picture, *, min_score: float) -> list[Face]:
+        """Detect the faces of a picture, in its pixels."""
+        pixels, back = letterboxed(picture, width_px=self._card.width, height_px=self._card.height)
         if self._card.colour_order == "rgb":
             pixels = pixels[..., ::-1]
         tensor = pixels if self._table is None else self._table[pixels]
@@ -146,7 +148,7 @@ class _Network:
         ]
         boxes, scores = decode(levels, min_score=min_score)
         found = [(Box(*box), score) for box, score in zip((boxes * back).tolist(), scores.tolist(), strict=True)]
-        return faces_inside(found, image)
+        return faces_inside(found, picture)
 
 
 def open_tflite_detector(

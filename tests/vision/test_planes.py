@@ -1,0 +1,165 @@
+"""Planes: the same picture as when FFmpeg converts it, whole, in parts and scaled down."""
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.config.model import Config, MotionConfig
+from edge_agent.domain import Box, Face, Frame
+from edge_agent.vision.motion import MotionGate
+from edge_agent.vision.planes import Colour, Planes, Standard
+from edge_agent.vision.quality import face_quality
+from edge_agent.vision.tensors import cut_region
+from edge_agent.wiring import open_models
+from tests.faces import COLLINS, HOPPER, scene, street
+from tests.values import NOON
+
+WIDTH_PX, HEIGHT_PX = 640, 360
+# FFmpeg rounds down where the conversion here rounds to the nearest.
+ROUNDING = 3
+NUMBERS: dict[Standard, int] = {"bt709": 1, "bt601": 5}
+
+
+def a_picture():
+    """Smooth colours and noise, BGR."""
+    small = np.random.default_rng(4).integers(0, 255, (9, 16, 3), np.uint8)
+    return cv2.resize(small, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_CUBIC)
+
+
+def a_frame(picture, colour):
+    """A frame as a decoder returns it: a line in memory is longer than the picture is wide."""
+    frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(
+        format="yuv420p",
+        dst_colorspace=NUMBERS[colour.standard],
+        dst_color_range=2 if colour.is_full_range else 1,
+    )
+    frame.colorspace, frame.color_range = NUMBERS[colour.standard], 2 if colour.is_full_range else 1
+    return frame
+
+
+def planes_of(frame, colour):
+    luma, u, v = (
+        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        for plane in frame.planes
+    )
+    return Planes(luma, u, v, colour)
+
+
+def some_planes(picture=None):
+    colour = Colour("bt709", is_full_range=False)
+    return planes_of(a_frame(a_picture() if picture is None else picture, colour), colour)
+
+
+def difference(one, other):
+    return np.abs(one.astype(int) - other).max()
+
+
+@pytest.mark.parametrize("is_full_range", [False, True], ids=["limited range", "full range"])
+@pytest.mark.parametrize("standard", ["bt601", "bt709"])
+def test_the_whole_picture_is_what_ffmpeg_makes_of_it(standard, is_full_range):
+    colour = Colour(standard, is_full_range)
+    frame = a_frame(a_picture(), colour)
+
+    found = np.asarray(planes_of(frame, colour))
+
+    assert found.shape == (HEIGHT_PX, WIDTH_PX, 3)
+    assert difference(found, frame.reformat(format="bgr24").to_ndarray()) <= ROUNDING
+    # A wrong standard or range is further away than rounding.
+    others = {Colour(one, range_) for one in NUMBERS for range_ in (False, True)} - {colour}
+    assert all(difference(np.asarray(planes_of(frame, other)), found) > 2 * ROUNDING for other in others)
+
+
+def test_black_and_white_are_black_and_white_in_both_ranges():
+    for is_full_range, black, white in ((False, 16, 235), (True, 0, 255)):
+        luma = np.array([[black, white], [white, black]], np.uint8)
+        middle = np.full((1, 1), 128, np.uint8)
+        planes = Planes(luma, middle, middle, Colour("bt709", is_full_range))
+
+        assert np.asarray(planes).tolist() == [[[0] * 3, [255] * 3], [[255] * 3, [0] * 3]]
+        assert planes.grey(width_px=2, height_px=2).tolist() == [[0, 255], [255, 0]]
+
+
+def test_grey_levels_darker_than_black_are_black():
+    luma, middle = np.full((2, 2), 3, np.uint8), np.full((1, 1), 128, np.uint8)
+
+    assert not Planes(luma, middle, middle, Colour("bt601", is_full_range=False)).grey(width_px=2, height_px=2).any()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        (slice(0, 2), slice(0, 2)),
+        (slice(1, 2), slice(1, 2)),
+        (slice(3, 100), slice(5, 206)),
+        (slice(8, 101), slice(2, 33)),
+        (slice(359, 360), slice(639, 640)),
+        (slice(None), slice(None)),
+        (slice(-7, None), slice(600, 9999)),
+    ],
+    ids=str,
+)
+def test_a_part_is_that_part_of_the_whole(rows, columns):
+    planes = some_planes()
+
+    assert np.array_equal(planes[rows, columns], np.asarray(planes)[rows, columns])
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+def test_halving_is_that_of_the_whole_picture_but_for_rounding(times):
+    planes = some_planes()
+    width_px, height_px = WIDTH_PX >> times, HEIGHT_PX >> times
+
+    found = planes.halved(width_px=width_px, height_px=height_px)
+
+    whole = cv2.resize(np.asarray(planes), (width_px, height_px), interpolation=cv2.INTER_AREA)
+    assert found.shape == (height_px, width_px, 3)
+    assert np.abs(found.astype(int) - whole).mean() < 1
+
+
+def test_a_frame_of_planes_is_cut_measured_and_gated_as_one_in_bgr():
+    picture = cv2.resize(street(), (WIDTH_PX, HEIGHT_PX))
+    planes = some_planes(picture)
+    one, other = (Frame("door", 0, pixels, 0.0, NOON) for pixels in (planes, np.asarray(planes)))
+    box = Box(101, 51, 300, 320)
+
+    assert (one.width_px, one.height_px) == (other.width_px, other.height_px) == (WIDTH_PX, HEIGHT_PX)
+    assert np.array_equal(one.image, other.image)
+    assert np.array_equal(one.cut(box), other.cut(box))
+    assert np.array_equal(cut_region(one.picture, box.grown(0.5)), cut_region(other.picture, box.grown(0.5)))
+    assert face_quality(one.picture, Face(box, 0.9)) == face_quality(other.picture, Face(box, 0.9))
+
+
+def test_the_shipped_models_find_and_classify_the_same_in_planes():
+    picture, _ = scene((COLLINS, False, 0.9, (80, 60)), (HOPPER, True, 0.9, (700, 80)), width_px=1280, height_px=720)
+    planes = some_planes(picture)
+    detector, classifier = open_models(Config())
+
+    faces = detector.detect(planes)
+
+    assert len(faces) == 2
+    for face, same in zip(faces, detector.detect(np.asarray(planes)), strict=True):
+        assert face.box.overlap(same.box) > 0.9
+        assert face.score == pytest.approx(same.score, abs=0.03)
+        assert classifier.classify(planes, face.box) == classifier.classify(np.asarray(planes), face.box)
+    assert {classifier.classify(planes, face.box).label for face in faces} == {"with_mask", "without_mask"}
+
+
+def test_motion_is_seen_in_planes_as_in_bgr():
+    gates = MotionGate(MotionConfig()), MotionGate(MotionConfig())
+    seen = []
+    for step in range(4):
+        picture = a_picture()
+        if step == 2:
+            picture[100:200, 100:200] //= 2
+        planes = some_planes(picture)
+        frames = [Frame("door", step, one, float(step), NOON) for one in (planes, np.asarray(planes))]
+        seen.append([gate.sees_change(frame) for gate, frame in zip(gates, frames, strict=True)])
+
+    assert seen == [[True, True], [False, False], [True, True], [False, False]]
+
+
+def test_they_take_half_of_the_memory():
+    planes = some_planes()
+
+    assert 2 * planes.nbytes == np.asarray(planes).nbytes
