@@ -1,6 +1,7 @@
-"""Planes: the same picture as when FFmpeg converts it, whole, in parts and scaled down."""
+"""Planes: the same picture in BGR, whole, in parts and scaled down."""
 
-import av
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from edge_agent.config.model import Config, MotionConfig
 from edge_agent.domain import Box, Face, Frame
 from edge_agent.vision.motion import MotionGate
-from edge_agent.vision.planes import Colour, Planes, Standard
+from edge_agent.vision.planes import Colour, Planes
 from edge_agent.vision.quality import face_quality
 from edge_agent.vision.tensors import cut_region
 from edge_agent.wiring import open_models
@@ -16,58 +17,58 @@ from tests.faces import COLLINS, HOPPER, scene, street
 from tests.values import NOON
 
 WIDTH_PX, HEIGHT_PX = 640, 360
-# FFmpeg rounds down where the conversion here rounds to the nearest.
-ROUNDING = 3
-NUMBERS: dict[Standard, int] = {"bt709": 1, "bt601": 5}
+LIMITED_709 = Colour("bt709", is_full_range=False)
+# As published: the scale of the luma, then of V in red, of U and V in green, and of U in blue.
+COEFFICIENTS = {
+    Colour("bt601", is_full_range=False): (1.164, 1.596, -0.392, -0.813, 2.017),
+    LIMITED_709: (1.164, 1.793, -0.213, -0.533, 2.112),
+    Colour("bt601", is_full_range=True): (1.0, 1.402, -0.344, -0.714, 1.772),
+    Colour("bt709", is_full_range=True): (1.0, 1.5748, -0.1873, -0.4681, 1.8556),
+}
+
+
+def converted(planes):
+    """Each pixel by itself, with the chroma of the four that share one."""
+    scale, v_red, u_green, v_green, u_blue = COEFFICIENTS[planes.colour]
+    luma = scale * (planes.luma.astype(float) - (0 if planes.colour.is_full_range else 16))
+    u, v = (plane.repeat(2, axis=0).repeat(2, axis=1).astype(float) - 128 for plane in (planes.u, planes.v))
+    return np.clip(np.stack([luma + u_blue * u, luma + u_green * u + v_green * v, luma + v_red * v], axis=2), 0, 255)
 
 
 def a_picture():
-    """Smooth colours and noise, BGR."""
+    """Smooth colours, BGR."""
     small = np.random.default_rng(4).integers(0, 255, (9, 16, 3), np.uint8)
     return cv2.resize(small, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_CUBIC)
 
 
-def a_frame(picture, colour):
-    """A frame as a decoder returns it: a line in memory is longer than the picture is wide."""
-    frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(
-        format="yuv420p",
-        dst_colorspace=NUMBERS[colour.standard],
-        dst_color_range=2 if colour.is_full_range else 1,
-    )
-    frame.colorspace, frame.color_range = NUMBERS[colour.standard], 2 if colour.is_full_range else 1
-    return frame
-
-
-def planes_of(frame, colour):
-    luma, u, v = (
-        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-        for plane in frame.planes
-    )
-    return Planes(luma, u, v, colour)
-
-
-def some_planes(picture=None):
-    colour = Colour("bt709", is_full_range=False)
-    return planes_of(a_frame(a_picture() if picture is None else picture, colour), colour)
+def planes_of(picture, colour=LIMITED_709):
+    """As a decoder returns them: a line in memory is longer than the picture is wide."""
+    scale, v_red, u_green, v_green, u_blue = COEFFICIENTS[colour]
+    to_bgr = np.array([[scale, u_blue, 0], [scale, u_green, v_green], [scale, 0, v_red]])
+    yuv = picture @ np.linalg.inv(to_bgr).T + (0 if colour.is_full_range else 16, 128, 128)
+    luma, *chroma = cv2.split(yuv)
+    size = picture.shape[1] // 2, picture.shape[0] // 2
+    planes = [luma, *(cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in chroma)]
+    luma, u, v = (np.pad(np.clip(plane.round(), 0, 255).astype(np.uint8), ((0, 0), (0, 32))) for plane in planes)
+    return Planes(luma[:, :-32], u[:, :-32], v[:, :-32], colour)
 
 
 def difference(one, other):
     return np.abs(one.astype(int) - other).max()
 
 
-@pytest.mark.parametrize("is_full_range", [False, True], ids=["limited range", "full range"])
-@pytest.mark.parametrize("standard", ["bt601", "bt709"])
-def test_the_whole_picture_is_what_ffmpeg_makes_of_it(standard, is_full_range):
-    colour = Colour(standard, is_full_range)
-    frame = a_frame(a_picture(), colour)
+@pytest.mark.parametrize("colour", COEFFICIENTS, ids=str)
+def test_the_whole_picture_has_the_colours_of_its_standard(colour):
+    planes = planes_of(a_picture(), colour)
 
-    found = np.asarray(planes_of(frame, colour))
+    found = np.asarray(planes)
 
     assert found.shape == (HEIGHT_PX, WIDTH_PX, 3)
-    assert difference(found, frame.reformat(format="bgr24").to_ndarray()) <= ROUNDING
-    # A wrong standard or range is further away than rounding.
-    others = {Colour(one, range_) for one in NUMBERS for range_ in (False, True)} - {colour}
-    assert all(difference(np.asarray(planes_of(frame, other)), found) > 2 * ROUNDING for other in others)
+    assert difference(found, converted(planes)) <= 1
+    assert difference(found, a_picture()) < 50
+    # Another standard or range is further away than rounding.
+    others = [replace(planes, colour=other) for other in COEFFICIENTS if other != colour]
+    assert all(difference(np.asarray(other), found) > 5 for other in others)
 
 
 def test_black_and_white_are_black_and_white_in_both_ranges():
@@ -100,14 +101,14 @@ def test_grey_levels_darker_than_black_are_black():
     ids=str,
 )
 def test_a_part_is_that_part_of_the_whole(rows, columns):
-    planes = some_planes()
+    planes = planes_of(a_picture())
 
     assert np.array_equal(planes[rows, columns], np.asarray(planes)[rows, columns])
 
 
 @pytest.mark.parametrize("times", [0, 1, 2, 3])
 def test_halving_is_that_of_the_whole_picture_but_for_rounding(times):
-    planes = some_planes()
+    planes = planes_of(a_picture())
     width_px, height_px = WIDTH_PX >> times, HEIGHT_PX >> times
 
     found = planes.halved(width_px=width_px, height_px=height_px)
@@ -119,7 +120,7 @@ def test_halving_is_that_of_the_whole_picture_but_for_rounding(times):
 
 def test_a_frame_of_planes_is_cut_measured_and_gated_as_one_in_bgr():
     picture = cv2.resize(street(), (WIDTH_PX, HEIGHT_PX))
-    planes = some_planes(picture)
+    planes = planes_of(picture)
     one, other = (Frame("door", 0, pixels, 0.0, NOON) for pixels in (planes, np.asarray(planes)))
     box = Box(101, 51, 300, 320)
 
@@ -132,7 +133,7 @@ def test_a_frame_of_planes_is_cut_measured_and_gated_as_one_in_bgr():
 
 def test_the_shipped_models_find_and_classify_the_same_in_planes():
     picture, _ = scene((COLLINS, False, 0.9, (80, 60)), (HOPPER, True, 0.9, (700, 80)), width_px=1280, height_px=720)
-    planes = some_planes(picture)
+    planes = planes_of(picture)
     detector, classifier = open_models(Config())
 
     faces = detector.detect(planes)
@@ -152,7 +153,7 @@ def test_motion_is_seen_in_planes_as_in_bgr():
         picture = a_picture()
         if step == 2:
             picture[100:200, 100:200] //= 2
-        planes = some_planes(picture)
+        planes = planes_of(picture)
         frames = [Frame("door", step, one, float(step), NOON) for one in (planes, np.asarray(planes))]
         seen.append([gate.sees_change(frame) for gate, frame in zip(gates, frames, strict=True)])
 
@@ -160,6 +161,6 @@ def test_motion_is_seen_in_planes_as_in_bgr():
 
 
 def test_they_take_half_of_the_memory():
-    planes = some_planes()
+    planes = planes_of(a_picture())
 
     assert 2 * planes.nbytes == np.asarray(planes).nbytes
