@@ -75,3 +75,5 @@ def follow(folder: Path, server: Server) -> None:
             finally:
                 following.send_signal(signal.SIGTERM)
                 assert following.wait(timeout=60) == 0
+        # Once for each key that has not signed and each poll, two of three being enough.
+        assert "No signature" not in (folder / "rollout.log").read_text(encoding="utf-8")
