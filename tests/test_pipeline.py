@@ -22,7 +22,7 @@ from edge_agent.vision.motion import MotionGate
 from tests.values import a_face, a_frame
 
 if TYPE_CHECKING:
-    from edge_agent.domain import Face, Frame, Image, Label
+    from edge_agent.domain import Face, Frame, Label, Picture
 
 
 class Faces:
@@ -32,7 +32,7 @@ class Faces:
         self.faces = list(faces)
         self.looked_at = 0
 
-    def detect(self, image: Image) -> list[Face]:
+    def detect(self, picture: Picture) -> list[Face]:
         self.looked_at += 1
         return self.faces
 
@@ -45,7 +45,7 @@ class Masks:
         self.is_face = is_face
         self.read_count = 0
 
-    def classify(self, image: Image, box: Box) -> Classification:
+    def classify(self, picture: Picture, box: Box) -> Classification:
         self.read_count += 1
         scores: dict[Label, float] = dict.fromkeys(LABELS, 0.005)
         return Classification(self.label, {**scores, self.label: 0.99}, is_face=self.is_face)

@@ -11,7 +11,7 @@ from edge_agent.vision.classifier import Classification
 from edge_agent.vision.detection import detect
 
 if TYPE_CHECKING:
-    from edge_agent.domain import Image
+    from edge_agent.domain import Picture
 
 PICTURE = np.zeros((48, 64, 3), np.uint8)
 
@@ -19,7 +19,7 @@ PICTURE = np.zeros((48, 64, 3), np.uint8)
 class TwoFaces:
     """Finds a large face and a tiny one."""
 
-    def detect(self, image: Image) -> list[Face]:
+    def detect(self, picture: Picture) -> list[Face]:
         return [Face(Box(1.23, 2.34, 41.0, 44.56), 0.98765), Face(Box(50, 1, 54, 6), 0.61)]
 
 
@@ -29,7 +29,7 @@ class LargeOnesAreBare:
     def __init__(self, *, rejects_small: bool = False) -> None:
         self.rejects_small = rejects_small
 
-    def classify(self, image: Image, box: Box) -> Classification:
+    def classify(self, picture: Picture, box: Box) -> Classification:
         is_large = box.width_px > 20
         bare = 0.987654 if is_large else 0.25
         return Classification(
