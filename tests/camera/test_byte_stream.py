@@ -1,4 +1,4 @@
-"""Byte stream: extracts whole pictures from any stream, and nothing else."""
+"""Byte stream: extracts complete pictures from any stream, and nothing else."""
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ def a_jpeg(brightness, *, side_px=32):
 
 
 def with_small_picture_inside(jpeg):
-    """As many cameras write: a JPEG whose first segment holds a small JPEG with an end of its own."""
+    """As many cameras write: a JPEG whose first segment holds a thumbnail JPEG with its own end marker."""
     inside = b"Exif\0\0" + a_jpeg(250, side_px=16)
     return jpeg[:2] + b"\xff\xe1" + (len(inside) + 2).to_bytes(2, "big") + inside + jpeg[2:]
 
@@ -32,7 +32,7 @@ def in_pieces(content, size):
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 1_000_000])
-def test_pictures_are_found_however_the_bytes_are_cut(size):
+def test_pictures_are_found_however_the_bytes_are_split(size):
     content = b"".join(a_jpeg(brightness) for brightness in (20, 120, 220))
 
     found = list(pictures(JpegStream(), in_pieces(content, size)))
@@ -42,7 +42,7 @@ def test_pictures_are_found_however_the_bytes_are_cut(size):
 
 
 @pytest.mark.parametrize("size", [1, 50])
-def test_what_a_program_prints_between_pictures_is_passed_over(size):
+def test_output_between_pictures_is_skipped(size):
     log_lines = b"GST_ARGUS: Creating output stream\n\xff\xd8\xff garbage \xff\xd9\xff\xff\xd8"
     content = log_lines + a_jpeg(20) + log_lines + a_jpeg(120) + log_lines
 
@@ -50,19 +50,19 @@ def test_what_a_program_prints_between_pictures_is_passed_over(size):
 
 
 @pytest.mark.parametrize("size", [1, 50, 1_000_000])
-def test_the_small_picture_inside_a_picture_is_not_its_end(size):
+def test_an_embedded_thumbnail_does_not_end_the_picture(size):
     stream = JpegStream()
 
     assert list(pictures(stream, in_pieces(with_small_picture_inside(a_jpeg(20)), size))) == pytest.approx([25], abs=4)
 
 
-def test_a_picture_that_was_cut_off_does_not_take_the_next_one_with_it():
+def test_a_truncated_picture_does_not_spoil_the_next_one():
     content = a_jpeg(20)[:-40] + a_jpeg(120)
 
     assert list(pictures(JpegStream(), in_pieces(content, 64))) == pytest.approx([125], abs=4)
 
 
-def test_a_picture_is_given_once():
+def test_each_picture_is_returned_once():
     stream = JpegStream()
     stream.add(a_jpeg(20))
 
@@ -70,7 +70,7 @@ def test_a_picture_is_given_once():
     assert stream.newest() is None
 
 
-def test_a_picture_that_states_more_pixels_than_any_camera_has_is_not_decoded():
+def test_a_picture_with_an_implausible_size_is_not_decoded():
     jpeg = bytearray(a_jpeg(20))
     frame_header = jpeg.index(b"\xff\xc0")
     jpeg[frame_header + 5 : frame_header + 9] = b"\xff\xff\xff\xff"
@@ -80,7 +80,7 @@ def test_a_picture_that_states_more_pixels_than_any_camera_has_is_not_decoded():
     assert stream.newest() is None
 
 
-def test_a_beginning_without_an_end_does_not_fill_the_memory():
+def test_a_picture_without_an_end_does_not_fill_memory():
     stream = JpegStream()
     stream.add(a_jpeg(20)[:-2])
     for _ in range(LARGEST_JPEG_BYTES // 1_000_000 + 2):
@@ -92,17 +92,17 @@ def test_a_beginning_without_an_end_does_not_fill_the_memory():
 
 @given(garbage=st.lists(st.sampled_from([b"\xff", b"\xd8", b"\xd9", b"\xda", b"\xe1", b"\x00", b"\x04", b"text"])))
 @settings(max_examples=200, deadline=None)
-def test_no_garbage_keeps_the_picture_after_the_next_from_being_found(garbage):
+def test_garbage_hides_only_a_bounded_stretch_of_the_stream(garbage):
     stream = JpegStream()
     stream.add(b"".join(garbage))
-    # A segment in the garbage may claim 64 KiB of what follows it.
+    # A segment in the garbage may claim up to 64 KiB of the bytes after it.
     found = list(pictures(stream, [a_jpeg(60)] * 120))
 
     assert found[-1] == pytest.approx(65, abs=4)
 
 
 @pytest.mark.parametrize("pixels", ["bgr", "i420", "nv12"])
-def test_raw_frames_come_out_in_their_colours_and_the_newest_counts(pixels):
+def test_raw_frames_keep_their_colours_and_only_the_newest_is_returned(pixels):
     width_px, height_px = 32, 16
     frames = []
     for colour in ((200, 40, 40), (40, 40, 200)):

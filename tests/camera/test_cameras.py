@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Ticker:
-    """A live camera with a picture every `seconds`; None: it is lost again and again."""
+    """A live camera with a picture every `seconds`; None: it fails repeatedly."""
 
     position_seconds = None
     age_seconds = 0.0
@@ -43,7 +43,7 @@ class Ticker:
 
 
 def live_cameras(**seconds):
-    """Cameras of these kinds that can be followed, and every one that was opened."""
+    """Cameras of these kinds, and every one that was opened."""
     opened = []
 
     def open_one(config, stop):
@@ -58,14 +58,14 @@ def configs(*names, **keys):
 
 
 def frames_of(feed):
-    """Every frame that is given until the end."""
+    """Every frame until the end."""
     frames: list[Frame] = []
     while (frame := feed.wait(0.1)) is not None or not feed.state().finished:
         frames += [frame] if frame is not None else []
     return frames
 
 
-def test_a_camera_that_is_silent_holds_no_other_up():
+def test_a_silent_camera_does_not_delay_others():
     cameras, _ = live_cameras(silent=None, fast=0.002)
     with cameras:
         cameras.follow(configs("silent", "fast"))
@@ -75,7 +75,7 @@ def test_a_camera_that_is_silent_holds_no_other_up():
         assert [state.name for state in cameras.states()] == ["silent", "fast"]
 
 
-def test_cameras_that_hang_are_left_behind_together():
+def test_several_hanging_cameras_are_closed_in_parallel():
     names = [f"camera {number}" for number in range(40)]
     cameras, opened = live_cameras(**dict.fromkeys(names, 120.0))
     with cameras:
@@ -84,11 +84,11 @@ def test_cameras_that_hang_are_left_behind_together():
             time.sleep(0.01)
         began_at = time.monotonic()
 
-    # One after the other they would take this long.
+    # Closing them one after the other would take this long.
     assert time.monotonic() - began_at < len(names) * CLOSE_SECONDS
 
 
-def test_a_camera_whose_section_is_the_same_is_not_opened_again():
+def test_a_camera_with_unchanged_settings_is_not_reopened():
     cameras, opened = live_cameras(same=0.002, changed=0.002, gone=0.002, new=0.002)
     with cameras:
         cameras.follow(configs("same", "changed", "gone"))
@@ -106,7 +106,7 @@ def test_a_camera_whose_section_is_the_same_is_not_opened_again():
         assert [name for name, camera in opened if camera.is_closed] == ["changed", "gone"]
 
 
-def test_recordings_and_folders_come_to_an_end_with_their_last_frames(tmp_path):
+def test_recordings_and_folders_end_after_their_last_frame(tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
     for number in range(2):

@@ -29,7 +29,7 @@ PATIENCE_SECONDS = 60.0
 
 
 class FakeCamera:
-    """A live camera that gives its pictures at once, then is lost, or hangs until `released`."""
+    """A live camera that delivers its pictures at once, then is lost, or hangs until `released`."""
 
     position_seconds = None
     age_seconds = 0.0
@@ -57,7 +57,7 @@ class FakeCamera:
 
 
 class Shop:
-    """Opens one camera after the other; None stands for one that cannot be opened."""
+    """Opens one camera after the other; None stands for a camera that cannot be opened."""
 
     def __init__(self, *cameras):
         self.cameras = list(cameras)
@@ -82,7 +82,7 @@ def wait_until(condition):
         time.sleep(0.005)
 
 
-def test_only_the_newest_frame_is_kept_and_given_once():
+def test_only_the_newest_frame_is_kept_and_returned_once():
     camera = FakeCamera(5, hangs=True)
     feed = a_feed(Shop(camera))
 
@@ -101,7 +101,7 @@ def test_only_the_newest_frame_is_kept_and_given_once():
     assert camera.closed == 1
 
 
-def test_a_picture_that_is_not_due_is_counted_and_never_converted():
+def test_a_picture_that_is_not_due_is_counted_but_not_converted():
     camera = FakeCamera(5, hangs=True)
     feed = a_feed(Shop(camera))
     feed.convert_only_what_is_due(lambda: time.monotonic() + 60.0)
@@ -116,7 +116,7 @@ def test_a_picture_that_is_not_due_is_counted_and_never_converted():
     assert (camera.retrieved, state.dropped) == (0, 0)
 
 
-def test_a_frame_bears_the_time_at_which_it_came():
+def test_a_frame_has_the_time_of_its_arrival():
     camera = FakeCamera(1, hangs=True)
     feed = a_feed(Shop(camera))
     began_at, began_when = time.monotonic(), datetime.now(timezone.utc)
@@ -133,7 +133,7 @@ def test_a_frame_bears_the_time_at_which_it_came():
     assert feed.state().last_frame_at == frame.taken_at
 
 
-def test_a_lost_camera_is_opened_again_and_both_are_logged_once(caplog):
+def test_a_lost_camera_is_reopened_and_loss_and_recovery_are_logged_once(caplog):
     last = FakeCamera(1, hangs=True)
     first = FakeCamera(2)
     feed = a_feed(Shop(first, None, last))
@@ -156,12 +156,12 @@ def test_a_lost_camera_is_opened_again_and_both_are_logged_once(caplog):
         "camera entrance: fake: stopped giving pictures; retrying",
     ]
     assert messages[2].startswith("camera entrance: reopened after ")
-    # What the journal finds a camera's troubles by.
+    # The journal field by which problems of a camera are found.
     fields = [(vars(record)["CAMERA"], vars(record)["REASON"]) for record in caplog.records[1:3]]
     assert fields == [("entrance", "camera_away")] * 2
 
 
-def test_a_camera_that_was_never_there_is_waited_for(caplog):
+def test_a_camera_that_is_missing_at_the_start_is_opened_later(caplog):
     shop = Shop()
     feed = a_feed(shop)
 
@@ -174,7 +174,7 @@ def test_a_camera_that_was_never_there_is_waited_for(caplog):
     assert len(caplog.records) == 1
 
 
-def test_a_read_that_blocks_does_not_keep_anybody_from_leaving(caplog):
+def test_a_blocking_read_does_not_prevent_closing(caplog):
     camera = FakeCamera(1, hangs=True)
     feed = a_feed(Shop(camera))
     feed.start()
@@ -183,13 +183,13 @@ def test_a_read_that_blocks_does_not_keep_anybody_from_leaving(caplog):
     began_at = time.monotonic()
     feed.close()
 
-    # The read would block for good.
+    # The read would block forever.
     assert time.monotonic() - began_at < PATIENCE_SECONDS
     assert caplog.messages == ["camera entrance: blocked in a read; its thread is abandoned"]
     camera.released.set()
 
 
-def test_a_thread_left_behind_does_not_keep_the_process_alive():
+def test_an_abandoned_thread_does_not_keep_the_process_alive():
     program = """
 import threading
 
@@ -204,14 +204,14 @@ feed.close(timeout_seconds=0.1)
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=PATIENCE_SECONDS)
 
 
-def test_only_after_it_was_well_for_a_while_pauses_begin_short_again():
-    """A program that dies after each first picture would be started every second."""
+def test_the_backoff_is_reset_only_after_a_steady_period():
+    """Otherwise a program that exits after each first picture would be started every second."""
     assert attempts_after(4, well_seconds=STEADY_SECONDS - 0.1) == 4
     assert attempts_after(4, well_seconds=STEADY_SECONDS) == 0
 
 
-def test_a_pause_does_not_keep_anybody_from_leaving(caplog):
-    # The first pause takes eight minutes.
+def test_a_backoff_pause_does_not_prevent_closing(caplog):
+    # The first pause is eight minutes long.
     feed = a_feed(Shop(), jitter=1000 / FIRST_PAUSE_SECONDS)
     feed.start()
     wait_until(lambda: feed.state().reason == "fake: no such device")
@@ -221,7 +221,7 @@ def test_a_pause_does_not_keep_anybody_from_leaving(caplog):
     assert caplog.messages == ["camera entrance: fake: no such device; retrying"]
 
 
-def test_a_bug_in_the_thread_comes_out_where_frames_are_taken():
+def test_an_exception_in_the_thread_is_raised_where_frames_are_taken():
     def broken(config, stop):
         raise ZeroDivisionError("ours")
 
@@ -234,7 +234,7 @@ def test_a_bug_in_the_thread_comes_out_where_frames_are_taken():
         feed.take()
 
 
-def test_pauses_grow_to_the_longest_and_leave_half_to_chance():
+def test_the_backoff_grows_to_its_maximum_with_jitter_of_half():
     pauses = [reopen_pause(attempts, longest_seconds=60.0, jitter=1.0) for attempts in range(8)]
 
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
@@ -242,7 +242,7 @@ def test_pauses_grow_to_the_longest_and_leave_half_to_chance():
     assert reopen_pause(10_000, longest_seconds=60.0, jitter=0.5) == 45
 
 
-def test_a_recording_plays_no_faster_than_it_was_recorded_and_ends(tmp_path):
+def test_a_recording_plays_at_its_own_speed_and_ends(tmp_path):
     feed = CameraFeed("entrance", CameraConfig(source=str(write_recording(tmp_path / "one.avi", frames=25))))
     began_at = time.monotonic()
 
@@ -254,7 +254,7 @@ def test_a_recording_plays_no_faster_than_it_was_recorded_and_ends(tmp_path):
         time.sleep(0.002)
     feed.close()
 
-    # The last of 25 frames stands at 0.96 s.
+    # The last of 25 frames is at 0.96 s.
     assert 0.96 <= time.monotonic() - began_at < PATIENCE_SECONDS
     assert feed.state().frames == 25
     assert len(taken) + feed.state().dropped in (24, 25)
@@ -263,7 +263,7 @@ def test_a_recording_plays_no_faster_than_it_was_recorded_and_ends(tmp_path):
     assert (feed.state().is_open, feed.state().reason) == (False, "the recording has ended")
 
 
-def test_a_network_camera_is_followed_over_a_loss_of_power(caplog):
+def test_a_network_camera_is_reopened_after_a_power_loss(caplog):
     with RtspServer() as server, caplog.at_level(logging.INFO):
         feed = CameraFeed("entrance", CameraConfig(source=server.address("admin:hunter2")), jitter=lambda: 0.0)
         feed.start()
@@ -280,7 +280,7 @@ def test_a_network_camera_is_followed_over_a_loss_of_power(caplog):
     assert "hunter2" not in caplog.text
 
 
-def test_a_network_camera_that_hangs_does_not_keep_anybody_from_leaving():
+def test_a_hanging_network_camera_does_not_prevent_closing():
     with RtspServer() as server:
         feed = CameraFeed("entrance", CameraConfig(source=server.address(), read_timeout_seconds=600.0))
         feed.start()
@@ -292,13 +292,13 @@ def test_a_network_camera_that_hangs_does_not_keep_anybody_from_leaving():
         feed.close()
 
         assert time.monotonic() - began_at < PATIENCE_SECONDS
-        # The threads left behind end on their own as soon as their read does.
+        # The abandoned threads end as soon as their read returns.
         server.kill()
         left_behind = {"camera entrance", f"reader {server.address()}"}
         wait_until(lambda: not left_behind & {thread.name for thread in threading.enumerate()})
 
 
-def test_a_camera_that_is_lost_while_leaving_is_nobodys_business(caplog):
+def test_a_camera_lost_while_stopping_is_not_logged(caplog):
     camera = FakeCamera(1, hangs=True)
     feed = a_feed(Shop(camera))
     feed.start()
@@ -312,7 +312,7 @@ def test_a_camera_that_is_lost_while_leaving_is_nobodys_business(caplog):
 
 
 class Film:
-    """A live camera whose pictures are chosen from outside."""
+    """A live camera whose pictures are chosen by the test."""
 
     position_seconds = None
     age_seconds = 0.0
@@ -328,14 +328,14 @@ class Film:
         return self.picture()
 
     def close(self):
-        """Nothing is held open."""
+        """There is nothing to close."""
 
 
 def moving():
     return np.random.default_rng().integers(0, 255, (48, 64, 3), dtype=np.uint8)
 
 
-def test_a_frozen_camera_is_reopened_in_growing_pauses_and_watched_all_the_while(caplog):
+def test_a_frozen_camera_is_reopened_with_backoff_and_stays_monitored(caplog):
     still = moving()
     shown = {"picture": lambda: still}
     opened = []
@@ -355,8 +355,8 @@ def test_a_frozen_camera_is_reopened_in_growing_pauses_and_watched_all_the_while
         well = feed.state()
         feed.close()
 
-    # After 0.4 s, and then half of 0.4, 0.8 and 1.6 s, for the jitter is none here. Since the first: a busy machine may
-    # take longer, and one that is opened late makes the next pause look shorter by as much.
+    # After 0.4 s, then half of 0.4, 0.8 and 1.6 s, because the jitter is zero here. Measured from the first opening: a
+    # busy machine may take longer, and a late opening makes the next pause look shorter by as much.
     waited = np.subtract(opened[1:], opened[0])
     assert all(waited >= np.cumsum((0.4, 0.2, 0.4, 0.8)) - 1e-6)
     assert (frozen.is_open, [fault.code for fault in frozen.faults]) == (True, ["camera_frozen"])
@@ -370,7 +370,7 @@ def test_a_frozen_camera_is_reopened_in_growing_pauses_and_watched_all_the_while
     ]
 
 
-def test_a_camera_that_is_covered_is_not_reopened_for_it():
+def test_a_covered_camera_is_not_reopened():
     def opener(config, stop):
         return Film(lambda: np.zeros((48, 64, 3), np.uint8))
 
@@ -385,7 +385,7 @@ def test_a_camera_that_is_covered_is_not_reopened_for_it():
     assert (state.is_open, state.reopened) == (True, 0)
 
 
-def test_a_recording_may_stand_still(tmp_path):
+def test_a_still_recording_is_not_reported_as_frozen(tmp_path):
     path = tmp_path / "still.avi"
     ffmpeg("-f", "lavfi", "-i", "color=gray:size=64x48:rate=25:duration=1", "-c:v", "mjpeg", path)
     feed = CameraFeed("entrance", CameraConfig(source=str(path), frozen_seconds=0.2, covered_seconds=0.2))
@@ -398,7 +398,7 @@ def test_a_recording_may_stand_still(tmp_path):
     assert feed.state().frames == 25
 
 
-def test_frames_are_turned_and_cut_before_anybody_sees_them():
+def test_frames_are_rotated_and_cropped_when_they_are_taken():
     camera = FakeCamera(1, hangs=True)
     feed = a_feed(Shop(camera), rotate=90, roi=(0, 0, 1, 0.5))
 
@@ -412,8 +412,8 @@ def test_frames_are_turned_and_cut_before_anybody_sees_them():
     assert (feed.state().width_px, feed.state().height_px) == (12, 8)
 
 
-def test_a_program_that_dies_and_hangs_is_started_again_and_its_password_told_nobody(tmp_path, caplog):
-    """First it dies, then it hangs, then it goes on."""
+def test_a_program_that_exits_or_hangs_is_restarted_without_revealing_its_password(tmp_path, caplog):
+    """It exits at first, then hangs, then works."""
     program = tmp_path / "camera"
     program.write_text(f"""#!/bin/sh
 echo >> {tmp_path}/starts
@@ -434,11 +434,11 @@ exec ffmpeg -v error -re -f lavfi -i testsrc=size=64x48:rate=25 -f mjpeg -
         feed.close(timeout_seconds=PATIENCE_SECONDS)
 
     assert "hunter2" not in caplog.text
-    # A busy machine may have it lost and found again.
+    # On a busy machine it may be lost and reopened once more.
     assert [record.levelname for record in caplog.records[:2]] == ["WARNING", "INFO"]
 
 
-def test_a_camera_that_is_paused_is_hardly_decoded_and_shows_its_picture_at_once_when_it_is_resumed(
+def test_a_paused_camera_is_hardly_decoded_and_current_at_once_when_resumed(
     monkeypatch,
 ):
     monkeypatch.setattr(video, "IDLE_SECONDS", 0.5)
@@ -455,7 +455,7 @@ def test_a_camera_that_is_paused_is_hardly_decoded_and_shows_its_picture_at_once
         feed.start()
         wait_until(lambda: feed.state().frames > 30)
         due_at, paused_at = float("inf"), time.monotonic()
-        # On a busy machine frames that have waited come faster than the camera takes them.
+        # On a busy machine queued frames arrive faster than the camera recorded them.
         wait_until(lambda: time.monotonic() > paused_at + 2 * video.IDLE_SECONDS)
         begun = feed.state().frames
         wait_until(lambda: feed.state().frames > begun + 25)

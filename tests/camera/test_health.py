@@ -12,7 +12,7 @@ RANDOM = np.random.default_rng(7)
 
 
 def noisy(picture, *, brightness=1.0, levels=3.0):
-    """What a sensor gives: never the same twice."""
+    """A picture with sensor noise, so that no two are the same."""
     return np.clip(picture * brightness + RANDOM.normal(0, levels, picture.shape), 0, 255).astype(np.uint8)
 
 
@@ -32,7 +32,7 @@ def watch(faults, pictures, *, begin_at=0.0, seconds=0.5):
     ]
 
 
-def test_a_picture_that_stays_the_same_to_the_bit_is_frozen_until_one_pixel_changes():
+def test_bit_identical_pictures_are_frozen_until_one_pixel_changes():
     faults = CameraHealth(CameraConfig(frozen_seconds=10))
     frozen = noisy(a_room())
     changed = frozen.copy()
@@ -45,7 +45,7 @@ def test_a_picture_that_stays_the_same_to_the_bit_is_frozen_until_one_pixel_chan
     assert after == ()
 
 
-def test_a_still_room_is_not_frozen_by_day_nor_at_night():
+def test_a_still_room_is_not_frozen_by_day_or_night():
     for brightness in (1.0, 0.2, 0.05):
         faults = CameraHealth(CameraConfig(frozen_seconds=10, covered_seconds=10))
         pictures = (noisy(a_room(), brightness=brightness) for _ in range(120))
@@ -53,7 +53,7 @@ def test_a_still_room_is_not_frozen_by_day_nor_at_night():
         assert watch(faults, pictures) == [[]] * 120
 
 
-def test_a_sensor_at_the_end_of_its_scale_is_dark_and_not_frozen():
+def test_a_black_picture_is_covered_and_not_frozen():
     faults = CameraHealth(CameraConfig(frozen_seconds=10, covered_seconds=5))
 
     seen = watch(faults, [np.zeros((120, 160, 3), np.uint8)] * 60)
@@ -63,19 +63,19 @@ def test_a_sensor_at_the_end_of_its_scale_is_dark_and_not_frozen():
 
 
 @pytest.mark.parametrize("brightness", [0, 60, 250], ids=["black", "tape", "dazzled"])
-def test_a_lens_that_is_covered_is_seen_after_a_while_and_when_it_is_over(brightness):
+def test_a_covered_lens_is_reported_after_a_delay_and_until_it_is_uncovered(brightness):
     faults = CameraHealth(CameraConfig(covered_seconds=10))
     covered = np.full((120, 160, 3), float(brightness))
 
     seen = watch(faults, [noisy(a_room())] * 2 + [noisy(covered) for _ in range(40)] + [noisy(a_room())] * 4)
 
-    # Looked at once a second.
+    # Checked once a second.
     assert seen.index(["camera_covered"]) in (22, 23)
     assert seen[41] == ["camera_covered"]
     assert seen[-1] == []
 
 
-def test_somebody_who_passes_close_to_the_lens_does_not_cover_it():
+def test_a_person_passing_close_to_the_lens_does_not_count_as_covered():
     faults = CameraHealth(CameraConfig(covered_seconds=10))
     back = np.full((120, 160, 3), 40.0)
     pictures = ([noisy(a_room())] * 4 + [noisy(back)] * 8) * 5
@@ -84,7 +84,7 @@ def test_somebody_who_passes_close_to_the_lens_does_not_cover_it():
     assert ["camera_covered"] not in watch(faults, pictures, begin_at=100.0)
 
 
-def test_a_size_that_was_not_asked_for_is_said_with_both():
+def test_an_unexpected_size_is_reported_with_both_sizes():
     faults = CameraHealth(CameraConfig(frame_size=(640, 480)))
 
     (fault,) = faults.observe(a_picture(0), at=0.0)
@@ -94,7 +94,7 @@ def test_a_size_that_was_not_asked_for_is_said_with_both():
     assert CameraHealth(CameraConfig(frame_size=(160, 120))).observe(a_picture(0), at=0.0) == ()
 
 
-def test_nothing_is_told_that_nobody_wants_to_know():
+def test_disabled_checks_report_nothing():
     faults = CameraHealth(CameraConfig(frozen_seconds=0, covered_seconds=0))
 
     assert watch(faults, [np.zeros((120, 160, 3), np.uint8)] * 20, seconds=1000.0) == [[]] * 20
@@ -103,7 +103,7 @@ def test_nothing_is_told_that_nobody_wants_to_know():
 @pytest.mark.reference_data
 @pytest.mark.parametrize("brightness", [1.0, 0.1, 0.05], ids=["as it is", "a tenth", "a twentieth"])
 @pytest.mark.parametrize("name", ["masked_at_laptop", "unmasked_outdoors", "puts_mask_on_close_up"])
-def test_real_recordings_have_no_fault_by_day_nor_at_night(shared, name, brightness):
+def test_real_recordings_have_no_fault_by_day_or_night(shared, name, brightness):
     faults = CameraHealth(CameraConfig(frozen_seconds=1, covered_seconds=1))
     capture = cv2.VideoCapture(str(shared / "videos" / f"{name}.mp4"))
     number = 0
@@ -121,7 +121,7 @@ def test_real_recordings_have_no_fault_by_day_nor_at_night(shared, name, brightn
 
 @pytest.mark.parametrize("size", [(1279, 721), (1024, 768)])
 @pytest.mark.parametrize("brightness", [1.0, 0.02])
-def test_a_large_picture_has_the_contrast_of_its_means(size, brightness):
+def test_the_contrast_of_a_large_picture_matches_area_averaging(size, brightness):
     picture = noisy(cv2.resize(a_room(), size, interpolation=cv2.INTER_NEAREST), brightness=brightness)
 
     means = cv2.cvtColor(cv2.resize(picture, AVERAGED_SIZE, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)

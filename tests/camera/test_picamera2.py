@@ -59,7 +59,7 @@ def opened(source="picamera2", **keys):
     return open_camera(CameraConfig(source=source, **keys))
 
 
-def test_pictures_come_as_blue_green_red_in_the_size_asked_for(library):
+def test_pictures_are_bgr_in_the_requested_size(library):
     camera = opened(frame_size=(64, 48), capture_fps=5)
 
     image = next_picture(camera)
@@ -72,13 +72,13 @@ def test_pictures_come_as_blue_green_red_in_the_size_asked_for(library):
     assert (fake.number, fake.closed) == (0, 1)
 
 
-def test_the_second_camera_has_the_number_one(library):
+def test_the_second_camera_has_index_one(library):
     opened("picamera2: 1")
 
     assert library.cameras[0].number == 1
 
 
-def test_silence_and_then_a_failure_are_losses(library):
+def test_silence_and_failures_are_losses(library):
     camera = opened(read_timeout_seconds=0.1)
     next_picture(camera)
     next_picture(camera)
@@ -90,18 +90,18 @@ def test_silence_and_then_a_failure_are_losses(library):
 
 
 @pytest.mark.usefixtures("library")
-def test_a_camera_that_is_not_there_is_refused():
+def test_a_missing_camera_is_an_error():
     with pytest.raises(CameraError, match="picamera2: 2: no such camera, or in use"):
         opened("picamera2: 2")
 
 
-def test_a_camera_that_cannot_be_set_so_is_let_go(library):
+def test_a_camera_that_rejects_the_settings_is_closed(library):
     with pytest.raises(CameraError, match=r"does not start .*unsupported size"):
         opened(frame_size=(5000, 4000))
 
     assert library.cameras[0].closed == 1
 
 
-def test_a_library_that_is_missing_is_named_with_its_package():
+def test_a_missing_library_is_reported_with_its_package():
     with pytest.raises(CameraError, match="apt-get install python3-picamera2"):
         opened()

@@ -17,7 +17,7 @@ def write_picture(path, pixels=None):
     return path
 
 
-def test_files_stay_in_their_order_and_folders_are_walked_in_name_order(tmp_path):
+def test_files_keep_their_order_and_folders_are_read_in_name_order(tmp_path):
     for name in ("b/2.png", "b/1.JPG", "b/c/0.webp", "a.png", "b/notes.txt", "b/.hidden.png", "b/.trash/x.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
@@ -28,7 +28,7 @@ def test_files_stay_in_their_order_and_folders_are_walked_in_name_order(tmp_path
     assert names == ["b/1.JPG", "b/2.png", "b/c/0.webp", "a.png", "missing.xyz"]
 
 
-def test_a_broken_picture_among_good_ones_is_reported_once_and_skipped(tmp_path, caplog):
+def test_a_damaged_picture_is_reported_once_and_skipped(tmp_path, caplog):
     for number in (1, 3, 4):
         write_picture(tmp_path / f"{number}.png", np.full((20, 30, 3), number, np.uint8))
     (tmp_path / "0.png").write_bytes(b"no")
@@ -46,14 +46,14 @@ def test_a_broken_picture_among_good_ones_is_reported_once_and_skipped(tmp_path,
     assert reported == [str(tmp_path / "0.png"), str(tmp_path / "2.png")]
 
 
-def test_a_folder_without_a_picture_is_refused(tmp_path):
+def test_a_folder_without_pictures_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("none here")
 
     with pytest.raises(CameraError, match=r"holds no picture; put files there that end in \.bmp"):
         PictureFolder(tmp_path)
 
 
-def test_a_folder_of_nothing_but_broken_pictures_is_refused_with_the_first_reason(tmp_path, caplog):
+def test_a_folder_of_only_damaged_pictures_is_an_error_with_the_first_reason(tmp_path, caplog):
     (tmp_path / "1.jpg").write_bytes(b"")
     (tmp_path / "2.jpg").write_bytes(b"no")
 

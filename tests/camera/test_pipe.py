@@ -1,4 +1,4 @@
-"""Pipe: real programs that write pictures, end, hang and have children."""
+"""Pipe: real programs that write pictures, exit, hang and have children."""
 
 import os
 import shlex
@@ -27,7 +27,7 @@ def opened(source, *, stop=None, **keys):
 
 
 def a_program(code):
-    """A source that runs some Python."""
+    """A source that runs this Python code."""
     return f"pipe: {shlex.quote(sys.executable)} -c {shlex.quote(code)}"
 
 
@@ -53,18 +53,18 @@ def wait_for(file):
         time.sleep(0.01)
 
 
-def test_the_preset_ffmpeg_gives_pictures_at_their_pace():
+def test_the_ffmpeg_preset_delivers_pictures_in_real_time():
     began_at = time.monotonic()
     with closing(opened(f"ffmpeg: -re -f lavfi {MOVING}")) as camera:
         images = [next_picture(camera) for _ in range(26)]
         took_seconds = time.monotonic() - began_at
 
     assert {image.shape for image in images} == {(240, 320, 3)}
-    # A program that was held up sends what it has missed at once, but nothing before its time.
+    # A delayed program sends what it has missed at once, but no picture early.
     assert 0.9 < took_seconds < PATIENCE_SECONDS
 
 
-def test_the_preset_ffmpeg_gives_the_size_and_rate_that_are_asked_for():
+def test_the_ffmpeg_preset_delivers_the_requested_size_and_rate():
     began_at = time.monotonic()
     with closing(opened(f"ffmpeg: -re -f lavfi {MOVING}", frame_size=(160, 120), capture_fps=5)) as camera:
         images = [next_picture(camera) for _ in range(6)]
@@ -74,7 +74,7 @@ def test_the_preset_ffmpeg_gives_the_size_and_rate_that_are_asked_for():
 
 
 @pytest.mark.parametrize(("pixels", "name"), [("bgr", "bgr24"), ("i420", "yuv420p"), ("nv12", "nv12")])
-def test_raw_frames_of_ffmpeg_have_their_colours(pixels, name):
+def test_raw_frames_of_ffmpeg_keep_their_colours(pixels, name):
     command = f"ffmpeg -v error -re -f lavfi -i color=red:size=64x48:rate=25 -pix_fmt {name} -f rawvideo -"
     with closing(opened(f"pipe: {command}", pixel_format=pixels, frame_size=(64, 48))) as camera:
         image = np.asarray(next_picture(camera))
@@ -84,8 +84,8 @@ def test_raw_frames_of_ffmpeg_have_their_colours(pixels, name):
 
 
 @pytest.mark.skipif(not shutil.which("gst-launch-1.0"), reason="gst-launch-1.0: apt-get install gstreamer1.0-tools")
-def test_gst_launch_gives_pictures_as_on_a_jetson():
-    """The preset but for its sensor, which only a Jetson has."""
+def test_the_jetson_preset_delivers_pictures_from_gst_launch():
+    """The preset without its sensor, which only a Jetson has."""
     pipeline = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=15/1,format=I420"
     with closing(opened(f"pipe: gst-launch-1.0 --quiet {pipeline} ! jpegenc ! fdsink fd=1")) as camera:
         images = [next_picture(camera) for _ in range(5)]
@@ -93,7 +93,7 @@ def test_gst_launch_gives_pictures_as_on_a_jetson():
     assert {image.shape for image in images} == {(240, 320, 3)}
 
 
-def test_a_backlog_is_passed_over_for_the_newest_picture(tmp_path):
+def test_a_backlog_is_skipped_up_to_the_newest_picture(tmp_path):
     written = tmp_path / "written"
     code = f"""
 import pathlib, sys, time, cv2, numpy as np
@@ -110,7 +110,7 @@ time.sleep(600)
     assert newest.mean() == pytest.approx(190, abs=3)
 
 
-def test_a_program_that_ends_is_a_loss_with_its_last_words():
+def test_a_program_that_exits_is_a_loss_with_its_last_output():
     code = "import sys; sys.stderr.write('looking\\nsensor 0 is not there\\n'); sys.exit(3)"
     with closing(opened(a_program(code))) as camera, pytest.raises(CameraError) as raised:
         next_picture(camera)
@@ -120,7 +120,7 @@ def test_a_program_that_ends_is_a_loss_with_its_last_words():
     )
 
 
-def test_a_program_that_is_killed_is_a_loss():
+def test_a_killed_program_is_a_loss():
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     with (
         closing(opened(a_program(code))) as camera,
@@ -129,7 +129,7 @@ def test_a_program_that_is_killed_is_a_loss():
         next_picture(camera)
 
 
-def test_a_program_that_goes_on_without_its_output_is_a_loss():
+def test_a_program_that_closes_its_output_is_a_loss():
     code = "import os, time; os.close(1); time.sleep(600)"
     with (
         closing(opened(a_program(code))) as camera,
@@ -138,7 +138,7 @@ def test_a_program_that_goes_on_without_its_output_is_a_loss():
         next_picture(camera)
 
 
-def test_a_program_that_stalls_is_noticed_after_its_silence():
+def test_a_stalled_program_is_a_loss_after_the_read_timeout():
     code = """
 import sys, time, cv2, numpy as np
 sys.stdout.buffer.write(cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes())
@@ -154,21 +154,21 @@ time.sleep(600)
     assert 0.4 < time.monotonic() - stalled_at < PATIENCE_SECONDS
 
 
-def test_a_program_that_is_not_installed_is_refused_with_its_package():
+def test_a_program_that_is_not_installed_is_reported_with_its_package():
     with pytest.raises(CameraError, match=r"^rpicam: rpicam-vid: no such program; apt-get install rpicam-apps$"):
         opened("rpicam")
     with pytest.raises(CameraError, match=r"/nowhere/camera: no such program; install it"):
         opened("pipe: /nowhere/camera --password hunter2")
 
 
-def test_a_program_that_may_not_be_started_is_refused(tmp_path):
+def test_a_program_without_execute_permission_is_an_error(tmp_path):
     (tmp_path / "camera").write_text("#!/bin/sh\n")
 
     with pytest.raises(CameraError, match=r"cannot be started \(Permission denied\)"):
         opened(f"pipe: {tmp_path}/camera")
 
 
-def test_no_shell_reads_the_command(tmp_path):
+def test_the_command_is_not_interpreted_by_a_shell(tmp_path):
     with (
         closing(opened(f"pipe: echo hello; touch {tmp_path}/made > {tmp_path}/redirected")) as camera,
         pytest.raises(CameraError, match="has ended"),
@@ -178,7 +178,7 @@ def test_no_shell_reads_the_command(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_closing_ends_the_program_and_its_children_also_those_that_will_not(tmp_path):
+def test_closing_ends_the_program_and_its_children_even_if_they_ignore_sigterm(tmp_path):
     numbers = tmp_path / "numbers"
     stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
     code = f"""
@@ -196,20 +196,20 @@ time.sleep(600)
     began_at = time.monotonic()
     camera.close()
 
-    # Both would go on for ever.
+    # Both would run forever.
     assert time.monotonic() - began_at < PATIENCE_SECONDS
     for number in numbers.read_text().split():
         wait_until_dead(int(number))
 
 
-def test_the_children_of_a_program_that_has_ended_itself_are_ended_too(tmp_path):
+def test_children_of_a_program_that_has_exited_are_ended(tmp_path):
     code = f"""
 import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open({str(tmp_path / "number")!r}, "w").write(str(child.pid))
 """
     camera = opened(a_program(code), read_timeout_seconds=0.3)
-    # Its child holds the output open.
+    # Its child keeps the output open.
     with pytest.raises(CameraError):
         next_picture(camera)
     camera.close()
@@ -217,7 +217,7 @@ open({str(tmp_path / "number")!r}, "w").write(str(child.pid))
     wait_until_dead(int((tmp_path / "number").read_text()))
 
 
-def test_a_read_that_waits_ends_soon_after_the_word_to_stop():
+def test_a_waiting_read_ends_soon_after_the_stop_request():
     stop = threading.Event()
     with closing(opened(a_program("import time; time.sleep(600)"), stop=stop)) as camera:
         timer = threading.Timer(0.2, stop.set)
@@ -230,7 +230,7 @@ def test_a_read_that_waits_ends_soon_after_the_word_to_stop():
     assert time.monotonic() - began_at < PATIENCE_SECONDS
 
 
-def test_a_program_that_talks_without_end_fills_no_memory_and_is_quoted_in_short():
+def test_endless_output_on_stderr_is_bounded_and_quoted_briefly():
     code = "import sys\nfor n in range(20000): sys.stderr.write('x' * 500 + str(n) + '\\n')\nsys.exit(1)"
     with closing(opened(a_program(code))) as camera, pytest.raises(CameraError) as raised:
         next_picture(camera)
@@ -240,7 +240,7 @@ def test_a_program_that_talks_without_end_fills_no_memory_and_is_quoted_in_short
 
 
 @pytest.mark.parametrize("source", ["ffmpeg: {}", "pipe: ffmpeg -v error -rtsp_transport tcp -i {} -f mjpeg -"])
-def test_a_password_in_a_command_is_told_nobody_even_where_the_program_tells_it(source):
+def test_a_password_in_a_command_is_redacted_even_in_the_output_of_the_program(source):
     server = RtspServer()
     address = server.address("admin:hunter2")
 
@@ -252,7 +252,7 @@ def test_a_password_in_a_command_is_told_nobody_even_where_the_program_tells_it(
     assert "0x" not in str(raised.value)
 
 
-def test_a_network_camera_comes_in_through_ffmpeg():
+def test_a_network_camera_can_be_read_through_ffmpeg():
     with (
         RtspServer("admin:hunter2") as server,
         closing(opened(f"ffmpeg: {server.address('admin:hunter2')}")) as camera,

@@ -8,7 +8,7 @@ from edge_agent.camera.pixels import as_bgr
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 3), (4, 6, 4)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_grey_colour_and_transparent_pictures_become_colour_of_eight_bits(shape, dtype):
+def test_grey_colour_and_transparent_pictures_are_converted_to_8_bit_bgr(shape, dtype):
     pixels = np.full(shape, 200 * (257 if dtype == np.uint16 else 1), dtype)
 
     image = as_bgr(pixels)
@@ -19,6 +19,6 @@ def test_grey_colour_and_transparent_pictures_become_colour_of_eight_bits(shape,
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((4, 6, 3), np.float32), np.zeros((4, 6, 2), np.uint8)])
-def test_what_is_no_picture_is_refused(pixels):
+def test_an_array_that_is_not_a_picture_is_rejected(pixels):
     with pytest.raises(ValueError, match="not grey, BGR or BGRA"):
         as_bgr(pixels)

@@ -11,19 +11,19 @@ def command(source, **keys):
     return " ".join(command_of(CameraConfig(source=source, **keys)))
 
 
-def test_a_ribbon_camera_of_a_raspberry_pi_needs_its_name_alone():
+def test_a_raspberry_pi_camera_needs_only_its_name():
     assert command("rpicam") == (
         "rpicam-vid --nopreview --timeout 0 --codec mjpeg --flush --width 1280 --height 720 --framerate 15 --output -"
     )
 
 
-def test_size_rate_and_further_options_go_to_rpicam_vid():
+def test_size_rate_and_further_options_are_passed_to_rpicam_vid():
     words = command("rpicam: --camera 1 --hflip", frame_size=(640, 480), capture_fps=7.5)
 
     assert "--width 640 --height 480 --framerate 7.5 --camera 1 --hflip --output -" in words
 
 
-def test_a_ribbon_camera_of_a_jetson_is_read_by_gstreamer():
+def test_a_jetson_camera_is_read_by_gstreamer():
     words = command("jetson-csi: sensor-id=1", frame_size=(1920, 1080), capture_fps=30)
 
     assert words.startswith("gst-launch-1.0 --quiet nvarguscamerasrc sensor-id=1 ! ")
@@ -38,7 +38,7 @@ def test_ffmpeg_takes_options_before_its_input_and_rtsp_over_tcp():
     assert " -s 640x480 -r 5 " in command("ffmpeg: in.ts", frame_size=(640, 480), capture_fps=5)
 
 
-def test_a_command_is_cut_into_words_as_a_shell_would():
+def test_a_command_is_split_into_words_as_by_a_shell():
     assert command_of(CameraConfig(source="pipe: camera --name 'front door'")) == ["camera", "--name", "front door"]
 
 
@@ -57,12 +57,12 @@ def test_a_command_is_cut_into_words_as_a_shell_would():
         ({"fourcc": "MJPEG"}, "pattern"),
     ],
 )
-def test_what_cannot_be_is_refused_before_a_camera_is_touched(keys, reason):
+def test_impossible_settings_are_rejected_before_a_camera_is_opened(keys, reason):
     with pytest.raises(ValueError, match=reason):
         CameraConfig(**keys)
 
 
-def test_no_password_stands_in_the_reason_why_a_source_is_refused():
+def test_errors_about_a_source_contain_no_password():
     with pytest.raises(ValidationError, match="ffmpeg:") as raised:
         CameraConfig(source="ffmpeg: rtsp://admin:hunter2@camera/live 'x")
 

@@ -44,7 +44,7 @@ def gives_new_frames(feed):
     return lambda: feed.state().is_open and feed.state().frames > before + 5
 
 
-def test_the_document_states_these_times():
+def test_the_documentation_states_these_times():
     text = DOCUMENT.read_text(encoding="utf-8")
 
     assert re.search(rf"^\| lost: .* \| {SEEN_SECONDS:g} s \|", text, re.MULTILINE)
@@ -53,8 +53,8 @@ def test_the_document_states_these_times():
 
 
 @pytest.mark.parametrize("source", ["{}", "ffmpeg: {}"], ids=["stream", "ffmpeg"])
-def test_a_network_camera_without_power_is_seen_and_watched_again_when_it_is_back(source):
-    # What is seen is the loss, and not the silence that follows.
+def test_a_power_loss_of_a_network_camera_is_reported_and_ends_when_it_is_back(source):
+    # The loss itself is detected, not the silence after it.
     with RtspServer() as server, followed(source.format(server.address()), read_timeout_seconds=600.0) as feed:
         server.kill()
         seconds_until(lambda: not feed.state().is_open, within=SEEN_SECONDS)
@@ -65,7 +65,7 @@ def test_a_network_camera_without_power_is_seen_and_watched_again_when_it_is_bac
 
 
 @pytest.mark.parametrize("source", ["{}", "ffmpeg: {}"], ids=["stream", "ffmpeg"])
-def test_a_network_camera_that_hangs_is_seen_and_watched_again_when_it_goes_on(source):
+def test_a_hanging_network_camera_is_reported_and_recovers_when_it_continues(source):
     with RtspServer() as server, followed(source.format(server.address()), read_timeout_seconds=3.0) as feed:
         server.freeze()
         seconds_until(lambda: not feed.state().is_open, within=3.0 + SEEN_SECONDS)
@@ -75,8 +75,8 @@ def test_a_network_camera_that_hangs_is_seen_and_watched_again_when_it_goes_on(s
         assert not feed.state().faults
 
 
-def test_a_program_whose_picture_freezes_is_started_again(tmp_path, caplog):
-    """Its first run gives one picture for ever, as a driver that has lost its sensor does (-q: coded alike)."""
+def test_a_program_with_a_frozen_picture_is_restarted(tmp_path, caplog):
+    """Its first run repeats one picture forever, as a driver does that has lost its sensor (-q: encoded alike)."""
     program = tmp_path / "camera"
     program.write_text(f"""#!/bin/sh
 echo >> {tmp_path}/starts
@@ -88,6 +88,6 @@ exec ffmpeg -v error -re -f lavfi -i testsrc=size=64x48:rate=25 $freeze -r 25 -q
         seconds_until(lambda: feed.state().reopened >= 1, within=1.0 + SEEN_SECONDS)
         seconds_until(lambda: not feed.state().faults, within=BACK_SECONDS)
 
-        # On a machine that is busy the second run may seem frozen for a second as well.
+        # On a busy machine the second run may also appear frozen for a second.
         assert feed.state().is_open
     assert "picture frozen" in caplog.text

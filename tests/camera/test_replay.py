@@ -18,7 +18,7 @@ from tests.recordings import FRAMES_PER_SECOND, cut_off, ffmpeg, write_recording
 
 @pytest.fixture(params=["avi", "mp4", "h264.mp4", "ts", "mkv"])
 def recording(request, tmp_path):
-    """Fifty frames of 25 a second in each usual kind of file."""
+    """Fifty frames at 25 per second, in each common file format."""
     if request.param in ("avi", "mp4"):
         return write_recording(tmp_path / f"entrance.{request.param}")
     path = tmp_path / f"entrance.{request.param}"
@@ -26,7 +26,7 @@ def recording(request, tmp_path):
     return path
 
 
-def test_every_frame_comes_at_its_own_time(recording, caplog):
+def test_every_frame_has_its_own_timestamp(recording, caplog):
     frames = list(recorded_frames(recording, camera="entrance"))
 
     assert [frame.index for frame in frames] == list(range(50))
@@ -37,7 +37,7 @@ def test_every_frame_comes_at_its_own_time(recording, caplog):
     assert not caplog.records
 
 
-def test_the_time_of_day_is_when_the_file_was_last_changed_and_the_position(tmp_path):
+def test_the_time_of_day_is_the_file_modification_time_and_the_position(tmp_path):
     recording = write_recording(tmp_path / "entrance.avi")
     changed_when = datetime(2026, 5, 4, 12, 30, tzinfo=timezone.utc)
     os.utime(recording, (0, changed_when.timestamp()))
@@ -49,7 +49,7 @@ def test_the_time_of_day_is_when_the_file_was_last_changed_and_the_position(tmp_
     assert frames[0].taken_when.tzinfo is timezone.utc
 
 
-def test_a_recording_of_varying_rate_keeps_its_gaps(tmp_path):
+def test_a_recording_with_a_variable_frame_rate_keeps_its_gaps(tmp_path):
     path = tmp_path / "gaps.mkv"
     source = write_recording(tmp_path / "source.avi")
     ffmpeg("-i", source, "-vf", "select='not(between(n,10,34))'", "-fps_mode", "passthrough", "-c:v", "libx264", path)
@@ -59,7 +59,7 @@ def test_a_recording_of_varying_rate_keeps_its_gaps(tmp_path):
     assert times[9:11] == pytest.approx([9 / FRAMES_PER_SECOND, 35 / FRAMES_PER_SECOND], abs=0.002)
 
 
-def test_a_transport_stream_whose_clock_jumps_still_moves_forward(tmp_path):
+def test_timestamps_increase_although_the_clock_of_a_transport_stream_jumps(tmp_path):
     first, second = tmp_path / "first.ts", tmp_path / "second.ts"
     source = write_recording(tmp_path / "source.avi")
     for path, begins in ((first, 90), (second, 0)):
@@ -75,7 +75,7 @@ def test_a_transport_stream_whose_clock_jumps_still_moves_forward(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["avi", "faststart.mp4", "mkv"])
-def test_a_recording_cut_off_in_the_middle_gives_what_is_left_and_one_warning(tmp_path, caplog, name):
+def test_a_truncated_recording_plays_up_to_its_end_with_one_warning(tmp_path, caplog, name):
     whole = tmp_path / f"entrance.{name}"
     ffmpeg("-i", write_recording(tmp_path / "source.avi"), "-q:v", 2, "-movflags", "+faststart", whole)
     cut = cut_off(whole)
@@ -89,7 +89,7 @@ def test_a_recording_cut_off_in_the_middle_gives_what_is_left_and_one_warning(tm
 
 
 @pytest.mark.parametrize("stamps", ["PTS+1000/TB", "PTS+70/TB*gte(N\\,20)"])
-def test_a_whole_recording_that_begins_late_or_has_a_long_gap_is_not_called_cut_off(tmp_path, caplog, stamps):
+def test_a_late_start_or_a_long_gap_is_not_reported_as_truncation(tmp_path, caplog, stamps):
     whole = tmp_path / "motion.mkv"
     picture = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=2")
     ffmpeg(*picture, "-vf", f"setpts={stamps}", "-fps_mode", "passthrough", "-c:v", "mjpeg", whole)
@@ -98,8 +98,8 @@ def test_a_whole_recording_that_begins_late_or_has_a_long_gap_is_not_called_cut_
     assert not caplog.records
 
 
-def test_a_transport_stream_cut_off_in_the_middle_is_a_shorter_one(tmp_path):
-    """It states no length, so that there is nothing to miss."""
+def test_a_truncated_transport_stream_plays_without_a_warning(tmp_path):
+    """It states no duration, so the end is not known to be missing."""
     whole = tmp_path / "entrance.ts"
     ffmpeg("-i", write_recording(tmp_path / "source.avi"), "-c:v", "libx264", "-g", 5, whole)
 
@@ -108,14 +108,14 @@ def test_a_transport_stream_cut_off_in_the_middle_is_a_shorter_one(tmp_path):
     assert 10 <= len(frames) < 40
 
 
-def test_a_recording_without_its_index_is_refused_and_told_why(tmp_path):
+def test_a_recording_without_its_index_is_an_error_with_the_reason(tmp_path):
     cut = cut_off(write_recording(tmp_path / "entrance.mp4"))
 
     with pytest.raises(CameraError, match=r"cut_entrance\.mp4: not a video that can be read; .*\(the moov atom\)"):
         recorded_frames(cut, camera="entrance")
 
 
-def test_what_holds_no_frame_is_refused(tmp_path):
+def test_a_file_without_frames_is_an_error(tmp_path):
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "letter.mp4").write_text("Dear Sir or Madam\n" * 100)
     ffmpeg("-f", "lavfi", "-i", "sine=d=1", tmp_path / "sound.mp4")
@@ -138,7 +138,7 @@ def test_what_holds_no_frame_is_refused(tmp_path):
         assert reason in str(raised.value)
 
 
-def test_a_name_that_is_not_utf8_plays(tmp_path):
+def test_a_file_name_that_is_not_utf8_plays(tmp_path):
     """OpenCV crashed on it, and the agent with it."""
     recording = write_recording(tmp_path / "cafe.avi")
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.avi"))
@@ -147,7 +147,7 @@ def test_a_name_that_is_not_utf8_plays(tmp_path):
     assert len(list(recorded_frames(odd, camera="entrance"))) == 50
 
 
-def test_a_folder_of_pictures_is_a_recording_too(tmp_path):
+def test_a_folder_of_pictures_plays_like_a_recording(tmp_path):
     for name, brightness in (("b.png", 2), ("a.png", 1), ("c.png", 3)):
         cv2.imwrite(str(tmp_path / name), np.full((20, 30, 3), brightness, np.uint8))
 

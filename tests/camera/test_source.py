@@ -1,4 +1,4 @@
-"""Source: kinds of cameras, and the output of their programs without credentials."""
+"""Source: kinds of cameras, and redaction of credentials in the output of their programs."""
 
 import os
 
@@ -28,11 +28,11 @@ from edge_agent.errors import CameraError
         ("picamera2: 1", "picamera2"),
     ],
 )
-def test_a_source_is_told_by_how_it_is_written(source, kind):
+def test_the_kind_of_a_source_is_recognised_by_its_notation(source, kind):
     assert source_kind(source) == kind
 
 
-def test_what_exists_is_a_recording_or_a_folder_of_pictures(tmp_path):
+def test_an_existing_path_is_a_recording_or_a_folder_of_pictures(tmp_path):
     recording = tmp_path / "entrance.mp4"
     recording.write_bytes(b"")
 
@@ -40,25 +40,25 @@ def test_what_exists_is_a_recording_or_a_folder_of_pictures(tmp_path):
     assert source_kind(str(tmp_path)) == "pictures"
 
 
-def test_what_does_not_exist_is_refused_with_what_could_be_given(tmp_path):
+def test_an_unknown_source_is_an_error_that_lists_the_kinds(tmp_path):
     with pytest.raises(CameraError, match=r"gone\.mp4: No such file or directory; give a device such as /dev/video0"):
         source_kind(str(tmp_path / "gone.mp4"))
 
 
 @pytest.mark.parametrize(("source", "reason"), [("x" * 5000, "File name too long"), ("a\0b", "null")])
-def test_a_name_that_no_file_can_have_is_refused(source, reason):
+def test_an_impossible_file_name_is_an_error(source, reason):
     with pytest.raises(CameraError, match=reason):
         source_kind(source)
 
 
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+def test_a_fifo_is_rejected_without_blocking(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
 
     with pytest.raises(CameraError, match="neither device, file nor folder"):
         source_kind(str(tmp_path / "pipe.mp4"))
 
 
-def test_an_address_without_its_scheme_is_refused_without_its_password():
+def test_an_address_without_a_scheme_is_an_error_without_its_password():
     with pytest.raises(CameraError) as raised:
         source_kind("admin:hunter2@camera.local/stream")
 
@@ -79,14 +79,14 @@ def test_an_address_without_its_scheme_is_refused_without_its_password():
         ("camera", "found password=hunter2 in http://admin:hunter2@camera"),
     ],
 )
-def test_what_a_program_says_is_shown_without_what_lets_one_in(command, said):
+def test_credentials_are_redacted_from_program_output(command, said):
     shown = without_secrets(said, command=command.split())
 
     assert "ter2" not in shown
     assert "***" in shown
 
 
-def test_what_holds_no_secret_is_shown_as_it_is():
+def test_output_without_credentials_is_unchanged():
     said = "[rtsp @ 0x55] Connection to tcp://camera:554 failed: Connection refused"
 
     assert without_secrets(said, command=["ffmpeg", "-i", "rtsp://camera:554/live"]) == said

@@ -54,7 +54,7 @@ DIGEST = f'Digest realm="cam", nonce="{NONCE}"'
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """What it was asked and what it gave."""
+    """A camera's web server that counts requests and answers."""
 
     daemon_threads = True
     raw: Any = None
@@ -71,7 +71,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """A new picture for each request, or the same with its tag."""
+    """Answers with a new picture for each request, or the same one with its entity tag."""
 
     server: Server
 
@@ -102,7 +102,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_):
-        """Tests are quiet."""
+        """Log nothing."""
 
 
 def jpeg(number):
@@ -127,7 +127,7 @@ def address(server, credentials=""):
     return f"http://{credentials}127.0.0.1:{server.server_port}/snapshot.jpg?channel=1"
 
 
-def test_a_camera_is_asked_for_each_picture_at_its_rate():
+def test_a_camera_is_polled_at_the_capture_rate():
     began_at = time.monotonic()
     with serving() as server, closing(open_camera(CameraConfig(source=address(server), capture_fps=20))) as camera:
         pictures = [next_picture(camera) for _ in range(5)]
@@ -150,7 +150,7 @@ def test_a_camera_is_asked_for_each_picture_at_its_rate():
         (digest, ["Negotiate", f"{BASIC}, {DIGEST}"]),
     ],
 )
-def test_a_login_is_answered_as_the_camera_asks(login, challenges):
+def test_every_offered_authentication_scheme_is_answered(login, challenges):
     with serving(login=login, challenges=challenges) as server:
         camera = open_camera(CameraConfig(source=address(server, LOGIN), capture_fps=20))
         assert next_picture(camera).shape == (48, 64, 3)
@@ -170,14 +170,14 @@ def test_a_login_is_answered_as_the_camera_asks(login, challenges):
         (LOGIN, [BASIC], "refuses user or password"),
     ],
 )
-def test_what_is_missing_for_a_login_is_named(credentials, challenges, reason):
+def test_a_failed_login_is_reported_with_its_cause(credentials, challenges, reason):
     refusing = serving(login=lambda *_: False, challenges=challenges)
     with refusing as server, pytest.raises(CameraError, match=reason):
         open_camera(CameraConfig(source=address(server, credentials)))
 
 
 @pytest.mark.parametrize("place", ["/cgi/{}", "http://localhost:{}/"])
-def test_a_redirect_is_followed_with_the_login_to_the_same_host_alone(place):
+def test_a_redirect_is_followed_with_credentials_only_for_the_same_host(place):
     seen = []
 
     def login(header, method, path):
@@ -195,13 +195,13 @@ def test_a_redirect_is_followed_with_the_login_to_the_same_host_alone(place):
             assert next_picture(open_camera(CameraConfig(source=source))).shape == (48, 64, 3)
 
 
-def test_a_session_that_a_camera_begins_with_a_cookie_is_kept():
+def test_a_session_cookie_is_kept():
     with serving(cookie="sid=1") as server, closing(open_camera(CameraConfig(source=address(server)))) as camera:
         assert next_picture(camera).shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}, {"Transfer-Encoding": "chunked"}])
-def test_a_picture_of_unstated_length_is_one_however_it_is_sent(headers):
+def test_a_picture_without_a_stated_length_is_read_in_any_encoding(headers):
     def answer(handler):
         content = jpeg(1)
         if "Content-Encoding" in headers:
@@ -230,7 +230,7 @@ def test_a_picture_of_unstated_length_is_one_however_it_is_sent(headers):
         ("image/jpeg", b"", b""),
     ],
 )
-def test_mjpeg_plays_however_its_pictures_are_parted(kind, boundary, header):
+def test_mjpeg_plays_with_any_boundaries_or_none(kind, boundary, header):
     def answer(handler):
         handler.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n".encode())
         with suppress(OSError):
@@ -244,7 +244,7 @@ def test_mjpeg_plays_however_its_pictures_are_parted(kind, boundary, header):
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 9999\r\n\r\n", b""])
-def test_a_camera_that_sends_byte_by_byte_is_lost_in_time(head):
+def test_an_answer_that_trickles_in_is_a_loss_after_the_read_timeout(head):
     def answer(handler):
         handler.wfile.write(head)
         with suppress(OSError):
@@ -256,7 +256,7 @@ def test_a_camera_that_sends_byte_by_byte_is_lost_in_time(head):
         next_picture(open_camera(CameraConfig(source=address(server), read_timeout_seconds=1.0)))
 
 
-def test_a_damaged_picture_now_and_then_is_passed_over():
+def test_occasional_damaged_pictures_are_skipped():
     def answer(handler):
         handler.server.sent += 1
         content = jpeg(handler.server.sent)
@@ -270,7 +270,7 @@ def test_a_damaged_picture_now_and_then_is_passed_over():
             assert next_picture(camera).shape == (48, 64, 3)
 
 
-def test_a_camera_that_calls_every_picture_unchanged_is_not_believed():
+def test_a_camera_that_always_answers_not_modified_is_polled_unconditionally():
     def answer(handler):
         handler.server.sent += 1
         unchanged = "If-Modified-Since" in handler.headers
@@ -287,7 +287,7 @@ def test_a_camera_that_calls_every_picture_unchanged_is_not_believed():
         assert len({next_picture(camera).tobytes() for _ in range(10)}) == 10
 
 
-def test_a_camera_may_sign_its_certificate_itself(tmp_path):
+def test_a_self_signed_certificate_of_a_camera_is_accepted(tmp_path):
     folder = make_certificates(tmp_path)
     with serving() as server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -298,7 +298,7 @@ def test_a_camera_may_sign_its_certificate_itself(tmp_path):
             assert [next_picture(camera).shape for _ in range(2)] == [(48, 64, 3)] * 2
 
 
-def test_a_path_with_spaces_is_asked_for_and_not_repeated_in_an_error():
+def test_a_path_with_spaces_is_requested_and_not_repeated_in_errors():
     with serving(status=404) as server, pytest.raises(CameraError, match="no such path") as raised:
         open_camera(CameraConfig(source=f"{address(server)}&password=two words ä"))
 
@@ -306,7 +306,7 @@ def test_a_path_with_spaces_is_asked_for_and_not_repeated_in_an_error():
 
 
 @pytest.mark.parametrize("kind", ["application/octet-stream", "text/plain", "binary/jpeg", "text/html"])
-def test_a_picture_is_seen_to_be_one_whatever_the_camera_calls_it(kind):
+def test_a_picture_is_recognised_whatever_its_content_type(kind):
     with (
         serving(kind=kind) as server,
         closing(open_camera(CameraConfig(source=address(server), capture_fps=20))) as camera,
@@ -314,7 +314,7 @@ def test_a_picture_is_seen_to_be_one_whatever_the_camera_calls_it(kind):
         assert [next_picture(camera).shape for _ in range(3)] == [(48, 64, 3)] * 3
 
 
-def test_a_picture_that_has_not_changed_is_not_sent_again_and_counts_as_frozen():
+def test_an_unmodified_picture_is_not_sent_again_and_counts_as_frozen():
     with serving(content=jpeg(1)) as server:
         feed = CameraFeed("yard", CameraConfig(source=address(server), capture_fps=20, frozen_seconds=0.5))
         feed.start()
@@ -325,7 +325,7 @@ def test_a_picture_that_has_not_changed_is_not_sent_again_and_counts_as_frozen()
         feed.close()
 
     assert [fault.code for fault in faults] == ["camera_frozen"]
-    # It is sent each time that it is opened, and now and then to see whether it is really unchanged.
+    # It is sent whenever the camera is opened, and occasionally to check that it is really unmodified.
     assert server.unchanged >= server.sent
 
 
@@ -346,12 +346,12 @@ def test_a_picture_that_has_not_changed_is_not_sent_again_and_counts_as_frozen()
         ({"content": b"<html>Log in</html>", "kind": "application/octet-stream"}, "web page"),
     ],
 )
-def test_what_is_no_picture_is_told_apart(settings, reason):
+def test_each_unusable_answer_has_its_own_message(settings, reason):
     with serving(**settings) as server, pytest.raises(CameraError, match=reason):
         next_picture(open_camera(CameraConfig(source=address(server), capture_fps=20, read_timeout_seconds=4.0)))
 
 
-def test_a_stop_is_heard_between_two_pictures():
+def test_a_stop_request_ends_the_wait_between_two_pictures():
     stop = threading.Event()
     with (
         serving() as server,
@@ -363,5 +363,5 @@ def test_a_stop_is_heard_between_two_pictures():
         with pytest.raises(CameraError, match="asked to stop"):
             camera.grab()
 
-    # The next one is due in a quarter of an hour.
+    # The next picture is due in a quarter of an hour.
     assert time.monotonic() - began_at < 60

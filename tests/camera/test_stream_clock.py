@@ -13,9 +13,9 @@ def taken(stamps, arrivals):
     return [clock.taken_at(stamp, arrived_at=arrival) for stamp, arrival in zip(stamps, arrivals, strict=True)]
 
 
-def test_a_burst_is_spread_over_the_time_in_which_it_was_taken():
+def test_frames_of_a_burst_are_dated_by_their_timestamps():
     stamps = [number / 25 for number in range(50)]
-    # Four at a time, each fourth at once.
+    # Frames arrive in groups of four.
     arrivals = [100 + (number // 4 * 4 + 3) / 25 for number in range(50)]
 
     steps = np.diff(taken(stamps, arrivals)[8:])
@@ -38,12 +38,12 @@ def test_a_burst_is_spread_over_the_time_in_which_it_was_taken():
     ],
     ids=["none", "zero", "backwards", "slow", "fast", "loop", "jump", "jump back", "drift"],
 )
-def test_stamps_that_are_wrong_date_no_picture_far_from_when_it_came(stamps):
+def test_wrong_timestamps_date_no_picture_far_from_its_arrival(stamps):
     arrivals = [100 + number / 25 for number in range(500)]
 
     moments = taken(stamps, arrivals)
 
     assert all(later >= earlier for earlier, later in itertools.pairwise(moments))
     assert all(0 <= arrival - at <= LONGEST_DELAY_SECONDS for arrival, at in zip(arrivals, moments, strict=True))
-    # And in the long run as they came: frames are analysed by it.
+    # In the long run the times follow the arrivals: frames are scheduled for analysis by them.
     assert moments[400:] == pytest.approx(arrivals[400:], abs=0.05)

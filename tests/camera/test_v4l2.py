@@ -18,12 +18,12 @@ def opened(source, **keys):
 
 
 @pytest.mark.parametrize("source", ["/dev/video97", "97", "/dev/v4l/by-id/usb-gone-index0"])
-def test_a_device_that_is_not_there_is_refused_with_those_that_are(source):
+def test_a_missing_device_is_an_error_that_lists_the_existing_ones(source):
     with pytest.raises(CameraError, match=r"^/dev/\S*: no such device; there (is no /dev/video\*|are /dev/video)"):
         opened(source)
 
 
-def test_what_is_no_device_is_refused(tmp_path):
+def test_a_path_that_is_not_a_device_is_an_error(tmp_path):
     path = tmp_path / "video0"
     path.write_bytes(b"")
 
@@ -31,14 +31,14 @@ def test_what_is_no_device_is_refused(tmp_path):
         open_device(str(path), CameraConfig())
 
 
-def test_a_device_that_is_no_camera_is_refused():
+def test_a_device_that_is_not_a_camera_is_an_error():
     with pytest.raises(CameraError, match="/dev/null: exists but gives no pictures; close other programs"):
         opened("/dev/null")
 
 
 @pytest.fixture
 def unprivileged():
-    """Root, who may use everything, becomes nobody for the length of a test."""
+    """Drop root's privileges for the duration of a test."""
     if os.geteuid() != 0:
         yield
         return
@@ -48,14 +48,14 @@ def unprivileged():
 
 
 @pytest.mark.usefixtures("unprivileged")
-def test_a_device_without_permission_is_refused_with_the_group_to_join():
-    # Every system has it, for root and its group alone, as a camera is for the group 'video'.
+def test_missing_permission_is_reported_with_the_group_to_join():
+    # Every system has this device, restricted to root and its group, as a camera is to the group 'video'.
     with pytest.raises(CameraError, match="/dev/console: no permission to use it; add this user to the group 'video'"):
         opened("/dev/console")
 
 
-def test_a_device_is_asked_for_format_size_and_rate_in_this_order():
-    """The sizes that it has depend on the format, and the rates on both."""
+def test_format_size_and_rate_are_requested_in_this_order():
+    """The available sizes depend on the format, and the rates on both."""
     config = CameraConfig(fourcc="MJPG", frame_size=(1280, 720), capture_fps=15)
 
     names = [name for name, _ in device_settings(config)]

@@ -36,7 +36,7 @@ def opened(source, **keys):
     return open_camera(CameraConfig(source=str(source), **keys))
 
 
-def test_a_stream_plays_at_the_pace_of_its_camera():
+def test_a_stream_plays_in_real_time():
     with RtspServer() as server:
         camera = opened(server.address())
         assert camera.position_seconds is None
@@ -48,7 +48,7 @@ def test_a_stream_plays_at_the_pace_of_its_camera():
     assert time.monotonic() - began < PATIENCE_SECONDS
 
 
-def test_a_camera_that_loses_power_is_noticed_at_once():
+def test_a_power_loss_is_detected_at_once():
     with RtspServer() as server:
         camera = opened(server.address(), read_timeout_seconds=600.0)
         next_picture(camera)
@@ -61,7 +61,7 @@ def test_a_camera_that_loses_power_is_noticed_at_once():
     assert time.monotonic() - killed_at < PATIENCE_SECONDS
 
 
-def test_a_camera_that_hangs_is_noticed_after_its_silence():
+def test_a_hanging_camera_is_detected_after_the_read_timeout():
     with RtspServer() as server:
         camera = opened(server.address(), read_timeout_seconds=2.0)
         next_picture(camera)
@@ -71,11 +71,11 @@ def test_a_camera_that_hangs_is_noticed_after_its_silence():
             read_until_lost(camera)
         camera.close()
 
-    # A busy machine may be late to freeze it after its last picture.
+    # A busy machine may freeze it some time after its last picture.
     assert 1.0 < time.monotonic() - frozen_at < PATIENCE_SECONDS
 
 
-def test_a_camera_with_a_password_plays_with_it_and_tells_it_nobody():
+def test_a_camera_with_a_password_plays_and_the_password_is_not_revealed():
     with RtspServer("admin:hunter2") as server:
         camera = opened(server.address("admin:hunter2"))
         assert next_picture(camera) is not None
@@ -90,7 +90,7 @@ def test_a_camera_with_a_password_plays_with_it_and_tells_it_nobody():
     assert "hunter" not in str(raised.value)
 
 
-def test_a_network_camera_that_is_not_there_is_refused_with_the_reason():
+def test_an_unreachable_network_camera_is_an_error_with_the_reason():
     server = RtspServer()
 
     with pytest.raises(CameraError, match=rf"port {server.port} cannot be reached \(Connection refused\)") as raised:
@@ -100,18 +100,18 @@ def test_a_network_camera_that_is_not_there_is_refused_with_the_reason():
 
 
 @pytest.mark.parametrize("place", ["127.0.0.1:none/live", "[127.0.0.1/live"])
-def test_an_address_that_is_none_is_refused(place):
+def test_an_invalid_address_is_an_error(place):
     with pytest.raises(CameraError, match=r"^rtsp://\*\*\*@[^ ]*127\.0\.0\.1[^ ]*/live: is not a valid address"):
         opened(f"rtsp://admin:hunter2@{place}")
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
-def test_a_host_that_is_no_name_is_refused(scheme):
+def test_an_invalid_host_name_is_an_error(scheme):
     with pytest.raises(CameraError, match="is not a valid address"):
         opened(f"{scheme}://camera..local/live")
 
 
-def test_opencv_and_ffmpeg_keep_quiet(tmp_path):
+def test_opencv_and_ffmpeg_print_nothing(tmp_path):
     (tmp_path / "letter.mp4").write_text("Dear Sir or Madam\n" * 100)
     program = """
 import sys
@@ -150,13 +150,13 @@ for source in sys.argv[1:]:
         (95000.0, 1.0, 1.04),
     ],
 )
-def test_a_damaged_time_stamp_is_one_frame_after_the_previous(stated, previous, position):
+def test_a_damaged_timestamp_is_replaced_by_one_frame_after_the_previous(stated, previous, position):
     assert plausible_position(stated, previous_seconds=previous, frame_seconds=0.04) == pytest.approx(position)
 
 
 @pytest.mark.parametrize("kind", ["recording", "stream"])
 def test_a_closed_camera_frees_its_decoder_at_once(tmp_path, kind):
-    """One of 720p holds 20 MB of pictures, and the garbage collector may come an hour later."""
+    """A decoder for 720p holds 20 MB of pictures, and the garbage collector may run an hour later."""
 
     def open_and_close(source):
         with closing(opened(source)) as camera:
@@ -178,8 +178,8 @@ def test_a_closed_camera_frees_its_decoder_at_once(tmp_path, kind):
 
 
 @pytest.mark.parametrize("size", ["320x240", "1280x720"])
-def test_frames_are_freed_as_they_pass(tmp_path, size):
-    """Fifty of 720p in a cycle of references held 100 MB until the garbage collector came."""
+def test_frames_are_freed_without_the_garbage_collector(tmp_path, size):
+    """Fifty frames of 720p in reference cycles held 100 MB until the garbage collector ran."""
     path = tmp_path / "door.mp4"
     ffmpeg("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25:duration=0.8", "-c:v", "libx264", path)
     with closing(opened(path)) as camera:
@@ -197,7 +197,7 @@ def test_frames_are_freed_as_they_pass(tmp_path, size):
 
 
 def read_until_lost(camera):
-    """What was on its way still comes."""
+    """Pictures in transit still arrive."""
     while True:
         next_picture(camera)
 
@@ -222,16 +222,16 @@ def pictures_of(path, **keys):
         ("dv.avi", ("-s", "720x576", "-pix_fmt", "yuv420p", "-c:v", "dvvideo")),
     ],
 )
-def test_interlaced_video_shows_its_pictures(tmp_path, name, coding):
+def test_interlaced_video_is_deinterlaced(tmp_path, name, coding):
     path = tmp_path / name
-    # 50 fields a second become 25 frames: what moves is a comb in them.
+    # 50 fields a second become 25 frames, in which moving objects show combing.
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=50:duration=1", "-vf", "interlace", *coding, path)
 
     pictures = pictures_of(path)
 
     assert 24 <= len(pictures) <= 26
     assert all(image.mean() > 40 for image in pictures)
-    # Rows differ from their neighbours no more than from the rows after those: no comb.
+    # Rows differ from their neighbours no more than from the rows after those: no combing.
     rows = pictures[12].astype(int)
     assert np.abs(rows[1:-2:2] - rows[2:-1:2]).mean() < 1.2 * np.abs(rows[:-2:2] - rows[2::2]).mean()
 
@@ -249,7 +249,7 @@ def test_interlaced_video_shows_its_pictures(tmp_path, name, coding):
         ("160x240", "50/1", 0, (240, 160)),
     ],
 )
-def test_pixels_that_are_not_square_are_stretched(tmp_path, size, stated, key, shown):
+def test_pictures_with_non_square_pixels_are_stretched(tmp_path, size, stated, key, shown):
     path = tmp_path / "anamorphic.mkv"
     aspect = ("-vf", f"setsar={stated}" if stated else "setsar=0")
     ffmpeg("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=5:duration=0.4", *aspect, "-c:v", "libx264", path)
@@ -264,7 +264,7 @@ LARGE = ("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=5:duration=0.4", "-c:
 
 @pytest.mark.parametrize("colour_range", ["tv", "pc"])
 @pytest.mark.parametrize("standard", ["bt709", "smpte170m", "bt470bg", "unspecified"])
-def test_the_planes_of_a_large_picture_have_the_colours_of_the_stream(tmp_path, standard, colour_range):
+def test_the_planes_of_a_large_picture_keep_the_colours_of_the_stream(tmp_path, standard, colour_range):
     path = tmp_path / "large.mp4"
     in_colours = f"scale=out_color_matrix={standard if standard != 'unspecified' else 'bt601'}:out_range={colour_range}"
     ffmpeg(*LARGE, "-vf", in_colours, "-colorspace", standard, "-color_range", colour_range, path)
@@ -299,9 +299,9 @@ def test_other_pictures_are_converted_by_ffmpeg(tmp_path, coding, keys):
     assert isinstance(pictures_of(path, **keys)[0], np.ndarray)
 
 
-def test_an_empty_packet_repeats_a_frame_and_does_not_end_the_recording(tmp_path):
+def test_an_empty_packet_repeats_a_frame_without_ending_the_recording(tmp_path):
     recording = tmp_path / "still.ogv"
-    # Theora has nothing to say of a frame that is the same as the one before.
+    # Theora sends an empty packet for a frame that equals the one before.
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=5:duration=2", "-r", 25, "-c:v", "libtheora", recording)
 
     with closing(opened(recording)) as camera:
@@ -314,10 +314,10 @@ def test_an_empty_packet_repeats_a_frame_and_does_not_end_the_recording(tmp_path
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_a_recording_that_states_its_rotation_is_upright(tmp_path, degrees):
+def test_the_stated_rotation_of_a_recording_is_applied(tmp_path, degrees):
     plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
     ffmpeg(*MOVING, "-frames:v", 3, "-c:v", "libx264", "-qp", 0, plain)
-    # A telephone writes what its sensor saw, and by how much to turn it: FFmpeg counts counter-clockwise.
+    # A phone stores the sensor's picture and the rotation to apply; FFmpeg counts counter-clockwise.
     ffmpeg("-i", plain, "-c", "copy", "-metadata:s:v:0", f"rotate={degrees}", turned)
 
     expected = np.rot90(pictures_of(plain)[0], degrees // 90)
@@ -328,7 +328,7 @@ def test_a_recording_that_states_its_rotation_is_upright(tmp_path, degrees):
 @pytest.mark.parametrize(
     ("matrix", "shown"),
     [
-        # A selfie that is kept as the telephone showed it, and a camera that hangs from the ceiling before a mirror.
+        # A selfie stored as the phone displayed it, and a ceiling camera that looks into a mirror.
         ((-1, 0, 0, 1), lambda picture: picture[:, ::-1]),
         ((1, 0, 0, -1), lambda picture: picture[::-1]),
         ((0, 1, 1, 0), lambda picture: picture.swapaxes(0, 1)),
@@ -337,7 +337,7 @@ def test_a_recording_that_states_its_rotation_is_upright(tmp_path, degrees):
         ((0, 0, 0, 0), lambda picture: picture),
     ],
 )
-def test_a_recording_that_states_that_it_is_mirrored_is_shown_as_its_players_do(tmp_path, matrix, shown):
+def test_the_stated_mirroring_of_a_recording_is_applied_as_in_players(tmp_path, matrix, shown):
     plain, mirrored = tmp_path / "plain.mp4", tmp_path / "mirrored.mp4"
     ffmpeg(*MOVING, "-frames:v", 3, "-c:v", "libx264", "-qp", 0, plain)
     content = plain.read_bytes()
@@ -345,17 +345,17 @@ def test_a_recording_that_states_that_it_is_mirrored_is_shown_as_its_players_do(
         struct.pack(">9i", *(round(number * 65536) for number in (a, b, 0, c, d, 0, 0, 0)), 1 << 30)
         for a, b, c, d in ((1, 0, 0, 1), matrix)
     )
-    # That of the track, behind that of the whole file.
+    # The matrix of the track, after that of the whole file.
     before, behind = content.rsplit(straight, 1)
     mirrored.write_bytes(before + stated + behind)
 
     np.testing.assert_array_equal(pictures_of(mirrored)[0], shown(pictures_of(plain)[0]))
 
 
-def test_a_picture_that_carries_what_pyav_has_no_name_for_is_shown(tmp_path):
+def test_a_picture_with_side_data_unknown_to_pyav_is_shown(tmp_path):
     recording = tmp_path / "exif.mjpeg"
     jpeg = write_jpeg(tmp_path, 0)
-    # EXIF with the one field Orientation: the camera, of 320x240, was held upright (6: turn it clockwise).
+    # EXIF with the single field Orientation: a camera of 320x240 that was held upright (6: rotate clockwise).
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHHI", 0x112, 3, 1, 6, 0, 0)
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
     recording.write_bytes(3 * (jpeg[:2] + segment + jpeg[2:]))
@@ -363,7 +363,7 @@ def test_a_picture_that_carries_what_pyav_has_no_name_for_is_shown(tmp_path):
     assert pictures_of(recording)[0].shape == (320, 240, 3)
 
 
-def test_pixels_that_become_square_in_the_middle_are_not_stretched_any_longer(tmp_path):
+def test_stretching_ends_when_pixels_become_square(tmp_path):
     for index, (size, aspect) in enumerate([("160x240", "2/1"), ("320x240", "1/1")]):
         picture = f"testsrc2=size={size}:rate=25:duration=1"
         coding = ("-vf", f"setsar={aspect}", "-c:v", "libx264", "-bf", 0, "-output_ts_offset", index)
@@ -376,7 +376,7 @@ def test_pixels_that_become_square_in_the_middle_are_not_stretched_any_longer(tm
     assert shapes == {(240, 320, 3)}
 
 
-def test_a_cover_in_front_of_the_video_is_not_taken_for_it(tmp_path):
+def test_a_cover_picture_is_not_mistaken_for_the_video(tmp_path):
     cover, recording = tmp_path / "cover.png", tmp_path / "recording.mkv"
     ffmpeg("-f", "lavfi", "-i", "color=red:size=64x48", "-frames:v", 1, cover)
     tracks = ("-map", 0, "-map", 1, "-disposition:0", 0, "-disposition:1", "default")
@@ -385,20 +385,20 @@ def test_a_cover_in_front_of_the_video_is_not_taken_for_it(tmp_path):
     assert len(pictures_of(recording)) == 50
 
 
-def test_a_stream_of_damaged_pictures_is_lost_and_not_shown_in_green(tmp_path):
+def test_a_stream_of_damaged_pictures_is_a_loss_and_shows_no_green_frames(tmp_path):
     whole = [write_jpeg(tmp_path, number) for number in range(3)]
     damaged = [jpeg[:2000] + b"\xff\xd9" for jpeg in whole]
 
     with (
         serving(lambda number: damaged[number % 3]) as address,
         pytest.raises(CameraError, match=r"cannot be decoded|no video"),
-        # Half of it without a picture would be silence, also where only this machine is busy.
+        # Half of this without a picture counts as silence, also if only this machine is busy.
         closing(opened(address, read_timeout_seconds=4.0)) as camera,
     ):
         next_picture(camera)
 
 
-def test_a_camera_that_hangs_after_a_damaged_picture_is_silent_and_not_undecodable(tmp_path):
+def test_a_hanging_camera_is_reported_as_silent_even_after_a_damaged_picture(tmp_path):
     whole = write_jpeg(tmp_path, 0)
     hangs = threading.Event()
 
@@ -421,7 +421,7 @@ def write_jpeg(folder, number):
 
 @contextmanager
 def serving(picture, *, status=200, content_type="multipart/x-mixed-replace; boundary=frame"):
-    """A camera that speaks HTTP; `picture` gives the JPEG of each number."""
+    """An HTTP camera; `picture` returns the JPEG for each number."""
 
     class Camera(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -443,7 +443,7 @@ def serving(picture, *, status=200, content_type="multipart/x-mixed-replace; bou
             self.wfile.write(b"<html><body>Log in</body></html>" * 50)
 
         def log_message(self, *_):
-            """Tests are quiet."""
+            """Log nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera)
     server.daemon_threads = True
@@ -455,7 +455,7 @@ def serving(picture, *, status=200, content_type="multipart/x-mixed-replace; bou
         server.server_close()
 
 
-def test_an_mjpeg_stream_plays(tmp_path):
+def test_an_mjpeg_stream_plays_over_http(tmp_path):
     whole = [write_jpeg(tmp_path, number) for number in range(3)]
 
     with serving(lambda number: whole[number % 3]) as address, closing(opened(address)) as camera:
@@ -464,7 +464,7 @@ def test_an_mjpeg_stream_plays(tmp_path):
     assert shapes == [(240, 320, 3)] * 5
 
 
-def test_a_camera_is_not_asked_for_through_a_proxy(tmp_path, monkeypatch):
+def test_cameras_are_not_accessed_through_a_proxy(tmp_path, monkeypatch):
     whole = write_jpeg(tmp_path, 0)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
 
@@ -476,18 +476,18 @@ def test_a_camera_is_not_asked_for_through_a_proxy(tmp_path, monkeypatch):
     ("status", "reason"),
     [(401, "asks for user and password"), (403, "user or password"), (404, "no such path"), (503, "error of its own")],
 )
-def test_what_a_camera_refuses_is_told_apart(status, reason):
+def test_each_http_error_of_a_camera_has_its_own_message(status, reason):
     refusing = serving(None, status=status, content_type="text/html")
     with refusing as address, pytest.raises(CameraError, match=reason):
         opened(address)
 
 
-def test_a_web_page_is_no_video():
+def test_a_web_page_is_reported_instead_of_played():
     with serving(None, content_type="text/html") as address, pytest.raises(CameraError, match="web page"):
         opened(address)
 
 
-def test_a_host_that_takes_the_connection_and_is_silent_is_told_apart(monkeypatch):
+def test_a_host_that_accepts_but_never_answers_is_reported(monkeypatch):
     monkeypatch.setattr("edge_agent.camera.video.OPEN_TIMEOUT_SECONDS", 0.5)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
@@ -496,7 +496,7 @@ def test_a_host_that_takes_the_connection_and_is_silent_is_told_apart(monkeypatc
         opened(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/live")
 
 
-def test_a_stop_ends_a_wait_for_a_camera_that_hangs():
+def test_a_stop_request_ends_the_wait_for_a_hanging_camera():
     with RtspServer() as server:
         stop = threading.Event()
         camera = open_camera(CameraConfig(source=server.address(), read_timeout_seconds=600.0), stop)
@@ -511,7 +511,7 @@ def test_a_stop_ends_a_wait_for_a_camera_that_hangs():
     assert time.monotonic() - began_at < PATIENCE_SECONDS
 
 
-def test_a_decoder_that_is_not_there_is_refused_with_those_that_are(tmp_path):
+def test_a_missing_decoder_is_an_error_that_lists_the_available_ones(tmp_path):
     path = tmp_path / "h264.mp4"
     ffmpeg(*MOVING, "-c:v", "libx264", path)
 
@@ -521,11 +521,11 @@ def test_a_decoder_that_is_not_there_is_refused_with_those_that_are(tmp_path):
 
 
 def threads():
-    """Those of this process, also where they are not Python's."""
+    """Threads of this process, including those that Python does not know."""
     return set(Path("/proc/self/task").iterdir())
 
 
-def test_the_conversion_of_a_picture_starts_no_threads(tmp_path):
+def test_converting_a_picture_starts_no_threads(tmp_path):
     ffmpeg(*MOVING, "-c:v", "libx264", path := tmp_path / "door.mp4")
 
     with closing(opened(path)) as camera:
@@ -552,7 +552,7 @@ def decoded(monkeypatch):
 
 @contextmanager
 def streamed(path, monkeypatch):
-    """A camera that sends this recording as fast as it is read, and of which pictures are wanted now and then."""
+    """A camera that sends this recording as fast as it is read, and of which pictures are requested occasionally."""
     monkeypatch.setattr(video, "_open_stream", lambda *_, **__: av.open(str(path)))
     monkeypatch.setattr(video, "MOST_PACKETS", 1000)
     monkeypatch.setattr(video, "IDLE_SECONDS", 0.0)
@@ -561,7 +561,7 @@ def streamed(path, monkeypatch):
 
 
 def looked_at(camera, *, every):
-    """Pictures of a stream with how many had been grabbed, to its end."""
+    """Pictures of a stream up to its end, each with the number of frames grabbed so far."""
     looks = []
     with suppress(CameraError):
         for grabbed in itertools.count(1):
@@ -583,15 +583,13 @@ GOP = ("-g", 10, "-keyint_min", 10, "-sc_threshold", 0)
         (("-c:v", "libx265", "-x265-params", "log-level=none:keyint=10:min-keyint=10:bframes=3:open-gop=1"), 30),
         (("-c:v", "mpeg4", *GOP, "-q:v", 4), 30),
         (("-c:v", "mjpeg", "-q:v", 4), 10),
-        # Key frames are marked, but only the first one is a whole picture.
+        # All are marked as key frames, but only the first one is a complete picture.
         (("-c:v", "libx264", *GOP, "-bf", 0, "-x264-params", "intra-refresh=1"), 50),
-        # None but the first.
+        # Only the first is a key frame.
         (("-c:v", "libx264", "-g", 1000, "-sc_threshold", 0), 50),
     ],
 )
-def test_a_picture_that_is_wanted_now_and_then_is_whole_and_current(
-    tmp_path, monkeypatch, decoded, coding, most_decoded
-):
+def test_occasionally_requested_pictures_are_complete_and_current(tmp_path, monkeypatch, decoded, coding, most_decoded):
     ffmpeg(*MOVING, *coding, path := tmp_path / "door.mkv")
     true = pictures_of(path)
     decoded.clear()
@@ -606,7 +604,7 @@ def test_a_picture_that_is_wanted_now_and_then_is_whole_and_current(
     assert len(decoded) <= most_decoded
 
 
-def test_more_packets_than_are_kept_are_decoded(tmp_path, monkeypatch, decoded):
+def test_every_packet_is_decoded_when_too_many_would_be_kept(tmp_path, monkeypatch, decoded):
     ffmpeg(*MOVING, "-c:v", "libx264", *GOP, "-bf", 0, path := tmp_path / "door.mkv")
     monkeypatch.setattr(video, "MOST_POSTPONED_BYTES", 1000)
 

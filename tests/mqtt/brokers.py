@@ -1,4 +1,4 @@
-"""Brokers that behave badly or are old, and certificates for one that speaks TLS."""
+"""Misbehaving and old brokers, and certificates for a broker with TLS."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ UNACCEPTABLE_VERSION_311 = b"\x20\x02\x00\x01"
 
 
 class ScriptedBroker:
-    """Answers each CONNECT as told and nothing else. `received` holds the bytes that came after CONNECT."""
+    """Answers each CONNECT as scripted and nothing else. `received` holds the bytes that came after CONNECT."""
 
     def __init__(
         self, answer: Callable[[int], bytes], *, certificates: Path | None = None, alpn: Sequence[str] = ()
     ) -> None:
-        """`answer` gets the protocol level of CONNECT (5, or 4 for 3.1.1); b"" hangs up. With certificates: TLS.
+        """`answer` takes the protocol level of CONNECT (5, or 4 for 3.1.1); b"" hangs up. With certificates: TLS.
 
-        `chosen` holds which of the names in `alpn` each client asked for.
+        `chosen` holds the ALPN protocol, out of `alpn`, that was negotiated with each client.
         """
         self.chosen: list[str | None] = []
         self._answer = answer
@@ -98,7 +98,7 @@ class ScriptedBroker:
 
 
 class StrictBroker:
-    """Hangs up on what a client may not do, as RabbitMQ, AWS IoT and HiveMQ do. `taken` holds (topic, retained)."""
+    """Hangs up on what is not allowed, as RabbitMQ, AWS IoT and HiveMQ do. `taken` holds (topic, retained)."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class StrictBroker:
         largest_bytes: int = 1_000_000,
         answer_to_will: bytes | None = WELCOME_5,
     ) -> None:
-        """`allowed` begins the topics that may be published and read; the topic of the will is not looked at.
+        """`allowed` are the prefixes of topics that may be published and read; the topic of the will is not checked.
 
         A publication at QoS 1 that is larger than `largest_bytes` is refused; `answer_to_will` None: hang up.
         """
@@ -135,7 +135,7 @@ class StrictBroker:
             connected.close()
 
     def hang_up(self) -> None:
-        """End the newest connection, for no reason."""
+        """Close the newest connection without a reason."""
         self._open[-1].shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
@@ -161,15 +161,15 @@ class StrictBroker:
             return
 
     def _answer(self, head: int, packet: bytes) -> bytes | None:
-        """What MQTT 5 answers; None: hang up."""
+        """The answer in MQTT 5; None: hang up."""
         match head >> 4:
             case 1:
-                # Behind the protocol's name and level, a flag.
+                # The connect flags follow the protocol's name and level.
                 return self._answer_to_will if packet[7] & 4 else WELCOME_5
             case 3:
                 return self._publication(head, packet)
             case 8:
-                # The number, no properties, and the topic.
+                # Packet identifier, no properties, topic.
                 is_allowed = self._allows(_text(packet[3:])[0])
                 return b"\x90\x04" + packet[:2] + b"\x00\x01" if is_allowed else None
             case 12:
@@ -247,7 +247,7 @@ class Amqtt:
 def make_certificates(folder: Path, *, name: str = "IP:127.0.0.1", days: int = 2) -> Path:
     """Write ca.pem with ca.key, and server.pem and client.pem with their keys, both signed by it.
 
-    Without a `name` they have a common name alone, the role; with -1 `days` they have expired.
+    Without a `name` they have only a common name, the role; with -1 `days` they have expired.
     """
     folder.mkdir(parents=True, exist_ok=True)
 

@@ -1,4 +1,4 @@
-"""A broker and a store for every test that asks."""
+"""Fixtures of the MQTT tests: a broker and a store."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ SESSION_SECONDS = 600
 
 
 def an_alert(when: datetime = WHEN) -> Alert:
-    """Somebody at the entrance wears no mask."""
+    """A person without a mask at the entrance."""
     track = Track(7, "entrance", Face(Box(10.4, 20.6, 50.0, 60.0), 0.97), 1.0, when)
     reading = Reading(
         track=track,
@@ -73,7 +73,7 @@ def an_alert(when: datetime = WHEN) -> Alert:
 
 
 def figures() -> Figures:
-    """Figures of a device that has just begun."""
+    """Telemetry of a device that has just started."""
     machine = dict.fromkeys(MachineFigures.model_fields)
     return Figures(
         uptime_seconds=1,
@@ -111,7 +111,7 @@ def a_message(
     sender: Sender = SENDER,
     **changes: Any,
 ) -> QueuedMessage:
-    """A message of a kind that arose now, or then."""
+    """A message of this kind, created now or at `when`."""
     arose = when or datetime.now(timezone.utc)
     sender = replace(sender, next_sequence=lambda _kind: sequence)
     message: QueuedMessage
@@ -133,14 +133,14 @@ def a_message(
 
 
 def put(store: AlertStore, kind: Kind = "alert", when: datetime | None = None, **more: Any) -> dict[str, Any]:
-    """Put such a message into a store, with its number, and give it as it is sent."""
+    """Put such a message into a store and return it as it is sent, with its sequence number."""
     message = a_message(kind, when, sequence=store.next_sequence(kind), **more)
     store.put(message)
     return message.as_json()
 
 
 def eventually(is_so: Callable[[], bool], what: str) -> None:
-    """Wait until something is so, and fail where it never is."""
+    """Wait until a condition holds, and fail if it never does."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_so():
         assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:.0f} s: {what}"
@@ -148,13 +148,13 @@ def eventually(is_so: Callable[[], bool], what: str) -> None:
 
 
 def properties_of(message: MQTTMessage) -> Any:
-    """What MQTT 5 says beside a message."""
+    """The MQTT 5 properties of a message."""
     assert message.properties is not None
     return message.properties
 
 
 class Listener:
-    """Subscribes to everything at a broker on the loopback, as a stranger's program would."""
+    """Subscribes to everything at a broker on the loopback, as a third-party program would."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class Listener:
         version: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
         session: str = "",
     ) -> None:
-        """Subscribe; what comes between two listeners of one `session` (MQTT 5) waits for the second at the broker."""
+        """Subscribe; between two listeners with one `session` (MQTT 5) the broker keeps messages for the second."""
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=session or uuid.uuid4().hex, protocol=version)
         if user:
             self._client.username_pw_set(user, password)
@@ -185,7 +185,7 @@ class Listener:
         assert subscribed.wait(PATIENCE_SECONDS)
 
     def take(self, wanted: str) -> MQTTMessage:
-        """Wait for the next message whose topic ends so."""
+        """Wait for the next message whose topic has this ending."""
         while True:
             try:
                 message = self._arrived.get(timeout=PATIENCE_SECONDS)
@@ -195,11 +195,11 @@ class Listener:
                 return message
 
     def rest(self) -> list[MQTTMessage]:
-        """Whatever else has arrived."""
+        """All other messages that have arrived."""
         return [self._arrived.get_nowait() for _ in range(self._arrived.qsize())]
 
     def publish(self, topic: str, payload: bytes = b"", **options: Any) -> None:
-        """Say something, at QoS 1."""
+        """Publish at QoS 1."""
         self._client.publish(topic, payload, qos=1, **options)
 
     def __enter__(self) -> Listener:

@@ -41,11 +41,11 @@ from tests.mqtt.brokers import (
 )
 from tests.mqtt.samples import BOOT_ID, DEVICE, PATIENCE_SECONDS, WHEN, Listener, eventually, properties_of
 
-# OpenSSL's handshake fails inside paho, which leaves the socket to the garbage collector.
+# The TLS handshake fails inside paho, which leaves the socket to the garbage collector.
 leaves_a_socket = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
-def said(listener):
+def status_of(listener):
     return json.loads(listener.take("/lobby/status").payload)
 
 
@@ -65,7 +65,7 @@ def test_a_broker_that_answers_is_described_in_one_line(broker):
     assert describe(broker.config()) == f"127.0.0.1:{broker.port} answers (MQTT 5)"
 
 
-def test_an_older_broker_that_hangs_up_on_mqtt_5_is_spoken_to_in_3_1_1():
+def test_falls_back_to_mqtt_3_1_1_when_the_broker_hangs_up_on_mqtt_5():
     with Amqtt() as broker:
         mqtt = MqttConfig(host="127.0.0.1", port=broker.port)
 
@@ -77,7 +77,7 @@ def test_an_older_broker_that_hangs_up_on_mqtt_5_is_spoken_to_in_3_1_1():
 
 
 @pytest.mark.parametrize("is_secured", [False, True], ids=["ws", "wss"])
-def test_a_websocket_carries_all_that_tcp_does(tmp_path, is_secured):
+def test_messages_of_any_size_pass_over_a_websocket(tmp_path, is_secured):
     certificates = make_certificates(tmp_path / "tls") if is_secured else None
     keys = {"tls": True, "ca_file": tmp_path / "tls" / "ca.pem", "alpn": "mqtt"} if is_secured else {}
     with Mosquitto(tmp_path / "broker", websockets=True, certificates=certificates) as broker:
@@ -93,7 +93,7 @@ def test_a_websocket_carries_all_that_tcp_does(tmp_path, is_secured):
                 assert turn_until(two, Message).payload == payload
 
 
-def test_a_large_frame_of_a_websocket_is_neither_kept_nor_in_the_way():
+def test_an_oversized_websocket_frame_is_discarded_without_buffering():
     """mosquitto sends 40 kB a second over a WebSocket; this broker does not wait."""
     topic = b"\x00\x05" + b"pause"
     large = b"\x30" + encoded_length(20_000_007) + topic + bytes(20_000_000)
@@ -136,12 +136,12 @@ def encoded_length(length):
     return bytes(encoded)
 
 
-def test_a_port_without_a_websocket_or_another_path_is_named(broker):
+def test_a_port_or_path_without_a_websocket_is_reported(broker):
     with pytest.raises(UnavailableError, match=r"no WebSocket at /mqtt; check .*mqtt\.websocket_path"):
         describe(broker.config(transport="websockets"))
 
 
-def test_what_is_sent_before_mqtt_is_as_configured():
+def test_the_websocket_handshake_uses_the_configured_path_and_headers():
     requests = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -167,7 +167,7 @@ def test_what_is_sent_before_mqtt_is_as_configured():
     assert "\r\nAuthorization: Bearer secret\r\n" in requests[0]
 
 
-def test_the_name_of_the_protocol_is_told_in_tls(tmp_path):
+def test_the_configured_alpn_protocol_is_offered_in_tls(tmp_path):
     certificates = make_certificates(tmp_path / "tls")
     chosen = []
     with ScriptedBroker(lambda _level: WELCOME_5, certificates=certificates, alpn=["other", "x-mqtt"]) as broker:
@@ -178,7 +178,7 @@ def test_the_name_of_the_protocol_is_told_in_tls(tmp_path):
 
 
 @pytest.mark.parametrize(("configured", "sent"), [("", "maskwatch-lobby"), ("thing-7", "thing-7")])
-def test_the_client_id_is_by_the_device_or_as_configured(broker, store, configured, sent):
+def test_the_client_id_is_the_configured_one_or_derived_from_the_device(broker, store, configured, sent):
     with closing(Publisher(store, broker.config(client_id=configured), DEVICE)) as publisher:
         publisher.start()
         eventually(lambda: publisher.state.connected, "connected")
@@ -186,7 +186,7 @@ def test_the_client_id_is_by_the_device_or_as_configured(broker, store, configur
     assert f" as {sent} (" in broker.log_file.read_text()
 
 
-def test_a_slow_broker_is_still_spoken_to_in_mqtt_5():
+def test_a_slow_connack_does_not_cause_a_fallback_to_mqtt_3_1_1():
     def answer_slowly(_level):
         time.sleep(1.5)
         return WELCOME_5
@@ -195,7 +195,7 @@ def test_a_slow_broker_is_still_spoken_to_in_mqtt_5():
         assert describe(broker.config()).endswith("answers (MQTT 5)")
 
 
-def test_an_older_broker_that_refuses_the_version_is_spoken_to_in_3_1_1():
+def test_falls_back_to_mqtt_3_1_1_when_the_broker_refuses_the_version():
     with ScriptedBroker(lambda level: UNACCEPTABLE_VERSION_311 if level == 5 else WELCOME_311) as broker:
         assert describe(broker.config()).endswith("answers (MQTT 3.1.1)")
 
@@ -208,7 +208,7 @@ def test_the_status_is_retained_and_goes_offline_at_the_end(broker):
             )
         )
         with Listener(broker.port) as early:
-            assert said(early)["state"] == "online"
+            assert status_of(early)["state"] == "online"
 
     with Listener(broker.port) as late:
         message = late.take("/lobby/status")
@@ -217,7 +217,7 @@ def test_the_status_is_retained_and_goes_offline_at_the_end(broker):
         assert json.loads(message.payload)["reasons"][0]["code"] == "stopped"
 
 
-def test_the_broker_says_offline_for_a_device_that_vanishes(broker):
+def test_the_last_will_sets_a_vanished_device_offline(broker):
     program = textwrap.dedent(
         """
         import sys, time
@@ -240,13 +240,13 @@ def test_the_broker_says_offline_for_a_device_that_vanishes(broker):
 
         process.kill()
 
-        status = said(listener)
+        status = status_of(listener)
         assert status["state"] == "offline"
         assert status["reasons"][0]["code"] == "connection_lost"
         assert status["when"] is None
 
 
-def test_a_lost_connection_is_noticed_at_once(broker):
+def test_a_lost_connection_is_detected_at_once(broker):
     connection = open_connection(broker.config(), client_id="one")
     broker.kill()
 
@@ -255,7 +255,7 @@ def test_a_lost_connection_is_noticed_at_once(broker):
     connection.close()
 
 
-def test_a_second_device_of_the_same_name_is_told_apart():
+def test_a_second_device_with_the_same_name_is_reported():
     with ScriptedBroker(lambda _level: WELCOME_5 + SESSION_TAKEN_OVER_5) as broker:
         connection = open_connection(broker.config(), client_id="same")
 
@@ -264,7 +264,7 @@ def test_a_second_device_of_the_same_name_is_told_apart():
         connection.close()
 
 
-def test_a_publication_that_the_access_list_denies_is_answered_with_the_reason(tmp_path):
+def test_a_publication_denied_by_the_acl_is_acknowledged_with_the_reason(tmp_path):
     with (
         Mosquitto(tmp_path, acl="topic read #\n") as broker,
         open_connection(broker.config(), client_id="one") as connection,
@@ -274,7 +274,7 @@ def test_a_publication_that_the_access_list_denies_is_answered_with_the_reason(t
         assert turn_until(connection, PubAck) == PubAck(number, "Not authorized")
 
 
-def test_a_will_that_the_access_list_denies_stops_nothing(tmp_path):
+def test_a_last_will_denied_by_the_acl_does_not_prevent_publishing(tmp_path):
     with (
         Mosquitto(tmp_path, acl="topic readwrite maskwatch/lobby/alerts\n") as broker,
         open_connection(broker.config(), client_id="one", device=DEVICE) as connection,
@@ -283,7 +283,7 @@ def test_a_will_that_the_access_list_denies_stops_nothing(tmp_path):
         assert turn_until(connection, PubAck) == PubAck(number, "", no_subscribers=True)
 
 
-def test_the_limits_of_the_broker_are_known(tmp_path):
+def test_the_limits_stated_by_the_broker_are_used(tmp_path):
     with (
         Mosquitto(tmp_path, settings="max_packet_size 5000\nmax_inflight_messages 3") as broker,
         open_connection(broker.config(), client_id="one") as connection,
@@ -292,7 +292,7 @@ def test_the_limits_of_the_broker_are_known(tmp_path):
         assert connection.in_flight_limit == 3
 
 
-def test_what_mqtt_5_says_beside_a_message_comes_and_goes(broker):
+def test_response_topic_and_correlation_data_are_received_and_sent(broker):
     with open_connection(broker.config(), client_id="one") as connection, Listener(broker.port) as listener:
         connection.subscribe("ask/+")
         asked = Properties(PacketTypes.PUBLISH)
@@ -309,7 +309,7 @@ def test_what_mqtt_5_says_beside_a_message_comes_and_goes(broker):
         assert properties_of(answer).ContentType == "application/json"
 
 
-def test_a_message_that_was_kept_by_the_broker_is_told_from_one_that_is_sent_now(broker):
+def test_retained_messages_are_distinguished_from_new_ones(broker):
     with open_connection(broker.config(), client_id="one") as connection:
         connection.publish(Publication("kept", b"old", retain=True))
         turn_until(connection, PubAck)
@@ -321,7 +321,7 @@ def test_a_message_that_was_kept_by_the_broker_is_told_from_one_that_is_sent_now
         assert not turn_until(connection, Message).retain
 
 
-def test_a_subscription_that_is_denied_is_named_with_what_to_do():
+def test_a_denied_subscription_is_reported_with_the_remedy():
     with (
         ScriptedBroker(lambda _level: WELCOME_5 + FIRST_SUBSCRIPTION_DENIED_5) as broker,
         open_connection(broker.config(), client_id="one") as connection,
@@ -330,7 +330,7 @@ def test_a_subscription_that_is_denied_is_named_with_what_to_do():
         connection.subscribe("a/b")
 
 
-def test_a_subscription_that_is_answered_with_nothing_is_not_taken_for_granted():
+def test_an_empty_suback_is_an_error():
     with (
         ScriptedBroker(lambda _level: WELCOME_5 + b"\x90\x03\x00\x01\x00") as broker,
         open_connection(broker.config(), client_id="one") as connection,
@@ -339,8 +339,8 @@ def test_a_subscription_that_is_answered_with_nothing_is_not_taken_for_granted()
         connection.subscribe("a/b")
 
 
-def test_a_topic_that_is_not_utf_8_is_ignored_and_said_once(caplog):
-    # Two at QoS 1, numbered 7 and 8, and an honest one.
+def test_a_topic_that_is_not_utf_8_is_ignored_and_logged_once(caplog):
+    # Two at QoS 1, with packet identifiers 7 and 8, and a valid one.
     foreign = b"".join(b"\x32\x08\x00\x02\xff\xfe\x00" + number + b"\x00x" for number in (b"\7", b"\x08"))
     with (
         ScriptedBroker(lambda _level: WELCOME_5 + foreign + b"\x30\x05\x00\x01a\x00x") as broker,
@@ -364,7 +364,7 @@ def test_a_topic_that_is_not_utf_8_is_ignored_and_said_once(caplog):
         pytest.param(b"\x30\xff\xff\xff\xff\x7f", id="a length of five bytes"),
     ],
 )
-def test_what_is_no_packet_ends_the_connection_and_nothing_else(packet):
+def test_a_malformed_packet_only_ends_the_connection(packet):
     with (
         ScriptedBroker(lambda _level: WELCOME_5 + packet) as broker,
         open_connection(broker.config(), client_id="one", device=DEVICE) as connection,
@@ -375,20 +375,20 @@ def test_what_is_no_packet_ends_the_connection_and_nothing_else(packet):
         assert connection.is_lost
 
 
-# What `edge-agent doctor` says of each thing that can be wrong.
+# What `edge-agent doctor` reports for each problem.
 
 
-def test_an_unknown_name():
+def test_an_unknown_host_name_is_reported():
     with pytest.raises(UnavailableError, match=r"broker\.invalid:1883: unknown host name; check mqtt\.host"):
         describe(MqttConfig(host="broker.invalid"))
 
 
-def test_nobody_listening():
+def test_a_port_without_a_listener_is_reported():
     with pytest.raises(UnavailableError, match=r"refused: no broker listens there; is it running"):
         describe(MqttConfig(host="127.0.0.1", port=free_port()))
 
 
-def test_somebody_listening_who_never_answers():
+def test_a_listener_that_never_answers_is_reported():
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
         began = time.monotonic()
@@ -397,7 +397,7 @@ def test_somebody_listening_who_never_answers():
         assert time.monotonic() - began < PATIENCE_SECONDS
 
 
-def test_somebody_listening_who_hangs_up():
+def test_a_listener_that_hangs_up_is_reported():
     with (
         ScriptedBroker(lambda _level: b"") as broker,
         pytest.raises(UnavailableError, match=r"hangs up without an MQTT answer; check mqtt\.port"),
@@ -405,7 +405,7 @@ def test_somebody_listening_who_hangs_up():
         describe(broker.config())
 
 
-def test_a_wrong_password(tmp_path):
+def test_a_wrong_password_is_reported(tmp_path):
     (tmp_path / "password").write_text("wrong horse\n")
     with Mosquitto(tmp_path / "broker", users={"lobby": "secret"}) as broker:
         mqtt = broker.config(username="lobby", password_file=tmp_path / "password")
@@ -414,7 +414,7 @@ def test_a_wrong_password(tmp_path):
     assert "horse" not in str(raised.value)
 
 
-def test_a_broker_that_says_bad_user_or_password():
+def test_return_code_4_is_reported_as_wrong_credentials():
     with (
         ScriptedBroker(lambda _level: b"\x20\x03\x00\x86\x00") as broker,
         pytest.raises(UnavailableError, match=r"wrong user or password.*mqtt\.username"),
@@ -425,7 +425,7 @@ def test_a_broker_that_says_bad_user_or_password():
 @pytest.mark.parametrize(
     ("code", "remedy"), [(0x85, "mqtt.client_id"), (0x89, "tried again"), (0x9D, "mqtt.host"), (0x83, "log")]
 )
-def test_a_refused_connection_names_the_remedy(code, remedy):
+def test_a_refused_connection_is_reported_with_the_remedy(code, remedy):
     with (
         ScriptedBroker(lambda _level: bytes([0x20, 3, 0, code, 0])) as broker,
         pytest.raises(UnavailableError, match=f"refuses the connection: .*; .*{remedy}"),
@@ -433,7 +433,7 @@ def test_a_refused_connection_names_the_remedy(code, remedy):
         describe(broker.config())
 
 
-def test_a_broker_that_takes_no_message_as_large_as_the_status(tmp_path):
+def test_a_packet_limit_below_the_size_of_the_status_is_reported(tmp_path):
     with (
         Mosquitto(tmp_path, settings="message_size_limit 50") as broker,
         pytest.raises(UnavailableError, match=r"Packet too large; .*message_size_limit"),
@@ -442,7 +442,7 @@ def test_a_broker_that_takes_no_message_as_large_as_the_status(tmp_path):
         pass
 
 
-def test_no_user_where_one_is_wanted(tmp_path):
+def test_missing_credentials_are_reported(tmp_path):
     with (
         Mosquitto(tmp_path, users={"lobby": "secret"}) as broker,
         pytest.raises(UnavailableError, match=r"asks for a user; set mqtt\.username"),
@@ -450,7 +450,7 @@ def test_no_user_where_one_is_wanted(tmp_path):
         describe(broker.config())
 
 
-def test_a_right_password_is_read_at_each_connection(tmp_path):
+def test_the_password_file_is_read_for_each_connection(tmp_path):
     password_file = tmp_path / "password"
     with Mosquitto(tmp_path / "broker", users={"lobby": "pässword with spaces "}) as broker:
         mqtt = broker.config(username="lobby", password_file=password_file)
@@ -467,7 +467,7 @@ def test_a_right_password_is_read_at_each_connection(tmp_path):
     ("content", "complaint"),
     [(None, "No such file"), (b"\n", "first line is empty"), (b"", "first line is empty"), (b"\xff\xfe", "not UTF-8")],
 )
-def test_a_password_file_that_cannot_be_used_is_named(tmp_path, content, complaint):
+def test_an_unusable_password_file_is_reported(tmp_path, content, complaint):
     password_file = tmp_path / "password"
     if content is not None:
         password_file.write_bytes(content)
@@ -477,7 +477,7 @@ def test_a_password_file_that_cannot_be_used_is_named(tmp_path, content, complai
         describe(mqtt)
 
 
-def test_tls_with_the_right_authority(tmp_path):
+def test_tls_connects_with_the_right_authority(tmp_path):
     certificates = make_certificates(tmp_path / "tls")
     with Mosquitto(tmp_path / "broker", certificates=certificates) as broker:
         mqtt = broker.config(tls=True, ca_file=certificates / "ca.pem")
@@ -490,7 +490,7 @@ def test_tls_with_the_right_authority(tmp_path):
             assert received == Message("maskwatch/lobby/crops/1", sent)
 
 
-def test_tls_hands_out_at_once_what_came_in_one_piece(tmp_path):
+def test_packets_buffered_by_tls_are_delivered_at_once(tmp_path):
     certificates = make_certificates(tmp_path / "tls")
     with ScriptedBroker(lambda _level: WELCOME_5 + SESSION_TAKEN_OVER_5, certificates=certificates) as broker:
         mqtt = broker.config(tls=True, ca_file=certificates / "ca.pem")
@@ -504,7 +504,7 @@ def test_tls_hands_out_at_once_what_came_in_one_piece(tmp_path):
         connection.close()
 
 
-def test_tls_with_a_certificate_of_the_device(tmp_path):
+def test_tls_connects_with_a_client_certificate(tmp_path):
     certificates = make_certificates(tmp_path / "tls")
     with Mosquitto(tmp_path / "broker", certificates=certificates, settings="require_certificate true") as broker:
         without = broker.config(tls=True, ca_file=certificates / "ca.pem")
@@ -518,7 +518,7 @@ def test_tls_with_a_certificate_of_the_device(tmp_path):
 
 
 @leaves_a_socket
-def test_tls_with_an_authority_that_is_not_trusted(tmp_path):
+def test_an_untrusted_authority_is_reported(tmp_path):
     certificates = make_certificates(tmp_path / "tls")
     others = make_certificates(tmp_path / "others")
     with (
@@ -529,7 +529,7 @@ def test_tls_with_an_authority_that_is_not_trusted(tmp_path):
 
 
 @leaves_a_socket
-def test_tls_with_a_certificate_for_another_name(tmp_path):
+def test_a_certificate_for_another_name_is_reported(tmp_path):
     certificates = make_certificates(tmp_path / "tls", name="DNS:broker.example")
     with (
         Mosquitto(tmp_path / "broker", certificates=certificates) as broker,
@@ -539,7 +539,7 @@ def test_tls_with_a_certificate_for_another_name(tmp_path):
 
 
 @leaves_a_socket
-def test_tls_with_a_certificate_that_has_expired(tmp_path):
+def test_an_expired_certificate_is_reported(tmp_path):
     certificates = make_certificates(tmp_path / "tls", days=-1)
     with (
         Mosquitto(tmp_path / "broker", certificates=certificates) as broker,
@@ -549,7 +549,7 @@ def test_tls_with_a_certificate_that_has_expired(tmp_path):
 
 
 @leaves_a_socket
-def test_tls_with_a_common_name_alone(tmp_path):
+def test_a_certificate_with_only_a_common_name_is_reported(tmp_path):
     certificates = make_certificates(tmp_path / "tls", name="")
     with (
         Mosquitto(tmp_path / "broker", certificates=certificates) as broker,
@@ -559,13 +559,13 @@ def test_tls_with_a_common_name_alone(tmp_path):
 
 
 @leaves_a_socket
-def test_tls_on_a_port_without_it(broker, tmp_path):
+def test_tls_on_a_plain_port_is_reported(broker, tmp_path):
     certificates = make_certificates(tmp_path / "tls")
     with pytest.raises(UnavailableError, match=r"no TLS connection .* is mqtt\.port the broker's port for TLS\?"):
         describe(broker.config(tls=True, ca_file=certificates / "ca.pem"))
 
 
-def test_no_tls_on_a_port_with_it(tmp_path):
+def test_a_plain_connection_to_a_tls_port_is_reported(tmp_path):
     certificates = make_certificates(tmp_path / "tls")
     with (
         Mosquitto(tmp_path / "broker", certificates=certificates) as broker,
@@ -575,7 +575,7 @@ def test_no_tls_on_a_port_with_it(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["ca_file", "cert_file"])
-def test_a_certificate_file_that_cannot_be_used_is_named(tmp_path, key):
+def test_an_unusable_certificate_file_is_reported(tmp_path, key):
     certificates = make_certificates(tmp_path / "tls")
     files = {"ca_file": certificates / "ca.pem", "cert_file": certificates / "client.pem"}
     files[key].write_text("no certificate")
@@ -585,7 +585,7 @@ def test_a_certificate_file_that_cannot_be_used_is_named(tmp_path, key):
         describe(mqtt)
 
 
-def test_a_key_with_a_passphrase_is_opened_by_its_file_and_never_asks_at_a_terminal(tmp_path):
+def test_the_passphrase_of_a_key_is_read_from_its_file_and_never_prompted_for(tmp_path):
     certificates = make_certificates(tmp_path / "tls")
     key, password = tmp_path / "client.key", tmp_path / "passphrase"
     command = ["openssl", "pkey", "-aes128", "-passout", "pass:s3cret", "-in", certificates / "client.key", "-out", key]

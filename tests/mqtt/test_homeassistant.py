@@ -59,18 +59,18 @@ def entities(**sections):
 
 
 def is_absent(entity):
-    """A platform alone removes what an older message described."""
+    """A component with only a platform removes the entity that an older message described."""
     return set(entity) == {"platform"}
 
 
-def test_it_is_one_retained_message_on_a_topic_that_home_assistant_accepts():
+def test_discovery_is_one_retained_message_on_a_valid_topic():
     publication, _ = described()
 
     assert publication.retain
     assert publication.topic == "homeassistant/device/maskwatch_front-door/config"
 
 
-def test_names_that_home_assistant_does_not_take_stay_apart():
+def test_names_with_characters_home_assistant_rejects_stay_distinct():
     dotted, underlined = described("front.door"), described("front_door")
 
     assert re.fullmatch(r"homeassistant/device/maskwatch_front_door_[0-9a-f]{6}/config", dotted[0].topic)
@@ -78,7 +78,7 @@ def test_names_that_home_assistant_does_not_take_stay_apart():
     assert dotted[1]["device"]["identifiers"] != underlined[1]["device"]["identifiers"]
 
 
-def test_the_title_of_the_device_is_its_name_and_its_key_stays():
+def test_the_device_title_is_shown_and_the_identifier_unchanged():
     publication, content = described(device="door-3")
     config = Config.model_validate({"device": {"id": "door-3", "title": "Library, front door"}})
     titled = discovery(config, version="0.1.0", has_temperature=True)
@@ -90,7 +90,7 @@ def test_the_title_of_the_device_is_its_name_and_its_key_stays():
     assert named["components"] == content["components"]
 
 
-def test_the_prefix_can_be_another():
+def test_the_discovery_prefix_is_configurable():
     publication, _ = described(mqtt={"home_assistant": {"prefix": "ha"}})
 
     assert publication.topic.startswith("ha/device/")
@@ -107,14 +107,14 @@ def test_only_documented_keys_are_used():
         assert {"unique_id", "name"} <= set(entity)
 
 
-def test_every_entity_has_an_id_of_its_own():
+def test_every_entity_has_a_unique_id():
     ids = [entity["unique_id"] for entity in entities(mqtt={"publish_crops": True}).values()]
 
     assert len(set(ids)) == len(ids)
     assert all(one.startswith("maskwatch_front-door_") for one in ids)
 
 
-def test_all_but_the_condition_are_unavailable_while_the_device_is_offline():
+def test_only_the_condition_is_available_while_the_device_is_offline():
     found = entities(mqtt={"publish_crops": True})
     condition = found.pop("condition")
 
@@ -137,17 +137,17 @@ def test_all_but_the_condition_are_unavailable_while_the_device_is_offline():
         ),
     ],
 )
-def test_the_device_s_page_is_named_where_others_can_open_it(console, address):
+def test_the_configuration_url_is_set_if_the_console_is_reachable(console, address):
     assert described(console=console)[1]["device"].get("configuration_url") == address
 
 
-def test_the_blueprint_listens_to_new_alerts_alone():
+def test_the_blueprint_triggers_on_new_alerts_only():
     class Loader(yaml.SafeLoader):
-        """Knows what Home Assistant's blueprints add to YAML."""
+        """Loads the tags that Home Assistant's blueprints add to YAML."""
 
     Loader.add_constructor("!input", lambda loader, node: f"!input {node.value}")
     file = Path(__file__).parents[2] / "deploy" / "homeassistant" / "maskwatch_alert.yaml"
-    blueprint = yaml.load(file.read_text(), Loader)  # noqa: S506  (a safe loader with one more word)
+    blueprint = yaml.load(file.read_text(), Loader)  # noqa: S506  (a safe loader with one more tag)
 
     inputs = blueprint["blueprint"]["input"]
     assert inputs["topic"]["default"] == Topics("maskwatch", "+").alerts
@@ -159,7 +159,7 @@ def test_the_blueprint_listens_to_new_alerts_alone():
     assert set(re.findall(r"!input (\w+)", file.read_text())) == set(inputs)
 
 
-def test_the_event_has_every_label_as_a_type():
+def test_the_event_lists_every_label_as_a_type():
     alert = entities()["alert"]
 
     assert alert["platform"] == "event"
@@ -175,26 +175,26 @@ def test_the_event_has_every_label_as_a_type():
         {"mqtt": {"publish_crops": True}, "crops": {"encrypt_for": ["age1x"]}},
     ],
 )
-def test_the_last_crop_is_an_image_only_where_it_is_published_and_can_be_seen(sections):
+def test_the_last_crop_is_an_image_entity_only_if_published_and_unencrypted(sections):
     assert is_absent(entities(**sections)["last_crop"])
     assert entities(mqtt={"publish_crops": True})["last_crop"]["image_topic"] == "maskwatch/front-door/crops/+"
 
 
-def test_figures_are_entities_only_where_there_is_telemetry():
+def test_telemetry_entities_exist_only_if_telemetry_is_enabled():
     figures = ("alerts_today", "frame_rate", "temperature")
 
     assert all(is_absent(entities(mqtt={"telemetry_seconds": 0})[key]) for key in figures)
     assert all(entities(mqtt={"telemetry_seconds": 20})[key]["expire_after"] == 60 for key in figures)
 
 
-def test_the_frame_rate_carries_what_each_camera_was_asked_for_and_reached():
+def test_the_frame_rate_has_the_target_and_actual_rate_of_each_camera():
     frame_rate = entities()["frame_rate"]
 
     assert frame_rate["json_attributes_topic"] == frame_rate["state_topic"] == "maskwatch/front-door/telemetry"
     assert "value_json.cameras" in frame_rate["json_attributes_template"]
 
 
-def test_the_pause_is_a_switch_only_where_commands_are_obeyed():
+def test_the_pause_is_a_switch_only_if_commands_are_accepted():
     assert is_absent(entities(mqtt={"accept_commands": False})["pause"])
     pause = entities()["pause"]
     assert json.loads(pause["payload_on"]) == {"on": True}
@@ -202,14 +202,14 @@ def test_the_pause_is_a_switch_only_where_commands_are_obeyed():
     assert pause["command_topic"] == "maskwatch/front-door/commands/pause"
 
 
-def test_what_a_device_does_not_have_is_no_entity():
+def test_missing_hardware_has_no_entity():
     found = described(has_temperature=False)[1]["components"]
 
     assert is_absent(found["temperature"])
     assert not is_absent(found["frame_rate"])
 
 
-def test_every_camera_has_entities_of_its_own():
+def test_every_camera_has_its_own_entities():
     cameras: dict[str, dict[str, str]] = {"door": {}, "yard.2": {}}
     found = entities(cameras=cameras, mqtt={"publish_crops": True})
 
@@ -229,7 +229,7 @@ def test_every_camera_has_entities_of_its_own():
     assert not is_absent(less["camera_door_violations"])
 
 
-def test_the_entities_of_a_camera_that_was_removed_are_removed_and_those_of_one_that_came_back_are_not(tmp_path):
+def test_entities_of_removed_cameras_are_removed_unless_the_camera_is_added_again(tmp_path):
     file = tmp_path / "state" / "cameras.json"
     for cameras in (["door", "yard"], ["door"], ["gate"]):
         remember_cameras(file, current=cameras)
@@ -248,7 +248,7 @@ def test_the_entities_of_a_camera_that_was_removed_are_removed_and_those_of_one_
     assert not is_absent(found["camera_yard_violations"])
 
 
-def test_the_cameras_that_are_remembered_are_bounded_and_the_newest_stay(tmp_path):
+def test_the_list_of_known_cameras_is_bounded_and_keeps_the_newest(tmp_path):
     file = tmp_path / "cameras.json"
     for number in range(MOST_NAMES + 5):
         remember_cameras(file, current=[f"camera-{number}"])
@@ -259,7 +259,7 @@ def test_the_cameras_that_are_remembered_are_bounded_and_the_newest_stay(tmp_pat
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1, null]", b'{"a": 1}'])
-def test_a_damaged_list_of_cameras_holds_none_and_is_written_anew(tmp_path, content):
+def test_a_damaged_list_of_cameras_is_treated_as_empty_and_rewritten(tmp_path, content):
     file = tmp_path / "cameras.json"
     file.write_bytes(content)
 
@@ -268,7 +268,7 @@ def test_a_damaged_list_of_cameras_holds_none_and_is_written_anew(tmp_path, cont
     assert removed_cameras(file, current=[]) == ["door"]
 
 
-def test_entities_of_a_camera_are_named_by_its_title():
+def test_entities_of_a_camera_are_named_after_its_title():
     found = entities(cameras={"door": {"title": "Main entrance"}}, mqtt={"publish_crops": True})
 
     of_camera = {key.removeprefix("camera_door_"): one["name"] for key, one in found.items() if "camera_door" in key}
@@ -276,7 +276,7 @@ def test_entities_of_a_camera_are_named_by_its_title():
     assert all("Main entrance" in name for name in of_camera.values())
 
 
-def test_people_of_a_camera_are_all_who_have_left_it():
+def test_the_people_entity_sums_all_who_left_the_camera():
     template = entities(cameras={"door": {}})["camera_door_people_today"]["value_template"]
     counts = PeopleCounts(with_mask=58, without_mask=4, mask_worn_incorrectly=2, undecided=3, changed=1)
     telemetry = {"schema": "maskwatch.telemetry/1", "cameras": {"door": {"people_today": counts.model_dump()}}}
@@ -284,8 +284,8 @@ def test_people_of_a_camera_are_all_who_have_left_it():
     assert jinja2.Template(template).render(value_json=telemetry) == str(counts.people)
 
 
-def test_a_probe_of_the_doctor_changes_no_entity():
-    """Each template of a topic on which probes come looks at the format first."""
+def test_a_probe_message_of_the_doctor_changes_no_entity():
+    """Each template of a topic that also carries probe messages checks the schema first."""
     for entity in entities(mqtt={"publish_crops": True}).values():
         if entity.get("state_topic", "").endswith(("/alerts", "/telemetry", "/violations")):
             assert entity["value_template"].startswith(

@@ -99,7 +99,7 @@ def test_a_waiting_alert_reaches_a_subscriber_and_leaves_the_outbox(broker, stor
         eventually(lambda: publisher.state.connected and not publisher.state.reason, "the connection is reported")
 
 
-def test_what_a_subscriber_receives_fits_the_published_schema(broker, store, tmp_path):
+def test_received_alerts_match_the_published_schema(broker, store, tmp_path):
     schema = json.loads((ROOT / "docs" / "alert.schema.json").read_text())
     with Listener(broker.port) as listener, publishing(store, broker.config()):
         put(store, crop=a_crop(tmp_path))
@@ -111,7 +111,7 @@ def test_what_a_subscriber_receives_fits_the_published_schema(broker, store, tmp
             )
 
 
-def test_an_alert_is_on_its_way_at_once_and_not_at_the_next_look(broker, store, monkeypatch):
+def test_waking_the_publisher_sends_an_alert_at_once(broker, store, monkeypatch):
     monkeypatch.setattr("edge_agent.mqtt.publisher.IDLE_SECONDS", 10 * PATIENCE_SECONDS)
     with Listener(broker.port) as listener, publishing(store, broker.config()) as publisher:
         eventually(lambda: publisher.state.connected, "connected")
@@ -123,7 +123,7 @@ def test_an_alert_is_on_its_way_at_once_and_not_at_the_next_look(broker, store, 
         take_alert(listener)
 
 
-def test_the_oldest_goes_first_and_hundreds_arrive_each_once(broker, store):
+def test_hundreds_of_alerts_arrive_once_each_oldest_first(broker, store):
     keys = [put(store)["id"] for _ in range(300)]
     with Listener(broker.port) as listener, publishing(store, broker.config(messages_per_second=1000)):
         arrived = [take_alert(listener)["id"] for _ in keys]
@@ -132,7 +132,7 @@ def test_the_oldest_goes_first_and_hundreds_arrive_each_once(broker, store):
         assert not [message for message in listener.rest() if message.topic.endswith("/alerts")]
 
 
-def test_what_waited_is_sent_no_faster_than_the_pace_and_a_new_alert_overtakes_it(broker, store):
+def test_a_backlog_is_rate_limited_and_overtaken_by_a_new_alert(broker, store):
     for _ in range(500):
         put(store)
     began = time.monotonic()
@@ -145,11 +145,11 @@ def test_what_waited_is_sent_no_faster_than_the_pace_and_a_new_alert_overtakes_i
         took_seconds = time.monotonic() - began
 
         assert len(arrived) < 500
-        # Ten were free.
+        # The token bucket starts with ten.
         assert took_seconds > (len(arrived) - 11) / 10
 
 
-def test_each_kind_goes_to_its_topic_alerts_before_telemetry_with_what_mqtt_5_says_beside_it(broker, store):
+def test_each_kind_has_its_topic_properties_and_expiry_and_alerts_go_first(broker, store):
     put(store, "telemetry")
     put(store)
     put(store, "resolved")
@@ -164,12 +164,12 @@ def test_each_kind_goes_to_its_topic_alerts_before_telemetry_with_what_mqtt_5_sa
         {"device": DEVICE, "camera": "entrance", "schema": "maskwatch.resolved/1"},
         {"device": DEVICE, "schema": "maskwatch.telemetry/1"},
     ]
-    # The broker takes off what a message has waited there.
+    # The broker subtracts the time that a message has waited there.
     expiries = [properties_of(message).MessageExpiryInterval for message in messages]
     assert expiries == pytest.approx([3600, 3600, 300], abs=PATIENCE_SECONDS)
 
 
-def test_a_topic_that_the_access_list_denies_holds_up_no_other(tmp_path, store):
+def test_a_topic_denied_by_the_acl_does_not_delay_others(tmp_path, store):
     acl = "topic read #\ntopic write maskwatch/+/status\ntopic write maskwatch/+/alerts\n"
     for _ in range(20):
         put(store, "resolved")
@@ -177,34 +177,34 @@ def test_a_topic_that_the_access_list_denies_holds_up_no_other(tmp_path, store):
     with Mosquitto(tmp_path / "broker", acl=acl) as broker, publishing(store, broker.config()) as publisher:
         eventually(lambda: store.count("alert") == 0, "the alert is delivered")
         assert store.count("resolved") == 20
-        eventually(lambda: "refuses messages on maskwatch/lobby/resolved" in publisher.state.reason, "it is said")
+        eventually(lambda: "refuses messages on maskwatch/lobby/resolved" in publisher.state.reason, "it is reported")
 
 
-def test_all_is_well_again_once_what_was_refused_is_gone_from_the_outbox(tmp_path, store):
+def test_the_state_recovers_once_the_refused_message_has_left_the_outbox(tmp_path, store):
     acl = "topic read #\ntopic write maskwatch/+/status\n"
     denied = put(store, "resolved")
     with Mosquitto(tmp_path / "broker", acl=acl) as broker, publishing(store, broker.config()) as publisher:
-        eventually(lambda: "refuses messages" in publisher.state.reason, "it is said")
+        eventually(lambda: "refuses messages" in publisher.state.reason, "it is reported")
 
         # As a full outbox does.
         store.remove(denied["id"])
 
-        eventually(lambda: publisher.state.reason == "", "all is well")
+        eventually(lambda: publisher.state.reason == "", "no problem is reported")
 
 
-def test_refused_snapshots_are_mentioned_once_and_not_remembered_one_by_one(tmp_path, store, caplog):
+def test_refused_snapshots_are_logged_once_for_all_topics(tmp_path, store, caplog):
     acl = "topic read #\ntopic write maskwatch/+/status\n"
     with Mosquitto(tmp_path / "broker", acl=acl) as broker, publishing(store, broker.config()) as publisher:
         eventually(lambda: publisher.state.connected, "the broker is there")
         for number in range(3):
             publisher.publish(Publication(f"maskwatch/lobby/snapshots/{number}", b"picture"))
 
-        eventually(lambda: "refuses maskwatch/lobby/snapshots/+" in caplog.text, "it is said")
+        eventually(lambda: "refuses maskwatch/lobby/snapshots/+" in caplog.text, "it is reported")
         publisher.close()
         assert caplog.text.count("snapshots/") == 1
 
 
-def test_an_alert_of_an_earlier_boot_is_history_whatever_the_clocks_say(tmp_path, broker):
+def test_alerts_of_an_earlier_boot_are_historical_whatever_their_time(tmp_path, broker):
     path = tmp_path / "alerts.sqlite"
     for boot_id, when in (
         ("an earlier boot", datetime.now(timezone.utc)),
@@ -220,10 +220,10 @@ def test_an_alert_of_an_earlier_boot_is_history_whatever_the_clocks_say(tmp_path
         assert [take_alert(listener)["historical"] for _ in range(2)] == [True, False]
 
 
-def test_a_broker_that_comes_later_gets_everything(tmp_path, store, caplog):
+def test_a_broker_that_starts_later_receives_all_alerts(tmp_path, store, caplog):
     caplog.set_level(logging.INFO, "edge_agent")
     broker = Mosquitto(tmp_path / "broker", persistent=True)
-    # Subscribed before: once the broker is there, the publisher may be quicker than somebody who has yet to subscribe.
+    # Subscribed before: once the broker is up, the publisher may connect before a new subscriber does.
     broker.start()
     with Listener(broker.port, session="subscribed before"):
         broker.stop()
@@ -234,15 +234,15 @@ def test_a_broker_that_comes_later_gets_everything(tmp_path, store, caplog):
         assert publisher.state.waiting == 3
         with broker, Listener(broker.port, session="subscribed before") as listener:
             assert [take_alert(listener)["id"] for _ in keys] == keys
-            eventually(lambda: publisher.state.reason == "", "all is well")
+            eventually(lambda: publisher.state.reason == "", "no problem is reported")
 
-            # Several attempts were made in vain: one line says so, and one that it is over.
+            # Several attempts failed: one line reports the failure and one the recovery.
             assert len([line for line in warnings_in(caplog) if "no broker listens" in line]) == 1
             assert caplog.text.count("delivering alerts") == 1
 
 
 @pytest.mark.parametrize("ending", ["stop", "kill"])
-def test_a_broker_that_goes_and_comes_back_misses_nothing(broker, store, ending, caplog):
+def test_no_alert_is_lost_while_the_broker_restarts(broker, store, ending, caplog):
     caplog.set_level(logging.INFO, "edge_agent")
     with publishing(store, broker.config()) as publisher:
         for round_ in range(3):
@@ -262,7 +262,7 @@ def test_a_broker_that_goes_and_comes_back_misses_nothing(broker, store, ending,
             assert caplog.text.count("delivering alerts") == round_ + 2
 
 
-def test_alerts_of_a_process_that_was_killed_are_sent_by_the_next(tmp_path):
+def test_alerts_of_a_killed_process_are_sent_by_the_next(tmp_path):
     program = textwrap.dedent(
         """
         import sys, time
@@ -300,7 +300,7 @@ def test_alerts_of_a_process_that_was_killed_are_sent_by_the_next(tmp_path):
     assert [alert["sequence"] for alert in alerts] == [1, 2, 3]
 
 
-def test_a_refused_password_is_said_once_and_tried_again_until_it_is_right(tmp_path, store, caplog):
+def test_a_refused_password_is_logged_once_and_retried_until_accepted(tmp_path, store, caplog):
     password_file = tmp_path / "password"
     password_file.write_text("wrong horse\n")
     with Mosquitto(tmp_path / "broker", users={DEVICE: "secret"}) as broker:
@@ -317,25 +317,25 @@ def test_a_refused_password_is_said_once_and_tried_again_until_it_is_right(tmp_p
             eventually(lambda: store.count() == 0, "delivered with the right password")
 
 
-def test_alerts_that_nobody_has_subscribed_to_are_told_once(broker, store, caplog):
+def test_alerts_without_a_subscriber_are_logged_once(broker, store, caplog):
     with publishing(store, broker.config()):
         with Listener(broker.port) as listener:
             put(store)
             take_alert(listener)
-        eventually(lambda: store.count() == 0, "delivered to somebody")
+        eventually(lambda: store.count() == 0, "delivered to the listener")
         eventually(lambda: "Received DISCONNECT" in broker.log_file.read_text(), "the listener has left")
         assert not warnings_in(caplog)
 
         for _ in range(2):
             put(store)
-        eventually(lambda: store.count() == 0, "delivered to nobody")
+        eventually(lambda: store.count() == 0, "delivered without a subscriber")
     (line,) = warnings_in(caplog)
     assert "no subscriber for maskwatch/lobby/alerts" in line
 
 
-@pytest.mark.parametrize("is_told", [False, True], ids=["by itself", "when Home Assistant has started"])
-def test_an_alert_that_nobody_has_subscribed_to_is_held_and_sent_again_marked(broker, store, is_told):
-    pause_seconds = 600.0 if is_told else 0.2
+@pytest.mark.parametrize("is_triggered", [False, True], ids=["by itself", "when Home Assistant has started"])
+def test_an_alert_without_a_subscriber_is_held_and_resent_as_historical(broker, store, is_triggered):
+    pause_seconds = 600.0 if is_triggered else 0.2
     with publishing(
         store,
         broker.config(unheard_hold_seconds=60),
@@ -348,14 +348,14 @@ def test_an_alert_that_nobody_has_subscribed_to_is_held_and_sent_again_marked(br
         assert store.count() == 1
 
         with Listener(broker.port) as listener:
-            if is_told:
+            if is_triggered:
                 publisher.send_unheard()
             assert take_alert(listener) == {**sent, "historical": True}
             eventually(lambda: store.count() == 0, "delivered")
             assert listener.rest() == []
 
 
-def test_an_alert_that_nobody_ever_hears_is_held_no_longer_than_configured(broker, store):
+def test_an_alert_without_a_subscriber_is_held_no_longer_than_configured(broker, store):
     timing = replace(IMPATIENT, unheard_pause_seconds=0.1)
     with publishing(store, broker.config(unheard_hold_seconds=0.4), timing=timing) as publisher:
         put(store)
@@ -364,11 +364,11 @@ def test_an_alert_that_nobody_ever_hears_is_held_no_longer_than_configured(broke
 
         eventually(lambda: publisher.state.sent == 1, "the alert is counted")
     sent = broker.log_file.read_text().count("Received PUBLISH")
-    # At 0, 0.1, 0.3 and 0.4 s, and `offline` at the end; a busy machine comes to fewer.
+    # At 0, 0.1, 0.3 and 0.4 s, and `offline` at the end; fewer on a busy machine.
     assert 2 <= sent <= 5
 
 
-def test_a_password_that_cannot_be_read_is_waited_for(tmp_path, store, caplog):
+def test_the_publisher_waits_for_a_readable_password_file(tmp_path, store, caplog):
     password_file = tmp_path / "password"
     users = {DEVICE: "secret"}
     with Mosquitto(tmp_path / "broker", users=users) as broker:
@@ -383,7 +383,7 @@ def test_a_password_that_cannot_be_read_is_waited_for(tmp_path, store, caplog):
     assert len(warnings_in(caplog)) == 1
 
 
-def test_an_alert_that_the_access_list_denies_stays_and_goes_out_once_it_is_allowed(tmp_path, store, caplog):
+def test_an_alert_denied_by_the_acl_is_kept_and_sent_once_allowed(tmp_path, store, caplog):
     everything = "topic readwrite #\n"
     with Mosquitto(tmp_path / "broker", acl="topic readwrite maskwatch/+/status\ntopic read #\n") as broker:
         keys = [put(store)["id"] for _ in range(12)]
@@ -397,11 +397,11 @@ def test_an_alert_that_the_access_list_denies_stays_and_goes_out_once_it_is_allo
 
             broker.allow(everything)
             eventually(lambda: store.count() == 0, "delivered once it is allowed")
-            eventually(lambda: publisher.state.reason == "", "all is well again")
+            eventually(lambda: publisher.state.reason == "", "recovered")
             assert publisher.state.sent == len(keys)
 
 
-def test_a_broker_that_never_acknowledges_gets_the_row_again_and_never_takes_it_out(store, caplog):
+def test_an_unacknowledged_alert_is_resent_and_stays_in_the_outbox(store, caplog):
     message = put(store)
     timing = replace(IMPATIENT, acknowledge_seconds=0.5)
     with ScriptedBroker(lambda _level: WELCOME_5) as broker, publishing(store, broker.config(), timing) as publisher:
@@ -415,7 +415,7 @@ def test_a_broker_that_never_acknowledges_gets_the_row_again_and_never_takes_it_
         assert len(warnings_in(caplog)) == 1
 
 
-def test_a_limit_of_the_broker_below_the_size_of_an_alert_is_named(tmp_path, store):
+def test_a_message_size_limit_below_the_size_of_an_alert_is_reported(tmp_path, store):
     put(store)
     with (
         Mosquitto(tmp_path / "broker", settings="message_size_limit 400") as broker,
@@ -424,7 +424,7 @@ def test_a_limit_of_the_broker_below_the_size_of_an_alert_is_named(tmp_path, sto
         eventually(lambda: "message_size_limit" in publisher.state.reason, "the limit is named")
 
 
-def test_an_alert_above_the_stated_limit_of_the_broker_waits_and_ends_no_connection(tmp_path, store):
+def test_an_alert_above_the_packet_limit_waits_and_the_connection_stays(tmp_path, store):
     put(store)
     with (
         Mosquitto(tmp_path / "broker", settings="max_packet_size 400") as broker,
@@ -438,14 +438,14 @@ def test_an_alert_above_the_stated_limit_of_the_broker_waits_and_ends_no_connect
         assert store.count() == 1
 
 
-def test_an_alert_that_is_refused_for_its_size_is_no_matter_of_access(store):
+def test_an_alert_refused_for_its_size_is_not_reported_as_an_access_problem(store):
     put(store)
     with StrictBroker(("",), largest_bytes=400) as broker, publishing(store, broker.config()) as publisher:
         eventually(lambda: "message_size_limit" in publisher.state.reason, "the limit is named")
         assert "access" not in publisher.state.reason
 
 
-def test_an_older_broker_gets_alerts_too(store):
+def test_an_mqtt_3_1_1_broker_receives_alerts(store):
     keys = [put(store)["id"] for _ in range(3)]
     with Amqtt() as broker:
         mqtt = MqttConfig(host="127.0.0.1", port=broker.port)
@@ -453,7 +453,7 @@ def test_an_older_broker_gets_alerts_too(store):
             eventually(lambda: store.count() == 0, f"{keys} are delivered")
 
 
-def test_crops_are_published_before_their_alert_where_asked_for(broker, store, tmp_path):
+def test_crops_are_published_before_their_alert_if_enabled(broker, store, tmp_path):
     message = put(store, crop=a_crop(tmp_path))
     with Listener(broker.port) as listener, publishing(store, broker.config(publish_crops=True)):
         assert listener.take(f"/lobby/crops/{message['id']}").payload == b"a picture"
@@ -461,7 +461,7 @@ def test_crops_are_published_before_their_alert_where_asked_for(broker, store, t
         eventually(lambda: store.count() == 0, "the row is removed")
 
 
-def test_the_newest_crop_of_a_camera_is_also_on_one_fixed_topic_and_an_old_one_is_not(broker, store, tmp_path):
+def test_only_the_newest_crop_of_a_camera_is_also_published_on_a_fixed_topic(broker, store, tmp_path):
     crop = a_crop(tmp_path)
     with Listener(broker.port) as listener:
         put(store, when=datetime(2025, 1, 1, tzinfo=timezone.utc), crop=crop)
@@ -478,7 +478,7 @@ def test_the_newest_crop_of_a_camera_is_also_on_one_fixed_topic_and_an_old_one_i
     assert [message.retain for message in fixed] in ([], [False])
 
 
-def test_crops_are_not_published_where_not_asked_for(broker, store, tmp_path):
+def test_crops_are_not_published_by_default(broker, store, tmp_path):
     put(store, crop=a_crop(tmp_path))
     with Listener(broker.port) as listener:
         with publishing(store, broker.config()):
@@ -486,7 +486,7 @@ def test_crops_are_not_published_where_not_asked_for(broker, store, tmp_path):
         assert not [message for message in listener.rest() if "/crops/" in message.topic]
 
 
-def test_a_crop_that_is_gone_does_not_hold_up_its_alert(broker, store, tmp_path, caplog):
+def test_a_missing_crop_does_not_delay_its_alert(broker, store, tmp_path, caplog):
     crop = a_crop(tmp_path)
     Path(crop.file).unlink()
     put(store, crop=crop)
@@ -497,9 +497,9 @@ def test_a_crop_that_is_gone_does_not_hold_up_its_alert(broker, store, tmp_path,
     assert crop.file in caplog.text
 
 
-def test_a_disk_that_hangs_holds_up_nothing_that_needs_none_of_it(broker, store, tmp_path):
+def test_a_hanging_disk_does_not_delay_messages_without_crops(broker, store, tmp_path):
     file = tmp_path / "0190.jpg"
-    # To read it is to wait for one that writes.
+    # Reading it blocks until it is written to.
     os.mkfifo(file)
     put(store, crop=Crop(file=str(file), sha256="0" * 64, size_bytes=9))
     with Listener(broker.port) as listener, publishing(store, broker.config(publish_crops=True)) as publisher:
@@ -514,7 +514,7 @@ def test_a_disk_that_hangs_holds_up_nothing_that_needs_none_of_it(broker, store,
         eventually(lambda: store.count() == 0, "both are removed")
 
 
-def test_a_crop_that_is_too_large_for_the_broker_does_not_hold_up_its_alert(tmp_path, store, caplog):
+def test_a_crop_too_large_for_the_broker_does_not_delay_its_alert(tmp_path, store, caplog):
     put(store, crop=a_crop(tmp_path, b"x" * 20_000))
     with (
         Mosquitto(tmp_path / "broker", settings="max_packet_size 10000") as broker,
@@ -525,7 +525,7 @@ def test_a_crop_that_is_too_large_for_the_broker_does_not_hold_up_its_alert(tmp_
     assert "too large for the broker, whose limit is 10000 bytes" in caplog.text
 
 
-def test_crops_that_the_access_list_denies_do_not_hold_up_alerts(tmp_path, store, caplog):
+def test_crops_denied_by_the_acl_do_not_delay_alerts(tmp_path, store, caplog):
     acl = "topic read #\ntopic write maskwatch/+/status\ntopic write maskwatch/+/alerts\n"
     for _ in range(20):
         put(store, crop=a_crop(tmp_path))
@@ -541,7 +541,7 @@ def test_crops_that_the_access_list_denies_do_not_hold_up_alerts(tmp_path, store
     assert "refuses crops on maskwatch/lobby/crops/+" in line
 
 
-def test_what_is_said_carries_its_mqtt_5_properties(broker, store):
+def test_publications_carry_their_mqtt_5_properties(broker, store):
     with Listener(broker.port) as listener, publishing(store, broker.config()) as publisher:
         eventually(lambda: publisher.state.connected, "connected")
 
@@ -559,7 +559,7 @@ def test_what_is_said_carries_its_mqtt_5_properties(broker, store):
         assert properties_of(message).UserProperty == [("device", DEVICE), ("camera", "door")]
 
 
-def test_what_is_too_large_for_the_broker_is_left_out_and_the_connection_stays(tmp_path, store, caplog):
+def test_a_publication_too_large_for_the_broker_is_dropped_and_the_connection_stays(tmp_path, store, caplog):
     with (
         Mosquitto(tmp_path / "broker", settings="max_packet_size 5000") as small,
         Listener(small.port) as listener,
@@ -574,7 +574,7 @@ def test_what_is_too_large_for_the_broker_is_left_out_and_the_connection_stays(t
     assert "5000 bytes" in caplog.text
 
 
-def test_what_is_said_at_qos_0_without_properties_arrives_without(broker, store):
+def test_a_publication_at_qos_0_without_properties_arrives_without_any(broker, store):
     with Listener(broker.port) as listener, publishing(store, broker.config()) as publisher:
         eventually(lambda: publisher.state.connected, "connected")
 
@@ -585,7 +585,7 @@ def test_what_is_said_at_qos_0_without_properties_arrives_without(broker, store)
         assert properties_of(message).json() == {}
 
 
-def test_an_older_broker_gets_what_is_said_without_its_properties(store):
+def test_an_mqtt_3_1_1_broker_receives_publications_without_properties(store):
     with (
         Amqtt() as broker,
         Listener(broker.port, version=MQTTProtocolVersion.MQTTv311) as listener,
@@ -598,7 +598,7 @@ def test_an_older_broker_gets_what_is_said_without_its_properties(store):
         assert listener.take("/lobby/x").payload == b"{}"
 
 
-def test_what_is_retained_is_said_again_at_every_connection_and_the_last_word_of_a_topic_counts(tmp_path, store):
+def test_the_last_retained_publication_of_a_topic_is_repeated_at_every_connection(tmp_path, store):
     broker = Mosquitto(tmp_path / "broker")
     with publishing(store, broker.config()) as publisher:
         for word in (b"first", b"last"):
@@ -608,7 +608,7 @@ def test_what_is_retained_is_said_again_at_every_connection_and_the_last_word_of
                 assert listener.take("/lobby/x").payload == b"last"
 
 
-def test_what_is_not_retained_is_dropped_while_there_is_no_connection(tmp_path, store):
+def test_unretained_publications_are_dropped_while_disconnected(tmp_path, store):
     broker = Mosquitto(tmp_path / "broker")
     with publishing(store, broker.config()) as publisher:
         publisher.publish(Publication("maskwatch/lobby/x", b"too early"))
@@ -619,7 +619,7 @@ def test_what_is_not_retained_is_dropped_while_there_is_no_connection(tmp_path, 
             assert listener.take("/lobby/x").payload == b"in time"
 
 
-def test_a_word_that_the_access_list_denies_is_logged_once_and_holds_up_no_alert(tmp_path, store, caplog):
+def test_a_publication_denied_by_the_acl_is_logged_once_and_delays_no_alert(tmp_path, store, caplog):
     acl = "topic read #\ntopic write maskwatch/+/status\ntopic write maskwatch/+/alerts\n"
     with (
         Mosquitto(tmp_path / "broker", acl=acl) as broker,
@@ -638,7 +638,7 @@ def test_a_word_that_the_access_list_denies_is_logged_once_and_holds_up_no_alert
     assert "refuses maskwatch/lobby/x (Not authorized)" in line
 
 
-def test_what_others_say_is_heard_in_order_and_once_also_after_a_new_connection(broker, store):
+def test_received_messages_arrive_in_order_and_once_also_after_reconnecting(broker, store):
     with publishing(store, broker.config(), listen_to=["maskwatch/lobby/commands/+"]) as publisher:
         for _ in range(2):
             eventually(lambda: publisher.state.connected, "connected")
@@ -656,7 +656,7 @@ def test_what_others_say_is_heard_in_order_and_once_also_after_a_new_connection(
             broker.start()
 
 
-def test_alerts_go_out_although_nothing_may_be_listened_to(store, caplog):
+def test_alerts_are_sent_although_the_subscription_is_denied(store, caplog):
     def answers(_level):
         return WELCOME_5 + FIRST_SUBSCRIPTION_DENIED_5
 
@@ -666,7 +666,7 @@ def test_alerts_go_out_although_nothing_may_be_listened_to(store, caplog):
     assert "cannot subscribe to x" in caplog.text
 
 
-def test_closing_sends_the_rest_and_says_offline(broker, store):
+def test_closing_sends_pending_messages_and_goes_offline(broker, store):
     publisher = Publisher(store, broker.config(), DEVICE)
     with Listener(broker.port) as listener:
         publisher.start()
@@ -679,7 +679,7 @@ def test_closing_sends_the_rest_and_says_offline(broker, store):
         assert json.loads(listener.take("/status").payload)["state"] == "offline"
 
 
-def test_closing_takes_no_longer_than_a_stopping_agent_has(store):
+def test_closing_ends_within_the_given_drain_time(store):
     put(store)
     with ScriptedBroker(lambda _level: WELCOME_5) as broker:
         publisher = Publisher(store, broker.config(), DEVICE)
@@ -694,7 +694,7 @@ def test_closing_takes_no_longer_than_a_stopping_agent_has(store):
         assert store.count() == 1
 
 
-def test_closing_does_not_wait_for_a_broker_that_is_away(store):
+def test_closing_does_not_wait_for_an_unreachable_broker(store):
     publisher = Publisher(store, MqttConfig(host="127.0.0.1", port=free_port()), DEVICE)
     put(store)
     publisher.start()
@@ -706,7 +706,7 @@ def test_closing_does_not_wait_for_a_broker_that_is_away(store):
     assert time.monotonic() - began < PATIENCE_SECONDS
 
 
-def test_what_was_acknowledged_is_sent_once_although_a_full_disk_keeps_it_in_the_outbox(broker, store):
+def test_an_acknowledged_alert_is_not_resent_while_a_full_disk_keeps_its_row(broker, store):
     put(store)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with Listener(broker.port) as listener:
@@ -727,10 +727,10 @@ def test_what_was_acknowledged_is_sent_once_although_a_full_disk_keeps_it_in_the
 
 
 class SlowBroker:
-    """Takes everything at once and acknowledges a message at a time, in order, with a pause before each."""
+    """Accepts everything at once and acknowledges one message at a time, in order, with a pause before each."""
 
     def __init__(self, *pauses_seconds: float) -> None:
-        """Of the first messages; the last one also of all others."""
+        """Pauses before the first acknowledgements; the last one applies to all others."""
         self._pauses_seconds = pauses_seconds
         self._server = socket.create_server(("127.0.0.1", 0))
         self.connects = 0
@@ -762,7 +762,7 @@ class SlowBroker:
     def _serve(self, connected):
         waiting: deque[bytes] = deque()
         threading.Thread(target=self._answer, args=[connected, waiting], daemon=True).start()
-        # A client may go at any moment, also in the middle of a packet.
+        # A client may disconnect at any time, also in the middle of a packet.
         with connected, suppress(OSError, IndexError), connected.makefile("rb") as stream:
             while kind := stream.read(1):
                 length, shift = 0, 0
@@ -790,10 +790,10 @@ class SlowBroker:
                 connected.sendall(b"\x40\x02" + waiting.popleft())
 
 
-def test_a_broker_is_sent_more_as_it_acknowledges(store):
+def test_the_in_flight_window_grows_with_acknowledgements(store):
     for _ in range(30):
         put(store)
-    # Once it takes so long that a busy machine sends all that may be on its way.
+    # One pause is so long that even a busy machine fills the in-flight window.
     with SlowBroker(*[0.05] * 15, 2.0, 0.05) as broker, publishing(store, broker.config()):
         eventually(lambda: store.count() == 0, "everything is acknowledged")
 
@@ -801,7 +801,7 @@ def test_a_broker_is_sent_more_as_it_acknowledges(store):
     assert max(broker.in_flight_at_answers) == ROWS_IN_FLIGHT
 
 
-def test_a_broker_that_is_slow_is_not_left_and_gets_one_message_at_a_time(store):
+def test_a_slow_broker_stays_connected_and_gets_one_message_at_a_time(store):
     for _ in range(25):
         put(store)
     with (
@@ -810,12 +810,12 @@ def test_a_broker_that_is_slow_is_not_left_and_gets_one_message_at_a_time(store)
     ):
         eventually(lambda: store.count() == 0, "everything is acknowledged")
 
-    # Eight are acknowledged one after the other within 4 s, in which patience of 3 s each would have left it.
+    # Eight are acknowledged one after the other within 4 s; a timeout of 3 s for each would have closed the connection.
     assert broker.connects == 1
     assert broker.in_flight_at_answers[-2:] == [1, 1]
 
 
-def test_patience_grows_with_what_acknowledgements_take(store):
+def test_the_timeout_grows_with_the_time_to_acknowledge(store):
     for _ in range(2):
         put(store)
     # The second takes longer than that.
@@ -826,7 +826,7 @@ def test_patience_grows_with_what_acknowledgements_take(store):
     assert broker.connects == 1
 
 
-def test_a_figure_that_is_older_than_its_expiry_is_dropped_on_the_device(broker, tmp_path):
+def test_telemetry_older_than_its_expiry_is_dropped_on_the_device(broker, tmp_path):
     file = tmp_path / "old.sqlite"
     with closing(AlertStore(file, boot_id="another start of the machine")) as before:
         put(before, "telemetry")
@@ -839,7 +839,7 @@ def test_a_figure_that_is_older_than_its_expiry_is_dropped_on_the_device(broker,
             assert not [message for message in listener.rest() if message.topic.endswith("/telemetry")]
 
 
-def test_after_an_outage_the_first_reconnection_is_spread(tmp_path, store, monkeypatch):
+def test_the_first_reconnection_after_an_outage_has_jitter(tmp_path, store, monkeypatch):
     asked: list[float] = []
 
     def uniform(_low: float, high: float) -> float:
@@ -860,7 +860,7 @@ def test_after_an_outage_the_first_reconnection_is_spread(tmp_path, store, monke
     assert 17.0 in asked
 
 
-def test_what_still_waits_at_the_end_is_said(store, caplog):
+def test_messages_still_pending_at_the_end_are_logged(store, caplog):
     caplog.set_level(logging.INFO)
     put(store)
     with publishing(store, MqttConfig(host="127.0.0.1", port=free_port())):
@@ -876,7 +876,7 @@ HANGING_UP = replace(IMPATIENT, steady_seconds=60.0)
 
 
 def introduce(publisher):
-    """Say what the agent says at its start."""
+    """Publish what the agent publishes at its start."""
     publisher.publish(Publication(STATUS, b"{}", retain=True))
     publisher.publish(Publication(HOME, b"{}", retain=True))
     publisher.publish(Publication(COUNT, b"{}", retain=True))
@@ -896,9 +896,7 @@ def introduce(publisher):
         ),
     ],
 )
-def test_a_broker_that_hangs_up_on_what_is_not_essential_gets_alerts_without_it(
-    store, caplog, a_broker, listen_to, left_out
-):
+def test_optional_features_that_the_broker_hangs_up_on_are_left_out(store, caplog, a_broker, listen_to, left_out):
     put(store)
     with (
         a_broker() as strict,
@@ -907,12 +905,12 @@ def test_a_broker_that_hangs_up_on_what_is_not_essential_gets_alerts_without_it(
         introduce(publisher)
         eventually(lambda: set(publisher.state.left_out) == left_out, f"{left_out} are left out")
         eventually(lambda: store.count() == 0, "the alert is sent")
-        eventually(lambda: publisher.state.connected and not publisher.state.reason, "all is well")
+        eventually(lambda: publisher.state.connected and not publisher.state.reason, "no problem is reported")
 
-        # One loss more: those before were explained, and are no sign of another device of this name.
+        # One more loss: the earlier ones were explained and are no sign of another device with this name.
         strict.hang_up()
         eventually(lambda: not publisher.state.connected, "the loss is noticed")
-        eventually(lambda: publisher.state.connected and not publisher.state.reason, "all is well again")
+        eventually(lambda: publisher.state.connected and not publisher.state.reason, "recovered")
         assert not publisher.state.has_namesake
 
     assert ("maskwatch/lobby/alerts", False) in strict.taken
@@ -920,7 +918,7 @@ def test_a_broker_that_hangs_up_on_what_is_not_essential_gets_alerts_without_it(
 
 
 @pytest.mark.parametrize("answer", [b"\x20\x03\x00\x87\x00", None])
-def test_a_broker_that_refuses_the_last_will_gets_alerts_without_it(store, caplog, answer):
+def test_alerts_are_delivered_without_a_refused_last_will(store, caplog, answer):
     put(store)
     with (
         StrictBroker(("maskwatch/lobby/",), answer_to_will=answer) as strict,
@@ -930,7 +928,7 @@ def test_a_broker_that_refuses_the_last_will_gets_alerts_without_it(store, caplo
         assert publisher.state.left_out == ("last will",)
         strict.hang_up()
         eventually(lambda: not publisher.state.connected, "the loss is noticed")
-        eventually(lambda: publisher.state.connected and not publisher.state.reason, "all is well again")
+        eventually(lambda: publisher.state.connected and not publisher.state.reason, "recovered")
 
     assert len([line for line in warnings_in(caplog) if "last will" in line]) == 1
 
@@ -939,7 +937,7 @@ def test_a_broker_that_refuses_the_last_will_gets_alerts_without_it(store, caplo
     ("settings", "left_out"),
     [("retain_available false", {"retained messages"}), ("max_qos 0", {"acknowledgement (QoS 1)"})],
 )
-def test_a_broker_without_retained_messages_or_qos_1_is_worked_with(tmp_path, store, settings, left_out):
+def test_alerts_are_delivered_without_retained_messages_or_qos_1(tmp_path, store, settings, left_out):
     put(store)
     with (
         Mosquitto(tmp_path / "limited", settings=settings) as limited,
@@ -954,7 +952,7 @@ def test_a_broker_without_retained_messages_or_qos_1_is_worked_with(tmp_path, st
 
 
 @pytest.mark.parametrize("level", [5, 4], ids=["MQTT 5", "MQTT 3.1.1"])
-def test_a_message_larger_than_any_command_is_neither_kept_nor_in_the_way(tmp_path, broker, level):
+def test_an_oversized_incoming_message_is_discarded_without_buffering(tmp_path, broker, level):
     program = textwrap.dedent(
         """
         import sys, time
@@ -1003,33 +1001,33 @@ def test_a_message_larger_than_any_command_is_neither_kept_nor_in_the_way(tmp_pa
         peak_kb, _, heard = process.stdout.readline().partition(" ")
 
     assert {int(size) for size in heard.strip("[]\n").split(",")} == {4}
-    # As much as it has without (about 80 MB), and not 64 MB more.
+    # As much as without the message (about 80 MB), and not 64 MB more.
     assert int(peak_kb) < 120_000
 
 
-def test_two_devices_of_one_name_are_told_so_where_the_broker_only_hangs_up(tmp_path, store, caplog):
-    """Mosquitto says nothing to MQTT 3.1.1, and old ones nothing at all."""
+def test_a_duplicate_device_name_is_reported_if_the_broker_only_hangs_up(tmp_path, store, caplog):
+    """Mosquitto gives no reason in MQTT 3.1.1, and old versions give none at all."""
     with Mosquitto(tmp_path / "broker") as broker, publishing(store, broker.config()) as publisher:
         for _ in range(5):
             eventually(lambda: publisher.state.connected, "connected")
             broker.kill()
             eventually(lambda: not publisher.state.connected, "the loss is noticed")
             broker.start()
-        eventually(lambda: "device.id" in caplog.text, "it is told")
+        eventually(lambda: "device.id" in caplog.text, "it is reported")
         assert publisher.state.has_namesake
 
 
-def test_two_devices_of_one_name_are_told_so_where_the_broker_says_it(store):
+def test_a_duplicate_device_name_is_reported_if_the_broker_gives_the_reason(store):
     with (
         ScriptedBroker(lambda _level: WELCOME_5 + SESSION_TAKEN_OVER_5) as broker,
         publishing(store, broker.config()) as publisher,
     ):
-        eventually(lambda: publisher.state.has_namesake, "it is told")
+        eventually(lambda: publisher.state.has_namesake, "it is reported")
 
 
 @pytest.mark.parametrize(("refused", "steady_seconds"), [("counts", 10.0), ("telemetry", 0.0)])
-def test_a_broker_that_hangs_up_on_a_kind_of_message_gets_alerts_without_it(store, refused, steady_seconds):
-    """Telemetry goes at QoS 0, which nothing answers, and on a connection that was a good one."""
+def test_a_kind_of_message_that_the_broker_hangs_up_on_is_left_out(store, refused, steady_seconds):
+    """Telemetry is sent at QoS 0, without an acknowledgement, and on a connection that had worked."""
     topics = {f"maskwatch/lobby/{name}" for name in ("alerts", "status", "resolved", "counts", "telemetry")}
     denied = f"maskwatch/lobby/{refused}"
     timing = replace(HANGING_UP, steady_seconds=steady_seconds)
@@ -1039,7 +1037,7 @@ def test_a_broker_that_hangs_up_on_a_kind_of_message_gets_alerts_without_it(stor
     ):
 
         def is_left_out():
-            # What is written at QoS 0 is gone.
+            # A message sent at QoS 0 leaves the outbox.
             if publisher.state.connected and not store.count():
                 put(store, refused)
                 publisher.wake()
@@ -1051,7 +1049,7 @@ def test_a_broker_that_hangs_up_on_a_kind_of_message_gets_alerts_without_it(stor
         eventually(lambda: ("maskwatch/lobby/alerts", False) in strict.taken, "the alert is sent")
 
 
-def test_what_the_broker_keeps_under_an_old_name_is_cleared_once(tmp_path, broker, store):
+def test_retained_messages_of_an_old_device_name_are_cleared_once(tmp_path, broker, store):
     file = tmp_path / "retained.json"
     RetainedTopics(file, current=["maskwatch/old/status", "homeassistant/device/old/config"])
     with Listener(broker.port) as before:
@@ -1065,14 +1063,14 @@ def test_what_the_broker_keeps_under_an_old_name_is_cleared_once(tmp_path, broke
     publisher.close()
 
     with Listener(broker.port) as after:
-        # What is retained comes first.
+        # Retained messages arrive first.
         after.publish("nothing", b"")
         after.take("nothing")
         assert [message.topic for message in after.rest()] == []
     eventually(lambda: RetainedTopics(file, current=[STATUS]).stale == [], "the file knows it")
 
 
-def test_what_another_user_has_to_clear_is_told_once_with_the_command(tmp_path, store, caplog):
+def test_retained_messages_that_another_user_must_clear_are_logged_once_with_the_command(tmp_path, store, caplog):
     retained = RetainedTopics(tmp_path / "retained.json", current=["maskwatch/old/status"])
     retained = RetainedTopics(tmp_path / "retained.json", current=[STATUS])
     with StrictBroker((STATUS,)) as strict:

@@ -67,7 +67,7 @@ def test_alerts_of_every_device_arrive_parsed(broker):
             assert follower.alerts.get(timeout=PATIENCE_SECONDS) == WHOLE | {"device": device}
 
 
-def test_alerts_of_one_device_alone_can_be_followed(broker):
+def test_alerts_of_a_single_device_can_be_followed(broker):
     with Follower(broker.config(), device="gate") as follower:
         assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
         for device in ("lobby", "gate"):
@@ -76,7 +76,7 @@ def test_alerts_of_one_device_alone_can_be_followed(broker):
         assert follower.alerts.get(timeout=PATIENCE_SECONDS) == WHOLE | {"device": "gate"}
 
 
-def test_a_message_that_is_no_alert_is_skipped_and_logged(broker, caplog):
+def test_a_message_that_is_not_an_alert_is_skipped_and_logged(broker, caplog):
     with Follower(broker.config()) as follower:
         assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
         publish(broker, "maskwatch/lobby/alerts", b'{"schema": "maskwatch.probe/1"}')
@@ -85,11 +85,11 @@ def test_a_message_that_is_no_alert_is_skipped_and_logged(broker, caplog):
 
         assert follower.alerts.get(timeout=PATIENCE_SECONDS) == WHOLE
     assert "probe" not in caplog.text
-    # Once for the topic, however many there are.
+    # Once per topic, however many messages there are.
     assert [record.getMessage().startswith("maskwatch/lobby/alerts: ") for record in caplog.records] == [True]
 
 
-def test_a_broker_that_is_away_is_waited_for_and_followed_again_after_a_loss(tmp_path, caplog):
+def test_the_subscriber_waits_for_the_broker_and_reconnects_after_a_loss(tmp_path, caplog):
     broker = Mosquitto(tmp_path)
     with Follower(broker.config()) as follower, broker:
         for _ in range(2):
