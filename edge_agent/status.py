@@ -362,7 +362,7 @@ class StatusReporter:
         if link.connected and link.reason:
             yield Reason(code="refused", text=link.reason)
         if link.left_out:
-            yield Reason(code="refused", text=f"the broker is sent no more {', '.join(link.left_out)}; see the log")
+            yield Reason(code="refused", text=f"not sent to the broker: {', '.join(link.left_out)}; see the log")
 
     def _lost_messages(self) -> int:
         """Count dropped messages that matter; dropped telemetry does not."""

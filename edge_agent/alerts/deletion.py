@@ -28,7 +28,7 @@ def delete_alert(alert_id: str, *, history: AlertHistory, crops_folder: Path, pu
         return False
     if publishes_crops and history.is_pending(alert_id):
         raise CommandError(
-            "the crop of this alert is not sent yet (mqtt.publish_crops); delete the alert once the broker has it"
+            "the crop of this alert has not been sent yet (mqtt.publish_crops); delete the alert once it was delivered"
         )
     # Pictures first: after a power loss in between, the entry remains and can be deleted again.
     for picture in (find_scene(crops_folder, alert_id), find_crop(crops_folder, alert_id)):

@@ -100,4 +100,6 @@ def _write(face: Image, *, into: Path, label: str, name: str) -> None:
             if other not in ("", label):
                 (into / other / name).unlink(missing_ok=True)
     except OSError as error:
-        raise ConfigError(f"{into / label / name}: cannot be written: {error.strerror}; name another folder") from error
+        raise ConfigError(
+            f"{into / label / name}: cannot be written: {error.strerror}; choose another folder"
+        ) from error

@@ -508,7 +508,7 @@ class AlertStore:
                 self._set_aside(_reason(error))
             else:
                 return done
-        self._note_trouble("damaged again after it was created anew: the disk is failing")
+        self._note_trouble("damaged again after it was recreated: the disk is failing")
         return None
 
     def _note_lock(self, *, is_held: bool) -> None:
@@ -588,7 +588,9 @@ class AlertStore:
         database.close()
         self._database = None
         another = (
-            f", another in its place is now {set_aside(self.path, when=_now()).name}" if self.path.exists() else ""
+            f", the file in its place was moved to {set_aside(self.path, when=_now()).name}"
+            if self.path.exists()
+            else ""
         )
         remove_log(self.path)
         whole.replace(self.path)

@@ -172,7 +172,7 @@ class VideoDecoder:
     def _fall_back(self) -> None:
         self._may_fall_back = False
         if self._context is not self._stream.codec_context:
-            log.warning("%s: the decoder %s shows nothing; decoding in software", self._shown, self.name)
+            log.warning("%s: the decoder %s produces no pictures; decoding in software", self._shown, self.name)
             self._context = _software_context(self._stream)
 
 

@@ -87,7 +87,7 @@ class HttpClient:
 
     def _refusal(self, code: int) -> str:
         if code == http.client.UNAUTHORIZED and self._login.is_unknown:
-            return "asks for a login that is neither basic nor digest (401); choose one of these in its settings"
+            return "requires authentication that is neither basic nor digest (401); enable one of these in its settings"
         is_login = code in (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
         return refused_login(self._source, code) if is_login else _refusal(code)
 
@@ -95,7 +95,7 @@ class HttpClient:
         """Why a request failed, or the reading of its answer, and what to do."""
         match error:
             case http.client.InvalidURL():
-                return "holds a space in its host; check the address"
+                return "contains a space in its host name; check the address"
             case TimeoutError():
                 return (
                     f"connects, but does not answer completely within {self._timeout_seconds:g} s; restart the "
@@ -106,7 +106,7 @@ class HttpClient:
                 reason_text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
                 return f"cannot be reached ({reason_text}); check the address, the camera's power and the network"
             case _:
-                return "answers, but not in HTTP; check the port in the address"
+                return "answers, but not with HTTP; check the port in the address"
 
 
 def refused_login(address: str, code: int) -> str:
@@ -123,13 +123,13 @@ def refused_login(address: str, code: int) -> str:
 def _refusal(code: int) -> str:
     match code:
         case http.client.NOT_FOUND | http.client.GONE:
-            return f"has no such path ({code}); check the part of the address behind the host in the camera's manual"
+            return f"has no such path ({code}); look up the part of the address after the host in the camera's manual"
         case http.client.TOO_MANY_REQUESTS:
-            return "is asked too often (429); set a lower capture_fps, or close other viewers"
+            return "receives requests too often (429); set a lower capture_fps, or close other viewers"
         case _ if code >= http.client.INTERNAL_SERVER_ERROR:
-            return f"answers with an error of its own ({code}); too many viewers? Close others or restart it"
+            return f"answers with a server error ({code}); too many viewers? Close others or restart the camera"
         case _ if code < http.client.BAD_REQUEST:
-            return f"leads on to no picture ({code}); give the address that it leads to in a browser"
+            return f"redirects, but not to a picture ({code}); use the address to which a browser is redirected"
         case _:
             return f"does not accept the request ({code}); check the address in the camera's manual"
 

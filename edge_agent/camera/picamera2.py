@@ -40,10 +40,12 @@ class RibbonCamera:
             self._grabbed = as_bgr(pixels)
         except (TimeoutError, FutureTimeoutError) as error:
             raise CameraError(
-                f"{self._shown}: no picture for {self._silence_seconds:.0f} s; check the camera's ribbon"
+                f"{self._shown}: no picture for {self._silence_seconds:.0f} s; check the camera's ribbon cable"
             ) from error
         except (RuntimeError, OSError, ValueError) as error:
-            raise CameraError(f"{self._shown}: stopped giving pictures ({error}); check the camera's ribbon") from error
+            raise CameraError(
+                f"{self._shown}: stopped delivering pictures ({error}); check the camera's ribbon cable"
+            ) from error
         return True
 
     def retrieve(self) -> Image:

@@ -40,7 +40,7 @@ class PictureFolder:
         if self._first is None:
             if refused:
                 raise CameraError(f"{folder}: none of its {len(refused)} pictures can be read; the first: {refused[0]}")
-            raise CameraError(f"{folder}: holds no picture; put files there that end in {', '.join(sorted(SUFFIXES))}")
+            raise CameraError(f"{folder}: contains no pictures; add files that end in {', '.join(sorted(SUFFIXES))}")
         _report(refused)
 
     @property

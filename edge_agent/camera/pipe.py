@@ -185,7 +185,7 @@ class PipeCamera:
         said = ADDRESS_IN_MEMORY.sub("", self._said.decode(errors="replace"))
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         words = without_secrets("; ".join(lines[-SHOWN_LINES:]), command=self._command)[-SHOWN_CHARACTERS:]
-        return f": {words}" if words else "; start it by hand to see why"
+        return f": {words}" if words else "; run it manually to see why"
 
     def _has_ended_within(self, seconds: float) -> os.waitid_result | None:
         """How the program itself has ended, without reaping it, so that its process id is not reused."""
@@ -252,4 +252,5 @@ def _why_not_started(program: str, error: OSError | ValueError) -> str:
         return f"{program}: no such program; " + (
             f"apt-get install {package}" if package else "install it, or give its full path"
         )
-    return f"{program}: cannot be started ({getattr(error, 'strerror', None) or error}); check the path and its rights"
+    reason = getattr(error, "strerror", None) or error
+    return f"{program}: cannot be started ({reason}); check the path and its permissions"

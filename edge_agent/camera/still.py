@@ -36,8 +36,8 @@ BEGINNING_BYTES = 2048
 CHUNK_BYTES = 65536
 # Content types of a login, error or menu page.
 PAGES = ("text/html", "application/xhtml+xml", "application/json")
-WEB_PAGE = "answers with a web page where a picture or a video is expected; check the path of the address"
-NOTHING = "answers with nothing; check the path of the address, and restart the camera"
+WEB_PAGE = "answers with a web page instead of a picture or a video; check the path of the address"
+NOTHING = "answers with an empty response; check the path of the address, and restart the camera"
 # JPEG, PNG and WebP: many cameras send a generic content type, or none.
 _PICTURE = re.compile(rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP", re.DOTALL)
 _NEXT_PICTURE = re.compile(rb"\xff\xd9.{0,1000}?\xff\xd8\xff", re.DOTALL)
@@ -128,7 +128,7 @@ class StillCamera:
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise CameraError(f"{self._shown}: {self._client.why_away(error)}") from error
         if len(content) > LARGEST_PICTURE_BYTES:
-            raise CameraError(f"{self._shown}: sends more than a picture; check the path")
+            raise CameraError(f"{self._shown}: sends more than one picture; check the path")
         return content, {name: value for name, value in stated.items() if value}
 
 
@@ -198,4 +198,4 @@ def _why_no_picture(content: bytes) -> str:
         return "sends damaged pictures; restart the camera, and check the network"
     if _PAGE.match(content):
         return WEB_PAGE
-    return "answers, but with something that is no picture; check the path of the address"
+    return "answers with something other than a picture; check the path of the address"

@@ -44,7 +44,7 @@ class DeviceCamera:
         if waited_seconds >= READ_TIMEOUT_SECONDS:
             raise CameraError(f"{self._shown}: no picture for {waited_seconds:.0f} s; check its power and its cable")
         if not is_there:
-            raise CameraError(f"{self._shown}: stopped giving pictures; check its power and its cable")
+            raise CameraError(f"{self._shown}: stopped delivering pictures; check its power and its cable")
         return True
 
     def retrieve(self) -> Image:
@@ -77,7 +77,7 @@ def open_device(path: str, config: CameraConfig) -> DeviceCamera:
     capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
     if not capture.isOpened():
         raise CameraError(
-            f"{path}: exists but gives no pictures; close other programs that use it ('fuser {path}'), "
+            f"{path}: exists but delivers no pictures; close other programs that use it ('fuser {path}'), "
             f"or take the next device of the same camera ({_devices()})",
             fix=f"fuser -v {path}",
         )

@@ -80,8 +80,8 @@ RTSP = {"rtsp_transport": "tcp", "allowed_media_types": "video"}
 # Cameras are in the local network, whatever the environment says of a proxy.
 HTTP = {"http_proxy": ""}
 
-ENDED = "stopped giving pictures; check its power and its cable"
-NO_VIDEO = "answers, but with something that is no video; check the path of the address"
+ENDED = "stopped delivering pictures; check its power and its cable"
+NO_VIDEO = "answers with something other than a video; check the path of the address"
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Recording:
         self._first = next(self._frames, None)
         if self._first is None:
             self.close()
-            raise CameraError(f"{path}: holds no frame that can be read; copy it again from where it was recorded")
+            raise CameraError(f"{path}: contains no readable frame; copy it again from where it was recorded")
         self._grabbed: VideoFrame | None = None
         self._read = 0
         self._position_seconds = self._reached_seconds = 0.0
@@ -438,7 +438,7 @@ class _Reader:
             # The consumer of the packets reports it.
             pass
         except (av.error.FFmpegError, OSError) as error:
-            self.failure = f"stopped giving pictures ({_reason(error)}); check its power and its cable"
+            self.failure = f"stopped delivering pictures ({_reason(error)}); check its power and its cable"
         self._packets.put((None, time.monotonic()))
         # Not before: while packets are decoded, the stream that they came from must be there.
         self._is_closed.wait()
@@ -470,14 +470,14 @@ def _picture(decoder: VideoDecoder, frame: VideoFrame | None, *, shown: str) -> 
     try:
         return decoder.picture(frame)
     except (av.error.FFmpegError, ValueError) as error:
-        raise CameraError(f"{shown}: gave what is no picture ({error}); restart it") from error
+        raise CameraError(f"{shown}: delivered an invalid picture ({error}); restart the camera") from error
 
 
 def _video_stream(container: InputContainer, *, shown: str) -> VideoStream:
     # Not simply the first: that may be a cover or a thumbnail.
     stream: Any = container.streams.best("video")
     if stream is None:
-        raise CameraError(f"{shown}: not a video: holds no stream of pictures; give another path")
+        raise CameraError(f"{shown}: not a video: contains no video stream; give another path")
     if stream.codec_context is None:
         raise CameraError(f"{shown}: FFmpeg has no decoder for its video; choose H.264, H.265 or MJPEG")
     video: VideoStream = stream
@@ -546,9 +546,9 @@ def _why_closed(address: str, error: Exception) -> str:
             is_unknown = isinstance(error, av.error.HTTPUnauthorizedError)
             return refused_login(address, http.client.UNAUTHORIZED if is_unknown else http.client.FORBIDDEN)
         case av.error.HTTPNotFoundError():
-            return "has no such path (404); check the part of the address behind the host in the camera's manual"
+            return "has no such path (404); look up the part of the address after the host in the camera's manual"
         case av.error.HTTPServerError():
-            return "answers with an error of its own (5xx), such as too many viewers; close others or restart it"
+            return "answers with a server error (5xx), such as too many viewers; close others or restart the camera"
         case av.error.HTTPClientError():
             return (
                 "does not accept the request (4xx); check the address in the camera's manual, and that it sends video"
@@ -574,8 +574,8 @@ def _why_unreachable(address: str, error: Exception) -> str:
         )
     further = ", and check that it offers RTSP over TCP" if parts.scheme.startswith("rtsp") else ""
     return (
-        f"accepts the connection, but gives no video within {OPEN_TIMEOUT_SECONDS:.0f} s ({_reason(error)}); restart "
-        f"the camera{further}"
+        f"accepts the connection, but delivers no video within {OPEN_TIMEOUT_SECONDS:.0f} s ({_reason(error)}); "
+        f"restart the camera{further}"
     )
 
 

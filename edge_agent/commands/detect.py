@@ -44,7 +44,7 @@ def detect(options: argparse.Namespace) -> int:
     pictures = picture_paths(options.paths)
     if not pictures:
         folders = ", ".join(map(str, options.paths))
-        raise PictureError(f"{folders}: holds no picture; put files there that end in {', '.join(sorted(SUFFIXES))}")
+        raise PictureError(f"{folders}: contains no pictures; add files that end in {', '.join(sorted(SUFFIXES))}")
     failed = 0
     for path in with_progress(pictures, unit="pictures"):
         try:

@@ -372,7 +372,7 @@ def _time(text: str) -> datetime | None:
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone() if text else None
     except (ValueError, OverflowError) as error:
-        raise HTTPException(422, f"there is no time {text}") from error
+        raise HTTPException(422, f"not a valid time: {text}") from error
 
 
 def _known(found: T | None) -> T:

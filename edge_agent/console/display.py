@@ -52,7 +52,7 @@ def routes(context: Context, templates: Jinja2Templates) -> list[BaseRoute]:
         camera = _camera_of(request, context)
         language = request.query_params.get("lang") or context.display.language
         if language not in words:
-            raise HTTPException(400, f"lang: no words in this language; there are {', '.join(words)}")
+            raise HTTPException(400, f"lang: unsupported language; supported are {', '.join(words)}")
         values = {
             "camera": camera,
             "language": language,

@@ -33,8 +33,8 @@ def _or_503(description: str) -> dict[int | str, dict[str, Any]]:
 @probes.get(
     "/health",
     response_model=schemas.Health,
-    responses=_or_503("It does not, for these reasons"),
-    summary="Whether the agent does its job",
+    responses=_or_503("The agent is not healthy, for these reasons"),
+    summary="Whether the agent is healthy",
 )
 async def health(context: Current) -> Response:
     """200 under the same condition as for systemd's watchdog: frames arrive, or a failed camera is being reopened."""

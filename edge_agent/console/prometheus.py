@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def metrics_text(status: Mapping[str, Any], metrics: MetricsReply | None, *, viewers: int, encoded: int) -> bytes:
     """All metrics of the device as text; `status` is empty and `metrics` None if the agent does not answer."""
     own = [
-        _gauge("maskwatch_console_viewers", "Live pages and webcams that are served", viewers),
+        _gauge("maskwatch_console_viewers", "Open live pages and webcams", viewers),
         CounterMetricFamily("maskwatch_console_pictures_encoded", "Live pictures encoded", value=encoded),
     ]
     counted = _counted(metrics) if metrics is not None else ()
@@ -37,9 +37,9 @@ def metrics_text(status: Mapping[str, Any], metrics: MetricsReply | None, *, vie
 def _counted(metrics: MetricsReply) -> Iterator[Metric]:
     yield InfoMetricFamily("maskwatch_build", "Versions", value=metrics.versions)
     for name, key, documentation in (
-        ("frames", "frames", "Frames that went through the whole path"),
+        ("frames", "frames", "Frames that went through the pipeline"),
         ("frames_analysed", "analysed", "Frames in which faces were detected"),
-        ("faces", "faces", "Faces detected, in every frame anew"),
+        ("faces", "faces", "Faces detected, counted in every frame"),
         ("classifications", "readings", "Faces that were classified"),
     ):
         family = CounterMetricFamily(f"maskwatch_{name}", documentation, labels=["camera"])
@@ -51,7 +51,7 @@ def _counted(metrics: MetricsReply) -> Iterator[Metric]:
         for label, count in counts.alerts.items():
             alerts.add_metric([camera, label], count)
     yield alerts
-    documentation = "Duration of a stage, where it had something to do"
+    documentation = "Duration of a stage, if it had something to do"
     stages = HistogramMetricFamily("maskwatch_stage_duration_seconds", documentation, labels=["stage"])
     edges = [*map(str, STAGE_BUCKETS_SECONDS), "+Inf"]
     for name, stage in metrics.stages.items():
@@ -72,7 +72,7 @@ def _current(status: Mapping[str, Any]) -> Iterator[Metric]:
 
 
 def _about_the_device(status: Mapping[str, Any]) -> Iterator[Metric]:
-    documentation = "Why the device is degraded: how many of each"
+    documentation = "Number of reasons why the device is degraded, by code"
     reasons = GaugeMetricFamily("maskwatch_degraded_reason", documentation, labels=["code"])
     codes = [reason["code"] for reason in status["reasons"]]
     for code in sorted(set(codes)):
@@ -80,9 +80,11 @@ def _about_the_device(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield reasons
     delivery, outbox = status["delivery"], status["telemetry"]["outbox"]
     yield _gauge("maskwatch_broker_connected", "1 while the broker is connected", delivery["connected"])
-    yield _gauge("maskwatch_outbox_rows", "Messages that wait for the broker", outbox["rows"])
-    yield _gauge("maskwatch_outbox_bytes", "Bytes of the messages that wait", outbox["bytes"])
-    dropped = CounterMetricFamily("maskwatch_outbox_dropped", "Messages dropped for lack of room", labels=["kind"])
+    yield _gauge("maskwatch_outbox_rows", "Messages pending delivery", outbox["rows"])
+    yield _gauge("maskwatch_outbox_bytes", "Bytes of the messages pending delivery", outbox["bytes"])
+    dropped = CounterMetricFamily(
+        "maskwatch_outbox_dropped", "Messages dropped because the outbox was full", labels=["kind"]
+    )
     for kind, count in outbox["dropped"].items():
         dropped.add_metric([kind], count)
     yield dropped
@@ -115,13 +117,13 @@ def _people(cameras: Mapping[str, Mapping[str, Any]]) -> Metric:
 
 
 def _about_the_machine(telemetry: Mapping[str, Any]) -> Iterator[Metric]:
-    yield _gauge("maskwatch_uptime_seconds", "Since the agent's start", telemetry["uptime_seconds"])
+    yield _gauge("maskwatch_uptime_seconds", "Time since the start of the agent", telemetry["uptime_seconds"])
     machine = telemetry["machine"]
     for key, name, documentation in (
-        ("temperature_celsius", "maskwatch_temperature_celsius", "Of the processor"),
+        ("temperature_celsius", "maskwatch_temperature_celsius", "Temperature of the processor"),
         ("memory_bytes", "maskwatch_memory_bytes", "Memory of the agent"),
-        ("memory_available_bytes", "maskwatch_memory_available_bytes", "Memory that the machine has left"),
-        ("disk_free_bytes", "maskwatch_disk_free_bytes", "Free on the disk of the crops"),
+        ("memory_available_bytes", "maskwatch_memory_available_bytes", "Memory available on the machine"),
+        ("disk_free_bytes", "maskwatch_disk_free_bytes", "Free space on the disk of the crops"),
     ):
         if machine.get(key) is not None:
             yield _gauge(name, documentation, machine[key])

@@ -169,7 +169,7 @@ class ReviewRequest(_Answer):
 
 
 class Health(_Answer):
-    """Whether the agent does its job."""
+    """Whether the agent is healthy."""
 
     ok: bool
     reasons: list[str]

@@ -82,7 +82,9 @@ def write_bundle(
     try:
         write_whole(path, _packed(files, when=when), mode=0o600)
     except OSError as error:
-        raise UnavailableError(f"{path}: cannot be written: {error.strerror}; name a file in another folder") from error
+        raise UnavailableError(
+            f"{path}: cannot be written: {error.strerror}; choose a file in another folder"
+        ) from error
 
 
 def _packed(files: Mapping[str, str], *, when: datetime) -> bytes:

@@ -68,7 +68,7 @@ def _runtime(config: Config) -> str:
     probes = probe_runtimes(model_bytes(config.mask_model))
     classifier = open_mask_classifier(config)
     reasons = [f"{probe.runtime} {probe.version or 'none'} {probe.failure or 'works'}" for probe in probes]
-    return f"{classifier.runtime}, as runtime is {config.runtime}: {'; '.join(reasons)}"
+    return f"{classifier.runtime}, because runtime is {config.runtime}: {'; '.join(reasons)}"
 
 
 def _faces(config: Config) -> str:
@@ -89,7 +89,7 @@ def _crops(config: Config) -> str:
     if kept.picture == "none":
         return "no pictures are stored (crops.picture: none)"
     open_encryption(kept.encrypt_for)
-    owners = f", for {len(kept.encrypt_for)} public keys alone" if kept.encrypt_for else ""
+    owners = f", for {len(kept.encrypt_for)} public keys only" if kept.encrypt_for else ""
     return f"{config.crops_folder}: {_writable(config.crops_folder)}{owners}"
 
 

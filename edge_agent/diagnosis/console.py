@@ -32,7 +32,7 @@ def look_at_console(config: Config) -> str:
     console = config.console
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
-        return f"not installed ({', '.join(missing)}); pip install 'maskwatch[console]' adds it"
+        return f"not installed ({', '.join(missing)}); install it with: pip install 'maskwatch[console]'"
     who = _clients(config)
     open_tls(console)
     if _is_served(console):

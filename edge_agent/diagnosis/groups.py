@@ -72,7 +72,7 @@ def look_at_groups(config: Config, watcher: Watcher, *, root: Path = Path("/")) 
             ConfigError.exit_code,
         )
     if files and not closed:
-        yield Finding("groups", "ok", f"{watcher.name}, who runs the agent, may open {', '.join(map(str, files))}")
+        yield Finding("groups", "ok", f"{watcher.name}, who runs the agent, can open {', '.join(map(str, files))}")
 
 
 def look_at_gpio_chips(config: Config, service: Service | None, *, root: Path = Path("/")) -> Iterator[Finding]:
@@ -88,7 +88,7 @@ def look_at_gpio_chips(config: Config, service: Service | None, *, root: Path = 
         yield Finding(
             "devices of the service",
             "wrong",
-            f"{UNIT}: its DeviceAllow= keeps {', '.join(map(str, closed))} from the agent",
+            f"{UNIT}: its DeviceAllow= does not allow access to {', '.join(map(str, closed))}",
             f"sudo mkdir -p {DROP_IN.parent} && printf '{DROP_IN_TEXT}' | sudo tee {DROP_IN} && "
             "sudo systemctl daemon-reload && sudo systemctl restart edge-agent",
             ConfigError.exit_code,

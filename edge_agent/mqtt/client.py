@@ -83,14 +83,14 @@ QOS_NOT_SUPPORTED = 155
 TOPIC_NOT_ACCEPTED = 144
 REMEDIES = {
     133: "set mqtt.client_id to one that it accepts",
-    136: "it is tried again",
-    137: "it is tried again",
-    138: "its administrator has to let this device in again",
+    136: "the agent retries",
+    137: "the agent retries",
+    138: "its administrator has to unblock this device",
     144: "choose another mqtt.topic_prefix",
-    151: "it is tried again; raise the broker's limit of connections",
+    151: "the agent retries; raise the broker's limit of connections",
     156: "set mqtt.host to another of its servers",
-    157: "set mqtt.host to where it has moved",
-    159: "it is tried again; raise the broker's limit of connections in a time",
+    157: "set mqtt.host to its new address",
+    159: "the agent retries; raise the broker's limit of the connection rate",
 }
 """By the reason code of a refused connection."""
 
@@ -410,7 +410,7 @@ class Connection:
             if version is MQTTProtocolVersion.MQTTv5:
                 raise _OldBrokerError(str(error)) from error
             raise _RefusedError(
-                f"{self.address}: hangs up without an MQTT answer; check mqtt.port, mqtt.tls "
+                f"{self.address}: closes the connection without an MQTT answer; check mqtt.port, mqtt.tls "
                 "(is the port one for TLS?) and whether the broker asks for mqtt.cert_file"
             ) from error
         if not is_answered:
@@ -524,7 +524,7 @@ class Connection:
     def _ignore(self, which: str) -> None:
         """Log, once per connection, which message is ignored."""
         if not self._has_logged_ignored:
-            log.warning("%s: a message %s is ignored, as further ones are", self.address, which)
+            log.warning("%s: a message %s was ignored; further ones are not logged", self.address, which)
         self._has_logged_ignored = True
 
 
@@ -697,14 +697,14 @@ def _explain(error: OSError, mqtt: MqttConfig) -> str:
 def _remedy(error: ssl.SSLCertVerificationError) -> str:
     if error.verify_code in OTHER_NAME:
         return (
-            "set mqtt.host to a name or address in its subjectAltName, or issue it anew with one: a common name (CN) "
+            "set mqtt.host to a name or address in its subjectAltName, or reissue it with one: a common name (CN) "
             "alone does not count"
         )
     if error.verify_code in NOT_VALID_NOW:
         return "check the clock of this device; if it is right, the broker needs a new certificate"
     if error.verify_code in TOO_WEAK:
-        return "issue it anew with a key of 2048 bits or more, signed with SHA-256"
-    return "check mqtt.ca_file: it has to hold the certificate of the authority that has signed it"
+        return "reissue it with a key of 2048 bits or more, signed with SHA-256"
+    return "check mqtt.ca_file: it has to contain the certificate of the authority that signed it"
 
 
 def _reason(error: OSError | ValueError) -> str:

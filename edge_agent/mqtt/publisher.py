@@ -297,11 +297,13 @@ class Publisher:
             self._answer_seconds, self._window = 0.0, 1
             self._crops_wanted = self._mqtt.publish_crops and CROPS not in self._left_out
             if not connection.limits.retain:
-                self._leave_out(RETAIN, "it does not support them")
+                self._leave_out(RETAIN, "the broker does not support them")
             if not connection.limits.qos:
-                self._leave_out(AT_LEAST_ONCE, "it supports QoS 0 only: lost messages are not sent again")
+                self._leave_out(AT_LEAST_ONCE, "the broker supports only QoS 0: lost messages are not sent again")
             if not connection.limits.will:
-                self._leave_out(LAST_WILL, f"it refuses one on {self._topics.status}: a lost device stays 'online'")
+                self._leave_out(
+                    LAST_WILL, f"the broker refuses one on {self._topics.status}: a lost device stays 'online'"
+                )
             self._backlog_up_to = self._store.last_position()
             self._state = replace(self._state, connected=True)
             self._volatile.open()
@@ -541,7 +543,7 @@ class Publisher:
         what = "alerts" if sent.kind == "alert" else "messages"
         self._trouble(
             f"{connection.address}: the broker refuses {what} on {self._topics.of_kind(sent.kind)} "
-            f"({answer.refusal}); they are kept and tried again: {_remedy(answer)}"
+            f"({answer.refusal}); they are kept and sent again later: {_remedy(answer)}"
         )
 
     def _crops_refused(self, answer: PubAck, connection: Connection) -> None:
@@ -637,9 +639,9 @@ class Publisher:
             for _ in range(min(times, len(self._lost_at))):
                 self._lost_at.pop()
             if self._retained and suspect in self._retained.stale:
-                self._old_topic_answered(suspect, "the broker hangs up on that")
+                self._old_topic_answered(suspect, "the broker closes the connection on it")
             else:
-                self._leave_out(suspect, "it hangs up on that")
+                self._leave_out(suspect, "the broker closes the connection on it")
 
     def _suspect_seconds(self, at: float) -> float:
         """For how long an answer is waited for after a loss: of several, the message to blame would not be known."""
@@ -660,7 +662,7 @@ class Publisher:
             return
         address = f"{self._mqtt.host}:{self._mqtt.port}"
         log.warning(
-            "%s: the broker is sent no more %s (%s); give this device access, or disable it", address, what, why
+            "%s: no longer sending %s to the broker (%s); give this device access, or disable it", address, what, why
         )
         self._state = replace(self._state, left_out=tuple(sorted(self._left_out)))
 

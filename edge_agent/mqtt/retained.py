@@ -70,7 +70,11 @@ def _write(file: Path, content: bytes) -> None:
         make_folder(file.parent)
         write_whole(file, content, mode=FILE_MODE)
     except OSError as error:
-        log.warning("%s: an old name may stay at the broker or in Home Assistant: %s", file, error.strerror)
+        log.warning(
+            "%s: retained messages of an old device name may remain at the broker and in Home Assistant: %s",
+            file,
+            error.strerror,
+        )
 
 
 def _read(file: Path) -> list[str]:

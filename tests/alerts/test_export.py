@@ -145,5 +145,5 @@ def test_a_folder_that_cannot_be_written_is_named(alerts, tmp_path):
     review(alerts, tmp_path, 1, "with_mask")
     (tmp_path / "reviewed").touch()
 
-    with pytest.raises(ConfigError, match=r"reviewed/with_mask/.*cannot be written: .*name another folder"):
+    with pytest.raises(ConfigError, match=r"reviewed/with_mask/.*cannot be written: .*choose another folder"):
         exported(alerts, tmp_path)

@@ -46,7 +46,7 @@ class FakeCamera:
             return True
         if self.hangs:
             self.released.wait()
-        raise CameraError("fake: stopped giving pictures")
+        raise CameraError("fake: stopped delivering pictures")
 
     def retrieve(self):
         self.retrieved += 1
@@ -147,13 +147,13 @@ def test_a_lost_camera_is_reopened_and_loss_and_recovery_are_logged_once(caplog)
         last.released.set()
         feed.close()
 
-    assert lost.reason in ("fake: stopped giving pictures", "fake: no such device")
+    assert lost.reason in ("fake: stopped delivering pictures", "fake: no such device")
     assert (back.is_open, back.reason) == (True, "")
     assert first.closed == 1
     messages = [record.getMessage() for record in caplog.records]
     assert messages[:2] == [
         "camera entrance: opened, 16x12",
-        "camera entrance: fake: stopped giving pictures; retrying",
+        "camera entrance: fake: stopped delivering pictures; retrying",
     ]
     assert messages[2].startswith("camera entrance: reopened after ")
     # The journal field by which problems of a camera are found.

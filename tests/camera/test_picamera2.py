@@ -85,7 +85,7 @@ def test_silence_and_failures_are_losses(library):
 
     with pytest.raises(CameraError, match="picamera2: no picture for 0 s; check the camera's ribbon"):
         next_picture(camera)
-    with pytest.raises(CameraError, match=r"stopped giving pictures .camera frontend has timed out"):
+    with pytest.raises(CameraError, match=r"stopped delivering pictures .camera frontend has timed out"):
         next_picture(camera)
 
 

@@ -49,7 +49,7 @@ def test_a_damaged_picture_is_reported_once_and_skipped(tmp_path, caplog):
 def test_a_folder_without_pictures_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("none here")
 
-    with pytest.raises(CameraError, match=r"holds no picture; put files there that end in \.bmp"):
+    with pytest.raises(CameraError, match=r"contains no pictures; add files that end in \.bmp"):
         PictureFolder(tmp_path)
 
 

@@ -124,7 +124,7 @@ def test_a_killed_program_is_a_loss():
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     with (
         closing(opened(a_program(code))) as camera,
-        pytest.raises(CameraError, match="was ended by signal 9; start it by hand to see why"),
+        pytest.raises(CameraError, match="was ended by signal 9; run it manually to see why"),
     ):
         next_picture(camera)
 

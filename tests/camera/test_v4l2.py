@@ -32,7 +32,7 @@ def test_a_path_that_is_not_a_device_is_an_error(tmp_path):
 
 
 def test_a_device_that_is_not_a_camera_is_an_error():
-    with pytest.raises(CameraError, match="/dev/null: exists but gives no pictures; close other programs"):
+    with pytest.raises(CameraError, match="/dev/null: exists but delivers no pictures; close other programs"):
         opened("/dev/null")
 
 

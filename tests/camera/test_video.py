@@ -54,7 +54,7 @@ def test_a_power_loss_is_detected_at_once():
         next_picture(camera)
         server.kill()
         killed_at = time.monotonic()
-        with pytest.raises(CameraError, match=rf"rtsp://127\.0\.0\.1:{server.port}/live: stopped giving pictures"):
+        with pytest.raises(CameraError, match=rf"rtsp://127\.0\.0\.1:{server.port}/live: stopped delivering pictures"):
             read_until_lost(camera)
         camera.close()
 
@@ -474,7 +474,7 @@ def test_cameras_are_not_accessed_through_a_proxy(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [(401, "asks for user and password"), (403, "user or password"), (404, "no such path"), (503, "error of its own")],
+    [(401, "asks for user and password"), (403, "user or password"), (404, "no such path"), (503, "server error")],
 )
 def test_each_http_error_of_a_camera_has_its_own_message(status, reason):
     refusing = serving(None, status=status, content_type="text/html")
@@ -491,7 +491,7 @@ def test_a_host_that_accepts_but_never_answers_is_reported(monkeypatch):
     monkeypatch.setattr("edge_agent.camera.video.OPEN_TIMEOUT_SECONDS", 0.5)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
-        pytest.raises(CameraError, match="accepts the connection, but gives no video"),
+        pytest.raises(CameraError, match="accepts the connection, but delivers no video"),
     ):
         opened(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/live")
 

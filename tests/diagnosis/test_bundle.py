@@ -132,7 +132,7 @@ def test_of_an_invalid_configuration_only_lines_and_keys_are_reported(tmp_path):
 def test_a_bundle_that_cannot_be_written_is_reported_and_leaves_nothing(tmp_path, config):
     (tmp_path / "file").touch()
 
-    with pytest.raises(UnavailableError, match="name a file in another folder"):
+    with pytest.raises(UnavailableError, match="choose a file in another folder"):
         write_bundle(
             tmp_path / "file" / "x.tar.gz", findings=[], system=look_at_system(), config=config, machine=None,
             journal="", when=NOW,

@@ -98,7 +98,7 @@ def test_detect_draws_into_copies_and_never_over_an_original(pictures, tmp_path)
     assert refused.returncode == 78
     assert "would replace" in refused.stderr
 
-    # bare.png would be drawn into bare.jpg, which may be somebody's picture as well.
+    # bare.png would be written to bare.jpg, which may be an input as well.
     assert run_command("detect", "--annotate", tmp_path, pictures / "bare.png").returncode == 78
     assert not (pictures / "bare.jpg").exists()
 
@@ -119,7 +119,7 @@ def test_detect_reports_a_folder_without_pictures(tmp_path):
 
     assert done.returncode == 1
     assert done.stdout == ""
-    assert f"{tmp_path}: holds no picture" in done.stderr
+    assert f"{tmp_path}: contains no pictures" in done.stderr
 
 
 def test_a_file_name_that_is_not_utf8_is_printed(pictures):

@@ -400,7 +400,7 @@ def test_a_listener_that_never_answers_is_reported():
 def test_a_listener_that_hangs_up_is_reported():
     with (
         ScriptedBroker(lambda _level: b"") as broker,
-        pytest.raises(UnavailableError, match=r"hangs up without an MQTT answer; check mqtt\.port"),
+        pytest.raises(UnavailableError, match=r"closes the connection without an MQTT answer; check mqtt\.port"),
     ):
         describe(broker.config())
 
@@ -423,7 +423,7 @@ def test_return_code_4_is_reported_as_wrong_credentials():
 
 
 @pytest.mark.parametrize(
-    ("code", "remedy"), [(0x85, "mqtt.client_id"), (0x89, "tried again"), (0x9D, "mqtt.host"), (0x83, "log")]
+    ("code", "remedy"), [(0x85, "mqtt.client_id"), (0x89, "retries"), (0x9D, "mqtt.host"), (0x83, "log")]
 )
 def test_a_refused_connection_is_reported_with_the_remedy(code, remedy):
     with (
