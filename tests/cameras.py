@@ -1,4 +1,4 @@
-"""Cameras in tests: the next picture of one."""
+"""Cameras in tests: read the next picture of a camera."""
 
 from __future__ import annotations
 

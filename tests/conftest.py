@@ -18,20 +18,20 @@ COMPUTING = ("converter", "scenes", "training")
 WAITING = ("console", "fleet", "hostile", "journeys")
 """Packages with long files that often wait for a broker, a browser or a camera."""
 
-# How long an example takes says nothing on a shared machine.
+# The duration of an example is meaningless on a shared machine.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 
 def pytest_configure() -> None:
-    """Let workers side by side (`pytest --numprocesses`) not fight for the cores: one thread each for TensorFlow."""
+    """Limit TensorFlow to one thread per worker, so that parallel workers (`pytest --numprocesses`) share the cores."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
             os.environ.setdefault(variable, "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files in order for workers side by side; skip the tests that need reference data where there is none."""
+    """Order the files for parallel workers, and skip tests that need reference data if there is none."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         places = {path: place for place, path in enumerate(in_turn(list(dict.fromkeys(item.path for item in items))))}
         items.sort(key=lambda item: places[item.path])
@@ -39,12 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if item.get_closest_marker("reference_data"):
-            # A reason of its own keeps the summary from folding several tests into one line.
+            # A distinct reason keeps the summary from folding several tests into one line.
             item.add_marker(pytest.mark.skip(reason=f"{item.name} needs reference data in ../{SHARED.name}"))
 
 
 def in_turn(files: list[Path]) -> list[Path]:
-    """Alternate files that compute and files that wait, so that both kinds run at any time; short ones come last."""
+    """Alternate CPU-bound and waiting files, so that both kinds run at any time; short ones come last."""
     tests = Path(__file__).parent
     packages = [(path, path.relative_to(tests).parts[0]) for path in files]
     computing = [path for path, package in packages if package in COMPUTING]
@@ -63,7 +63,7 @@ def shared(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(autouse=True)
 def logging_stays_as_it_was():
-    """A command that a test runs in this process sets the root logger up: the next test is to see nothing of it."""
+    """Restore the root logger, which commands set up, so that it does not affect the next test."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     yield

@@ -32,12 +32,12 @@ __all__ = [
 
 
 def portrait(who: Portrait, *, masked: bool = False) -> Image:
-    """The photograph, (height, width, 3) BGR, with a drawn mask where asked for."""
+    """The photograph, (height, width, 3) BGR, optionally with a drawn mask."""
     return (masked_picture(who) if masked else picture(who)).copy()
 
 
 def face_box(who: Portrait, *, scale: float = 1.0, at: tuple[float, float] = (0.0, 0.0)) -> Box:
-    """Where the face is in `portrait(who)`, or after `scene` put it somewhere at some size."""
+    """The face's box in `portrait(who)`, or after `scene` has placed it at a scale and position."""
     x1, y1, x2, y2 = who.face
     return Box(at[0] + x1 * scale, at[1] + y1 * scale, at[0] + x2 * scale, at[1] + y2 * scale)
 
@@ -48,7 +48,7 @@ def person(who: Portrait, *, masked: bool = False) -> Image:
 
 
 def street() -> Image:
-    """A scene with nobody in it: a brick wall with a door, (360, 640, 3) BGR."""
+    """A scene without people: a brick wall with a door, (360, 640, 3) BGR."""
     return example_street().copy()
 
 

@@ -1,4 +1,4 @@
-"""A real broker for tests: mosquitto on a free port of the loopback, killed at the end."""
+"""A real broker for tests: mosquitto on a free loopback port, killed at the end."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_SECONDS = 60.0
-# Debian keeps it where only root's PATH looks.
+# Debian installs it into a folder that is only in root's PATH.
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-# Linux takes the ports of outgoing connections, and those that a program leaves open to it, from 32768 up.
+# Linux uses ports from 32768 up for outgoing connections and for programs that request any free port.
 PORTS = range(20_000, 32_768)
 WORKERS = 16
-# `make test` runs the tests in two environments side by side: the workers of the second come after those of the first.
+# `make test` runs the tests in two environments in parallel: the second one's workers use ports after the first one's.
 BEFORE = int(os.environ.get("WORKERS_BEFORE", "0"))
 WORKER = (BEFORE + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))) % WORKERS
 OWN_PORTS = cycle(random.sample(PORTS[WORKER::WORKERS], len(PORTS) // WORKERS))
@@ -32,7 +32,7 @@ OWN_PORTS = cycle(random.sample(PORTS[WORKER::WORKERS], len(PORTS) // WORKERS))
 
 
 def free_port() -> int:
-    """A port of the loopback that is listened on by none, and given to no other while its owner is away."""
+    """A loopback port without a listener that no other test gets, even while its owner is stopped."""
     for port in OWN_PORTS:
         with socket.socket() as probe:
             try:
@@ -44,7 +44,7 @@ def free_port() -> int:
 
 
 class Mosquitto:
-    """One broker. It keeps its port over `stop` and `start`; use it as a context manager."""
+    """A broker that keeps its port across `stop` and `start`; use it as a context manager."""
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class Mosquitto:
     ) -> None:
         """Prepare a broker: `users` with passwords, `acl` lines, a folder with ca.pem, server.pem and server.key.
 
-        One of WebSockets has `plain_port` beside them.
+        With WebSockets it also listens on `plain_port`.
 
-        A persistent one knows after `stop` and `start` who had subscribed, and what they have not taken.
+        A persistent one keeps subscriptions and undelivered messages across `stop` and `start`.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -69,10 +69,10 @@ class Mosquitto:
         self.log_file = folder / "mosquitto.log"
         self._acl_file = folder / "acl"
         self._process: subprocess.Popen[bytes] | None = None
-        # The user matters only for root, who would otherwise become one that cannot read the test's folder.
+        # The user matters only for root: mosquitto would otherwise switch to one that cannot read the test's folder.
         lines = []
         if websockets:
-            # mosquitto 2.0.11 ends where it has no listener but these.
+            # mosquitto 2.0.11 exits if it has only WebSocket listeners.
             self.plain_port = free_port()
             lines += [f"listener {self.plain_port} 127.0.0.1"]
         lines += [f"listener {self.port} 127.0.0.1", "user root", settings]
@@ -99,7 +99,7 @@ class Mosquitto:
         self._settings_file.write_text("\n".join(lines) + "\n")
 
     def config(self, **keys: Any) -> MqttConfig:
-        """A configuration that points to this broker, where alerts need no subscriber to be delivered."""
+        """A configuration for this broker in which alerts count as delivered without a subscriber."""
         return MqttConfig(**{"host": "127.0.0.1", "port": self.port, "unheard_hold_seconds": 0, **keys})
 
     def start(self) -> None:
@@ -118,11 +118,11 @@ class Mosquitto:
         raise AssertionError(f"mosquitto does not start:\n{self.log_file.read_text()}")
 
     def stop(self) -> None:
-        """Ask it to end and wait until it has; does nothing where it does not run."""
+        """Terminate it and wait for its end; does nothing if it is not running."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it without a last word."""
+        """Kill it with SIGKILL."""
         self._end(signal.SIGKILL)
 
     def allow(self, acl: str) -> None:

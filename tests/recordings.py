@@ -1,4 +1,4 @@
-"""Recordings for tests, written on the spot: a grey picture that grows brighter by two steps a frame."""
+"""Recordings generated for tests: a grey picture that gets brighter by two levels per frame."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTH_PX, HEIGHT_PX = 160, 120
 
 
 def a_picture(index: int) -> Image:
-    """The picture of a frame: noise, so that frames have some weight in bytes, around a brightness of 2 * index."""
+    """The picture of a frame: noise, so that frames are not tiny when encoded, around a brightness of 2 * index."""
     noise = np.random.default_rng(index).integers(-15, 15, (HEIGHT_PX, WIDTH_PX, 3))
     return np.clip(noise + 20 + 2 * index, 0, 255).astype(np.uint8)
 
@@ -35,13 +35,13 @@ def write_recording(path: Path, *, frames: int = 50, frames_per_second: float = 
 
 
 def ffmpeg(*arguments: object) -> None:
-    """Run ffmpeg, which Debian has as a package."""
+    """Run ffmpeg from the Debian package."""
     assert shutil.which("ffmpeg"), "ffmpeg is not installed; apt-get install ffmpeg"
     subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, arguments)], check=True, stdin=subprocess.DEVNULL)
 
 
 def cut_off(path: Path, *, kept_fraction: float = 0.5) -> Path:
-    """Write the beginning of a file beside it, as a power cut or a full disk leaves it."""
+    """Write a truncated copy of a file next to it, as a power cut or a full disk leaves it."""
     content = path.read_bytes()
     cut = path.with_name(f"cut_{path.name}")
     cut.write_bytes(content[: int(len(content) * kept_fraction)])

@@ -1,4 +1,4 @@
-"""A real network camera for tests: gst-rtsp-server on a free port of the loopback, killed at the end.
+"""A real network camera for tests: gst-rtsp-server on a free loopback port, killed at the end.
 
 The server itself is this file run by the system's python3, which has Debian's gi and GStreamer:
 
@@ -32,14 +32,14 @@ PIPELINE = (
 
 
 class RtspServer:
-    """A moving test picture, H.264, 320x240 at 25 frames a second. Keeps its port over `kill` and `start`."""
+    """A moving test picture, H.264, 320x240 at 25 frames a second. Keeps its port across `kill` and `start`."""
 
     def __init__(self, credentials: str = "", *, launch: str = PIPELINE) -> None:
-        """Nothing runs before `start`; `credentials` as user:password where one is needed.
+        """Nothing runs before `start`; `credentials` is user:password, if authentication is required.
 
-        `launch` describes another picture, in the words of gst-launch.
+        `launch` describes another picture, in the syntax of gst-launch.
         """
-        # The system's python3, which runs this file, knows no other module of ours.
+        # The system's python3, which runs this file, cannot import our other modules.
         from tests.mosquitto import free_port
 
         self.port = free_port()
@@ -47,11 +47,11 @@ class RtspServer:
         self._process: subprocess.Popen[str] | None = None
 
     def address(self, credentials: str = "") -> str:
-        """Where the picture is."""
+        """The address of the stream."""
         return f"rtsp://{credentials}{'@' if credentials else ''}127.0.0.1:{self.port}/live"
 
     def start(self) -> None:
-        """Serve; returns when connections are accepted."""
+        """Start serving; returns when connections are accepted."""
         command = [SYSTEM_PYTHON, __file__, str(self.port), self._launch, *filter(None, [self._credentials])]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self._process.stdout
@@ -62,23 +62,23 @@ class RtspServer:
             raise AssertionError(f"the RTSP server does not start: {message}")
 
     def played_at(self) -> float:
-        """Wait for a viewer, and give when its first picture was sent, monotonic seconds."""
+        """Wait for a viewer and return when its first picture was sent, in monotonic seconds."""
         assert self._process
         assert self._process.stdout
         return float(self._process.stdout.readline())
 
     def freeze(self) -> None:
-        """Hang, with every connection open."""
+        """Hang with all connections open."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Go on after `freeze`."""
+        """Continue after `freeze`."""
         assert self._process
         self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Be a camera without power."""
+        """Kill the server, as when a camera loses power."""
         if self._process is not None:
             self._process.kill()
             # Also closes the pipes.
@@ -124,7 +124,7 @@ def serve(port: str, launch: str, credentials: str) -> None:
 
 
 def _say_when_played(_factory: Any, media: Any, playing: Any) -> None:
-    """Say when each showing begins."""
+    """Print when each playback begins."""
 
     def changed(_media: Any, state: int) -> None:
         if state == int(playing):
@@ -135,7 +135,7 @@ def _say_when_played(_factory: Any, media: Any, playing: Any) -> None:
 
 
 def _ask_for(credentials: str, server: Any, factory: Any, *, gst: Any, rtsp: Any) -> None:
-    """Let only this user in."""
+    """Require authentication as this user."""
     token = rtsp.RTSPToken()
     token.set_string(rtsp.RTSP_TOKEN_MEDIA_FACTORY_ROLE, "viewer")
     auth = rtsp.RTSPAuth()

@@ -13,7 +13,7 @@ NOON = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 
 
 def a_frame(at: float = 0.0, *, brightness: int = 0, size: tuple[int, int] = (64, 48), camera: str = "door") -> Frame:
-    """A frame of one grey, `size` as width, height."""
+    """A uniformly grey frame, `size` as width, height."""
     image = np.full((size[1], size[0], 3), brightness, np.uint8)
     return Frame(camera, round(at * 1000), image, at, NOON + timedelta(seconds=at))
 
@@ -36,7 +36,7 @@ def a_reading(
     at: float = 0.0,
     quality: float = 1.0,
 ) -> Reading:
-    """A reading whose other labels share what its own leaves."""
+    """A reading; the other labels share the remaining probability."""
     others: list[Label] = [one for one in ("with_mask", "without_mask") if one != label]
     scores: dict[Label, float] = {label: score, others[0]: 1 - score}
     cutout = np.zeros((8, 8, 3), np.uint8)

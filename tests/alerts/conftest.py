@@ -1,4 +1,4 @@
-"""A store for every test that asks."""
+"""Fixture of the alert tests: a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person at a browser: Debian's Chromium without a window, whose camera is a recording."""
+"""A user with a browser: Debian's Chromium, headless, with a recording as its camera."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 CHROMIUM = shutil.which("chromium")
-# No window, no graphics, and nothing asked of the makers of the browser.
+# Headless, without a GPU, and without requests to the vendor of the browser.
 CALM = (
     "--no-sandbox",
     "--disable-gpu",
@@ -42,7 +42,7 @@ AGAIN_AND_AGAIN = f"pipe: ffmpeg -v error -re -stream_loop -1 -i {shlex.quote(st
 
 @contextmanager
 def a_browser(folder: Path) -> Iterator[Browser]:
-    """Open Chromium; where there is none, the test is skipped and says so."""
+    """Open Chromium; without it the test is skipped with a reason."""
     if CHROMIUM is None:
         pytest.skip("needs the Debian package chromium (tests/debian-packages.txt)")
     from playwright.sync_api import expect, sync_playwright
@@ -65,10 +65,10 @@ def two_people(folder: Path) -> Path:
 
 
 class Visitor:
-    """Somebody who looks at the pages, and notes what they should not do."""
+    """A user who visits pages and records what they must not do."""
 
     def __init__(self, context: BrowserContext, origin: str) -> None:
-        """`troubles` are errors on the page's console and whatever it asks of others."""
+        """`troubles` are errors in the browser console and requests to other hosts."""
         self.context, self.origin = context, origin
         self.troubles: list[str] = []
         context.set_default_timeout(PATIENCE_MS)
@@ -83,7 +83,7 @@ class Visitor:
         return self.page
 
     def _note(self, kind: str, text: str) -> None:
-        # That the device has too much to do, it says on a busy machine; pages ask again.
+        # On a busy machine the server may answer that it is too busy; pages retry.
         if kind in ("error", "warning") and "503 (Service Unavailable)" not in text:
             self.troubles.append(text)
 
@@ -94,7 +94,7 @@ class Visitor:
 
 @contextmanager
 def a_visitor(browser: Browser, origin: str, *, is_calm: bool = True, **options: Any) -> Iterator[Visitor]:
-    """Open a window of its own. `is_calm`: no page may complain, or ask anything of anybody else."""
+    """Open a separate browser context. `is_calm`: pages may not log errors or send requests to other hosts."""
     context = browser.new_context(**{"viewport": DESK, "accept_downloads": True, **options})
     visitor = Visitor(context, origin)
     try:
@@ -106,7 +106,7 @@ def a_visitor(browser: Browser, origin: str, *, is_calm: bool = True, **options:
 
 
 class WatchedDoor(AgentProcess):
-    """An agent that sees the example recording again and again, and the console's process beside it."""
+    """An agent that analyses the example recording repeatedly, with the console process."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class WatchedDoor(AgentProcess):
         display: Mapping[str, Any] | None = None,
         **console: Any,
     ) -> None:
-        """Take sources by name, the port of a broker, which need not be there, and keys of `display` and `console`."""
+        """Sources by camera name, the port of a broker (running or not), and keys of `display` and `console`."""
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         super().__init__(
@@ -141,7 +141,7 @@ class WatchedDoor(AgentProcess):
             self.console.start()
 
     def __enter__(self) -> WatchedDoor:
-        """Give it when the agent has seen its first frame."""
+        """Start both and wait until the agent has processed its first frame."""
         with ExitStack() as undone:
             undone.push(self)
             self.start()

@@ -1,4 +1,4 @@
-"""What do tests of the console share? One that is open to this machine, and one that asks for a password."""
+"""Fixtures of the console tests: a console without a password, and one with a password and a token."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def slow_to_forgive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses after wrong passwords are not over before a busy machine has tried again."""
+    """Lengthen the delay after wrong passwords, so that it has not ended when a busy machine tries again."""
     monkeypatch.setattr("edge_agent.console.limits.FIRST_PAUSE_SECONDS", 120.0)
 
 
 @pytest.fixture
 def console(tmp_path: Path) -> Iterator[Served]:
-    """Nobody has to log in."""
+    """A console without login."""
     with served(tmp_path) as opened:
         yield opened
 
 
 @pytest.fixture
 def ask(console: Served) -> Iterator[httpx.Client]:
-    """A program on the same machine."""
+    """An HTTP client on the same machine."""
     with console.client() as client:
         yield client
 
 
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[Served]:
-    """Asks for a password or a token."""
+    """A console that requires a password or a token."""
     with served(tmp_path, **secret_files(tmp_path)) as opened:
         yield opened

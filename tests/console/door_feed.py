@@ -1,6 +1,6 @@
-"""A camera at a door: a recording again and again, that notes when each round began.
+"""A camera at a door: repeats a recording and logs when each round began.
 
-In between its first picture stands still, in which no people are.
+Between two rounds it shows its first picture, which has no people in it.
 
 python -m tests.console.door_feed VIDEO LOG PAUSE_SECONDS    JPEG pictures to standard output, for a source 'pipe:'
 """
@@ -16,7 +16,7 @@ import cv2
 
 
 def main(video: str, log: Path, pause_seconds: float) -> None:
-    """Play until the reader has gone; each line of the log is the time of day of a round's first picture."""
+    """Play until the reader is closed; each line of the log is the time of day of a round's first picture."""
     recording = cv2.VideoCapture(video)
     per_second = recording.get(cv2.CAP_PROP_FPS)
     pictures = []

@@ -1,4 +1,4 @@
-"""A small reverse proxy: one path of its host is the console, with the headers that real ones send."""
+"""A small reverse proxy that serves the console below a path, with the headers of real proxies."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MOST_BYTES = 65_536
 
 @contextmanager
 def a_proxy(port: int, prefix: str, *, strips: bool = True, headers: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Show the console at `port` below `prefix`, and nothing elsewhere; gives the address of the proxy.
+    """Serve the console at `port` below `prefix`, and nothing elsewhere; returns the address of the proxy.
 
-    Whether it `strips` the prefix from paths, and which `headers` it adds, is what real ones differ in.
+    Real proxies differ in whether they strip the prefix (`strips`) and in the `headers` that they add.
     """
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -37,7 +37,7 @@ def a_proxy(port: int, prefix: str, *, strips: bool = True, headers: Mapping[str
                 if not path.startswith(f"{prefix}/"):
                     client.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                     return
-                # One request a connection, but for sockets.
+                # One request per connection, except for WebSockets.
                 is_socket = "upgrade: websocket" in head.decode("latin-1").lower()
                 kept = [one for one in others if is_socket or not one.lower().startswith("connection:")]
                 added = [f"{name}: {value}" for name, value in (headers or {}).items()]

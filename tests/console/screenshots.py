@@ -1,4 +1,4 @@
-"""`make screenshots`: what do the pages look like? Pictures for the documents, of the example recording alone."""
+"""`make screenshots`: pictures of the pages for the documentation, made from the example recording."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ JPEG_QUALITY = 82
 
 
 def main() -> None:
-    """Watch, then take a picture of each page, light on the desk and dark on the phone."""
+    """Run the agent, then take a screenshot of each page: desktop in the light theme, phone in the dark one."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         with (
@@ -56,11 +56,11 @@ def _count(door: WatchedDoor) -> int:
 
 
 def _spread(state: Path) -> None:
-    """Put copies of the alerts into the history, under earlier days."""
+    """Copy the alerts into the history under earlier days."""
     file = state / "alerts.sqlite"
     with closing(AlertStore(file, boot_id="copies")) as store, closing(AlertHistory(file)) as history:
         entries = history.find()
-        # In the order of their times, as alerts come in.
+        # In order of time, as alerts arrive.
         ago = sorted(
             (timedelta(days=days, minutes=37 * (number % 11)) for number, days in enumerate(DAYS_AGO)), reverse=True
         )
@@ -83,7 +83,7 @@ def _spread(state: Path) -> None:
 def _take_all(browser: Browser, origin: str, folder: Path) -> None:
     with a_visitor(browser, origin) as visitor:
         page = visitor.see("/")
-        # Somebody with a mask and somebody without, and the figures beside them.
+        # One person with a mask, one without, and the metrics next to them.
         wait_until(lambda: page.locator("#latencies td.number").count(), "figures")
         wait_until(lambda: page.locator("[data-faces] .badge").count() >= TWO, "two people")
         _take(page, "console_live", full_page=True)

@@ -1,4 +1,4 @@
-"""A console for tests: a real server on a free port, a real store, real models, and a bridge to a stand-in agent."""
+"""A console for tests: a real server on a free port, a real store, real models, and a bridge to a fake agent."""
 
 from __future__ import annotations
 
@@ -121,10 +121,10 @@ OVERVIEW: dict[str, Any] = {
 
 
 class Served:
-    """A console that serves, and threads that play the agent."""
+    """A running console, with threads in place of the agent."""
 
     def __init__(self, config: Config, bridge: Bridge, store: AlertStore) -> None:
-        """`state` and `reason` say what becomes of commands; `is_silent` makes the detection loop hang."""
+        """`state` and `reason` are the result of commands; `is_silent` makes the detection loop hang."""
         self.config, self.bridge, self.store = config, bridge, store
         self.commands: list[Command] = []
         self.overview = dict(OVERVIEW)
@@ -140,15 +140,15 @@ class Served:
         return f"{'https' if settings.cert_file else 'http'}://127.0.0.1:{settings.port}"
 
     def client(self, *, token: str = "", **options: Any) -> httpx.Client:
-        """Ask it as a program does."""
+        """An HTTP client like that of a program."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_SECONDS, **options)
 
     def show(
         self, image: Image, *, camera: str = "door", at: float = 0.0, index: int = 0, outcome: Outcome | None = None
     ) -> None:
-        """Have a camera see this."""
-        self.bridge.record_frame(Frame(camera, index, image, at, NOON), outcome or somebody())
+        """Make a camera show this."""
+        self.bridge.record_frame(Frame(camera, index, image, at, NOON), outcome or one_bare_person())
 
     def keep_alert(
         self,
@@ -158,7 +158,7 @@ class Served:
         scene: bytes | None = None,
         is_pending: bool = False,
     ) -> str:
-        """Have an alert in the history, with the pictures that are given; the broker has acknowledged it or not."""
+        """Store an alert in the history, with these pictures, acknowledged by the broker or not."""
         alert_id = uuid7(datetime.now(timezone.utc))
         picture: dict[str, Any] = {"crop": None, "crop_error": "no picture is kept"}
         if crop is not None:
@@ -180,7 +180,7 @@ class Served:
         return alert_id
 
     def close(self) -> None:
-        """End the stand-in agent."""
+        """Stop the fake agent."""
         self._stop.set()
         self._thread.join()
 
@@ -241,9 +241,9 @@ def a_config(
     rules: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Config:
-    """A device with two cameras; `settings` are those of the console's section, `display` of that one.
+    """A device with two cameras; `settings` and `display` are keys of the sections `console` and `display`.
 
-    `titles` are those of the device and of its camera `door`, `rules` those of that camera.
+    `titles` are the titles of the device and of its camera `door`, `rules` the rules of that camera.
     """
     return Config.model_validate(
         {
@@ -261,7 +261,7 @@ def a_config(
 
 @contextmanager
 def a_bridge(config: Config) -> Iterator[Bridge]:
-    """The agent's end of the local socket."""
+    """The agent's side of the local socket."""
     config.state.mkdir(parents=True, exist_ok=True)
     with closing(AlertHistory(config.store_file)) as history:
         bridge = Bridge(
@@ -274,7 +274,7 @@ def a_bridge(config: Config) -> Iterator[Bridge]:
             ),
         )
         bridge.start()
-        # Else a console that asks sooner finds no agent.
+        # Otherwise a console that sends requests earlier finds no agent.
         wait_until((config.state / SOCKET_NAME).exists, "the socket")
         try:
             yield bridge
@@ -297,7 +297,7 @@ def a_console(config: Config) -> Iterator[None]:
     def work() -> None:
         try:
             asyncio.run(run())
-        except Exception as error:  # noqa: BLE001  (whatever it is, the test that asked gets it)
+        except Exception as error:  # noqa: BLE001  (any exception is passed on to the test)
             failed.append(error)
         finally:
             is_up.set()
@@ -312,7 +312,7 @@ def a_console(config: Config) -> Iterator[None]:
     finally:
         if loop_and_end and thread.is_alive():
             loop, end = loop_and_end[0]
-            # One that has failed may be closed before its thread is gone.
+            # After a failure it may be closed before its thread has ended.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(end.set)
         thread.join(PATIENCE_SECONDS)
@@ -321,7 +321,7 @@ def a_console(config: Config) -> Iterator[None]:
 
 @contextmanager
 def served(folder: Path, **settings: Any) -> Iterator[Served]:
-    """Open a console on loopback, with a stand-in agent; `settings` are those of its section."""
+    """Open a console on loopback with a fake agent; `settings` are keys of its section."""
     config = a_config(folder, **settings)
     with closing(AlertStore(config.store_file, boot_id=BOOT_ID)) as store, a_bridge(config) as bridge:
         kept = Served(config, bridge, store)
@@ -352,12 +352,12 @@ def jpeg(image: Image | None = None) -> bytes:
 
 
 def at_the_door(nearest: Nearest | None) -> Outcome:
-    """What a frame led to in which this person is nearest."""
-    return replace(somebody(), nearest=nearest)
+    """The outcome of a frame in which this person is nearest."""
+    return replace(one_bare_person(), nearest=nearest)
 
 
-def somebody(*, looked: bool = True) -> Outcome:
-    """What a frame with one person without a mask led to."""
+def one_bare_person(*, looked: bool = True) -> Outcome:
+    """The outcome of a frame with one person without a mask."""
     track = a_track(7, face=a_face(100.0, 60.0))
     reading = a_reading("without_mask", 0.93, track=track)
     verdict = a_verdict("violation", track=track)

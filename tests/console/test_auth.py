@@ -127,7 +127,7 @@ def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(browser):
 
     assert (said["httponly"], said["samesite"], said["path"], said["secure"]) == (True, "Strict", "/", "")
     assert "max-age" not in answer.headers["set-cookie"].lower()
-    # A cookie that somebody had laid there before the login is worth nothing after it.
+    # A cookie planted before the login is invalid after it.
     assert browser.cookie.value != cookie_before
     assert browser.csrf != before
 

@@ -60,7 +60,7 @@ def console(browser, tmp_path_factory):
 
 
 def show(console, page: Page, sign: Sign, *, person: int = 7) -> None:
-    """Have somebody at the door, and wait until the screen says so."""
+    """Put a person at the door, and wait until the display shows the sign."""
     console.show(portrait(HOPPER), outcome=at_the_door(Nearest(person, sign, is_sure=True)))
     expect(page.locator("body")).to_have_attribute("data-sign", sign)
 

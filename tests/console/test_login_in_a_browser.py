@@ -44,8 +44,8 @@ def door(browser, tmp_path_factory) -> Iterator[WatchedDoor]:
 @pytest.fixture
 def visitor(browser, door) -> Iterator[Visitor]:
     assert door.notifications
-    with a_visitor(browser, door.origin) as somebody:
-        yield somebody
+    with a_visitor(browser, door.origin) as visitor:
+        yield visitor
 
 
 def log_in(visitor: Visitor, path: str = "/") -> None:

@@ -56,12 +56,12 @@ def door(browser, tmp_path_factory) -> Iterator[WatchedDoor]:
 def visitor(browser, door) -> Iterator[Visitor]:
     # What it tells the service manager is to be taken, or it waits.
     assert door.notifications
-    with a_visitor(browser, door.origin) as somebody:
-        yield somebody
+    with a_visitor(browser, door.origin) as visitor:
+        yield visitor
 
 
 def an_alert(visitor: Visitor) -> str:
-    """The address of the newest alert that nobody has reviewed, once there is one."""
+    """The address of the newest unreviewed alert, once there is one."""
     page = visitor.see("/")
     page.locator("#newest .alert-card").first.wait_for()
     visitor.see("/alerts?review=unreviewed")

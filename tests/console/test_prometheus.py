@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edge_agent.bridge.protocol import MetricsReply
 from edge_agent.console.prometheus import metrics_text
 from edge_agent.metrics import Metrics
-from tests.console.served import OVERVIEW, VERSIONS, somebody
+from tests.console.served import OVERVIEW, VERSIONS, one_bare_person
 
 
 def a_reply(metrics):
@@ -32,8 +32,8 @@ def test_every_camera_starts_with_zero_counters():
 def test_frames_are_counted_and_stages_lie_in_their_buckets():
     metrics = Metrics(["door", "back"])
     for _ in range(3):
-        metrics.record("door", somebody())
-    metrics.record("door", somebody(looked=False))
+        metrics.record("door", one_bare_person())
+    metrics.record("door", one_bare_person(looked=False))
 
     found = samples(metrics)
 

@@ -1,7 +1,7 @@
-"""Models that read colours, and pictures for them.
+"""Models that classify colours, and pictures for them.
 
-A model that calls blue pictures masked and red ones bare is right or wrong on purpose, needs no training, and is
-converted in seconds.
+A model that classifies blue pictures as masked and red ones as bare is right or wrong as intended, needs no training,
+and is converted in seconds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SIDE_PX = 32
 
-# tflite-runtime lives with numpy 1 and Python up to 3.11 only; elsewhere a model is proven in LiteRT alone.
+# tflite-runtime needs numpy 1 and Python up to 3.11; elsewhere a model is only tested in LiteRT.
 HAS_TFLITE_RUNTIME = importlib.util.find_spec("tflite_runtime") is not None
 RUNTIMES: tuple[RuntimeName, ...] = ("litert", "tflite-runtime") if HAS_TFLITE_RUNTIME else ("litert",)
 BLUE, RED = (200, 90, 60), (60, 90, 200)
@@ -44,19 +44,19 @@ def coloured(colour: tuple[int, int, int], *, seed: int, side_px: int = 48) -> I
 
 
 def scores_of_whole(classifier: MaskClassifier, image: Image) -> Mapping[Label, float]:
-    """Probability of every label for a picture that is one face."""
+    """Probability of every label for a picture that consists of one face."""
     return classifier.scores(image, Box(0, 0, image.shape[1], image.shape[0]))
 
 
 def write_pictures(folder: Path, colour: tuple[int, int, int], *, count: int) -> None:
-    """Write pictures 000.png and on."""
+    """Write pictures 000.png, 001.png and so on."""
     folder.mkdir(parents=True)
     for number in range(count):
         cv2.imwrite(str(folder / f"{number:03}.png"), coloured(colour, seed=number))
 
 
 def own_layer(keras: Any) -> Any:
-    """A layer that no other program knows."""
+    """A custom layer."""
     return type("Sharpen", (keras.layers.Layer,), {"call": lambda self, pixels: pixels * 1.0})()
 
 
@@ -80,6 +80,6 @@ def colour_classifier(keras: Any, *, units: int = 2, activation: str | None = "s
 
 
 def open_float_model(path: Path, stated: Stated = NOTHING_STATED) -> FloatModel:
-    """A float classifier whose choices no pictures have checked."""
+    """A float classifier whose preprocessing was not checked with pictures."""
     network = open_network(path, stated)
     return settled(network, choose(network, stated, {}, ()))

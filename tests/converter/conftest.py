@@ -1,4 +1,4 @@
-"""What do the converter's tests share? Pictures of two colours, and models that tell them apart (colours.py)."""
+"""Fixtures of the converter tests: pictures in two colours, and models that distinguish them (colour_classifier.py)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def colour_model(keras_3: Any, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="session")
 def converted(colour_model: Path, faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The colour classifier as int8, with its card. Nobody writes there."""
+    """The colour classifier as int8, with its card; read only."""
     output = tmp_path_factory.mktemp("converted")
     labels = ("--labels", "with_mask,without_mask")
     status = main(["convert", str(colour_model), *labels, "--calibration", str(faces), "--output", str(output)])
@@ -62,7 +62,7 @@ def converted(colour_model: Path, faces: Path, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def convert(faces: Path, tmp_path: Path) -> Callable[..., int]:
-    """Run `edge-convert convert MODEL ...` with two labels into `tmp_path/out`; gives the exit status."""
+    """Run `edge-convert convert MODEL ...` with two labels into `tmp_path/out`; returns the exit status."""
 
     def run(model: Path, *arguments: str, labels: str = "with_mask,without_mask", calibration: Path = faces) -> int:
         told = ("--labels", labels) if labels else ()
@@ -74,7 +74,7 @@ def convert(faces: Path, tmp_path: Path) -> Callable[..., int]:
 
 @pytest.fixture
 def some_crops(shared: Path, tmp_path: Path) -> Path:
-    """A folder with every sixth face of the test part of the reference data."""
+    """A folder with every sixth face of the reference data's test split."""
     folder = tmp_path / "some_crops"
     for label in ("with_mask", "without_mask"):
         (folder / label).mkdir(parents=True)
@@ -85,7 +85,7 @@ def some_crops(shared: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def converted_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a face detector with its card, faces.json, and two networks. Nobody writes there."""
+    """A face detector's run with its card, faces.json, and two networks; read only."""
     run = a_run(tmp_path_factory.mktemp("detector") / "run")
     noise = write_noise(tmp_path_factory.mktemp("noise") / "pictures")
     places = ("--calibration", str(noise), "--output", str(run))

@@ -1,4 +1,4 @@
-"""Evaluations made up from counts: no model is asked."""
+"""Evaluations constructed from counts, without a model."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def _nothing(scores: Mapping[Label, float]) -> Label:
 
 
 def judged(name: str, readings: list[Reading]) -> Judged:
-    """A model that read these faces."""
+    """The evaluation of a model on these readings."""
     candidate = Candidate(Path(name), "litert", LABELS, 0.0, scores=_never, decide=_nothing)
     return Judged(candidate, measure(readings, labels=LABELS), in_bands(readings, labels=LABELS))
 
 
 def readings(truth: Label, read: Label, count: int, *, score: float = 0.9, side_px: float = 20.0) -> list[Reading]:
-    """So many faces of a label read as another."""
+    """This many faces of one label, classified as another."""
     return [Reading(truth, read, score, side_px)] * count

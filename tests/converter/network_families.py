@@ -1,4 +1,4 @@
-"""Networks of the families that people train, as small as they get, with a decision planted into random weights.
+"""Networks of common families, as small as possible, with random weights and a fitted last layer.
 
 Masked and bare "faces" are two colours in many shades. The body is random, with the statistics of its batch
 normalizations taken from such pictures; its last layer is fitted to them, prepared as the family's authors do.
@@ -34,7 +34,7 @@ _BLOCK = {"kernel_size": 3, "num_repeat": 1, "input_filters": 32, "expand_ratio"
 
 
 def as_they_are(pixels: NDArray[Any]) -> NDArray[Any]:
-    """RGB of 0..255, for what has its preprocessing inside."""
+    """RGB of 0..255, for networks with built-in preprocessing."""
     return pixels
 
 
@@ -49,7 +49,7 @@ def around_zero(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def as_caffe(pixels: NDArray[Any]) -> NDArray[Any]:
-    """BGR less the means of ImageNet, mode "caffe"."""
+    """BGR minus the means of ImageNet, mode "caffe"."""
     return np.asarray(pixels[..., ::-1] - CAFFE_MEANS)
 
 
@@ -66,7 +66,7 @@ def a_face(label: Label, *, seed: int) -> NDArray[np.uint8]:
 
 
 def write_faces(folder: Path, *, count: int) -> None:
-    """Write a folder for each label."""
+    """Write a folder of faces for each label."""
     for label in COLOURS:
         (folder / label).mkdir(parents=True)
         for number in range(count):
@@ -75,7 +75,7 @@ def write_faces(folder: Path, *, count: int) -> None:
 
 @dataclass(frozen=True)
 class Family:
-    """How a body is built of a Keras, and how its authors prepare RGB pixels of 0..255, (pictures, ..., 3)."""
+    """How a Keras version builds a body, and its authors' preprocessing of RGB pixels of 0..255, (pictures, ..., 3)."""
 
     build: Callable[[Any], Any]
     prepare: Callable[[NDArray[Any]], NDArray[Any]]
@@ -89,7 +89,7 @@ def _efficientnet(keras: Any) -> Any:
     block = {"repeats": 1, "filters_in": 32, "filters_out": 16, "kernel_size": 3, "expand_ratio": 2}
     blocks = [block | {"id_skip": True, "strides": 2, "se_ratio": 0.25}]
     model = _part(keras, "efficientnet").EfficientNet(0.25, 0.1, SIDE_PX, blocks_args=blocks, **_bare())
-    # As they come with the weights of ImageNet.
+    # With the preprocessing of their ImageNet weights.
     (layer,) = [one for one in model.layers if type(one).__name__ == "Normalization"]
     layer.set_weights([IMAGENET_MEANS, IMAGENET_DEVIATIONS**2, *layer.get_weights()[2:]])
     layer.finalize_state()
@@ -133,7 +133,7 @@ def _densenet(keras: Any) -> Any:
 
 
 def _separable(keras: Any) -> Any:
-    """As Xception."""
+    """A separable convolution block, as in Xception."""
     layers = keras.layers
     pixels = keras.Input((SIDE_PX, SIDE_PX, 3))
     first = layers.Activation("relu")(layers.BatchNormalization()(layers.Conv2D(8, 3, 2, use_bias=False)(pixels)))

@@ -1,4 +1,4 @@
-"""A face detector that anybody can predict: every cell of 32 px that is red enough is a face as large as the cell."""
+"""A predictable face detector: every sufficiently red cell of 32 px is a face as large as the cell."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def red_cells(*, threshold: float = 150.0) -> Any:
 
 
 def a_run(folder: Path, *, threshold: float = 150.0) -> Path:
-    """What `edge-train faces` leaves; gives the folder."""
+    """Write a run as `edge-train faces` does; returns the folder."""
     folder.mkdir(parents=True)
     red_cells(threshold=threshold).save(folder / "model.keras")
     said = {
@@ -63,7 +63,7 @@ def a_scene(*, red: int = 255) -> Image:
 
 
 def write_scenes(folder: Path, *, splits: tuple[str, ...] = ("train", "test"), count: int = 2) -> Path:
-    """So many scenes of each split and their COCO file."""
+    """Write this many scenes of each split and their COCO file."""
     folder.mkdir(parents=True)
     images, annotations = [], []
     x1, y1, x2, y2 = FACE
@@ -79,7 +79,7 @@ def write_scenes(folder: Path, *, splits: tuple[str, ...] = ("train", "test"), c
 
 
 def write_noise(folder: Path, *, count: int = 24) -> Path:
-    """Pictures to calibrate with."""
+    """Write pictures for calibration."""
     folder.mkdir()
     for number in range(count):
         noise = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)

@@ -34,7 +34,7 @@ class Authority:
         (folder / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def broker(self, addresses: Sequence[str]) -> None:
-        """A certificate for brokers at these addresses: server.pem and server.key."""
+        """Issue a certificate for brokers at these addresses: server.pem and server.key."""
         names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         self._issue("server", "broker", [*names, x509.DNSName("localhost")])
 

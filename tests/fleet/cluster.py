@@ -1,7 +1,7 @@
-"""A whole fleet on this machine: three RabbitMQ nodes, PostgreSQL, and workers, of a Debian 13 in a folder.
+"""A complete fleet on this machine: three RabbitMQ nodes, PostgreSQL and workers, in a Debian 13 root folder.
 
-The engines are Debian 13's; `maskwatch-fleet` runs with the Python of this checkout. Each node has a loopback address
-of its own and the ports of the others, as nodes on three machines have.
+RabbitMQ and PostgreSQL are Debian 13's; `maskwatch-fleet` runs with the Python of this checkout. All nodes use the same
+ports on different loopback addresses, like nodes on three machines.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ cluster_formation.classic_config.nodes.3 = fleet3@localhost
 
 
 class Cluster:
-    """Everything; use it as a context manager."""
+    """All servers of the fleet; use it as a context manager."""
 
     def __init__(self, *, root: Path = ROOT, workers: int = WORKERS, **broker: Any) -> None:
-        """`broker` goes into that section of the configuration."""
+        """`broker` are keys of that section of the configuration."""
         self._root, self.workers, self._broker = root, workers, broker
         self._stack = ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -70,7 +70,7 @@ class Cluster:
             self.authority = Authority(self.folder / "certificates")
             self.authority.broker(ADDRESSES)
             stack.callback(self._end_all)
-            # Nodes find each other by it; a node that is killed must not take it along.
+            # Nodes find each other through epmd, which must survive when a node is killed.
             self._start("epmd", within(self._root, ["epmd", "-address", "127.0.0.1"], user="root"))
             ports = (free_port(), free_port(), free_port())
             certificates = HERE / (self.folder / "certificates").relative_to(self._root)
@@ -118,23 +118,23 @@ class Cluster:
         return [sys.executable, "-m", "fleet", words[0], "--config", str(self.file), *words[1:]]
 
     def run(self, *words: str, **keys: Any) -> str:
-        """Run a command to its end; gives what it printed."""
+        """Run a command to its end; returns its output."""
         command = self.command(*words)
         return str(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **keys).stdout)
 
     def start(self, name: str, *words: str) -> None:
-        """Start a command that goes on; `kill` ends it."""
+        """Start a long-running command; `kill` ends it."""
         self._start(name, self.command(*words))
 
     def device_options(self) -> list[str]:
-        """Where `simulate` finds brokers and certificates."""
+        """Options of `simulate` for brokers and certificates."""
         brokers = [f"--broker={node.address}:{node.mqtt_port}" for node in self.nodes]
         return [*brokers, "--certificates", str(self.authority.folder)]
 
     def agent_options(self, device: str) -> list[str]:
-        """What makes a real agent one of this fleet, on the example recording."""
+        """Options that make a real agent a member of this fleet, on the example recording."""
         folder, node = self.authority.folder, self.nodes[0]
-        # An hour, for a recording that ends would end the agent.
+        # An hour long, because the agent exits at the end of a recording.
         recording = self.folder / "door.mp4"
         repeat = [
             "ffmpeg",
@@ -164,7 +164,7 @@ class Cluster:
         return [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
 
     def start_alertmanager(self, address: str) -> None:
-        """Start Debian 13's, with a receiver without a target."""
+        """Start Debian 13's Alertmanager with a receiver that does nothing."""
         route = {"receiver": "nowhere", "group_by": ["site"]}
         file = self.folder / "alertmanager.json"
         file.write_text(json.dumps({"route": route, "receivers": [{"name": "nowhere"}]}))
@@ -174,17 +174,17 @@ class Cluster:
         self._start("alertmanager", within(self._root, command, user="root"))
 
     def start_worker(self, number: int) -> None:
-        """Start one of those that ingest."""
+        """Start an ingest worker."""
         self.start(f"worker {number}", "ingest")
 
     def kill(self, name: str) -> None:
-        """End a process without a last word."""
+        """Kill a process with SIGKILL."""
         process = self._processes.pop(name)
         process.kill()
         process.wait()
 
     def admit(self, devices: list[str]) -> None:
-        """Give devices certificates, and let them in."""
+        """Issue certificates for devices and admit them to the brokers."""
         for device in devices:
             self.authority.device(device)
         file = self.folder / "devices.txt"
@@ -197,7 +197,7 @@ class Cluster:
         return next(number for number, node in enumerate(self.nodes) if node.name == found["leader"])
 
     def broker_usage(self) -> list[tuple[float, int]]:
-        """Of each node that runs: CPU-seconds since it was started, and resident bytes."""
+        """CPU-seconds since the start and resident bytes of each running node."""
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
@@ -209,11 +209,11 @@ class Cluster:
         return found
 
     def broker_cpu_seconds(self) -> float:
-        """What the nodes that run have used together since they were started."""
+        """Total CPU-seconds of all running nodes since their start."""
         return sum(cpu for cpu, _ in self.broker_usage())
 
     def log(self, name: str) -> str:
-        """What a process wrote."""
+        """The log of a process."""
         return (self.folder / f"{name.replace(' ', '-')}.log").read_text()
 
     def _start(self, name: str, command: list[str]) -> None:

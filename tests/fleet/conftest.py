@@ -1,4 +1,4 @@
-"""What do the tests of the fleet share? One PostgreSQL for a worker, a database for each test; and a repository."""
+"""Fixtures of the fleet tests: one PostgreSQL per worker, a database per test, and a model repository."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def prepared(postgres: Postgres) -> str:
-    """The name of a database with schema and partitions, to be copied: that is faster than to make them."""
+    """The name of a template database with schema and partitions: copying it is faster than creating them."""
     config = DatabaseConfig(conninfo=postgres.database())
     with database.connect(config, application="test") as opened:
         database.make_schema(opened)
@@ -39,7 +39,7 @@ def prepared(postgres: Postgres) -> str:
 
 @pytest.fixture
 def conninfo(postgres: Postgres, prepared: str) -> Iterator[str]:
-    """A database of its own, with schema and partitions; dropped at the end, for each is hundreds of files."""
+    """A separate database with schema and partitions, dropped at the end because each consists of hundreds of files."""
     made = postgres.database(template=prepared)
     yield made
     postgres.drop(made)
@@ -47,7 +47,7 @@ def conninfo(postgres: Postgres, prepared: str) -> Iterator[str]:
 
 @pytest.fixture
 def connection(conninfo: str) -> Iterator[psycopg.Connection]:
-    """A connection to it."""
+    """A connection to the test's database."""
     with database.connect(DatabaseConfig(conninfo=conninfo), application="test") as opened:
         yield opened
 
@@ -71,5 +71,5 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def fleet(tmp_path: Path, keys: Path, server: Server) -> Fleet:
-    """A repository that is served there."""
+    """A repository served by the web server."""
     return Fleet(tmp_path, keys, server)

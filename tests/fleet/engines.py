@@ -1,4 +1,4 @@
-"""Real engines for tests: Debian's PostgreSQL and RabbitMQ on free ports of the loopback, in a folder of the test."""
+"""Real servers for tests: Debian's PostgreSQL and RabbitMQ on free loopback ports, in the test's folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 90.0
 PLUGINS = "rabbitmq_management,rabbitmq_mqtt,rabbitmq_auth_mechanism_ssl"
-# PostgreSQL does not run as root; Debian made this user for it.
+# PostgreSQL does not run as root; Debian's package creates this user for it.
 UNPRIVILEGED = "postgres"
 HERE = Path("/")
 
@@ -35,7 +35,7 @@ def _as_unprivileged(command: Sequence[str], *, root: Path = HERE) -> list[str]:
 
 
 def within(root: Path, command: Sequence[str], *, user: str) -> list[str]:
-    """A command in another Debian, with its own processes, which are gone when it is killed, and this network."""
+    """A command in another Debian root with its own process namespace, killed with it, and the host's network."""
     script = f'mount -t proc proc {root}/proc && exec chroot --userspec={user} {root} "$@"'
     return ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "bash", "-c", script, "bash", *command]
 
@@ -44,8 +44,8 @@ class Postgres:
     """A PostgreSQL server with one database; use it as a context manager."""
 
     def __init__(self, *, root: Path = HERE, durable: bool = False) -> None:
-        """Prepare one, of the Debian in `root`; a durable one writes as if the power could be cut."""
-        # Not pytest's own folder, which it shuts to every other user, and so to the server's.
+        """Prepare a server of the Debian in `root`; a durable one syncs its writes to disk."""
+        # Not in pytest's folder, which other users, such as the server's, cannot access.
         self.folder = Path(tempfile.mkdtemp(prefix="maskwatch-postgres-", dir=root / "tmp"))
         self.port = free_port()
         self._root, self._durable = root, durable
@@ -59,7 +59,7 @@ class Postgres:
 
     @property
     def conninfo(self) -> str:
-        """How libpq finds it."""
+        """Connection string for libpq."""
         return f"host=127.0.0.1 port={self.port} user=fleet dbname=postgres"
 
     def __enter__(self) -> Postgres:
@@ -73,7 +73,7 @@ class Postgres:
         """Start it and wait until it answers."""
         settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "shared_buffers": "32MB"}
         if not self._durable:
-            # The machine stays up: what the server wrote is there when it alone is killed.
+            # The machine stays up, so written data survives even if the server is killed.
             settings |= {"fsync": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
         command = [str(self._programs / "postgres"), "-D", self._data, "-p", str(self.port)]
         command += [f"-c{name}={value}" for name, value in settings.items()]
@@ -94,7 +94,7 @@ class Postgres:
         subprocess.run([str(self._programs / name), *words], check=True)
 
     def stop(self) -> None:
-        """End it at once; in another Debian by killing everything of it."""
+        """Stop it immediately; in another Debian root by killing all its processes."""
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT if self._root == HERE else signal.SIGKILL)
             self._process.wait(timeout=20)
@@ -105,20 +105,20 @@ class Postgres:
         shutil.rmtree(self.folder)
 
     def database(self, *, template: str = "template1") -> str:
-        """A new database, empty unless there is a template; gives its conninfo."""
+        """Create a database, empty or from a template; returns its conninfo."""
         name = f"d{secrets.token_hex(6)}"
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             connection.execute(f"create database {name} template {template}")
         return f"host=127.0.0.1 port={self.port} user=fleet dbname={name}"
 
     def drop(self, conninfo: str) -> None:
-        """Remove a database, also with open connections."""
+        """Drop a database, even with open connections."""
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             connection.execute(f"drop database {conninfo.rpartition('=')[2]} with (force)")
 
 
 class RabbitMq:
-    """A node of RabbitMQ with its MQTT and management plug-ins; use it as a context manager."""
+    """A RabbitMQ node with the MQTT and management plug-ins; use it as a context manager."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class RabbitMq:
         ports: tuple[int, int, int] | None = None,
         settings: str = "",
     ) -> None:
-        """Prepare a node in a folder, which lies in the Debian at `root`; nodes of one cluster have names."""
+        """Prepare a node in a folder inside the Debian at `root`; nodes of a cluster have names."""
         self.folder = folder / f"rabbitmq{name}"
         self.folder.mkdir()
         self.address = address
@@ -138,7 +138,7 @@ class RabbitMq:
         self.name = f"{name or 'fleet-' + secrets.token_hex(4)}@localhost"
         self._root = root
         (self.folder / "plugins").write_text(f"[{PLUGINS}].")
-        # Nodes of a cluster know each other by it.
+        # The shared cookie authenticates nodes of a cluster to each other.
         (self.folder / ".erlang.cookie").write_text("MASKWATCHFLEET")
         (self.folder / ".erlang.cookie").chmod(0o400)
         (self.folder / "rabbitmq.conf").write_text(
@@ -171,7 +171,7 @@ class RabbitMq:
             "RABBITMQ_PID_FILE": f"{home}/pid",
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            # Two cores are shared with other tests: threads that wait for work must not turn round and round.
+            # Two cores are shared with other tests: idle scheduler threads must not busy-wait.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
         }
         command = ["/usr/lib/rabbitmq/bin/rabbitmq-server"]
@@ -183,7 +183,7 @@ class RabbitMq:
             )
 
     def wait(self) -> None:
-        """Wait until it listens everywhere; for AMQP it does so last."""
+        """Wait until all its listeners are open; AMQP is the last one."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             try:
@@ -196,7 +196,7 @@ class RabbitMq:
         raise AssertionError((self.folder / "log.txt").read_text()[-5000:])
 
     def kill(self) -> None:
-        """End it without a last word."""
+        """Kill it with SIGKILL."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(timeout=20)

@@ -1,4 +1,4 @@
-"""A repository of models with its people, a web server that serves it, and devices that follow it."""
+"""A model repository with its signers, a web server that serves it, and devices that follow it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PEOPLE = ("root-1", "root-2", "root-3", "models-1", "models-2", "models-3", "onl
 
 
 class Server:
-    """Serves a folder, or what a test wants to be answered instead."""
+    """Serves a folder, or the answer that a test sets instead."""
 
     def __init__(self) -> None:
         self.folder: Path
@@ -43,7 +43,7 @@ class Server:
                 self.wfile.write(file.read_bytes() if content is None else content)
 
             def log_message(self, *_: object) -> None:
-                """Keep quiet."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -55,7 +55,7 @@ class Server:
 
 
 class Fleet:
-    """A repository with its people, and a device that follows it."""
+    """A repository with its signers, and a device that follows it."""
 
     def __init__(self, folder: Path, keys: Path, server: Server) -> None:
         self.repository, self.keys, self.server, self.folder = Repository(folder / "repository"), keys, server, folder
@@ -91,11 +91,11 @@ class Fleet:
         self.publish()
 
     def device(self, name: str = "device") -> client.Repository:
-        """What a device sees, that knows what it saw before."""
+        """The repository as seen by a device, which keeps its metadata between calls."""
         return client.Repository(self.server.url, folder=self.folder / name, root=self.root)
 
     def refused(self) -> str:
-        """Why a device does not believe it."""
+        """Why a device rejects the repository."""
         with pytest.raises(UnavailableError) as why:
             self.device().wishes()
         return str(why.value)

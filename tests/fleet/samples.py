@@ -27,7 +27,7 @@ def now() -> datetime:
 
 
 def an_id(when: datetime) -> str:
-    """An id of this moment, whatever ids were made before: each is as of another device."""
+    """An id of the current time, independent of earlier ids, as if made by another device."""
     return _Uuid7Source().take(when)
 
 
@@ -57,7 +57,7 @@ def alert(device: str = "hall-1", sequence: int = 1, *, when: datetime | None = 
 
 
 def resolved(of: AlertMessage, sequence: int = 1, **keys: Any) -> ResolvedMessage:
-    """The end of an alert."""
+    """The resolution of an alert."""
     when = now()
     content = {
         "id": an_id(when),
@@ -77,7 +77,7 @@ def resolved(of: AlertMessage, sequence: int = 1, **keys: Any) -> ResolvedMessag
 
 
 def counts(device: str = "hall-1", sequence: int = 1, **cameras: int) -> CountsMessage:
-    """An hour; `cameras` by their people with a mask."""
+    """Counts of an hour; `cameras` maps each camera to its number of people with a mask."""
     when = now()
     hour = when.replace(minute=0, second=0, microsecond=0)
     return CountsMessage(
@@ -95,7 +95,7 @@ def counts(device: str = "hall-1", sequence: int = 1, **cameras: int) -> CountsM
 
 
 def telemetry(device: str = "hall-1", *, rows: int = 0, **sequences: int) -> TelemetryMessage:
-    """The figures of a minute; `sequences` by kind."""
+    """Telemetry of a minute; `sequences` by kind."""
     when = now()
     machine = dict.fromkeys(MachineFigures.model_fields) | {"throttling": (), "throttled_since_boot": ()}
     return TelemetryMessage(

@@ -1,4 +1,4 @@
-"""A fleet to try: three brokers, a database, workers, pages, Alertmanager, a real agent and 200 simulated devices."""
+"""A demo fleet: three brokers, a database, workers, pages, Alertmanager, a real agent and 200 simulated devices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AGENT = "example-1"
 
 
 def main() -> int:
-    """Start everything, print where it is, and end it at Ctrl-C."""
+    """Start everything, print the addresses, and stop at Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, default=200)
     parser.add_argument("--alerts-per-second", type=float, default=2.0)

@@ -1,4 +1,4 @@
-"""Bodies of requests that are dear to parse."""
+"""Request bodies that are expensive to parse."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ MAX_PIXELS = 40_000_000
 
 
 def main() -> None:
-    """Print a JSON line for each: seconds, also of the processor, what came of it, and how large the process was."""
+    """Print a JSON line for each picture: wall and CPU seconds, the result, and the size of the process."""
     for name in sys.argv[1:] or HOSTILE:
-        # What is measured is the picture, and not how long it takes to start a process.
+        # Measure the picture without the time to start a process.
         decode_picture(HONEST)
         (process,) = decoder._idle
         content = HOSTILE[name]()
@@ -53,7 +53,7 @@ def main() -> None:
 
 @contextmanager
 def watched(process: int) -> Iterator[tuple[list[int], list[float]]]:
-    """Note the most resident memory of a process, in KiB, and its CPU seconds, until it or the block ends."""
+    """Record the peak resident memory of a process, in KiB, and its CPU seconds, until it or the block ends."""
     peak, stop = [0], threading.Event()
     cpu = [cpu_seconds(process)]
 
@@ -75,7 +75,7 @@ def watched(process: int) -> Iterator[tuple[list[int], list[float]]]:
 
 
 def cpu_seconds(process: int) -> float:
-    """What a process has used of the processor: utime and stime of proc(5), in clock ticks."""
+    """CPU seconds of a process: utime and stime of proc(5), which are in clock ticks."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

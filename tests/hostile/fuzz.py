@@ -1,9 +1,9 @@
-"""Fuzzing: mutate honest pictures, recordings, models, messages and a broker's packets, and see that nothing crashes.
+"""Fuzzing: mutate valid pictures, recordings, models, messages and a broker's packets, and check that nothing crashes.
 
     python -m tests.hostile.fuzz --pictures 100000 --recordings 500 --models 1000 --messages 10000 --packets 10000
 
-Each case is made of its kind and its number alone, so that a failure can be had again: --only models:317. A process of
-its own works through each kind; one that dies or stands still is started again behind the case, which is told.
+Each case depends only on its kind and number, so that a failure can be reproduced: --only models:317. Each kind runs in
+a separate process; if it crashes or hangs, the case is reported and the process continues after it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _noise() -> Any:
 
 
 def mutated(content: bytes, chance: random.Random, *, others: list[bytes]) -> bytes:
-    """Change some bytes, cut, repeat or move a piece, or put a piece of another in."""
+    """Change some bytes, cut, repeat or move a piece, or insert a piece of another input."""
     changed = bytearray(content)
     for _ in range(chance.choice((1, 1, 2, 4, 16))):
         if changed:
@@ -171,8 +171,8 @@ def messages(folder: Path) -> Callable[[random.Random], None]:
     return case
 
 
-# What a broker says by the level of the protocol, 4 for 3.1.1, as type and body; between them stands the length. The
-# first subscription has the number 1.
+# A broker's packets by protocol level (4 is 3.1.1), as type and body; the length goes between them. The first
+# subscription has packet identifier 1.
 BROKER_PACKETS = {
     5: [
         (0x20, b"\0\0\x12\x21\0\x0a\x27\0\x01\0\0\x25\1\x24\1\x22\0\x05\x13\0\x1e"),
@@ -198,7 +198,7 @@ BROKER_PACKETS = {
 
 
 def packet(head: int, body: bytes) -> bytes:
-    """Put the length of a body, seven bits a byte, before it."""
+    """Prefix a body with its length, seven bits per byte."""
     length, left = bytearray(), len(body)
     while True:
         left, digit = divmod(left, 128)
@@ -215,7 +215,7 @@ def broker_packets(folder: Path) -> Callable[[random.Random], None]:
         while True:
             connected, _ = server.accept()
             with connected, suppress(OSError):
-                # The level of the protocol stands behind its name.
+                # The protocol level follows the protocol name.
                 connected.sendall(said[connected.recv(4096).partition(b"MQTT")[2][0]])
                 connected.shutdown(socket.SHUT_WR)
                 while connected.recv(65_536):
@@ -242,7 +242,7 @@ def broker_packets(folder: Path) -> Callable[[random.Random], None]:
         with open_connection(mqtt, client_id="fuzzed", device="lobby") as connection:
             connection.subscribe("a")
             while True:
-                # The broker hangs up behind its last packet.
+                # The broker closes the connection after its last packet.
                 connection.turn(LONGEST_SECONDS)
 
     return case
@@ -258,7 +258,7 @@ KINDS: dict[str, Callable[[Path], Callable[[random.Random], None]]] = {
 
 
 def work(kind: str, first: int, last: int) -> None:
-    """Go through cases in this process: a line with the number before each."""
+    """Run cases in this process, printing the number before each."""
     # The messages of thousands of refused inputs are not printed.
     logging.disable()
     with tempfile.TemporaryDirectory() as folder:
@@ -270,15 +270,15 @@ def work(kind: str, first: int, last: int) -> None:
             began_at = time.process_time()
             with suppress(AgentError):
                 case(random.Random(f"{kind}:{number}"))  # noqa: S311  (repeatable)
-            # Of a recording every frame is read: what must not take longer is one frame.
+            # Every frame of a recording is read; the time limit applies to a single frame.
             assert time.process_time() - began_at < LONGEST_SECONDS * (10 if kind == "recordings" else 1)
-        # Of this program alone: what getrusage gives begins with the memory of its parent.
+        # Of this process only: the peak of getrusage starts with the memory of its parent.
         status = Path("/proc/self/status").read_text(encoding="ascii")
         print("peak", next(int(line.split()[1]) // 1024 for line in status.splitlines() if "VmHWM" in line), flush=True)
 
 
 def lines_of(process: subprocess.Popen[bytes]) -> Iterator[str]:
-    """What a process says, until it ends; one that is silent for too long is killed."""
+    """The output of a process until it ends; it is killed if it prints nothing for too long."""
     assert process.stdout is not None
     said = b""
     while True:
@@ -294,7 +294,7 @@ def lines_of(process: subprocess.Popen[bytes]) -> Iterator[str]:
 
 
 def run(kind: str, count: int) -> dict[str, Any]:
-    """Go through so many cases of a kind, and give what became of them."""
+    """Run this many cases of a kind and return their results."""
     failures, first, peak, began_at = [], 0, 0, time.monotonic()
     while first < count:
         command = [sys.executable, "-m", "tests.hostile.fuzz", "--work", kind, str(first), str(count)]
@@ -324,7 +324,7 @@ def run(kind: str, count: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Fuzz every kind that is asked for; 1 where anything has failed."""
+    """Fuzz every requested kind; returns 1 if any case failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     for kind in KINDS:
         parser.add_argument(f"--{kind}", type=int, default=0)

@@ -1,4 +1,4 @@
-"""Hostile pictures: files that are cheap to send and dear to decode, or that two parsers read as two pictures."""
+"""Hostile pictures: files that are cheap to send and expensive to decode, or that two parsers read differently."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def png_head(width_px: int, height_px: int, *, bits: int = 8, colour: int = RGB)
 
 @cache
 def zeros(size_bytes: int) -> bytes:
-    """So many zeros, deflated; a thousandth of them."""
+    """This many zeros, deflated to a thousandth of the size."""
     packer = zlib.compressobj(9)
     block = bytes(1_000_000)
     whole, rest = divmod(size_bytes, len(block))
@@ -37,7 +37,7 @@ def zeros(size_bytes: int) -> bytes:
 
 
 def black_png(width_px: int, height_px: int, *, bits: int = 8, colour: int = RGB, before: bytes = b"") -> bytes:
-    """A whole picture, with chunks before its pixels."""
+    """A valid picture with chunks before its pixels."""
     channels = {GREY: 1, RGB: 3, RGBA: 4}[colour]
     rows = zeros((width_px * channels * bits // 8 + 1) * height_px)
     head = png_head(width_px, height_px, bits=bits, colour=colour)
@@ -45,7 +45,7 @@ def black_png(width_px: int, height_px: int, *, bits: int = 8, colour: int = RGB
 
 
 def claiming_png(kind: bytes) -> bytes:
-    """57 bytes, of which a chunk claims to have 4 GB."""
+    """57 bytes with a chunk that claims to have 4 GB."""
     return png_head(8, 8) + struct.pack(">I", MOST_CLAIMED) + kind + bytes(12)
 
 
@@ -82,7 +82,7 @@ def frame_header(width_px: int, height_px: int, *, marker: int = 0xC0) -> bytes:
 
 
 def two_headed_jpeg(*lone: int) -> bytes:
-    """Who takes what stands behind a lone marker for its length reads the second frame header, who does not the first.
+    """Parsers that read a length after a standalone marker find the second frame header, others the first.
 
     Markers FF01 and FFD0 to FFD7 have no length (ITU T.81, B.1.1.3).
     """
@@ -92,14 +92,14 @@ def two_headed_jpeg(*lone: int) -> bytes:
 
 
 def restart_before_header_jpeg() -> bytes:
-    """A restart marker where only tables may be, its next bytes being a length that jumps over the true header."""
+    """A restart marker where only tables may be; its next bytes are a length that skips the true header."""
     true = frame_header(60_000, 5_000)
     small = frame_header(16, 16)
     return b"\xff\xd8" + b"\xff\xd0" + struct.pack(">H", len(true) + 2) + true + small + jpeg()[2:]
 
 
 def progressive_jpeg(width_px: int, height_px: int, *, scans: int) -> bytes:
-    """Each scan costs the decoder the whole picture and its maker ten bytes."""
+    """Each scan costs ten bytes in the file and a pass over the whole picture in the decoder."""
     small = jpeg(64, 48, progressive=True)
     begin = small.index(b"\xff\xc2")
     end = begin + 2 + struct.unpack(">H", small[begin + 2 : begin + 4])[0]
@@ -109,7 +109,7 @@ def progressive_jpeg(width_px: int, height_px: int, *, scans: int) -> bytes:
 
 
 def hollow_jpeg(width_px: int, height_px: int) -> bytes:
-    """States a size and holds no pixel."""
+    """States a size but contains no pixels."""
     small = jpeg()
     begin = small.index(b"\xff\xc0")
     end = begin + 2 + struct.unpack(">H", small[begin + 2 : begin + 4])[0]
@@ -123,7 +123,7 @@ def jpeg_with_segments(marker: int, start: bytes, *, count: int, size_bytes: int
 
 
 def exif_of_circles() -> bytes:
-    """Directories of EXIF that point at themselves."""
+    """EXIF directories that point to themselves."""
     pointers = b"".join(struct.pack(">HHII", tag, 4, 1, 8) for tag in (0x8769, 0x8825, 0xA005))
     directory = struct.pack(">H", 3) + pointers + struct.pack(">I", 8)
     small = jpeg()
@@ -131,7 +131,7 @@ def exif_of_circles() -> bytes:
 
 
 def tiff(tags: list[tuple[int, int, int, int]], *, data: bytes = b"", next_page: int = 0) -> bytes:
-    """One page; a tag is its number, its type, how many values, and the value."""
+    """A single page; a tag consists of number, type, count and value."""
     directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
     return b"II*\0" + struct.pack("<I", 8) + directory + struct.pack("<I", next_page) + data
 
@@ -166,7 +166,7 @@ def many_pages(count: int) -> bytes:
 
 
 def claiming_tiff() -> bytes:
-    """A tag that claims four thousand million values."""
+    """A tag that claims four billion values."""
     return tiff(
         [(WIDTH, LONG, 1, 8), (HEIGHT, LONG, 1, 8), (OFFSETS, LONG, MOST_CLAIMED, 8), (COUNTS, LONG, MOST_CLAIMED, 8)]
     )

@@ -1,4 +1,4 @@
-"""An agent for journeys: the real command in a process of its own, with its state in the test's folder."""
+"""An agent for journeys: the real command in a separate process, with its state in the test's folder."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "street_door.mp4"
-# Loading models and the first frame, on a machine that is busy with other tests: two waits fit into a test's 300 s.
+# For loading models and the first frame on a busy machine; two such waits fit into a test's limit of 300 s.
 PATIENCE_SECONDS = 140.0
-# The service manager waits 10 s, and a machine that is busy with other tests takes longer.
+# The service manager waits 10 s; a busy machine takes longer.
 END_SECONDS = 60.0
-# For a recording, which passes in its own time also on a machine that is busy: look at little, and decide soon.
+# For a recording, which plays in real time even on a busy machine: analyse few frames and decide early.
 QUICK: dict[str, Any] = {
     "faces": {"input_long_side_px": 400, "min_face_px": 60},
     "decision": {"false_positive_rate": 0.01},
@@ -29,7 +29,7 @@ QUICK: dict[str, Any] = {
 
 
 def wait_until(is_so: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait for something that another process does."""
+    """Wait until a condition holds that another process causes."""
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
@@ -46,7 +46,7 @@ class AgentProcess:
     """`edge-agent run` on a configuration that it writes; a context manager that kills what is left."""
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
-        """`config` is what config.yaml holds, without the folder for the state."""
+        """`config` is the content of config.yaml without state_dir."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.config_file = folder / "config.yaml"
@@ -64,7 +64,7 @@ class AgentProcess:
         self.config_file.write_text(yaml.safe_dump(config), encoding="utf-8")
 
     def start(self) -> None:
-        """Start it; what it logs is added to the log of earlier starts."""
+        """Start it; its log is appended to that of earlier starts."""
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "edge_agent", "run", "--config", str(self.config_file)],
@@ -74,13 +74,13 @@ class AgentProcess:
             )
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and give the exit status; the negative number of the signal where it was killed."""
+        """Send a signal and return the exit status; the negative signal number if it was killed."""
         assert self.process is not None
         self.process.send_signal(how)
         return self.wait(seconds=END_SECONDS)
 
     def wait(self, *, seconds: float = PATIENCE_SECONDS) -> int:
-        """Wait until it ends by itself and give the exit status; meanwhile hear what it tells the service manager."""
+        """Wait until it exits and return the exit status, receiving its service manager notifications meanwhile."""
         assert self.process is not None
         process = self.process
         wait_until(lambda: (self.notifications, process.poll())[1] is not None, "the end of the agent", seconds=seconds)
@@ -93,7 +93,7 @@ class AgentProcess:
 
     @property
     def notifications(self) -> list[str]:
-        """What it has told the service manager so far."""
+        """Notifications that it has sent to the service manager so far."""
         while True:
             try:
                 self._heard.append(self._notify.recv(4096).decode())
@@ -115,12 +115,12 @@ class ConsoleProcess:
     """`edge-agent console` on the configuration of an agent."""
 
     def __init__(self, config_file: Path, *, log_file: Path) -> None:
-        """It is started by `start`."""
+        """Prepare the process; `start` starts it."""
         self.config_file, self.log_file = config_file, log_file
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, niceness: int = 0) -> None:
-        """Start it; what it logs is added to the log of earlier starts."""
+        """Start it; its log is appended to that of earlier starts."""
         nice = ["nice", "-n", str(niceness)] if niceness else []
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
@@ -130,13 +130,13 @@ class ConsoleProcess:
             )
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and give the exit status."""
+        """Send a signal and return the exit status."""
         assert self.process is not None
         self.process.send_signal(how)
         return self.process.wait(timeout=PATIENCE_SECONDS)
 
     def kill(self) -> None:
-        """End what is left of it."""
+        """Kill what is left of it."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()

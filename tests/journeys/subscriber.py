@@ -1,4 +1,4 @@
-"""Somebody at the broker: a paho client that keeps every alert it gets."""
+"""A subscriber: a paho client that keeps every alert it receives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Subscriber:
     """Subscribes to everything below a topic; use it as a context manager."""
 
     def __init__(self, broker: Mosquitto, topic: str = "maskwatch/#", *, session: str = "") -> None:
-        """With the name of a session a persistent broker keeps what comes while it is restarted."""
+        """With a session name, a persistent broker keeps the session and its messages across restarts of the broker."""
         self.messages: list[tuple[str, bytes]] = []
         self._granted = False
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=session, clean_session=not session)
@@ -29,7 +29,7 @@ class Subscriber:
 
     @property
     def alerts(self) -> list[dict[str, Any]]:
-        """The alerts in the order of their arrival, repetitions included."""
+        """The alerts in order of arrival, including duplicates."""
         return [json.loads(payload) for topic, payload in self.messages if topic.endswith("/alerts")]
 
     def wait_for_alerts(self, count: int) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ class Subscriber:
         return self.alerts
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Say something, at QoS 1."""
+        """Publish at QoS 1."""
         self._client.publish(topic, payload, qos=1)
 
     def __enter__(self) -> Subscriber:

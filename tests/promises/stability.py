@@ -1,7 +1,7 @@
-"""Stability: what of today's program does docs/stability.md promise to keep, and is any of what was promised gone?
+"""Stability: which parts of the program does docs/stability.md promise to keep, and is any of them missing?
 
-`python -m tests.promises.stability FILE` writes it down. It is compared as lines: a line that is gone or changed is a
-promise broken, a new one is not.
+`python -m tests.promises.stability FILE` writes the list. It is compared line by line: a line that is missing or
+changed is a broken promise, a new one is not.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def promised() -> dict[str, list[str]]:
-    """Every line by the part that it belongs to."""
+    """All lines by the part that they belong to."""
     parts = {
         "configuration": _taken(Config.model_json_schema(), "config.yaml"),
         "cards": [
@@ -60,7 +60,7 @@ def broken(frozen: dict[str, list[str]], now: dict[str, list[str]]) -> list[str]
 
 
 def _given(schema: dict[str, Any], name: str) -> Iterator[str]:
-    """What a reader may rely on: fields, their types, and which are always there."""
+    """What a reader may rely on: fields, their types, and which are always present."""
     return _lines(schema, schema.get("$defs", {}), name, always=True)
 
 
@@ -84,7 +84,7 @@ def _lines(schema: dict[str, Any], definitions: dict[str, Any], path: str, *, al
 
 
 def _inside(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The schemas within a schema, by what they add to its path."""
+    """The schemas within a schema, by the path suffix that they add."""
     for key in ("anyOf", "oneOf", "allOf"):
         yield from (("", one) for one in schema.get(key, ()))
     yield from ((f".{key}", value) for key, value in schema.get("properties", {}).items())

@@ -1,8 +1,8 @@
-"""The agent behind the cameras, to be killed: all that makes an alert durable and sends it is the real thing.
+"""The agent without cameras, to be killed: the components that store and send alerts are real.
 
-Started once; for each line `BOOT_ID SECONDS` on stdin it forks an agent that alerts as fast as the disk takes it for so
-long, then delivers what waits and ends. The agent's process id goes to stdout, and then a line for each message that
-its store has acknowledged, and for each person who is counted.
+Started once; for each line `BOOT_ID SECONDS` on stdin it forks an agent that raises alerts for that long, as fast as
+the disk accepts them, then delivers pending messages and exits. It prints the agent's process id, and then a line for
+each message that its store has acknowledged, and for each person who is counted.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ IMPATIENT = Timing(first_pause_seconds=0.02, longest_pause_seconds=0.2, steady_s
 DRAIN_SECONDS = 60.0
 CUTOUT = np.random.default_rng(7).integers(0, 255, (48, 48, 3), np.uint8)
 TIMELINE = Timeline((), 6.8, -2.3, (0, 0, 48, 48))
-# Bounds far above what a run can leave waiting: nothing is dropped here.
+# Limits far above the possible backlog of a run: nothing is dropped.
 MAX_MESSAGES = 1_000_000
 FEW_QUEUED = 20
 
 
 class TellingStore(AlertStore):
-    """Writes down what it has acknowledged, at once: a pipe outlives a process that is killed."""
+    """Reports acknowledged messages immediately: data in a pipe survives when the process is killed."""
 
     def put(self, message: QueuedMessage, *history: Change, since: float | None = None) -> None:
         super().put(message, *history, since=since)
@@ -71,16 +71,16 @@ class TellingStore(AlertStore):
 
 
 def tell(value: object) -> None:
-    """One line that is whole or not there: a pipe takes less than 4096 bytes at once."""
+    """Write a line atomically: writes of less than 4096 bytes to a pipe are atomic."""
     os.write(1, json.dumps(value).encode() + b"\n")
 
 
 def a_recorder(store: AlertStore, publisher: Publisher, folder: Path, boot_id: str) -> Recorder:
-    """A recorder of which every part is real."""
+    """A recorder with real components only."""
     return Recorder(
         store,
         pictures=Crops(folder / "state" / "crops", CropsConfig(keep_free_bytes=0)),
-        # Crops of delivered alerts stay as well, so that they can be looked at in the end.
+        # Crops of delivered alerts are kept too, so that they can be checked at the end.
         retention=Retention(folder / "state" / "crops", keep_days=30, keep_bytes=10**12),
         sender=Sender(
             "lobby",
@@ -97,7 +97,7 @@ def a_recorder(store: AlertStore, publisher: Publisher, folder: Path, boot_id: s
 
 
 def alert_for(recorder: Recorder, seconds: float) -> None:
-    """Have alerts recorded, what became of some of them, and people who have left, as the agent does."""
+    """Record alerts, resolutions of some of them, and people who have left, as the agent does."""
     until = time.monotonic() + seconds
     number = 0
     while time.monotonic() < until:
@@ -110,12 +110,12 @@ def alert_for(recorder: Recorder, seconds: float) -> None:
         if number % 3 == 0:
             track, when = alert.verdict.track, alert.when
             recorder.record_resolved(Resolved(alert.id, track, "without_mask", "left", when, when, 1.0), ())
-            # A camera for each person: the store keeps no more of them than sums.
+            # A separate camera for each person, because the store only keeps sums.
             recorder.record_person(Person(alert.id, "without_mask", False, when))
 
 
 def an_alert_now(number: int) -> Alert:
-    """An alert that arises now."""
+    """A new alert."""
     now = datetime.now(timezone.utc)
     alert = an_alert(track=a_track(number, face=a_face()))
     best = replace(alert.verdict.best, cutout=CUTOUT)
@@ -123,7 +123,7 @@ def an_alert_now(number: int) -> Alert:
 
 
 def live(folder: Path, port: int, boot_id: str, seconds: float) -> None:
-    """One life of an agent, unless somebody ends it sooner."""
+    """One life of an agent, unless it is killed earlier."""
     mqtt = MqttConfig(host="127.0.0.1", port=port, messages_per_second=5000, publish_crop_paths=True)
     file = folder / "state" / "alerts.sqlite"
     with closing(TellingStore(file, boot_id=boot_id, max_messages=MAX_MESSAGES)) as store:
@@ -152,11 +152,11 @@ def main() -> None:
             try:
                 live(folder, port, boot_id, float(seconds))
                 status = 0
-            # Whatever it is, it belongs into the log of the proof.
+            # Any exception belongs in the log of the proof.
             except Exception:  # noqa: BLE001
                 traceback.print_exc()
             finally:
-                # Never back into the loop of the process that forks.
+                # Never return into the loop of the forking process.
                 sys.stderr.flush()
                 os._exit(status)
         _, status = os.waitpid(child, 0)

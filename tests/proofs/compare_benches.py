@@ -1,9 +1,9 @@
-"""Is this version faster and smaller than another? `edge-agent bench` of both, in turns, medians and ratios.
+"""Is this version faster and smaller than another? Runs `edge-agent bench` of both alternately.
 
     python -m tests.proofs.compare_benches --base v1.0.0 --folder FOLDER
 
-The other version is checked out beside this one and runs in the same environment. Turns alternate, so that whatever
-else the machine does falls on both. Prints a table, and the same as one line of JSON for those who keep it.
+The other version is checked out next to this one and runs in the same environment. Runs alternate, so that other load
+on the machine affects both. Prints a table of medians and ratios, and the same as one line of JSON.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MEGABYTE = 1_000_000
 
 
 def main() -> int:
-    """Compare, and print; 1 where the other version cannot be measured."""
+    """Compare and print; returns 1 if the other version cannot be measured."""
     options = _options()
     base = (options.folder / "base").resolve()
     if not base.exists():
@@ -82,7 +82,7 @@ def _bench(tree: Path) -> dict[str, Any]:
 
 
 def _median(runs: Sequence[Mapping[str, Any]], path: Sequence[str]) -> float | None:
-    """Of one figure over all turns; None where a version does not say it."""
+    """Median of a figure over all runs; None if a version does not report it."""
     values = []
     for run in runs:
         value: Any = run

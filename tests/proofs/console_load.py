@@ -1,11 +1,11 @@
-"""What does a crowd at the console cost the detection? Twenty viewers, fifty requests a second, in turns with none.
+"""How much does load on the console slow detection? Twenty viewers and fifty requests a second, alternating with none.
 
     python -m tests.proofs.console_load --folder FOLDER [--hostile]
 
-A real agent watches the example recording, over and over, with a real broker: at its own speed, and then as fast as it
-can; the console's process has the niceness of its unit. Quiet and crowded turns alternate, so that whatever else the
-machine does falls on both. Prints the figures as one line of JSON, and ends with 1 where the crowd costs more than
-three hundredths of the frame rate, or an alert.
+A real agent analyses the example recording repeatedly, with a real broker: in real time, and then as fast as it can.
+The console's process has the niceness of its unit. Phases with and without load alternate, so that other load on the
+machine affects both. Prints the figures as one line of JSON, and exits with 1 if the load costs more than three percent
+of the frame rate, or an alert.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ NICENESS = 19
 
 @dataclass(slots=True)
 class Turn:
-    """What the agent did in one stretch of time; a rate is frames a second."""
+    """What the agent did in one phase; a rate is frames a second."""
 
     is_crowded: bool
     began_when: datetime
@@ -74,10 +74,10 @@ class Turn:
 def measure(
     folder: Path, *, turns: int, viewers: int, requests_per_second: float, is_hostile: bool, times_as_fast: int
 ) -> Any:
-    """Alternate quiet and crowded turns, and give the figures.
+    """Alternate phases with and without load, and return the figures.
 
-    At its own speed the recording leaves time between two frames, as most cameras do. `times_as_fast` as the agent can
-    look, every frame of it takes time from the next: then what is lost shows to the full, but no alert means anything.
+    In real time the recording leaves time between two frames, as most cameras do. `times_as_fast` as the agent can
+    analyse, every frame takes time from the next one: any loss is fully visible, but alerts are meaningless.
     """
     port = free_port()
     turn_seconds = SETTLE_SECONDS + LOOPS_A_TURN * LOOP_SECONDS + PATIENCE_SECONDS
@@ -92,7 +92,7 @@ def measure(
         config = {
             "device": {"id": "crowded"},
             "cameras": {"door": {"source": str(recording), **({"detect_fps": 0} if is_flat_out else {})}},
-            # It would halve the frames of an agent that has no time left.
+            # The governor would halve the frame rate of a saturated agent.
             "governor": {"enabled": not is_flat_out},
             "mqtt": {"host": "127.0.0.1", "port": broker.port, "telemetry_seconds": 1.0},
             "console": {"port": port},
@@ -106,7 +106,7 @@ def measure(
             wait_until(lambda: (agent.notifications, _is_ready(port))[1], "the console of an agent that watches")
             taken = []
             for number in range(2 * turns):
-                # One half of the pairs begins with the crowd: what grows over time falls on neither.
+                # Half of the pairs begin with load, so that a trend over time affects neither.
                 is_crowded = number % 4 in (1, 2)
                 taken.append(_take_turn(agent, subscriber, crowd, is_crowded=is_crowded))
             assert agent.process is not None
@@ -116,10 +116,10 @@ def measure(
 
 
 def _looped(recording: Path, *, into: Path, seconds: float, times_as_fast: int) -> Path:
-    """A recording that shows another over and over; the agent plays it at its own speed, as a camera would."""
+    """A recording that repeats another; the agent plays it in real time, like a camera."""
     into.parent.mkdir(parents=True, exist_ok=True)
     padded = into.with_name("padded.mp4")
-    # Coded well: noise that the coder smooths away would make a person who stands there a picture.
+    # High quality: if the encoder smoothed the noise away, a standing person would look like a picture.
     pad = ["-vf", f"tpad=stop_mode=clone:stop_duration={EMPTY_SECONDS}", "-crf", "8", "-preset", "fast"]
     subprocess.run(["ffmpeg", "-loglevel", "error", "-y", "-i", str(recording), *pad, str(padded)], check=True)
     command = ["ffmpeg", "-loglevel", "error", "-y", "-itsscale", str(1 / times_as_fast),
@@ -204,7 +204,7 @@ def _take_turn(agent: AgentProcess, subscriber: Subscriber, crowd: subprocess.Po
 
 
 def _let_pass(agent: AgentProcess, seconds: float) -> None:
-    """Wait, and hear what the agent tells the service manager, as that one would: else it waits to be heard."""
+    """Wait, and receive the agent's notifications like the service manager: otherwise the agent blocks."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         assert agent.notifications
@@ -228,7 +228,7 @@ def _rates(turns: list[Turn]) -> dict[str, Any]:
 
 
 def _missing_alerts(turns: list[Turn], alerts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Find the pauses between alerts in which one is missing: what is longer than LONGEST_PAUSE_SECONDS."""
+    """Find the gaps between alerts in which one is missing: those longer than LONGEST_PAUSE_SECONDS."""
     moments = sorted(_when(alert) for alert in {alert["id"]: alert for alert in alerts}.values())
     pauses = [pair for pair in pairwise(moments) if (pair[1] - pair[0]).total_seconds() > LONGEST_PAUSE_SECONDS]
     return {
@@ -245,7 +245,7 @@ def _is_in(turns: list[Turn], began: datetime, ended: datetime, *, is_crowded: b
 
 
 def main() -> int:
-    """Take the turns and judge."""
+    """Run all phases and judge the result."""
     parser = argparse.ArgumentParser(description="Measure what a crowd at the console costs the detection.")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--turns", type=int, default=3, help="of each kind")

@@ -1,11 +1,11 @@
-"""Does an alert survive whatever kills the agent, and is each person counted once? Kills it at random moments.
+"""Does an alert survive a killed agent, and is each person counted once? Kills the agent at random times.
 
-A broker goes up and down meanwhile.
+A broker is stopped and started meanwhile.
 
     python -m tests.proofs.crashes --kills 300 --folder FOLDER
 
-Prints the figures as one line of JSON and ends with 1 where a promise is broken. What happened is written to FOLDER as
-it happens, so that a run which was interrupted goes on with the same folder.
+Prints the figures as one line of JSON and exits with 1 if a promise is broken. All events are written to FOLDER as they
+happen, so that an interrupted run can be continued with the same folder.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ LONGEST_LIFE_SECONDS = 1.2
 NEW_BOOT_EVERY = 20
 QUIET_SECONDS = 60.0
 SILENCE_SECONDS = 3.0
-# Loading models takes a few seconds of these: some agents die before their first frame, most after some alerts.
+# Loading models takes a few of these seconds: some agents die before their first frame, most after some alerts.
 LONGEST_WHOLE_LIFE_SECONDS = 15.0
 WHOLE_CAMERA = {"source": str(EXAMPLE)}
 PEOPLE = json.loads(EXAMPLE.with_suffix(".events.json").read_text(encoding="utf-8"))
 """Who walk through the example recording, each once."""
-# What the judge has not taken is kept by the broker.
+# The broker keeps messages that the judge has not received.
 KEEPS_EVERYTHING = """
 max_queued_messages 0
 max_inflight_messages 100
@@ -58,7 +58,7 @@ max_inflight_messages 100
 
 
 class Diary:
-    """What was acknowledged and what arrived, in files that are added to."""
+    """What was acknowledged and what arrived, in append-only files."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ class Diary:
         }
 
     def write(self, name: str, value: object) -> None:
-        """Add a line; from one thread for each name."""
+        """Append a line; only one thread per name may do so."""
         self._files[name].write(json.dumps(value) + "\n")
         self._files[name].flush()
 
@@ -83,7 +83,7 @@ class Diary:
 
 
 class Judge:
-    """A subscriber that misses nothing: the broker keeps its session."""
+    """A subscriber with a persistent session, which misses nothing."""
 
     def __init__(self, port: int, diary: Diary) -> None:
         self._diary = diary
@@ -107,7 +107,7 @@ class Judge:
             self.heard_at = time.monotonic()
 
     def wait_for_silence(self) -> None:
-        """Wait until nothing has arrived for a while, longer where something is missing; the agents are gone."""
+        """Wait until nothing has arrived for a while, longer if messages are missing; no agent is running."""
         self.heard_at = time.monotonic()
         while time.monotonic() - self.heard_at < (QUIET_SECONDS if self._is_missing() else SILENCE_SECONDS):
             time.sleep(0.5)
@@ -122,7 +122,7 @@ class Judge:
 
 
 class Weather:
-    """A broker that goes up and down at random, in a thread; on leaving it is up."""
+    """A thread that stops and starts a broker at random; at the end the broker is running."""
 
     def __init__(self, broker: Mosquitto, chance: random.Random) -> None:
         self._broker, self._chance = broker, chance
@@ -132,7 +132,7 @@ class Weather:
 
     def _change(self) -> None:
         while not self._stop.wait(self._chance.uniform(0.5, 4.0)):
-            # SIGTERM: it writes down what the judge has not taken. The loss of that would be the broker's.
+            # SIGTERM, so that it saves what the judge has not received: that loss would not be the agent's.
             self._broker.stop()
             self.outages += 1
             self._stop.wait(self._chance.uniform(0.1, 1.5))
@@ -148,7 +148,7 @@ class Weather:
 
 
 def kill_agents(folder: Path, port: int, diary: Diary, *, kills: int, chance: random.Random) -> None:
-    """Let agents alert and kill each at a random moment; the last one lives and delivers what waits."""
+    """Let agents raise alerts and kill each at a random time; the last one survives and delivers pending messages."""
     command = [sys.executable, "-m", "tests.proofs.alerting", str(folder), str(port)]
     with (
         (folder / "agents.log").open("a") as log,
@@ -185,7 +185,7 @@ def _write_down(told: Iterator[dict[str, Any]], diary: Diary) -> int:
 
 
 def kill_whole_agents(folder: Path, port: int, diary: Diary, *, kills: int, chance: random.Random) -> None:
-    """Do the same with `edge-agent run` on the example recording, for each life as a camera of its own."""
+    """Do the same with `edge-agent run` on the example recording, as a separate camera for each life."""
     config = {
         "device": {"id": "whole"},
         "state_dir": str(folder / "whole" / "state"),
@@ -193,7 +193,7 @@ def kill_whole_agents(folder: Path, port: int, diary: Diary, *, kills: int, chan
     }
     store = folder / "whole" / "state" / "alerts.sqlite"
     lives = (f"door-{uuid.uuid4()}" for _ in range(kills + 1))
-    # From an earlier run in the same folder.
+    # Left by an earlier run in the same folder.
     (folder / "whole" / "notify").unlink(missing_ok=True)
     with AgentProcess(folder / "whole", {**config, "cameras": {(life := next(lives)): WHOLE_CAMERA}}) as agent:
         for _ in range(kills):
@@ -212,7 +212,7 @@ def kill_whole_agents(folder: Path, port: int, diary: Diary, *, kills: int, chan
 
 
 def _people_seen(agent: AgentProcess, store: Path, camera: str, *, seconds: float) -> int:
-    """How many people of a camera another process has seen in the store; what it has seen is acknowledged."""
+    """Number of people of a camera that another process reads from the store; what it reads is acknowledged."""
     assert agent.process
     end = time.monotonic() + seconds
     people = 0
@@ -223,19 +223,19 @@ def _people_seen(agent: AgentProcess, store: Path, camera: str, *, seconds: floa
 
 
 def people_in(store: Path) -> dict[str, int]:
-    """How many people a store has counted, by camera."""
+    """Number of people that a store has counted, by camera."""
     if not store.exists():
         return {}
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as database:
         try:
             return dict(database.execute("SELECT camera, sum(people) FROM people GROUP BY camera").fetchall())
         except sqlite3.OperationalError:
-            # Killed before its tables were made.
+            # Killed before its tables were created.
             return {}
 
 
 def _write_down_waiting(store: Path, diary: Diary) -> None:
-    """Nobody saw what the killed agent's store acknowledged, but what lies in it was."""
+    """Record the messages in the killed agent's store: they were acknowledged, although this was not observed."""
     if not store.exists():
         return
     with closing(sqlite3.connect(store)) as database:
@@ -247,7 +247,7 @@ def _write_down_waiting(store: Path, diary: Diary) -> None:
 
 
 def judge(diary: Diary, *, outages: int, people: Mapping[str, int]) -> dict[str, int]:
-    """Count every broken promise; `people` is who stand in the stores in the end, by camera."""
+    """Count every broken promise; `people` is the number in the stores at the end, by camera."""
     acknowledged, arrived, counted = (diary.read(name) for name in ("acknowledged", "arrived", "counted"))
     kills = [kill for kill in diary.read("kills") if kill["status"] == -signal.SIGKILL]
     by_id: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
@@ -304,7 +304,7 @@ def _has_crop(message: dict[str, Any]) -> bool:
 
 
 def _lasting(message: dict[str, Any]) -> str:
-    """Only whether it is sent late may differ between two copies."""
+    """The message without `historical`, the only field that may differ between two copies."""
     return json.dumps({**message, "historical": None}, sort_keys=True)
 
 

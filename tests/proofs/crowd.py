@@ -1,11 +1,11 @@
-"""A crowd at the console: viewers that show every picture they get, and programs that ask at a steady rate.
+"""Load on the console: viewers that show every picture they get, and programs that send requests at a steady rate.
 
     python -m tests.proofs.crowd URL --viewers 20 --requests-per-second 50
 
-With `--hostile` they ask what is dear to answer: every hostile picture in turn, and JSON that is dear to parse.
+With `--hostile` they send expensive requests: every hostile picture in turn, and JSON that is expensive to parse.
 
-Begins at the line `go` on standard input, rests at `rest` and then says as a line of JSON what it got. A process of its
-own, and the most patient one on the machine: in the field it is somebody else's.
+Starts at the line `go` on standard input, stops at `rest` and then prints its results as a line of JSON. It is a
+separate process with the lowest priority, because in the field it runs on another machine.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ DETECT, ALERTS = "/api/v1/detect", "/api/v1/alerts"
 
 
 def honest_questions() -> list[tuple[str, dict[str, Any]]]:
-    """What programs ask, as path and what is posted there; nothing for what is only read."""
+    """Requests of programs, as path and body; no body for requests that only read."""
     picture, _ = scene((COLLINS, True, 0.6, (-20, 40)), (HOPPER, False, 0.3, (300, 180)))
     return [(DETECT, _upload(cv2.imencode(".jpg", picture)[1].tobytes())), (ALERTS, {})]
 
 
 def hostile_questions() -> list[tuple[str, dict[str, Any]]]:
-    """The same of somebody who wants the console to have no time or memory left."""
+    """Requests of an attacker who wants to exhaust the console's CPU time or memory."""
     return [
         *((DETECT, _upload(picture())) for picture in HOSTILE.values()),
         *(
@@ -59,7 +59,7 @@ def _upload(picture: bytes) -> dict[str, Any]:
 
 
 class Crowd:
-    """Viewers and programs that were asked to go."""
+    """Running viewers and programs."""
 
     def __init__(
         self, url: str, *, viewers: int, requests_per_second: float, questions: list[tuple[str, dict[str, Any]]]
@@ -74,13 +74,13 @@ class Crowd:
         self.waited_ms: list[float] = []
 
     def go(self) -> None:
-        """Look and ask."""
+        """Start all viewers and requests."""
         self._begin()
         self._tasks = [asyncio.ensure_future(self._look()) for _ in range(self._viewers)]
         self._tasks.append(asyncio.ensure_future(self._ask_steadily()))
 
     async def rest(self) -> dict[str, object]:
-        """Leave, and say what came."""
+        """Stop, and return the results."""
         for task in self._tasks:
             task.cancel()
         ends = await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -96,7 +96,7 @@ class Crowd:
         }
 
     async def _look(self) -> None:
-        """See every camera, and say that each picture was shown, as a page does."""
+        """View every camera and confirm each picture, as a page does."""
         socket = f"{self._url.replace('http', 'ws')}/live"
         async with connect(socket, origin=self._url, max_size=None) as line:  # type: ignore[arg-type]
             await line.send(json.dumps({"watch": ["door"], "width_px": WIDTH_PX}))
@@ -109,7 +109,7 @@ class Crowd:
                     self.got["alerts shown"] += 1
 
     async def _ask_steadily(self) -> None:
-        """Ask by the clock, also while earlier answers are still to come."""
+        """Send requests by the clock, even if earlier ones are still unanswered."""
         limits = httpx.Limits(max_connections=CONNECTIONS)
         asking: set[asyncio.Task[None]] = set()
         async with httpx.AsyncClient(base_url=self._url, timeout=PATIENCE_SECONDS, limits=limits) as client:
@@ -133,7 +133,7 @@ class Crowd:
 
 
 async def obey(crowd: Crowd) -> None:
-    """Do what standard input says, to its end."""
+    """Execute the commands on standard input, to its end."""
     while line := await asyncio.to_thread(sys.stdin.readline):
         if line.strip() == "go":
             crowd.go()
@@ -143,7 +143,7 @@ async def obey(crowd: Crowd) -> None:
 
 
 def main() -> None:
-    """Wait for the word."""
+    """Read the command line and wait for commands."""
     parser = argparse.ArgumentParser(description="Look at a console and ask it, at a steady rate.")
     parser.add_argument("url")
     parser.add_argument("--viewers", type=int, default=20)

@@ -1,10 +1,10 @@
-"""What does a real Home Assistant make of the agent? Discovery, alert, picture, pause both ways, restarts of each side.
+"""Does the agent work with a real Home Assistant? Discovery, alert, picture, pause both ways, restarts of each side.
 
     python -m tests.proofs.home_assistant ROOT [--restarts 20]
 
-ROOT is a Debian with Home Assistant in /opt/homeassistant, as deploy/test-homeassistant makes it; run as root, for it
-is entered by chroot. Broker and agent run here. The blueprint's action publishes what it would have notified, so that
-it is counted where the alerts are. Prints a line for each thing that holds, and ends with 1 at the first that does not.
+ROOT is a Debian with Home Assistant in /opt/homeassistant, created by deploy/test-homeassistant. Run as root, because
+it is entered with chroot. Broker and agent run here. The blueprint's action publishes its notifications over MQTT, so
+that they can be compared with the alerts. Prints a line for each check, and exits with 1 at the first that fails.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 BLUEPRINT = Path(__file__).parents[2] / "deploy" / "homeassistant" / "maskwatch_alert.yaml"
 NOTIFIED = "notified"
-# Home Assistant takes a minute to start on a busy machine, and installs what an integration needs.
+# Home Assistant takes a minute to start on a busy machine, and installs the requirements of integrations.
 START_SECONDS = 300.0
 PATIENCE_SECONDS = 90.0
-# What an event needs from the device to an automation, and a restart to show something false.
+# Time for an event to reach an automation, and for a false notification after a restart to appear.
 SETTLE_SECONDS = 5.0
 BROKER_RESTARTED = "Error returned from MQTT server: The connection was lost"
 # Two people without a mask pass in each round of the example.
@@ -52,7 +52,7 @@ def say(what: str) -> None:
 
 
 def wait_until(is_so: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait for something, and end the proof where it does not come."""
+    """Wait for a condition, and end the proof if it does not occur."""
     deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:
@@ -68,7 +68,7 @@ def expect(is_so: object, what: str) -> None:
 
 
 class HomeAssistant:
-    """One Home Assistant, set up as by a person: a user, the MQTT integration, an automation from the blueprint."""
+    """A Home Assistant set up as a person would: a user, the MQTT integration, an automation from the blueprint."""
 
     def __init__(self, root: Path, *, broker_port: int) -> None:
         self._root, self._broker_port = root, broker_port
@@ -103,14 +103,14 @@ class HomeAssistant:
             wait_until(self._answers, "Home Assistant answers", seconds=START_SECONDS)
 
     def stop(self) -> None:
-        """Ask it to end, as its service does."""
+        """Stop it, as its service does."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(timeout=120)
             self._process = None
 
     def kill(self) -> None:
-        """End it, at the end of the proof."""
+        """Kill it at the end of the proof."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -138,7 +138,7 @@ class HomeAssistant:
         return {one["entity_id"]: one for one in self._get("/api/states").json()}
 
     def state(self, entity: str) -> str:
-        """The state of one; empty where there is none."""
+        """The state of an entity; empty if there is none."""
         return str(self.states().get(entity, {}).get("state", ""))
 
     def switch(self, entity: str, turn: str) -> None:
@@ -151,7 +151,7 @@ class HomeAssistant:
         return self._get(attributes["entity_picture"]).content
 
     def warnings(self) -> list[str]:
-        """What it has logged that somebody would look into."""
+        """Warnings and errors in its log."""
         log = (self._folder / "output").read_text(errors="replace")
         said = [line for line in log.splitlines() if " WARNING " in line or " ERROR " in line]
         return [line for line in said if BROKER_RESTARTED not in line]
@@ -185,7 +185,7 @@ OF_REMOVED = f"switch.{PREFIX}_pause_yard"
 
 
 def prove(root: Path, *, restarts: int) -> None:
-    """Go through it all."""
+    """Run all checks."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="maskwatch-homeassistant-")))
         broker = stack.enter_context(Mosquitto(folder / "broker", persistent=True))
@@ -228,14 +228,14 @@ def prove(root: Path, *, restarts: int) -> None:
 
 
 def prove_entities(home: HomeAssistant, said: Subscriber) -> None:
-    """What is there, and what it shows of an alert."""
+    """Check the entities, and what they show after an alert."""
     wait_until(lambda: home.state(CONDITION) == "online", "the device is found and online")
     wait_until(lambda: notified(said), "an alert is notified")
     found = {name for name in home.states() if PREFIX in name}
     expect({f"event.{PREFIX}_alert", PAUSE, f"switch.{PREFIX}_pause"} <= found, f"{len(found)} entities")
     wait_until(lambda: home.picture(f"image.{PREFIX}_last_crop_at_entrance")[:2] == b"\xff\xd8", "the picture is there")
     present = f"binary_sensor.{PREFIX}_no_mask_at_entrance"
-    wait_until(lambda: home.state(present) == "on", "somebody without a mask is there")
+    wait_until(lambda: home.state(present) == "on", "a person without a mask is present")
     wait_until(lambda: home.state(present) == "off", "and has left")
     known = ("frame_rate_of_entrance", "frame_rate", "alerts_today", "temperature")
     wait_until(
@@ -245,7 +245,7 @@ def prove_entities(home: HomeAssistant, said: Subscriber) -> None:
 
 
 def prove_pause(home: HomeAssistant, said: Subscriber) -> None:
-    """From either side; it is paused at the end."""
+    """Pause and resume from either side; it is paused at the end."""
     home.switch(PAUSE, "turn_on")
     wait_until(lambda: "paused" in reasons(said), "paused by Home Assistant: the device says so")
     wait_until(lambda: home.state(PAUSE) == "on", "and the switch is on")
@@ -256,7 +256,7 @@ def prove_pause(home: HomeAssistant, said: Subscriber) -> None:
 
 
 def restart(number: int, agent: AgentProcess, broker: Mosquitto, home: HomeAssistant) -> None:
-    """Restart one of them, in turn."""
+    """Restart one of the three, in turn."""
     match number % 3:
         case 0:
             agent.end()
@@ -273,12 +273,12 @@ def restart(number: int, agent: AgentProcess, broker: Mosquitto, home: HomeAssis
 
 
 def notified(said: Subscriber) -> list[dict[str, Any]]:
-    """What the automation has done."""
+    """Notifications of the automation."""
     return [json.loads(payload) for topic, payload in said.messages if topic == NOTIFIED]
 
 
 def reasons(said: Subscriber) -> list[str]:
-    """Why the device says that it is not online."""
+    """The reasons in the device's status."""
     last = [payload for topic, payload in said.messages if topic == "maskwatch/front-door/status"][-1]
     return [reason["code"] for reason in json.loads(last)["reasons"]]
 

@@ -1,9 +1,9 @@
-"""Does the kiosk show the display, over the whole screen? Its own session and browser, without a screen.
+"""Does the kiosk show the display on the whole screen? Runs its session and browser without a screen.
 
     python -m tests.proofs.kiosk PICTURE.png
 
-Needs sway, chromium and grim, and to be root: the session runs as a user of its own. The screen is one that wlroots
-makes up. Ends with 1 where the page does not fill it.
+Needs sway, chromium, grim and root, because the session runs as a separate user. The screen is a headless output of
+wlroots. Exits with 1 if the page does not fill it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 DEPLOY = Path(__file__).parents[2] / "deploy"
 USER, GROUP = "nobody", "nogroup"
 RED_BGR = (26, 32, 176)
-"""Of the sign for somebody without a mask, as the style sheet has it."""
+"""Colour of the sign for a person without a mask, as in the style sheet."""
 LEAST_RED_SHARE = 0.3
 """The picture of the camera has the other half."""
 WITHIN_SECONDS = 120.0
@@ -40,7 +40,7 @@ FRAMES, FRAME_SECONDS = 10, 0.3
 
 
 def shown(console: Served, folder: Path, picture: Path) -> float:
-    """Share of the screen that has the colour of the sign, as soon as it is enough; else at the end."""
+    """Share of the screen in the colour of the sign, as soon as it is sufficient; otherwise at the end."""
     runtime = folder / "runtime"
     runtime.mkdir(mode=0o700)
     folder.chmod(0o755)
@@ -55,7 +55,7 @@ def shown(console: Served, folder: Path, picture: Path) -> float:
         "MASKWATCH_DISPLAY": f"http://127.0.0.1:{console.config.console.port}/display/door",
     }
     configuration = folder / "kiosk.sway"
-    # There is no graphics card that the browser could draw with.
+    # There is no GPU for the browser.
     text = (DEPLOY / "kiosk.sway").read_text(encoding="utf-8")
     configuration.write_text(text.replace(" --kiosk ", " --kiosk --disable-gpu "), encoding="utf-8")
     unit = (DEPLOY / "maskwatch-kiosk.service").read_text(encoding="utf-8")
@@ -75,7 +75,7 @@ def shown(console: Served, folder: Path, picture: Path) -> float:
 
 def _watch(console: Served, environment: dict[str, str], picture: Path) -> float:
     share, shown, deadline = 0.0, 0, time.monotonic() + WITHIN_SECONDS
-    # In the second of two such pictures the words have come as well.
+    # In the second such picture the text is drawn as well.
     while shown < 2 and time.monotonic() < deadline:
         for _ in range(FRAMES):
             console.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "without_mask", is_sure=True)))
@@ -95,7 +95,7 @@ def red_share(image: Image) -> float:
 
 
 def main() -> int:
-    """Take the picture that is named, and judge it."""
+    """Take the screenshot and judge it."""
     (picture,) = map(Path, sys.argv[1:])
     with tempfile.TemporaryDirectory() as name, served(Path(name) / "console", display={"enabled": True}) as console:
         share = shown(console, Path(name), picture)

@@ -1,9 +1,9 @@
-"""Do two machines see the same in the same pictures and recordings, and give the same alerts?
+"""Do two machines detect the same in the same pictures and recordings, and raise the same alerts?
 
     python -m tests.proofs.likeness REFERENCE OTHER
 
-Each is what `edge-agent detect --json` or `edge-agent replay --json` printed. Prints the largest differences, and ends
-with 1 where one is larger than kernels of another processor explain.
+Each file is the output of `edge-agent detect --json` or `edge-agent replay --json`. Prints the largest differences, and
+exits with 1 if one is larger than the kernels of another CPU explain.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SAME_FACE_OVERLAP = 0.5
 
 @dataclass(slots=True)
 class Likeness:
-    """How far two machines differ at most, and what is too far."""
+    """The largest differences between two machines, and those that are too large."""
 
     min_score: float
     min_face_px: float
@@ -57,7 +57,7 @@ class Likeness:
     troubles: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """The differences in a line, with a line for each trouble below it."""
+        """The differences in a line, followed by a line for each problem."""
         parts = []
         if self.pictures:
             parts.append(
@@ -75,8 +75,8 @@ def likeness(
 ) -> Likeness:
     """Compare the lines that two machines printed.
 
-    Below a face score of `min_score` a detector reports nothing; faces of a shorter side below `min_face_px` are not
-    asked for, and those at which a classifier rejects on one machine alone are not errors.
+    Below a face score of `min_score` a detector reports nothing; faces with a shorter side below `min_face_px` are not
+    required, and faces that a classifier rejects on only one machine are not errors.
     """
     found = Likeness(min_score=min_score, min_face_px=min_face_px)
     _compare_pictures(_by_name(reference), _by_name(other), found)
@@ -87,7 +87,7 @@ def likeness(
 
 
 def _by_name(lines: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]] | None]:
-    """The faces of each picture; None where it could not be read."""
+    """The faces of each picture; None if it could not be read."""
     return {Path(line["path"]).name: line.get("faces") for line in lines if "path" in line}
 
 
@@ -120,7 +120,7 @@ def _compare_pictures(
 
 
 def _tell_missing(name: str, face: dict[str, Any], where: str, found: Likeness) -> None:
-    """Report a missing face of a size that is asked for, unless rounding may have taken its score below the minimum."""
+    """Report a missing face of a required size, unless rounding may have lowered its score below the minimum."""
     is_asked_for = _box(face).shorter_side_px >= found.min_face_px
     if is_asked_for and face["face_score"] - found.min_score > SCORE_TOLERANCE:
         found.troubles.append(f"{name}: the face at {face['box']}, {face['face_score']:.2f} sure, is missing {where}")
@@ -146,7 +146,7 @@ def _compare_faces(name: str, here: dict[str, Any], there: dict[str, Any], found
 
 
 def _is_clear(face: dict[str, Any]) -> bool:
-    """Whether scores that are off by their tolerance leave the label as it is; between two labels they swing."""
+    """Whether the label stays the same if scores change by their tolerance; between two labels it may change."""
     best, second = sorted(face["scores"].values(), reverse=True)[:2]
     return bool(best - second > 2 * SCORE_TOLERANCE)
 

@@ -1,12 +1,12 @@
-"""Does an alert survive a power cut that takes every write with it that was not yet brought to the disk?
+"""Does an alert survive a power cut that loses every write that was not yet synced to disk?
 
     python -m tests.proofs.lost_writes --folder FOLDER
 
-Records the system calls of an agent that alerts (strace), and plays them onto a disk that is as forgetful as POSIX
-allows: content is there after an fsync of its file, a name after an fsync of its folder, and whatever came later is
-gone, or is there in any part. At many moments the power is cut, and a store is opened on what is left.
+Records the system calls of an agent that raises alerts (strace), and replays them onto a simulated disk that loses as
+much as POSIX allows: content is durable after an fsync of its file, a name after an fsync of its folder, and later
+changes are lost completely or in part. Power is cut at many moments, and a store is opened on what is left.
 
-Prints the figures as one line of JSON and ends with 1 where a message is lost that was acknowledged to the pipeline.
+Prints the figures as one line of JSON and exits with 1 if a message is lost that was acknowledged to the pipeline.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ PROMISES = ("lost", "without_crop", "damaged")
 
 @dataclass(frozen=True)
 class Call:
-    """One system call that has succeeded; `text` are its arguments as strace writes them."""
+    """A successful system call; `text` are its arguments as printed by strace."""
 
     name: str
     text: str
 
     @property
     def file(self) -> str:
-        """The file behind the number that is its first argument."""
+        """The file of the descriptor that is its first argument."""
         found = FILE_OF_NUMBER.match(self.text)
         return _bytes(found[1]).decode() if found else ""
 
@@ -69,7 +69,7 @@ class Call:
 
 @dataclass
 class Inode:
-    """The content of a file: what is on the disk, and the changes that are only on their way."""
+    """The content of a file: what is on disk, and the changes that are not yet synced."""
 
     kept: bytearray = field(default_factory=bytearray)
     changes: list[tuple[int, bytes | None]] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Inode:
         self.changes.clear()
 
     def left(self, chance: random.Random | None) -> bytes:
-        """What a power cut leaves: nothing that was not synced, or any sectors of it."""
+        """What a power cut leaves: of unsynced changes nothing, or arbitrary sectors."""
         content = bytearray(self.kept)
         if chance is None:
             return bytes(content)
@@ -98,7 +98,7 @@ class Inode:
 
 
 class Disk:
-    """Files and names below a folder; what lies outside is not looked at."""
+    """Files and names below a folder; anything outside is ignored."""
 
     def __init__(self, folder: Path) -> None:
         self._root = str(folder)
@@ -107,7 +107,7 @@ class Disk:
         self._changes: dict[str, list[tuple[str, str, Inode | None]]] = defaultdict(list)
 
     def play(self, call: Call) -> None:
-        """Do what the call did."""
+        """Replay a call."""
         match call.name:
             case "openat":
                 self._open(call)
@@ -119,7 +119,7 @@ class Disk:
                 self._name(call)
 
     def leave(self, folder: Path, chance: random.Random | None) -> None:
-        """Write what a power cut leaves now into a folder, which takes the place of the one that was recorded."""
+        """Write what a power cut at this point leaves into a folder, which replaces the recorded one."""
         names = dict(self._kept_names)
         if chance is not None:
             for changes in self._changes.values():
@@ -180,7 +180,7 @@ class Disk:
 
 
 def record(folder: Path, *, messages: int, port: int) -> list[Call]:
-    """Let an agent alert until so many messages are acknowledged, kill it, and give the calls it made, in order."""
+    """Let an agent raise alerts until this many messages are acknowledged, kill it, and return its calls in order."""
     trace, state = folder / "trace", folder / "recorded"
     state.mkdir(parents=True)
     agents = [sys.executable, "-m", "tests.proofs.alerting", str(state), str(port)]
@@ -218,7 +218,7 @@ def record(folder: Path, *, messages: int, port: int) -> list[Call]:
 
 
 def read_trace(trace: Path) -> Iterator[Call]:
-    """Give the calls that succeeded: those that bring something to the disk when they end, all others as they begin."""
+    """Return the successful calls: syncs in order of their end, all others in order of their beginning."""
     begun: dict[str, tuple[str, str]] = {}
     with trace.open() as lines:
         for line in lines:
@@ -243,7 +243,7 @@ def _is_sync(name: str) -> bool:
 
 
 def cut_power(calls: Sequence[Call], folder: Path, *, cuts: int, chance: random.Random) -> dict[str, int]:
-    """Play the calls, cut the power right after acknowledgements and at random, and count what is lost."""
+    """Replay the calls, cut the power directly after acknowledgements and at random, and count the losses."""
     told = [number for number, call in enumerate(calls) if _is_told(call)]
     at = set(chance.sample(told, min(cuts, len(told)))) | set(chance.sample(range(len(calls)), min(cuts, len(calls))))
     disk, pending = Disk(folder / "recorded"), Pending()
@@ -263,7 +263,7 @@ def cut_power(calls: Sequence[Call], folder: Path, *, cuts: int, chance: random.
 
 
 class Pending:
-    """What was acknowledged to the pipeline and not yet by the broker."""
+    """Messages acknowledged to the pipeline but not yet by the broker."""
 
     def __init__(self) -> None:
         self._messages: dict[str, dict[str, Any]] = {}
@@ -271,19 +271,19 @@ class Pending:
         self.heard = 0
 
     def hear(self, what: dict[str, Any]) -> None:
-        """Take in a line of the agent's. One thread puts, another removes: their lines may cross."""
+        """Process a line of the agent. One thread puts, another removes: their lines may be out of order."""
         if "sequence" in what:
             self._messages[what["id"]] = what
             self.heard += 1
         self._removed.update(what.get("removes", ()))
 
     def messages(self) -> list[dict[str, Any]]:
-        """Every message that the disk must hold."""
+        """Every message that must be on disk."""
         return [message for key, message in self._messages.items() if key not in self._removed]
 
 
 def look(left: Path, pending: list[dict[str, Any]]) -> dict[str, int]:
-    """Open what a power cut left, and count what is missing of what is pending."""
+    """Open what a power cut left, and count missing pending messages."""
     with closing(AlertStore(left / "state" / "alerts.sqlite", boot_id="another")) as store:
         waiting = {row.kind + row.message["id"] for row in store.waiting(1_000_000)}
         damaged = bool(store.damage)

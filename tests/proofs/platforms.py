@@ -1,9 +1,9 @@
-"""Does the device side install from wheels alone on each supported system, and in which versions?
+"""Can the device software be installed from wheels alone on each supported system, and in which versions?
 
     make test-matrix
 
-It resolves pyproject.toml as each of those systems would, with the markers of its Python and its processor, and writes
-the table in docs/platforms.md. Nothing is compiled on a device: a package without a wheel is a failure.
+It resolves pyproject.toml as on each of those systems, with the markers of its Python and CPU, and writes the table in
+docs/platforms.md. Nothing is compiled on a device: a package without a wheel is a failure.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A system as wheels see it: its Python, and the version of its C library."""
+    """A system by the criteria of wheels: its Python, and the version of its C library."""
 
     name: str
     python: str
@@ -32,7 +32,7 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The versions that a system gets; `failure` says why it gets none."""
+    """The versions for a system; `failure` is the reason if there are none."""
 
     platform: Platform
     extra: str
@@ -40,7 +40,7 @@ class Resolution:
     failure: str
 
 
-# Trixie has glibc 2.41; the resolver knows names up to 2.40, and what runs there runs on later ones.
+# Trixie has glibc 2.41; the resolver knows tags up to 2.40, and wheels for it also run on later versions.
 PLATFORMS = (
     Platform("Ubuntu 22.04, JetPack 6", "3.10", "2_35"),
     Platform("Raspberry Pi OS and Debian 12 (Bookworm)", "3.11", "2_36"),
@@ -69,7 +69,7 @@ def resolve(platform: Platform, extra: str, *, pip_index: str) -> Resolution:
 
 
 def table(resolutions: list[Resolution]) -> str:
-    """The table of the page, a row each."""
+    """The rows of the table on the page."""
     rows = [f"| system, 64 bit ARM | Python | extra | {' | '.join(SHOWN)} |", f"|---|---|---|{'---|' * len(SHOWN)}"]
     for one in resolutions:
         versions = [one.versions.get(name, "-") for name in SHOWN]
@@ -79,9 +79,9 @@ def table(resolutions: list[Resolution]) -> str:
 
 
 def main() -> int:
-    """Resolve every combination, write the table and name what does not resolve."""
+    """Resolve every combination, write the table and report what cannot be resolved."""
     pip = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
-    # The resolver does not read pip's own settings, and a person behind a mirror has set it there.
+    # The resolver does not read pip's settings, in which users behind a mirror have configured it.
     pip_index = subprocess.run(pip, capture_output=True, text=True, check=False).stdout.strip()
     resolutions = []
     for platform in PLATFORMS:

@@ -1,4 +1,4 @@
-"""Which real pictures can every machine be shown, so that what each sees in them can be compared?
+"""Real pictures for comparing the results of different machines.
 
     python -m tests.proofs.real_pictures FOLDER
 
@@ -31,7 +31,7 @@ STREETS_SHOWN = 8
 EVERY_FRAME = 18
 """Of the recording's 138: each of its four people is in one of these, and two are half outside."""
 
-# Whether masked, and how large: 1.0 is a face of 91 (Collins) and 185 px (Hopper).
+# Masked or not, and the scale: 1.0 is a face of 91 (Collins) and 185 px (Hopper).
 NEAR_AND_FAR = {
     "both-near": ((COLLINS, True, 0.9, (-40, 0)), (HOPPER, False, 0.45, (340, 60))),
     "both-far": ((COLLINS, False, 0.4, (30, 120)), (HOPPER, True, 0.2, (320, 150))),
@@ -40,10 +40,10 @@ NEAR_AND_FAR = {
 
 
 def real_pictures() -> Iterator[tuple[str, Image]]:
-    """Each with the name of its file, whose suffix says how it is kept."""
+    """The pictures by file name, whose suffix gives the format."""
     for who, name in ((COLLINS, "collins"), (HOPPER, "hopper")):
         yield f"{name}-bare.png", portrait(who)
-        # As a camera keeps it.
+        # The format that cameras use.
         yield f"{name}-masked.jpg", portrait(who, masked=True)
     for name, people in NEAR_AND_FAR.items():
         yield f"{name}.png", scene(*people)[0]

@@ -1,11 +1,11 @@
-"""Does the agent alert on every event of every kind of network camera, once, and how soon?
+"""Does the agent raise one alert for every event with every kind of network camera, and how soon?
 
     python -m tests.proofs.rtsp_kinds --folder FOLDER [--only h265]
 
-The example recording, in ten kinds as cameras send them, comes from a real RTSP server to a real agent with a real
-broker. An event begins with the first frame in which a replay of the recording finds the face; its delay ends when the
-alert is at a subscriber. Prints a line of JSON for each kind, and one for all; ends with 1 where an event is missed or
-alerted twice, or where the median delay is above 1.1 s.
+A real RTSP server sends the example recording, in ten formats of cameras, to a real agent with a real broker. An event
+begins with the first frame in which a replay of the recording detects the face; its delay ends when a subscriber has
+the alert. Prints a line of JSON for each format, and one for all; exits with 1 if an event is missed or raises two
+alerts, or if the median delay is above 1.1 s.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TIME_STAMP = slice(HEADER_BYTES + 4, HEADER_BYTES + 8)
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a camera sends: what ffmpeg makes of the recording, how it is put into packets, with which stamps."""
+    """A format of cameras: ffmpeg's encoding of the recording, the packets, and their timestamps."""
 
     coding: tuple[str, ...]
     packets: str = H264
@@ -59,7 +59,7 @@ class Kind:
 
 
 def wrong(stamp: int) -> int:
-    """A clock of 90 kHz that runs seven times too fast, and at times is an hour ahead."""
+    """A clock of 90 kHz that runs seven times too fast and is sometimes an hour ahead."""
     ahead = random.Random(stamp).random() < 0.2  # noqa: S311  (repeatable)
     return (stamp * 7 + ahead * 90_000 * 3600) % 2**32
 
@@ -88,7 +88,7 @@ KINDS = {
 
 
 def made(kind: Kind, file: Path) -> Path:
-    """Write the recording in this kind, with a still beginning."""
+    """Write the recording in this format, with a still beginning."""
     file.parent.mkdir(parents=True, exist_ok=True)
     filters = ("fps=25", f"tpad=start_mode=clone:start_duration={STILL_SECONDS}", *kind.filters)
     sound = ("-f", "lavfi", "-t", STILL_SECONDS + EXAMPLE_SECONDS, "-i", "sine") if kind.has_sound else ()
@@ -97,7 +97,7 @@ def made(kind: Kind, file: Path) -> Path:
 
 
 def launch_of(kind: Kind, file: Path) -> str:
-    """How the server sends it, in the words of gst-launch."""
+    """The server's pipeline, in the syntax of gst-launch."""
     sound = "d. ! queue ! aacparse ! rtpmp4gpay name=pay1 pt=97" if kind.has_sound else ""
     return f"( filesrc location={file} ! matroskademux name=d d. ! queue ! {kind.packets} {sound} )"
 
@@ -115,7 +115,7 @@ def _when(text: str) -> float:
 
 @contextmanager
 def restamped(port: int, stamp: Callable[[int], int]) -> Iterator[int]:
-    """Serve on another port what a server on this one sends, its packets of pictures with other time stamps."""
+    """Forward a server's stream on another port, with changed timestamps in its video packets."""
     listening = socket.create_server(("127.0.0.1", free_port()))
 
     def serve() -> None:
@@ -144,11 +144,11 @@ def _pass_on(source: socket.socket, sink: socket.socket, stamp: Callable[[int], 
 
 
 def _taken_from(waiting: bytearray, stamp: Callable[[int], int]) -> bytes:
-    """Take what is whole; reports of the sender's clock, on odd channels, are left out."""
+    """Take complete packets; sender reports, on odd channels, are left out."""
     taken = b""
     while waiting:
         if waiting[0] != INTERLEAVED:
-            # An answer in text, up to the next packet.
+            # A text response, up to the next packet.
             end = waiting.find(INTERLEAVED)
             size = len(waiting) if end < 0 else end
             taken += waiting[:size]
@@ -164,7 +164,7 @@ def _taken_from(waiting: bytearray, stamp: Callable[[int], int]) -> bytes:
 
 
 def watched(kind: Kind, folder: Path, begins: list[float]) -> dict[str, Any]:
-    """Let an agent watch one showing, and give how long after each event its alert came."""
+    """Let an agent analyse one playback, and return the delay of each event's alert."""
     with ExitStack() as stack:
         server = stack.enter_context(RtspServer(launch=launch_of(kind, made(kind, folder / "recording.mkv"))))
         port = stack.enter_context(restamped(server.port, kind.stamp)) if kind.stamp else server.port
@@ -187,7 +187,7 @@ def watched(kind: Kind, folder: Path, begins: list[float]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Go through the kinds and judge."""
+    """Run all formats and judge the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--only", choices=KINDS)

@@ -1,4 +1,4 @@
-"""Likeness: which results `make test-arm64` accepts as equal."""
+"""Likeness: which results `make test-arm64` accepts as equivalent."""
 
 from __future__ import annotations
 

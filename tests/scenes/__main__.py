@@ -1,10 +1,10 @@
-"""The command: are the alerts right, over all scripted scenes and recordings?
+"""The command: are the alerts correct in all scripted scenes and recordings?
 
-    python -m tests.scenes                          every cast that this machine has pictures for, and the recordings
+    python -m tests.scenes                          every cast whose pictures are available, and the recordings
     python -m tests.scenes --cast rehearsal -k pillar
     python -m tests.scenes --cast rehearsal -k pillar --render pillar.mp4
 
-Ends with 1 where precision or recall is below what is promised.
+Exits with 1 if precision or recall is below what is promised.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Line:
     took_seconds: float
 
     def __str__(self) -> str:
-        """The scene in a line, with a line for everything that went wrong below it."""
+        """The scene in a line, followed by a line for each error."""
         judgement = self.judgement
         delays = " ".join(f"{hit.delay_seconds:.1f}" for hit in judgement.hits)
         told = len(judgement.hits) + len(judgement.mistaken)
@@ -152,7 +152,7 @@ def _sum_up(lines: Sequence[Line]) -> int:
     people: Counter[str] = sum((one.people for one in judgements), Counter())
     counted: Counter[str] = sum((one.counted for one in judgements), Counter())
     print(f"people: {_described(people)}; counted: {_described(counted)}")
-    # Of a scene too many may make up for too few of another: what is wrong within scenes adds up here.
+    # Too many people in one scene could offset too few in another, so the errors of the scenes are added.
     astray = sum(abs(one.counted.total() - one.people.total()) for one in judgements)
     error = (counted.total() - people.total()) / max(people.total(), 1)
     print(
@@ -163,7 +163,7 @@ def _sum_up(lines: Sequence[Line]) -> int:
 
 
 def _described(people: Counter[str]) -> str:
-    """How many there are, and of those decided the share with a mask."""
+    """The number of people, and the share with a mask among those decided."""
     shares = ", ".join(f"{count} {label}" for label, count in sorted(people.items()))
     return f"{people.total()} ({shares}), compliance {_compliance(people):.3f}"
 

@@ -1,7 +1,7 @@
-"""Casts: who plays, and before which backgrounds?
+"""Casts: which people and which backgrounds do the scenes use?
 
-`rehearsal` is made of training pictures: look at its failures as much as you like. `premiere` is made of pictures that
-no model was trained on, and nothing may be chosen by it. `public` needs no reference data.
+`rehearsal` consists of training pictures; its failures may be examined in detail. `premiere` consists of pictures that
+no model was trained on, and must not be used to choose anything. `public` needs no reference data.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A part of a photograph without people: file, left, top and width; as high as the frame's shape asks for."""
+    """A part of a photograph without people: file, left, top and width; the frame's aspect ratio gives the height."""
 
     file: str
     x_px: int
@@ -47,7 +47,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Who and what a script may use. The first in `people` have a whole head and shoulders.
+    """People and places available to a script. The first in `people` have a complete head and shoulders.
 
     `turning` is one person frontal, turned away, and frontal with a mask.
     """
@@ -85,7 +85,7 @@ def _photographed(place: Place, width_px: int, height_px: int) -> Image:
 
 
 def _person(annotation: int) -> Person:
-    """Somebody photographed without a mask, and with one drawn."""
+    """A person photographed without a mask, and the same picture with a drawn mask."""
     style = choose_style(np.random.default_rng(annotation), wearing="properly")
     return Person(Photograph(annotation), Photograph(annotation, style))
 

@@ -1,7 +1,7 @@
-"""Composition: what does a camera see of a scripted scene, and what is true in each of its frames?
+"""Composition: the frames of a scripted scene as a camera sees them, with the ground truth of each frame.
 
-A scene is people with a path and a way of wearing their mask over time, before a photograph, seen by a camera with its
-noise, light and blur. The same scene gives the same frames on every run.
+A scene consists of people, each with a path and a way of wearing the mask over time, in front of a photograph, seen by
+a camera with noise, light changes and blur. The same scene gives the same frames in every run.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ CHANGE_SECONDS = 0.3
 EXPOSURES = 5
 """Moments within one exposure that make up motion blur."""
 
-# Who stands still sways by a few centimetres at less than half a hertz and nods and breathes on top of it; a face is
-# about 15 cm wide. Each row: share of the width of the face, hertz.
+# A standing person sways by a few centimetres at less than half a hertz, and also nods and moves with each breath; a
+# face is about 15 cm wide. Each row: fraction of the width of the face, hertz.
 SWAY = ((0.05, 0.31), (0.03, 0.53), (0.012, 1.3))
 BOB = ((0.025, 0.27), (0.018, 0.83), (0.008, 1.7))
 LEAN_DEGREES = ((1.5, 0.23), (0.7, 0.71))
@@ -39,7 +39,7 @@ NEARER = ((0.015, 0.19), (0.008, 0.61))
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Where the middle of a face is at a moment, in pixels of the frame, and how wide the face is."""
+    """Position of the centre of a face at a time, in pixels of the frame, and the width of the face."""
 
     second: float
     x_px: float
@@ -49,7 +49,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """How somebody looks from a moment on; without a label it is no face of a person that is there."""
+    """Appearance of an actor from a time on; without a label it is not the face of a person present."""
 
     from_second: float
     figure: Figure
@@ -58,10 +58,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Actor:
-    """Somebody, or something, in front of the background, from the first stop to the last.
+    """A person or thing in front of the background, from the first stop to the last.
 
-    Between two stops the way is straight. Who is alive moves a little, always: `movement` is 1 for somebody who
-    stands, less for somebody who sits, and 0 for a thing.
+    The path between two stops is straight. Living people always move a little: `movement` is 1 for a standing person,
+    less for a sitting one, and 0 for a thing.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Actor:
         return self.path[0].second <= second <= self.path[-1].second
 
     def place(self, second: float) -> Stop:
-        """Where the path is at a moment."""
+        """The position on the path at a time."""
         seconds = [stop.second for stop in self.path]
         x, y, face = (
             float(np.interp(second, seconds, [getattr(stop, name) for stop in self.path]))
@@ -84,7 +84,7 @@ class Actor:
         return Stop(second, x, y, face)
 
     def shares(self, second: float) -> list[tuple[Look, float]]:
-        """Which looks are seen, with their shares: two while one turns into the next."""
+        """The visible looks with their shares: two during a transition."""
         index = max(i for i, look in enumerate(self.looks) if i == 0 or look.from_second <= second)
         look = self.looks[index]
         done = min((second - look.from_second) / CHANGE_SECONDS, 1.0) if index else 1.0
@@ -95,7 +95,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """What a camera adds: levels are of 0..255, fractions of the light."""
+    """The effects of a camera: levels are of 0..255, fractions are of the light."""
 
     noise_levels: float = 2.0
     light: float = 1.0
@@ -114,7 +114,7 @@ class Camera:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A script, with how many alerts are right."""
+    """A script with its correct number of alerts."""
 
     name: str
     seconds: float
@@ -129,7 +129,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The truth about one actor in one frame; `visible_fraction` of the face is neither hidden nor cut off."""
+    """The ground truth of an actor in a frame; `visible_fraction` of the face is neither hidden nor cut off."""
 
     actor: str
     label: Label | None
@@ -139,7 +139,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """One frame of a scene and what is true in it."""
+    """A frame of a scene with its ground truth."""
 
     second: float
     image: Image
@@ -147,7 +147,7 @@ class Shot:
 
 
 def shots(scene: Scene) -> Iterator[Shot]:
-    """Render a scene, frame after frame."""
+    """Render a scene frame by frame."""
     random = np.random.default_rng(len(scene.name) * 1009 + round(scene.seconds * 10))
     arriving = np.random.default_rng(len(scene.name))
     gap_until = 0.0
@@ -171,7 +171,7 @@ def _expose(scene: Scene, second: float) -> tuple[NDArray[np.float32], tuple[See
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Layer:
-    """What an actor covers: colours times opacity, 0..255, (height, width, 3); opacity 0..1; and from where on."""
+    """The area an actor covers: colours times opacity, 0..255, (height, width, 3); opacity 0..1; and its position."""
 
     colours: NDArray[np.float32]
     opacity: NDArray[np.float32]
@@ -185,10 +185,10 @@ class _Layer:
 
 
 def _moment(scene: Scene, second: float) -> tuple[NDArray[np.float32], tuple[Seen, ...]]:
-    """The light that falls on the sensor at one moment."""
+    """The light on the sensor at a time."""
     height, width = scene.background.shape[:2]
     picture = scene.background.astype(np.float32)
-    # Who is farther away has a smaller face and is drawn first.
+    # People farther away have smaller faces and are drawn first.
     there = sorted(
         (actor for actor in scene.actors if actor.is_there(second)), key=lambda actor: actor.place(second).face_px
     )
@@ -213,7 +213,7 @@ def _as_layer(pixels: Image, *, x_px: int = 0, y_px: int = 0) -> _Layer:
 
 
 def _layer(actor: Actor, second: float, size: tuple[int, int]) -> _Layer:
-    """An actor as large and as far along the path as at this moment, looks faded into each other."""
+    """An actor at its size and position of this time, with looks cross-faded."""
     parts = [(_posed(actor, look, second, size), share) for look, share in actor.shares(second)]
     if len(parts) == 1:
         return parts[0][0]
@@ -230,7 +230,7 @@ def _layer(actor: Actor, second: float, size: tuple[int, int]) -> _Layer:
 
 
 def _posed(actor: Actor, look: Look, second: float, size: tuple[int, int]) -> _Layer:
-    """A figure where the actor is, cut to the frame of `size` (width, height)."""
+    """A figure at the actor's position, cropped to the frame of `size` (width, height)."""
     pose = _pose(actor, second)
     smaller = _reduced(look.figure, pose.face_px)
     scale = pose.face_px / smaller.face.width_px
@@ -258,7 +258,7 @@ class _Pose:
 
 
 def _pose(actor: Actor, second: float) -> _Pose:
-    """The path, and on top of it what somebody who is alive cannot help doing."""
+    """The path, plus the involuntary movements of a living person."""
     place = actor.place(second)
     phases = np.random.default_rng(actor.seed).uniform(0, 2 * math.pi, 16).tolist()
 
@@ -278,7 +278,7 @@ def _pose(actor: Actor, second: float) -> _Pose:
 
 @functools.lru_cache(maxsize=256)
 def _halved(figure: Figure, times: int) -> Figure:
-    """A figure at half the size, so many times: what is drawn small keeps no pixels that would flicker."""
+    """A figure halved this many times, so that a small drawing does not flicker by aliasing."""
     pixels, face, scale = figure.pixels, figure.face, 0.5**times
     smaller = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if times else pixels
     x_scale, y_scale = smaller.shape[1] / pixels.shape[1], smaller.shape[0] / pixels.shape[0]
@@ -292,10 +292,10 @@ def _reduced(figure: Figure, face_px: float) -> Figure:
 
 
 def _truth(actor: Actor, second: float, hidden: NDArray[np.float32]) -> Seen:
-    """Where the face is, how it wears its mask, and how much of it can be seen."""
+    """The position of the face, how it wears its mask, and how much of it is visible."""
     pose = _pose(actor, second)
     shares = actor.shares(second)
-    # While one look turns into the next, the face is neither.
+    # During a transition the face has neither label.
     label = shares[0][0].label if len(shares) == 1 else None
     face = shares[-1][0].figure.face
     half_width, half_height = pose.face_px / 2, pose.face_px / 2 * face.height_px / face.width_px
@@ -309,9 +309,9 @@ def _truth(actor: Actor, second: float, hidden: NDArray[np.float32]) -> Seen:
 
 
 def _develop(light: NDArray[np.float32], camera: Camera, second: float, random: np.random.Generator) -> Image:
-    """What the camera makes of the light: brightness, focus, noise, compression."""
+    """Apply the camera's effects to the light: brightness, focus, noise, compression."""
     drift = camera.drift_fraction * math.sin(2 * math.pi * 0.11 * second)
-    # A lamp on mains, seen at a rate that does not fit, beats slowly; a bad tube jumps.
+    # A mains lamp sampled at an unrelated frame rate shows a slow beat; a faulty tube flickers randomly.
     flicker = camera.flicker_fraction * (0.6 * math.sin(2 * math.pi * 3.7 * second) + 0.4 * random.uniform(-1, 1))
     picture = light * np.float32(camera.light * (1 + drift + flicker))
     if camera.defocus_px:

@@ -1,7 +1,7 @@
-"""Figures: what does a real person look like without what was behind them?
+"""Figures: people cut out of photographs.
 
-A figure is cut out of a photograph along a soft edge that GrabCut finds from where the face is, with the body drawn
-further down than the photograph shows it, and says where its face is.
+A figure is cut out along a soft edge that GrabCut finds, starting from the face; the body is extended below the edge of
+the photograph. A figure knows the position of its face.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """One annotated face of the reference data, by its id, with a mask drawn on it where one is given."""
+    """An annotated face of the reference data, by its id, with a drawn mask if one is given."""
 
     annotation: int
     drawn: MaskStyle | None = None
@@ -61,7 +61,7 @@ class Photograph:
 
 @dataclass(frozen=True, slots=True)
 class Sitting:
-    """One portrait in the public domain, with or without a drawn mask: needs no reference data."""
+    """A public-domain portrait, with or without a drawn mask: needs no reference data."""
 
     portrait: Portrait
     masked: bool
@@ -94,7 +94,7 @@ def _portrait_figure(sitting: Sitting) -> Figure:
 
 @functools.cache
 def poster_of(source: Source) -> Figure:
-    """Take a bare face as a printed picture, with its background and a white border."""
+    """Make a bare face into a printed picture, with its background and a white border."""
     if isinstance(source, Photograph):
         picture, found = _close_up(source.annotation)
         face = found.box
@@ -107,14 +107,14 @@ def poster_of(source: Source) -> Figure:
 
 @functools.cache
 def raised_hand() -> Figure:
-    """A hand, the palm forward, cut out of a photograph before white; its `face` is the palm."""
+    """A hand with the palm forward, cut out of a photograph on white; its `face` is the palm."""
     picture = cv2.imread(str(SCENES / HAND.file), cv2.IMREAD_COLOR)
     if picture is None:
         raise FileNotFoundError(f"{SCENES / HAND.file}")
     (x1, y1), (x2, y2) = np.min(HAND.outline, axis=0), np.max(HAND.outline, axis=0)
     inside = np.zeros(picture.shape[:2], np.uint8)
     cv2.fillPoly(inside, [np.asarray(HAND.outline, np.int32)], [255])
-    # White paper is bright in all three colours, skin is not in blue.
+    # White paper is bright in all three channels, skin is not in blue.
     inside[picture.min(axis=2) > PAPER_LEVEL] = 0
     inside = _image(cv2.GaussianBlur(cv2.erode(_largest_part(inside), np.ones((3, 3), np.uint8)), (0, 0), 0.8))
     x1, y1, x2, y2 = int(x1), int(y1), int(x2), int(y2)
@@ -132,7 +132,7 @@ def _framed(picture: Image, face: Box) -> Figure:
 
 @dataclass(frozen=True, slots=True)
 class Cutting:
-    """A thing in a picture of the reference data, by the line around it."""
+    """An object in a picture of the reference data, by its outline."""
 
     file: str
     outline: tuple[tuple[int, int], ...]
@@ -191,7 +191,7 @@ def _close_up(annotation: int) -> tuple[Image, FaceLandmarks]:
 
 @functools.cache
 def _outline(annotation: int) -> Image:
-    """How much of each pixel of a close-up belongs to the person, 0..255: GrabCut, begun from the face."""
+    """How much of each pixel of a close-up belongs to the person, 0..255: GrabCut, initialised from the face."""
     picture, face = _close_up(annotation)
     height, width = picture.shape[:2]
     box = face.box
@@ -205,7 +205,7 @@ def _outline(annotation: int) -> Image:
         cv2.fillPoly(labels, [np.asarray(points, np.int32)], [label])
 
     low = float(height + h)
-    # Hair and shoulders may be there; face, neck and the middle of the chest are.
+    # Hair and shoulders are possible foreground; face, neck and the middle of the chest are certain.
     ellipse((x, y - 0.05 * h), (1.15 * w, 1.05 * h), cv2.GC_PR_BGD)
     polygon(
         [(x - 0.6 * w, y + 0.5 * h), (x + 0.6 * w, y + 0.5 * h), (x + 2.2 * w, low), (x - 2.2 * w, low)], cv2.GC_PR_BGD
@@ -243,7 +243,7 @@ def _outline(annotation: int) -> Image:
 
 
 def _largest_part(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Leave out what hangs together with nothing else, and fill holes."""
+    """Keep the largest connected part, and fill holes."""
     outlines, _ = cv2.findContours(plane, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = np.zeros_like(plane)
     cv2.drawContours(filled, [max(outlines, key=cv2.contourArea)], -1, [255], -1)
@@ -251,7 +251,7 @@ def _largest_part(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _with_body(picture: Image, outline: NDArray[np.uint8], face: Box) -> Figure:
-    """Go on with the body below the photograph, and let what its sides cut off fade."""
+    """Extend the body below the photograph, and fade the parts cut off at its sides."""
     height, width = outline.shape
     below = round(BODY_HEIGHTS * face.height_px)
     # The last rows may hold a border; one above them is cloth. A soft row leaves no stripes.
@@ -278,7 +278,7 @@ def _image(pixels: NDArray[np.generic]) -> Image:
 
 
 def _shared(pixels: NDArray[np.generic]) -> Image:
-    """Pixels that are computed once and that nobody writes into."""
+    """Cached pixels, read only."""
     image = _image(pixels)
     image.setflags(write=False)
     return image

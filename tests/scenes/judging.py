@@ -1,6 +1,6 @@
-"""Judging: did each violation give one alert in time, and nothing else any?
+"""Judging: did each violation raise exactly one alert in time, and nothing else any?
 
-An event is one person in violation, from the moment it can be seen. Alerts are matched to events by where and when.
+An event is one person in violation, from the time it is visible. Alerts are matched to events by position and time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LATEST_SECONDS = 2.0
 VISIBLE_FRACTION = 0.95
 """So much of a face must be in sight for the violation to be visible."""
 PAUSE_SECONDS = 3.0
-"""Somebody hidden for less is still the same person in the same violation."""
+"""A person hidden for less time is still the same person in the same violation."""
 LOOK_BACK_SECONDS = 1.0
 """Where a track was seen last may be as old as this."""
 NEAR_WIDTHS = 0.6
@@ -30,7 +30,7 @@ NEAR_WIDTHS = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What is true at one moment of a scene."""
+    """The ground truth at a time in a scene."""
 
     second: float
     seen: tuple[Seen, ...]
@@ -38,7 +38,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """An alert, as far as it is judged."""
+    """The properties of an alert that are judged."""
 
     second: float
     label: Label
@@ -47,7 +47,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One person in violation, from when to when it can be seen."""
+    """One person in violation, and the period in which it is visible."""
 
     actor: str
     label: Label
@@ -64,18 +64,18 @@ class Hit:
 
     @property
     def delay_seconds(self) -> float:
-        """From visible to alerted; below zero where a face at the edge of sight was enough."""
+        """From visible to alerted; negative if a partly visible face was enough."""
         return self.alert.second - self.event.from_second
 
     @property
     def is_on_time(self) -> bool:
-        """Whether somebody was told soon enough."""
+        """Whether the alert was raised soon enough."""
         return self.delay_seconds <= LATEST_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What came of a scene. `mistaken` are alerts of no event, or a second time, each with a word on whom."""
+    """The result of a scene. `mistaken` are false or duplicate alerts, each with a description of the person."""
 
     events: tuple[Event, ...]
     hits: tuple[Hit, ...]
@@ -86,27 +86,27 @@ class Judgement:
 
     @property
     def missed(self) -> tuple[Event, ...]:
-        """Violations that nobody was told of."""
+        """Violations without an alert."""
         alerted = {hit.event for hit in self.hits}
         return tuple(event for event in self.events if event not in alerted)
 
     @property
     def late(self) -> tuple[Hit, ...]:
-        """Violations that somebody was told of too late."""
+        """Violations whose alert was late."""
         return tuple(hit for hit in self.hits if not hit.is_on_time)
 
     @property
     def is_right(self) -> bool:
-        """Every violation alerted once and on time, and nothing else."""
+        """Whether every violation raised one alert on time, and nothing else any."""
         return not (self.missed or self.late or self.mistaken)
 
 
 def people_of(moments: Sequence[Moment], *, violations: AbstractSet[Label], min_face_px: float) -> Counter[str]:
-    """Who are there with a face large enough to be seen twice, by the worst that they wear."""
+    """People whose face is large enough in at least two frames, by the worst label they have."""
     labels: dict[str, list[Label]] = {}
     for moment in moments:
         for one in moment.seen:
-            # Posters have no label.
+            # Posters have no label and are not counted.
             is_visible = one.visible_fraction >= VISIBLE_FRACTION and one.box.shorter_side_px >= min_face_px
             if one.label is not None and is_visible:
                 labels.setdefault(one.actor, []).append(one.label)
@@ -116,7 +116,7 @@ def people_of(moments: Sequence[Moment], *, violations: AbstractSet[Label], min_
 
 
 def events_of(moments: Sequence[Moment], *, violations: AbstractSet[Label], min_face_px: float) -> tuple[Event, ...]:
-    """Find who is in violation, from when and until when it can be seen."""
+    """Find the people in violation and the period in which each is visible."""
     actors = sorted({one.actor for moment in moments for one in moment.seen})
     events = [
         event
@@ -136,7 +136,7 @@ def _events_of_one(
         if one is None or one.label is None:
             continue
         if one.label not in violations:
-            # The mask is on: whatever comes later is another violation.
+            # The mask is on: anything later is another violation.
             is_open = False
         elif one.visible_fraction >= VISIBLE_FRACTION and one.box.shorter_side_px >= min_face_px:
             if is_open and moment.second - events[-1].until_second <= PAUSE_SECONDS:
@@ -148,7 +148,7 @@ def _events_of_one(
 
 
 def judge(moments: Sequence[Moment], events: Sequence[Event], alerts: Sequence[Given]) -> Judgement:
-    """Match alerts to events, the earliest first; who was alerted once is alerted a second time by mistake."""
+    """Match alerts to events, the earliest first; a second alert for the same event is a mistake."""
     hits: list[Hit] = []
     mistaken: list[tuple[Given, str]] = []
     for alert in sorted(alerts, key=lambda one: one.second):
@@ -161,7 +161,7 @@ def judge(moments: Sequence[Moment], events: Sequence[Event], alerts: Sequence[G
         if open_events:
             hits.append(Hit(min(open_events, key=lambda event: actors.index(event.actor)), alert))
         elif not actors:
-            mistaken.append((alert, "nobody is there"))
+            mistaken.append((alert, "no person"))
         else:
             again = any(hit.event.actor == actors[0] for hit in hits)
             mistaken.append((alert, f"{actors[0]}, {'again' if again else 'who is in no violation'}"))
@@ -169,9 +169,9 @@ def judge(moments: Sequence[Moment], events: Sequence[Event], alerts: Sequence[G
 
 
 def _may_be(event: Event, alert: Given, moments: Sequence[Moment]) -> bool:
-    """Whether an alert falls into an event, or closely around it.
+    """Whether an alert falls into an event, or shortly before or after it.
 
-    Before it, a part of the face may have been enough for a sharp eye, but not while the mask was still on.
+    Before it, a part of the face may have been enough for the detector, but not while the mask was still on.
     """
     if alert.second >= event.from_second:
         return alert.second <= event.until_second + LATEST_SECONDS
@@ -186,7 +186,7 @@ def _may_be(event: Event, alert: Given, moments: Sequence[Moment]) -> bool:
 
 
 def _whom(moments: Sequence[Moment], alert: Given) -> list[str]:
-    """Whose face an alert shows, the nearest first."""
+    """The people whose face an alert may show, the nearest first."""
     x, y = alert.box.centre
     distances: dict[str, float] = {}
     for moment in moments:
@@ -196,7 +196,7 @@ def _whom(moments: Sequence[Moment], alert: Given) -> list[str]:
             face_x, face_y = one.box.centre
             width = max(one.box.width_px, 1.0)
             distance = max(abs(face_x - x), abs(face_y - y)) / width
-            # Two who crossed are told apart by how large their faces are.
+            # Two people who cross are distinguished by the size of their faces.
             distance += abs(one.box.width_px - alert.box.width_px) / width
             if max(abs(face_x - x), abs(face_y - y)) / width <= NEAR_WIDTHS and one.visible_fraction > 0:
                 distances[one.actor] = min(distances.get(one.actor, distance), distance)

@@ -1,6 +1,6 @@
-"""Playing: which alerts does the agent give when it watches a scene, or a recording?
+"""Playing: which alerts does the agent raise for a scene or a recording?
 
-The agent's own parts look at every frame, as `edge-agent replay` has them do; models are loaded once for all scenes.
+The agent's own components analyse every frame, as in `edge-agent replay`; models are loaded once for all scenes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BEGUN_WHEN = datetime(2026, 3, 2, 8, 0, tzinfo=timezone.utc)
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A real recording of one person, and from when to when that person is seen without a mask."""
+    """A real recording of one person, and the period in which that person is visible without a mask."""
 
     file: str
     violations: tuple[tuple[float, float], ...]
@@ -38,26 +38,26 @@ class Recorded:
 RECORDINGS = (
     Recorded("masked_at_laptop.mp4", ()),
     Recorded("unmasked_outdoors.mp4", ((0.0, 8.2),)),
-    # Before that the mask is held before the face.
+    # Before that, the mask is held in front of the face.
     Recorded("puts_mask_on_close_up.mp4", ((1.6, 4.1),)),
 )
 
 
 class Player:
-    """Plays scenes to the agent as it is configured. Owned by one thread."""
+    """Plays scenes to a configured agent. Owned by one thread."""
 
     def __init__(self, *settings: str) -> None:
         """Load both models; `settings` are keys of the configuration, such as faces.detector=yunet."""
-        # Scenes say at which rate their camera works.
+        # Scenes state the frame rate of their camera.
         self.config = load_config(None, overrides=["cameras.camera.detect_fps=0", *settings])
         self._detector, self._classifier = open_models(self.config)
 
     def a_pipeline(self) -> Pipeline:
-        """Somebody in one scene has nothing to do with the next."""
+        """A new pipeline, so that no state is carried over to the next scene."""
         return build_pipeline(self.config, "camera", self._detector, self._classifier)
 
     def play(self, scene: Scene) -> Judgement:
-        """Render a scene, show it to the agent and judge the alerts."""
+        """Render a scene, play it to the agent and judge the alerts."""
         pipeline = self.a_pipeline()
         moments, alerts = [], []
         people: list[Person] = []
@@ -79,12 +79,12 @@ class Player:
         )
 
     def watch(self, path: Path, truth: Recorded) -> Judgement:
-        """Show a recording to the agent and judge the alerts by when they come."""
+        """Play a recording to the agent and judge the alerts by their time."""
         pipeline = self.a_pipeline()
         moments, alerts = [], []
         for frame in recorded_frames(path, camera="camera"):
             alerts += _alerts(pipeline.process(frame), at=frame.taken_at)
-            # Where exactly the face is has not been written down: anywhere in the picture.
+            # The position of the face is not annotated: anywhere in the picture counts.
             reach = float(max(frame.width_px, frame.height_px))
             box = Box(0.0, 0.0, reach, reach)
             moments.append(Moment(frame.taken_at, (Seen("person", None, box, 1.0),)))

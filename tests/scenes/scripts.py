@@ -1,7 +1,7 @@
-"""Scripts: what happens in each scene, and how many alerts are right?
+"""Scripts: what happens in each scene, and how many alerts are correct?
 
-Each function takes a cast and gives a scene; its docstring is the scene's sentence. Positions are pixels of a frame of
-640x360 unless it says so.
+Each function takes a cast and returns a scene; its docstring describes the scene. Positions are pixels of a frame of
+640x360 unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def two_bare_people_cross(cast: Cast) -> Scene:
 
 
 def a_bare_person_leaves_and_returns(cast: Cast) -> Scene:
-    """Somebody without a mask comes, leaves for eight seconds and comes back: two visits."""
+    """A person without a mask comes, leaves for eight seconds and comes back: two visits."""
     look = (_look(cast.people[0].bare, BARE),)
     first = (
         Stop(0.5, -OUTSIDE_PX, 150, 54),
@@ -83,7 +83,7 @@ def a_bare_person_leaves_and_returns(cast: Cast) -> Scene:
 
 
 def a_person_puts_a_mask_on(cast: Cast) -> Scene:
-    """Somebody is alerted, puts a mask on behind a hand and keeps it on."""
+    """A person raises an alert, puts a mask on behind a hand and keeps it on."""
     person = cast.people[0]
     looks = (_look(person.bare, BARE), _look(person.masked, MASKED, 6.0))
     return Scene(
@@ -96,7 +96,7 @@ def a_person_puts_a_mask_on(cast: Cast) -> Scene:
 
 
 def a_person_takes_the_mask_off(cast: Cast) -> Scene:
-    """Somebody masked takes the mask off after six seconds."""
+    """A masked person takes the mask off after six seconds."""
     person = cast.people[1]
     looks = (_look(person.masked, MASKED), _look(person.bare, BARE, 6.0))
     return Scene("takes_mask_off", 12.0, cast.background(3), (_stander("person", looks, 12.0, seed=8),), alerts=1)
@@ -110,7 +110,7 @@ def a_mask_goes_on_and_comes_off_again(cast: Cast) -> Scene:
 
 
 def a_poster_hangs_on_the_wall(cast: Cast) -> Scene:
-    """A poster shows a bare face for twenty seconds while the light drifts; nobody is there."""
+    """A poster shows a bare face for twenty seconds while the light drifts; there are no people."""
     return Scene(
         "poster",
         20.0,
@@ -122,7 +122,7 @@ def a_poster_hangs_on_the_wall(cast: Cast) -> Scene:
 
 
 def a_live_person_stands_beside_a_poster(cast: Cast) -> Scene:
-    """Somebody without a mask comes to stand beside a poster of a bare face."""
+    """A person without a mask comes to stand beside a poster of a bare face."""
     way = (Stop(3.0, WIDTH_PX + OUTSIDE_PX, 160, 56), Stop(5.5, 420, 160, 58), Stop(14.0, 410, 160, 58))
     person = Actor("person", way, (_look(cast.people[0].bare, BARE),), seed=10)
     return Scene("beside_poster", 14.0, cast.background(0), (_poster(cast), person), alerts=1)
@@ -182,7 +182,7 @@ def two_frames_a_second_are_enough(cast: Cast) -> Scene:
 
 
 def the_light_flickers(cast: Cast) -> Scene:
-    """A bad tube: the light jumps by a quarter from frame to frame; one of two people is bare."""
+    """A faulty tube: the light changes by a quarter from frame to frame; one of two people is bare."""
     return replace(_two_stand(cast, "flicker", 2), camera=Camera(noise_levels=3.0, flicker_fraction=0.25))
 
 
@@ -212,7 +212,7 @@ def it_is_night(cast: Cast) -> Scene:
 
 
 def a_masked_person_coughs_into_a_hand(cast: Cast) -> Scene:
-    """Somebody masked holds a hand over the lips, twice; another coughs all the time."""
+    """A masked person holds a hand over the lips, twice; another coughs all the time."""
     person = _stander("person", (_look(cast.people[2].masked, MASKED),), 14.0, x_px=200, seed=15)
     cougher = _stander("cougher", (_look(_given(cast.coughing), MASKED),), 14.0, x_px=440, seed=16)
     return Scene(
@@ -260,14 +260,14 @@ def a_beard_is_not_a_mask(cast: Cast) -> Scene:
 
 
 def a_pillar_hides_a_bare_person_for_a_second(cast: Cast) -> Scene:
-    """Somebody without a mask walks behind a pillar and comes out again: one person, one alert."""
+    """A person without a mask walks behind a pillar and comes out again: one person, one alert."""
     walker = _walker("bare", _look(cast.people[0].bare, BARE), 0.3, 9.7, face_px=(50, 54), y_px=150, seed=30)
     background = cast.background(1)
     return Scene("pillar", 10.0, background, (walker,), alerts=1, foreground=_pillar(cast, x_px=340, width_px=84))
 
 
 def far_faces_are_too_small(cast: Cast) -> Scene:
-    """Three bare people far away have faces of 12 to 15 px; a fourth comes near, and only that one is alerted."""
+    """Three bare people far away have faces of 12 to 15 px; a fourth comes near and raises the only alert."""
     far = tuple(
         Actor(
             f"far {index}",
@@ -283,7 +283,7 @@ def far_faces_are_too_small(cast: Cast) -> Scene:
 
 
 def a_mask_below_the_nose_is_a_violation(cast: Cast) -> Scene:
-    """Somebody wears the mask below the nose, beside somebody who wears it properly."""
+    """One person wears the mask below the nose, next to one who wears it properly."""
     wrong = _stander("wrong", (_look(_given(cast.worn_wrongly), WRONG),), 9.0, x_px=420, seed=35)
     proper = _stander("proper", (_look(cast.passers_by[0], MASKED),), 9.0, x_px=200, seed=36)
     return Scene("below_the_nose", 9.0, cast.background(5), (wrong, proper), alerts=1)
@@ -301,8 +301,8 @@ def masked_people_linger(cast: Cast) -> Scene:
     return Scene("masked_linger", 20.0, cast.background(0), (*standing, walking), alerts=0)
 
 
-def somebody_sits_very_still(cast: Cast) -> Scene:
-    """A bare person is there from the first frame on and hardly moves: a tenth of a pixel to half a pixel a frame."""
+def a_person_sits_very_still(cast: Cast) -> Scene:
+    """A bare person is present from the first frame on and hardly moves: a tenth to half of a pixel per frame."""
     sitter = Actor(
         "sitter",
         (Stop(0.0, 330, 160, 58), Stop(12.0, 330, 160, 58)),
@@ -314,7 +314,7 @@ def somebody_sits_very_still(cast: Cast) -> Scene:
 
 
 def a_bare_person_stays_for_long(cast: Cast) -> Scene:
-    """Somebody bare stands there for forty seconds: one alert, not one every few seconds."""
+    """A bare person stands there for forty seconds: one alert, not one every few seconds."""
     stander = _stander("bare", (_look(cast.people[0].bare, BARE),), 40.0, seed=62)
     return Scene("stays_long", 40.0, cast.background(2), (stander,), alerts=1, frames_per_second=5.0)
 
@@ -337,17 +337,17 @@ def three_bare_people_walk_together(cast: Cast) -> Scene:
 
 
 def frames_are_lost_at_random(cast: Cast) -> Scene:
-    """Of ten frames more than four never arrive; four people pass one after the other, every other of them bare."""
+    """More than four of ten frames are lost; four people pass one after the other, every other one bare."""
     return replace(_a_procession(cast, "lost_frames", seed=70), camera=Camera(lost_fraction=0.45))
 
 
 def frames_come_in_bursts(cast: Cast) -> Scene:
-    """About once a second no frame arrives for 0.44 s, and others are lost; four people pass, every other bare."""
+    """About once a second no frame arrives for 0.44 s, and others are lost; four people pass, every other one bare."""
     return replace(_a_procession(cast, "bursts", seed=80), camera=Camera(lost_fraction=0.2, gap_seconds=0.44))
 
 
-def nobody_is_there(cast: Cast) -> Scene:
-    """An empty place whose light comes and goes."""
+def no_people(cast: Cast) -> Scene:
+    """An empty place with changing light."""
     return Scene(
         "empty",
         10.0,
@@ -371,11 +371,11 @@ FOR_TWO: tuple[Script, ...] = (
     people_hurry_by_in_motion_blur,
     it_is_night,
     a_pillar_hides_a_bare_person_for_a_second,
-    somebody_sits_very_still,
+    a_person_sits_very_still,
     a_bare_person_stays_for_long,
     frames_are_lost_at_random,
     frames_come_in_bursts,
-    nobody_is_there,
+    no_people,
 )
 """What two people can play."""
 
@@ -413,14 +413,14 @@ def _walker(
     seed: int,
     leftwards: bool = False,
 ) -> Actor:
-    """Somebody who crosses the frame, from wholly outside to wholly outside."""
+    """A person who crosses the frame, from completely outside to completely outside."""
     sides = (WIDTH_PX + OUTSIDE_PX, -OUTSIDE_PX) if leftwards else (-OUTSIDE_PX, WIDTH_PX + OUTSIDE_PX)
     path = (Stop(start, sides[0], y_px, face_px[0]), Stop(end, sides[1], y_px, face_px[1]))
     return Actor(name, path, (look,), seed=seed)
 
 
 def _a_procession(cast: Cast, name: str, *, seed: int) -> Scene:
-    """Four people pass in turn, from either side, each in four seconds, a second apart."""
+    """Four people pass one after the other, from either side, each in four seconds, a second apart."""
     walkers = tuple(
         _walker(
             f"{'masked' if index % 2 else 'bare'} {index}",
@@ -440,7 +440,7 @@ def _a_procession(cast: Cast, name: str, *, seed: int) -> Scene:
 def _stander(
     name: str, looks: tuple[Look, ...], seconds: float, *, seed: int, x_px: float = 320, face_px: float = 62
 ) -> Actor:
-    """Somebody who is there from the first frame to the last and shifts about a little."""
+    """A person who is present from the first frame to the last and moves a little."""
     path = tuple(
         Stop(second, x_px + shift, 150 + shift / 4, face_px)
         for second, shift in zip(np.linspace(0, seconds, 5), (0, 12, -8, 10, 4), strict=True)
@@ -449,7 +449,7 @@ def _stander(
 
 
 def _two_stand(cast: Cast, name: str, place: int) -> Scene:
-    """Somebody bare and somebody masked come in, stay, and go."""
+    """A bare and a masked person come in, stay, and leave."""
     bare, masked = cast.people[:2]
     left = (
         Stop(0.3, -OUTSIDE_PX, 150, 54),
@@ -476,13 +476,13 @@ def _two_stand(cast: Cast, name: str, place: int) -> Scene:
 
 
 def _poster(cast: Cast) -> Actor:
-    """A printed face on the wall, from before the first frame on; it is nobody."""
+    """A printed face on the wall, from before the first frame on; not a person."""
     place = (Stop(-1.0, 190, 140, 58), Stop(1000.0, 190, 140, 58))
     return Actor("poster", place, (Look(0.0, poster_of(_given(cast.poster)), None),), movement=0.0)
 
 
 def _hand_between(cast: Cast, start: float, end: float, *, x_px: float = 320) -> tuple[Actor, ...]:
-    """A hand that comes up to the lips and goes down again; nothing where there is no picture of one."""
+    """A hand that is raised to the lips and lowered again; nothing if there is no picture of a hand."""
     below, lips = HEIGHT_PX + 60, 190
     way = (
         Stop(start, x_px + 30, below, 64),
@@ -494,7 +494,7 @@ def _hand_between(cast: Cast, start: float, end: float, *, x_px: float = 320) ->
 
 
 def _pillar(cast: Cast, *, x_px: int, width_px: int) -> Image:
-    """A strip of another place from top to bottom, before everybody: (height, width, 4) BGRA."""
+    """A strip of another place from top to bottom, in front of all people: (height, width, 4) BGRA."""
     front = np.zeros((HEIGHT_PX, WIDTH_PX, 4), np.uint8)
     columns = slice(x_px, x_px + width_px)
     front[:, columns, :3] = cast.background(0)[:, -width_px:]

@@ -1,10 +1,10 @@
-"""The soak: does the agent's memory stay as it is over two hours of video?
+"""The soak: does the agent's memory stay constant over two hours of video?
 
     python -m tests.scenes.soak --hours 2
 
-The whole agent watches scripted scenes and the reference recordings over and over, on one clock that never goes back,
-as fast as it can: crops go to a disk, alerts through an outbox to a real broker that is stopped and started meanwhile.
-The last line on stdout is JSON; ends with 1 where memory grew by more than 5 MB in the second half.
+The whole agent analyses scripted scenes and the reference recordings repeatedly, with continuous timestamps, as fast as
+it can: crops go to disk, alerts through an outbox to a real broker that is stopped and started meanwhile. The last line
+on stdout is JSON; exits with 1 if memory grew by more than 5 MB in the second half.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ STRETCH_SECONDS = 300.0
 
 
 def main() -> int:
-    """Soak, and say how memory went."""
+    """Run the soak and print the memory use."""
     share_arenas()
     parser = argparse.ArgumentParser(prog="python -m tests.scenes.soak", description="Watch the agent's memory.")
     parser.add_argument("--hours", type=float, default=2.0, help="of video (default: 2)")
@@ -67,25 +67,25 @@ def main() -> int:
 
 
 def soak(recordings: Sequence[Path], *, folder: Path, seconds: float, settings: Sequence[str]) -> dict[str, float]:
-    """Show recordings to an agent until so many seconds of video are over; memory is in bytes."""
+    """Play recordings to an agent for this many seconds of video; memory is in bytes."""
     broker = Mosquitto(folder / "broker")
     show = _Show(recordings, broker, seconds=seconds)
     config = load_config(
         None,
         overrides=[
             f"cameras.camera.source={recordings[0]}",
-            # As many as a device looks at, of recordings that have more.
+            # As many frames as a device analyses, of recordings that have more.
             "cameras.camera.detect_fps=10",
             f"state_dir={folder / 'state'}",
             f"mqtt.port={broker.port}",
             "mqtt.publish_crops=true",
-            # A minute of video takes a few seconds.
+            # A minute of video is analysed in a few seconds.
             "mqtt.telemetry_seconds=2",
             *settings,
         ],
     )
     try:
-        # What a camera gives comes no faster than people walk.
+        # The show replaces the cameras; its frames are as far apart in time as those of the recordings.
         with open_agent(config, Notifier(), cameras=cast("Cameras", show), reload=lambda: None) as agent:
             agent.run(threading.Event())
             counts, link, last_bytes = agent.metrics.totals(), agent.publisher.state, resident_bytes()
@@ -106,7 +106,7 @@ def soak(recordings: Sequence[Path], *, folder: Path, seconds: float, settings: 
 
 
 class _Show:
-    """A camera that shows recordings, and looks at memory and turns the broker off and on meanwhile."""
+    """A camera that plays recordings, and meanwhile measures memory and turns the broker off and on."""
 
     def __init__(self, recordings: Sequence[Path], broker: Mosquitto, *, seconds: float) -> None:
         self._recordings, self._broker, self._seconds = recordings, broker, seconds
@@ -123,10 +123,10 @@ class _Show:
         return {"camera": self}
 
     def follow(self, _configs: object) -> None:
-        """It is followed already."""
+        """Do nothing: it is followed already."""
 
     def convert_only_what_is_due(self, _due_at: object) -> None:
-        """Every frame is a picture already."""
+        """Do nothing: frames are converted already."""
 
     def wait(self, _timeout_seconds: float) -> Frame | None:
         """The next frame; None at the end."""
@@ -143,7 +143,7 @@ class _Show:
             self.at, self._frames = frame.taken_at, frame.index
             self._turn_broker()
             yield frame
-            # In the first half each buffer becomes as large as it gets; on a busy machine that takes most of an hour.
+            # In the first half each buffer grows to its final size; on a busy machine that takes most of an hour.
             if not self.settled_bytes and self.at >= self._seconds / 2:
                 self.settled_bytes = resident_bytes()
             if time.monotonic() - told_at >= TOLD_EVERY_SECONDS:
@@ -157,7 +157,7 @@ class _Show:
         return (self.state(),)
 
     def _turn_broker(self) -> None:
-        """Every other stretch without a broker, beginning with one that has it."""
+        """Alternate periods with and without a broker, beginning with one that has it."""
         wanted = int(self.at / STRETCH_SECONDS) % 2 == 0
         if wanted and not self._broker_is_up:
             self._broker.start()
@@ -168,7 +168,7 @@ class _Show:
 
 
 def resident_bytes() -> int:
-    """What this process holds in memory now."""
+    """Current resident memory of this process."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
@@ -176,7 +176,7 @@ def resident_bytes() -> int:
 
 
 def _recordings(folder: Path) -> list[Path]:
-    """Write every scene as a recording, and add the real ones."""
+    """Write every scene as a recording, and add the real recordings."""
     cast = REHEARSAL if SHARED.is_dir() else PUBLIC
     paths = []
     for script in scripts_for(cast):
@@ -189,7 +189,7 @@ def _recordings(folder: Path) -> list[Path]:
 
 
 def _on_one_clock(recordings: Sequence[Path]) -> Iterator[Frame]:
-    """Every frame of every recording, over and over, each later than the one before."""
+    """Every frame of every recording, repeatedly, each later than the one before."""
     begins_at, index = 0.0, 0
     for path in cycle(recordings):
         at = begins_at

@@ -104,7 +104,7 @@ def test_an_alert_for_a_masked_person_is_false():
 def test_an_alert_without_a_person_is_false():
     judgement = judged([Given(1.0, "without_mask", RIGHT)], bare(0.0, 5.0))
 
-    assert [whom for _, whom in judgement.mistaken] == ["nobody is there"]
+    assert [whom for _, whom in judgement.mistaken] == ["no person"]
     assert len(judgement.missed) == 1
 
 

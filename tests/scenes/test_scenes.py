@@ -1,6 +1,6 @@
-"""Is every true violation of the scripted scenes alerted once and on time, and nothing else?
+"""Does every violation of the scripted scenes raise one alert on time, and nothing else any?
 
-The `premiere` is for `make scenes` alone: a test that fails is looked into, and its pictures are not to be.
+The `premiere` is only for `make scenes`: failing tests are examined in detail, and its pictures must not be.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What do the tests of training share? Small drawn faces that a network can tell apart in seconds."""
+"""Fixtures of the training tests: small drawn faces that a network can learn to distinguish in seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BARE = (120, 150, 200)
 
 
 def a_face(*, covered: bool, seed: int) -> np.ndarray[Any, Any]:
-    """A skin-coloured disc with pupils on a noisy ground, its lower half blue where it is covered: BGR, uint8."""
+    """A skin-coloured disc with pupils on a noisy background, its lower half blue if covered: BGR, uint8."""
     random = np.random.default_rng(seed)
     image = cv2.resize(random.integers(0, 256, (6, 6, 3), np.uint8), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
     centre = (SIDE_PX // 2 + int(random.integers(-3, 4)), SIDE_PX // 2 + int(random.integers(-3, 4)))
@@ -34,12 +34,12 @@ def a_face(*, covered: bool, seed: int) -> np.ndarray[Any, Any]:
 
 @pytest.fixture
 def class_folders(tmp_path: Path) -> Path:
-    """Twenty pictures of either label."""
+    """Twenty pictures of each label."""
     return write_class_folders(tmp_path / "faces", count=20)
 
 
 def write_class_folders(folder: Path, *, count: int) -> Path:
-    """Pictures of either label, PNG."""
+    """Write pictures of each label as PNG."""
     for number, label in enumerate(("with_mask", "without_mask")):
         (folder / label).mkdir(parents=True)
         for index in range(count):
@@ -50,7 +50,7 @@ def write_class_folders(folder: Path, *, count: int) -> Path:
 
 @pytest.fixture
 def tiny_recipe(class_folders: Path) -> Callable[..., MaskRecipe]:
-    """The plain network on 32 px, an epoch in a second; keys given replace its own."""
+    """The plain network at 32 px, one epoch takes a second; given keys override its own."""
 
     def make(**changed: object) -> MaskRecipe:
         keys: dict[str, object] = {

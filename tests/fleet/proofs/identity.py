@@ -1,4 +1,4 @@
-"""Can a device write, hear, or take over as another, or come with an expired certificate? With real certificates."""
+"""Can a device publish, subscribe or connect as another, or with an expired certificate? With real certificates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS = 10.0
 
 
 class Connected:
-    """A client with a device's certificate; says what became of it."""
+    """A client with a device's certificate that reports what the broker allows."""
 
     def __init__(self, cluster: Cluster, certificate: str, *, client_id: str) -> None:
         node, folder = cluster.nodes[0], cluster.authority.folder
@@ -44,18 +44,18 @@ class Connected:
         _until(lambda: self.is_in or self.is_out)
 
     def publish(self, topic: str, payload: bytes) -> bool:
-        """Whether the broker took it and kept the connection."""
+        """Whether the broker accepted the message and kept the connection."""
         sent = self._client.publish(topic, payload, qos=1)
         _until(lambda: sent.is_published() or self.is_out)
         return not self.is_out
 
     def subscribe(self, topic: str) -> None:
-        """Ask for a topic."""
+        """Subscribe to a topic."""
         self._client.subscribe(topic, qos=1)
         time.sleep(1.0)
 
     def close(self) -> None:
-        """Leave."""
+        """Disconnect."""
         self._client.loop_stop()
         self._client.disconnect()
 
@@ -68,7 +68,7 @@ def _until(is_so: Callable[[], bool]) -> bool:
 
 
 def main() -> int:
-    """Try, and print what came of each; 1 where one was let through."""
+    """Run all attempts and print their results; returns 1 if one succeeded."""
     results: dict[str, bool] = {}
     with Cluster() as cluster:
         cluster.admit(["hall-1", "hall-2"])

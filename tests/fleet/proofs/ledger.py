@@ -17,14 +17,14 @@ DATABASE_AWAY_SECONDS = 60.0
 
 
 def main() -> int:
-    """Make load, kill, and print what the ledger says; 1 where it is not even."""
+    """Generate load, kill servers, and print the balance; returns 1 if messages are missing or duplicate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, default=200)
     parser.add_argument("--alerts-per-second", type=float, default=60.0)
     options = parser.parse_args()
     with Cluster() as cluster:
         cluster.admit(Load(options.devices).names())
-        # The kills, two restarts of a node after each other, the minute without a database, and some rest.
+        # The kills, two consecutive restarts of a node, the minute without a database, and a quiet period.
         seconds = DATABASE_AWAY_SECONDS + 10 * PAUSE_SECONDS
         command = cluster.command("simulate", "--devices", str(options.devices), "--seconds", str(seconds), "--json")
         command += ["--alerts-per-second", str(options.alerts_per_second), "--ledger", str(cluster.folder / "ledger")]

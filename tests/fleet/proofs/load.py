@@ -1,5 +1,5 @@
-"""How does a fleet bear load? 60 alerts a second; 2,000 devices after an hour's outage; ten minutes without a database;
-10,000 connections.
+"""How does a fleet perform under load? 60 alerts a second; 2,000 devices after an hour's outage; ten minutes without a
+database; 10,000 connections.
 
 python -m tests.fleet.proofs.load steady | outage | full-queue | connections
 """
@@ -34,7 +34,7 @@ FULL_QUEUE_BYTES = 5_000_000
 
 
 def main() -> int:
-    """Run one scenario, and print what came of it; 1 where something is missing, twice, out of sequence or waits."""
+    """Run a scenario and print its results; returns 1 if messages are missing, duplicate, out of order or pending."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenario", choices=SCENARIOS)
     parser.add_argument(
@@ -51,21 +51,21 @@ def main() -> int:
 
 
 def steady(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    """From device to row at 60 alerts a second."""
+    """Latency from device to row at 60 alerts a second."""
     with Cluster() as cluster:
         loads = _admitted(cluster, options.devices or 200)
         return _simulated(cluster, loads, "--seconds", str(options.seconds or 180.0), per_second=60.0)
 
 
 def outage(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    """All come back at once, each with 60 alerts of an hour."""
+    """All devices reconnect at once, each with 60 alerts from an hour."""
     words = ["--backlog", "60", "--seconds", "1", "--reconnect-spread", "30", "--drain-seconds", "2400"]
     with Cluster() as cluster:
         return _simulated(cluster, _admitted(cluster, options.devices or 2000), *words)
 
 
 def full_queue(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    """The database is away until the queue is full, and longer; then it comes back."""
+    """The database is unavailable until after the queue is full, then returns."""
     seconds = options.seconds or AWAY_SECONDS
     with Cluster(max_queue_bytes=FULL_QUEUE_BYTES) as cluster:
         loads = _admitted(cluster, options.devices or 200)
@@ -84,14 +84,14 @@ def full_queue(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
 
 def connections(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    """Many devices come within two minutes, with a certificate each, and stay; alerts arise as on a busy day."""
+    """Many devices, each with a certificate, connect within two minutes and stay; alerts occur as on a busy day."""
     words = ["--seconds", str(options.seconds or 300.0), "--reconnect-spread", "120"]
     with Cluster() as cluster:
         return _simulated(cluster, _admitted(cluster, options.devices or 10_000), *words, per_second=12.0)
 
 
 def _admitted(cluster: Cluster, devices: int) -> list[Load]:
-    """Let devices in; gives those of each process."""
+    """Admit devices; returns those of each process."""
     loads = [
         Load(min(DEVICES_A_PROCESS, devices - begin), prefix=f"sim{begin // DEVICES_A_PROCESS}-")
         for begin in range(0, devices, DEVICES_A_PROCESS)
@@ -109,7 +109,7 @@ def _simulated(
     per_second: float = 0.0,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Any], int]:
-    """Run the devices, and look at queue and brokers while they do."""
+    """Run the devices, and monitor queue and brokers meanwhile."""
     management, begin, curve = Management(cluster.config.broker), time.monotonic(), []
     devices = sum(load.devices for load in loads)
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""How long does each query of the pages and the API take among ten million alerts? With its plan where it is slow."""
+"""How long does each query of the pages and the API take with ten million alerts? Prints the plans of slow ones."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ from counts group by begins, site
 
 
 def main() -> int:
-    """Fill a database of Debian 13's PostgreSQL 17, ask, and print; 1 where a query takes longer than it may."""
+    """Fill a database of Debian 13's PostgreSQL 17, run the queries and print; returns 1 if one exceeds its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--alerts", type=int, default=10_000_000)
     parser.add_argument("--root", type=Path, default=ROOT, help="a Debian, by deploy/fleet-root; / for this one")
@@ -104,7 +104,7 @@ def _fill(connection: psycopg.Connection, *, alerts: int) -> None:
             connection.execute(COUNTS_SQL, {"begin": begin})
         _say(f"{(number + 1) * (alerts // DAYS):,} alerts")
     connection.execute(SITE_HOURS_SQL)
-    # What autovacuum does by and by.
+    # What autovacuum does over time.
     connection.execute("vacuum analyze")
 
 
