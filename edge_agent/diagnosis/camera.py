@@ -34,7 +34,7 @@ def look_at_camera(config: Config, name: str) -> Finding:
     """Open a camera for a second and describe its picture; a warning if nothing is visible.
 
     Raises:
-        CameraError: it cannot be opened, or gives no picture.
+        CameraError: it cannot be opened, or delivers no picture.
         ModelError: the face detector cannot be loaded.
     """
     camera = config.cameras[name]

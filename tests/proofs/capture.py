@@ -1,11 +1,11 @@
-"""What does a network camera cost until its pictures are scaled for a detector, and what with cv2.VideoCapture?
+"""How much CPU time does a network camera take up to the scaled detector input, compared with cv2.VideoCapture?
 
     python -m tests.proofs.capture --folder FOLDER
 
-1080p25 comes from a real RTSP server, H.264 with and without B-frames. In turns a process of its own reads it with
-`cv2.VideoCapture.read`, with the agent's camera, and with that of a paused camera. Ten frames a second are scaled down.
-Prints the processor's milliseconds for each frame that was sent, medians of all rounds with the ratio to OpenCV, and
-the same as one line of JSON.
+A real RTSP server sends 1080p25, H.264 with and without B-frames. A separate process reads it alternately with
+`cv2.VideoCapture.read`, with the agent's camera, and with the agent's camera while paused. Ten frames a second are
+scaled down. Prints CPU milliseconds per sent frame, medians of all rounds with the ratio to OpenCV, and the same as one
+line of JSON.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ LAUNCH = "( filesrc location={} ! matroskademux ! h264parse ! rtph264pay name=pa
 
 
 def made(file: Path, *, b_frames: int) -> Path:
-    """Write the recording, 1080p25 at 4 Mbit/s with a key frame every two seconds."""
+    """Encode the recording, 1080p25 at 4 Mbit/s with a key frame every two seconds."""
     file.parent.mkdir(parents=True, exist_ok=True)
     coding = ("-c:v", "libx264", "-preset", "veryfast", "-b:v", "4M", "-g", 2 * FRAMES_PER_SECOND, "-bf", b_frames)
     scaled = ("-vf", f"fps={FRAMES_PER_SECOND},scale=1920:1080")
@@ -60,7 +60,7 @@ def made(file: Path, *, b_frames: int) -> Path:
 
 
 def cost_ms(take: Callable[[], object]) -> float:
-    """Milliseconds of the processor for each frame that is sent meanwhile, with pictures taken by calling `take`."""
+    """CPU milliseconds per frame sent during the measurement, with pictures taken by calling `take`."""
     take()
     until = time.monotonic() + SETTLE_SECONDS
     while time.monotonic() < until:
@@ -78,7 +78,7 @@ def scale(picture: Picture) -> None:
 
 
 def with_opencv(address: str) -> float:
-    """Read every frame. Ends the program where the machine is too busy for that."""
+    """Read every frame; exits if the machine is too busy for that."""
     capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG)
     began_at, frames = time.monotonic(), 0
     rate = FrameRate(DETECT_FPS)
@@ -101,7 +101,7 @@ def with_opencv(address: str) -> float:
 
 
 def with_the_agent(address: str) -> float:
-    """Take what is due for analysis, as the agent does."""
+    """Take the pictures that are due for analysis, as the agent does."""
     rate = FrameRate(DETECT_FPS)
     with closing(CameraFeed("door", CameraConfig(source=address, detect_fps=DETECT_FPS))) as feed:
         feed.convert_only_what_is_due(lambda: rate.due_at)
@@ -116,7 +116,7 @@ def with_the_agent(address: str) -> float:
 
 
 def with_the_agent_paused(address: str) -> float:
-    """Follow the camera and take a picture as a sign of life now and then, as the agent does."""
+    """Follow the camera and occasionally take a picture as a sign of life, as the agent does."""
     due_at = float("-inf")
     with closing(CameraFeed("door", CameraConfig(source=address, detect_fps=DETECT_FPS))) as feed:
         feed.convert_only_what_is_due(lambda: due_at)
@@ -135,14 +135,14 @@ WAYS = {"cv2": with_opencv, "agent": with_the_agent, "agent paused": with_the_ag
 
 
 def measure(recording: Path, way: str) -> float:
-    """Show the recording to a process that takes it in this way."""
+    """Play the recording to a process that reads it in this way."""
     with RtspServer(launch=LAUNCH.format(recording)) as server:
         command = [sys.executable, "-m", "tests.proofs.capture", "--way", way, server.address()]
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> None:
-    """Take the turns and print the figures."""
+    """Run all rounds and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
