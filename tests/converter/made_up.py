@@ -18,11 +18,11 @@ LABELS: tuple[Label, ...] = ("with_mask", "without_mask")
 
 
 def _never(image: Image, region: Box) -> Mapping[Label, float]:
-    raise AssertionError("nobody should ask")
+    raise AssertionError("must not be called")
 
 
 def _nothing(scores: Mapping[Label, float]) -> Label:
-    raise AssertionError("nobody should ask")
+    raise AssertionError("must not be called")
 
 
 def judged(name: str, readings: list[Reading]) -> Judged:
