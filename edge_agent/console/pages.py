@@ -36,8 +36,8 @@ RESOLUTIONS = {"left": "left the picture", "compliant": "put the mask on"}
 REVIEWS: tuple[tuple[Review, str, str], ...] = (
     ("without_mask", "No mask", "nose and lips bare"),
     ("mask_worn_incorrectly", "Worn wrongly", "nose or lips bare"),
-    ("with_mask", "Mask", "worn well"),
-    ("no_face", "No face", "or none to be seen"),
+    ("with_mask", "Mask", "worn properly"),
+    ("no_face", "No face", "or none visible"),
 )
 REVIEW_FILTERS = (
     ("", "all"),
@@ -46,7 +46,7 @@ REVIEW_FILTERS = (
 )
 WANTED_REVIEWS: dict[str, Review] = {"unreviewed": "", **{value: value for value, _, _ in REVIEWS}}
 ENCRYPTED = "encrypted"
-GONE = "removed meanwhile (crops.keep_days, keep_bytes)"
+GONE = "deleted by age or size (crops.keep_days, keep_bytes)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +162,9 @@ def _trouble(asked: Mapping[str, str]) -> str:
     """Why the last login failed; empty if none did."""
     match asked.get("problem", ""):
         case "wrong":
-            return "That is not the password."
+            return "Wrong password."
         case "expired":
-            return "This page was too old. Try again."
+            return "This page has expired. Try again."
         case "wait":
             seconds = asked.get("seconds", "")
             when = f"in {seconds} s" if seconds.isascii() and seconds.isdecimal() else "later"

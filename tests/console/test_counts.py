@@ -44,7 +44,7 @@ def test_the_page_of_one_camera_and_day(ask, now):
 
 
 def test_without_people_there_is_a_message(ask):
-    assert "no one was counted in these days" in page(ask, "/counts?day=nonsense&camera=%3Cb%3E")
+    assert "no people were counted in this period" in page(ask, "/counts?day=nonsense&camera=%3Cb%3E")
 
 
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])

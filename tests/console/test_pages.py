@@ -29,7 +29,7 @@ def test_without_any_alert_there_is_neither_chart_nor_filter_but_a_sentence(ask)
 
     assert "No alert yet" in gallery
     assert "filter-camera" not in gallery
-    assert "No alert yet." in page(ask, "/")
+    assert "No alerts yet." in page(ask, "/")
 
 
 def test_a_missing_or_encrypted_crop_has_a_reason(console, ask):
@@ -40,7 +40,7 @@ def test_a_missing_or_encrypted_crop_has_a_reason(console, ask):
     picture.rename(picture.with_suffix(".jpg.age"))
     never = console.keep_alert()
 
-    assert "Removed meanwhile (crops.keep_days, keep_bytes)." in page(ask, f"/alerts/{gone}")
+    assert "Deleted by age or size (crops.keep_days, keep_bytes)." in page(ask, f"/alerts/{gone}")
     assert "Only the owner of one of the keys" in page(ask, f"/alerts/{sealed}")
     assert ".jpg.age" in page(ask, f"/alerts/{sealed}")
     assert "No picture" in page(ask, f"/alerts/{never}")

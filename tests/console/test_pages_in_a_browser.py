@@ -179,7 +179,7 @@ def test_a_false_alarm_is_stored_and_exported_for_training(visitor, door, tmp_pa
     page = visitor.see(an_alert(visitor))
     expect(page.locator("#review-state")).to_have_text("not reviewed yet")
 
-    page.get_by_role("radio", name="Mask worn well").check()
+    page.get_by_role("radio", name="Mask worn properly").check()
     page.get_by_role("button", name="Save review").click()
     expect(page.locator("#review-state")).to_have_text("false alarm")
     page.reload()
@@ -228,7 +228,7 @@ def test_several_alerts_are_reviewed_at_once(visitor):
     page.get_by_role("checkbox").nth(0).check()
     page.get_by_role("checkbox").nth(1).check()
     expect(page.get_by_role("button", name="Save 2")).to_be_enabled()
-    page.get_by_label("Review the chosen ones as").select_option("No face")
+    page.get_by_label("Review selected alerts as").select_option("No face")
     chosen = [box.get_attribute("data-choose") for box in page.get_by_role("checkbox").all()[:2]]
     with page.expect_navigation():
         page.get_by_role("button", name="Save 2").click()
@@ -335,7 +335,7 @@ def test_a_zone_is_drawn_by_mouse_and_by_keys_and_becomes_lines_that_the_configu
     page.get_by_role("button", name="Remove zone 1").click()
     assert lines_of(page) == {"exclusion_zones": []}
     page.get_by_role("button", name="Reload").click()
-    expect(page.locator("#said")).to_have_text("The agent has read its configuration.")
+    expect(page.locator("#said")).to_have_text("The agent has reloaded its configuration.")
 
 
 def test_a_judgement_can_be_taken_back(visitor):
@@ -345,7 +345,7 @@ def test_a_judgement_can_be_taken_back(visitor):
     page.get_by_role("button", name="Save review").click()
     expect(page.locator("#review-state")).to_have_text("confirmed")
 
-    page.get_by_role("button", name="Take it back").click()
+    page.get_by_role("button", name="Remove review").click()
 
     expect(page.locator("#review-state")).to_have_text("not reviewed yet")
     page.reload()
@@ -436,7 +436,7 @@ def test_a_file_that_is_not_a_picture_is_reported(visitor, tmp_path):
 
     page.locator("#file").set_input_files(tmp_path / "letter.jpg")
 
-    expect(page.locator("#trouble")).to_contain_text("no picture")
+    expect(page.locator("#trouble")).to_contain_text("cannot open this file")
 
 
 def test_a_denied_webcam_is_reported_with_a_remedy(visitor):
@@ -448,7 +448,7 @@ def test_a_denied_webcam_is_reported_with_a_remedy(visitor):
 
     page.get_by_role("button", name="Open my camera").click()
 
-    expect(page.locator("#trouble")).to_contain_text("Allow it beside the address")
+    expect(page.locator("#trouble")).to_contain_text("Allow it next to the address")
 
 
 @pytest.mark.parametrize("path", [*PAGES, "alert"])
@@ -542,7 +542,7 @@ def test_an_alert_can_be_reviewed_with_the_keyboard_only(visitor):
     tab_to(page, "#review button")
     page.keyboard.press("Enter")
 
-    expect(page.locator("#review-message")).to_contain_text("Kept")
+    expect(page.locator("#review-message")).to_contain_text("Saved")
 
 
 def test_nothing_inline_is_run(browser, door):

@@ -37,7 +37,7 @@ async function keep(review) {
   const badge = document.querySelector("#review-state .badge");
   badge.className = `badge ${!review ? "" : isFalse ? "warning" : "good"}`;
   badge.textContent = !review ? "not reviewed yet" : isFalse ? "false alarm" : "confirmed";
-  message.textContent = !review ? "Taken back." : isFalse ? "Kept as a false alarm." : "Kept: the alert was right.";
+  message.textContent = !review ? "Review removed." : isFalse ? "Saved as a false alarm." : "Saved: the alert was right.";
   if (!review) {
     form.reset();
     for (const choice of form.elements.review) choice.checked = false;

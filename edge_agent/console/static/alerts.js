@@ -60,6 +60,6 @@ line.addEventListener("message", ({ detail }) => {
   count += 1;
   announceAlert();
   document.getElementById("new-alerts").hidden = false;
-  document.getElementById("new-alerts-message").textContent = count === 1 ? "A new alert has come in." : `${count} new alerts have come in.`;
+  document.getElementById("new-alerts-message").textContent = count === 1 ? "A new alert has arrived." : `${count} new alerts have arrived.`;
 });
 line.open();

@@ -16,7 +16,7 @@ export async function ask(method, path, body) {
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch {
-    throw new Error("The device does not answer. Is it on, and is the network there?");
+    throw new Error("The device is not responding. Is it switched on and connected to the network?");
   }
   if (answer.status === 204) return null;
   const said = await answer.json().catch(() => ({}));

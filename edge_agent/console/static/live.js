@@ -47,7 +47,7 @@ class Camera {
       if (said.state !== "done") throw new Error(said.reason);
       this.showPaused(!this.isPaused);
     } catch (error) {
-      this.say("This did not work", error.message);
+      this.say("The command failed", error.message);
     } finally {
       button.disabled = false;
       button.focus();
@@ -86,7 +86,7 @@ class Camera {
         ? [element("li", "soft small", "no faces in view")]
         : faces.map(({ track, label, score, decision }) => {
             const item = element("li");
-            const read = label ? `${WORDS[label]} ${percent(score)}` : "not read yet";
+            const read = label ? `${WORDS[label]} ${percent(score)}` : "not classified yet";
             item.append(element("span", `badge ${label ?? ""}`, `#${track} · ${read}${decision ? ` · ${decision}` : ""}`));
             return item;
           })),
@@ -121,7 +121,7 @@ class Camera {
       // Said already.
     } else if (!state.is_open) {
       this.showState("away");
-      this.say("This camera gives no picture", state.reason, "away");
+      this.say("No picture from this camera", state.reason, "away");
     } else if (state.faults.length > 0) {
       this.showState("trouble");
       if (!this.hasPicture) this.say("Trouble", state.faults.map(({ text }) => text).join("; "), "away");

@@ -65,7 +65,7 @@ line.addEventListener("message", ({ detail }) => {
   isAsking = false;
   if (!shown) return;
   if (detail.error) {
-    trouble("The device cannot look at this.", detail.error);
+    trouble("The device cannot analyse this.", detail.error);
     if (isMoving) setTimeout(ask, SECOND_MS);
     return;
   }
@@ -78,8 +78,8 @@ async function openCamera() {
   stop();
   if (!navigator.mediaDevices?.getUserMedia) {
     trouble(
-      "This browser lends no camera to this page.",
-      "It does so only over https, or on the device itself (http://127.0.0.1). Set console.cert_file and key_file, or tunnel: ssh -L 8080:127.0.0.1:8080 DEVICE. A picture or a video works all the same.",
+      "This browser does not give this page access to a camera.",
+      "Browsers do so only over https, or on the device itself (http://127.0.0.1). Set console.cert_file and key_file, or use a tunnel: ssh -L 8080:127.0.0.1:8080 DEVICE. Pictures and videos can be analysed anyway.",
     );
     return;
   }
@@ -87,10 +87,10 @@ async function openCamera() {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, facingMode: "user" }, audio: false });
   } catch (error) {
     const isDenied = error.name === "NotAllowedError" || error.name === "SecurityError";
-    const head = isDenied ? "The camera was not allowed." : "No camera could be opened.";
+    const head = isDenied ? "Access to the camera was denied." : "No camera could be opened.";
     const what = isDenied
-      ? "Allow it beside the address of this page, and open it again."
-      : "Plug one in, or close the program that uses it, and open it again.";
+      ? "Allow it next to the address of this page, and try again."
+      : "Connect a camera, or close the program that uses it, and try again.";
     trouble(head, `${what} A picture or a video works all the same.`);
     return;
   }
@@ -113,7 +113,7 @@ async function openFile(file) {
   try {
     picture = await createImageBitmap(file);
   } catch {
-    trouble("This file is no picture that this browser can open.", "Take a JPEG, PNG, WebP or BMP.");
+    trouble("This browser cannot open this file as a picture.", "Use a JPEG, PNG, WebP or BMP.");
     return;
   }
   still.width = picture.width;
@@ -129,7 +129,7 @@ async function play(name) {
   try {
     await video.play();
   } catch {
-    trouble("This recording cannot be played.", "This browser does not know its format. Take an MP4 with H.264, or a WebM.");
+    trouble("This recording cannot be played.", "This browser does not know its format. Use an MP4 with H.264, or a WebM.");
     return;
   }
   video.hidden = false;

@@ -114,7 +114,7 @@ function moveCorner(button, number, index, [x, y]) {
 
 function removeCorner(number, index) {
   if (zones[number].length === LEAST_CORNERS) {
-    say(`A zone has ${LEAST_CORNERS} corners at least; remove the whole zone in the list.`);
+    say(`A zone needs at least ${LEAST_CORNERS} corners; remove the whole zone in the list.`);
     return;
   }
   zones[number].splice(index, 1);
@@ -196,14 +196,14 @@ part("copy").addEventListener("click", async () => {
     say("Copied.");
   } catch {
     // Over plain http browsers keep the clipboard to themselves.
-    say("The lines are selected: copy them by Ctrl+C.");
+    say("The lines are selected: copy them with Ctrl+C.");
   }
 });
 
 part("reload").addEventListener("click", async () => {
   try {
     await ask("POST", "/api/v1/commands/reload", {});
-    say("The agent has read its configuration.");
+    say("The agent has reloaded its configuration.");
   } catch (error) {
     say(error.message);
   }
@@ -222,7 +222,7 @@ frame.addEventListener("load", () => {
 frame.addEventListener("error", () => {
   frame.hidden = true;
   part("away").hidden = false;
-  part("away").textContent = "The camera gives no picture now, or is paused";
+  part("away").textContent = "The camera delivers no pictures, or is paused";
   setTimeout(askForFrame, AWAY_MS);
 });
 
