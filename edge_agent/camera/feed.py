@@ -6,7 +6,6 @@ One thread per camera reads as fast as pictures arrive, so that no backlog build
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from contextlib import closing
@@ -19,6 +18,7 @@ from edge_agent.camera.health import CameraHealth, Fault
 from edge_agent.camera.transform import transform
 from edge_agent.domain import Frame
 from edge_agent.errors import CameraError
+from edge_agent.host.backoff import Backoff
 from edge_agent.host.threads import CAMERA_THREAD
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 # A replugged USB camera is back within a second; each further attempt waits twice as long.
 FIRST_PAUSE_SECONDS = 1.0
-# A camera lost again sooner has not recovered: backoff keeps growing, or it would be reopened every second.
-STEADY_SECONDS = 10.0
 # A frozen camera is reopened, repeatedly with a backoff that doubles up to this.
 LONGEST_FROZEN_PAUSE_SECONDS = 3600.0
 # Closing takes no longer, even while a read blocks on a hanging camera.
@@ -82,23 +80,24 @@ class CameraFeed:
         config: CameraConfig,
         *,
         opener: Callable[[CameraConfig, threading.Event], Camera] = open_camera,
-        jitter: Callable[[], float] = random.random,
+        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
     ) -> None:
-        """Nothing is opened before `start`. `jitter` gives 0..1 for each pause."""
+        """Nothing is opened before `start`."""
         self._config = config
         self._arrived = threading.Condition()
         self._opener = opener
-        self._jitter = jitter
         self._stop = threading.Event()
         self._state = FeedState(name)
         self._newest: Frame | None = None
         self._failure: Exception | None = None
         self._due_at: Callable[[], float] = _always_due
         self._lost_at: float | None = None
-        self._attempts = 0
+        self._backoff = Backoff(first_seconds=first_pause_seconds, longest_seconds=config.max_backoff_seconds)
         self._opened_at: float | None = None
         self._health = CameraHealth(config)
-        self._frozen_attempts = 0
+        self._frozen_backoff = Backoff(
+            first_seconds=config.frozen_seconds, longest_seconds=LONGEST_FROZEN_PAUSE_SECONDS
+        )
         self._reopen_frozen_at = float("-inf")
         # A daemon: a blocked read must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=CAMERA_THREAD + name, daemon=True)
@@ -177,11 +176,8 @@ class CameraFeed:
 
     def _pause(self) -> None:
         """Wait before the next attempt, longer each time."""
-        if self._opened_at is not None:
-            self._attempts = attempts_after(self._attempts, well_seconds=time.monotonic() - self._opened_at)
-        longest_seconds = self._config.max_backoff_seconds
-        self._stop.wait(reopen_pause(self._attempts, longest_seconds=longest_seconds, jitter=self._jitter()))
-        self._attempts += 1
+        well_seconds = 0.0 if self._opened_at is None else time.monotonic() - self._opened_at
+        self._stop.wait(self._backoff.take(well_seconds=well_seconds))
 
     def _play(self, camera: Camera) -> bool:
         """Read until the end of a recording or a stop request; False if the camera must be reopened."""
@@ -209,19 +205,13 @@ class CameraFeed:
         """Check the health of a picture, and return whether reopening the camera may help."""
         self._log_faults(self._health.observe(picture, at=at))
         if not any(fault.code == "camera_frozen" for fault in self._state.faults):
-            self._frozen_attempts = 0
+            self._frozen_backoff.reset()
             self._reopen_frozen_at = at
             return False
         if at < self._reopen_frozen_at:
             return False
         # A scene that really never changes costs a short interruption now and then.
-        self._reopen_frozen_at = at + reopen_pause(
-            self._frozen_attempts,
-            first_seconds=self._config.frozen_seconds,
-            longest_seconds=LONGEST_FROZEN_PAUSE_SECONDS,
-            jitter=self._jitter(),
-        )
-        self._frozen_attempts += 1
+        self._reopen_frozen_at = at + self._frozen_backoff.take()
         with self._arrived:
             self._state = replace(self._state, reopened=self._state.reopened + 1)
         return True
@@ -319,20 +309,3 @@ class CameraFeed:
 def _always_due() -> float:
     """Every picture is wanted until a worker says otherwise."""
     return float("-inf")
-
-
-def reopen_pause(
-    attempts: int, *, longest_seconds: float, jitter: float, first_seconds: float = FIRST_PAUSE_SECONDS
-) -> float:
-    """Seconds before the next attempt: doubled by each failure; half of it is random (jitter 0..1).
-
-    Jitter keeps forty devices from connecting to one recorder all at once after a power cut.
-    """
-    # 2 ** 30 s are 34 years: a number that never overflows.
-    pause_seconds = min(longest_seconds, first_seconds * 2.0 ** min(attempts, 30))
-    return pause_seconds * (0.5 + 0.5 * jitter)
-
-
-def attempts_after(attempts: int, *, well_seconds: float) -> int:
-    """Number of failed attempts after the loss of a camera that worked for `well_seconds`."""
-    return 0 if well_seconds >= STEADY_SECONDS else attempts

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 
+STEADY_SECONDS = 10.0
+"""What is lost again sooner has not recovered: its delays keep growing."""
+
 
 class Backoff:
     """Delays that double from the first to the longest, each shortened at random by up to a half.
 
-    The jitter keeps many devices from reconnecting to a restarted broker in the same second.
+    The jitter keeps many devices from reconnecting to a restarted broker or recorder in the same second.
     """
 
     def __init__(self, *, first_seconds: float, longest_seconds: float) -> None:
@@ -16,8 +19,10 @@ class Backoff:
         self._longest_seconds = longest_seconds
         self._next_seconds = first_seconds
 
-    def take(self) -> float:
-        """Return the next delay in seconds."""
+    def take(self, *, well_seconds: float = 0.0) -> float:
+        """Return the next delay in seconds; after having worked for STEADY_SECONDS, the first again."""
+        if well_seconds >= STEADY_SECONDS:
+            self.reset()
         pause = self._next_seconds * random.uniform(0.5, 1.0)  # noqa: S311  (not a secret)
         self._next_seconds = min(self._next_seconds * 2, self._longest_seconds)
         return pause

@@ -13,13 +13,7 @@ import pytest
 
 from edge_agent.camera import video
 from edge_agent.camera.decoding import VideoDecoder
-from edge_agent.camera.feed import (
-    FIRST_PAUSE_SECONDS,
-    STEADY_SECONDS,
-    CameraFeed,
-    attempts_after,
-    reopen_pause,
-)
+from edge_agent.camera.feed import FIRST_PAUSE_SECONDS, CameraFeed
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from tests.recordings import ffmpeg, write_recording
@@ -71,8 +65,9 @@ class Shop:
         return camera
 
 
-def a_feed(opener, *, source="fake", jitter=0.0, **keys):
-    return CameraFeed("entrance", CameraConfig(source=source, **keys), opener=opener, jitter=lambda: jitter)
+def a_feed(opener, *, source="fake", first_pause_seconds=FIRST_PAUSE_SECONDS, **keys):
+    config = CameraConfig(source=source, **keys)
+    return CameraFeed("entrance", config, opener=opener, first_pause_seconds=first_pause_seconds)
 
 
 def wait_until(condition):
@@ -204,15 +199,8 @@ feed.close(timeout_seconds=0.1)
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=PATIENCE_SECONDS)
 
 
-def test_the_backoff_is_reset_only_after_a_steady_period():
-    """Otherwise a program that exits after each first picture would be started every second."""
-    assert attempts_after(4, well_seconds=STEADY_SECONDS - 0.1) == 4
-    assert attempts_after(4, well_seconds=STEADY_SECONDS) == 0
-
-
 def test_a_backoff_pause_does_not_prevent_closing(caplog):
-    # The first pause is eight minutes long.
-    feed = a_feed(Shop(), jitter=1000 / FIRST_PAUSE_SECONDS)
+    feed = a_feed(Shop(), first_pause_seconds=1000)
     feed.start()
     wait_until(lambda: feed.state().reason == "fake: no such device")
 
@@ -232,14 +220,6 @@ def test_an_exception_in_the_thread_is_raised_where_frames_are_taken():
 
     with pytest.raises(ZeroDivisionError, match="ours"):
         feed.take()
-
-
-def test_the_backoff_grows_to_its_maximum_with_jitter_of_half():
-    pauses = [reopen_pause(attempts, longest_seconds=60.0, jitter=1.0) for attempts in range(8)]
-
-    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert reopen_pause(3, longest_seconds=60.0, jitter=0.0) == 4
-    assert reopen_pause(10_000, longest_seconds=60.0, jitter=0.5) == 45
 
 
 def test_a_recording_plays_at_its_own_speed_and_ends(tmp_path):
@@ -265,7 +245,7 @@ def test_a_recording_plays_at_its_own_speed_and_ends(tmp_path):
 
 def test_a_network_camera_is_reopened_after_a_power_loss(caplog):
     with RtspServer() as server, caplog.at_level(logging.INFO):
-        feed = CameraFeed("entrance", CameraConfig(source=server.address("admin:hunter2")), jitter=lambda: 0.0)
+        feed = CameraFeed("entrance", CameraConfig(source=server.address("admin:hunter2")))
         feed.start()
         wait_until(lambda: feed.state().frames > 5)
         server.kill()
@@ -425,7 +405,7 @@ exec ffmpeg -v error -re -f lavfi -i testsrc=size=64x48:rate=25 -f mjpeg -
 """)
     program.chmod(0o755)
     source = f"pipe: {program} rtsp://admin:hunter2@camera/live"
-    feed = CameraFeed("entrance", CameraConfig(source=source, read_timeout_seconds=1.0), jitter=lambda: 0.0)
+    feed = CameraFeed("entrance", CameraConfig(source=source, read_timeout_seconds=1.0))
 
     with caplog.at_level(logging.INFO):
         feed.start()

@@ -1,6 +1,6 @@
 """Backoff: delays double with jitter, up to a limit."""
 
-from edge_agent.host.backoff import Backoff
+from edge_agent.host.backoff import STEADY_SECONDS, Backoff
 
 
 def test_pauses_double_up_to_the_longest_and_are_shortened_by_no_more_than_a_half():
@@ -25,3 +25,21 @@ def test_a_reset_restarts_the_delays():
     pauses.reset()
 
     assert pauses.take() <= 1.0
+
+
+def test_only_after_it_was_well_for_a_while_delays_begin_short_again():
+    """A program that dies after each first picture would be started every second."""
+    pauses = Backoff(first_seconds=1.0, longest_seconds=64.0)
+    for _ in range(4):
+        pauses.take()
+
+    assert pauses.take(well_seconds=STEADY_SECONDS - 0.1) >= 8.0
+    assert pauses.take(well_seconds=STEADY_SECONDS) <= 1.0
+
+
+def test_the_longest_delay_is_kept_however_many_attempts_fail():
+    pauses = Backoff(first_seconds=1.0, longest_seconds=60.0)
+    for _ in range(10_000):
+        pauses.take()
+
+    assert 30.0 <= pauses.take() <= 60.0
